@@ -1,0 +1,1 @@
+"""The search: from a configuration to a Pareto front. Importing this costs nothing."""

@@ -1,0 +1,65 @@
+"""A candidate: one architecture with its first weights and its recipe."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from typing import Any
+
+from trainers.spec import Architecture, Recipe, Weights
+
+
+def canonical_json(value: Any) -> str:
+    """Return JSON with sorted keys and no spaces, the same text for equal values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def short_hash(value: Any) -> str:
+    """Return the first 12 hexadecimal digits of the SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """One point of the search space.
+
+    ``id`` hashes everything that changes the trained model (the weights by tag and hash, not by
+    path); ``architecture_id`` what changes its latency.
+    """
+
+    architecture: Architecture
+    weights: Weights
+    recipe: Recipe
+
+    @cached_property
+    def id(self) -> str:
+        """Return the hash of everything that changes the trained model."""
+        content = asdict(self)
+        del content["weights"]["path"]
+        return short_hash(content)
+
+    @cached_property
+    def architecture_id(self) -> str:
+        """Return the hash of everything that changes the latency."""
+        return short_hash(asdict(self.architecture))
+
+    @property
+    def label(self) -> str:
+        """Return a name for people, as ``resnet18@64 avg``."""
+        a = self.architecture
+        return f"{a.backbone}@{a.input_size} {a.head}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON content; ``from_dict`` gives the equal candidate back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Candidate:
+        """Return the candidate whose ``as_dict`` this is."""
+        return cls(
+            architecture=Architecture(**content["architecture"]),
+            weights=Weights(**content["weights"]),
+            recipe=Recipe(**content["recipe"]),
+        )

@@ -1,0 +1,63 @@
+"""The errors of archfront, all of them something that a person can fix.
+
+::
+
+    ArchfrontError
+    ├── ConfigError            the configuration, every problem at once
+    ├── DataError              images, labels, splits
+    ├── WeightsError           first weights missing or foreign
+    ├── BuildError             a network that cannot be built
+    ├── DivergedError          a loss that is not finite
+    ├── ExportError            a network that no exporter takes
+    ├── ParityError            an export that does not compute what eager computes
+    └── StudyError             a study that cannot be opened or go on
+        ├── StudyLockedError   another driver runs it
+        └── ConfigChangedError resumed with another question
+"""
+
+from __future__ import annotations
+
+from trainers.errors import (
+    ArchfrontError,
+    BuildError,
+    ConfigError,
+    DataError,
+    DivergedError,
+    WeightsError,
+    unknown,
+)
+
+__all__ = [
+    "ArchfrontError",
+    "BuildError",
+    "ConfigChangedError",
+    "ConfigError",
+    "DataError",
+    "DivergedError",
+    "ExportError",
+    "ParityError",
+    "StudyError",
+    "StudyLockedError",
+    "WeightsError",
+    "unknown",
+]
+
+
+class ExportError(ArchfrontError):
+    """A network that no exporter could turn into the runtime's format."""
+
+
+class ParityError(ArchfrontError):
+    """An exported network whose outputs differ from eager PyTorch."""
+
+
+class StudyError(ArchfrontError):
+    """A study that is not there, cannot be opened or cannot go on."""
+
+
+class StudyLockedError(StudyError):
+    """A study that another driver holds."""
+
+
+class ConfigChangedError(StudyError):
+    """A resumed study whose question differs from the stored one."""

@@ -1,0 +1,201 @@
+"""The records of a study, written once and never changed."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from search.candidate import Candidate
+
+FailureKind = Literal[
+    "build", "export", "parity", "data", "out of memory", "diverged", "timeout", "crash"
+]
+OutcomeKind = Literal["trained", "rejected", "failed"]
+
+
+@dataclass(frozen=True)
+class Latency:
+    """The time of one prediction on one device, as measured on the exported artifact.
+
+    Attributes:
+        p50_ms: Median of the repeats.
+        p95_ms: 95th percentile of the repeats.
+        spread: Interquartile range over the median.
+        repeats: Timed runs.
+        warmup: Runs before them.
+        threads: Intra-op threads of the runtime.
+        batch_size: Images per run.
+        runtime: Key of ``search.latency.RUNTIMES``.
+        runtime_version: Version of the runtime's library.
+        precision: Numeric precision of the artifact.
+        device: Id of the device's fingerprint.
+        exporter: What exported the network; ``none`` for eager.
+        is_stable: Whether the two halves of the repeats agree and nothing interfered.
+        source: ``measured`` in this study, ``remembered`` from the device's table, ``imported``.
+    """
+
+    p50_ms: float
+    p95_ms: float
+    spread: float
+    repeats: int
+    warmup: int
+    threads: int
+    batch_size: int
+    runtime: str
+    runtime_version: str
+    precision: str
+    device: str
+    exporter: str
+    is_stable: bool
+    source: Literal["measured", "remembered", "imported"] = "measured"
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What is known of an architecture before training, each value a possible limit.
+
+    Attributes:
+        latency: Time of one prediction; its ``p50_ms`` is ``latency_ms``.
+        params_m: Parameters in millions.
+        macs_g: Multiply-accumulates of one image in billions.
+        size_mb: Size of the artifact file (of the float32 state for eager) in 10^6 bytes.
+        seconds: What building, exporting and measuring took.
+    """
+
+    latency: Latency
+    params_m: float
+    macs_g: float
+    size_mb: float
+    seconds: float
+
+    def value(self, name: str) -> float:
+        """Return the measured value of a limit or objective by its configuration name."""
+        return self.latency.p50_ms if name == "latency_ms" else float(getattr(self, name))
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A finished training.
+
+    Attributes:
+        metric: The study's metric on the validation split.
+        metric_low: Lower end of its bootstrap interval.
+        metric_high: Upper end of its bootstrap interval.
+        metrics: Every metric of the task.
+        curve: One mapping per epoch: epoch, train_loss, lr, seconds, metrics.
+        seconds: Wall seconds of training and validation.
+        predictions: Path of the validation predictions, relative to the study's folder.
+        weights: Path of the weights, relative to the study's folder.
+    """
+
+    metric: float
+    metric_low: float
+    metric_high: float
+    metrics: dict[str, float]
+    curve: tuple[dict[str, Any], ...]
+    seconds: float
+    predictions: str
+    weights: str
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A candidate over a limit: no training second was spent on it.
+
+    Attributes:
+        exceeded: ``{limit: (value, allowed)}`` of every limit that was exceeded.
+    """
+
+    exceeded: dict[str, tuple[float, float]]
+
+    def __str__(self) -> str:
+        """Return which limits were exceeded and by how much."""
+        parts = (
+            f"{name} {value:.3g} is over {allowed:g} by {value / allowed - 1:.0%}"
+            for name, (value, allowed) in self.exceeded.items()
+        )
+        return "; ".join(parts)
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A candidate that could not be measured or trained, in a person's words."""
+
+    kind: FailureKind
+    message: str
+
+    def __str__(self) -> str:
+        """Return the kind and the reason."""
+        return f"{self.kind}: {self.message}"
+
+
+Outcome = Trained | Rejected | Failed
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What one attempt at one candidate on one rung gave: the unit of record.
+
+    Attributes:
+        trial: Number of the Optuna trial.
+        candidate: What was tried.
+        rung: Index of the fidelity, 0 the lowest.
+        seed: Seed of the training.
+        attempt: 0 for the first try; counts up when a driver died during one.
+        measurement: None when measuring failed.
+        outcome: Exactly one of trained, rejected, failed.
+        started: Seconds since the epoch.
+        seconds: Wall seconds from proposal to outcome.
+    """
+
+    trial: int
+    candidate: Candidate
+    rung: int
+    seed: int
+    attempt: int
+    measurement: Measurement | None
+    outcome: Outcome
+    started: float
+    seconds: float
+
+    @property
+    def kind(self) -> OutcomeKind:
+        """Return which of the three outcomes this is."""
+        kinds: dict[type, OutcomeKind] = {
+            Trained: "trained",
+            Rejected: "rejected",
+            Failed: "failed",
+        }
+        return kinds[type(self.outcome)]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON content; ``from_dict`` gives the equal record back."""
+        content = asdict(self)
+        content["kind"] = self.kind
+        return content
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Evaluation:
+        """Return the record whose ``as_dict`` this is."""
+        rest = dict(content)
+        measurement = rest.pop("measurement")
+        if measurement is not None:
+            measurement = Measurement(
+                **{**measurement, "latency": Latency(**measurement["latency"])}
+            )
+        return cls(
+            candidate=Candidate.from_dict(rest.pop("candidate")),
+            measurement=measurement,
+            outcome=_outcome(rest.pop("kind"), rest.pop("outcome")),
+            **rest,
+        )
+
+
+def _outcome(kind: OutcomeKind, content: dict[str, Any]) -> Outcome:
+    match kind:
+        case "trained":
+            return Trained(**{**content, "curve": tuple(content["curve"])})
+        case "rejected":
+            return Rejected({name: (v, a) for name, (v, a) in content["exceeded"].items()})
+        case "failed":
+            return Failed(**content)

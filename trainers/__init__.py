@@ -1,0 +1,1 @@
+"""Vision and training: data, backbones, tasks, short runs; knows nothing of the search."""

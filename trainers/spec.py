@@ -1,0 +1,130 @@
+"""What is built and how it is trained, as plain records that travel between processes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Precision = Literal["fp32", "bf16"]
+Schedule = Literal["one_cycle", "cosine"]
+Augment = Literal["none", "light", "strong"]
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """Everything about a network that can change its latency, and nothing else.
+
+    Attributes:
+        task: Key of ``trainers.tasks.TASKS``.
+        backbone: timm model name without a pretrained tag, as ``resnet18``.
+        head: Key of the task's ``heads``.
+        input_size: Side of the square input in pixels.
+        classes: Number of classes.
+        channels: Channels of the input image, 1 or 3.
+        fused: Whether re-parameterizable blocks are merged before use.
+    """
+
+    task: str
+    backbone: str
+    head: str
+    input_size: int
+    classes: int
+    channels: int
+    fused: bool = False
+
+
+@dataclass(frozen=True)
+class Weights:
+    """Where the backbone's first weights come from.
+
+    Attributes:
+        source: ``none`` (random), ``pretrained`` (timm's own files) or ``folder``.
+        tag: timm's pretrained tag, as ``a1_in1k``; None without weights or tag.
+        sha256: Hash of the file that was loaded; None when random.
+        path: The file itself; None when random.
+    """
+
+    source: Literal["none", "pretrained", "folder"] = "none"
+    tag: str | None = None
+    sha256: str | None = None
+    path: str | None = None
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a candidate is trained; every value comes from a grid.
+
+    Attributes:
+        lr: Peak learning rate of AdamW.
+        weight_decay: Weight decay of AdamW, not applied to norms and biases.
+        batch_size: Images per step.
+        augment: Strength of the augmentation.
+        dropout: Dropout before the classifier.
+        freeze: Train the head only; needs weights.
+    """
+
+    lr: float
+    weight_decay: float
+    batch_size: int
+    augment: Augment
+    dropout: float
+    freeze: bool = False
+
+
+@dataclass(frozen=True)
+class TrainSettings:
+    """What is the same for every training of a study.
+
+    Attributes:
+        metric: The metric that the study maximizes; a key of the task's ``metrics``.
+        until_epoch: Train up to and including this epoch.
+        horizon: Epochs that the learning-rate schedule spans, at least ``until_epoch``.
+        seed: All randomness derives from (seed, epoch, step).
+        label_smoothing: Share of the target spread over the other classes.
+        schedule: Learning-rate schedule.
+        precision: ``bf16`` runs under autocast.
+        threads: Intra-op threads of the training process.
+    """
+
+    metric: str
+    until_epoch: int
+    horizon: int
+    seed: int
+    label_smoothing: float
+    schedule: Schedule
+    precision: Precision
+    threads: int
+
+
+@dataclass(frozen=True)
+class EpochRow:
+    """One epoch of a learning curve; ``metrics`` are on the validation split."""
+
+    epoch: int
+    train_loss: float
+    lr: float
+    seconds: float
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class TrainResult:
+    """What one training gives.
+
+    Attributes:
+        metrics: Every metric of the task on the validation split after the last epoch.
+        curve: One row per epoch.
+        seconds: Wall seconds of training and validation, without building and loading.
+        images_per_s: Training images per second of training time.
+        predictions: npz file with ``probabilities (N, classes)`` float32 and ``labels (N,)``
+            int64 of the validation split, in the split's order.
+        weights: safetensors file of the trained network.
+    """
+
+    metrics: dict[str, float]
+    curve: tuple[EpochRow, ...]
+    seconds: float
+    images_per_s: float
+    predictions: Path
+    weights: Path
