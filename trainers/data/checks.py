@@ -1,0 +1,76 @@
+"""Classes that cannot be learned or judged, each with its own message."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+
+from trainers.data.raw import Skipped
+from trainers.data.verify import Sample
+
+Parts = Mapping[str, Sequence[Sample]]
+
+
+def class_problems(
+    parts: Parts, class_names: Sequence[str], *, splits: Sequence[str]
+) -> dict[int, Skipped]:
+    """Return what is wrong with each class, by label.
+
+    Args:
+        parts: Readable samples of each part.
+        class_names: Names by label.
+        splits: The splits that the first part will be divided into; just its name if none.
+    """
+    counts = {part: Counter(s.label for s in samples) for part, samples in parts.items()}
+    problems = {}
+    for label, name in enumerate(class_names):
+        members = {part: count[label] for part, count in counts.items()}
+        problem = _empty(name, members) or _alone(name, members) or _small(name, members, splits)
+        if problem is not None:
+            problems[label] = problem
+    return problems
+
+
+def _empty(name: str, members: Mapping[str, int]) -> Skipped | None:
+    if any(members.values()):
+        return None
+    return Skipped(
+        name, "empty class", f"class {name!r} has no readable image; add images or remove it"
+    )
+
+
+def _alone(name: str, members: Mapping[str, int]) -> Skipped | None:
+    """Return the problem of a class that is not in train, or in train but not in val."""
+    if "train" not in members:
+        return None
+    having = [part for part, count in members.items() if count]
+    if "train" not in having:
+        where, missing = " and ".join(having), "train"
+    elif "val" in members and "val" not in having:
+        where, missing = "train", "val"
+    else:
+        return None
+    why = "nothing could learn it" if missing == "train" else "nothing could judge it"
+    n = sum(members.values())
+    return Skipped(
+        name,
+        f"class only in {where}" if len(having) == 1 else f"class not in {missing}",
+        f"class {name!r} has {n} {_images(n)} in {' and '.join(having)} but none in {missing}, "
+        f"so {why}; add some to {missing} or remove the class",
+    )
+
+
+def _small(name: str, members: Mapping[str, int], splits: Sequence[str]) -> Skipped | None:
+    n = next(iter(members.values()))
+    if n >= len(splits):
+        return None
+    return Skipped(
+        name,
+        "class too small to split",
+        f"class {name!r} has {n} {_images(n)}, too few to split into {', '.join(splits)}: each "
+        f"needs one; add {len(splits) - n} or remove the class",
+    )
+
+
+def _images(n: int) -> str:
+    return "image" if n == 1 else "images"

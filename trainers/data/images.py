@@ -1,0 +1,120 @@
+"""Images of any kind to plain 8-bit pixels.
+
+- EXIF rotation is applied.
+- Transparency, of whichever kind, is laid on white: the paper that icons and scans are drawn on.
+- 16-bit grey is scaled from 0..65535 to 0..255, not clipped and not stretched to its own range.
+- An image is grey when its three channels are equal everywhere, however its file stores it.
+- Of an animation, the first frame.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from trainers.data.raw import Pixels, Source
+from trainers.errors import DataError
+
+EXTENSIONS = frozenset(
+    (
+        *(".jpg", ".jpeg", ".jfif", ".png", ".bmp", ".gif", ".webp", ".avif"),
+        *(".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm"),
+    )
+)
+PNG_END = b"IEND\xaeB`\x82"
+GIF_END = b"\0;"
+
+
+def read_pixels(source: Source) -> Pixels:
+    """Return the pixels of a source.
+
+    Raises:
+        DataError: If it cannot be read; the message says why, without the source's name.
+    """
+    return _read(source)[0]
+
+
+def read_with_digest(source: Source) -> tuple[Pixels, str]:
+    """Return the pixels of a source and the SHA-256 of its file, or of its pixels without one.
+
+    Raises:
+        DataError: If it cannot be read; the message says why, without the source's name.
+    """
+    pixels, data = _read(source)
+    content = hashlib.sha256(data)
+    if not isinstance(source, Path):
+        content.update(repr(pixels.shape).encode())
+    return pixels, content.hexdigest()
+
+
+def to_pixels(image: Image.Image) -> Pixels:
+    """Return an image as uint8 ``(H, W, 1)`` when it is grey, else ``(H, W, 3)``.
+
+    Raises:
+        DataError: If its values have no fixed range that could be scaled to 8 bits.
+    """
+    upright = ImageOps.exif_transpose(image)
+    if upright.mode.startswith("I") or upright.mode == "F":
+        return _deep_grey(upright)[..., None]
+    if upright.mode == "L" and not upright.has_transparency_data:
+        return np.asarray(upright)[..., None]
+    rgb = np.asarray(_on_white(upright))
+    is_grey = bool(np.all(rgb[..., :1] == rgb[..., 1:]))
+    return np.ascontiguousarray(rgb[..., :1]) if is_grey else rgb
+
+
+def _read(source: Source) -> tuple[Pixels, bytes]:
+    if isinstance(source, np.ndarray):
+        return source, source.tobytes()
+    try:
+        if isinstance(source, Path):
+            data = source.read_bytes()
+            return _decode(data), data
+        pixels = to_pixels(source())
+        return pixels, pixels.tobytes()
+    except DataError:
+        raise
+    except UnidentifiedImageError as error:
+        raise DataError("it is not an image of a known format") from error
+    # Decoders raise nearly anything on a damaged file: OSError, SyntaxError, struct.error, ...
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise DataError(f"it cannot be decoded ({reason})") from error
+
+
+def _decode(data: bytes) -> Pixels:
+    if not data:
+        raise DataError("the file is empty")
+    with Image.open(BytesIO(data)) as image:
+        # Pillow takes these two without their end when every pixel happens to be there.
+        end = {"PNG": PNG_END, "GIF": GIF_END}.get(image.format or "", b"")
+        if end not in data:
+            raise DataError("the file is truncated: its end is missing")
+        return to_pixels(image)
+
+
+def _deep_grey(image: Image.Image) -> Pixels:
+    values: NDArray[np.generic] = np.asarray(image)
+    if image.mode == "F":
+        raise DataError("its pixels are floating-point numbers; save it with 8 or 16 bits")
+    wide = values.astype(np.int64)
+    if wide.min() < 0 or wide.max() > 65535:
+        raise DataError("its pixels have 32 bits; save it with 8 or 16 bits")
+    pixels = ((wide + 128) // 257).astype(np.uint8)
+    transparent = image.info.get("transparency")
+    if isinstance(transparent, int):
+        pixels[wide == transparent] = 255
+    return pixels
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if not image.has_transparency_data:
+        return image.convert("RGB")
+    rgba = image.convert("RGBA")
+    white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
+    return Image.alpha_composite(white, rgba).convert("RGB")

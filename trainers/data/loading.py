@@ -1,0 +1,180 @@
+"""From a ``DataRef`` to a ``Dataset``: read, decode everything once, check, split."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import lru_cache
+
+import numpy as np
+
+from trainers.data.checks import class_problems
+from trainers.data.raw import Skipped
+from trainers.data.readers import READERS
+from trainers.data.ref import DataRef
+from trainers.data.samples import Dataset, Samples, TensorCache
+from trainers.data.split import split_sizes, stratified
+from trainers.data.verify import Progress, Sample, verify
+from trainers.errors import DataError, unknown
+
+N_SHOWN = 10
+ORDER = ("all", "train", "val", "test")
+KEPT_SHARE = 0.5  # of the memory, for decoded images; the rest is for resized ones
+
+
+def load(ref: DataRef, progress: Progress | None = None) -> Dataset:
+    """Return the dataset, the same object for an equal ``ref`` in one process.
+
+    Args:
+        ref: Which data.
+        progress: Called with the images decoded and in total; not at all when the data is
+            remembered.
+
+    Raises:
+        DataError: If the data is not there, or it has problems and ``ref.on_error`` is ``stop``,
+            or what is left cannot be used. Up to ten problems are shown at once.
+    """
+    return _load(_Request(ref, progress))
+
+
+@dataclass(frozen=True)
+class _Request:
+    ref: DataRef
+    progress: Progress | None = field(default=None, compare=False)
+
+
+@lru_cache(maxsize=2)
+def _load(request: _Request) -> Dataset:
+    ref = request.ref
+    if ref.reader not in READERS:
+        raise DataError(str(unknown("data reader", ref.reader, READERS)))
+    raw = READERS[ref.reader](ref)
+    raw = replace(raw, parts={part: raw.parts[part] for part in ORDER if part in raw.parts})
+    memory = int(ref.memory_mb * 1e6)
+    verified = verify(raw.parts, keep_bytes=int(memory * KEPT_SHARE), progress=request.progress)
+    plan = _plan(ref, raw.parts)
+    problems = class_problems(verified.parts, raw.class_names, splits=list(plan) or ["train"])
+    found = [*problems.values(), *verified.broken]
+    if found and ref.on_error == "stop":
+        raise DataError(_message(raw.where, found))
+    kept = [label for label in range(len(raw.class_names)) if label not in problems]
+    class_names = tuple(raw.class_names[label] for label in kept)
+    if len(kept) < 2:
+        raise DataError(_too_few_classes(raw.where, class_names, found))
+    parts = _relabeled(verified.parts, kept)
+    splits = _divided(parts, plan, seed=ref.split_seed)
+    return _dataset(
+        splits,
+        class_names,
+        channels=ref.channels,
+        skipped=(*found, *raw.skipped),
+        memory_bytes=memory,
+        division=_division(parts, plan, seed=ref.split_seed),
+    )
+
+
+def _plan(ref: DataRef, parts: Mapping[str, object]) -> dict[str, float]:
+    """Return the splits to make of the first part, with their sizes; none if val is there."""
+    wanted = {"train": ref.train, "val": ref.val, "test": ref.test}
+    if "val" in parts:
+        return {}
+    if "test" in parts or ref.test == 0:
+        del wanted["test"]
+    shares = {name: value for name, value in wanted.items() if value < 1}
+    if "test" in parts and ref.test < 1 and len(shares) == len(wanted):
+        # The shares of train and val were meant beside that of test, which is already apart.
+        rest = 1 - ref.test
+        return {name: value / rest for name, value in wanted.items()}
+    return wanted
+
+
+def _relabeled(
+    parts: Mapping[str, Sequence[Sample]], kept: Sequence[int]
+) -> dict[str, list[Sample]]:
+    labels = {label: new for new, label in enumerate(kept)}
+    return {
+        part: [replace(s, label=labels[s.label]) for s in samples if s.label in labels]
+        for part, samples in parts.items()
+    }
+
+
+def _divided(
+    parts: Mapping[str, list[Sample]], plan: Mapping[str, float], *, seed: int
+) -> dict[str, list[Sample]]:
+    if not plan:
+        return dict(parts)
+    first, *others = parts
+    samples = parts[first]
+    sizes = split_sizes(len(samples), plan)
+    labels = np.array([sample.label for sample in samples], np.int64)
+    indices = stratified(labels, list(sizes.values()), seed=seed)
+    made = {name: [samples[i] for i in idx] for name, idx in zip(sizes, indices, strict=True)}
+    return {**made, **{name: parts[name] for name in others}}
+
+
+def _division(parts: Mapping[str, object], plan: Mapping[str, float], *, seed: int) -> str:
+    if not plan:
+        return "as the data gives it"
+    given = [name for name in parts if name not in ("all", "train")]
+    beside = f"; {' and '.join(given)} as the data gives it" if given else ""
+    return f"stratified into {', '.join(plan)} with seed {seed}{beside}"
+
+
+def _dataset(
+    splits: Mapping[str, list[Sample]],
+    class_names: tuple[str, ...],
+    *,
+    channels: int | None,
+    skipped: tuple[Skipped, ...],
+    memory_bytes: int,
+    division: str,
+) -> Dataset:
+    samples = [sample for split in splits.values() for sample in split]
+    is_grey = all(sample.is_grey for sample in samples)
+    kept_bytes = sum(s.n_bytes for s in samples if isinstance(s.source, np.ndarray))
+    cache = TensorCache(max(memory_bytes - kept_bytes, 0), len(samples))
+    return Dataset(
+        class_names=class_names,
+        splits={name: Samples(name, tuple(s), cache) for name, s in splits.items()},
+        channels=channels or (1 if is_grey else 3),
+        skipped=skipped,
+        fingerprint=_fingerprint(splits, class_names),
+        division=division,
+    )
+
+
+def _fingerprint(splits: Mapping[str, list[Sample]], class_names: Sequence[str]) -> str:
+    content = hashlib.sha256(json.dumps(list(class_names)).encode())
+    for name in sorted(splits):
+        for s in splits[name]:
+            row = [name, s.name, s.label, s.width, s.height, s.digest]
+            content.update(json.dumps(row).encode())
+    return content.hexdigest()[:16]
+
+
+def _message(where: str, problems: Sequence[Skipped]) -> str:
+    n = len(problems)
+    lines = [f"  - {_line(problem)}" for problem in problems[:N_SHOWN]]
+    more = [f"  and {n - N_SHOWN:,} more"] if n > N_SHOWN else []
+    head = (
+        f"{where} has {n:,} {'problem' if n == 1 else 'problems'}. Correct what is named here, or "
+        "set data.on_error=skip to leave it out:"
+    )
+    return "\n".join([head, *lines, *more])
+
+
+def _line(problem: Skipped) -> str:
+    is_file = problem.reason == "broken image"
+    return f"{problem.name}: {problem.detail}" if is_file else problem.detail
+
+
+def _too_few_classes(where: str, names: Sequence[str], skipped: Sequence[Skipped]) -> str:
+    kept = f"only one class, {names[0]!r}" if names else "no class"
+    left_out = f" after {len(skipped):,} problems were left out" if skipped else ""
+    return (
+        f"{where} has {kept}{left_out}; a classifier needs at least two. Put the images of each "
+        "class into a folder of its own, or correct what was left out."
+        + ("".join(f"\n  - {_line(problem)}" for problem in skipped[:N_SHOWN]))
+    )

@@ -1,0 +1,112 @@
+"""One record of how an image becomes a network's input, for training, export and prediction."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from trainers.data.images import to_pixels
+from trainers.data.raw import Pixels
+
+Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
+Resize = Literal["squash", "crop"]
+
+FILTERS: Mapping[Interpolation, Image.Resampling] = {
+    "nearest": Image.Resampling.NEAREST,
+    "bilinear": Image.Resampling.BILINEAR,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """From an image of any size to the input of a network.
+
+    Calling it gives uint8 pixels, which are kept and augmented; ``normalize`` gives the floats
+    that the network sees. Shrinking is antialiased (Pillow's filters, whose 8-bit arithmetic is
+    exact on every machine).
+
+    Attributes:
+        input_size: Side of the square result in pixels.
+        channels: 1 or 3; others are converted, color to grey by ITU-R 601 weights.
+        mean: Per channel, for values 0..1.
+        std: Per channel, for values 0..1.
+        interpolation: Filter of the resize.
+        resize: ``squash`` the whole image into the square, or ``crop`` its central square.
+    """
+
+    input_size: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    interpolation: Interpolation = "bilinear"
+    resize: Resize = "squash"
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be applied."""
+        if self.channels not in (1, 3) or self.input_size < 1:
+            raise ValueError(f"{self.channels=} must be 1 or 3 and {self.input_size=} positive")
+        if not len(self.mean) == len(self.std) == self.channels or min(self.std) <= 0:
+            raise ValueError(
+                f"{self.mean=} and {self.std=} need {self.channels} values each, std above 0"
+            )
+        if self.interpolation not in FILTERS or self.resize not in ("squash", "crop"):
+            raise ValueError(f"{self.interpolation=} or {self.resize=} is not known")
+
+    def __call__(self, image: Pixels | Image.Image) -> Tensor:
+        """Return uint8 ``(channels, input_size, input_size)``.
+
+        Args:
+            image: uint8 ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)``, or any Pillow image.
+        """
+        return torch.from_numpy(self.pixels(image).transpose(2, 0, 1).copy())
+
+    def pixels(self, image: Pixels | Image.Image) -> Pixels:
+        """Return the same as an array ``(input_size, input_size, channels)``."""
+        values = to_pixels(image) if isinstance(image, Image.Image) else image
+        flat = values[..., 0] if values.shape[-1] == 1 and values.ndim == 3 else values
+        resized = np.asarray(self._resized(flat)).reshape(self.input_size, self.input_size, -1)
+        return np.broadcast_to(resized, (*resized.shape[:2], self.channels))
+
+    def normalize(self, images: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
+        """Return ``(images / 255 - mean) / std`` of uint8 ``(N, C, S, S)``, layout kept."""
+        shape = (self.channels, 1, 1)
+        mean = torch.tensor(self.mean, dtype=dtype, device=images.device).view(shape)
+        std = torch.tensor(self.std, dtype=dtype, device=images.device).view(shape)
+        return torch.addcmul(-mean / std, images.to(dtype), 1 / (255 * std))
+
+    @property
+    def geometry(self) -> tuple[int, int, str, str]:
+        """Return what decides the uint8 pixels: everything but mean and std."""
+        return self.input_size, self.channels, self.interpolation, self.resize
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON content; ``from_dict`` gives the equal record back."""
+        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any]) -> Preprocess:
+        """Return the record whose ``as_dict`` this is."""
+        rest = dict(content)
+        return cls(mean=tuple(rest.pop("mean")), std=tuple(rest.pop("std")), **rest)
+
+    def _resized(self, values: Pixels) -> Pixels | Image.Image:
+        height, width = values.shape[:2]
+        is_color = values.ndim == 3
+        if height == width == self.input_size and is_color <= (self.channels == 3):
+            return values
+        image = Image.fromarray(np.ascontiguousarray(values))
+        if is_color and self.channels == 1:
+            image = image.convert("L")
+        side = min(width, height)
+        left, top = (width - side) / 2, (height - side) / 2
+        box = (left, top, left + side, top + side) if self.resize == "crop" else None
+        size = (self.input_size, self.input_size)
+        return image.resize(size, FILTERS[self.interpolation], box=box)

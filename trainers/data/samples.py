@@ -1,0 +1,210 @@
+"""A dataset in memory or on disk behind one interface, with equal pixels either way."""
+
+from __future__ import annotations
+
+from collections import OrderedDict, deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainers.data.images import read_pixels
+from trainers.data.preprocess import Preprocess
+from trainers.data.raw import Pixels, Skipped
+from trainers.data.summary import summarize
+from trainers.data.verify import Sample
+from trainers.errors import DataError
+
+CHUNK = 64  # images a thread resizes before it takes the next ones
+AHEAD = 2  # batches that are read while one is trained on
+
+Key = tuple[str, tuple[int, int, str, str]]
+Batch = tuple[Tensor, Tensor]
+
+
+class ImageSet(torch.utils.data.Dataset[Batch]):
+    """One split at one size: uint8 images and their labels.
+
+    Attributes:
+        labels: int64 ``(N,)``.
+        tensor: All images, uint8 ``(N, C, S, S)``, when they fit into memory, else None. It is
+            shared: do not write to it.
+    """
+
+    def __init__(
+        self, samples: tuple[Sample, ...], preprocess: Preprocess, tensor: Tensor | None
+    ) -> None:
+        self.labels = torch.tensor([sample.label for sample in samples], dtype=torch.int64)
+        self.tensor = tensor
+        self._samples = samples
+        self._preprocess = preprocess
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> Batch:
+        """Return one image, uint8 ``(C, S, S)``, and its label, int64 ``()``."""
+        if self.tensor is not None:
+            return self.tensor[index], self.labels[index]
+        pixels = _pixels(self._samples[index], self._preprocess)
+        return torch.from_numpy(pixels.transpose(2, 0, 1).copy()), self.labels[index]
+
+    def batches(self, order: Iterable[Tensor]) -> Iterator[Batch]:
+        """Yield images ``(B, C, S, S)`` and labels ``(B,)`` for each batch of indices.
+
+        From memory by indexing; else threads read a few batches ahead. The order is that of
+        ``order`` either way.
+
+        Args:
+            order: int64 indices of each batch, ``(B,)``.
+        """
+        if self.tensor is not None:
+            for indices in order:
+                yield self.tensor[indices], self.labels[indices]
+            return
+        waiting: deque[tuple[Tensor, list[Future[Batch]]]] = deque()
+        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+            try:
+                for indices in order:
+                    read = [pool.submit(self.__getitem__, i) for i in indices.tolist()]
+                    waiting.append((indices, read))
+                    if len(waiting) > AHEAD:
+                        yield self._collected(*waiting.popleft())
+                while waiting:
+                    yield self._collected(*waiting.popleft())
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _collected(self, indices: Tensor, read: list[Future[Batch]]) -> Batch:
+        return torch.stack([future.result()[0] for future in read]), self.labels[indices]
+
+
+class TensorCache:
+    """Resized images of a process, the least recently used dropped first.
+
+    A size is held in memory only when all splits fit at once, so that training and validation
+    images never push each other out.
+    """
+
+    def __init__(self, limit_bytes: int, n_images: int) -> None:
+        self._limit = limit_bytes
+        self._n_images = n_images
+        self._held: OrderedDict[Key, Tensor] = OrderedDict()
+
+    def fits(self, preprocess: Preprocess) -> bool:
+        """Return whether every image of the dataset fits at this size."""
+        n_bytes = self._n_images * preprocess.channels * preprocess.input_size**2
+        return n_bytes <= self._limit
+
+    def get(self, split: str, samples: tuple[Sample, ...], preprocess: Preprocess) -> Tensor:
+        """Return the images of a split, uint8 ``(N, C, S, S)``."""
+        key = (split, preprocess.geometry)
+        if key not in self._held:
+            needed = len(samples) * preprocess.channels * preprocess.input_size**2
+            while self._held and self.held_bytes + needed > self._limit:
+                self._held.popitem(last=False)
+            self._held[key] = _stacked(samples, preprocess)
+        self._held.move_to_end(key)
+        return self._held[key]
+
+    @property
+    def held_bytes(self) -> int:
+        """Return the size of what is held."""
+        return sum(tensor.nbytes for tensor in self._held.values())
+
+
+@dataclass(frozen=True)
+class Samples:
+    """The images and labels of one split, in a fixed order."""
+
+    split: str
+    samples: tuple[Sample, ...]
+    cache: TensorCache
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.samples)
+
+    @cached_property
+    def labels(self) -> NDArray[np.int64]:
+        """Return the label of each image, ``(N,)``."""
+        return np.array([sample.label for sample in self.samples], np.int64)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the name of each image, relative to the data's root where it is a file."""
+        return tuple(sample.name for sample in self.samples)
+
+    def dataset(self, preprocess: Preprocess) -> ImageSet:
+        """Return the images at one size, in memory when they fit.
+
+        The tensor is remembered by the process for the next candidate of the same size.
+        """
+        is_held = self.cache.fits(preprocess)
+        tensor = self.cache.get(self.split, self.samples, preprocess) if is_held else None
+        return ImageSet(self.samples, preprocess, tensor)
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images by split, all of them known to decode.
+
+    Attributes:
+        class_names: Names by label.
+        splits: ``train``, ``val`` and, where there is one, ``test``.
+        channels: 1 or 3, what the networks should take.
+        skipped: What was left out and why.
+        fingerprint: Hash over names, contents, labels and splits.
+        division: How the splits came about, for people.
+    """
+
+    class_names: tuple[str, ...]
+    splits: Mapping[str, Samples]
+    channels: int
+    skipped: tuple[Skipped, ...]
+    fingerprint: str
+    division: str
+
+    def summary(self) -> dict[str, Any]:
+        """Return plain JSON content for a report: counts, sizes, what was left out."""
+        return {
+            "class_names": list(self.class_names),
+            "channels": self.channels,
+            "fingerprint": self.fingerprint,
+            "division": self.division,
+            **summarize(
+                {name: samples.samples for name, samples in self.splits.items()},
+                self.class_names,
+                self.skipped,
+            ),
+        }
+
+
+def _stacked(samples: tuple[Sample, ...], preprocess: Preprocess) -> Tensor:
+    side, channels = preprocess.input_size, preprocess.channels
+    images = np.empty((len(samples), channels, side, side), np.uint8)
+
+    def fill(start: int) -> None:
+        for index, sample in enumerate(samples[start : start + CHUNK], start):
+            images[index] = _pixels(sample, preprocess).transpose(2, 0, 1)
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        list(pool.map(fill, range(0, len(samples), CHUNK)))
+    return torch.from_numpy(images)
+
+
+def _pixels(sample: Sample, preprocess: Preprocess) -> Pixels:
+    try:
+        return preprocess.pixels(read_pixels(sample.source))
+    except DataError as error:
+        raise DataError(
+            f"{sample.name} could be decoded when the data was loaded, but now {error}. Was it "
+            "changed or removed meanwhile?"
+        ) from error

@@ -1,0 +1,107 @@
+"""Seeded stratified splits with exactly the asked totals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.errors import DataError
+
+Counts = NDArray[np.int64]
+
+
+def split_sizes(n_images: int, wanted: Mapping[str, float]) -> dict[str, int]:
+    """Return how many images each split gets.
+
+    Shares that add up to 1 use every image; the first split takes what rounding leaves.
+
+    Args:
+        n_images: Images to split.
+        wanted: Share in (0, 1) or count from 1 of each split.
+
+    Raises:
+        DataError: If a value is neither, or more images are asked for than there are.
+    """
+    for name, value in wanted.items():
+        if not (0 < value < 1 or (value >= 1 and value == int(value))):
+            raise DataError(
+                f"data.{name} is {value:g}; it must be a share between 0 and 1, as 0.8, or a "
+                "whole number of images from 1."
+            )
+    sizes = {n: round(v * n_images) if v < 1 else int(v) for n, v in wanted.items()}
+    first = next(iter(sizes))
+    shares = sum(value for value in wanted.values() if value < 1)
+    if all(value < 1 for value in wanted.values()) and abs(shares - 1) < 1e-6:
+        sizes[first] = n_images - sum(size for name, size in sizes.items() if name != first)
+    if sum(sizes.values()) > n_images:
+        parts = " + ".join(f"{name} {size:,}" for name, size in sizes.items())
+        raise DataError(
+            f"The split asks for {parts} = {sum(sizes.values()):,} images, but there are "
+            f"{n_images:,}. Lower {' or '.join(f'data.{name}' for name in sizes)}."
+        )
+    return sizes
+
+
+def stratified(
+    labels: NDArray[np.int64], sizes: Sequence[int], *, seed: int
+) -> list[NDArray[np.int64]]:
+    """Return disjoint, sorted indices of each split, every class shared out in proportion.
+
+    Each split has exactly its size and at least one image of every class. Images that no split
+    asks for belong to none.
+
+    Args:
+        labels: Class of each image, ``(n_images,)``; every class occurs.
+        sizes: Images of each split.
+        seed: Decides which images of a class go where.
+
+    Raises:
+        DataError: If a class has fewer images than there are splits, or a split fewer images
+            than there are classes.
+    """
+    classes, members = np.unique(labels, return_counts=True)
+    if members.min() < len(sizes):
+        raise DataError(
+            f"A class with {members.min()} images cannot be split {len(sizes)} ways: each split "
+            "needs at least one of every class."
+        )
+    if min(sizes) < len(classes):
+        raise DataError(
+            f"A split of {min(sizes)} images cannot hold one of each of the {len(classes)} "
+            "classes. Raise the smallest of data.train, data.val and data.test."
+        )
+    shuffled = [
+        np.random.default_rng([seed, position]).permutation(np.flatnonzero(labels == value))
+        for position, value in enumerate(classes)
+    ]
+    taken = np.zeros(len(classes), np.int64)
+    splits = []
+    for later, size in zip(reversed(range(len(sizes))), sizes, strict=True):
+        share = _apportion(members - taken, size, reserve=later)
+        parts = [
+            images[start : start + count]
+            for images, start, count in zip(shuffled, taken, share, strict=True)
+        ]
+        splits.append(np.sort(np.concatenate(parts)))
+        taken += share
+    return splits
+
+
+def _apportion(left: Counts, size: int, *, reserve: int) -> Counts:
+    """Return how many images of each class one split takes, ``size`` in total.
+
+    Largest remainders, between 1 and what leaves ``reserve`` images of the class for the splits
+    to come; ties go to the class that comes first.
+    """
+    quota = size * left / left.sum()
+    most = left - reserve
+    share: Counts = np.clip(np.floor(quota).astype(np.int64), 1, most)
+    while (missing := size - int(share.sum())) != 0:
+        step = 1 if missing > 0 else -1
+        is_open = share < most if step > 0 else share > 1
+        gap = np.where(is_open, step * (quota - share), -np.inf)
+        chosen = np.argsort(-gap, kind="stable")[: min(abs(missing), int(is_open.sum()))]
+        share[chosen] += step
+    return share
