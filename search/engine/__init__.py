@@ -1,0 +1,10 @@
+"""Where jobs run: one seam over this process and over persistent workers."""
+
+from __future__ import annotations
+
+from search.engine.inline import InlineEngine
+from search.engine.jobs import Engine
+from search.engine.processes import ProcessEngine
+
+# An engine's ``isolates`` says whether a job that crashes or hangs harms nothing but itself.
+ENGINES: dict[str, type[Engine]] = {"inline": InlineEngine, "processes": ProcessEngine}

@@ -1,0 +1,106 @@
+"""What went wrong with a job, as a kind and in a person's words."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import traceback
+from pathlib import PurePath
+
+from search.engine.jobs import Broken
+from search.errors import (
+    ArchfrontError,
+    BuildError,
+    DataError,
+    DivergedError,
+    ExportError,
+    ParityError,
+    WeightsError,
+)
+from search.records import FailureKind
+
+_KINDS: dict[type[ArchfrontError], FailureKind] = {
+    BuildError: "build",
+    WeightsError: "build",
+    ExportError: "export",
+    ParityError: "parity",
+    DataError: "data",
+    DivergedError: "diverged",
+}
+# How allocators that have no exception of their own say it: torch on the CPU (worded by
+# platform), CUDA outside torch's allocator, cuBLAS.
+_ALLOCATOR_PHRASES = (
+    "memory: you tried to allocate",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
+_LONGEST_MESSAGE = 1500  # characters; exporters put whole graphs into theirs
+_LAST_LINES = 8
+
+
+def broken(error: BaseException, *, seconds: float = 0.0) -> Broken:
+    """Return the failure that an exception of a job is.
+
+    An error of archfront is complete by its message; any other gets its type and the place
+    where it was raised.
+    """
+    if is_out_of_memory(error):
+        return Broken("out of memory", _sentence(error), seconds)
+    if isinstance(error, ArchfrontError):
+        kinds = (kind for base, kind in _KINDS.items() if isinstance(error, base))
+        return Broken(next(kinds, "crash"), _shortened(str(error)), seconds)
+    return Broken("crash", _sentence(error), seconds)
+
+
+def undeliverable(what: str, error: Exception) -> Broken:
+    """Return the failure of a job, result or event that does not travel between processes."""
+    kind: FailureKind = "out of memory" if is_out_of_memory(error) else "crash"
+    return Broken(kind, f"{what}: {type(error).__name__}: {_shortened(str(error))}", 0.0)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an allocation failed; knows torch's errors without importing torch."""
+    if isinstance(error, MemoryError):
+        return True
+    torch_error = getattr(sys.modules.get("torch"), "OutOfMemoryError", None)
+    if torch_error is not None and isinstance(error, torch_error):
+        return True
+    return isinstance(error, RuntimeError) and any(p in str(error) for p in _ALLOCATOR_PHRASES)
+
+
+def ending(exit_code: int) -> str:
+    """Return how a worker process ended, to follow "The worker"; negative codes are signals."""
+    if exit_code >= 0:
+        return f"ended with exit code {exit_code}"
+    if -exit_code == signal.SIGKILL:
+        return "was killed (SIGKILL): the system may have been out of memory"
+    try:
+        name = signal.Signals(-exit_code).name
+    except ValueError:  # a real-time signal has no name
+        name = f"signal {-exit_code}"
+    return f"was ended by {name} ({signal.strsignal(-exit_code)})"
+
+
+def last_lines(output: str) -> str:
+    """Return the end of a worker's output as a clause for a message, empty for no output.
+
+    After a fatal signal that is Python's own dump, from its first line on.
+    """
+    start = max(0, output.rfind("Fatal Python error"))
+    lines = [line.rstrip() for line in output[start:].splitlines() if line.strip()]
+    lines = lines[:_LAST_LINES] if start else lines[-_LAST_LINES:]
+    return " Its last lines:\n" + _shortened("\n".join(lines)) if lines else ""
+
+
+def _sentence(error: BaseException) -> str:
+    said = _shortened(str(error).strip())
+    frames = traceback.extract_tb(error.__traceback__)
+    place = ""
+    if frames:  # the file's name only: where it lies is nobody's business in a report
+        last = frames[-1]
+        place = f" ({PurePath(last.filename).name}:{last.lineno} in {last.name})"
+    return f"{type(error).__name__}{': ' if said else ''}{said}{place}"
+
+
+def _shortened(text: str) -> str:
+    return text if len(text) <= _LONGEST_MESSAGE else text[:_LONGEST_MESSAGE] + " [...]"

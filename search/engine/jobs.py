@@ -1,0 +1,110 @@
+"""Typed jobs and what comes back from them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, ClassVar, Literal, Protocol, Self
+
+from search.records import FailureKind
+
+logger = logging.getLogger(__name__)
+
+JobKind = Literal["measure", "train", "score", "probe"]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One piece of work for a worker.
+
+    Attributes:
+        kind: Key of ``search.evaluate.JOBS``, the function that performs it.
+        payload: The function's one argument; a frozen dataclass that pickles.
+        is_exclusive: Nothing else may compute while it runs, as for a measurement.
+        timeout_s: Seconds of its own running time after which it is killed; None for no limit.
+    """
+
+    kind: JobKind
+    payload: Any
+    is_exclusive: bool = False
+    timeout_s: float | None = None
+
+
+@dataclass(frozen=True)
+class Done:
+    """A job that came to its end, after so many seconds of running (pauses do not count)."""
+
+    value: Any
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Broken:
+    """A job that did not: the worker's exception, death or timeout, in a person's words."""
+
+    kind: FailureKind
+    message: str
+    seconds: float
+
+
+Result = Done | Broken
+Perform = Callable[[Job], Any]
+OnEvent = Callable[[Any], None]
+
+CLOSED = Broken("crash", "The engine was closed before the job came to its end.", 0.0)
+
+
+def notify(on_event: OnEvent, event: Any) -> None:
+    """Hand an event to its listener; what the listener raises is logged and goes no further."""
+    try:
+        on_event(event)
+    except Exception:
+        logger.exception("A listener to a job's events failed.")
+
+
+class Engine(Protocol):
+    """Where jobs run. ``submit`` never raises for what the job does.
+
+    Attributes:
+        isolates: Whether a job that crashes or hangs harms nothing but itself.
+        n_slots: Jobs that run at a time; more of them wait in the order submitted.
+    """
+
+    isolates: ClassVar[bool]
+    n_slots: int
+
+    def __init__(self, perform: Perform, *, workers: int, threads: int | None) -> None:
+        """Make an engine whose workers call ``perform``, a function of an importable module.
+
+        Args:
+            perform: What does a job; its return value comes back in ``Done``.
+            workers: Jobs at a time.
+            threads: Threads of one job; None for this machine's cores over ``workers``.
+        """
+
+    def submit(self, job: Job, on_event: OnEvent | None = None) -> Future[Result]:
+        """Queue a job; its future gives ``Done`` or ``Broken``, never an exception.
+
+        Args:
+            job: What to do.
+            on_event: Called with whatever the job emits (``search.engine.worker.emit``), in
+                order and before the future is done, perhaps on another thread. It should
+                return soon; what it raises is logged and goes no further.
+        """
+
+    def close(self) -> None:
+        """Stop at once: running jobs are ended, waiting ones dropped, both ``Broken``."""
+
+    def __enter__(self) -> Self:
+        """Return the engine, which is closed at the end of the block."""
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the engine."""

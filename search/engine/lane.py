@@ -1,0 +1,183 @@
+"""One thread and its worker: takes tasks from a queue, one after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import pickle
+from concurrent.futures import Future
+from queue import SimpleQueue
+
+from search.engine.failures import ending, last_lines, undeliverable
+from search.engine.floor import Floor, FloorClosedError
+from search.engine.handle import WorkerHandle
+from search.engine.jobs import CLOSED, Broken, Job, OnEvent, Result, notify
+from search.engine.worker import EVENT, LOG, READY, RESULT
+
+logger = logging.getLogger(__name__)
+
+# After these a worker's memory or its GPU may be in any state, so a fresh one takes its place.
+# After a failure that archfront recognized the worker is kept, with all that it has imported.
+_SPENT_AFTER = ("crash", "out of memory")
+_GRACE_S = 2.0  # a dying process closes its pipe shortly before it can be reaped
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """A submitted job, pickled, and where its events and its result go."""
+
+    job: Job
+    message: bytes
+    on_event: OnEvent | None
+    future: Future[Result]
+
+    def finish(self, result: Result) -> None:
+        """Give the future its result, unless it was cancelled."""
+        if self.future.running() or self.future.set_running_or_notify_cancel():
+            self.future.set_result(result)
+
+
+class Lane:
+    """Serves the tasks of a queue with one worker at a time.
+
+    Args:
+        floor: Where workers come from.
+        tasks: What to do; None ends the lane.
+        threads: Threads of the worker.
+        is_exclusive: Whether every task runs alone. Then the worker starts with the first one.
+    """
+
+    def __init__(
+        self, floor: Floor, tasks: SimpleQueue[Task | None], *, threads: int, is_exclusive: bool
+    ) -> None:
+        self._floor = floor
+        self._tasks = tasks
+        self._threads = threads
+        self._is_exclusive = is_exclusive
+        self._worker: WorkerHandle | None = None
+
+    def serve(self) -> None:
+        """Do tasks until there are no more; the body of the lane's thread."""
+        if not self._is_exclusive:
+            self._start_early()
+        while (task := self._tasks.get()) is not None:
+            if not task.future.set_running_or_notify_cancel():
+                continue
+            task.finish(self._result(task))
+            if self._worker is None:
+                self._start_early()
+        if self._worker is not None:
+            self._retire(self._worker)
+
+    def _start_early(self) -> None:
+        # Imports take seconds: a worker does them before it has a job. A worker that could not
+        # start is tried once more for the next task, which then says why.
+        try:
+            self._ready_worker()
+        except EOFError:
+            logger.debug("A worker did not start: %s", self._obituary(None).message)
+        except (FloorClosedError, OSError) as error:
+            logger.debug("No worker was started.", exc_info=error)
+
+    def _result(self, task: Task) -> Result:
+        try:
+            worker = self._ready_worker()
+            result = self._run(worker, task)
+        except FloorClosedError:
+            return CLOSED
+        except EOFError:
+            return self._obituary(task.job)
+        except Exception as error:  # the system has no process left, or a mistake of the engine
+            logger.exception("The engine could not run a %s job.", task.job.kind)
+            if self._worker is not None:
+                self._retire(self._worker)
+            return undeliverable(f"The engine could not run the {task.job.kind} job", error)
+        is_killed = worker.watch.lift_limit()
+        result = dataclasses.replace(result, seconds=worker.watch.seconds)
+        if is_killed or (isinstance(result, Broken) and result.kind in _SPENT_AFTER):
+            self._retire(worker)
+        return result
+
+    def _ready_worker(self) -> WorkerHandle:
+        """Return the lane's worker, started and with its imports done.
+
+        Raises:
+            EOFError: If it ended at its start.
+        """
+        if self._worker is not None and not self._worker.is_alive:
+            exit_code = self._retire(self._worker)
+            how = ending(exit_code) if exit_code is not None else "ended"
+            logger.warning("A worker without a job %s; another takes its place.", how)
+        if self._worker is None:
+            self._worker = self._floor.start(threads=self._threads)
+            self._listen(self._worker, READY, None)
+            if self._worker.watch.lift_limit():
+                raise EOFError
+            self._worker.is_ready = True
+        return self._worker
+
+    def _run(self, worker: WorkerHandle, task: Task) -> Result:
+        limit_s = task.job.timeout_s
+        if self._is_exclusive:
+            with self._floor.alone(worker, limit_s=limit_s):
+                return self._exchange(worker, task)
+        self._floor.begin(worker, limit_s=limit_s)
+        return self._exchange(worker, task)
+
+    def _exchange(self, worker: WorkerHandle, task: Task) -> Result:
+        worker.send(task.message)
+        body = self._listen(worker, RESULT, task.on_event)
+        try:
+            result: Result = pickle.loads(body)
+        except Exception as error:
+            return undeliverable(f"The {task.job.kind} job's result cannot be read back", error)
+        return result
+
+    def _listen(self, worker: WorkerHandle, wanted: bytes, on_event: OnEvent | None) -> bytes:
+        while True:
+            tag, body = worker.receive()
+            if tag == wanted:
+                return body
+            if tag == LOG:
+                name, level, text = pickle.loads(body)
+                logging.getLogger(name).log(level, "%s", text)
+            elif tag == EVENT and on_event is not None:
+                _deliver(body, on_event)
+
+    def _obituary(self, job: Job | None) -> Broken:
+        """Retire a worker that ended at its start or within a job; return why it did."""
+        worker = self._worker
+        assert worker is not None
+        seconds = worker.watch.seconds
+        is_expired = worker.watch.lift_limit()
+        exit_code = self._retire(worker, grace_s=_GRACE_S)
+        if self._floor.is_closed:
+            return dataclasses.replace(CLOSED, seconds=seconds)
+        how = ending(exit_code) if exit_code is not None else "closed its pipe to the driver"
+        logger.debug("A worker %s; it had printed:\n%s", how, worker.last_output)
+        if not worker.is_ready:
+            how = "did not finish its imports in time" if is_expired else f"{how} at its start"
+        elif is_expired and job is not None:
+            return Broken("timeout", _timeout_text(job.timeout_s or 0.0), seconds)
+        return Broken("crash", f"The worker {how}.{last_lines(worker.last_output)}", seconds)
+
+    def _retire(self, worker: WorkerHandle, *, grace_s: float = 0.0) -> int | None:
+        self._worker = None
+        return self._floor.retire(worker, grace_s=grace_s)
+
+
+def _deliver(body: bytes, on_event: OnEvent) -> None:
+    try:
+        event = pickle.loads(body)
+    except Exception:
+        logger.exception("A job's event cannot be read back.")
+    else:
+        notify(on_event, event)
+
+
+def _timeout_text(limit_s: float) -> str:
+    limit = f"{limit_s / 60:g} minutes" if limit_s >= 60 else f"{limit_s:g} s"
+    return (
+        f"The job was ended after {limit} of running, the most that budget.trial_minutes allows. "
+        "Raise it, or leave candidates this slow out of the space."
+    )

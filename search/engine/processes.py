@@ -1,0 +1,157 @@
+"""The engine of persistent worker processes: a crash or a hang costs one job, nothing else.
+
+::
+
+    processes.py   the engine: queues, threads, close
+    lane.py        one thread and its worker; what became of a job
+    floor.py       the living workers, who may compute when, and the guard
+    handle.py      the driver's side of one worker process, a process group of its own
+    worker.py      the inside of it
+    guard.py       the process that kills the workers if the driver dies
+
+Written on plain subprocesses and pipes. ``ProcessPoolExecutor`` breaks all its workers when one
+crashes and cannot kill one that hangs; pebble and loky cannot pause workers; and
+``multiprocessing``'s spawn imports the user's main script again. There is a thread per worker,
+not one loop over all, because talking to a paused worker blocks.
+
+An exclusive job runs alone, in one more worker with all cores: the groups of all other workers
+are stopped (SIGSTOP) while it runs. Paused time counts neither as a job's seconds nor towards
+its timeout. A paused job keeps its locks, so an exclusive job must need none that others take.
+POSIX only.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from queue import Empty, SimpleQueue
+from types import TracebackType
+from typing import ClassVar, Self
+
+from search.engine.failures import undeliverable
+from search.engine.floor import Floor
+from search.engine.jobs import CLOSED, Job, OnEvent, Perform, Result
+from search.engine.lane import Lane, Task
+from search.engine.threads import cores
+
+_SUPERVISION_S = 0.1  # how late a timeout may be; too rare to disturb a measurement
+_JOIN_S = 10.0  # a listener that waits for the closing thread must not block it for ever
+
+
+class ProcessEngine:
+    """Runs jobs in ``workers`` persistent processes, and exclusive ones in one more.
+
+    Args:
+        perform: Does a job; a function of an importable module.
+        workers: Jobs at a time, beside the exclusive one.
+        threads: Threads of one job; None for this machine's cores over ``workers``.
+        start_timeout_s: A worker that has not finished its imports by then is given up.
+    """
+
+    isolates: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        perform: Perform,
+        *,
+        workers: int,
+        threads: int | None = None,
+        start_timeout_s: float = 300.0,
+    ) -> None:
+        if getattr(perform, "__module__", None) == "__main__":
+            raise ValueError(f"{perform!r} must be in a module that a worker can import.")
+        if workers < 1:
+            raise ValueError(f"{workers=} must be at least 1.")
+        self.n_slots = workers
+        self.threads = threads or max(1, cores() // workers)
+        self._lock = threading.Lock()
+        self._is_closed = False
+        self._tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._exclusive_tasks: SimpleQueue[Task | None] = SimpleQueue()
+        self._floor = Floor(pickle.dumps(perform), start_timeout_s=start_timeout_s)
+        self._stopped = threading.Event()
+        self._threads = self._start_threads()
+
+    def submit(self, job: Job, on_event: OnEvent | None = None) -> Future[Result]:
+        """Queue a job; its future gives ``Done`` or ``Broken``, never an exception.
+
+        The payload is pickled at once: what changes afterwards does not reach the worker. A
+        waiting job's future can be cancelled. ``on_event`` is called on a thread of the engine.
+        """
+        future: Future[Result] = Future()
+        try:
+            task = Task(job, pickle.dumps(job), on_event, future)
+        except Exception as error:
+            what = f"The {job.kind} job cannot be sent to a worker"
+            future.set_result(undeliverable(what, error))
+            return future
+        with self._lock:
+            if self._is_closed:
+                future.set_result(CLOSED)
+            else:
+                (self._exclusive_tasks if job.is_exclusive else self._tasks).put(task)
+        return future
+
+    def close(self) -> None:
+        """Kill every worker with its children; unfinished jobs are ``Broken``. Repeatable."""
+        with self._lock:
+            dropped = [] if self._is_closed else self._close_queues()
+            self._is_closed = True
+        self._floor.kill_all()
+        self._stopped.set()
+        for task in dropped:
+            task.finish(CLOSED)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(_JOIN_S)
+        self._floor.close()
+
+    def __enter__(self) -> Self:
+        """Return the engine, which is closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the engine."""
+        self.close()
+
+    def _start_threads(self) -> list[threading.Thread]:
+        lanes = [
+            Lane(self._floor, self._tasks, threads=self.threads, is_exclusive=False)
+            for _ in range(self.n_slots)
+        ]
+        lanes.append(Lane(self._floor, self._exclusive_tasks, threads=cores(), is_exclusive=True))
+        # Daemons, so that a driver which forgets to close its engine can end.
+        threads = [
+            threading.Thread(target=body, name="archfront-engine", daemon=True)
+            for body in (*(lane.serve for lane in lanes), self._supervise)
+        ]
+        for thread in threads:
+            thread.start()
+        return threads
+
+    def _supervise(self) -> None:
+        while not self._stopped.wait(_SUPERVISION_S):
+            self._floor.kill_overdue()
+
+    def _close_queues(self) -> list[Task]:
+        dropped = [*_drained(self._tasks), *_drained(self._exclusive_tasks)]
+        for _ in range(self.n_slots):
+            self._tasks.put(None)
+        self._exclusive_tasks.put(None)
+        return dropped
+
+
+def _drained(tasks: SimpleQueue[Task | None]) -> Iterator[Task]:
+    with suppress(Empty):
+        while True:
+            task = tasks.get_nowait()
+            if task is not None:
+                yield task

@@ -1,0 +1,48 @@
+"""How many threads a job may use, told to libraries before and after they are imported."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+# Read once by OpenMP, MKL and OpenBLAS when they are loaded.
+_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def thread_variables(threads: int) -> dict[str, str]:
+    """Return the environment that limits a process to so many threads per operation."""
+    return dict.fromkeys(_VARIABLES, str(threads))
+
+
+@contextmanager
+def thread_budget(threads: int) -> Iterator[None]:
+    """Limit this process to so many threads per operation, and give back what was before.
+
+    torch is not imported for it: loaded before, it is told; loaded within, it reads the
+    environment.
+    """
+    before = {name: os.environ.get(name) for name in _VARIABLES}
+    torch = sys.modules.get("torch")
+    threads_before = torch.get_num_threads() if torch is not None else 0
+    os.environ.update(thread_variables(threads))
+    if torch is not None:
+        torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        if torch is not None:
+            torch.set_num_threads(threads_before)
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name, None)
+            else:
+                os.environ[name] = value

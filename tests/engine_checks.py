@@ -1,0 +1,59 @@
+"""What the tests of the engines say again and again."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any
+
+import psutil
+import pytest
+
+from search.engine.jobs import Broken, Done, Job, Result
+
+DEADLINE_S = 20.0
+
+
+def train(*payload: Any, timeout_s: float | None = None) -> Job:
+    return Job("train", payload, timeout_s=timeout_s)
+
+
+def measure(*payload: Any, timeout_s: float | None = None) -> Job:
+    return Job("measure", payload, is_exclusive=True, timeout_s=timeout_s)
+
+
+def result(future: Future[Result]) -> Result:
+    return future.result(DEADLINE_S)
+
+
+def value(future: Future[Result]) -> Any:
+    done = result(future)
+    assert isinstance(done, Done), done
+    return done.value
+
+
+def broken(future: Future[Result]) -> Broken:
+    failure = result(future)
+    assert isinstance(failure, Broken), failure
+    return failure
+
+
+def eventually(condition: Callable[[], object]) -> None:
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true"
+        time.sleep(0.005)
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process computes or waits; one that nobody has reaped yet does neither."""
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
+
+
+def assert_matches(text: str, pattern: str) -> None:
+    with pytest.raises(AssertionError, match=pattern):
+        raise AssertionError(text)
