@@ -1,0 +1,269 @@
+"""The interactive pictures of a study, by plotly."""
+
+from __future__ import annotations
+
+import math
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+from search.picture import (
+    BLUE,
+    GRAY,
+    INK,
+    ORANGE,
+    RED,
+    SERIES,
+    Picture,
+    axis_title,
+    hover_text,
+    log_ticks,
+)
+from search.records import Evaluation, Trained
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+GRID = "rgba(128,128,128,0.22)"
+DASHES = ("solid", "dash", "dot")
+KINDS = {"rejected": ("x", RED), "failed": ("triangle-up", GRAY)}
+
+
+def front_figure(picture: Picture) -> go.Figure:
+    """Return the interactive front: metric upwards, cost to the right on a logarithmic axis.
+
+    Rejected and failed trials, which have a cost and no metric, lie in a strip under the axes.
+    """
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    xs, ys = picture.stairs()
+    figure.add_scatter(
+        x=xs, y=ys, mode="lines", line={"color": BLUE, "width": 2}, name="front", hoverinfo="skip"
+    )
+    hidden = picture.hidden()
+    note = f" ({hidden} below the picture)" if hidden else ""
+    _add_points(figure, picture, picture.dominated(), f"dominated{note}", _pale())
+    _add_members(figure, picture)
+    is_stripped = False
+    for kind, (symbol, color) in KINDS.items():
+        stopped = picture.stopped(kind)
+        marker = {"symbol": symbol, "color": color, "size": 8, "opacity": 0.7}
+        if stopped:
+            is_stripped = True
+            figure.add_scatter(
+                x=[e.measurement.value(picture.cost.name) for e in stopped if e.measurement],
+                y=[kind] * len(stopped),
+                yaxis="y2",
+                mode="markers",
+                marker=marker,
+                name=kind,
+                hovertext=[hover_text(e, picture.metric.name) for e in stopped],
+                hoverinfo="text",
+            )
+    _lay_out(
+        figure, title=f"{escape(picture.title)}</b><br><sub>{escape(picture.subtitle)}</sub><b>"
+    )
+    _front_axes(figure, picture, is_stripped=is_stripped)
+    return figure
+
+
+def curves_figure(picture: Picture) -> go.Figure:
+    """Return the learning curves of the front's members: the metric after each epoch."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for index, evaluation in enumerate(picture.of_members()):
+        curve = evaluation.outcome.curve if isinstance(evaluation.outcome, Trained) else ()
+        figure.add_scatter(
+            x=[row["epoch"] for row in curve],
+            y=[row["metrics"].get(picture.metric.name) for row in curve],
+            mode="lines+markers",
+            line={
+                "color": SERIES[index % len(SERIES)],
+                "dash": DASHES[index // len(SERIES) % len(DASHES)],
+                "width": 2,
+            },
+            marker={"size": 5},
+            name=escape(f"{evaluation.trial}: {evaluation.candidate.label}"),
+        )
+    _lay_out(figure, title="Learning curves of the front")
+    epochs = max((len(trace.x) for trace in figure.data), default=1)
+    figure.update_xaxes(title="epoch", tick0=0, dtick=math.ceil(epochs / 12))
+    figure.update_yaxes(title=f"{axis_title(picture.metric)}, validation")
+    return figure
+
+
+def params_figure(picture: Picture) -> go.Figure:
+    """Return the metric of every trained candidate against its parameters."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    shown = [*picture.dominated(), *picture.of_members()]
+    values = [e.measurement.params_m for e in shown if e.measurement] or [1.0]
+    for evaluations, name, marker in (
+        (picture.dominated(), "dominated", _pale()),
+        (picture.of_members(), "front", {"color": BLUE, "size": 10}),
+    ):
+        figure.add_scatter(
+            x=[e.measurement.params_m for e in evaluations if e.measurement],
+            y=[picture.metric.value(e) for e in evaluations],
+            mode="markers",
+            marker=marker,
+            name=name,
+            hovertext=[hover_text(e, picture.metric.name) for e in evaluations],
+            hoverinfo="text",
+        )
+    _lay_out(figure, title="Does size pay?")
+    low, high = min(values) / 1.3, max(values) * 1.3
+    figure.update_xaxes(title="parameters (million, log scale)", **_log_axis(low, high))
+    figure.update_yaxes(title=f"{axis_title(picture.metric)}, validation")
+    return figure
+
+
+def to_html(figure: go.Figure) -> str:
+    """Return a page of its own that loads nothing from anywhere."""
+    page = figure.to_html(
+        include_plotlyjs=True, include_mathjax=False, config=_CONFIG, div_id="figure"
+    )
+    return str(page).replace("<head>", '<head><meta name="viewport" content="width=device-width">')
+
+
+def to_div(figure: go.Figure, name: str) -> str:
+    """Return a part of a page that has headings and plotly's code already (``plotly_code``)."""
+    figure.update_layout(title=None, margin_t=30)
+    return str(
+        figure.to_html(
+            include_plotlyjs=False,
+            include_mathjax=False,
+            full_html=False,
+            config=_CONFIG,
+            div_id=name,
+            default_height="100%",
+        )
+    )
+
+
+def plotly_code() -> str:
+    """Return plotly.js, to be put into a page once."""
+    from plotly.offline import get_plotlyjs
+
+    return str(get_plotlyjs())
+
+
+_CONFIG = {"displaylogo": False, "responsive": True}
+
+
+def _pale() -> dict[str, Any]:
+    return {"color": GRAY, "size": 8, "opacity": 0.45}
+
+
+def _add_points(
+    figure: go.Figure,
+    picture: Picture,
+    evaluations: list[Evaluation],
+    name: str,
+    marker: dict[str, Any],
+) -> None:
+    if evaluations:
+        figure.add_scatter(
+            x=[picture.cost.value(e) for e in evaluations],
+            y=[picture.metric.value(e) for e in evaluations],
+            mode="markers",
+            marker=marker,
+            name=name,
+            hovertext=[hover_text(e, picture.metric.name) for e in evaluations],
+            hoverinfo="text",
+        )
+
+
+def _add_members(figure: go.Figure, picture: Picture) -> None:
+    """Add the members with their intervals, then the knee on top of its own dot."""
+    members = picture.of_members()
+    _add_points(figure, picture, members, "member, 95% interval", {"color": BLUE, "size": 11})
+    if members:
+        figure.data[-1].error_y = {
+            "symmetric": False,
+            "array": [m.metric_high - m.metric for m in picture.members],
+            "arrayminus": [m.metric - m.metric_low for m in picture.members],
+            "thickness": 1.5,
+            "width": 4,
+        }
+    knees = [e for e, m in zip(members, picture.members, strict=True) if m.is_knee]
+    star = {"color": ORANGE, "size": 17, "symbol": "star", "line": {"color": INK, "width": 1}}
+    _add_points(figure, picture, knees, "knee", star)
+    for evaluation in members:
+        word = picture.named().get(evaluation.trial)
+        words = f"<b>{word}</b> {escape(evaluation.candidate.label)}"
+        is_right = not picture.has_room_left(evaluation, words[7:])
+        if word:
+            figure.add_annotation(
+                x=math.log10(picture.cost.value(evaluation)),
+                y=picture.metric.value(evaluation),
+                text=words,
+                name="word",
+                xanchor="left" if is_right else "right",
+                yanchor="top" if is_right else "bottom",
+                xshift=9 if is_right else -9,
+                yshift=-9 if is_right else 7,
+                showarrow=False,
+            )
+
+
+def _front_axes(figure: go.Figure, picture: Picture, *, is_stripped: bool) -> None:
+    low, high = picture.cost_range()
+    bottom = 0.16 if is_stripped else 0.0
+    figure.update_layout(
+        xaxis={"title": axis_title(picture.cost), **_log_axis(low, high), "anchor": "free"},
+        yaxis={
+            "title": f"{axis_title(picture.metric)}, validation",
+            "range": list(picture.metric_range()),
+            "domain": [bottom, 1],
+        },
+    )
+    if is_stripped:
+        figure.update_layout(yaxis2={"domain": [0, 0.11], "showgrid": False, "fixedrange": True})
+    if picture.limit:
+        figure.add_vline(x=picture.limit, line={"color": RED, "dash": "dash", "width": 1.5})
+        figure.add_annotation(
+            x=math.log10(picture.limit),
+            y=1,
+            yref="paper",
+            text=f"limit {picture.limit:g} {picture.cost.unit}",
+            font={"color": RED},
+            showarrow=False,
+            xanchor="right",
+            yanchor="top",
+            xshift=-4,
+        )
+
+
+def _log_axis(low: float, high: float) -> dict[str, Any]:
+    ticks = log_ticks(low, high)
+    return {
+        "type": "log",
+        "range": [math.log10(low), math.log10(high)],
+        "tickvals": ticks,
+        "ticktext": [f"{tick:g}" for tick in ticks],
+    }
+
+
+def _lay_out(figure: go.Figure, *, title: str) -> None:
+    figure.update_layout(
+        template="none",
+        title={
+            "text": f"<b>{title}</b>",
+            "x": 0.01,
+            "xanchor": "left",
+            "y": 0.97,
+            "yanchor": "top",
+        },
+        font={"family": "system-ui, sans-serif", "size": 14, "color": INK},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
+        margin={"l": 70, "r": 20, "t": 105, "b": 60},
+        hoverlabel={"align": "left"},
+        modebar={"bgcolor": "rgba(0,0,0,0)", "color": GRAY, "activecolor": BLUE},
+    )
+    figure.update_xaxes(gridcolor=GRID, zeroline=False, showline=True, linecolor=GRAY)
+    figure.update_yaxes(gridcolor=GRID, zeroline=False, showline=True, linecolor=GRAY)

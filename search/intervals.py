@@ -1,0 +1,260 @@
+"""How sure a metric is: seeded bootstrap intervals and paired ties from kept predictions.
+
+Resampling is done on counts, not on samples: samples with the same label and prediction are one
+cell, and a resample is one multinomial draw over the cells. A percentile bootstrap is too narrow
+when only a few samples are wrong (of none, it has no width at all), so below ``FEW`` of them
+a score interval, or for a pair the exact sign test, takes its place.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from functools import lru_cache
+from pathlib import Path
+from statistics import NormalDist
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from search.errors import unknown
+from search.records import Evaluation, Trained
+
+Counts = NDArray[np.int64]
+Floats = NDArray[np.float64]
+Score = Callable[[NDArray[np.number], NDArray[np.number], NDArray[np.number]], Floats]
+
+# The usual bound for trusting resampled or normal proportions: ten of each kind.
+FEW = 10
+# Numbers held at once while resampling, about 32 MB.
+CHUNK = 4_000_000
+
+
+def accuracy(
+    hits: NDArray[np.number], labels: NDArray[np.number], predicted: NDArray[np.number]
+) -> Floats:
+    """Return the share of right predictions."""
+    return np.asarray(hits.sum(axis=-1) / labels.sum(axis=-1), dtype=float)
+
+
+def balanced_accuracy(
+    hits: NDArray[np.number], labels: NDArray[np.number], predicted: NDArray[np.number]
+) -> Floats:
+    """Return the mean recall of the classes that occur among the labels."""
+    recalls = hits / np.maximum(labels, 1)
+    return np.asarray(recalls.sum(axis=-1) / (labels > 0).sum(axis=-1), dtype=float)
+
+
+def macro_f1(
+    hits: NDArray[np.number], labels: NDArray[np.number], predicted: NDArray[np.number]
+) -> Floats:
+    """Return the mean F1 of the classes that occur among the labels or the predictions."""
+    total = labels + predicted
+    scores = 2 * hits / np.maximum(total, 1)
+    return np.asarray(scores.sum(axis=-1) / (total > 0).sum(axis=-1), dtype=float)
+
+
+# Each takes, per class on the last axis: right predictions, labels, predictions. They are the
+# diagonal, row sums and column sums of the confusion matrix, whose other cells no metric needs.
+METRICS: dict[str, Score] = {
+    "accuracy": accuracy,
+    "balanced_accuracy": balanced_accuracy,
+    "macro_f1": macro_f1,
+}
+
+
+def score(metric: str, labels: ArrayLike, predicted: ArrayLike) -> float:
+    """Return a metric of class predictions."""
+    cells, counts = _cells(labels, predicted)
+    return float(_score(metric)(*_margins(counts[None], cells[:, 0], cells[:, 1]))[0])
+
+
+def chance_level(metric: str, class_counts: ArrayLike) -> float:
+    """Return the best value of a metric that one constant answer reaches.
+
+    Args:
+        metric: Key of ``METRICS``.
+        class_counts: Samples per class, ``(n_classes,)``.
+    """
+    counts = np.asarray(class_counts)
+    answers = np.eye(len(counts), dtype=np.int64)
+    labels = np.broadcast_to(counts, answers.shape)
+    return float(_score(metric)(answers * counts, labels, answers * counts.sum()).max())
+
+
+def bootstrap_interval(
+    metric: str,
+    labels: ArrayLike,
+    predicted: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    n_resamples: int = 1000,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Return the percentile bootstrap interval of a metric over the samples.
+
+    With fewer than ``FEW`` right or wrong predictions it is Wilson's score interval around the
+    metric instead, over as many samples as give a mean of recalls the same variance,
+    ``n_classes^2 / sum(1 / n_samples_of_class)``; for accuracy over all samples. Source:
+    Brown, Cai, DasGupta 2001, Interval Estimation for a Binomial Proportion.
+
+    Args:
+        metric: Key of ``METRICS``.
+        labels: True classes, ``(n_samples,)``.
+        predicted: Predicted classes, ``(n_samples,)``.
+        rng: Source of the resamples.
+        n_resamples: Number of resamples.
+        level: Share of resamples inside the interval.
+    """
+    cells, counts = _cells(labels, predicted)
+    is_right = cells[:, 0] == cells[:, 1]
+    if min(counts[is_right].sum(), counts[~is_right].sum()) < FEW:
+        return _wilson(score(metric, labels, predicted), _effective(metric, labels), level)
+    values = np.concatenate(
+        [
+            _score(metric)(*_margins(draw, cells[:, 0], cells[:, 1]))
+            for draw in _resamples(counts, n_resamples, rng)
+        ]
+    )
+    return _percentiles(values, level)
+
+
+def is_tie(
+    metric: str,
+    labels: ArrayLike,
+    first: ArrayLike,
+    second: ArrayLike,
+    *,
+    rng: np.random.Generator,
+    n_resamples: int = 1000,
+    level: float = 0.95,
+) -> bool:
+    """Return whether two predictions of the same samples leave it open which one is better.
+
+    Open means that the paired bootstrap interval of the difference contains zero. When fewer than
+    ``FEW`` samples are right in exactly one of the two, it means that the exact sign test over
+    them (McNemar's) does not reject at ``1 - level``.
+    """
+    cells, counts = _cells(labels, first, second)
+    is_right = cells[:, 1:] == cells[:, :1]
+    wins = int(counts[is_right[:, 0] & ~is_right[:, 1]].sum())
+    losses = int(counts[~is_right[:, 0] & is_right[:, 1]].sum())
+    if wins + losses < FEW:
+        return _sign_test(wins, losses) > 1 - level
+    measure = _score(metric)
+    difference = np.concatenate(
+        [
+            measure(*_margins(draw, cells[:, 0], cells[:, 1]))
+            - measure(*_margins(draw, cells[:, 0], cells[:, 2]))
+            for draw in _resamples(counts, n_resamples, rng)
+        ]
+    )
+    low, high = _percentiles(difference, level)
+    return low <= 0 <= high
+
+
+def load_predictions(path: Path) -> tuple[Counts, Counts]:
+    """Return labels and predicted classes, ``(n_samples,)`` each, of a kept npz file."""
+    with np.load(path) as kept:
+        return kept["labels"], kept["probabilities"].argmax(axis=1)
+
+
+def tie_test(
+    folder: Path, metric: str, *, seed: int, n_resamples: int = 1000, level: float = 0.95
+) -> Callable[[Evaluation, Evaluation], bool]:
+    """Return the test that ``build_front`` takes, over the predictions kept in a study's folder.
+
+    Every pair is resampled from the seed and its two trials, so that the answer depends neither on
+    the order nor on the other members.
+
+    Args:
+        folder: Study folder, which the recorded paths are relative to.
+        metric: Key of ``METRICS``.
+        seed: Seed of the study.
+        n_resamples: Resamples per pair.
+        level: Level of the interval of the difference.
+    """
+    load = lru_cache(maxsize=64)(load_predictions)
+
+    def test(first: Evaluation, second: Evaluation) -> bool:
+        low, high = sorted((first, second), key=lambda evaluation: evaluation.trial)
+        labels, one = load(folder / _predictions(low))
+        _, two = load(folder / _predictions(high))
+        rng = np.random.default_rng((seed, low.trial, high.trial))
+        return is_tie(metric, labels, one, two, rng=rng, n_resamples=n_resamples, level=level)
+
+    return test
+
+
+def _predictions(evaluation: Evaluation) -> str:
+    if not isinstance(evaluation.outcome, Trained):
+        raise ValueError(f"Trial {evaluation.trial} was {evaluation.kind}, not trained.")
+    return evaluation.outcome.predictions
+
+
+def _score(metric: str) -> Score:
+    if metric not in METRICS:
+        raise unknown("metric", metric, METRICS)
+    return METRICS[metric]
+
+
+def _cells(*columns: ArrayLike) -> tuple[Counts, Counts]:
+    """Return the distinct rows ``(n_cells, n_columns)`` and how many samples each has."""
+    arrays = [np.asarray(column) for column in columns]
+    if any(a.ndim != 1 or len(a) != len(arrays[0]) or len(a) == 0 for a in arrays):
+        shapes = ", ".join(str(a.shape) for a in arrays)
+        raise ValueError(f"Labels and predictions must be (n_samples,), not empty; got {shapes}.")
+    cells, counts = np.unique(np.stack(arrays, axis=1), axis=0, return_counts=True)
+    return cells, counts
+
+
+def _resamples(counts: Counts, n_resamples: int, rng: np.random.Generator) -> Iterator[Counts]:
+    """Yield resampled counts ``(some, n_cells)``, ``n_resamples`` rows in all."""
+    rows = max(1, CHUNK // len(counts))
+    for start in range(0, n_resamples, rows):
+        size = min(rows, n_resamples - start)
+        yield rng.multinomial(counts.sum(), counts / counts.sum(), size=size)
+
+
+def _margins(counts: Counts, labels: Counts, predicted: Counts) -> tuple[Counts, Counts, Counts]:
+    """Return hits, labels and predictions per class, ``(..., n_classes)``, of cell counts."""
+    n_classes = int(max(labels.max(), predicted.max())) + 1
+    is_right = labels == predicted
+    return (
+        _per_class(counts[:, is_right], labels[is_right], n_classes),
+        _per_class(counts, labels, n_classes),
+        _per_class(counts, predicted, n_classes),
+    )
+
+
+def _per_class(counts: Counts, classes: Counts, n_classes: int) -> Counts:
+    sums = np.zeros((len(counts), n_classes), dtype=np.int64)
+    if len(classes):
+        order = np.argsort(classes, kind="stable")
+        present, starts = np.unique(classes[order], return_index=True)
+        sums[:, present] = np.add.reduceat(counts[:, order], starts, axis=1)
+    return sums
+
+
+def _percentiles(values: Floats, level: float) -> tuple[float, float]:
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def _effective(metric: str, labels: ArrayLike) -> float:
+    _, counts = np.unique(np.asarray(labels), return_counts=True)
+    return float(counts.sum() if metric == "accuracy" else len(counts) ** 2 / (1 / counts).sum())
+
+
+def _wilson(share: float, n: float, level: float) -> tuple[float, float]:
+    z = NormalDist().inv_cdf((1 + level) / 2)
+    center = (share + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    return max(0.0, center - half), min(1.0, center + half)
+
+
+def _sign_test(wins: int, losses: int) -> float:
+    """Return the two-sided p-value of as uneven a split of fair coin tosses."""
+    n = wins + losses
+    tail = sum(math.comb(n, k) for k in range(min(wins, losses) + 1)) / (1 << n)
+    return min(1.0, 2 * tail)

@@ -1,0 +1,181 @@
+"""The report of a study: one HTML page that carries everything it shows."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+
+from search import figure, tally
+from search.front import (
+    MEASURED,
+    FrontMember,
+    Objective,
+    Reference,
+    final_evaluations,
+    front_hypervolume,
+)
+from search.picture import NAMES, Picture
+from search.records import Evaluation
+
+TEMPLATE = "report.html.j2"
+
+
+@dataclass(frozen=True)
+class StudyRecord:
+    """Everything that the report of a study says.
+
+    Attributes:
+        name: Name of the study.
+        state: Where it stands, in words: ``finished: 16 trials trained``, ``running``.
+        task: Key of the task.
+        device: The device in words.
+        objectives: The metric first.
+        limits: Allowed values; None for no limit.
+        reference: The stored reference point; None before it is known.
+        evaluations: Every evaluation so far.
+        members: The front, fastest first.
+        data: What to call the dataset.
+        dataset: ``Dataset.summary()``.
+        environment: Versions and the device's fingerprint.
+        config: The composed configuration.
+        command: What runs the study again.
+        space_size: Candidates in the space.
+        started: Seconds since the epoch.
+        finished: The same of the last record; None while it runs.
+        seconds: Wall seconds by what they were spent on: training, measuring, idle.
+        test_scores: Metrics on the test split by trial, of members that have them.
+    """
+
+    name: str
+    state: str
+    task: str
+    device: str
+    objectives: Sequence[Objective]
+    limits: Mapping[str, float | None]
+    reference: Reference | None
+    evaluations: Sequence[Evaluation]
+    members: Sequence[FrontMember]
+    data: str
+    dataset: Mapping[str, Any]
+    environment: Mapping[str, Any]
+    config: Mapping[str, Any]
+    command: str
+    space_size: int
+    started: float
+    finished: float | None
+    seconds: Mapping[str, float]
+    test_scores: Mapping[int, Mapping[str, float]]
+
+    @property
+    def metric(self) -> str:
+        """Return the name of the metric that the study maximizes."""
+        return self.objectives[0].name
+
+    @property
+    def picture(self) -> Picture:
+        """Return what the pictures show."""
+        title = f"{self.name}: {self.metric.replace('_', ' ')} against latency"
+        return Picture(title, self.evaluations, self.members, self.objectives, self.limits)
+
+
+def render(record: StudyRecord) -> str:
+    """Return the report as one HTML page that loads nothing from anywhere."""
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(
+        duration=tally.duration, day=_day, short=_short, percent=_percent, unit=_unit, words=_words
+    )
+    return environment.get_template(TEMPLATE).render(
+        record=record,
+        **_question(record),
+        **_answer(record),
+        **_costs(record),
+        failures=tally.failures(record.evaluations),
+        rejections=tally.rejections(record.evaluations),
+        rejected=[e for e in record.evaluations if e.kind == "rejected"],
+        facts=tally.dataset_facts(record.dataset),
+        classes=tally.class_rows(record.dataset),
+        config=json.dumps(record.config, indent=2, default=str, ensure_ascii=False),
+        figures=_figures(record),
+        # With the figures the only text that is not escaped here: plotly escapes its own JSON.
+        plotly=Markup(figure.plotly_code()) if record.members else "",
+    )
+
+
+def _question(record: StudyRecord) -> dict[str, Any]:
+    measured = [e.measurement for e in record.evaluations if e.measurement is not None]
+    return {
+        "latency": measured[0].latency if measured else None,
+        "limits": [
+            f"{NAMES.get(name, name)} at most {limit:g} {_unit(name)}"
+            for name, limit in record.limits.items()
+            if limit is not None
+        ],
+    }
+
+
+def _answer(record: StudyRecord) -> dict[str, Any]:
+    return {
+        "named": record.picture.named(),
+        "tie": tally.tie_sentence(record.members, record.metric),
+        "recipes": {m.trial: asdict(m.candidate.recipe) for m in record.members},
+    }
+
+
+def _costs(record: StudyRecord) -> dict[str, Any]:
+    trained = final_evaluations(record.evaluations)
+    volume = None
+    if record.reference is not None:
+        volume = front_hypervolume(record.evaluations, record.objectives, record.reference)
+    return {
+        "n_trained": len(trained),
+        "hypervolume": volume,
+        "spent": sum(record.seconds.values()),
+    }
+
+
+def _figures(record: StudyRecord) -> list[tuple[str, Markup]]:
+    if not record.members:
+        return []
+    picture = record.picture
+    drawn = (
+        ("Front", figure.front_figure(picture)),
+        ("Learning curves of the front", figure.curves_figure(picture)),
+        ("Does size pay?", figure.params_figure(picture)),
+    )
+    return [
+        (title, Markup(figure.to_div(one, f"figure-{index}")))
+        for index, (title, one) in enumerate(drawn)
+    ]
+
+
+def _unit(name: str) -> str:
+    return MEASURED[name].unit if name in MEASURED else ""
+
+
+def _day(seconds: float) -> str:
+    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
+
+
+def _short(value: float) -> str:
+    return f"{value:.3g}"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}"
+
+
+def _words(name: str) -> str:
+    return NAMES.get(name, name.replace("_", " "))

@@ -1,0 +1,142 @@
+"""What happened in a study, counted and put into words for its report."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+from typing import Any
+
+from search.front import FrontMember
+from search.records import Evaluation, Failed, Rejected
+
+
+@dataclass(frozen=True)
+class Rejections:
+    """The candidates over one limit; a candidate over two limits counts in both.
+
+    Attributes:
+        limit: Name of the limit.
+        allowed: What it allows.
+        count: Candidates over it.
+        least: Smallest excess, as a share of the limit.
+        middle: Median excess.
+        most: Largest excess.
+        smallest: Smallest value that was over.
+    """
+
+    limit: str
+    allowed: float
+    count: int
+    least: float
+    middle: float
+    most: float
+    smallest: float
+
+
+def rejections(evaluations: Iterable[Evaluation]) -> list[Rejections]:
+    """Return one row per limit that rejected candidates, the busiest first."""
+    over: defaultdict[tuple[str, float], list[float]] = defaultdict(list)
+    for evaluation in evaluations:
+        if isinstance(evaluation.outcome, Rejected):
+            for name, (value, allowed) in evaluation.outcome.exceeded.items():
+                over[name, allowed].append(value)
+    rows = [
+        Rejections(
+            limit=name,
+            allowed=allowed,
+            count=len(values),
+            least=min(values) / allowed - 1,
+            middle=median(values) / allowed - 1,
+            most=max(values) / allowed - 1,
+            smallest=min(values),
+        )
+        for (name, allowed), values in over.items()
+    ]
+    return sorted(rows, key=lambda row: (-row.count, row.limit))
+
+
+def failures(evaluations: Iterable[Evaluation]) -> dict[str, list[Evaluation]]:
+    """Return the failed evaluations by kind, the most frequent kind first."""
+    kinds: defaultdict[str, list[Evaluation]] = defaultdict(list)
+    for evaluation in evaluations:
+        if isinstance(evaluation.outcome, Failed):
+            kinds[evaluation.outcome.kind].append(evaluation)
+    return dict(sorted(kinds.items(), key=lambda item: (-len(item[1]), item[0])))
+
+
+def tie_sentence(members: Sequence[FrontMember], metric: str) -> str:
+    """Return what the ties mean for a choice: the fastest member that ties with the best one."""
+    if len(members) < 2:
+        return ""
+    name = metric.replace("_", " ")
+    best = max(members, key=lambda member: member.metric)
+    tied = [member for member in members if member.trial in best.ties]
+    if not tied:
+        return (
+            f"No other member is a statistical tie with the best one (trial {best.trial}): its "
+            f"{name} is higher by more than chance explains."
+        )
+    fastest = min(tied, key=lambda member: member.latency_ms)
+    trials = join_words([str(member.trial) for member in tied])
+    saved = 1 - fastest.latency_ms / best.latency_ms
+    gain = f", {saved:.0%} less" if saved >= 0.005 else ""
+    who = (
+        f"The fastest of them, trial {fastest.trial},"
+        if len(tied) > 1
+        else f"Trial {fastest.trial}"
+    )
+    return (
+        f"On these validation images the {name} of the best (trial {best.trial}) cannot be told "
+        f"apart from that of trial{'s' if len(tied) > 1 else ''} {trials}: a statistical tie. "
+        f"{who} takes {fastest.latency_ms:.3g} ms{gain}."
+    )
+
+
+def class_rows(dataset: Mapping[str, Any]) -> list[tuple[str, dict[str, int], int]]:
+    """Return name, images per split and images in all of each class of a dataset's summary."""
+    splits: Mapping[str, Any] = dataset.get("splits", {})
+    names = dataset.get("class_names", ())
+    rows = []
+    for name in names:
+        counts = {split: int(part["per_class"].get(name, 0)) for split, part in splits.items()}
+        rows.append((str(name), counts, sum(counts.values())))
+    return rows
+
+
+def dataset_facts(dataset: Mapping[str, Any]) -> dict[str, str]:
+    """Return the lines about a dataset that are not a table."""
+    facts = {}
+    if "splits" in dataset:
+        counts = [f"{part['images']:,} {name}" for name, part in dataset["splits"].items()]
+        facts["images"] = join_words(counts)
+    if "class_names" in dataset:
+        facts["classes"] = f"{len(dataset['class_names']):,}"
+    if "channels" in dataset:
+        facts["channels"] = f"{dataset['channels']} ({_color(dataset['channels'])})"
+    for side, spread in dataset.get("sizes", {}).items():
+        low, middle, high = (f"{spread[key]:g}" for key in ("min", "median", "max"))
+        facts[side] = f"{low} px" if low == high else f"{low} to {high} px, median {middle}"
+    for key in ("division", "fingerprint"):
+        if key in dataset:
+            facts[key] = str(dataset[key])
+    return facts
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in its two largest units, as ``2 min 5 s``."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    units = ((whole // 3600, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
+    return " ".join([f"{count} {unit}" for count, unit in units if count][:2])
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Return ``a``, ``a and b`` or ``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def _color(channels: int) -> str:
+    return "gray" if channels == 1 else "color"
