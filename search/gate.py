@@ -1,0 +1,24 @@
+"""The gate: what a candidate may cost, checked before a second of training is spent."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+from search.config import LimitsConfig
+from search.records import Measurement
+
+
+def exceeded(measurement: Measurement, limits: LimitsConfig) -> dict[str, tuple[float, float]]:
+    """Return ``{limit: (value, allowed)}`` of every limit that is exceeded.
+
+    What lies exactly on a limit is within it. A value that is not a number is over every limit.
+    """
+    over: dict[str, tuple[float, float]] = {}
+    for field in fields(limits):
+        allowed: float | None = getattr(limits, field.name)
+        if allowed is None:
+            continue
+        value = measurement.value(field.name)
+        if not value <= allowed:
+            over[field.name] = (value, allowed)
+    return over

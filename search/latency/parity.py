@@ -1,0 +1,251 @@
+"""Does an export compute what eager PyTorch computes?
+
+A network fresh from its constructor cannot tell: its logits are close to zero, whole branches
+are multiplied by zero or by 1e-6, and it gives all images nearly the same answer, so that a
+broken export passes. Here all weights are drawn away from where they started, the norms get
+statistics of real activations, and the last layer is scaled so that its outputs spread over the
+images by about 1: branches count, probabilities are not saturated, and a difference is judged
+against what tells images apart.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from search.errors import ParityError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from search.latency.runtimes import Session
+
+# Largest difference allowed, in units of the outputs' spread over the images. Right exports of
+# 31 timm networks of as many kinds, 2 seeds each, differed by 2e-6 to 8e-4, median 2e-5; only
+# mobileone_s0 by more (see NOISE_FACTOR).
+TOLERANCE = 1e-3
+# A network of random weights can magnify rounding errors beyond that: eager then differs as much
+# from its own float64 (mobileone_s0: 3e-3 to 5e-3), and an export may by this many times that.
+NOISE_FACTOR = 10.0
+# A network whose own rounding is so large cannot be judged.
+MAX_TOLERANCE = 0.1
+MIN_IMAGES = 8
+# Under it the outputs do not tell the images apart.
+MIN_SPREAD = 1e-4
+
+
+def draw_images(example: torch.Tensor, seed: int) -> torch.Tensor:
+    """Return at least ``MIN_IMAGES`` images, a multiple of the example's batch size.
+
+    They differ in coarse structure and brightness: averages over white noise are all the same.
+    """
+    import torch
+    from torch.nn.functional import interpolate
+
+    batch_size, channels, height, width = example.shape
+    n_images = batch_size * -(-MIN_IMAGES // batch_size)
+    generator = torch.Generator().manual_seed(seed)
+    images = torch.zeros(n_images, channels, height, width)
+    for side in (1, 4, 16):
+        coarse = torch.randn(n_images, channels, side, side, generator=generator)
+        images += interpolate(coarse, size=(height, width), mode="bilinear", align_corners=False)
+    return images / images.std()
+
+
+def perturb(module: nn.Module, images: torch.Tensor, seed: int) -> None:
+    """Draw a network's weights and norm statistics so that its outputs tell images apart.
+
+    Nothing is put back: the network is of no other use afterwards.
+
+    Args:
+        module: In evaluation mode; takes ``images`` and gives a tuple of tensors.
+        images: Images ``(N, C, H, W)`` that the statistics are taken from.
+        seed: Seed of the draws.
+    """
+    import torch
+
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in module.parameters():
+            _draw(parameter, generator)
+        last = _set_norms(module, images, generator)
+        if last is not None:
+            _spread_outputs(module, last, images)
+
+
+def check_parity(module: nn.Module, session: Session, batches: Sequence[torch.Tensor]) -> float:
+    """Return the largest difference of an export from eager, in units of the spread.
+
+    Args:
+        module: The network that was exported, in evaluation mode.
+        session: The export.
+        batches: Images of the export's batch size and image size, at least two in all.
+
+    Raises:
+        ParityError: If a difference is over ``TOLERANCE`` of the spread over the images, and
+            over what rounding explains; or if the outputs are not finite or hardly depend on
+            the image, so that nothing can be said.
+    """
+    import torch
+
+    with torch.inference_mode():
+        expected = _stack([_arrays(module(batch)) for batch in batches])
+    found = _stack([session.outputs(batch) for batch in batches])
+    if _shapes(found) != _shapes(expected):
+        raise ParityError(
+            f"The export gives outputs of shapes {_shapes(found)}, eager PyTorch "
+            f"{_shapes(expected)}."
+        )
+    spreads = [_spread(output) for output in expected]
+    largest = _difference(found, expected, spreads)
+    if largest <= TOLERANCE:
+        return largest
+    noise = _rounding_noise(module, batches, expected, spreads)
+    allowed = max(TOLERANCE, min(NOISE_FACTOR * noise, MAX_TOLERANCE))
+    # A NaN of the export compares as false, so this is not the negation of the test above.
+    if not largest <= allowed:
+        raise ParityError(
+            f"The export differs from eager PyTorch by {largest:.2g} of the outputs' spread over "
+            f"the images; allowed is {allowed:.2g}."
+        )
+    return largest
+
+
+def _draw(parameter: torch.Tensor, generator: torch.Generator) -> None:
+    """Add noise: small against a weight's own deviation, and enough for a zero or 1e-6."""
+    import torch
+
+    noise = torch.randn(parameter.shape, generator=generator)
+    if parameter.ndim <= 1:
+        parameter += 0.2 * noise
+    else:
+        parameter += 0.25 * max(float(parameter.std(correction=0)), 0.02) * noise
+
+
+def _set_norms(
+    module: nn.Module, images: torch.Tensor, generator: torch.Generator
+) -> nn.Module | None:
+    """Give norms with running statistics drawn ones near those of real activations.
+
+    The activations are not centered, and scaled to half their size: networks of random weights
+    with centered, full-sized activations are chaotic, and magnify rounding errors until two
+    right answers differ by 1e-2 (efficientnet_b0 at 32 px).
+
+    Returns:
+        The convolution or linear layer that was called last; None if there is none.
+    """
+    import torch
+    from torch import nn
+
+    called: list[nn.Module] = []
+
+    def set_statistics(norm: Any, inputs: tuple[torch.Tensor, ...]) -> None:
+        features = inputs[0].transpose(0, 1).flatten(1)
+        rms = features.square().mean(1).sqrt()
+        floor = 0.1 * float(rms.mean()) + 1e-4
+        mean = 0.2 * rms.clamp(min=floor) * torch.randn(rms.shape, generator=generator)
+        variance = (features - mean[:, None]).square().mean(1).clamp(min=floor**2)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(
+            4 * variance * (0.8 + 0.4 * torch.rand(rms.shape, generator=generator))
+        )
+
+    hooks = []
+    for part in module.modules():
+        if isinstance(getattr(part, "running_mean", None), torch.Tensor):
+            hooks.append(part.register_forward_pre_hook(set_statistics))
+        elif isinstance(part, (nn.Linear, nn.modules.conv._ConvNd)):
+            hooks.append(part.register_forward_hook(lambda layer, *_: called.append(layer)))
+    try:
+        module(images)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    return called[-1] if called else None
+
+
+def _spread_outputs(module: nn.Module, last: nn.Module, images: torch.Tensor) -> None:
+    """Scale and shift a layer so that its outputs over the images have mean 0, deviation 1."""
+    from torch import nn
+
+    def scale(layer: Any, inputs: tuple[torch.Tensor, ...], outputs: torch.Tensor) -> Any:
+        channel = -1 if isinstance(layer, nn.Linear) else 1
+        rows = outputs.transpose(channel, -1).flatten(end_dim=-2)
+        deviation = float((rows - rows.mean(0)).std())
+        if not (np.isfinite(deviation) and deviation > 0):
+            return None
+        layer.weight /= deviation
+        if layer.bias is not None:
+            outputs = layer.forward(*inputs)
+            layer.bias -= outputs.transpose(channel, -1).flatten(end_dim=-2).mean(0)
+        return layer.forward(*inputs)
+
+    hook = last.register_forward_hook(scale)
+    try:
+        module(images)
+    finally:
+        hook.remove()
+
+
+def _rounding_noise(
+    module: nn.Module,
+    batches: Sequence[torch.Tensor],
+    expected: list[np.ndarray],
+    spreads: list[float],
+) -> float:
+    """Return how far eager is from its own float64; 0 where it has none."""
+    import torch
+
+    exact = copy.deepcopy(module).double()
+    try:
+        with torch.inference_mode():
+            found = _stack([_arrays(exact(batch.double())) for batch in batches])
+    except RuntimeError:
+        # Some networks make float32 tensors as they run, which do not mix with float64.
+        return 0.0
+    noise = _difference(found, expected, spreads)
+    return noise if np.isfinite(noise) else 0.0
+
+
+def _difference(
+    found: list[np.ndarray], expected: list[np.ndarray], spreads: list[float]
+) -> float:
+    differences = [
+        float(np.abs(one - other).max()) / spread
+        for one, other, spread in zip(found, expected, spreads, strict=True)
+    ]
+    # max() of Python would pass over a NaN.
+    return float(np.max(differences))
+
+
+def _spread(output: np.ndarray) -> float:
+    """Return the mean over an output's elements of the deviation over the images."""
+    if not np.isfinite(output).all():
+        raise ParityError(
+            "Eager PyTorch gives values that are not finite on drawn weights, so that its export "
+            "cannot be judged."
+        )
+    spread = float(output.std(axis=0).mean())
+    if spread <= MIN_SPREAD * float(np.abs(output).mean()):
+        raise ParityError(
+            "The network gives all images the same output on drawn weights, so that its export "
+            "cannot be judged."
+        )
+    return spread
+
+
+def _arrays(outputs: Sequence[torch.Tensor]) -> list[np.ndarray]:
+    return [output.numpy() for output in outputs]
+
+
+def _stack(batches: list[list[np.ndarray]]) -> list[np.ndarray]:
+    """Join each output over the batches."""
+    return [np.concatenate(parts) for parts in zip(*batches, strict=True)]
+
+
+def _shapes(outputs: list[np.ndarray]) -> str:
+    return ", ".join(str(output.shape) for output in outputs) or "none"

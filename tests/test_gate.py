@@ -1,0 +1,62 @@
+"""The gate says which limits a measurement exceeds, and by how much."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+
+import pytest
+
+from search.config import LimitsConfig
+from search.gate import exceeded
+from search.records import Latency, Measurement, Rejected
+
+LIMITS = tuple(field.name for field in fields(LimitsConfig))
+NONE: dict[str, float | None] = dict.fromkeys(LIMITS)
+VALUES = {"latency_ms": 12.0, "params_m": 5.0, "macs_g": 0.5, "size_mb": 20.0}
+
+
+def measurement(latency_ms: float = VALUES["latency_ms"]) -> Measurement:
+    latency = Latency(
+        p50_ms=latency_ms,
+        p95_ms=99.0,
+        spread=0.01,
+        repeats=50,
+        warmup=10,
+        threads=1,
+        batch_size=1,
+        runtime="eager",
+        runtime_version="2",
+        precision="fp32",
+        device="d",
+        exporter="none",
+        is_stable=True,
+    )
+    return Measurement(latency, params_m=5.0, macs_g=0.5, size_mb=20.0, seconds=1.0)
+
+
+def test_every_limit_of_the_configuration_is_tested() -> None:
+    assert tuple(VALUES) == LIMITS
+
+
+def test_without_limits_nothing_is_exceeded() -> None:
+    assert exceeded(measurement(), LimitsConfig(**NONE)) == {}
+
+
+@pytest.mark.parametrize("name", LIMITS)
+def test_a_limit_alone_is_exceeded_by_more_only(name: str) -> None:
+    value = VALUES[name]
+    assert exceeded(measurement(), LimitsConfig(**NONE | {name: value})) == {}
+    over = exceeded(measurement(), LimitsConfig(**NONE | {name: value / 2}))
+    assert over == {name: (value, value / 2)}
+
+
+def test_all_exceeded_limits_are_told_with_value_and_limit() -> None:
+    limits = LimitsConfig(**NONE | {"latency_ms": 10.0, "params_m": 4.0, "size_mb": 30.0})
+    over = exceeded(measurement(), limits)
+    assert over == {"latency_ms": (12.0, 10.0), "params_m": (5.0, 4.0)}
+    assert str(Rejected(over)) == ("latency_ms 12 is over 10 by 20%; params_m 5 is over 4 by 25%")
+
+
+def test_a_value_that_is_no_number_is_over_its_limit() -> None:
+    over = exceeded(measurement(float("nan")), LimitsConfig(**NONE | {"latency_ms": 10.0}))
+    assert list(over) == ["latency_ms"]

@@ -1,0 +1,271 @@
+"""What was measured is remembered, by several processes at once, and never by mistake."""
+
+from __future__ import annotations
+
+import multiprocessing
+import sqlite3
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from search.candidate import Candidate
+from search.errors import ConfigError
+from search.latency.device import Device, fingerprint
+from search.latency.table import LatencyKey, LatencyTable
+from search.records import Latency, Measurement
+from trainers.spec import Architecture, Recipe, Weights
+
+ARCHITECTURE = Architecture("classification", "resnet18", "avg", 32, classes=10, channels=3)
+KEY = LatencyKey(
+    device="cpu-1234",
+    runtime="onnxruntime",
+    runtime_version="1.32.0",
+    threads=1,
+    batch_size=1,
+    precision="fp32",
+    timm_version="1.0.31",
+    architecture=ARCHITECTURE,
+)
+MEASURED = Measurement(
+    latency=Latency(
+        p50_ms=1.25,
+        p95_ms=1.5,
+        spread=0.03,
+        repeats=120,
+        warmup=20,
+        threads=1,
+        batch_size=1,
+        runtime="onnxruntime",
+        runtime_version="1.32.0",
+        precision="fp32",
+        device="cpu-1234",
+        exporter="torchscript",
+        is_stable=True,
+    ),
+    params_m=11.2,
+    macs_g=0.037,
+    size_mb=44.7,
+    seconds=0.9,
+)
+
+
+def measured(p50_ms: float, *, is_stable: bool = True) -> Measurement:
+    latency = replace(MEASURED.latency, p50_ms=p50_ms, is_stable=is_stable)
+    return replace(MEASURED, latency=latency)
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> LatencyTable:
+    return LatencyTable(tmp_path / "cache" / "latency.db")
+
+
+def test_what_was_put_is_given_back_as_remembered(table: LatencyTable) -> None:
+    table.put(KEY, MEASURED)
+    remembered = replace(MEASURED.latency, source="remembered")
+    assert table.get(KEY) == replace(MEASURED, latency=remembered)
+
+
+def test_nothing_is_known_of_an_empty_table(table: LatencyTable) -> None:
+    assert table.get(KEY) is None
+    assert list(table.rows()) == []
+
+
+CHANGES = {
+    "device": "cpu-5678",
+    "runtime": "eager",
+    "runtime_version": "1.33.0",
+    "threads": 2,
+    "batch_size": 8,
+    "precision": "int8",
+    "timm_version": "1.0.32",
+    "architecture": replace(ARCHITECTURE, fused=True),
+}
+
+
+def test_every_part_of_the_key_is_tested() -> None:
+    assert set(CHANGES) == set(KEY.__dataclass_fields__)
+
+
+@pytest.mark.parametrize("name", CHANGES)
+def test_another_key_knows_nothing_of_it(table: LatencyTable, name: str) -> None:
+    table.put(KEY, MEASURED)
+    assert table.get(replace(KEY, **{name: CHANGES[name]})) is None
+
+
+def test_the_architecture_id_is_that_of_its_candidates() -> None:
+    recipe = Recipe(lr=0.01, weight_decay=0.0, batch_size=32, augment="none", dropout=0.2)
+    assert KEY.architecture_id == Candidate(ARCHITECTURE, Weights(), recipe).architecture_id
+
+
+def test_a_later_measurement_replaces_an_earlier_one(table: LatencyTable) -> None:
+    table.put(KEY, measured(2.0))
+    table.put(KEY, measured(1.0))
+    found = table.get(KEY)
+    assert found is not None
+    assert found.latency.p50_ms == 1.0
+    assert len(list(table.rows())) == 1
+
+
+def test_an_unstable_measurement_does_not_replace_a_stable_one(table: LatencyTable) -> None:
+    table.put(KEY, measured(1.0))
+    table.put(KEY, measured(2.0, is_stable=False))
+    found = table.get(KEY)
+    assert found is not None
+    assert found.latency.p50_ms == 1.0
+
+
+def test_a_stable_measurement_replaces_an_unstable_one(table: LatencyTable) -> None:
+    table.put(KEY, measured(1.0, is_stable=False))
+    table.put(KEY, measured(2.0))
+    found = table.get(KEY)
+    assert found is not None
+    assert found.latency.p50_ms == 2.0
+
+
+def test_an_imported_measurement_stays_imported(table: LatencyTable) -> None:
+    latency = replace(MEASURED.latency, source="imported")
+    table.put(KEY, replace(MEASURED, latency=latency))
+    found = table.get(KEY)
+    assert found is not None
+    assert found.latency.source == "imported"
+
+
+def test_rows_give_every_key_with_its_measurement(table: LatencyTable) -> None:
+    keys = [replace(KEY, threads=n) for n in (1, 2, 4)]
+    for key in keys:
+        table.put(key, measured(float(key.threads)))
+    assert {key: m.latency.p50_ms for key, m in table.rows()} == dict(
+        zip(keys, (1.0, 2.0, 4.0), strict=True)
+    )
+
+
+def test_a_second_table_on_the_same_file_sees_it(table: LatencyTable) -> None:
+    table.put(KEY, MEASURED)
+    assert LatencyTable(table.path).get(KEY) is not None
+
+
+def _put_many(path: Path, first: int, count: int) -> None:
+    table = LatencyTable(path)
+    for n in range(first, first + count):
+        table.put(replace(KEY, threads=n + 1), MEASURED)
+
+
+def test_processes_that_start_at_once_lose_nothing(table: LatencyTable) -> None:
+    """The file does not exist yet: creating it is the hard part."""
+    context = multiprocessing.get_context("spawn")
+    processes = [
+        context.Process(target=_put_many, args=(table.path, 25 * n, 25)) for n in range(4)
+    ]
+    for process in processes:
+        process.start()
+    for process in processes:
+        process.join(timeout=60)
+    assert [process.exitcode for process in processes] == [0, 0, 0, 0]
+    assert {key.threads for key, _ in table.rows()} == set(range(1, 101))
+
+
+def _text(path: Path) -> None:
+    path.write_text("this is a letter and no database, but long enough to have a header. " * 20)
+
+
+def _other_database(path: Path) -> None:
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE recipes (name TEXT)")
+    connection.close()
+
+
+def _later_version(path: Path) -> None:
+    LatencyTable(path).put(KEY, MEASURED)
+    with sqlite3.connect(path) as connection:
+        connection.execute("PRAGMA user_version = 7")
+    connection.close()
+
+
+def _folder(path: Path) -> None:
+    path.mkdir()
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (_text, "file is not a database"),
+        (_other_database, "it is the database of another program"),
+        (_later_version, "its format is 7 and this archfront knows 1"),
+        (_folder, "unable to open database file"),
+    ],
+)
+def test_a_file_that_is_something_else_is_refused_and_left_alone(
+    tmp_path: Path, make: Callable[[Path], None], reason: str
+) -> None:
+    path = tmp_path / "latency.db"
+    make(path)
+    before = path.read_bytes() if path.is_file() else None
+    with pytest.raises(ConfigError) as raised:
+        LatencyTable(path).put(KEY, MEASURED)
+    assert str(raised.value) == (
+        f"The table of remembered latencies {str(path)!r} cannot be used: {reason}. "
+        "Move the file away, or set tracking.device_db to another path."
+    )
+    assert (path.read_bytes() if path.is_file() else None) == before
+
+
+def test_a_folder_that_cannot_be_made_is_the_same_error(tmp_path: Path) -> None:
+    (tmp_path / "cache").write_text("a file")
+    with pytest.raises(ConfigError, match=r"cannot be used: .*set tracking\.device_db"):
+        LatencyTable(tmp_path / "cache" / "latency.db").get(KEY)
+
+
+CPUINFO = """processor\t: 0
+vendor_id\t: AuthenticAMD
+cpu family\t: 25
+model\t\t: 17
+model name\t: AMD EPYC
+stepping\t: 1
+
+processor\t: 1
+model name\t: another one
+"""
+
+
+def drawn_machine(root: Path, cpuinfo: str, governor: str | None, quota: str | None) -> Device:
+    files = {
+        "proc/cpuinfo": cpuinfo,
+        "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor": governor,
+        "sys/fs/cgroup/cpu.max": quota,
+    }
+    for name, text in files.items():
+        if text is not None:
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_text(text)
+    return fingerprint(root)
+
+
+def test_a_fingerprint_reads_processor_governor_and_quota(tmp_path: Path) -> None:
+    device = drawn_machine(tmp_path, CPUINFO, "powersave\n", "150000 100000\n")
+    assert device.cpu == "AMD EPYC (25-17-1)"
+    assert device.governor == "powersave"
+    assert device.cpu_quota == 1.5
+    assert str(device).startswith("AMD EPYC (25-17-1), ")
+    assert "(quota 1.5)" in str(device)
+    assert "governor powersave" in str(device)
+
+
+def test_a_fingerprint_leaves_out_what_cannot_be_read(tmp_path: Path) -> None:
+    device = drawn_machine(tmp_path, "Hardware : a board\n", None, "max 100000")
+    assert device.cpu
+    assert device.governor is None
+    assert device.cpu_quota is None
+    assert device.cores >= 1
+    assert device.memory_gb >= 1
+
+
+def test_the_device_id_is_the_same_for_the_same_machine_and_another_for_another(
+    tmp_path: Path,
+) -> None:
+    first = drawn_machine(tmp_path / "a", CPUINFO, "performance", None)
+    again = drawn_machine(tmp_path / "b", CPUINFO, "performance", None)
+    slower = drawn_machine(tmp_path / "c", CPUINFO, "powersave", None)
+    assert first.id == again.id != slower.id
+    assert len(first.id) == 12
