@@ -1,0 +1,106 @@
+"""When a study ends, from its records and the clock alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from statistics import median
+
+from search.config import BudgetConfig
+from search.errors import StudyError
+from search.records import Evaluation, Failed, Rejected
+
+
+def active_seconds(evaluations: Sequence[Evaluation]) -> float:
+    """Return the wall seconds in which at least one trial was in flight."""
+    total, end = 0.0, float("-inf")
+    for evaluation in sorted(evaluations, key=lambda e: e.started):
+        stop = evaluation.started + evaluation.seconds
+        total += max(0.0, stop - max(evaluation.started, end))
+        end = max(end, stop)
+    return total
+
+
+def end_reason(
+    evaluations: Sequence[Evaluation], budget: BudgetConfig, seconds: float | None = None
+) -> str | None:
+    """Return why a study has nothing more to propose, or None when it has.
+
+    Args:
+        evaluations: Everything recorded, in order of recording.
+        budget: What it may use.
+        seconds: Wall seconds used so far; the evaluations' own when None.
+    """
+    trained = [e for e in evaluations if e.kind == "trained"]
+    if budget.trials is not None and len(trained) >= budget.trials:
+        return f"{len(trained)} candidates are trained (budget.trials={budget.trials})"
+    if budget.minutes is not None:
+        used = active_seconds(evaluations) if seconds is None else seconds
+        left = budget.minutes * 60 - used
+        # A training that would run over by more than half of its length is not begun.
+        if left <= 0 or (trained and left < median(e.seconds for e in trained) / 2):
+            return f"the time is used up (budget.minutes={budget.minutes:g})"
+    streak = _trailing_rejections(evaluations)
+    if len(streak) >= budget.max_rejections:
+        return _too_strict(streak)
+    return None
+
+
+class Ledger:
+    """What one run of a study has used, on top of the runs before it."""
+
+    def __init__(
+        self, budget: BudgetConfig, earlier: Sequence[Evaluation], clock: Callable[[], float]
+    ) -> None:
+        self._budget, self._clock = budget, clock
+        self._earlier_s = active_seconds(earlier)
+        self._started = clock()
+        self._failures = 0
+
+    def seconds(self) -> float:
+        """Return the wall seconds used by all runs."""
+        return self._earlier_s + self._clock() - self._started
+
+    def has_room(self, evaluations: Sequence[Evaluation], in_flight: int) -> bool:
+        """Return whether another candidate may be proposed now."""
+        trials = self._budget.trials
+        if trials is not None:
+            trained = sum(e.kind == "trained" for e in evaluations)
+            if trained + in_flight >= trials:
+                return False
+        return end_reason(evaluations, self._budget, self.seconds()) is None
+
+    def check_failures(self, evaluation: Evaluation) -> None:
+        """Count failures in a row.
+
+        Raises:
+            StudyError: When ``budget.max_failures`` of them came in this run.
+        """
+        if not isinstance(evaluation.outcome, Failed):
+            self._failures = 0
+            return
+        self._failures += 1
+        if self._failures >= self._budget.max_failures:
+            raise StudyError(
+                f"{self._failures} candidates failed in a row (budget.max_failures="
+                f"{self._budget.max_failures}). The last one, {evaluation.candidate.label}: "
+                f"{evaluation.outcome}\nEverything finished is recorded; resume with the same "
+                "command when the cause is gone."
+            )
+
+
+def _trailing_rejections(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    streak: list[Evaluation] = []
+    for evaluation in reversed(evaluations):
+        if not isinstance(evaluation.outcome, Rejected):
+            break
+        streak.append(evaluation)
+    return streak
+
+
+def _too_strict(streak: Sequence[Evaluation]) -> str:
+    times = [e.measurement.latency.p50_ms for e in streak if e.measurement is not None]
+    fastest = f"; the fastest of them takes {min(times):.3g} ms" if times else ""
+    return (
+        f"{len(streak)} candidates in a row were over a limit{fastest}. Raise the limits, or give "
+        "the space smaller backbones and input sizes"
+    )

@@ -1,0 +1,222 @@
+"""One whole proposal at a time: inside the space, open, and the same after a resume."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
+from optuna.samplers import BaseSampler, RandomSampler
+from optuna.study import Study
+from optuna.trial import FrozenTrial
+
+from search.space import Space
+
+# A sampler that repeats itself gets this many draws; then the choice is uniform over what is open.
+DRAWS = 16
+# Draws to complete a trial that was half chosen, so that an open candidate comes out.
+COMPLETIONS = 256
+
+
+class OpenCandidates:
+    """Which candidates of a space may still be proposed.
+
+    A candidate is closed once it was proposed; an architecture, with all its recipes, once it was
+    over a limit or could not be built.
+    """
+
+    def __init__(self, space: Space) -> None:
+        self.space = space
+        self._closed_architectures: set[int] = set()
+        self._seen: dict[int, set[int]] = {}
+        self._n_open = space.size
+
+    def close(self, index: int) -> None:
+        """Close one candidate."""
+        self._n_open -= self.is_open(index)
+        number, recipe = divmod(index, len(self.space.recipes))
+        self._seen.setdefault(number, set()).add(recipe)
+
+    def close_architecture(self, index: int) -> None:
+        """Close every recipe of a candidate's architecture."""
+        number = index // len(self.space.recipes)
+        if number not in self._closed_architectures:
+            self._n_open -= len(self.space.recipes) - len(self._seen.get(number, ()))
+            self._closed_architectures.add(number)
+
+    def is_open(self, index: int) -> bool:
+        """Return whether a candidate may be proposed."""
+        number, recipe = divmod(index, len(self.space.recipes))
+        return number not in self._closed_architectures and recipe not in self._seen.get(
+            number, ()
+        )
+
+    def has_any(self) -> bool:
+        """Return whether any candidate may be proposed."""
+        return self._n_open > 0
+
+    def counts(self) -> np.ndarray:
+        """Return the number of open recipes of every architecture."""
+        counts = np.full(len(self.space.architectures), len(self.space.recipes))
+        for number, seen in self._seen.items():
+            counts[number] -= len(seen)
+        counts[list(self._closed_architectures)] = 0
+        return counts
+
+    def draw(self, rng: np.random.Generator) -> int:
+        """Return an open candidate, each with the same chance; ValueError when none is left."""
+        counts = self.counts()
+        total = int(counts.sum())
+        if total == 0:
+            raise ValueError("no candidate is open")
+        rank = int(rng.integers(total))
+        ends = np.cumsum(counts)
+        number = int(np.searchsorted(ends, rank, side="right"))
+        skip = rank - int(ends[number] - counts[number])
+        seen = self._seen.get(number, set())
+        left = [r for r in range(len(self.space.recipes)) if r not in seen]
+        return number * len(self.space.recipes) + left[skip]
+
+
+class ProposalSampler(BaseSampler):
+    """Wraps a way to make samplers so that each proposal is whole, open and reproducible.
+
+    Args:
+        make: Gives a sampler from a seed.
+        candidates: What may be proposed.
+        seed: Seed of the study.
+    """
+
+    def __init__(
+        self, make: Callable[[int], BaseSampler], candidates: OpenCandidates, seed: int
+    ) -> None:
+        self._make = make
+        self._candidates = candidates
+        self._seed = seed
+        self._distributions = distributions(candidates.space)
+
+    def infer_relative_search_space(
+        self, study: Study, trial: FrozenTrial
+    ) -> dict[str, BaseDistribution]:
+        """Return every axis that any candidate of the space has."""
+        return self._distributions
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        """Return the axes of one open candidate; what it does not have stays out.
+
+        A trial whose driver died between two axes has some of them written. The same proposal
+        comes out again, unless the trials around it have ended since and changed what a sampler
+        says or what is open: then the written axes stand and the others are drawn.
+        """
+        proposal = self._propose(study, trial)
+        if trial.params.items() <= proposal.items():
+            return proposal
+        return self._complete(study, trial)
+
+    def _propose(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
+        space = self._candidates.space
+        for draw in range(DRAWS):
+            draft = _Draft(self._make(_seed(self._seed, trial.number, draw)), study, trial)
+            if self._candidates.is_open(space.index(space.suggest(draft))):
+                return draft.params
+        rng = np.random.default_rng([self._seed, trial.number, DRAWS])
+        return space.choices(space.at(self._candidates.draw(rng)))
+
+    def _complete(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
+        """Return axes that agree with the written ones; those of an open candidate if any."""
+        space = self._candidates.space
+        draft: _Draft
+        for draw in range(COMPLETIONS):
+            sampler = RandomSampler(seed=_seed(self._seed, trial.number, DRAWS + 1, draw))
+            draft = _Draft(sampler, study, trial, written=trial.params)
+            if self._candidates.is_open(space.index(space.suggest(draft))):
+                break
+        return draft.params
+
+    def sample_independent(
+        self,
+        study: Study,
+        trial: FrozenTrial,
+        param_name: str,
+        param_distribution: BaseDistribution,
+    ) -> Any:
+        """Never asked: a proposal is whole."""
+        raise AssertionError(f"{param_name} was not part of the proposal")
+
+
+class _Draft:
+    """Asks a sampler for a candidate without writing an axis of the trial.
+
+    Samplers may write notes of their own: a generation, what they propose while others run.
+    """
+
+    def __init__(
+        self,
+        sampler: BaseSampler,
+        study: Study,
+        trial: FrozenTrial,
+        written: Mapping[str, Any] = MappingProxyType({}),
+    ) -> None:
+        self.params: dict[str, Any] = {}
+        self._written = written
+        self._sampler, self._study, self._trial = sampler, study, trial
+        self._space = sampler.infer_relative_search_space(study, trial)
+        self._relative = sampler.sample_relative(study, trial, self._space)
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        return self._suggest(name, CategoricalDistribution(choices))
+
+    def suggest_int(self, name: str, low: int, high: int) -> int:
+        return int(self._suggest(name, IntDistribution(low, high)))
+
+    def _suggest(self, name: str, distribution: BaseDistribution) -> Any:
+        value: Any
+        if name in self._written:
+            value = self._written[name]
+        elif distribution.single():
+            value = _only(distribution)
+        elif name in self._relative:
+            value = self._relative[name]
+        else:
+            value = self._sampler.sample_independent(self._study, self._trial, name, distribution)
+        self.params[name] = value
+        return value
+
+
+class _Walk:
+    """Answers so that one known candidate comes out, and notes the axes that are asked."""
+
+    def __init__(self, answers: dict[str, Any], found: dict[str, BaseDistribution]) -> None:
+        self._answers, self._found = answers, found
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        self._found[name] = CategoricalDistribution(choices)
+        return self._answers[name]
+
+    def suggest_int(self, name: str, low: int, high: int) -> int:
+        self._found[name] = IntDistribution(low, high)
+        return int(self._answers[name])
+
+
+def distributions(space: Space) -> dict[str, BaseDistribution]:
+    """Return the distribution of every axis of a space by its name."""
+    found: dict[str, BaseDistribution] = {}
+    first = {a.backbone: number for number, a in reversed(list(enumerate(space.architectures)))}
+    for number in first.values():  # one candidate of each backbone shows every axis
+        space.suggest(_Walk(space.choices(space.at(number * len(space.recipes))), found))
+    return found
+
+
+def _seed(*parts: int) -> int:
+    return int(np.random.SeedSequence(parts).generate_state(1)[0])
+
+
+def _only(distribution: BaseDistribution) -> Any:
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices[0]
+    assert isinstance(distribution, IntDistribution)
+    return distribution.low
