@@ -7,6 +7,7 @@ equals signs or parentheses needs no quoting of its own.
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,9 @@ GROUPS = (
     "tracking",
     "experiment",
 )
+
+# What may stand before the equals sign; Hydra's further forms (+x, ~x, a[0]) have no use here.
+_OPTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 
 @dataclass(frozen=True)
@@ -60,16 +64,12 @@ def compose(words: Iterable[str], *, config_dirs: Sequence[Path] = ()) -> Compos
     Raises:
         ConfigError: With every word that cannot be used.
     """
-    problems = [
-        f"--config-dir: there is no folder {folder}."
-        for folder in config_dirs
-        if not folder.is_dir()
-    ]
-    groups, values = _sort(words, config_dirs, problems)
+    folders = [folder.expanduser().absolute() for folder in config_dirs]
+    problems = _folder_problems(folders)
+    groups, values = _sort(words, folders, problems)
     if problems:
         raise ConfigError(*problems)
-    content = _hydra(groups, values, config_dirs)
-    return Composed(content, frozenset(values))
+    return Composed(_hydra(groups, values, folders), frozenset(values))
 
 
 def load(path: Path, words: Iterable[str]) -> Composed:
@@ -79,11 +79,9 @@ def load(path: Path, words: Iterable[str]) -> Composed:
         ConfigError: If the file is not one, or for every word that cannot be used.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"--config: {path} cannot be read: {error}.") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"--config: {path} has no options; got {type(content).__name__}.")
+        content = _mapping(path.expanduser())
+    except ValueError as error:
+        raise ConfigError(f"--config: {error}") from error
     problems: list[str] = []
     groups, values = _sort(words, (), problems)
     problems += [
@@ -91,15 +89,65 @@ def load(path: Path, words: Iterable[str]) -> Composed:
         f"{group}.option=value."
         for group, name in groups.items()
     ]
+    problems += _put(content, values)
     if problems:
         raise ConfigError(*problems)
+    return Composed(content, frozenset(values))
+
+
+def _mapping(path: Path) -> dict[str, Any]:
+    """Return the content of a yaml file of options.
+
+    Raises:
+        ValueError: If it is not one, with one line about why.
+    """
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark
+        where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ValueError(f"{path}{where}: {error.problem}.") from error
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ValueError(f"{path} cannot be read: {error}.") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path} has no options, as 'name: value'; got {content!r}.")
+    return content
+
+
+def _put(content: dict[str, Any], values: dict[str, str]) -> list[str]:
+    """Set values by their paths in a nested mapping and return what stood in the way."""
+    problems = []
     for name, value in values.items():
         *parents, leaf = name.split(".")
-        part = content
-        for parent in parents:
+        part: Any = content
+        for depth, parent in enumerate(parents, 1):
             part = part.setdefault(parent, {})
-        part[leaf] = value
-    return Composed(content, frozenset(values))
+            if not isinstance(part, dict):
+                here = ".".join(parents[:depth])
+                problems.append(f"{name}={value}: {here} is one value, with no options below it.")
+                break
+        else:
+            part[leaf] = value
+    return problems
+
+
+def _folder_problems(folders: Sequence[Path]) -> list[str]:
+    """Return what is wrong with folders of further yaml files: absent, or names taken."""
+    problems = []
+    seen = {(group, name): conf_dir() for group in GROUPS for name in choices(group)}
+    for folder in folders:
+        if not folder.is_dir():
+            problems.append(f"--config-dir: there is no folder {folder}.")
+            continue
+        for group in GROUPS:
+            for path in sorted((folder / group).glob("*.yaml")):
+                first = seen.setdefault((group, path.stem), folder)
+                if first != folder:
+                    problems.append(
+                        f"--config-dir: {path} has the name of a file in {first}, so that "
+                        f"{group}={path.stem} could mean both. Give it another name."
+                    )
+    return problems
 
 
 def _sort(
@@ -110,7 +158,7 @@ def _sort(
     values: dict[str, str] = {}
     for word in words:
         name, equals, value = word.partition("=")
-        if not equals or not name or name[0] in "+~":
+        if not equals or not _OPTION.fullmatch(name):
             problems.append(
                 f"{word!r}: an override has the form group=name or group.option=value; "
                 f"groups: {', '.join(GROUPS)}."
@@ -119,6 +167,7 @@ def _sort(
             known = choices(name, config_dirs)
             if value in known:
                 groups[name] = value
+                problems += _unreadable(name, value, config_dirs)
                 continue
             near = difflib.get_close_matches(value, known, n=1)
             hint = f" Did you mean {name}={near[0]}?" if near else ""
@@ -130,8 +179,21 @@ def _sort(
     return groups, values
 
 
+def _unreadable(group: str, name: str, folders: Sequence[Path]) -> list[str]:
+    """Return what is wrong with a chosen yaml file of the user's own."""
+    problems = []
+    for folder in folders:
+        path = folder / group / f"{name}.yaml"
+        if path.exists():
+            try:
+                _mapping(path)
+            except ValueError as error:
+                problems.append(f"{group}={name}: {error}")
+    return problems
+
+
 def _hydra(
-    groups: dict[str, str], values: dict[str, str], config_dirs: Sequence[Path]
+    groups: dict[str, str], values: dict[str, str], folders: Sequence[Path]
 ) -> dict[str, Any]:
     """Compose the groups, set the values, resolve interpolations."""
     import hydra
@@ -140,24 +202,50 @@ def _hydra(
     from omegaconf.errors import OmegaConfBaseException
 
     overrides = [f"{group}={name}" for group, name in groups.items()]
-    if config_dirs:
-        paths = ",".join(_quoted(f"file://{folder.resolve()}") for folder in config_dirs)
+    if folders:
+        paths = ",".join(_quoted(f"file://{folder}") for folder in folders)
         overrides.append(f"hydra.searchpath=[{paths}]")
+    # Values of the command line stand as marks while OmegaConf reads the yaml files' own ${...}.
+    marks = {f"\0{number}\0": value for number, value in enumerate(values.values())}
     try:
         with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
             config = hydra.compose("config", overrides=overrides)
-        OmegaConf.set_struct(config, False)
-        for path, value in values.items():
-            OmegaConf.update(config, path, value.replace("${", "\\${"), force_add=True)
-        content = OmegaConf.to_container(config, resolve=True)
-    except (HydraException, OmegaConfBaseException, yaml.YAMLError) as error:
-        reason = str(error) or str(error.__cause__)
+        content = OmegaConf.to_container(config, resolve=False)
+        content = _unmark(content, {})  # keys as text
+        problems = _put(content, dict(zip(values, marks, strict=True)))
+        if not problems:
+            config = OmegaConf.create(content)
+            content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
+    except OmegaConfBaseException as error:
+        reason = (str(error) or str(error.__cause__)).splitlines()[0]
+        where = f"{error.full_key}: " if error.full_key else ""
+        raise ConfigError(f"{where}the yaml files do not compose: {reason}.") from error
+    except RecursionError as error:
+        raise ConfigError(
+            "The yaml files do not compose: a defaults list leads to itself."
+        ) from error
+    except (HydraException, yaml.YAMLError, ValueError) as error:
+        reason = " ".join((str(error) or str(error.__cause__)).split())
         raise ConfigError(f"The yaml files do not compose: {reason}") from error
-    assert isinstance(content, dict)
-    return {str(key): value for key, value in content.items()}
+    if problems:
+        raise ConfigError(*(_unmark(problem, marks) for problem in problems))
+    unmarked: dict[str, Any] = _unmark(content, marks)
+    return unmarked
+
+
+def _unmark(value: Any, marks: dict[str, str]) -> Any:
+    """Return nested content with the marks in its texts replaced by what they stand for."""
+    if isinstance(value, dict):
+        return {str(key): _unmark(item, marks) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_unmark(item, marks) for item in value]
+    if isinstance(value, str):
+        return re.sub("\0[0-9]+\0", lambda found: marks.get(found[0], found[0]), value)
+    return value
 
 
 def _quoted(text: str) -> str:
     """Return ``text`` as a quoted string of Hydra's grammar."""
-    escaped = text.replace("\\", "\\\\").replace("'", "\\'")
+    # There a backslash means itself, unless quotes follow.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
     return f"'{escaped}'"

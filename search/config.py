@@ -72,6 +72,8 @@ class LimitsConfig:
     size_mb: float | None = _option("size of the exported file, in MB", low=0)
 
 
+# File systems end at 255 bytes, of which a letter can take four.
+NAME_LENGTH = 60
 LIMITS = tuple(item.name for item in fields(LimitsConfig))
 
 
@@ -231,11 +233,12 @@ def _plain(value: Any) -> Any:
 
 def _study_name(config: Config) -> list[str]:
     name = config.study
-    if name and name[0].isalnum() and all(c.isalnum() or c in "._-" for c in name):
+    is_plain = name[0].isalnum() and all(c.isalnum() or c in "._-" for c in name)
+    if is_plain and len(name) <= NAME_LENGTH:
         return []
     return [
-        f"study: a study's name starts with a letter or digit and has only letters, digits, "
-        f"'.', '_' and '-', since it names a folder; got {name!r}."
+        "study: a study's name starts with a letter or digit and has only letters, digits, "
+        f"'.', '_' and '-', {NAME_LENGTH} at most, since it names a folder; got {name!r}."
     ]
 
 
@@ -251,6 +254,11 @@ def _data_source(config: Config) -> list[str]:
         problems.append(
             "data.name: data=torchvision needs the name of a dataset; got nothing. "
             "Give data.name=NAME, as FashionMNIST."
+        )
+    if data.reader == "torchvision" and data.root is None:
+        problems.append(
+            "data.root: data=torchvision needs the folder where the dataset lies or is "
+            "downloaded to; got nothing. Give data.root=FOLDER."
         )
     return problems
 
@@ -293,11 +301,14 @@ def _budget(config: Config) -> list[str]:
 
 
 def _zero_limits(config: Config) -> list[str]:
+    values = {f"hardware.limits.{name}": getattr(config.hardware.limits, name) for name in LIMITS}
+    values["space.params_m_max"] = config.space.params_m_max
+    values["budget.minutes"] = config.budget.minutes
+    values["budget.trial_minutes"] = config.budget.trial_minutes
     return [
-        f"hardware.limits.{name}: nothing costs 0; got 0. Give a number above 0, or null for no "
-        "limit."
-        for name in LIMITS
-        if getattr(config.hardware.limits, name) == 0
+        f"{path}: nothing costs 0; got 0. Give a number above 0, or null for no limit."
+        for path, value in values.items()
+        if value == 0
     ]
 
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
+import math
 import os
 import types
 from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
-
-import yaml
 
 T = TypeVar("T")
 
@@ -25,6 +25,10 @@ class Problems(list[str]):
 
 class _Bad(Exception):
     """A value that does not fit; its text says what is allowed."""
+
+
+class _NoHome(_Bad):
+    """A path below the home folder of somebody who has none."""
 
 
 def check(
@@ -52,7 +56,7 @@ def check(
     names = {f.name: f for f in fields(cls)}  # type: ignore[arg-type]  # T is a dataclass
     for key in content:
         if key not in names:
-            problems.add(unknown_option(f"{path}.{key}" if path else str(key), names, path))
+            problems.add(_unknown_option(cls, str(key), path))
     values: dict[str, Any] = {}
     for name, item in names.items():
         here = f"{path}.{name}" if path else name
@@ -74,12 +78,26 @@ def check(
     return cls(**values) if complete else None
 
 
-def unknown_option(here: str, known: Any, parent: str = "") -> str:
-    """Return the message for an option that does not exist, with the nearest name."""
-    near = difflib.get_close_matches(here.rsplit(".", 1)[-1], list(known), n=1)
-    hint = f" Did you mean {f'{parent}.' if parent else ''}{near[0]}?" if near else ""
+def _unknown_option(cls: type, key: str, parent: str) -> str:
+    """Return the message for an option that does not exist, with where the name is meant."""
+    names = [item.name for item in fields(cls)]
+    here = f"{parent}." if parent else ""
+    meant = _places_of(cls, key, parent)
+    meant = meant or [here + name for name in difflib.get_close_matches(key, names, n=1)]
+    hint = f" Did you mean {' or '.join(meant)}?" if meant else ""
     where = f"under {parent}" if parent else "at the top"
-    return f"{here}: no such option.{hint} Known {where}: {', '.join(sorted(known))}."
+    return f"{here}{key}: no such option.{hint} Known {where}: {', '.join(sorted(names))}."
+
+
+def _places_of(cls: type, key: str, parent: str) -> list[str]:
+    """Return the paths deeper below a dataclass that end in ``key``, each once."""
+    start = parent.count(".") + 2 if parent else 1
+    found = []
+    for path, _, _ in option_paths(cls, parent):
+        parts = path.split(".")
+        if key in parts[start:]:
+            found.append(".".join(parts[: parts.index(key, start) + 1]))
+    return list(dict.fromkeys(found))
 
 
 def option_paths(cls: type, path: str = "") -> list[tuple[str, str, str]]:
@@ -101,7 +119,13 @@ def _value(hint: Any, value: Any, item: Field[Any], *, is_text: bool) -> Any:
     if origin in (Union, types.UnionType):
         if value is None or (is_text and value in ("null", "")):
             return None
-        return _value(next(a for a in args if a is not type(None)), value, item, is_text=is_text)
+        kind = next(a for a in args if a is not type(None))
+        try:
+            return _value(kind, value, item, is_text=is_text)
+        except _NoHome:
+            raise
+        except _Bad:
+            raise _Bad(f"{_words(hint, item)} is needed") from None
     if origin is tuple:
         parts = _parts(value, is_text=is_text)
         if not parts and not item.metadata["may_be_empty"]:
@@ -122,41 +146,61 @@ def _scalar(kind: type, value: Any, item: Field[Any], *, is_text: bool) -> Any:
     if kind is str:
         if not isinstance(value, str | int | float) or isinstance(value, bool):
             raise _Bad("text is needed")
-        text = str(value)
-        known = item.metadata["known"]
+        text, known = str(value), item.metadata["known"]
         if known is not None and text not in known:
             raise _Bad(_near(text, known))
-        return os.path.abspath(Path(text).expanduser()) if item.metadata["is_path"] else text
+        if not text.strip():
+            raise _Bad(f"{_words(kind, item)} that is not empty is needed")
+        return _absolute(text) if item.metadata["is_path"] else text
     if kind is bool:
         value = {"true": True, "false": False}.get(value.lower(), value) if is_text else value
         if not isinstance(value, bool):
             raise _Bad("true or false is needed")
         return value
-    words = _words(kind, item)
+    number = _number(kind, value)
+    low, high = item.metadata["low"], item.metadata["high"]
+    if (
+        number is None
+        or (low is not None and number < low)
+        or (high is not None and number > high)
+    ):
+        raise _Bad(f"{_words(kind, item)} is needed")
+    return number
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(Path(path).expanduser())
+    except RuntimeError:
+        raise _NoHome("a path is needed, and this user has no home folder") from None
+
+
+def _number(kind: type, value: Any) -> int | float | None:
+    """Return a finite number of a kind, from a number or its text; None if it is none."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise _Bad(f"{words} is needed")
+        return None
+    if kind is int and not isinstance(value, float):
+        with contextlib.suppress(ValueError):  # 1e3 is whole too, below
+            return int(value)  # exact, however large
     try:
         number = float(value)  # YAML reads 1e-3 as text
-        whole = int(number) if kind is int else number
     except (ValueError, OverflowError):
-        raise _Bad(f"{words} is needed") from None
-    low, high = item.metadata["low"], item.metadata["high"]
-    is_inside = (low is None or number >= low) and (high is None or number <= high)
-    if whole != number or not is_inside:
-        raise _Bad(f"{words} is needed")
-    return whole
+        return None
+    if not math.isfinite(number) or (kind is int and number != int(number)):
+        return None
+    return int(number) if kind is int else number
 
 
 def _parts(value: Any, *, is_text: bool) -> list[Any]:
     """Return the items of a list; text is a YAML list or values between commas."""
     if is_text and isinstance(value, str):
-        if not value.startswith("["):
-            return [part.strip() for part in value.split(",") if part.strip()]
-        try:
-            read = yaml.load(value, Loader=yaml.BaseLoader)  # every scalar stays text
-        except yaml.YAMLError:
-            raise _Bad("a list as [a, b] is needed") from None
-        value = read
+        text = value.strip()
+        if text.count("[") != text.count("]"):
+            raise _Bad("a list as [a, b] is needed")
+        # A pattern may begin with a set of letters, as [rv]es*, but a list ends as it begins.
+        if text.startswith("[") and text.find("]") == len(text) - 1:
+            text = text[1:-1]
+        return [part.strip().strip("'\"") for part in text.split(",") if part.strip()]
     return list(value) if isinstance(value, list | tuple) else [value]
 
 
@@ -188,10 +232,11 @@ def _words(hint: Any, item: Field[Any]) -> str:
             return "one of " + ", ".join(known)
         return "a path" if item.metadata["is_path"] else "text"
     low, high = item.metadata["low"], item.metadata["high"]
-    bounds = {
-        (True, True): f" from {low:g} to {high:g}" if low is not None and high is not None else "",
-        (True, False): f" of at least {low:g}" if low is not None else "",
-        (False, True): f" of at most {high:g}" if high is not None else "",
-        (False, False): "",
-    }[low is not None, high is not None]
+    bounds = ""
+    if low is not None and high is not None:
+        bounds = f" from {_text(low)} to {_text(high)}"
+    elif low is not None:
+        bounds = f" of at least {_text(low)}"
+    elif high is not None:
+        bounds = f" of at most {_text(high)}"
     return ("a whole number" if hint is int else "a number") + bounds

@@ -1,0 +1,158 @@
+"""What a study would be, before an hour is spent: its size, its time, its disk."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+from search.config import Config
+from search.engine.threads import cores, thread_budget
+from search.errors import BuildError
+from search.gate import exceeded
+from search.latency.measure import MeasureSettings, latency_key
+from search.latency.table import LatencyTable
+from search.prepare import Prepared, prepare
+from search.tally import duration
+from trainers.spec import TrainSettings
+
+# Architectures looked up in the table of latencies; of a larger space, a sample.
+LOOKED_UP = 2000
+# A validation image costs a forward pass, about a third of a training step's work.
+FORWARD_SHARE = 1 / 3
+# Front members whose weights are kept; seen in studies of 20 to 50 trials.
+KEPT = 8
+
+
+def lines(config: Config) -> Iterator[str]:
+    """Yield what there is to say, line by line, the slow parts last.
+
+    Raises:
+        ArchfrontError: If the study could not begin.
+    """
+    prepared = prepare(config)
+    space, splits = prepared.space, prepared.dataset["splits"]
+    images = ", ".join(f"{part['images']:,} {name}" for name, part in splits.items())
+    yield f"study     {config.study} (dry run: nothing is trained or recorded)"
+    yield f"data      {len(prepared.dataset['class_names'])} classes, {images}"
+    yield (
+        f"space     {space.size:,} candidates: {len(space.axes)} backbones, "
+        f"{len(space.architectures):,} architectures, {len(space.recipes)} recipes"
+    )
+    for reason in space.dropped:
+        yield f"left out  {reason}"
+    yield _limits(prepared)
+    seconds = _training_seconds(prepared)
+    low, middle, high = (duration(s) for s in seconds)
+    yield (
+        f"training  {low} to {high} a candidate, {middle} for the middle one "
+        f"({config.task.epochs} epochs; from timed steps of three architectures)"
+    )
+    yield _time(config, seconds[1])
+    yield _disk(prepared, seconds[1])
+
+
+def _limits(prepared: Prepared) -> str:
+    """Return how many architectures are known to be over the limits."""
+    config, space = prepared.config, prepared.space
+    hardware = config.hardware
+    settings = MeasureSettings(
+        runtime=hardware.runtime,
+        threads=hardware.threads,
+        batch_size=hardware.batch_size,
+        warmup=hardware.warmup,
+        repeats=hardware.repeats,
+    )
+    table = LatencyTable(Path(config.tracking.device_db))
+    numbers = np.arange(len(space.architectures))
+    if len(numbers) > LOOKED_UP:
+        numbers = np.random.default_rng(config.seed).choice(numbers, LOOKED_UP, replace=False)
+    found = [table.get(latency_key(space.architectures[i], settings)) for i in numbers]
+    known = [m for m in found if m is not None]
+    if not known:
+        return "limits    no architecture of this space has been measured on this device yet"
+    over = sum(bool(exceeded(m, hardware.limits)) for m in known)
+    fastest = min(m.latency.p50_ms for m in known)
+    return (
+        f"limits    {over} of {len(known)} measured architectures are over a limit "
+        f"({over / len(known):.0%}; {len(numbers) - len(known)} not measured yet); the fastest "
+        f"takes {fastest:.3g} ms"
+    )
+
+
+def _training_seconds(prepared: Prepared) -> tuple[float, float, float]:
+    """Return the seconds of a training of a light, a middle and a heavy architecture."""
+    space = prepared.space
+    weight = {axes.backbone.name: axes.backbone.params_m for axes in space.axes}
+    order = sorted(
+        range(len(space.architectures)),
+        key=lambda i: (
+            weight[space.architectures[i].backbone] * space.architectures[i].input_size ** 2
+        ),
+    )
+    recipes = len(space.recipes)
+    # A twentieth from both ends: the very lightest and heaviest stand for nothing else.
+    chosen = [order[round(q * (len(order) - 1))] for q in (0.05, 0.5, 0.95)]
+    first, middle, last = sorted(
+        _seconds_of(prepared, number * recipes + recipes // 2) for number in chosen
+    )
+    return first, middle, last
+
+
+def _seconds_of(prepared: Prepared, index: int) -> float:
+    """Return the seconds of one training from a few timed steps; NaN if it cannot be built."""
+    from trainers.precision import precision_probe
+
+    config, candidate = prepared.config, prepared.space.at(index)
+    threads = config.engine.threads or max(1, cores() // config.engine.workers)
+    settings = TrainSettings(
+        metric=config.task.metric,
+        until_epoch=config.task.epochs,
+        horizon=config.task.epochs,
+        seed=config.seed,
+        label_smoothing=config.task.label_smoothing,
+        schedule=config.task.schedule,
+        precision="fp32",
+        threads=threads,
+    )
+    batch = candidate.recipe.batch_size
+    try:
+        with thread_budget(threads):
+            probe = precision_probe(candidate.architecture, settings, batch_size=batch, rounds=2)
+    except BuildError:
+        return math.nan
+    splits = prepared.dataset["splits"]
+    steps = math.ceil(splits["train"]["images"] / batch)
+    steps += FORWARD_SHARE * splits["val"]["images"] / batch
+    return float(probe.fp32_ms / 1000 * steps * config.task.epochs)
+
+
+def _time(config: Config, middle_s: float) -> str:
+    budget, workers = config.budget, config.engine.workers
+    parts = []
+    if budget.trials is not None:
+        total = duration(budget.trials * middle_s / workers)
+        parts.append(f"about {total} for {budget.trials} trainings")
+    if budget.minutes is not None:
+        fit = int(budget.minutes * 60 * workers / middle_s)
+        parts.append(f"about {fit} trainings in {budget.minutes:g} minutes")
+    return f"time      {'; '.join(parts)}; measuring comes on top, a second or two a candidate"
+
+
+def _disk(prepared: Prepared, middle_s: float) -> str:
+    config, space = prepared.config, prepared.space
+    trainings = config.budget.trials
+    if trainings is None:
+        minutes = config.budget.minutes or 0
+        trainings = int(minutes * 60 * config.engine.workers / middle_s)
+    trainings = min(trainings, space.size)
+    n_val = prepared.dataset["splits"]["val"]["images"]
+    predictions = trainings * n_val * (4 * space.classes + 8)
+    params = float(np.median([axes.backbone.params_m for axes in space.axes]))
+    weights = min(KEPT, trainings) * params * 4e6
+    return (
+        f"disk      about {(predictions + weights) / 1e6 + 15:,.0f} MB: weights of the front "
+        f"({weights / 1e6:,.0f}), predictions ({predictions / 1e6:,.0f}), report and records (15)"
+    )

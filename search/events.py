@@ -1,0 +1,119 @@
+"""What happens in a study, as typed events that the terminal, MLflow and the log follow."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from search.candidate import Candidate
+from search.records import Evaluation, Measurement
+
+
+@dataclass(frozen=True)
+class StudyStarted:
+    """The loop begins.
+
+    Attributes:
+        study: Name of the study.
+        header: What is stored of it: config, dataset, space, environment, reference.
+        evaluations: What earlier runs of it have finished.
+        isolates: Whether the engine isolates its jobs.
+    """
+
+    study: str
+    header: dict[str, Any]
+    evaluations: tuple[Evaluation, ...]
+    isolates: bool
+
+
+@dataclass(frozen=True)
+class TrialProposed:
+    """A candidate was chosen and is measured next."""
+
+    trial: int
+    candidate: Candidate
+
+
+@dataclass(frozen=True)
+class TrialMeasured:
+    """A candidate is within the limits and is trained next."""
+
+    trial: int
+    candidate: Candidate
+    measurement: Measurement
+
+
+@dataclass(frozen=True)
+class EpochFinished:
+    """A training goes on."""
+
+    trial: int
+    epoch: int
+    metrics: dict[str, float]
+
+
+@dataclass(frozen=True)
+class TrialFinished:
+    """A candidate has its outcome, which is recorded."""
+
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class Noticed:
+    """Something that a person should know and that does not end the study."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class StudyFinished:
+    """The loop ended.
+
+    Attributes:
+        state: ``finished`` by its budget or space, ``interrupted``, ``failed``.
+        reason: Why, in words.
+    """
+
+    state: str
+    reason: str
+
+
+Event = (
+    StudyStarted
+    | TrialProposed
+    | TrialMeasured
+    | EpochFinished
+    | TrialFinished
+    | Noticed
+    | StudyFinished
+)
+Follower = Callable[[Event], None]
+
+
+class EventLog:
+    """Appends every event as one JSON line: ``time``, ``event`` and its fields."""
+
+    def __init__(self, path: Path, *, clock: Callable[[], float] = time.time) -> None:
+        self._path = path
+        self._clock = clock
+
+    def __call__(self, event: Event) -> None:
+        """Append one event."""
+        line = {"time": self._clock(), "event": type(event).__name__, **_content(event)}
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line, default=str) + "\n")
+
+
+def _content(event: Event) -> dict[str, Any]:
+    match event:
+        case StudyStarted():  # the header and the evaluations are stored elsewhere
+            return {"study": event.study, "resumed_with": len(event.evaluations)}
+        case TrialFinished(evaluation):
+            return {"trial": evaluation.trial, "outcome": evaluation.kind}
+        case _:
+            return asdict(event)

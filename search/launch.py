@@ -1,0 +1,127 @@
+"""A study in a terminal: the loop with its followers, and what it gives at the end."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.text import Text
+
+from search import study
+from search.config import Config
+from search.events import Event, EventLog, Follower, StudyStarted
+from search.interrupts import terminate_like_interrupt
+from search.places import Places, default_root
+from search.results import Results
+from search.storage import hide_password, reading
+from search.study import StudyResult
+from search.terminal import LiveView, PlainView, front_table
+
+INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
+
+
+def launch(config: Config, console: Console, *, is_plain: bool = False) -> int:
+    """Run a study with everything around it and return the exit status."""
+    places = Places(Path(config.tracking.root), config.study)
+    # Fonts and the like are kept below the root too, not in the home folder.
+    os.environ.setdefault("MPLCONFIGDIR", str(places.root / "cache" / "matplotlib"))
+    terminate_like_interrupt()
+    is_live = console.is_terminal and not is_plain
+    view = LiveView(console, config.budget, config.task.epochs) if is_live else PlainView(console)
+    tracking = _Tracking(places, config)
+    followers: list[Follower] = [EventLog(places.events), tracking, view]
+    try:
+        result = _run(config, followers, console, is_live=is_live)
+    finally:
+        view.close()
+    if not result.was_finished:
+        tracking.finish(result.state)
+    _say_end(console, config, places, result)
+    return INTERRUPTED if result.state == "interrupted" else 0
+
+
+def _run(
+    config: Config, followers: list[Follower], console: Console, *, is_live: bool
+) -> StudyResult:
+    """Run the study, with a bar while its images are read."""
+    columns = (TextColumn("reading images"), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True, disable=not is_live) as bar:
+        task = bar.add_task("images", total=None)
+
+        def progress(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        def stop_bar(event: Event) -> None:
+            if isinstance(event, StudyStarted):
+                bar.stop()
+
+        return study.run(config, followers=[stop_bar, *followers], progress=progress)
+
+
+class _Tracking:
+    """Opens MLflow when the study starts: a finished one needs no 5 s of import."""
+
+    def __init__(self, places: Places, config: Config) -> None:
+        self._places, self._config = places, config
+        self._tracker: Follower | None = None
+
+    def __call__(self, event: Event) -> None:
+        if isinstance(event, StudyStarted):
+            from search.tracking import Tracker
+
+            settings = self._config.tracking
+            self._tracker = Tracker(self._places, settings.mlflow_uri, settings.experiment)
+        if self._tracker is not None:
+            self._tracker(event)
+
+    def finish(self, state: str) -> None:
+        """Write the study's files and hand them to MLflow."""
+        from search.tracking import Tracker
+
+        results = _read(self._places, self._config)
+        files = results.write()
+        if isinstance(self._tracker, Tracker):
+            self._tracker.finish(state, results.figures(), [*files, self._places.config])
+
+
+def _read(places: Places, config: Config) -> Results:
+    return Results.read(reading(places, config.tracking.storage_url), places)
+
+
+def _say_end(console: Console, config: Config, places: Places, result: StudyResult) -> None:
+    results = _read(places, config)
+    members = results.front()
+    if result.was_finished:
+        lines = [
+            f"The study {config.study!r} is finished: {result.reason}. Nothing was done.",
+            "A larger budget extends it, as budget.minutes=60 or budget.trials=50.",
+        ]
+    else:
+        counts = ", ".join(f"{count} {kind}" for kind, count in results.counts().items())
+        lines = [f"The study {config.study!r} is {result.state}: {result.reason}. {counts}."]
+    for line in ["", *lines, ""]:
+        console.print(Text(line), soft_wrap=True)
+    if members:
+        console.print(front_table(members, config.task.metric, results.scores))
+    else:
+        console.print("No candidate is trained, so there is no front.")
+    for line in _where(config, places, result):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _where(config: Config, places: Places, result: StudyResult) -> list[str]:
+    root = "" if places.root == default_root() else f" --root '{places.root}'"
+    uri = config.tracking.mlflow_uri
+    if uri is not None:
+        root += f" --mlflow-uri '{hide_password(uri)}'"
+    lines = [
+        "",
+        f"report    {places.report}",
+        f"figure    {places.folder / 'front.png'}",
+        f"MLflow    archfront ui{root}",
+    ]
+    if result.state == "interrupted":
+        lines.append("go on     the same command again")
+    return lines

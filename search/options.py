@@ -1,0 +1,96 @@
+"""Every option and every yaml file as a page: ``python -m search.options > docs/options.md``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from search.compose import GROUPS, choices, conf_dir
+from search.config import options
+
+# Characters of a default that a table's cell takes; longer lists are cut.
+CELL = 60
+
+TOP = """\
+# Options
+
+Made by `make docs` from the configuration's schema and the yaml files; do not edit.
+
+A word of `archfront run` is `group=name`, which chooses a yaml file, or `group.option=value`,
+which changes one value. Of two words for one thing the last wins. `null` means none, a list is
+written `a,b` or `[a, b]`, and `--cfg job` prints what comes out. `--config-dir DIR` adds files of
+your own, as `DIR/data/flowers.yaml`, which may begin with `defaults: [folder]` to change only some
+values.
+
+`budget`, `engine` and `tracking` may change when a study is resumed; the rest is its question.
+"""
+
+
+def page() -> str:
+    """Return the page in Markdown."""
+    parts = [TOP, "## The study\n", *_table(""), ""]
+    for group in GROUPS:
+        parts += [f"## {group}\n", *_files(group), ""]
+        if group != "experiment":
+            parts += [*_table(group), ""]
+    return "\n".join(parts)
+
+
+def _files(group: str) -> Iterator[str]:
+    """Yield one line for each yaml file of a group."""
+    chosen = _chosen(group)
+    for name in choices(group):
+        mark = " (default)" if name == chosen else ""
+        yield f"- `{group}={name}`{mark}: {_first_comment(conf_dir() / group / f'{name}.yaml')}"
+
+
+def _table(group: str) -> Iterator[str]:
+    """Yield the rows of the options of a group; of the top, without one."""
+    defaults = _read(conf_dir() / (f"{group}/{_chosen(group)}.yaml" if group else "config.yaml"))
+    yield "| option | value | default | meaning |"
+    yield "|---|---|---|---|"
+    for path, kind, meaning in options():
+        *parents, _ = path.split(".")
+        if parents[:1] == ([group] if group else []):
+            default = _default(defaults, path.removeprefix(f"{group}.").split("."))
+            cells = (f"`{path}`", kind, default, meaning)
+            yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _chosen(group: str) -> str | None:
+    """Return the file of a group that ``config.yaml`` chooses."""
+    for entry in _read(conf_dir() / "config.yaml")["defaults"]:
+        if isinstance(entry, dict) and group in entry:
+            return str(entry[group])
+    return None
+
+
+def _default(content: Any, names: list[str]) -> str:
+    """Return a value of a yaml file as a cell."""
+    for name in names:
+        content = content[name]
+    text = yaml.safe_dump(content, default_flow_style=True, width=10_000)
+    text = text.removesuffix("\n").removesuffix("\n...")
+    if len(text) <= CELL or not isinstance(content, list):
+        return f"`{text}`"
+    return f"`{text[:CELL].rsplit(',', 1)[0]}, ...]` ({len(content)} in all)"
+
+
+def _read(path: Path) -> dict[str, Any]:
+    content: dict[str, Any] = yaml.safe_load(path.read_text(encoding="utf-8"))
+    return content
+
+
+def _first_comment(path: Path) -> str:
+    """Return the first line of a file that tells a person what it is."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    comments = (line.lstrip("# ") for line in lines if line.startswith("#"))
+    text = next((line for line in comments if not line.startswith("@package")), "")
+    return text.replace("<", "&lt;")
+
+
+if __name__ == "__main__":
+    print(page(), end="")

@@ -1,0 +1,89 @@
+"""Where a study's files lie, all of them below one root."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from search.errors import StudyError
+
+ROOT_VARIABLE = "ARCHFRONT_ROOT"
+
+
+@dataclass(frozen=True)
+class Places:
+    """The paths of one study.
+
+    Attributes:
+        root: Folder of all studies and of MLflow's database and artifacts; absolute.
+        study: Name of the study.
+    """
+
+    root: Path
+    study: str
+
+    @property
+    def folder(self) -> Path:
+        """Return the folder of the study: everything of it but MLflow's rows."""
+        return self.root / "studies" / self.study
+
+    @property
+    def journal(self) -> Path:
+        """Return Optuna's journal."""
+        return self.folder / "optuna.journal"
+
+    @property
+    def lock(self) -> Path:
+        """Return the file whose kernel lock the driver holds for its life."""
+        return self.folder / "driver.lock"
+
+    @property
+    def events(self) -> Path:
+        """Return the append-only log of events, one JSON object a line."""
+        return self.folder / "events.jsonl"
+
+    @property
+    def config(self) -> Path:
+        """Return the composed configuration, which ``archfront run --config`` takes."""
+        return self.folder / "study.yaml"
+
+    @property
+    def report(self) -> Path:
+        """Return the report."""
+        return self.folder / "report.html"
+
+    @property
+    def matplotlib(self) -> Path:
+        """Return where matplotlib keeps its list of fonts, else in the home folder."""
+        return self.root / "cache" / "matplotlib"
+
+    def trial(self, number: int, attempt: int) -> Path:
+        """Return the folder of one attempt's predictions and weights."""
+        return self.folder / "trials" / f"{number:05d}-{attempt}"
+
+
+def default_root() -> Path:
+    """Return the root from the environment, else ``mlruns`` in the working folder."""
+    return Path(os.environ.get(ROOT_VARIABLE) or "mlruns").expanduser().absolute()
+
+
+def studies(root: Path) -> list[str]:
+    """Return the names of the studies below a root."""
+    return sorted(path.parent.name for path in (root / "studies").glob("*/study.yaml"))
+
+
+def existing(root: Path, name: str) -> Places:
+    """Return the places of a study that is there.
+
+    Raises:
+        StudyError: If it is not, with the names of those that are.
+    """
+    known = studies(root)
+    if name not in known:
+        there = f"There are: {', '.join(known)}." if known else "There is none yet."
+        raise StudyError(
+            f"There is no study {name!r} in {root}. {there} Another folder is chosen by "
+            f"--root or {ROOT_VARIABLE}; archfront run study={name} ... starts one."
+        )
+    return Places(root, name)

@@ -1,0 +1,180 @@
+"""From a configuration to everything a study needs before its first proposal."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from platform import python_version
+from typing import Any
+
+from search.catalog import Backbone
+from search.config import Config, DataConfig
+from search.errors import ConfigChangedError, ConfigError, WeightsError
+from search.front import Objective, objectives_for
+from search.latency.device import fingerprint
+from search.space import Space, build_space, select
+from search.storage import hide_password
+from trainers.data.ref import DataRef
+from trainers.spec import Weights
+from trainers.tasks import TASKS, Task
+
+Progress = Callable[[int, int], None]
+
+# The libraries whose version can change a result.
+LIBRARIES = (
+    "archfront",
+    "mlflow",
+    "numpy",
+    "onnxruntime",
+    "optuna",
+    "pytorch-lightning",
+    "timm",
+    "torch",
+    "torchvision",
+)
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A study that can begin.
+
+    Attributes:
+        config: What was asked for.
+        task: Its task.
+        data: What a worker loads.
+        dataset: ``Dataset.summary()``.
+        space: The candidates.
+        objectives: The metric first.
+        chance: What the metric gives without looking at the images.
+    """
+
+    config: Config
+    task: Task
+    data: DataRef
+    dataset: dict[str, Any]
+    space: Space
+    objectives: list[Objective]
+    chance: float
+
+    def header(self) -> dict[str, Any]:
+        """Return what is stored of the study, but for what has yet to be measured."""
+        config = self.config.as_dict()
+        for name in ("mlflow_uri", "storage_url"):
+            url = config["tracking"][name]
+            config["tracking"][name] = None if url is None else hide_password(url)
+        device = fingerprint()
+        return {
+            "id": uuid.uuid4().hex,
+            "started": time.time(),
+            "config": config,
+            "question": self.config.question(),
+            "dataset": self.dataset,
+            "space": {
+                "size": self.space.size,
+                "architectures": len(self.space.architectures),
+                "recipes": len(self.space.recipes),
+                "fingerprint": self.space.fingerprint,
+                "dropped": list(self.space.dropped),
+            },
+            "objectives": [o.as_dict() for o in self.objectives],
+            "environment": {
+                "python": python_version(),
+                **{name: version(name) for name in LIBRARIES},
+                "device": str(device),
+                "device_id": device.id,
+            },
+        }
+
+
+def objectives(config: Config) -> list[Objective]:
+    """Return the metric and what is minimized beside it."""
+    return list(objectives_for(config.task.metric, config.objectives))
+
+
+def prepare(config: Config, progress: Progress | None = None) -> Prepared:
+    """Load the data, check the weights and build the space.
+
+    Raises:
+        DataError: If the images cannot be used.
+        WeightsError: If weights that were asked for are not there.
+        ConfigError: If nothing is left of the space.
+    """
+    from trainers.data import load
+
+    backbones = select(config.space)
+    data = data_ref(config.data)
+    dataset = load(data, progress)
+    task = TASKS[config.task.name]
+    weights, dropped = _weights(config, backbones, dataset.channels)
+    space = build_space(
+        config.space,
+        [b for b in backbones if b.name in weights],
+        weights,
+        task=config.task.name,
+        classes=len(dataset.class_names),
+        channels=dataset.channels,
+        heads_for=task.heads_for,
+        dropped=dropped,
+    )
+    summary = dataset.summary()
+    counts = list(summary["splits"]["val"]["per_class"].values())
+    return Prepared(
+        config=config,
+        task=task,
+        data=data,
+        dataset=summary,
+        space=space,
+        objectives=objectives(config),
+        chance=task.chance(config.task.metric, counts),
+    )
+
+
+def data_ref(config: DataConfig) -> DataRef:
+    """Return what a worker needs to load the data."""
+    return DataRef(**asdict(config))
+
+
+def check_same(header: dict[str, Any], prepared: Prepared) -> None:
+    """Check that data and space are still those that the study began with.
+
+    Raises:
+        ConfigChangedError: If one of them is not.
+    """
+    name = prepared.config.study
+    pairs = {
+        "dataset": (header["dataset"].get("fingerprint"), prepared.dataset.get("fingerprint")),
+        "search space": (header["space"]["fingerprint"], prepared.space.fingerprint),
+    }
+    for what, (before, now) in pairs.items():
+        if before != now:
+            raise ConfigChangedError(
+                f"The {what} of the study {name!r} changed since it began (fingerprint {before}, "
+                f"now {now}): files, weights or timm differ. Restore them, or start another "
+                "study with study=NAME."
+            )
+
+
+def _weights(
+    config: Config, backbones: list[Backbone], channels: int
+) -> tuple[dict[str, Weights], tuple[str, ...]]:
+    """Return the first weights of the backbones that have them, and who was dropped."""
+    from trainers.weights import resolve
+
+    found = resolve([b.name for b in backbones], config.space.weights, channels=channels)
+    if found.missing and config.space.weights_missing == "stop":
+        shown = [f"  {name}: {reason}" for name, reason in list(found.missing.items())[:20]]
+        more = len(found.missing) - len(shown)
+        raise WeightsError(
+            f"{len(found.missing)} of {len(backbones)} backbones have no weights "
+            f"(space.weights={config.space.weights}):\n"
+            + "\n".join(shown)
+            + (f"\n  and {more} more" if more else "")
+            + "\nFetch them with: archfront weights fetch space=... ; leave these backbones out "
+            "with space.weights_missing=drop; or train from scratch with space.weights=none."
+        )
+    if not found.weights:
+        raise ConfigError("space: no backbone has weights, so nothing is left.")
+    return found.weights, tuple(f"{n}: {reason}" for n, reason in found.missing.items())

@@ -1,0 +1,160 @@
+"""What a study gives: its front and report, made from the records at any time."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.budget import active_seconds
+from search.front import (
+    FrontMember,
+    Objective,
+    Reference,
+    build_front,
+    front_hypervolume,
+)
+from search.intervals import tie_test
+from search.places import Places
+from search.records import Evaluation, Trained
+from search.report import StudyRecord, render
+from search.storage import StudyStore
+
+
+@dataclass(frozen=True)
+class Results:
+    """A study's records, read at one moment.
+
+    Attributes:
+        places: Where its files lie.
+        header: What was stored when it started; empty before.
+        state: ``running``, ``finished``, ``interrupted`` or ``failed``.
+        reason: Why it ended, in words.
+        evaluations: Everything recorded.
+        scores: Test metrics of front members, by trial.
+    """
+
+    places: Places
+    header: dict[str, Any]
+    state: str
+    reason: str
+    evaluations: list[Evaluation]
+    scores: dict[int, dict[str, float]]
+
+    @classmethod
+    def read(cls, store: StudyStore, places: Places) -> Results:
+        """Return what is recorded now."""
+        state = store.state
+        return cls(
+            places=places,
+            header=store.header or {},
+            state=state["state"],
+            reason=state["reason"],
+            evaluations=store.evaluations(),
+            scores=store.scores,
+        )
+
+    @property
+    def objectives(self) -> list[Objective]:
+        """Return the objectives, the metric first."""
+        return [Objective(**content) for content in self.header.get("objectives", [])]
+
+    def front(self) -> list[FrontMember]:
+        """Return the members of the front, fastest first."""
+        if not self.header:
+            return []
+        config = self.header["config"]
+        is_tie = tie_test(self.places.folder, config["task"]["metric"], seed=config["seed"])
+        return build_front(self.evaluations, self.objectives, is_tie=is_tie)
+
+    def counts(self) -> dict[str, int]:
+        """Return the number of trials by outcome."""
+        kinds = [evaluation.kind for evaluation in self.evaluations]
+        return {kind: kinds.count(kind) for kind in ("trained", "rejected", "failed")}
+
+    def seconds(self) -> dict[str, float]:
+        """Return wall seconds by what they were spent on; of parallel trainings, each counts."""
+        training = sum(
+            e.outcome.seconds for e in self.evaluations if isinstance(e.outcome, Trained)
+        )
+        measuring = sum(
+            e.measurement.seconds
+            for e in self.evaluations
+            if e.measurement is not None and e.measurement.latency.source == "measured"
+        )
+        idle = max(0.0, active_seconds(self.evaluations) - training - measuring)
+        return {"training": training, "measuring": measuring, "idle": idle}
+
+    def figures(self) -> dict[str, float]:
+        """Return the figures of the study that one compares: counts, seconds, hypervolume."""
+        figures: dict[str, float] = {f"n_{k}": float(v) for k, v in self.counts().items()}
+        figures |= {f"{name}_s": value for name, value in self.seconds().items()}
+        figures["hypervolume"] = front_hypervolume(
+            self.evaluations, self.objectives, Reference(self.header["reference"])
+        )
+        return figures
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Return the front as flat rows of plain values."""
+        return [
+            {**member.as_row(), "test": self.scores.get(member.trial)} for member in self.front()
+        ]
+
+    def record(self) -> StudyRecord:
+        """Return what the report shows."""
+        header, config = self.header, self.header["config"]
+        ends = [e.started + e.seconds for e in self.evaluations]
+        words = f"{self.state}: {self.reason}" if self.reason else self.state
+        return StudyRecord(
+            name=self.places.study,
+            state=words,
+            task=config["task"]["name"],
+            device=header["environment"]["device"],
+            objectives=self.objectives,
+            limits=config["hardware"]["limits"],
+            reference=Reference(header["reference"]),
+            evaluations=self.evaluations,
+            members=self.front(),
+            data=config["data"]["root"] or config["data"]["name"] or config["data"]["reader"],
+            dataset=header["dataset"],
+            environment=header["environment"],
+            config=config,
+            command=self.command(),
+            space_size=header["space"]["size"],
+            started=header["started"],
+            finished=max(ends) if ends and self.state != "running" else None,
+            seconds=self.seconds(),
+            test_scores=self.scores,
+        )
+
+    def command(self) -> str:
+        """Return the command that runs the same study again under another name."""
+        return (
+            f"archfront run --config {shlex.quote(str(self.places.config))} "
+            f"study={self.places.study}-again"
+        )
+
+    def write(self) -> list[Path]:
+        """Write front.json, front.html, front.png and report.html into the study's folder."""
+        from search import figure, png
+
+        record, folder = self.record(), self.places.folder
+        files = [folder / name for name in ("front.json", "report.html")]
+        _replace(files[0], json.dumps(self.rows(), indent=2) + "\n")
+        _replace(files[1], render(record))
+        if record.members:
+            page = folder / "front.html"
+            _replace(page, figure.to_html(figure.front_figure(record.picture)))
+            image = folder / "front.png"
+            png.write_png(record.picture, image)
+            files += [page, image]
+        return files
+
+
+def _replace(path: Path, text: str) -> None:
+    """Write a file whole or not at all."""
+    part = path.with_name(path.name + ".part")
+    part.write_text(text, encoding="utf-8")
+    part.replace(path)

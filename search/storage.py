@@ -1,0 +1,285 @@
+"""The truth about a study: Optuna's storage, with one driver at a time.
+
+A study without a storage URL is a journal file. The driver holds a kernel lock for its life, which
+the system frees however it dies; a torn last line, which such a death can leave, is cut off when
+the next driver opens the journal. Reading needs no lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import optuna
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+from search.errors import StudyError, StudyLockedError
+from search.front import Objective
+from search.places import Places
+from search.records import Evaluation, Trained
+
+HEADER, STATE, SCORES = "archfront:header", "archfront:state", "archfront:scores"
+_EVALUATION = "evaluation:"
+
+optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+class StudyStore:
+    """The records of one study.
+
+    A trial stays RUNNING until its outcome is told; its evaluation is written just before. So a
+    trial that is RUNNING when a driver opens the study was in flight when the last one died: with
+    an evaluation it is only told, without one it is run again.
+    """
+
+    def __init__(self, study: optuna.Study) -> None:
+        self._study = study
+
+    @property
+    def header(self) -> dict[str, Any] | None:
+        """Return what was stored when the study started; None before."""
+        return self._study.user_attrs.get(HEADER)
+
+    def write_header(self, header: dict[str, Any]) -> None:
+        """Store what the study is; once."""
+        self._study.set_user_attr(HEADER, header)
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """Return how the last run ended: ``state`` and ``reason``; ``running`` before that."""
+        stored: dict[str, Any] = self._study.user_attrs.get(STATE, {})
+        return {"state": "running", "reason": "", **stored}
+
+    def write_state(self, state: str, reason: str, *, is_exhausted: bool = False) -> None:
+        """Store how the run goes or ended, and whether the space has nothing left."""
+        content = {"state": state, "reason": reason, "is_exhausted": is_exhausted}
+        self._study.set_user_attr(STATE, content)
+
+    @property
+    def scores(self) -> dict[int, dict[str, float]]:
+        """Return the test metrics of front members, by trial."""
+        stored: dict[str, dict[str, float]] = self._study.user_attrs.get(SCORES, {})
+        return {int(trial): metrics for trial, metrics in stored.items()}
+
+    def write_scores(self, scores: dict[int, dict[str, float]]) -> None:
+        """Store the test metrics of front members."""
+        self._study.set_user_attr(SCORES, {str(trial): m for trial, m in scores.items()})
+
+    def evaluations(self) -> list[Evaluation]:
+        """Return every evaluation, by trial and attempt."""
+        found = [
+            Evaluation.from_dict(content)
+            for trial in self._study.get_trials(deepcopy=False)
+            for name, content in trial.user_attrs.items()
+            if name.startswith(_EVALUATION)
+        ]
+        return sorted(found, key=lambda e: (e.trial, e.rung, e.attempt))
+
+    def ask(self, sampler: optuna.samplers.BaseSampler) -> Trial:
+        """Return a new trial, proposed by a sampler."""
+        self._study.sampler = sampler
+        return self._study.ask()
+
+    def in_flight(self) -> list[FrozenTrial]:
+        """Return the trials without an outcome, which a dead driver left, by number."""
+        return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
+
+    def trial(self, frozen: FrozenTrial, sampler: optuna.samplers.BaseSampler) -> Trial:
+        """Return a trial to go on with; what was not yet chosen is proposed by a sampler."""
+        self._study.sampler = sampler
+        return Trial(self._study, frozen._trial_id)
+
+    def attempts(self, frozen: FrozenTrial) -> int:
+        """Return how often a trial was begun before."""
+        return int(frozen.user_attrs.get("attempts", 0))
+
+    def begin(self, trial: Trial, attempt: int) -> None:
+        """Note that an attempt at a trial begins again."""
+        trial.set_user_attr("attempts", attempt)
+
+    def recorded(self, frozen: FrozenTrial) -> Evaluation | None:
+        """Return the evaluation of a trial that was written but not told."""
+        for name, content in frozen.user_attrs.items():
+            if name.startswith(_EVALUATION):
+                return Evaluation.from_dict(content)
+        return None
+
+    def record(self, trial: Trial, evaluation: Evaluation) -> None:
+        """Write an evaluation; ``tell`` must follow."""
+        name = f"{_EVALUATION}{evaluation.rung}:{evaluation.attempt}"
+        trial.set_user_attr(name, evaluation.as_dict())
+
+    def tell(self, trial: Trial, evaluation: Evaluation, objectives: list[Objective]) -> None:
+        """End a trial with its values, or as failed when it was rejected or failed."""
+        if isinstance(evaluation.outcome, Trained):
+            self._study.tell(trial, [o.value(evaluation) for o in objectives])
+        else:
+            self._study.tell(trial, state=TrialState.FAIL)
+
+
+@contextlib.contextmanager
+def driving(places: Places, url: str | None, objectives: list[Objective]) -> Iterator[StudyStore]:
+    """Open a study to run it, made where it is not there, locked until the block ends.
+
+    Raises:
+        StudyLockedError: If another driver holds it.
+        StudyError: If its storage cannot be opened.
+    """
+    places.folder.mkdir(parents=True, exist_ok=True)
+    with _driver_lock(places):
+        if url is None:
+            cut_torn_line(places.journal)
+        with _clear_errors(places, url):
+            study = optuna.create_study(
+                study_name=places.study,
+                storage=_storage(places, url),
+                directions=[o.direction for o in objectives],
+                load_if_exists=True,
+            )
+        yield StudyStore(study)
+
+
+def reading(places: Places, url: str | None) -> StudyStore:
+    """Open a study to read it; the driver may go on meanwhile.
+
+    Raises:
+        StudyError: If its storage cannot be opened.
+    """
+    with _clear_errors(places, url):
+        if url is None and not places.journal.is_file():
+            raise StudyError(
+                f"The study {places.study!r} has no records in {places.folder}: it keeps them in "
+                "a database, or never started. Give --storage-url as it was run with."
+            )
+        return StudyStore(
+            optuna.load_study(study_name=places.study, storage=_storage(places, url))
+        )
+
+
+def remove(places: Places, url: str | None) -> None:
+    """Remove a study's trials from a database; a journal goes with its folder."""
+    if url is not None:
+        with _clear_errors(places, url):
+            optuna.delete_study(study_name=places.study, storage=_storage(places, url))
+
+
+def is_driven(places: Places) -> bool:
+    """Return whether a driver runs the study now."""
+    with contextlib.suppress(FileNotFoundError), places.lock.open(encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError:
+            return True
+    return False
+
+
+def cut_torn_line(journal: Path) -> int:
+    """Cut off a last line without its end and return how many bytes it had."""
+    if not journal.is_file():
+        return 0
+    with journal.open("r+b") as file:
+        size = end = file.seek(0, os.SEEK_END)
+        while end > 0:
+            start = max(0, end - 65_536)
+            file.seek(start)
+            newline = file.read(end - start).rfind(b"\n")
+            if newline >= 0:
+                end = start + newline + 1
+                break
+            end = start
+        file.truncate(end)
+    return size - end
+
+
+class _HeldLock(JournalFileOpenLock):
+    """The driver's kernel lock already keeps every other writer out.
+
+    Optuna's own lock is a file that outlives a killed process and then blocks.
+    """
+
+    def __init__(self) -> None:
+        pass
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        return None
+
+
+def _storage(places: Places, url: str | None) -> BaseStorage:
+    if url is not None:
+        return RDBStorage(url)
+    return JournalStorage(JournalFileBackend(str(places.journal), lock_obj=_HeldLock()))
+
+
+@contextlib.contextmanager
+def _driver_lock(places: Places) -> Iterator[None]:
+    with places.lock.open("a+", encoding="utf-8") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise StudyLockedError(_who_runs(places, file)) from None
+        file.truncate(0)
+        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
+        file.write(json.dumps(holder))
+        file.flush()
+        yield
+
+
+def _who_runs(places: Places, file: IO[str]) -> str:
+    file.seek(0)
+    who = "another process"
+    with contextlib.suppress(ValueError, KeyError):  # it may be writing this very moment
+        holder = json.loads(file.read())
+        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder["since"]))
+        who = f"process {holder['pid']} on {holder['host']} since {since}"
+    return (
+        f"The study {places.study!r} is already run by {who}. Wait for it, end it, or start "
+        "another study with study=NAME."
+    )
+
+
+@contextlib.contextmanager
+def _clear_errors(places: Places, url: str | None) -> Iterator[None]:
+    """Turn what opening a storage can raise into one error for people."""
+    import sqlalchemy.exc
+
+    where = str(places.journal) if url is None else hide_password(url)
+    try:
+        yield
+    except KeyError as error:
+        raise StudyError(f"The study {places.study!r} is not in {where}.") from error
+    except ValueError as error:
+        is_line = isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
+        if is_line or "log format" in str(error):
+            raise StudyError(
+                f"The records of {places.study!r} in {where} are damaged before their last line: "
+                f"{error}. Restore the file from a copy."
+            ) from error
+        raise
+    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
+        raise StudyError(
+            f"The storage {where} cannot be opened: {str(error).splitlines()[0]}. Check "
+            "tracking.storage_url: its driver, host, user and database."
+        ) from error
+
+
+def hide_password(url: str) -> str:
+    """Return a URL with its password replaced."""
+    from sqlalchemy.engine import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        return make_url(url).render_as_string(hide_password=True)
+    except ArgumentError:
+        return url

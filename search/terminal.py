@@ -1,0 +1,261 @@
+"""What a person sees of a study in a terminal: live progress, plain lines, tables."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from search.budget import active_seconds
+from search.config import BudgetConfig
+from search.events import (
+    EpochFinished,
+    Event,
+    Noticed,
+    StudyFinished,
+    StudyStarted,
+    TrialFinished,
+    TrialMeasured,
+    TrialProposed,
+)
+from search.front import FrontMember, Objective, build_front
+from search.picture import NAMES
+from search.records import Evaluation, Trained
+from search.tally import duration
+
+COLORS = {"trained": "green", "rejected": "yellow", "failed": "red"}
+# Rows of the front that the live view shows; the rest is counted.
+SHOWN = 8
+
+
+def outcome_line(evaluation: Evaluation, metric: str) -> str:
+    """Return one line about a finished trial."""
+    start = f"trial {evaluation.trial:>3}  {evaluation.kind:<8}  {evaluation.candidate.label:<32}"
+    if not isinstance(evaluation.outcome, Trained):
+        return f"{start}  {evaluation.outcome}".split("\n", 1)[0]
+    trained, measured = evaluation.outcome, evaluation.measurement
+    assert measured is not None
+    return (
+        f"{start}  {metric} {trained.metric:.4f} [{trained.metric_low:.4f}, "
+        f"{trained.metric_high:.4f}]  {measured.latency.p50_ms:.3g} ms  "
+        f"{duration(evaluation.seconds)}"
+    )
+
+
+def front_table(
+    members: Sequence[FrontMember],
+    metric: str,
+    scores: dict[int, dict[str, float]] | None = None,
+    *,
+    title: str = "Pareto front, fastest first",
+) -> Table:
+    """Return the front as a table; with the test metric of the members that have one."""
+    scores = scores or {}
+    table = Table(title=title, title_justify="left", title_style="bold")
+    for name in ("trial", "backbone", "head"):
+        table.add_column(name, justify="right" if name == "trial" else "left")
+    names = ["size", metric.replace("_", " "), "interval", "p50 ms", "p95 ms", "params M"]
+    for name in [*names, *(["test"] if scores else [])]:
+        table.add_column(name, justify="right")
+    table.add_column("")
+    words = _words(members)
+    for member in members:
+        a = member.candidate.architecture
+        test = scores.get(member.trial, {}).get(metric)
+        table.add_row(
+            str(member.trial),
+            a.backbone,
+            a.head,
+            str(a.input_size),
+            f"{member.metric:.4f}",
+            f"{member.metric_low:.4f}-{member.metric_high:.4f}",
+            f"{member.latency_ms:.3f}",
+            f"{member.latency_p95_ms:.3f}",
+            f"{member.params_m:.3g}",
+            *([f"{test:.4f}" if test is not None else ""] if scores else []),
+            ", ".join(words[member.trial]),
+        )
+    return table
+
+
+def question(header: dict[str, Any]) -> list[str]:
+    """Return what a study asks, in a few lines."""
+    config, dataset = header["config"], header["dataset"]
+    splits = ", ".join(f"{part['images']:,} {name}" for name, part in dataset["splits"].items())
+    data = config["data"]["root"] or config["data"]["name"] or config["data"]["reader"]
+    hardware = config["hardware"]
+    limits = [
+        f"{NAMES[name]} at most {value:g}"
+        for name, value in hardware["limits"].items()
+        if value is not None
+    ]
+    space = header["space"]
+    return [
+        f"data      {data}: {len(dataset['class_names'])} classes, {splits}",
+        f"space     {space['size']:,} candidates: {space['architectures']:,} architectures x "
+        f"{space['recipes']} recipes; weights {config['space']['weights']}",
+        f"device    {header['environment']['device']}",
+        f"runtime   {hardware['runtime']}, threads {hardware['threads']}, batch "
+        f"{hardware['batch_size']}",
+        f"limits    {', '.join(limits) or 'none'}",
+    ]
+
+
+class PlainView:
+    """One line per thing that ended: for logs, pipes and dumb terminals."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._metric = "metric"
+
+    def __call__(self, event: Event) -> None:
+        """Print what an event means."""
+        match event:
+            case StudyStarted():
+                self._metric = event.header["config"]["task"]["metric"]
+                self._print(f"study     {event.study}")
+                for line in [*question(event.header), *_notes(event)]:
+                    self._print(line)
+            case TrialFinished(evaluation):
+                self._print(outcome_line(evaluation, self._metric))
+            case Noticed(message):
+                self._print(f"note: {message}")
+            case _:
+                pass
+
+    def close(self) -> None:
+        """Nothing is left open."""
+
+    def _print(self, line: str) -> None:
+        self._console.print(Text(line), soft_wrap=True)
+
+
+class LiveView(PlainView):
+    """The lines of ``PlainView``, and below them what goes on now."""
+
+    def __init__(
+        self,
+        console: Console,
+        budget: BudgetConfig,
+        epochs: int,
+        *,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        super().__init__(console)
+        self._budget, self._epochs, self._clock = budget, epochs, clock
+        self._started, self._earlier_s = clock(), 0.0
+        self._evaluations: list[Evaluation] = []
+        self._objectives: list[Objective] = []
+        self._now: dict[int, str] = {}
+        self._live = Live(console=console, refresh_per_second=4, get_renderable=self.render)
+
+    def __call__(self, event: Event) -> None:
+        """Take an event in."""
+        match event:
+            case StudyStarted():
+                self._evaluations = list(event.evaluations)
+                self._earlier_s = active_seconds(self._evaluations)
+                self._objectives = [Objective(**o) for o in event.header["objectives"]]
+                self._live.start()
+            case TrialProposed(trial, candidate):
+                self._now[trial] = f"measuring {candidate.label}"
+            case TrialMeasured(trial, candidate, measurement):
+                latency = measurement.latency.p50_ms
+                self._now[trial] = f"training {candidate.label}, {latency:.3g} ms"
+            case EpochFinished(trial, epoch, metrics):
+                start = self._now.get(trial, "training").split("  ", 1)[0]
+                value = metrics.get(self._metric, float("nan"))
+                self._now[trial] = f"{start}  epoch {epoch} of {self._epochs}, {value:.4f}"
+            case TrialFinished(evaluation):
+                self._now.pop(evaluation.trial, None)
+                self._evaluations.append(evaluation)
+            case StudyFinished():
+                self.close()
+            case Noticed():
+                pass
+        super().__call__(event)
+
+    def render(self) -> Group:
+        """Return what is shown below the lines."""
+        counts = Text("  ")
+        for kind, color in COLORS.items():
+            count = sum(e.kind == kind for e in self._evaluations)
+            counts.append(f"{count} {kind}   ", style=color)
+        seconds = self._earlier_s + self._clock() - self._started
+        counts.append(f"{duration(seconds)} used")
+        parts: list[Any] = [counts, *self._bars(seconds)]
+        parts += [Text(f"  trial {trial}: {words}") for trial, words in self._now.items()]
+        if self._objectives:
+            members = build_front(self._evaluations, self._objectives)
+            if members:
+                hidden = max(0, len(members) - SHOWN)
+                title = "Front so far" + (f" (and {hidden} more)" if hidden else "")
+                parts.append(front_table(members[-SHOWN:], self._metric, title=title))
+        return Group(*parts)
+
+    def close(self) -> None:
+        """Take the live part off the screen; its lines stay."""
+        if self._live.is_started:
+            self._live.update("", refresh=True)
+            self._live.stop()
+
+    def _bars(self, seconds: float) -> list[Table]:
+        bars = []
+        trained = sum(e.kind == "trained" for e in self._evaluations)
+        if self._budget.trials is not None:
+            bars.append(_bar("trials", trained, self._budget.trials, "trained"))
+        if self._budget.minutes is not None:
+            bars.append(_bar("time", seconds / 60, self._budget.minutes, "min"))
+        return bars
+
+
+def _bar(name: str, done: float, total: float, unit: str) -> Table:
+    row = Table.grid(padding=(0, 1))
+    row.add_row(
+        f"  {name:<6}",
+        ProgressBar(total=total, completed=min(done, total), width=40),
+        f"{done:.4g} of {total:g} {unit}",
+    )
+    return row
+
+
+def _notes(event: StudyStarted) -> list[str]:
+    lines = []
+    if event.evaluations:
+        lines.append(f"resumed   {len(event.evaluations)} trials are finished already")
+    if not event.isolates:
+        lines.append(
+            "engine    inline: a candidate that crashes or hangs ends the study with it "
+            "(engine=processes isolates)"
+        )
+    dropped = event.header["space"]["dropped"]
+    if dropped:
+        shown = "; ".join(dropped[:5]) + ("; ..." if len(dropped) > 5 else "")
+        lines.append(f"left out  {len(dropped)} backbones: {shown}")
+    skipped = event.header["dataset"].get("skipped", {})
+    if skipped:
+        total = sum(reason["count"] for reason in skipped.values())
+        words = ", ".join(f"{reason['count']} {name}" for name, reason in skipped.items())
+        lines.append(f"skipped   {total} files: {words}")
+    return lines
+
+
+def _words(members: Sequence[FrontMember]) -> dict[int, list[str]]:
+    """Return what there is to say about each member: its place on the front and its ties."""
+    words: dict[int, list[str]] = {member.trial: [] for member in members}
+    if not members:
+        return words
+    words[members[0].trial].append("fastest")
+    words[max(members, key=lambda m: m.metric).trial].append("best")
+    for member in members:
+        if member.is_knee:
+            words[member.trial].append("knee")
+        if member.ties:
+            words[member.trial].append("ties with " + ", ".join(map(str, member.ties)))
+    return words

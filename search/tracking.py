@@ -1,0 +1,242 @@
+"""MLflow's view of a study: a projection of the records, found again by its tags.
+
+Study = parent run, evaluation = child run. What a killed driver left unwritten or half written is
+written when the study is opened next, so MLflow and the storage agree.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import time
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+os.environ.setdefault("DO_NOT_TRACK", "true")
+os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+
+from mlflow import MlflowClient  # the environment must be set before
+from mlflow.entities import Metric, Param, Run, RunTag
+from mlflow.exceptions import MlflowException
+
+from search.errors import StudyError
+from search.events import Event, StudyStarted, TrialFinished
+from search.places import Places
+from search.records import Evaluation, Failed, Rejected, Trained
+from search.storage import hide_password
+
+STUDY_TAG, TRIAL_TAG, PARENT_TAG = "archfront.study_id", "archfront.trial", "mlflow.parentRunId"
+# What MLflow takes at a time.
+_PAGE, _METRICS, _PARAMS = 1000, 900, 100
+
+for _name in ("mlflow", "alembic"):
+    logging.getLogger(_name).setLevel(logging.ERROR)
+
+
+def default_uri(root: Path) -> str:
+    """Return the URI of the MLflow database of a root, by absolute path."""
+    return f"sqlite:///{root.absolute() / 'mlflow.db'}"
+
+
+class Tracker:
+    """Writes a study to MLflow; follows its events.
+
+    Raises:
+        StudyError: If MLflow's store cannot be opened.
+    """
+
+    def __init__(self, places: Places, uri: str | None, experiment: str) -> None:
+        self._places = places
+        self.uri = uri or default_uri(places.root)
+        places.root.mkdir(parents=True, exist_ok=True)
+        try:
+            self._client = MlflowClient(self.uri)
+            self._experiment = self._experiment_id(experiment, is_local=uri is None)
+        except Exception as error:  # SQLAlchemy, alembic, requests and MLflow raise their own
+            raise StudyError(
+                f"MLflow's store {hide_password(self.uri)} cannot be opened: "
+                f"{str(error).splitlines()[0]}. Check tracking.mlflow_uri."
+            ) from error
+        self._parent: str | None = None
+        self._study_id = ""
+
+    def __call__(self, event: Event) -> None:
+        """Write what an event means for MLflow."""
+        match event:
+            case StudyStarted():
+                self._start(event)
+            case TrialFinished(evaluation):
+                self._write(evaluation)
+            case _:
+                pass
+
+    def finish(self, state: str, metrics: dict[str, float], files: Iterable[Path]) -> None:
+        """Write the study's figures, attach its files and end the parent run."""
+        parent = self._parent_id()
+        now = int(time.time() * 1000)
+        self._client.log_batch(
+            parent,
+            metrics=[Metric(name, value, now, 0) for name, value in metrics.items()],
+            tags=[RunTag("archfront.state", state)],
+        )
+        for path in files:
+            self._client.log_artifact(parent, str(path))
+        status = {"finished": "FINISHED", "failed": "FAILED"}.get(state, "KILLED")
+        self._client.set_terminated(parent, status=status)
+
+    def remove(self, study_id: str) -> int:
+        """Mark every run of a study as deleted and return how many there were."""
+        runs = self._search(f"tags.`{STUDY_TAG}` = '{study_id}'")
+        for run in runs:
+            self._client.delete_run(run.info.run_id)
+        return len(runs)
+
+    def _experiment_id(self, name: str, *, is_local: bool) -> str:
+        found = self._client.get_experiment_by_name(name)
+        if found is not None:
+            return str(found.experiment_id)
+        location = (self._places.root / "artifacts").as_uri() if is_local else None
+        try:
+            return str(self._client.create_experiment(name, artifact_location=location))
+        except MlflowException:  # another driver made it a moment ago
+            found = self._client.get_experiment_by_name(name)
+            if found is None:
+                raise
+            return str(found.experiment_id)
+
+    def _start(self, event: StudyStarted) -> None:
+        self._study_id = event.header["id"]
+        runs = self._search(f"tags.`{STUDY_TAG}` = '{self._study_id}'")
+        parents = [run for run in runs if TRIAL_TAG not in run.data.tags]
+        if parents:
+            self._parent = parents[0].info.run_id
+            self._client.update_run(self._parent, status="RUNNING")
+        else:
+            self._parent = self._create_parent(event)
+        self._reconcile(event.evaluations, [run for run in runs if TRIAL_TAG in run.data.tags])
+
+    def _create_parent(self, event: StudyStarted) -> str:
+        tags = {
+            STUDY_TAG: self._study_id,
+            "archfront.study": event.study,
+            "mlflow.note.content": f"archfront report {event.study}",
+        }
+        run = self._client.create_run(self._experiment, run_name=event.study, tags=tags)
+        header = event.header
+        params = {
+            **_flat(header["config"]),
+            **_flat(header["environment"], "environment"),
+            "dataset.fingerprint": header["dataset"].get("fingerprint"),
+            "space.size": header["space"]["size"],
+        }
+        self._log(run.info.run_id, [], _params(params))
+        return str(run.info.run_id)
+
+    def _reconcile(self, evaluations: Sequence[Evaluation], runs: Sequence[Run]) -> None:
+        """Write the evaluations that MLflow lacks; a half-written run is replaced."""
+        written = set()
+        for run in runs:
+            if run.info.status == "RUNNING":
+                self._client.delete_run(run.info.run_id)
+            else:
+                written.add(run.data.tags[TRIAL_TAG])
+        for evaluation in evaluations:
+            if _key(evaluation) not in written:
+                self._write(evaluation)
+
+    def _write(self, evaluation: Evaluation) -> None:
+        candidate, outcome = evaluation.candidate, evaluation.outcome
+        start = int(evaluation.started * 1000)
+        end = int((evaluation.started + evaluation.seconds) * 1000)
+        tags = {
+            STUDY_TAG: self._study_id,
+            PARENT_TAG: self._parent_id(),
+            TRIAL_TAG: _key(evaluation),
+            "archfront.outcome": evaluation.kind,
+            "archfront.candidate_id": candidate.id,
+        }
+        if isinstance(outcome, Rejected | Failed):
+            tags["archfront.reason"] = str(outcome)[:5000]
+        if isinstance(outcome, Trained):
+            tags["archfront.predictions"] = str(self._places.folder / outcome.predictions)
+        run = self._client.create_run(
+            self._experiment,
+            start_time=start,
+            run_name=f"{evaluation.trial:04d} {candidate.label}",
+            tags=tags,
+        )
+        params = {**_flat(candidate.as_dict()), "seed": evaluation.seed}
+        self._log(run.info.run_id, _metrics(evaluation, start, end), _params(params))
+        status = "FAILED" if isinstance(outcome, Failed) else "FINISHED"
+        self._client.set_terminated(run.info.run_id, status=status, end_time=end)
+
+    def _log(self, run_id: str, metrics: list[Metric], params: list[Param]) -> None:
+        """Write metrics and parameters, in one request unless they are very many."""
+        while metrics or params:
+            self._client.log_batch(run_id, metrics=metrics[:_METRICS], params=params[:_PARAMS])
+            metrics, params = metrics[_METRICS:], params[_PARAMS:]
+
+    def _search(self, query: str) -> list[Run]:
+        runs: list[Run] = []
+        token: str | None = None
+        while True:
+            page = self._client.search_runs(
+                [self._experiment], query, max_results=_PAGE, page_token=token
+            )
+            runs += page
+            token = page.token
+            if not token:
+                return runs
+
+    def _parent_id(self) -> str:
+        assert self._parent is not None, "StudyStarted comes first"
+        return self._parent
+
+
+def _key(evaluation: Evaluation) -> str:
+    return f"{evaluation.trial}:{evaluation.rung}:{evaluation.attempt}"
+
+
+def _metrics(evaluation: Evaluation, start: int, end: int) -> list[Metric]:
+    """Return the metrics of an evaluation; those per epoch have the epoch as their step."""
+    metrics = []
+    measured = evaluation.measurement
+    if measured is not None:
+        values = {
+            "latency_ms": measured.latency.p50_ms,
+            "latency_p95_ms": measured.latency.p95_ms,
+            "latency_spread": measured.latency.spread,
+            "params_m": measured.params_m,
+            "macs_g": measured.macs_g,
+            "size_mb": measured.size_mb,
+        }
+        metrics += [Metric(name, value, start, 0) for name, value in values.items()]
+    if isinstance(evaluation.outcome, Trained):
+        trained = evaluation.outcome
+        for row in trained.curve:
+            values = {"train_loss": row["train_loss"], "lr": row["lr"]}
+            values |= {f"val_{name}": value for name, value in row["metrics"].items()}
+            metrics += [Metric(n, v, end, int(row["epoch"])) for n, v in values.items()]
+        values = {
+            "metric": trained.metric,
+            "metric_low": trained.metric_low,
+            "metric_high": trained.metric_high,
+            "train_s": trained.seconds,
+        }
+        metrics += [Metric(name, value, end, 0) for name, value in values.items()]
+    return metrics
+
+
+def _flat(content: dict[str, Any], path: str = "") -> dict[str, Any]:
+    """Return the leaves of nested content by dotted path."""
+    flat: dict[str, Any] = {}
+    for key, value in content.items():
+        here = f"{path}.{key}" if path else key
+        flat |= _flat(value, here) if isinstance(value, dict) else {here: value}
+    return flat
+
+
+def _params(values: dict[str, Any]) -> list[Param]:
+    return [Param(name, str(value)[:6000]) for name, value in values.items()]

@@ -1,0 +1,279 @@
+"""What each verb of the command does; the only place that prints, beside ``cli``."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import shutil
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from search.errors import ConfigError, StudyError
+from search.places import Places, default_root, existing, studies
+from search.records import Trained
+from search.results import Results
+from search.storage import is_driven, reading, remove
+
+# Columns of a table that is not shown in a terminal.
+WIDTH = 140
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a study, or say what it would be."""
+    from search import compose
+    from search.config import build
+
+    if arguments.config is not None and arguments.config_dir:
+        raise ConfigError("--config and --config-dir: a composed configuration has no groups.")
+    if arguments.config is not None:
+        composed = compose.load(arguments.config, arguments.words)
+    else:
+        composed = compose.compose(arguments.words, config_dirs=arguments.config_dir)
+    config = build(composed.content, texts=composed.texts)
+    if arguments.cfg:
+        import yaml
+
+        print(yaml.safe_dump(config.as_dict(), sort_keys=False), end="")
+        return 0
+    if arguments.dry_run:
+        from search import estimate
+
+        for line in estimate.lines(config):
+            print(line)
+        return 0
+    from search.launch import launch
+
+    return launch(config, _console(), is_plain=arguments.plain)
+
+
+def front(arguments: argparse.Namespace) -> int:
+    """Print the front of a study."""
+    from search.terminal import front_table
+
+    results = _results(arguments)
+    rows = results.rows()
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+    elif arguments.csv:
+        flat = [{k: _cell(v) for k, v in row.items()} for row in rows]
+        names = list(flat[0]) if flat else ["trial"]
+        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(flat)
+    elif not rows:
+        print(f"The study {arguments.study!r} has no trained candidate yet.")
+    else:
+        metric = results.objectives[0].name
+        _console().print(front_table(results.front(), metric, results.scores))
+    return 0
+
+
+def list_studies(arguments: argparse.Namespace) -> int:
+    """Print the studies of a root."""
+    root = _root(arguments)
+    summaries = [_summary(arguments, root, name) for name in studies(root)]
+    if arguments.json:
+        print(json.dumps(summaries, indent=2))
+        return 0
+    if not summaries:
+        print(f"There is no study in {root}. archfront run study=NAME ... starts one.")
+        return 0
+    table = Table(title=Text(f"Studies in {root}"), title_justify="left")
+    for name in max(summaries, key=len):  # one that cannot be read has fewer values
+        table.add_column(name)
+    for summary in summaries:
+        table.add_row(*(Text("" if v is None else str(v)) for v in summary.values()))
+    _console().print(table)
+    return 0
+
+
+def show(arguments: argparse.Namespace) -> int:
+    """Print one study."""
+    from search.tally import duration
+    from search.terminal import question
+
+    results = _results(arguments)
+    places, header = results.places, results.header
+    if arguments.json:
+        content = {
+            "study": places.study,
+            "state": _state(results),
+            "reason": results.reason,
+            "counts": results.counts(),
+            "seconds": results.seconds(),
+            "folder": str(places.folder),
+            "header": header,
+            "front": results.rows(),
+        }
+        print(json.dumps(content, indent=2))
+        return 0
+    lines = [f"study     {places.study}", f"state     {_state(results)}: {results.reason}"]
+    if header:
+        lines += question(header)
+    counts = ", ".join(f"{count} {kind}" for kind, count in results.counts().items())
+    costs = ", ".join(f"{duration(s)} {name}" for name, s in results.seconds().items())
+    lines += [f"trials    {counts}", f"costs     {costs}", f"folder    {places.folder}"]
+    for line in lines:
+        _console().print(Text(line), soft_wrap=True)
+    return 0
+
+
+def report(arguments: argparse.Namespace) -> int:
+    """Write the report and the pictures of a study again."""
+    results = _results(arguments)
+    if not results.header:
+        raise StudyError(f"The study {arguments.study!r} has no records yet, so no report.")
+    os.environ.setdefault("MPLCONFIGDIR", str(results.places.matplotlib))
+    for path in results.write():
+        print(path)
+    return 0
+
+
+def delete(arguments: argparse.Namespace) -> int:
+    """Remove a study with its files, its rows in MLflow and in a database."""
+    places = existing(_root(arguments), arguments.study)
+    if is_driven(places):
+        raise StudyError(f"The study {places.study!r} is being run; end that first.")
+    url = _url(arguments)
+    results = Results.read(reading(places, url), places)
+    _check_runs_known(results, arguments.mlflow_uri)
+    if not arguments.yes:
+        if not sys.stdin.isatty():
+            raise StudyError(
+                f"Deleting {places.study!r} would remove {len(results.evaluations)} trials in "
+                f"{places.folder} for good. Say --yes."
+            )
+        answer = input(f"Remove {len(results.evaluations)} trials in {places.folder}? [y/N] ")
+        if answer.strip().lower() not in ("y", "yes"):
+            print("Nothing was removed.")
+            return 1
+    n_runs = _remove_runs(results, arguments.mlflow_uri)
+    remove(places, url)
+    shutil.rmtree(places.folder)
+    print(f"Removed {places.study}: {len(results.evaluations)} trials, {n_runs} MLflow runs.")
+    return 0
+
+
+def _check_runs_known(results: Results, uri: str | None) -> None:
+    """Raise unless it is known where the study's MLflow runs are."""
+    stored = results.header.get("config", {}).get("tracking", {}).get("mlflow_uri")
+    if stored is not None and uri is None:
+        raise StudyError(
+            f"The study {results.places.study!r} keeps its runs in {stored}. Give --mlflow-uri, "
+            "so that they are removed too."
+        )
+
+
+def _remove_runs(results: Results, uri: str | None) -> int:
+    """Remove the study's runs from MLflow and return how many there were."""
+    is_there = uri is not None or (results.places.root / "mlflow.db").is_file()
+    if not results.header or not is_there:
+        return 0
+    from search.tracking import Tracker
+
+    experiment = results.header["config"]["tracking"]["experiment"]
+    return Tracker(results.places, uri, experiment).remove(results.header["id"])
+
+
+def ui(arguments: argparse.Namespace) -> int:
+    """Become MLflow's own server on the database of a root."""
+    root = _root(arguments)
+    if arguments.mlflow_uri is None and not (root / "mlflow.db").is_file():
+        raise StudyError(
+            f"There is no MLflow database in {root}. Run a study first, or give --root."
+        )
+    from search.tracking import default_uri
+
+    uri = arguments.mlflow_uri or default_uri(root)
+    print(f"MLflow on {uri}: http://{arguments.host}:{arguments.port}  (Ctrl-C ends it)")
+    sys.stdout.flush()
+    options = ["--backend-store-uri", uri, "--host", arguments.host, "--port", arguments.port]
+    command = [sys.executable, "-m", "mlflow", "ui", *map(str, options)]
+    os.execv(sys.executable, command)
+
+
+def weights(arguments: argparse.Namespace) -> int:
+    """Fetch the pretrained weights of a space."""
+    from search import compose
+    from search.config import build
+    from search.space import select
+
+    words = [*arguments.words]
+    if not any(word.startswith(("data.root=", "data=", "experiment=")) for word in words):
+        words.append("data=digits")  # which weights there are does not depend on the data
+    composed = compose.compose(words, config_dirs=arguments.config_dir)
+    config = build(composed.content, texts=composed.texts)
+    names = [backbone.name for backbone in select(config.space)]
+    from trainers.weights import fetch
+
+    print(f"{len(names)} backbones")
+    fetch(names, on_fetched=lambda name, path: print(f"{name}: {path}", flush=True))
+    return 0
+
+
+def _results(arguments: argparse.Namespace) -> Results:
+    places = existing(_root(arguments), arguments.study)
+    return Results.read(reading(places, _url(arguments)), places)
+
+
+def _summary(arguments: argparse.Namespace, root: Path, name: str) -> dict[str, Any]:
+    places = Places(root, name)
+    try:
+        results = Results.read(reading(places, _url(arguments)), places)
+    except StudyError as error:
+        return {"study": name, "state": f"unreadable: {str(error).splitlines()[0]}"}
+    trained = [e.outcome.metric for e in results.evaluations if isinstance(e.outcome, Trained)]
+    started = results.header.get("started")
+    return {
+        "study": name,
+        "state": _state(results),
+        **results.counts(),
+        "best": f"{max(trained):.4f}" if trained else None,
+        "metric": results.objectives[0].name if results.header else None,
+        "started": started and time.strftime("%Y-%m-%d %H:%M", time.localtime(started)),
+    }
+
+
+def _state(results: Results) -> str:
+    """Return the state in words; a study that says it runs and is not driven was killed."""
+    if results.state == "running" and not is_driven(results.places):
+        return "stopped"
+    return results.state
+
+
+def _root(arguments: argparse.Namespace) -> Path:
+    root: Path | None = arguments.root
+    return default_root() if root is None else root.expanduser().absolute()
+
+
+def _url(arguments: argparse.Namespace) -> str | None:
+    return arguments.storage_url or os.environ.get("ARCHFRONT_STORAGE_URL")
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict | list) else value
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
+
+
+CALLS = {
+    "run": run,
+    "front": front,
+    "list": list_studies,
+    "show": show,
+    "report": report,
+    "delete": delete,
+    "ui": ui,
+    "weights": weights,
+}

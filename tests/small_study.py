@@ -1,0 +1,262 @@
+"""A study whose jobs answer by formula: the real loop, storage and records without training.
+
+Run as a program it is a driver that can be killed: ``python small_study.py ROOT [N_TRIALS]``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from search import study
+from search.catalog import Backbone
+from search.config import Config, build
+from search.control import Control
+from search.engine.inline import InlineEngine
+from search.engine.jobs import Engine, Job
+from search.errors import BuildError, DivergedError
+from search.evaluate import MeasureRequest, ScoreRequest, TrainRequest
+from search.events import Follower
+from search.front import objectives_for
+from search.latency.table import LatencyTable
+from search.prepare import Prepared
+from search.records import Latency, Measurement, Trained
+from search.space import Axes, Space
+from search.study import StudyResult
+from trainers.data.ref import DataRef
+from trainers.spec import Architecture, Recipe, Weights
+from trainers.tasks import TASKS
+
+SIZES = (8, 16, 24, 32)
+BACKBONES = (("test_resnet", 0.5), ("resnet10t", 5.0), ("resnet18", 11.7))
+N_VAL, CLASSES = 40, 3
+# What the formulas do with these values of a candidate.
+UNBUILDABLE = ("resnet18", 8)
+DIVERGING_LR = 0.1
+STEP_S = 0.02  # a kill has to hit something
+
+
+def latency_ms(architecture: Architecture) -> float:
+    """Return a made-up latency: grows with parameters and pixels."""
+    params = dict(BACKBONES)[architecture.backbone]
+    return 0.05 + params * architecture.input_size**2 / 4000
+
+
+def right_answers(request: TrainRequest) -> int:
+    """Return a made-up number of right answers: grows with capacity, best at lr 0.01."""
+    architecture, recipe = request.candidate.architecture, request.candidate.recipe
+    capacity = np.log(dict(BACKBONES)[architecture.backbone]) + architecture.input_size / 8
+    return int(np.clip(22 + 2 * capacity - 2 * abs(np.log10(recipe.lr) + 2), 0, N_VAL))
+
+
+def perform(job: Job) -> Any:
+    """Answer a job by the formulas, with real files."""
+    match job.payload:
+        case MeasureRequest(architecture=architecture):
+            if (architecture.backbone, architecture.input_size) == UNBUILDABLE:
+                raise BuildError("resnet18 cannot be built for 8 px")
+            return measurement(architecture)
+        case TrainRequest() as request:
+            return train(request)
+        case ScoreRequest(weights=weights):
+            assert weights.is_file(), "the weights of a front member were deleted"
+            return {"accuracy": 0.5}
+    raise AssertionError(job)
+
+
+def measurement(architecture: Architecture) -> Measurement:
+    """Return what an architecture costs."""
+    ms = latency_ms(architecture)
+    latency = Latency(ms, ms * 1.1, 0.01, 50, 10, 1, 1, "eager", "1", "fp32", "dev", "none", True)
+    params = dict(BACKBONES)[architecture.backbone]
+    return Measurement(latency, params, ms / 10, params * 4, 0.01)
+
+
+def train(request: TrainRequest) -> Trained:
+    """Write predictions and weights and return the outcome."""
+    if request.candidate.recipe.lr == DIVERGING_LR:
+        raise DivergedError("the loss was nan in epoch 1, step 3")
+    time.sleep(STEP_S)
+    right = right_answers(request)
+    labels = np.arange(N_VAL) % CLASSES
+    answers = np.where(np.arange(N_VAL) < right, labels, (labels + 1) % CLASSES)
+    request.folder.mkdir(parents=True, exist_ok=True)
+    predictions, weights = request.folder / "predictions.npz", request.folder / "weights.bin"
+    np.savez(predictions, probabilities=np.eye(CLASSES)[answers], labels=labels)
+    weights.write_bytes(b"weights")
+    accuracy = right / N_VAL
+    row = {"epoch": 1, "train_loss": 1.0, "lr": 0.01, "seconds": 0.01}
+    return Trained(
+        metric=accuracy,
+        metric_low=accuracy - 0.05,
+        metric_high=min(1.0, accuracy + 0.05),
+        metrics={"accuracy": accuracy},
+        curve=({**row, "metrics": {"accuracy": accuracy}},),
+        seconds=STEP_S,
+        predictions=str(predictions.relative_to(request.study_folder)),
+        weights=str(weights.relative_to(request.study_folder)),
+    )
+
+
+def small_space(lrs: tuple[float, ...] = (0.001, 0.01)) -> Space:
+    """Return a space of 3 backbones x 2 heads x 4 sizes x recipes."""
+    axes = tuple(
+        Axes(Backbone(name, "resnet", params, 224, "any", "", ""), ("avg", "gem"), SIZES)
+        for name, params in BACKBONES
+    )
+    recipes = tuple(Recipe(lr, 0.01, 32, "none", 0.0) for lr in lrs)
+    weights = {name: Weights() for name, _ in BACKBONES}
+    return Space(axes, recipes, weights, "classification", CLASSES, 1)
+
+
+def small_config(root: Path, **changes: Any) -> Config:
+    """Return the configuration of the small study; ``budget__trials=3`` changes a leaf."""
+    content: dict[str, Any] = {
+        "study": "small",
+        "seed": 0,
+        "objectives": ["latency_ms"],
+        "task": {
+            "name": "classification",
+            "metric": "accuracy",
+            "epochs": 1,
+            "label_smoothing": 0.0,
+            "schedule": "one_cycle",
+        },
+        "data": {
+            "reader": "digits",
+            "root": None,
+            "name": None,
+            "download": False,
+            "train": 600,
+            "val": 600,
+            "test": 597,
+            "split_seed": 0,
+            "channels": 1,
+            "on_error": "stop",
+            "memory_mb": 100,
+        },
+        "hardware": {
+            "runtime": "eager",
+            "threads": 1,
+            "batch_size": 1,
+            "warmup": 10,
+            "repeats": 50,
+            "limits": {"latency_ms": 2.0, "params_m": None, "macs_g": None, "size_mb": None},
+        },
+        "space": {
+            "backbones": [name for name, _ in BACKBONES],
+            "exclude": [],
+            "params_m_max": None,
+            "heads": ["avg", "gem"],
+            "input_sizes": list(SIZES),
+            "weights": "none",
+            "weights_missing": "stop",
+            "recipe": {
+                "lr": [0.001, 0.01],
+                "weight_decay": [0.01],
+                "batch_size": [32],
+                "augment": ["none"],
+                "dropout": [0.0],
+                "freeze": [False],
+            },
+        },
+        "sampler": {"name": "random", "startup": 1},
+        "budget": {
+            "trials": 6,
+            "minutes": None,
+            "trial_minutes": None,
+            "max_rejections": 50,
+            "max_failures": 5,
+        },
+        "engine": {"name": "inline", "workers": 1, "threads": 1, "precision": "fp32"},
+        "tracking": {
+            "root": str(root),
+            "mlflow_uri": None,
+            "storage_url": None,
+            "experiment": "tests",
+            "device_db": str(root / "latency.db"),
+        },
+    }
+    for path, value in changes.items():
+        *parents, leaf = path.split("__")
+        part = content
+        for parent in parents:
+            part = part[parent]
+        assert leaf in part, path
+        part[leaf] = value
+    return build(content)
+
+
+def prepared(config: Config, space: Space | None = None) -> Prepared:
+    """Return what ``search.prepare`` would, without data on disk."""
+    per_class = dict.fromkeys("abc", N_VAL // CLASSES)
+    split = {"images": N_VAL, "per_class": per_class}
+    dataset = {
+        "class_names": ["a", "b", "c"],
+        "channels": 1,
+        "fingerprint": "f" * 16,
+        "division": "as recorded",
+        "splits": {"train": split, "val": split, "test": split},
+        "sizes": {side: {"min": 8, "median": 8, "max": 8} for side in ("width", "height")},
+        "skipped": {},
+    }
+    return Prepared(
+        config=config,
+        task=TASKS["classification"],
+        data=DataRef("digits", None, None, False, 600, 600, 597, 0, 1, "stop", 100),
+        dataset=dataset,
+        space=space or small_space(),
+        objectives=list(objectives_for("accuracy", config.objectives)),
+        chance=1 / 3,
+    )
+
+
+@dataclass
+class Forgetful:
+    """A latency table that remembers nothing, so that every candidate is measured."""
+
+    def get(self, key: object) -> None:
+        return None
+
+    def put(self, key: object, value: object) -> None:
+        return None
+
+
+def run(
+    config: Config,
+    *,
+    space: Space | None = None,
+    followers: tuple[Follower, ...] = (),
+    engine: Engine | None = None,
+    control: Control | None = None,
+    table: Any = None,
+) -> StudyResult:
+    """Run the small study in this process."""
+    return study.run(
+        config,
+        prepared=prepared(config, space),
+        engine=engine or InlineEngine(perform, workers=1, threads=1),
+        followers=followers,
+        control=control,
+        table=table or Forgetful(),
+    )
+
+
+def main(root: Path, n_trials: int) -> None:
+    """Run the small study with MLflow, as a driver that may be killed."""
+    from search.places import Places
+    from search.tracking import Tracker
+
+    config = small_config(root)
+    config = replace(config, budget=replace(config.budget, trials=n_trials))
+    tracker = Tracker(Places(root, config.study), None, config.tracking.experiment)
+    run(config, followers=(tracker,), table=LatencyTable(root / "latency.db"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 12)

@@ -1,0 +1,114 @@
+"""Random changes of a training batch, drawn for the whole batch and applied at once.
+
+``light`` shifts only, which changes the meaning of no image. ``strong`` adds what may: mirroring
+(a mirrored digit or letter is another sign, a mirrored cat is a cat), turning, scaling, contrast,
+erasing and mixing. The search finds out which one the data bears.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional as F
+
+from trainers.spec import Augment
+
+MAX_SHIFT = 1 / 8  # of the side
+MAX_TURN = math.radians(10)
+MAX_SCALE = 0.15
+MAX_CONTRAST = 0.2
+ERASE_SHARE = 0.25  # of the images
+ERASE_SIDE = (0.15, 0.4)  # of the image's side
+MIX_ALPHA = 0.2  # Zhang et al. 2018 (mixup), the value for ImageNet
+
+
+def augment(
+    images: Tensor, labels: Tensor, *, strength: Augment, classes: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Return changed images and their targets.
+
+    Args:
+        images: Normalized, ``(N, C, S, S)``; where nothing is known they become 0, the mean.
+        labels: ``(N,)``.
+        strength: What is done.
+        classes: Width of mixed targets.
+        rng: Source of every draw.
+
+    Returns:
+        Images of the same shape, and the labels or, where mixed, shares ``(N, classes)``.
+    """
+    match strength:
+        case "none":
+            return images, labels
+        case "light":
+            return _shifted(images, rng), labels
+        case "strong":
+            images = _moved(images, rng)
+            images = _contrasted(images, rng)
+            images = _erased(images, rng)
+            return _mixed(images, labels, classes, rng)
+
+
+def _shifted(images: Tensor, rng: np.random.Generator) -> Tensor:
+    n, _, side, _ = images.shape
+    reach = max(1, round(side * MAX_SHIFT))
+    offsets = torch.from_numpy(rng.integers(0, 2 * reach + 1, (2, n, 1)))
+    places = torch.arange(side)
+    rows, columns = ((places + offset).to(images.device) for offset in offsets)
+    padded = F.pad(images, (reach, reach, reach, reach)).permute(0, 2, 3, 1)
+    which = torch.arange(n, device=images.device)[:, None, None]
+    # Picked as (N, S, S, C), so the view back is channels-last for nothing.
+    return padded[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
+
+
+def _moved(images: Tensor, rng: np.random.Generator) -> Tensor:
+    n = len(images)
+    turn = rng.uniform(-MAX_TURN, MAX_TURN, n)
+    scale = rng.uniform(1 - MAX_SCALE, 1 + MAX_SCALE, n)
+    mirror = rng.choice([-1.0, 1.0], n)
+    # The grid runs from -1 to 1, two units a side.
+    shift = rng.uniform(-2 * MAX_SHIFT, 2 * MAX_SHIFT, (n, 2))
+    cos, sin = scale * np.cos(turn), scale * np.sin(turn)
+    rows = [[mirror * cos, -sin, shift[:, 0]], [mirror * sin, cos, shift[:, 1]]]
+    theta = _tensor(np.moveaxis(np.array(rows), 2, 0), images)
+    grid = F.affine_grid(theta, list(images.shape), align_corners=False)
+    return F.grid_sample(images, grid, mode="bilinear", align_corners=False)
+
+
+def _contrasted(images: Tensor, rng: np.random.Generator) -> Tensor:
+    gain = rng.uniform(1 - MAX_CONTRAST, 1 + MAX_CONTRAST, (len(images), 1, 1, 1))
+    lift = rng.uniform(-MAX_CONTRAST, MAX_CONTRAST, (len(images), 1, 1, 1))
+    return images * _tensor(gain, images) + _tensor(lift, images)
+
+
+def _erased(images: Tensor, rng: np.random.Generator) -> Tensor:
+    """Blank a rectangle in some images. Source: Zhong et al. 2020 (Random erasing)."""
+    n, _, side, _ = images.shape
+    size = rng.uniform(*ERASE_SIDE, (2, n, 1)) * side
+    start = rng.uniform(0, 1, (2, n, 1)) * (side - size)
+    places = np.arange(side)
+    inside = (places >= start) & (places < start + size)
+    chosen = rng.uniform(0, 1, (n, 1, 1)) < ERASE_SHARE
+    hole = inside[0][:, :, None] & inside[1][:, None, :] & chosen
+    return images * _tensor(~hole[:, None], images)
+
+
+def _mixed(
+    images: Tensor, labels: Tensor, classes: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Blend every image with another. Source: Zhang et al. 2018 (mixup), equation 2."""
+    share = float(rng.beta(MIX_ALPHA, MIX_ALPHA))
+    others = torch.from_numpy(rng.permutation(len(images))).to(images.device)
+    targets = F.one_hot(labels, classes).to(images.dtype)
+    return (
+        share * images + (1 - share) * images[others],
+        share * targets + (1 - share) * targets[others],
+    )
+
+
+def _tensor(values: NDArray[np.float64] | NDArray[np.bool_], like: Tensor) -> Tensor:
+    return torch.from_numpy(values).to(like.device, like.dtype)

@@ -1,0 +1,199 @@
+"""timm networks behind one door: built at a size, proven by a forward pass, or a BuildError."""
+
+from __future__ import annotations
+
+import difflib
+from typing import Any, cast
+
+import timm
+import torch
+from torch import nn
+
+from trainers.checkpoint import create_with_weights
+from trainers.data.preprocess import FILTERS, Interpolation, Preprocess
+from trainers.errors import BuildError
+from trainers.spec import Architecture, Weights
+
+RANDOM = Weights()
+
+
+class Pyramid(nn.Module):
+    """A backbone that gives its feature maps, finest first.
+
+    Attributes:
+        channels: Channels of each level.
+        strides: Pixels of the image per pixel of the level, so that it is ``(N, C, H/s, W/s)``
+            (rounded up where the side is no multiple).
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        super().__init__()
+        self.network = network
+        info = cast("Any", network).feature_info
+        self.channels: tuple[int, ...] = tuple(info.channels())
+        self.strides: tuple[int, ...] = tuple(info.reduction())
+
+    def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+        """Return one map per level; channels-last networks are turned."""
+        maps: list[torch.Tensor] = self.network(images)
+        turned = getattr(self.network, "output_fmt", None) == "NHWC"
+        return [level.permute(0, 3, 1, 2).contiguous() if turned else level for level in maps]
+
+
+def build_backbone(
+    name: str, *, channels: int, input_size: int, weights: Weights = RANDOM
+) -> Pyramid:
+    """Return the feature pyramid of a timm model.
+
+    Args:
+        name: timm model name without a tag.
+        channels: Channels of the image, 1 or 3.
+        input_size: Side of the square image in pixels.
+        weights: First weights; what is random comes from torch's seed.
+
+    Raises:
+        BuildError: If there is no such model, or it gives no pyramid at this size.
+        WeightsError: If the weights do not fit.
+    """
+    network = create(
+        name, channels=channels, input_size=input_size, weights=weights, features_only=True
+    )
+    pyramid = Pyramid(network)
+    maps = run_once(pyramid, name, channels=channels, input_size=input_size)
+    for level, width, stride in zip(maps, pyramid.channels, pyramid.strides, strict=True):
+        side = -(-input_size // stride)
+        if tuple(level.shape[1:]) != (width, side, side):
+            raise BuildError(
+                f"{name} at {input_size} px: the level of stride {stride} should be "
+                f"{(width, side, side)} and is {tuple(level.shape[1:])}. "
+                f"Choose an input size that is a multiple of {max(pyramid.strides)}."
+            )
+    return pyramid
+
+
+def create(
+    name: str, *, channels: int, input_size: int | None, weights: Weights = RANDOM, **options: Any
+) -> nn.Module:
+    """Return a timm network for this image, in training mode.
+
+    Args:
+        name: timm model name without a tag.
+        channels: Channels of the image, 1 or 3.
+        input_size: Side of the square image; None for the size the model was made for.
+        weights: First weights.
+        options: Passed on to ``timm.create_model``.
+
+    Raises:
+        BuildError: If there is no such model or it refuses.
+        WeightsError: If the weights do not fit.
+    """
+    if not timm.is_model(name):
+        near = difflib.get_close_matches(name, timm.list_models(), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise BuildError(
+            f"timm {timm.__version__} has no model {name!r}.{hint} "
+            "Names are timm's, without a pretrained tag."
+        )
+    options = {"in_chans": channels, **_size_option(name, input_size), **options}
+    if weights.source == "none":
+        network = _create(name, input_size, options)
+    else:
+        network = create_with_weights(
+            name, weights, lambda **extra: _create(name, input_size, {**options, **extra})
+        )
+    _check_patches(network, name, input_size)
+    return network
+
+
+def preprocess_for(architecture: Architecture, weights: Weights) -> Preprocess:
+    """Return how images become the input of this network.
+
+    With weights the normalization is the one they were trained with, grey images getting the
+    mean of the channels; without, values run from -1 to 1.
+    """
+    cfg = None if weights.source == "none" else pretrained_cfg(architecture.backbone, weights.tag)
+    if cfg is None:
+        half = (0.5,) * architecture.channels
+        return Preprocess(architecture.input_size, architecture.channels, half, half)
+    mean, std = tuple(cfg.mean), tuple(cfg.std)
+    if len(mean) != architecture.channels:
+        mean, std = (
+            (sum(values) / len(values),) * architecture.channels for values in (mean, std)
+        )
+    interpolation: Interpolation = (
+        cfg.interpolation if cfg.interpolation in FILTERS else "bilinear"
+    )
+    return Preprocess(
+        architecture.input_size, architecture.channels, mean, std, interpolation=interpolation
+    )
+
+
+def pretrained_cfg(name: str, tag: str | None) -> Any:
+    """Return timm's record of a model's weights; of the default ones where the tag is no tag."""
+    is_known = f"{name}.{tag}" in timm.list_pretrained(f"{name}.*")
+    return timm.get_pretrained_cfg(f"{name}.{tag}" if is_known else name)
+
+
+def run_once(
+    model: nn.Module, name: str, *, channels: int, input_size: int, device: str = "cpu"
+) -> Any:
+    """Return what the network gives for one black image, in evaluation mode.
+
+    Raises:
+        BuildError: If the network cannot take an image of this size.
+    """
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            return model(torch.zeros(1, channels, input_size, input_size, device=device))
+    except Exception as error:  # a hundred model files refuse in their own ways
+        if _is_out_of_memory(error):
+            raise
+        raise _refused(name, input_size, error) from error
+    finally:
+        model.train(was_training)
+
+
+def _create(name: str, input_size: int | None, options: dict[str, Any]) -> nn.Module:
+    try:
+        return cast("nn.Module", timm.create_model(name, **options))
+    except Exception as error:  # as above
+        if _is_out_of_memory(error):
+            raise
+        raise _refused(name, input_size, error) from error
+
+
+def _size_option(name: str, input_size: int | None) -> dict[str, int]:
+    """Return ``img_size`` for the models that are built for one size, as timm's records say."""
+    cfg = timm.get_pretrained_cfg(name)
+    if input_size is None or cfg is None or not cfg.fixed_input_size:
+        return {}
+    return {"img_size": input_size}
+
+
+def _check_patches(network: nn.Module, name: str, input_size: int | None) -> None:
+    """Refuse sizes at which the patches would leave out the image's last rows."""
+    patch = getattr(getattr(network, "patch_embed", None), "patch_size", None)
+    side = max(patch) if isinstance(patch, tuple) else patch
+    if input_size is not None and isinstance(side, int) and input_size % side:
+        raise BuildError(
+            f"{name} at {input_size} px: it cuts the image into patches of {side} px, which do "
+            f"not fill it. Choose a multiple of {side}."
+        )
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Return whether it says nothing about the network; torch's CPU allocator has no own kind."""
+    kinds = (MemoryError, torch.OutOfMemoryError)
+    return isinstance(error, kinds) or "you tried to allocate" in str(error)
+
+
+def _refused(name: str, input_size: int | None, error: Exception) -> BuildError:
+    first_line = (str(error).strip().splitlines() or [type(error).__name__])[0]
+    reason = first_line.rstrip(".")
+    size = "" if input_size is None else f" at {input_size} px"
+    return BuildError(
+        f"{name}{size} cannot be built: {reason}. "
+        "Choose another input size or head, or leave this backbone out of the space."
+    )

@@ -1,0 +1,164 @@
+"""Weights from a file into a timm network: all of them, or an error."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from textwrap import shorten
+from typing import Any, cast
+
+import torch
+from safetensors import SafetensorError, safe_open
+from timm.models import load_state_dict
+from torch import Tensor, nn
+
+from trainers.errors import BuildError, WeightsError
+from trainers.spec import Weights
+
+N_SHOWN = 4
+LINE_WIDTH = 160
+Build = Callable[..., nn.Module]
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hash of a file's content in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def create_with_weights(name: str, weights: Weights, build: Build) -> nn.Module:
+    """Return a network whose every layer but the classifier comes from the file.
+
+    Args:
+        name: timm model name, for messages.
+        weights: The file and its hash.
+        build: Makes the network; takes further arguments of ``timm.create_model``.
+
+    Raises:
+        BuildError: If the network cannot be built even without weights.
+        WeightsError: If the file is not there, is another one than recorded, or does not fit.
+    """
+    path = Path(weights.path or "")
+    if not path.is_file():
+        raise WeightsError(
+            f"The weights of {name} are not at {path} any more. Put them back, or run "
+            "'archfront weights fetch' for timm's own."
+        )
+    if weights.sha256 is not None and sha256_of(path) != weights.sha256:
+        raise WeightsError(
+            f"{path} has changed: its SHA-256 is no longer {weights.sha256[:12]}…. "
+            "Put the old file back, or begin a new study."
+        )
+    return load_into(name, path, build)
+
+
+def load_into(name: str, path: Path, build: Build, device: str = "cpu") -> nn.Module:
+    """Return the network with the file's weights, adapted by timm to channels and size.
+
+    Built twice from the same chance: the first time for the fresh classifier, which goes into
+    the file's place, so that timm loads strictly; and for a look at what was not replaced,
+    where timm is not strict.
+
+    Args:
+        name: timm model name, for messages.
+        path: A safetensors or torch file.
+        build: Makes the network on ``device``.
+        device: ``meta`` compares names and shapes only.
+
+    Raises:
+        WeightsError: If a layer is missing, foreign or of another shape.
+    """
+    state = read_state(path, device)
+    chance = torch.get_rng_state()
+    fresh = build()
+    torch.set_rng_state(chance)
+    heads = _classifier_keys(fresh)
+    for key in heads:
+        state.pop(key, None)
+    state.update({key: value for key, value in fresh.state_dict().items() if key in heads})
+    overlay: dict[str, Any] = {"state_dict": state, "label_offset": 0}
+    if hasattr(fresh, "num_classes"):
+        overlay["num_classes"] = fresh.num_classes
+    try:
+        with warnings.catch_warnings():
+            # Old files lack the norms' counters; torch adds real ones even on the meta device.
+            warnings.filterwarnings("ignore", "(?s).*copying from a non-meta parameter")
+            network = build(pretrained=True, pretrained_cfg_overlay=overlay)
+    except BuildError as error:
+        raise _misfit(name, path, str(error.__cause__ or error)) from error
+    # timm keeps the overlay, and with it a second copy of all weights.
+    cast("Any", network).pretrained_cfg.pop("state_dict", None)
+    left = [] if device == "meta" else _left_random(fresh, network, heads)
+    if left:
+        raise _misfit(name, path, f"nothing for {', '.join(left[:N_SHOWN])}")
+    return network
+
+
+def read_state(path: Path, device: str = "cpu") -> dict[str, Tensor]:
+    """Return the tensors of a file by their names; no code in it is ever run.
+
+    Raises:
+        WeightsError: If it cannot be read.
+    """
+    try:
+        if device == "meta" and path.suffix == ".safetensors":
+            with safe_open(path, framework="pt") as file:
+                slices = {key: file.get_slice(key) for key in file.keys()}  # noqa: SIM118 - no mapping
+                return {
+                    key: torch.empty(tuple(part.get_shape()), device="meta")
+                    for key, part in slices.items()
+                }
+        state = load_state_dict(str(path), device=device, weights_only=True)
+    except (
+        OSError,
+        RuntimeError,
+        SafetensorError,
+        pickle.UnpicklingError,
+        EOFError,
+        AttributeError,
+    ) as error:
+        raise WeightsError(f"{path} cannot be read as weights: {_first_line(error)}") from error
+    if not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{path} holds other things than tensors; save a state_dict instead.")
+    return dict(state)
+
+
+def _classifier_keys(network: nn.Module) -> set[str]:
+    cfg = getattr(network, "pretrained_cfg", {})
+    names = cfg.get("classifier") or ()
+    layers = (names,) if isinstance(names, str) else names
+    return {f"{layer}.{part}" for layer in layers for part in ("weight", "bias")}
+
+
+def _left_random(fresh: nn.Module, network: nn.Module, heads: set[str]) -> list[str]:
+    """Return the layers that are, to the bit, what chance made them.
+
+    Constants (norms, biases) say nothing and are passed over.
+    """
+    loaded = dict(network.named_parameters())
+    return [
+        key
+        for key, value in fresh.named_parameters()
+        if key not in heads
+        and value.requires_grad
+        and value.numel() > 1
+        and bool((value != value.flatten()[0]).any())
+        and torch.equal(value, loaded[key])
+    ]
+
+
+def _misfit(name: str, path: Path, reason: str) -> WeightsError:
+    lines = [line.strip() for line in reason.strip().splitlines() if line.strip()]
+    shown = " ".join(shorten(line, LINE_WIDTH, placeholder=" …") for line in lines[:N_SHOWN])
+    more = f" And {len(lines) - N_SHOWN} more problems." if len(lines) > N_SHOWN else ""
+    return WeightsError(
+        f"{path} does not fit {name}: {shown.rstrip('.')}.{more} Give the file that timm saved "
+        "for this very model, or choose weights none."
+    )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

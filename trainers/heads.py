@@ -1,0 +1,218 @@
+"""The classifier: a timm network and one of the heads."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import lru_cache
+from typing import Any, cast
+
+import torch
+from timm.utils import reparameterize_model
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from trainers.backbone import RANDOM, create, run_once
+from trainers.errors import BuildError
+from trainers.spec import Architecture, Weights
+
+TIMM_POOLS = ("avg", "max", "avgmax")
+# Where the published networks stop adding features before the classifier.
+HIDDEN_MAX = 512
+
+
+class GeMPool(nn.Module):
+    """Generalized-mean pooling of maps ``(N, C, H, W)`` to ``(N, C)``, its power learned.
+
+    Source: Radenovic et al. 2018 (Fine-tuning CNN image retrieval with no human annotation),
+    equation 3, with one power for all channels. 1 is the mean, infinity the maximum.
+    """
+
+    def __init__(self, power: float = 3.0, eps: float = 1e-6) -> None:
+        super().__init__()
+        self.power = nn.Parameter(torch.full((1,), power))
+        self.eps = eps
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the generalized mean; values under ``eps`` count as ``eps``."""
+        powers = features.float().clamp(min=self.eps).pow(self.power)
+        return powers.mean(dim=(2, 3)).pow(1 / self.power)
+
+
+class ToChannelsFirst(nn.Module):
+    """Turn maps ``(N, H, W, C)`` to ``(N, C, H, W)``."""
+
+    def forward(self, features: torch.Tensor) -> torch.Tensor:
+        """Return the turned view."""
+        return features.permute(0, 3, 1, 2)
+
+
+class Classifier(nn.Module):
+    """Images ``(N, C, S, S)`` to logits ``(N, classes)``.
+
+    Attributes:
+        architecture: What it was built from.
+        backbone: The timm network, with its own classifier unless ``head`` has one.
+        head: A head of ours; the identity where timm's is used.
+    """
+
+    def __init__(self, architecture: Architecture, backbone: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.backbone = backbone
+        self.head = head
+        self.is_frozen = False
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return the logits."""
+        logits: torch.Tensor = self.head(self.backbone(images))
+        return logits
+
+    def train(self, mode: bool = True) -> Classifier:
+        """Set the mode; the norms of a frozen backbone stay in evaluation."""
+        super().train(mode)
+        if self.is_frozen:
+            for module in self.backbone.modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+
+class DeployedClassifier(nn.Module):
+    """Normalized images to a tuple with their probabilities ``(N, classes)``."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        if isinstance(model, Classifier) and model.architecture.fused:
+            merged = reparameterize_model(model.backbone, inplace=False)
+            model = Classifier(model.architecture, merged, model.head)
+        self.model = model
+        self.eval()
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
+        """Return the outputs in the order of the task's ``output_names``."""
+        return (self.model(images).softmax(dim=1),)
+
+
+def build_classifier(
+    architecture: Architecture, weights: Weights = RANDOM, dropout: float = 0.0
+) -> Classifier:
+    """Return the network in training mode, proven by one image.
+
+    Raises:
+        BuildError: If backbone, head and input size do not make a network.
+        WeightsError: If the first weights do not fit.
+    """
+    classes, size, channels = (
+        architecture.classes,
+        architecture.input_size,
+        architecture.channels,
+    )
+    name, head_name = architecture.backbone, architecture.head
+    backbone = create(
+        name,
+        channels=channels,
+        input_size=size,
+        weights=weights,
+        **_timm_options(head_name, classes, dropout),
+    )
+    features = run_once(backbone, name, channels=channels, input_size=size)
+    _check_features(features, architecture)
+    head: nn.Module
+    match head_name:
+        case "gem":
+            head = _gem_head(backbone, features, classes, dropout)
+        case "mlp":
+            head = _mlp_head(features.shape[1], classes, dropout)
+        case _:
+            head = nn.Identity()
+    return Classifier(architecture, backbone, head)
+
+
+def freeze_backbone(model: nn.Module) -> None:
+    """Leave only the classifying layers of a ``Classifier`` to be trained."""
+    classifier = cast("Classifier", model)
+    classifier.backbone.requires_grad_(False)
+    if isinstance(classifier.head, nn.Identity):
+        own = cast("Any", classifier.backbone).get_classifier()
+        for layer in own if isinstance(own, tuple | list) else (own,):
+            layer.requires_grad_(True)
+    classifier.is_frozen = True
+    classifier.train(classifier.training)
+
+
+@lru_cache(maxsize=4096)
+def head_signature(backbone: str, head: str) -> str | None:
+    """Return a text that two heads share when they make the same network.
+
+    None where the backbone cannot carry the head. Built on the meta device, at the size that
+    the model was made for.
+    """
+    try:
+        options = _timm_options(head, 10, 0.0)
+        network = create(backbone, channels=3, input_size=None, device="meta", **options)
+        if head == "gem":
+            size = cast("Any", network).pretrained_cfg["input_size"][-1]
+            features = run_once(network, backbone, channels=3, input_size=size, device="meta")
+            return "gem" if features.ndim == 4 else None
+    except BuildError:
+        return None
+    if head == "mlp":
+        return "mlp"
+    pools = [
+        f"{path}.{name}={value}"
+        for path, module in network.named_modules()
+        for name in ("global_pool", "pool_type")
+        if isinstance(value := getattr(module, name, None), str)
+    ]
+    return hashlib.sha256(repr((pools, repr(network))).encode()).hexdigest()
+
+
+def _timm_options(head: str, classes: int, dropout: float) -> dict[str, Any]:
+    # Dropout is named only where there is some: not every timm model takes it.
+    dropping = {"drop_rate": dropout} if dropout > 0 else {}
+    if head == "gem":
+        return {"num_classes": 0, "global_pool": ""}
+    if head == "mlp":
+        return {"num_classes": 0}
+    pooling = {"global_pool": head} if head in TIMM_POOLS else {}
+    return {"num_classes": classes, **pooling, **dropping}
+
+
+def _check_features(features: Any, architecture: Architecture) -> None:
+    a = architecture
+    where = f"{a.backbone} with head {a.head!r} at {a.input_size} px"
+    if a.head == "gem" and getattr(features, "ndim", 0) != 4:
+        raise BuildError(
+            f"{where}: gem pools a map of rows and columns, and this backbone gives "
+            f"{_shape(features)}. Choose another head."
+        )
+    if a.head == "mlp" and getattr(features, "ndim", 0) != 2:
+        raise BuildError(f"{where}: expected pooled features, got {_shape(features)}.")
+    if a.head not in ("gem", "mlp") and _shape(features) != (1, a.classes):
+        raise BuildError(
+            f"{where}: expected logits of shape {(1, a.classes)}, got {_shape(features)}."
+        )
+
+
+def _shape(features: Any) -> Any:
+    return tuple(features.shape) if isinstance(features, torch.Tensor) else type(features).__name__
+
+
+def _gem_head(
+    backbone: nn.Module, features: torch.Tensor, classes: int, dropout: float
+) -> nn.Module:
+    turned = getattr(backbone, "output_fmt", None) == "NHWC"
+    width = features.shape[3 if turned else 1]
+    return nn.Sequential(
+        ToChannelsFirst() if turned else nn.Identity(),
+        GeMPool(),
+        nn.Dropout(dropout),
+        nn.Linear(width, classes),
+    )
+
+
+def _mlp_head(width: int, classes: int, dropout: float) -> nn.Module:
+    hidden = min(width, HIDDEN_MAX)
+    return nn.Sequential(
+        nn.Linear(width, hidden), nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, classes)
+    )

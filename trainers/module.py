@@ -1,0 +1,205 @@
+"""The one LightningModule: any task, any network, one recipe."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torch.optim import AdamW
+
+from trainers.augment import augment
+from trainers.batches import TrainBatches
+from trainers.data import Preprocess
+from trainers.errors import DivergedError
+from trainers.seeds import derive_seed
+from trainers.spec import EpochRow, Recipe, Schedule, TrainSettings
+from trainers.tasks import Task
+
+# torch's OneCycleLR has the same values by default.
+RISE_SHARE = 0.3
+START_DIVISOR = 25.0
+END_DIVISOR = 1e4
+WARMUP_SHARE = 0.05
+CLIP_NORM = 1.0  # Dosovitskiy et al. 2021 (ViT), appendix B; convnets do not mind
+
+
+def lr_factor(schedule: Schedule, step: int, total: int) -> float:
+    """Return the share of the peak learning rate at a step, counted from 0.
+
+    A pure function of its place, so that a schedule can be taken up anywhere.
+    ``one_cycle`` rises over the first 30% and falls to nearly nothing, both along a cosine
+    (Smith 2018, super-convergence, without its momentum cycle). ``cosine`` rises in a straight
+    line over 5% and falls to nothing.
+    """
+    last = max(1, total - 1)
+    if schedule == "one_cycle":
+        peak = max(1.0, RISE_SHARE * total - 1)
+        if step <= peak:
+            return _between(1 / START_DIVISOR, 1.0, min(1.0, step / peak))
+        low = 1 / (START_DIVISOR * END_DIVISOR)
+        return _between(1.0, low, (step - peak) / max(1.0, last - peak))
+    rise = max(1, round(WARMUP_SHARE * total))
+    if step < rise:
+        return (step + 1) / (rise + 1)
+    return _between(1.0, 0.0, (step - rise) / max(1, total - rise))
+
+
+def _between(start: float, end: float, share: float) -> float:
+    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
+
+
+def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
+    """Return what is decayed (matrices and kernels) and what is not (norms and biases)."""
+    trained = [p for p in model.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a training needs beside its network and its images.
+
+    Attributes:
+        task: What is learned.
+        classes: Number of classes.
+        recipe: How.
+        settings: What all trainings of the study share.
+        preprocess: Turns uint8 pixels into the network's input.
+        on_epoch: Called after every epoch.
+    """
+
+    task: Task
+    classes: int
+    recipe: Recipe
+    settings: TrainSettings
+    preprocess: Preprocess
+    on_epoch: Callable[[EpochRow], None] | None = None
+
+
+class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's types are not read
+    """Trains a network by a plan; all chance in a step comes from (seed, epoch, step).
+
+    Attributes:
+        rows: One per finished epoch.
+        outputs: Named validation outputs after the last epoch, in the split's order.
+        trained_s: Seconds spent in training steps.
+    """
+
+    def __init__(self, model: nn.Module, plan: Plan, batches: TrainBatches) -> None:
+        super().__init__()
+        self.model = model
+        self.plan = plan
+        self.rows: list[EpochRow] = []
+        self.outputs: dict[str, NDArray[np.float32]] = {}
+        self.trained_s = 0.0
+        self._batches = batches
+        self._n_steps = len(batches)
+        self._losses: list[float] = []
+        self._seen: list[tuple[dict[str, Tensor], Tensor]] = []
+        self._started = 0.0
+        self._validated = 0.0
+
+    def configure_optimizers(self) -> AdamW:
+        """Return AdamW in its fused form: one pass over the weights instead of several."""
+        groups = parameter_groups(self.model, self.plan.recipe.weight_decay)
+        return AdamW(groups, lr=self.plan.recipe.lr, fused=True)
+
+    def on_train_epoch_start(self) -> None:
+        """Start the clock and draw the epoch's order."""
+        self._started = time.perf_counter()
+        self._batches.epoch = self.current_epoch
+        self._losses = []
+
+    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+        """Return the loss of a batch.
+
+        Raises:
+            DivergedError: If it is not a finite number.
+        """
+        plan = self.plan
+        seed = derive_seed(plan.settings.seed, self.current_epoch, index)
+        torch.manual_seed(seed)  # dropout and stochastic depth know no other source
+        self._set_lr(self.current_epoch * self._n_steps + index)
+        images, targets = augment(
+            plan.preprocess.normalize(batch[0]),
+            batch[1],
+            strength=plan.recipe.augment,
+            classes=plan.classes,
+            rng=np.random.default_rng(seed),
+        )
+        images = images.contiguous(memory_format=torch.channels_last)
+        losses = plan.task.training_step(self.model, (images, targets), plan.settings)
+        loss = torch.stack(tuple(losses.values())).sum()
+        value = float(loss.detach())
+        if not math.isfinite(value):
+            raise self._diverged(f"loss is {value}", step=index + 1)
+        self._losses.append(value)
+        return loss
+
+    def on_before_optimizer_step(self, optimizer: AdamW) -> None:
+        """Clip the gradient (Lightning's own clipping refuses fused optimizers)."""
+        nn.utils.clip_grad_norm_(
+            [p for group in optimizer.param_groups for p in group["params"]], CLIP_NORM
+        )
+
+    def on_validation_epoch_start(self) -> None:
+        """Stop the clock of training."""
+        self._validated = time.perf_counter()
+        self.trained_s += self._validated - self._started
+        self._seen = []
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
+        """Keep the outputs of a batch, computed as the deployed network will: without autocast."""
+        images = self.plan.preprocess.normalize(batch[0])
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, enabled=False):
+            outputs = self.plan.task.predict(self.model, images)
+        self._seen.append(({name: o.cpu() for name, o in outputs.items()}, batch[1].cpu()))
+
+    def on_validation_epoch_end(self) -> None:
+        """Compute the metrics, close the epoch's row and tell it.
+
+        Raises:
+            DivergedError: If the last step spoiled the network.
+        """
+        task = self.plan.task
+        metrics = task.new_metrics(self.plan.classes)
+        names = task.output_names
+        outputs = {name: torch.cat([seen[name] for seen, _ in self._seen]) for name in names}
+        task.update(metrics, outputs, torch.cat([targets for _, targets in self._seen]))
+        if not all(bool(torch.isfinite(output).all()) for output in outputs.values()):
+            raise self._diverged("predictions are not finite", step=self._n_steps)
+        self.outputs = {name: output.numpy() for name, output in outputs.items()}
+        row = EpochRow(
+            epoch=self.current_epoch + 1,
+            train_loss=math.fsum(self._losses) / len(self._losses),
+            lr=self.optimizers().param_groups[0]["lr"],
+            seconds=time.perf_counter() - self._started,
+            metrics={name: float(value) for name, value in metrics.compute().items()},
+        )
+        self.rows.append(row)
+        if self.plan.on_epoch is not None:
+            self.plan.on_epoch(row)
+
+    def _diverged(self, what: str, *, step: int) -> DivergedError:
+        return DivergedError(
+            f"The {what} in epoch {self.current_epoch + 1}, step {step}, at lr "
+            f"{self.plan.recipe.lr:g}. Lower learning rates train more calmly."
+        )
+
+    def _set_lr(self, step: int) -> None:
+        settings = self.plan.settings
+        total = settings.horizon * self._n_steps
+        lr = self.plan.recipe.lr * lr_factor(settings.schedule, step, total)
+        for group in self.optimizers().param_groups:
+            group["lr"] = lr

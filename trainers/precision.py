@@ -1,0 +1,138 @@
+"""Whether half precision pays on this machine: measured, not believed."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from statistics import median
+
+import torch
+from torch import nn
+from torch.optim import AdamW
+
+from trainers.spec import Architecture, Precision, TrainSettings, Weights
+from trainers.tasks import Task, task_named
+
+GAIN = 1.15  # below it, the difference drowns in the noise of a shared machine
+
+
+@dataclass(frozen=True)
+class PrecisionProbe:
+    """What a short measurement gave.
+
+    Attributes:
+        precision: The one to train in.
+        fp32_ms: Median of a training step.
+        bf16_ms: The same under autocast.
+    """
+
+    precision: Precision
+    fp32_ms: float
+    bf16_ms: float
+
+
+def takes_bf16(model: nn.Module, example: torch.Tensor) -> bool:
+    """Return whether every convolution of a network may be trained in bfloat16 on a CPU.
+
+    Where a kernel reaches as far as its map is wide, some of its weights meet nothing but
+    padding. Their gradient is 0, but oneDNN (in torch 2.15) leaves it uninitialized in
+    bfloat16: NaN at times, another number each time at others.
+
+    Args:
+        model: Runs once, in evaluation mode.
+        example: Images ``(N, C, S, S)``.
+    """
+    is_safe = True
+
+    def look(layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+        nonlocal is_safe
+        if isinstance(layer, nn.Conv2d):
+            sides = zip(layer.kernel_size, layer.dilation, inputs[0].shape[2:], strict=True)
+            is_safe &= all(kernel // 2 * step < side for kernel, step, side in sides)
+
+    handles = [layer.register_forward_pre_hook(look) for layer in model.modules()]
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            model(example)
+    finally:
+        model.train(was_training)
+        for handle in handles:
+            handle.remove()
+    return is_safe
+
+
+def precision_probe(
+    architecture: Architecture,
+    settings: TrainSettings,
+    *,
+    batch_size: int,
+    rounds: int = 5,
+    clock: Callable[[], float] = time.perf_counter,
+) -> PrecisionProbe:
+    """Time training steps in both precisions, taking turns.
+
+    Args:
+        architecture: A network that stands for the study's.
+        settings: Its threads and seed are used.
+        batch_size: Images per step.
+        rounds: Timed steps of each precision, after one that is not timed.
+        clock: Seconds.
+
+    Returns:
+        ``bf16`` only where its median step is at least 1.15 times faster and
+        ``takes_bf16`` says yes.
+
+    Raises:
+        BuildError: If the network cannot be built.
+    """
+    task = task_named(architecture.task)
+    before = torch.get_num_threads()
+    times: dict[Precision, list[float]] = {"fp32": [], "bf16": []}
+    torch.set_num_threads(settings.threads)
+    try:
+        with torch.random.fork_rng():
+            torch.manual_seed(settings.seed)
+            model = task.build(architecture, Weights())
+            is_safe = takes_bf16(model, task.example(architecture, 1, settings.seed))
+            step = _step(task, model, architecture, settings, batch_size)
+            for turn in range(rounds + 1):
+                for precision, measured in times.items():
+                    start = clock()
+                    step(precision)
+                    elapsed = clock() - start
+                    if turn > 0:
+                        measured.append(elapsed)
+    finally:
+        torch.set_num_threads(before)
+    fp32_ms, bf16_ms = (1000 * median(times[name]) for name in ("fp32", "bf16"))
+    pays = is_safe and fp32_ms >= GAIN * bf16_ms
+    return PrecisionProbe("bf16" if pays else "fp32", fp32_ms, bf16_ms)
+
+
+def _step(
+    task: Task,
+    model: nn.Module,
+    architecture: Architecture,
+    settings: TrainSettings,
+    batch_size: int,
+) -> Callable[[Precision], None]:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    model = model.to(device).to(memory_format=torch.channels_last)
+    optimizer = AdamW(model.parameters(), fused=True)
+    images = task.example(architecture, batch_size, settings.seed).to(device)
+    images = images.contiguous(memory_format=torch.channels_last)
+    labels = torch.arange(batch_size, device=device) % architecture.classes
+
+    def step(precision: Precision) -> None:
+        with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
+            losses = task.training_step(model, (images, labels), settings)
+        torch.autograd.backward(torch.stack(tuple(losses.values())).sum())
+        optimizer.step()
+        optimizer.zero_grad()
+        if device == "cuda":
+            torch.cuda.synchronize()
+
+    return step

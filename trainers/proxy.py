@@ -1,0 +1,273 @@
+"""One short training of one candidate, and scores from what it saved."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from trainers.backbone import preprocess_for
+from trainers.batches import EvalBatches, TrainBatches
+from trainers.data import DataRef, Dataset, load
+from trainers.errors import ConfigError, DataError, WeightsError, unknown
+from trainers.module import Plan, TrainingModule
+from trainers.precision import precision_probe, takes_bf16
+from trainers.seeds import derive_seed
+from trainers.spec import Architecture, EpochRow, Recipe, TrainResult, TrainSettings, Weights
+from trainers.tasks import Task, task_named
+
+__all__ = ["precision_probe", "score", "train"]
+
+EVAL_BATCH = 64
+PREDICTIONS = "predictions.npz"
+WEIGHTS = "weights.safetensors"
+
+
+def train(
+    architecture: Architecture,
+    weights: Weights,
+    recipe: Recipe,
+    data: DataRef,
+    settings: TrainSettings,
+    *,
+    folder: Path,
+    on_epoch: Callable[[EpochRow], None] | None = None,
+) -> TrainResult:
+    """Train a candidate and save its validation predictions and its weights.
+
+    Half precision is for networks that ``takes_bf16`` accepts; others are trained in full.
+    The same arguments, CPU and threads give the same bits, whatever ran before in the process;
+    torch's generator and number of threads are left as they were found.
+
+    Args:
+        architecture: What to build.
+        weights: Its first weights.
+        recipe: How to train it.
+        data: What on; its train and val splits are seen, no other.
+        settings: What all trainings of the study share.
+        folder: Where the two files are written; made if need be.
+        on_epoch: Called after every epoch; what it raises ends the training.
+
+    Raises:
+        BuildError: If the network cannot be built.
+        WeightsError: If the first weights do not fit.
+        DivergedError: If the loss is no finite number.
+        DataError: If the data cannot be read, or has other classes or channels.
+    """
+    task = task_named(architecture.task)
+    _check_settings(task, recipe, weights, settings)
+    dataset = load(data)
+    _check_data(dataset, architecture)
+    preprocess = preprocess_for(architecture, weights)
+    splits = {name: dataset.splits[name].dataset(preprocess) for name in ("train", "val")}
+    folder.mkdir(parents=True, exist_ok=True)
+    with _own_chance(settings.seed), _threads(settings.threads):
+        model = task.build(architecture, weights, recipe.dropout)
+        if recipe.freeze:
+            task.freeze(model)
+        model = model.to(memory_format=torch.channels_last)
+        batches = TrainBatches(splits["train"], recipe.batch_size, settings.seed)
+        if settings.precision == "bf16" and not takes_bf16(
+            model, task.example(architecture, 1, settings.seed)
+        ):
+            settings = replace(settings, precision="fp32")
+        plan = Plan(task, architecture.classes, recipe, settings, preprocess, on_epoch)
+        module = TrainingModule(model, plan, batches)
+        _fit(module, batches, EvalBatches(splits["val"], EVAL_BATCH), folder)
+    labels = dataset.splits["val"].labels
+    n_trained = len(batches) * min(recipe.batch_size, len(splits["train"])) * len(module.rows)
+    return TrainResult(
+        metrics=module.rows[-1].metrics,
+        curve=tuple(module.rows),
+        seconds=sum(row.seconds for row in module.rows),
+        images_per_s=n_trained / module.trained_s,
+        predictions=_save_predictions(folder / PREDICTIONS, module.outputs, labels),
+        weights=_save_weights(folder / WEIGHTS, model),
+    )
+
+
+def score(
+    architecture: Architecture,
+    weights_file: Path,
+    data: DataRef,
+    *,
+    split: str = "test",
+    preprocess_of: Weights,
+    threads: int,
+) -> tuple[dict[str, float], NDArray[np.float32], NDArray[np.int64]]:
+    """Return metrics, probabilities ``(N, classes)`` and labels ``(N,)`` of a trained network.
+
+    Args:
+        architecture: What was trained.
+        weights_file: What ``train`` saved.
+        data: What it was trained on.
+        split: Which images to look at.
+        preprocess_of: The first weights of the training, which decide mean and deviation.
+        threads: Intra-op threads.
+
+    Raises:
+        WeightsError: If the file is not there or is of another network.
+        DataError: If the data has no such split.
+    """
+    task = task_named(architecture.task)
+    dataset = load(data)
+    _check_data(dataset, architecture)
+    if split not in dataset.splits:
+        raise DataError(f"There is no {split} split. There are: {', '.join(dataset.splits)}.")
+    preprocess = preprocess_for(architecture, preprocess_of)
+    images = dataset.splits[split].dataset(preprocess)
+    with _own_chance(0), _threads(threads):
+        model = task.build(architecture, Weights())
+        load_trained(model, weights_file)
+        model = model.to(memory_format=torch.channels_last).eval()
+        metrics = task.new_metrics(architecture.classes)
+        seen = []
+        with torch.inference_mode():
+            for pixels, targets in EvalBatches(images, EVAL_BATCH):
+                batch = preprocess.normalize(pixels)
+                batch = batch.contiguous(memory_format=torch.channels_last)
+                outputs = task.predict(model, batch)
+                task.update(metrics, outputs, targets)
+                seen.append(outputs["probabilities"])
+    values = {name: float(value) for name, value in metrics.compute().items()}
+    return values, torch.cat(seen).numpy(), dataset.splits[split].labels
+
+
+def load_trained(model: nn.Module, weights_file: Path) -> None:
+    """Load what ``train`` saved into a network of the same architecture.
+
+    Raises:
+        WeightsError: If the file is not there or is of another network.
+    """
+    try:
+        model.load_state_dict(load_file(weights_file))
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{weights_file} cannot be read as weights: {error}.") from error
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{weights_file} does not fit the network. Was it saved for another architecture? "
+            f"{error}"
+        ) from error
+
+
+def _fit(
+    module: TrainingModule, train_batches: TrainBatches, val_batches: EvalBatches, folder: Path
+) -> None:
+    settings = module.plan.settings
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        with _quiet():
+            trainer = pl.Trainer(
+                accelerator="gpu" if torch.cuda.is_available() else "cpu",
+                devices=1,
+                precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
+                max_epochs=settings.until_epoch,
+                barebones=True,
+                default_root_dir=folder,
+            )
+            trainer.fit(module, train_batches, val_batches)
+    except SystemExit as stop:
+        # Lightning turns Ctrl-C into an exit and leaves the signal ignored.
+        if not isinstance(stop.__context__, KeyboardInterrupt):
+            raise
+        signal.signal(signal.SIGINT, interrupt)
+        raise KeyboardInterrupt(*stop.__context__.args) from None
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence what Lightning says about devices, speed and frozen layers."""
+    logger = logging.getLogger("pytorch_lightning")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="pytorch_lightning")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+@contextmanager
+def _own_chance(seed: int) -> Iterator[None]:
+    """Draw from the training's own seed, and put the process's generator back afterwards."""
+    with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
+        torch.manual_seed(derive_seed(seed))
+        yield
+
+
+@contextmanager
+def _threads(n: int) -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(n)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def _check_settings(task: Task, recipe: Recipe, weights: Weights, settings: TrainSettings) -> None:
+    if settings.metric not in task.metrics:
+        raise unknown("metric", settings.metric, task.metrics)
+    if not 1 <= settings.until_epoch <= settings.horizon:
+        raise ConfigError(
+            f"Epochs must satisfy 1 <= until_epoch <= horizon, got "
+            f"until_epoch {settings.until_epoch} and horizon {settings.horizon}."
+        )
+    if recipe.freeze and weights.source == "none":
+        raise ConfigError(
+            "recipe.freeze trains the head on random features. Give weights, or set it to false."
+        )
+
+
+def _check_data(dataset: Dataset, architecture: Architecture) -> None:
+    n = len(dataset.class_names)
+    if n != architecture.classes:
+        raise DataError(
+            f"The data has {n} classes and the network {architecture.classes}. "
+            "Did the data change since the study began?"
+        )
+
+
+def _save_predictions(
+    path: Path, outputs: dict[str, NDArray[Any]], labels: NDArray[np.int64]
+) -> Path:
+    with _replacing(path) as partial, partial.open("wb") as file:
+        np.savez(file, allow_pickle=False, labels=labels, **outputs)
+    return path
+
+
+def _save_weights(path: Path, model: nn.Module) -> Path:
+    # Copies, since safetensors refuses layers that share their weights.
+    state = {
+        name: value.cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+    }
+    with _replacing(path) as partial:
+        save_file(state, partial)
+    return path
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """Give a name to write to; it takes the place of ``path`` only when all is written."""
+    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        yield partial
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)

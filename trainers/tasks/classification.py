@@ -1,0 +1,148 @@
+"""One label per image: its heads, loss, decoding and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.errors import BuildError, unknown
+from trainers.spec import Architecture, TrainSettings, Weights
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+    from torchmetrics import MetricCollection
+
+
+@dataclass(frozen=True)
+class Classification:
+    """The task protocol for images that have one label each.
+
+    Attributes:
+        heads: ``timm`` is the network as its authors ended it; ``avg``, ``max`` and ``avgmax``
+            change its pooling; ``gem`` and ``mlp`` put a head of ours on it.
+        metrics: ``balanced_accuracy`` is the mean recall of the classes.
+        output_names: One probability per class.
+    """
+
+    heads: tuple[str, ...] = ("timm", "avg", "max", "avgmax", "gem", "mlp")
+    metrics: tuple[str, ...] = ("accuracy", "balanced_accuracy", "macro_f1")
+    output_names: tuple[str, ...] = ("probabilities",)
+
+    def heads_for(self, backbone: str, among: Sequence[str] | None = None) -> tuple[str, ...]:
+        """Return the heads that the backbone can carry, without two that are the same.
+
+        The network is built without memory for its weights, once per head and process.
+
+        Args:
+            backbone: timm model name without a tag.
+            among: The heads asked for; all when None. Where two of them make the same network
+                (``timm`` and ``avg`` often do), the one named first stays.
+
+        Raises:
+            ConfigError: If one of ``among`` is no head.
+        """
+        from trainers.heads import head_signature
+
+        kept: dict[str, str] = {}
+        for head in self.heads if among is None else among:
+            if head not in self.heads:
+                raise unknown("head", head, self.heads)
+            signature = head_signature(backbone, head)
+            if signature is not None:
+                kept.setdefault(signature, head)
+        return tuple(kept.values())
+
+    def chance(self, metric: str, class_counts: Sequence[int]) -> float:
+        """Return what the metric gives when every image gets the commonest class."""
+        share = max(class_counts) / sum(class_counts)
+        match metric:
+            case "accuracy":
+                return share
+            case "balanced_accuracy":
+                return 1 / len(class_counts)
+            case "macro_f1":
+                # Precision is the share, recall 1, and every other class scores 0.
+                return 2 * share / (share + 1) / len(class_counts)
+        raise unknown("metric", metric, self.metrics)
+
+    def build(
+        self, architecture: Architecture, weights: Weights, dropout: float = 0.0
+    ) -> nn.Module:
+        """Return the classifier in training mode: images in, logits ``(N, classes)`` out.
+
+        Raises:
+            BuildError: If backbone, head and input size do not make a network.
+            WeightsError: If the first weights do not fit it.
+        """
+        from trainers.heads import build_classifier
+
+        if architecture.head not in self.heads:
+            raise BuildError(str(unknown("head", architecture.head, self.heads)))
+        return build_classifier(architecture, weights, dropout)
+
+    def freeze(self, model: nn.Module) -> None:
+        """Leave only the head to be trained; the norms of the rest keep their statistics."""
+        from trainers.heads import freeze_backbone
+
+        freeze_backbone(model)
+
+    def training_step(
+        self, model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSettings
+    ) -> dict[str, torch.Tensor]:
+        """Return the cross-entropy of labels ``(N,)`` or of mixed ones ``(N, classes)``."""
+        from torch.nn.functional import cross_entropy
+
+        images, targets = batch
+        logits = model(images).float()
+        loss = cross_entropy(logits, targets, label_smoothing=settings.label_smoothing)
+        return {"cross_entropy": loss}
+
+    def predict(self, model: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return ``probabilities (N, classes)`` of normalized images."""
+        return {"probabilities": model(images).float().softmax(dim=1)}
+
+    def deploy_module(self, model: nn.Module) -> nn.Module:
+        """Return the network to export, in evaluation mode: a copy where blocks are fused."""
+        from trainers.heads import DeployedClassifier
+
+        return DeployedClassifier(model)
+
+    def example(self, architecture: Architecture, batch_size: int, seed: int) -> torch.Tensor:
+        """Return seeded normal noise ``(batch_size, C, S, S)``."""
+        import torch
+
+        size = architecture.input_size
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(batch_size, architecture.channels, size, size, generator=generator)
+
+    def decode(self, outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.int64]:
+        """Return the label ``(N,)`` of each image; the lower one of two equal ones."""
+        labels: NDArray[np.int64] = np.asarray(outputs["probabilities"]).argmax(axis=1)
+        return labels
+
+    def new_metrics(self, classes: int) -> MetricCollection:
+        """Return accuracy, mean recall and mean F1 over the classes."""
+        from torchmetrics import MetricCollection
+        from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+
+        return MetricCollection(
+            {
+                "accuracy": MulticlassAccuracy(classes, average="micro"),
+                "balanced_accuracy": MulticlassAccuracy(classes, average="macro"),
+                "macro_f1": MulticlassF1Score(classes, average="macro"),
+            }
+        )
+
+    def update(
+        self,
+        metrics: MetricCollection,
+        outputs: Mapping[str, torch.Tensor],
+        targets: torch.Tensor,
+    ) -> None:
+        """Count probabilities with the labels ``(N,)``."""
+        metrics.update(outputs["probabilities"], targets)
