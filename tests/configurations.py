@@ -1,0 +1,38 @@
+"""Mappings that ``search.config.build`` takes, with some leaves changed."""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+import pytest
+import yaml
+
+from search.compose import compose
+from search.config import build
+from search.errors import ConfigError
+
+
+@cache
+def shipped() -> str:
+    """Return the composed configuration of the digits experiment, as text."""
+    return yaml.safe_dump(compose(["experiment=digits"]).content)
+
+
+def changed(**leaves: Any) -> dict[str, Any]:
+    """Return the digits experiment with changes; ``budget__trials=3`` changes a leaf."""
+    content: dict[str, Any] = yaml.safe_load(shipped())
+    for path, value in leaves.items():
+        *parents, leaf = path.split("__")
+        part = content
+        for parent in parents:
+            part = part[parent]
+        part[leaf] = value
+    return content
+
+
+def problems(content: dict[str, Any], *texts: str) -> tuple[str, ...]:
+    """Return what is wrong with a mapping."""
+    with pytest.raises(ConfigError, match=r"\S") as caught:
+        build(content, texts=frozenset(texts))
+    return caught.value.problems

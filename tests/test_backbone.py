@@ -1,0 +1,130 @@
+from __future__ import annotations
+
+import pytest
+import timm
+import torch
+
+from trainers.backbone import build_backbone, create, preprocess_for, run_once
+from trainers.count import count_costs
+from trainers.errors import BuildError
+from trainers.spec import Architecture, Weights
+
+PYRAMIDS = ["test_resnet", "test_efficientnet", "test_convnext", "test_byobnet"]
+
+
+@pytest.mark.parametrize("name", PYRAMIDS)
+@pytest.mark.parametrize("channels", [1, 3])
+def test_every_level_has_its_channels_and_its_share_of_the_side(name: str, channels: int) -> None:
+    backbone = build_backbone(name, channels=channels, input_size=64)
+    levels = backbone(torch.zeros(2, channels, 64, 64))
+    assert list(backbone.strides) == sorted(backbone.strides)
+    for level, width, stride in zip(levels, backbone.channels, backbone.strides, strict=True):
+        assert tuple(level.shape) == (2, width, 64 // stride, 64 // stride)
+
+
+def test_levels_of_a_channels_last_network_are_turned() -> None:
+    backbone = build_backbone("swin_tiny_patch4_window7_224", channels=3, input_size=64)
+    finest, *_ = backbone(torch.zeros(1, 3, 64, 64))
+    assert tuple(finest.shape) == (1, backbone.channels[0], 16, 16)
+
+
+@pytest.mark.parametrize("size", [8, 13, 24, 32])
+def test_small_images_go_through_small_networks(size: int) -> None:
+    network = create("test_resnet", channels=1, input_size=size, num_classes=10)
+    assert network(torch.zeros(2, 1, size, size)).shape == (2, 10)
+
+
+def test_a_network_of_fixed_size_is_made_for_the_size() -> None:
+    network = create("test_vit", channels=3, input_size=32, num_classes=5)
+    assert network(torch.zeros(1, 3, 32, 32)).shape == (1, 5)
+
+
+def test_patches_that_do_not_fill_the_image_are_refused() -> None:
+    with pytest.raises(BuildError, match=r"test_vit at 24 px.*patches of 16 px.*multiple of 16"):
+        create("test_vit", channels=3, input_size=24, num_classes=5)
+
+
+def test_a_network_that_shrinks_a_small_image_to_nothing_says_at_which_size() -> None:
+    with pytest.raises(BuildError, match=r"convnext_atto at 8 px cannot be built: .*Choose"):
+        build_backbone("convnext_atto", channels=3, input_size=8)
+
+
+def test_an_unknown_model_is_answered_with_the_nearest_name() -> None:
+    with pytest.raises(BuildError, match=r"no model 'resnet81'\. Did you mean 'resnet18'"):
+        create("resnet81", channels=3, input_size=32)
+
+
+def test_building_draws_from_the_seed_only() -> None:
+    networks = []
+    for _ in range(2):
+        torch.manual_seed(3)
+        networks.append(create("test_resnet", channels=3, input_size=32))
+    first, second = (network.state_dict() for network in networks)
+    assert all(torch.equal(first[key], second[key]) for key in first)
+
+
+def test_macs_of_a_convolution_are_its_closed_form() -> None:
+    layer = torch.nn.Conv2d(3, 8, 3, padding=1, bias=False)
+    assert count_costs(layer, torch.zeros(4, 3, 10, 12)) == (8 * 3 * 9, 8 * 3 * 9 * 10 * 12)
+
+
+def test_macs_of_a_linear_layer_do_not_depend_on_the_batch() -> None:
+    layer = torch.nn.Linear(7, 5)
+    assert count_costs(layer, torch.zeros(1, 7)) == count_costs(layer, torch.zeros(9, 7))
+    assert count_costs(layer, torch.zeros(9, 7)) == (40, 35)
+
+
+@pytest.mark.parametrize(
+    # Published: He et al. 2016 and timm's results table, in millions and billions.
+    ("name", "params_m", "macs_g"),
+    [("resnet18", 11.69, 1.82), ("vit_tiny_patch16_224", 5.72, 1.26)],
+)
+def test_costs_are_those_that_were_published(name: str, params_m: float, macs_g: float) -> None:
+    network = timm.create_model(name, device="meta")
+    params, macs = count_costs(network, torch.zeros(1, 3, 224, 224, device="meta"))
+    assert params / 1e6 == pytest.approx(params_m, rel=0.005)
+    assert macs / 1e9 == pytest.approx(macs_g, rel=0.01)
+
+
+def test_counting_leaves_the_mode_and_the_norms_alone() -> None:
+    network = create("test_resnet", channels=3, input_size=32)
+    before = {key: value.clone() for key, value in network.state_dict().items()}
+    count_costs(network, torch.randn(2, 3, 32, 32))
+    assert network.training
+    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
+
+
+def test_images_are_normalized_as_the_weights_were_trained() -> None:
+    grey = Architecture("classification", "resnet18", "timm", 32, 10, 1)
+    preprocess = preprocess_for(grey, Weights("pretrained", tag="a1_in1k"))
+    assert preprocess.mean == pytest.approx([sum((0.485, 0.456, 0.406)) / 3])
+    assert preprocess_for(grey, Weights()).mean == (0.5,)
+
+
+class Greedy(torch.nn.Module):
+    """A network for which there is not enough memory."""
+
+    def __init__(self, error: Exception) -> None:
+        super().__init__()
+        self.error = error
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        raise self.error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        MemoryError("no memory"),
+        torch.OutOfMemoryError("CUDA out of memory"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 9 bytes."),
+    ],
+)
+def test_too_little_memory_is_not_blamed_on_the_network(error: Exception) -> None:
+    with pytest.raises(type(error), match="memory"):
+        run_once(Greedy(error), "greedy", channels=3, input_size=8)
+
+
+def test_any_other_refusal_is() -> None:
+    with pytest.raises(BuildError, match=r"odd at 8 px cannot be built: no way\. Choose another"):
+        run_once(Greedy(ValueError("no way.")), "odd", channels=3, input_size=8)

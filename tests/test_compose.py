@@ -1,0 +1,334 @@
+"""Composition: the shipped yaml files, a user's own, and words that Hydra's grammar refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from search import options
+from search.compose import GROUPS, Composed, choices, compose, conf_dir, load
+from search.config import Config, build
+from search.errors import ConfigError
+
+SHIPPED = [(group, name) for group in GROUPS for name in choices(group)]
+# Names that Hydra's grammar, a URL or a glob could take for something else.
+FOLDERS = [
+    "with space",
+    "a,b",
+    "a=b",
+    "(a)",
+    "it's",
+    'a"b',
+    "100%20",
+    "back\\slash",
+    "back\\'quoted'",
+    "end\\",
+    "${home}",
+    "[a]*?",
+    "a;b&c#d:e",
+    "blüten",
+]
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Work in an empty folder, without the variables of whoever runs the tests."""
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.delenv("ARCHFRONT_ROOT", raising=False)
+    monkeypatch.delenv("ARCHFRONT_DEVICE_DB", raising=False)
+
+
+def built(composed: Composed) -> Config:
+    return build(composed.content, texts=composed.texts)
+
+
+def own(folder: Path, text: str | bytes, group: str = "data", name: str = "mine") -> Path:
+    """Write a yaml file of a user's and return its configuration folder."""
+    path = folder / group / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return folder
+
+
+def refused(*words: str, config_dirs: tuple[Path, ...] = ()) -> tuple[str, ...]:
+    with pytest.raises(ConfigError, match=r"\S") as caught:
+        compose(words, config_dirs=config_dirs)
+    return caught.value.problems
+
+
+@pytest.mark.parametrize(("group", "name"), SHIPPED, ids=lambda value: value)
+def test_every_shipped_file_composes_and_builds(group: str, name: str) -> None:
+    words = [f"{group}={name}"] + ["data=digits"] * (group not in ("data", "experiment"))
+    words += {"folder": ["data.root=photos"], "torchvision": ["data.name=FashionMNIST"]}.get(
+        name, []
+    )
+    config = built(compose(words))
+    if group not in ("budget", "space", "tracking", "experiment"):
+        part = config.as_dict()[group]
+        table = {"data": "reader", "hardware": "runtime"}.get(group, "name")
+        assert name.removeprefix("cpu_") == part[table]
+    assert build(config.as_dict()) == config
+
+
+@pytest.mark.parametrize(("group", "name"), SHIPPED, ids=lambda value: value)
+def test_every_shipped_file_begins_with_a_line_for_people(group: str, name: str) -> None:
+    lines = (conf_dir() / group / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
+    first = next(line for line in lines if "@package" not in line)
+    assert first.startswith("# ")
+    assert first.endswith((".", "?"))
+
+
+def test_the_table_of_contents_names_every_group() -> None:
+    content = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))
+    named = [next(iter(entry)) for entry in content["defaults"] if isinstance(entry, dict)]
+    assert [name.removeprefix("optional ") for name in named] == list(GROUPS)
+
+
+def test_the_page_of_options_is_current() -> None:
+    page = conf_dir().parent / "docs" / "options.md"
+    assert page.read_text(encoding="utf-8") == options.page(), "run: make docs"
+
+
+def test_of_two_words_for_one_thing_the_last_wins() -> None:
+    config = built(compose(["seed=1", "data=folder", "seed=2", "data=digits", "seed=3"]))
+    assert (config.seed, config.data.reader) == (3, "digits")
+
+
+def test_a_word_wins_over_an_experiment_wherever_it_stands() -> None:
+    for words in (["space=small", "experiment=digits"], ["experiment=digits", "space=small"]):
+        config = built(compose([*words, "budget.trials=5"]))
+        assert "resnet18" in config.space.backbones
+        assert (config.budget.trials, config.data.reader) == (5, "digits")
+
+
+def test_the_name_of_a_study_follows_task_and_data() -> None:
+    assert built(compose(["data=digits"])).study == "classification-digits"
+    assert built(compose(["data.root=x"])).study == "classification-folder"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a b,c=d(e){f}[g]'h\"i",
+        "${task.name}/x",
+        "$\\{x}",
+        "a\\${b}",
+        "a\\\\${b}\\",
+        "${",
+        "???",
+        "*x",
+        "&x: 1",
+        "%s %d",
+        "# x",
+        "null,",
+        "'~'",
+    ],
+)
+def test_a_value_reaches_the_configuration_letter_for_letter(text: str) -> None:
+    composed = compose(["data=digits", f"tracking.experiment={text}", f"data.root=/{text}"])
+    config = built(composed)
+    assert config.tracking.experiment == text
+    assert config.data.root == f"/{text}"
+
+
+def test_a_value_reaches_those_that_refer_to_it() -> None:
+    assert compose(["task.name=${x}"]).content["study"] == "${x}-folder"
+
+
+@pytest.mark.parametrize("name", FOLDERS)
+def test_a_folder_of_ones_own_may_have_any_name(tmp_path: Path, name: str) -> None:
+    folder = own(tmp_path / name, "defaults: [digits]\ntrain: 500\n")
+    config = built(compose(["data=mine"], config_dirs=[folder]))
+    assert (config.data.train, config.data.reader) == (500, "digits")
+
+
+def test_several_folders_of_ones_own_add_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    own(tmp_path / "one", "defaults: [digits]\ntrain: 500\n")
+    own(tmp_path / "here" / "two", "defaults: [tpe]\nstartup: 3\n", "sampler")
+    folders = [Path("~/one"), Path("two")]
+    config = built(compose(["data=mine", "sampler=mine"], config_dirs=folders))
+    assert (config.data.train, config.sampler.startup) == (500, 3)
+
+
+def test_an_experiment_of_ones_own_chooses_groups_of_ones_own(tmp_path: Path) -> None:
+    own(tmp_path, "defaults: [digits]\ntrain: 500\n")
+    text = "# @package _global_\ndefaults:\n  - override /data: mine\nstudy: best\n"
+    own(tmp_path, text, "experiment", "best")
+    config = built(compose(["experiment=best"], config_dirs=[tmp_path]))
+    assert (config.study, config.data.train) == ("best", 500)
+
+
+def test_a_folder_that_is_not_there_is_named(tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    assert refused("data=digits", config_dirs=(gone,)) == (
+        f"--config-dir: there is no folder {gone}.",
+    )
+
+
+def test_a_file_with_a_shipped_name_is_refused(tmp_path: Path) -> None:
+    """The shipped file was taken, and nothing said that one's own was not."""
+    folder = own(tmp_path / "a", "reader: folder\n", name="digits")
+    assert refused("data=digits", config_dirs=(folder,)) == (
+        f"--config-dir: {folder}/data/digits.yaml has the name of a file in {conf_dir()}, so that "
+        "data=digits could mean both. Give it another name.",
+    )
+
+
+def test_a_name_in_two_folders_is_refused(tmp_path: Path) -> None:
+    one, two = own(tmp_path / "one", "reader: folder\n"), own(tmp_path / "two", "reader: folder\n")
+    (problem,) = refused("data=mine", config_dirs=(one, two))
+    assert problem.startswith(
+        f"--config-dir: {two}/data/mine.yaml has the name of a file in {one}"
+    )
+
+
+MALFORMED = {
+    "reader: [": ", line 1, column 10: expected the node content, but found '<stream end>'.",
+    "a: 1\n\tb: 2": ", line 2, column 1: found character '\\t' that cannot start any token.",
+    "- a": " has no options, as 'name: value'; got ['a'].",
+    "": " has no options, as 'name: value'; got None.",
+    b"\xff\xfe": " cannot be read: 'utf-8' codec can't decode byte 0xff in position 0: invalid "
+    "start byte.",
+}
+
+
+@pytest.mark.parametrize("text", MALFORMED, ids=range(len(MALFORMED)))
+def test_a_malformed_file_is_named_with_its_line(tmp_path: Path, text: str | bytes) -> None:
+    own(tmp_path, text)
+    message = f"data=mine: {tmp_path}/data/mine.yaml{MALFORMED[text]}"
+    assert refused("data=mine", config_dirs=(tmp_path,)) == (message,)
+    assert built(compose(["data=digits"], config_dirs=[tmp_path])), "it is not chosen, so unread"
+
+
+@pytest.mark.parametrize(
+    ("text", "start"),
+    [
+        ("defaults: [gone]\n", "The yaml files do not compose: In 'data/mine': Could not load"),
+        ("defaults: [mine]\nx: 1", "The yaml files do not compose: a defaults list leads to"),
+        ("# @package a b\nx: 1", "The yaml files do not compose: Too many components"),
+        ("x: ${nope}", "data.x: the yaml files do not compose: Interpolation key 'nope' not"),
+        ("x: ${data.x}", "data.x: the yaml files do not compose: Recursive interpolation"),
+        ("reader: a\nroot: ???", "data.root: the yaml files do not compose: Missing mandatory"),
+    ],
+)
+def test_a_file_that_does_not_compose_gives_one_clear_error(
+    tmp_path: Path, text: str, start: str
+) -> None:
+    own(tmp_path, text)
+    (problem,) = refused("data=mine", config_dirs=(tmp_path,))
+    assert problem.startswith(start)
+    assert "\n" not in problem
+
+
+def test_all_words_that_cannot_be_used_are_named_at_once() -> None:
+    assert refused("data=digit", "budgets", "+x=1", "a[0]=1", "a..b=1", "=1") == (
+        "data=digit: there is no such file. Did you mean data=digits? Known: digits, folder, "
+        "torchvision.",
+        *(
+            f"{word!r}: an override has the form group=name or group.option=value; groups: task, "
+            "data, hardware, space, sampler, budget, engine, tracking, experiment."
+            for word in ("budgets", "+x=1", "a[0]=1", "a..b=1", "=1")
+        ),
+    )
+
+
+def test_a_name_without_a_near_one_gets_the_list() -> None:
+    assert refused("engine=zzz") == (
+        "engine=zzz: there is no such file. Known: inline, processes.",
+    )
+
+
+def test_an_unknown_group_is_an_unknown_option() -> None:
+    composed = compose(["data=digits", "datas=digits", "budget.trails=3", "x.y.z=1"])
+    with pytest.raises(ConfigError, match=r"\S") as caught:
+        built(composed)
+    hints = [problem.split(" Known")[0] for problem in caught.value.problems]
+    assert hints == [
+        "datas: no such option. Did you mean data?",
+        "x: no such option.",
+        "budget.trails: no such option. Did you mean budget.trials?",
+    ]
+
+
+BELOW_A_VALUE = {
+    "study.x=3": "study.x=3: study is one value, with no options below it.",
+    "task.name.x.y=3": "task.name.x.y=3: task.name is one value, with no options below it.",
+}
+
+
+@pytest.mark.parametrize("word", BELOW_A_VALUE)
+def test_a_value_has_no_options_below_it(tmp_path: Path, word: str) -> None:
+    """Setting one below a value of a file ended in an AttributeError."""
+    assert refused("data=digits", word) == (BELOW_A_VALUE[word],)
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(compose(["data=digits"]).content))
+    with pytest.raises(ConfigError, match=r"\S") as caught:
+        load(path, [word])
+    assert caught.value.problems == (BELOW_A_VALUE[word],)
+
+
+def test_a_composed_configuration_is_read_from_its_file_again(tmp_path: Path) -> None:
+    words = ["experiment=digits", "tracking.experiment=${x}", "space.recipe.lr=1e-3,2e-3"]
+    config = built(compose(words))
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(config.as_dict()), encoding="utf-8")
+    assert built(load(path, [])) == config
+    again = built(load(path, ["study=x", "study=digits-again", "space.recipe.lr=1e-2"]))
+    assert (again.study, again.space.recipe.lr) == ("digits-again", (0.01,))
+
+
+def test_a_composed_configuration_takes_no_groups(tmp_path: Path) -> None:
+    path = tmp_path / "study.yaml"
+    path.write_text(yaml.safe_dump(compose(["data=digits"]).content))
+    with pytest.raises(ConfigError, match=r"\S") as caught:
+        load(path, ["sampler=gp", "seed"])
+    assert [problem.split(":")[0] for problem in caught.value.problems] == ["'seed'", "sampler=gp"]
+    assert "Change a value with sampler.option=value." in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (None, "cannot be read: [Errno 2] No such file or directory"),
+        ("a: [", ", line 1, column 5: expected the node content, but found '<stream end>'."),
+        ("- 1", " has no options, as 'name: value'; got [1]."),
+        ("", " has no options, as 'name: value'; got None."),
+    ],
+)
+def test_a_file_that_is_no_configuration_is_named(
+    tmp_path: Path, text: str | None, message: str
+) -> None:
+    path = tmp_path / "study.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(ConfigError, match=r"\S") as caught:
+        load(path, [])
+    assert str(caught.value).startswith(f"--config: {path}")
+    assert message in str(caught.value)
+
+
+def test_the_environment_says_where_things_go(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tracking = built(compose(["data=digits"])).tracking
+    assert tracking.root == str(tmp_path / "here" / "mlruns")
+    assert tracking.device_db == str(Path("~/.cache/archfront/latency.db").expanduser())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("ARCHFRONT_ROOT", "~/my studies, ${x}")
+    monkeypatch.setenv("ARCHFRONT_DEVICE_DB", "db")
+    tracking = built(compose(["data=digits"])).tracking
+    assert tracking.root == str(tmp_path / "my studies, ${x}")
+    assert tracking.device_db == str(tmp_path / "here" / "db")
+    assert built(compose(["data=digits", "tracking.root=/x"])).tracking.root == "/x"
+
+
+def test_composing_leaves_nothing_in_the_working_folder(tmp_path: Path) -> None:
+    own(tmp_path / "own", "defaults: [digits]\n")
+    built(compose(["experiment=digits", "data=mine"], config_dirs=[tmp_path / "own"]))
+    assert list((tmp_path / "here").iterdir()) == []

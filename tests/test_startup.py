@@ -1,0 +1,65 @@
+"""What the command loads, in a process of its own: seconds of import that nobody waits for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import recorded_store
+
+# Each takes a second or more to import.
+HEAVY = ("torch", "mlflow", "pytorch_lightning", "torchvision", "timm", "onnxruntime", "sklearn")
+PROGRAM = """
+import sys
+from search.cli import main
+status = main(sys.argv[2:])
+loaded = [name for name in sys.argv[1].split(",") if name in sys.modules]
+assert status == 0, status
+assert not loaded, loaded
+"""
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("studies")
+    recorded_store.write(folder)
+    recorded_store.write(folder, "other")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "--help",
+        "--version",
+        "list",
+        "front flowers",
+        "show flowers",
+        pytest.param("report flowers", marks=pytest.mark.slow),  # matplotlib looks for fonts
+        "run experiment=digits --cfg job",
+        "delete other --yes",
+    ],
+)
+def test_it_loads_no_library_that_it_does_not_need(root: Path, words: str) -> None:
+    command = [sys.executable, "-c", PROGRAM, ",".join(HEAVY), *words.split()]
+    environment = {**os.environ, "ARCHFRONT_ROOT": str(root)}
+    environment.pop("MPLCONFIGDIR", None)
+    ended = subprocess.run(
+        command, env=environment, capture_output=True, text=True, check=False, cwd=root
+    )
+    assert ended.returncode == 0, ended.stderr
+
+
+@pytest.mark.slow
+def test_a_report_keeps_its_fonts_below_the_root(root: Path) -> None:
+    """They were kept in the home folder, unless the study had been run by the same process."""
+    environment = {**os.environ, "ARCHFRONT_ROOT": str(root), "HOME": str(root / "home")}
+    for name in ("MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
+        environment.pop(name, None)
+    command = [sys.executable, "-c", PROGRAM, "torch", "report", "flowers"]
+    subprocess.run(command, env=environment, check=True, capture_output=True, cwd=root)
+    assert (root / "cache" / "matplotlib").is_dir()
+    assert not (root / "home").exists()
