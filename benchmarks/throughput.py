@@ -17,6 +17,7 @@ import os
 os.environ["OMP_WAIT_POLICY"] = "passive"
 
 import argparse
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -133,7 +134,7 @@ def main() -> None:
     parser.add_argument("--backbone", default="resnet10t")
     parser.add_argument("--input-size", type=int, default=32)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--seconds", type=float, default=20, help="wall seconds of a run")
+    parser.add_argument("--seconds", type=float, default=20, help="CPU seconds of a run")
     parser.add_argument("--pairs", type=int, default=7)
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -141,9 +142,8 @@ def main() -> None:
         "classification", options.backbone, "timm", options.input_size, 10, 1
     )
     loop(architecture, settings_for(1, options.threads))
-    start = time.perf_counter()
-    loop(architecture, settings_for(2, options.threads))
-    epochs = max(1, round(2 * options.seconds / (time.perf_counter() - start)))
+    probed, _ = cpu_seconds(loop, architecture, settings_for(4, options.threads))
+    epochs = max(1, math.ceil(4 * options.seconds / probed))
     settings = settings_for(epochs, options.threads)
     ratios = []
     for pair in range(options.pairs):

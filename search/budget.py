@@ -45,6 +45,11 @@ def end_reason(
     return None
 
 
+def exhausted(size: int) -> str:
+    """Return the reason of a study whose space has nothing left."""
+    return f"all {size} candidates of the space were tried"
+
+
 class Ledger:
     """What one run of a study has used, on top of the runs before it."""
 

@@ -100,6 +100,11 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of our output went away, as head does
         sys.stderr.close()
         return 0
+    except OSError as error:  # a full disk, a folder that may not be written
+        if error.filename is None:
+            raise
+        _complain(f"{error.strerror}: {error.filename}")
+        return 1
 
 
 def _parse_and_call(verb: str, words: list[str]) -> int:
@@ -207,3 +212,7 @@ def _problems(error: ConfigError) -> str:
 
 def _complain(text: str) -> None:
     print(f"archfront: {text}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -6,9 +6,11 @@ equals signs or parentheses needs no quoting of its own.
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +33,8 @@ GROUPS = (
 
 # What may stand before the equals sign; Hydra's further forms (+x, ~x, a[0]) have no use here.
 _OPTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+_HYDRA = threading.Lock()
 
 
 @dataclass(frozen=True)
@@ -208,7 +212,7 @@ def _hydra(
     # Values of the command line stand as marks while OmegaConf reads the yaml files' own ${...}.
     marks = {f"\0{number}\0": value for number, value in enumerate(values.values())}
     try:
-        with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with _alone(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
             config = hydra.compose("config", overrides=overrides)
         content = OmegaConf.to_container(config, resolve=False)
         content = _unmark(content, {})  # keys as text
@@ -225,12 +229,26 @@ def _hydra(
             "The yaml files do not compose: a defaults list leads to itself."
         ) from error
     except (HydraException, yaml.YAMLError, ValueError) as error:
-        reason = " ".join((str(error) or str(error.__cause__)).split())
+        reason = (str(error) or str(error.__cause__)).split("\nConfig search path")[0]
+        reason = " ".join(reason.split())
         raise ConfigError(f"The yaml files do not compose: {reason}") from error
     if problems:
         raise ConfigError(*(_unmark(problem, marks) for problem in problems))
     unmarked: dict[str, Any] = _unmark(content, marks)
     return unmarked
+
+
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """Set aside the one Hydra that a process can have: a caller's own, or another thread's."""
+    from hydra.core.global_hydra import GlobalHydra
+
+    with _HYDRA:
+        callers, GlobalHydra.instance().hydra = GlobalHydra.instance().hydra, None
+        try:
+            yield
+        finally:
+            GlobalHydra.instance().hydra = callers
 
 
 def _unmark(value: Any, marks: dict[str, str]) -> Any:

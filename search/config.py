@@ -6,11 +6,12 @@ and the check, the messages and ``docs/options.md`` are made from them.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from search.config_check import Problems, check, option_paths
+from search.config_check import Problems, UnreadError, check, option_paths
 from search.engine import ENGINES
 from search.errors import ConfigError, unknown
 from search.latency.runtimes import RUNTIMES
@@ -197,10 +198,12 @@ def build(content: dict[str, Any], *, texts: frozenset[str] = frozenset()) -> Co
     """
     problems = Problems()
     config: Config | None = check(Config, content, texts=texts, problems=problems)
-    if config is not None and not problems:
-        for rule in RULES:
+    if config is None:
+        raise ConfigError(*problems)
+    for rule in RULES:
+        with contextlib.suppress(UnreadError):
             problems.extend(rule(config))
-    if problems or config is None:
+    if problems:
         raise ConfigError(*problems)
     return config
 
@@ -343,6 +346,17 @@ def _inline_workers(config: Config) -> list[str]:
     return []
 
 
+def _hidden_password(config: Config) -> list[str]:
+    tracking = config.tracking
+    urls = {"mlflow_uri": tracking.mlflow_uri, "storage_url": tracking.storage_url}
+    return [
+        f"tracking.{name}: a stored configuration hides passwords; got {url!r}. Give "
+        f"tracking.{name}=URL with the real one."
+        for name, url in urls.items()
+        if url is not None and ":***@" in url
+    ]
+
+
 RULES: tuple[Callable[[Config], list[str]], ...] = (
     _study_name,
     _data_source,
@@ -353,4 +367,5 @@ RULES: tuple[Callable[[Config], list[str]], ...] = (
     _task_names,
     _torchvision_name,
     _inline_workers,
+    _hidden_password,
 )

@@ -23,6 +23,26 @@ class Problems(list[str]):
             self.append(text)
 
 
+class UnreadError(Exception):
+    """A rule looked at a value that could not be read; the problem is noted already."""
+
+
+class _Unread:
+    """Stands for a value that could not be read, so that rules about others still run."""
+
+    def __eq__(self, other: object) -> bool:
+        """Return False: whatever it was meant to be, it is not known to be ``other``."""
+        return False
+
+    __hash__ = None  # type: ignore[assignment]  # has no equal, so no hash
+
+    def _refuse(self, *_: object) -> Any:
+        raise UnreadError
+
+    __repr__ = __str__ = __format__ = __iter__ = __bool__ = __lt__ = __gt__ = _refuse
+    __le__ = __ge__ = __int__ = __float__ = __len__ = __getitem__ = __getattr__ = _refuse
+
+
 class _Bad(Exception):
     """A value that does not fit; its text says what is allowed."""
 
@@ -39,7 +59,9 @@ def check(
     problems: Problems,
     path: str = "",
 ) -> T | None:
-    """Return ``cls`` filled from ``content``, or None after adding problems.
+    """Return ``cls`` filled from ``content``, or None when part of it is missing.
+
+    A value that does not fit adds a problem and raises ``UnreadError`` when it is looked at.
 
     Args:
         cls: A dataclass whose fields carry ``help, low, high, known, is_path,
@@ -72,6 +94,7 @@ def check(
                 values[name] = _value(hints[name], content[name], item, is_text=here in texts)
             except _Bad as bad:
                 problems.add(f"{here}: {bad}; got {content[name]!r}.")
+                values[name] = _Unread()
     complete = len(values) == len(names) and all(
         values[n] is not None for n in names if is_dataclass(hints[n])
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from search.budget import Ledger, end_reason
+from search.budget import Ledger, end_reason, exhausted
 from search.control import Control
 from search.engine.jobs import Broken, Done, Engine, Job, Result
 from search.engine.threads import cores
@@ -116,14 +116,15 @@ class Driver:
     def _begin(self) -> dict[str, Any]:
         """Return the study's header, written first if this is its first run."""
         header = self._store.header
-        if header is None:
-            header = self._prepared.header()
+        is_new = header is None
+        header = self._prepared.header() if header is None else header
+        stored = {**header["config"], "budget": asdict(self._config.budget)}
+        self._places.config.write_text(yaml.safe_dump(stored, sort_keys=False), encoding="utf-8")
+        if is_new:
             header["reference"] = find_reference(self._prepared, self._measure_now).as_dict()
             header["precision"] = self._choose_precision()
             self._store.write_header(header)
         self._precision = header["precision"]
-        stored = {**header["config"], "budget": asdict(self._config.budget)}
-        self._places.config.write_text(yaml.safe_dump(stored, sort_keys=False), encoding="utf-8")
         return header
 
     def _recover(self) -> None:
@@ -157,7 +158,7 @@ class Driver:
             if not self._flights:
                 reason = end_reason(self._evaluations, self._config.budget, self._ledger.seconds())
                 if reason is None and not self._open.has_any():
-                    reason = f"all {self._space.size} candidates of the space were tried"
+                    reason = exhausted(self._space.size)
                 if reason is not None:
                     return "finished", reason
                 time.sleep(POLL_S)  # paused

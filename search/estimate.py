@@ -22,6 +22,8 @@ from trainers.spec import TrainSettings
 LOOKED_UP = 2000
 # A validation image costs a forward pass, about a third of a training step's work.
 FORWARD_SHARE = 1 / 3
+# Below this many trainings a front says little.
+FEW = 8
 # Front members whose weights are kept; seen in studies of 20 to 50 trials.
 KEPT = 8
 
@@ -131,14 +133,20 @@ def _seconds_of(prepared: Prepared, index: int) -> float:
 
 def _time(config: Config, middle_s: float) -> str:
     budget, workers = config.budget, config.engine.workers
-    parts = []
+    parts, fit = [], math.inf
     if budget.trials is not None:
         total = duration(budget.trials * middle_s / workers)
         parts.append(f"about {total} for {budget.trials} trainings")
     if budget.minutes is not None:
         fit = int(budget.minutes * 60 * workers / middle_s)
         parts.append(f"about {fit} trainings in {budget.minutes:g} minutes")
-    return f"time      {'; '.join(parts)}; measuring comes on top, a second or two a candidate"
+    line = f"time      {'; '.join(parts)}; measuring comes on top, a second or two a candidate"
+    if fit < FEW:
+        line += (
+            f"\n          fewer than {FEW} trainings make no front: give more minutes, fewer "
+            "task.epochs, or smaller space.input_sizes and backbones"
+        )
+    return line
 
 
 def _disk(prepared: Prepared, middle_s: float) -> str:

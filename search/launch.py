@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from rich.console import Console
@@ -25,8 +24,6 @@ INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 def launch(config: Config, console: Console, *, is_plain: bool = False) -> int:
     """Run a study with everything around it and return the exit status."""
     places = Places(Path(config.tracking.root), config.study)
-    # Fonts and the like are kept below the root too, not in the home folder.
-    os.environ.setdefault("MPLCONFIGDIR", str(places.root / "cache" / "matplotlib"))
     terminate_like_interrupt()
     is_live = console.is_terminal and not is_plain
     view = LiveView(console, config.budget, config.task.epochs) if is_live else PlainView(console)
@@ -96,7 +93,9 @@ def _say_end(console: Console, config: Config, places: Places, result: StudyResu
     if result.was_finished:
         lines = [
             f"The study {config.study!r} is finished: {result.reason}. Nothing was done.",
-            "A larger budget extends it, as budget.minutes=60 or budget.trials=50.",
+            "A larger space is another study."
+            if result.is_exhausted
+            else "A larger budget extends it, as budget.minutes=60 or budget.trials=50.",
         ]
     else:
         counts = ", ".join(f"{count} {kind}" for kind, count in results.counts().items())

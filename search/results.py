@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,8 @@ class Results:
 
     def write(self) -> list[Path]:
         """Write front.json, front.html, front.png and report.html into the study's folder."""
+        # matplotlib keeps its list of fonts below the root too, not in the home folder.
+        os.environ.setdefault("MPLCONFIGDIR", str(self.places.root / "cache" / "matplotlib"))
         from search import figure, png
 
         record, folder = self.record(), self.places.folder

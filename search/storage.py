@@ -55,9 +55,9 @@ class StudyStore:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Return how the last run ended: ``state`` and ``reason``; ``running`` before that."""
+        """Return how the last run ended: ``state``, ``reason`` and ``is_exhausted``."""
         stored: dict[str, Any] = self._study.user_attrs.get(STATE, {})
-        return {"state": "running", "reason": "", **stored}
+        return {"state": "running", "reason": "", "is_exhausted": False, **stored}
 
     def write_state(self, state: str, reason: str, *, is_exhausted: bool = False) -> None:
         """Store how the run goes or ended, and whether the space has nothing left."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.budget import end_reason
+from search.budget import end_reason, exhausted
 from search.config import Config, differences
 from search.control import Control
 from search.driver import Driver
@@ -36,11 +36,13 @@ class StudyResult:
         state: ``finished``, ``interrupted`` or ``failed``.
         reason: Why, in words.
         was_finished: Whether the study had ended before, so that nothing was done.
+        is_exhausted: Whether it had ended since its space has nothing left.
     """
 
     state: str
     reason: str
     was_finished: bool = False
+    is_exhausted: bool = False
 
 
 def run(
@@ -75,7 +77,7 @@ def run(
         header = store.header
         if header is not None:
             _check_question(header, config)
-            done = _done_before(store, config)
+            done = _done_before(store, header, config)
             if done is not None:
                 return done
         prepared = prepared or prepare(config, progress)
@@ -99,14 +101,15 @@ def _check_question(header: dict[str, Any], config: Config) -> None:
         )
 
 
-def _done_before(store: StudyStore, config: Config) -> StudyResult | None:
+def _done_before(store: StudyStore, header: dict[str, Any], config: Config) -> StudyResult | None:
     """Return the result of a study that has nothing left to do."""
     state = store.state
     if state["state"] != "finished":
         return None
+    if state["is_exhausted"]:
+        size = header["space"]["size"]
+        return StudyResult("finished", exhausted(size), was_finished=True, is_exhausted=True)
     reason = end_reason(store.evaluations(), config.budget)
-    if state.get("is_exhausted"):
-        reason = state["reason"]
     return None if reason is None else StudyResult("finished", reason, was_finished=True)
 
 

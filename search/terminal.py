@@ -54,8 +54,17 @@ def front_table(
     scores: dict[int, dict[str, float]] | None = None,
     *,
     title: str = "Pareto front, fastest first",
+    shown: int | None = None,
 ) -> Table:
-    """Return the front as a table; with the test metric of the members that have one."""
+    """Return the front as a table.
+
+    Args:
+        members: The whole front.
+        metric: Name of the metric.
+        scores: Test metrics by trial; the members that have none keep an empty place.
+        title: What stands above the table.
+        shown: Only so many of the slowest members get a row; all when None.
+    """
     scores = scores or {}
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in ("trial", "backbone", "head"):
@@ -65,7 +74,7 @@ def front_table(
         table.add_column(name, justify="right")
     table.add_column("")
     words = _words(members)
-    for member in members:
+    for member in members if shown is None else members[-shown:]:
         a = member.candidate.architecture
         test = scores.get(member.trial, {}).get(metric)
         table.add_row(
@@ -152,7 +161,9 @@ class LiveView(PlainView):
         self._started, self._earlier_s = clock(), 0.0
         self._evaluations: list[Evaluation] = []
         self._objectives: list[Objective] = []
+        self._members: list[FrontMember] = []
         self._now: dict[int, str] = {}
+        self._is_open = False
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self.render)
 
     def __call__(self, event: Event) -> None:
@@ -161,7 +172,10 @@ class LiveView(PlainView):
             case StudyStarted():
                 self._evaluations = list(event.evaluations)
                 self._earlier_s = active_seconds(self._evaluations)
+                self._started = self._clock()
                 self._objectives = [Objective(**o) for o in event.header["objectives"]]
+                self._members = build_front(self._evaluations, self._objectives)
+                self._is_open = True
                 self._live.start()
             case TrialProposed(trial, candidate):
                 self._now[trial] = f"measuring {candidate.label}"
@@ -175,6 +189,7 @@ class LiveView(PlainView):
             case TrialFinished(evaluation):
                 self._now.pop(evaluation.trial, None)
                 self._evaluations.append(evaluation)
+                self._members = build_front(self._evaluations, self._objectives)
             case StudyFinished():
                 self.close()
             case Noticed():
@@ -182,7 +197,12 @@ class LiveView(PlainView):
         super().__call__(event)
 
     def render(self) -> Group:
-        """Return what is shown below the lines."""
+        """Return what is shown below the lines; nothing when the view is not open.
+
+        Called on a thread of the display's own as well, while events come in.
+        """
+        if not self._is_open:
+            return Group()
         counts = Text("  ")
         for kind, color in COLORS.items():
             count = sum(e.kind == kind for e in self._evaluations)
@@ -190,20 +210,18 @@ class LiveView(PlainView):
         seconds = self._earlier_s + self._clock() - self._started
         counts.append(f"{duration(seconds)} used")
         parts: list[Any] = [counts, *self._bars(seconds)]
-        parts += [Text(f"  trial {trial}: {words}") for trial, words in self._now.items()]
-        if self._objectives:
-            members = build_front(self._evaluations, self._objectives)
-            if members:
-                hidden = max(0, len(members) - SHOWN)
-                title = "Front so far" + (f" (and {hidden} more)" if hidden else "")
-                parts.append(front_table(members[-SHOWN:], self._metric, title=title))
+        parts += [Text(f"  trial {trial}: {words}") for trial, words in list(self._now.items())]
+        members = self._members
+        if members:
+            hidden = max(0, len(members) - SHOWN)
+            title = "Front so far" + (f" (and {hidden} faster ones)" if hidden else "")
+            parts.append(front_table(members, self._metric, title=title, shown=SHOWN))
         return Group(*parts)
 
     def close(self) -> None:
         """Take the live part off the screen; its lines stay."""
-        if self._live.is_started:
-            self._live.update("", refresh=True)
-            self._live.stop()
+        self._is_open = False  # so that the last rendering, when it stops, is empty
+        self._live.stop()
 
     def _bars(self, seconds: float) -> list[Table]:
         bars = []

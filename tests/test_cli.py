@@ -69,6 +69,7 @@ class TestHelp:
     def test_an_unknown_flag_is_wrong_use(self, capsys: Output) -> None:
         assert "unrecognized arguments: --jsn" in wrong_use(capsys, "list", "--jsn")
         assert "the following arguments are required: study" in wrong_use(capsys, "front")
+        assert "invalid choice: 'get' (choose from 'fetch')" in wrong_use(capsys, "weights", "get")
         assert "not allowed with" in wrong_use(capsys, "front", "x", "--csv", "--json")
 
 
@@ -129,6 +130,11 @@ class TestRun:
         assert fails(capsys, 2, "run") == (
             "data.root: data=folder needs the folder with one folder of images per class; got "
             "nothing. Give data.root=FOLDER."
+        )
+
+    def test_weights_takes_the_same_words(self, capsys: Output) -> None:
+        assert fails(capsys, 2, "weights", "fetch", "space=smal") == (
+            "space=smal: there is no such file. Did you mean space=small? Known: digits, small."
         )
 
     def test_two_sources_of_a_configuration_are_refused(self, capsys: Output) -> None:

@@ -167,6 +167,12 @@ class TestListShowReport:
         assert all(path.parent == flowers.folder and path.stat().st_size for path in paths)
         assert json.loads((flowers.folder / "front.json").read_text())
 
+    def test_a_file_that_cannot_be_written_is_named(self, capsys: Output, flowers: Places) -> None:
+        """The person was shown a traceback."""
+        part = flowers.folder / "front.json.part"
+        part.mkdir()
+        assert fails(capsys, 1, "report", "flowers") == f"Is a directory: {part}"
+
 
 class TestDelete:
     def test_it_asks_and_without_a_terminal_refuses(

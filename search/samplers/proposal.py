@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -10,12 +10,12 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial
+from optuna.trial import FrozenTrial, TrialState
 
 from search.space import Space
 
 # A sampler that repeats itself gets this many draws; then the choice is uniform over what is open.
-DRAWS = 16
+DRAWS = 8
 # Draws to complete a trial that was half chosen, so that an open candidate comes out.
 COMPLETIONS = 256
 
@@ -112,15 +112,16 @@ class ProposalSampler(BaseSampler):
         comes out again, unless the trials around it have ended since and changed what a sampler
         says or what is open: then the written axes stand and the others are drawn.
         """
-        proposal = self._propose(study, trial)
-        if trial.params.items() <= proposal.items():
-            return proposal
+        if self._candidates.has_any():
+            proposal = self._propose(study, trial)
+            if trial.params.items() <= proposal.items():
+                return proposal
         return self._complete(study, trial)
 
     def _propose(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
-        space = self._candidates.space
+        space, others = self._candidates.space, _Others(study, trial)
         for draw in range(DRAWS):
-            draft = _Draft(self._make(_seed(self._seed, trial.number, draw)), study, trial)
+            draft = _Draft(self._make(_seed(self._seed, trial.number, draw)), others, trial)
             if self._candidates.is_open(space.index(space.suggest(draft))):
                 return draft.params
         rng = np.random.default_rng([self._seed, trial.number, DRAWS])
@@ -146,6 +147,27 @@ class ProposalSampler(BaseSampler):
     ) -> Any:
         """Never asked: a proposal is whole."""
         raise AssertionError(f"{param_name} was not part of the proposal")
+
+
+class _Others(Study):
+    """A study without the trial that is being proposed.
+
+    Optuna's GPSampler counts every running trial, and would take the trial's own written axes and
+    earlier drafts for those of a competitor.
+    """
+
+    def __init__(self, study: Study, trial: FrozenTrial) -> None:
+        self.__setstate__(study.__getstate__())
+        self._number = trial.number
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy, states, use_cache)
+        return [trial for trial in trials if trial.number != self._number]
 
 
 class _Draft:

@@ -1,0 +1,191 @@
+"""The whole chain with real networks, as small as it gets."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+from command import Output, fails, succeeds
+from drawn_images import draw_folder
+
+from search.cli import main
+from search.places import Places
+from search.records import Evaluation, Trained
+from search.results import Results
+from search.storage import reading
+
+README = Path(__file__).parent.parent / "README.md"
+TEXT = README.read_text()
+TINY = (
+    "space.backbones=test_resnet",
+    "space.exclude=[]",
+    "space.heads=avg",
+    "space.input_sizes=8,16,24",
+    "space.recipe.lr=0.003",
+    "space.recipe.augment=none",
+    "task.epochs=1",
+    "budget.trials=2",
+    "engine.threads=1",
+)
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder with an awkward name, and remember latencies there."""
+    folder = tmp_path / "my work, v=1 (new)"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("ARCHFRONT_DEVICE_DB", str(tmp_path / "latency.db"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return folder
+
+
+def evaluations(root: Path, name: str) -> list[Evaluation]:
+    places = Places(root, name)
+    return Results.read(reading(places, None), places).evaluations
+
+
+def metrics(root: Path, name: str) -> list[tuple[str, object]]:
+    return [
+        (e.candidate.id, e.outcome.curve and [row["metrics"] for row in e.outcome.curve])
+        for e in evaluations(root, name)
+        if isinstance(e.outcome, Trained)
+    ]
+
+
+def test_a_study_runs_resumes_extends_and_is_removed(own_folder: Path, capsys: Output) -> None:
+    command = ("run", "experiment=digits", *TINY)
+    shown = succeeds(capsys, *command)
+    assert "The study 'digits' is finished: 2 candidates are trained (budget.trials=2)" in shown
+    assert "Pareto front, fastest first" in shown
+    assert "archfront ui" in shown
+    folder = own_folder / "mlruns" / "studies" / "digits"
+    for name in ("report.html", "front.png", "front.html", "front.json", "study.yaml"):
+        assert (folder / name).stat().st_size > 0
+    assert {p.name for p in own_folder.iterdir()} == {"mlruns"}, "litter"
+    front = json.loads(succeeds(capsys, "front", "digits", "--json"))
+    assert set(front[0]["test"]) == {"accuracy", "balanced_accuracy", "macro_f1"}
+    again = succeeds(capsys, *command)
+    assert "is finished: 2 candidates are trained (budget.trials=2). Nothing was done." in again
+    changed = fails(capsys, 1, *command, "task.epochs=2")
+    assert "task.epochs: 1 in the study, 2 now" in changed
+    whole = succeeds(capsys, *command, "budget.trials=50", "engine=processes")
+    assert "all 3 candidates of the space were tried" in whole
+    config = str(folder / "study.yaml")
+    succeeds(capsys, "run", "--config", config, "study=again", "engine.threads=1")
+    root = own_folder / "mlruns"
+    assert metrics(root, "again") == metrics(root, "digits"), "the same question, other metrics"
+    assert "Removed again: 3 trials, 4 MLflow runs." in succeeds(
+        capsys, "delete", "again", "--yes"
+    )
+    assert not (root / "studies" / "again").exists()
+
+
+def test_both_engines_train_to_the_same_bits(own_folder: Path, capsys: Output) -> None:
+    for engine in ("inline", "processes"):
+        words = (f"engine={engine}", f"study={engine}", "task.epochs=2")
+        succeeds(capsys, "run", "experiment=digits", *TINY, *words)
+    root = own_folder / "mlruns"
+    assert metrics(root, "inline") == metrics(root, "processes")
+    assert len(metrics(root, "inline")) == 2
+
+
+def test_ctrl_c_records_shows_the_front_and_goes_on(own_folder: Path, capsys: Output) -> None:
+    words = ["run", "experiment=digits", *TINY, "budget.trials=null", "task.epochs=30"]
+    words += ["budget.minutes=10", "space.input_sizes=8,12,16,20,24,28,32"]
+    lines = []
+    with subprocess.Popen(
+        [sys.executable, "-m", "search.cli", *words], stdout=subprocess.PIPE, text=True
+    ) as driver:
+        assert driver.stdout is not None
+        for line in driver.stdout:
+            lines.append(line)
+            if re.match(r"trial +\d+ +trained", line):
+                time.sleep(0.5)  # into the next training
+                driver.send_signal(signal.SIGINT)
+                break
+        rest = driver.stdout.read()
+    assert driver.returncode == 130
+    root = own_folder / "mlruns"
+    before = evaluations(root, "digits")
+    assert before
+    succeeds(capsys, *words, f"budget.trials={len(before) + 1}")
+    assert evaluations(root, "digits")[: len(before)] == before
+
+
+def test_a_dry_run_tells_size_time_and_disk_and_writes_no_study(
+    own_folder: Path, capsys: Output
+) -> None:
+    shown = succeeds(capsys, "run", "experiment=digits", *TINY, "--dry-run")
+    assert "3 candidates: 1 backbones, 3 architectures, 1 recipes" in shown
+    assert "no architecture of this space has been measured on this device yet" in shown
+    assert re.search(r"^time +about .+ for 2 trainings", shown, re.MULTILINE)
+    assert re.search(r"^disk +about [\d,]+ MB", shown, re.MULTILINE)
+    assert not (own_folder / "mlruns").exists()
+
+
+def test_a_wheel_carries_everything_and_works_elsewhere(tmp_path: Path) -> None:
+    subprocess.run(
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")],
+        cwd=README.parent,
+        check=True,
+        capture_output=True,
+    )
+    (wheel,) = (tmp_path / "dist").glob("*.whl")
+    site = tmp_path / "site"
+    zipfile.ZipFile(wheel).extractall(site)
+    assert {p.name for p in site.iterdir() if not p.name.endswith(".dist-info")} == {
+        "search",
+        "trainers",
+    }
+    code = (
+        "import search, sys; from search.cli import main; "
+        f"assert search.__file__.startswith({str(site)!r}), search.__file__; "
+        "sys.exit(main(['run', 'experiment=digits', '--cfg', 'job']))"
+    )
+    ran = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(site)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "study: digits" in ran.stdout
+
+
+def readme_commands() -> list[str]:
+    """Return every ``archfront run`` of the README's code blocks, joined over line ends."""
+    blocks = re.findall(r"^```\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
+    lines = "".join(blocks).replace("\\\n", " ").splitlines()
+    return [line.split("  #")[0].strip() for line in lines if line.startswith("archfront run")]
+
+
+@pytest.mark.parametrize("command", readme_commands())
+def test_every_run_of_the_readme_works_in_small(
+    own_folder: Path, tmp_path: Path, capsys: Output, command: str
+) -> None:
+    for folder in (tmp_path / "home" / "my flowers", own_folder / "photos"):
+        draw_folder(folder, {"daisy": 12, "rose": 12})
+    words = shlex.split(command)[1:]
+    if "data.download=true" in words or "space.weights=pretrained" in words:
+        words.append("--cfg=job")  # needs the network
+    assert main([*words, *TINY, "hardware.limits.latency_ms=null"]) == 0
+    assert capsys.readouterr().out
+
+
+def test_the_errors_that_the_readme_shows_are_those_of_the_command(capsys: Output) -> None:
+    block = re.search(r"^\$ (archfront run .*?)\n(archfront: .*?)^```", TEXT, re.M | re.S)
+    assert block is not None
+    words = shlex.split(block.group(1))[1:]
+    assert "archfront: " + fails(capsys, 2, *words) + "\n" == block.group(2)
