@@ -47,13 +47,17 @@ def lines(config: Config) -> Iterator[str]:
         yield f"left out  {reason}"
     yield _limits(prepared)
     seconds = _training_seconds(prepared)
-    low, middle, high = (duration(s) for s in seconds)
+    if not seconds:
+        yield "training  unknown: none of the architectures that were tried could be built"
+        return
+    middle = seconds[len(seconds) // 2]
     yield (
-        f"training  {low} to {high} a candidate, {middle} for the middle one "
-        f"({config.task.epochs} epochs; from timed steps of three architectures)"
+        f"training  {duration(seconds[0])} to {duration(seconds[-1])} a candidate, "
+        f"{duration(middle)} for the middle one ({config.task.epochs} epochs; from timed steps "
+        f"of {len(seconds)} architectures)"
     )
-    yield _time(config, seconds[1])
-    yield _disk(prepared, seconds[1])
+    yield _time(config, middle)
+    yield _disk(prepared, middle)
 
 
 def _limits(prepared: Prepared) -> str:
@@ -84,8 +88,11 @@ def _limits(prepared: Prepared) -> str:
     )
 
 
-def _training_seconds(prepared: Prepared) -> tuple[float, float, float]:
-    """Return the seconds of a training of a light, a middle and a heavy architecture."""
+def _training_seconds(prepared: Prepared) -> list[float]:
+    """Return the seconds of a training of a light, a middle and a heavy architecture, sorted.
+
+    Those that cannot be built are left out.
+    """
     space = prepared.space
     weight = {axes.backbone.name: axes.backbone.params_m for axes in space.axes}
     order = sorted(
@@ -97,14 +104,12 @@ def _training_seconds(prepared: Prepared) -> tuple[float, float, float]:
     recipes = len(space.recipes)
     # A twentieth from both ends: the very lightest and heaviest stand for nothing else.
     chosen = [order[round(q * (len(order) - 1))] for q in (0.05, 0.5, 0.95)]
-    first, middle, last = sorted(
-        _seconds_of(prepared, number * recipes + recipes // 2) for number in chosen
-    )
-    return first, middle, last
+    found = [_seconds_of(prepared, number * recipes + recipes // 2) for number in chosen]
+    return sorted(seconds for seconds in found if seconds is not None)
 
 
-def _seconds_of(prepared: Prepared, index: int) -> float:
-    """Return the seconds of one training from a few timed steps; NaN if it cannot be built."""
+def _seconds_of(prepared: Prepared, index: int) -> float | None:
+    """Return the seconds of one training from a few timed steps; None if it cannot be built."""
     from trainers.precision import precision_probe
 
     config, candidate = prepared.config, prepared.space.at(index)
@@ -124,7 +129,7 @@ def _seconds_of(prepared: Prepared, index: int) -> float:
         with thread_budget(threads):
             probe = precision_probe(candidate.architecture, settings, batch_size=batch, rounds=2)
     except BuildError:
-        return math.nan
+        return None
     splits = prepared.dataset["splits"]
     steps = math.ceil(splits["train"]["images"] / batch)
     steps += FORWARD_SHARE * splits["val"]["images"] / batch

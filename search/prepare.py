@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from platform import python_version
 from typing import Any
 
@@ -14,6 +15,7 @@ from search.catalog import Backbone
 from search.config import Config, DataConfig
 from search.errors import ConfigChangedError, ConfigError, WeightsError
 from search.front import Objective, objectives_for
+from search.heads import RememberedHeads
 from search.latency.device import fingerprint
 from search.space import Space, build_space, select
 from search.storage import hide_password
@@ -109,6 +111,7 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
     dataset = load(data, progress)
     task = TASKS[config.task.name]
     weights, dropped = _weights(config, backbones, dataset.channels)
+    heads = RememberedHeads(task, Path(config.tracking.root) / "cache" / "heads.json")
     space = build_space(
         config.space,
         [b for b in backbones if b.name in weights],
@@ -116,9 +119,10 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
         task=config.task.name,
         classes=len(dataset.class_names),
         channels=dataset.channels,
-        heads_for=task.heads_for,
+        heads_for=heads,
         dropped=dropped,
     )
+    heads.save()
     summary = dataset.summary()
     counts = list(summary["splits"]["val"]["per_class"].values())
     return Prepared(

@@ -46,6 +46,9 @@ def _heaviest(
             -params[space.architectures[i].backbone] * space.architectures[i].input_size ** 2
         ),
     )
+    # The heaviest of each backbone first: one that no exporter takes fails with every head.
+    heaviest = {space.architectures[number].backbone: number for number in reversed(order)}
+    order.sort(key=lambda number: heaviest[space.architectures[number].backbone] != number)
     reasons = []
     for number in order[:TRIES]:
         result = measure(number * len(space.recipes))

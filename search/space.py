@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
+from importlib.metadata import version
 from itertools import product
 from typing import Any, Protocol
 
@@ -105,7 +106,7 @@ class Space:
         architectures = [asdict(a) for a in self.architectures]
         recipes = [asdict(r) for r in self.recipes]
         families = [[f, [a.backbone.name for a in axes]] for f, axes in self._families.items()]
-        return short_hash([architectures, recipes, weights, families, timm_version()])
+        return short_hash([architectures, recipes, weights, families, version("timm")])
 
     def at(self, index: int) -> Candidate:
         """Return the candidate of an index from 0 to ``size - 1``."""

@@ -24,7 +24,7 @@ from search.events import (
     TrialMeasured,
     TrialProposed,
 )
-from search.front import FrontMember, Objective, build_front
+from search.front import MEASURED, FrontMember, Objective, build_front
 from search.picture import NAMES
 from search.records import Evaluation, Trained
 from search.tally import duration
@@ -100,7 +100,7 @@ def question(header: dict[str, Any]) -> list[str]:
     data = config["data"]["root"] or config["data"]["name"] or config["data"]["reader"]
     hardware = config["hardware"]
     limits = [
-        f"{NAMES[name]} at most {value:g}"
+        f"{NAMES[name]} at most {value:g} {MEASURED[name].unit}"
         for name, value in hardware["limits"].items()
         if value is not None
     ]

@@ -117,6 +117,8 @@ def test_ctrl_c_records_shows_the_front_and_goes_on(own_folder: Path, capsys: Ou
                 break
         rest = driver.stdout.read()
     assert driver.returncode == 130
+    assert "The study 'digits' is interrupted: interrupted from the keyboard." in rest
+    assert "Pareto front, fastest first" in rest
     root = own_folder / "mlruns"
     before = evaluations(root, "digits")
     assert before
@@ -132,7 +134,7 @@ def test_a_dry_run_tells_size_time_and_disk_and_writes_no_study(
     assert "no architecture of this space has been measured on this device yet" in shown
     assert re.search(r"^time +about .+ for 2 trainings", shown, re.MULTILINE)
     assert re.search(r"^disk +about [\d,]+ MB", shown, re.MULTILINE)
-    assert not (own_folder / "mlruns").exists()
+    assert not (own_folder / "mlruns" / "studies").exists()
 
 
 def test_a_wheel_carries_everything_and_works_elsewhere(tmp_path: Path) -> None:

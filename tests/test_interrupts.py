@@ -23,11 +23,16 @@ def handlers() -> Iterator[None]:
 
 def test_ctrl_c_comes_through_when_the_block_is_done() -> None:
     steps = []
-    with pytest.raises(KeyboardInterrupt), deferred():
-        signal.raise_signal(signal.SIGINT)
-        steps.append("still there")
-        signal.raise_signal(signal.SIGINT)
-        steps.append("and to the end")
+
+    def record() -> None:
+        with deferred():
+            signal.raise_signal(signal.SIGINT)
+            steps.append("still there")
+            signal.raise_signal(signal.SIGINT)
+            steps.append("and to the end")
+
+    with pytest.raises(KeyboardInterrupt):
+        record()
     assert steps == ["still there", "and to the end"]
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
@@ -46,11 +51,16 @@ def test_an_error_in_the_block_comes_through_and_the_handler_is_back() -> None:
 
 def test_a_block_inside_of_a_block_waits_for_the_outer_one() -> None:
     steps = []
-    with pytest.raises(KeyboardInterrupt), deferred():
+
+    def record() -> None:
         with deferred():
-            signal.raise_signal(signal.SIGINT)
-            steps.append("inner")
-        steps.append("outer")
+            with deferred():
+                signal.raise_signal(signal.SIGINT)
+                steps.append("inner")
+            steps.append("outer")
+
+    with pytest.raises(KeyboardInterrupt):
+        record()
     assert steps == ["inner", "outer"]
 
 
@@ -77,7 +87,12 @@ def test_a_polite_end_is_a_ctrl_c() -> None:
 def test_a_polite_end_waits_for_the_block_too() -> None:
     terminate_like_interrupt()
     steps = []
-    with pytest.raises(KeyboardInterrupt), deferred():
-        signal.raise_signal(signal.SIGTERM)
-        steps.append("recorded")
+
+    def record() -> None:
+        with deferred():
+            signal.raise_signal(signal.SIGTERM)
+            steps.append("recorded")
+
+    with pytest.raises(KeyboardInterrupt):
+        record()
     assert steps == ["recorded"]

@@ -312,6 +312,17 @@ def test_nsga2_resumes_over_many_generations(tmp_path: Path) -> None:
     assert len(generations) >= 7
 
 
+def test_a_trial_that_was_begun_goes_on_when_nothing_is_open_any_more() -> None:
+    """The trials around it closed the rest of the space; a dead end would end every resume."""
+    loop = Loop("random", mixed_space())
+    begun = loop.study.ask()
+    for index in range(loop.space.size):
+        loop.candidates.close(index)
+    trial = Trial(loop.study, begun._trial_id)
+    candidate = loop.space.suggest(trial)
+    assert trial.params == loop.space.choices(candidate)
+
+
 def test_a_sampler_that_repeats_itself_is_helped_out() -> None:
     """Its first answer is taken once; then the choice is uniform over what is open."""
     constant = optuna.samplers.RandomSampler

@@ -185,7 +185,7 @@ def test_plain_lines_tell_what_ended_and_nothing_else() -> None:
         "space     4,800 candidates: 1,200 architectures x 4 recipes; weights none",
         "device    Some CPU, 2 cores",
         "runtime   onnxruntime, threads 1, batch 1",
-        "limits    latency at most 4",
+        "limits    latency p50 at most 4 ms",
     ]
     assert [line.split("  ")[0] for line in lines[6:]] == [
         "trial",
