@@ -11,11 +11,15 @@ import numpy as np
 import pytest
 
 from search.latency.clock import (
+    GAP_S,
+    MAX_SITTINGS,
+    MIN_SITTINGS,
     MIN_TIMED_S,
     REFERENCE_REPEATS,
     TOLERANCE,
     Timing,
     measure,
+    measure_apart,
     reference_kernel,
 )
 
@@ -208,3 +212,55 @@ def test_a_real_step_takes_about_as_long_as_it_works() -> None:
     timing = measure(step, warmup=5, repeats=20, attempts=1)
     # A step cannot end early; an interrupted one ends late.
     assert 2.0 <= timing.p50_ms < 20.0
+
+
+class Neighbor(ScriptedTime):
+    """Time in which a neighbor slows everything evenly until a moment."""
+
+    def __init__(self, *, slowed_until: float) -> None:
+        super().__init__(steady(0.001), steady(0.001))
+        self.slowed_until = slowed_until
+        self.waits: list[float] = []
+
+    def step(self) -> None:
+        self.n_steps += 1
+        self.now += 0.0014 if self.now < self.slowed_until else 0.001
+
+    def reference(self) -> None:
+        self.now += 0.0014 if self.now < self.slowed_until else 0.001
+
+    def pause(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += seconds
+
+    def measure_apart(self) -> Timing:
+        return measure_apart(
+            self.step, clock=self.clock, reference=self.reference, pause=self.pause
+        )
+
+
+def test_a_quiet_machine_needs_the_least_number_of_sittings() -> None:
+    time = Neighbor(slowed_until=0.0)
+    timing = time.measure_apart()
+    assert timing.p50_ms == pytest.approx(1.0)
+    assert timing.attempts == MIN_SITTINGS
+    assert time.waits == [GAP_S] * (MIN_SITTINGS - 1)
+    assert timing.is_stable
+
+
+@pytest.mark.parametrize("slowed_until", [0.2, 0.5, 0.7])
+def test_a_neighbor_that_slows_whole_sittings_evenly_is_waited_out(slowed_until: float) -> None:
+    """Three of ten p50s of one network were 1.35 times the others, and called stable."""
+    timing = Neighbor(slowed_until=slowed_until).measure_apart()
+    assert timing.p50_ms == pytest.approx(1.0)
+    assert timing.is_stable
+
+
+def test_sittings_that_never_agree_end_and_say_so() -> None:
+    growing = (0.001 * 1.1 ** (n // 90) for n in range(3000))
+    time = ScriptedTime(growing, steady(0.001))
+    timing = measure_apart(
+        time.step, clock=time.clock, reference=time.reference, pause=lambda seconds: None
+    )
+    assert timing.attempts == MAX_SITTINGS
+    assert not timing.is_stable

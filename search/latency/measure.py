@@ -169,7 +169,7 @@ def _time_export(
         try:
             with runtime.load(module, example, replace(load, exporter=exporter)) as session:
                 check_parity(module, session, prepared.batches)
-                timing = clock.measure(
+                timing = clock.measure_apart(
                     session.run, warmup=settings.warmup, repeats=settings.repeats
                 )
                 return exporter, timing, session.size_mb
