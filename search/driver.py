@@ -27,7 +27,7 @@ from search.events import (
     TrialMeasured,
     TrialProposed,
 )
-from search.front import build_front, final_evaluations
+from search.front import build_front
 from search.gate import exceeded
 from search.interrupts import deferred
 from search.latency.measure import MeasureSettings, latency_key
@@ -80,6 +80,7 @@ class Driver:
         self._ledger = Ledger(self._config.budget, self._evaluations, clock)
         self._open = OpenCandidates(self._space)
         self._flights: dict[Future[Result], _Flight] = {}
+        self._front: list[Evaluation] = []
         self._precision: Precision = "fp32"
         sampler = self._config.sampler
         self._sampler = ProposalSampler(
@@ -131,6 +132,7 @@ class Driver:
         """Close what was tried, and take up the trials that a dead driver left."""
         for evaluation in self._evaluations:
             self._close(evaluation)
+            self._update_front(evaluation)
         for frozen in self._store.in_flight():
             written = self._store.recorded(frozen)
             trial = self._store.trial(frozen, self._sampler)
@@ -239,7 +241,7 @@ class Driver:
             self._store.tell(flight.trial, evaluation, self._prepared.objectives)
             self._evaluations.append(evaluation)
             self._close(evaluation)
-            self._prune_weights(evaluation)
+            self._update_front(evaluation)
             self._emit(TrialFinished(evaluation))
         logger.info("trial %d %s: %s", evaluation.trial, evaluation.kind, evaluation.candidate.id)
         self._ledger.check_failures(evaluation)
@@ -255,25 +257,25 @@ class Driver:
         if is_hopeless:
             self._open.close_architecture(index)
 
-    def _prune_weights(self, evaluation: Evaluation) -> None:
+    def _update_front(self, evaluation: Evaluation) -> None:
         """Keep the weights of the front's members only; a dominated trial never returns to it."""
         if not isinstance(evaluation.outcome, Trained):
             return
-        front = {m.trial for m in build_front(self._evaluations, self._prepared.objectives)}
-        for trained in final_evaluations(self._evaluations):
-            assert isinstance(trained.outcome, Trained)
-            if trained.trial not in front:
-                (self._places.folder / trained.outcome.weights).unlink(missing_ok=True)
+        before = [*self._front, evaluation]
+        members = {m.trial for m in build_front(before, self._prepared.objectives)}
+        self._front = [e for e in before if e.trial in members]
+        for left in before:
+            if left.trial not in members:
+                assert isinstance(left.outcome, Trained)
+                (self._places.folder / left.outcome.weights).unlink(missing_ok=True)
 
     def _score_front(self) -> None:
         """Score the front's members on the test split, which the search never saw."""
         if "test" not in self._prepared.dataset["splits"]:
             return
-        scores = self._store.scores
-        members = {m.trial for m in build_front(self._evaluations, self._prepared.objectives)}
-        fresh = {}
-        for evaluation in final_evaluations(self._evaluations):
-            if evaluation.trial in members and evaluation.trial not in scores:
+        scores, fresh = self._store.scores, {}
+        for evaluation in self._front:
+            if evaluation.trial not in scores:
                 assert isinstance(evaluation.outcome, Trained)
                 weights = self._places.folder / evaluation.outcome.weights
                 request = ScoreRequest(

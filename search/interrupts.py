@@ -8,31 +8,36 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 @contextmanager
 def deferred() -> Iterator[None]:
-    """Hold Ctrl-C back until the block is done, then let it through.
+    """Hold Ctrl-C and termination back until the block is done, then let them through.
 
-    In another thread than the main one, where Ctrl-C never arrives, nothing is done.
+    In another thread than the main one, where signals never arrive, nothing is done.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    came = False
+    came: list[int] = []
 
     def note(number: int, frame: FrameType | None) -> None:
-        nonlocal came
-        came = True
+        came.append(number)
 
-    before = signal.signal(signal.SIGINT, note)
+    before = {number: signal.signal(number, note) for number in SIGNALS}
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before)
-        if came:
-            signal.raise_signal(signal.SIGINT)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for number in dict.fromkeys(came):
+            signal.raise_signal(number)
 
 
 def terminate_like_interrupt() -> None:
-    """Let a polite end from the system (SIGTERM) do what Ctrl-C does."""
-    signal.signal(signal.SIGTERM, lambda number, frame: signal.raise_signal(signal.SIGINT))
+    """Let a polite end from the system (SIGTERM) do what Ctrl-C does.
+
+    It does so too where Ctrl-C is ignored, as in a job that a shell put into the background.
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -101,19 +101,26 @@ def test_both_engines_train_to_the_same_bits(own_folder: Path, capsys: Output) -
     assert len(metrics(root, "inline")) == 2
 
 
-def test_ctrl_c_records_shows_the_front_and_goes_on(own_folder: Path, capsys: Output) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_end_records_shows_the_front_and_goes_on(
+    own_folder: Path, capsys: Output, number: int
+) -> None:
     words = ["run", "experiment=digits", *TINY, "budget.trials=null", "task.epochs=30"]
-    words += ["budget.minutes=10", "space.input_sizes=8,12,16,20,24,28,32"]
+    words += ["budget.minutes=10", "space.input_sizes=8,16,24,32"]
     lines = []
     with subprocess.Popen(
-        [sys.executable, "-m", "search.cli", *words], stdout=subprocess.PIPE, text=True
+        [sys.executable, "-m", "search.cli", *words],
+        stdout=subprocess.PIPE,
+        text=True,
+        # A shell's background job has Ctrl-C ignored, and its children inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     ) as driver:
         assert driver.stdout is not None
         for line in driver.stdout:
             lines.append(line)
             if re.match(r"trial +\d+ +trained", line):
                 time.sleep(0.5)  # into the next training
-                driver.send_signal(signal.SIGINT)
+                driver.send_signal(number)
                 break
         rest = driver.stdout.read()
     assert driver.returncode == 130

@@ -180,6 +180,11 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
         "engine.workers: engine=inline runs one job at a time in this process; got 2. Use "
         "engine.workers=1 or engine=processes.",
     ),
+    "_hidden_password": (
+        {"tracking__storage_url": "postgresql://me:***@host/db"},
+        "tracking.storage_url: a stored configuration hides passwords; got "
+        "'postgresql://me:***@host/db'. Give tracking.storage_url=URL with the real one.",
+    ),
 }
 
 

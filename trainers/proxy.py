@@ -180,12 +180,10 @@ def _fit(
                 default_root_dir=folder,
             )
             trainer.fit(module, train_batches, val_batches)
-    except SystemExit as stop:
-        # Lightning turns Ctrl-C into an exit and leaves the signal ignored.
-        if not isinstance(stop.__context__, KeyboardInterrupt):
-            raise
+    except SystemExit:
+        # Lightning turns Ctrl-C and termination into an exit and leaves Ctrl-C ignored.
         signal.signal(signal.SIGINT, interrupt)
-        raise KeyboardInterrupt(*stop.__context__.args) from None
+        raise KeyboardInterrupt from None
 
 
 @contextmanager

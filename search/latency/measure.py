@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -59,16 +60,23 @@ def latency_key(architecture: Architecture, settings: MeasureSettings) -> Latenc
     Raises:
         ConfigError: If the runtime is unknown or not installed.
     """
+    device, runtime_version, timm_version = _here(settings.runtime)
     return LatencyKey(
-        device=fingerprint().id,
+        device=device,
         runtime=settings.runtime,
-        runtime_version=runtime_named(settings.runtime).version(),
+        runtime_version=runtime_version,
         threads=settings.threads,
         batch_size=settings.batch_size,
         precision=settings.precision,
-        timm_version=installed_version("timm"),
+        timm_version=timm_version,
         architecture=architecture,
     )
+
+
+@lru_cache(maxsize=8)
+def _here(runtime: str) -> tuple[str, str, str]:
+    """Return device id, the runtime's version and timm's: the same for the life of a process."""
+    return fingerprint().id, runtime_named(runtime).version(), installed_version("timm")
 
 
 def measure_architecture(
