@@ -180,10 +180,11 @@ def _fit(
                 default_root_dir=folder,
             )
             trainer.fit(module, train_batches, val_batches)
-    except SystemExit:
+    except SystemExit as stop:
         # Lightning turns Ctrl-C and termination into an exit and leaves Ctrl-C ignored.
         signal.signal(signal.SIGINT, interrupt)
-        raise KeyboardInterrupt from None
+        said = stop.__context__.args if isinstance(stop.__context__, KeyboardInterrupt) else ()
+        raise KeyboardInterrupt(*said) from None
 
 
 @contextmanager
