@@ -31,8 +31,8 @@ def deferred() -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-        for number in dict.fromkeys(came):
-            signal.raise_signal(number)
+        for which in dict.fromkeys(came):
+            signal.raise_signal(which)
 
 
 def terminate_like_interrupt() -> None:
