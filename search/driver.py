@@ -14,7 +14,6 @@ import yaml
 from search.budget import Ledger, end_reason, exhausted
 from search.control import Control
 from search.engine.jobs import Broken, Done, Engine, Job, Result
-from search.engine.threads import cores
 from search.errors import StudyError
 from search.evaluate import MeasureRequest, ProbeRequest, ScoreRequest, TrainRequest
 from search.events import (
@@ -30,7 +29,7 @@ from search.events import (
 from search.front import build_front
 from search.gate import exceeded
 from search.interrupts import deferred
-from search.latency.measure import MeasureSettings, latency_key
+from search.latency.measure import latency_key
 from search.latency.table import LatencyTable
 from search.places import Places
 from search.prepare import Prepared
@@ -38,8 +37,9 @@ from search.records import Evaluation, Failed, Measurement, Outcome, Rejected, T
 from search.reference import find_reference
 from search.samplers import SAMPLERS
 from search.samplers.proposal import OpenCandidates, ProposalSampler
+from search.settings import measure_settings, train_settings, train_threads
 from search.storage import StudyStore
-from trainers.spec import Precision, TrainSettings
+from trainers.spec import Precision
 
 logger = logging.getLogger(__name__)
 
@@ -188,7 +188,7 @@ class Driver:
     def _start(self, flight: _Flight) -> None:
         """Look the architecture's measurement up, or have it measured."""
         architecture = self._space.at(flight.index).architecture
-        known = self._table.get(latency_key(architecture, self._measuring()))
+        known = self._table.get(latency_key(architecture, measure_settings(self._config)))
         if known is not None:
             self._pass_gate(flight, known)
         else:
@@ -200,7 +200,9 @@ class Driver:
             self._finish(flight, Failed(result.kind, result.message))
         elif isinstance(result.value, Measurement):
             architecture = self._space.at(flight.index).architecture
-            self._table.put(latency_key(architecture, self._measuring()), result.value)
+            self._table.put(
+                latency_key(architecture, measure_settings(self._config)), result.value
+            )
             self._pass_gate(flight, result.value)
         else:
             self._finish(flight, result.value)
@@ -217,7 +219,7 @@ class Driver:
             trial=flight.trial.number,
             candidate=candidate,
             data=self._prepared.data,
-            settings=self._training(),
+            settings=train_settings(self._config, self._precision),
             study_folder=self._places.folder,
             folder=self._places.trial(flight.trial.number, flight.attempt),
         )
@@ -279,7 +281,11 @@ class Driver:
                 assert isinstance(evaluation.outcome, Trained)
                 weights = self._places.folder / evaluation.outcome.weights
                 request = ScoreRequest(
-                    evaluation.candidate, self._prepared.data, weights, "test", self._threads()
+                    evaluation.candidate,
+                    self._prepared.data,
+                    weights,
+                    "test",
+                    train_threads(self._config),
                 )
                 result = self._engine.submit(Job("score", request)).result()
                 if isinstance(result, Done):
@@ -291,7 +297,7 @@ class Driver:
     def _measure_now(self, index: int) -> Result:
         """Measure an architecture outside of a trial, or look it up."""
         architecture = self._space.at(index).architecture
-        key = latency_key(architecture, self._measuring())
+        key = latency_key(architecture, measure_settings(self._config))
         known = self._table.get(key)
         if known is not None:
             return Done(known, 0.0)
@@ -305,7 +311,7 @@ class Driver:
         if asked != "auto":
             return asked
         candidate = self._space.at(self._space.size // 2)
-        request = ProbeRequest(candidate, self._training())
+        request = ProbeRequest(candidate, train_settings(self._config, self._precision))
         result = self._engine.submit(Job("probe", request)).result()
         if isinstance(result, Broken):
             self._emit(Noticed(f"precision stays fp32, the probe failed: {result.message}"))
@@ -319,37 +325,10 @@ class Driver:
     def _measure_job(self, index: int) -> Job:
         request = MeasureRequest(
             self._space.at(index).architecture,
-            self._measuring(),
+            measure_settings(self._config),
             self._places.folder / "measuring",
         )
         return Job("measure", request, is_exclusive=True, timeout_s=self._timeout_s())
-
-    def _measuring(self) -> MeasureSettings:
-        hardware = self._config.hardware
-        return MeasureSettings(
-            runtime=hardware.runtime,
-            threads=hardware.threads,
-            batch_size=hardware.batch_size,
-            warmup=hardware.warmup,
-            repeats=hardware.repeats,
-        )
-
-    def _training(self) -> TrainSettings:
-        task = self._config.task
-        return TrainSettings(
-            metric=task.metric,
-            until_epoch=task.epochs,
-            horizon=task.epochs,
-            seed=self._config.seed,
-            label_smoothing=task.label_smoothing,
-            schedule=task.schedule,
-            precision=self._precision,
-            threads=self._threads(),
-        )
-
-    def _threads(self) -> int:
-        engine = self._config.engine
-        return engine.threads or max(1, cores() // engine.workers)
 
     def _timeout_s(self) -> float | None:
         minutes = self._config.budget.trial_minutes

@@ -9,14 +9,14 @@ from pathlib import Path
 import numpy as np
 
 from search.config import Config
-from search.engine.threads import cores, thread_budget
+from search.engine.threads import thread_budget
 from search.errors import BuildError
 from search.gate import exceeded
-from search.latency.measure import MeasureSettings, latency_key
+from search.latency.measure import latency_key
 from search.latency.table import LatencyTable
 from search.prepare import Prepared, prepare
+from search.settings import measure_settings, train_settings
 from search.tally import duration
-from trainers.spec import TrainSettings
 
 # Architectures looked up in the table of latencies; of a larger space, a sample.
 LOOKED_UP = 2000
@@ -64,13 +64,7 @@ def _limits(prepared: Prepared) -> str:
     """Return how many architectures are known to be over the limits."""
     config, space = prepared.config, prepared.space
     hardware = config.hardware
-    settings = MeasureSettings(
-        runtime=hardware.runtime,
-        threads=hardware.threads,
-        batch_size=hardware.batch_size,
-        warmup=hardware.warmup,
-        repeats=hardware.repeats,
-    )
+    settings = measure_settings(config)
     table = LatencyTable(Path(config.tracking.device_db))
     numbers = np.arange(len(space.architectures))
     if len(numbers) > LOOKED_UP:
@@ -113,20 +107,10 @@ def _seconds_of(prepared: Prepared, index: int) -> float | None:
     from trainers.precision import precision_probe
 
     config, candidate = prepared.config, prepared.space.at(index)
-    threads = config.engine.threads or max(1, cores() // config.engine.workers)
-    settings = TrainSettings(
-        metric=config.task.metric,
-        until_epoch=config.task.epochs,
-        horizon=config.task.epochs,
-        seed=config.seed,
-        label_smoothing=config.task.label_smoothing,
-        schedule=config.task.schedule,
-        precision="fp32",
-        threads=threads,
-    )
+    settings = train_settings(config, "fp32")
     batch = candidate.recipe.batch_size
     try:
-        with thread_budget(threads):
+        with thread_budget(settings.threads):
             probe = precision_probe(candidate.architecture, settings, batch_size=batch, rounds=2)
     except BuildError:
         return None

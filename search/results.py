@@ -140,7 +140,7 @@ class Results:
     def write(self) -> list[Path]:
         """Write front.json, front.html, front.png and report.html into the study's folder."""
         # matplotlib keeps its list of fonts below the root too, not in the home folder.
-        os.environ.setdefault("MPLCONFIGDIR", str(self.places.root / "cache" / "matplotlib"))
+        os.environ.setdefault("MPLCONFIGDIR", str(self.places.matplotlib))
         from search import figure, png
 
         record, folder = self.record(), self.places.folder

@@ -1,0 +1,40 @@
+"""What a configuration means for one measurement and one training."""
+
+from __future__ import annotations
+
+from search.config import Config
+from search.engine.threads import cores
+from search.latency.measure import MeasureSettings
+from trainers.spec import Precision, TrainSettings
+
+
+def measure_settings(config: Config) -> MeasureSettings:
+    """Return how architectures are measured."""
+    hardware = config.hardware
+    return MeasureSettings(
+        runtime=hardware.runtime,
+        threads=hardware.threads,
+        batch_size=hardware.batch_size,
+        warmup=hardware.warmup,
+        repeats=hardware.repeats,
+    )
+
+
+def train_settings(config: Config, precision: Precision) -> TrainSettings:
+    """Return how candidates are trained."""
+    task = config.task
+    return TrainSettings(
+        metric=task.metric,
+        until_epoch=task.epochs,
+        horizon=task.epochs,
+        seed=config.seed,
+        label_smoothing=task.label_smoothing,
+        schedule=task.schedule,
+        precision=precision,
+        threads=train_threads(config),
+    )
+
+
+def train_threads(config: Config) -> int:
+    """Return the threads of one training: those asked for, else cores over workers."""
+    return config.engine.threads or max(1, cores() // config.engine.workers)
