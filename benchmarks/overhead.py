@@ -30,7 +30,7 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from optuna.storages.journal import JournalFileBackend
 
-from search.catalog import Backbone
+from search.catalog import Backbone, Costs
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
 from search.evaluate import MeasureRequest, TrainRequest
@@ -51,7 +51,12 @@ def wide_space() -> Space:
     """Return 3 backbones x 2 heads x 40 sizes x 60 recipes, none of them over a limit."""
     axes = tuple(
         Axes(
-            Backbone(name, "resnet", params, 224, "any", "", ""),
+            Backbone(
+                name=name,
+                family="resnet",
+                params_m=params,
+                costs=((224, Costs(params / 5, params / 4, params)),),
+            ),
             ("avg", "gem"),
             tuple(range(16, 336, 8)),
         )

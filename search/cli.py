@@ -6,6 +6,7 @@ import argparse
 import logging
 import sys
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from search.errors import ArchfrontError, ConfigError
@@ -19,7 +20,13 @@ VERBS = {
     "delete": "remove a study with its files",
     "ui": "open MLflow's page on the right database",
     "weights": "fetch pretrained weights for a search space",
+    "catalog": "every timm architecture and what is known of it before training",
+    "latency": "measure, show and move the latencies of this device",
+    "advise": "the front to expect, in minutes and without any training",
 }
+
+# Verbs with a file of their own: ``add_arguments(parser)`` and ``call(arguments)``.
+COMMANDS = {name: f"search.commands.{name}" for name in ("catalog", "latency", "advise")}
 
 # Flags whose next word is their value, and so never the verb.
 WITH_VALUE = (
@@ -53,8 +60,8 @@ RUN = """\
 Start a study, or go on with the one of the same name where it stopped.
 
 words are group=name (another yaml file of a group) or group.option=value:
-  task=classification  data=folder|digits|torchvision  hardware=cpu_onnxruntime|cpu_eager
-  space=small|digits   sampler=tpe|gp|nsga2|random     budget=default|smoke
+  task=classification  data=folder|digits|torchvision  hardware=cpu_onnxruntime|cpu_openvino|...
+  space=small|digits|timm  sampler=tpe|gp|nsga2|random     budget=default|smoke
   engine=processes|inline   tracking=local   experiment=digits
 """
 
@@ -113,6 +120,9 @@ def _parse_and_call(verb: str, words: list[str]) -> int:
         logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(name)s: %(message)s")
         for noisy in ("matplotlib", "PIL", "urllib3", "fsspec"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
+    if verb in COMMANDS:
+        status: int = import_module(COMMANDS[verb]).call(arguments)
+        return status
     from search.verbs import CALLS
 
     return CALLS[verb](arguments)
@@ -127,6 +137,9 @@ def _parser(verb: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    if verb in COMMANDS:
+        import_module(COMMANDS[verb]).add_arguments(parser)
+        return parser
     if verb in ("run", "weights"):
         _add_composition(parser, verb)
         return parser

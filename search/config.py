@@ -7,14 +7,15 @@ and the check, the messages and ``docs/options.md`` are made from them.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
 from search.config_check import Problems, UnreadError, check, option_paths
+from search.config_rules import RULES
 from search.engine import ENGINES
-from search.errors import ConfigError, unknown
-from search.latency.runtimes import RUNTIMES
+from search.errors import ConfigError
+from search.latency.runtimes import PRECISIONS, RUNTIMES
 from search.samplers import SAMPLERS
 from trainers.data.readers import READERS
 from trainers.tasks import TASKS
@@ -33,6 +34,10 @@ def _option(
     known = tuple(known) if known is not None else None
     metadata = {"help": text, "low": low, "high": high, "known": known, "is_path": is_path}
     return field(metadata={**metadata, "may_be_empty": may_be_empty})
+
+
+def _names(known: Iterable[str]) -> str:
+    return f"{', '.join(known)}; any that an imported device has"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,22 +76,34 @@ class LimitsConfig:
     params_m: float | None = _option("parameters, in millions", low=0)
     macs_g: float | None = _option("multiply-accumulates of one image, in billions", low=0)
     size_mb: float | None = _option("size of the exported file, in MB", low=0)
+    memory_mb: float | None = _option("peak memory of loading and predicting, in MB", low=0)
+    energy_mj: float | None = _option("energy of one image, in mJ", low=0)
 
 
-# File systems end at 255 bytes, of which a letter can take four.
-NAME_LENGTH = 60
 LIMITS = tuple(item.name for item in fields(LimitsConfig))
+# What is known before training: all that has a limit, and images per second.
+OBJECTIVES = (*LIMITS, "throughput_ips")
 
 
 @dataclass(frozen=True, kw_only=True)
 class HardwareConfig:
     """The device, the runtime and the clock."""
 
-    runtime: str = _option("what runs the exported model", known=RUNTIMES)
+    device: str | None = _option("null: this machine; else one that was imported, by id or words")
+    runtime: str = _option(f"what runs the exported model: {_names(RUNTIMES)}")
+    precision: str = _option(f"numeric precision of the exported model: {_names(PRECISIONS)}")
     threads: int = _option("threads of one prediction", low=1, high=1024)
+    affinity: tuple[int, ...] | None = _option("logical cores to run on; null: any", low=0)
     batch_size: int = _option("images of one prediction", low=1, high=4096)
-    warmup: int = _option("predictions before the clock starts", low=1, high=10_000)
-    repeats: int = _option("timed predictions", low=5, high=100_000)
+    warmup: int = _option("predictions before the clock starts, at least", low=1, high=10_000)
+    repeats: int = _option("timed predictions, at least", low=5, high=100_000)
+    interval: float = _option(
+        "half the confidence interval of the median, over the median, to reach", low=0.001, high=1
+    )
+    max_seconds: float = _option("seconds of timing one architecture, at most", low=0.1)
+    throughput_batch: int | None = _option(
+        "images at a time for throughput_ips; null: not measured", low=1, high=65_536
+    )
     limits: LimitsConfig
 
 
@@ -108,7 +125,14 @@ class SpaceConfig:
 
     backbones: tuple[str, ...] = _option("timm names or patterns, as resnet*")
     exclude: tuple[str, ...] = _option("names or patterns to leave out", may_be_empty=True)
+    families: tuple[str, ...] = _option("timm modules or patterns, as resnet or mobilenet*")
     params_m_max: float | None = _option("largest backbone, in 10^6 parameters", low=0)
+    macs_g_max: float | None = _option(
+        "most multiply-accumulates of a backbone at an input size, in 10^9", low=0
+    )
+    licences: tuple[str, ...] = _option(
+        "licences or patterns, as mit or apache*, that the weights to use may have"
+    )
     heads: tuple[str, ...] = _option("heads of the task")
     input_sizes: tuple[int, ...] = _option("sides of the square input, in px", low=4, high=4096)
     weights: str = _option("none, pretrained, or a folder with files of timm's names")
@@ -162,7 +186,9 @@ class Config:
 
     study: str = _option("name of the study; the same name again resumes it")
     seed: int = _option("seed of the study", low=0, high=2**31)
-    objectives: tuple[str, ...] = _option("what to minimize beside the metric", known=LIMITS)
+    objectives: tuple[str, ...] = _option(
+        "what to minimize beside the metric; throughput_ips is maximized", known=OBJECTIVES
+    )
     task: TaskConfig
     data: DataConfig
     hardware: HardwareConfig
@@ -232,140 +258,3 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     return value
-
-
-def _study_name(config: Config) -> list[str]:
-    name = config.study
-    is_plain = name[0].isalnum() and all(c.isalnum() or c in "._-" for c in name)
-    if is_plain and len(name) <= NAME_LENGTH:
-        return []
-    return [
-        "study: a study's name starts with a letter or digit and has only letters, digits, "
-        f"'.', '_' and '-', {NAME_LENGTH} at most, since it names a folder; got {name!r}."
-    ]
-
-
-def _data_source(config: Config) -> list[str]:
-    data = config.data
-    problems = []
-    if data.reader == "folder" and data.root is None:
-        problems.append(
-            "data.root: data=folder needs the folder with one folder of images per class; "
-            "got nothing. Give data.root=FOLDER."
-        )
-    if data.reader == "torchvision" and data.name is None:
-        problems.append(
-            "data.name: data=torchvision needs the name of a dataset; got nothing. "
-            "Give data.name=NAME, as FashionMNIST."
-        )
-    if data.reader == "torchvision" and data.root is None:
-        problems.append(
-            "data.root: data=torchvision needs the folder where the dataset lies or is "
-            "downloaded to; got nothing. Give data.root=FOLDER."
-        )
-    return problems
-
-
-def _split(config: Config) -> list[str]:
-    data = config.data
-    parts = {"data.train": data.train, "data.val": data.val, "data.test": data.test}
-    problems = [
-        f"{path}: every split but test needs images; got 0. Give a share below 1 or a number."
-        for path, value in list(parts.items())[:2]
-        if value == 0
-    ]
-    problems += [
-        f"{path}: a number of images is whole; got {value:g}. Shares lie below 1."
-        for path, value in parts.items()
-        if value > 1 and value != int(value)
-    ]
-    shares = [value for value in parts.values() if value < 1]
-    if sum(shares) > 1 + 1e-9:
-        problems.append(
-            "data.train, data.val, data.test: the shares add up to at most 1; "
-            f"got {' + '.join(f'{v:g}' for v in shares)} = {sum(shares):g}."
-        )
-    return problems
-
-
-def _freeze(config: Config) -> list[str]:
-    if config.space.weights == "none" and True in config.space.recipe.freeze:
-        return [
-            "space.recipe.freeze: a frozen backbone needs weights; got freeze true with "
-            "space.weights=none. Use space.weights=pretrained or a folder, or freeze=[false]."
-        ]
-    return []
-
-
-def _budget(config: Config) -> list[str]:
-    if config.budget.trials is None and config.budget.minutes is None:
-        return ["budget: a study needs an end; got neither. Give budget.trials or budget.minutes."]
-    return []
-
-
-def _zero_limits(config: Config) -> list[str]:
-    values = {f"hardware.limits.{name}": getattr(config.hardware.limits, name) for name in LIMITS}
-    values["space.params_m_max"] = config.space.params_m_max
-    values["budget.minutes"] = config.budget.minutes
-    values["budget.trial_minutes"] = config.budget.trial_minutes
-    return [
-        f"{path}: nothing costs 0; got 0. Give a number above 0, or null for no limit."
-        for path, value in values.items()
-        if value == 0
-    ]
-
-
-def _task_names(config: Config) -> list[str]:
-    task = TASKS[config.task.name]
-    problems = []
-    if config.task.metric not in task.metrics:
-        problems.append(f"task.metric: {unknown('metric', config.task.metric, task.metrics)}")
-    problems += [
-        f"space.heads: {unknown('head', head, task.heads)}"
-        for head in config.space.heads
-        if head not in task.heads
-    ]
-    return problems
-
-
-def _torchvision_name(config: Config) -> list[str]:
-    from trainers.data.named import DATASETS
-
-    name = config.data.name
-    if config.data.reader != "torchvision" or name is None or name in DATASETS:
-        return []
-    return [f"data.name: {unknown('torchvision dataset', name, DATASETS)}"]
-
-
-def _inline_workers(config: Config) -> list[str]:
-    if config.engine.name == "inline" and config.engine.workers != 1:
-        return [
-            "engine.workers: engine=inline runs one job at a time in this process; got "
-            f"{config.engine.workers}. Use engine.workers=1 or engine=processes."
-        ]
-    return []
-
-
-def _hidden_password(config: Config) -> list[str]:
-    tracking = config.tracking
-    urls = {"mlflow_uri": tracking.mlflow_uri, "storage_url": tracking.storage_url}
-    return [
-        f"tracking.{name}: a stored configuration hides passwords; got {url!r}. Give "
-        f"tracking.{name}=URL with the real one."
-        for name, url in urls.items()
-        if url is not None and ":***@" in url
-    ]
-
-
-RULES: tuple[Callable[[Config], list[str]], ...] = (
-    _study_name,
-    _data_source,
-    _split,
-    _freeze,
-    _budget,
-    _zero_limits,
-    _task_names,
-    _torchvision_name,
-    _inline_workers,
-    _hidden_password,
-)

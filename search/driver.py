@@ -29,11 +29,18 @@ from search.events import (
 from search.front import build_front
 from search.gate import exceeded
 from search.interrupts import deferred
-from search.latency.measure import latency_key
-from search.latency.table import LatencyTable
+from search.known import LASTING, Known
 from search.places import Places
 from search.prepare import Prepared
-from search.records import Evaluation, Failed, Measurement, Outcome, Rejected, Trained
+from search.records import (
+    Evaluation,
+    Failed,
+    Measurement,
+    Outcome,
+    Prediction,
+    Rejected,
+    Trained,
+)
 from search.reference import find_reference
 from search.samplers import SAMPLERS
 from search.samplers.proposal import OpenCandidates, ProposalSampler
@@ -58,6 +65,7 @@ class _Flight:
     attempt: int
     started: float
     measurement: Measurement | None = None
+    expected: Prediction | None = None
 
 
 class Driver:
@@ -68,13 +76,13 @@ class Driver:
         prepared: Prepared,
         store: StudyStore,
         engine: Engine,
-        table: LatencyTable,
+        known: Known,
         places: Places,
         followers: Iterable[Follower],
         clock: Callable[[], float],
     ) -> None:
         self._prepared, self._config, self._space = prepared, prepared.config, prepared.space
-        self._store, self._engine, self._table = store, engine, table
+        self._store, self._engine, self._known = store, engine, known
         self._places, self._followers, self._clock = places, tuple(followers), clock
         self._evaluations = store.evaluations()
         self._ledger = Ledger(self._config.budget, self._evaluations, clock)
@@ -129,7 +137,10 @@ class Driver:
         return header
 
     def _recover(self) -> None:
-        """Close what was tried, and take up the trials that a dead driver left."""
+        """Close what cannot be or was tried, and take up the trials that a dead driver left."""
+        for architecture in self._prepared.holes:
+            number = self._space.architecture_number(architecture)
+            self._open.close_architecture(number * len(self._space.recipes))
         for evaluation in self._evaluations:
             self._close(evaluation)
             self._update_front(evaluation)
@@ -160,7 +171,7 @@ class Driver:
             if not self._flights:
                 reason = end_reason(self._evaluations, self._config.budget, self._ledger.seconds())
                 if reason is None and not self._open.has_any():
-                    reason = exhausted(self._space.size)
+                    reason = exhausted(self._prepared.n_candidates)
                 if reason is not None:
                     return "finished", reason
                 time.sleep(POLL_S)  # paused
@@ -186,23 +197,27 @@ class Driver:
         self._start(_Flight(trial, index, 0, started))
 
     def _start(self, flight: _Flight) -> None:
-        """Look the architecture's measurement up, or have it measured."""
+        """Go on with what is known of the architecture, or have it measured."""
         architecture = self._space.at(flight.index).architecture
-        known = self._table.get(latency_key(architecture, measure_settings(self._config)))
-        if known is not None:
+        known = self._known.of(architecture)
+        if known is None:
+            flight.expected = self._known.expected(architecture)
+            self._submit(flight, self._measure_job(flight.index))
+        elif isinstance(known, Measurement):
             self._pass_gate(flight, known)
         else:
-            self._submit(flight, self._measure_job(flight.index))
+            self._finish(flight, known)
 
     def _land(self, flight: _Flight, result: Result) -> None:
         """Take the result of a flight's job and send it on its way."""
+        architecture = self._space.at(flight.index).architecture
         if isinstance(result, Broken):
-            self._finish(flight, Failed(result.kind, result.message))
+            failed = Failed(result.kind, result.message)
+            if flight.measurement is None:
+                self._known.learn(architecture, failed)
+            self._finish(flight, failed)
         elif isinstance(result.value, Measurement):
-            architecture = self._space.at(flight.index).architecture
-            self._table.put(
-                latency_key(architecture, measure_settings(self._config)), result.value
-            )
+            self._known.learn(architecture, result.value)
             self._pass_gate(flight, result.value)
         else:
             self._finish(flight, result.value)
@@ -237,6 +252,7 @@ class Driver:
             outcome=outcome,
             started=flight.started,
             seconds=self._clock() - flight.started,
+            expected=flight.expected,
         )
         with deferred():
             self._store.record(flight.trial, evaluation)
@@ -246,7 +262,8 @@ class Driver:
             self._update_front(evaluation)
             self._emit(TrialFinished(evaluation))
         logger.info("trial %d %s: %s", evaluation.trial, evaluation.kind, evaluation.candidate.id)
-        self._ledger.check_failures(evaluation)
+        if not (isinstance(outcome, Failed) and outcome.is_remembered):
+            self._ledger.check_failures(evaluation)
 
     def _close(self, evaluation: Evaluation) -> None:
         """Take a tried candidate, and an architecture that cannot be used, out of the space."""
@@ -254,7 +271,7 @@ class Driver:
         self._open.close(index)
         outcome = evaluation.outcome
         is_hopeless = isinstance(outcome, Rejected) or (
-            isinstance(outcome, Failed) and outcome.kind in ("build", "export", "parity")
+            isinstance(outcome, Failed) and (outcome.is_remembered or outcome.kind in LASTING)
         )
         if is_hopeless:
             self._open.close_architecture(index)
@@ -295,15 +312,18 @@ class Driver:
         self._store.write_scores({**scores, **fresh})
 
     def _measure_now(self, index: int) -> Result:
-        """Measure an architecture outside of a trial, or look it up."""
+        """Measure an architecture outside of a trial, unless it is known."""
         architecture = self._space.at(index).architecture
-        key = latency_key(architecture, measure_settings(self._config))
-        known = self._table.get(key)
-        if known is not None:
+        known = self._known.of(architecture)
+        if isinstance(known, Measurement):
             return Done(known, 0.0)
+        if isinstance(known, Failed):
+            return Broken(known.kind, known.message, 0.0)
         result = self._engine.submit(self._measure_job(index)).result()
         if isinstance(result, Done):
-            self._table.put(key, result.value)
+            self._known.learn(architecture, result.value)
+        else:
+            self._known.learn(architecture, Failed(result.kind, result.message))
         return result
 
     def _choose_precision(self) -> Precision:

@@ -10,6 +10,7 @@
     ├── DivergedError          a loss that is not finite
     ├── ExportError            a network that no exporter takes
     ├── ParityError            an export that does not compute what eager computes
+    ├── TableError             a file of latencies that cannot be read or written
     └── StudyError             a study that cannot be opened or go on
         ├── StudyLockedError   another driver runs it
         └── ConfigChangedError resumed with another question
@@ -38,6 +39,7 @@ __all__ = [
     "ParityError",
     "StudyError",
     "StudyLockedError",
+    "TableError",
     "WeightsError",
     "unknown",
 ]
@@ -49,6 +51,10 @@ class ExportError(ArchfrontError):
 
 class ParityError(ArchfrontError):
     """An exported network whose outputs differ from eager PyTorch."""
+
+
+class TableError(ArchfrontError):
+    """A file of latencies that cannot be read, or not written where it was asked for."""
 
 
 class StudyError(ArchfrontError):

@@ -8,14 +8,18 @@ from pathlib import Path
 
 import numpy as np
 
+from search import summary
 from search.config import Config
 from search.engine.threads import thread_budget
 from search.errors import BuildError
 from search.gate import exceeded
-from search.latency.measure import latency_key
+from search.imported import for_device
+from search.known import Known
 from search.latency.table import LatencyTable
 from search.prepare import Prepared, prepare
-from search.settings import measure_settings, train_settings
+from search.records import Measurement
+from search.selection import selection
+from search.settings import train_settings
 from search.tally import duration
 
 # Architectures looked up in the table of latencies; of a larger space, a sample.
@@ -34,18 +38,13 @@ def lines(config: Config) -> Iterator[str]:
     Raises:
         ArchfrontError: If the study could not begin.
     """
-    prepared = prepare(config)
+    prepared, known = for_device(prepare(config), LatencyTable(Path(config.tracking.device_db)))
     space, splits = prepared.space, prepared.dataset["splits"]
     images = ", ".join(f"{part['images']:,} {name}" for name, part in splits.items())
     yield f"study     {config.study} (dry run: nothing is trained or recorded)"
     yield f"data      {len(prepared.dataset['class_names'])} classes, {images}"
-    yield (
-        f"space     {space.size:,} candidates: {len(space.axes)} backbones, "
-        f"{len(space.architectures):,} architectures, {len(space.recipes)} recipes"
-    )
-    for reason in space.dropped:
-        yield f"left out  {reason}"
-    yield _limits(prepared)
+    yield from summary.lines(space.summary(), selection(config.space).left_out)
+    yield _limits(prepared, known)
     seconds = _training_seconds(prepared)
     if not seconds:
         yield "training  unknown: none of the architectures that were tried could be built"
@@ -60,24 +59,26 @@ def lines(config: Config) -> Iterator[str]:
     yield _disk(prepared, middle)
 
 
-def _limits(prepared: Prepared) -> str:
+def _limits(prepared: Prepared, known: Known) -> str:
     """Return how many architectures are known to be over the limits."""
     config, space = prepared.config, prepared.space
     hardware = config.hardware
-    settings = measure_settings(config)
-    table = LatencyTable(Path(config.tracking.device_db))
     numbers = np.arange(len(space.architectures))
     if len(numbers) > LOOKED_UP:
         numbers = np.random.default_rng(config.seed).choice(numbers, LOOKED_UP, replace=False)
-    found = [table.get(latency_key(space.architectures[i], settings)) for i in numbers]
-    known = [m for m in found if m is not None]
-    if not known:
+    looked_up = (space.architectures[i] for i in numbers)
+    answers = [known.of(each) for each in looked_up if each not in prepared.holes]
+    measured = [answer for answer in answers if isinstance(answer, Measurement)]
+    n_open = sum(answer is None for answer in answers)
+    n_failed = len(answers) - len(measured) - n_open
+    if not measured:
         return "limits    no architecture of this space has been measured on this device yet"
-    over = sum(bool(exceeded(m, hardware.limits)) for m in known)
-    fastest = min(m.latency.p50_ms for m in known)
+    over = sum(bool(exceeded(m, hardware.limits)) for m in measured)
+    fastest = min(m.latency.p50_ms for m in measured)
+    failed = f", {n_failed} known to fail" if n_failed else ""
     return (
-        f"limits    {over} of {len(known)} measured architectures are over a limit "
-        f"({over / len(known):.0%}; {len(numbers) - len(known)} not measured yet); the fastest "
+        f"limits    {over} of {len(measured)} measured architectures are over a limit "
+        f"({over / len(measured):.0%}; {n_open} not measured yet{failed}); the fastest "
         f"takes {fastest:.3g} ms"
     )
 

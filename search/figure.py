@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from search.picture import (
     hover_text,
     log_ticks,
 )
-from search.records import Evaluation, Trained
+from search.records import Evaluation, Measurement, Prediction, Trained
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -117,6 +118,43 @@ def params_figure(picture: Picture) -> go.Figure:
     low, high = min(values) / 1.3, max(values) * 1.3
     figure.update_xaxes(title="parameters (million, log scale)", **_log_axis(low, high))
     figure.update_yaxes(title=f"{axis_title(picture.metric)}, validation")
+    return figure
+
+
+def expected_figure(pairs: Sequence[tuple[Prediction, Measurement]]) -> go.Figure:
+    """Return predicted p50s with their bands against measured ones."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    measured = [m.latency.p50_ms for _, m in pairs]
+    every = [*measured, *(p.low_ms for p, _ in pairs), *(p.high_ms for p, _ in pairs)]
+    low, high = min(every) / 1.3, max(every) * 1.3
+    figure.add_scatter(
+        x=[low, high],
+        y=[low, high],
+        mode="lines",
+        line={"color": GRAY, "dash": "dot"},
+        name="as measured",
+        hoverinfo="skip",
+    )
+    figure.add_scatter(
+        x=measured,
+        y=[p.p50_ms for p, _ in pairs],
+        error_y={
+            "array": [p.high_ms - p.p50_ms for p, _ in pairs],
+            "arrayminus": [p.p50_ms - p.low_ms for p, _ in pairs],
+            "thickness": 1,
+            "width": 0,
+        },
+        mode="markers",
+        marker={"color": BLUE, "size": 8},
+        name="predicted, with the band of nine in ten",
+        hovertext=[f"predicted {p}, measured {m.latency.p50_ms:.3g} ms" for p, m in pairs],
+        hoverinfo="text",
+    )
+    _lay_out(figure, title="Latency: predicted against measured")
+    figure.update_xaxes(title="measured p50 (ms, log scale)", **_log_axis(low, high))
+    figure.update_yaxes(title="predicted p50 (ms, log scale)", **_log_axis(low, high))
     return figure
 
 

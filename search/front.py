@@ -81,11 +81,14 @@ MEASURED: dict[str, Objective] = {
     "params_m": Objective("params_m", "minimize", True, "million", is_log=True),
     "macs_g": Objective("macs_g", "minimize", True, "billion", is_log=True),
     "size_mb": Objective("size_mb", "minimize", True, "MB", is_log=True),
+    "memory_mb": Objective("memory_mb", "minimize", True, "MB", is_log=True),
+    "energy_mj": Objective("energy_mj", "minimize", True, "mJ", is_log=True),
+    "throughput_ips": Objective("throughput_ips", "maximize", True, "images/s", is_log=True),
 }
 
 
 def objectives_for(metric: str, names: Sequence[str] = ("latency_ms",)) -> tuple[Objective, ...]:
-    """Return the metric, to maximize, and the named measured values, to minimize.
+    """Return the metric, to maximize, and the named measured values.
 
     Raises:
         ConfigError: If a name is not in ``MEASURED``.
@@ -115,10 +118,10 @@ class Reference:
         limits: Mapping[str, float | None],
         slowest: Mapping[str, float],
     ) -> Reference:
-        """Return chance level for the metric and, for each cost, its limit or the largest seen.
+        """Return chance level for the metric and, for each cost, its limit or the worst seen.
 
         Raises:
-            ValueError: If a cost has neither a limit nor a largest value, or one is not finite.
+            ValueError: If a cost has neither a limit nor a worst value, or one is not finite.
         """
         values: dict[str, float] = {}
         for objective in objectives:
@@ -128,7 +131,7 @@ class Reference:
             if value is None or not math.isfinite(value):
                 raise ValueError(
                     f"The reference of {objective.name} must be a finite number: its limit or the "
-                    f"largest value measured; got {value}."
+                    f"worst value measured; got {value}."
                 )
             values[objective.name] = float(value)
         return cls(values)
@@ -167,6 +170,9 @@ class FrontMember:
         params_m: Parameters in millions.
         macs_g: Multiply-accumulates in billions.
         size_mb: Size of the artifact in 10^6 bytes.
+        memory_mb: Peak memory in 10^6 bytes; None where it was not measured, as the next two.
+        throughput_ips: Images per second.
+        energy_mj: Energy of one image in millijoules.
         is_knee: Whether it is the front's knee.
         ties: Trials of the other members whose metric is a statistical tie with this one.
     """
@@ -182,13 +188,20 @@ class FrontMember:
     params_m: float
     macs_g: float
     size_mb: float
+    memory_mb: float | None
+    throughput_ips: float | None
+    energy_mj: float | None
     is_knee: bool
     ties: tuple[int, ...]
 
     def as_row(self) -> dict[str, Any]:
-        """Return one flat row of plain values, as ``archfront front --json`` gives it."""
+        """Return one flat row of plain values, as ``archfront front --json`` gives it.
+
+        A number that is not known, as of an imported latency, is None.
+        """
         architecture, weights = self.candidate.architecture, self.candidate.weights
         own = {name: value for name, value in vars(self).items() if name != "candidate"}
+        own |= {n: None for n, v in own.items() if isinstance(v, float) and math.isnan(v)}
         return {
             "trial": own.pop("trial"),
             "candidate_id": self.candidate.id,
@@ -293,6 +306,9 @@ def _member(evaluation: Evaluation, *, is_knee: bool, ties: tuple[int, ...]) -> 
         params_m=measured.params_m,
         macs_g=measured.macs_g,
         size_mb=measured.size_mb,
+        memory_mb=measured.memory_mb,
+        throughput_ips=measured.throughput_ips,
+        energy_mj=measured.energy_mj,
         is_knee=is_knee,
         ties=ties,
     )

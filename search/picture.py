@@ -7,9 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 
-from search.front import FrontMember, Objective, final_evaluations
+from search.front import MEASURED, FrontMember, Objective, final_evaluations
 from search.pareto import front_mask
-from search.records import Evaluation, Trained
+from search.records import SOMETIMES, Evaluation, Trained
 
 # Okabe and Ito's palette: told apart with any color vision, on white and on black.
 BLUE, ORANGE, RED, GREEN, GRAY = "#2f86c9", "#e69f00", "#d55e00", "#009e73", "#8a9099"
@@ -25,6 +25,9 @@ NAMES = {
     "params_m": "parameters",
     "macs_g": "multiply-accumulates",
     "size_mb": "artifact size",
+    "memory_mb": "peak memory",
+    "energy_mj": "energy of one image",
+    "throughput_ips": "throughput",
 }
 
 
@@ -81,7 +84,7 @@ class Picture:
 
     def stopped(self, kind: str) -> list[Evaluation]:
         """Return the rejected or failed evaluations whose cost is known."""
-        return [e for e in self.evaluations if e.kind == kind and e.measurement is not None]
+        return [e for e in self.evaluations if e.kind == kind and self._has_cost(e)]
 
     def of_members(self) -> list[Evaluation]:
         """Return the members' evaluations, in the members' order."""
@@ -108,33 +111,44 @@ class Picture:
         return share > 0.0105 * len(words)
 
     def stairs(self) -> tuple[list[float], list[float]]:
-        """Return the corners of the staircase, from the bottom to the limit or the right edge."""
+        """Return the corners of the staircase, from the bottom to the limit or the edge.
+
+        The edge of the worst costs: the left one of a cost that is maximized, as the throughput.
+        """
         members = self.of_members()
         if not members:
             return [], []
         points = [(self.cost.value(e), self.metric.value(e)) for e in members]
         # With a third objective a member may be dominated in these two.
-        mask = front_mask([(x, -y) for x, y in points])
-        steps = sorted(point for point, is_front in zip(points, mask, strict=True) if is_front)
+        sign = -1.0 if self.cost.direction == "maximize" else 1.0
+        mask = front_mask([(sign * x, -y) for x, y in points])
+        kept = [point for point, is_front in zip(points, mask, strict=True) if is_front]
+        steps = sorted(kept, key=lambda point: (sign * point[0], point[1]))
         xs, ys = [steps[0][0]], [self.metric_range()[0]]
         for x, y in steps:
             xs += [x, x]
             ys += [ys[-1], y]
-        end = self.limit if self.limit and self.limit >= xs[-1] else self.cost_range()[1]
+        end = self.cost_range()[0 if sign < 0 else 1]
+        if self.limit and self.limit >= xs[-1]:
+            end = self.limit
         return [*xs, end], [*ys, ys[-1]]
 
     def cost_range(self) -> tuple[float, float]:
         """Return the ends of the cost axis, with room around every point and the limit."""
         values = [
-            self.cost.value(e) if e.kind == "trained" else e.measurement.value(self.cost.name)
+            e.measurement.value(self.cost.name)
             for e in self.evaluations
-            if e.measurement is not None
+            if e.measurement is not None and self._has_cost(e)
         ]
         values += [self.limit] if self.limit else []
         if not values:
             return 1.0, 10.0
         room = max(1.15, (max(values) / min(values)) ** 0.07)
         return min(values) / room, max(values) * room
+
+    def _has_cost(self, evaluation: Evaluation) -> bool:
+        measured = evaluation.measurement
+        return measured is not None and measured.has([self.cost.name])
 
     def metric_range(self) -> tuple[float, float]:
         """Return the ends of the metric axis.
@@ -196,10 +210,25 @@ def hover_text(evaluation: Evaluation, metric: str) -> str:
         lines.append(str(outcome) if evaluation.kind == "rejected" else f"failed: {outcome}")
     if evaluation.measurement is not None:
         measured = evaluation.measurement
+        latency = measured.latency
         lines += [
-            f"p50 {measured.latency.p50_ms:.3g} ms, p95 {measured.latency.p95_ms:.3g} ms",
-            f"{measured.params_m:.3g} M parameters, {measured.macs_g:.3g} G MACs, "
-            f"{measured.size_mb:.3g} MB",
+            _joined(("p50 ", latency.p50_ms, " ms"), ("p95 ", latency.p95_ms, " ms")),
+            _joined(
+                ("", measured.params_m, " M parameters"),
+                ("", measured.macs_g, " G MACs"),
+                ("", measured.size_mb, " MB"),
+            ),
+        ]
+        lines += [
+            f"{NAMES[name]} {measured.value(name):.3g} {MEASURED[name].unit}"
+            for name in SOMETIMES
+            if measured.has([name])
         ]
     first, *rest = (escape(line[:160]) for line in lines)
     return "<br>".join([f"<b>{first}</b>", *rest])
+
+
+def _joined(*parts: tuple[str, float, str]) -> str:
+    """Return numbers in their words, without those that are not known."""
+    known = (part for part in parts if not math.isnan(part[1]))
+    return ", ".join(f"{before}{value:.3g}{after}" for before, value, after in known)

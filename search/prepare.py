@@ -7,20 +7,21 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
-from pathlib import Path
 from platform import python_version
 from typing import Any
 
+from search.candidate import short_hash
 from search.catalog import Backbone
 from search.config import Config, DataConfig
 from search.errors import ConfigChangedError, ConfigError, WeightsError
 from search.front import Objective, objectives_for
-from search.heads import RememberedHeads
 from search.latency.device import fingerprint
-from search.space import Space, build_space, select
+from search.latency.table import KnownDevice
+from search.selection import select
+from search.space import Space, build_space
 from search.storage import hide_password
 from trainers.data.ref import DataRef
-from trainers.spec import Weights
+from trainers.spec import Architecture, Weights
 from trainers.tasks import TASKS, Task
 
 Progress = Callable[[int, int], None]
@@ -51,6 +52,9 @@ class Prepared:
         space: The candidates.
         objectives: The metric first.
         chance: What the metric gives without looking at the images.
+        holes: Architectures of the space that no candidate may have: their latency is not known
+            and cannot be measured.
+        device: The device that is not at hand; None for this machine.
     """
 
     config: Config
@@ -60,6 +64,22 @@ class Prepared:
     space: Space
     objectives: list[Objective]
     chance: float
+    holes: frozenset[Architecture] = frozenset()
+    device: KnownDevice | None = None
+
+    @property
+    def n_candidates(self) -> int:
+        """Return the number of candidates that may be proposed."""
+        return self.space.size - len(self.holes) * len(self.space.recipes)
+
+    @property
+    def fingerprint(self) -> str:
+        """Return a hash of the space and its holes."""
+        if not self.holes:
+            return self.space.fingerprint
+        return short_hash(
+            [self.space.fingerprint, sorted(short_hash(asdict(a)) for a in self.holes)]
+        )
 
     def header(self) -> dict[str, Any]:
         """Return what is stored of the study, but for what has yet to be measured."""
@@ -67,7 +87,6 @@ class Prepared:
         for name in ("mlflow_uri", "storage_url"):
             url = config["tracking"][name]
             config["tracking"][name] = None if url is None else hide_password(url)
-        device = fingerprint()
         return {
             "id": uuid.uuid4().hex,
             "started": time.time(),
@@ -75,20 +94,29 @@ class Prepared:
             "question": self.config.question(),
             "dataset": self.dataset,
             "space": {
-                "size": self.space.size,
-                "architectures": len(self.space.architectures),
+                "size": self.n_candidates,
+                "architectures": len(self.space.architectures) - len(self.holes),
                 "recipes": len(self.space.recipes),
-                "fingerprint": self.space.fingerprint,
+                "fingerprint": self.fingerprint,
                 "dropped": list(self.space.dropped),
             },
             "objectives": [o.as_dict() for o in self.objectives],
             "environment": {
                 "python": python_version(),
                 **{name: version(name) for name in LIBRARIES},
-                "device": str(device),
-                "device_id": device.id,
+                **self._device(),
             },
         }
+
+    def _device(self) -> dict[str, str]:
+        """Return what the latencies are of: this machine or an imported device."""
+        if self.device is not None:
+            return {
+                "device": f"{self.device.words} (imported latencies)",
+                "device_id": self.device.id,
+            }
+        here = fingerprint()
+        return {"device": str(here), "device_id": here.id}
 
 
 def objectives(config: Config) -> list[Objective]:
@@ -111,7 +139,6 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
     dataset = load(data, progress)
     task = TASKS[config.task.name]
     weights, dropped = _weights(config, backbones, dataset.channels)
-    heads = RememberedHeads(task, Path(config.tracking.root) / "cache" / "heads.json")
     space = build_space(
         config.space,
         [b for b in backbones if b.name in weights],
@@ -119,10 +146,8 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
         task=config.task.name,
         classes=len(dataset.class_names),
         channels=dataset.channels,
-        heads_for=heads,
         dropped=dropped,
     )
-    heads.save()
     summary = dataset.summary()
     counts = list(summary["splits"]["val"]["per_class"].values())
     return Prepared(
@@ -150,7 +175,7 @@ def check_same(header: dict[str, Any], prepared: Prepared) -> None:
     name = prepared.config.study
     pairs = {
         "dataset": (header["dataset"].get("fingerprint"), prepared.dataset.get("fingerprint")),
-        "search space": (header["space"]["fingerprint"], prepared.space.fingerprint),
+        "search space": (header["space"]["fingerprint"], prepared.fingerprint),
     }
     for what, (before, now) in pairs.items():
         if before != now:
@@ -165,6 +190,8 @@ def _weights(
     config: Config, backbones: list[Backbone], channels: int
 ) -> tuple[dict[str, Weights], tuple[str, ...]]:
     """Return the first weights of the backbones that have them, and who was dropped."""
+    if config.space.weights == "none":  # nothing to look for, and no need of torch
+        return {b.name: Weights() for b in backbones}, ()
     from trainers.weights import resolve
 
     found = resolve([b.name for b in backbones], config.space.weights, channels=channels)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -10,6 +12,8 @@ from search.candidate import Candidate
 FailureKind = Literal[
     "build", "export", "parity", "data", "out of memory", "diverged", "timeout", "crash"
 ]
+# Values that a measurement has only where they were asked for or cost little.
+SOMETIMES = ("memory_mb", "throughput_ips", "energy_mj")
 OutcomeKind = Literal["trained", "rejected", "failed"]
 
 
@@ -32,6 +36,10 @@ class Latency:
         exporter: What exported the network; ``none`` for eager.
         is_stable: Whether the two halves of the repeats agree and nothing interfered.
         source: ``measured`` in this study, ``remembered`` from the device's table, ``imported``.
+        affinity: Logical cores that the process might run on; None where that is not known.
+        interval: Half the 95 % confidence interval of the median, over the median.
+        drift: Relative change of the reference kernel from before to after.
+        parity: Largest difference of the artifact from eager, in units of the outputs' spread.
     """
 
     p50_ms: float
@@ -48,6 +56,10 @@ class Latency:
     exporter: str
     is_stable: bool
     source: Literal["measured", "remembered", "imported"] = "measured"
+    affinity: tuple[int, ...] | None = None
+    interval: float | None = None
+    drift: float | None = None
+    parity: float | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +72,11 @@ class Measurement:
         macs_g: Multiply-accumulates of one image in billions.
         size_mb: Size of the artifact file (of the float32 state for eager) in 10^6 bytes.
         seconds: What building, exporting and measuring took.
+        memory_mb: Peak memory of loading and running the artifact, in 10^6 bytes; None where it
+            was not measured, as the next ones.
+        throughput_ips: Images per second, so many at a time:
+        throughput_batch: ``hardware.throughput_batch`` as it was then.
+        energy_mj: Energy of one image in millijoules.
     """
 
     latency: Latency
@@ -67,10 +84,51 @@ class Measurement:
     macs_g: float
     size_mb: float
     seconds: float
+    memory_mb: float | None = None
+    throughput_ips: float | None = None
+    throughput_batch: int | None = None
+    energy_mj: float | None = None
 
     def value(self, name: str) -> float:
-        """Return the measured value of a limit or objective by its configuration name."""
-        return self.latency.p50_ms if name == "latency_ms" else float(getattr(self, name))
+        """Return the measured value of a limit or objective by its configuration name.
+
+        NaN where it was not measured.
+        """
+        value = self.latency.p50_ms if name == "latency_ms" else getattr(self, name)
+        return math.nan if value is None else float(value)
+
+    def has(self, names: Iterable[str]) -> bool:
+        """Return whether every one of these values was measured."""
+        return not any(math.isnan(self.value(name)) for name in names)
+
+    @classmethod
+    def from_dict(cls, content: dict[str, Any]) -> Measurement:
+        """Return the measurement whose ``asdict`` this is, read from JSON."""
+        latency = dict(content["latency"])
+        if latency.get("affinity") is not None:
+            latency["affinity"] = tuple(latency["affinity"])
+        return cls(**{**content, "latency": Latency(**latency)})
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What the latency of an architecture was expected to be before it was measured, in ms.
+
+    Attributes:
+        p50_ms: The expected p50.
+        low_ms: Lower end of the band that nine of ten lie in.
+        high_ms: Its upper end.
+        least_ms: What nearly none is faster than.
+    """
+
+    p50_ms: float
+    low_ms: float
+    high_ms: float
+    least_ms: float
+
+    def __str__(self) -> str:
+        """Return it for people, as ``4.2 ms (3.6 to 4.9)``."""
+        return f"{self.p50_ms:.3g} ms ({self.low_ms:.3g} to {self.high_ms:.3g})"
 
 
 @dataclass(frozen=True)
@@ -104,14 +162,19 @@ class Rejected:
 
     Attributes:
         exceeded: ``{limit: (value, allowed)}`` of every limit that was exceeded.
+        is_predicted: It was not measured: the value is the least that was to be expected.
     """
 
     exceeded: dict[str, tuple[float, float]]
+    is_predicted: bool = False
 
     def __str__(self) -> str:
         """Return which limits were exceeded and by how much."""
+        word = "of at least (predicted) " if self.is_predicted else ""
         parts = (
-            f"{name} {value:.3g} is over {allowed:g} by {value / allowed - 1:.0%}"
+            f"{name} could not be measured, {allowed:g} is allowed"
+            if math.isnan(value)
+            else f"{name} {word}{value:.3g} is over {allowed:g} by {value / allowed - 1:.0%}"
             for name, (value, allowed) in self.exceeded.items()
         )
         return "; ".join(parts)
@@ -119,10 +182,14 @@ class Rejected:
 
 @dataclass(frozen=True)
 class Failed:
-    """A candidate that could not be measured or trained, in a person's words."""
+    """A candidate that could not be measured or trained, in a person's words.
+
+    ``is_remembered``: it was not tried, since the architecture is known to fail on this device.
+    """
 
     kind: FailureKind
     message: str
+    is_remembered: bool = False
 
     def __str__(self) -> str:
         """Return the kind and the reason."""
@@ -146,6 +213,8 @@ class Evaluation:
         outcome: Exactly one of trained, rejected, failed.
         started: Seconds since the epoch.
         seconds: Wall seconds from proposal to outcome.
+        expected: The latency that was expected before it was measured; None where nothing could
+            be expected, or it was not measured in this study.
     """
 
     trial: int
@@ -157,6 +226,7 @@ class Evaluation:
     outcome: Outcome
     started: float
     seconds: float
+    expected: Prediction | None = None
 
     @property
     def kind(self) -> OutcomeKind:
@@ -180,12 +250,12 @@ class Evaluation:
         rest = dict(content)
         measurement = rest.pop("measurement")
         if measurement is not None:
-            measurement = Measurement(
-                **{**measurement, "latency": Latency(**measurement["latency"])}
-            )
+            measurement = Measurement.from_dict(measurement)
+        expected = rest.pop("expected", None)
         return cls(
             candidate=Candidate.from_dict(rest.pop("candidate")),
             measurement=measurement,
+            expected=None if expected is None else Prediction(**expected),
             outcome=_outcome(rest.pop("kind"), rest.pop("outcome")),
             **rest,
         )
@@ -196,6 +266,7 @@ def _outcome(kind: OutcomeKind, content: dict[str, Any]) -> Outcome:
         case "trained":
             return Trained(**{**content, "curve": tuple(content["curve"])})
         case "rejected":
-            return Rejected({name: (v, a) for name, (v, a) in content["exceeded"].items()})
+            over = {name: (v, a) for name, (v, a) in content["exceeded"].items()}
+            return Rejected(over, content.get("is_predicted", False))
         case "failed":
             return Failed(**content)

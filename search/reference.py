@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Container
 from dataclasses import asdict
 
-from search.engine.jobs import Done, Result
+from search.engine.jobs import Broken, Done, Result
 from search.errors import StudyError
 from search.front import Reference
 from search.prepare import Prepared
+from search.records import Measurement
 from search.space import Space
+from trainers.spec import Architecture
 
 # Heaviest architectures tried before giving up on measuring one.
 TRIES = 5
 
 
 def find_reference(prepared: Prepared, measure: Callable[[int], Result]) -> Reference:
-    """Return chance level and, for each cost, its limit or what the heaviest candidate takes.
+    """Return chance level and, for each cost, its limit or what the heaviest candidate has.
+
+    That is the worst of what is maximized, as the throughput, too.
 
     Args:
         prepared: The study.
@@ -29,19 +33,22 @@ def find_reference(prepared: Prepared, measure: Callable[[int], Result]) -> Refe
     limits = asdict(prepared.config.hardware.limits)
     costs = [o.name for o in prepared.objectives[1:]]
     slowest: dict[str, float] = {}
-    if any(limits[name] is None for name in costs):
-        slowest = _heaviest(prepared.space, measure, costs)
+    if any(limits.get(name) is None for name in costs):
+        slowest = _heaviest(prepared.space, prepared.holes, measure, costs)
     return Reference.at_start(
         prepared.objectives, chance=prepared.chance, limits=limits, slowest=slowest
     )
 
 
 def _heaviest(
-    space: Space, measure: Callable[[int], Result], names: list[str]
+    space: Space,
+    holes: Container[Architecture],
+    measure: Callable[[int], Result],
+    names: list[str],
 ) -> dict[str, float]:
     params = {axes.backbone.name: axes.backbone.params_m for axes in space.axes}
     order = sorted(
-        range(len(space.architectures)),
+        (n for n, a in enumerate(space.architectures) if a not in holes),
         key=lambda i: (
             -params[space.architectures[i].backbone] * space.architectures[i].input_size ** 2
         ),
@@ -52,10 +59,17 @@ def _heaviest(
     reasons = []
     for number in order[:TRIES]:
         result = measure(number * len(space.recipes))
-        if isinstance(result, Done):
+        reason = result.message if isinstance(result, Broken) else _lacking(result.value, names)
+        if isinstance(result, Done) and reason is None:
             return {name: result.value.value(name) for name in names}
-        reasons.append(f"{space.architectures[number].backbone}: {result.message}")
+        reasons.append(f"{space.architectures[number].backbone}: {reason}")
     raise StudyError(
         "None of the heaviest architectures could be measured, so the study has no reference "
         "point:\n  " + "\n  ".join(reasons)
     )
+
+
+def _lacking(measurement: Measurement, names: list[str]) -> str | None:
+    """Return which values could not be measured; None if all could."""
+    lacking = [name for name in names if not measurement.has([name])]
+    return f"{', '.join(lacking)} could not be measured" if lacking else None

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -22,7 +24,7 @@ from search.front import (
     front_hypervolume,
 )
 from search.picture import NAMES, Picture
-from search.records import Evaluation
+from search.records import SOMETIMES, Evaluation
 
 TEMPLATE = "report.html.j2"
 
@@ -130,6 +132,11 @@ def _answer(record: StudyRecord) -> dict[str, Any]:
     return {
         "named": record.picture.named(),
         "tie": tally.tie_sentence(record.members, record.metric),
+        "sometimes": [
+            name
+            for name in SOMETIMES
+            if any(getattr(member, name) is not None for member in record.members)
+        ],
         "recipes": {m.trial: asdict(m.candidate.recipe) for m in record.members},
     }
 
@@ -154,11 +161,26 @@ def _figures(record: StudyRecord) -> list[tuple[str, Markup]]:
         ("Front", figure.front_figure(picture)),
         ("Learning curves of the front", figure.curves_figure(picture)),
         ("Does size pay?", figure.params_figure(picture)),
+        *_expected(record),
     )
     return [
         (title, Markup(figure.to_div(one, f"figure-{index}")))
         for index, (title, one) in enumerate(drawn)
     ]
+
+
+def _expected(record: StudyRecord) -> list[tuple[str, Any]]:
+    """Return the picture of predicted against measured latencies, if any were predicted."""
+    pairs = tally.expected_pairs(record.evaluations)
+    if not pairs:
+        return []
+    errors = [abs(p.p50_ms / m.latency.p50_ms - 1) for p, m in pairs]
+    n_within = sum(p.low_ms <= m.latency.p50_ms <= p.high_ms for p, m in pairs)
+    title = (
+        f"Latency predicted before it was measured: median error {median(errors):.0%}, "
+        f"{n_within} of {len(pairs)} within the band of nine in ten"
+    )
+    return [(title, figure.expected_figure(pairs))]
 
 
 def _unit(name: str) -> str:
@@ -170,7 +192,7 @@ def _day(seconds: float) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.3g}"
+    return "" if math.isnan(value) else f"{value:.3g}"  # an imported latency may lack some
 
 
 def _percent(share: float) -> str:

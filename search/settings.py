@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from pathlib import Path
+
 from search.config import Config
 from search.engine.threads import cores
 from search.latency.measure import MeasureSettings
@@ -17,7 +20,23 @@ def measure_settings(config: Config) -> MeasureSettings:
         batch_size=hardware.batch_size,
         warmup=hardware.warmup,
         repeats=hardware.repeats,
+        precision=hardware.precision,
+        affinity=hardware.affinity,
+        interval=hardware.interval,
+        max_seconds=hardware.max_seconds,
+        throughput_batch=hardware.throughput_batch,
+        measures_memory="memory_mb" in needed_values(config),
+        measures_energy="energy_mj" in needed_values(config),
+        pace_file=str(Path(config.tracking.device_db).with_name("pace.json")),
     )
+
+
+def needed_values(config: Config) -> tuple[str, ...]:
+    """Return the names of the values that a measurement must have: objectives and limits."""
+    limits = asdict(config.hardware.limits)
+    limited = [name for name, value in limits.items() if value is not None]
+    throughput = ["throughput_ips"] if config.hardware.throughput_batch is not None else []
+    return tuple(dict.fromkeys([*config.objectives, *limited, *throughput]))
 
 
 def train_settings(config: Config, precision: Precision) -> TrainSettings:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
@@ -13,9 +13,10 @@ from typing import Any, Protocol
 import numpy as np
 
 from search.candidate import Candidate, short_hash
-from search.catalog import Backbone, catalog, match, timm_version
+from search.catalog import Backbone
 from search.config import RecipeConfig, SpaceConfig
 from search.errors import ConfigError
+from search.selection import has_licence
 from trainers.spec import Architecture, Recipe, Weights
 
 
@@ -54,6 +55,33 @@ class Features:
 
 
 @dataclass(frozen=True)
+class Summary:
+    """How large a space is.
+
+    Attributes:
+        candidates: Architectures times recipes.
+        backbones: How many there are.
+        families: How many timm modules they come from.
+        architectures: Backbones with a head and an input size.
+        recipes: How many there are.
+        fused: Backbones whose blocks are merged before they are measured.
+        macs_g: The least and the most of an architecture.
+        params_m: The least and the most of a backbone.
+        left_out: How many backbones were left out, wholly or at some input sizes, by reason.
+    """
+
+    candidates: int
+    backbones: int
+    families: int
+    architectures: int
+    recipes: int
+    fused: int
+    macs_g: tuple[float, float]
+    params_m: tuple[float, float]
+    left_out: dict[str, int]
+
+
+@dataclass(frozen=True)
 class Space:
     """All candidates of a study.
 
@@ -66,7 +94,7 @@ class Space:
         task: Task of every architecture.
         classes: Classes of the dataset.
         channels: Channels of its images.
-        dropped: What was left out and why, in words.
+        dropped: What was left out and why, as ``name: reason``.
     """
 
     axes: tuple[Axes, ...]
@@ -81,10 +109,21 @@ class Space:
     def architectures(self) -> tuple[Architecture, ...]:
         """Return every architecture, in index order."""
         return tuple(
-            Architecture(self.task, a.backbone.name, head, size, self.classes, self.channels)
-            for a in self.axes
-            for head in a.heads
-            for size in a.input_sizes
+            self._architecture(axes, head, size)
+            for axes in self.axes
+            for head in axes.heads
+            for size in axes.input_sizes
+        )
+
+    def _architecture(self, axes: Axes, head: str, size: int) -> Architecture:
+        return Architecture(
+            self.task,
+            axes.backbone.name,
+            head,
+            size,
+            self.classes,
+            self.channels,
+            fused=axes.backbone.is_fusable,
         )
 
     @cached_property
@@ -98,6 +137,22 @@ class Space:
     def size(self) -> int:
         """Return the number of candidates."""
         return len(self.architectures) * len(self.recipes)
+
+    def summary(self) -> Summary:
+        """Return how large it is and what was left out."""
+        macs = 10 ** self._descriptors[:, 2]
+        params = [axes.backbone.params_m for axes in self.axes]
+        return Summary(
+            candidates=self.size,
+            backbones=len(self.axes),
+            families=len(self._families),
+            architectures=len(self.architectures),
+            recipes=len(self.recipes),
+            fused=sum(axes.backbone.is_fusable for axes in self.axes),
+            macs_g=(float(macs.min()), float(macs.max())),
+            params_m=(min(params), max(params)),
+            left_out=dict(Counter(map(_group, self.dropped)).most_common()),
+        )
 
     @cached_property
     def fingerprint(self) -> str:
@@ -142,46 +197,62 @@ class Space:
         head = trial.suggest_categorical(self._head_axis(axes), list(axes.heads))
         size = axes.input_sizes[0]
         if len(axes.input_sizes) > 1:
-            size = axes.input_sizes[trial.suggest_int("input_size#", 0, len(axes.input_sizes) - 1)]
+            name_of_sizes = self._size_axis(axes)
+            size = axes.input_sizes[trial.suggest_int(name_of_sizes, 0, len(axes.input_sizes) - 1)]
         values = {
             axis: grid[trial.suggest_int(f"{axis}#", 0, len(grid) - 1)]
             if axis in ORDERED
             else trial.suggest_categorical(axis, list(grid))
             for axis, grid in self._grids.items()
         }
-        architecture = Architecture(self.task, name, head, size, self.classes, self.channels)
+        architecture = self._architecture(axes, head, size)
         return Candidate(architecture, self.weights[name], Recipe(**values))
 
     def features(self, indices: Sequence[int] | np.ndarray) -> Features:
         """Return the descriptors of candidates by index."""
         number, recipe = np.divmod(np.asarray(indices, dtype=np.int64), len(self.recipes))
-        backbones = {a.backbone.name: a.backbone for a in self.axes}
-        rows = [
-            (np.log10(backbones[a.backbone].params_m), np.log10(a.input_size))
-            for a in self.architectures
-        ]
-        codes = {
-            "family": [backbones[a.backbone].family for a in self.architectures],
-            "backbone": [a.backbone for a in self.architectures],
-            "head": [a.head for a in self.architectures],
-        }
         grids = np.array([_recipe_numbers(r) for r in self.recipes])
         augment = np.unique([r.augment for r in self.recipes], return_inverse=True)[1]
-        coded = np.stack([np.unique(v, return_inverse=True)[1] for v in codes.values()], axis=1)
         return Features(
-            numeric=np.concatenate([np.array(rows)[number], grids[recipe]], axis=1),
-            categorical=np.concatenate([coded[number], augment[recipe, None]], axis=1),
+            numeric=np.concatenate([self._descriptors[number], grids[recipe]], axis=1),
+            categorical=np.concatenate([self._codes[number], augment[recipe, None]], axis=1),
             numeric_names=(
                 "log10_params_m",
                 "log10_input_size",
+                "log10_macs_g",
+                "log10_acts_m",
                 "log10_lr",
                 "weight_decay",
                 "log10_batch_size",
                 "dropout",
                 "freeze",
             ),
-            categorical_names=(*codes, "augment"),
+            categorical_names=("family", "backbone", "head", "augment"),
         )
+
+    @cached_property
+    def _descriptors(self) -> np.ndarray:
+        """Return the numbers of each architecture, in log10."""
+        rows = []
+        for axes in self.axes:
+            costs = [axes.backbone.costs_at(size) for size in axes.input_sizes]
+            rows += len(axes.heads) * [
+                (axes.backbone.params_m, size, cost.macs_g, cost.acts_m)
+                for size, cost in zip(axes.input_sizes, costs, strict=True)
+            ]
+        descriptors: np.ndarray = np.log10(np.array(rows))
+        return descriptors
+
+    @cached_property
+    def _codes(self) -> np.ndarray:
+        """Return the names of each architecture, equal codes for equal names."""
+        families = {axes.backbone.name: axes.backbone.family for axes in self.axes}
+        names = (
+            [families[a.backbone] for a in self.architectures],
+            [a.backbone for a in self.architectures],
+            [a.head for a in self.architectures],
+        )
+        return np.stack([np.unique(v, return_inverse=True)[1] for v in names], axis=1)
 
     def choices(self, candidate: Candidate) -> dict[str, Any]:
         """Return the answers with which ``suggest`` gives this candidate, by axis."""
@@ -194,7 +265,7 @@ class Space:
             self._head_axis(axes): a.head,
         }
         if len(axes.input_sizes) > 1:
-            answers["input_size#"] = axes.input_sizes.index(a.input_size)
+            answers[self._size_axis(axes)] = axes.input_sizes.index(a.input_size)
         for axis, grid in self._grids.items():
             value = getattr(candidate.recipe, axis)
             answers[f"{axis}#" if axis in ORDERED else axis] = (
@@ -213,6 +284,12 @@ class Space:
         """Return the name of the head's axis: one for each list of heads that occurs."""
         return "head" if axes.heads == self.axes[0].heads else "head@" + "+".join(axes.heads)
 
+    def _size_axis(self, axes: Axes) -> str:
+        """Return the name of the input size's axis: one for each list of sizes that occurs."""
+        sizes = axes.input_sizes
+        is_usual = sizes == max((a.input_sizes for a in self.axes), key=len)
+        return "input_size#" if is_usual else f"input_size@{'+'.join(map(str, sizes))}#"
+
     @cached_property
     def _grids(self) -> dict[str, tuple[Any, ...]]:
         names = asdict(self.recipes[0])
@@ -223,38 +300,6 @@ class Space:
 ORDERED = frozenset({"lr", "weight_decay", "batch_size", "dropout"})
 
 
-def select(config: SpaceConfig) -> list[Backbone]:
-    """Return the backbones that patterns and limits leave, without importing torch.
-
-    Raises:
-        ConfigError: For every pattern that matches nothing, or when nothing is left.
-    """
-    rows = catalog()
-    names = list(rows)
-    problems = [
-        f"space.backbones: no timm architecture is called {pattern!r}{_near(pattern, names)}. "
-        f"The catalog has {len(names)} of timm {timm_version()}."
-        for pattern in config.backbones
-        if not match([pattern], names)
-    ]
-    if problems:
-        raise ConfigError(*problems)
-    excluded = set(match(config.exclude, names))
-    chosen = [rows[name] for name in match(config.backbones, names) if name not in excluded]
-    buildable = [row for row in chosen if not row.problem]
-    limit = config.params_m_max
-    left = [row for row in buildable if limit is None or row.params_m <= limit]
-    if not left:
-        reasons = {
-            "excluded by space.exclude": len(excluded & set(match(config.backbones, names))),
-            "not buildable": len(chosen) - len(buildable),
-            f"over space.params_m_max={limit}": len(buildable) - len(left),
-        }
-        words = ", ".join(f"{count} {why}" for why, count in reasons.items() if count)
-        raise ConfigError(f"space: no backbone is left: {words}. Widen the patterns or limits.")
-    return left
-
-
 def build_space(
     config: SpaceConfig,
     backbones: Sequence[Backbone],
@@ -263,7 +308,6 @@ def build_space(
     task: str,
     classes: int,
     channels: int,
-    heads_for: Callable[[str, Sequence[str]], tuple[str, ...]],
     dropped: tuple[str, ...] = (),
 ) -> Space:
     """Return the space over backbones whose weights are known to be there.
@@ -275,7 +319,6 @@ def build_space(
         task: Name of the task.
         classes: Classes of the dataset.
         channels: Channels of its images.
-        heads_for: Gives those of the heads asked for that a backbone can carry.
         dropped: What was left out before, in words.
 
     Raises:
@@ -283,21 +326,47 @@ def build_space(
     """
     axes, left_out = [], list(dropped)
     for backbone in backbones:
-        heads = heads_for(backbone.name, config.heads)
-        sizes = config.input_sizes
-        if backbone.sizes == "fixed":
-            sizes = tuple(s for s in sizes if s == backbone.input_size)
-        if heads and sizes:
+        name = backbone.name
+        if not has_licence(backbone, config, weights[name]):
+            licence = backbone.licence(weights[name].tag)
+            left_out.append(f"{name}: its weights are {licence}, not of space.licences")
+            continue
+        heads = backbone.heads_among(config.heads)
+        sizes, reasons = _sizes(backbone, config)
+        if not heads:
+            left_out.append(f"{name}: has no head of {', '.join(config.heads)}")
+            continue
+        left_out += [f"{name}: {reason}" for reason in reasons]
+        if sizes:
             axes.append(Axes(backbone, heads, sizes))
-        elif not sizes:
-            left_out.append(f"{backbone.name}: takes {backbone.input_size} px only")
-        else:
-            left_out.append(f"{backbone.name}: has no head of {', '.join(config.heads)}")
     if not axes:
         raise ConfigError(f"space: nothing is left: {'; '.join(left_out)}.")
     recipes = _recipes(config.recipe)
     chosen = {a.backbone.name: weights[a.backbone.name] for a in axes}
     return Space(tuple(axes), recipes, chosen, task, classes, channels, tuple(left_out))
+
+
+def _sizes(backbone: Backbone, config: SpaceConfig) -> tuple[tuple[int, ...], list[str]]:
+    """Return the input sizes that the backbone takes within the limits, and why not the others."""
+    reasons = []
+    takes = [size for size in config.input_sizes if backbone.takes(size)]
+    if len(takes) < len(config.input_sizes):
+        others = [f"{size}" for size in config.input_sizes if size not in takes]
+        reasons.append(f"not at {', '.join(others)} px: takes {backbone.size_rule}")
+    limit = config.macs_g_max
+    left = [size for size in takes if limit is None or backbone.costs_at(size).macs_g <= limit]
+    if len(left) < len(takes):
+        others = [f"{size}" for size in takes if size not in left]
+        reasons.append(f"not at {', '.join(others)} px: over space.macs_g_max={limit:g}")
+    return tuple(left), reasons
+
+
+def _group(dropped: str) -> str:
+    """Return why a backbone was left out, without its name and sizes."""
+    _, _, reason = dropped.partition(": ")
+    if reason.startswith("not at "):
+        return f"at some sizes or all: {reason.partition(': ')[2]}"
+    return reason
 
 
 def _recipes(config: RecipeConfig) -> tuple[Recipe, ...]:
@@ -315,8 +384,3 @@ def _recipe_numbers(recipe: Recipe) -> tuple[float, ...]:
         recipe.dropout,
         float(recipe.freeze),
     )
-
-
-def _near(pattern: str, names: Sequence[str]) -> str:
-    near = difflib.get_close_matches(pattern.strip("*?"), names, n=3)
-    return f" (near: {', '.join(near)})" if near else ""

@@ -22,6 +22,7 @@ from search.engine.jobs import Engine
 from search.errors import ConfigChangedError
 from search.evaluate import perform
 from search.events import Follower
+from search.imported import for_device
 from search.latency.table import LatencyTable
 from search.places import Places
 from search.prepare import Prepared, Progress, check_same, objectives, prepare
@@ -80,12 +81,12 @@ def run(
             done = _done_before(store, header, config)
             if done is not None:
                 return done
-        prepared = prepared or prepare(config, progress)
+        table = table or LatencyTable(Path(config.tracking.device_db))
+        prepared, known = for_device(prepared or prepare(config, progress), table)
         if header is not None:
             check_same(header, prepared)
         engine = engine or stack.enter_context(_engine(config))
-        table = table or LatencyTable(Path(config.tracking.device_db))
-        driver = Driver(prepared, store, engine, table, places, followers, clock)
+        driver = Driver(prepared, store, engine, known, places, followers, clock)
         state, reason = driver.run(control or Control())
     return StudyResult(state, reason)
 

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from search.front import FrontMember
-from search.records import Evaluation, Failed, Rejected
+from search.records import Evaluation, Failed, Measurement, Prediction, Rejected
 
 
 @dataclass(frozen=True)
@@ -55,6 +55,15 @@ def rejections(evaluations: Iterable[Evaluation]) -> list[Rejections]:
         for (name, allowed), values in over.items()
     ]
     return sorted(rows, key=lambda row: (-row.count, row.limit))
+
+
+def expected_pairs(evaluations: Iterable[Evaluation]) -> list[tuple[Prediction, Measurement]]:
+    """Return what was expected of latencies with what was measured then."""
+    return [
+        (evaluation.expected, evaluation.measurement)
+        for evaluation in evaluations
+        if evaluation.expected is not None and evaluation.measurement is not None
+    ]
 
 
 def failures(evaluations: Iterable[Evaluation]) -> dict[str, list[Evaluation]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -26,7 +27,7 @@ from search.events import (
 )
 from search.front import MEASURED, FrontMember, Objective, build_front
 from search.picture import NAMES
-from search.records import Evaluation, Trained
+from search.records import SOMETIMES, Evaluation, Trained
 from search.tally import duration
 
 COLORS = {"trained": "green", "rejected": "yellow", "failed": "red"}
@@ -70,6 +71,8 @@ def front_table(
     for name in ("trial", "backbone", "head"):
         table.add_column(name, justify="right" if name == "trial" else "left")
     names = ["size", metric.replace("_", " "), "interval", "p50 ms", "p95 ms", "params M"]
+    more = [name for name in SOMETIMES if any(getattr(m, name) is not None for m in members)]
+    names += [f"{name.rpartition('_')[0]} {MEASURED[name].unit}" for name in more]
     for name in [*names, *(["test"] if scores else [])]:
         table.add_column(name, justify="right")
     table.add_column("")
@@ -85,12 +88,17 @@ def front_table(
             f"{member.metric:.4f}",
             f"{member.metric_low:.4f}-{member.metric_high:.4f}",
             f"{member.latency_ms:.3f}",
-            f"{member.latency_p95_ms:.3f}",
+            "" if math.isnan(member.latency_p95_ms) else f"{member.latency_p95_ms:.3f}",
             f"{member.params_m:.3g}",
+            *(_number(getattr(member, name)) for name in more),
             *([f"{test:.4f}" if test is not None else ""] if scores else []),
             ", ".join(words[member.trial]),
         )
     return table
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.4g}"
 
 
 def question(header: dict[str, Any]) -> list[str]:
@@ -255,7 +263,7 @@ def _notes(event: StudyStarted) -> list[str]:
     dropped = event.header["space"]["dropped"]
     if dropped:
         shown = "; ".join(dropped[:5]) + ("; ..." if len(dropped) > 5 else "")
-        lines.append(f"left out  {len(dropped)} backbones: {shown}")
+        lines.append(f"left out  {len(dropped)} backbones or sizes of them: {shown}")
     skipped = event.header["dataset"].get("skipped", {})
     if skipped:
         total = sum(reason["count"] for reason in skipped.values())

@@ -7,6 +7,7 @@ written when the study is opened next, so MLflow and the storage agree.
 from __future__ import annotations
 
 import logging
+import math
 import os
 import time
 from collections.abc import Iterable, Sequence
@@ -24,7 +25,7 @@ from mlflow.exceptions import MlflowException
 from search.errors import StudyError
 from search.events import Event, StudyStarted, TrialFinished
 from search.places import Places
-from search.records import Evaluation, Failed, Rejected, Trained
+from search.records import SOMETIMES, Evaluation, Failed, Rejected, Trained
 from search.storage import hide_password
 
 STUDY_TAG, TRIAL_TAG, PARENT_TAG = "archfront.study_id", "archfront.trial", "mlflow.parentRunId"
@@ -212,7 +213,9 @@ def _metrics(evaluation: Evaluation, start: int, end: int) -> list[Metric]:
             "macs_g": measured.macs_g,
             "size_mb": measured.size_mb,
         }
-        metrics += [Metric(name, value, start, 0) for name, value in values.items()]
+        values |= {name: measured.value(name) for name in SOMETIMES if measured.has([name])}
+        known = {name: value for name, value in values.items() if not math.isnan(value)}
+        metrics += [Metric(name, value, start, 0) for name, value in known.items()]
     if isinstance(evaluation.outcome, Trained):
         trained = evaluation.outcome
         for row in trained.curve:

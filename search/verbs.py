@@ -204,7 +204,7 @@ def weights(arguments: argparse.Namespace) -> int:
     """Fetch the pretrained weights of a space."""
     from search import compose
     from search.config import build
-    from search.space import select
+    from search.selection import select
 
     words = [*arguments.words]
     if not any(word.startswith(("data.root=", "data=", "experiment=")) for word in words):

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from search.candidate import Candidate
+from search.config import LIMITS as NAMES
 from search.front import (
     Reference,
     build_front,
@@ -23,12 +24,7 @@ from trainers.spec import Architecture, Recipe, Weights
 
 GOLDEN = Path(__file__).parent / "golden" / "front.json"
 OBJECTIVES = objectives_for("accuracy")
-LIMITS: dict[str, float | None] = {
-    "latency_ms": 4.0,
-    "params_m": None,
-    "macs_g": None,
-    "size_mb": None,
-}
+LIMITS: dict[str, float | None] = {**dict.fromkeys(NAMES), "latency_ms": 4.0}
 REFERENCE = Reference({"accuracy": 0.1, "latency_ms": 4.0})
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.catalog import Backbone
+from search.catalog import Backbone, Costs
 from search.config import RecipeConfig, SpaceConfig
 from search.space import Space, build_space
 from trainers.spec import Weights
@@ -11,7 +11,15 @@ from trainers.spec import Weights
 def backbone(
     name: str, family: str = "resnet", params_m: float = 10.0, sizes: str = "any"
 ) -> Backbone:
-    return Backbone(name, family, params_m, 224, sizes, "", "")  # type: ignore[arg-type]  # str
+    """Return a backbone that carries each head but those that its name denies."""
+    return Backbone(
+        name=name,
+        family=family,
+        params_m=params_m,
+        sizes=sizes,  # type: ignore[arg-type]  # str
+        costs=((224, Costs(params_m / 5, params_m / 4, params_m)),),
+        heads=tuple((head,) for head in ("timm", "avg", "gem") if f"no_{head}" not in name),
+    )
 
 
 def recipe_config(**changes: object) -> RecipeConfig:
@@ -32,7 +40,10 @@ def space_config(**changes: object) -> SpaceConfig:
     options: dict[str, object] = {
         "backbones": ("resnet18", "resnet34"),
         "exclude": (),
+        "families": ("*",),
         "params_m_max": None,
+        "macs_g_max": None,
+        "licences": ("*",),
         "heads": ("avg", "gem"),
         "input_sizes": (32, 64, 224),
         "weights": "none",
@@ -53,11 +64,6 @@ MIXED = (
 )
 
 
-def heads_for(name: str, among: object) -> tuple[str, ...]:
-    """Return the heads of a backbone: its name says which it cannot carry."""
-    return tuple(head for head in among if f"no_{head}" not in name)  # type: ignore[attr-defined]
-
-
 def mixed_space(
     backbones: tuple[Backbone, ...] = MIXED, *, classes: int = 10, **changes: object
 ) -> Space:
@@ -69,7 +75,6 @@ def mixed_space(
         task="classification",
         classes=classes,
         channels=3,
-        heads_for=heads_for,
     )
 
 

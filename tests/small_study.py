@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from small_spaces import backbone
 
 from search import study
-from search.catalog import Backbone
-from search.config import Config, build
+from search.config import LIMITS, Config, build
 from search.control import Control
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Engine, Job
@@ -106,8 +106,7 @@ def train(request: TrainRequest) -> Trained:
 def small_space(lrs: tuple[float, ...] = (0.001, 0.01)) -> Space:
     """Return a space of 3 backbones x 2 heads x 4 sizes x recipes."""
     axes = tuple(
-        Axes(Backbone(name, "resnet", params, 224, "any", "", ""), ("avg", "gem"), SIZES)
-        for name, params in BACKBONES
+        Axes(backbone(name, params_m=params), ("avg", "gem"), SIZES) for name, params in BACKBONES
     )
     recipes = tuple(Recipe(lr, 0.01, 32, "none", 0.0) for lr in lrs)
     weights = {name: Weights() for name, _ in BACKBONES}
@@ -141,17 +140,26 @@ def small_config(root: Path, **changes: Any) -> Config:
             "memory_mb": 100,
         },
         "hardware": {
+            "device": None,
             "runtime": "eager",
+            "precision": "fp32",
             "threads": 1,
+            "affinity": None,
             "batch_size": 1,
             "warmup": 10,
             "repeats": 50,
-            "limits": {"latency_ms": 2.0, "params_m": None, "macs_g": None, "size_mb": None},
+            "interval": 0.02,
+            "max_seconds": 10.0,
+            "throughput_batch": None,
+            "limits": {**dict.fromkeys(LIMITS), "latency_ms": 2.0},
         },
         "space": {
             "backbones": [name for name, _ in BACKBONES],
             "exclude": [],
+            "families": ["*"],
             "params_m_max": None,
+            "macs_g_max": None,
+            "licences": ["*"],
             "heads": ["avg", "gem"],
             "input_sizes": list(SIZES),
             "weights": "none",
@@ -223,8 +231,17 @@ class Forgetful:
     def get(self, key: object) -> None:
         return None
 
-    def put(self, key: object, value: object) -> None:
+    def put(self, key: object, value: object, *, is_final: bool = False) -> None:
         return None
+
+    def failure(self, key: object) -> None:
+        return None
+
+    def put_failure(self, key: object, failed: object) -> None:
+        return None
+
+    def entries(self) -> list[object]:
+        return []
 
 
 def run(

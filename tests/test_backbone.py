@@ -1,11 +1,9 @@
 from __future__ import annotations
 
 import pytest
-import timm
 import torch
 
 from trainers.backbone import build_backbone, create, preprocess_for, run_once
-from trainers.count import count_costs
 from trainers.errors import BuildError
 from trainers.spec import Architecture, Weights
 
@@ -61,37 +59,6 @@ def test_building_draws_from_the_seed_only() -> None:
         networks.append(create("test_resnet", channels=3, input_size=32))
     first, second = (network.state_dict() for network in networks)
     assert all(torch.equal(first[key], second[key]) for key in first)
-
-
-def test_macs_of_a_convolution_are_its_closed_form() -> None:
-    layer = torch.nn.Conv2d(3, 8, 3, padding=1, bias=False)
-    assert count_costs(layer, torch.zeros(4, 3, 10, 12)) == (8 * 3 * 9, 8 * 3 * 9 * 10 * 12)
-
-
-def test_macs_of_a_linear_layer_do_not_depend_on_the_batch() -> None:
-    layer = torch.nn.Linear(7, 5)
-    assert count_costs(layer, torch.zeros(1, 7)) == count_costs(layer, torch.zeros(9, 7))
-    assert count_costs(layer, torch.zeros(9, 7)) == (40, 35)
-
-
-@pytest.mark.parametrize(
-    # Published: He et al. 2016 and timm's results table, in millions and billions.
-    ("name", "params_m", "macs_g"),
-    [("resnet18", 11.69, 1.82), ("vit_tiny_patch16_224", 5.72, 1.26)],
-)
-def test_costs_are_those_that_were_published(name: str, params_m: float, macs_g: float) -> None:
-    network = timm.create_model(name, device="meta")
-    params, macs = count_costs(network, torch.zeros(1, 3, 224, 224, device="meta"))
-    assert params / 1e6 == pytest.approx(params_m, rel=0.005)
-    assert macs / 1e9 == pytest.approx(macs_g, rel=0.01)
-
-
-def test_counting_leaves_the_mode_and_the_norms_alone() -> None:
-    network = create("test_resnet", channels=3, input_size=32)
-    before = {key: value.clone() for key, value in network.state_dict().items()}
-    count_costs(network, torch.randn(2, 3, 32, 32))
-    assert network.training
-    assert all(torch.equal(before[key], value) for key, value in network.state_dict().items())
 
 
 def test_images_are_normalized_as_the_weights_were_trained() -> None:

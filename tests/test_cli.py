@@ -63,7 +63,7 @@ class TestHelp:
     def test_an_unknown_verb_gets_the_nearest(self, capsys: Output) -> None:
         assert fails(capsys, 2, "fornt", "list") == (
             "Unknown verb 'fornt'. Did you mean front? Known: run, front, list, show, report, "
-            "delete, ui, weights."
+            "delete, ui, weights, catalog, latency, advise."
         )
 
     def test_an_unknown_flag_is_wrong_use(self, capsys: Output) -> None:
@@ -134,7 +134,8 @@ class TestRun:
 
     def test_weights_takes_the_same_words(self, capsys: Output) -> None:
         assert fails(capsys, 2, "weights", "fetch", "space=smal") == (
-            "space=smal: there is no such file. Did you mean space=small? Known: digits, small."
+            "space=smal: there is no such file. Did you mean space=small? Known: digits, small, "
+            "timm."
         )
 
     def test_two_sources_of_a_configuration_are_refused(self, capsys: Output) -> None:

@@ -8,7 +8,12 @@ import pytest
 from configurations import changed, problems
 
 from search.compose import compose
-from search.config import LIMITS, RULES, build, differences, options
+from search.config import LIMITS, OBJECTIVES, build, differences, options
+from search.config_rules import RULES
+from search.errors import ConfigError
+from search.front import MEASURED
+from search.latency.energy import METERS
+from search.settings import measure_settings, needed_values
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a name that does not exist": (
@@ -123,8 +128,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "an unknown objective": (
         {"objectives": ["latency"]},
-        "objectives: one of latency_ms, params_m, macs_g, size_mb is needed (did you mean "
-        "latency_ms?); got ['latency'].",
+        "objectives: one of latency_ms, params_m, macs_g, size_mb, memory_mb, energy_mj, "
+        "throughput_ips is needed (did you mean latency_ms?); got ['latency'].",
     ),
 }
 
@@ -165,6 +170,10 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
         "hardware.limits.size_mb: nothing costs 0; got 0. Give a number above 0, or null for no "
         "limit.",
     ),
+    "_runtime_names": (
+        {"hardware__runtime": "onnxrt"},
+        "hardware.runtime: Unknown runtime 'onnxrt'. Did you mean 'onnxruntime'? Known: ",
+    ),
     "_task_names": (
         {"task__metric": "acuracy"},
         "task.metric: Unknown metric 'acuracy'. Did you mean 'accuracy'? Known: accuracy, "
@@ -185,14 +194,68 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
         "tracking.storage_url: a stored configuration hides passwords; got "
         "'postgresql://me:***@host/db'. Give tracking.storage_url=URL with the real one.",
     ),
+    "_affinity": (
+        {"hardware__affinity": [4096]},
+        "hardware.affinity: this process may run on the cores ",
+    ),
+    "_throughput": (
+        {"objectives": ["latency_ms", "throughput_ips"]},
+        "objectives: throughput_ips is measured at hardware.throughput_batch, which is null. "
+        "Give hardware.throughput_batch=32 or another number.",
+    ),
+    "_energy": (
+        {"objectives": ["latency_ms", "energy_mj"], "hardware__limits__energy_mj": 3},
+        "objectives and hardware.limits.energy_mj: the processor has no counter.",
+    ),
 }
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
-def test_every_rule_across_options_has_its_message(rule: Any) -> None:
+def test_every_rule_across_options_has_its_message(
+    rule: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METERS, "cpu", _no_counter)
     leaves, message = BROKEN_RULES[rule.__name__]
     (problem,) = problems(changed(**leaves))
-    assert problem.startswith(message) if message.endswith(": ") else problem == message
+    assert problem.startswith(message) if message.endswith(" ") else problem == message
+
+
+def _no_counter() -> None:
+    raise ConfigError("the processor has no counter.")
+
+
+def test_what_can_be_an_objective_can_be_one_of_a_front() -> None:
+    assert set(OBJECTIVES) == set(MEASURED)
+    assert {name for name in MEASURED if MEASURED[name].direction == "maximize"} == {
+        "throughput_ips"
+    }
+
+
+def test_energy_that_can_be_read_is_no_problem(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(METERS, "cpu", object)
+    config = build(changed(objectives=["energy_mj"], hardware__limits__energy_mj=3))
+    assert "energy_mj" in needed_values(config)
+    assert measure_settings(config).measures_energy
+
+
+def test_an_imported_device_is_not_asked_what_this_machine_can_do(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setitem(METERS, "cpu", _no_counter)
+    asked = ["energy_mj", "throughput_ips"]
+    build(changed(hardware__device="a board", objectives=asked, hardware__affinity=[4096]))
+
+
+def test_what_a_measurement_needs_is_objectives_limits_and_the_throughput() -> None:
+    leaves = {"hardware__limits__memory_mb": 100, "hardware__throughput_batch": 32}
+    config = build(changed(objectives=["latency_ms", "size_mb"], **leaves))
+    needed = needed_values(config)
+    assert set(needed) >= {"latency_ms", "size_mb", "memory_mb", "throughput_ips"}
+    settings = measure_settings(config)
+    assert settings.measures_memory
+    assert settings.throughput_batch == 32
+    assert not settings.measures_energy
+    assert settings.pace_file is not None
 
 
 @pytest.mark.parametrize(

@@ -34,7 +34,9 @@ def test_a_dry_run_tells_size_time_and_disk_and_leaves_nothing(tmp_path: Path) -
     lines = said(config(tmp_path, budget__minutes=2))
     assert lines["study"] == "small (dry run: nothing is trained or recorded)"
     assert lines["data"] == "10 classes, 600 train, 600 val, 597 test"
-    assert lines["space"] == "8 candidates: 1 backbones, 4 architectures, 2 recipes"
+    assert lines["space"] == (
+        "8 candidates: 1 backbones of 1 families, 4 architectures, 2 recipes"
+    )
     assert lines["limits"].startswith("no architecture of this space has been measured")
     assert re.match(
         r"[\d.]+ m?s? ?.*to .* a candidate, .* for the middle one \(1 epochs; from "

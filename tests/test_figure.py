@@ -9,7 +9,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from recorded_study import LIMITS, OBJECTIVES, candidate, failed, rejected, study, trained
+from recorded_study import (
+    LIMITS,
+    OBJECTIVES,
+    candidate,
+    failed,
+    measurement,
+    rejected,
+    study,
+    trained,
+)
 
 from search.figure import curves_figure, front_figure, params_figure, to_div, to_html
 from search.front import build_front, objectives_for
@@ -46,6 +55,34 @@ def test_the_staircase_turns_only_at_members() -> None:
 def test_the_staircase_ends_at_the_right_edge_where_there_is_no_limit() -> None:
     free = picture([trained(0, 0.8, 1.0), trained(1, 0.9, 2.0)], limits={})
     assert free.stairs()[0][-1] == free.cost_range()[1]
+
+
+def test_the_staircase_of_a_maximized_cost_goes_to_the_left_edge() -> None:
+    objectives = objectives_for("accuracy", ("throughput_ips",))
+    evaluations = [
+        replace(e, measurement=replace(measurement(1.0), throughput_ips=ips))
+        for e, ips in ((trained(0, 0.8, 1.0), 900.0), (trained(1, 0.9, 1.0), 300.0))
+    ]
+    evaluations.append(trained(2, 0.7, 1.0))  # its throughput was not measured
+    members = build_front(evaluations[:2], objectives)
+    whole = Picture("digits", evaluations[:2], members, objectives, {})
+    xs, ys = whole.stairs()
+    left = whole.cost_range()[0]
+    assert xs == [900.0, 900.0, 900.0, 300.0, 300.0, left]
+    assert ys[1:] == [ys[0], 0.8, 0.8, 0.9, 0.9]
+    assert left < 300.0
+    assert axis_title(objectives[1]) == "throughput (images/s, log scale)"
+    assert "throughput 900 images/s" in hover_text(evaluations[0], "accuracy")
+
+
+def test_what_was_stopped_without_a_known_cost_is_not_drawn() -> None:
+    objectives = objectives_for("accuracy", ("memory_mb",))
+    evaluations = [rejected(0, 9.0), rejected(1, 9.0)]
+    known = replace(evaluations[1], measurement=replace(measurement(9.0), memory_mb=50.0))
+    whole = Picture("digits", [evaluations[0], known], [], objectives, {"memory_mb": 40.0})
+    assert whole.stopped("rejected") == [known]
+    low, high = whole.cost_range()
+    assert low < 40.0 < 50.0 < high
 
 
 def test_a_member_dominated_in_two_of_three_objectives_is_not_a_stair() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -13,6 +13,7 @@ from search.records import Latency, Measurement, Rejected
 LIMITS = tuple(field.name for field in fields(LimitsConfig))
 NONE: dict[str, float | None] = dict.fromkeys(LIMITS)
 VALUES = {"latency_ms": 12.0, "params_m": 5.0, "macs_g": 0.5, "size_mb": 20.0}
+VALUES |= {"memory_mb": 80.0, "energy_mj": 3.0}
 
 
 def measurement(latency_ms: float = VALUES["latency_ms"]) -> Measurement:
@@ -31,7 +32,7 @@ def measurement(latency_ms: float = VALUES["latency_ms"]) -> Measurement:
         exporter="none",
         is_stable=True,
     )
-    return Measurement(latency, params_m=5.0, macs_g=0.5, size_mb=20.0, seconds=1.0)
+    return Measurement(latency, seconds=1.0, **{n: VALUES[n] for n in LIMITS[1:]})
 
 
 def test_every_limit_of_the_configuration_is_tested() -> None:
@@ -60,3 +61,12 @@ def test_all_exceeded_limits_are_told_with_value_and_limit() -> None:
 def test_a_value_that_is_no_number_is_over_its_limit() -> None:
     over = exceeded(measurement(float("nan")), LimitsConfig(**NONE | {"latency_ms": 10.0}))
     assert list(over) == ["latency_ms"]
+
+
+def test_a_value_that_was_not_measured_is_over_its_limit_and_said_to_be_missing() -> None:
+    unmeasured = replace(measurement(), memory_mb=None)
+    assert not unmeasured.has(["latency_ms", "memory_mb"])
+    assert unmeasured.has(["latency_ms", "size_mb"])
+    over = exceeded(unmeasured, LimitsConfig(**NONE | {"memory_mb": 80.0}))
+    assert list(over) == ["memory_mb"]
+    assert str(Rejected(over)) == "memory_mb could not be measured, 80 is allowed"

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import sqlite3
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,8 @@ import pytest
 from search.candidate import Candidate
 from search.errors import ConfigError
 from search.latency.device import Device, fingerprint
-from search.latency.table import LatencyKey, LatencyTable
-from search.records import Latency, Measurement
+from search.latency.table import Entry, KnownDevice, LatencyKey, LatencyTable
+from search.records import Failed, Latency, Measurement
 from trainers.spec import Architecture, Recipe, Weights
 
 ARCHITECTURE = Architecture("classification", "resnet18", "avg", 32, classes=10, channels=3)
@@ -80,6 +81,7 @@ CHANGES = {
     "batch_size": 8,
     "precision": "int8",
     "timm_version": "1.0.32",
+    "affinity": (0, 1),
     "architecture": replace(ARCHITECTURE, fused=True),
 }
 
@@ -146,6 +148,167 @@ def test_a_second_table_on_the_same_file_sees_it(table: LatencyTable) -> None:
     assert LatencyTable(table.path).get(KEY) is not None
 
 
+def test_a_final_measurement_replaces_a_stable_one_though_it_is_unstable(
+    table: LatencyTable,
+) -> None:
+    table.put(KEY, measured(1.0))
+    table.put(KEY, measured(2.0, is_stable=False), is_final=True)
+    found = table.get(KEY)
+    assert found is not None
+    assert found.latency.p50_ms == 2.0
+
+
+def test_a_key_with_affinity_comes_back_as_it_was(table: LatencyTable) -> None:
+    key = replace(KEY, affinity=(0, 3))
+    table.put(key, MEASURED)
+    assert [entry.key for entry in table.entries()] == [key]
+
+
+class TestFailures:
+    FAILED = Failed("export", "no exporter takes 'resnet18': it's odd")
+
+    def test_a_failure_is_remembered_under_its_key_only(self, table: LatencyTable) -> None:
+        table.put_failure(KEY, self.FAILED)
+        assert table.failure(KEY) == self.FAILED
+        assert table.get(KEY) is None
+        for name, value in CHANGES.items():
+            assert table.failure(replace(KEY, **{name: value})) is None, name
+
+    def test_a_later_reason_replaces_an_earlier_one(self, table: LatencyTable) -> None:
+        table.put_failure(KEY, self.FAILED)
+        table.put_failure(KEY, Failed("build", "another"))
+        (entry,) = table.failures()
+        assert (entry.key, entry.failed) == (KEY, Failed("build", "another"))
+
+    def test_a_measurement_ends_it(self, table: LatencyTable) -> None:
+        table.put_failure(KEY, self.FAILED)
+        table.put(KEY, MEASURED)
+        assert table.failure(KEY) is None
+        assert table.failures() == []
+
+
+class TestDevices:
+    def test_this_device_is_described(self, table: LatencyTable) -> None:
+        here = fingerprint()
+        table.put(replace(KEY, device=here.id), MEASURED)
+        assert table.devices() == {here.id: KnownDevice(here.id, str(here), asdict(here))}
+
+    def test_another_is_known_by_its_id_until_it_has_words(self, table: LatencyTable) -> None:
+        table.put_failure(KEY, Failed("build", "no"))
+        assert table.devices() == {"cpu-1234": KnownDevice("cpu-1234", "cpu-1234", {})}
+        table.put_imported([], {"cpu-1234": "a board"})
+        table.put(KEY, MEASURED)
+        assert table.devices() == {"cpu-1234": KnownDevice("cpu-1234", "a board", {})}
+
+    def test_a_device_goes_with_its_last_row(self, table: LatencyTable) -> None:
+        other = replace(KEY, threads=2)
+        table.put(KEY, MEASURED)
+        table.put_failure(other, Failed("build", "no"))
+        table.remove([KEY])
+        assert (table.get(KEY), set(table.devices())) == (None, {"cpu-1234"})
+        table.remove([other])
+        assert (table.failures(), table.devices()) == ([], {})
+
+
+class TestImporting:
+    def imported(self, p50_ms: float) -> Entry:
+        latency = replace(MEASURED.latency, p50_ms=p50_ms, source="imported")
+        return Entry(KEY, replace(MEASURED, latency=latency), 5.0)
+
+    def test_what_was_imported_is_replaced_and_what_was_measured_kept(
+        self, table: LatencyTable
+    ) -> None:
+        other = replace(self.imported(4.0), key=replace(KEY, threads=2))
+        table.put(other.key, measured(1.0))
+        assert table.put_imported([self.imported(2.0), other], {"cpu-1234": "a board"}) == {
+            "new": 1,
+            "replaced": 0,
+            "kept": 1,
+        }
+        assert table.put_imported([self.imported(3.0)], {})["replaced"] == 1
+        assert {(m.latency.p50_ms, m.latency.source) for _, m in table.rows()} == {
+            (3.0, "imported"),
+            (1.0, "remembered"),
+        }
+
+    def test_numbers_that_are_not_known_come_back_as_such(self, table: LatencyTable) -> None:
+        nan = float("nan")
+        entry = self.imported(2.0)
+        latency = replace(entry.measurement.latency, p95_ms=nan, spread=nan)
+        partial = replace(MEASURED, latency=latency, params_m=nan, macs_g=nan, size_mb=nan)
+        table.put_imported([replace(entry, measurement=partial)], {})
+        (found,) = table.entries()
+        assert repr(found.measurement) == repr(partial)
+
+
+# As archfront wrote it before devices, failures and affinity.
+FORMAT_1 = """
+CREATE TABLE measurements (
+    device TEXT NOT NULL,
+    runtime TEXT NOT NULL,
+    runtime_version TEXT NOT NULL,
+    threads INTEGER NOT NULL,
+    batch_size INTEGER NOT NULL,
+    precision TEXT NOT NULL,
+    timm_version TEXT NOT NULL,
+    architecture_id TEXT NOT NULL,
+    architecture TEXT NOT NULL,
+    measurement TEXT NOT NULL,
+    is_stable INTEGER NOT NULL,
+    measured_at REAL NOT NULL,
+    PRIMARY KEY (device, runtime, runtime_version, threads, batch_size, precision,
+                 timm_version, architecture_id)
+) WITHOUT ROWID
+"""
+NEWER = {"affinity", "interval", "drift", "parity", "memory_mb", "throughput_ips", "energy_mj"}
+
+
+def old_file(path: Path) -> list[LatencyKey]:
+    """Write a file of format 1 with three rows, and return their keys."""
+    keys = [replace(KEY, threads=threads) for threads in (1, 2, 4)]
+    content = asdict(MEASURED)
+    latency = {k: v for k, v in content["latency"].items() if k not in NEWER}
+    old = {**{k: v for k, v in content.items() if k not in NEWER}, "latency": latency}
+    path.parent.mkdir(parents=True)
+    with sqlite3.connect(path) as connection:
+        connection.execute(FORMAT_1)
+        for key in keys:
+            columns = [getattr(key, name) for name in list(CHANGES)[:7]]
+            texts = [key.architecture_id, json.dumps(asdict(ARCHITECTURE)), json.dumps(old)]
+            marks = ", ".join("?" * 12)
+            values = [*columns, *texts, 1, 1e9 + key.threads]
+            connection.execute(f"INSERT INTO measurements VALUES ({marks})", values)
+        connection.execute("PRAGMA application_id = 0x61726368")
+        connection.execute("PRAGMA user_version = 1")
+    connection.close()
+    return keys
+
+
+def test_a_file_of_format_1_is_brought_up_to_date_and_loses_nothing(table: LatencyTable) -> None:
+    keys = old_file(table.path)
+    remembered = replace(MEASURED, latency=replace(MEASURED.latency, source="remembered"))
+    assert table.entries() == [Entry(key, remembered, 1e9 + key.threads) for key in keys]
+    assert table.get(keys[1]) == remembered
+    assert table.devices() == {"cpu-1234": KnownDevice("cpu-1234", "cpu-1234", {})}
+    assert table.failures() == []
+    table.put(replace(KEY, affinity=(1,)), MEASURED)
+    assert len(LatencyTable(table.path).entries()) == 4
+
+
+def test_a_migration_that_stops_halfway_leaves_format_1(table: LatencyTable) -> None:
+    """A table of the new format's name stands in the way of the third statement."""
+    old_file(table.path)
+    with sqlite3.connect(table.path) as connection:
+        connection.execute("CREATE TABLE devices (other TEXT)")
+    connection.close()
+    with pytest.raises(ConfigError, match="cannot be used: table devices already exists"):
+        table.entries()
+    with sqlite3.connect(table.path) as connection:
+        (count,) = connection.execute("SELECT count(*) FROM measurements").fetchone()
+        assert (count, connection.execute("PRAGMA user_version").fetchone()) == (3, (1,))
+    connection.close()
+
+
 def _put_many(path: Path, first: int, count: int) -> None:
     table = LatencyTable(path)
     for n in range(first, first + count):
@@ -192,7 +355,7 @@ def _folder(path: Path) -> None:
     [
         (_text, "file is not a database"),
         (_other_database, "it is the database of another program"),
-        (_later_version, "its format is 7 and this archfront knows 1"),
+        (_later_version, "its format is 7 and this archfront knows 2"),
         (_folder, "unable to open database file"),
     ],
 )

@@ -12,18 +12,36 @@ import torch
 from torch import nn
 
 from search.errors import BuildError, ConfigError, ExportError, ParityError
-from search.latency.device import fingerprint
+from search.latency.device import allowed_cores, fingerprint
+from search.latency.energy import METERS
 from search.latency.export import EXPORTERS
 from search.latency.measure import MeasureSettings, latency_key, measure_architecture
+from search.latency.pace import Pace
 from search.latency.runtimes import RUNTIMES
 from trainers.spec import Architecture
 
 TINY = Architecture("classification", "test_resnet", "timm", 32, classes=10, channels=3)
-SETTINGS = MeasureSettings("onnxruntime", threads=1, batch_size=1, warmup=2, repeats=5)
+SETTINGS = MeasureSettings(
+    "onnxruntime", threads=1, batch_size=1, warmup=2, repeats=5, max_seconds=0.5
+)
 
 
-@pytest.mark.parametrize("name", RUNTIMES)
+# Compiling takes seconds to a minute.
+NAMES = [
+    pytest.param(name, marks=pytest.mark.slow) if "inductor" in runtime.exporters else name
+    for name, runtime in RUNTIMES.items()
+]
+
+
+@pytest.mark.parametrize("name", NAMES)
 class TestMeasuring:
+    @pytest.fixture(autouse=True)
+    def _is_here(self, name: str) -> None:
+        try:
+            RUNTIMES[name].check()
+        except ConfigError as error:
+            pytest.skip(str(error))
+
     def test_it_says_what_was_measured_and_how(self, name: str, tmp_path: Path) -> None:
         settings = replace(SETTINGS, runtime=name)
         measurement = measure_architecture(TINY, settings, folder=tmp_path)
@@ -36,6 +54,11 @@ class TestMeasuring:
         assert latency.runtime_version == RUNTIMES[name].version()
         assert latency.device == fingerprint().id
         assert latency.source == "measured"
+        assert latency.affinity == allowed_cores()
+        assert latency.interval is not None
+        assert (latency.drift is None) == (RUNTIMES[name].runs_on == "cuda")
+        assert latency.parity is not None
+        assert 0 <= latency.parity <= 1e-3
         assert measurement.seconds > latency.p50_ms * 5 / 1e3
 
     def test_parameters_are_those_of_timm_and_the_file_holds_them(
@@ -60,6 +83,72 @@ class TestMeasuring:
         four = measure_architecture(TINY, replace(settings, batch_size=4), folder=tmp_path)
         assert one.macs_g == four.macs_g > 0
         assert four.latency.batch_size == 4
+
+
+@pytest.mark.skipif(allowed_cores() is None, reason="the system pins nothing")
+def test_it_is_pinned_to_the_cores_that_are_asked_for(tmp_path: Path) -> None:
+    before = allowed_cores()
+    assert before is not None
+    pinned = replace(SETTINGS, affinity=before[-1:])
+    assert measure_architecture(TINY, pinned, folder=tmp_path).latency.affinity == before[-1:]
+    assert allowed_cores() == before
+
+
+def test_throughput_is_measured_at_its_own_batch_where_it_is_asked_for(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, throughput_batch=4)
+    found = measure_architecture(TINY, settings, folder=tmp_path)
+    assert found.throughput_ips is not None
+    # Four images together take no longer than four times one, and at least as long as one.
+    assert 0.5 < found.throughput_ips * found.latency.p50_ms / 1e3 < 8
+    assert list(tmp_path.iterdir()) == []
+    assert measure_architecture(TINY, SETTINGS, folder=tmp_path).throughput_ips is None
+
+
+def test_throughput_at_the_batch_of_the_latency_is_the_same_figure(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, batch_size=2, throughput_batch=2)
+    found = measure_architecture(TINY, settings, folder=tmp_path)
+    assert found.throughput_ips == pytest.approx(2e3 / found.latency.p50_ms)
+
+
+def test_memory_that_cannot_be_measured_matters_only_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(*asked: object) -> float:
+        raise ExportError("It ended with 9: it said nothing.")
+
+    monkeypatch.setattr("search.latency.memory.artifact_mb", fail)
+    found = measure_architecture(TINY, SETTINGS, folder=tmp_path)
+    assert found.memory_mb is None
+    assert not found.has(["latency_ms", "memory_mb"])
+    assert "The memory was not measured. It ended with 9" in caplog.text
+    with pytest.raises(ExportError, match="It ended with 9"):
+        measure_architecture(TINY, replace(SETTINGS, measures_memory=True), folder=tmp_path)
+
+
+def test_energy_is_measured_where_it_is_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Steady:
+        def start(self) -> None:
+            pass
+
+        def elapsed_mj(self) -> float:
+            return 100.0
+
+    monkeypatch.setitem(METERS, "cpu", Steady)
+    monkeypatch.setattr("search.latency.energy.SECONDS", 0.01)
+    found = measure_architecture(TINY, replace(SETTINGS, measures_energy=True), folder=tmp_path)
+    assert found.energy_mj is not None
+    assert 0 < found.energy_mj <= 100.0 / 3
+    assert measure_architecture(TINY, SETTINGS, folder=tmp_path).energy_mj is None
+
+
+def test_the_pace_is_kept_for_other_processes_where_a_file_is_given(tmp_path: Path) -> None:
+    file = tmp_path / "pace.json"
+    settings = replace(SETTINGS, pace_file=str(file))
+    (tmp_path / "work").mkdir()
+    measure_architecture(TINY, settings, folder=tmp_path / "work")
+    assert Pace(file=file).fastest < 0.1
 
 
 def test_it_prints_nothing_and_leaves_the_process_as_it_was(
@@ -148,7 +237,7 @@ def test_a_network_that_cannot_be_built_says_so(tmp_path: Path) -> None:
 
 def test_a_precision_that_the_runtime_lacks_is_told_with_those_it_has(tmp_path: Path) -> None:
     with pytest.raises(
-        ConfigError, match=r"^The runtime 'eager' has no precision 'int4'\. Known: fp32\.$"
+        ConfigError, match=r"^The runtime 'eager' has no precision 'int4'\. Known: fp32, bf16\.$"
     ):
         measure_architecture(
             TINY, replace(SETTINGS, runtime="eager", precision="int4"), folder=tmp_path

@@ -10,6 +10,7 @@ import pytest
 from recorded_study import measurement
 from small_study import prepared, small_config
 
+from search.config import LIMITS
 from search.engine.jobs import Broken, Done, Result
 from search.errors import StudyError
 from search.prepare import Prepared
@@ -36,9 +37,12 @@ class Measuring:
         return measurement(size / 2, params_m=float(size))
 
 
-def study(root: Path, *, objectives: tuple[str, ...] = ("latency_ms",), **limits: Any) -> Prepared:
-    none = dict.fromkeys(("latency_ms", "params_m", "macs_g", "size_mb"))
-    config = small_config(root, objectives=list(objectives), hardware__limits={**none, **limits})
+def study(
+    root: Path, *, objectives: tuple[str, ...] = ("latency_ms",), **changes: Any
+) -> Prepared:
+    """Return a study with limits, ``latency_ms=2.5``, and other changes of its configuration."""
+    limits = {name: changes.pop(name, None) for name in LIMITS}
+    config = small_config(root, objectives=list(objectives), hardware__limits=limits, **changes)
     return prepared(config)
 
 
@@ -74,6 +78,32 @@ def test_one_cost_without_a_limit_is_measured_and_the_others_keep_theirs(tmp_pat
         "params_m": 32.0,
     }
     assert len(measure.asked) == 1
+
+
+def test_a_maximized_cost_begins_at_what_the_heaviest_has(tmp_path: Path) -> None:
+    whole = study(
+        tmp_path,
+        objectives=("throughput_ips",),
+        latency_ms=2.5,
+        hardware__throughput_batch=4,
+    )
+
+    class Throughput(Measuring):
+        def result(self, size: int) -> Measurement:
+            return replace(super().result(size), throughput_ips=1000.0 / size)
+
+    found = find_reference(whole, Throughput(whole.space))
+    assert found.values["throughput_ips"] == 1000.0 / 32
+
+
+def test_a_value_that_could_not_be_measured_is_the_reason(tmp_path: Path) -> None:
+    whole = study(tmp_path, objectives=("latency_ms", "memory_mb"))
+    measure = Measuring(whole.space)
+    with pytest.raises(
+        StudyError, match=r"reference point:\n  resnet18: memory_mb could not be measured\n"
+    ):
+        find_reference(whole, measure)
+    assert len(measure.asked) == TRIES
 
 
 def test_a_backbone_that_cannot_be_measured_is_tried_once_before_the_next(

@@ -15,7 +15,6 @@ import pytest
 from small_spaces import (
     MIXED,
     backbone,
-    heads_for,
     large_space,
     lone_space,
     mixed_space,
@@ -26,9 +25,9 @@ from small_spaces import (
 from search.candidate import Candidate
 from search.catalog import catalog
 from search.errors import ConfigError
-from search.space import Space, build_space, select
+from search.selection import select, selection
+from search.space import Space, build_space
 from trainers.spec import Recipe, Weights
-from trainers.tasks import TASKS
 
 
 class Answers:
@@ -183,7 +182,7 @@ def test_features_have_a_row_a_candidate_and_a_column_a_name() -> None:
     assert features.numeric.shape == (space.size, len(features.numeric_names))
     assert features.categorical.shape == (space.size, len(features.categorical_names))
     assert np.isfinite(features.numeric).all()
-    assert len(set(features.numeric_names) | set(features.categorical_names)) == 11
+    assert len(set(features.numeric_names) | set(features.categorical_names)) == 13
     some = space.features(np.array([3, 1, 3]))
     assert np.array_equal(some.numeric, features.numeric[[3, 1, 3]])
     assert np.array_equal(some.categorical, features.categorical[[3, 1, 3]])
@@ -219,6 +218,9 @@ def test_numeric_features_are_the_descriptors() -> None:
     row = dict(zip(features.numeric_names, features.numeric[0], strict=True))
     assert row["log10_params_m"] == pytest.approx(np.log10(40))
     assert row["log10_input_size"] == pytest.approx(np.log10(32))
+    costs = MIXED[2].costs_at(32)
+    assert row["log10_macs_g"] == pytest.approx(np.log10(costs.macs_g))
+    assert row["log10_acts_m"] == pytest.approx(np.log10(costs.acts_m))
     assert row["log10_lr"] == pytest.approx(-3)
     assert row["weight_decay"] == 0.05
     assert row["freeze"] == 0
@@ -231,13 +233,14 @@ def test_a_backbone_of_one_size_stays_with_it_or_leaves() -> None:
     sizes = {a.input_size for a in mixed_space().architectures if a.backbone == "vit_fixed"}
     assert sizes == {224}
     without = mixed_space(input_sizes=(32, 64))
-    assert without.dropped == ("vit_fixed: takes 224 px only",)
+    assert without.dropped == ("vit_fixed: not at 32, 64 px: takes 224 px only",)
     assert all(a.backbone != "vit_fixed" for a in without.architectures)
 
 
 def test_a_backbone_without_any_of_the_heads_leaves() -> None:
     space = mixed_space(heads=("gem",))
-    assert space.dropped == ("mobile_no_gem: has no head of gem",)
+    assert space.dropped[0] == "mobile_no_gem: has no head of gem"
+    assert all(a.backbone != "mobile_no_gem" for a in space.architectures)
 
 
 def test_what_was_dropped_before_is_named_first() -> None:
@@ -248,14 +251,18 @@ def test_what_was_dropped_before_is_named_first() -> None:
         task="classification",
         classes=10,
         channels=3,
-        heads_for=heads_for,
         dropped=("resnet_z: no file",),
     )
-    assert space.dropped == ("resnet_z: no file", "vit_fixed: takes 224 px only")
+    assert space.dropped == (
+        "resnet_z: no file",
+        "vit_fixed: not at 32 px: takes 224 px only",
+    )
 
 
 def test_a_space_of_nothing_says_why() -> None:
-    with pytest.raises(ConfigError, match=r"nothing is left: vit_fixed: takes 224 px only\."):
+    with pytest.raises(
+        ConfigError, match=r"is left: vit_fixed: not at 32 px: takes 224 px only\."
+    ):
         mixed_space(MIXED[-1:], input_sizes=(32,))
 
 
@@ -280,7 +287,6 @@ def test_real_backbones_and_real_heads_make_a_space() -> None:
         task="classification",
         classes=10,
         channels=1,
-        heads_for=TASKS["classification"].heads_for,
     )
     assert {a.backbone for a in space.architectures} >= {"test_resnet", "test_vit"}
     assert len({space.choices(space.at(i))["family"] for i in range(space.size)}) > 5
@@ -365,6 +371,100 @@ def test_when_everything_is_excluded_the_message_counts() -> None:
     config = space_config(backbones=("resnet18", "resnet34"), exclude=("resnet*",))
     with pytest.raises(ConfigError, match=r"no backbone is left: 2 excluded by space\.exclude\."):
         select(config)
+
+
+def test_families_are_patterns_of_timms_modules() -> None:
+    config = space_config(backbones=("resnet18", "mobilenetv3_*_050"), families=("mobile*",))
+    assert {row.family for row in select(config)} == {"mobilenetv3"}
+    with pytest.raises(ConfigError, match=r"families: Unknown family 'resnett'\. Did you mean"):
+        select(space_config(families=("resnett", "resnet")))
+
+
+def test_licences_are_those_of_the_weights_that_are_used() -> None:
+    names = ("resnet18", "vit_base_patch16_clip_224", "mobileone_s0")
+    licensed = space_config(backbones=names, licences=("apache-2.0",))
+    assert len(select(licensed)) == 3  # random weights have no licence
+    found = selection(replace(licensed, weights="pretrained"))
+    assert [row.name for row in found.backbones] == ["resnet18", "vit_base_patch16_clip_224"]
+    assert found.left_out == {"whose weights are not of space.licences=apache-2.0": 1}
+    with pytest.raises(ConfigError, match=r"licences: Unknown licence 'apache'\. Did you mean"):
+        select(replace(licensed, licences=("apache",)))
+
+
+def test_weights_of_a_folder_have_the_licence_of_their_tag() -> None:
+    row = catalog()["vit_base_patch16_clip_224"]
+    config = space_config(heads=("timm",), licences=("mit",), weights="folder")
+    spaces = {
+        tag: build_space(
+            config,
+            [row, catalog()["resnet18"]],
+            {row.name: Weights("folder", tag), "resnet18": Weights()},
+            task="classification",
+            classes=10,
+            channels=3,
+        )
+        for tag in ("metaclip_2pt5b", "openai")
+    }
+    assert spaces["metaclip_2pt5b"].dropped[0] == (
+        "vit_base_patch16_clip_224: its weights are cc-by-nc-4.0, not of space.licences"
+    )
+    licence = row.licence("openai")
+    assert (row in [a.backbone for a in spaces["openai"].axes]) == (licence == "mit")
+
+
+def test_the_work_at_an_input_size_is_a_limit() -> None:
+    space = mixed_space(macs_g_max=1.0)  # a fifth of the parameters at 224 px
+    sizes = {axes.backbone.name: axes.input_sizes for axes in space.axes}
+    assert sizes["resnet_a"] == (32, 64)
+    assert sizes["mobile_a"] == (32, 64, 224)
+    assert "vit_fixed" not in sizes
+    assert "resnet_a: not at 224 px: over space.macs_g_max=1" in space.dropped
+    macs = {b.name: b for b in MIXED}
+    assert all(macs[a.backbone].costs_at(a.input_size).macs_g <= 1 for a in space.architectures)
+    for index in range(space.size):
+        walk(space, space.at(index))
+
+
+def test_backbones_with_other_sizes_have_another_axis_of_sizes() -> None:
+    space = mixed_space(macs_g_max=1.0)
+    asked = {a.backbone: walk(space, candidate_of(space, a.backbone)) for a in space.architectures}
+    assert asked["resnet_a"]["input_size@32+64#"] == (0, 1)
+    assert asked["mobile_a"]["input_size#"] == (0, 2)
+
+
+def test_sizes_that_cannot_be_built_are_named_and_left_out() -> None:
+    patches = replace(backbone("vit_p"), sizes="img_size", size_step=16, size_min=48)
+    space = mixed_space((patches,), input_sizes=(32, 40, 48, 64))
+    assert space.axes[0].input_sizes == (48, 64)
+    assert space.dropped == ("vit_p: not at 32, 40 px: takes multiples of 16 px from 48 px",)
+
+
+def test_fusable_backbones_are_fused_wherever_they_are_met() -> None:
+    space = mixed_space((replace(backbone("rep"), is_fusable=True), MIXED[0]))
+    assert {a.backbone for a in space.architectures if a.fused} == {"rep"}
+    for index in range(space.size):
+        walk(space, space.at(index))
+
+
+def test_a_summary_counts_what_there_is_and_what_is_not() -> None:
+    summary = mixed_space(macs_g_max=1.0).summary()
+    assert summary.backbones == 5
+    assert summary.candidates == summary.architectures * summary.recipes
+    assert summary.families == 2
+    assert summary.params_m == (2.0, 40.0)
+    assert summary.macs_g[1] <= 1
+    assert summary.left_out == {
+        "at some sizes or all: over space.macs_g_max=1": 4,
+        "at some sizes or all: takes 224 px only": 1,
+    }
+
+
+def test_what_selection_leaves_out_counts_for_one_reason() -> None:
+    names = ("resnet18", "resnet50", "test_*")
+    found = selection(space_config(backbones=names, exclude=("test_*",), params_m_max=20))
+    assert [row.name for row in found.backbones] == ["resnet18"]
+    n_test = len([name for name in catalog() if name.startswith("test_")])
+    assert found.left_out == {"excluded by space.exclude": n_test, "over space.params_m_max=20": 1}
 
 
 def test_the_largest_backbone_is_a_limit() -> None:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import threading
 from concurrent.futures import Future
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from small_study import (
 )
 
 from search import study
+from search.config import LIMITS
 from search.control import Control
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Broken, Done, Job, Result
@@ -35,9 +37,12 @@ from search.events import (
     TrialProposed,
 )
 from search.front import build_front
+from search.latency.measure import latency_key
+from search.latency.table import LatencyTable
 from search.places import Places
 from search.records import Evaluation, Failed, Rejected, Trained
 from search.results import Results
+from search.settings import measure_settings
 from search.storage import driving, reading
 
 
@@ -219,15 +224,7 @@ class TestLoop:
         assert [line["event"] for line in lines] == [type(e).__name__ for e in events]
 
     def test_measurements_are_remembered_for_the_next_study(self, tmp_path: Path) -> None:
-        kept: dict[Any, Any] = {}
-
-        class Table(Forgetful):
-            def get(self, key: Any) -> Any:
-                return kept.get(key)
-
-            def put(self, key: Any, value: Any) -> None:
-                kept[key] = value
-
+        table = LatencyTable(tmp_path / "latency.db")
         jobs: list[str] = []
 
         class Counting(Interrupting):
@@ -235,15 +232,53 @@ class TestLoop:
                 jobs.append(job.kind)
                 return super().submit(job, on_event)
 
-        run(small_config(tmp_path / "a"), table=Table(), engine=Counting(1000))
+        run(small_config(tmp_path / "a"), table=table, engine=Counting(1000))
         assert "measure" in jobs
         jobs.clear()
-        run(small_config(tmp_path / "b"), table=Table(), engine=Counting(1000))
-        unbuildable = results(tmp_path / "b").counts()["failed"]
-        assert jobs.count("measure") == unbuildable  # there is nothing to remember of those
-        assert story(results(tmp_path / "a").evaluations) == story(
-            results(tmp_path / "b").evaluations
-        )
+        run(small_config(tmp_path / "b"), table=table, engine=Counting(1000))
+        assert "measure" not in jobs
+        first, second = (results(tmp_path / part).evaluations for part in ("a", "b"))
+        assert [(e.trial, e.candidate.id, e.kind) for e in first] == [
+            (e.trial, e.candidate.id, e.kind) for e in second
+        ]
+
+    def test_a_remembered_failure_is_told_and_counts_for_nothing(self, tmp_path: Path) -> None:
+        """Failures in a row end a study, but not those that cost nothing."""
+        table = LatencyTable(tmp_path / "latency.db")
+        space = small_space()
+        failing = [a for a in space.architectures if (a.backbone, a.input_size) != UNBUILDABLE]
+        for number, architecture in enumerate(failing):
+            if number % 2:
+                key = latency_key(architecture, measure_settings(small_config(tmp_path)))
+                table.put_failure(key, Failed("crash", "the worker was ended by SIGSEGV"))
+        config = small_config(tmp_path, budget__trials=1000, budget__max_failures=3)
+        assert run(config, table=table).state == "finished"
+        told = [e for e in results(tmp_path).evaluations if "SIGSEGV" in str(e.outcome)]
+        assert len(told) == len(failing) // 2  # each architecture once, whatever its recipes
+        assert {str(e.outcome) for e in told} == {
+            "crash: remembered: the worker was ended by SIGSEGV"
+        }
+        assert all(isinstance(e.outcome, Failed) and e.outcome.is_remembered for e in told)
+
+    def test_a_measurement_that_lacks_what_is_needed_now_is_taken_again(
+        self, tmp_path: Path
+    ) -> None:
+        table = LatencyTable(tmp_path / "latency.db")
+        run(small_config(tmp_path / "a", budget__trials=1), table=table)
+        jobs: list[str] = []
+
+        def with_memory(job: Job) -> Any:
+            found = perform(job)
+            jobs.append(job.kind)
+            return replace(found, memory_mb=1.0) if job.kind == "measure" else found
+
+        limits = {**dict.fromkeys(LIMITS), "latency_ms": 2.0, "memory_mb": 8.0}
+        for part in ("b", "c"):
+            jobs.clear()
+            engine = InlineEngine(with_memory, workers=1, threads=1)
+            config = small_config(tmp_path / part, budget__trials=1, hardware__limits=limits)
+            run(config, table=table, engine=engine)
+            assert ("measure" in jobs) is (part == "b")
 
     def test_several_workers_train_at_a_time_and_count_together(self, tmp_path: Path) -> None:
         config = small_config(tmp_path, engine__name="processes", engine__workers=2)

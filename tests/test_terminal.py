@@ -210,7 +210,7 @@ def test_the_beginning_tells_what_is_unusual() -> None:
     text = printed(to)
     assert "resumed   1 trials are finished already" in text
     assert "engine    inline: a candidate that crashes or hangs ends the study" in text
-    assert "left out  7 backbones: net_0: no file; " in text
+    assert "left out  7 backbones or sizes of them: net_0: no file; " in text
     assert "net_4: no file; ...\n" in text
     assert "net_5" not in text
     assert "skipped   3 files: 3 broken image" in text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from copy import deepcopy
 from functools import lru_cache
 from typing import Any, cast
 
@@ -83,7 +84,8 @@ class DeployedClassifier(nn.Module):
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         if isinstance(model, Classifier) and model.architecture.fused:
-            merged = reparameterize_model(model.backbone, inplace=False)
+            # A copy in evaluation mode: some blocks cannot be merged while they train.
+            merged = reparameterize_model(deepcopy(model.backbone).eval(), inplace=True)
             model = Classifier(model.architecture, merged, model.head)
         self.model = model
         self.eval()
@@ -153,7 +155,7 @@ def head_signature(backbone: str, head: str) -> str | None:
         if head == "gem":
             size = cast("Any", network).pretrained_cfg["input_size"][-1]
             features = run_once(network, backbone, channels=3, input_size=size, device="meta")
-            return "gem" if features.ndim == 4 else None
+            return "gem" if getattr(features, "ndim", 0) == 4 else None
     except BuildError:
         return None
     if head == "mlp":

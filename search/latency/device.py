@@ -1,18 +1,22 @@
-"""What this machine is, as far as a latency depends on it."""
+"""What this machine is, as far as a latency depends on it, and which of its cores are used."""
 
 from __future__ import annotations
 
 import os
 import platform
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import psutil
 
 from search.candidate import short_hash
+from search.errors import ConfigError
 
 _GOVERNOR = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
 _QUOTA = "sys/fs/cgroup/cpu.max"
+_GPUS = "proc/driver/nvidia/gpus"
 _CPU_FIELDS = ("model name", "cpu family", "model", "stepping")
 
 
@@ -27,6 +31,7 @@ class Device:
         memory_gb: Main memory in GiB, rounded.
         governor: Frequency governor; None where it cannot be read.
         os: Operating system and instruction set, without versions.
+        gpus: Models of NVIDIA's GPUs; None without any.
     """
 
     cpu: str
@@ -35,17 +40,23 @@ class Device:
     memory_gb: int
     governor: str | None
     os: str
+    gpus: str | None = None
 
     @property
     def id(self) -> str:
-        """Return the hash of all fields."""
-        return short_hash(asdict(self))
+        """Return the hash of all fields; a machine without GPUs has the id it always had."""
+        fields = asdict(self)
+        if not self.gpus:
+            del fields["gpus"]
+        return short_hash(fields)
 
     def __str__(self) -> str:
         """Return a line for people."""
         quota = f" (quota {self.cpu_quota:g})" if self.cpu_quota else ""
         governor = f", governor {self.governor}" if self.governor else ""
-        return f"{self.cpu}, {self.cores} cores{quota}, {self.memory_gb} GiB{governor}, {self.os}"
+        gpus = f", {self.gpus}" if self.gpus else ""
+        memory = f"{self.memory_gb} GiB"
+        return f"{self.cpu}, {self.cores} cores{quota}, {memory}{governor}{gpus}, {self.os}"
 
 
 def fingerprint(root: Path = Path("/")) -> Device:
@@ -61,7 +72,79 @@ def fingerprint(root: Path = Path("/")) -> Device:
         memory_gb=round(psutil.virtual_memory().total / 2**30),
         governor=_read(root / _GOVERNOR),
         os=f"{platform.system()} {platform.machine()}",
+        gpus=_gpus(root),
     )
+
+
+def allowed_cores() -> tuple[int, ...] | None:
+    """Return the logical cores that this thread may run on; None where that is not known."""
+    if not hasattr(os, "sched_getaffinity"):
+        return None
+    return tuple(sorted(os.sched_getaffinity(0)))
+
+
+def affinity_problem(cores: tuple[int, ...]) -> str | None:
+    """Return why this process cannot be pinned to these cores; None if it can."""
+    allowed = allowed_cores()
+    if allowed is None:
+        return f"{platform.system()} does not let a process choose its cores; got {list(cores)}."
+    missing = [core for core in cores if core not in allowed]
+    if not cores or missing:
+        there = ", ".join(str(core) for core in allowed)
+        return f"this process may run on the cores {there}; got {list(cores)}."
+    return None
+
+
+@contextmanager
+def pinned(cores: tuple[int, ...] | None) -> Iterator[tuple[int, ...] | None]:
+    """Keep all threads of this process on some cores inside the block, new ones as well.
+
+    Args:
+        cores: Logical cores; None leaves the threads where they are.
+
+    Yields:
+        The cores that this thread may run on; None where that is not known.
+
+    Raises:
+        ConfigError: If a core does not exist, or the system cannot pin.
+    """
+    if cores is None:
+        yield allowed_cores()
+        return
+    problem = affinity_problem(cores)
+    if problem is not None:
+        raise ConfigError(f"hardware.affinity: {problem}")
+    before = {thread: os.sched_getaffinity(thread) for thread in _threads()}
+    own = os.sched_getaffinity(0)
+    try:
+        _pin({thread: set(cores) for thread in before})
+        yield allowed_cores()
+    finally:
+        # A thread that a runtime started meanwhile inherited the cores and may outlive it.
+        _pin({thread: before.get(thread, own) for thread in _threads()})
+
+
+def _threads() -> list[int]:
+    try:
+        return [int(name) for name in os.listdir("/proc/self/task")]
+    except OSError:
+        return [0]  # the calling one
+
+
+def _pin(cores: dict[int, set[int]]) -> None:
+    for thread, allowed in cores.items():
+        with suppress(ProcessLookupError):  # it ended meanwhile
+            os.sched_setaffinity(thread, allowed)
+
+
+def _gpus(root: Path) -> str | None:
+    models = []
+    for path in sorted((root / _GPUS).glob("*/information")):
+        for line in (_read(path) or "").splitlines():
+            name, _, value = line.partition(":")
+            if name.strip() == "Model":
+                models.append(value.strip())
+    return ", ".join(models) or None
 
 
 def _cpu(root: Path) -> str:

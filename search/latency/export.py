@@ -7,15 +7,13 @@ the result is compared with eager (``parity.py``) before anything is believed of
 
 from __future__ import annotations
 
-import os
-import sys
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.errors import ExportError
+from search.latency.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +51,7 @@ def export_onnx(
     """
     target = folder / exporter / "model.onnx"
     target.parent.mkdir(exist_ok=True)
-    with _quiet():
+    with quiet(), _graph_not_dumped():
         try:
             EXPORTERS[exporter](module, example, target, output_names)
         # What an exporter raises for a network that it does not know has no common class.
@@ -107,39 +105,20 @@ def _by_dynamo(
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the warnings of the exporters and what they write to standard error from people.
+def _graph_not_dumped() -> Iterator[None]:
+    """Keep the TorchScript exporter from dumping the graph of a network that it does not take.
 
-    The TorchScript exporter dumps the graph of a network that it does not take, from C++ and
-    with no way to turn it off (torch 2.15 tests a function for truth where it means to call
-    it). It goes to standard output, which may be showing progress, so it is sent to standard
-    error, and that nowhere.
+    It does so from C++ and with no way to turn it off (torch 2.15 tests a function for truth
+    where it means to call it), to standard output, which may be showing progress. So the dump
+    is sent to standard error, which ``quiet`` closes.
     """
     import torch
 
-    with warnings.catch_warnings(), _standard_error_closed():
-        warnings.simplefilter("ignore")
-        torch._C._jit_set_onnx_log_output_stream("stderr")
-        try:
-            yield
-        finally:
-            torch._C._jit_set_onnx_log_output_stream("stdout")
-
-
-@contextmanager
-def _standard_error_closed() -> Iterator[None]:
-    """Send what the process writes to its standard error nowhere, also from C++."""
-    sys.stderr.flush()
-    kept = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 2)
+    torch._C._jit_set_onnx_log_output_stream("stderr")
     try:
         yield
     finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(nowhere)
-        os.close(kept)
+        torch._C._jit_set_onnx_log_output_stream("stdout")
 
 
 EXPORTERS: dict[str, Exporter] = {"torchscript": _by_torchscript, "dynamo": _by_dynamo}

@@ -6,6 +6,8 @@ can be had without it.
 
 from __future__ import annotations
 
+import logging
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -14,12 +16,15 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from search.errors import ConfigError, ExportError, ParityError
-from search.latency import clock
-from search.latency.device import fingerprint
+from search.errors import ExportError, ParityError
+from search.latency import clock, memory
+from search.latency.device import fingerprint, pinned
+from search.latency.energy import METERS, Meter, energy_per_image
+from search.latency.pace import Pace
 from search.latency.runtimes import (
     LoadSettings,
     Runtime,
+    Session,
     installed_version,
     runtime_named,
     torch_threads,
@@ -31,6 +36,16 @@ from trainers.spec import Architecture, Weights
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+    from trainers.count import Costs
+
+logger = logging.getLogger(__name__)
+
+# Opening a larger file in a process of its own takes over 0.3 s (resnet50, 79 MB: 0.4), and
+# OpenVINO's import and compilation take that for any.
+CHEAP, CHEAP_MB = ("onnxruntime",), 60.0
+# A batch of images takes long and averages by itself.
+THROUGHPUT_EFFORT = clock.Effort(warmup=1, repeats=6, interval=0.05, max_seconds=3.0)
 
 
 @dataclass(frozen=True)
@@ -44,6 +59,14 @@ class MeasureSettings:
         warmup: Runs before the first timed one, at least.
         repeats: Timed runs, at least.
         precision: Numeric precision of the artifact, one that the runtime has.
+        affinity: Logical cores to run on; None for any.
+        interval: Half the confidence interval of the median, over the median, to reach.
+        max_seconds: Seconds of timing at most.
+        throughput_batch: Images at a time for the throughput; None: not measured.
+        measures_memory: Whether the memory is measured even where that takes long.
+        measures_energy: Whether the energy of an image is measured.
+        pace_file: Where the fastest reading of ``search.latency.pace`` is kept for other
+            processes; None: nowhere.
     """
 
     runtime: str
@@ -52,6 +75,13 @@ class MeasureSettings:
     warmup: int
     repeats: int
     precision: str = "fp32"
+    affinity: tuple[int, ...] | None = None
+    interval: float = 0.02
+    max_seconds: float = 10.0
+    throughput_batch: int | None = None
+    measures_memory: bool = False
+    measures_energy: bool = False
+    pace_file: str | None = None
 
 
 def latency_key(architecture: Architecture, settings: MeasureSettings) -> LatencyKey:
@@ -70,7 +100,15 @@ def latency_key(architecture: Architecture, settings: MeasureSettings) -> Latenc
         precision=settings.precision,
         timm_version=timm_version,
         architecture=architecture,
+        affinity=_pinned(settings.affinity),
     )
+
+
+def _pinned(affinity: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """Return the cores of a key, sorted; all cores are the same as none in particular."""
+    if affinity is None or set(affinity) >= set(range(os.cpu_count() or 1)):
+        return None
+    return tuple(sorted(affinity))
 
 
 @lru_cache(maxsize=8)
@@ -85,7 +123,8 @@ def measure_architecture(
     """Return what an architecture costs on this device, on random weights.
 
     Every exporter of the runtime is tried in turn until one gives a file that computes what
-    eager PyTorch computes; that file is timed.
+    eager PyTorch computes; that file is timed. Memory is measured where it costs little or is
+    asked for, throughput and energy where they are asked for.
 
     Args:
         architecture: What to build.
@@ -95,14 +134,23 @@ def measure_architecture(
 
     Raises:
         BuildError: If the network cannot be built.
-        ConfigError: If the task, the runtime or its precision is unknown or not installed.
+        ConfigError: If the task, the runtime or its precision is unknown or not installed, a
+            core does not exist, or the energy cannot be read.
         ExportError: If no exporter gives a file that the runtime takes.
         ParityError: If one does, and it does not compute what eager computes.
     """
     started = time.perf_counter()
     runtime = _runtime(settings)
+    meter = METERS[runtime.runs_on]() if settings.measures_energy else None
+    pace = Pace(file=None if settings.pace_file is None else Path(settings.pace_file))
     # On more threads than are free, a small network takes seconds where it needs milliseconds.
-    with torch_threads(settings.threads), TemporaryDirectory(dir=folder) as temporary:
+    # A runtime's threads inherit the cores when they start, which is when it loads.
+    with (
+        pinned(settings.affinity) as cores,
+        torch_threads(settings.threads),
+        TemporaryDirectory(dir=folder) as temporary,
+    ):
+        pace.read()  # seconds before the timing, another look at how fast the core can be
         prepared = _prepare(architecture, settings.batch_size, seed)
         load = LoadSettings(
             folder=Path(temporary),
@@ -110,14 +158,21 @@ def measure_architecture(
             output_names=prepared.output_names,
             threads=settings.threads,
             precision=settings.precision,
+            calibration=prepared.batches,
         )
-        exporter, timing, size_mb = _time_export(runtime, prepared, settings, load)
+        found = _measure_export(runtime, prepared, settings, load, _Instruments(pace, meter))
+        load = replace(load, exporter=found.exporter)
+        throughput_ips = _throughput(runtime, prepared, settings, load, found)
     return Measurement(
-        latency=_latency(timing, settings, runtime, exporter),
-        params_m=prepared.params / 1e6,
-        macs_g=prepared.macs / 1e9,
-        size_mb=size_mb,
+        latency=_latency(found, settings, runtime, cores),
+        params_m=prepared.costs.params / 1e6,
+        macs_g=prepared.costs.macs / 1e9,
+        size_mb=found.size_mb,
         seconds=time.perf_counter() - started,
+        memory_mb=found.memory_mb,
+        throughput_ips=throughput_ips,
+        throughput_batch=settings.throughput_batch,
+        energy_mj=found.energy_mj,
     )
 
 
@@ -130,18 +185,32 @@ class _Prepared:
     example: torch.Tensor
     batches: Sequence[torch.Tensor]
     output_names: tuple[str, ...]
-    params: int
-    macs: int
+    costs: Costs
+
+
+@dataclass(frozen=True)
+class _Instruments:
+    """What is read beside the clock: how fast the core is, and the energy where it is asked."""
+
+    pace: Pace
+    meter: Meter | None
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What measuring a good export gave."""
+
+    exporter: str
+    parity: float
+    timing: clock.Timing
+    size_mb: float
+    memory_mb: float | None
+    energy_mj: float | None
 
 
 def _runtime(settings: MeasureSettings) -> Runtime:
     runtime = runtime_named(settings.runtime)
-    runtime.version()
-    if settings.precision not in runtime.precisions:
-        raise ConfigError(
-            f"The runtime {runtime.name!r} has no precision {settings.precision!r}. "
-            f"Known: {', '.join(runtime.precisions)}."
-        )
+    runtime.check(settings.precision)
     return runtime
 
 
@@ -158,17 +227,21 @@ def _prepare(architecture: Architecture, batch_size: int, seed: int) -> _Prepare
         module = task.deploy_module(task.build(architecture, Weights(), dropout=0.0))
     module.eval().requires_grad_(False)
     example = task.example(architecture, batch_size, seed)
-    params, macs = count_costs(module, example[:1])
+    costs = count_costs(module, example[:1])
     images = draw_images(example, seed)
     perturb(module, images, seed)
     batches = torch.split(images, batch_size)
-    return _Prepared(architecture, module, example, batches, task.output_names, params, macs)
+    return _Prepared(architecture, module, example, batches, task.output_names, costs)
 
 
-def _time_export(
-    runtime: Runtime, prepared: _Prepared, settings: MeasureSettings, load: LoadSettings
-) -> tuple[str, clock.Timing, float]:
-    """Return the exporter that was good, the time and the size of what it gave."""
+def _measure_export(
+    runtime: Runtime,
+    prepared: _Prepared,
+    settings: MeasureSettings,
+    load: LoadSettings,
+    instruments: _Instruments,
+) -> _Found:
+    """Return what the first good export costs."""
     from search.latency.parity import check_parity
 
     module, example = prepared.module, prepared.example
@@ -176,14 +249,93 @@ def _time_export(
     for exporter in runtime.exporters:
         try:
             with runtime.load(module, example, replace(load, exporter=exporter)) as session:
-                check_parity(module, session, prepared.batches)
-                timing = clock.measure_apart(
-                    session.run, warmup=settings.warmup, repeats=settings.repeats
+                parity = check_parity(
+                    module, session, prepared.batches, precision=settings.precision
                 )
-                return exporter, timing, session.size_mb
+                timing = clock.measure(
+                    session.run,
+                    _effort(settings),
+                    timer=session.timer,
+                    # A GPU is not slowed by what slows a core.
+                    pace=instruments.pace if runtime.runs_on == "cpu" else None,
+                )
+                return _Found(
+                    exporter=exporter,
+                    parity=parity,
+                    timing=timing,
+                    size_mb=session.size_mb,
+                    memory_mb=_memory_mb(
+                        session, runtime, settings, _artifact(load.folder / exporter)
+                    ),
+                    energy_mj=_energy_mj(session, settings, instruments.meter),
+                )
         except (ExportError, ParityError) as error:
             refusals[exporter] = error
     raise _joined(prepared.architecture, refusals)
+
+
+def _effort(settings: MeasureSettings) -> clock.Effort:
+    return clock.Effort(settings.warmup, settings.repeats, settings.interval, settings.max_seconds)
+
+
+def _artifact(folder: Path) -> Path:
+    """Return what is loaded of an export: the reduced file beside it, where there is one."""
+    files = [folder.parent / "int8" / name for name in ("model.xml", "model.onnx")]
+    return next((file for file in files if file.is_file()), folder / "model.onnx")
+
+
+def _memory_mb(
+    session: Session, runtime: Runtime, settings: MeasureSettings, artifact: Path
+) -> float | None:
+    """Return the peak memory; None where it would take long and is not asked for."""
+    if session.device_memory_mb is not None:
+        return session.device_memory_mb
+    if runtime.name not in memory.OPENERS:
+        return memory.allocated_mb(session.run) + session.size_mb
+    is_cheap = runtime.name in CHEAP and session.size_mb <= CHEAP_MB
+    if not settings.measures_memory and not is_cheap:
+        return None
+    try:
+        return memory.artifact_mb(runtime.name, artifact, settings.threads, settings.precision)
+    except ExportError as error:
+        if settings.measures_memory:
+            raise
+        logger.warning("The memory was not measured. %s", error)
+        return None
+
+
+def _energy_mj(session: Session, settings: MeasureSettings, meter: Meter | None) -> float | None:
+    if meter is None:
+        return None
+    return energy_per_image(session.run, meter, images=settings.batch_size)
+
+
+def _throughput(
+    runtime: Runtime,
+    prepared: _Prepared,
+    settings: MeasureSettings,
+    load: LoadSettings,
+    found: _Found,
+) -> float | None:
+    """Return images per second at the batch that was asked for, by an export of that batch."""
+    import torch
+
+    from search.latency.parity import draw_images
+    from trainers.tasks import task_named
+
+    batch = settings.throughput_batch
+    if batch is None:
+        return None
+    if batch == settings.batch_size:
+        return batch / found.timing.p50_ms * 1e3
+    architecture = prepared.architecture
+    example = task_named(architecture.task).example(architecture, batch, 0)
+    images = torch.split(draw_images(example, 0), batch)
+    load = replace(load, folder=load.folder / f"batch-{batch}", calibration=images)
+    load.folder.mkdir()
+    with runtime.load(prepared.module, example, load) as session:
+        timing = clock.measure(session.run, THROUGHPUT_EFFORT, timer=session.timer)
+        return batch / timing.p50_ms * 1e3
 
 
 def _joined(
@@ -200,8 +352,12 @@ def _joined(
 
 
 def _latency(
-    timing: clock.Timing, settings: MeasureSettings, runtime: Runtime, exporter: str
+    found: _Found,
+    settings: MeasureSettings,
+    runtime: Runtime,
+    cores: tuple[int, ...] | None,
 ) -> Latency:
+    timing = found.timing
     return Latency(
         p50_ms=timing.p50_ms,
         p95_ms=timing.p95_ms,
@@ -214,6 +370,10 @@ def _latency(
         runtime_version=runtime.version(),
         precision=settings.precision,
         device=fingerprint().id,
-        exporter=exporter,
+        exporter=found.exporter,
         is_stable=timing.is_stable,
+        affinity=cores,
+        interval=timing.interval,
+        drift=timing.drift,
+        parity=found.parity,
     )

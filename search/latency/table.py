@@ -7,65 +7,53 @@ kept, pickled or used from any thread; an open takes a fraction of a millisecond
 from __future__ import annotations
 
 import json
+import math
+import os
 import sqlite3
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from search.candidate import canonical_json, short_hash
 from search.errors import ConfigError
-from search.records import Latency, Measurement
+from search.latency.device import fingerprint
+from search.latency.schema import BUSY_S, KEY_COLUMNS, ready
+from search.records import Failed, Measurement
 from trainers.spec import Architecture
 
-# Marks the file as ours ("arch" in ASCII), so that another program's database is told apart.
-APPLICATION_ID = 0x61726368
-SCHEMA_VERSION = 1
-# Another process holds the file for milliseconds; longer than this, something is wrong.
-BUSY_S = 30.0
+# Numbers that an imported row may lack: NaN in a measurement, null in its JSON.
+_MAY_LACK = ("params_m", "macs_g", "size_mb")
+_LATENCY_MAY_LACK = ("p95_ms", "spread")
 
-KEY_COLUMNS = (
-    "device",
-    "runtime",
-    "runtime_version",
-    "threads",
-    "batch_size",
-    "precision",
-    "timm_version",
-)
-_CREATE = """
-CREATE TABLE IF NOT EXISTS measurements (
-    device TEXT NOT NULL,
-    runtime TEXT NOT NULL,
-    runtime_version TEXT NOT NULL,
-    threads INTEGER NOT NULL,
-    batch_size INTEGER NOT NULL,
-    precision TEXT NOT NULL,
-    timm_version TEXT NOT NULL,
-    architecture_id TEXT NOT NULL,
-    architecture TEXT NOT NULL,
-    measurement TEXT NOT NULL,
-    is_stable INTEGER NOT NULL,
-    measured_at REAL NOT NULL,
-    PRIMARY KEY (device, runtime, runtime_version, threads, batch_size, precision,
-                 timm_version, architecture_id)
-) WITHOUT ROWID
-"""
-_GET = f"""
-SELECT measurement FROM measurements
-WHERE ({", ".join(KEY_COLUMNS)}, architecture_id) = (?, ?, ?, ?, ?, ?, ?, ?)
-"""
+_MARKS = ", ".join("?" * (len(KEY_COLUMNS) + 1))
+_IS_KEY = f"({', '.join(KEY_COLUMNS)}, architecture_id) = ({_MARKS})"
+_GET = f"SELECT measurement FROM measurements WHERE {_IS_KEY}"
 # What was measured in peace is not replaced by what was measured under disturbance.
-_PUT = """
-INSERT INTO measurements VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+_PUT = f"""
+INSERT INTO measurements VALUES ({_MARKS}, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET measurement = excluded.measurement,
     is_stable = excluded.is_stable, measured_at = excluded.measured_at
-WHERE excluded.is_stable >= measurements.is_stable
+WHERE excluded.is_stable >= measurements.is_stable OR ?
 """
 _ROWS = f"""
-SELECT {", ".join(KEY_COLUMNS)}, architecture, measurement FROM measurements
-ORDER BY measured_at
+SELECT {", ".join(KEY_COLUMNS)}, architecture, measurement, measured_at FROM measurements
+ORDER BY measured_at, architecture_id
+"""
+_GET_FAILURE = f"SELECT kind, message FROM failures WHERE {_IS_KEY}"
+_PUT_FAILURE = f"INSERT OR REPLACE INTO failures VALUES ({_MARKS}, ?, ?, ?, ?)"
+_FAILURES = f"""
+SELECT {", ".join(KEY_COLUMNS)}, architecture, kind, message, failed_at FROM failures
+ORDER BY failed_at, architecture_id
+"""
+# A device known by its id only gets its words when it describes itself.
+_PUT_DEVICE = """
+INSERT INTO devices VALUES (?, ?, ?)
+ON CONFLICT DO UPDATE SET words = excluded.words, description = excluded.description
+WHERE excluded.words != excluded.device
 """
 
 
@@ -74,14 +62,15 @@ class LatencyKey:
     """Everything that a measurement depends on.
 
     Attributes:
-        device: Id of the device's fingerprint.
-        runtime: Key of ``search.latency.runtimes.RUNTIMES``.
-        runtime_version: Version of the runtime's library.
+        device: Id of the device's fingerprint, or the name of an imported device.
+        runtime: Key of ``search.latency.runtimes.RUNTIMES``; any name for an imported device.
+        runtime_version: Version of the runtime's library; empty where it is not known.
         threads: Intra-op threads.
         batch_size: Images per run.
         precision: Numeric precision of the artifact.
         timm_version: Version of timm, which may change a network of the same name.
         architecture: The network.
+        affinity: Logical cores that it was pinned to; None for any.
     """
 
     device: str
@@ -92,6 +81,7 @@ class LatencyKey:
     precision: str
     timm_version: str
     architecture: Architecture
+    affinity: tuple[int, ...] | None = None
 
     @property
     def architecture_id(self) -> str:
@@ -99,8 +89,48 @@ class LatencyKey:
         return short_hash(asdict(self.architecture))
 
 
+@dataclass(frozen=True)
+class Entry:
+    """One remembered measurement; ``measured_at`` in seconds since the epoch."""
+
+    key: LatencyKey
+    measurement: Measurement
+    measured_at: float
+
+
+@dataclass(frozen=True)
+class FailureEntry:
+    """One remembered failure; ``failed_at`` in seconds since the epoch."""
+
+    key: LatencyKey
+    failed: Failed
+    failed_at: float
+
+
+@dataclass(frozen=True)
+class KnownDevice:
+    """A device of the table.
+
+    Attributes:
+        id: What the keys call it.
+        words: What people call it; the id where nothing else is known.
+        description: Fields of its fingerprint; empty for an imported one.
+    """
+
+    id: str
+    words: str
+    description: dict[str, Any]
+
+
+def default_path() -> Path:
+    """Return the file that serves this device, as conf/tracking/local.yaml names it."""
+    return Path(
+        os.environ.get("ARCHFRONT_DEVICE_DB") or "~/.cache/archfront/latency.db"
+    ).expanduser()
+
+
 class LatencyTable:
-    """The remembered measurements of one file.
+    """The remembered measurements and failures of one file.
 
     Args:
         path: The SQLite file; it and its folder are made when they are not there.
@@ -118,58 +148,104 @@ class LatencyTable:
             row = connection.execute(_GET, _columns(key)).fetchone()
         return None if row is None else _measurement(row[0])
 
-    def put(self, key: LatencyKey, measurement: Measurement) -> None:
-        """Remember a measurement.
+    def put(self, key: LatencyKey, measurement: Measurement, *, is_final: bool = False) -> None:
+        """Remember a measurement, and forget that the architecture failed once.
 
         A later one replaces it, unless the later one is unstable and this one is not.
+
+        Args:
+            key: What was measured.
+            measurement: What came out.
+            is_final: It replaces an earlier one in any case.
         """
-        row = (
-            *_columns(key),
-            canonical_json(asdict(key.architecture)),
-            canonical_json(asdict(measurement)),
-            int(measurement.latency.is_stable),
-            time.time(),
-        )
         with self._open() as connection, connection:
-            connection.execute(_PUT, row)
+            _put(connection, Entry(key, measurement, time.time()), is_final=is_final)
+            connection.execute(_PUT_DEVICE, _device_row(key.device))
+
+    def put_imported(self, entries: Iterable[Entry], words: dict[str, str]) -> dict[str, int]:
+        """Remember what others measured, all of it or nothing.
+
+        What was measured here is kept: it is not replaced by what is imported.
+
+        Args:
+            entries: The measurements, each of another key.
+            words: What people call the devices, by id.
+
+        Returns:
+            How many were ``new``, ``replaced`` and ``kept``.
+        """
+        counts = {"new": 0, "replaced": 0, "kept": 0}
+        with self._open() as connection, connection:
+            for entry in entries:
+                row = connection.execute(_GET, _columns(entry.key)).fetchone()
+                is_ours = row is not None and _measurement(row[0]).latency.source != "imported"
+                counts["new" if row is None else "kept" if is_ours else "replaced"] += 1
+                if not is_ours:
+                    _put(connection, entry, is_final=True)
+            for device, name in words.items():
+                connection.execute(_PUT_DEVICE, (device, name, "{}"))
+        return counts
+
+    def failure(self, key: LatencyKey) -> Failed | None:
+        """Return why the architecture could not be measured; None if that is not known."""
+        with self._open() as connection:
+            row = connection.execute(_GET_FAILURE, _columns(key)).fetchone()
+        return None if row is None else Failed(*row)
+
+    def put_failure(self, key: LatencyKey, failed: Failed) -> None:
+        """Remember that the architecture cannot be measured; a later reason replaces it."""
+        row = (*_columns(key), _architecture_text(key), failed.kind, failed.message, time.time())
+        with self._open() as connection, connection:
+            connection.execute(_PUT_FAILURE, row)
+            connection.execute(_PUT_DEVICE, _device_row(key.device))
+
+    def entries(self) -> list[Entry]:
+        """Return every measurement, the oldest first."""
+        with self._open() as connection:
+            found = connection.execute(_ROWS).fetchall()
+        return [Entry(_key(row), _measurement(row[-2]), row[-1]) for row in found]
 
     def rows(self) -> Iterator[tuple[LatencyKey, Measurement]]:
         """Give every key with its measurement, the oldest first."""
+        for entry in self.entries():
+            yield entry.key, entry.measurement
+
+    def failures(self) -> list[FailureEntry]:
+        """Return every failure, the oldest first."""
         with self._open() as connection:
-            found = connection.execute(_ROWS).fetchall()
-        for *columns, architecture, measurement in found:
-            values = dict(zip(KEY_COLUMNS, columns, strict=True))
-            key = LatencyKey(**values, architecture=Architecture(**json.loads(architecture)))
-            yield key, _measurement(measurement)
+            found = connection.execute(_FAILURES).fetchall()
+        return [FailureEntry(_key(row), Failed(row[-3], row[-2]), row[-1]) for row in found]
+
+    def devices(self) -> dict[str, KnownDevice]:
+        """Return the devices by id."""
+        with self._open() as connection:
+            found = connection.execute("SELECT * FROM devices ORDER BY device").fetchall()
+        return {
+            name: KnownDevice(name, words, json.loads(fields)) for name, words, fields in found
+        }
+
+    def remove(self, keys: Iterable[LatencyKey]) -> None:
+        """Forget measurements and failures, and the devices of which nothing is left."""
+        columns = [_columns(key) for key in keys]
+        with self._open() as connection, connection:
+            for table in ("measurements", "failures"):
+                connection.executemany(f"DELETE FROM {table} WHERE {_IS_KEY}", columns)
+            connection.execute(
+                "DELETE FROM devices WHERE device NOT IN (SELECT device FROM measurements "
+                "UNION SELECT device FROM failures)"
+            )
 
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.path, timeout=BUSY_S)) as connection:
-                self._prepare(connection)
+                reason = ready(connection)
+                if reason is not None:
+                    raise self._unusable(reason)
                 yield connection
         except (sqlite3.DatabaseError, OSError) as error:
             raise self._unusable(str(error)) from error
-
-    def _prepare(self, connection: sqlite3.Connection) -> None:
-        """Create the table in a new file; refuse a file of another program or version."""
-        if _is_empty(connection):
-            _set_wal(connection)
-            # Another process may be creating it too: ours waits for it, and finds it done.
-            connection.execute("BEGIN IMMEDIATE")
-            if _is_empty(connection):
-                connection.execute(_CREATE)
-                connection.execute(f"PRAGMA application_id = {APPLICATION_ID}")
-                connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
-            connection.commit()
-        application, version = _identity(connection)
-        if application != APPLICATION_ID:
-            raise self._unusable("it is the database of another program")
-        if version != SCHEMA_VERSION:
-            raise self._unusable(
-                f"its format is {version} and this archfront knows {SCHEMA_VERSION}"
-            )
 
     def _unusable(self, reason: str) -> ConfigError:
         return ConfigError(
@@ -178,40 +254,62 @@ class LatencyTable:
         )
 
 
+def _put(connection: sqlite3.Connection, entry: Entry, *, is_final: bool) -> None:
+    row = (
+        *_columns(entry.key),
+        _architecture_text(entry.key),
+        _text(entry.measurement),
+        int(entry.measurement.latency.is_stable),
+        entry.measured_at,
+        is_final,
+    )
+    connection.execute(_PUT, row)
+    connection.execute(f"DELETE FROM failures WHERE {_IS_KEY}", _columns(entry.key))
+
+
 def _columns(key: LatencyKey) -> tuple[str | int, ...]:
-    return (*(getattr(key, name) for name in KEY_COLUMNS), key.architecture_id)
+    values = {name: getattr(key, name) for name in KEY_COLUMNS}
+    values["affinity"] = ",".join(map(str, key.affinity or ()))
+    return (*values.values(), key.architecture_id)
+
+
+def _key(row: tuple[Any, ...]) -> LatencyKey:
+    """Return the key at the beginning of a row: its columns, then the architecture."""
+    values = dict(zip(KEY_COLUMNS, row, strict=False))
+    cores = tuple(int(core) for core in values.pop("affinity").split(",") if core)
+    architecture = Architecture(**json.loads(row[len(KEY_COLUMNS)]))
+    return LatencyKey(**values, architecture=architecture, affinity=cores or None)
+
+
+def _architecture_text(key: LatencyKey) -> str:
+    return canonical_json(asdict(key.architecture))
+
+
+def _text(measurement: Measurement) -> str:
+    """Return a measurement as JSON, which has no NaN."""
+    content = asdict(measurement)
+    for part, names in ((content, _MAY_LACK), (content["latency"], _LATENCY_MAY_LACK)):
+        part.update({name: None for name in names if math.isnan(part[name])})
+    return canonical_json(content)
 
 
 def _measurement(text: str) -> Measurement:
     content = json.loads(text)
-    latency = Latency(**content.pop("latency"))
-    if latency.source == "measured":
-        latency = replace(latency, source="remembered")
-    return Measurement(latency=latency, **content)
+    for part, names in ((content, _MAY_LACK), (content["latency"], _LATENCY_MAY_LACK)):
+        part.update({name: math.nan for name in names if part[name] is None})
+    found = Measurement.from_dict(content)
+    if found.latency.source == "measured":
+        return replace(found, latency=replace(found.latency, source="remembered"))
+    return found
 
 
-def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
-    (application,) = connection.execute("PRAGMA application_id").fetchone()
-    (version,) = connection.execute("PRAGMA user_version").fetchone()
-    return application, version
+def _device_row(device: str) -> tuple[str, str, str]:
+    """Return the row of a device: this one in words, another one by its id only."""
+    here, words, description = _this_device()
+    return (device, words, description) if device == here else (device, device, "{}")
 
 
-def _is_empty(connection: sqlite3.Connection) -> bool:
-    (n_objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-    return bool(n_objects == 0)
-
-
-def _set_wal(connection: sqlite3.Connection) -> None:
-    """Switch to the write-ahead log, so that readers and a writer do not wait for each other.
-
-    SQLite does not wait for other processes here as it does elsewhere, so this does.
-    """
-    deadline = time.monotonic() + BUSY_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError:
-            if time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
+@lru_cache(maxsize=1)
+def _this_device() -> tuple[str, str, str]:
+    device = fingerprint()
+    return device.id, str(device), canonical_json(asdict(device))

@@ -1,0 +1,256 @@
+"""One row of the catalog, found out by building the network without weights or arithmetic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import combinations
+from typing import Any, Literal
+
+import timm
+import torch
+from timm.models import get_pretrained_cfg, is_model_pretrained, model_entrypoint
+from torch import nn
+from torch.overrides import TorchFunctionMode
+
+from search.catalog.table import Backbone, Costs, Tag
+from trainers.backbone import create, run_once
+from trainers.count import Costs as Counts
+from trainers.count import count_costs
+from trainers.errors import BuildError
+from trainers.tasks import TASKS
+
+# What is asked of every network; its own size and 224 come on top where they are not among these.
+COST_SIZES = (64, 128, 224, 384)
+# Steps between input sizes that occur: strides, patches, windows of them.
+STEPS = (1, 2, 4, 7, 8, 12, 14, 16, 24, 28, 32, 48, 56, 64, 96, 112, 128, 192, 224, 256)
+# Multiples of a step that stand for all: sides that are halved five times round up and down.
+TIMES = (1, 2, 3, 5, 9)
+# Finer steps than patches have are also tried with real numbers where a network is built for a
+# size: on the meta device no index is out of bounds.
+FINE = 14
+SMALLEST = (8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
+# What timm's own model cards say where a record of weights names no licence: the default in
+# ``timm.models._hub.generate_readme``.
+DEFAULT_LICENCE = "apache-2.0"
+# A network on the CPU takes memory for its weights.
+CPU_PARAMS_MAX = 300_000_000
+REASON_LENGTH = 160
+FILLING = {"uniform_", "normal_", "erfinv_", "mul_", "add_", "clamp_", "fill_", "zero_", "copy_"}
+
+
+def describe(name: str) -> Backbone:
+    """Return the row of one timm architecture; what cannot be found out is its problem."""
+    default = get_pretrained_cfg(name)
+    known = Backbone(
+        name=name,
+        family=model_entrypoint(name).__module__.rpartition(".")[2],
+        params_m=float("nan"),
+        input_size=default.input_size[-1] if default is not None else 224,
+        sizes="fixed",
+        tags=_tags(name),
+    )
+    problems: list[str] = []
+
+    def attempt(part: str, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        try:
+            return find()
+        except Exception as error:  # any failure of timm's is the row's problem
+            problems.append(f"{part}: {_reason(error)}")
+            return {}
+
+    try:
+        builder = _Builder(name, known.input_size)
+    except Exception as error:  # as above
+        return replace(known, problem=f"network: {_reason(error)}")
+    found: dict[str, Any] = {"params_m": builder.params / 1e6, "is_fusable": builder.is_fusable}
+    found |= attempt("costs", lambda: _sizes_and_costs(builder))
+    found |= attempt("strides", lambda: _levels(name))
+    found |= attempt("heads", lambda: _heads(name))
+    return replace(known, **found, problem="; ".join(problems))
+
+
+def _tags(name: str) -> tuple[Tag, ...]:
+    names = []
+    default = get_pretrained_cfg(name)
+    if default is not None and is_model_pretrained(name):
+        names.append(default.tag or "")
+    names += [full.partition(".")[2] for full in timm.list_pretrained(f"{name}.*")]
+    return tuple(Tag(tag, _licence(name, tag)) for tag in dict.fromkeys(names))
+
+
+def _licence(name: str, tag: str) -> str:
+    cfg = get_pretrained_cfg(f"{name}.{tag}" if tag else name)
+    return str((cfg and cfg.license) or DEFAULT_LICENCE).lower()
+
+
+class _Uninitialized(TorchFunctionMode):
+    """Leaves out drawing first weights, most of the time that building a network takes."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Return the tensor itself where it would be filled and has no memory to fill."""
+        kwargs = kwargs or {}
+        if getattr(func, "__name__", "") in FILLING:
+            filled = args[0] if args else kwargs.get("tensor")
+            if isinstance(filled, torch.Tensor) and filled.is_meta:
+                return filled
+        return func(*args, **kwargs)
+
+
+class _Builder:
+    """One architecture at any input size, its blocks merged where that changes it.
+
+    Attributes:
+        own_size: The published side of its input.
+        params: Parameters before merging.
+        is_fusable: Whether merging changes the network.
+        is_sized: Whether it is built for an input size.
+    """
+
+    def __init__(self, name: str, own_size: int) -> None:
+        self.name, self.own_size = name, own_size
+        with _Uninitialized():
+            network = create(name, channels=3, input_size=None, device="meta")
+        self.params = sum(parameter.numel() for parameter in network.parameters())
+        cfg = get_pretrained_cfg(name)
+        self.is_sized = bool(cfg is not None and cfg.fixed_input_size)
+        before = set(network.state_dict())
+        # An LSTM is one operation on the CPU and one for each step of its sequence on meta.
+        has_recurrence = any(isinstance(module, nn.RNNBase) for module in network.modules())
+        self._device = "meta"
+        self._own = self._merged(network)
+        self.is_fusable = set(self._own.state_dict()) != before
+        if has_recurrence:
+            self._device = "cpu"
+            self._own = self._merged(create(name, channels=3, input_size=None))
+
+    @property
+    def patch(self) -> int:
+        """Return the side of the patches that must fill the image; 1 without any."""
+        patch = getattr(getattr(self._own, "patch_embed", None), "patch_size", 1)
+        side = max(patch) if isinstance(patch, tuple) else patch
+        return side if isinstance(side, int) else 1
+
+    def takes(self, size: int) -> bool:
+        """Return whether the network runs at an input size."""
+        try:
+            network = self._at(size)
+            output = run_once(network, self.name, channels=3, input_size=size, device=self._device)
+        except BuildError:
+            return False
+        return isinstance(output, torch.Tensor) and output.ndim == 2
+
+    def runs(self, size: int) -> bool:
+        """Return whether a network that is built for a size computes something on the CPU."""
+        if not self.is_sized or self.params > CPU_PARAMS_MAX:
+            return True
+        try:
+            network = create(self.name, channels=3, input_size=size)
+            run_once(network, self.name, channels=3, input_size=size)
+        except BuildError:
+            return False
+        return True
+
+    def own_counts(self) -> Counts:
+        """Return the costs at its own size, from the CPU where meta knows not every operation."""
+        try:
+            return self.counts(self.own_size)
+        except Exception:  # a hundred model files fail in their own ways
+            if self._device == "cpu" or self.params > CPU_PARAMS_MAX:
+                raise
+            self._device = "cpu"
+            self._own = self._merged(create(self.name, channels=3, input_size=None))
+            return self.counts(self.own_size)
+
+    def counts(self, size: int) -> Counts:
+        """Return what one image of a size costs."""
+        image = torch.zeros(1, 3, size, size, device=self._device)
+        return count_costs(self._at(size), image)
+
+    def _at(self, size: int) -> nn.Module:
+        if not self.is_sized or size == self.own_size:
+            return self._own
+        with _Uninitialized():
+            network = create(self.name, channels=3, input_size=size, device=self._device)
+        return self._merged(network)
+
+    def _merged(self, network: nn.Module) -> nn.Module:
+        with torch.device(self._device):  # merged blocks make their layers anew
+            merged: nn.Module = timm.utils.reparameterize_model(network.eval(), inplace=True)
+        return merged
+
+
+def _sizes_and_costs(builder: _Builder) -> dict[str, Any]:
+    own = builder.own_size
+    counts = builder.own_counts()
+    kind: Literal["any", "img_size", "fixed"] = "img_size" if builder.is_sized else "any"
+    for step, smallest in _rules(builder):
+        sizes = {max(smallest, round(size / step) * step) for size in COST_SIZES} - {own}
+        try:
+            table = {size: builder.counts(size) for size in sizes} | {own: counts}
+        except Exception:  # as above; the next rule may hold at all of them
+            continue
+        break
+    else:
+        kind, step, smallest, table = "fixed", own, own, {own: counts}
+    return {
+        "sizes": kind,
+        "size_step": step,
+        "size_min": smallest,
+        "costs": tuple((size, _row(table[size])) for size in sorted(table)),
+        "n_ops": counts.n_ops,
+        "macs_shares": tuple(part / counts.macs for part in counts.macs_by),
+        "elements_shares": tuple(part / counts.elements for part in counts.elements_by),
+    }
+
+
+def _row(counts: Counts) -> Costs:
+    return Costs(counts.macs / 1e9, counts.acts / 1e6, counts.elements / 1e6)
+
+
+def _rules(builder: _Builder) -> Iterator[tuple[int, int]]:
+    """Yield a step and a smallest input size that hold as far as they were tried."""
+    patch = builder.patch
+    base = builder.own_size - builder.own_size % patch
+    if builder.is_sized and not builder.takes(2 * base):
+        return
+    for step in sorted({patch * step for step in STEPS} | {base}):
+        if base % step == 0 and all(builder.takes(base + step * times) for times in TIMES):
+            rounded = dict.fromkeys(-(-size // step) * step for size in SMALLEST)
+            smaller = (size for size in rounded if size < base and builder.takes(size))
+            smallest = next(smaller, base)
+            if step >= FINE or builder.runs(smallest + 3 * step):
+                yield step, smallest
+
+
+def _levels(name: str) -> dict[str, Any]:
+    with _Uninitialized():
+        network: Any = create(name, channels=3, input_size=None, device="meta", features_only=True)
+    info = network.feature_info
+    return {"strides": tuple(info.reduction()), "channels": tuple(info.channels())}
+
+
+def _heads(name: str) -> dict[str, Any]:
+    """Return the heads of the task in groups of those that make the same network."""
+    task: Any = TASKS["classification"]
+    with _Uninitialized():
+        carried = [head for head in task.heads if task.heads_for(name, (head,))]
+    same = {pair for pair in combinations(carried, 2) if len(task.heads_for(name, pair)) == 1}
+    groups: list[list[str]] = []
+    for head in carried:
+        group = next((group for group in groups if (group[0], head) in same), None)
+        if group is None:
+            groups.append([head])
+        else:
+            group.append(head)
+    return {"heads": tuple(map(tuple, groups))}
+
+
+def _reason(error: BaseException) -> str:
+    """Return the kind and the first line of what went wrong at the bottom, as timm said it."""
+    while isinstance(error, BuildError) and error.__cause__ is not None:
+        error = error.__cause__
+    words = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    return words.replace(";", ",")[:REASON_LENGTH]

@@ -1,0 +1,237 @@
+"""Rows of the catalog as a person or a program reads them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from search.catalog.table import Backbone, catalog, match, near
+from search.errors import ConfigError, unknown
+
+# By which values a list can be sorted; of accuracies the best comes first.
+SORTS: dict[str, Callable[[dict[str, Any]], Any]] = {
+    "name": lambda row: row["name"],
+    "params_m": lambda row: _last(row["params_m"]),
+    "macs_g": lambda row: _last(row["macs_g"]),
+    "acts_m": lambda row: _last(row["acts_m"]),
+    "top1": lambda row: -(row["top1"] or 0),
+}
+
+
+@dataclass(frozen=True)
+class Filter:
+    """Which rows are shown; None for no limit.
+
+    Attributes:
+        patterns: Names or patterns; all without any.
+        families: Patterns of timm modules.
+        licences: Patterns of the licence of timm's default weights.
+        input_size: Only what takes this side; costs are those at it.
+        params_m_max: The most parameters, in millions.
+        macs_g_max: The most multiply-accumulates at the size shown, in billions.
+    """
+
+    patterns: tuple[str, ...] = ()
+    families: tuple[str, ...] = ()
+    licences: tuple[str, ...] = ()
+    input_size: int | None = None
+    params_m_max: float | None = None
+    macs_g_max: float | None = None
+
+
+def chosen(wanted: Filter) -> list[Backbone]:
+    """Return the rows that a filter leaves, in timm's order.
+
+    Raises:
+        ConfigError: If a pattern matches nothing, or nothing is left.
+    """
+    rows = catalog()
+    names = list(rows)
+    families = sorted({row.family for row in rows.values()})
+    licences = sorted({row.licence() for row in rows.values()})
+    _check("timm architecture is called", wanted.patterns, names)
+    _check("family is called", wanted.families, families)
+    _check("licence is called", wanted.licences, licences)
+    of_pattern = [rows[name] for name in match(wanted.patterns or ("*",), names)]
+    left = [row for row in of_pattern if _is_within(row, wanted)]
+    if not left:
+        raise ConfigError(
+            f"None of the {len(of_pattern)} architectures is within what was asked for. Raise "
+            "the limits, or leave some out."
+        )
+    return left
+
+
+def _check(what: str, patterns: Iterable[str], names: Sequence[str]) -> None:
+    problems = [
+        f"No {what} {pattern!r}{near(pattern, names)}."
+        for pattern in patterns
+        if not match([pattern], names)
+    ]
+    if problems:
+        raise ConfigError(*problems)
+
+
+def _is_within(row: Backbone, wanted: Filter) -> bool:
+    size = wanted.input_size
+    if wanted.families and not match(wanted.families, [row.family]):
+        return False
+    if wanted.licences and not match(wanted.licences, [row.licence()]):
+        return False
+    if size is not None and not (row.is_built and row.takes(size)):
+        return False
+    macs_g = row.costs_at(size or row.input_size).macs_g
+    return all(
+        limit is None or value <= limit
+        for value, limit in ((row.params_m, wanted.params_m_max), (macs_g, wanted.macs_g_max))
+    )
+
+
+def record(row: Backbone, size: int | None = None) -> dict[str, Any]:
+    """Return one flat row for programs; its costs are those at a size, its own without one."""
+    shown = size or row.input_size
+    costs = row.costs_at(shown)
+    best = row.published[0] if row.published else None
+    return {
+        "name": row.name,
+        "family": row.family,
+        "params_m": _number(row.params_m),
+        "input_size": shown,
+        "macs_g": _number(costs.macs_g),
+        "acts_m": _number(costs.acts_m),
+        "elements_m": _number(costs.elements_m),
+        "own_size": row.input_size,
+        "sizes": row.size_rule if row.is_built else None,
+        "n_ops": row.n_ops,
+        "macs_shares": list(row.macs_shares),
+        "elements_shares": list(row.elements_shares),
+        "strides": list(row.strides),
+        "channels": list(row.channels),
+        "heads": list(row.heads_among([head for group in row.heads for head in group])),
+        "is_fusable": row.is_fusable,
+        "top1": best.top1 if best else None,
+        "top1_tag": best.tag if best else None,
+        "top1_size": best.input_size if best else None,
+        "default_tag": row.tags[0].name if row.tags else None,
+        "data": row.tags[0].data if row.tags else None,
+        "licence": row.licence() if row.tags else None,
+        "problem": row.problem or None,
+    }
+
+
+def details(row: Backbone) -> dict[str, Any]:
+    """Return everything that is known of a row, nested."""
+    return {
+        **record(row),
+        "head_groups": [list(group) for group in row.heads],
+        "costs": [
+            {"input_size": size, **{n: getattr(c, n) for n in ("macs_g", "acts_m", "elements_m")}}
+            for size, c in row.costs
+        ],
+        "tags": [
+            {
+                "tag": tag.name,
+                "data": tag.data,
+                "licence": tag.licence,
+                "top1": [[p.input_size, p.top1] for p in row.published if p.tag == tag.name],
+            }
+            for tag in row.tags
+        ],
+    }
+
+
+def in_order(records: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
+    """Return records by a value, what is unknown last.
+
+    Raises:
+        ConfigError: If one cannot sort by it.
+    """
+    if key not in SORTS:
+        raise ConfigError(f"--sort: {unknown('value', key, SORTS)}")
+    return sorted(records, key=SORTS[key])
+
+
+def list_table(records: Sequence[dict[str, Any]]) -> Table:
+    """Return many rows as a table."""
+    table = Table(title=f"{len(records)} architectures", title_justify="left")
+    numbers = ("params M", "px", "MACs G", "acts M", "top-1 %")
+    for name in ("name", "family", *numbers, "strides", "fusable", "data", "licence"):
+        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
+    for row in records:
+        cells = [
+            row["name"],
+            row["family"],
+            *(_text(row[name]) for name in ("params_m", "input_size", "macs_g", "acts_m")),
+            _text(row["top1"]),
+            " ".join(map(str, row["strides"])),
+            "yes" if row["is_fusable"] else "",
+            row["data"] or "",
+            row["licence"] or "",
+        ]
+        table.add_row(*map(Text, cells))
+    return table
+
+
+def detail_lines(row: Backbone) -> list[str]:
+    """Return what is known of one row, but for its tables."""
+    heads = ", ".join(" = ".join(group) for group in row.heads) or "none"
+    maps = zip(row.strides, row.channels, strict=True)
+    facts = {
+        "family": row.family,
+        "params": f"{row.params_m:.4g} M",
+        "own size": f"{row.input_size} px",
+        "sizes": row.size_rule,
+        "heads": heads,
+        "maps": ", ".join(f"{c} channels at stride {s}" for s, c in maps) or "none",
+        "operations": f"{row.n_ops}",
+        "MACs": f"{row.depthwise_share:.0%} grouped, {row.matmul_share:.0%} matrix products",
+        "fusable": "yes: its blocks are merged before it is measured" if row.is_fusable else "no",
+    }
+    if not row.is_built:
+        facts = {"family": row.family}
+    if row.problem:
+        facts["problem"] = row.problem
+    return [f"{name:<11} {value}" for name, value in facts.items()]
+
+
+def costs_table(row: Backbone) -> Table:
+    """Return the costs by input size."""
+    table = Table(title="Costs of one image", title_justify="left")
+    for name in ("px", "MACs G", "activations M", "all outputs M"):
+        table.add_column(name, justify="right")
+    for size, costs in row.costs:
+        values = (costs.macs_g, costs.acts_m, costs.elements_m)
+        table.add_row(str(size), *(_text(value) for value in values))
+    return table
+
+
+def tags_table(row: Backbone) -> Table:
+    """Return the pretrained weights, timm's default first."""
+    table = Table(title="Pretrained weights", title_justify="left")
+    for name in ("tag", "learned from", "licence", "top-1 %"):
+        table.add_column(name)
+    for tag in row.tags:
+        published = [
+            f"{p.top1:g} at {p.input_size} px" for p in row.published if p.tag == tag.name
+        ]
+        table.add_row(*map(Text, (tag.name, tag.data, tag.licence, ", ".join(published))))
+    return table
+
+
+def _last(value: float | None) -> float:
+    return math.inf if value is None else value
+
+
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(f"{value:.6g}")
+
+
+def _text(value: float | None) -> str:
+    if value is None:
+        return ""
+    return f"{value:.3g}" if value < 1000 and not isinstance(value, int) else f"{value:.0f}"

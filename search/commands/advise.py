@@ -1,0 +1,245 @@
+"""``archfront advise``: the front to expect, in minutes and without any training."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from search.advise import Advice, Field, Option, options_of
+from search.commands.device_words import composed_config, image_shape
+from search.config import Config
+from search.engine import ENGINES
+from search.errors import ConfigError
+from search.evaluate import perform
+from search.fill import Filling, known_for_fill
+from search.gate import exceeded
+from search.interrupts import terminate_like_interrupt
+from search.latency.table import LatencyTable
+from search.records import Failed, Measurement
+from search.tally import duration
+
+INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
+WIDTH = 150  # columns of a table that is not shown in a terminal
+TEXT = """\
+The latencies of networks with published weights are measured on this device, but only of those
+that could be on the front of published ImageNet accuracy against latency: the others are
+predicted to be slower than one that is more accurate. Measured latencies are remembered, for this
+command and for every study.
+
+examples:
+  archfront advise hardware.limits.latency_ms=20
+  archfront advise data.root=photos hardware=cpu_openvino hardware.limits.size_mb=50
+  archfront advise space=timm space.licences='apache-2.0,mit' --minutes 10 --html advice.html
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``archfront advise`` takes."""
+    parser.epilog = TEXT
+    parser.add_argument(
+        "words", nargs="*", metavar="word", help="group=name or option=value, as for run"
+    )
+    parser.add_argument(
+        "--minutes", type=float, default=5.0, help="of measuring, at most (default: %(default)g)"
+    )
+    parser.add_argument("--classes", type=int, metavar="N", help="without data (default: 1000)")
+    parser.add_argument("--channels", type=int, metavar="N", help="without data (default: 3)")
+    parser.add_argument("--json", action="store_true", help="the front as records")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="draw it too")
+    parser.add_argument("--plain", action="store_true", help="plain lines, no progress bar")
+    parser.add_argument("--db", type=Path, metavar="FILE", help="the table of latencies")
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Measure what could be on the front, print it, and return the exit status."""
+    if not arguments.minutes > 0:
+        raise ConfigError(f"--minutes: a number above 0 is needed; got {arguments.minutes:g}.")
+    words = list(arguments.words)
+    if not any(word.startswith("space=") for word in words):
+        words.append("space=timm")
+    config = composed_config(words, arguments.db)
+    if config.hardware.device is not None:
+        raise ConfigError(
+            f"hardware.device={config.hardware.device}: advise measures on this machine. Leave "
+            "it null."
+        )
+    classes, channels = image_shape(arguments, config)
+    field = options_of(config, classes=classes, channels=channels)
+    if not field.options:
+        raise ConfigError(
+            "space: no backbone that is left has a published accuracy, so there is nothing to "
+            "advise. Widen space.backbones, as space=timm, or run a study: archfront run ..."
+        )
+    limits = config.hardware.limits
+    advice = Advice(field.options, lambda m: exceeded(m, limits), limits.latency_ms)
+    terminal = Console(stderr=True)
+    console = _console()
+    terminate_like_interrupt()
+    status = 0
+    started = time.monotonic()
+    try:
+        _measure(config, advice, arguments, terminal)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    if arguments.html is not None:
+        _draw(advice, config, arguments.html)
+    if arguments.json:
+        print(json.dumps([_row(advice, i) for i in advice.front()], indent=2))
+    else:
+        _say(console, advice, field, config, time.monotonic() - started)
+    return status
+
+
+def _measure(
+    config: Config, advice: Advice, arguments: argparse.Namespace, console: Console
+) -> None:
+    """Measure until no other network could be on the front, or the time is over."""
+    table = LatencyTable(Path(config.tracking.device_db))
+    known = known_for_fill(config, table)
+    for index, option in enumerate(advice.options):
+        answer = known.of(option.architecture)
+        if isinstance(answer, Measurement | Failed):
+            advice.learn(index, answer)
+    deadline = time.monotonic() + 60 * arguments.minutes
+    is_live = console.is_terminal and not arguments.plain
+    columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
+    with (
+        TemporaryDirectory(prefix="archfront-") as folder,
+        ENGINES[config.engine.name](perform, workers=1, threads=None) as engine,
+        Progress(*columns, console=console, transient=True, disable=not is_live) as bar,
+    ):
+        task = bar.add_task("", total=60 * arguments.minutes)
+        filling = Filling(config, known, engine, Path(folder))
+        while (following := advice.next()) is not None and time.monotonic() < deadline:
+            option = advice.options[following]
+            name = _name(option)
+            bar.update(
+                task,
+                completed=60 * arguments.minutes - (deadline - time.monotonic()),
+                description=f"{name}   {len(advice.front())} on the front, "
+                f"{len(advice.candidates())} could be",
+            )
+            found = filling.measure(option.architecture)
+            advice.learn(following, found)
+            if not is_live:
+                console.print(Text(f"{name}: {_told(found)}"), soft_wrap=True)
+
+
+def _told(answer: Measurement | Failed) -> str:
+    if isinstance(answer, Failed):
+        return f"failed, {answer}".splitlines()[0][:160]
+    return f"{answer.latency.p50_ms:.4g} ms"
+
+
+def _name(option: Option) -> str:
+    return f"{option.backbone.name}.{option.published.tag}@{option.published.input_size}"
+
+
+def _row(advice: Advice, index: int) -> dict[str, Any]:
+    option, measured = advice.options[index], advice.answers[index]
+    assert isinstance(measured, Measurement)
+    return {
+        "backbone": option.backbone.name,
+        "tag": option.published.tag,
+        "input_size": option.published.input_size,
+        "published_top1": option.published.top1,
+        "latency_ms": measured.latency.p50_ms,
+        "p95_ms": measured.latency.p95_ms,
+        "params_m": measured.params_m,
+        "macs_g": measured.macs_g,
+        "size_mb": measured.size_mb,
+        "memory_mb": measured.memory_mb,
+        "licence": option.licence,
+        "is_stable": measured.latency.is_stable,
+    }
+
+
+def _say(console: Console, advice: Advice, field: Field, config: Config, seconds: float) -> None:
+    hardware = config.hardware
+    title = (
+        f"Expected front: published ImageNet-1k top-1 against p50 of {hardware.runtime} "
+        f"{hardware.precision}, threads {hardware.threads}, batch {hardware.batch_size}"
+    )
+    table = Table(title=Text(title), title_justify="left")
+    for name in ("backbone", "weights"):
+        table.add_column(name)
+    for name in ("px", "top-1 %", "p50 ms", "p95 ms", "params M", "MACs G", "file MB"):
+        table.add_column(name, justify="right")
+    table.add_column("licence")
+    for index in advice.front():
+        row = _row(advice, index)
+        figures = ("latency_ms", "p95_ms", "params_m", "macs_g", "size_mb")
+        table.add_row(
+            row["backbone"],
+            row["tag"],
+            str(row["input_size"]),
+            f"{row['published_top1']:.2f}",
+            *(f"{row[name]:.3g}" for name in figures),
+            row["licence"],
+        )
+    if advice.front():
+        console.print(table)
+    else:
+        console.print("Nothing that was measured is within the limits.")
+    for line in _unknown(advice, field, config, seconds):
+        console.print(Text(line), soft_wrap=True)
+
+
+def _unknown(advice: Advice, field: Field, config: Config, seconds: float) -> list[str]:
+    """Return what was looked at and what is not known, line by line."""
+    measured = [a for a in advice.answers.values() if isinstance(a, Measurement)]
+    failed = len(advice.answers) - len(measured)
+    left = len(advice.candidates())
+    lines = [
+        "",
+        f"{len(field.options):,} published networks, {len(measured)} measured on this device, "
+        f"{failed} could not be, in {duration(seconds)}.",
+        "What this does not know:",
+        "- how these networks rank on your images: the accuracies are ImageNet's, of networks "
+        "trained there; archfront run finds out.",
+        "- what they give at other input sizes than the published ones, and with other heads.",
+    ]
+    if field.unpublished:
+        some = ", ".join(field.unpublished[:3])
+        lines.append(
+            f"- the accuracy of {len(field.unpublished)} backbones of the space that have no "
+            f"published one, as {some}."
+        )
+    lines += [f"- {count:,} were not looked at: {why}." for why, count in field.left_out.items()]
+    if left:
+        lines.append(
+            f"- whether {left:,} others belong to the front: the time was over. The same command "
+            "goes on; --minutes gives more."
+        )
+    elif advice.has_model:
+        lines.append(
+            "- for certain, that no other network belongs here: of fifty that were left out by "
+            "their predicted latency, one may be faster than that."
+        )
+    unstable = sum(not a.latency.is_stable for a in measured)
+    if unstable:
+        lines.append(f"- {unstable} latencies well: something interfered while they were taken.")
+    lines.append(f"Latencies are remembered in {config.tracking.device_db}.")
+    return lines
+
+
+def _draw(advice: Advice, config: Config, path: Path) -> None:
+    from search.advise_figure import advice_figure
+    from search.figure import to_html
+
+    title = f"Expected front on {config.hardware.runtime}"
+    path.expanduser().write_text(to_html(advice_figure(advice, title)), encoding="utf-8")
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)

@@ -1,0 +1,239 @@
+"""``archfront catalog``: every timm architecture and what is known of it before training."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from search.catalog import PATH, catalog, near, timm_version
+from search.catalog.view import (
+    SORTS,
+    Filter,
+    chosen,
+    costs_table,
+    detail_lines,
+    details,
+    in_order,
+    list_table,
+    record,
+    tags_table,
+)
+from search.errors import ConfigError
+
+ACTIONS = {
+    "list": "architectures by patterns and limits, as a table or records",
+    "show": "all that is known of one",
+    "space": "how large a search space is, and what it leaves out",
+    "build": "make the catalog again from the installed timm (10 to 20 minutes)",
+}
+TEXT = """\
+{actions}
+
+examples:
+  archfront catalog list 'convnext*' 'mobilenetv4*' --macs-g-max 2 --sort top1
+  archfront catalog list --input-size 96 --params-m-max 5 --licence 'apache*' --csv
+  archfront catalog list --family vision_transformer --json | head
+  archfront catalog show repvit_m1_0
+  archfront catalog space space=timm space.macs_g_max=1 space.families='resnet,mobilenet*'
+  archfront catalog build --out catalog.csv --workers 2
+
+MACs, activations and top-1 come from building every network at several sizes and from timm's
+published results; licences and data are those of timm's default weights.
+"""
+WIDTH = 170  # columns of a table that is not shown in a terminal
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag and the actions that take it; ``options`` are those of ``add_argument``."""
+
+    actions: tuple[str, ...]
+    help: str
+    options: Mapping[str, Any]
+
+
+_NUMBER = {"type": float, "metavar": "X"}
+_PATTERN = {"action": "append", "metavar": "PATTERN"}
+_SWITCH = {"action": "store_true"}
+FLAGS = {
+    "--params-m-max": Flag(("list",), "at most so many million parameters", _NUMBER),
+    "--macs-g-max": Flag(("list",), "at most so many billion MACs at the size shown", _NUMBER),
+    "--family": Flag(("list",), "timm module, as resnet; may be repeated", _PATTERN),
+    "--licence": Flag(("list",), "licence of timm's default weights; may be repeated", _PATTERN),
+    "--input-size": Flag(
+        ("list",),
+        "only what takes this size, with its costs there (default: each at its own)",
+        {"type": int, "metavar": "PX"},
+    ),
+    "--sort": Flag(("list",), f"{', '.join(SORTS)} (default: name)", {"metavar": "NAME"}),
+    "--json": Flag(("list", "show", "space"), "as JSON", _SWITCH),
+    "--csv": Flag(("list",), "as comma-separated values", _SWITCH),
+    "--config-dir": Flag(
+        ("space",),
+        "folder with your own yaml files",
+        {"action": "append", "type": Path, "metavar": "DIR"},
+    ),
+    "--out": Flag(("build",), "file to write (default: the one in use)", {"type": Path}),
+    "--workers": Flag(("build",), "processes (default: 2)", {"type": int, "metavar": "N"}),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``archfront catalog`` takes."""
+    lines = "\n".join(f"  {name:<6} {text}" for name, text in ACTIONS.items())
+    parser.epilog = TEXT.format(actions=lines)
+    parser.add_argument("action", choices=ACTIONS, metavar="ACTION", help="see below")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="word",
+        help="patterns to list; a name to show; group=name or option=value of a space",
+    )
+    for name, flag in FLAGS.items():
+        parser.add_argument(name, help=f"{', '.join(flag.actions)}: {flag.help}", **flag.options)
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Do one action and return the exit status."""
+    given = {name: getattr(arguments, name[2:].replace("-", "_")) for name in FLAGS}
+    problems = [
+        f"archfront catalog {arguments.action} takes no {name}; it belongs to "
+        f"{', '.join(flag.actions)}."
+        for name, flag in FLAGS.items()
+        if given[name] not in (None, False) and arguments.action not in flag.actions
+    ]
+    problems += [
+        f"{name}: a number above 0 is needed; got {given[name]:g}."
+        for name in ("--params-m-max", "--macs-g-max", "--input-size", "--workers")
+        if given[name] is not None and not given[name] > 0
+    ]
+    if arguments.csv and arguments.json:
+        problems.append("--csv and --json: only one of them.")
+    if problems:
+        raise ConfigError(*problems)
+    return CALLS[arguments.action](arguments)
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    wanted = Filter(
+        patterns=tuple(arguments.words),
+        families=tuple(arguments.family or ()),
+        licences=tuple(arguments.licence or ()),
+        input_size=arguments.input_size,
+        params_m_max=arguments.params_m_max,
+        macs_g_max=arguments.macs_g_max,
+    )
+    rows = [record(row, wanted.input_size) for row in chosen(wanted)]
+    rows = in_order(rows, arguments.sort or "name")
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+    elif arguments.csv:
+        writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
+    else:
+        _console().print(list_table(rows))
+    return 0
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    if len(arguments.words) != 1:
+        raise ConfigError("archfront catalog show needs one name, as resnet18.")
+    name = arguments.words[0].partition(".")[0]  # a tag may follow
+    row = catalog().get(name)
+    if row is None:
+        raise ConfigError(
+            f"No timm architecture is called {name!r}{near(name, list(catalog()))}. The catalog "
+            f"has {len(catalog())} of timm {timm_version()}; archfront catalog list shows them."
+        )
+    if arguments.json:
+        print(json.dumps(details(row), indent=2))
+        return 0
+    console = _console()
+    for line in (row.name, *detail_lines(row)):
+        console.print(Text(line), soft_wrap=True)
+    if row.is_built:
+        console.print(costs_table(row))
+    if row.tags:
+        console.print(tags_table(row))
+    return 0
+
+
+def _space(arguments: argparse.Namespace) -> int:
+    from search import compose
+    from search.config import build
+    from search.selection import selection
+    from search.space import build_space
+    from search.summary import lines
+    from trainers.spec import Weights
+
+    words = [*arguments.words]
+    if not any(word.startswith(("data.root=", "data=", "experiment=")) for word in words):
+        words.append("data=digits")  # which candidates there are does not depend on the data
+    composed = compose.compose(words, config_dirs=arguments.config_dir or ())
+    config = build(composed.content, texts=composed.texts)
+    selected = selection(config.space)
+    space = build_space(
+        config.space,
+        selected.backbones,
+        {row.name: Weights() for row in selected.backbones},
+        task=config.task.name,
+        classes=CLASSES,
+        channels=config.data.channels or 3,
+    )
+    summary = space.summary()
+    if arguments.json:
+        both = {**selected.left_out, **summary.left_out}
+        print(json.dumps({**asdict(summary), "left_out": both}, indent=2))
+        return 0
+    for line in lines(summary, selected.left_out):
+        _console().print(Text(line), soft_wrap=True)
+    if config.space.weights != "none":
+        print("weights   not looked for here; archfront run --dry-run does")
+    return 0
+
+
+def _build(arguments: argparse.Namespace) -> int:
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
+
+    from search.catalog.build import build
+
+    if arguments.words:
+        raise ConfigError(f"archfront catalog build takes no words; got {arguments.words[0]!r}.")
+    path = (arguments.out or PATH).expanduser().absolute()
+    if not os.access(path.parent, os.W_OK):  # better known before than after a quarter of an hour
+        raise ConfigError(f"--out: {path.parent} is no folder that can be written to.")
+    columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task("", total=None)
+        rows = build(
+            path,
+            workers=arguments.workers or 2,
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
+    print(f"{len(rows)} architectures in {path}, {sum(bool(r.problem) for r in rows)} with gaps")
+    return 0
+
+
+def _cell(value: Any) -> Any:
+    return ";".join(map(str, value)) if isinstance(value, list) else value
+
+
+def _console() -> Console:
+    console = Console()
+    return console if console.is_terminal else Console(width=WIDTH)
+
+
+# What the shipped counts were made with.
+CLASSES = 1000
+CALLS = {"list": _list, "show": _show, "space": _space, "build": _build}

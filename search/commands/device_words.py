@@ -1,0 +1,51 @@
+"""What ``archfront latency measure`` and ``archfront advise`` make of words about a device."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from search import compose
+from search.config import Config, build
+from search.errors import ConfigError
+
+# Without data: ImageNet's.
+CLASSES, CHANNELS = 1000, 3
+
+
+def composed_config(words: Sequence[str], db: Path | None) -> Config:
+    """Return the configuration that words ask for; none of them need be about data.
+
+    Args:
+        words: As for ``archfront run``.
+        db: Table of latencies instead of the configured one.
+    """
+    named = list(words) if _names_data(words) else [*words, "data=digits"]  # which is not read
+    composed = compose.compose(named)
+    if db is not None:
+        composed.content["tracking"]["device_db"] = str(db)
+    return build(composed.content, texts=composed.texts)
+
+
+def image_shape(arguments: argparse.Namespace, config: Config) -> tuple[int, int]:
+    """Return classes and channels: those asked for, else the data's, else ImageNet's.
+
+    Args:
+        arguments: With ``words``, ``classes`` and ``channels``.
+        config: What the words ask for.
+    """
+    classes, channels = arguments.classes, arguments.channels
+    if not _names_data(arguments.words):
+        return classes or CLASSES, channels or CHANNELS
+    if classes is not None and channels is not None:
+        raise ConfigError("--classes and --channels take the place of the data: give no data=.")
+    from search.prepare import data_ref
+    from trainers.data import load
+
+    dataset = load(data_ref(config.data), None)
+    return classes or len(dataset.class_names), channels or dataset.channels
+
+
+def _names_data(words: Sequence[str]) -> bool:
+    return any(word.startswith(("data=", "data.", "experiment=")) for word in words)

@@ -1,0 +1,361 @@
+"""``archfront latency``: measure, show and move what is remembered of devices."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from search.errors import ConfigError, TableError
+from search.latency.table import Entry, LatencyTable, default_path
+from search.latency_view import (
+    Choice,
+    device_rows,
+    devices_table,
+    failures_table,
+    filled,
+    in_order,
+    latencies_table,
+)
+
+ACTIONS = {
+    "measure": "measure every architecture of a space that is not remembered",
+    "show": "what is remembered, as a table or a picture",
+    "devices": "the devices, and how much is remembered of each",
+    "export": "write what is remembered to a CSV file",
+    "import": "read such a file, of another device too",
+    "forget": "remove what is remembered",
+}
+TEXT = """\
+{actions}
+
+examples:
+  archfront latency measure space=small hardware=cpu_onnxruntime --sample 100
+  archfront latency measure space.backbones='resnet*' --dry-run
+  archfront latency show 'resnet*' --sort macs_g --html latency.html
+  archfront latency export mine.csv
+  archfront latency import phone.csv --device 'Pixel 8'
+  archfront run hardware.device='Pixel 8' hardware.runtime=tflite data.root=photos
+  archfront latency forget --runtime eager --yes
+
+A table that is typed by hand needs the columns device, runtime, backbone, head, input_size,
+classes, channels and latency_ms.
+"""
+# More problems of a file than this are counted only.
+SHOWN = 100
+WIDTH = 160  # columns of a table that is not shown in a terminal
+
+
+@dataclass(frozen=True)
+class Flag:
+    """A flag and the actions that take it; ``options`` are those of ``add_argument``."""
+
+    actions: tuple[str, ...]
+    help: str
+    options: Mapping[str, Any]
+
+
+_SWITCH = {"action": "store_true"}
+_CHOOSING = ("show", "export", "forget")
+FLAGS = {
+    "--classes": Flag(("measure",), "classes (default: 1000)", {"type": int, "metavar": "N"}),
+    "--channels": Flag(("measure",), "of the images (default: 3)", {"type": int, "metavar": "N"}),
+    "--limit": Flag(("measure",), "measure only so many now", {"type": int, "metavar": "N"}),
+    "--sample": Flag(("measure",), "only so many, drawn at random", {"type": int, "metavar": "N"}),
+    "--seed": Flag(("measure",), "of the sample (default: 0)", {"type": int, "metavar": "N"}),
+    "--dry-run": Flag(("measure",), "tell counts and time, measure nothing", _SWITCH),
+    "--retry-failed": Flag(("measure",), "try again what failed", _SWITCH),
+    "--again": Flag(("measure",), "measure again what is remembered", _SWITCH),
+    "--plain": Flag(("measure",), "plain lines, no progress bar", _SWITCH),
+    "--device": Flag((*_CHOOSING, "import"), "id or words of a device", {"metavar": "NAME"}),
+    "--runtime": Flag(_CHOOSING, "only of this runtime", {"metavar": "NAME"}),
+    "--precision": Flag(_CHOOSING, "only of this precision", {"metavar": "NAME"}),
+    "--failed": Flag(("show", "forget"), "the failures instead of the latencies", _SWITCH),
+    "--sort": Flag(("show",), "value to sort by (default: latency_ms)", {"metavar": "NAME"}),
+    "--json": Flag(("show", "devices"), "as JSON", _SWITCH),
+    "--csv": Flag(("show",), "as export writes it", _SWITCH),
+    "--html": Flag(("show",), "draw latency against work", {"type": Path, "metavar": "FILE"}),
+    "--png": Flag(("show",), "the same as a picture", {"type": Path, "metavar": "FILE"}),
+    "--force": Flag(("show", "export"), "replace a file that is there", _SWITCH),
+    "--skip-bad": Flag(("import",), "import the good rows of a file with bad ones", _SWITCH),
+    "--yes": Flag(("forget",), "do not ask", _SWITCH),
+}
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``archfront latency`` takes."""
+    lines = "\n".join(f"  {name:<8} {text}" for name, text in ACTIONS.items())
+    parser.epilog = TEXT.format(actions=lines)
+    parser.add_argument("action", choices=ACTIONS, metavar="ACTION", help="see below")
+    parser.add_argument(
+        "words",
+        nargs="*",
+        metavar="word",
+        help="group=name or option=value to measure; patterns of backbones to show, export or "
+        "forget; the file to export or import",
+    )
+    parser.add_argument(
+        "--db",
+        type=Path,
+        metavar="FILE",
+        help="the table (default: ARCHFRONT_DEVICE_DB, else in the cache folder)",
+    )
+    for name, flag in FLAGS.items():
+        text = f"{', '.join(flag.actions)}: {flag.help}"
+        parser.add_argument(name, help=text, **flag.options)
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Do one action and return the exit status."""
+    problems = [
+        f"archfront latency {arguments.action} takes no {name}; it belongs to "
+        f"{', '.join(flag.actions)}."
+        for name, flag in FLAGS.items()
+        if _given(arguments, name) not in (None, False) and arguments.action not in flag.actions
+    ]
+    problems += [
+        f"--{name}: a whole number of at least {low} is needed; got {_given(arguments, name)}."
+        for name, low in (
+            ("classes", 1),
+            ("channels", 1),
+            ("limit", 1),
+            ("sample", 1),
+            ("seed", 0),
+        )
+        if _given(arguments, name) is not None and _given(arguments, name) < low
+    ]
+    if problems:
+        raise ConfigError(*problems)
+    return CALLS[arguments.action](arguments)
+
+
+def _given(arguments: argparse.Namespace, name: str) -> Any:
+    return getattr(arguments, name.removeprefix("--").replace("-", "_"))
+
+
+def _measure(arguments: argparse.Namespace) -> int:
+    from search.commands.latency_measure import measure
+
+    return measure(arguments, console(arguments.plain))
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    table = _table(arguments)
+    if arguments.failed:
+        return _show_failures(arguments, table)
+    entries = in_order(filled(_chosen(arguments, table)), arguments.sort or "latency_ms")
+    devices = table.devices()
+    if arguments.html is not None or arguments.png is not None:
+        return _draw(arguments, entries)
+    if arguments.csv:
+        from search.latency.transfer import write_csv
+
+        write_csv(sys.stdout, entries, devices)
+    elif arguments.json:
+        from search.latency.transfer import as_row
+
+        words = {name: device.words for name, device in devices.items()}
+        rows = [{**as_row(e), "device_words": words.get(e.key.device)} for e in entries]
+        print(json.dumps(rows, indent=2))
+    else:
+        console().print(latencies_table(entries, devices))
+        n_failed = len(table.failures())
+        if n_failed:
+            print(f"{n_failed} could not be measured: archfront latency show --failed")
+    return 0
+
+
+def _show_failures(arguments: argparse.Namespace, table: LatencyTable) -> int:
+    failures = table.failures()
+    if not failures:
+        print(f"No failure is remembered in {table.path}.")
+        return 0
+    keys = _choice(arguments).keys(table, [entry.key for entry in failures])
+    chosen = [entry for entry in failures if entry.key in keys]
+    if arguments.json:
+        rows = [
+            {"backbone": e.key.architecture.backbone, "head": e.key.architecture.head}
+            | {"input_size": e.key.architecture.input_size, "device": e.key.device}
+            | {"runtime": e.key.runtime, "kind": e.failed.kind, "message": e.failed.message}
+            for e in chosen
+        ]
+        print(json.dumps(rows, indent=2))
+    else:
+        console().print(failures_table(chosen))
+    return 0
+
+
+def _draw(arguments: argparse.Namespace, entries: Sequence[Entry]) -> int:
+    drawn = [entry for entry in entries if entry.measurement.macs_g > 0]
+    if not drawn:
+        raise TableError("Nothing can be drawn: the work (macs_g) of none of them is known.")
+    devices = {entry.key.device for entry in drawn}
+    words = _table(arguments).devices()
+    name = words[next(iter(devices))].words if len(devices) == 1 else f"{len(devices)} devices"
+    title = f"{len(drawn)} latencies of {name}"
+    for path in (arguments.html, arguments.png):
+        if path is not None:
+            _check_free(path, is_forced=arguments.force)
+    if arguments.html is not None:
+        from search.figure import to_html
+        from search.latency_figure import latency_figure
+
+        page = to_html(latency_figure(drawn, title))
+        arguments.html.write_text(page, encoding="utf-8")
+        print(arguments.html)
+    if arguments.png is not None:
+        from search.latency_png import write_png
+
+        write_png(drawn, title, arguments.png)
+        print(arguments.png)
+    return 0
+
+
+def _devices(arguments: argparse.Namespace) -> int:
+    from search.latency.device import fingerprint
+
+    _no_words(arguments)
+    rows = device_rows(_table(arguments), fingerprint().id)
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+    else:
+        console().print(devices_table(rows))
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from search.latency.transfer import write_csv
+
+    path = _file(arguments)
+    table = _table(arguments)
+    entries = _chosen(arguments, table)
+    _check_free(path, is_forced=arguments.force)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        write_csv(file, entries, table.devices())
+    print(f"{len(entries)} latencies in {path}")
+    return 0
+
+
+def _import(arguments: argparse.Namespace) -> int:
+    from search.latency.transfer import read_csv
+
+    path = _file(arguments)
+    if arguments.words:
+        raise ConfigError(f"archfront latency import takes one file; got {arguments.words[0]!r}.")
+    reading = read_csv(path, device=arguments.device)
+    if reading.problems and not (arguments.skip_bad and reading.entries):
+        lines = reading.problems[:SHOWN]
+        more = len(reading.problems) - len(lines)
+        lines += [f"and {more} more problems"] if more else []
+        end = "--skip-bad imports the others." if reading.entries else "No row of it can be used."
+        listed = "\n".join(f"  {line}" for line in lines)
+        total = len(reading.entries) + reading.n_bad
+        raise TableError(
+            f"{reading.n_bad} of {total} rows of {path} cannot be imported, so none was:\n"
+            f"{listed}\n{end}"
+        )
+    table = LatencyTable(arguments.db or default_path())
+    counts = table.put_imported(reading.entries, reading.words)
+    told = [f"{count} {word}" for word, count in counts.items() if count]
+    for line in reading.problems:
+        print(f"left out: {line}")
+    left_out = f", {reading.n_bad} left out" if reading.n_bad else ""
+    print(f"{len(reading.entries)} latencies read: {', '.join(told)}{left_out}.")
+    if counts["kept"]:
+        print("kept: those were measured here, which is not replaced by what is imported.")
+    for device, words in reading.words.items():
+        name = device if words == device else f"{device} ({words})"
+        runtimes = sorted({e.key.runtime for e in reading.entries if e.key.device == device})
+        print(f"device {name}: hardware.runtime={'|'.join(runtimes)} hardware.device='{device}'")
+    return 0
+
+
+def _forget(arguments: argparse.Namespace) -> int:
+    table = _table(arguments)
+    failures = [entry.key for entry in table.failures()]
+    keys = failures if arguments.failed else [*(e.key for e in table.entries()), *failures]
+    if not keys:
+        print("There is no failure to forget.")
+        return 0
+    chosen = _choice(arguments).keys(table, keys)
+    kind = "failures" if arguments.failed else "results"
+    kind = "failures" if arguments.failed else "results"
+    what = f"{len(chosen)} of {len(set(keys))} remembered {kind}"
+    if not arguments.yes:
+        if not sys.stdin.isatty():
+            raise TableError(f"This would remove {what} from {table.path} for good. Say --yes.")
+        if input(f"Remove {what}? [y/N] ").strip().lower() not in ("y", "yes"):
+            print("Nothing was removed.")
+            return 1
+    table.remove(chosen)
+    print(f"Removed {what}.")
+    return 0
+
+
+def _table(arguments: argparse.Namespace) -> LatencyTable:
+    """Return the table, in which there is something."""
+    table = LatencyTable(arguments.db or default_path())
+    if not table.path.exists() or not (table.entries() or table.failures()):
+        raise TableError(
+            f"Nothing is remembered in {table.path} yet. archfront latency measure fills it, and "
+            "so does every study."
+        )
+    return table
+
+
+def _choice(arguments: argparse.Namespace) -> Choice:
+    return Choice(tuple(arguments.words), arguments.device, arguments.runtime, arguments.precision)
+
+
+def _chosen(arguments: argparse.Namespace, table: LatencyTable) -> list[Entry]:
+    entries = table.entries()
+    if not entries:
+        raise TableError(
+            f"No latency is remembered in {table.path}, only failures: "
+            "archfront latency show --failed"
+        )
+    keys = _choice(arguments).keys(table, [entry.key for entry in entries])
+    return [entry for entry in entries if entry.key in keys]
+
+
+def _file(arguments: argparse.Namespace) -> Path:
+    """Take the file out of the words."""
+    if not arguments.words:
+        raise ConfigError(f"archfront latency {arguments.action} needs a file, as latencies.csv.")
+    return Path(arguments.words.pop(0)).expanduser()
+
+
+def _no_words(arguments: argparse.Namespace) -> None:
+    if arguments.words:
+        raise ConfigError(
+            f"archfront latency {arguments.action} takes no words; got {arguments.words[0]!r}."
+        )
+
+
+def _check_free(path: Path, *, is_forced: bool) -> None:
+    if path.exists() and not is_forced:
+        raise TableError(f"{path} is there already. --force replaces it.")
+    if not path.parent.is_dir():
+        raise TableError(f"{path} cannot be written: there is no folder {path.parent}.")
+
+
+def console(is_plain: bool = False) -> Console:
+    """Return where to print: as wide as the terminal, or wide enough for a file."""
+    found = Console()
+    return found if found.is_terminal and not is_plain else Console(width=WIDTH)
+
+
+CALLS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "measure": _measure,
+    "show": _show,
+    "devices": _devices,
+    "export": _export,
+    "import": _import,
+    "forget": _forget,
+}

@@ -1,0 +1,200 @@
+"""``archfront latency measure``: a space measured on this device, with its progress."""
+
+from __future__ import annotations
+
+import argparse
+from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeRemainingColumn,
+)
+from rich.text import Text
+
+from search.commands.device_words import composed_config, image_shape
+from search.config import Config
+from search.engine import ENGINES
+from search.errors import StudyError
+from search.evaluate import perform
+from search.fill import Filling, Plan, expected_seconds, known_for_fill, plan, space_of
+from search.interrupts import terminate_like_interrupt
+from search.known import LASTING
+from search.latency.table import LatencyTable
+from search.latency_view import first_line
+from search.records import Failed, Measurement
+from search.tally import duration
+from trainers.spec import Architecture
+
+INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
+# Failures of a kind that are told at the end; the others are counted.
+TOLD = 3
+
+
+class _Rate(ProgressColumn):
+    """How many a minute."""
+
+    def render(self, task: Task) -> Text:
+        """Return the rate in words."""
+        return Text("" if not task.speed else f"{60 * task.speed:.3g}/min")
+
+
+def measure(arguments: argparse.Namespace, console: Console) -> int:
+    """Measure what is asked for and return the exit status."""
+    config = composed_config(arguments.words, arguments.db)
+    table = LatencyTable(Path(config.tracking.device_db))
+    classes, channels = image_shape(arguments, config)
+    space = space_of(config, classes=classes, channels=channels)
+    known = known_for_fill(config, table)
+    planned = plan(
+        space.architectures,
+        known,
+        again=arguments.again,
+        retry_failed=arguments.retry_failed,
+        sample=arguments.sample,
+        limit=arguments.limit,
+        seed=arguments.seed or 0,
+    )
+    for line in _begin(config, table, planned, space.dropped):
+        console.print(Text(line), soft_wrap=True)
+    if arguments.dry_run or not planned.todo:
+        return 0
+    results: list[tuple[Architecture, Measurement | Failed]] = []
+    terminate_like_interrupt()
+    status = 0
+    try:
+        with (
+            TemporaryDirectory(prefix="archfront-") as folder,
+            ENGINES[config.engine.name](perform, workers=1, threads=None) as engine,
+        ):
+            filling = Filling(config, known, engine, Path(folder))
+            is_live = console.is_terminal and not arguments.plain
+            _fill(filling, planned, results, console, is_live=is_live)
+            _check_streak(results, config)
+    except KeyboardInterrupt:
+        status = INTERRUPTED
+    finally:
+        for line in _summary(results, planned, is_cut=status != 0):
+            console.print(Text(line), soft_wrap=True)
+    return status
+
+
+def _begin(
+    config: Config, table: LatencyTable, planned: Plan, dropped: tuple[str, ...]
+) -> list[str]:
+    from search.latency.device import fingerprint
+
+    hardware = config.hardware
+    lines = [
+        f"device    {fingerprint()}",
+        f"runtime   {hardware.runtime} {hardware.precision}, threads {hardware.threads}, batch "
+        f"{hardware.batch_size}",
+        f"table     {table.path}",
+        f"space     {planned.n_all:,} architectures: {planned.n_known:,} remembered, "
+        f"{planned.n_failed:,} known to fail, {len(planned.todo):,} to measure now",
+    ]
+    if dropped:
+        shown = "; ".join(dropped[:TOLD]) + ("; ..." if len(dropped) > TOLD else "")
+        lines.append(f"left out  {len(dropped)} backbones or sizes of them: {shown}")
+    if planned.todo:
+        each = expected_seconds(config, table, planned.todo[0])
+        lines.append(
+            f"time      about {duration(each * len(planned.todo))}, {duration(each)} each"
+            if each
+            else "time      not known before the first ones; a second or two each for small ones"
+        )
+    return lines
+
+
+def _fill(
+    filling: Filling,
+    planned: Plan,
+    results: list[tuple[Architecture, Measurement | Failed]],
+    console: Console,
+    *,
+    is_live: bool,
+) -> None:
+    """Measure everything, each result appended when it is there."""
+    columns: list[Any] = [BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn()]
+    columns += [TextColumn("{task.description}", markup=False)]
+    with Progress(*columns, console=console, transient=True, disable=not is_live) as bar:
+        task = bar.add_task("", total=len(planned.todo))
+        last = ""
+        for number, architecture in enumerate(planned.todo, 1):
+            bar.update(task, description=f"{label(architecture)}{last}")
+            found = filling.measure(architecture)
+            results.append((architecture, found))
+            bar.advance(task)
+            line = f"{label(architecture):<40}  {_told(found)}"
+            last = f"   last: {_told(found)}"
+            if not is_live:
+                console.print(Text(f"{number:>5}/{len(planned.todo)}  {line}"), soft_wrap=True)
+            elif isinstance(found, Failed):
+                bar.console.print(Text(line), soft_wrap=True)
+            if _streak(results) >= filling.max_failures:
+                return
+
+
+def label(architecture: Architecture) -> str:
+    """Return a name for people, as ``resnet18@64 avg``."""
+    return f"{architecture.backbone}@{architecture.input_size} {architecture.head}"
+
+
+def _told(found: Measurement | Failed) -> str:
+    if isinstance(found, Failed):
+        return f"failed, {found.kind}: {first_line(found.message)[:120]}"
+    note = "" if found.latency.is_stable else ", unstable"
+    return f"{found.latency.p50_ms:.4g} ms{note}"
+
+
+def _streak(results: list[tuple[Architecture, Measurement | Failed]]) -> int:
+    """Return how many of the last ones failed in a way that may have another cause than them."""
+    count = 0
+    for _, found in reversed(results):
+        if not isinstance(found, Failed) or found.kind in LASTING:
+            break
+        count += 1
+    return count
+
+
+def _check_streak(
+    results: list[tuple[Architecture, Measurement | Failed]], config: Config
+) -> None:
+    streak = _streak(results)
+    if streak >= config.budget.max_failures:
+        found = results[-1][1]
+        raise StudyError(
+            f"{streak} architectures failed in a row (budget.max_failures="
+            f"{config.budget.max_failures}), the last one: {found}\nWhen the cause is gone, "
+            "--retry-failed tries them again."
+        )
+
+
+def _summary(
+    results: list[tuple[Architecture, Measurement | Failed]], planned: Plan, *, is_cut: bool
+) -> list[str]:
+    measured = [found for _, found in results if isinstance(found, Measurement)]
+    failed = [(a, found) for a, found in results if isinstance(found, Failed)]
+    unstable = sum(not found.latency.is_stable for found in measured)
+    lines = [
+        f"{len(measured)} measured ({unstable} unstable), {planned.n_known} remembered before, "
+        f"{len(failed)} failed, {len(planned.todo) - len(results)} left."
+    ]
+    kinds = Counter(found.kind for _, found in failed)
+    for kind, count in kinds.most_common():
+        of_kind = [(a, found) for a, found in failed if found.kind == kind]
+        lines.append(f"failed, {kind}: {count}")
+        lines += [
+            f"  {label(a)}: {first_line(found.message)[:200]}" for a, found in of_kind[:TOLD]
+        ]
+    if is_cut:
+        lines.append("interrupted: everything measured is remembered; the same command goes on.")
+    return lines

@@ -1,0 +1,220 @@
+"""The rules of a configuration that concern more than one option, or this machine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from search.errors import ConfigError, unknown
+from search.latency.device import affinity_problem
+from search.latency.energy import METERS
+from search.latency.runtimes import PRECISIONS, RUNTIMES
+from trainers.tasks import TASKS
+
+if TYPE_CHECKING:
+    from search.config import Config
+
+# File systems end at 255 bytes, of which a letter can take four.
+NAME_LENGTH = 60
+
+
+def _study_name(config: Config) -> list[str]:
+    name = config.study
+    is_plain = name[0].isalnum() and all(c.isalnum() or c in "._-" for c in name)
+    if is_plain and len(name) <= NAME_LENGTH:
+        return []
+    return [
+        "study: a study's name starts with a letter or digit and has only letters, digits, "
+        f"'.', '_' and '-', {NAME_LENGTH} at most, since it names a folder; got {name!r}."
+    ]
+
+
+def _data_source(config: Config) -> list[str]:
+    data = config.data
+    problems = []
+    if data.reader == "folder" and data.root is None:
+        problems.append(
+            "data.root: data=folder needs the folder with one folder of images per class; "
+            "got nothing. Give data.root=FOLDER."
+        )
+    if data.reader == "torchvision" and data.name is None:
+        problems.append(
+            "data.name: data=torchvision needs the name of a dataset; got nothing. "
+            "Give data.name=NAME, as FashionMNIST."
+        )
+    if data.reader == "torchvision" and data.root is None:
+        problems.append(
+            "data.root: data=torchvision needs the folder where the dataset lies or is "
+            "downloaded to; got nothing. Give data.root=FOLDER."
+        )
+    return problems
+
+
+def _split(config: Config) -> list[str]:
+    data = config.data
+    parts = {"data.train": data.train, "data.val": data.val, "data.test": data.test}
+    problems = [
+        f"{path}: every split but test needs images; got 0. Give a share below 1 or a number."
+        for path, value in list(parts.items())[:2]
+        if value == 0
+    ]
+    problems += [
+        f"{path}: a number of images is whole; got {value:g}. Shares lie below 1."
+        for path, value in parts.items()
+        if value > 1 and value != int(value)
+    ]
+    shares = [value for value in parts.values() if value < 1]
+    if sum(shares) > 1 + 1e-9:
+        problems.append(
+            "data.train, data.val, data.test: the shares add up to at most 1; "
+            f"got {' + '.join(f'{v:g}' for v in shares)} = {sum(shares):g}."
+        )
+    return problems
+
+
+def _freeze(config: Config) -> list[str]:
+    if config.space.weights == "none" and True in config.space.recipe.freeze:
+        return [
+            "space.recipe.freeze: a frozen backbone needs weights; got freeze true with "
+            "space.weights=none. Use space.weights=pretrained or a folder, or freeze=[false]."
+        ]
+    return []
+
+
+def _budget(config: Config) -> list[str]:
+    if config.budget.trials is None and config.budget.minutes is None:
+        return ["budget: a study needs an end; got neither. Give budget.trials or budget.minutes."]
+    return []
+
+
+def _zero_limits(config: Config) -> list[str]:
+    limits = config.hardware.limits
+    values = {f"hardware.limits.{f.name}": getattr(limits, f.name) for f in fields(limits)}
+    values["space.params_m_max"] = config.space.params_m_max
+    values["space.macs_g_max"] = config.space.macs_g_max
+    values["budget.minutes"] = config.budget.minutes
+    values["budget.trial_minutes"] = config.budget.trial_minutes
+    return [
+        f"{path}: nothing costs 0; got 0. Give a number above 0, or null for no limit."
+        for path, value in values.items()
+        if value == 0
+    ]
+
+
+def _runtime_names(config: Config) -> list[str]:
+    hardware = config.hardware  # an imported device has names of its own, known to its table
+    names = {
+        "runtime": (hardware.runtime, RUNTIMES),
+        "precision": (hardware.precision, PRECISIONS),
+    }
+    if hardware.device is not None:
+        return []
+    problems = [
+        f"hardware.{what}: {unknown(what, name, known)}"
+        for what, (name, known) in names.items()
+        if name not in known
+    ]
+    if not problems and hardware.precision not in RUNTIMES[hardware.runtime].precisions:
+        problems.append(
+            f"hardware.precision: the runtime {hardware.runtime!r} has "
+            f"{', '.join(RUNTIMES[hardware.runtime].precisions)}; got {hardware.precision!r}. "
+            "Give one of these, or another hardware.runtime."
+        )
+    return problems
+
+
+def _task_names(config: Config) -> list[str]:
+    task = TASKS[config.task.name]
+    problems = []
+    if config.task.metric not in task.metrics:
+        problems.append(f"task.metric: {unknown('metric', config.task.metric, task.metrics)}")
+    problems += [
+        f"space.heads: {unknown('head', head, task.heads)}"
+        for head in config.space.heads
+        if head not in task.heads
+    ]
+    return problems
+
+
+def _torchvision_name(config: Config) -> list[str]:
+    from trainers.data.named import DATASETS
+
+    name = config.data.name
+    if config.data.reader != "torchvision" or name is None or name in DATASETS:
+        return []
+    return [f"data.name: {unknown('torchvision dataset', name, DATASETS)}"]
+
+
+def _inline_workers(config: Config) -> list[str]:
+    if config.engine.name == "inline" and config.engine.workers != 1:
+        return [
+            "engine.workers: engine=inline runs one job at a time in this process; got "
+            f"{config.engine.workers}. Use engine.workers=1 or engine=processes."
+        ]
+    return []
+
+
+def _hidden_password(config: Config) -> list[str]:
+    tracking = config.tracking
+    urls = {"mlflow_uri": tracking.mlflow_uri, "storage_url": tracking.storage_url}
+    return [
+        f"tracking.{name}: a stored configuration hides passwords; got {url!r}. Give "
+        f"tracking.{name}=URL with the real one."
+        for name, url in urls.items()
+        if url is not None and ":***@" in url
+    ]
+
+
+def _affinity(config: Config) -> list[str]:
+    hardware = config.hardware
+    if hardware.device is not None or hardware.affinity is None:
+        return []
+    problem = affinity_problem(hardware.affinity)
+    return [] if problem is None else [f"hardware.affinity: {problem}"]
+
+
+def _throughput(config: Config) -> list[str]:
+    hardware = config.hardware
+    if (
+        hardware.device is not None
+        or hardware.throughput_batch is not None
+        or "throughput_ips" not in config.objectives
+    ):
+        return []
+    return [
+        "objectives: throughput_ips is measured at hardware.throughput_batch, which is null. Give "
+        "hardware.throughput_batch=32 or another number."
+    ]
+
+
+def _energy(config: Config) -> list[str]:
+    hardware = config.hardware
+    where = ["objectives"] if "energy_mj" in config.objectives else []
+    where += ["hardware.limits.energy_mj"] if hardware.limits.energy_mj is not None else []
+    runtime = RUNTIMES.get(hardware.runtime)
+    if hardware.device is not None or runtime is None or not where:
+        return []
+    try:
+        METERS[runtime.runs_on]()
+    except ConfigError as error:
+        return [f"{' and '.join(where)}: {error}"]
+    return []
+
+
+RULES: tuple[Callable[[Config], list[str]], ...] = (
+    _study_name,
+    _data_source,
+    _split,
+    _freeze,
+    _budget,
+    _zero_limits,
+    _runtime_names,
+    _task_names,
+    _torchvision_name,
+    _inline_workers,
+    _hidden_password,
+    _affinity,
+    _throughput,
+    _energy,
+)

@@ -1,0 +1,157 @@
+"""The architectures of a space, measured on this device one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from search.config import Config
+from search.engine.jobs import Done, Engine, Job
+from search.errors import ConfigError
+from search.evaluate import MeasureRequest
+from search.interrupts import deferred
+from search.known import LASTING, KnownHere
+from search.latency.measure import latency_key
+from search.latency.table import LatencyTable
+from search.records import Failed, FailureKind, Measurement
+from search.selection import select
+from search.settings import measure_settings, needed_values
+from search.space import Space, build_space
+from trainers.spec import Architecture, Weights
+
+# A crash may have another cause than the network, but not tried again it costs nothing.
+KINDS: tuple[FailureKind, ...] = (*LASTING, "out of memory", "timeout", "crash")
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What there is to measure.
+
+    Attributes:
+        todo: The architectures to measure now, in this order.
+        n_all: All that were asked for.
+        n_known: Those of them that are remembered.
+        n_failed: Those whose failure is remembered.
+    """
+
+    todo: tuple[Architecture, ...]
+    n_all: int
+    n_known: int
+    n_failed: int
+
+
+def known_for_fill(config: Config, table: LatencyTable) -> KnownHere:
+    """Return what this device knows, which here remembers every kind of failure."""
+    return KnownHere(table, measure_settings(config), needed_values(config), KINDS)
+
+
+def space_of(config: Config, *, classes: int, channels: int) -> Space:
+    """Return the space of a configuration without data, and so with random weights.
+
+    Raises:
+        ConfigError: If this is not about this machine, or nothing is left of the space.
+    """
+    if config.hardware.device is not None:
+        raise ConfigError(
+            f"hardware.device={config.hardware.device}: only this machine can be measured. Leave "
+            "it null here; archfront latency import brings another device's latencies in."
+        )
+    backbones = select(config.space)
+    return build_space(
+        config.space,
+        backbones,
+        {backbone.name: Weights() for backbone in backbones},
+        task=config.task.name,
+        classes=classes,
+        channels=channels,
+    )
+
+
+def plan(
+    architectures: Sequence[Architecture],
+    known: KnownHere,
+    *,
+    again: bool = False,
+    retry_failed: bool = False,
+    sample: int | None = None,
+    limit: int | None = None,
+    seed: int = 0,
+) -> Plan:
+    """Return what of some architectures is still to be measured.
+
+    Args:
+        architectures: What was asked for.
+        known: What is remembered of them.
+        again: What is remembered is measured too.
+        retry_failed: What failed is tried again.
+        sample: Only so many, drawn by the seed: the same ones whatever is remembered.
+        limit: Only so many of those to be measured.
+        seed: Seed of the sample.
+    """
+    chosen = list(architectures)
+    if sample is not None and sample < len(chosen):
+        drawn = np.random.default_rng(seed).permutation(len(chosen))[:sample]
+        chosen = [chosen[i] for i in drawn]
+    answers = [known.of(architecture) for architecture in chosen]
+    todo = [
+        architecture
+        for architecture, answer in zip(chosen, answers, strict=True)
+        if answer is None
+        or (again and isinstance(answer, Measurement))
+        or (retry_failed and isinstance(answer, Failed))
+    ]
+    return Plan(
+        todo=tuple(todo[:limit]),
+        n_all=len(chosen),
+        n_known=sum(isinstance(answer, Measurement) for answer in answers),
+        n_failed=sum(isinstance(answer, Failed) for answer in answers),
+    )
+
+
+class Filling:
+    """Measures architectures and remembers each result at once.
+
+    Args:
+        config: How they are measured.
+        known: What learns of it.
+        engine: Where they are measured.
+        folder: For files in between.
+    """
+
+    def __init__(self, config: Config, known: KnownHere, engine: Engine, folder: Path) -> None:
+        self._config, self._known = config, known
+        self._engine, self._folder = engine, folder
+        self.max_failures = config.budget.max_failures
+
+    def measure(self, architecture: Architecture) -> Measurement | Failed:
+        """Measure one architecture; whatever comes of it is remembered."""
+        minutes = self._config.budget.trial_minutes
+        request = MeasureRequest(architecture, measure_settings(self._config), self._folder)
+        job = Job(
+            "measure",
+            request,
+            is_exclusive=True,
+            timeout_s=None if minutes is None else minutes * 60,
+        )
+        result = self._engine.submit(job).result()
+        found = result.value if isinstance(result, Done) else Failed(result.kind, result.message)
+        with deferred():
+            self._known.learn(architecture, found)
+        assert isinstance(found, Measurement | Failed)
+        return found
+
+
+def expected_seconds(config: Config, table: LatencyTable, like: Architecture) -> float | None:
+    """Return what measuring one architecture takes, from those remembered; None if none is."""
+    key = latency_key(like, measure_settings(config))
+    seconds = [
+        entry.measurement.seconds
+        for entry in table.entries()
+        if (entry.key.device, entry.key.runtime) == (key.device, key.runtime)
+        and entry.measurement.latency.source != "imported"
+    ]
+    return median(seconds) if seconds else None

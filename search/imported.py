@@ -1,0 +1,180 @@
+"""A device that is not at hand: its latencies come from the table, and nothing is measured."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from search.catalog import catalog
+from search.config import HardwareConfig
+from search.errors import ConfigError, unknown
+from search.known import Known, KnownImported, known_here
+from search.latency.table import Entry, KnownDevice, LatencyTable
+from search.prepare import Prepared
+from search.records import Measurement
+from search.settings import needed_values
+from search.space import Axes, Space
+from trainers.spec import Architecture
+
+
+def for_device(prepared: Prepared, table: LatencyTable) -> tuple[Prepared, Known]:
+    """Return a study as the device of its configuration allows it, and what is known of it.
+
+    On this machine that is the study itself. For another device the space keeps only the
+    architectures whose latency was imported.
+
+    Raises:
+        ConfigError: If the device, or what is asked of it, is not in the table.
+    """
+    config = prepared.config
+    if config.hardware.device is None:
+        return prepared, known_here(config, table)
+    device = device_named(table, config.hardware.device)
+    found = _imported(table.entries(), device, config.hardware)
+    words = f"{device.words} through {config.hardware.runtime}"
+    needed = needed_values(config)
+    lacking = {
+        a: [name for name in needed if not m.has([name])]
+        for a, m in found.items()
+        if not m.has(needed)
+    }
+    usable = {a: m for a, m in found.items() if a not in lacking}
+    reasons = {a: f"no {' or '.join(names)}" for a, names in lacking.items()}
+    space = _kept(prepared.space, usable, reasons, words)
+    if not space.axes:
+        raise ConfigError(_nothing_left(prepared.space, found, reasons, words))
+    holes = frozenset(a for a in space.architectures if a not in usable)
+    return (
+        replace(prepared, space=space, holes=holes, device=device),
+        KnownImported(usable, words),
+    )
+
+
+def device_named(table: LatencyTable, name: str) -> KnownDevice:
+    """Return the device of an id or of the words that people call it.
+
+    Raises:
+        ConfigError: If there is none, or several have these words.
+    """
+    devices = table.devices()
+    if name in devices:
+        return devices[name]
+    found = [device for device in devices.values() if device.words == name]
+    if len(found) > 1:
+        ids = ", ".join(device.id for device in found)
+        raise ConfigError(f"The device {name!r} could be several: {ids}. Give one of these ids.")
+    if found:
+        return found[0]
+    if not devices:
+        raise ConfigError(
+            f"Unknown device {name!r}: the table {str(table.path)!r} has none yet. "
+            "archfront latency import FILE.csv brings one in."
+        )
+    names = [d.id if d.words == d.id else f"{d.id} ({d.words})" for d in devices.values()]
+    near = unknown("device", name, devices)
+    raise ConfigError(f"{str(near).split(' Known: ')[0]} In the table: {'; '.join(names)}.")
+
+
+def completed(architecture: Architecture, measurement: Measurement) -> Measurement:
+    """Return a measurement whose unknown parameters and work are those of the catalog."""
+    row = catalog().get(architecture.backbone)
+    if row is None:
+        return measurement
+    params, macs = measurement.params_m, measurement.macs_g
+    if math.isnan(params):
+        params = row.params_m
+    if math.isnan(macs) and hasattr(row, "costs_at"):
+        macs = row.costs_at(architecture.input_size).macs_g
+    return replace(measurement, params_m=params, macs_g=macs)
+
+
+def _imported(
+    entries: Sequence[Entry], device: KnownDevice, hardware: HardwareConfig
+) -> dict[Architecture, Measurement]:
+    """Return the newest measurement of each architecture that is asked for.
+
+    Raises:
+        ConfigError: If there is none for the runtime, threads, batch or precision.
+    """
+    of_device = [entry for entry in entries if entry.key.device == device.id]
+    runtimes = {entry.key.runtime for entry in of_device}
+    if hardware.runtime not in runtimes:
+        error = unknown(f"runtime of {device.words}", hardware.runtime, runtimes)
+        raise ConfigError(f"hardware.runtime: {error}")
+    of_runtime = [entry for entry in of_device if entry.key.runtime == hardware.runtime]
+    asked = (hardware.threads, hardware.batch_size, hardware.precision)
+    pinned = None if hardware.affinity is None else tuple(sorted(hardware.affinity))
+    found = {
+        entry.key.architecture: completed(entry.key.architecture, entry.measurement)
+        for entry in of_runtime  # the oldest first, so that the newest stays
+        if (entry.key.threads, entry.key.batch_size, entry.key.precision) == asked
+        and pinned in (None, entry.key.affinity)
+    }
+    if not found:
+        raise ConfigError(
+            f"hardware: {device.words} through {hardware.runtime} has no latency with "
+            f"{_setting(asked)}{'' if pinned is None else ', affinity ' + str(list(pinned))}. "
+            f"In the table: {_settings(of_runtime)}."
+        )
+    return found
+
+
+def _setting(values: tuple[int, int, str]) -> str:
+    threads, batch_size, precision = values
+    return f"threads={threads}, batch_size={batch_size}, precision={precision}"
+
+
+def _settings(entries: Sequence[Entry]) -> str:
+    counts = Counter((e.key.threads, e.key.batch_size, e.key.precision) for e in entries)
+    return "; ".join(f"{_setting(values)} ({count})" for values, count in sorted(counts.items()))
+
+
+def _kept(
+    space: Space,
+    usable: Mapping[Architecture, Measurement],
+    reasons: Mapping[Architecture, str],
+    words: str,
+) -> Space:
+    """Return the space of the heads and sizes that any usable architecture of a backbone has."""
+    axes: list[Axes] = []
+    dropped = list(space.dropped)
+    for each in space.axes:
+        name = each.backbone.name
+        mine = [a for a in space.architectures if a.backbone == name]
+        heads = {a.head for a in mine if a in usable}
+        sizes = {a.input_size for a in mine if a in usable}
+        if heads:
+            kept_sizes = tuple(s for s in each.input_sizes if s in sizes)
+            axes.append(
+                Axes(each.backbone, tuple(h for h in each.heads if h in heads), kept_sizes)
+            )
+        out = [a for a in mine if a not in usable]
+        if out:
+            why = ", ".join(sorted({reasons.get(a, "no latency") for a in out}))
+            part = f" for {len(out)} of {len(mine)} heads and sizes" if heads else ""
+            dropped.append(f"{name}: {why} of {words}{part}")
+    weights = {a.backbone.name: space.weights[a.backbone.name] for a in axes}
+    return replace(space, axes=tuple(axes), weights=weights, dropped=tuple(dropped))
+
+
+def _nothing_left(
+    space: Space,
+    found: Mapping[Architecture, Measurement],
+    reasons: Mapping[Architecture, str],
+    words: str,
+) -> str:
+    lacking = sorted({reasons[a] for a in space.architectures if a in reasons})
+    if lacking:
+        return (
+            f"space: nothing is left: the architectures that have a latency of {words} have "
+            f"{', '.join(lacking)}. Import these values too, or do not ask for them."
+        )
+    shapes = sorted({(a.classes, a.channels) for a in found})
+    there = ", ".join(f"{classes} classes and {channels} channels" for classes, channels in shapes)
+    return (
+        f"space: nothing is left: none of its {len(space.architectures)} architectures "
+        f"({space.classes} classes, {space.channels} channels) has a latency of {words}. In the "
+        f"table: {len(found)} architectures of {there}."
+    )

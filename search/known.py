@@ -1,0 +1,169 @@
+"""What is known of an architecture before a job is submitted for it.
+
+The one place that a driver asks: a measurement, a reason why there is none, or nothing, and then
+it must be measured.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from functools import cached_property
+from typing import Protocol
+
+from search.config import Config
+from search.latency.expect import Expectations
+from search.latency.measure import MeasureSettings, latency_key
+from search.latency.table import Entry, LatencyKey
+from search.records import Failed, FailureKind, Measurement, Prediction, Rejected
+from search.settings import measure_settings, needed_values
+from trainers.spec import Architecture
+
+# Failures of the network itself: they come again whenever it is tried.
+LASTING: tuple[FailureKind, ...] = ("build", "export", "parity")
+
+Answer = Measurement | Rejected | Failed | None
+
+
+class Table(Protocol):
+    """What is asked of a table of latencies."""
+
+    def get(self, key: LatencyKey) -> Measurement | None:
+        """Return what was measured."""
+
+    def put(self, key: LatencyKey, measurement: Measurement, *, is_final: bool = False) -> None:
+        """Remember a measurement."""
+
+    def failure(self, key: LatencyKey) -> Failed | None:
+        """Return why it could not be measured."""
+
+    def put_failure(self, key: LatencyKey, failed: Failed) -> None:
+        """Remember that it cannot be measured."""
+
+    def entries(self) -> list[Entry]:
+        """Return everything that was measured, on every device."""
+
+
+class Known(Protocol):
+    """Answers for the architectures of a study."""
+
+    def of(self, architecture: Architecture) -> Answer:
+        """Return its measurement, why it has none, or None when it must be measured."""
+
+    def expected(self, architecture: Architecture) -> Prediction | None:
+        """Return the latency to expect of an architecture that must be measured, if any can."""
+
+    def learn(self, architecture: Architecture, result: Measurement | Failed) -> None:
+        """Take in what measuring an architecture gave."""
+
+
+class KnownHere:
+    """What this device remembers and learns.
+
+    Args:
+        table: Where it is remembered.
+        settings: How architectures are measured.
+        needed: Names of the values that a measurement must have; one that lacks any is taken
+            again.
+        lasting: Kinds of failures that are remembered.
+        latency_ms_max: What can only be slower than this is rejected without being measured.
+    """
+
+    def __init__(
+        self,
+        table: Table,
+        settings: MeasureSettings,
+        needed: Sequence[str] = (),
+        lasting: Sequence[FailureKind] = LASTING,
+        latency_ms_max: float | None = None,
+    ) -> None:
+        self._table, self._settings = table, settings
+        self._needed, self._lasting = tuple(needed), tuple(lasting)
+        self._latency_ms_max = latency_ms_max
+
+    def of(self, architecture: Architecture) -> Answer:
+        """Return its measurement, why it has none, or None when it must be measured."""
+        key = latency_key(architecture, self._settings)
+        found = self._table.get(key)
+        if found is not None:
+            return found if self._serves(found) else None
+        failed = self._table.failure(key)
+        if failed is not None:
+            return remembered(failed)
+        if self._latency_ms_max is not None:
+            expected = self.expected(architecture)
+            if expected is not None and expected.least_ms > self._latency_ms_max:
+                over = {"latency_ms": (expected.least_ms, self._latency_ms_max)}
+                return Rejected(over, is_predicted=True)
+        return None
+
+    def _serves(self, found: Measurement) -> bool:
+        """Return whether a measurement has all that is needed, as it is asked for now."""
+        batch = self._settings.throughput_batch
+        return found.has(self._needed) and batch in (None, found.throughput_batch)
+
+    def expected(self, architecture: Architecture) -> Prediction | None:
+        """Return the latency to expect from what was measured so far under the same settings."""
+        return self._expectations.of(architecture)
+
+    @cached_property
+    def _expectations(self) -> Expectations:
+        """Return what this device's measurements say, read when it is first asked for."""
+        entries = self._table.entries()
+        return Expectations(
+            {
+                entry.key.architecture: entry.measurement.latency.p50_ms
+                for entry in entries
+                if entry.key == latency_key(entry.key.architecture, self._settings)
+            }
+        )
+
+    def learn(self, architecture: Architecture, result: Measurement | Failed) -> None:
+        """Remember a measurement, or a failure that would come again."""
+        key = latency_key(architecture, self._settings)
+        if isinstance(result, Measurement):
+            self._expectations.learn(architecture, result.latency.p50_ms)
+            before = self._table.get(key)
+            is_final = before is not None and not self._serves(before)
+            self._table.put(key, result, is_final=is_final)
+        elif result.kind in self._lasting:
+            self._table.put_failure(key, result)
+
+
+class KnownImported:
+    """What was imported for a device that is not at hand: nothing can be measured on it.
+
+    Args:
+        measurements: What was imported, by architecture.
+        words: The device and runtime, for people.
+    """
+
+    def __init__(self, measurements: Mapping[Architecture, Measurement], words: str) -> None:
+        self._measurements, self._words = measurements, words
+
+    def of(self, architecture: Architecture) -> Answer:
+        """Return what was imported, or that nothing was."""
+        found = self._measurements.get(architecture)
+        return found or Failed("build", f"no latency of {self._words} was imported for it")
+
+    def expected(self, architecture: Architecture) -> Prediction | None:
+        """Return None: nothing of another device is measured."""
+        return None
+
+    def learn(self, architecture: Architecture, result: Measurement | Failed) -> None:
+        """Learn nothing: what was not imported stays unknown."""
+
+
+def remembered(failed: Failed) -> Failed:
+    """Return a failure of the table as a study records it."""
+    return replace(failed, message=f"remembered: {failed.message}", is_remembered=True)
+
+
+def known_here(config: Config, table: Table) -> KnownHere:
+    """Return what this device knows, for a configuration."""
+    return KnownHere(
+        table,
+        measure_settings(config),
+        needed_values(config),
+        latency_ms_max=config.hardware.limits.latency_ms,
+    )

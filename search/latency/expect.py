@@ -1,0 +1,51 @@
+"""What is expected of architectures not measured yet, from all that were on the same device."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from search.latency.predict import MIN_MEASURED, LatencyModel, is_predictable
+from search.records import Prediction
+from trainers.spec import Architecture
+
+# The model is fitted again when so many times the measurements are there, counted from the fewest.
+GROWTH = 1.1
+
+
+class Expectations:
+    """Predictions from measurements that grow.
+
+    Args:
+        measured_ms: p50s by architecture, of one device, runtime, precision and batch, in the
+            order of their measuring. What is expected depends on nothing else, so that a study
+            that was stopped goes on with the same expectations.
+    """
+
+    def __init__(self, measured_ms: Mapping[Architecture, float]) -> None:
+        self._measured = {a: ms for a, ms in measured_ms.items() if is_predictable(a)}
+        self._model: LatencyModel | None = None
+
+    def learn(self, architecture: Architecture, p50_ms: float) -> None:
+        """Take in a measurement."""
+        if is_predictable(architecture):
+            self._measured[architecture] = p50_ms
+
+    def of(self, architecture: Architecture) -> Prediction | None:
+        """Return what is expected; None with too few measurements or an unknown backbone."""
+        n_measured = len(self._measured)
+        if n_measured < MIN_MEASURED or not is_predictable(architecture):
+            return None
+        n_fitted = _largest_step(n_measured)
+        if self._model is None or n_fitted != self._model.n_measured:
+            first = list(self._measured.items())[:n_fitted]
+            self._model = LatencyModel([a for a, _ in first], [ms for _, ms in first])
+        return self._model.predict_one(architecture)
+
+
+def _largest_step(n_measured: int) -> int:
+    """Return the largest number up to ``n_measured`` at which the model is fitted again."""
+    step = MIN_MEASURED
+    while (following := math.ceil(step * GROWTH)) <= n_measured:
+        step = following
+    return step

@@ -1,0 +1,63 @@
+"""What loads and runs a network, by name. The names are known without importing any of them.
+
+::
+
+    protocol.py       the contract: Runtime, Session, LoadSettings
+    installed.py      what is missing, in words
+    eager.py          PyTorch as it is; compiled.py: through TorchInductor
+    torch_session.py  what both give, on the processor or a GPU
+    onnx.py           ONNX Runtime; onnx_cuda.py: on a GPU; quantize.py: its int8
+    openvino.py       OpenVINO, its bfloat16 and int8
+"""
+
+from __future__ import annotations
+
+from search.errors import unknown
+from search.latency.runtimes.compiled import CompiledRuntime
+from search.latency.runtimes.eager import EagerRuntime
+from search.latency.runtimes.installed import installed_version
+from search.latency.runtimes.onnx import OnnxRuntime, open_onnx
+from search.latency.runtimes.onnx_cuda import OnnxCudaRuntime
+from search.latency.runtimes.openvino import OpenVinoRuntime
+from search.latency.runtimes.protocol import LoadSettings, Runtime, Session
+from search.latency.runtimes.torch_session import torch_threads
+
+__all__ = [
+    "PRECISIONS",
+    "RUNTIMES",
+    "LoadSettings",
+    "Runtime",
+    "Session",
+    "installed_version",
+    "open_onnx",
+    "runtime_named",
+    "torch_threads",
+]
+
+# float32 is exact on a GPU too: TF32 is off.
+ON_CUDA = ("fp32", "fp16", "bf16")
+
+RUNTIMES: dict[str, Runtime] = {
+    runtime.name: runtime
+    for runtime in (
+        EagerRuntime(),
+        CompiledRuntime(),
+        OnnxRuntime(),
+        OpenVinoRuntime(),
+        EagerRuntime("eager_cuda", "cuda", ON_CUDA),
+        CompiledRuntime("compiled_cuda", "cuda", ON_CUDA),
+        OnnxCudaRuntime(),
+    )
+}
+PRECISIONS = tuple(dict.fromkeys(p for runtime in RUNTIMES.values() for p in runtime.precisions))
+
+
+def runtime_named(name: str) -> Runtime:
+    """Return the runtime of this name.
+
+    Raises:
+        ConfigError: If there is no such runtime.
+    """
+    if name not in RUNTIMES:
+        raise unknown("runtime", name, RUNTIMES)
+    return RUNTIMES[name]

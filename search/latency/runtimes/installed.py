@@ -1,0 +1,56 @@
+"""What is installed and what this machine has, told in words where something is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib.metadata import PackageNotFoundError, version
+
+from search.errors import ConfigError
+
+
+def installed_version(package: str, extra: str | None = None) -> str:
+    """Return the version of an installed package, without importing it.
+
+    Args:
+        package: Name of the distribution.
+        extra: The extra of archfront that installs it; None if archfront itself does.
+
+    Raises:
+        ConfigError: If it is not installed.
+    """
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        what = f"'archfront[{extra}]'" if extra else package
+        raise ConfigError(f"{package} is not installed: pip install {what}.") from None
+
+
+def require_precision(runtime: str, precision: str, known: Sequence[str]) -> None:
+    """Raise a ConfigError if a runtime has no such precision."""
+    if precision not in known:
+        raise ConfigError(
+            f"The runtime {runtime!r} has no precision {precision!r}. Known: {', '.join(known)}."
+        )
+
+
+def require_gpu(runtime: str, fallback: str) -> None:
+    """Raise a ConfigError if torch finds no GPU that it can use.
+
+    Args:
+        runtime: Name of the runtime that needs one.
+        fallback: Name of the runtime to use without one.
+    """
+    import torch
+
+    if torch.cuda.is_available():
+        return
+    built = torch.version.cuda
+    reason = (
+        "finds none (nvidia-smi shows whether driver and GPU are there)"
+        if built
+        else "was installed without CUDA"
+    )
+    raise ConfigError(
+        f"The runtime {runtime!r} needs an NVIDIA GPU, and torch {torch.__version__} {reason}. "
+        f"Use hardware.runtime={fallback}, or a machine with one."
+    )
