@@ -124,6 +124,21 @@ def _runtime_names(config: Config) -> list[str]:
     return problems
 
 
+def _precision(config: Config) -> list[str]:
+    hardware = config.hardware
+    runtime = RUNTIMES.get(hardware.runtime)
+    if hardware.device is not None or runtime is None or hardware.precision not in PRECISIONS:
+        return []
+    if hardware.precision in runtime.precisions:
+        return []
+    having = [name for name, other in RUNTIMES.items() if hardware.precision in other.precisions]
+    return [
+        f"hardware.precision: the runtime {runtime.name!r} has {' and '.join(runtime.precisions)};"
+        f" got {hardware.precision!r}, which {', '.join(having)} "
+        f"{'has' if len(having) == 1 else 'have'}."
+    ]
+
+
 def _task_names(config: Config) -> list[str]:
     task = TASKS[config.task.name]
     problems = []
@@ -210,6 +225,7 @@ RULES: tuple[Callable[[Config], list[str]], ...] = (
     _budget,
     _zero_limits,
     _runtime_names,
+    _precision,
     _task_names,
     _torchvision_name,
     _inline_workers,

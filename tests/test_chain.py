@@ -35,6 +35,7 @@ TINY = (
     "task.epochs=1",
     "budget.trials=2",
     "engine.threads=1",
+    "hardware.max_seconds=0.5",
 )
 
 pytestmark = pytest.mark.slow

@@ -174,6 +174,11 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
         {"hardware__runtime": "onnxrt"},
         "hardware.runtime: Unknown runtime 'onnxrt'. Did you mean 'onnxruntime'? Known: ",
     ),
+    "_precision": (
+        {"hardware__runtime": "onnxruntime", "hardware__precision": "bf16"},
+        "hardware.precision: the runtime 'onnxruntime' has fp32 and int8; got 'bf16', which "
+        "eager, compiled, openvino, eager_cuda, compiled_cuda have.",
+    ),
     "_task_names": (
         {"task__metric": "acuracy"},
         "task.metric: Unknown metric 'acuracy'. Did you mean 'accuracy'? Known: accuracy, "

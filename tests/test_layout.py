@@ -35,6 +35,8 @@ DOORS = {
     "onnx": ["search/latency/*.py"],
     "onnxruntime": ["search/latency/*.py"],
     "onnxscript": ["search/latency/*.py"],
+    "openvino": ["search/latency/*.py"],
+    "nncf": ["search/latency/*.py"],
     "pynvml": ["search/latency/energy.py"],
     "pytorch_lightning": ["trainers/*.py"],
     "torchmetrics": ["trainers/*.py"],
@@ -57,7 +59,16 @@ DOORS = {
     "torchvision": ["trainers/*.py"],
 }
 # What takes seconds to import, so that search/ never does so at module level.
-HEAVY = {"torch", "timm", "torchvision", "pytorch_lightning", "torchmetrics", "onnxruntime"}
+HEAVY = {
+    "torch",
+    "timm",
+    "torchvision",
+    "pytorch_lightning",
+    "torchmetrics",
+    "onnxruntime",
+    "openvino",
+    "nncf",
+}
 # But for what only the processes that build the catalog load.
 BUILDERS = {"search/catalog/describe.py"}
 PRINTERS = {"search/cli.py", "search/verbs.py", "search/options.py"}

@@ -11,34 +11,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import yaml
+from small_networks import Small, skip_where_it_cannot_run, slow_if_compiled, small_images
 from torch import nn
 
+from search.compose import conf_dir
 from search.errors import ConfigError, ExportError
 from search.latency.export import EXPORTERS, export_onnx
 from search.latency.runtimes import (
+    PRECISIONS,
     RUNTIMES,
     LoadSettings,
     Runtime,
     installed_version,
     runtime_named,
 )
-
-
-class Small(nn.Module):
-    """A network with two outputs, and with what exporters like to fold: norms and dropout."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.features = nn.Sequential(
-            nn.Conv2d(3, 8, 3, stride=2), nn.BatchNorm2d(8), nn.ReLU(), nn.Dropout(0.5)
-        )
-        self.head = nn.Linear(8, 5)
-        self.eval().requires_grad_(False)
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        pooled = self.features(images).mean(dim=(2, 3))
-        return self.head(pooled).softmax(dim=1), pooled
 
 
 class Untraceable(nn.Module):
@@ -48,26 +35,41 @@ class Untraceable(nn.Module):
         raise RuntimeError("this layer has no symbol\nand a second line")
 
 
-def small_images(batch_size: int = 1, seed: int = 0) -> torch.Tensor:
-    generator = torch.Generator().manual_seed(seed)
-    return torch.randn(batch_size, 3, 16, 16, generator=generator)
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_runtime_has_its_key_as_name_full_precision_first_and_a_device(name: str) -> None:
+    runtime = RUNTIMES[name]
+    assert runtime.name == name
+    assert runtime.precisions[0] == "fp32"
+    assert set(runtime.precisions) <= set(PRECISIONS)
+    assert (runtime.runs_on == "cuda") == name.endswith("_cuda")
+
+
+def test_every_runtime_has_a_file_of_the_hardware_group_and_every_file_its_precision() -> None:
+    files = [yaml.safe_load(path.read_text()) for path in (conf_dir() / "hardware").glob("*.yaml")]
+    base = next(content for content in files if "defaults" not in content)
+    chosen = [{**base, **content} for content in files]
+    assert {content["runtime"] for content in chosen} == set(RUNTIMES)
+    assert all(c["precision"] in RUNTIMES[c["runtime"]].precisions for c in chosen)
 
 
 @pytest.mark.parametrize("name", RUNTIMES)
-def test_a_runtime_has_its_key_as_name_full_precision_and_a_version(name: str) -> None:
-    runtime = RUNTIMES[name]
-    assert runtime.name == name
-    assert "fp32" in runtime.precisions
-    assert runtime.version()[0].isdigit()
+def test_a_runtime_that_can_run_has_a_version(name: str) -> None:
+    skip_where_it_cannot_run(name)
+    assert RUNTIMES[name].version()[0].isdigit()
 
 
-ROUTES = [(name, exporter) for name, runtime in RUNTIMES.items() for exporter in runtime.exporters]
+ROUTES = [
+    pytest.param(name, exporter, id=f"{name}-{exporter}", marks=slow_if_compiled(name))
+    for name, runtime in RUNTIMES.items()
+    for exporter in runtime.exporters
+]
 
 
-@pytest.mark.parametrize(("name", "exporter"), ROUTES, ids=[f"{n}-{e}" for n, e in ROUTES])
+@pytest.mark.parametrize(("name", "exporter"), ROUTES)
 class TestRuntimeContract:
     @pytest.fixture
     def runtime(self, name: str) -> Runtime:
+        skip_where_it_cannot_run(name)
         return RUNTIMES[name]
 
     @pytest.fixture
@@ -103,6 +105,20 @@ class TestRuntimeContract:
             for _ in range(3):
                 session.run()
             np.testing.assert_array_equal(session.outputs(example)[0], before[0])
+
+    def test_a_gpu_has_a_clock_and_a_memory_of_its_own(
+        self, runtime: Runtime, settings: LoadSettings
+    ) -> None:
+        with runtime.load(Small(), small_images(), settings) as session:
+            session.run()
+            if runtime.runs_on == "cpu":
+                assert session.timer is None
+                assert session.device_memory_mb is None
+            else:
+                assert session.timer is not None
+                assert 0 < session.timer() < 1
+                assert session.device_memory_mb is not None
+                assert session.device_memory_mb > 0
 
     def test_its_size_is_about_that_of_the_weights(
         self, runtime: Runtime, settings: LoadSettings
@@ -222,7 +238,7 @@ def test_eager_runs_on_the_threads_it_was_given(tmp_path: Path) -> None:
 def test_an_unknown_runtime_is_told_with_the_nearest_name() -> None:
     with pytest.raises(
         ConfigError,
-        match=r"^Unknown runtime 'onnxrt'\. Did you mean 'onnxruntime'\? Known: eager, onnx",
+        match=r"^Unknown runtime 'onnxrt'\. Did you mean 'onnxruntime'\? Known: compiled, ",
     ):
         runtime_named("onnxrt")
 
@@ -248,8 +264,9 @@ from search.latency.runtimes import RUNTIMES
 from trainers.spec import Architecture
 architecture = Architecture("classification", "resnet18", "timm", 32, 10, 3)
 for name in RUNTIMES:
-    latency_key(architecture, MeasureSettings(name, 1, 1, 10, 50))
-heavy = {"torch", "timm", "onnx", "onnxruntime", "openvino"} & set(sys.modules)
+    if name != "onnxruntime_cuda":  # its package is not that of the others
+        latency_key(architecture, MeasureSettings(name, 1, 1, 10, 50))
+heavy = {"torch", "timm", "onnx", "onnxruntime", "openvino", "nncf"} & set(sys.modules)
 assert not heavy, heavy
 """
     subprocess.run([sys.executable, "-c", code], check=True)

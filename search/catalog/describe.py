@@ -26,15 +26,12 @@ COST_SIZES = (64, 128, 224, 384)
 STEPS = (1, 2, 4, 7, 8, 12, 14, 16, 24, 28, 32, 48, 56, 64, 96, 112, 128, 192, 224, 256)
 # Multiples of a step that stand for all: sides that are halved five times round up and down.
 TIMES = (1, 2, 3, 5, 9)
-# Finer steps than patches have are also tried with real numbers where a network is built for a
-# size: on the meta device no index is out of bounds.
-FINE = 14
 SMALLEST = (8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
 # What timm's own model cards say where a record of weights names no licence: the default in
 # ``timm.models._hub.generate_readme``.
 DEFAULT_LICENCE = "apache-2.0"
-# A network on the CPU takes memory for its weights.
-CPU_PARAMS_MAX = 300_000_000
+# A network on the CPU takes memory for its weights: 3.2 GB.
+CPU_PARAMS_MAX = 800_000_000
 REASON_LENGTH = 160
 FILLING = {"uniform_", "normal_", "erfinv_", "mul_", "add_", "clamp_", "fill_", "zero_", "copy_"}
 
@@ -221,7 +218,9 @@ def _rules(builder: _Builder) -> Iterator[tuple[int, int]]:
             rounded = dict.fromkeys(-(-size // step) * step for size in SMALLEST)
             smaller = (size for size in rounded if size < base and builder.takes(size))
             smallest = next(smaller, base)
-            if step >= FINE or builder.runs(smallest + 3 * step):
+            # Patches are counted; other tables of positions are looked up, and on the meta device
+            # no index is out of bounds.
+            if 1 < step == patch or builder.runs(smallest + 3 * step):
                 yield step, smallest
 
 

@@ -61,8 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Measure what could be on the front, print it, and return the exit status."""
-    if not arguments.minutes > 0:
-        raise ConfigError(f"--minutes: a number above 0 is needed; got {arguments.minutes:g}.")
+    _check(arguments)
     words = list(arguments.words)
     if not any(word.startswith("space=") for word in words):
         words.append("space=timm")
@@ -97,6 +96,24 @@ def call(arguments: argparse.Namespace) -> int:
     else:
         _say(console, advice, field, config, time.monotonic() - started)
     return status
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Raise a ConfigError with everything that is wrong with the flags."""
+    problems = []
+    if not arguments.minutes > 0:
+        problems.append(f"--minutes: a number above 0 is needed; got {arguments.minutes:g}.")
+    problems += [
+        f"--{name}: a whole number of at least 1 is needed; got {value}."
+        for name, value in (("classes", arguments.classes), ("channels", arguments.channels))
+        if value is not None and value < 1
+    ]
+    if arguments.html is not None:
+        folder = arguments.html.expanduser().absolute().parent
+        if not folder.is_dir():
+            problems.append(f"--html: there is no folder {folder}. Make it first.")
+    if problems:
+        raise ConfigError(*problems)
 
 
 def _measure(

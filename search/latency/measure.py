@@ -224,12 +224,15 @@ def _prepare(architecture: Architecture, batch_size: int, seed: int) -> _Prepare
     task = task_named(architecture.task)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        module = task.deploy_module(task.build(architecture, Weights(), dropout=0.0))
-    module.eval().requires_grad_(False)
+        network = task.build(architecture, Weights(), dropout=0.0)
+    network.eval().requires_grad_(False)
     example = task.example(architecture, batch_size, seed)
-    costs = count_costs(module, example[:1])
     images = draw_images(example, seed)
-    perturb(module, images, seed)
+    # Before blocks are merged: the norms keep activations in bounds, and are gone after it.
+    perturb(network, images, seed)
+    module = task.deploy_module(network)
+    module.eval().requires_grad_(False)
+    costs = count_costs(module, example[:1])
     batches = torch.split(images, batch_size)
     return _Prepared(architecture, module, example, batches, task.output_names, costs)
 

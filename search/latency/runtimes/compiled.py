@@ -85,6 +85,8 @@ def _compiled_once() -> Iterator[None]:
     """Refuse to compile again within the timed part, and forget what was compiled after it."""
     import torch
 
-    with torch.compiler.set_stance("fail_on_recompile"):
-        yield
-    torch.compiler.reset()
+    try:
+        with torch.compiler.set_stance("fail_on_recompile"):
+            yield
+    finally:
+        torch.compiler.reset()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
@@ -89,7 +90,7 @@ def quantize(path: Path, calibration: Sequence[torch.Tensor]) -> Path:
         raise ValueError("int8 needs images: settings.calibration is empty.")
     openvino, nncf = openvino_library(), _nncf()
     target = path.parent.parent / "int8" / "model.xml"
-    with quiet():
+    with quiet(), _without_progress():
         try:
             model = openvino.Core().read_model(path)
             model = nncf.quantize(
@@ -188,14 +189,22 @@ def openvino_library() -> ModuleType:
 
 
 def _nncf() -> ModuleType:
-    """Return NNCF, its progress bars turned off: rich's shared console, which is not ours."""
-    import rich
-
     _turn_telemetry_off()
     with quiet():
-        nncf = import_module("nncf")
-    rich.get_console().quiet = True
-    return nncf
+        return import_module("nncf")
+
+
+@contextmanager
+def _without_progress() -> Iterator[None]:
+    """Hide the bars that NNCF draws on rich's shared console, which is not ours."""
+    import rich
+
+    console = rich.get_console()
+    before, console.quiet = console.quiet, True
+    try:
+        yield
+    finally:
+        console.quiet = before
 
 
 def _turn_telemetry_off() -> None:
