@@ -60,7 +60,9 @@ RUN = """\
 Start a study, or go on with the one of the same name where it stopped.
 
 words are group=name (another yaml file of a group) or group.option=value:
-  task=classification  data=folder|digits|torchvision  hardware=cpu_onnxruntime|cpu_openvino|...
+  task=classification  data=folder|digits|torchvision
+  hardware=cpu_onnxruntime|cpu_onnxruntime_int8|cpu_openvino|cpu_openvino_int8|cpu_eager|\
+cpu_compiled|cuda_eager|cuda_compiled|cuda_onnxruntime
   space=small|digits|timm  sampler=tpe|gp|nsga2|random     budget=default|smoke
   engine=processes|inline   tracking=local   experiment=digits
 """

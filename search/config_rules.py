@@ -110,18 +110,11 @@ def _runtime_names(config: Config) -> list[str]:
     }
     if hardware.device is not None:
         return []
-    problems = [
+    return [
         f"hardware.{what}: {unknown(what, name, known)}"
         for what, (name, known) in names.items()
         if name not in known
     ]
-    if not problems and hardware.precision not in RUNTIMES[hardware.runtime].precisions:
-        problems.append(
-            f"hardware.precision: the runtime {hardware.runtime!r} has "
-            f"{', '.join(RUNTIMES[hardware.runtime].precisions)}; got {hardware.precision!r}. "
-            "Give one of these, or another hardware.runtime."
-        )
-    return problems
 
 
 def _precision(config: Config) -> list[str]:

@@ -72,7 +72,7 @@ class TestWrongUse:
         [
             (["--minutes", "0"], "--minutes: a number above 0 is needed; got 0."),
             (["hardware.runtime=onnxrt"], "Unknown runtime 'onnxrt'. Did you mean 'onnxruntime'"),
-            (["space.backbones=resnt18"], "No timm architecture is called 'resnt18'"),
+            (["space.backbones=resnt18"], "no timm architecture is called 'resnt18'"),
             (["hardware.device=Pixel"], "advise measures on this machine. Leave it null."),
             (["--html", "there/is/no/folder.html"], "there is no folder"),
             (["--classes", "0"], "--classes: a whole number of at least 1 is needed; got 0."),

@@ -71,8 +71,14 @@ def test_every_shipped_file_composes_and_builds(group: str, name: str) -> None:
     config = built(compose(words))
     if group not in ("budget", "space", "tracking", "experiment"):
         part = config.as_dict()[group]
-        table = {"data": "reader", "hardware": "runtime"}.get(group, "name")
-        assert name.removeprefix("cpu_") == part[table]
+        table = {"data": "reader"}.get(group, "name")
+        if group == "hardware":  # as cpu_openvino_int8, cuda_eager
+            device, runtime, *precision = name.split("_")
+            expected = runtime + ("_cuda" if device == "cuda" else "")
+            assert part["runtime"] == expected
+            assert precision in ([], [part["precision"]])
+        else:
+            assert name == part[table]
     assert build(config.as_dict()) == config
 
 

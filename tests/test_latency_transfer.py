@@ -99,7 +99,7 @@ class TestRoundTrip:
         (row,) = self.written(table).splitlines()[1:]
         assert row == (
             "phone,phone,tflite,,1,1,fp32,,,classification,resnet18,avg,224,1000,3,false,12.5,,,0,"
-            "0,true,,,,,,,,,,,0.0,,1970-01-01T00:00:05+00:00"
+            "0,true,,,,,,,,,,,,0.0,,1970-01-01T00:00:05+00:00"
         )
 
     def test_every_field_of_a_measurement_has_a_column(self) -> None:

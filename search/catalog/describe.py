@@ -25,7 +25,7 @@ COST_SIZES = (64, 128, 224, 384)
 # Steps between input sizes that occur: strides, patches, windows of them.
 STEPS = (1, 2, 4, 7, 8, 12, 14, 16, 24, 28, 32, 48, 56, 64, 96, 112, 128, 192, 224, 256)
 # Multiples of a step that stand for all: sides that are halved five times round up and down.
-TIMES = (1, 2, 3, 5, 9)
+TIMES = (1, 2, 3, 5, 9, 15)
 SMALLEST = (8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
 # What timm's own model cards say where a record of weights names no licence: the default in
 # ``timm.models._hub.generate_readme``.

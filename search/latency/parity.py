@@ -39,8 +39,8 @@ NOISE_FACTOR = 10.0
 # A network whose own rounding is so large cannot be judged.
 MAX_TOLERANCE = 0.1
 # The root mean square difference of a reduced precision, over that which rounding by layers
-# gives. Right ones of 40 timm networks: bf16 (eager, OpenVINO) 0.35 to 2.9, int8 (ONNX Runtime,
-# OpenVINO) 0.2 to 1.9, and up to 1.7 where rounding gives more than 0.4.
+# gives. Right ones of about 24 timm networks: bf16 (eager, OpenVINO) 0.35 to 2.9, int8 (ONNX
+# Runtime, OpenVINO) 0.2 to 1.9, and up to 1.7 where rounding gives more than 0.4.
 ROUNDING_FACTOR = {"bf16": 8.0, "fp16": 8.0, "int8": 4.0}
 LEAST_ROUNDING_FACTOR = 2.0
 # In units of the outputs' deviation over the images: answers that have nothing to do with eager's
