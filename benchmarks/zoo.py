@@ -55,7 +55,10 @@ def chosen(size: int, macs_g_max: float, per_family: int, seed: int) -> list[Bac
 def measured(
     rows: list[Backbone], size: int, runtimes: list[str], db: Path
 ) -> Iterator[tuple[Backbone, str, Measurement | Failed]]:
-    table = LatencyTable(db)
+    asked = {}
+    for runtime in runtimes:
+        settings = measure_settings(composed_config([f"hardware.runtime={runtime}"], db))
+        asked[runtime] = settings, KnownHere(LatencyTable(db), settings)
     with (
         TemporaryDirectory() as folder,
         ENGINES["processes"](perform, workers=1, threads=None) as engine,
@@ -63,8 +66,7 @@ def measured(
         for row in track(rows, description="measuring"):
             a = Architecture("classification", row.name, "timm", size, 1000, 3, row.is_fusable)
             for runtime in runtimes:
-                settings = measure_settings(composed_config([f"hardware.runtime={runtime}"], db))
-                known = KnownHere(table, settings)
+                settings, known = asked[runtime]
                 found = known.of(a)
                 if found is None:
                     request = MeasureRequest(a, settings, Path(folder))

@@ -5,10 +5,10 @@ nanoseconds for each multiply-accumulate of a pointwise convolution, each elemen
 writes, each kernel that is started. What these cost on one device in one runtime is fitted to what
 was measured there. No cost is negative, so that the sum extrapolates as time does.
 
-Decisions, measured on 103 architectures of 69 families on ONNX Runtime, 32 of them fitted, 20
-random splits, median relative error of the others:
+Decisions, from a prototype on 103 architectures of 69 families on ONNX Runtime, 32 of them fitted,
+20 random splits, median relative error of the others:
 
-- MACs alone 0.165; a linear model of logarithms 0.128; a Gaussian process 0.12; this sum 0.081.
+- MACs alone 0.165; a linear model of logarithms 0.128; a Gaussian process 0.12; such a sum 0.081.
 - MACs and elements by kind are what matters: with totals only the sum gives 0.114.
 - Fitted to relative errors and robustly: least squares gives 0.088, since a few networks run far
   slower than all that their operations tell. A Gaussian process on what the sum leaves adds
