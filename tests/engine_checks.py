@@ -54,6 +54,22 @@ def is_running(pid: int) -> bool:
         return False
 
 
+def children() -> list[psutil.Process]:
+    """Return the children of this process, but for multiprocessing's own.
+
+    Its tracker of resources stays until the end once any other test has used a pool.
+    """
+    found = psutil.Process().children()
+    return [child for child in found if "resource_tracker" not in " ".join(_words(child))]
+
+
+def _words(process: psutil.Process) -> list[str]:
+    try:
+        return list(process.cmdline())
+    except (psutil.NoSuchProcess, psutil.ZombieProcess):
+        return []
+
+
 def assert_matches(text: str, pattern: str) -> None:
     with pytest.raises(AssertionError, match=pattern):
         raise AssertionError(text)

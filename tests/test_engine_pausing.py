@@ -17,6 +17,7 @@ import pytest
 from engine_checks import (
     DEADLINE_S,
     broken,
+    children,
     eventually,
     is_running,
     measure,
@@ -129,7 +130,7 @@ class TestClosing:
             assert broken(future).message.startswith("The engine was closed")
         assert threading.active_count() == before
         assert not any(is_running(pid) for pid in pids)
-        assert psutil.Process().children() == []
+        assert children() == []
 
     def test_a_listener_to_a_result_may_close_the_engine(self) -> None:
         engine = ProcessEngine(engine_jobs.perform, workers=1)
@@ -138,7 +139,7 @@ class TestClosing:
         future.add_done_callback(lambda _: (engine.close(), closed.set()))
         assert closed.wait(DEADLINE_S)
         engine.close()
-        assert psutil.Process().children() == []
+        assert children() == []
 
     def test_no_worker_outlives_a_killed_driver(self, tmp_path: Path) -> None:
         script = f"""
@@ -173,7 +174,7 @@ class TestClosing:
     def test_the_engine_works_on_without_its_guard(self) -> None:
         with ProcessEngine(engine_jobs.perform, workers=1) as engine:
             worker = value(engine.submit(train("pid")))
-            (guard,) = (child for child in psutil.Process().children() if child.pid != worker)
+            (guard,) = (child for child in children() if child.pid != worker)
             guard.kill()
             eventually(lambda: not is_running(guard.pid))
             assert broken(engine.submit(train("exit", 1))).kind == "crash"

@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import engine_jobs
-import psutil
 import pytest
 from engine_checks import (
     assert_matches,
     broken,
+    children,
     eventually,
     is_running,
     measure,
@@ -188,7 +188,6 @@ class TestWorkers:
     def test_an_idle_worker_outlives_the_limit_of_its_start(self) -> None:
         """It was killed for not having started when its first job came late."""
         with ProcessEngine(engine_jobs.perform, workers=1, start_timeout_s=2.0) as engine:
-            children = psutil.Process().children
             eventually(lambda: len(children()) == 2)
             before = {child.pid for child in children()}
             started = time.monotonic()
