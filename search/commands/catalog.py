@@ -7,8 +7,7 @@ import csv
 import json
 import os
 import sys
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +27,7 @@ from search.catalog.view import (
     record,
     tags_table,
 )
+from search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
 from search.errors import ConfigError
 
 ACTIONS = {
@@ -53,18 +53,8 @@ published results; licences and data are those of timm's default weights.
 WIDTH = 170  # columns of a table that is not shown in a terminal
 
 
-@dataclass(frozen=True)
-class Flag:
-    """A flag and the actions that take it; ``options`` are those of ``add_argument``."""
-
-    actions: tuple[str, ...]
-    help: str
-    options: Mapping[str, Any]
-
-
 _NUMBER = {"type": float, "metavar": "X"}
 _PATTERN = {"action": "append", "metavar": "PATTERN"}
-_SWITCH = {"action": "store_true"}
 FLAGS = {
     "--params-m-max": Flag(("list",), "at most so many million parameters", _NUMBER),
     "--macs-g-max": Flag(("list",), "at most so many billion MACs at the size shown", _NUMBER),
@@ -76,8 +66,8 @@ FLAGS = {
         {"type": int, "metavar": "PX"},
     ),
     "--sort": Flag(("list",), f"{', '.join(SORTS)} (default: name)", {"metavar": "NAME"}),
-    "--json": Flag(("list", "show", "space"), "as JSON", _SWITCH),
-    "--csv": Flag(("list",), "as comma-separated values", _SWITCH),
+    "--json": Flag(("list", "show", "space"), "as JSON", SWITCH),
+    "--csv": Flag(("list",), "as comma-separated values", SWITCH),
     "--config-dir": Flag(
         ("space",),
         "folder with your own yaml files",
@@ -99,23 +89,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="word",
         help="patterns to list; a name to show; group=name or option=value of a space",
     )
-    for name, flag in FLAGS.items():
-        parser.add_argument(name, help=f"{', '.join(flag.actions)}: {flag.help}", **flag.options)
+    add_flags(parser, FLAGS)
 
 
 def call(arguments: argparse.Namespace) -> int:
     """Do one action and return the exit status."""
-    given = {name: getattr(arguments, name[2:].replace("-", "_")) for name in FLAGS}
-    problems = [
-        f"archfront catalog {arguments.action} takes no {name}; it belongs to "
-        f"{', '.join(flag.actions)}."
-        for name, flag in FLAGS.items()
-        if given[name] not in (None, False) and arguments.action not in flag.actions
-    ]
+    problems = misplaced(arguments, "catalog", FLAGS)
     problems += [
-        f"{name}: a number above 0 is needed; got {given[name]:g}."
+        f"{name}: a number above 0 is needed; got {value:g}."
         for name in ("--params-m-max", "--macs-g-max", "--input-size", "--workers")
-        if given[name] is not None and not given[name] > 0
+        if (value := given(arguments, name)) is not None and not value > 0
     ]
     if arguments.csv and arguments.json:
         problems.append("--csv and --json: only one of them.")

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 
+from search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
 from search.errors import ConfigError, TableError
 from search.latency.table import Entry, LatencyTable, default_path
 from search.latency_view import (
@@ -52,16 +51,6 @@ SHOWN = 100
 WIDTH = 160  # columns of a table that is not shown in a terminal
 
 
-@dataclass(frozen=True)
-class Flag:
-    """A flag and the actions that take it; ``options`` are those of ``add_argument``."""
-
-    actions: tuple[str, ...]
-    help: str
-    options: Mapping[str, Any]
-
-
-_SWITCH = {"action": "store_true"}
 _CHOOSING = ("show", "export", "forget")
 FLAGS = {
     "--classes": Flag(("measure",), "classes (default: 1000)", {"type": int, "metavar": "N"}),
@@ -69,22 +58,22 @@ FLAGS = {
     "--limit": Flag(("measure",), "measure only so many now", {"type": int, "metavar": "N"}),
     "--sample": Flag(("measure",), "only so many, drawn at random", {"type": int, "metavar": "N"}),
     "--seed": Flag(("measure",), "of the sample (default: 0)", {"type": int, "metavar": "N"}),
-    "--dry-run": Flag(("measure",), "tell counts and time, measure nothing", _SWITCH),
-    "--retry-failed": Flag(("measure",), "try again what failed", _SWITCH),
-    "--again": Flag(("measure",), "measure again what is remembered", _SWITCH),
-    "--plain": Flag(("measure",), "plain lines, no progress bar", _SWITCH),
+    "--dry-run": Flag(("measure",), "tell counts and time, measure nothing", SWITCH),
+    "--retry-failed": Flag(("measure",), "try again what failed", SWITCH),
+    "--again": Flag(("measure",), "measure again what is remembered", SWITCH),
+    "--plain": Flag(("measure",), "plain lines, no progress bar", SWITCH),
     "--device": Flag((*_CHOOSING, "import"), "id or words of a device", {"metavar": "NAME"}),
     "--runtime": Flag(_CHOOSING, "only of this runtime", {"metavar": "NAME"}),
     "--precision": Flag(_CHOOSING, "only of this precision", {"metavar": "NAME"}),
-    "--failed": Flag(("show", "forget"), "the failures instead of the latencies", _SWITCH),
+    "--failed": Flag(("show", "forget"), "the failures instead of the latencies", SWITCH),
     "--sort": Flag(("show",), "value to sort by (default: latency_ms)", {"metavar": "NAME"}),
-    "--json": Flag(("show", "devices"), "as JSON", _SWITCH),
-    "--csv": Flag(("show",), "as export writes it", _SWITCH),
+    "--json": Flag(("show", "devices"), "as JSON", SWITCH),
+    "--csv": Flag(("show",), "as export writes it", SWITCH),
     "--html": Flag(("show",), "draw latency against work", {"type": Path, "metavar": "FILE"}),
     "--png": Flag(("show",), "the same as a picture", {"type": Path, "metavar": "FILE"}),
-    "--force": Flag(("show", "export"), "replace a file that is there", _SWITCH),
-    "--skip-bad": Flag(("import",), "import the good rows of a file with bad ones", _SWITCH),
-    "--yes": Flag(("forget",), "do not ask", _SWITCH),
+    "--force": Flag(("show", "export"), "replace a file that is there", SWITCH),
+    "--skip-bad": Flag(("import",), "import the good rows of a file with bad ones", SWITCH),
+    "--yes": Flag(("forget",), "do not ask", SWITCH),
 }
 
 
@@ -106,21 +95,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the table (default: ARCHFRONT_DEVICE_DB, else in the cache folder)",
     )
-    for name, flag in FLAGS.items():
-        text = f"{', '.join(flag.actions)}: {flag.help}"
-        parser.add_argument(name, help=text, **flag.options)
+    add_flags(parser, FLAGS)
 
 
 def call(arguments: argparse.Namespace) -> int:
     """Do one action and return the exit status."""
-    problems = [
-        f"archfront latency {arguments.action} takes no {name}; it belongs to "
-        f"{', '.join(flag.actions)}."
-        for name, flag in FLAGS.items()
-        if _given(arguments, name) not in (None, False) and arguments.action not in flag.actions
-    ]
+    problems = misplaced(arguments, "latency", FLAGS)
     problems += [
-        f"--{name}: a whole number of at least {low} is needed; got {_given(arguments, name)}."
+        f"--{name}: a whole number of at least {low} is needed; got {given(arguments, name)}."
         for name, low in (
             ("classes", 1),
             ("channels", 1),
@@ -128,15 +110,11 @@ def call(arguments: argparse.Namespace) -> int:
             ("sample", 1),
             ("seed", 0),
         )
-        if _given(arguments, name) is not None and _given(arguments, name) < low
+        if given(arguments, name) is not None and given(arguments, name) < low
     ]
     if problems:
         raise ConfigError(*problems)
     return CALLS[arguments.action](arguments)
-
-
-def _given(arguments: argparse.Namespace, name: str) -> Any:
-    return getattr(arguments, name.removeprefix("--").replace("-", "_"))
 
 
 def _measure(arguments: argparse.Namespace) -> int:
