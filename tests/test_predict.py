@@ -103,3 +103,15 @@ def test_what_the_catalog_does_not_know_cannot_be_predicted() -> None:
     assert not is_predictable(architecture("resnet_of_tomorrow"))
     with pytest.raises(ValueError, match="no costs of 'resnet_of_tomorrow'"):
         work([architecture("resnet_of_tomorrow")])
+
+
+def test_a_family_that_is_slower_than_its_work_tells_is_expected_to_be() -> None:
+    names = [name for name in NAMES if catalog()[name].family == "efficientnet"]
+    others = [a for a in drawn(80) if catalog()[a.backbone].family != "efficientnet"][:40]
+    siblings = [architecture(name) for name in names[:8]]
+    shown = others + siblings[:4]
+    ms = device_ms(shown) * np.array([1.0] * len(others) + [1.4] * 4)
+    expected = LatencyModel(shown, ms).predict(siblings[4:]).p50_ms
+    assert np.median(expected / device_ms(siblings[4:])) == pytest.approx(1.4, abs=0.12)
+    apart = LatencyModel(others, device_ms(others)).predict(siblings[4:]).p50_ms
+    assert np.median(apart / device_ms(siblings[4:])) == pytest.approx(1.0, abs=0.08)
