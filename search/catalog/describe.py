@@ -108,6 +108,7 @@ class _Builder:
 
     def __init__(self, name: str, own_size: int) -> None:
         self.name, self.own_size = name, own_size
+        self._taken: dict[int, bool] = {}  # rules of different steps ask about the same sizes
         with _Uninitialized():
             network = create(name, channels=3, input_size=None, device="meta")
         self.params = sum(parameter.numel() for parameter in network.parameters())
@@ -132,6 +133,11 @@ class _Builder:
 
     def takes(self, size: int) -> bool:
         """Return whether the network runs at an input size."""
+        if size not in self._taken:
+            self._taken[size] = self._tries(size)
+        return self._taken[size]
+
+    def _tries(self, size: int) -> bool:
         try:
             network = self._at(size)
             output = run_once(network, self.name, channels=3, input_size=size, device=self._device)
