@@ -10,11 +10,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
 from search.catalog import Backbone, Published, match
 from search.config import Config
+from search.errors import ConfigError
 from search.latency.predict import MIN_MEASURED, Band, LatencyModel
 from search.pareto import front_mask, hypervolume
 from search.records import Failed, Measurement
@@ -79,9 +81,15 @@ def options_of(config: Config, *, classes: int, channels: int) -> Field:
     ``space.input_sizes`` says, since what it gives at another size was not published.
 
     Raises:
-        ConfigError: If nothing is left of the space.
+        ConfigError: If it is another task than classification, or nothing is left of the space.
     """
-    rows = select(config.space)
+    if config.task.name != "classification":
+        raise ConfigError(
+            "task: advise compares published accuracies, which are of classification; got "
+            f"{config.task.name}. Run a study; archfront run task={config.task.name} ... "
+            "--dry-run tells what it would take."
+        )
+    rows = select(config.space, Path(config.tracking.root))
     found: dict[Architecture, Option] = {}
     left_out = {"weights of another licence": 0, "a size or head that cannot be built": 0}
     for row in rows:

@@ -36,24 +36,24 @@ class Candidate:
     @cached_property
     def id(self) -> str:
         """Return the hash of everything that changes the trained model."""
-        content = asdict(self)
+        content = self.as_dict()
         del content["weights"]["path"]
         return short_hash(content)
 
     @cached_property
     def architecture_id(self) -> str:
         """Return the hash of everything that changes the latency."""
-        return short_hash(asdict(self.architecture))
+        return short_hash(self.architecture.as_dict())
 
     @property
     def label(self) -> str:
-        """Return a name for people, as ``resnet18@64 avg``."""
+        """Return a name for people, as ``resnet18@64 avg`` or ``resnet18@256 fpn yolo w64``."""
         a = self.architecture
-        return f"{a.backbone}@{a.input_size} {a.head}"
+        return f"{a.backbone}@{a.input_size} {a.top}"
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON content; ``from_dict`` gives the equal candidate back."""
-        return asdict(self)
+        return {**asdict(self), "architecture": self.architecture.as_dict()}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Candidate:

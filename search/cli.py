@@ -60,11 +60,6 @@ RUN = """\
 Start a study, or go on with the one of the same name where it stopped.
 
 words are group=name (another yaml file of a group) or group.option=value:
-  task=classification  data=folder|digits|torchvision
-  hardware=cpu_onnxruntime|cpu_onnxruntime_int8|cpu_openvino|cpu_openvino_int8|cpu_eager|\
-cpu_compiled|cuda_eager|cuda_compiled|cuda_onnxruntime
-  space=small|digits|timm  sampler=tpe|gp|nsga2|random     budget=default|smoke
-  engine=processes|inline   tracking=local   experiment=digits
 """
 
 RUN_EXAMPLES = """\
@@ -134,7 +129,7 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     """Return the parser of one verb; flags may stand anywhere."""
     parser = argparse.ArgumentParser(
         prog=f"archfront {verb}",
-        description=RUN if verb == "run" else VERBS[verb].capitalize() + ".",
+        description=_run_help() if verb == "run" else VERBS[verb].capitalize() + ".",
         epilog=RUN_EXAMPLES if verb == "run" else None,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -198,6 +193,13 @@ def _add_composition(parser: argparse.ArgumentParser, verb: str) -> None:
 def _top_help() -> str:
     verbs = "\n".join(f"  {verb:<9} {text}" for verb, text in VERBS.items())
     return TOP.format(verbs=verbs)
+
+
+def _run_help() -> str:
+    """Return what ``run`` does, with the files of every group."""
+    from search.compose import GROUPS, choices
+
+    return RUN + "".join(f"  {group}={'|'.join(choices(group))}\n" for group in GROUPS)
 
 
 def _verb_place(words: list[str]) -> int:

@@ -7,7 +7,7 @@ and the check, the messages and ``docs/options.md`` are made from them.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
@@ -18,7 +18,8 @@ from search.errors import ConfigError
 from search.latency.runtimes import PRECISIONS, RUNTIMES
 from search.samplers import SAMPLERS
 from trainers.data.readers import READERS
-from trainers.tasks import TASKS
+from trainers.data.shapes import KINDS
+from trainers.tasks import NECKS, TASKS
 
 
 def _option(
@@ -29,11 +30,13 @@ def _option(
     known: Iterable[str] | None = None,
     is_path: bool = False,
     may_be_empty: bool = False,
+    may_repeat: bool = False,
 ) -> Any:
     """Return a dataclass field with its help, its bounds (both allowed) and its known names."""
     known = tuple(known) if known is not None else None
     metadata = {"help": text, "low": low, "high": high, "known": known, "is_path": is_path}
-    return field(metadata={**metadata, "may_be_empty": may_be_empty})
+    lists = {"may_be_empty": may_be_empty, "may_repeat": may_repeat}
+    return field(metadata={**metadata, **lists})
 
 
 def _names(known: Iterable[str]) -> str:
@@ -47,8 +50,30 @@ class TaskConfig:
     name: str = _option("the task", known=TASKS)
     metric: str = _option("the metric to maximize, on the validation split")
     epochs: int = _option("epochs of one proxy training", low=1, high=10_000)
+    loss: str = _option("the loss to minimize")
+    class_weights: Literal["none", "balanced"] = _option(
+        "balanced: classes that are rare in the training split weigh more in the loss"
+    )
     label_smoothing: float = _option("share of the target given to other classes", low=0, high=0.5)
     schedule: Literal["one_cycle", "cosine"] = _option("schedule of the learning rate")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShapesConfig:
+    """What is drawn for data=shapes."""
+
+    images: int = _option("images to draw", low=1, high=1_000_000)
+    side: int = _option("side of an image, in px", low=8, high=4096)
+    classes: int = _option(f"kinds of shapes: the first of {', '.join(KINDS)}", low=1, high=6)
+    objects_min: int = _option("fewest shapes in an image", low=0, high=100)
+    objects_max: int = _option("most shapes in an image", low=1, high=100)
+    share_min: float = _option("smallest diameter, over the side", low=0.02, high=1)
+    share_max: float = _option("largest diameter, over the side", low=0.02, high=1)
+    imbalance: float = _option(
+        "how often the first class is drawn for each time that the last is", low=1, high=1000
+    )
+    overlap: bool = _option("whether a shape may hide up to half of another")
+    seed: int = _option("seed of everything that is drawn", low=0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,8 +89,28 @@ class DataConfig:
     test: float = _option("share or number of images kept for the final scores; 0: none", low=0)
     split_seed: int = _option("seed of the split", low=0)
     channels: Literal[1, 3] | None = _option("channels of the images; null: as in the files")
-    on_error: Literal["stop", "skip"] = _option("what a broken image does")
+    on_error: Literal["stop", "skip"] = _option("what a broken image or annotation does")
     memory_mb: float = _option("decoded images are kept in memory up to this, in MB", low=0)
+    annotations: str | None = _option(
+        "file of the annotations, where the format does not say it: json, csv or data.yaml",
+        is_path=True,
+    )
+    classes: tuple[str, ...] | None = _option(
+        "class names in the order of their numbers, for masks and YOLO that have none"
+    )
+    palette: Mapping[str, tuple[int, ...]] = _option(
+        "classes of masks, each with its value or its color; ignored: what does not count",
+        low=0,
+        high=255,
+        may_repeat=True,
+    )
+    ignore_index: int | None = _option(
+        "value of the pixels in a mask that do not count, beside 255", low=0, high=255
+    )
+    delimiter: Literal["|", ";", ",", "space"] = _option(
+        "between the labels of an image in a table"
+    )
+    shapes: ShapesConfig
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,6 +179,9 @@ class SpaceConfig:
         "licences or patterns, as mit or apache*, that the weights to use may have"
     )
     heads: tuple[str, ...] = _option("heads of the task")
+    necks: tuple[str, ...] = _option("what may mix the feature maps before a head", known=NECKS)
+    widths: tuple[int, ...] = _option("channels of decoders and heads", low=4, high=2048)
+    depths: tuple[int, ...] = _option("stages of decoders, convolutions of heads", low=1, high=8)
     input_sizes: tuple[int, ...] = _option("sides of the square input, in px", low=4, high=4096)
     weights: str = _option("none, pretrained, or a folder with files of timm's names")
     weights_missing: Literal["stop", "drop"] = _option("what a backbone without weights does")

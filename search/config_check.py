@@ -7,6 +7,7 @@ import difflib
 import math
 import os
 import types
+from collections.abc import Mapping
 from dataclasses import Field, fields, is_dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
@@ -65,7 +66,7 @@ def check(
 
     Args:
         cls: A dataclass whose fields carry ``help, low, high, known, is_path,
-            may_be_empty`` as metadata.
+            may_be_empty, may_repeat`` as metadata.
         content: Nested mapping.
         texts: Dotted paths whose value is text from a command line.
         problems: Where problems are added.
@@ -149,12 +150,14 @@ def _value(hint: Any, value: Any, item: Field[Any], *, is_text: bool) -> Any:
             raise
         except _Bad:
             raise _Bad(f"{_words(hint, item)} is needed") from None
+    if origin is Mapping:
+        return _mapping(args[1], value, item, is_text=is_text)
     if origin is tuple:
         parts = _parts(value, is_text=is_text)
         if not parts and not item.metadata["may_be_empty"]:
             raise _Bad(f"{_words(hint, item)} with at least one value is needed")
         read = tuple(_value(args[0], part, item, is_text=is_text) for part in parts)
-        if len(set(read)) < len(read):
+        if len(set(read)) < len(read) and not item.metadata["may_repeat"]:
             raise _Bad("every value may stand once")
         return read
     if origin is Literal:
@@ -163,6 +166,19 @@ def _value(hint: Any, value: Any, item: Field[Any], *, is_text: bool) -> Any:
             raise _Bad(_near(value, [_text(a) for a in args]))
         return found
     return _scalar(hint, value, item, is_text=is_text)
+
+
+def _mapping(hint: Any, value: Any, item: Field[Any], *, is_text: bool) -> dict[str, Any]:
+    """Return names with their values; ``{}`` and ``null`` are none."""
+    if value is None or (is_text and value in ("null", "", "{}")):
+        return {}
+    if not isinstance(value, dict):
+        raise _Bad(f"{_words(Mapping[str, hint], item)} is needed, as option.name=value")
+    # What a command line says of one name is text; numbers are read from it as from a list.
+    return {
+        str(name): _value(hint, part, item, is_text=isinstance(part, str))
+        for name, part in value.items()
+    }
 
 
 def _scalar(kind: type, value: Any, item: Field[Any], *, is_text: bool) -> Any:
@@ -245,6 +261,8 @@ def _words(hint: Any, item: Field[Any]) -> str:
         return _words(next(a for a in args if a is not type(None)), item) + " or null"
     if origin is tuple:
         return f"a list, each {_words(args[0], item)}"
+    if origin is Mapping:
+        return f"names, each with {_words(args[1], item)}"
     if origin is Literal:
         return "one of " + ", ".join(_text(a) for a in args)
     if hint is bool:

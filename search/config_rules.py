@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+from search import data_rules
 from search.errors import ConfigError, unknown
 from search.latency.device import affinity_problem
 from search.latency.energy import METERS
@@ -28,27 +29,6 @@ def _study_name(config: Config) -> list[str]:
         "study: a study's name starts with a letter or digit and has only letters, digits, "
         f"'.', '_' and '-', {NAME_LENGTH} at most, since it names a folder; got {name!r}."
     ]
-
-
-def _data_source(config: Config) -> list[str]:
-    data = config.data
-    problems = []
-    if data.reader == "folder" and data.root is None:
-        problems.append(
-            "data.root: data=folder needs the folder with one folder of images per class; "
-            "got nothing. Give data.root=FOLDER."
-        )
-    if data.reader == "torchvision" and data.name is None:
-        problems.append(
-            "data.name: data=torchvision needs the name of a dataset; got nothing. "
-            "Give data.name=NAME, as FashionMNIST."
-        )
-    if data.reader == "torchvision" and data.root is None:
-        problems.append(
-            "data.root: data=torchvision needs the folder where the dataset lies or is "
-            "downloaded to; got nothing. Give data.root=FOLDER."
-        )
-    return problems
 
 
 def _split(config: Config) -> list[str]:
@@ -137,21 +117,32 @@ def _task_names(config: Config) -> list[str]:
     problems = []
     if config.task.metric not in task.metrics:
         problems.append(f"task.metric: {unknown('metric', config.task.metric, task.metrics)}")
-    problems += [
-        f"space.heads: {unknown('head', head, task.heads)}"
-        for head in config.space.heads
-        if head not in task.heads
-    ]
+    if config.task.loss not in task.losses:
+        problems.append(f"task.loss: {unknown('loss', config.task.loss, task.losses)}")
+    others = [head for head in config.space.heads if head not in task.heads]
+    known = {head for one in TASKS.values() for head in one.heads}
+    if len(others) == len(config.space.heads) and known.issuperset(others):
+        is_labels = task.heads == TASKS["classification"].heads
+        problems.append(
+            f"space.heads: {', '.join(others)} are of another task than {config.task.name!r}, "
+            f"which has {', '.join(task.heads)}. Choose "
+            f"space={'small' if is_labels else config.task.name}, or give space.heads=NAMES."
+        )
+        return problems
+    problems += [f"space.heads: {unknown('head', head, task.heads)}" for head in others]
     return problems
 
 
-def _torchvision_name(config: Config) -> list[str]:
-    from trainers.data.named import DATASETS
-
-    name = config.data.name
-    if config.data.reader != "torchvision" or name is None or name in DATASETS:
-        return []
-    return [f"data.name: {unknown('torchvision dataset', name, DATASETS)}"]
+def _decoder_shapes(config: Config) -> list[str]:
+    task, space = TASKS[config.task.name], config.space
+    problems: dict[str, None] = {}
+    for head in space.heads:
+        if head in task.heads:
+            refused = task.grid(head).refused(
+                widths=space.widths, depths=space.depths, sizes=space.input_sizes
+            )
+            problems |= dict.fromkeys(f"space.{o}: {head} {why}." for o, why in refused.items())
+    return list(problems)
 
 
 def _inline_workers(config: Config) -> list[str]:
@@ -212,7 +203,7 @@ def _energy(config: Config) -> list[str]:
 
 RULES: tuple[Callable[[Config], list[str]], ...] = (
     _study_name,
-    _data_source,
+    data_rules.data_source,
     _split,
     _freeze,
     _budget,
@@ -220,7 +211,12 @@ RULES: tuple[Callable[[Config], list[str]], ...] = (
     _runtime_names,
     _precision,
     _task_names,
-    _torchvision_name,
+    _decoder_shapes,
+    data_rules.target,
+    data_rules.torchvision_name,
+    data_rules.unread_options,
+    data_rules.palette,
+    data_rules.shapes,
     _inline_workers,
     _hidden_password,
     _affinity,

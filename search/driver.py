@@ -15,7 +15,7 @@ from search.budget import Ledger, end_reason, exhausted
 from search.control import Control
 from search.engine.jobs import Broken, Done, Engine, Job, Result
 from search.errors import StudyError
-from search.evaluate import MeasureRequest, ProbeRequest, ScoreRequest, TrainRequest
+from search.evaluate import MeasureRequest, ProbeRequest, TrainRequest
 from search.events import (
     Event,
     Follower,
@@ -26,6 +26,7 @@ from search.events import (
     TrialMeasured,
     TrialProposed,
 )
+from search.finale import Finale
 from search.front import build_front
 from search.gate import exceeded
 from search.interrupts import deferred
@@ -44,9 +45,9 @@ from search.records import (
 from search.reference import find_reference
 from search.samplers import SAMPLERS
 from search.samplers.proposal import OpenCandidates, ProposalSampler
-from search.settings import measure_settings, train_settings, train_threads
+from search.settings import measure_settings, train_settings
 from search.storage import StudyStore
-from trainers.spec import Precision
+from trainers.spec import Precision, TrainSettings
 
 logger = logging.getLogger(__name__)
 
@@ -111,7 +112,10 @@ class Driver:
             self._recover()
             state, reason = self._loop(control)
             if state == "finished":
-                self._score_front()
+                finale = Finale(
+                    self._prepared, self._store, self._engine, self._places, self._emit
+                )
+                finale.perform(self._front)
         except KeyboardInterrupt:
             state, reason = "interrupted", "interrupted from the keyboard"
         except StudyError as error:
@@ -234,7 +238,7 @@ class Driver:
             trial=flight.trial.number,
             candidate=candidate,
             data=self._prepared.data,
-            settings=train_settings(self._config, self._precision),
+            settings=self._train_settings(),
             study_folder=self._places.folder,
             folder=self._places.trial(flight.trial.number, flight.attempt),
         )
@@ -288,29 +292,6 @@ class Driver:
                 assert isinstance(left.outcome, Trained)
                 (self._places.folder / left.outcome.weights).unlink(missing_ok=True)
 
-    def _score_front(self) -> None:
-        """Score the front's members on the test split, which the search never saw."""
-        if "test" not in self._prepared.dataset["splits"]:
-            return
-        scores, fresh = self._store.scores, {}
-        for evaluation in self._front:
-            if evaluation.trial not in scores:
-                assert isinstance(evaluation.outcome, Trained)
-                weights = self._places.folder / evaluation.outcome.weights
-                request = ScoreRequest(
-                    evaluation.candidate,
-                    self._prepared.data,
-                    weights,
-                    "test",
-                    train_threads(self._config),
-                )
-                result = self._engine.submit(Job("score", request)).result()
-                if isinstance(result, Done):
-                    fresh[evaluation.trial] = result.value
-                else:
-                    self._emit(Noticed(f"trial {evaluation.trial} not scored: {result.message}"))
-        self._store.write_scores({**scores, **fresh})
-
     def _measure_now(self, index: int) -> Result:
         """Measure an architecture outside of a trial, unless it is known."""
         architecture = self._space.at(index).architecture
@@ -331,13 +312,17 @@ class Driver:
         if asked != "auto":
             return asked
         candidate = self._space.at(self._space.size // 2)
-        request = ProbeRequest(candidate, train_settings(self._config, self._precision))
+        request = ProbeRequest(candidate, self._train_settings())
         result = self._engine.submit(Job("probe", request)).result()
         if isinstance(result, Broken):
             self._emit(Noticed(f"precision stays fp32, the probe failed: {result.message}"))
             return "fp32"
         precision: Precision = result.value
         return precision
+
+    def _train_settings(self) -> TrainSettings:
+        counts = list(self._prepared.dataset["splits"]["train"]["per_class"].values())
+        return train_settings(self._config, self._precision, counts)
 
     def _submit(self, flight: _Flight, job: Job) -> None:
         self._flights[self._engine.submit(job, self._emit)] = flight

@@ -43,7 +43,8 @@ def lines(config: Config) -> Iterator[str]:
     images = ", ".join(f"{part['images']:,} {name}" for name, part in splits.items())
     yield f"study     {config.study} (dry run: nothing is trained or recorded)"
     yield f"data      {len(prepared.dataset['class_names'])} classes, {images}"
-    yield from summary.lines(space.summary(), selection(config.space).left_out)
+    selected = selection(config.space, Path(config.tracking.root))
+    yield from summary.lines(space.summary(), selected.left_out)
     yield _limits(prepared, known)
     seconds = _training_seconds(prepared)
     if not seconds:

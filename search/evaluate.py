@@ -13,20 +13,29 @@ from search.candidate import Candidate
 from search.engine.jobs import Job
 from search.engine.worker import emit
 from search.events import EpochFinished
-from search.intervals import bootstrap_interval, load_predictions
+from search.intervals import kept_interval
 from search.latency.measure import MeasureSettings, measure_architecture
 from search.records import Measurement, Trained
 from trainers.data.ref import DataRef
 from trainers.spec import Architecture, EpochRow, TrainSettings
+from trainers.tasks import TASKS
 
 
 @dataclass(frozen=True)
 class MeasureRequest:
-    """Build, export and measure an architecture; ``folder`` is for files in between."""
+    """Build, export and measure an architecture.
+
+    Attributes:
+        architecture: What to build.
+        settings: How to measure it.
+        folder: For files in between.
+        weights: Trained weights; None for drawn ones.
+    """
 
     architecture: Architecture
     settings: MeasureSettings
     folder: Path
+    weights: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -62,6 +71,25 @@ class ScoreRequest:
 
 
 @dataclass(frozen=True)
+class DrawRequest:
+    """Draw what a trained candidate said of some validation images.
+
+    Attributes:
+        architecture: Of the candidate.
+        data: What it was trained on.
+        predictions: What was kept of its predictions.
+        file: Picture to write.
+        seed: Decides which images; the same for a whole study, so that pictures compare.
+    """
+
+    architecture: Architecture
+    data: DataRef
+    predictions: Path
+    file: Path
+    seed: int
+
+
+@dataclass(frozen=True)
 class ProbeRequest:
     """Choose the precision in which trainings of a candidate are faster."""
 
@@ -77,7 +105,9 @@ def perform(job: Job) -> Any:
 def measure(request: MeasureRequest) -> Measurement:
     """Return what an architecture costs on this device."""
     request.folder.mkdir(parents=True, exist_ok=True)
-    return measure_architecture(request.architecture, request.settings, folder=request.folder)
+    return measure_architecture(
+        request.architecture, request.settings, folder=request.folder, weights=request.weights
+    )
 
 
 def train(request: TrainRequest) -> Trained:
@@ -98,9 +128,9 @@ def train(request: TrainRequest) -> Trained:
         folder=request.folder,
         on_epoch=report,
     )
-    labels, predicted = load_predictions(result.predictions)
     rng = np.random.default_rng([settings.seed, int(candidate.id, 16)])
-    low, high = bootstrap_interval(settings.metric, labels, predicted, rng=rng)
+    task = TASKS[candidate.architecture.task]
+    low, high = kept_interval(task, settings.metric, result.predictions, rng=rng)
     return Trained(
         metric=result.metrics[settings.metric],
         metric_low=low,
@@ -117,7 +147,7 @@ def score(request: ScoreRequest) -> dict[str, float]:
     """Return every metric of a trained candidate on a split."""
     from trainers import proxy
 
-    metrics, _, _ = proxy.score(
+    metrics, _ = proxy.score(
         request.candidate.architecture,
         request.weights,
         request.data,
@@ -126,6 +156,16 @@ def score(request: ScoreRequest) -> dict[str, float]:
         threads=request.threads,
     )
     return metrics
+
+
+def draw(request: DrawRequest) -> str:
+    """Return the path of the picture that was drawn."""
+    from trainers.drawing.gallery import write_gallery
+
+    file = write_gallery(
+        request.architecture, request.data, request.predictions, request.file, seed=request.seed
+    )
+    return str(file)
 
 
 def probe(request: ProbeRequest) -> str:
@@ -143,5 +183,6 @@ JOBS: dict[str, Callable[[Any], Any]] = {
     "measure": measure,
     "train": train,
     "score": score,
+    "draw": draw,
     "probe": probe,
 }

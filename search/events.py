@@ -116,4 +116,6 @@ def _content(event: Event) -> dict[str, Any]:
         case TrialFinished(evaluation):
             return {"trial": evaluation.trial, "outcome": evaluation.kind}
         case _:
-            return asdict(event)
+            content = asdict(event)
+            candidate = getattr(event, "candidate", None)
+            return content if candidate is None else content | {"candidate": candidate.as_dict()}

@@ -20,7 +20,8 @@ from search.latency.table import LatencyTable
 from search.records import Failed, FailureKind, Measurement
 from search.selection import select
 from search.settings import measure_settings, needed_values
-from search.space import Space, build_space
+from search.space import Space
+from search.space_build import build_space
 from trainers.spec import Architecture, Weights
 
 # A crash may have another cause than the network, but not tried again it costs nothing.
@@ -60,7 +61,7 @@ def space_of(config: Config, *, classes: int, channels: int) -> Space:
             f"hardware.device={config.hardware.device}: only this machine can be measured. Leave "
             "it null here; archfront latency import brings another device's latencies in."
         )
-    backbones = select(config.space)
+    backbones = select(config.space, Path(config.tracking.root))
     return build_space(
         config.space,
         backbones,

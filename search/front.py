@@ -210,6 +210,7 @@ class FrontMember:
             "input_size": architecture.input_size,
             **own,
             "ties": list(self.ties),
+            **{name: getattr(architecture, name) for name in ("neck", "width", "depth", "finest")},
             **asdict(self.candidate.recipe),
             "weights": weights.source,
             "weights_tag": weights.tag,

@@ -147,9 +147,8 @@ def _kept(
         sizes = {a.input_size for a in mine if a in usable}
         if heads:
             kept_sizes = tuple(s for s in each.input_sizes if s in sizes)
-            axes.append(
-                Axes(each.backbone, tuple(h for h in each.heads if h in heads), kept_sizes)
-            )
+            kept_heads = tuple(h for h in each.heads if h in heads)
+            axes.append(replace(each, heads=kept_heads, input_sizes=kept_sizes))
         out = [a for a in mine if a not in usable]
         if out:
             why = ", ".join(sorted({reasons.get(a, "no latency") for a in out}))

@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from search.errors import unknown
 from search.records import Evaluation, Trained
+from trainers.tasks import Task
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
@@ -153,6 +154,37 @@ def is_tie(
     return low <= 0 <= high
 
 
+def kept_interval(
+    task: Task,
+    metric: str,
+    predictions: Path,
+    *,
+    rng: np.random.Generator,
+    n_resamples: int = 1000,
+    level: float = 0.95,
+) -> tuple[float, float]:
+    """Return the interval of a metric from the predictions that were kept of a split.
+
+    Where an image has more than one label, whole images are resampled: what one image shows is
+    not independent. Args as of ``bootstrap_interval``.
+    """
+    with np.load(predictions) as kept:
+        value_of = task.resampled(metric, kept)
+        n_images = len(kept["images"]) if "images" in kept else 0
+    if value_of is None:
+        labels, predicted = load_predictions(predictions)
+        return bootstrap_interval(
+            metric, labels, predicted, rng=rng, n_resamples=n_resamples, level=level
+        )
+    values = value_of(_image_weights(n_images, n_resamples, rng))
+    return _percentiles(values[np.isfinite(values)], level)
+
+
+def _image_weights(n_images: int, n_resamples: int, rng: np.random.Generator) -> Counts:
+    """Return how often each resample takes each image, ``(n_resamples, n_images)``."""
+    return rng.multinomial(n_images, np.full(n_images, 1 / n_images), size=n_resamples)
+
+
 def load_predictions(path: Path) -> tuple[Counts, Counts]:
     """Return labels and predicted classes, ``(n_samples,)`` each, of a kept npz file."""
     with np.load(path) as kept:
@@ -160,28 +192,51 @@ def load_predictions(path: Path) -> tuple[Counts, Counts]:
 
 
 def tie_test(
-    folder: Path, metric: str, *, seed: int, n_resamples: int = 1000, level: float = 0.95
+    folder: Path,
+    task: Task,
+    metric: str,
+    *,
+    seed: int,
+    n_resamples: int = 1000,
+    level: float = 0.95,
 ) -> Callable[[Evaluation, Evaluation], bool]:
     """Return the test that ``build_front`` takes, over the predictions kept in a study's folder.
 
     Every pair is resampled from the seed and its two trials, so that the answer depends neither on
-    the order nor on the other members.
+    the order nor on the other members. Where an image has more than one label, both are judged on
+    the same resampled images.
 
     Args:
         folder: Study folder, which the recorded paths are relative to.
-        metric: Key of ``METRICS``.
+        task: Of the study.
+        metric: One of its metrics.
         seed: Seed of the study.
         n_resamples: Resamples per pair.
         level: Level of the interval of the difference.
     """
     load = lru_cache(maxsize=64)(load_predictions)
 
+    @lru_cache(maxsize=64)
+    def value_of(path: Path) -> tuple[Callable[[Counts], Floats] | None, int]:
+        with np.load(path) as kept:
+            n_images = len(kept["images"]) if "images" in kept else 0
+            return task.resampled(metric, kept), n_images
+
     def test(first: Evaluation, second: Evaluation) -> bool:
         low, high = sorted((first, second), key=lambda evaluation: evaluation.trial)
-        labels, one = load(folder / _predictions(low))
-        _, two = load(folder / _predictions(high))
+        paths = folder / _predictions(low), folder / _predictions(high)
         rng = np.random.default_rng((seed, low.trial, high.trial))
-        return is_tie(metric, labels, one, two, rng=rng, n_resamples=n_resamples, level=level)
+        (one, n_images), (other, _) = map(value_of, paths)
+        if one is not None and other is not None:
+            weights = _image_weights(n_images, n_resamples, rng)
+            difference = one(weights) - other(weights)
+            ends = _percentiles(difference[np.isfinite(difference)], level)
+            return ends[0] <= 0 <= ends[1]
+        labels, first_ones = load(paths[0])
+        _, second_ones = load(paths[1])
+        return is_tie(
+            metric, labels, first_ones, second_ones, rng=rng, n_resamples=n_resamples, level=level
+        )
 
     return test
 

@@ -131,7 +131,7 @@ def latencies_table(entries: Sequence[Entry], devices: Mapping[str, KnownDevice]
         table.add_row(
             *([Text(key.device)] if is_mixed else []),
             a.backbone,
-            a.head,
+            a.top,
             str(a.input_size),
             Text(key.runtime),
             Text(key.precision),
@@ -152,7 +152,7 @@ def failures_table(entries: Sequence[FailureEntry]) -> Table:
     for entry in entries:
         a = entry.key.architecture
         reason = first_line(entry.failed.message)
-        cells = [a.backbone, a.head, str(a.input_size), entry.key.runtime, entry.failed.kind]
+        cells = [a.backbone, a.top, str(a.input_size), entry.key.runtime, entry.failed.kind]
         table.add_row(*map(Text, [*cells, reason, _when(entry.failed_at)]))
     return table
 

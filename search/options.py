@@ -49,7 +49,7 @@ def _files(group: str) -> Iterator[str]:
 
 def _table(group: str) -> Iterator[str]:
     """Yield the rows of the options of a group; of the top, without one."""
-    defaults = _read(conf_dir() / (f"{group}/{_chosen(group)}.yaml" if group else "config.yaml"))
+    defaults = _values(conf_dir() / (f"{group}/{_chosen(group)}.yaml" if group else "config.yaml"))
     yield "| option | value | default | meaning |"
     yield "|---|---|---|---|"
     for path, kind, meaning in options():
@@ -77,6 +77,16 @@ def _default(content: Any, names: list[str]) -> str:
     if len(text) <= CELL or not isinstance(content, list):
         return f"`{text}`"
     return f"`{text[:CELL].rsplit(',', 1)[0]}, ...]` ({len(content)} in all)"
+
+
+def _values(path: Path) -> dict[str, Any]:
+    """Return the values of a yaml file, over those of the parts that it begins with."""
+    content = _read(path)
+    values: dict[str, Any] = {}
+    for entry in content.get("defaults", ()):
+        if isinstance(entry, str) and entry.endswith("@_here_"):
+            values |= _read(path.parent / f"{entry.removesuffix('@_here_')}.yaml")
+    return values | content
 
 
 def _read(path: Path) -> dict[str, Any]:

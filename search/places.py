@@ -62,6 +62,10 @@ class Places:
         """Return the folder of one attempt's predictions and weights."""
         return self.folder / "trials" / f"{number:05d}-{attempt}"
 
+    def gallery(self, predictions: str | Path) -> Path:
+        """Return the picture of kept predictions, whose path may be relative to the folder."""
+        return (self.folder / predictions).with_name("gallery.png")
+
 
 def default_root() -> Path:
     """Return the root from the environment, else ``mlruns`` in the working folder."""

@@ -7,20 +7,23 @@ import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
+from pathlib import Path
 from platform import python_version
 from typing import Any
 
 from search.candidate import short_hash
 from search.catalog import Backbone
-from search.config import Config, DataConfig
+from search.config import Config
 from search.errors import ConfigChangedError, ConfigError, WeightsError
 from search.front import Objective, objectives_for
 from search.latency.device import fingerprint
 from search.latency.table import KnownDevice
 from search.selection import select
-from search.space import Space, build_space
+from search.space import Space
+from search.space_build import build_space
 from search.storage import hide_password
-from trainers.data.ref import DataRef
+from trainers.data.ref import DataRef, Shapes
+from trainers.hf.names import is_hub
 from trainers.spec import Architecture, Weights
 from trainers.tasks import TASKS, Task
 
@@ -78,7 +81,7 @@ class Prepared:
         if not self.holes:
             return self.space.fingerprint
         return short_hash(
-            [self.space.fingerprint, sorted(short_hash(asdict(a)) for a in self.holes)]
+            [self.space.fingerprint, sorted(short_hash(a.as_dict()) for a in self.holes)]
         )
 
     def header(self) -> dict[str, Any]:
@@ -103,10 +106,15 @@ class Prepared:
             "objectives": [o.as_dict() for o in self.objectives],
             "environment": {
                 "python": python_version(),
-                **{name: version(name) for name in LIBRARIES},
+                **{name: version(name) for name in self._libraries()},
                 **self._device(),
             },
         }
+
+    def _libraries(self) -> tuple[str, ...]:
+        """Return the libraries whose version can change a result of this study."""
+        is_hf = any(is_hub(axes.backbone.name) for axes in self.space.axes)
+        return (*LIBRARIES, "transformers") if is_hf else LIBRARIES
 
     def _device(self) -> dict[str, str]:
         """Return what the latencies are of: this machine or an imported device."""
@@ -134,10 +142,11 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
     """
     from trainers.data import load
 
-    backbones = select(config.space)
-    data = data_ref(config.data)
+    backbones = select(config.space, Path(config.tracking.root))
+    data = data_ref(config)
     dataset = load(data, progress)
     task = TASKS[config.task.name]
+    summary = dataset.summary()
     weights, dropped = _weights(config, backbones, dataset.channels)
     space = build_space(
         config.space,
@@ -147,9 +156,9 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
         classes=len(dataset.class_names),
         channels=dataset.channels,
         dropped=dropped,
+        small_object=_small_object(summary),
     )
-    summary = dataset.summary()
-    counts = list(summary["splits"]["val"]["per_class"].values())
+    val = summary["splits"]["val"]
     return Prepared(
         config=config,
         task=task,
@@ -157,13 +166,21 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
         dataset=summary,
         space=space,
         objectives=objectives(config),
-        chance=task.chance(config.task.metric, counts),
+        chance=task.chance(config.task.metric, list(val["per_class"].values()), val["images"]),
     )
 
 
-def data_ref(config: DataConfig) -> DataRef:
+def data_ref(config: Config) -> DataRef:
     """Return what a worker needs to load the data."""
-    return DataRef(**asdict(config))
+    options = asdict(config.data)
+    options["palette"] = tuple(config.data.palette.items())
+    options["shapes"] = Shapes(**options["shapes"])
+    return DataRef(**options, target=TASKS[config.task.name].target)
+
+
+def _small_object(summary: dict[str, Any]) -> float | None:
+    """Return the side of a small object as a share of its image's; None without objects."""
+    return summary["objects"]["side_share"]["p10"] if "objects" in summary else None
 
 
 def check_same(header: dict[str, Any], prepared: Prepared) -> None:

@@ -240,9 +240,7 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON content; ``from_dict`` gives the equal record back."""
-        content = asdict(self)
-        content["kind"] = self.kind
-        return content
+        return {**asdict(self), "candidate": self.candidate.as_dict(), "kind": self.kind}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Evaluation:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import math
 import time
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -53,6 +54,7 @@ class StudyRecord:
         finished: The same of the last record; None while it runs.
         seconds: Wall seconds by what they were spent on: training, measuring, idle.
         test_scores: Metrics on the test split by trial, of members that have them.
+        galleries: Pictures of validation predictions by trial, PNG, of members that have one.
     """
 
     name: str
@@ -74,6 +76,7 @@ class StudyRecord:
     finished: float | None
     seconds: Mapping[str, float]
     test_scores: Mapping[int, Mapping[str, float]]
+    galleries: Mapping[int, bytes] = field(default_factory=dict)
 
     @property
     def metric(self) -> str:
@@ -109,8 +112,10 @@ def render(record: StudyRecord) -> str:
         rejected=[e for e in record.evaluations if e.kind == "rejected"],
         facts=tally.dataset_facts(record.dataset),
         classes=tally.class_rows(record.dataset),
+        counted=tally.counted(record.dataset),
         config=json.dumps(record.config, indent=2, default=str, ensure_ascii=False),
         figures=_figures(record),
+        galleries=_galleries(record),
         # With the figures the only text that is not escaped here: plotly escapes its own JSON.
         plotly=Markup(figure.plotly_code()) if record.members else "",
     )
@@ -151,6 +156,16 @@ def _costs(record: StudyRecord) -> dict[str, Any]:
         "hypervolume": volume,
         "spent": sum(record.seconds.values()),
     }
+
+
+def _galleries(record: StudyRecord) -> list[tuple[FrontMember, str]]:
+    """Return the members that have a picture, the best first, with its data URI."""
+    best_first = sorted(record.members, key=lambda member: -member.metric)
+    return [
+        (member, f"data:image/png;base64,{b64encode(record.galleries[member.trial]).decode()}")
+        for member in best_first
+        if member.trial in record.galleries
+    ]
 
 
 def _figures(record: StudyRecord) -> list[tuple[str, Markup]]:

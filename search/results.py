@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+from collections.abc import Container
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from search.places import Places
 from search.records import Evaluation, Trained
 from search.report import StudyRecord, render
 from search.storage import StudyStore
+from trainers.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ class Results:
         if not self.header:
             return []
         config = self.header["config"]
-        is_tie = tie_test(self.places.folder, config["task"]["metric"], seed=config["seed"])
+        task, metric = TASKS[config["task"]["name"]], config["task"]["metric"]
+        is_tie = tie_test(self.places.folder, task, metric, seed=config["seed"])
         return build_front(self.evaluations, self.objectives, is_tie=is_tie)
 
     def counts(self) -> dict[str, int]:
@@ -108,6 +111,7 @@ class Results:
         header, config = self.header, self.header["config"]
         ends = [e.started + e.seconds for e in self.evaluations]
         words = f"{self.state}: {self.reason}" if self.reason else self.state
+        members = self.front()
         return StudyRecord(
             name=self.places.study,
             state=words,
@@ -117,7 +121,7 @@ class Results:
             limits=config["hardware"]["limits"],
             reference=Reference(header["reference"]),
             evaluations=self.evaluations,
-            members=self.front(),
+            members=members,
             data=config["data"]["root"] or config["data"]["name"] or config["data"]["reader"],
             dataset=header["dataset"],
             environment=header["environment"],
@@ -128,7 +132,17 @@ class Results:
             finished=max(ends) if ends and self.state != "running" else None,
             seconds=self.seconds(),
             test_scores=self.scores,
+            galleries=self.galleries({member.trial for member in members}),
         )
+
+    def galleries(self, trials: Container[int]) -> dict[int, bytes]:
+        """Return the pictures of predictions that were drawn of some trials, PNG by trial."""
+        files = {
+            e.trial: self.places.gallery(e.outcome.predictions)
+            for e in self.evaluations
+            if e.trial in trials and isinstance(e.outcome, Trained)
+        }
+        return {trial: file.read_bytes() for trial, file in files.items() if file.is_file()}
 
     def command(self) -> str:
         """Return the command that runs the same study again under another name."""

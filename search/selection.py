@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from search.catalog import Backbone, catalog, match, near, timm_version
 from search.config import SpaceConfig
 from search.errors import ConfigError, unknown
+from search.places import default_root
+from trainers.hf.names import is_hub
 from trainers.spec import Weights
 
 # timm's own choice among the weights of a name.
@@ -28,16 +31,22 @@ class Selection:
     left_out: dict[str, int]
 
 
-def select(config: SpaceConfig) -> list[Backbone]:
-    """Return the backbones that patterns and limits leave, without importing torch.
+def select(config: SpaceConfig, root: Path | None = None) -> list[Backbone]:
+    """Return the backbones that patterns and limits leave.
+
+    Torch is imported only for names that begin with ``hf:`` and were not seen before.
+
+    Args:
+        config: What is asked for.
+        root: Of all studies, below which rows of such names are remembered.
 
     Raises:
         ConfigError: For every pattern that matches nothing, or when nothing is left.
     """
-    return list(selection(config).backbones)
+    return list(selection(config, root).backbones)
 
 
-def selection(config: SpaceConfig) -> Selection:
+def selection(config: SpaceConfig, root: Path | None = None) -> Selection:
     """Return the backbones that are left and how many are not.
 
     Each backbone that is left out counts for the first reason.
@@ -46,11 +55,12 @@ def selection(config: SpaceConfig) -> Selection:
         ConfigError: As ``select``.
     """
     rows = catalog()
-    names = list(rows)
-    _check_patterns(config, rows)
-    left = [rows[name] for name in match(config.backbones, names)]
+    hub = {row.name: row for row in _hub(config, root)}
+    patterns = [pattern for pattern in config.backbones if not is_hub(pattern)]
+    _check_patterns(config, patterns, rows, hub)
+    left = [rows[name] for name in match(patterns, list(rows))] + list(hub.values())
     left_out: dict[str, int] = {}
-    for reason, is_kept in _rules(config, names):
+    for reason, is_kept in _rules(config, [*rows, *hub]):
         kept = [row for row in left if is_kept(row)]
         if len(kept) < len(left):
             left_out[reason] = len(left) - len(kept)
@@ -61,13 +71,28 @@ def selection(config: SpaceConfig) -> Selection:
     return Selection(tuple(left), left_out)
 
 
-def _check_patterns(config: SpaceConfig, rows: dict[str, Backbone]) -> None:
-    names = list(rows)
-    families = sorted({row.family for row in rows.values()})
+def _hub(config: SpaceConfig, root: Path | None) -> list[Backbone]:
+    """Return the rows of the names that begin with ``hf:``, which are no patterns."""
+    names = [name for name in config.backbones if is_hub(name)]
+    if not names:
+        return []
+    from search.catalog.hub import hub_rows
+
+    return hub_rows(names, (root or default_root()) / "cache" / "hub.json")
+
+
+def _check_patterns(
+    config: SpaceConfig,
+    patterns: list[str],
+    rows: dict[str, Backbone],
+    hub: dict[str, Backbone],
+) -> None:
+    names, every = list(rows), [*rows.values(), *hub.values()]
+    families = sorted({row.family for row in every})
     of = f"The catalog has {len(names)} of timm {timm_version()}."
     problems = [
         f"space.backbones: no timm architecture is called {pattern!r}{near(pattern, names)}. {of}"
-        for pattern in config.backbones
+        for pattern in patterns
         if not match([pattern], names)
     ]
     problems += [
@@ -75,7 +100,7 @@ def _check_patterns(config: SpaceConfig, rows: dict[str, Backbone]) -> None:
         for pattern in config.families
         if not match([pattern], families)
     ]
-    licences = sorted({tag.licence for row in rows.values() for tag in row.tags})
+    licences = sorted({tag.licence for row in every for tag in row.tags})
     problems += [
         f"space.licences: {unknown('licence', pattern, licences)}"
         for pattern in config.licences

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
@@ -39,9 +41,18 @@ def needed_values(config: Config) -> tuple[str, ...]:
     return tuple(dict.fromkeys([*config.objectives, *limited, *throughput]))
 
 
-def train_settings(config: Config, precision: Precision) -> TrainSettings:
-    """Return how candidates are trained."""
+def train_settings(
+    config: Config, precision: Precision, class_counts: Sequence[int] = ()
+) -> TrainSettings:
+    """Return how candidates are trained.
+
+    Args:
+        config: The study.
+        precision: Of the training.
+        class_counts: Images, objects or pixels of each class in the training split.
+    """
     task = config.task
+    is_balanced = task.class_weights == "balanced" and len(class_counts) > 0
     return TrainSettings(
         metric=task.metric,
         until_epoch=task.epochs,
@@ -51,7 +62,19 @@ def train_settings(config: Config, precision: Precision) -> TrainSettings:
         schedule=task.schedule,
         precision=precision,
         threads=train_threads(config),
+        loss=task.loss,
+        class_weights=balanced(class_counts) if is_balanced else None,
     )
+
+
+def balanced(class_counts: Sequence[int]) -> tuple[float, ...]:
+    """Return weights that grow as the root of a class's rarity, 1 on average.
+
+    The root, since weights in full proportion make a rare class's few images rule the training.
+    """
+    weights = [1 / math.sqrt(max(count, 1)) for count in class_counts]
+    mean = sum(weights) / len(weights)
+    return tuple(weight / mean for weight in weights)
 
 
 def train_threads(config: Config) -> int:

@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
-from itertools import product
 from typing import Any, Protocol
 
 import numpy as np
 
 from search.candidate import Candidate, short_hash
 from search.catalog import Backbone
-from search.config import RecipeConfig, SpaceConfig
-from search.errors import ConfigError
-from search.selection import has_licence
+from search.decoders import FIXED, Decoders
+from trainers.hf.names import digest_of, is_hub
 from trainers.spec import Architecture, Recipe, Weights
 
 
@@ -32,11 +30,23 @@ class Suggester(Protocol):
 
 @dataclass(frozen=True)
 class Axes:
-    """What one backbone can be combined with."""
+    """What one backbone can be combined with.
+
+    Attributes:
+        backbone: Its row of the catalog.
+        heads: Heads that it carries.
+        input_sizes: Sides of the input that it takes.
+        decoders: What each head leaves open; a head that leaves nothing open may be missing.
+    """
 
     backbone: Backbone
     heads: tuple[str, ...]
     input_sizes: tuple[int, ...]
+    decoders: Mapping[str, Decoders] = field(default_factory=dict)
+
+    def of(self, head: str) -> Decoders:
+        """Return what a head leaves open."""
+        return self.decoders.get(head, FIXED)
 
 
 @dataclass(frozen=True)
@@ -109,13 +119,16 @@ class Space:
     def architectures(self) -> tuple[Architecture, ...]:
         """Return every architecture, in index order."""
         return tuple(
-            self._architecture(axes, head, size)
+            self._architecture(axes, head, size, shape)
             for axes in self.axes
             for head in axes.heads
             for size in axes.input_sizes
+            for shape in axes.of(head).shapes(size)
         )
 
-    def _architecture(self, axes: Axes, head: str, size: int) -> Architecture:
+    def _architecture(
+        self, axes: Axes, head: str, size: int, shape: Mapping[str, Any]
+    ) -> Architecture:
         return Architecture(
             self.task,
             axes.backbone.name,
@@ -124,6 +137,7 @@ class Space:
             self.classes,
             self.channels,
             fused=axes.backbone.is_fusable,
+            **shape,
         )
 
     @cached_property
@@ -158,10 +172,12 @@ class Space:
     def fingerprint(self) -> str:
         """Return a hash of everything that the space consists of, and of its axes' choices."""
         weights = {name: [w.tag, w.sha256] for name, w in self.weights.items()}
-        architectures = [asdict(a) for a in self.architectures]
+        architectures = [a.as_dict() for a in self.architectures]
         recipes = [asdict(r) for r in self.recipes]
         families = [[f, [a.backbone.name for a in axes]] for f, axes in self._families.items()]
-        return short_hash([architectures, recipes, weights, families, version("timm")])
+        content = [architectures, recipes, weights, families, version("timm")]
+        names = [axes.backbone.name for axes in self.axes if is_hub(axes.backbone.name)]
+        return short_hash([*content, *([digest_of(name) for name in names],) * bool(names)])
 
     def at(self, index: int) -> Candidate:
         """Return the candidate of an index from 0 to ``size - 1``."""
@@ -199,14 +215,33 @@ class Space:
         if len(axes.input_sizes) > 1:
             name_of_sizes = self._size_axis(axes)
             size = axes.input_sizes[trial.suggest_int(name_of_sizes, 0, len(axes.input_sizes) - 1)]
+        shape: dict[str, Any] = {"finest": axes.of(head).finest.get(size, 0)}
+        for part, name_of_part, choices in self._shape_axes(axes, head):
+            if len(choices) == 1:
+                shape[part] = choices[0]
+            elif part == "neck":
+                shape[part] = trial.suggest_categorical(name_of_part, list(choices))
+            else:
+                shape[part] = choices[trial.suggest_int(name_of_part, 0, len(choices) - 1)]
         values = {
             axis: grid[trial.suggest_int(f"{axis}#", 0, len(grid) - 1)]
             if axis in ORDERED
             else trial.suggest_categorical(axis, list(grid))
             for axis, grid in self._grids.items()
         }
-        architecture = self._architecture(axes, head, size)
+        architecture = self._architecture(axes, head, size, shape)
         return Candidate(architecture, self.weights[name], Recipe(**values))
+
+    def _shape_axes(self, axes: Axes, head: str) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
+        """Yield field, axis name and choices of what a head leaves open and has a choice."""
+        decoders = axes.of(head)
+        for part in ("neck", "width", "depth"):
+            choices = getattr(decoders, part)
+            if len(choices) > 1:
+                ordered = "" if part == "neck" else "#"
+                yield part, f"{part}@{'+'.join(map(str, choices))}{ordered}", choices
+            elif choices != getattr(FIXED, part):
+                yield part, "", choices
 
     def features(self, indices: Sequence[int] | np.ndarray) -> Features:
         """Return the descriptors of candidates by index."""
@@ -221,25 +256,37 @@ class Space:
                 "log10_input_size",
                 "log10_macs_g",
                 "log10_acts_m",
+                "log10_width",
+                "depth",
                 "log10_lr",
                 "weight_decay",
                 "log10_batch_size",
                 "dropout",
                 "freeze",
             ),
-            categorical_names=("family", "backbone", "head", "augment"),
+            categorical_names=("family", "backbone", "head", "neck", "augment"),
         )
 
     @cached_property
     def _descriptors(self) -> np.ndarray:
-        """Return the numbers of each architecture, in log10."""
-        rows = []
-        for axes in self.axes:
-            costs = [axes.backbone.costs_at(size) for size in axes.input_sizes]
-            rows += len(axes.heads) * [
-                (axes.backbone.params_m, size, cost.macs_g, cost.acts_m)
-                for size, cost in zip(axes.input_sizes, costs, strict=True)
-            ]
+        """Return the numbers of each architecture, in log10 but for the depth."""
+        backbones = {axes.backbone.name: axes.backbone for axes in self.axes}
+        costs = {
+            (axes.backbone.name, size): axes.backbone.costs_at(size)
+            for axes in self.axes
+            for size in axes.input_sizes
+        }
+        rows = [
+            (
+                backbones[a.backbone].params_m,
+                a.input_size,
+                costs[a.backbone, a.input_size].macs_g,
+                costs[a.backbone, a.input_size].acts_m,
+                max(a.width, 1),
+                10.0**a.depth,
+            )
+            for a in self.architectures
+        ]
         descriptors: np.ndarray = np.log10(np.array(rows))
         return descriptors
 
@@ -251,6 +298,7 @@ class Space:
             [families[a.backbone] for a in self.architectures],
             [a.backbone for a in self.architectures],
             [a.head for a in self.architectures],
+            [a.neck for a in self.architectures],
         )
         return np.stack([np.unique(v, return_inverse=True)[1] for v in names], axis=1)
 
@@ -266,6 +314,10 @@ class Space:
         }
         if len(axes.input_sizes) > 1:
             answers[self._size_axis(axes)] = axes.input_sizes.index(a.input_size)
+        for part, name, choices in self._shape_axes(axes, a.head):
+            if len(choices) > 1:
+                value = getattr(a, part)
+                answers[name] = value if part == "neck" else choices.index(value)
         for axis, grid in self._grids.items():
             value = getattr(candidate.recipe, axis)
             answers[f"{axis}#" if axis in ORDERED else axis] = (
@@ -300,80 +352,12 @@ class Space:
 ORDERED = frozenset({"lr", "weight_decay", "batch_size", "dropout"})
 
 
-def build_space(
-    config: SpaceConfig,
-    backbones: Sequence[Backbone],
-    weights: Mapping[str, Weights],
-    *,
-    task: str,
-    classes: int,
-    channels: int,
-    dropped: tuple[str, ...] = (),
-) -> Space:
-    """Return the space over backbones whose weights are known to be there.
-
-    Args:
-        config: What was asked for.
-        backbones: What ``select`` gave and weights left.
-        weights: First weights by backbone.
-        task: Name of the task.
-        classes: Classes of the dataset.
-        channels: Channels of its images.
-        dropped: What was left out before, in words.
-
-    Raises:
-        ConfigError: When no combination is left.
-    """
-    axes, left_out = [], list(dropped)
-    for backbone in backbones:
-        name = backbone.name
-        if not has_licence(backbone, config, weights[name]):
-            licence = backbone.licence(weights[name].tag)
-            left_out.append(f"{name}: its weights are {licence}, not of space.licences")
-            continue
-        heads = backbone.heads_among(config.heads)
-        sizes, reasons = _sizes(backbone, config)
-        if not heads:
-            left_out.append(f"{name}: has no head of {', '.join(config.heads)}")
-            continue
-        left_out += [f"{name}: {reason}" for reason in reasons]
-        if sizes:
-            axes.append(Axes(backbone, heads, sizes))
-    if not axes:
-        raise ConfigError(f"space: nothing is left: {'; '.join(left_out)}.")
-    recipes = _recipes(config.recipe)
-    chosen = {a.backbone.name: weights[a.backbone.name] for a in axes}
-    return Space(tuple(axes), recipes, chosen, task, classes, channels, tuple(left_out))
-
-
-def _sizes(backbone: Backbone, config: SpaceConfig) -> tuple[tuple[int, ...], list[str]]:
-    """Return the input sizes that the backbone takes within the limits, and why not the others."""
-    reasons = []
-    takes = [size for size in config.input_sizes if backbone.takes(size)]
-    if len(takes) < len(config.input_sizes):
-        others = [f"{size}" for size in config.input_sizes if size not in takes]
-        reasons.append(f"not at {', '.join(others)} px: takes {backbone.size_rule}")
-    limit = config.macs_g_max
-    left = [size for size in takes if limit is None or backbone.costs_at(size).macs_g <= limit]
-    if len(left) < len(takes):
-        others = [f"{size}" for size in takes if size not in left]
-        reasons.append(f"not at {', '.join(others)} px: over space.macs_g_max={limit:g}")
-    return tuple(left), reasons
-
-
 def _group(dropped: str) -> str:
     """Return why a backbone was left out, without its name and sizes."""
     _, _, reason = dropped.partition(": ")
     if reason.startswith("not at "):
         return f"at some sizes or all: {reason.partition(': ')[2]}"
     return reason
-
-
-def _recipes(config: RecipeConfig) -> tuple[Recipe, ...]:
-    grids = {name: getattr(config, name) for name in Recipe.__dataclass_fields__}
-    return tuple(
-        Recipe(**dict(zip(grids, values, strict=True))) for values in product(*grids.values())
-    )
 
 
 def _recipe_numbers(recipe: Recipe) -> tuple[float, ...]:

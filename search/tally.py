@@ -104,7 +104,10 @@ def tie_sentence(members: Sequence[FrontMember], metric: str) -> str:
 
 
 def class_rows(dataset: Mapping[str, Any]) -> list[tuple[str, dict[str, int], int]]:
-    """Return name, images per split and images in all of each class of a dataset's summary."""
+    """Return name, number per split and number in all of each class of a dataset's summary.
+
+    ``counted`` says what the numbers are of.
+    """
     splits: Mapping[str, Any] = dataset.get("splits", {})
     names = dataset.get("class_names", ())
     rows = []
@@ -112,6 +115,11 @@ def class_rows(dataset: Mapping[str, Any]) -> list[tuple[str, dict[str, int], in
         counts = {split: int(part["per_class"].get(name, 0)) for split, part in splits.items()}
         rows.append((str(name), counts, sum(counts.values())))
     return rows
+
+
+def counted(dataset: Mapping[str, Any]) -> str:
+    """Return what a dataset counts per class: images, objects or pixels."""
+    return str(dataset.get("counted", "images"))
 
 
 def dataset_facts(dataset: Mapping[str, Any]) -> dict[str, str]:
@@ -122,6 +130,7 @@ def dataset_facts(dataset: Mapping[str, Any]) -> dict[str, str]:
         facts["images"] = join_words(counts)
     if "class_names" in dataset:
         facts["classes"] = f"{len(dataset['class_names']):,}"
+    facts.update(_object_facts(dataset))
     if "channels" in dataset:
         facts["channels"] = f"{dataset['channels']} ({_color(dataset['channels'])})"
     for side, spread in dataset.get("sizes", {}).items():
@@ -131,6 +140,26 @@ def dataset_facts(dataset: Mapping[str, Any]) -> dict[str, str]:
         if key in dataset:
             facts[key] = str(dataset[key])
     return facts
+
+
+def _object_facts(dataset: Mapping[str, Any]) -> dict[str, str]:
+    """Return how many objects there are, how many in an image and of which size."""
+    if "objects" not in dataset:
+        return {}
+    per_image, share = dataset["objects"]["per_image"], dataset["objects"]["side_share"]
+    counts = [
+        f"{sum(part['per_class'].values()):,} {name}" for name, part in dataset["splits"].items()
+    ]
+    return {
+        "objects": join_words(counts),
+        "objects per image": (
+            f"{per_image['min']:g} to {per_image['max']:g}, median {per_image['median']:g}"
+        ),
+        "object size": (
+            f"median {share['median']:.1%} of the image's longer side; 8 in 10 from "
+            f"{share['p10']:.1%} to {share['p90']:.1%}"
+        ),
+    }
 
 
 def duration(seconds: float) -> str:

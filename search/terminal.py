@@ -83,7 +83,7 @@ def front_table(
         table.add_row(
             str(member.trial),
             a.backbone,
-            a.head,
+            a.top,
             str(a.input_size),
             f"{member.metric:.4f}",
             f"{member.metric_low:.4f}-{member.metric_high:.4f}",

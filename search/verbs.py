@@ -9,6 +9,7 @@ import os
 import shutil
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -208,12 +209,17 @@ def weights(arguments: argparse.Namespace) -> int:
 
     words = [*arguments.words]
     if not any(word.startswith(("data.root=", "data=", "experiment=")) for word in words):
-        words.append("data=digits")  # which weights there are does not depend on the data
+        words.append("data=shapes")  # which weights there are does not depend on the data
     composed = compose.compose(words, config_dirs=arguments.config_dir)
     config = build(composed.content, texts=composed.texts)
-    names = [backbone.name for backbone in select(config.space)]
+    from trainers.hf.names import is_hub
     from trainers.weights import fetch
 
+    # The configuration of a repository that was never fetched is not known before.
+    names = [name for name in config.space.backbones if is_hub(name)]
+    others = tuple(name for name in config.space.backbones if not is_hub(name))
+    if others:
+        names += [row.name for row in select(replace(config.space, backbones=others))]
     print(f"{len(names)} backbones")
     fetch(names, on_fetched=lambda name, path: print(f"{name}: {path}", flush=True))
     return 0

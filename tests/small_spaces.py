@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from search.catalog import Backbone, Costs
 from search.config import RecipeConfig, SpaceConfig
-from search.space import Space, build_space
+from search.space import Space
+from search.space_build import build_space
 from trainers.spec import Weights
 
 
@@ -45,6 +46,9 @@ def space_config(**changes: object) -> SpaceConfig:
         "macs_g_max": None,
         "licences": ("*",),
         "heads": ("avg", "gem"),
+        "necks": ("none",),
+        "widths": (64,),
+        "depths": (2,),
         "input_sizes": (32, 64, 224),
         "weights": "none",
         "weights_missing": "stop",

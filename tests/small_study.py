@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sys
 import time
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 from small_spaces import backbone
 
 from search import study
@@ -20,7 +21,7 @@ from search.control import Control
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Engine, Job
 from search.errors import BuildError, DivergedError
-from search.evaluate import MeasureRequest, ScoreRequest, TrainRequest
+from search.evaluate import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
 from search.events import Follower
 from search.front import objectives_for
 from search.latency.table import LatencyTable
@@ -28,7 +29,7 @@ from search.prepare import Prepared
 from search.records import Latency, Measurement, Trained
 from search.space import Axes, Space
 from search.study import StudyResult
-from trainers.data.ref import DataRef
+from trainers.data.ref import DataRef, Shapes
 from trainers.spec import Architecture, Recipe, Weights
 from trainers.tasks import TASKS
 
@@ -66,6 +67,10 @@ def perform(job: Job) -> Any:
         case ScoreRequest(weights=weights):
             assert weights.is_file(), "the weights of a front member were deleted"
             return {"accuracy": 0.5}
+        case DrawRequest(predictions=predictions, file=file):
+            assert predictions.is_file(), "the predictions of a front member were deleted"
+            Image.new("RGB", (4, 3), (200, 0, 0)).save(file)
+            return str(file)
     raise AssertionError(job)
 
 
@@ -123,6 +128,8 @@ def small_config(root: Path, **changes: Any) -> Config:
             "name": "classification",
             "metric": "accuracy",
             "epochs": 1,
+            "loss": "cross_entropy",
+            "class_weights": "none",
             "label_smoothing": 0.0,
             "schedule": "one_cycle",
         },
@@ -138,6 +145,12 @@ def small_config(root: Path, **changes: Any) -> Config:
             "channels": 1,
             "on_error": "stop",
             "memory_mb": 100,
+            "annotations": None,
+            "classes": None,
+            "palette": {},
+            "ignore_index": None,
+            "delimiter": "|",
+            "shapes": asdict(Shapes()),
         },
         "hardware": {
             "device": None,
@@ -161,6 +174,9 @@ def small_config(root: Path, **changes: Any) -> Config:
             "macs_g_max": None,
             "licences": ["*"],
             "heads": ["avg", "gem"],
+            "necks": ["none"],
+            "widths": [64],
+            "depths": [2],
             "input_sizes": list(SIZES),
             "weights": "none",
             "weights_missing": "stop",

@@ -138,3 +138,10 @@ def test_backbones_without_a_published_accuracy_are_named() -> None:
     assert found.unpublished == (() if published else ("test_resnet",))
     with pytest.raises(ConfigError, match="resnet_of_tomorrow"):
         options(space__backbones=["resnet_of_tomorrow"])
+
+
+def test_other_tasks_have_no_published_accuracies_to_advise_by() -> None:
+    leaves = {"task__name": "detection", "task__metric": "map", "task__loss": "own"}
+    leaves |= {"data__reader": "shapes", "space__heads": ["yolo"], "space__input_sizes": [32]}
+    with pytest.raises(ConfigError, match=r"got detection\. Run a study; archfront run task=det"):
+        options_of(build(changed(**leaves)), classes=3, channels=3)

@@ -95,3 +95,16 @@ def test_too_little_memory_is_not_blamed_on_the_network(error: Exception) -> Non
 def test_any_other_refusal_is() -> None:
     with pytest.raises(BuildError, match=r"odd at 8 px cannot be built: no way\. Choose another"):
         run_once(Greedy(ValueError("no way.")), "odd", channels=3, input_size=8)
+
+
+@pytest.mark.parametrize(
+    "name", ["test_efficientnet", "test_resnet", "mobilenetv3_small_050", "convnext_atto"]
+)
+def test_stages_behind_the_last_map_are_not_built(name: str) -> None:
+    whole = build_backbone(name, channels=3, input_size=64)
+    index = [whole.strides.index(8), whole.strides.index(16)]
+    part = build_backbone(name, channels=3, input_size=64, out_indices=tuple(index))
+    assert part.strides == (8, 16)
+    sum(level.sum() for level in part(torch.randn(2, 3, 64, 64))).backward()
+    assert all(p.grad is not None for p in part.parameters())
+    assert len(list(part.parameters())) < len(list(whole.parameters()))

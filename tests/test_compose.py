@@ -14,8 +14,15 @@ from search import options
 from search.compose import GROUPS, Composed, choices, compose, conf_dir, load
 from search.config import Config, build
 from search.errors import ConfigError
+from trainers.data.readers import READERS
+from trainers.tasks import TASKS
 
 SHIPPED = [(group, name) for group in GROUPS for name in choices(group)]
+# Files of data and of experiments on data that lies in a folder of the user's.
+NEED_ROOT = {
+    *(name for name, reader in READERS.items() if reader.root is not None),
+    *("bccd", "nuclei", "nuclei_masks", "fashion"),
+}
 # Names that Hydra's grammar, a URL or a glob could take for something else.
 FOLDERS = [
     "with space",
@@ -62,12 +69,27 @@ def refused(*words: str, config_dirs: tuple[Path, ...] = ()) -> tuple[str, ...]:
     return caught.value.problems
 
 
+def words_for(group: str, name: str) -> list[str]:
+    """Return the words with which a shipped file makes a whole configuration."""
+    words = {group: name}
+    if group not in ("data", "experiment"):
+        words["data"] = "digits"
+    task = None
+    if group == "data":  # with the first task that learns from what it gives
+        task = next(task for task in TASKS if TASKS[task].target in READERS[name].gives)
+    elif name in TASKS and group in ("task", "space"):
+        task, words["data"] = name, "shapes"
+    if task is not None:
+        words["task"] = task
+        words |= {"space": task} if task in choices("space") else {}
+    values = ["data.root=photos"] if name in NEED_ROOT else []
+    values += ["data.name=FashionMNIST"] if name == "torchvision" else []
+    return [f"{key}={value}" for key, value in words.items()] + values
+
+
 @pytest.mark.parametrize(("group", "name"), SHIPPED, ids=lambda value: value)
 def test_every_shipped_file_composes_and_builds(group: str, name: str) -> None:
-    words = [f"{group}={name}"] + ["data=digits"] * (group not in ("data", "experiment"))
-    words += {"folder": ["data.root=photos"], "torchvision": ["data.name=FashionMNIST"]}.get(
-        name, []
-    )
+    words = words_for(group, name)
     config = built(compose(words))
     if group not in ("budget", "space", "tracking", "experiment"):
         part = config.as_dict()[group]
@@ -252,8 +274,8 @@ def test_a_file_that_does_not_compose_gives_one_clear_error(
 
 def test_all_words_that_cannot_be_used_are_named_at_once() -> None:
     assert refused("data=digit", "budgets", "+x=1", "a[0]=1", "a..b=1", "=1") == (
-        "data=digit: there is no such file. Did you mean data=digits? Known: digits, folder, "
-        "torchvision.",
+        "data=digit: there is no such file. Did you mean data=digits? Known: "
+        f"{', '.join(choices('data'))}.",
         *(
             f"{word!r}: an override has the form group=name or group.option=value; groups: task, "
             "data, hardware, space, sampler, budget, engine, tracking, experiment."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from search.config_rules import RULES
 from search.errors import ConfigError
 from search.front import MEASURED
 from search.latency.energy import METERS
+from search.prepare import data_ref
 from search.settings import measure_settings, needed_values
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
@@ -146,7 +148,7 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
         "study: a study's name starts with a letter or digit and has only letters, digits, '.', "
         "'_' and '-', 60 at most, since it names a folder; got '../x'.",
     ),
-    "_data_source": (
+    "data_source": (
         {"data__reader": "folder"},
         "data.root: data=folder needs the folder with one folder of images per class; got "
         "nothing. Give data.root=FOLDER.",
@@ -184,7 +186,26 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
         "task.metric: Unknown metric 'acuracy'. Did you mean 'accuracy'? Known: accuracy, "
         "balanced_accuracy, macro_f1.",
     ),
-    "_torchvision_name": (
+    "target": (
+        {"data__reader": "voc", "data__root": "x"},
+        "data.reader: the task 'classification' learns from one label per image, which 'voc' does "
+        "not give. Readers that do: digits, shapes, folder, torchvision, csv.",
+    ),
+    "unread_options": (
+        {"data__annotations": "/x/labels.csv"},
+        "data.annotations: data=digits does not look at it; got '/x/labels.csv'. Leave it out, or "
+        "use data=csv or data=coco or data=yolo.",
+    ),
+    "palette": (
+        {"data__reader": "masks", "data__root": "x", "data__palette": {"a": 7, "b": [1, 2, 2]}},
+        "data.palette: every class has one value, as road: 7, or every class has a color, as "
+        "road: [128, 64, 128]; got {'a': (7,), 'b': (1, 2, 2)}.",
+    ),
+    "shapes": (
+        {"data__reader": "shapes", "data__shapes__objects_min": 9},
+        "data.shapes.objects_min: it is at most data.shapes.objects_max; got 9 and 3.",
+    ),
+    "torchvision_name": (
         {"data__reader": "torchvision", "data__name": "FashionMNISTT", "data__root": "x"},
         "data.name: Unknown torchvision dataset 'FashionMNISTT'. Did you mean 'FashionMNIST'? "
         "Known: ",
@@ -202,6 +223,18 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
     "_affinity": (
         {"hardware__affinity": [4096]},
         "hardware.affinity: this process may run on the cores ",
+    ),
+    "_decoder_shapes": (
+        {
+            "task__name": "semantic",
+            "task__metric": "miou",
+            "task__loss": "dice",
+            "data__reader": "shapes",
+            "space__heads": ["unet"],
+            "space__depths": [2],
+            "space__input_sizes": [64],
+        },
+        "space.depths: unet takes 3 to 5; got 2.",
     ),
     "_throughput": (
         {"objectives": ["latency_ms", "throughput_ips"]},
@@ -221,8 +254,22 @@ def test_every_rule_across_options_has_its_message(
 ) -> None:
     monkeypatch.setitem(METERS, "cpu", _no_counter)
     leaves, message = BROKEN_RULES[rule.__name__]
-    (problem,) = problems(changed(**leaves))
+    option = message.split(":")[0]
+    (problem,) = (text for text in problems(changed(**leaves)) if text.startswith(f"{option}:"))
     assert problem.startswith(message) if message.endswith(" ") else problem == message
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "loss", "space"),
+    [("semantic", "miou", "dice", "semantic"), ("detection", "map", "own", "detection")],
+)
+def test_a_space_of_another_task_is_told_in_one_line(
+    task: str, metric: str, loss: str, space: str
+) -> None:
+    leaves = {"task__name": task, "task__metric": metric, "task__loss": loss}
+    (problem,) = problems(changed(**leaves, data__reader="shapes"))
+    assert problem.startswith(f"space.heads: avg, gem are of another task than {task!r}, which")
+    assert problem.endswith(f"Choose space={space}, or give space.heads=NAMES.")
 
 
 def _no_counter() -> None:
@@ -350,3 +397,60 @@ def test_every_option_has_one_place_a_type_and_a_meaning() -> None:
     assert len(set(paths)) == len(paths)
     assert all(kind and meaning for _, kind, meaning in rows)
     assert {f"hardware.limits.{name}" for name in LIMITS} < set(paths)
+
+
+class TestDataOptions:
+    def said(self, **leaves: Any) -> list[str]:
+        """Return what is said of masks, but for the task that does not learn from them."""
+        content = changed(data__reader="masks", data__root="x", **leaves)
+        return [text for text in problems(content) if not text.startswith("data.reader")]
+
+    def test_two_classes_of_one_color_are_refused(self) -> None:
+        palette = {"a": [1, 2, 3], "b": [4, 5, 6], "c": [1, 2, 3]}
+        assert self.said(data__palette=palette) == [
+            "data.palette: a and c have the same value or color."
+        ]
+
+    def test_classes_are_named_once(self) -> None:
+        assert self.said(data__palette={"a": 1, "b": 2}, data__classes=["a", "b"]) == [
+            "data.classes: data.palette names the classes already; give one of both."
+        ]
+
+    def test_a_color_that_does_not_count_is_in_the_palette(self) -> None:
+        palette = {"a": [1, 2, 3], "b": [4, 5, 6]}
+        (problem,) = self.said(data__palette=palette, data__ignore_index=3)
+        assert problem.startswith(
+            "data.ignore_index: the masks have colors; got 3. Name the color"
+        )
+
+    def test_a_value_beyond_a_byte_is_refused(self) -> None:
+        (problem,) = self.said(data__palette={"a": [1, 2, 256]})
+        assert problem == (
+            "data.palette: a whole number from 0 to 255 is needed; got {'a': [1, 2, 256]}."
+        )
+
+    def test_a_palette_is_a_mapping(self) -> None:
+        assert self.said(data__palette="road") == [
+            "data.palette: names, each with a list, each a whole number from 0 to 255 is needed, "
+            "as option.name=value; got 'road'."
+        ]
+
+    def test_words_give_a_palette_by_its_names(self) -> None:
+        words = ["data.palette.road=[128, 64, 128]", "data.palette.sky=7"]
+        composed = compose(["experiment=digits", *words])
+        for problem in problems(composed.content, *composed.texts):
+            assert "got {'road': (128, 64, 128), 'sky': (7,)}" in problem
+
+    def test_a_label_needs_a_shape(self) -> None:
+        content = changed(data__reader="shapes", data__shapes__objects_min=0)
+        assert problems(content) == (
+            "data.shapes.objects_min: one label per image needs a shape in each; got 0. Set 1.",
+        )
+
+    def test_the_data_is_loaded_as_the_options_say(self) -> None:
+        shapes = {"images": 7, "side": 24, "overlap": True}
+        leaves = {f"data__shapes__{name}": value for name, value in shapes.items()}
+        ref = data_ref(build(changed(data__reader="shapes", data__classes=None, **leaves)))
+        assert (ref.shapes.images, ref.shapes.side, ref.shapes.overlap) == (7, 24, True)
+        assert (ref.target, ref.palette, ref.annotations) == ("label", (), None)
+        assert hash(ref) == hash(replace(ref))

@@ -21,6 +21,7 @@ from search.intervals import (
     score,
     tie_test,
 )
+from trainers.tasks import TASKS
 
 ORACLES = {
     "accuracy": sklearn_metrics.accuracy_score,
@@ -217,7 +218,7 @@ def test_ties_come_from_the_kept_predictions_of_two_trials(tmp_path: Path) -> No
         outcome = replace(evaluation.outcome, predictions=path.name)
         evaluations.append(replace(evaluation, outcome=outcome))
     assert np.array_equal(load_predictions(tmp_path / "2.npz"), (labels, poor))
-    test = tie_test(tmp_path, "accuracy", seed=1)
+    test = tie_test(tmp_path, TASKS["classification"], "accuracy", seed=1)
     first, second, third = evaluations
     assert test(first, second)
     assert test(second, first)

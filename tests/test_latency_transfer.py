@@ -98,8 +98,8 @@ class TestRoundTrip:
         table.put_imported(read(tmp_path, BARE + ROW).entries, {"phone": "phone"})
         (row,) = self.written(table).splitlines()[1:]
         assert row == (
-            "phone,phone,tflite,,1,1,fp32,,,classification,resnet18,avg,224,1000,3,false,12.5,,,0,"
-            "0,true,,,,,,,,,,,,0.0,,1970-01-01T00:00:05+00:00"
+            "phone,phone,tflite,,1,1,fp32,,,classification,resnet18,avg,224,1000,3,false,none,0,0,"
+            "0,12.5,,,0,0,true,,,,,,,,,,,,0.0,,1970-01-01T00:00:05+00:00"
         )
 
     def test_every_field_of_a_measurement_has_a_column(self) -> None:

@@ -49,6 +49,7 @@ DOORS = {
         "search/latency/*.py",
         "search/catalog/build.py",
         "search/catalog/describe.py",
+        "search/catalog/describe_hub.py",
     ],
     "timm": [
         "trainers/*.py",
@@ -57,20 +58,25 @@ DOORS = {
         "search/catalog/describe.py",
     ],
     "torchvision": ["trainers/*.py"],
+    "transformers": ["trainers/hf/*.py"],
+    "faster_coco_eval": ["trainers/*.py"],
+    "segmentation_models_pytorch": ["trainers/segmenters/*.py"],
 }
 # What takes seconds to import, so that search/ never does so at module level.
 HEAVY = {
     "torch",
     "timm",
     "torchvision",
+    "segmentation_models_pytorch",
     "pytorch_lightning",
     "torchmetrics",
+    "transformers",
     "onnxruntime",
     "openvino",
     "nncf",
 }
 # But for what only the processes that build the catalog load.
-BUILDERS = {"search/catalog/describe.py"}
+BUILDERS = {"search/catalog/describe.py", "search/catalog/describe_hub.py"}
 PRINTERS = {"search/cli.py", "search/verbs.py", "search/options.py"}
 
 TABLES = {

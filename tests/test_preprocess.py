@@ -11,6 +11,7 @@ from PIL import Image
 from torchvision.transforms import v2
 
 from trainers.data import Preprocess
+from trainers.data.preprocess import PAD_VALUE
 
 COLOR = Preprocess(16, 3, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 GREY = Preprocess(16, 1, mean=(0.5,), std=(0.25,))
@@ -87,3 +88,34 @@ def test_a_record_that_cannot_be_applied_is_refused(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         Preprocess.from_dict({**COLOR.as_dict(), **change})
+
+
+class TestPadding:
+    @pytest.mark.parametrize(
+        ("width", "height", "inside"), [(40, 20, (16, 8)), (20, 40, (8, 16)), (100, 3, (16, 1))]
+    )
+    def test_an_image_keeps_its_shape_at_the_upper_left(
+        self, width: int, height: int, inside: tuple[int, int]
+    ) -> None:
+        pixels = draw(0, width=width, height=height)
+        preprocess = replace(COLOR, resize="pad")
+        square = preprocess(pixels).permute(1, 2, 0).numpy()
+        expected = Image.fromarray(pixels).resize(inside, Image.Resampling.BILINEAR)
+        across, down = preprocess.inside(width, height)
+        assert (across, down) == inside
+        assert np.array_equal(square[:down, :across], np.asarray(expected))
+        assert (square[down:] == PAD_VALUE).all()
+        assert (square[:, across:] == PAD_VALUE).all()
+
+    def test_a_grey_image_is_padded_with_the_same_grey(self) -> None:
+        square = replace(GREY, resize="pad")(draw(0, width=32, height=16, channels=1))
+        assert square.shape == (1, 16, 16)
+        assert (square[0, 8:] == PAD_VALUE).all()
+
+    def test_the_scale_is_one_for_pad_and_two_for_squash(self) -> None:
+        assert replace(COLOR, resize="pad").scale(40, 20) == (0.4, 0.4)
+        assert COLOR.scale(40, 20) == (0.4, 0.8)
+
+    def test_a_cropped_image_has_no_scale(self) -> None:
+        with pytest.raises(ValueError, match="pixels without a place"):
+            replace(COLOR, resize="crop").scale(40, 20)

@@ -130,15 +130,13 @@ def test_scoring_the_saved_weights_gives_the_metrics_of_the_training(
     trained: TrainResult,
 ) -> None:
     options = {"preprocess_of": Weights(), "threads": 1}
-    metrics, probabilities, labels = score(
-        NETWORK, trained.weights, DIGITS, split="val", **options
-    )
+    metrics, kept = score(NETWORK, trained.weights, DIGITS, split="val", **options)
     saved = np.load(trained.predictions)
     assert metrics == trained.metrics
-    assert np.array_equal(probabilities, saved["probabilities"])
-    assert np.array_equal(labels, saved["labels"])
-    _, test_probabilities, _ = score(NETWORK, trained.weights, DIGITS, **options)
-    assert test_probabilities.shape == (80, 10)
+    assert np.array_equal(kept["probabilities"], saved["probabilities"])
+    assert np.array_equal(kept["labels"], saved["labels"])
+    _, test_kept = score(NETWORK, trained.weights, DIGITS, **options)
+    assert test_kept["probabilities"].shape == (80, 10)
 
 
 def test_weights_of_another_network_are_refused(trained: TrainResult) -> None:

@@ -18,22 +18,37 @@ from threading import Thread
 import numpy as np
 import pytest
 import torch
+from drawn_datasets import (
+    NAMES,
+    SHAPES,
+    WRITERS,
+    box_of,
+    write_coco,
+    write_masks,
+    write_table,
+    write_yolo,
+)
 from drawn_images import REF, draw, draw_fashion_mnist, draw_folder
 from PIL import Image
 from torchvision import datasets
 
 from trainers.data import READERS, DataRef, Dataset, Preprocess, load
+from trainers.data.learned import Targets
 from trainers.data.named import DATASETS
+from trainers.data.shapes import mask_of, scene
+from trainers.data.targets import IGNORED, Mask, Objects, TargetKind, class_counts
 from trainers.errors import DataError
 
 DIGITS = replace(REF, reader="digits", train=600, val=600, test=597)
 
 
-def data_for(reader: str, folder: Path) -> DataRef:
+def data_for(reader: str, target: TargetKind, folder: Path) -> DataRef:
     """Write a small dataset for a reader, where it needs one, and return how to load it."""
+    if reader in WRITERS:
+        return WRITERS[reader](folder, target)
     if reader == "folder":
         return draw_folder(folder, {"cat": 12, "dog": 9, "Dog": 8})
-    return draw_fashion_mnist(folder) if reader == "torchvision" else DIGITS
+    return draw_fashion_mnist(folder) if reader == "torchvision" else {"digits": DIGITS}[reader]
 
 
 def preprocess_for(dataset: Dataset, input_size: int = 9) -> Preprocess:
@@ -41,9 +56,23 @@ def preprocess_for(dataset: Dataset, input_size: int = 9) -> Preprocess:
     return Preprocess(input_size, dataset.channels, mean=half, std=half)
 
 
-@pytest.fixture(scope="module", params=sorted(READERS))
+def same(one: Targets, other: Targets) -> bool:
+    """Return whether two batches teach the same."""
+    if isinstance(one, torch.Tensor):
+        return isinstance(other, torch.Tensor) and torch.equal(one, other)
+    pairs = zip(one, other, strict=True)
+    return all(
+        a.keys() == b.keys() and all(torch.equal(a[key], b[key]) for key in a) for a, b in pairs
+    )
+
+
+GIVEN = [(name, target) for name in sorted(READERS) for target in READERS[name].gives]
+
+
+@pytest.fixture(scope="module", params=GIVEN, ids="-".join)
 def ref(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> DataRef:
-    return data_for(request.param, tmp_path_factory.mktemp(request.param))
+    reader, target = request.param
+    return data_for(reader, target, tmp_path_factory.mktemp(reader))
 
 
 class TestEveryReader:
@@ -56,8 +85,8 @@ class TestEveryReader:
     def test_every_class_is_in_every_split(self, ref: DataRef) -> None:
         dataset = load(ref)
         for samples in dataset.splits.values():
-            assert samples.labels.dtype == np.int64
-            assert set(samples.labels.tolist()) == set(range(len(dataset.class_names)))
+            shown = {label for s in samples.samples for label in class_counts(s.target)}
+            assert shown == set(range(len(dataset.class_names)))
 
     def test_images_in_memory_and_from_their_files_are_the_same(self, ref: DataRef) -> None:
         held, lazy = load(ref), load(replace(ref, memory_mb=0))
@@ -70,16 +99,18 @@ class TestEveryReader:
             order = torch.arange(len(fast)).flip(0).split(7)
             for one, other in zip(fast.batches(order), slow.batches(order), strict=True):
                 assert torch.equal(one[0], other[0])
-                assert torch.equal(one[1], other[1])
+                assert same(one[1], other[1])
 
-    def test_items_batches_and_labels_agree(self, ref: DataRef) -> None:
+    def test_items_and_batches_agree_and_have_the_shapes_of_their_kind(self, ref: DataRef) -> None:
         dataset = load(ref)
-        images = dataset.splits["val"].dataset(preprocess_for(dataset))
-        (batch, labels), *_ = images.batches([torch.tensor([3, 1])])
+        samples = dataset.splits["val"]
+        images = samples.dataset(preprocess_for(dataset))
+        (batch, targets), *_ = images.batches([torch.tensor([3, 1])])
         assert batch.shape == (2, dataset.channels, 9, 9)
-        assert (batch.dtype, labels.dtype) == (torch.uint8, torch.int64)
-        assert torch.equal(batch[0], images[3][0])
-        assert labels.tolist() == dataset.splits["val"].labels[[3, 1]].tolist()
+        assert batch.dtype == torch.uint8
+        assert torch.equal(batch[0], images[3])
+        classes = [class_counts(samples.samples[i].target) for i in (3, 1)]
+        assert shown_in(targets, ref.target, len(dataset.class_names)) == [set(c) for c in classes]
 
     def test_an_equal_ref_gives_the_same_object(self, ref: DataRef) -> None:
         dataset = load(ref)
@@ -95,15 +126,115 @@ class TestEveryReader:
         for split, samples in first.splits.items():
             assert len(samples) == len(other.splits[split])
 
-    def test_its_summary_is_json_and_counts_every_image(self, ref: DataRef) -> None:
+    def test_its_summary_is_json_and_counts_what_there_is(self, ref: DataRef) -> None:
         dataset = load(ref)
         summary = json.loads(json.dumps(dataset.summary()))
+        assert summary["counted"] == COUNTED[ref.target]
+        assert ("objects" in summary) is (summary["counted"] == "objects")
         for split, samples in dataset.splits.items():
-            assert summary["splits"][split]["images"] == len(samples)
-            assert sum(summary["splits"][split]["per_class"].values()) == len(samples)
+            told = summary["splits"][split]
+            assert told["images"] == len(samples)
+            counts = [sum(class_counts(s.target).values()) for s in samples.samples]
+            assert sum(told["per_class"].values()) == sum(counts) > 0
 
     def test_the_channels_can_be_set(self, ref: DataRef) -> None:
         assert {load(replace(ref, channels=c, memory_mb=1)).channels for c in (1, 3)} == {1, 3}
+
+
+COUNTED = {
+    "label": "images",
+    "labels": "images",
+    "mask": "pixels",
+    "boxes": "objects",
+    "outlines": "objects",
+}
+
+
+def shown_in(targets: Targets, kind: TargetKind, classes: int) -> list[set[int]]:
+    """Return the classes in each entry of a batch, whose shapes are checked."""
+    if isinstance(targets, list):
+        for one in targets:
+            n = len(one["labels"])
+            assert one["boxes"].shape == (n, 4)
+            assert one["labels"].dtype == torch.int64
+            assert (one["boxes"][:, 2:] > one["boxes"][:, :2]).all()
+            assert ("masks" in one) is (kind == "outlines")
+            assert kind != "outlines" or one["masks"].shape == (n, 9, 9)
+        return [set(one["labels"].tolist()) for one in targets]
+    if kind == "label":
+        assert targets.dtype == torch.int64
+        return [{label} for label in targets.tolist()]
+    if kind == "labels":
+        assert (targets.shape, targets.dtype) == ((2, classes), torch.float32)
+        return [set(torch.nonzero(row)[:, 0].tolist()) for row in targets]
+    assert (targets.shape, targets.dtype) == ((2, 9, 9), torch.uint8)
+    return [set(mask.unique().tolist()) - {IGNORED} for mask in targets]
+
+
+class TestOneDatasetInEveryFormat:
+    """The drawn shapes are the truth that every file of them has to give back."""
+
+    @pytest.mark.parametrize("reader", ["coco", "voc", "yolo"])
+    def test_boxes_are_those_that_were_drawn(self, tmp_path: Path, reader: str) -> None:
+        ref = WRITERS[reader](tmp_path, "boxes")
+        raw = READERS[reader].read(ref)
+        names = raw.class_names
+        assert sorted(names) == sorted(NAMES)
+        for index, sample in enumerate(raw.parts["all"]):
+            truth = scene(SHAPES, index)
+            assert isinstance(sample.target, Objects)
+            assert [names[label] for label in sample.target.labels] == [
+                NAMES[item.label] for item in truth
+            ]
+            assert np.allclose(sample.target.boxes, [box_of(item) for item in truth], atol=1e-4)
+
+    def test_boxes_in_shares_are_those_that_were_drawn(self, tmp_path: Path) -> None:
+        raw = READERS["yolo"].read(write_yolo(tmp_path, has_outlines=False))
+        for index, sample in enumerate(raw.parts["all"]):
+            assert isinstance(sample.target, Objects)
+            expected = [box_of(item) for item in scene(SHAPES, index)]
+            assert np.allclose(sample.target.boxes, expected, atol=1e-4)
+
+    @pytest.mark.parametrize("reader", ["coco", "yolo"])
+    def test_outlines_are_those_that_were_drawn(self, tmp_path: Path, reader: str) -> None:
+        raw = READERS[reader].read(WRITERS[reader](tmp_path, "outlines"))
+        for index, sample in enumerate(raw.parts["all"]):
+            assert isinstance(sample.target, Objects)
+            assert sample.target.segments is not None
+            for segment, item in zip(sample.target.segments, scene(SHAPES, index), strict=True):
+                assert np.allclose(np.ravel(segment), item.corners.ravel(), atol=1e-4)
+
+    @pytest.mark.parametrize("is_color", [False, True])
+    def test_masks_are_those_that_were_drawn(self, tmp_path: Path, is_color: bool) -> None:
+        raw = READERS["masks"].read(write_masks(tmp_path, is_color=is_color))
+        assert raw.class_names == ("background", *NAMES)
+        for index, sample in enumerate(raw.parts["all"]):
+            assert isinstance(sample.target, Mask)
+            assert np.array_equal(sample.target.indices(), mask_of(SHAPES, index))
+
+    def test_masks_of_outlines_are_those_that_were_drawn_but_for_rims(
+        self, tmp_path: Path
+    ) -> None:
+        raw = READERS["coco"].read(replace(write_coco(tmp_path), target="mask"))
+        assert raw.class_names == ("background", *NAMES)
+        for index, sample in enumerate(raw.parts["all"]):
+            assert isinstance(sample.target, Mask)
+            differs = sample.target.indices() != mask_of(SHAPES, index)
+            assert differs.mean() < 0.02
+
+    @pytest.mark.parametrize("by_column", [False, True])
+    @pytest.mark.parametrize("target", ["label", "labels"])
+    def test_tables_have_the_labels_that_were_drawn(
+        self, tmp_path: Path, target: TargetKind, by_column: bool
+    ) -> None:
+        raw = READERS["csv"].read(write_table(tmp_path, target, by_column=by_column))
+        assert sorted(raw.class_names) == sorted(NAMES)
+        for index, sample in enumerate(raw.parts["all"]):
+            found = {raw.class_names[label] for label in class_counts(sample.target)}
+            truth = sorted({item.label for item in scene(SHAPES, index)})
+            assert found == {
+                NAMES[label] for label in (truth if target == "labels" else truth[:1])
+            }
 
 
 def test_naming_a_reader_imports_no_torch() -> None:
@@ -116,7 +247,7 @@ def test_naming_a_reader_imports_no_torch() -> None:
 
 
 def test_an_unknown_reader_is_refused_with_the_nearest() -> None:
-    with pytest.raises(DataError, match=r"'foldr'\. Did you mean 'folder'\? Known: digits"):
+    with pytest.raises(DataError, match=r"'foldr'\. Did you mean 'folder'\? Known: coco, csv"):
         load(replace(REF, reader="foldr"))
 
 

@@ -55,6 +55,15 @@ def test_a_limit_is_the_reference_and_nothing_is_measured(tmp_path: Path) -> Non
     assert found.values == {"accuracy": pytest.approx(1 / 3), "latency_ms": 2.5}
 
 
+def test_a_metric_without_a_chance_is_measured_from_nothing(tmp_path: Path) -> None:
+    """As average precision: without looking at an image no object is found."""
+    whole = replace(study(tmp_path, latency_ms=2.5), chance=0.0)
+    reference = find_reference(whole, refuse)
+    assert reference.values == {"accuracy": 0.0, "latency_ms": 2.5}
+    losses = reference.losses([[0.0, 2.5], [0.25, 1.25]], whole.objectives)
+    assert losses.tolist() == [[0.0, 0.0], [-0.25, -1.0]]
+
+
 def test_a_limit_that_is_no_objective_counts_for_nothing(tmp_path: Path) -> None:
     whole = study(tmp_path, latency_ms=2.5, size_mb=3.0)
     assert list(find_reference(whole, refuse).values) == ["accuracy", "latency_ms"]

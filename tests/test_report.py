@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from base64 import b64encode
 from html.parser import HTMLParser
 
 import pytest
@@ -125,6 +126,18 @@ def test_test_scores_get_a_column_where_there_are_any() -> None:
     rows = page.rows("front")
     assert [row[4] for row in rows] == ["0.4321"] + [""] * (len(rows) - 1)
     assert "The search never saw the test split." in page.words
+
+
+def test_galleries_are_embedded_the_best_member_first() -> None:
+    trials = [member.trial for member in record().members]
+    galleries = {trials[0]: b"first", trials[-1]: b"last"}
+    page = Page(render(record(galleries=galleries)))
+    assert page.loads == [
+        f"src=data:image/png;base64,{b64encode(content).decode()}"
+        for content in (b"last", b"first")
+    ]
+    assert page.sections[3] == "galleries"
+    assert f"Trial {trials[0]}, {record().members[0].candidate.label}: accuracy" in page.words
 
 
 def test_rejections_are_counted_by_limit_with_their_excess(page: Page) -> None:
@@ -284,3 +297,11 @@ def test_words_are_joined_as_people_do() -> None:
         "a and b",
         "a, b and c",
     ]
+
+
+def test_a_latency_with_trained_weights_is_shown_beside_that_of_drawn_ones() -> None:
+    trial = record().members[0].trial
+    page = render(record(test_scores={trial: {"trained_latency_ms": 1.2345}}))
+    assert page.count("once trained") == 1
+    assert "1.23 once trained" in page
+    assert "once trained" not in render(record())

@@ -5,7 +5,7 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from trainers.data.split import split_sizes, stratified
+from trainers.data.split import completed, split_sizes, strata_of, stratified
 from trainers.errors import DataError
 
 
@@ -81,3 +81,59 @@ def test_a_split_smaller_than_the_number_of_classes_is_refused() -> None:
 def test_a_class_smaller_than_the_number_of_splits_is_refused() -> None:
     with pytest.raises(DataError, match="A class with 2 images cannot be split 3 ways"):
         stratified(np.array([0, 0, 0, 1, 1]), [2, 2, 1], seed=0)
+
+
+def shown_classes(seed: int) -> list[dict[int, int]]:
+    """Return what images show of up to 8 classes, some of them rare; some images show nothing."""
+    rng = np.random.default_rng(seed)
+    n_classes, n_images = int(rng.integers(2, 9)), int(rng.integers(60, 200))
+    chances = rng.uniform(0.03, 0.7, n_classes)
+    return [
+        {
+            int(label): int(rng.integers(1, 9))
+            for label in np.flatnonzero(rng.random(n_classes) < chances)
+        }
+        for _ in range(n_images)
+    ]
+
+
+class TestImagesOfSeveralClasses:
+    @pytest.mark.parametrize("seed", range(60))
+    def test_every_class_with_enough_images_is_in_every_split(self, seed: int) -> None:
+        shown = shown_classes(seed)
+        n = len(shown)
+        sizes = [n - 2 * (n // 5), n // 5, n // 5]
+        splits = completed(stratified(strata_of(shown, 3), sizes, seed=seed), shown)
+        assert [len(indices) for indices in splits] == sizes
+        assert sorted(np.concatenate(splits).tolist()) == list(range(n))
+        members = Counter(label for image in shown for label in image)
+        for indices in splits:
+            assert (np.diff(indices) > 0).all()
+            present = {label for i in indices for label in shown[i]}
+            assert {label for label, count in members.items() if count >= 3} <= present
+
+    def test_the_rarest_class_of_an_image_decides_where_it_goes(self) -> None:
+        shown = [{0: 1}] * 6 + [{0: 1, 1: 5}] * 3 + [{}] * 4
+        assert strata_of(shown, 3).tolist() == [0] * 6 + [1] * 3 + [-1] * 4
+
+    def test_labels_are_their_own_strata(self) -> None:
+        labels = np.repeat([4, 0, 2], [9, 5, 3])
+        assert strata_of([{int(label): 1} for label in labels], 3).tolist() == labels.tolist()
+
+    def test_classes_of_too_few_images_go_with_the_next_rarest(self) -> None:
+        shown = [{0: 1}] * 9 + [{1: 1}] * 4 + [{2: 1}]
+        assert strata_of(shown, 3).tolist() == [0] * 9 + [1] * 5
+
+    def test_too_few_images_that_show_nothing_go_with_others(self) -> None:
+        assert strata_of([{0: 1}] * 9 + [{}], 3).tolist() == [0] * 10
+
+    def test_a_split_that_lacks_a_class_gets_it_by_a_swap(self) -> None:
+        shown = [{0: 1, 1: 1}, {0: 1, 1: 1}, {0: 1}, {0: 1}, {0: 1}]
+        one, other = completed([np.array([0, 1, 2]), np.array([3, 4])], shown)
+        assert (len(one), len(other)) == (3, 2)
+        assert len({0, 1} & set(one.tolist())) == len({0, 1} & set(other.tolist())) == 1
+
+    def test_splits_that_have_every_class_are_left_as_they_are(self) -> None:
+        splits = stratified(np.repeat([0, 1], 20), [20, 10], seed=0)
+        again = completed(splits, [{0: 1}] * 20 + [{1: 1}] * 20)
+        assert all(np.array_equal(a, b) for a, b in zip(splits, again, strict=True))

@@ -194,6 +194,14 @@ class TestLoop:
             assert weights.is_file() is (evaluation.trial in front)
             assert predictions.is_file()
 
+    def test_front_members_have_a_picture_that_the_report_shows(self, tmp_path: Path) -> None:
+        run(small_config(tmp_path))
+        found = results(tmp_path)
+        members = {member.trial for member in found.front()}
+        assert set(found.galleries(members)) == members
+        found.write()
+        assert found.places.report.read_text().count('class="gallery"') == len(members)
+
     def test_front_members_are_scored_on_the_test_split(self, tmp_path: Path) -> None:
         run(small_config(tmp_path))
         found = results(tmp_path)

@@ -8,24 +8,48 @@ import numpy as np
 import pytest
 import sklearn.metrics
 import torch
+from small_truth import samples_of
 
+from search.intervals import score
+from trainers.backbone import Pyramid, preprocess_for
 from trainers.errors import BuildError, ConfigError
 from trainers.spec import Architecture, TrainSettings, Weights
-from trainers.tasks import TASKS, Task, task_named
+from trainers.tasks import TASKS, Grid, Task, task_named
+from trainers.tasks.labels import LabelJudge
+
+N_JUDGED = 8
 
 SETTINGS = TrainSettings("accuracy", 1, 1, 0, 0.1, "one_cycle", "fp32", 1)
 
 
 def architecture(task: str, **changes: object) -> Architecture:
+    head = str(changes.get("head", TASKS[task].heads[0]))
+    grid = TASKS[task].grid(head) if head in TASKS[task].heads else Grid()
     plain = {
         "task": task,
         "backbone": "test_resnet",
-        "head": TASKS[task].heads[0],
-        "input_size": 32,
+        "head": head,
+        "input_size": max(32, grid.size_min),
         "classes": 4,
         "channels": 3,
+        "width": 32 if grid.width else 0,
+        "depth": max(2, grid.depths[0]) if grid.depth else 0,
+        "neck": grid.neck[0],
+        "finest": grid.finest[0] if grid.finest else 0,
     }
     return Architecture(**{**plain, **changes})
+
+
+def judged(name: str) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Return what a judge says of an untrained network, and what it keeps."""
+    task, a = TASKS[name], architecture(name)
+    samples = samples_of(task.target, N_JUDGED, classes=4, side=32)
+    judge = task.judge(samples, "abcd", preprocess_for(a, Weights(), task.resize))
+    model = task.build(a, Weights()).eval()
+    with torch.no_grad():
+        for seed in range(2):
+            judge.update(task.predict(model, task.example(a, N_JUDGED // 2, seed)))
+    return judge.metrics(), judge.kept()
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -48,7 +72,7 @@ class TestTaskContract:
         for head in task.heads_for(backbone):
             a = architecture(name, backbone=backbone, head=head)
             model = task.build(a, Weights(), 0.1)
-            batch = (task.example(a, 4, 0), torch.tensor([0, 1, 2, 3]))
+            batch = (task.example(a, 4, 0), task.example_targets(a, 4, 0))
             losses = task.training_step(model, batch, SETTINGS)
             torch.stack(tuple(losses.values())).sum().backward()
             assert all(p.grad is not None for p in model.parameters()), head
@@ -62,11 +86,16 @@ class TestTaskContract:
             before = {key: value.clone() for key, value in model.state_dict().items()}
             trained = [p for p in model.parameters() if p.requires_grad]
             optimizer = torch.optim.SGD(trained, lr=0.1)
-            batch = (task.example(a, 4, 0), torch.tensor([0, 1, 2, 3]))
+            batch = (task.example(a, 4, 0), task.example_targets(a, 4, 0))
             sum(task.training_step(model.train(), batch, SETTINGS).values()).backward()
             optimizer.step()
             after = model.state_dict()
             changed = {key for key in after if not torch.equal(before[key], after[key])}
+            pyramids = [path for path, m in model.named_modules() if isinstance(m, Pyramid)]
+            if pyramids:  # then all but it is the head
+                assert len(changed) >= 2
+                assert not {key for key in changed if key.startswith(pyramids[0])}
+                continue
             assert 2 <= len(changed) <= 5, changed
             assert sum(p.numel() for p in trained) < 0.2 * sum(
                 p.numel() for p in model.parameters()
@@ -89,17 +118,39 @@ class TestTaskContract:
             plain, dropping = (task.build(a, Weights(), share).state_dict() for share in (0, 0.5))
             assert plain.keys() == dropping.keys()
 
-    def test_metrics_bear_the_names_of_the_task(self, name: str) -> None:
-        task = TASKS[name]
-        assert tuple(task.new_metrics(4)) == task.metrics
+    def test_a_judge_gives_the_metrics_of_the_task(self, name: str) -> None:
+        metrics, kept = judged(name)
+        assert set(TASKS[name].metrics) <= set(metrics)
+        assert all(0 <= value <= 1 for value in metrics.values())
+        assert kept
+
+    def test_what_a_judge_keeps_gives_its_metrics_again(self, name: str) -> None:
+        metrics, kept = judged(name)
+        for metric in TASKS[name].metrics:
+            value_of = TASKS[name].resampled(metric, kept)
+            if value_of is None:
+                again = score(metric, kept["labels"], kept["probabilities"].argmax(axis=1))
+            else:
+                [again] = value_of(np.ones((1, N_JUDGED), np.int64))
+            assert again == pytest.approx(metrics[metric], abs=1e-6)
+
+    def test_a_judge_refuses_to_judge_a_part(self, name: str) -> None:
+        task, a = TASKS[name], architecture(name)
+        samples = samples_of(task.target, 3, classes=4, side=32)
+        judge = task.judge(samples, "abcd", preprocess_for(a, Weights(), task.resize))
+        with torch.no_grad():
+            judge.update(task.predict(task.build(a, Weights()).eval(), task.example(a, 2, 0)))
+        with pytest.raises(ValueError, match="2 of 3 images were judged"):
+            judge.metrics()
 
     def test_chance_is_between_nothing_and_all(self, name: str) -> None:
         task = TASKS[name]
-        assert all(0 < task.chance(metric, [5, 3, 2]) < 1 for metric in task.metrics)
+        assert all(0 <= task.chance(metric, [5, 3, 2]) < 1 for metric in task.metrics)
 
     def test_an_unknown_head_is_named(self, name: str) -> None:
-        with pytest.raises(BuildError, match=r"Unknown head 'gme'\. Did you mean 'gem'"):
-            TASKS[name].build(architecture(name, head="gme"), Weights())
+        known = TASKS[name].heads[0]
+        with pytest.raises(BuildError, match=rf"Unknown head '{known}x'\. Did you mean '{known}'"):
+            TASKS[name].build(architecture(name, head=f"{known}x"), Weights())
 
 
 SCORES: dict[str, Callable[..., float]] = {
@@ -120,12 +171,11 @@ def probabilities_and_labels() -> tuple[np.ndarray, np.ndarray]:
 def test_classification_metrics_are_those_of_sklearn(metric: str) -> None:
     task = TASKS["classification"]
     probabilities, labels = probabilities_and_labels()
-    metrics = task.new_metrics(5)
+    judge = LabelJudge(labels.tolist(), 5)
     for part in np.array_split(np.arange(200), 3):
-        outputs = {"probabilities": torch.from_numpy(probabilities[part])}
-        task.update(metrics, outputs, torch.from_numpy(labels[part]))
+        judge.update({"probabilities": torch.from_numpy(probabilities[part])})
     expected = SCORES[metric](labels, task.decode({"probabilities": probabilities}))
-    assert float(metrics.compute()[metric]) == pytest.approx(expected, abs=1e-6)
+    assert judge.metrics()[metric] == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("metric", SCORES)
@@ -189,7 +239,7 @@ def test_an_unknown_task_is_answered_with_the_nearest_name() -> None:
 def test_names_of_tasks_cost_no_torch() -> None:
     code = (
         "import sys; from trainers.tasks import TASKS; "
-        "assert all(t.heads and t.metrics and t.chance(t.metrics[0], [1, 2]) "
+        "assert all(t.heads and t.metrics and t.chance(t.metrics[0], [1, 2]) < 1 "
         "for t in TASKS.values()); "
         "sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
     )

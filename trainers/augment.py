@@ -11,29 +11,29 @@ import math
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
+from trainers.augment_dense import augment_dense, contrasted, like
+from trainers.data.learned import Targets
 from trainers.spec import Augment
 
 MAX_SHIFT = 1 / 8  # of the side
 MAX_TURN = math.radians(10)
 MAX_SCALE = 0.15
-MAX_CONTRAST = 0.2
 ERASE_SHARE = 0.25  # of the images
 ERASE_SIDE = (0.15, 0.4)  # of the image's side
 MIX_ALPHA = 0.2  # Zhang et al. 2018 (mixup), the value for ImageNet
 
 
 def augment(
-    images: Tensor, labels: Tensor, *, strength: Augment, classes: int, rng: np.random.Generator
-) -> tuple[Tensor, Tensor]:
+    images: Tensor, labels: Targets, *, strength: Augment, classes: int, rng: np.random.Generator
+) -> tuple[Tensor, Targets]:
     """Return changed images and their targets.
 
     Args:
         images: Normalized, ``(N, C, S, S)``; where nothing is known they become 0, the mean.
-        labels: ``(N,)``.
+        labels: ``(N,)``; or ``(N, classes)``, or masks or objects (``augment_dense``).
         strength: What is done.
         classes: Width of mixed targets.
         rng: Source of every draw.
@@ -41,16 +41,16 @@ def augment(
     Returns:
         Images of the same shape, and the labels or, where mixed, shares ``(N, classes)``.
     """
-    match strength:
-        case "none":
-            return images, labels
-        case "light":
-            return _shifted(images, rng), labels
-        case "strong":
-            images = _moved(images, rng)
-            images = _contrasted(images, rng)
-            images = _erased(images, rng)
-            return _mixed(images, labels, classes, rng)
+    if strength == "none":
+        return images, labels
+    if isinstance(labels, list) or labels.ndim == 3:
+        return augment_dense(images, labels, strength=strength, rng=rng)
+    if strength == "light":
+        return _shifted(images, rng), labels
+    images = _moved(images, rng)
+    images = contrasted(images, rng)
+    images = _erased(images, rng)
+    return _mixed(images, labels, classes, rng)
 
 
 def _shifted(images: Tensor, rng: np.random.Generator) -> Tensor:
@@ -74,15 +74,9 @@ def _moved(images: Tensor, rng: np.random.Generator) -> Tensor:
     shift = rng.uniform(-2 * MAX_SHIFT, 2 * MAX_SHIFT, (n, 2))
     cos, sin = scale * np.cos(turn), scale * np.sin(turn)
     rows = [[mirror * cos, -sin, shift[:, 0]], [mirror * sin, cos, shift[:, 1]]]
-    theta = _tensor(np.moveaxis(np.array(rows), 2, 0), images)
+    theta = like(np.moveaxis(np.array(rows), 2, 0), images)
     grid = F.affine_grid(theta, list(images.shape), align_corners=False)
     return F.grid_sample(images, grid, mode="bilinear", align_corners=False)
-
-
-def _contrasted(images: Tensor, rng: np.random.Generator) -> Tensor:
-    gain = rng.uniform(1 - MAX_CONTRAST, 1 + MAX_CONTRAST, (len(images), 1, 1, 1))
-    lift = rng.uniform(-MAX_CONTRAST, MAX_CONTRAST, (len(images), 1, 1, 1))
-    return images * _tensor(gain, images) + _tensor(lift, images)
 
 
 def _erased(images: Tensor, rng: np.random.Generator) -> Tensor:
@@ -94,7 +88,7 @@ def _erased(images: Tensor, rng: np.random.Generator) -> Tensor:
     inside = (places >= start) & (places < start + size)
     chosen = rng.uniform(0, 1, (n, 1, 1)) < ERASE_SHARE
     hole = inside[0][:, :, None] & inside[1][:, None, :] & chosen
-    return images * _tensor(~hole[:, None], images)
+    return images * like(~hole[:, None], images)
 
 
 def _mixed(
@@ -103,12 +97,8 @@ def _mixed(
     """Blend every image with another. Source: Zhang et al. 2018 (mixup), equation 2."""
     share = float(rng.beta(MIX_ALPHA, MIX_ALPHA))
     others = torch.from_numpy(rng.permutation(len(images))).to(images.device)
-    targets = F.one_hot(labels, classes).to(images.dtype)
+    targets = labels if labels.ndim == 2 else F.one_hot(labels, classes).to(images.dtype)
     return (
         share * images + (1 - share) * images[others],
         share * targets + (1 - share) * targets[others],
     )
-
-
-def _tensor(values: NDArray[np.float64] | NDArray[np.bool_], like: Tensor) -> Tensor:
-    return torch.from_numpy(values).to(like.device, like.dtype)

@@ -7,11 +7,14 @@ from typing import Any, cast
 
 import timm
 import torch
+from timm.models.efficientnet import EfficientNetFeatures
+from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import nn
 
 from trainers.checkpoint import create_with_weights
-from trainers.data.preprocess import FILTERS, Interpolation, Preprocess
+from trainers.data.preprocess import FILTERS, Interpolation, Preprocess, Resize
 from trainers.errors import BuildError
+from trainers.hf.names import is_hub
 from trainers.spec import Architecture, Weights
 
 RANDOM = Weights()
@@ -41,7 +44,7 @@ class Pyramid(nn.Module):
 
 
 def build_backbone(
-    name: str, *, channels: int, input_size: int, weights: Weights = RANDOM
+    name: str, *, channels: int, input_size: int, weights: Weights = RANDOM, **options: Any
 ) -> Pyramid:
     """Return the feature pyramid of a timm model.
 
@@ -50,14 +53,21 @@ def build_backbone(
         channels: Channels of the image, 1 or 3.
         input_size: Side of the square image in pixels.
         weights: First weights; what is random comes from torch's seed.
+        options: Passed on to ``timm.create_model``, as ``out_indices``.
 
     Raises:
         BuildError: If there is no such model, or it gives no pyramid at this size.
         WeightsError: If the weights do not fit.
     """
     network = create(
-        name, channels=channels, input_size=input_size, weights=weights, features_only=True
+        name,
+        channels=channels,
+        input_size=input_size,
+        weights=weights,
+        features_only=True,
+        **options,
     )
+    _drop_unused(network)
     pyramid = Pyramid(network)
     maps = run_once(pyramid, name, channels=channels, input_size=input_size)
     for level, width, stride in zip(maps, pyramid.channels, pyramid.strides, strict=True):
@@ -69,6 +79,23 @@ def build_backbone(
                 f"Choose an input size that is a multiple of {max(pyramid.strides)}."
             )
     return pyramid
+
+
+def family_and_strides(name: str) -> tuple[str, tuple[int, ...]]:
+    """Return the timm module that defines a model, and the strides of its maps; none without.
+
+    Built without memory for its weights, at the size that it was made for.
+
+    Raises:
+        BuildError: If there is no such model.
+    """
+    create(name, channels=3, input_size=None, device="meta")
+    family = timm.model_entrypoint(name).__module__.rpartition(".")[2]
+    try:
+        network = create(name, channels=3, input_size=None, device="meta", features_only=True)
+    except BuildError:
+        return family, ()
+    return family, tuple(cast("Any", network).feature_info.reduction())
 
 
 def create(
@@ -105,16 +132,24 @@ def create(
     return network
 
 
-def preprocess_for(architecture: Architecture, weights: Weights) -> Preprocess:
+def preprocess_for(
+    architecture: Architecture, weights: Weights, resize: Resize = "squash"
+) -> Preprocess:
     """Return how images become the input of this network.
 
     With weights the normalization is the one they were trained with, grey images getting the
     mean of the channels; without, values run from -1 to 1.
     """
+    if is_hub(architecture.backbone):
+        from trainers.hf.files import hub_preprocess
+
+        return hub_preprocess(architecture, weights, resize)
     cfg = None if weights.source == "none" else pretrained_cfg(architecture.backbone, weights.tag)
     if cfg is None:
         half = (0.5,) * architecture.channels
-        return Preprocess(architecture.input_size, architecture.channels, half, half)
+        return Preprocess(
+            architecture.input_size, architecture.channels, half, half, resize=resize
+        )
     mean, std = tuple(cfg.mean), tuple(cfg.std)
     if len(mean) != architecture.channels:
         mean, std = (
@@ -124,7 +159,7 @@ def preprocess_for(architecture: Architecture, weights: Weights) -> Preprocess:
         cfg.interpolation if cfg.interpolation in FILTERS else "bilinear"
     )
     return Preprocess(
-        architecture.input_size, architecture.channels, mean, std, interpolation=interpolation
+        architecture.input_size, architecture.channels, mean, std, interpolation, resize
     )
 
 
@@ -153,6 +188,14 @@ def run_once(
         raise _refused(name, input_size, error) from error
     finally:
         model.train(was_training)
+
+
+def _drop_unused(network: nn.Module) -> None:
+    """Drop the stages behind the last map, where timm does not do so itself."""
+    if isinstance(network, EfficientNetFeatures | MobileNetV3Features):
+        parts = cast("Any", network)
+        if parts.feature_hooks is None:
+            parts.blocks = parts.blocks[: max(parts._stage_out_idx)]
 
 
 def _create(name: str, input_size: int | None, options: dict[str, Any]) -> nn.Module:

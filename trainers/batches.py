@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from trainers.seeds import derive_seed
 
 if TYPE_CHECKING:
     from trainers.data import ImageSet
+    from trainers.data.samples import Batch
 
 
 class TrainBatches:
@@ -35,8 +35,8 @@ class TrainBatches:
         """Return the number of batches of an epoch."""
         return max(1, len(self._images) // self._batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield uint8 images ``(B, C, S, S)`` and labels ``(B,)``."""
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield uint8 images ``(B, C, S, S)`` and their targets."""
         rng = np.random.default_rng(derive_seed(self._seed, self.epoch))
         order = torch.from_numpy(rng.permutation(len(self._images)))
         return self._images.batches(torch.split(order, self._batch_size)[: len(self)])
@@ -53,7 +53,7 @@ class EvalBatches:
         """Return the number of batches, the last one possibly smaller."""
         return -(-len(self._images) // self._batch_size)
 
-    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield uint8 images ``(B, C, S, S)`` and labels ``(B,)``."""
+    def __iter__(self) -> Iterator[Batch]:
+        """Yield uint8 images ``(B, C, S, S)`` and their targets."""
         order = torch.arange(len(self._images))
         return self._images.batches(torch.split(order, self._batch_size))

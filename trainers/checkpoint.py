@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import torch
 from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
@@ -29,6 +30,23 @@ def sha256_of(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def load_trained(model: nn.Module, weights_file: Path) -> None:
+    """Load what ``train`` saved into a network of the same architecture.
+
+    Raises:
+        WeightsError: If the file is not there or is of another network.
+    """
+    try:
+        model.load_state_dict(load_file(weights_file))
+    except (OSError, SafetensorError) as error:
+        raise WeightsError(f"{weights_file} cannot be read as weights: {error}.") from error
+    except RuntimeError as error:
+        raise WeightsError(
+            f"{weights_file} does not fit the network. Was it saved for another architecture? "
+            f"{error}"
+        ) from error
+
+
 def create_with_weights(name: str, weights: Weights, build: Build) -> nn.Module:
     """Return a network whose every layer but the classifier comes from the file.
 
@@ -41,6 +59,15 @@ def create_with_weights(name: str, weights: Weights, build: Build) -> nn.Module:
         BuildError: If the network cannot be built even without weights.
         WeightsError: If the file is not there, is another one than recorded, or does not fit.
     """
+    return load_into(name, checked_file(name, weights), build)
+
+
+def checked_file(name: str, weights: Weights) -> Path:
+    """Return the file of weights, which is the one that was recorded.
+
+    Raises:
+        WeightsError: If it is not there, or is another one.
+    """
     path = Path(weights.path or "")
     if not path.is_file():
         raise WeightsError(
@@ -52,7 +79,7 @@ def create_with_weights(name: str, weights: Weights, build: Build) -> nn.Module:
             f"{path} has changed: its SHA-256 is no longer {weights.sha256[:12]}…. "
             "Put the old file back, or begin a new study."
         )
-    return load_into(name, path, build)
+    return path
 
 
 def load_into(name: str, path: Path, build: Build, device: str = "cpu") -> nn.Module:

@@ -14,6 +14,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainers.backbone import RANDOM, create, run_once
 from trainers.errors import BuildError
+from trainers.hf.names import is_hub
 from trainers.spec import Architecture, Weights
 
 TIMM_POOLS = ("avg", "max", "avgmax")
@@ -79,10 +80,16 @@ class Classifier(nn.Module):
 
 
 class DeployedClassifier(nn.Module):
-    """Normalized images to a tuple with their probabilities ``(N, classes)``."""
+    """Normalized images to a tuple with their probabilities ``(N, classes)``.
 
-    def __init__(self, model: nn.Module) -> None:
+    Args:
+        model: A ``Classifier``.
+        link: Turns logits into probabilities.
+    """
+
+    def __init__(self, model: nn.Module, link: nn.Module | None = None) -> None:
         super().__init__()
+        self.link = link or nn.Softmax(dim=1)
         if isinstance(model, Classifier) and model.architecture.fused:
             # A copy in evaluation mode: some blocks cannot be merged while they train.
             merged = reparameterize_model(deepcopy(model.backbone).eval(), inplace=True)
@@ -92,7 +99,7 @@ class DeployedClassifier(nn.Module):
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
         """Return the outputs in the order of the task's ``output_names``."""
-        return (self.model(images).softmax(dim=1),)
+        return (self.link(self.model(images)),)
 
 
 def build_classifier(
@@ -110,6 +117,8 @@ def build_classifier(
         architecture.channels,
     )
     name, head_name = architecture.backbone, architecture.head
+    if is_hub(name):
+        return _hub_classifier(architecture, weights, dropout)
     backbone = create(
         name,
         channels=channels,
@@ -128,6 +137,28 @@ def build_classifier(
         case _:
             head = nn.Identity()
     return Classifier(architecture, backbone, head)
+
+
+def _hub_classifier(architecture: Architecture, weights: Weights, dropout: float) -> Classifier:
+    from trainers.hf.network import create_hub
+
+    a = architecture
+    if a.head != "timm":
+        raise BuildError(
+            f"{a.backbone} with head {a.head!r}: transformers' classifiers have one head, their "
+            "own, which is called timm as that of the others. Choose head timm."
+        )
+    backbone = create_hub(
+        a.backbone,
+        channels=a.channels,
+        input_size=a.input_size,
+        classes=a.classes,
+        weights=weights,
+        dropout=dropout,
+    )
+    logits = run_once(backbone, a.backbone, channels=a.channels, input_size=a.input_size)
+    _check_features(logits, a)
+    return Classifier(a, backbone, nn.Identity())
 
 
 def freeze_backbone(model: nn.Module) -> None:
@@ -149,6 +180,8 @@ def head_signature(backbone: str, head: str) -> str | None:
     None where the backbone cannot carry the head. Built on the meta device, at the size that
     the model was made for.
     """
+    if is_hub(backbone):
+        return "own" if head == "timm" else None
     try:
         options = _timm_options(head, 10, 0.0)
         network = create(backbone, channels=3, input_size=None, device="meta", **options)

@@ -18,10 +18,11 @@ from torch.optim import AdamW
 from trainers.augment import augment
 from trainers.batches import TrainBatches
 from trainers.data import Preprocess
+from trainers.data.learned import Targets
 from trainers.errors import DivergedError
 from trainers.seeds import derive_seed
 from trainers.spec import EpochRow, Recipe, Schedule, TrainSettings
-from trainers.tasks import Task
+from trainers.tasks import Judge, Task
 
 # torch's OneCycleLR has the same values by default.
 RISE_SHARE = 0.3
@@ -84,6 +85,7 @@ class Plan:
     Attributes:
         task: What is learned.
         classes: Number of classes.
+        new_judge: Returns what judges the validation split, anew for each epoch.
         recipe: How.
         settings: What all trainings of the study share.
         preprocess: Turns uint8 pixels into the network's input.
@@ -92,6 +94,7 @@ class Plan:
 
     task: Task
     classes: int
+    new_judge: Callable[[], Judge]
     recipe: Recipe
     settings: TrainSettings
     preprocess: Preprocess
@@ -103,7 +106,7 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
 
     Attributes:
         rows: One per finished epoch.
-        outputs: Named validation outputs after the last epoch, in the split's order.
+        kept: What the judge of the last epoch keeps.
         trained_s: Seconds spent in training steps.
     """
 
@@ -112,12 +115,12 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         self.model = model
         self.plan = plan
         self.rows: list[EpochRow] = []
-        self.outputs: dict[str, NDArray[np.float32]] = {}
+        self.kept: dict[str, NDArray[Any]] = {}
         self.trained_s = 0.0
         self._batches = batches
         self._n_steps = len(batches)
         self._losses: list[float] = []
-        self._seen: list[tuple[dict[str, Tensor], Tensor]] = []
+        self._judge = plan.new_judge()
         self._started = 0.0
         self._validated = 0.0
 
@@ -132,7 +135,7 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         self._batches.epoch = self.current_epoch
         self._losses = []
 
-    def training_step(self, batch: tuple[Tensor, Tensor], index: int) -> Tensor:
+    def training_step(self, batch: tuple[Tensor, Targets], index: int) -> Tensor:
         """Return the loss of a batch.
 
         Raises:
@@ -168,36 +171,33 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         """Stop the clock of training."""
         self._validated = time.perf_counter()
         self.trained_s += self._validated - self._started
-        self._seen = []
+        self._judge = self.plan.new_judge()
 
-    def validation_step(self, batch: tuple[Tensor, Tensor], index: int) -> None:
-        """Keep the outputs of a batch, computed as the deployed network will: without autocast."""
-        images = self.plan.preprocess.normalize(batch[0])
-        images = images.contiguous(memory_format=torch.channels_last)
-        with torch.autocast(images.device.type, enabled=False):
-            outputs = self.plan.task.predict(self.model, images)
-        self._seen.append(({name: o.cpu() for name, o in outputs.items()}, batch[1].cpu()))
-
-    def on_validation_epoch_end(self) -> None:
-        """Compute the metrics, close the epoch's row and tell it.
+    def validation_step(self, batch: tuple[Tensor, Targets], index: int) -> None:
+        """Judge the outputs of a batch, computed as the deployed network will: without autocast.
 
         Raises:
             DivergedError: If the last step spoiled the network.
         """
-        task = self.plan.task
-        metrics = task.new_metrics(self.plan.classes)
-        names = task.output_names
-        outputs = {name: torch.cat([seen[name] for seen, _ in self._seen]) for name in names}
-        task.update(metrics, outputs, torch.cat([targets for _, targets in self._seen]))
+        images = self.plan.preprocess.normalize(batch[0])
+        images = images.contiguous(memory_format=torch.channels_last)
+        with torch.autocast(images.device.type, enabled=False):
+            outputs = self.plan.task.predict(self.model, images)
         if not all(bool(torch.isfinite(output).all()) for output in outputs.values()):
             raise self._diverged("predictions are not finite", step=self._n_steps)
-        self.outputs = {name: output.numpy() for name, output in outputs.items()}
+        self._judge.update({name: output.cpu() for name, output in outputs.items()})
+
+    def on_validation_epoch_end(self) -> None:
+        """Compute the metrics, close the epoch's row and tell it."""
+        metrics = self._judge.metrics()
+        if self.current_epoch + 1 == self.plan.settings.until_epoch:
+            self.kept = self._judge.kept()
         row = EpochRow(
             epoch=self.current_epoch + 1,
             train_loss=math.fsum(self._losses) / len(self._losses),
             lr=self.optimizers().param_groups[0]["lr"],
             seconds=time.perf_counter() - self._started,
-            metrics={name: float(value) for name, value in metrics.compute().items()},
+            metrics=metrics,
         )
         self.rows.append(row)
         if self.plan.on_epoch is not None:

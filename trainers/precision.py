@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
+from typing import Any
 
 import torch
 from torch import nn
@@ -124,11 +125,11 @@ def _step(
     optimizer = AdamW(model.parameters(), fused=True)
     images = task.example(architecture, batch_size, settings.seed).to(device)
     images = images.contiguous(memory_format=torch.channels_last)
-    labels = torch.arange(batch_size, device=device) % architecture.classes
+    targets = _on_device(task.example_targets(architecture, batch_size, settings.seed), device)
 
     def step(precision: Precision) -> None:
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-            losses = task.training_step(model, (images, labels), settings)
+            losses = task.training_step(model, (images, targets), settings)
         torch.autograd.backward(torch.stack(tuple(losses.values())).sum())
         optimizer.step()
         optimizer.zero_grad()
@@ -136,3 +137,10 @@ def _step(
             torch.cuda.synchronize()
 
     return step
+
+
+def _on_device(targets: Any, device: str) -> Any:
+    """Return a tensor, or the tensors of a list of mappings, on a device."""
+    if isinstance(targets, torch.Tensor):
+        return targets.to(device)
+    return [{name: value.to(device) for name, value in one.items()} for one in targets]

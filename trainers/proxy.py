@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,14 +17,14 @@ import numpy as np
 import pytorch_lightning as pl
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import nn
 
 from trainers.backbone import preprocess_for
 from trainers.batches import EvalBatches, TrainBatches
+from trainers.checkpoint import load_trained
 from trainers.data import DataRef, Dataset, load
-from trainers.errors import ConfigError, DataError, WeightsError, unknown
+from trainers.errors import ConfigError, DataError, unknown
 from trainers.module import Plan, TrainingModule
 from trainers.precision import precision_probe, takes_bf16
 from trainers.seeds import derive_seed
@@ -33,6 +34,8 @@ from trainers.tasks import Task, task_named
 __all__ = ["precision_probe", "score", "train"]
 
 EVAL_BATCH = 64
+# A decoder holds maps of the whole input: a U-Net at 512 px needs 4 GB for 64 images.
+DENSE_EVAL_BATCH = 8
 PREDICTIONS = "predictions.npz"
 WEIGHTS = "weights.safetensors"
 
@@ -72,7 +75,7 @@ def train(
     _check_settings(task, recipe, weights, settings)
     dataset = load(data)
     _check_data(dataset, architecture)
-    preprocess = preprocess_for(architecture, weights)
+    preprocess = preprocess_for(architecture, weights, task.resize)
     splits = {name: dataset.splits[name].dataset(preprocess) for name in ("train", "val")}
     folder.mkdir(parents=True, exist_ok=True)
     with _own_chance(settings.seed), _threads(settings.threads):
@@ -85,17 +88,18 @@ def train(
             model, task.example(architecture, 1, settings.seed)
         ):
             settings = replace(settings, precision="fp32")
-        plan = Plan(task, architecture.classes, recipe, settings, preprocess, on_epoch)
+        val = dataset.splits["val"].samples
+        new_judge = partial(task.judge, val, dataset.class_names, preprocess)
+        plan = Plan(task, architecture.classes, new_judge, recipe, settings, preprocess, on_epoch)
         module = TrainingModule(model, plan, batches)
-        _fit(module, batches, EvalBatches(splits["val"], EVAL_BATCH), folder)
-    labels = dataset.splits["val"].labels
+        _fit(module, batches, EvalBatches(splits["val"], _eval_batch(task)), folder)
     n_trained = len(batches) * min(recipe.batch_size, len(splits["train"])) * len(module.rows)
     return TrainResult(
         metrics=module.rows[-1].metrics,
         curve=tuple(module.rows),
         seconds=sum(row.seconds for row in module.rows),
         images_per_s=n_trained / module.trained_s,
-        predictions=_save_predictions(folder / PREDICTIONS, module.outputs, labels),
+        predictions=_save_predictions(folder / PREDICTIONS, module.kept),
         weights=_save_weights(folder / WEIGHTS, model),
     )
 
@@ -108,8 +112,8 @@ def score(
     split: str = "test",
     preprocess_of: Weights,
     threads: int,
-) -> tuple[dict[str, float], NDArray[np.float32], NDArray[np.int64]]:
-    """Return metrics, probabilities ``(N, classes)`` and labels ``(N,)`` of a trained network.
+) -> tuple[dict[str, float], dict[str, NDArray[Any]]]:
+    """Return metrics of a trained network, and what the task's judge keeps of its predictions.
 
     Args:
         architecture: What was trained.
@@ -128,40 +132,19 @@ def score(
     _check_data(dataset, architecture)
     if split not in dataset.splits:
         raise DataError(f"There is no {split} split. There are: {', '.join(dataset.splits)}.")
-    preprocess = preprocess_for(architecture, preprocess_of)
+    preprocess = preprocess_for(architecture, preprocess_of, task.resize)
     images = dataset.splits[split].dataset(preprocess)
     with _own_chance(0), _threads(threads):
         model = task.build(architecture, Weights())
         load_trained(model, weights_file)
         model = model.to(memory_format=torch.channels_last).eval()
-        metrics = task.new_metrics(architecture.classes)
-        seen = []
+        judge = task.judge(dataset.splits[split].samples, dataset.class_names, preprocess)
         with torch.inference_mode():
-            for pixels, targets in EvalBatches(images, EVAL_BATCH):
+            for pixels, _ in EvalBatches(images, _eval_batch(task)):
                 batch = preprocess.normalize(pixels)
                 batch = batch.contiguous(memory_format=torch.channels_last)
-                outputs = task.predict(model, batch)
-                task.update(metrics, outputs, targets)
-                seen.append(outputs["probabilities"])
-    values = {name: float(value) for name, value in metrics.compute().items()}
-    return values, torch.cat(seen).numpy(), dataset.splits[split].labels
-
-
-def load_trained(model: nn.Module, weights_file: Path) -> None:
-    """Load what ``train`` saved into a network of the same architecture.
-
-    Raises:
-        WeightsError: If the file is not there or is of another network.
-    """
-    try:
-        model.load_state_dict(load_file(weights_file))
-    except (OSError, SafetensorError) as error:
-        raise WeightsError(f"{weights_file} cannot be read as weights: {error}.") from error
-    except RuntimeError as error:
-        raise WeightsError(
-            f"{weights_file} does not fit the network. Was it saved for another architecture? "
-            f"{error}"
-        ) from error
+                judge.update(task.predict(model, batch))
+    return judge.metrics(), judge.kept()
 
 
 def _fit(
@@ -219,6 +202,11 @@ def _threads(n: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _eval_batch(task: Task) -> int:
+    """Return how many images are judged at a time."""
+    return EVAL_BATCH if task.target in ("label", "labels") else DENSE_EVAL_BATCH
+
+
 def _check_settings(task: Task, recipe: Recipe, weights: Weights, settings: TrainSettings) -> None:
     if settings.metric not in task.metrics:
         raise unknown("metric", settings.metric, task.metrics)
@@ -242,11 +230,9 @@ def _check_data(dataset: Dataset, architecture: Architecture) -> None:
         )
 
 
-def _save_predictions(
-    path: Path, outputs: dict[str, NDArray[Any]], labels: NDArray[np.int64]
-) -> Path:
-    with _replacing(path) as partial, partial.open("wb") as file:
-        np.savez(file, allow_pickle=False, labels=labels, **outputs)
+def _save_predictions(path: Path, kept: dict[str, NDArray[Any]]) -> Path:
+    with _replacing(path) as written, written.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **kept)
     return path
 
 
@@ -256,17 +242,17 @@ def _save_weights(path: Path, model: nn.Module) -> Path:
         name: value.cpu().clone(memory_format=torch.contiguous_format)
         for name, value in model.state_dict().items()
     }
-    with _replacing(path) as partial:
-        save_file(state, partial)
+    with _replacing(path) as written:
+        save_file(state, written)
     return path
 
 
 @contextmanager
 def _replacing(path: Path) -> Iterator[Path]:
     """Give a name to write to; it takes the place of ``path`` only when all is written."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
+    written = path.with_name(f".{path.name}.{os.getpid()}")
     try:
-        yield partial
-        partial.replace(path)
+        yield written
+        written.replace(path)
     finally:
-        partial.unlink(missing_ok=True)
+        written.unlink(missing_ok=True)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 Precision = Literal["fp32", "bf16"]
 Schedule = Literal["one_cycle", "cosine"]
@@ -23,6 +23,11 @@ class Architecture:
         classes: Number of classes.
         channels: Channels of the input image, 1 or 3.
         fused: Whether re-parameterizable blocks are merged before use.
+        neck: What mixes the feature maps before the head, as ``fpn``; ``none`` where the head does
+            without or has its own.
+        width: Channels of neck and head; 0 where the head has a width of its own.
+        depth: Stages of a decoder, or convolutions of a head; 0 as above.
+        finest: Stride of the finest feature map that is used; 0 where that is not a choice.
     """
 
     task: str
@@ -32,6 +37,26 @@ class Architecture:
     classes: int
     channels: int
     fused: bool = False
+    neck: str = "none"
+    width: int = 0
+    depth: int = 0
+    finest: int = 0
+
+    @property
+    def top(self) -> str:
+        """Return neck, head and shape for people, as ``avg`` or ``fpn yolo w64 d2``."""
+        parts = [self.head if self.neck == "none" else f"{self.neck} {self.head}"]
+        parts += [f"w{self.width}"] if self.width else []
+        parts += [f"d{self.depth}"] if self.depth else []
+        return " ".join(parts)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain content, without what says nothing of this network.
+
+        So that the ids of networks do not change when there is more to say of others.
+        """
+        plain = {"neck": "none", "width": 0, "depth": 0, "finest": 0}
+        return {k: v for k, v in asdict(self).items() if k not in plain or v != plain[k]}
 
 
 @dataclass(frozen=True)
@@ -82,6 +107,8 @@ class TrainSettings:
         horizon: Epochs that the learning-rate schedule spans, at least ``until_epoch``.
         seed: All randomness derives from (seed, epoch, step).
         label_smoothing: Share of the target spread over the other classes.
+        loss: One of the task's ``losses``.
+        class_weights: Weight of each class in the loss; None for equal ones.
         schedule: Learning-rate schedule.
         precision: ``bf16`` runs under autocast.
         threads: Intra-op threads of the training process.
@@ -95,6 +122,8 @@ class TrainSettings:
     schedule: Schedule
     precision: Precision
     threads: int
+    loss: str = ""
+    class_weights: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,8 +146,8 @@ class TrainResult:
         curve: One row per epoch.
         seconds: Wall seconds of training and validation, without building and loading.
         images_per_s: Training images per second of training time.
-        predictions: npz file with ``probabilities (N, classes)`` float32 and ``labels (N,)``
-            int64 of the validation split, in the split's order.
+        predictions: npz file with what the task's judge keeps of the validation split, from which
+            every metric can be computed again.
         weights: safetensors file of the trained network.
     """
 

@@ -15,6 +15,7 @@ from timm.models._hub import download_cached_file, get_cache_dir, hf_split
 from trainers.backbone import create, pretrained_cfg
 from trainers.checkpoint import load_into, sha256_of
 from trainers.errors import BuildError, WeightsError
+from trainers.hf.names import is_hub
 from trainers.spec import Weights
 
 SUFFIXES = (".safetensors", ".pth")
@@ -45,7 +46,7 @@ def resolve(
     """Return the weights of every backbone, or why there are none. Nothing is downloaded.
 
     Args:
-        names: timm model names without a tag.
+        names: timm model names without a tag, or names that begin with ``hf:``.
         source: ``none``, ``pretrained`` (timm's default weights, from the caches of this user)
             or the path of a folder with files by timm's names (``resnet18.a1_in1k.safetensors``,
             ``resnet18.safetensors``, ``resnet18.pth``).
@@ -90,7 +91,7 @@ def fetch(
     failed: list[str] = []
     for name in names:
         try:
-            files[name] = _cached(name) or _download(name)
+            files[name] = _fetched(name)
         except WeightsError as error:
             failed.append(str(error))
         except Exception as error:  # every network library has its own kinds
@@ -110,9 +111,21 @@ def fetch(
     return files
 
 
+def _fetched(name: str) -> Path:
+    if is_hub(name):
+        from trainers.hf.files import fetch_hub
+
+        return fetch_hub(name)
+    return _cached(name) or _download(name)
+
+
 def _resolve(name: str, source: str, channels: int) -> Weights:
     if source == "none":
         return Weights()
+    if is_hub(name):
+        from trainers.hf.files import resolve_hub
+
+        return resolve_hub(name, source, channels=channels)
     kind: Literal["pretrained", "folder"] = "pretrained" if source == "pretrained" else "folder"
     if kind == "pretrained":
         path, tag = _cached(name), _default(name).tag or None

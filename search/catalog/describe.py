@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import combinations
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import timm
 import torch
@@ -61,7 +61,7 @@ def describe(name: str) -> Backbone:
     except Exception as error:  # as above
         return replace(known, problem=f"network: {_reason(error)}")
     found: dict[str, Any] = {"params_m": builder.params / 1e6, "is_fusable": builder.is_fusable}
-    found |= attempt("costs", lambda: _sizes_and_costs(builder))
+    found |= attempt("costs", lambda: sizes_and_costs(builder))
     found |= attempt("strides", lambda: _levels(name))
     found |= attempt("heads", lambda: _heads(name))
     return replace(known, **found, problem="; ".join(problems))
@@ -94,6 +94,34 @@ class _Uninitialized(TorchFunctionMode):
             if isinstance(filled, torch.Tensor) and filled.is_meta:
                 return filled
         return func(*args, **kwargs)
+
+
+class Builder(Protocol):
+    """One architecture at any input size, built without memory for its weights."""
+
+    @property
+    def own_size(self) -> int:
+        """Return the published side of its input."""
+
+    @property
+    def is_sized(self) -> bool:
+        """Return whether it is built for an input size."""
+
+    @property
+    def patch(self) -> int:
+        """Return the side of the patches that must fill the image; 1 without any."""
+
+    def takes(self, size: int) -> bool:
+        """Return whether the network runs at an input size."""
+
+    def runs(self, size: int) -> bool:
+        """Return whether a network that is built for a size computes something on the CPU."""
+
+    def own_counts(self) -> Counts:
+        """Return the costs at its own size."""
+
+    def counts(self, size: int) -> Counts:
+        """Return what one image of a size costs."""
 
 
 class _Builder:
@@ -185,7 +213,8 @@ class _Builder:
         return merged
 
 
-def _sizes_and_costs(builder: _Builder) -> dict[str, Any]:
+def sizes_and_costs(builder: Builder) -> dict[str, Any]:
+    """Return which input sizes a network takes and what it costs, by the columns of the row."""
     own = builder.own_size
     counts = builder.own_counts()
     kind: Literal["any", "img_size", "fixed"] = "img_size" if builder.is_sized else "any"
@@ -213,7 +242,7 @@ def _row(counts: Counts) -> Costs:
     return Costs(counts.macs / 1e9, counts.acts / 1e6, counts.elements / 1e6)
 
 
-def _rules(builder: _Builder) -> Iterator[tuple[int, int]]:
+def _rules(builder: Builder) -> Iterator[tuple[int, int]]:
     """Yield a step and a smallest input size that hold as far as they were tried."""
     patch = builder.patch
     base = builder.own_size - builder.own_size % patch

@@ -156,16 +156,16 @@ def _space(arguments: argparse.Namespace) -> int:
     from search import compose
     from search.config import build
     from search.selection import selection
-    from search.space import build_space
+    from search.space_build import build_space
     from search.summary import lines
     from trainers.spec import Weights
 
     words = [*arguments.words]
     if not any(word.startswith(("data.root=", "data=", "experiment=")) for word in words):
-        words.append("data=digits")  # which candidates there are does not depend on the data
+        words.append("data=shapes")  # which candidates there are does not depend on the data
     composed = compose.compose(words, config_dirs=arguments.config_dir or ())
     config = build(composed.content, texts=composed.texts)
-    selected = selection(config.space)
+    selected = selection(config.space, Path(config.tracking.root))
     space = build_space(
         config.space,
         selected.backbones,

@@ -12,6 +12,8 @@ from search.errors import ConfigError
 
 # Without data: ImageNet's.
 CLASSES, CHANNELS = 1000, 3
+# A dataset for questions that it has no part in: it is not read, and fits every task.
+ANY_DATA = "data=shapes"
 
 
 def composed_config(words: Sequence[str], db: Path | None) -> Config:
@@ -21,7 +23,7 @@ def composed_config(words: Sequence[str], db: Path | None) -> Config:
         words: As for ``archfront run``.
         db: Table of latencies instead of the configured one.
     """
-    named = list(words) if _names_data(words) else [*words, "data=digits"]  # which is not read
+    named = list(words) if _names_data(words) else [*words, ANY_DATA]
     composed = compose.compose(named)
     if db is not None:
         composed.content["tracking"]["device_db"] = str(db)
@@ -43,7 +45,7 @@ def image_shape(arguments: argparse.Namespace, config: Config) -> tuple[int, int
     from search.prepare import data_ref
     from trainers.data import load
 
-    dataset = load(data_ref(config.data), None)
+    dataset = load(data_ref(config), None)
     return classes or len(dataset.class_names), channels or dataset.channels
 
 

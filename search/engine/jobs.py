@@ -13,7 +13,7 @@ from search.records import FailureKind
 
 logger = logging.getLogger(__name__)
 
-JobKind = Literal["measure", "train", "score", "probe"]
+JobKind = Literal["measure", "train", "score", "draw", "probe"]
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,9 @@ can be had without it.
 from __future__ import annotations
 
 import logging
-import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
@@ -20,16 +18,16 @@ from search.errors import ExportError, ParityError
 from search.latency import clock, memory
 from search.latency.device import fingerprint, pinned
 from search.latency.energy import METERS, Meter, energy_per_image
+from search.latency.key import MeasureSettings, latency_key
+from search.latency.order import Aligned
 from search.latency.pace import Pace
 from search.latency.runtimes import (
     LoadSettings,
     Runtime,
     Session,
-    installed_version,
     runtime_named,
     torch_threads,
 )
-from search.latency.table import LatencyKey
 from search.records import Latency, Measurement
 from trainers.spec import Architecture, Weights
 
@@ -38,6 +36,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from trainers.count import Costs
+
+__all__ = ["MeasureSettings", "latency_key", "measure_architecture"]
 
 logger = logging.getLogger(__name__)
 
@@ -48,79 +48,15 @@ CHEAP, CHEAP_MB = ("onnxruntime",), 60.0
 THROUGHPUT_EFFORT = clock.Effort(warmup=1, repeats=6, interval=0.05, max_seconds=3.0)
 
 
-@dataclass(frozen=True)
-class MeasureSettings:
-    """How architectures are measured.
-
-    Attributes:
-        runtime: Key of ``RUNTIMES``.
-        threads: Intra-op threads of the runtime.
-        batch_size: Images per run.
-        warmup: Runs before the first timed one, at least.
-        repeats: Timed runs, at least.
-        precision: Numeric precision of the artifact, one that the runtime has.
-        affinity: Logical cores to run on; None for any.
-        interval: Half the confidence interval of the median, over the median, to reach.
-        max_seconds: Seconds of timing at most.
-        throughput_batch: Images at a time for the throughput; None: not measured.
-        measures_memory: Whether the memory is measured even where that takes long.
-        measures_energy: Whether the energy of an image is measured.
-        pace_file: Where the fastest reading of ``search.latency.pace`` is kept for other
-            processes; None: nowhere.
-    """
-
-    runtime: str
-    threads: int
-    batch_size: int
-    warmup: int
-    repeats: int
-    precision: str = "fp32"
-    affinity: tuple[int, ...] | None = None
-    interval: float = 0.02
-    max_seconds: float = 10.0
-    throughput_batch: int | None = None
-    measures_memory: bool = False
-    measures_energy: bool = False
-    pace_file: str | None = None
-
-
-def latency_key(architecture: Architecture, settings: MeasureSettings) -> LatencyKey:
-    """Return the key under which this device remembers the measurement.
-
-    Raises:
-        ConfigError: If the runtime is unknown or not installed.
-    """
-    device, runtime_version, timm_version = _here(settings.runtime)
-    return LatencyKey(
-        device=device,
-        runtime=settings.runtime,
-        runtime_version=runtime_version,
-        threads=settings.threads,
-        batch_size=settings.batch_size,
-        precision=settings.precision,
-        timm_version=timm_version,
-        architecture=architecture,
-        affinity=_pinned(settings.affinity),
-    )
-
-
-def _pinned(affinity: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    """Return the cores of a key, sorted; all cores are the same as none in particular."""
-    if affinity is None or set(affinity) >= set(range(os.cpu_count() or 1)):
-        return None
-    return tuple(sorted(affinity))
-
-
-@lru_cache(maxsize=8)
-def _here(runtime: str) -> tuple[str, str, str]:
-    """Return device id, the runtime's version and timm's: the same for the life of a process."""
-    return fingerprint().id, runtime_named(runtime).version(), installed_version("timm")
-
-
 def measure_architecture(
-    architecture: Architecture, settings: MeasureSettings, *, folder: Path, seed: int = 0
+    architecture: Architecture,
+    settings: MeasureSettings,
+    *,
+    folder: Path,
+    seed: int = 0,
+    weights: Path | None = None,
 ) -> Measurement:
-    """Return what an architecture costs on this device, on random weights.
+    """Return what an architecture costs on this device, on drawn weights or on trained ones.
 
     Every exporter of the runtime is tried in turn until one gives a file that computes what
     eager PyTorch computes; that file is timed. Memory is measured where it costs little or is
@@ -131,9 +67,11 @@ def measure_architecture(
         settings: How to measure it.
         folder: Exists; files in between lie in it and are removed.
         seed: Seed of weights and images.
+        weights: Trained weights of this architecture; None for drawn ones.
 
     Raises:
         BuildError: If the network cannot be built.
+        WeightsError: If the trained weights do not fit it.
         ConfigError: If the task, the runtime or its precision is unknown or not installed, a
             core does not exist, or the energy cannot be read.
         ExportError: If no exporter gives a file that the runtime takes.
@@ -151,7 +89,7 @@ def measure_architecture(
         TemporaryDirectory(dir=folder) as temporary,
     ):
         pace.read()  # seconds before the timing, another look at how fast the core can be
-        prepared = _prepare(architecture, settings.batch_size, seed)
+        prepared = _prepare(architecture, settings.batch_size, seed, weights)
         load = LoadSettings(
             folder=Path(temporary),
             exporter=runtime.exporters[0],
@@ -159,6 +97,8 @@ def measure_architecture(
             threads=settings.threads,
             precision=settings.precision,
             calibration=prepared.batches,
+            compared=prepared.compared,
+            aligned=prepared.aligned,
         )
         found = _measure_export(runtime, prepared, settings, load, _Instruments(pace, meter))
         load = replace(load, exporter=found.exporter)
@@ -185,6 +125,8 @@ class _Prepared:
     example: torch.Tensor
     batches: Sequence[torch.Tensor]
     output_names: tuple[str, ...]
+    compared: tuple[int, ...]
+    aligned: Aligned
     costs: Costs
 
 
@@ -214,10 +156,13 @@ def _runtime(settings: MeasureSettings) -> Runtime:
     return runtime
 
 
-def _prepare(architecture: Architecture, batch_size: int, seed: int) -> _Prepared:
+def _prepare(
+    architecture: Architecture, batch_size: int, seed: int, weights: Path | None
+) -> _Prepared:
     import torch
 
     from search.latency.parity import draw_images, perturb
+    from trainers.checkpoint import load_trained
     from trainers.count import count_costs
     from trainers.tasks import task_named
 
@@ -229,12 +174,17 @@ def _prepare(architecture: Architecture, batch_size: int, seed: int) -> _Prepare
     example = task.example(architecture, batch_size, seed)
     images = draw_images(example, seed)
     # Before blocks are merged: the norms keep activations in bounds, and are gone after it.
-    perturb(network, images, seed)
+    if weights is None:
+        perturb(network, images, seed)
+    else:
+        load_trained(network, weights)
     module = task.deploy_module(network)
     module.eval().requires_grad_(False)
     costs = count_costs(module, example[:1])
     batches = torch.split(images, batch_size)
-    return _Prepared(architecture, module, example, batches, task.output_names, costs)
+    names = task.output_names
+    compared = tuple(names.index(name) for name in task.compared)
+    return _Prepared(architecture, module, example, batches, names, compared, task.aligned, costs)
 
 
 def _measure_export(
@@ -253,7 +203,12 @@ def _measure_export(
         try:
             with runtime.load(module, example, replace(load, exporter=exporter)) as session:
                 parity = check_parity(
-                    module, session, prepared.batches, precision=settings.precision
+                    module,
+                    session,
+                    prepared.batches,
+                    precision=settings.precision,
+                    compared=prepared.compared,
+                    aligned=prepared.aligned,
                 )
                 timing = clock.measure(
                     session.run,

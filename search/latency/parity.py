@@ -3,8 +3,8 @@
 A network fresh from its constructor cannot tell: its logits are close to zero, whole branches
 are multiplied by zero or by 1e-6, and it gives all images nearly the same answer, so that a
 broken export passes. Here all weights are drawn away from where they started, the norms get
-statistics of real activations, and the last layer is scaled so that its outputs spread over the
-images by about 1: branches count, probabilities are not saturated, and a difference is judged
+statistics of real activations, and the last layers are scaled so that their outputs spread over
+the images by about 1: branches count, probabilities are not saturated, and a difference is judged
 against what tells images apart.
 
 In fewer bits than float32 this is a question of the function, not of accuracy: on such weights
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from search.errors import ParityError
+from search.latency.order import Aligned, unmoved
 
 if TYPE_CHECKING:
     import torch
@@ -90,9 +91,8 @@ def perturb(module: nn.Module, images: torch.Tensor, seed: int) -> None:
         # they ran in evaluation mode, and forget it on a change of mode.
         module.train()
         module.eval()
-        last = _set_norms(module, images, generator)
-        if last is not None:
-            _spread_outputs(module, last, images)
+        _set_norms(module, images, generator)
+        _spread_outputs(module, _last_layers(module, images[:1]), images)
 
 
 def check_parity(
@@ -101,6 +101,8 @@ def check_parity(
     batches: Sequence[torch.Tensor],
     *,
     precision: str = "fp32",
+    compared: Sequence[int] | None = None,
+    aligned: Aligned = unmoved,
 ) -> float:
     """Return the largest difference of an export from eager, in units of the spread.
 
@@ -109,6 +111,8 @@ def check_parity(
         session: The export.
         batches: Images of the export's batch size and image size, at least two in all.
         precision: Numeric precision of the export.
+        compared: Places of the outputs to compare; all when None. The others must be there.
+        aligned: Puts all outputs of an export, given second, into the order of eager's.
 
     Raises:
         ParityError: If a difference is over ``TOLERANCE`` of the spread over the images, and
@@ -125,14 +129,14 @@ def check_parity(
             f"The export gives outputs of shapes {_shapes(found)}, eager PyTorch "
             f"{_shapes(expected)}."
         )
-    spreads = [_spread(output) for output in expected]
-    largest = _difference(found, expected, spreads)
+    judged = _Judged(expected, compared, aligned)
+    largest = judged.difference(found)
     if largest <= TOLERANCE:
         return largest
     if precision != "fp32":
-        _check_reduced(module, batches, found, expected, precision)
+        _check_reduced(module, batches, found, judged, precision)
         return largest
-    noise = _rounding_noise(module, batches, expected, spreads)
+    noise = _rounding_noise(module, batches, judged)
     allowed = max(TOLERANCE, min(NOISE_FACTOR * noise, MAX_TOLERANCE))
     # A NaN of the export compares as false, so this is not the negation of the test above.
     if not largest <= allowed:
@@ -143,11 +147,50 @@ def check_parity(
     return largest
 
 
+class _Judged:
+    """Eager's outputs, as an export is compared with them.
+
+    Args:
+        expected: All outputs.
+        compared: Places of those to compare; all when None.
+        aligned: Puts all outputs of an export into the order of these.
+    """
+
+    def __init__(
+        self, expected: list[np.ndarray], compared: Sequence[int] | None, aligned: Aligned
+    ) -> None:
+        self._all, self._compared, self._aligned = expected, compared, aligned
+        self._expected = _some(expected, compared)
+        self._spreads = [_spread(output) for output in self._expected]
+
+    def difference(self, found: list[np.ndarray]) -> float:
+        """Return the largest difference in units of the spread."""
+        differences = [
+            float(np.abs(one - other).max()) / spread
+            for one, other, spread in zip(
+                self._own(found), self._expected, self._spreads, strict=True
+            )
+        ]
+        # max() of Python would pass over a NaN.
+        return float(np.max(differences))
+
+    def typical_difference(self, found: list[np.ndarray]) -> float:
+        """Return the root mean square difference over the deviation over the images."""
+        differences = [
+            float(np.sqrt(np.square(one - other).mean() / other.var(axis=0).mean()))
+            for one, other in zip(self._own(found), self._expected, strict=True)
+        ]
+        return float(np.max(differences))
+
+    def _own(self, found: list[np.ndarray]) -> list[np.ndarray]:
+        return _some(self._aligned(self._all, found), self._compared)
+
+
 def _check_reduced(
     module: nn.Module,
     batches: Sequence[torch.Tensor],
     found: list[np.ndarray],
-    expected: list[np.ndarray],
+    judged: _Judged,
     precision: str,
 ) -> None:
     """Raise a ParityError if rounding does not explain the typical difference."""
@@ -156,13 +199,13 @@ def _check_reduced(
     from search.latency.rounding import rounded_outputs
 
     rounded = _arrays(rounded_outputs(module, torch.cat(list(batches)), precision))
-    noise = _typical_difference(rounded, expected)
+    noise = judged.typical_difference(rounded)
     allowed = max(
         TOLERANCE,
         min(ROUNDING_FACTOR[precision] * noise, UNRELATED),
         LEAST_ROUNDING_FACTOR * noise,
     )
-    difference = _typical_difference(found, expected)
+    difference = judged.typical_difference(found)
     # As above: a NaN compares as false.
     if not difference <= allowed:
         raise ParityError(
@@ -182,9 +225,7 @@ def _draw(parameter: torch.Tensor, generator: torch.Generator) -> None:
         parameter += 0.25 * max(float(parameter.std(correction=0)), 0.02) * noise
 
 
-def _set_norms(
-    module: nn.Module, images: torch.Tensor, generator: torch.Generator
-) -> nn.Module | None:
+def _set_norms(module: nn.Module, images: torch.Tensor, generator: torch.Generator) -> None:
     """Give norms with running statistics drawn ones near those of real activations.
 
     The activations are centered, but for a fifth of their size: what all images have in common
@@ -192,14 +233,8 @@ def _set_norms(
     errors of twice the spread). They are scaled to half their size: networks of random weights
     with full-sized activations are chaotic, and magnify rounding errors (efficientnet_b0 in bf16
     2 to 5 times as much).
-
-    Returns:
-        The convolution or linear layer that was called last; None if there is none.
     """
     import torch
-    from torch import nn
-
-    called: list[nn.Module] = []
 
     def set_statistics(norm: Any, inputs: tuple[torch.Tensor, ...]) -> None:
         features = inputs[0].transpose(0, 1).flatten(1)
@@ -213,49 +248,95 @@ def _set_norms(
             4 * variance * (0.8 + 0.4 * torch.rand(rms.shape, generator=generator))
         )
 
-    hooks = []
-    for part in module.modules():
-        if isinstance(getattr(part, "running_mean", None), torch.Tensor):
-            hooks.append(part.register_forward_pre_hook(set_statistics))
-        elif isinstance(part, (nn.Linear, nn.modules.conv._ConvNd)):
-            hooks.append(part.register_forward_hook(lambda layer, *_: called.append(layer)))
+    hooks = [
+        part.register_forward_pre_hook(set_statistics)
+        for part in module.modules()
+        if isinstance(getattr(part, "running_mean", None), torch.Tensor)
+    ]
     try:
         module(images)
     finally:
         for hook in hooks:
             hook.remove()
-    return called[-1] if called else None
 
 
-def _spread_outputs(module: nn.Module, last: nn.Module, images: torch.Tensor) -> None:
-    """Scale and shift a layer so that its outputs over the images have mean 0, deviation 1."""
+def _last_layers(module: nn.Module, images: torch.Tensor) -> list[nn.Module]:
+    """Return the convolutions and linear layers that no other follows on the way to an output.
+
+    A detector has several, one at the end of each branch. They are found along the graph that
+    autograd keeps.
+    """
+    import torch
     from torch import nn
 
-    def scale(layer: Any, inputs: tuple[torch.Tensor, ...], outputs: torch.Tensor) -> Any:
-        channel = -1 if isinstance(layer, nn.Linear) else 1
-        rows = outputs.transpose(channel, -1).flatten(end_dim=-2)
-        deviation = float((rows - rows.mean(0)).std())
-        if not (np.isfinite(deviation) and deviation > 0):
-            return None
-        layer.weight /= deviation
-        if layer.bias is not None:
-            outputs = layer.forward(*inputs)
-            layer.bias -= outputs.transpose(channel, -1).flatten(end_dim=-2).mean(0)
-        return layer.forward(*inputs)
+    made: dict[Any, nn.Module] = {}
 
-    hook = last.register_forward_hook(scale)
+    def note(layer: nn.Module, _: Any, output: torch.Tensor) -> None:
+        made[output.grad_fn] = layer
+
+    kinds = (nn.Linear, nn.modules.conv._ConvNd)
+    hooks = [
+        part.register_forward_hook(note) for part in module.modules() if isinstance(part, kinds)
+    ]
+    try:
+        with torch.enable_grad():
+            outputs = module(images.clone().requires_grad_() * 1.0)
+    finally:
+        for hook in hooks:
+            hook.remove()
+    outputs = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
+    ahead = [output.grad_fn for output in outputs]
+    seen, found = set(), dict[nn.Module, None]()
+    while ahead:
+        node = ahead.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if node in made:
+            found[made[node]] = None
+        else:
+            ahead += [before for before, _ in node.next_functions]
+    return list(found)
+
+
+def _spread_outputs(module: nn.Module, layers: Sequence[nn.Module], images: torch.Tensor) -> None:
+    """Scale and shift layers so that their outputs over the images have mean 0, deviation 1.
+
+    Those of all calls, where one serves several maps.
+    """
+    import torch
+
+    inputs: dict[nn.Module, list[tuple[torch.Tensor, ...]]] = {layer: [] for layer in layers}
+
+    def note(layer: nn.Module, given: tuple[torch.Tensor, ...]) -> None:
+        inputs[layer].append(given)
+
+    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
     try:
         module(images)
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
+    for layer, calls in inputs.items():
+        rows = torch.cat([_rows(layer, given) for given in calls])
+        deviation = float((rows - rows.mean(0)).std())
+        if np.isfinite(deviation) and deviation > 0:
+            part: Any = layer
+            part.weight /= deviation
+            if part.bias is not None:
+                part.bias -= torch.cat([_rows(layer, given) for given in calls]).mean(0)
 
 
-def _rounding_noise(
-    module: nn.Module,
-    batches: Sequence[torch.Tensor],
-    expected: list[np.ndarray],
-    spreads: list[float],
-) -> float:
+def _rows(layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
+    """Return what a layer gives, one row of channels for each place."""
+    from torch import nn
+
+    outputs: torch.Tensor = layer(*inputs)
+    channel = -1 if isinstance(layer, nn.Linear) else 1
+    return outputs.transpose(channel, -1).flatten(end_dim=-2)
+
+
+def _rounding_noise(module: nn.Module, batches: Sequence[torch.Tensor], judged: _Judged) -> float:
     """Return how far eager is from its own float64; 0 where it has none."""
     import torch
 
@@ -266,28 +347,8 @@ def _rounding_noise(
     except RuntimeError:
         # Some networks make float32 tensors as they run, which do not mix with float64.
         return 0.0
-    noise = _difference(found, expected, spreads)
+    noise = judged.difference(found)
     return noise if np.isfinite(noise) else 0.0
-
-
-def _difference(
-    found: list[np.ndarray], expected: list[np.ndarray], spreads: list[float]
-) -> float:
-    differences = [
-        float(np.abs(one - other).max()) / spread
-        for one, other, spread in zip(found, expected, spreads, strict=True)
-    ]
-    # max() of Python would pass over a NaN.
-    return float(np.max(differences))
-
-
-def _typical_difference(found: list[np.ndarray], expected: list[np.ndarray]) -> float:
-    """Return the root mean square difference over the deviation over the images."""
-    differences = [
-        float(np.sqrt(np.square(one - other).mean() / other.var(axis=0).mean()))
-        for one, other in zip(found, expected, strict=True)
-    ]
-    return float(np.max(differences))
 
 
 def _spread(output: np.ndarray) -> float:
@@ -308,6 +369,10 @@ def _spread(output: np.ndarray) -> float:
 
 def _arrays(outputs: Sequence[torch.Tensor]) -> list[np.ndarray]:
     return [output.numpy() for output in outputs]
+
+
+def _some(outputs: list[np.ndarray], places: Sequence[int] | None) -> list[np.ndarray]:
+    return outputs if places is None else [outputs[place] for place in places]
 
 
 def _stack(batches: list[list[np.ndarray]]) -> list[np.ndarray]:

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 from search.catalog import Backbone, catalog
 from search.records import Prediction
 from trainers.spec import Architecture
+from trainers.tasks import TASKS
 
 Array = NDArray[np.float64]
 
@@ -114,9 +115,10 @@ class LatencyModel:
 
 
 def is_predictable(architecture: Architecture) -> bool:
-    """Return whether the catalog knows enough of an architecture's backbone."""
+    """Return whether the catalog knows enough: nearly all the work is the backbone's."""
     row = catalog().get(architecture.backbone)
-    return row is not None and row.is_built
+    is_bare = architecture.head in TASKS["classification"].heads
+    return row is not None and row.is_built and is_bare
 
 
 def work(architectures: Sequence[Architecture]) -> Array:

@@ -86,7 +86,7 @@ class LatencyKey:
     @property
     def architecture_id(self) -> str:
         """Return the same id as the candidates of this architecture have."""
-        return short_hash(asdict(self.architecture))
+        return short_hash(self.architecture.as_dict())
 
 
 @dataclass(frozen=True)
@@ -282,7 +282,7 @@ def _key(row: tuple[Any, ...]) -> LatencyKey:
 
 
 def _architecture_text(key: LatencyKey) -> str:
-    return canonical_json(asdict(key.architecture))
+    return canonical_json(key.architecture.as_dict())
 
 
 def _text(measurement: Measurement) -> str:

@@ -18,8 +18,9 @@ from search.catalog import catalog
 from search.errors import TableError
 from search.latency.table import Entry, KnownDevice, LatencyKey
 from search.records import Latency, Measurement
+from trainers.hf.names import is_hub
 from trainers.spec import Architecture
-from trainers.tasks import TASKS
+from trainers.tasks import NECKS, TASKS
 
 
 class _BadCell(Exception):
@@ -250,7 +251,7 @@ def _one_of(known: Iterable[str]) -> Callable[[str], str]:
 
 
 def _backbone(text: str) -> str:
-    if text not in catalog():
+    if text not in catalog() and not is_hub(text):
         raise _BadCell(f"a timm architecture without a tag is needed{_near(text)}")
     return text
 
@@ -326,6 +327,10 @@ COLUMNS: dict[str, Column] = {
     "classes": Column(_whole(1), is_required=True),
     "channels": Column(_whole(1), is_required=True),
     "fused": Column(_flag),  # empty: as a study would have it
+    "neck": Column(_one_of(NECKS), "none"),
+    "width": Column(_whole(0), 0),
+    "depth": Column(_whole(0), 0),
+    "finest": Column(_whole(0), 0),
     "latency_ms": Column(_POSITIVE, is_required=True),
     "p95_ms": Column(_POSITIVE, math.nan),
     "spread": Column(_AT_LEAST_0, math.nan),

@@ -227,8 +227,9 @@ class _Walk:
 def distributions(space: Space) -> dict[str, BaseDistribution]:
     """Return the distribution of every axis of a space by its name."""
     found: dict[str, BaseDistribution] = {}
-    first = {a.backbone: number for number, a in reversed(list(enumerate(space.architectures)))}
-    for number in first.values():  # one candidate of each backbone shows every axis
+    numbered = reversed(list(enumerate(space.architectures)))
+    first = {(a.backbone, a.head): number for number, a in numbered}
+    for number in first.values():  # one candidate of each backbone and head shows every axis
         space.suggest(_Walk(space.choices(space.at(number * len(space.recipes))), found))
     return found
 

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from trainers.data.raw import Skipped
+from trainers.data.targets import class_counts
 from trainers.data.verify import Sample
 
 Parts = Mapping[str, Sequence[Sample]]
@@ -21,7 +22,10 @@ def class_problems(
         class_names: Names by label.
         splits: The splits that the first part will be divided into; just its name if none.
     """
-    counts = {part: Counter(s.label for s in samples) for part, samples in parts.items()}
+    counts = {
+        part: Counter(label for s in samples for label in class_counts(s.target))
+        for part, samples in parts.items()
+    }
     problems = {}
     for label, name in enumerate(class_names):
         members = {part: count[label] for part, count in counts.items()}

@@ -15,7 +15,7 @@ def read_digits(ref: DataRef) -> RawData:
     digits = load_digits()
     pixels = np.rint(digits.images * (255 / 16)).astype(np.uint8)[..., None]
     samples = tuple(
-        RawSample(source=image, label=int(label), name=f"{index:04d}")
+        RawSample(source=image, target=int(label), name=f"{index:04d}")
         for index, (image, label) in enumerate(zip(pixels, digits.target, strict=True))
     )
     names = tuple(str(name) for name in digits.target_names)

@@ -11,19 +11,18 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from trainers.data.images import EXTENSIONS
+from trainers.data.places import (
+    SPLIT_NAMES,
+    existing_root,
+    folders,
+    is_image,
+    is_visible,
+    visible,
+)
 from trainers.data.raw import RawData, RawSample, Skipped
 from trainers.data.ref import DataRef
 from trainers.errors import DataError
 
-SPLIT_NAMES = {
-    "train": "train",
-    "val": "val",
-    "valid": "val",
-    "validation": "val",
-    "test": "test",
-}
-ARCHIVE_LITTER = "__MACOSX"  # what macOS adds to zip files: no class
 LAYOUT = (
     "archfront expects <data.root>/<class>/<image>, or <data.root>/train/<class>/<image> "
     "and the same under val"
@@ -37,7 +36,7 @@ def read_folder(ref: DataRef) -> RawData:
         DataError: If the folder is not there or holds no class folders.
     """
     try:
-        return _read(_existing(ref.root))
+        return _read(_existing(ref))
     except OSError as error:
         raise DataError(
             f"data.root {ref.root} cannot be read: {error.filename}: {error.strerror}."
@@ -46,7 +45,7 @@ def read_folder(ref: DataRef) -> RawData:
 
 def _read(root: Path) -> RawData:
     parts = _split_folders(root)
-    class_names = sorted({f.name for folder in parts.values() for f in _folders(folder)})
+    class_names = sorted({f.name for folder in parts.values() for f in folders(folder)})
     skipped = [
         Skipped(name, "not in a class folder", "it lies outside of every class folder")
         for name in _strays(root, parts)
@@ -64,19 +63,10 @@ def _read(root: Path) -> RawData:
     )
 
 
-def _existing(path: str | None) -> Path:
-    if path is None:
-        raise DataError("data=folder needs data.root, the folder of the images.")
-    root = Path(path).expanduser().absolute()
-    if not root.exists():
-        near = next(parent for parent in root.parents if parent.is_dir())
-        raise DataError(
-            f"data.root {root} is not there; the nearest folder that is: {near}. Check the path."
-        )
-    if not root.is_dir():
-        raise DataError(f"data.root {root} is a file, not a folder. {LAYOUT}.")
-    if not _folders(root):
-        n_images = sum(_is_image(file) for file in root.iterdir())
+def _existing(ref: DataRef) -> Path:
+    root = existing_root(ref, "the folder of the images", LAYOUT)
+    if not folders(root):
+        n_images = sum(is_image(file) for file in root.iterdir())
         raise DataError(
             f"data.root {root} has no class folders ({n_images:,} images lie in it directly). "
             f"{LAYOUT}."
@@ -89,7 +79,7 @@ def _split_folders(root: Path) -> dict[str, Path]:
 
     A class may be called ``train``: a folder is a split only if it holds folders and no images.
     """
-    named = [f for f in _folders(root) if f.name.lower() in SPLIT_NAMES and _holds_classes(f)]
+    named = [f for f in folders(root) if f.name.lower() in SPLIT_NAMES and _holds_classes(f)]
     parts: dict[str, Path] = {}
     for folder in named:
         split = SPLIT_NAMES[folder.name.lower()]
@@ -99,7 +89,7 @@ def _split_folders(root: Path) -> dict[str, Path]:
                 f"{folder.name}. Merge them or move one away."
             )
         parts[split] = folder
-    has_others = len(named) < len(_folders(root))
+    has_others = len(named) < len(folders(root))
     if set(parts) == {"train"} and not has_others:
         return {"all": parts["train"]}
     if len(parts) > 1 and "train" in parts:
@@ -113,11 +103,11 @@ def _split_folders(root: Path) -> dict[str, Path]:
 
 def _samples(root: Path, folder: Path, class_names: list[str]) -> Iterator[RawSample | Skipped]:
     labels = {name: label for label, name in enumerate(class_names)}
-    for class_folder in _folders(folder):
+    for class_folder in folders(folder):
         for file in _files(class_folder):
             name = file.relative_to(root).as_posix()
-            if _is_image(file):
-                yield RawSample(source=file, label=labels[class_folder.name], name=name)
+            if is_image(file):
+                yield RawSample(source=file, target=labels[class_folder.name], name=name)
             else:
                 known = "its name has no ending of an image file, as .jpg or .png"
                 yield Skipped(name, "not an image file", known)
@@ -126,8 +116,8 @@ def _samples(root: Path, folder: Path, class_names: list[str]) -> Iterator[RawSa
 def _strays(root: Path, parts: Mapping[str, Path]) -> list[str]:
     """Return what lies where only class folders (or split folders) are expected."""
     kept = set(parts.values())
-    around = [] if root in kept else [entry for entry in _visible(root) if entry not in kept]
-    inside = [entry for folder in kept for entry in _visible(folder) if not entry.is_dir()]
+    around = [] if root in kept else [entry for entry in visible(root) if entry not in kept]
+    inside = [entry for folder in kept for entry in visible(folder) if not entry.is_dir()]
     return sorted(entry.relative_to(root).as_posix() for entry in around + inside)
 
 
@@ -135,11 +125,11 @@ def _files(folder: Path) -> list[Path]:
     """Return all visible files below a folder, sorted; links are followed, each folder once."""
     found: list[Path] = []
     seen: set[str] = set()
-    for parent, folders, files in os.walk(folder, onerror=_raise, followlinks=True):
+    for parent, below, files in os.walk(folder, onerror=_raise, followlinks=True):
         real = os.path.realpath(parent)
-        folders[:] = [] if real in seen else [name for name in folders if _is_visible(name)]
+        below[:] = [] if real in seen else [name for name in below if is_visible(name)]
         if real not in seen:
-            found += [Path(parent, name) for name in files if _is_visible(name)]
+            found += [Path(parent, name) for name in files if is_visible(name)]
         seen.add(real)
     return sorted(found, key=lambda file: file.relative_to(folder).as_posix())
 
@@ -148,22 +138,6 @@ def _raise(error: OSError) -> None:
     raise error
 
 
-def _folders(folder: Path) -> list[Path]:
-    return [entry for entry in _visible(folder) if entry.is_dir()]
-
-
-def _visible(folder: Path) -> list[Path]:
-    return sorted((e for e in folder.iterdir() if _is_visible(e.name)), key=lambda e: e.name)
-
-
 def _holds_classes(folder: Path) -> bool:
-    entries = _visible(folder)
-    return any(e.is_dir() for e in entries) and not any(_is_image(e) for e in entries)
-
-
-def _is_visible(name: str) -> bool:
-    return not name.startswith(".") and name != ARCHIVE_LITTER
-
-
-def _is_image(file: Path) -> bool:
-    return file.suffix.lower() in EXTENSIONS and not file.is_dir()
+    entries = visible(folder)
+    return any(e.is_dir() for e in entries) and not any(is_image(e) for e in entries)

@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
@@ -28,6 +29,7 @@ EXTENSIONS = frozenset(
 )
 PNG_END = b"IEND\xaeB`\x82"
 GIF_END = b"\0;"
+ORIENTATION = 0x0112  # EXIF's tag; from 5 on, width and height are exchanged
 
 
 def read_pixels(source: Source) -> Pixels:
@@ -50,6 +52,64 @@ def read_with_digest(source: Source) -> tuple[Pixels, str]:
     if not isinstance(source, Path):
         content.update(repr(pixels.shape).encode())
     return pixels, content.hexdigest()
+
+
+def read_index(file: Path) -> NDArray[np.uint8]:
+    """Return a mask as it is stored: indices ``(H, W)``, or colors ``(H, W, 3)``.
+
+    The palette of a mask is only for looking at, so its indices are returned; so are the equal
+    channels of a grey mask. A rotation that EXIF asks for is applied, as to the image.
+
+    Raises:
+        DataError: If it cannot be read; the message says why, without the file's name.
+    """
+    return _read_mask(file, _indices)
+
+
+def read_colors(file: Path) -> NDArray[np.uint8]:
+    """Return the colors that a mask shows, ``(H, W, 3)``, through its palette where it has one.
+
+    Raises:
+        DataError: If it cannot be read; the message says why, without the file's name.
+    """
+    return _read_mask(file, lambda image: np.array(image.convert("RGB"), np.uint8))
+
+
+def _read_mask(
+    file: Path, pixels_of: Callable[[Image.Image], NDArray[np.uint8]]
+) -> NDArray[np.uint8]:
+    try:
+        with Image.open(file) as image:
+            return pixels_of(ImageOps.exif_transpose(image))
+    except FileNotFoundError as error:
+        raise DataError("the file is not there") from error
+    except UnidentifiedImageError as error:
+        raise DataError("it is not an image of a known format") from error
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"it cannot be decoded ({error})") from error
+
+
+def _indices(image: Image.Image) -> NDArray[np.uint8]:
+    if image.mode in ("P", "L", "1"):
+        return np.array(image, np.uint8)
+    if image.mode.startswith("I"):
+        wide = np.asarray(image)
+        if wide.min() < 0 or wide.max() > 255:
+            raise DataError(f"its values reach {wide.max()}; indices end at 255")
+        return wide.astype(np.uint8)
+    colors = np.array(image.convert("RGB"), np.uint8)
+    is_grey = bool(np.all(colors[..., :1] == colors[..., 1:]))
+    return np.ascontiguousarray(colors[..., 0]) if is_grey else colors
+
+
+def image_size(file: Path) -> tuple[int, int] | None:
+    """Return width and height after EXIF rotation from the head of a file; None if unreadable."""
+    try:
+        with Image.open(file) as image:
+            is_turned = image.getexif().get(ORIENTATION, 1) >= 5
+            return image.size[::-1] if is_turned else image.size
+    except (OSError, SyntaxError, ValueError):  # decoding it will say what is wrong
+        return None
 
 
 def to_pixels(image: Image.Image) -> Pixels:

@@ -12,10 +12,11 @@ import numpy as np
 
 from trainers.data.checks import class_problems
 from trainers.data.raw import Skipped
-from trainers.data.readers import READERS
+from trainers.data.readers import CLASSES_MIN, READERS
 from trainers.data.ref import DataRef
 from trainers.data.samples import Dataset, Samples, TensorCache
-from trainers.data.split import split_sizes, stratified
+from trainers.data.split import completed, split_sizes, strata_of, stratified
+from trainers.data.targets import TargetKind, class_counts, digest, relabeled
 from trainers.data.verify import Progress, Sample, verify
 from trainers.errors import DataError, unknown
 
@@ -50,20 +51,25 @@ def _load(request: _Request) -> Dataset:
     ref = request.ref
     if ref.reader not in READERS:
         raise DataError(str(unknown("data reader", ref.reader, READERS)))
-    raw = READERS[ref.reader](ref)
+    raw = READERS[ref.reader].read(ref)
     raw = replace(raw, parts={part: raw.parts[part] for part in ORDER if part in raw.parts})
     memory = int(ref.memory_mb * 1e6)
-    verified = verify(raw.parts, keep_bytes=int(memory * KEPT_SHARE), progress=request.progress)
+    verified = verify(
+        raw.parts,
+        len(raw.class_names),
+        keep_bytes=int(memory * KEPT_SHARE),
+        progress=request.progress,
+    )
     plan = _plan(ref, raw.parts)
     problems = class_problems(verified.parts, raw.class_names, splits=list(plan) or ["train"])
-    found = [*problems.values(), *verified.broken]
+    found = [*problems.values(), *raw.broken, *verified.broken]
     if found and ref.on_error == "stop":
         raise DataError(_message(raw.where, found))
     kept = [label for label in range(len(raw.class_names)) if label not in problems]
     class_names = tuple(raw.class_names[label] for label in kept)
-    if len(kept) < 2:
-        raise DataError(_too_few_classes(raw.where, class_names, found))
-    parts = _relabeled(verified.parts, kept)
+    if len(kept) < CLASSES_MIN[ref.target]:
+        raise DataError(_too_few_classes(raw.where, class_names, found, ref.target))
+    parts = _relabeled(verified.parts, kept) if problems else verified.parts
     splits = _divided(parts, plan, seed=ref.split_seed)
     return _dataset(
         splits,
@@ -93,11 +99,13 @@ def _plan(ref: DataRef, parts: Mapping[str, object]) -> dict[str, float]:
 def _relabeled(
     parts: Mapping[str, Sequence[Sample]], kept: Sequence[int]
 ) -> dict[str, list[Sample]]:
+    """Return the samples with dense class indices, without images of which nothing is left."""
     labels = {label: new for new, label in enumerate(kept)}
-    return {
-        part: [replace(s, label=labels[s.label]) for s in samples if s.label in labels]
-        for part, samples in parts.items()
-    }
+    moved: dict[str, list[Sample]] = {}
+    for part, samples in parts.items():
+        targets = [(s, relabeled(s.target, labels)) for s in samples]
+        moved[part] = [replace(s, target=target) for s, target in targets if target is not None]
+    return moved
 
 
 def _divided(
@@ -108,8 +116,9 @@ def _divided(
     first, *others = parts
     samples = parts[first]
     sizes = split_sizes(len(samples), plan)
-    labels = np.array([sample.label for sample in samples], np.int64)
-    indices = stratified(labels, list(sizes.values()), seed=seed)
+    shown = [class_counts(sample.target) for sample in samples]
+    strata = strata_of(shown, len(sizes))
+    indices = completed(stratified(strata, list(sizes.values()), seed=seed), shown)
     made = {name: [samples[i] for i in idx] for name, idx in zip(sizes, indices, strict=True)}
     return {**made, **{name: parts[name] for name in others}}
 
@@ -137,7 +146,9 @@ def _dataset(
     cache = TensorCache(max(memory_bytes - kept_bytes, 0), len(samples))
     return Dataset(
         class_names=class_names,
-        splits={name: Samples(name, tuple(s), cache) for name, s in splits.items()},
+        splits={
+            name: Samples(name, tuple(s), cache, len(class_names)) for name, s in splits.items()
+        },
         channels=channels or (1 if is_grey else 3),
         skipped=skipped,
         fingerprint=_fingerprint(splits, class_names),
@@ -149,7 +160,7 @@ def _fingerprint(splits: Mapping[str, list[Sample]], class_names: Sequence[str])
     content = hashlib.sha256(json.dumps(list(class_names)).encode())
     for name in sorted(splits):
         for s in splits[name]:
-            row = [name, s.name, s.label, s.width, s.height, s.digest]
+            row = [name, s.name, digest(s.target), s.width, s.height, s.digest]
             content.update(json.dumps(row).encode())
     return content.hexdigest()[:16]
 
@@ -166,15 +177,21 @@ def _message(where: str, problems: Sequence[Skipped]) -> str:
 
 
 def _line(problem: Skipped) -> str:
-    is_file = problem.reason == "broken image"
-    return f"{problem.name}: {problem.detail}" if is_file else problem.detail
+    is_named = problem.name in problem.detail
+    return problem.detail if is_named else f"{problem.name}: {problem.detail}"
 
 
-def _too_few_classes(where: str, names: Sequence[str], skipped: Sequence[Skipped]) -> str:
+def _too_few_classes(
+    where: str, names: Sequence[str], skipped: Sequence[Skipped], target: TargetKind
+) -> str:
     kept = f"only one class, {names[0]!r}" if names else "no class"
     left_out = f" after {len(skipped):,} problems were left out" if skipped else ""
-    return (
-        f"{where} has {kept}{left_out}; a classifier needs at least two. Put the images of each "
-        "class into a folder of its own, or correct what was left out."
-        + ("".join(f"\n  - {_line(problem)}" for problem in skipped[:N_SHOWN]))
+    needed = {
+        "label": "a classifier needs at least two. Put the images of each class into a folder of "
+        "its own, or correct what was left out.",
+        "mask": "a mask needs at least two, of which one may be the background. Correct what was "
+        "left out.",
+    }.get(target, "there is nothing to learn. Correct what was left out.")
+    return f"{where} has {kept}{left_out}; {needed}" + (
+        "".join(f"\n  - {_line(problem)}" for problem in skipped[:N_SHOWN])
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
@@ -15,7 +15,9 @@ from trainers.data.images import to_pixels
 from trainers.data.raw import Pixels
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
-Resize = Literal["squash", "crop"]
+Resize = Literal["squash", "crop", "pad"]
+# What is beside an image that does not fill the square: the grey that YOLO took.
+PAD_VALUE = 114
 
 FILTERS: Mapping[Interpolation, Image.Resampling] = {
     "nearest": Image.Resampling.NEAREST,
@@ -39,7 +41,8 @@ class Preprocess:
         mean: Per channel, for values 0..1.
         std: Per channel, for values 0..1.
         interpolation: Filter of the resize.
-        resize: ``squash`` the whole image into the square, or ``crop`` its central square.
+        resize: ``squash`` the whole image into the square, ``crop`` its central square, or
+            ``pad`` it to one: the image keeps its shape and lies at the upper left.
     """
 
     input_size: int
@@ -57,7 +60,7 @@ class Preprocess:
             raise ValueError(
                 f"{self.mean=} and {self.std=} need {self.channels} values each, std above 0"
             )
-        if self.interpolation not in FILTERS or self.resize not in ("squash", "crop"):
+        if self.interpolation not in FILTERS or self.resize not in get_args(Resize):
             raise ValueError(f"{self.interpolation=} or {self.resize=} is not known")
 
     def __call__(self, image: Pixels | Image.Image) -> Tensor:
@@ -105,8 +108,38 @@ class Preprocess:
         image = Image.fromarray(np.ascontiguousarray(values))
         if is_color and self.channels == 1:
             image = image.convert("L")
+        if self.resize == "pad":
+            return self._padded(image)
         side = min(width, height)
         left, top = (width - side) / 2, (height - side) / 2
         box = (left, top, left + side, top + side) if self.resize == "crop" else None
         size = (self.input_size, self.input_size)
         return image.resize(size, FILTERS[self.interpolation], box=box)
+
+    def scale(self, width: int, height: int) -> tuple[float, float]:
+        """Return input pixels per pixel of an image of this size, along x and y.
+
+        Raises:
+            ValueError: For ``crop``, in which parts of the image have no place.
+        """
+        if self.resize == "crop":
+            raise ValueError("a cropped image has pixels without a place in the input")
+        if self.resize == "pad":
+            return (self.input_size / max(width, height),) * 2
+        return self.input_size / width, self.input_size / height
+
+    def inside(self, width: int, height: int) -> tuple[int, int]:
+        """Return how much of the square an image of this size fills, in whole pixels."""
+        scales = self.scale(width, height)
+        across, down = (max(1, round(n * s)) for n, s in zip((width, height), scales, strict=True))
+        return across, down
+
+    def _padded(self, image: Image.Image) -> Image.Image:
+        square = Image.new(image.mode, (self.input_size, self.input_size), _grey(image.mode))
+        size = self.inside(*image.size)
+        square.paste(image.resize(size, FILTERS[self.interpolation]), (0, 0))
+        return square
+
+
+def _grey(mode: str) -> int | tuple[int, ...]:
+    return (PAD_VALUE,) * 3 if mode == "RGB" else PAD_VALUE

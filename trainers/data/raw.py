@@ -1,14 +1,18 @@
-"""What a reader gives: where each image comes from and its label, before any is decoded."""
+"""What a reader gives: where each image comes from and its target, before any is decoded."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+
+if TYPE_CHECKING:
+    from trainers.data.targets import Target
 
 Pixels = NDArray[np.uint8]
 Source = Path | Pixels | Callable[[], Image.Image]
@@ -16,17 +20,19 @@ Source = Path | Pixels | Callable[[], Image.Image]
 
 @dataclass(frozen=True)
 class RawSample:
-    """One labeled image.
+    """One image and what is known of it.
 
     Attributes:
         source: A file, pixels ``(H, W, 1 or 3)``, or a function that gives the image.
-        label: Index into the class names.
+        target: Index into the class names, or what else the reader gives.
         name: Name for people and for the fingerprint, the same on every machine.
+        size: Width and height that the annotations are for, where they say.
     """
 
     source: Source
-    label: int
+    target: Target
     name: str
+    size: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True)
@@ -53,10 +59,12 @@ class RawData:
         class_names: Names by label.
         parts: ``{"all": ...}`` without splits of its own, else ``train`` with ``val``, ``test``
             or both.
-        skipped: What is no image and so belongs to no part.
+        skipped: What is no image and so belongs to no part, and what stops nothing.
+        broken: What is wrong with annotations that no image can be blamed for.
     """
 
     where: str
     class_names: tuple[str, ...]
     parts: Mapping[str, tuple[RawSample, ...]]
     skipped: tuple[Skipped, ...] = ()
+    broken: tuple[Skipped, ...] = ()

@@ -3,15 +3,82 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
+from trainers.data.coco import read_coco
 from trainers.data.digits import read_digits
 from trainers.data.folder import read_folder
+from trainers.data.masks import read_masks
 from trainers.data.named import read_torchvision
 from trainers.data.raw import RawData
 from trainers.data.ref import DataRef
+from trainers.data.shapes import read_shapes
+from trainers.data.table import read_table
+from trainers.data.targets import TargetKind
+from trainers.data.voc import read_voc
+from trainers.data.yolo import read_yolo
 
-READERS: Mapping[str, Callable[[DataRef], RawData]] = {
-    "digits": read_digits,
-    "folder": read_folder,
-    "torchvision": read_torchvision,
+
+@dataclass(frozen=True)
+class Reader:
+    """A format of datasets.
+
+    Attributes:
+        read: Returns everything that it holds.
+        gives: The kinds of targets that it can give; ``DataRef.target`` says which one is asked.
+        root: What ``DataRef.root`` is, in words; None where there is none.
+        options: Which of ``annotations``, ``classes``, ``palette``, ``ignore_index`` it looks at.
+    """
+
+    read: Callable[[DataRef], RawData]
+    gives: tuple[TargetKind, ...]
+    root: str | None = None
+    options: tuple[str, ...] = ()
+
+
+READERS: Mapping[str, Reader] = {
+    "digits": Reader(read_digits, ("label",)),
+    "shapes": Reader(read_shapes, ("label", "labels", "mask", "boxes", "outlines")),
+    "folder": Reader(
+        read_folder, ("label",), root="the folder with one folder of images per class"
+    ),
+    "torchvision": Reader(
+        read_torchvision,
+        ("label",),
+        root="the folder where the dataset lies or is downloaded to",
+    ),
+    "csv": Reader(
+        read_table,
+        ("label", "labels"),
+        root="the folder of the table and its images",
+        options=("annotations",),
+    ),
+    "masks": Reader(
+        read_masks,
+        ("mask",),
+        root="the folder of images and masks",
+        options=("classes", "palette", "ignore_index"),
+    ),
+    "coco": Reader(
+        read_coco,
+        ("boxes", "outlines", "mask"),
+        root="the folder of annotations and images",
+        options=("annotations",),
+    ),
+    "voc": Reader(read_voc, ("boxes",), root="the folder of Annotations and JPEGImages"),
+    "yolo": Reader(
+        read_yolo,
+        ("boxes", "outlines"),
+        root="the folder of data.yaml, or of images and labels",
+        options=("annotations", "classes"),
+    ),
+}
+# Fewer classes are nothing to learn: one label of two, one class beside the background, one thing
+# to find or to tell of.
+CLASSES_MIN: Mapping[TargetKind, int] = {
+    "label": 2,
+    "labels": 1,
+    "mask": 2,
+    "boxes": 1,
+    "outlines": 1,
 }

@@ -5,6 +5,40 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from trainers.data.targets import TargetKind
+
+# Between the labels of an image in a table; a word where the character itself is hard to see.
+Delimiter = Literal["|", ";", ",", "space"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shapes:
+    """What is drawn for ``shapes``.
+
+    Attributes:
+        images: How many.
+        side: Of each image, in px.
+        classes: Kinds of shapes, the first of ``trainers.data.shapes.KINDS``.
+        objects_min: Fewest in an image.
+        objects_max: Most in an image.
+        share_min: Diameter of the smallest, as a share of the side.
+        share_max: The same of the largest.
+        imbalance: How often the first class is drawn for each time that the last is.
+        overlap: Whether a shape may hide up to half of another.
+        seed: Decides everything that is drawn.
+    """
+
+    images: int = 300
+    side: int = 64
+    classes: int = 3
+    objects_min: int = 1
+    objects_max: int = 3
+    share_min: float = 0.2
+    share_max: float = 0.45
+    imbalance: float = 1.0
+    overlap: bool = False
+    seed: int = 0
+
 
 @dataclass(frozen=True)
 class DataRef:
@@ -23,9 +57,17 @@ class DataRef:
         test: The same of the test split; 0 for none.
         split_seed: Seed of the split.
         channels: 1 or 3; None for 1 when every image is grey, else 3.
-        on_error: ``stop`` at broken images and classes, or ``skip`` and name them.
+        on_error: ``stop`` at broken images, annotations and classes, or ``skip`` and name them.
         memory_mb: Pixels kept in memory by one process, in 10^6 bytes; what does not fit is read
             from its file each time.
+        target: What the task learns from; one of what the reader gives.
+        annotations: File of the annotations; None for where the format has it.
+        classes: Class names in the order of their numbers, for formats that do not name them.
+        palette: Class names with the value ``(v,)`` or color ``(r, g, b)`` that shows them in a
+            mask; what is called ``ignored`` does not count.
+        ignore_index: Value of the pixels in a mask that do not count.
+        delimiter: Between the labels of an image in a table.
+        shapes: What is drawn.
     """
 
     reader: str
@@ -39,3 +81,10 @@ class DataRef:
     channels: int | None
     on_error: Literal["stop", "skip"]
     memory_mb: float
+    target: TargetKind = "label"
+    annotations: str | None = None
+    classes: tuple[str, ...] | None = None
+    palette: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    ignore_index: int | None = None
+    delimiter: Delimiter = "|"
+    shapes: Shapes = Shapes()

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainers.data.images import read_pixels
+from trainers.data.learned import Learned, Targets, learned_from
 from trainers.data.preprocess import Preprocess
 from trainers.data.raw import Pixels, Skipped
 from trainers.data.summary import summarize
@@ -24,23 +25,28 @@ from trainers.errors import DataError
 CHUNK = 64  # images a thread resizes before it takes the next ones
 AHEAD = 2  # batches that are read while one is trained on
 
+Batch = tuple[Tensor, Targets]
+
 Key = tuple[str, tuple[int, int, str, str]]
-Batch = tuple[Tensor, Tensor]
 
 
-class ImageSet(torch.utils.data.Dataset[Batch]):
-    """One split at one size: uint8 images and their labels.
+class ImageSet(torch.utils.data.Dataset[Tensor]):
+    """One split at one size: uint8 images and what is to be learned of them.
 
     Attributes:
-        labels: int64 ``(N,)``.
+        targets: By index what a batch of images teaches.
         tensor: All images, uint8 ``(N, C, S, S)``, when they fit into memory, else None. It is
             shared: do not write to it.
     """
 
     def __init__(
-        self, samples: tuple[Sample, ...], preprocess: Preprocess, tensor: Tensor | None
+        self,
+        samples: tuple[Sample, ...],
+        preprocess: Preprocess,
+        tensor: Tensor | None,
+        classes: int,
     ) -> None:
-        self.labels = torch.tensor([sample.label for sample in samples], dtype=torch.int64)
+        self.targets: Learned = learned_from(samples, preprocess, classes)
         self.tensor = tensor
         self._samples = samples
         self._preprocess = preprocess
@@ -49,15 +55,15 @@ class ImageSet(torch.utils.data.Dataset[Batch]):
         """Return the number of images."""
         return len(self._samples)
 
-    def __getitem__(self, index: int) -> Batch:
-        """Return one image, uint8 ``(C, S, S)``, and its label, int64 ``()``."""
+    def __getitem__(self, index: int) -> Tensor:
+        """Return one image, uint8 ``(C, S, S)``."""
         if self.tensor is not None:
-            return self.tensor[index], self.labels[index]
+            return self.tensor[index]
         pixels = _pixels(self._samples[index], self._preprocess)
-        return torch.from_numpy(pixels.transpose(2, 0, 1).copy()), self.labels[index]
+        return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
     def batches(self, order: Iterable[Tensor]) -> Iterator[Batch]:
-        """Yield images ``(B, C, S, S)`` and labels ``(B,)`` for each batch of indices.
+        """Yield images ``(B, C, S, S)`` and their targets for each batch of indices.
 
         From memory by indexing; else threads read a few batches ahead. The order is that of
         ``order`` either way.
@@ -67,9 +73,9 @@ class ImageSet(torch.utils.data.Dataset[Batch]):
         """
         if self.tensor is not None:
             for indices in order:
-                yield self.tensor[indices], self.labels[indices]
+                yield self.tensor[indices], self.targets.of(indices)
             return
-        waiting: deque[tuple[Tensor, list[Future[Batch]]]] = deque()
+        waiting: deque[tuple[Tensor, list[Future[Tensor]]]] = deque()
         with ThreadPoolExecutor(torch.get_num_threads()) as pool:
             try:
                 for indices in order:
@@ -82,8 +88,8 @@ class ImageSet(torch.utils.data.Dataset[Batch]):
             finally:
                 pool.shutdown(wait=True, cancel_futures=True)
 
-    def _collected(self, indices: Tensor, read: list[Future[Batch]]) -> Batch:
-        return torch.stack([future.result()[0] for future in read]), self.labels[indices]
+    def _collected(self, indices: Tensor, read: list[Future[Tensor]]) -> Batch:
+        return torch.stack([future.result() for future in read]), self.targets.of(indices)
 
 
 class TensorCache:
@@ -122,11 +128,12 @@ class TensorCache:
 
 @dataclass(frozen=True)
 class Samples:
-    """The images and labels of one split, in a fixed order."""
+    """The images and targets of one split, in a fixed order."""
 
     split: str
     samples: tuple[Sample, ...]
     cache: TensorCache
+    classes: int
 
     def __len__(self) -> int:
         """Return the number of images."""
@@ -134,8 +141,8 @@ class Samples:
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
-        """Return the label of each image, ``(N,)``."""
-        return np.array([sample.label for sample in self.samples], np.int64)
+        """Return the label of each image that has one, ``(N,)``."""
+        return np.array([sample.target for sample in self.samples], np.int64)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -149,7 +156,7 @@ class Samples:
         """
         is_held = self.cache.fits(preprocess)
         tensor = self.cache.get(self.split, self.samples, preprocess) if is_held else None
-        return ImageSet(self.samples, preprocess, tensor)
+        return ImageSet(self.samples, preprocess, tensor, self.classes)
 
 
 @dataclass(frozen=True)

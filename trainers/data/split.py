@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -42,6 +43,32 @@ def split_sizes(n_images: int, wanted: Mapping[str, float]) -> dict[str, int]:
             f"{n_images:,}. Lower {' or '.join(f'data.{name}' for name in sizes)}."
         )
     return sizes
+
+
+def strata_of(shown: Sequence[Mapping[int, int]], n_splits: int) -> Counts:
+    """Return for each image a number that images to be shared out alike have in common.
+
+    The rarest class that it shows, by the number of images that show it, so that every split gets
+    its part of the rare ones; images that show nothing have a number of their own. Classes of
+    which too few images are left go with the next rarest.
+
+    Args:
+        shown: What each image shows of each class, only the classes that it shows.
+        n_splits: Splits to make; a stratum has at least so many images.
+    """
+    counts = Counter(label for image in shown for label in image)
+    rarity = sorted(counts, key=lambda label: (counts[label], label))
+    rank = {label: place for place, label in enumerate(rarity)}
+    places = np.array([min((rank[c] for c in image), default=len(rank)) for image in shown])
+    members = Counter(places.tolist())
+    for place in range(len(rank)):
+        if 0 < members[place] < n_splits:
+            places[places == place] = place + 1
+            members[place + 1] += members.pop(place)
+    if 0 < members[len(rank)] < n_splits:  # the last one has none after it
+        others = [place for place in members if place < len(rank) and members[place]]
+        places[places == len(rank)] = max(others, default=len(rank))
+    return np.array([rarity[p] if p < len(rank) else -1 for p in places.tolist()], np.int64)
 
 
 def stratified(
@@ -87,6 +114,52 @@ def stratified(
         splits.append(np.sort(np.concatenate(parts)))
         taken += share
     return splits
+
+
+def completed(
+    splits: Sequence[NDArray[np.int64]], shown: Sequence[Mapping[int, int]]
+) -> list[NDArray[np.int64]]:
+    """Return the splits after swaps that give each of them every class, where there are enough.
+
+    Images that show several classes are shared out by their rarest, which can leave a split
+    without a class that is nearly as rare. Such a split then gets an image that shows the class,
+    from the split with the most of them, for one whose classes it has elsewhere.
+    """
+    members = [indices.tolist() for indices in splits]
+    counts = [Counter(label for i in split for label in shown[i]) for split in members]
+    totals: Counter[int] = sum(counts, Counter())
+    for label in sorted(totals, key=lambda label: (totals[label], label)):
+        for place in range(len(members)):
+            if counts[place][label]:
+                continue
+            giver = max(range(len(members)), key=lambda other: counts[other][label])
+            given = _spare(members[giver], counts[giver], shown, having=label)
+            taken = _spare(members[place], counts[place], shown)
+            if given is None or taken is None:
+                continue
+            for image, here, there in ((given, giver, place), (taken, place, giver)):
+                members[here].remove(image)
+                members[there].append(image)
+                counts[here].subtract(dict.fromkeys(shown[image], 1))
+                counts[there].update(dict.fromkeys(shown[image], 1))
+    return [np.sort(np.array(split, np.int64)) for split in members]
+
+
+def _spare(
+    images: Sequence[int],
+    counts: Mapping[int, int],
+    shown: Sequence[Mapping[int, int]],
+    *,
+    having: int | None = None,
+) -> int | None:
+    """Return the image with the fewest classes that a split can give without losing one."""
+    able = [
+        image
+        for image in images
+        if (having is None or having in shown[image])
+        and all(counts[label] > 1 for label in shown[image])
+    ]
+    return min(able, key=lambda image: (len(shown[image]), image), default=None)
 
 
 def _apportion(left: Counts, size: int, *, reserve: int) -> Counts:

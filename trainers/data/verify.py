@@ -1,4 +1,7 @@
-"""Every image is decoded once before anything is trained, so that none breaks a training."""
+"""Every image is decoded once before anything is trained, so that none breaks a training.
+
+So is its mask; and the boxes of its objects are compared with its size.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +9,13 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 
 from trainers.data.images import read_with_digest
+from trainers.data.objects import checked_objects
 from trainers.data.raw import Pixels, RawSample, Skipped, Source
+from trainers.data.targets import IGNORED, Mask, Objects, Target
 from trainers.errors import DataError
 
 Progress = Callable[[int, int], None]
@@ -21,7 +27,7 @@ class Sample:
 
     Attributes:
         source: As in ``RawSample``; pixels when they were kept.
-        label: Index into the class names.
+        target: As in ``RawSample``, checked.
         name: As in ``RawSample``.
         width: In pixels, after EXIF rotation.
         height: In pixels, after EXIF rotation.
@@ -30,7 +36,7 @@ class Sample:
     """
 
     source: Source
-    label: int
+    target: Target
     name: str
     width: int
     height: int
@@ -45,30 +51,33 @@ class Sample:
 
 @dataclass(frozen=True)
 class Verified:
-    """All samples that can be decoded, and those that cannot."""
+    """All samples that can be decoded, those that cannot, and objects that were left out."""
 
     parts: dict[str, list[Sample]]
     broken: list[Skipped]
 
 
 def verify(
-    parts: Mapping[str, tuple[RawSample, ...]], *, keep_bytes: int, progress: Progress | None
+    parts: Mapping[str, tuple[RawSample, ...]],
+    n_classes: int,
+    *,
+    keep_bytes: int,
+    progress: Progress | None,
 ) -> Verified:
     """Decode every image once, in threads.
 
     Args:
         parts: Samples of each part.
+        n_classes: Number of classes.
         keep_bytes: All decoded pixels are kept if they fit in this, else none, so that memory
             does not depend on which thread came first.
         progress: Called with the images done and in total.
     """
     is_keeping = True
 
-    def check(raw: RawSample) -> tuple[Sample, Pixels | None] | Skipped:
-        checked = _check(raw)
-        if isinstance(checked, Skipped) or is_keeping:
-            return checked
-        return checked[0], None
+    def check(raw: RawSample) -> _Checked:
+        checked = _check(raw, n_classes)
+        return checked if is_keeping else replace(checked, pixels=None)
 
     total = sum(len(samples) for samples in parts.values())
     done = used = 0
@@ -78,11 +87,10 @@ def verify(
         for part, samples in parts.items():
             for result in pool.map(check, samples):
                 done += 1
-                if isinstance(result, Skipped):
-                    broken.append(result)
-                else:
-                    used += result[0].n_bytes
-                    found[part].append(result if is_keeping else (result[0], None))
+                broken += result.problems
+                if result.sample is not None:
+                    used += result.sample.n_bytes
+                    found[part].append((result.sample, result.pixels if is_keeping else None))
                 if is_keeping and used > keep_bytes:
                     is_keeping = False
                     found = {p: [(sample, None) for sample, _ in f] for p, f in found.items()}
@@ -95,13 +103,78 @@ def verify(
     return Verified(kept, broken)
 
 
-def _check(raw: RawSample) -> tuple[Sample, Pixels] | Skipped:
+@dataclass(frozen=True)
+class _Checked:
+    """An image that can be used, if it can, and what is wrong with it."""
+
+    sample: Sample | None
+    pixels: Pixels | None
+    problems: tuple[Skipped, ...] = ()
+
+
+def _check(raw: RawSample, n_classes: int) -> _Checked:
     try:
         pixels, digest = read_with_digest(raw.source)
     except DataError as error:
-        return Skipped(raw.name, "broken image", str(error))
+        return _Checked(None, None, (Skipped(raw.name, "broken image", str(error)),))
     height, width, channels = pixels.shape
+    if raw.size not in (None, (width, height)):
+        return _Checked(None, None, (_other_size(raw, width, height),))
+    target, problems = _checked_target(raw, width, height, n_classes)
+    if target is None:
+        return _Checked(None, None, problems)
     sample = Sample(
-        raw.source, raw.label, raw.name, width, height, is_grey=channels == 1, digest=digest
+        raw.source, target, raw.name, width, height, is_grey=channels == 1, digest=digest
     )
-    return sample, pixels
+    return _Checked(sample, pixels, problems)
+
+
+def _other_size(raw: RawSample, width: int, height: int) -> Skipped:
+    assert raw.size is not None
+    turned = (
+        " (turned: its annotations were made before the rotation that its EXIF data asks for)"
+        if raw.size == (height, width)
+        else ""
+    )
+    return Skipped(
+        raw.name,
+        "image of another size",
+        f"{raw.name} has {width} x {height} px and its annotations are for {raw.size[0]} x "
+        f"{raw.size[1]}{turned}",
+    )
+
+
+def _checked_target(
+    raw: RawSample, width: int, height: int, n_classes: int
+) -> tuple[Target | None, tuple[Skipped, ...]]:
+    """Return what of a target fits its image, and what does not; no target, no image."""
+    match raw.target:
+        case Objects():
+            return checked_objects(raw.target, raw.name, width, height)
+        case Mask():
+            return _checked_mask(raw.target, raw.name, width, height, n_classes)
+    return raw.target, ()
+
+
+def _checked_mask(
+    mask: Mask, name: str, width: int, height: int, n_classes: int
+) -> tuple[Mask | None, tuple[Skipped, ...]]:
+    try:
+        indices = mask.indices()
+    except DataError as error:
+        return None, (Skipped(name, "broken mask", str(error)),)
+    if indices.shape != (height, width):
+        detail = (
+            f"the mask has {indices.shape[1]} x {indices.shape[0]} px and the image "
+            f"{width} x {height}; give both the same size"
+        )
+        return None, (Skipped(name, "mask of another size", detail),)
+    counts = np.bincount(indices.ravel(), minlength=256)
+    beyond = [value for value in np.flatnonzero(counts) if n_classes <= value != IGNORED]
+    if beyond:
+        detail = (
+            f"the mask has the values {', '.join(map(str, beyond[:5]))} beyond the {n_classes} "
+            f"classes; name them in data.classes, or set them to {IGNORED}"
+        )
+        return None, (Skipped(name, "unknown value in a mask", detail),)
+    return replace(mask, counts=tuple(counts[:n_classes].tolist())), ()

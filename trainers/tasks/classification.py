@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from trainers.errors import BuildError, unknown
 from trainers.spec import Architecture, TrainSettings, Weights
+from trainers.tasks.grid import Grid
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-    from torchmetrics import MetricCollection
+
+    from trainers.data.preprocess import Preprocess, Resize
+    from trainers.data.targets import TargetKind
+    from trainers.data.verify import Sample
+    from trainers.tasks import Judge
 
 
 @dataclass(frozen=True)
@@ -31,7 +36,11 @@ class Classification:
 
     heads: tuple[str, ...] = ("timm", "avg", "max", "avgmax", "gem", "mlp")
     metrics: tuple[str, ...] = ("accuracy", "balanced_accuracy", "macro_f1")
+    losses: tuple[str, ...] = ("cross_entropy",)
     output_names: tuple[str, ...] = ("probabilities",)
+    compared: tuple[str, ...] = ("probabilities",)
+    target: TargetKind = "label"
+    resize: Resize = "squash"
 
     def heads_for(self, backbone: str, among: Sequence[str] | None = None) -> tuple[str, ...]:
         """Return the heads that the backbone can carry, without two that are the same.
@@ -57,7 +66,21 @@ class Classification:
                 kept.setdefault(signature, head)
         return tuple(kept.values())
 
-    def chance(self, metric: str, class_counts: Sequence[int]) -> float:
+    def misfit(self, head: str, family: str, strides: Sequence[int]) -> str | None:
+        """Return None: the catalog knows which backbone carries which head."""
+        return None
+
+    def depends_on_weights(self, head: str) -> bool:
+        """Return that it does not."""
+        return False
+
+    def grid(self, head: str) -> Grid:
+        """Return that nothing is left open."""
+        return Grid()
+
+    def chance(
+        self, metric: str, class_counts: Sequence[int], n_images: int | None = None
+    ) -> float:
         """Return what the metric gives when every image gets the commonest class."""
         share = max(class_counts) / sum(class_counts)
         match metric:
@@ -99,7 +122,13 @@ class Classification:
 
         images, targets = batch
         logits = model(images).float()
-        loss = cross_entropy(logits, targets, label_smoothing=settings.label_smoothing)
+        weights = settings.class_weights
+        loss = cross_entropy(
+            logits,
+            targets,
+            weight=None if weights is None else logits.new_tensor(weights),
+            label_smoothing=settings.label_smoothing,
+        )
         return {"cross_entropy": loss}
 
     def predict(self, model: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -111,6 +140,12 @@ class Classification:
         from trainers.heads import DeployedClassifier
 
         return DeployedClassifier(model)
+
+    def aligned(
+        self, expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]
+    ) -> list[NDArray[Any]]:
+        """Return what was found as it is: every value has its place."""
+        return list(found)
 
     def example(self, architecture: Architecture, batch_size: int, seed: int) -> torch.Tensor:
         """Return seeded normal noise ``(batch_size, C, S, S)``."""
@@ -125,24 +160,24 @@ class Classification:
         labels: NDArray[np.int64] = np.asarray(outputs["probabilities"]).argmax(axis=1)
         return labels
 
-    def new_metrics(self, classes: int) -> MetricCollection:
+    def example_targets(
+        self, architecture: Architecture, batch_size: int, seed: int
+    ) -> torch.Tensor:
+        """Return the classes in turn, ``(batch_size,)``."""
+        import torch
+
+        return (torch.arange(batch_size) + seed) % architecture.classes
+
+    def judge(
+        self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
+    ) -> Judge:
         """Return accuracy, mean recall and mean F1 over the classes."""
-        from torchmetrics import MetricCollection
-        from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
+        from trainers.tasks.labels import LabelJudge
 
-        return MetricCollection(
-            {
-                "accuracy": MulticlassAccuracy(classes, average="micro"),
-                "balanced_accuracy": MulticlassAccuracy(classes, average="macro"),
-                "macro_f1": MulticlassF1Score(classes, average="macro"),
-            }
-        )
+        return LabelJudge([sample.target for sample in samples], len(class_names))
 
-    def update(
-        self,
-        metrics: MetricCollection,
-        outputs: Mapping[str, torch.Tensor],
-        targets: torch.Tensor,
-    ) -> None:
-        """Count probabilities with the labels ``(N,)``."""
-        metrics.update(outputs["probabilities"], targets)
+    def resampled(
+        self, metric: str, kept: Mapping[str, NDArray[Any]]
+    ) -> Callable[[NDArray[Any]], NDArray[np.float64]] | None:
+        """Return None: labels and probabilities are kept."""
+        return None

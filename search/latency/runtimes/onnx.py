@@ -63,7 +63,13 @@ class OnnxRuntime:
         if not settings.calibration:
             raise ValueError("int8 needs images: settings.calibration is empty.")
         with session:
-            check_parity(module, session, settings.calibration)
+            check_parity(
+                module,
+                session,
+                settings.calibration,
+                compared=settings.compared,
+                aligned=settings.aligned,
+            )
         return _opened(quantize_onnx(path, settings.calibration), example, settings)
 
 

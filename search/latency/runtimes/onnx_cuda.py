@@ -66,7 +66,13 @@ class OnnxCudaRuntime:
 
         if settings.calibration:
             with _opened(path, example, settings) as session:
-                check_parity(module, session, settings.calibration)
+                check_parity(
+                    module,
+                    session,
+                    settings.calibration,
+                    compared=settings.compared,
+                    aligned=settings.aligned,
+                )
         return _opened(to_float16(path), example, settings)
 
 

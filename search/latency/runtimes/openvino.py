@@ -73,7 +73,13 @@ class OpenVinoRuntime:
 
         if settings.calibration:
             with _compiled(path, example, settings, precision="fp32") as session:
-                check_parity(module, session, settings.calibration)
+                check_parity(
+                    module,
+                    session,
+                    settings.calibration,
+                    compared=settings.compared,
+                    aligned=settings.aligned,
+                )
         if settings.precision == "int8":
             path = quantize(path, settings.calibration)
         return _compiled(path, example, settings)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
+from search.latency.order import Aligned, unmoved
+
 if TYPE_CHECKING:
     from types import TracebackType
 
@@ -30,6 +32,8 @@ class LoadSettings:
         calibration: Batches of normalized images of the example's shape. int8 takes the ranges
             of activations from them; what is exported and then reduced is compared with eager
             on them first, before it is reduced.
+        compared: Places of the outputs that are compared; all when None.
+        aligned: Puts all outputs into the order of eager's, where they are compared.
     """
 
     folder: Path
@@ -38,6 +42,8 @@ class LoadSettings:
     threads: int = 1
     precision: str = "fp32"
     calibration: Sequence[torch.Tensor] = ()
+    compared: tuple[int, ...] | None = None
+    aligned: Aligned = unmoved
 
 
 class Session(Protocol):

@@ -1,0 +1,83 @@
+"""Rows for backbones that begin with ``hf:``, built once and then remembered in a file."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from search.catalog.table import Backbone, Costs, Tag
+from trainers.errors import BuildError, ConfigError
+from trainers.hf.names import canonical, digest_of
+
+logger = logging.getLogger(__name__)
+
+
+def hub_rows(names: Iterable[str], memory: Path) -> list[Backbone]:
+    """Return a row for each of transformers' classifiers.
+
+    Args:
+        names: As ``hf:microsoft/resnet-50`` or ``hf:./folder``.
+        memory: JSON file of rows that were built before; made if need be.
+
+    Raises:
+        ConfigError: For every name that has no configuration or cannot be built.
+    """
+    remembered = _read(memory)
+    rows: list[Backbone] = []
+    problems: list[str] = []
+    for name in dict.fromkeys(canonical(name) for name in names):
+        try:
+            rows.append(_row(name, remembered, memory))
+        except ConfigError as error:
+            problems += error.problems
+        except BuildError as error:
+            problems.append(f"space.backbones: {error}")
+    if problems:
+        raise ConfigError(*dict.fromkeys(problems))
+    return rows
+
+
+def _row(name: str, remembered: dict[str, Any], memory: Path) -> Backbone:
+    digest = digest_of(name)
+    known = remembered.get(name)
+    if known is not None and known["digest"] == digest:
+        return _parsed(known["row"])
+    from search.catalog.describe_hub import describe_hub
+
+    logger.info("building %s to count what it costs", name)
+    row = describe_hub(name)
+    remembered[name] = {"digest": digest, "row": asdict(row)}
+    _write(memory, remembered)
+    return row
+
+
+def _parsed(content: dict[str, Any]) -> Backbone:
+    rest = {key: _tuples(value) for key, value in content.items()}
+    rest["costs"] = tuple((size, Costs(**costs)) for size, costs in content["costs"])
+    rest["tags"] = tuple(Tag(**tag) for tag in content["tags"])
+    return Backbone(**rest)
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+def _read(memory: Path) -> dict[str, Any]:
+    """Return what is remembered; nothing of a file that is not there or is none of ours."""
+    try:
+        content = json.loads(memory.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def _write(memory: Path, remembered: dict[str, Any]) -> None:
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    part = memory.with_name(f".{memory.name}.{os.getpid()}")
+    part.write_text(json.dumps(remembered, indent=1), encoding="utf-8")
+    part.replace(memory)

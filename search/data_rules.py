@@ -1,0 +1,127 @@
+"""The rules of a configuration about the data and its format."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from search.errors import unknown
+from trainers.data.readers import READERS
+from trainers.tasks import TASKS
+
+if TYPE_CHECKING:
+    from search.config import Config
+
+TARGETS = {
+    "label": "one label per image",
+    "labels": "any number of labels per image",
+    "mask": "masks",
+    "boxes": "boxes",
+    "outlines": "outlines of objects",
+}
+# What only some formats look at, and what it is when nothing is said.
+UNSAID: Mapping[str, Any] = {
+    "annotations": None,
+    "classes": None,
+    "palette": {},
+    "ignore_index": None,
+}
+
+
+def data_source(config: Config) -> list[str]:
+    """Return what is missing to find the data."""
+    data = config.data
+    problems = []
+    if data.reader == "torchvision" and data.name is None:
+        problems.append(
+            "data.name: data=torchvision needs the name of a dataset; got nothing. "
+            "Give data.name=NAME, as FashionMNIST."
+        )
+    root = READERS[data.reader].root
+    if root is not None and data.root is None:
+        problems.append(
+            f"data.root: data={data.reader} needs {root}; got nothing. Give data.root=FOLDER."
+        )
+    return problems
+
+
+def target(config: Config) -> list[str]:
+    """Return why the task cannot learn from this data."""
+    reader, task = READERS[config.data.reader], TASKS[config.task.name]
+    if task.target in reader.gives:
+        return []
+    fitting = [name for name, other in READERS.items() if task.target in other.gives]
+    return [
+        f"data.reader: the task {config.task.name!r} learns from {TARGETS[task.target]}, which "
+        f"{config.data.reader!r} does not give. Readers that do: {', '.join(fitting)}."
+    ]
+
+
+def torchvision_name(config: Config) -> list[str]:
+    """Return the problem of a dataset that torchvision does not have."""
+    from trainers.data.named import DATASETS
+
+    name = config.data.name
+    if config.data.reader != "torchvision" or name is None or name in DATASETS:
+        return []
+    return [f"data.name: {unknown('torchvision dataset', name, DATASETS)}"]
+
+
+def unread_options(config: Config) -> list[str]:
+    """Return the options that the format does not look at."""
+    data = config.data
+    problems = []
+    for option, unsaid in UNSAID.items():
+        value = getattr(data, option)
+        if value == unsaid or option in READERS[data.reader].options:
+            continue
+        having = [name for name, reader in READERS.items() if option in reader.options]
+        problems.append(
+            f"data.{option}: data={data.reader} does not look at it; got {value!r}. Leave it out, "
+            f"or use {' or '.join(f'data={name}' for name in having)}."
+        )
+    return problems
+
+
+def palette(config: Config) -> list[str]:
+    """Return what is wrong with the values and colors of masks."""
+    palette, index = config.data.palette, config.data.ignore_index
+    lengths = {len(key) for key in palette.values()}
+    problems = []
+    if palette and lengths not in ({1}, {3}):
+        problems.append(
+            "data.palette: every class has one value, as road: 7, or every class has a color, as "
+            f"road: [128, 64, 128]; got {palette!r}."
+        )
+    twice = {key for key in palette.values() if list(palette.values()).count(key) > 1}
+    if twice:
+        names = [name for name, key in palette.items() if key in twice]
+        problems.append(f"data.palette: {' and '.join(names)} have the same value or color.")
+    if palette and config.data.classes is not None:
+        problems.append("data.classes: data.palette names the classes already; give one of both.")
+    if 3 in lengths and index is not None:
+        problems.append(
+            f"data.ignore_index: the masks have colors; got {index}. Name the color that does not "
+            "count in data.palette, as ignored: [224, 224, 192]."
+        )
+    return problems
+
+
+def shapes(config: Config) -> list[str]:
+    """Return what contradicts in the drawing of shapes."""
+    shapes = config.data.shapes
+    if config.data.reader != "shapes":
+        return []
+    problems = [
+        f"data.shapes.{name}_min: it is at most data.shapes.{name}_max; got {low:g} and {high:g}."
+        for name, low, high in (
+            ("objects", shapes.objects_min, shapes.objects_max),
+            ("share", shapes.share_min, shapes.share_max),
+        )
+        if low > high
+    ]
+    if shapes.objects_min == 0 and TASKS[config.task.name].target == "label":
+        problems.append(
+            "data.shapes.objects_min: one label per image needs a shape in each; got 0. Set 1."
+        )
+    return problems

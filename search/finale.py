@@ -1,0 +1,120 @@
+"""The end of a study: its front's members are scored, drawn and, where need be, timed again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from search.engine.jobs import Broken, Engine, Job
+from search.evaluate import DrawRequest, MeasureRequest, ScoreRequest
+from search.events import Event, Noticed
+from search.places import Places
+from search.prepare import Prepared
+from search.records import Evaluation, Trained
+from search.settings import measure_settings, train_threads
+from search.storage import StudyStore
+
+# Name of a member's latency with its trained weights, among its scores.
+TRAINED_LATENCY = "trained_latency_ms"
+
+
+class Finale:
+    """What is done once with the members of a front; what is there already is not done again.
+
+    Args:
+        prepared: The study.
+        store: Its records.
+        engine: Where jobs run.
+        places: Its files.
+        emit: Takes what happens.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        store: StudyStore,
+        engine: Engine,
+        places: Places,
+        emit: Callable[[Event], None],
+    ) -> None:
+        self._prepared, self._config = prepared, prepared.config
+        self._store, self._engine, self._places, self._emit = store, engine, places, emit
+
+    def perform(self, front: Sequence[Evaluation]) -> None:
+        """Score the members, time those again whose time depends on their weights, draw them."""
+        self._score(front)
+        self._measure_again(front)
+        self._draw(front)
+
+    def _score(self, front: Sequence[Evaluation]) -> None:
+        """Score members on the test split, which the search never saw."""
+        if "test" not in self._prepared.dataset["splits"]:
+            return
+        for evaluation in front:
+            scores = self._store.scores
+            if self._prepared.config.task.metric in scores.get(evaluation.trial, {}):
+                continue
+            request = ScoreRequest(
+                evaluation.candidate,
+                self._prepared.data,
+                self._places.folder / _trained(evaluation).weights,
+                "test",
+                train_threads(self._config),
+            )
+            found = self._done(Job("score", request), evaluation, "scored")
+            if found is not None:
+                self._add(evaluation, found)
+
+    def _measure_again(self, front: Sequence[Evaluation]) -> None:
+        """Time members with their trained weights where these decide what is computed."""
+        if self._config.hardware.device is not None:  # it is not at hand
+            return
+        for evaluation in front:
+            a = evaluation.candidate.architecture
+            is_known = TRAINED_LATENCY in self._store.scores.get(evaluation.trial, {})
+            if is_known or not self._prepared.task.depends_on_weights(a.head):
+                continue
+            request = MeasureRequest(
+                a,
+                measure_settings(self._config),
+                self._places.folder / "measuring",
+                self._places.folder / _trained(evaluation).weights,
+            )
+            job = Job("measure", request, is_exclusive=True)
+            found = self._done(job, evaluation, "measured again")
+            if found is not None:
+                self._add(evaluation, {TRAINED_LATENCY: found.latency.p50_ms})
+
+    def _draw(self, front: Sequence[Evaluation]) -> None:
+        """Draw predictions of members that have no picture yet."""
+        for evaluation in front:
+            predictions = self._places.folder / _trained(evaluation).predictions
+            file = self._places.gallery(predictions)
+            if file.is_file():
+                continue
+            request = DrawRequest(
+                evaluation.candidate.architecture,
+                self._prepared.data,
+                predictions,
+                file,
+                self._config.seed,
+            )
+            self._done(Job("draw", request), evaluation, "drawn")
+
+    def _done(self, job: Job, evaluation: Evaluation, word: str) -> Any:
+        """Return what a job gives; None when it broke, which is told."""
+        result = self._engine.submit(job).result()
+        if isinstance(result, Broken):
+            self._emit(Noticed(f"trial {evaluation.trial} not {word}: {result.message}"))
+            return None
+        return result.value
+
+    def _add(self, evaluation: Evaluation, scores: dict[str, float]) -> None:
+        known = self._store.scores
+        mine = {**known.get(evaluation.trial, {}), **scores}
+        self._store.write_scores({**known, evaluation.trial: mine})
+
+
+def _trained(evaluation: Evaluation) -> Trained:
+    assert isinstance(evaluation.outcome, Trained)
+    return evaluation.outcome

@@ -1,0 +1,90 @@
+"""How architectures are measured, and the key under which a device remembers the results."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from functools import lru_cache
+
+from search.latency.device import fingerprint
+from search.latency.runtimes import installed_version, runtime_named
+from search.latency.table import LatencyKey
+from trainers.hf.names import digest_of, is_hub, transformers_version
+from trainers.spec import Architecture
+
+
+@dataclass(frozen=True)
+class MeasureSettings:
+    """How architectures are measured.
+
+    Attributes:
+        runtime: Key of ``RUNTIMES``.
+        threads: Intra-op threads of the runtime.
+        batch_size: Images per run.
+        warmup: Runs before the first timed one, at least.
+        repeats: Timed runs, at least.
+        precision: Numeric precision of the artifact, one that the runtime has.
+        affinity: Logical cores to run on; None for any.
+        interval: Half the confidence interval of the median, over the median, to reach.
+        max_seconds: Seconds of timing at most.
+        throughput_batch: Images at a time for the throughput; None: not measured.
+        measures_memory: Whether the memory is measured even where that takes long.
+        measures_energy: Whether the energy of an image is measured.
+        pace_file: Where the fastest reading of ``search.latency.pace`` is kept for other
+            processes; None: nowhere.
+    """
+
+    runtime: str
+    threads: int
+    batch_size: int
+    warmup: int
+    repeats: int
+    precision: str = "fp32"
+    affinity: tuple[int, ...] | None = None
+    interval: float = 0.02
+    max_seconds: float = 10.0
+    throughput_batch: int | None = None
+    measures_memory: bool = False
+    measures_energy: bool = False
+    pace_file: str | None = None
+
+
+def latency_key(architecture: Architecture, settings: MeasureSettings) -> LatencyKey:
+    """Return the key under which this device remembers the measurement.
+
+    Raises:
+        ConfigError: If the runtime is unknown or not installed.
+    """
+    device, runtime_version, timm_version = _here(settings.runtime)
+    return LatencyKey(
+        device=device,
+        runtime=settings.runtime,
+        runtime_version=runtime_version,
+        threads=settings.threads,
+        batch_size=settings.batch_size,
+        precision=settings.precision,
+        timm_version=_library(architecture.backbone) or timm_version,
+        architecture=architecture,
+        affinity=_pinned(settings.affinity),
+    )
+
+
+@lru_cache(maxsize=256)
+def _library(backbone: str) -> str | None:
+    """Return what defines a network that is not timm's: transformers and its configuration."""
+    if not is_hub(backbone):
+        return None
+    return f"transformers {transformers_version()} {digest_of(backbone)}"
+
+
+def _pinned(affinity: tuple[int, ...] | None) -> tuple[int, ...] | None:
+    """Return the cores of a key, sorted; all cores are the same as none in particular."""
+    if affinity is None or set(affinity) >= set(range(os.cpu_count() or 1)):
+        return None
+    return tuple(sorted(affinity))
+
+
+@lru_cache(maxsize=8)
+def _here(runtime: str) -> tuple[str, str, str]:
+    """Return device id, the runtime's version and timm's: the same for the life of a process."""
+    return fingerprint().id, runtime_named(runtime).version(), installed_version("timm")

@@ -1,0 +1,17 @@
+"""The order of a network's outputs, where a score sorts them and rounding can swap them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from numpy.typing import NDArray
+
+Outputs = Sequence[NDArray[Any]]
+# From all outputs of eager PyTorch and all of an export to those of the export, in eager's order.
+Aligned = Callable[[Outputs, Outputs], list[NDArray[Any]]]
+
+
+def unmoved(expected: Outputs, found: Outputs) -> list[NDArray[Any]]:
+    """Return what was found as it is: every value has its place."""
+    return list(found)

@@ -1,0 +1,114 @@
+"""From a configuration and rows of the catalog to the space of candidates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import product
+
+from search.catalog import Backbone
+from search.config import RecipeConfig, SpaceConfig
+from search.decoders import FIXED, decoders_of
+from search.errors import ConfigError
+from search.selection import has_licence
+from search.space import Axes, Space
+from trainers.hf.names import is_hub
+from trainers.spec import Recipe, Weights
+from trainers.tasks import TASKS, Task
+
+
+def build_space(
+    config: SpaceConfig,
+    backbones: Sequence[Backbone],
+    weights: Mapping[str, Weights],
+    *,
+    task: str,
+    classes: int,
+    channels: int,
+    dropped: tuple[str, ...] = (),
+    small_object: float | None = None,
+) -> Space:
+    """Return the space over backbones whose weights are known to be there.
+
+    Args:
+        config: What was asked for.
+        backbones: What ``select`` gave and weights left.
+        weights: First weights by backbone.
+        task: Name of the task.
+        classes: Classes of the dataset.
+        channels: Channels of its images.
+        dropped: What was left out before, in words.
+        small_object: Side of a small object as a share of its image's; None where that is not
+            known, and then a head's coarsest stride is taken.
+
+    Raises:
+        ConfigError: When no combination is left.
+    """
+    axes, left_out = [], list(dropped)
+    for backbone in backbones:
+        name = backbone.name
+        if not has_licence(backbone, config, weights[name]):
+            licence = backbone.licence(weights[name].tag)
+            left_out.append(f"{name}: its weights are {licence}, not of space.licences")
+            continue
+        heads, misfits = _heads(backbone, config, TASKS[task])
+        sizes, reasons = _sizes(backbone, config)
+        reasons += misfits
+        if not heads:
+            why = f": {misfits[0]}" if misfits else ""
+            left_out.append(f"{name}: has no head of {', '.join(config.heads)}{why}")
+            continue
+        left_out += [f"{name}: {reason}" for reason in reasons]
+        if sizes:
+            decoders = {
+                head: decoders_of(config, TASKS[task].grid(head), backbone, sizes, small_object)
+                for head in heads
+            }
+            changing = {head: open_ for head, open_ in decoders.items() if open_ != FIXED}
+            axes.append(Axes(backbone, heads, sizes, changing))
+    if not axes:
+        raise ConfigError(f"space: nothing is left: {'; '.join(left_out)}.")
+    recipes = _recipes(config.recipe)
+    chosen = {a.backbone.name: weights[a.backbone.name] for a in axes}
+    return Space(tuple(axes), recipes, chosen, task, classes, channels, tuple(left_out))
+
+
+def _heads(
+    backbone: Backbone, config: SpaceConfig, task: Task
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the heads that a backbone carries, and why not the others."""
+    if task.heads == TASKS["classification"].heads:  # the catalog has tried each of them
+        kept_heads = backbone.heads_among(config.heads)
+        is_own = is_hub(backbone.name) and not kept_heads
+        return kept_heads, ["transformers' classifiers carry their own: timm"] if is_own else []
+    if is_hub(backbone.name):
+        return (), ["transformers' image classifiers give no feature maps"]
+    kept, reasons = [], []
+    for head in config.heads:
+        misfit = task.misfit(head, backbone.family, backbone.strides)
+        if misfit is None:
+            kept.append(head)
+        else:
+            reasons.append(f"not with {head}: {misfit}")
+    return tuple(kept), reasons
+
+
+def _sizes(backbone: Backbone, config: SpaceConfig) -> tuple[tuple[int, ...], list[str]]:
+    """Return the input sizes that the backbone takes within the limits, and why not the others."""
+    reasons = []
+    takes = [size for size in config.input_sizes if backbone.takes(size)]
+    if len(takes) < len(config.input_sizes):
+        others = [f"{size}" for size in config.input_sizes if size not in takes]
+        reasons.append(f"not at {', '.join(others)} px: takes {backbone.size_rule}")
+    limit = config.macs_g_max
+    left = [size for size in takes if limit is None or backbone.costs_at(size).macs_g <= limit]
+    if len(left) < len(takes):
+        others = [f"{size}" for size in takes if size not in left]
+        reasons.append(f"not at {', '.join(others)} px: over space.macs_g_max={limit:g}")
+    return tuple(left), reasons
+
+
+def _recipes(config: RecipeConfig) -> tuple[Recipe, ...]:
+    grids = {name: getattr(config, name) for name in Recipe.__dataclass_fields__}
+    return tuple(
+        Recipe(**dict(zip(grids, values, strict=True))) for values in product(*grids.values())
+    )

@@ -1,0 +1,207 @@
+"""COCO's json files: boxes, outlines (polygons or run-length encodings), and masks made of them.
+
+The categories become classes in the order of their ids. A crowd (``iscrowd``) is kept as one: it
+is not learned, and what is found in it is not wrong; in a mask its pixels do not count.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from trainers.data.coco_files import LAYOUT, AnnotationFile, annotation_files, read_json
+from trainers.data.coco_objects import Unusable, found_in
+from trainers.data.objects import Found, gathered, rasterized
+from trainers.data.places import as_parts, existing_root, first_existing, missing, name_of
+from trainers.data.raw import RawData, RawSample, Skipped
+from trainers.data.ref import DataRef
+from trainers.data.targets import Mask, Segment, Target, TargetKind
+from trainers.errors import DataError
+
+BACKGROUND = "background"
+Entry = Mapping[str, Any]
+
+
+def read_coco(ref: DataRef) -> RawData:
+    """Return the images that annotation files list, with the objects of each.
+
+    An image without objects is one: nothing of any class is there. In a mask the background is
+    class 0, and later objects lie over earlier ones.
+
+    Raises:
+        DataError: If a file is not there or does not parse, or the categories contradict.
+    """
+    root = existing_root(ref, "the folder of annotations and images", LAYOUT)
+    files = annotation_files(root, ref.annotations)
+    contents = [(file, read_json(file.file, root)) for file in files]
+    notes: list[Skipped] = []
+    categories = _categories([(f, content["categories"]) for f, content in contents], root)
+    used = {str(a.get("category_id")) for _, content in contents for a in content["annotations"]}
+    names = [(key, name) for key, name in categories.items() if str(key) in used]
+    # What annotation tools add as the parent of the real ones.
+    parents = {c.get("supercategory") for _, content in contents for c in content["categories"]}
+    for key, name in categories.items():
+        if str(key) not in used and name in parents:
+            detail = f"{name!r} is only the parent of other categories; it is no class"
+            notes.append(Skipped(name, "category without objects", detail))
+        elif str(key) not in used:
+            names.append((key, name))
+    names.sort()
+    labels = {key: label for label, (key, _) in enumerate(names)}
+    parts = {}
+    broken: list[Skipped] = []
+    for file, content in contents:
+        reading = _Reading(root, file, labels, ref.target)
+        parts[file.part] = reading.samples(content)
+        broken += reading.broken
+        notes += reading.notes
+    kept, repeated = as_parts(parts, root)
+    classes = tuple(name for _, name in names)
+    return RawData(
+        where=f"data.root {root}",
+        class_names=(BACKGROUND, *classes) if ref.target == "mask" else classes,
+        parts=kept,
+        skipped=tuple(notes),
+        broken=(*broken, *repeated),
+    )
+
+
+def _categories(
+    lists: Iterable[tuple[AnnotationFile, list[dict[str, Any]]]], root: Path
+) -> dict[int, str]:
+    """Return the name of each category id, which all files must agree on."""
+    names: dict[int, str] = {}
+    for file, categories in lists:
+        where = name_of(file.file, root)
+        for category in categories:
+            key, name = category.get("id"), str(category.get("name", ""))
+            if not isinstance(key, int) or not name:
+                raise DataError(f"{where} has a category without id or name: {category}.")
+            if names.setdefault(key, name) != name:
+                raise DataError(
+                    f"{where} calls category {key} {name!r}, but it is {names[key]!r} elsewhere. "
+                    "Give the files the same categories."
+                )
+    twice = [name for name, count in Counter(names.values()).items() if count > 1]
+    if twice:
+        keys = [str(key) for key, name in names.items() if name == twice[0]]
+        raise DataError(
+            f"data.root {root} has categories {' and '.join(keys)} of the same name {twice[0]!r}. "
+            "Give each a name of its own."
+        )
+    return names
+
+
+@dataclass
+class _Reading:
+    """One annotation file that is read, and what was wrong in it."""
+
+    root: Path
+    file: AnnotationFile
+    labels: Mapping[int, int]
+    target: TargetKind
+    broken: list[Skipped] = field(default_factory=list)
+    notes: list[Skipped] = field(default_factory=list)
+
+    def samples(self, content: Mapping[str, list[dict[str, Any]]]) -> list[RawSample]:
+        """Return the images that are there, each with its target."""
+        images = self._images(content["images"])
+        objects = self._objects(content["annotations"], images)
+        samples = []
+        for key, image in images.items():
+            name = str(image["file_name"]).replace("\\", "/")  # as Windows writes folders
+            path = first_existing(name, self.file.folders)
+            if path is None:
+                self.broken.append(missing(name, self.file.folders, self.root))
+                continue
+            size = _size(image)
+            target = self._target(objects[key], size)
+            if target is None:
+                detail = f"{name} has no width and height in {self._name}, which its mask needs"
+                self.broken.append(Skipped(name, "image without a size", detail))
+                continue
+            samples.append(RawSample(path, target, name_of(path, self.root), size))
+        return samples
+
+    @property
+    def _name(self) -> str:
+        return name_of(self.file.file, self.root)
+
+    def _images(self, entries: Iterable[Entry]) -> dict[Any, Entry]:
+        images: dict[Any, Entry] = {}
+        for image in entries:
+            key, name = image.get("id"), image.get("file_name")
+            if not isinstance(key, int | str) or not isinstance(name, str) or not name:
+                detail = f"{self._name} has an image without id or file_name: {dict(image)}"
+                self.broken.append(Skipped(self._name, "image without id or file_name", detail))
+            elif key in images:
+                first = images[key]["file_name"]
+                detail = f"{name} has the id {key} of {first} in {self._name}; it was left out"
+                self.broken.append(Skipped(name, "image id that stands twice", detail))
+            else:
+                images[key] = image
+        return images
+
+    def _objects(
+        self, annotations: Iterable[Entry], images: Mapping[Any, Entry]
+    ) -> dict[Any, list[Found]]:
+        """Return the usable objects of each image, in their order."""
+        objects: defaultdict[Any, list[Found]] = defaultdict(list)
+        ids: Counter[str] = Counter()
+        seen = set()
+        for annotation in annotations:
+            name = f"annotation {annotation.get('id', '?')}"
+            ids[name] += 1
+            key = annotation.get("image_id")
+            image = images.get(key) if isinstance(key, int | str) else None
+            try:
+                if image is None:
+                    raise Unusable("annotation of an unknown image", f"has the image id {key!r}")
+                found = found_in(annotation, name, self.labels, self.target, _size(image))
+                if (same := (key, found.label, found.box, _hashable(found.segment))) in seen:
+                    raise Unusable("object listed twice", "is the same as an earlier one")
+            except Unusable as error:
+                where = self._name if image is None else str(image["file_name"])
+                self.broken.append(Skipped(f"{where}, {name}", error.reason, f"it {error.detail}"))
+                continue
+            seen.add(same)
+            objects[key].append(found)
+        repeated = sum(count - 1 for count in ids.values())
+        if repeated:
+            detail = (
+                f"{repeated:,} annotations have the id of another one (or none); nothing needs "
+                "ids, so they were kept"
+            )
+            self.notes.append(Skipped(self._name, "annotation ids that stand twice", detail))
+        return objects
+
+    def _target(self, found: list[Found], size: tuple[int, int] | None) -> Target | None:
+        objects = gathered(found, has_outlines=self.target != "boxes")
+        if self.target != "mask":
+            return objects
+        if size is None:
+            return None
+        labels = np.asarray(objects.labels + 1, np.int64)  # 0 is the background
+        return Mask(partial(rasterized, objects, labels, *size))
+
+
+def _hashable(segment: Segment | None) -> Hashable:
+    """Return what two equal outlines share: polygons, or runs."""
+    if not isinstance(segment, Mapping):
+        return segment
+    counts = segment["counts"]
+    return tuple(counts) if isinstance(counts, list) else counts
+
+
+def _size(image: Entry) -> tuple[int, int] | None:
+    """Return width and height that an image was annotated at, where they are said."""
+    size = image.get("width"), image.get("height")
+    if all(isinstance(value, int | float) and value > 0 for value in size):
+        return int(size[0]), int(size[1])  # type: ignore[arg-type]  # numbers, just checked
+    return None

@@ -1,0 +1,126 @@
+"""What a network of one input size learns from the targets of a split, batch by batch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from trainers.data.objects import resized_rle
+from trainers.data.preprocess import Preprocess
+from trainers.data.targets import IGNORED, Labels, Mask, Objects
+from trainers.data.verify import Sample
+
+# One entry an image: ``boxes (K, 4)`` x1, y1, x2, y2 in input pixels, ``labels (K,)`` and, where
+# the data has outlines, ``masks (K, S, S)`` uint8.
+ObjectTargets = list[dict[str, Tensor]]
+Targets = Tensor | ObjectTargets
+
+
+class Learned(Protocol):
+    """The targets of a split at one input size."""
+
+    def of(self, indices: Tensor) -> Targets:
+        """Return the targets of the images with these indices ``(B,)``."""
+
+
+def learned_from(samples: Sequence[Sample], preprocess: Preprocess, classes: int) -> Learned:
+    """Return what is learned from samples, by the kind of their targets."""
+    match samples[0].target:
+        case Labels():
+            return _Several(samples, classes)
+        case Mask():
+            return _Masks(samples, preprocess)
+        case Objects():
+            return _Boxes(samples, preprocess)
+    return _Ones(samples)
+
+
+class _Ones:
+    """Labels ``(B,)`` int64."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self._labels = torch.tensor([sample.target for sample in samples], dtype=torch.int64)
+
+    def of(self, indices: Tensor) -> Tensor:
+        return self._labels[indices]
+
+
+class _Several:
+    """1 for every class that an image shows, else 0: ``(B, classes)`` float32."""
+
+    def __init__(self, samples: Sequence[Sample], classes: int) -> None:
+        self._shown = torch.zeros(len(samples), classes)
+        for row, sample in zip(self._shown, samples, strict=True):
+            assert isinstance(sample.target, Labels)
+            row[list(sample.target.present)] = 1.0
+
+    def of(self, indices: Tensor) -> Tensor:
+        return self._shown[indices]
+
+
+class _Masks:
+    """Class indices ``(B, S, S)`` uint8, ``IGNORED`` where there is no image."""
+
+    def __init__(self, samples: Sequence[Sample], preprocess: Preprocess) -> None:
+        side = preprocess.input_size
+        self._masks = np.full((len(samples), side, side), IGNORED, np.uint8)
+        for square, sample in zip(self._masks, samples, strict=True):
+            assert isinstance(sample.target, Mask)
+            across, down = preprocess.inside(sample.width, sample.height)
+            mask = Image.fromarray(sample.target.indices())
+            small = mask.resize((across, down), Image.Resampling.NEAREST)
+            square[:down, :across] = np.asarray(small)
+
+    def of(self, indices: Tensor) -> Tensor:
+        return torch.from_numpy(self._masks[indices.numpy()])
+
+
+class _Boxes:
+    """Boxes, labels and masks of the objects that are no crowd."""
+
+    def __init__(self, samples: Sequence[Sample], preprocess: Preprocess) -> None:
+        self._side = preprocess.input_size
+        self._boxes: list[Tensor] = []
+        self._labels: list[Tensor] = []
+        self._outlines: list[list[dict[str, Any]] | None] = []
+        for sample in samples:
+            assert isinstance(sample.target, Objects)
+            objects = sample.target.only(np.flatnonzero(~sample.target.crowd))
+            scale = preprocess.scale(sample.width, sample.height)
+            scales = np.array([*scale, *scale], np.float32)
+            self._boxes.append(torch.from_numpy(objects.boxes * scales))
+            self._labels.append(torch.from_numpy(objects.labels))
+            self._outlines.append(self._resized(objects, sample, scale))
+
+    def _resized(
+        self, objects: Objects, sample: Sample, scale: tuple[float, float]
+    ) -> list[dict[str, Any]] | None:
+        if objects.segments is None:
+            return None
+        size = sample.width, sample.height
+        return [resized_rle(segment, size, scale, self._side) for segment in objects.segments]
+
+    def of(self, indices: Tensor) -> ObjectTargets:
+        return [self._one(index) for index in indices.tolist()]
+
+    def _one(self, index: int) -> dict[str, Tensor]:
+        target = {"boxes": self._boxes[index], "labels": self._labels[index]}
+        outlines = self._outlines[index]
+        if outlines is not None:
+            target["masks"] = _decoded(outlines, self._side)
+        return target
+
+
+def _decoded(outlines: list[dict[str, Any]], side: int) -> Tensor:
+    """Return masks ``(K, S, S)``."""
+    from faster_coco_eval.core import mask as coco
+
+    if not outlines:
+        return torch.zeros(0, side, side, dtype=torch.uint8)
+    masks = coco.decode(outlines)
+    return torch.from_numpy(np.ascontiguousarray(masks.transpose(2, 0, 1)))

@@ -1,0 +1,170 @@
+"""Boxes and outlines: checked against their image, moved to the pixels of a network's input."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.data.raw import Skipped
+from trainers.data.targets import IGNORED, Indices, Objects, Segment
+
+# A box may stand out by this much before it is told: rounding, and tools that count from 1.
+SLACK_PX = 2.0
+
+
+@dataclass(frozen=True)
+class Found:
+    """One object as an annotation gives it.
+
+    Attributes:
+        box: x1, y1, x2, y2 in pixels.
+        label: Class index.
+        name: For people, as ``annotation 17``.
+        is_crowd: Whether it is a group.
+        segment: Its outline, where it has one.
+    """
+
+    box: tuple[float, ...]
+    label: int
+    name: str
+    is_crowd: bool = False
+    segment: Segment | None = None
+
+
+def gathered(found: Sequence[Found], *, has_outlines: bool) -> Objects:
+    """Return the objects of an image; every one has an outline if that is asked for."""
+    segments = tuple(item.segment for item in found if item.segment is not None)
+    assert not has_outlines or len(segments) == len(found)
+    return Objects(
+        np.array([item.box for item in found], np.float32).reshape(-1, 4),
+        np.array([item.label for item in found], np.int64),
+        np.array([item.is_crowd for item in found], np.bool_),
+        segments if has_outlines else None,
+        tuple(item.name for item in found),
+    )
+
+
+def polygon_box(parts: Sequence[Sequence[float]]) -> tuple[float, float, float, float]:
+    """Return the box around polygons, each flat x, y, x, y, ..."""
+    x = [value for part in parts for value in part[0::2]]
+    y = [value for part in parts for value in part[1::2]]
+    return min(x), min(y), max(x), max(y)
+
+
+def checked_objects(
+    objects: Objects, name: str, width: int, height: int
+) -> tuple[Objects, tuple[Skipped, ...]]:
+    """Return the objects inside an image, and what is wrong with those that are left out.
+
+    A box is clipped to the image. It is left out when nothing of it is inside, when it has no
+    width or height, or when it is no box.
+    """
+    boxes = objects.boxes.astype(np.float32)
+    clipped = boxes.copy()
+    clipped[:, 0::2] = clipped[:, 0::2].clip(0, width)
+    clipped[:, 1::2] = clipped[:, 1::2].clip(0, height)
+    problems, kept = [], []
+    for i, (box, inside) in enumerate(zip(boxes, clipped, strict=True)):
+        reason = _wrong(box, inside, width, height)
+        what = objects.names[i] if objects.names else f"object {i}"
+        if reason is None or reason[0] == "box outside of the image, clipped":
+            kept.append(i)
+        if reason is not None:
+            problems.append(Skipped(f"{name}, {what}", *reason))
+    return replace(objects.only(kept), boxes=clipped[kept]), tuple(problems)
+
+
+def _wrong(
+    box: NDArray[np.float32], inside: NDArray[np.float32], width: int, height: int
+) -> tuple[str, str] | None:
+    """Return reason and detail of what is wrong with a box, if anything is."""
+    spelled = ", ".join(f"{value:g}" for value in box)
+    if not np.isfinite(box).all():
+        return "box that is no numbers", f"its box is ({spelled}); it needs four finite numbers"
+    if box[2] <= box[0] or box[3] <= box[1]:
+        return "box without an area", f"its box (x1, y1, x2, y2) = ({spelled}) has no area"
+    if inside[2] <= inside[0] or inside[3] <= inside[1]:
+        return (
+            "box outside of the image",
+            f"its box ({spelled}) lies outside of the {width} x {height} px of its image",
+        )
+    if np.abs(box - inside).max() > SLACK_PX:
+        return (
+            "box outside of the image, clipped",
+            f"its box ({spelled}) stands out of the {width} x {height} px of its image and was "
+            "clipped",
+        )
+    return None
+
+
+def scaled_segment(segment: Segment, scale_x: float, scale_y: float) -> Segment:
+    """Return polygons in other pixels.
+
+    Raises:
+        TypeError: For a run-length encoding, which is resized as a mask.
+    """
+    if isinstance(segment, Mapping):
+        raise TypeError("a run-length encoding has pixels, not points")
+    scales = (scale_x, scale_y)
+    return tuple(
+        tuple(value * scales[place % 2] for place, value in enumerate(part)) for part in segment
+    )
+
+
+def rle_of(segment: Segment, width: int, height: int) -> dict[str, Any]:
+    """Return an outline as a compressed COCO run-length encoding of an image of this size."""
+    from faster_coco_eval.core import mask as coco
+
+    if not isinstance(segment, Mapping):
+        parts = coco.frPyObjects([list(part) for part in segment], height, width)
+        return dict(coco.merge(parts))
+    if isinstance(segment["counts"], list):
+        return dict(coco.frPyObjects(dict(segment), height, width))
+    return dict(segment)
+
+
+def rasterized(objects: Objects, labels: NDArray[np.int64], width: int, height: int) -> Indices:
+    """Return the class of each pixel ``(height, width)`` of an image with outlined objects.
+
+    Args:
+        objects: Later ones lie over earlier ones; a crowd's pixels are ``IGNORED``.
+        labels: Class of each object in the mask; 0 is where no object is.
+        width: Of the image.
+        height: Of the image.
+    """
+    from faster_coco_eval.core import mask as coco
+
+    assert objects.segments is not None
+    indices = np.zeros((height, width), np.uint8)
+    for segment, label, crowd in zip(objects.segments, labels, objects.crowd, strict=True):
+        inside = coco.decode(rle_of(segment, width, height)) == 1
+        indices[inside] = IGNORED if crowd else label
+    return indices
+
+
+def resized_rle(
+    segment: Segment, size: tuple[int, int], scale: tuple[float, float], side: int
+) -> dict[str, Any]:
+    """Return an outline as a run-length encoding in a square input.
+
+    Args:
+        segment: In pixels of the image.
+        size: Width and height of the image.
+        scale: Input pixels per image pixel, along x and y.
+        side: Side of the square input.
+    """
+    from faster_coco_eval.core import mask as coco
+    from PIL import Image
+
+    if not isinstance(segment, Mapping):
+        return rle_of(scaled_segment(segment, *scale), side, side)
+    mask = coco.decode(rle_of(segment, *size))
+    width, height = (max(1, round(n * s)) for n, s in zip(size, scale, strict=True))
+    small = Image.fromarray(mask * np.uint8(255)).resize((width, height), Image.Resampling.BOX)
+    square = np.zeros((side, side), np.uint8, order="F")
+    square[:height, :width] = (np.asarray(small) >= 128)[:side, :side]
+    return dict(coco.encode(square))

@@ -1,0 +1,131 @@
+"""Where the files of a dataset lie: its root, its images, and what the splits are called."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from trainers.data.images import EXTENSIONS
+from trainers.data.raw import RawSample, Skipped
+from trainers.data.ref import DataRef
+from trainers.errors import DataError
+
+SPLIT_NAMES = {
+    "train": "train",
+    "val": "val",
+    "valid": "val",
+    "validation": "val",
+    "test": "test",
+}
+ARCHIVE_LITTER = "__MACOSX"  # what macOS adds to zip files: no class
+
+
+def existing_root(ref: DataRef, what: str, layout: str) -> Path:
+    """Return the folder of a dataset.
+
+    Args:
+        ref: Which data.
+        what: What the folder is, in words.
+        layout: What is expected in it, in words.
+
+    Raises:
+        DataError: If no folder is given, or it is not there.
+    """
+    if ref.root is None:
+        raise DataError(f"data={ref.reader} needs data.root, {what}.")
+    root = Path(ref.root).expanduser().absolute()
+    if not root.exists():
+        near = next(parent for parent in root.parents if parent.is_dir())
+        raise DataError(
+            f"data.root {root} is not there; the nearest folder that is: {near}. Check the path."
+        )
+    if not root.is_dir():
+        raise DataError(f"data.root {root} is a file, not a folder. {layout}.")
+    return root
+
+
+def folders(folder: Path) -> list[Path]:
+    """Return the visible folders in a folder, sorted."""
+    return [entry for entry in visible(folder) if entry.is_dir()]
+
+
+def visible(folder: Path) -> list[Path]:
+    """Return what is visible in a folder, sorted."""
+    return sorted((e for e in folder.iterdir() if is_visible(e.name)), key=lambda e: e.name)
+
+
+def is_visible(name: str) -> bool:
+    """Return whether a file is neither hidden nor what an archive leaves behind."""
+    return not name.startswith(".") and name != ARCHIVE_LITTER
+
+
+def is_image(file: Path) -> bool:
+    """Return whether a file has an ending of an image."""
+    return file.suffix.lower() in EXTENSIONS and not file.is_dir()
+
+
+def images_below(folder: Path) -> list[Path]:
+    """Return the visible images in a folder and the folders below it, sorted."""
+    found = (file for file in folder.rglob("*") if is_image(file))
+    shown = (f for f in found if all(is_visible(part) for part in f.relative_to(folder).parts))
+    return sorted(shown, key=lambda file: file.relative_to(folder).as_posix())
+
+
+def name_of(file: Path, root: Path) -> str:
+    """Return the name of a file for people: relative to the root where it lies below it."""
+    inside = file.is_relative_to(root)
+    return (file.relative_to(root) if inside else file).as_posix()
+
+
+def first_existing(name: str, among: Iterable[Path]) -> Path | None:
+    """Return the file of a name in the first of some folders that has it."""
+    return next((folder / name for folder in among if (folder / name).is_file()), None)
+
+
+def missing(name: str, among: Sequence[Path], root: Path) -> Skipped:
+    """Return the problem of an image that is in none of some folders."""
+    places = ", ".join(dict.fromkeys(name_of(folder, root) for folder in among[:4]))
+    where = f"; looked for in {places}" if places not in ("", ".") else ""
+    return Skipped(name, "missing image file", f"{name} is annotated but not there{where}")
+
+
+def as_parts(
+    parts: Mapping[str, Sequence[RawSample]], root: Path
+) -> tuple[dict[str, tuple[RawSample, ...]], list[Skipped]]:
+    """Return the parts with every image once, and those that were listed again.
+
+    What a part already has, or an earlier one, is left out of the later: an image that is trained
+    on and judged by says nothing. A lone ``train`` becomes ``all``, to be split.
+
+    Raises:
+        DataError: If there is no image for training.
+    """
+    seen: dict[object, str] = {}
+    kept: dict[str, tuple[RawSample, ...]] = {}
+    problems = []
+    for part, samples in parts.items():
+        fresh = []
+        for sample in samples:
+            key = sample.source if isinstance(sample.source, Path) else id(sample.source)
+            if key in seen:
+                problems.append(_listed_twice(sample.name, seen[key], part))
+                continue
+            seen[key] = part
+            fresh.append(sample)
+        kept[part] = tuple(fresh)
+    if "all" not in kept and "train" not in kept:
+        having = " and ".join(kept) or "nothing"
+        raise DataError(f"data.root {root} has {having} but no images to train on.")
+    if set(kept) == {"train"}:
+        kept = {"all": kept["train"]}
+    return kept, problems
+
+
+def _listed_twice(name: str, first: str, part: str) -> Skipped:
+    if first == part:
+        return Skipped(name, "image listed twice", f"{name} is listed twice; the first counts")
+    return Skipped(
+        name,
+        "image in two splits",
+        f"{name} is in {first} and in {part}; it was left out of {part}",
+    )

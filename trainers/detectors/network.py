@@ -1,0 +1,141 @@
+"""A detector of any head, as tasks train, freeze and export it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from copy import deepcopy
+from typing import Any, cast
+
+import torch
+from timm.utils import reparameterize_model
+from torch import nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from trainers.backbone import Pyramid, run_once
+from trainers.spec import Architecture, Weights
+
+Builder = Callable[[Architecture, Weights, float], nn.Module]
+
+
+class Detector(nn.Module):
+    """A network of one head: ``losses`` while it is trained, outputs otherwise.
+
+    Attributes:
+        architecture: What it was built from.
+        network: What the head's builder gave.
+        is_frozen: Whether the backbone stays as it is.
+    """
+
+    def __init__(self, architecture: Architecture, network: nn.Module) -> None:
+        super().__init__()
+        self.architecture = architecture
+        self.network = network
+        self.is_frozen = False
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the outputs of the task, in their order."""
+        outputs: tuple[torch.Tensor, ...] = self.network(images)
+        return outputs
+
+    def losses(
+        self, images: torch.Tensor, targets: Sequence[Mapping[str, torch.Tensor]]
+    ) -> dict[str, torch.Tensor]:
+        """Return the named losses of normalized images and of what they show."""
+        losses: dict[str, torch.Tensor] = cast("Any", self.network).losses(images, targets)
+        return losses
+
+    def train(self, mode: bool = True) -> Detector:
+        """Set the mode; the norms of a frozen backbone stay in evaluation."""
+        super().train(mode)
+        if self.is_frozen:
+            for module in self._pyramid().modules():
+                if isinstance(module, _BatchNorm):
+                    module.eval()
+        return self
+
+    def freeze(self) -> None:
+        """Leave the backbone as it is from now on."""
+        self._pyramid().requires_grad_(False)
+        self.is_frozen = True
+        self.train(self.training)
+
+    def merge_blocks(self) -> None:
+        """Merge the backbone's blocks that can be merged."""
+        pyramid = self._pyramid()
+        pyramid.network = reparameterize_model(pyramid.network, inplace=True)
+
+    def _pyramid(self) -> Pyramid:
+        return next(module for module in self.modules() if isinstance(module, Pyramid))
+
+
+class DeployedDetector(nn.Module):
+    """Normalized images to the outputs of the task."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        if isinstance(model, Detector) and model.architecture.fused:
+            # A copy in evaluation mode: some blocks cannot be merged while they train.
+            model = deepcopy(model).eval()
+            model.merge_blocks()
+        self.model = model
+        self.eval()
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        """Return the outputs in the order of the task's ``output_names``."""
+        outputs: tuple[torch.Tensor, ...] = self.model(images)
+        return outputs
+
+
+def build_detector(architecture: Architecture, weights: Weights, dropout: float) -> Detector:
+    """Return the network in training mode, proven by one image.
+
+    Raises:
+        BuildError: If backbone, neck, head and input size do not make a network.
+        WeightsError: If the first weights do not fit.
+    """
+    a = architecture
+    model = Detector(a, BUILDERS[a.head](a, weights, dropout))
+    where = f"{a.backbone} with head {a.head!r}"
+    run_once(model, where, channels=a.channels, input_size=a.input_size)
+    return model
+
+
+def _yolo(architecture: Architecture, weights: Weights, dropout: float) -> nn.Module:
+    from trainers.detectors.yolo import build_yolo
+
+    return build_yolo(architecture, weights, dropout)
+
+
+def _fcos(architecture: Architecture, weights: Weights, dropout: float) -> nn.Module:
+    from trainers.detectors.torchvision_one_stage import build_fcos
+
+    return build_fcos(architecture, weights)
+
+
+def _retinanet(architecture: Architecture, weights: Weights, dropout: float) -> nn.Module:
+    from trainers.detectors.torchvision_one_stage import build_retinanet
+
+    return build_retinanet(architecture, weights)
+
+
+def _faster_rcnn(architecture: Architecture, weights: Weights, dropout: float) -> nn.Module:
+    from trainers.detectors.torchvision_two_stage import build_faster_rcnn
+
+    return build_faster_rcnn(architecture, weights)
+
+
+def _mask_rcnn(architecture: Architecture, weights: Weights, dropout: float) -> nn.Module:
+    from trainers.detectors.torchvision_two_stage import build_mask_rcnn
+
+    return build_mask_rcnn(architecture, weights)
+
+
+# torchvision's heads have no dropout.
+BUILDERS: dict[str, Builder] = {
+    "yolo": _yolo,
+    "fcos": _fcos,
+    "retinanet": _retinanet,
+    "faster_rcnn": _faster_rcnn,
+    "yolo_mask": _yolo,
+    "mask_rcnn": _mask_rcnn,
+}

@@ -1,0 +1,135 @@
+"""From what a judge kept of a split to a picture of some of its images."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.data.images import read_pixels
+from trainers.data.targets import Objects, TargetKind
+from trainers.drawing.panels import TITLES, DrawnPrediction, panel
+from trainers.drawing.paper import grid
+from trainers.errors import DataError
+from trainers.tasks.average_precision import unpacked
+
+if TYPE_CHECKING:
+    from trainers.data.ref import DataRef
+    from trainers.data.verify import Sample
+    from trainers.spec import Architecture
+
+N_IMAGES = 12
+Kept = Mapping[str, NDArray[Any]]
+
+
+def write_gallery(
+    architecture: Architecture,
+    data: DataRef,
+    predictions: Path,
+    file: Path,
+    *,
+    split: str = "val",
+    seed: int = 0,
+) -> Path:
+    """Draw what a trained network said of some images of a split, beside the truth.
+
+    Which images is drawn from the seed and depends on nothing else, so that the pictures of two
+    networks compare.
+
+    Args:
+        architecture: Of the network.
+        data: What it was trained on.
+        predictions: What its task's judge kept of the split.
+        file: PNG to write.
+        split: The split.
+        seed: Decides which images are shown.
+
+    Raises:
+        DataError: If the data cannot be read, or the predictions are of other data.
+    """
+    from trainers.data.loading import load
+    from trainers.tasks import task_named
+
+    kind = task_named(architecture.task).target
+    dataset = load(data)
+    samples = dataset.splits[split].samples
+    with np.load(predictions) as loaded:
+        kept = dict(loaded)
+    if (n := n_images(kept)) != len(samples):
+        raise DataError(
+            f"{predictions} holds predictions for {n} images and the {split} split has "
+            f"{len(samples)}. Did the data change since the study began?"
+        )
+    panels = [
+        panel(
+            kind,
+            read_pixels(samples[i].source),
+            samples[i].target,
+            READ[kind](kept, i, samples[i], architecture),
+            dataset.class_names,
+        )
+        for i in chosen(len(samples), seed)
+    ]
+    title = f"{TITLES[kind]}, {len(panels)} of {len(samples)} {split} images drawn by chance"
+    part = file.with_name(f".{file.name}.part")
+    grid(panels, title).save(part, format="PNG", optimize=True)
+    part.replace(file)
+    return file
+
+
+def chosen(n_images: int, seed: int) -> list[int]:
+    """Return which images are shown, in their order."""
+    rng = np.random.default_rng([seed, n_images])
+    return sorted(rng.choice(n_images, min(N_IMAGES, n_images), replace=False).tolist())
+
+
+def n_images(kept: Kept) -> int:
+    """Return of how many images predictions were kept."""
+    return len(kept["images"] if "images" in kept else kept["labels"])
+
+
+def _scores(kept: Kept, index: int, sample: Sample, architecture: Architecture) -> DrawnPrediction:
+    return DrawnPrediction(scores=kept["probabilities"][index])
+
+
+def _mask(kept: Kept, index: int, sample: Sample, architecture: Architecture) -> DrawnPrediction:
+    """Return the class map of the part of the network's input that the image fills."""
+    from trainers.backbone import preprocess_for
+    from trainers.spec import Weights
+    from trainers.tasks import task_named
+
+    resize = task_named(architecture.task).resize
+    preprocess = preprocess_for(architecture, Weights(), resize)
+    across, down = preprocess.inside(sample.width, sample.height)
+    return DrawnPrediction(mask=kept["maps"][index][:down, :across])
+
+
+def _objects(
+    kept: Kept, index: int, sample: Sample, architecture: Architecture
+) -> DrawnPrediction:
+    """Return the objects found in an image; the keys are those of ``found.ObjectJudge.kept``."""
+    mine = np.flatnonzero(kept["found_images"] == index)
+    segments = None
+    if "found_masks" in kept:
+        outlines = unpacked(kept, "found")
+        segments = tuple(outlines[i] for i in mine)
+    objects = Objects(
+        kept["found_boxes"][mine],
+        kept["found_labels"][mine],
+        np.zeros(len(mine), np.bool_),
+        segments,
+    )
+    return DrawnPrediction(scores=kept["found_scores"][mine], objects=objects)
+
+
+# How what a judge kept is read, by the kind of target.
+READ: dict[TargetKind, Callable[[Kept, int, Sample, Architecture], DrawnPrediction]] = {
+    "label": _scores,
+    "labels": _scores,
+    "mask": _mask,
+    "boxes": _objects,
+    "outlines": _objects,
+}

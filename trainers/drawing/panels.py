@@ -1,0 +1,194 @@
+"""One image with what a network said of it beside what is true.
+
+What is right or wrong is said in words too, not by color alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw
+
+from trainers.data.objects import rle_of
+from trainers.data.raw import Pixels
+from trainers.data.targets import IGNORED, Labels, Mask, Objects, Target, TargetKind
+from trainers.drawing.paper import (
+    SOFT,
+    Color,
+    Line,
+    Panel,
+    class_color,
+    framed,
+    shortened,
+    shown,
+    tag,
+)
+
+RIGHT: Color = (0, 122, 89)
+WRONG: Color = (190, 40, 30)
+TINT = 0.55  # share of a class's color over the image
+# Objects found with less are noise of every detector, and of more none could be seen.
+SCORE_MIN = 0.3
+OBJECTS_MAX = 30
+NAMED = 0.5
+# What the pictures of a panel show, by the kind of target.
+TITLES: dict[TargetKind, str] = {
+    "label": "Predicted class with its probability",
+    "labels": "Predicted classes with their probabilities",
+    "mask": "Left the truth, right the prediction",
+    "boxes": f"Left the truth, right what was found with a score of at least {SCORE_MIN:g}",
+    "outlines": f"Left the truth, right what was found with a score of at least {SCORE_MIN:g}",
+}
+
+
+@dataclass(frozen=True, eq=False)
+class DrawnPrediction:
+    """What a network said of one image; only what its task gives is there.
+
+    Attributes:
+        scores: A probability per class, ``(classes,)``; or a score per object, ``(K,)``.
+        mask: The class of each pixel, ``(h, w)`` uint8, at any scale of the image.
+        objects: Boxes and labels, and outlines where there are some, in pixels of the image.
+    """
+
+    scores: NDArray[np.floating] | None = None
+    mask: NDArray[np.uint8] | None = None
+    objects: Objects | None = None
+
+
+def panel(
+    kind: TargetKind,
+    pixels: Pixels,
+    truth: Target,
+    said: DrawnPrediction,
+    class_names: Sequence[str],
+) -> Panel:
+    """Return what was said of an image beside what is true.
+
+    Args:
+        kind: What the task learns from.
+        pixels: The image, uint8 ``(H, W, 1 or 3)``.
+        truth: A target of this kind.
+        said: What a network of the task says.
+        class_names: Names by label.
+    """
+    return PANELS[kind](pixels, truth, said, class_names)
+
+
+def _label(pixels: Pixels, truth: Target, said: DrawnPrediction, names: Sequence[str]) -> Panel:
+    assert isinstance(truth, int)
+    assert said.scores is not None
+    found = int(said.scores.argmax())
+    is_right = found == truth
+    color = RIGHT if is_right else WRONG
+    lines = (
+        Line(f"{names[found]} {said.scores[found]:.2f}", color),
+        Line("right" if is_right else f"wrong, it is {names[truth]}", SOFT),
+    )
+    return Panel((framed(shown(pixels), color),), lines)
+
+
+def _labels(pixels: Pixels, truth: Target, said: DrawnPrediction, names: Sequence[str]) -> Panel:
+    assert isinstance(truth, Labels)
+    assert said.scores is not None
+    lines = []
+    for label in np.argsort(-said.scores, kind="stable").tolist():
+        text, is_named = f"{names[label]} {said.scores[label]:.2f}", said.scores[label] > NAMED
+        if is_named and label in truth.present:
+            lines.append(Line(text, RIGHT))
+        elif is_named:
+            lines.append(Line(f"{text}, wrong", WRONG))
+        elif label in truth.present:
+            lines.append(Line(f"{text}, missed", WRONG))
+    is_right = all(line.color == RIGHT for line in lines)
+    picture = framed(shown(pixels), RIGHT if is_right else WRONG)
+    return Panel((picture,), shortened(lines) or (Line("nothing, right", RIGHT),))
+
+
+def _mask(pixels: Pixels, truth: Target, said: DrawnPrediction, names: Sequence[str]) -> Panel:
+    assert isinstance(truth, Mask)
+    assert said.mask is not None
+    image = shown(pixels)
+    true, found = (_fitted(mask, image.size) for mask in (truth.indices(), said.mask))
+    found = np.where(true == IGNORED, np.uint8(IGNORED), found)
+    either = np.bincount(np.concatenate([true, found], axis=None), minlength=256)[: len(names)]
+    lines = []
+    for label in np.argsort(-either, kind="stable")[: np.count_nonzero(either)].tolist():
+        both = np.count_nonzero((true == label) & (found == label))
+        iou = both / (either[label] - both)
+        lines.append(Line(f"{names[label]}, IoU {iou:.2f}", swatch=class_color(label)))
+    pictures = tuple(tinted(image, mask) for mask in (true, found))
+    return Panel(pictures, shortened(lines) or (Line("no pixel that counts", SOFT),))
+
+
+def _objects(pixels: Pixels, truth: Target, said: DrawnPrediction, names: Sequence[str]) -> Panel:
+    assert isinstance(truth, Objects)
+    assert said.objects is not None
+    assert said.scores is not None
+    order = np.argsort(-said.scores, kind="stable")
+    kept = order[said.scores[order] >= SCORE_MIN][:OBJECTS_MAX]
+    found, scores = said.objects.only(kept), said.scores[kept]
+    true = truth.only(np.flatnonzero(~truth.crowd))
+    lines = []
+    for label in sorted({*true.labels.tolist(), *found.labels.tolist()}):
+        n_true, n_found = (int((part.labels == label).sum()) for part in (true, found))
+        text = f"{names[label]}: {n_true} true, {n_found} found"
+        lines.append(Line(text, swatch=class_color(label)))
+    texts = [f"{names[n]} {score:.2f}" for n, score in zip(found.labels, scores, strict=True)]
+    pictures = (
+        with_objects(pixels, true, [names[label] for label in true.labels]),
+        with_objects(pixels, found, texts),
+    )
+    return Panel(pictures, shortened(lines) or (Line("nothing true, nothing found", SOFT),))
+
+
+PANELS: dict[TargetKind, Callable[[Pixels, Target, DrawnPrediction, Sequence[str]], Panel]] = {
+    "label": _label,
+    "labels": _labels,
+    "mask": _mask,
+    "boxes": _objects,
+    "outlines": _objects,
+}
+
+
+def tinted(image: Image.Image, mask: NDArray[np.uint8]) -> Image.Image:
+    """Return an image with the color of each pixel's class over it, but where it is ignored."""
+    colors = np.array([class_color(label) for label in range(256)], np.float32)
+    pixels = np.asarray(image, np.float32)
+    mixed = (1 - TINT) * pixels + TINT * colors[mask]
+    kept = np.where((mask == IGNORED)[..., None], pixels, mixed)
+    return Image.fromarray(kept.round().astype(np.uint8))
+
+
+def with_objects(pixels: Pixels, objects: Objects, texts: Sequence[str]) -> Image.Image:
+    """Return an image with boxes, outlines and texts on it, the first object on top."""
+    height, width = pixels.shape[:2]
+    image = shown(pixels)
+    scale = np.array([image.width / width, image.height / height] * 2)
+    last_first = range(len(objects) - 1, -1, -1)
+    for i in last_first:
+        if objects.segments is not None:
+            inside = _filled(rle_of(objects.segments[i], width, height), image.size)
+            label = np.uint8(objects.labels[i] % IGNORED)
+            image = tinted(image, np.where(inside, label, np.uint8(IGNORED)))
+    for i in last_first:
+        x1, y1, x2, y2 = (float(v) for v in objects.boxes[i] * scale)
+        color = class_color(int(objects.labels[i]))
+        ends = (x1, y1, max(x1, x2 - 1), max(y1, y2 - 1))
+        ImageDraw.Draw(image).rectangle(ends, None, color, 2)
+        tag(image, (x1, y1), texts[i], color)
+    return image
+
+
+def _filled(rle: dict[str, object], size: tuple[int, int]) -> NDArray[np.bool_]:
+    from faster_coco_eval.core import mask as coco
+
+    return _fitted(coco.decode(rle), size) > 0
+
+
+def _fitted(mask: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
+    image = Image.fromarray(np.ascontiguousarray(mask, np.uint8))
+    return np.asarray(image.resize(size, Image.Resampling.NEAREST))

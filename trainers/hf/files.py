@@ -1,0 +1,243 @@
+"""First weights of transformers' classifiers: found, fetched, adapted; and their preprocessing."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from timm.layers.pos_embed import resample_abs_pos_embed
+from torch import nn
+
+from trainers.checkpoint import checked_file, sha256_of
+from trainers.data.preprocess import FILTERS, Interpolation, Preprocess, Resize
+from trainers.errors import WeightsError
+from trainers.hf.names import CONFIG, cached_file, folder_of, repository_of
+from trainers.hf.network import HubNetwork, built, classifiers_of, config_for, create_hub
+from trainers.spec import Architecture, Weights
+
+WEIGHTS = "model.safetensors"
+PREPROCESSOR = "preprocessor_config.json"
+N_SHOWN = 4
+
+
+def resolve_hub(name: str, source: str, *, channels: int) -> Weights:
+    """Return the weights of a network, read and compared with it. Nothing is downloaded.
+
+    Args:
+        name: As ``hf:microsoft/resnet-50``.
+        source: ``pretrained``: its folder, or the hub's cache; else a folder that has one by the
+            name of the repository, as ``microsoft/resnet-50`` or ``microsoft--resnet-50``.
+        channels: Channels of the images.
+
+    Raises:
+        BuildError: If the network cannot be built.
+        WeightsError: If there are none, or they do not fit.
+    """
+    path = _found(name, source)
+    preprocessor_of(path)
+    kind: Literal["pretrained", "folder"] = "pretrained" if source == "pretrained" else "folder"
+    weights = Weights(kind, sha256=sha256_of(path), path=str(path))
+    create_hub(name, channels=channels, weights=weights)
+    return weights
+
+
+def fetch_hub(name: str) -> Path:
+    """Download configuration, preprocessing and weights of a repository; return the weights.
+
+    What is there already is not loaded again.
+
+    Raises:
+        WeightsError: If the name stands for a folder that has no weights.
+    """
+    if folder_of(name) is not None:
+        return _found(name, "pretrained")
+    from huggingface_hub import hf_hub_download
+
+    for file in (CONFIG, PREPROCESSOR):
+        hf_hub_download(repository_of(name), file)
+    return Path(hf_hub_download(repository_of(name), WEIGHTS))
+
+
+def hub_preprocess(architecture: Architecture, weights: Weights, resize: Resize) -> Preprocess:
+    """Return how images become the input of a network: as its weights were trained.
+
+    Grey images get the mean of the channels; without weights, values run from -1 to 1.
+    """
+    size, channels = architecture.input_size, architecture.channels
+    if weights.source == "none":
+        half = (0.5,) * channels
+        return Preprocess(size, channels, half, half, resize=resize)
+    content = preprocessor_of(Path(weights.path or ""))
+    mean: tuple[float, ...] = (0.0,) * 3
+    std: tuple[float, ...] = (1.0,) * 3
+    if content.get("do_normalize", True):
+        mean, std = tuple(content["image_mean"]), tuple(content["image_std"])
+    if content.get("do_flip_channel_order", False):  # the first layer is turned instead
+        mean, std = mean[::-1], std[::-1]
+    if len(mean) != channels:
+        mean, std = ((sum(values) / len(values),) * channels for values in (mean, std))
+    filters: dict[int, Interpolation] = {int(code): key for key, code in FILTERS.items()}
+    interpolation = filters.get(content.get("resample", 2), "bilinear")
+    return Preprocess(size, channels, mean, std, interpolation, resize)
+
+
+def preprocessor_of(weights: Path) -> dict[str, Any]:
+    """Return what stands beside a weights file on how its images were prepared.
+
+    Raises:
+        WeightsError: If it is not there, or does not say it.
+    """
+    file = weights.with_name(PREPROCESSOR)
+    try:
+        content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise WeightsError(
+            f"{file} cannot be read ({error}), so it is not known how the images of these "
+            "weights were normalized. Put the file of the repository there."
+        ) from error
+    lacking = {"image_mean", "image_std"} - content.keys()
+    if content.get("do_normalize", True) and lacking:
+        raise WeightsError(f"{file} has no {' and '.join(sorted(lacking))}. Write them into it.")
+    return content
+
+
+def load_hub(network: HubNetwork, name: str, weights: Weights) -> None:
+    """Put weights into a network, but for its classifier, adapted to channels and input size.
+
+    transformers reads the file into the network as it was published, which renames what older
+    versions named otherwise; every layer of that must be in the file.
+
+    Raises:
+        WeightsError: If the file is not there, is another one than recorded, or does not fit.
+    """
+    path = checked_file(name, weights)
+    source = _published(name, path)
+    heads = tuple(f"{module}." for module in network._classifiers)
+    given = source.state_dict()
+    if preprocessor_of(path).get("do_flip_channel_order", False):
+        _turn_channels(source)
+    state = {}
+    for key, fresh in network.network.state_dict().items():
+        if key.startswith(heads):
+            state[key] = fresh
+        elif key not in given:
+            raise _misfit(path, name, f"nothing for {key}")
+        else:
+            state[key] = _adapted(given[key], fresh, path, f"{name}, {key}")
+    network.network.load_state_dict(state)
+
+
+def _found(name: str, source: str) -> Path:
+    folder = folder_of(name)
+    if folder is not None:
+        places = [folder]
+    elif source == "pretrained":
+        cached = cached_file(name, WEIGHTS)
+        if cached is None:
+            raise WeightsError(
+                f"The weights of {name} are not on this machine. Run 'archfront weights fetch', "
+                "or choose weights none."
+            )
+        places = [cached.parent]
+    else:
+        repository = repository_of(name)
+        root = Path(source).absolute()
+        places = [root / repository, root / repository.replace("/", "--")]
+    for place in places:
+        if (place / WEIGHTS).is_file():
+            return place / WEIGHTS
+    raise WeightsError(
+        f"There are no weights for {name}: looked for "
+        f"{' and '.join(str(place / WEIGHTS) for place in places)}. Put the file there, or choose "
+        "weights none."
+    )
+
+
+def _published(name: str, path: Path) -> nn.Module:
+    """Return the network as it was published, with all of its weights."""
+    from transformers import AutoModelForImageClassification
+
+    config = config_for(name)
+    shapes = {key: value.shape for key, value in built(name, config, "meta").state_dict().items()}
+    try:
+        with _silent():
+            network, told = AutoModelForImageClassification.from_pretrained(
+                path.parent,
+                config=config,
+                local_files_only=True,
+                use_safetensors=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+            )
+    except Exception as error:  # safetensors, transformers and torch each have their own kinds
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{path} cannot be read as weights of {name}: {reason}") from error
+    heads = tuple(f"{module}." for module in classifiers_of(name, config))
+    wrong = {
+        "nothing for": told["missing_keys"],
+        "no place for": told["unexpected_keys"],
+        "another shape of": [key for key, *_ in told["mismatched_keys"]],
+    }
+    found = [
+        f"{what} {key}"
+        for what, keys in wrong.items()
+        for key in sorted(keys)
+        if not (key in shapes and key.startswith(heads))
+    ]
+    if found:
+        raise _misfit(path, name, "; ".join(found[:N_SHOWN]))
+    published: nn.Module = network.float()
+    return published
+
+
+def _adapted(value: torch.Tensor, fresh: torch.Tensor, path: Path, what: str) -> torch.Tensor:
+    """Return a weight in the shape of a network of other channels or another input size."""
+    if value.shape == fresh.shape:
+        return value
+    if value.ndim == 4 and value.shape[0] == fresh.shape[0] and fresh.shape[1] == 1:
+        return value.sum(dim=1, keepdim=True)  # of the colors, as timm does
+    if value.ndim == fresh.ndim == 3 and value.shape[0] == 1:
+        for n_prefix in range(3):
+            old, new = (round((t.shape[1] - n_prefix) ** 0.5) for t in (value, fresh))
+            if old**2 == value.shape[1] - n_prefix and new**2 == fresh.shape[1] - n_prefix:
+                positions: torch.Tensor = resample_abs_pos_embed(
+                    value, [new, new], num_prefix_tokens=n_prefix
+                )
+                return positions
+    shapes = f"{tuple(value.shape)} to {tuple(fresh.shape)}"
+    raise WeightsError(f"{path}: {what} cannot be adapted from {shapes}. Choose weights none.")
+
+
+def _turn_channels(network: nn.Module) -> None:
+    """Let the first convolution take red, green, blue where it took them the other way around."""
+    first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+    with torch.no_grad():
+        first.weight.copy_(first.weight.flip(1))
+
+
+def _misfit(path: Path, name: str, reason: str) -> WeightsError:
+    return WeightsError(
+        f"{path} does not fit {name}: {reason}. Give the file of this very repository, or choose "
+        "weights none."
+    )
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Keep transformers from drawing progress and from telling what is told better here."""
+    from transformers.utils import logging as told
+
+    level, had_bar = told.get_verbosity(), told.is_progress_bar_enabled()
+    told.set_verbosity(logging.CRITICAL)
+    told.disable_progress_bar()
+    try:
+        yield
+    finally:
+        told.set_verbosity(level)
+        if had_bar:
+            told.enable_progress_bar()

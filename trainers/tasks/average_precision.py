@@ -1,0 +1,155 @@
+"""COCO's average precision of what a judge kept, by faster-coco-eval.
+
+What is kept of a split with ``n`` images, ``D`` found and ``G`` true objects:
+
+``images (n, 2)``: width and height. ``found_boxes (D, 4)`` and ``true_boxes (G, 4)``: x1, y1, x2,
+y2 in pixels of the image. ``found_labels``, ``true_labels``, ``found_images`` and ``true_images``:
+indices. ``found_scores (D,)``. ``true_crowd (G,)``: groups, which are neither missed nor wrongly
+found. ``true_areas (G,)`` in pixels: of the outline where there is one, else of the box. With
+masks, ``found_masks`` and ``true_masks``: the bytes of all their compressed run-length encodings
+in one row, and where each ends, ``found_mask_ends (D,)`` and ``true_mask_ends (G,)``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Kept = Mapping[str, NDArray[Any]]
+
+# IoU from which an object is found, places of the recall, and detections of an image and class:
+# pycocotools' own.
+THRESHOLDS = np.linspace(0.5, 0.95, 10)
+RECALLS = np.linspace(0.0, 1.0, 101)
+MAX_DETECTIONS = 100
+AREAS = ("", "_small", "_medium", "_large")
+AT_50, AT_75 = 0, 5
+
+
+def coco_metrics(kept: Kept, class_names: Sequence[str]) -> dict[str, float]:
+    """Return ``map``, ``map50``, ``map75``, those by area, and ``ap/<class>``.
+
+    With masks they are by the IoU of masks, and ``box_map50`` by that of boxes. What no object
+    is there for is left out, but for the first three and ``box_map50``, which then are 0.
+    """
+    if "true_masks" not in kept:
+        return _summary(_precision(kept, len(class_names), "bbox"), class_names)
+    found = _summary(_precision(kept, len(class_names), "segm"), class_names)
+    boxes = _summary(_precision(kept, len(class_names), "bbox"), class_names)
+    return {**found, "box_map50": boxes["map50"]}
+
+
+def box_areas(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the areas of boxes ``(K, 4)``."""
+    sides = xywh(boxes)[:, 2:]
+    areas: NDArray[np.float64] = sides[:, 0] * sides[:, 1]
+    return areas
+
+
+def mask_areas(rles: Sequence[Mapping[str, Any]]) -> NDArray[np.float64]:
+    """Return the pixels of each run-length encoding."""
+    from faster_coco_eval.core import mask as coco
+
+    areas: NDArray[np.float64] = np.array([coco.area(dict(rle)) for rle in rles], np.float64)
+    return areas
+
+
+def xywh(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return boxes ``(K, 4)`` as COCO has them: corner, width and height."""
+    corners = boxes.astype(np.float64)
+    return np.concatenate([corners[:, :2], corners[:, 2:] - corners[:, :2]], axis=1)
+
+
+def packed(encodings: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Return the bytes of all in one row, and where each ends."""
+    lengths = np.array([len(encoding) for encoding in encodings], np.int64)
+    return np.frombuffer(b"".join(encodings), np.uint8), lengths.cumsum()
+
+
+def unpacked(kept: Kept, side: str) -> list[dict[str, Any]]:
+    """Return the run-length encodings of the ``found`` or the ``true`` objects."""
+    content, ends = kept[f"{side}_masks"].tobytes(), kept[f"{side}_mask_ends"].tolist()
+    sizes = kept["images"][kept[f"{side}_images"]].tolist()
+    starts = [0, *ends][: len(ends)]
+    return [
+        {"size": [height, width], "counts": content[start:end]}
+        for (width, height), start, end in zip(sizes, starts, ends, strict=True)
+    ]
+
+
+def _precision(kept: Kept, classes: int, kind: str) -> NDArray[np.float64]:
+    """Return precisions by threshold, recall, class and area, -1 where there is no object.
+
+    Args:
+        kept: What a judge kept.
+        classes: Number of classes.
+        kind: ``bbox`` or ``segm``.
+    """
+    from faster_coco_eval import COCO, COCOeval_faster
+
+    truth = COCO(_truth(kept, classes, kind))
+    evaluation = COCOeval_faster(truth, truth.loadRes(_found(kept, kind)), kind)
+    evaluation.params.imgIds = list(range(len(kept["images"])))
+    evaluation.params.catIds = list(range(classes))
+    evaluation.evaluate()
+    evaluation.accumulate()
+    precision: NDArray[np.float64] = np.asarray(evaluation.eval["precision"])[..., -1]
+    return precision
+
+
+def _truth(kept: Kept, classes: int, kind: str) -> dict[str, Any]:
+    images, crowd = kept["true_images"].tolist(), kept["true_crowd"].tolist()
+    labels, areas = kept["true_labels"].tolist(), kept["true_areas"].tolist()
+    boxes = xywh(kept["true_boxes"]).tolist()
+    annotations = [
+        {
+            "id": i + 1,
+            "image_id": images[i],
+            "category_id": labels[i],
+            "bbox": boxes[i],
+            "area": areas[i],
+            "iscrowd": int(crowd[i]),
+        }
+        for i in range(len(labels))
+    ]
+    if kind == "segm":
+        for annotation, rle in zip(annotations, unpacked(kept, "true"), strict=True):
+            annotation["segmentation"] = rle
+    return {
+        "images": [
+            {"id": i, "width": width, "height": height}
+            for i, (width, height) in enumerate(kept["images"].tolist())
+        ],
+        "categories": [{"id": label, "name": str(label)} for label in range(classes)],
+        "annotations": annotations,
+    }
+
+
+def _found(kept: Kept, kind: str) -> list[dict[str, Any]]:
+    """Return the detections; by masks without their boxes, so that areas are of the masks."""
+    if kind == "bbox":
+        shapes = [{"bbox": box} for box in xywh(kept["found_boxes"]).tolist()]
+    else:
+        shapes = [{"segmentation": rle} for rle in unpacked(kept, "found")]
+    images, labels = kept["found_images"].tolist(), kept["found_labels"].tolist()
+    scores = kept["found_scores"].tolist()
+    return [
+        {"image_id": images[i], "category_id": labels[i], "score": scores[i], **shape}
+        for i, shape in enumerate(shapes)
+    ]
+
+
+def _summary(precision: NDArray[np.float64], class_names: Sequence[str]) -> dict[str, float]:
+    found = {f"map{area}": _mean(precision[..., i]) for i, area in enumerate(AREAS)}
+    found["map50"], found["map75"] = (_mean(precision[at, ..., 0]) for at in (AT_50, AT_75))
+    by_class = {f"ap/{name}": _mean(precision[:, :, k, 0]) for k, name in enumerate(class_names)}
+    known = {name: value for name, value in (found | by_class).items() if value is not None}
+    return {"map": 0.0, "map50": 0.0, "map75": 0.0} | known
+
+
+def _mean(precision: NDArray[np.float64]) -> float | None:
+    known = precision[precision > -1]
+    return float(known.mean()) if known.size else None

@@ -1,0 +1,221 @@
+"""The objects of an image as boxes: heads, losses, decoding and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.errors import BuildError, unknown
+from trainers.spec import Architecture, TrainSettings, Weights
+from trainers.tasks.grid import Grid
+from trainers.tasks.pyramids import no_pyramid
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from trainers.data.preprocess import Preprocess, Resize
+    from trainers.data.targets import TargetKind
+    from trainers.data.verify import Sample
+    from trainers.tasks import Judge
+
+# Levels are halved down to stride 32.
+_ONE_STAGE = Grid(
+    neck=("pan", "fpn", "none"), width=True, depth=True, depths=(1, 4), finest=(8, 4), size_step=32
+)
+# torchvision's heads come with norms over 32 groups.
+_TORCHVISION = replace(_ONE_STAGE, neck=("fpn", "pan", "none"), width_step=32)
+_TWO_STAGE = replace(_TORCHVISION, depth=False)
+GRIDS: Mapping[str, Grid] = {
+    "yolo": _ONE_STAGE,
+    "fcos": _TORCHVISION,
+    "retinanet": _TORCHVISION,
+    "faster_rcnn": _TWO_STAGE,
+    "yolo_mask": _ONE_STAGE,
+    "mask_rcnn": _TWO_STAGE,
+}
+TWO_STAGE = ("faster_rcnn", "mask_rcnn")
+# Coarser levels are made where the backbone has none.
+NEEDED_STRIDES = (8, 16)
+# Objects of a drawn image.
+N_DRAWN = 3
+
+
+@dataclass(frozen=True)
+class Detection:
+    """The task protocol for images whose objects have boxes.
+
+    Attributes:
+        heads: ``yolo`` is ours, the others are torchvision's.
+        metrics: COCO's average precision, over IoU thresholds from 0.5 to 0.95, at 0.5 and at
+            0.75.
+        losses: Each head has its own.
+        output_names: Boxes and scores of all places, before any is chosen; and detections
+            ``(N, 100, 6)``: x1, y1, x2, y2 in pixels of the input, score, label.
+    """
+
+    heads: tuple[str, ...] = ("yolo", "fcos", "retinanet", "faster_rcnn")
+    metrics: tuple[str, ...] = ("map", "map50", "map75")
+    losses: tuple[str, ...] = ("own",)
+    output_names: tuple[str, ...] = ("boxes", "scores", "detections")
+    compared: tuple[str, ...] = ("boxes", "scores", "detections")
+    target: TargetKind = "boxes"
+    resize: Resize = "pad"
+
+    def heads_for(self, backbone: str, among: Sequence[str] | None = None) -> tuple[str, ...]:
+        """Return the heads that the backbone can carry.
+
+        The backbone is built without memory for its weights.
+
+        Args:
+            backbone: timm model name without a tag.
+            among: The heads asked for; all when None.
+
+        Raises:
+            ConfigError: If one of ``among`` is no head.
+            BuildError: If there is no such backbone.
+        """
+        from trainers.backbone import family_and_strides
+
+        asked = self.heads if among is None else tuple(among)
+        for head in asked:
+            if head not in self.heads:
+                raise unknown("head", head, self.heads)
+        family, strides = family_and_strides(backbone)
+        return tuple(head for head in asked if self.misfit(head, family, strides) is None)
+
+    def misfit(self, head: str, family: str, strides: Sequence[int]) -> str | None:
+        """Return why a head cannot sit on a backbone; None if it can."""
+        return no_pyramid(family, strides, NEEDED_STRIDES)
+
+    def grid(self, head: str) -> Grid:
+        """Return what the head leaves open."""
+        return GRIDS[head]
+
+    def depends_on_weights(self, head: str) -> bool:
+        """Return whether the head has a second stage, on what the first one proposes."""
+        return head in TWO_STAGE
+
+    def chance(
+        self, metric: str, class_counts: Sequence[int], n_images: int | None = None
+    ) -> float:
+        """Return 0: without looking at an image no object is found."""
+        if metric not in self.metrics:
+            raise unknown("metric", metric, self.metrics)
+        return 0.0
+
+    def build(
+        self, architecture: Architecture, weights: Weights, dropout: float = 0.0
+    ) -> nn.Module:
+        """Return the network in training mode.
+
+        Raises:
+            BuildError: If backbone, neck, head, width, depth and input size do not make a network.
+            WeightsError: If the first weights do not fit it.
+        """
+        a = architecture
+        if a.head not in self.heads:
+            raise BuildError(str(unknown("head", a.head, self.heads)))
+        grid = self.grid(a.head)
+        refused = grid.refused(widths=[a.width], depths=[a.depth], sizes=[a.input_size])
+        if a.neck not in grid.neck:
+            refused["neck"] = f"takes {', '.join(grid.neck)}; got {a.neck}"
+        if refused:
+            said = "; ".join(f"{name} {reason}" for name, reason in refused.items())
+            raise BuildError(f"{a.backbone} with head {a.head!r}: {said}.")
+        from trainers.detectors.network import build_detector
+
+        return build_detector(a, weights, dropout)
+
+    def freeze(self, model: nn.Module) -> None:
+        """Leave all but the backbone to be trained; its norms keep their statistics."""
+        from trainers.detectors.network import Detector
+
+        assert isinstance(model, Detector)
+        model.freeze()
+
+    def training_step(
+        self, model: nn.Module, batch: tuple[torch.Tensor, Any], settings: TrainSettings
+    ) -> dict[str, torch.Tensor]:
+        """Return the losses that the head has; weights of classes have no part in them."""
+        from trainers.detectors.network import Detector
+
+        assert isinstance(model, Detector)
+        return model.losses(*batch)
+
+    def predict(self, model: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return the outputs for normalized images."""
+        outputs = model(images)
+        return {n: value.float() for n, value in zip(self.output_names, outputs, strict=True)}
+
+    def deploy_module(self, model: nn.Module) -> nn.Module:
+        """Return the network to export, in evaluation mode: a copy where blocks are fused."""
+        from trainers.detectors.network import DeployedDetector
+
+        return DeployedDetector(model)
+
+    def aligned(
+        self, expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]
+    ) -> list[NDArray[Any]]:
+        """Return proposals and detections in the order of those expected."""
+        from trainers.detectors.align import aligned
+
+        return aligned(expected, found)
+
+    def example(self, architecture: Architecture, batch_size: int, seed: int) -> torch.Tensor:
+        """Return seeded normal noise ``(batch_size, C, S, S)``."""
+        import torch
+
+        size = architecture.input_size
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(batch_size, architecture.channels, size, size, generator=generator)
+
+    def example_targets(
+        self, architecture: Architecture, batch_size: int, seed: int
+    ) -> list[dict[str, torch.Tensor]]:
+        """Return boxes of a quarter of the side to the half, with labels."""
+        import torch
+
+        generator = torch.Generator().manual_seed(seed)
+        targets = []
+        for _ in range(batch_size):
+            sides = 0.25 + 0.25 * torch.rand(N_DRAWN, 2, generator=generator)
+            corners = torch.rand(N_DRAWN, 2, generator=generator) * (1 - sides)
+            boxes = torch.cat([corners, corners + sides], dim=1) * architecture.input_size
+            labels = torch.randint(architecture.classes, (N_DRAWN,), generator=generator)
+            targets.append({"boxes": boxes, "labels": labels})
+        return targets
+
+    def decode(self, outputs: Mapping[str, NDArray[Any]]) -> list[dict[str, NDArray[Any]]]:
+        """Return ``boxes (K, 4)``, ``scores (K,)`` and ``labels (K,)`` of each image.
+
+        Boxes are in pixels of the input, the best first.
+        """
+        decoded = []
+        for rows in outputs["detections"]:
+            found = rows[rows[:, 4] > 0]
+            labels = found[:, 5].astype(np.int64)
+            decoded.append({"boxes": found[:, :4], "scores": found[:, 4], "labels": labels})
+        return decoded
+
+    def judge(
+        self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
+    ) -> Judge:
+        """Return what compares with the boxes at the size of their images, as COCO does."""
+        from trainers.tasks.found import ObjectJudge
+
+        return ObjectJudge(samples, class_names, preprocess, has_masks=False)
+
+    def resampled(
+        self, metric: str, kept: Mapping[str, NDArray[Any]]
+    ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
+        """Return the average precision over images of any weights."""
+        from trainers.tasks.resampled_ap import resampled_ap
+
+        if metric not in self.metrics:
+            raise unknown("metric", metric, self.metrics)
+        return resampled_ap(metric, kept)

@@ -1,0 +1,124 @@
+"""Judges of found objects: moved back to the pixels of their image, compared as COCO does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from trainers.data.objects import rle_of
+from trainers.data.preprocess import Preprocess
+from trainers.data.targets import Objects
+from trainers.data.verify import Sample
+from trainers.tasks.average_precision import box_areas, coco_metrics, mask_areas, packed
+from trainers.tasks.paste import pasted
+
+Arrays = dict[str, NDArray[Any]]
+
+
+class ObjectJudge:
+    """Average precision of ``detections`` and, where asked for, ``masks``.
+
+    A metric is 0 when the split shows no object at all, so that what is maximized is a number;
+    ``map_small``, ``map_medium`` and ``map_large`` (areas up to 32 x 32 and 96 x 96 px of the
+    image) and ``ap/<class>`` are there when the split shows such objects.
+
+    Args:
+        samples: Images with their objects.
+        class_names: Names by label.
+        preprocess: How images became the network's input.
+        has_masks: Whether masks are compared.
+    """
+
+    def __init__(
+        self,
+        samples: Sequence[Sample],
+        class_names: Sequence[str],
+        preprocess: Preprocess,
+        *,
+        has_masks: bool,
+    ) -> None:
+        self._samples = samples
+        self._names = class_names
+        self._preprocess = preprocess
+        self._has_masks = has_masks
+        self._found: list[Arrays] = []
+        self._masks: list[bytes] = []
+
+    def update(self, outputs: Mapping[str, torch.Tensor]) -> None:
+        """Take in the detections, and masks, of the next images."""
+        for i, rows in enumerate(outputs["detections"].numpy()):
+            sample = self._samples[len(self._found)]
+            is_found = rows[:, 4] > 0
+            rows = rows[is_found]
+            scale = self._preprocess.scale(sample.width, sample.height)
+            limits = np.array([sample.width, sample.height] * 2, np.float32)
+            boxes = (rows[:, :4] / np.array([*scale, *scale], np.float32)).clip(0, limits)
+            self._found.append(
+                {"boxes": boxes, "scores": rows[:, 4], "labels": rows[:, 5].astype(np.int64)}
+            )
+            if self._has_masks:
+                masks = outputs["masks"][i].numpy()[is_found]
+                size = sample.width, sample.height
+                side = self._preprocess.input_size
+                self._masks += [
+                    pasted(mask, box, size=size, scale=scale, side=side)["counts"]
+                    for mask, box in zip(masks, boxes, strict=True)
+                ]
+
+    def metrics(self) -> dict[str, float]:
+        """Return every metric, those of classes as ``ap/<class>``.
+
+        Raises:
+            ValueError: If not all images were taken in.
+        """
+        if (n_seen := len(self._found)) != len(self._samples):
+            raise ValueError(f"{n_seen} of {len(self._samples)} images were judged")
+        return coco_metrics(self.kept(), self._names)
+
+    def kept(self) -> Arrays:
+        """Return what was found and what is true; see ``trainers.tasks.average_precision``."""
+        found = {
+            "found_boxes": _joined([f["boxes"] for f in self._found], (0, 4), np.float32),
+            "found_scores": _joined([f["scores"] for f in self._found], (0,), np.float32),
+            "found_labels": _joined([f["labels"] for f in self._found], (0,), np.int64),
+            "found_images": _places([len(f["labels"]) for f in self._found]),
+        }
+        if self._has_masks:
+            found["found_masks"], found["found_mask_ends"] = packed(self._masks)
+        return {**found, **_truth(self._samples, has_masks=self._has_masks)}
+
+
+def _truth(samples: Sequence[Sample], *, has_masks: bool) -> Arrays:
+    """Return the arrays that say what is true."""
+    targets = [sample.target for sample in samples if isinstance(sample.target, Objects)]
+    boxes = _joined([t.boxes for t in targets], (0, 4), np.float32)
+    rles = [
+        rle_of(segment, sample.width, sample.height)
+        for sample, target in zip(samples, targets, strict=True)
+        for segment in target.segments or ()
+    ]
+    is_outlined = len(rles) == len(boxes)
+    truth = {
+        "images": np.array([[sample.width, sample.height] for sample in samples], np.int64),
+        "true_boxes": boxes,
+        "true_labels": _joined([t.labels for t in targets], (0,), np.int64),
+        "true_crowd": _joined([t.crowd for t in targets], (0,), np.bool_),
+        "true_images": _places([len(t) for t in targets]),
+        "true_areas": mask_areas(rles) if is_outlined else box_areas(boxes),
+    }
+    if has_masks:
+        truth["true_masks"], truth["true_mask_ends"] = packed([rle["counts"] for rle in rles])
+    return truth
+
+
+def _joined(parts: Sequence[NDArray[Any]], shape: tuple[int, ...], dtype: Any) -> NDArray[Any]:
+    return np.concatenate([np.zeros(shape, dtype), *parts])
+
+
+def _places(counts: Sequence[int]) -> NDArray[np.int64]:
+    """Return the index of the image of each of so many things an image."""
+    return np.repeat(np.arange(len(counts)), np.array(counts, np.int64))

@@ -1,0 +1,126 @@
+"""Any number of labels per image: sigmoid outputs of the classifiers, loss, decoding, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.errors import unknown
+from trainers.spec import Architecture, TrainSettings
+from trainers.tasks.classification import Classification
+from trainers.tasks.weighted import THRESHOLD, label_set_metric
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from trainers.data.preprocess import Preprocess
+    from trainers.data.targets import TargetKind
+    from trainers.data.verify import Sample
+    from trainers.tasks import Judge
+
+# Lin et al. 2017 (RetinaNet), section 4.1; without their alpha, whose best value goes with the
+# share of what is shown, and that differs by class.
+FOCAL_GAMMA = 2.0
+
+
+@dataclass(frozen=True)
+class Multilabel(Classification):
+    """The task protocol for images that show any number of classes.
+
+    Attributes:
+        metrics: ``map`` is the mean of the classes' average precisions, those left out that no
+            image shows; ``macro_f1`` and ``micro_f1`` are of the classes whose probability is
+            over one half.
+        output_names: One probability per class; they do not add up to 1.
+    """
+
+    metrics: tuple[str, ...] = ("map", "macro_f1", "micro_f1")
+    losses: tuple[str, ...] = ("bce", "focal")
+    target: TargetKind = "labels"
+
+    def chance(
+        self, metric: str, class_counts: Sequence[int], n_images: int | None = None
+    ) -> float:
+        """Return the most that one constant answer reaches.
+
+        Without the number of images, every image is taken to show one class.
+        """
+        n = n_images or sum(class_counts)
+        match metric:
+            case "map":  # the precision of all images is the share of those that show the class
+                return sum(count / n for count in class_counts) / len(class_counts)
+            case "macro_f1":
+                return sum(2 * count / (count + n) for count in class_counts) / len(class_counts)
+            case "micro_f1":  # naming the k commonest classes on every image
+                hits = np.cumsum(sorted(class_counts, reverse=True))
+                named = n * np.arange(1, len(hits) + 1)
+                return float((2 * hits / (hits[-1] + named)).max())
+        raise unknown("metric", metric, self.metrics)
+
+    def training_step(
+        self, model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSettings
+    ) -> dict[str, torch.Tensor]:
+        """Return the mean binary cross-entropy over images and classes, or its focal variant.
+
+        Targets are ``(N, classes)`` from 0 to 1; smoothing moves them towards one half.
+        """
+        from torch.nn.functional import binary_cross_entropy_with_logits as bce
+
+        images, targets = batch
+        logits = model(images).float()
+        share = settings.label_smoothing
+        smooth = targets * (1 - share) + share / 2
+        name = settings.loss or self.losses[0]
+        losses = bce(logits, smooth, reduction="none")
+        if name == "focal":
+            chances = logits.sigmoid()
+            right = chances * targets + (1 - chances) * (1 - targets)
+            losses = losses * (1 - right) ** FOCAL_GAMMA
+        if settings.class_weights is not None:
+            losses = losses * logits.new_tensor(settings.class_weights)
+        return {name: losses.mean()}
+
+    def predict(self, model: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return ``probabilities (N, classes)`` of normalized images."""
+        return {"probabilities": model(images).float().sigmoid()}
+
+    def deploy_module(self, model: nn.Module) -> nn.Module:
+        """Return the network to export, in evaluation mode: a copy where blocks are fused."""
+        from torch import nn
+
+        from trainers.heads import DeployedClassifier
+
+        return DeployedClassifier(model, nn.Sigmoid())
+
+    def decode(self, outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.int64]:
+        """Return 1 for every class that an image shows, else 0: ``(N, classes)``."""
+        return (np.asarray(outputs["probabilities"]) > THRESHOLD).astype(np.int64)
+
+    def example_targets(
+        self, architecture: Architecture, batch_size: int, seed: int
+    ) -> torch.Tensor:
+        """Return a class and its next one for each image, ``(batch_size, classes)``."""
+        import torch
+
+        first = (torch.arange(batch_size) + seed) % architecture.classes
+        shown = torch.eye(architecture.classes)
+        return torch.maximum(shown[first], shown[(first + 1) % architecture.classes])
+
+    def judge(
+        self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
+    ) -> Judge:
+        """Return mean average precision and F1, and ``ap/<class>`` of every class."""
+        from trainers.tasks.label_sets import LabelSetJudge
+
+        return LabelSetJudge([sample.target for sample in samples], class_names)
+
+    def resampled(
+        self, metric: str, kept: Mapping[str, NDArray[Any]]
+    ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
+        """Return the metric as a function of how often each image counts."""
+        return label_set_metric(metric, kept["probabilities"], kept["labels"])

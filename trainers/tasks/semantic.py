@@ -1,0 +1,219 @@
+"""A class for every pixel: heads, losses, decoding and metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from trainers.errors import BuildError, unknown
+from trainers.spec import Architecture, TrainSettings, Weights
+from trainers.tasks.grid import Grid
+from trainers.tasks.pyramids import DILATING, no_pyramid
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from trainers.data.preprocess import Preprocess, Resize
+    from trainers.data.targets import TargetKind
+    from trainers.data.verify import Sample
+    from trainers.tasks import Judge
+
+# The decoders halve and double maps down to stride 32.
+_PLAIN = Grid(size_step=32)
+_UNET = replace(_PLAIN, width=True, width_step=4, depth=True, depths=(3, 5))
+GRIDS: Mapping[str, Grid] = {
+    "unet": _UNET,
+    "unetplusplus": _UNET,
+    # Its norms have 32 groups of channels, and need more than one value in each.
+    "fpn": replace(_PLAIN, width=True, width_step=32, size_min=64),
+    "deeplabv3plus": replace(_PLAIN, width=True),
+    # It pools the map of stride 16 to an eighth.
+    "pan": replace(_PLAIN, width=True, size_min=128),
+    # Its channels are those of the backbone.
+    "linknet": replace(_PLAIN, depth=True, depths=(3, 5)),
+    "manet": _UNET,
+    "segformer": replace(_PLAIN, width=True, depth=True, depths=(3, 5)),
+}
+NEEDED_STRIDES = (4, 8, 16, 32)
+# Heads over a last map of stride 16, which the backbone must be able to give.
+DILATED = frozenset({"deeplabv3plus", "pan"})
+# Side of the squares of one class in drawn masks, in pixels.
+PATCH = 8
+
+
+@dataclass(frozen=True)
+class Semantic:
+    """The task protocol for images in which every pixel has a class.
+
+    Attributes:
+        heads: Decoders of segmentation_models.pytorch.
+        metrics: ``miou`` and ``dice`` are means over the classes that are true or predicted,
+            ``class_accuracy`` is the mean recall.
+        losses: ``ce_dice`` is the sum of both.
+        output_names: Logits of the size of the input.
+    """
+
+    heads: tuple[str, ...] = tuple(GRIDS)
+    metrics: tuple[str, ...] = ("miou", "dice", "pixel_accuracy", "class_accuracy")
+    losses: tuple[str, ...] = ("cross_entropy", "dice", "focal", "ce_dice")
+    output_names: tuple[str, ...] = ("logits",)
+    compared: tuple[str, ...] = ("logits",)
+    target: TargetKind = "mask"
+    resize: Resize = "pad"
+
+    def heads_for(self, backbone: str, among: Sequence[str] | None = None) -> tuple[str, ...]:
+        """Return the heads that the backbone can carry.
+
+        The backbone is built without memory for its weights.
+
+        Args:
+            backbone: timm model name without a tag.
+            among: The heads asked for; all when None.
+
+        Raises:
+            ConfigError: If one of ``among`` is no head.
+            BuildError: If there is no such backbone.
+        """
+        from trainers.backbone import family_and_strides
+
+        asked = self.heads if among is None else tuple(among)
+        for head in asked:
+            if head not in self.heads:
+                raise unknown("head", head, self.heads)
+        family, strides = family_and_strides(backbone)
+        return tuple(head for head in asked if self.misfit(head, family, strides) is None)
+
+    def misfit(self, head: str, family: str, strides: Sequence[int]) -> str | None:
+        """Return why a head cannot sit on a backbone; None if it can."""
+        reason = no_pyramid(family, strides, NEEDED_STRIDES)
+        if reason is not None:
+            return reason
+        if head in DILATED and family not in DILATING:
+            return f"needs a dilated last stage, which timm's {family} does not have"
+        return None
+
+    def depends_on_weights(self, head: str) -> bool:
+        """Return that it does not."""
+        return False
+
+    def grid(self, head: str) -> Grid:
+        """Return what the head leaves open."""
+        return GRIDS[head]
+
+    def chance(
+        self, metric: str, class_counts: Sequence[int], n_images: int | None = None
+    ) -> float:
+        """Return what the metric gives when every pixel gets the commonest class."""
+        from trainers.tasks.overlap import METRICS
+
+        if metric not in self.metrics:
+            raise unknown("metric", metric, self.metrics)
+        true = np.asarray(class_counts, np.float64)
+        answer = np.arange(len(true)) == true.argmax()
+        return float(METRICS[metric](true * answer, true, true.sum() * answer))
+
+    def build(
+        self, architecture: Architecture, weights: Weights, dropout: float = 0.0
+    ) -> nn.Module:
+        """Return the network in training mode: images in, logits ``(N, classes, S, S)`` out.
+
+        Raises:
+            BuildError: If backbone, head, width, depth and input size do not make a network.
+            WeightsError: If the first weights do not fit it.
+        """
+        a = architecture
+        if a.head not in self.heads:
+            raise BuildError(str(unknown("head", a.head, self.heads)))
+        grid = self.grid(a.head)
+        refused = grid.refused(widths=[a.width], depths=[a.depth], sizes=[a.input_size])
+        if refused:
+            said = "; ".join(f"{name} {reason}" for name, reason in refused.items())
+            raise BuildError(f"{a.backbone} with head {a.head!r}: {said}.")
+        from trainers.segmenters.network import build_segmenter
+
+        return build_segmenter(a, weights, dropout)
+
+    def freeze(self, model: nn.Module) -> None:
+        """Leave all but the backbone to be trained; its norms keep their statistics."""
+        from trainers.segmenters.network import Segmenter
+
+        assert isinstance(model, Segmenter)
+        model.freeze()
+
+    def training_step(
+        self, model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSettings
+    ) -> dict[str, torch.Tensor]:
+        """Return the losses of masks ``(N, S, S)``; ignored pixels have no part in them."""
+        from trainers.segmenters.losses import losses_of
+
+        images, masks = batch
+        return losses_of(model(images), masks, settings)
+
+    def predict(self, model: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Return ``logits (N, classes, S, S)`` of normalized images."""
+        return {"logits": model(images).float()}
+
+    def deploy_module(self, model: nn.Module) -> nn.Module:
+        """Return the network to export, in evaluation mode: a copy where blocks are fused."""
+        from trainers.segmenters.network import DeployedSegmenter
+
+        return DeployedSegmenter(model)
+
+    def aligned(
+        self, expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]
+    ) -> list[NDArray[Any]]:
+        """Return what was found as it is: every value has its place."""
+        return list(found)
+
+    def example(self, architecture: Architecture, batch_size: int, seed: int) -> torch.Tensor:
+        """Return seeded normal noise ``(batch_size, C, S, S)``."""
+        import torch
+
+        size = architecture.input_size
+        generator = torch.Generator().manual_seed(seed)
+        return torch.randn(batch_size, architecture.channels, size, size, generator=generator)
+
+    def example_targets(
+        self, architecture: Architecture, batch_size: int, seed: int
+    ) -> torch.Tensor:
+        """Return masks ``(batch_size, S, S)`` of small squares, the last row ignored."""
+        import torch
+
+        from trainers.data.targets import IGNORED
+
+        n = -(-architecture.input_size // PATCH)
+        generator = torch.Generator().manual_seed(seed)
+        shape = (batch_size, n, n)
+        squares = torch.randint(architecture.classes, shape, generator=generator)
+        masks = squares.repeat_interleave(PATCH, 1).repeat_interleave(PATCH, 2).to(torch.uint8)
+        masks = masks[:, : architecture.input_size, : architecture.input_size].clone()
+        masks[:, -1] = IGNORED
+        return masks
+
+    def decode(self, outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.uint8]:
+        """Return the class of each pixel, ``(N, S, S)``; the lower one of two equal ones."""
+        labels: NDArray[np.uint8] = outputs["logits"].argmax(axis=1).astype(np.uint8)
+        return labels
+
+    def judge(
+        self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
+    ) -> Judge:
+        """Return what compares with the masks at the size of their images."""
+        from trainers.tasks.masks import MaskJudge
+
+        return MaskJudge(samples, class_names, preprocess)
+
+    def resampled(
+        self, metric: str, kept: Mapping[str, NDArray[Any]]
+    ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
+        """Return the metric of the images' confusion matrices, each by its weight."""
+        from trainers.tasks.overlap import resampled_metric
+
+        if metric not in self.metrics:
+            raise unknown("metric", metric, self.metrics)
+        return resampled_metric(metric, kept["confusion"])
