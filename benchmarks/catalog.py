@@ -39,7 +39,7 @@ import time
 from search import compose
 from search.config import build
 from search.selection import select
-from search.space import build_space
+from search.space_build import build_space
 from trainers.spec import Weights
 content = compose.compose(["space=timm", "data=digits"]).content
 config = build(content).space
