@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from replay_tables import Table
 
 from search.candidate import Candidate, short_hash
-from search.space import Axes, Features, Suggester
+from search.features import Features
+from search.space import Axes, Suggester
 from trainers.spec import Architecture, Recipe, Weights
 
 # Families of a table that names none: this many, equally large, by their work.
@@ -108,11 +109,16 @@ class TableSpace:
     def features(self, indices: Sequence[int] | np.ndarray) -> Features:
         """Return the descriptors of candidates by index, a missing number as its median."""
         rows = np.asarray(indices, dtype=np.int64)
+        numeric, names = self._numeric[rows], self.table.numeric_names
+        if self._published is not None:
+            numeric = np.column_stack([numeric, _filled(self._published)[rows]])
+            names = (*names, "published")
         return Features(
-            numeric=self._numeric[rows],
+            numeric=numeric,
             categorical=self._codes[rows],
-            numeric_names=self.table.numeric_names,
+            numeric_names=names,
             categorical_names=self.table.categorical_names,
+            levels=tuple(map(tuple, self._levels)),
         )
 
     @cached_property
@@ -152,14 +158,22 @@ class TableSpace:
     @cached_property
     def _numeric(self) -> NDArray[np.float64]:
         """Return the numbers, each that is missing or infinite replaced by its column's median."""
-        numeric = self.table.numeric.copy()
-        for column in numeric.T:  # a view: it is filled in place
-            is_there = np.isfinite(column)
-            column[~is_there] = np.median(column[is_there]) if is_there.any() else 0.0
-        return numeric
+        columns = [_filled(column) for column in self.table.numeric.T]
+        return np.array(columns).reshape(len(columns), len(self.table.ids)).T
+
+    @cached_property
+    def _levels(self) -> list[list[str]]:
+        """Return the labels of each categorical column, in the order of their codes."""
+        return [np.unique(labels).tolist() for labels in self.table.labels.T]
 
     @cached_property
     def _codes(self) -> NDArray[np.int64]:
         """Return the labels as numbers, equal codes for equal labels."""
         codes = [np.unique(labels, return_inverse=True)[1] for labels in self.table.labels.T]
         return np.array(codes, dtype=np.int64).reshape(-1, len(self.table.ids)).T
+
+
+def _filled(column: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a column with the median in place of what is missing or infinite."""
+    is_there = np.isfinite(column)
+    return np.where(is_there, column, np.median(column[is_there]) if is_there.any() else 0.0)

@@ -28,9 +28,11 @@ from search.errors import StudyError
 from search.evaluate import DrawRequest, TrainRequest
 from search.events import Event, StudyStarted, TrialFinished, TrialProposed
 from search.front import Objective
+from search.latency.measure import MeasureSettings, latency_key
 from search.latency.table import Entry, LatencyKey
 from search.prepare import Prepared, data_ref
 from search.records import Failed, Latency, Measurement, Trained
+from search.settings import measure_settings
 from trainers.tasks import TASKS
 
 MEMORY = "/dev/shm"
@@ -71,7 +73,7 @@ def run_study(space: TableSpace, sampler: str, *, seed: int, trials: int) -> Run
             prepared=_prepared(config, space),
             engine=InlineEngine(_Replay(space).perform, workers=1, threads=1),
             followers=(watch,),
-            table=_KnownLatencies(space),
+            table=_KnownLatencies(space, measure_settings(config)),
         )
     if result.state != "finished" or len(watch.picks) != min(trials, space.size):
         raise StudyError(
@@ -161,8 +163,8 @@ class _Replay:
 class _KnownLatencies:
     """A table of latencies that has all of them, so that nothing is measured."""
 
-    def __init__(self, space: TableSpace) -> None:
-        self._space = space
+    def __init__(self, space: TableSpace, settings: MeasureSettings) -> None:
+        self._space, self._settings = space, settings
 
     def get(self, key: LatencyKey) -> Measurement:
         """Return the latency of a row; its other costs are not known."""
@@ -196,8 +198,9 @@ class _KnownLatencies:
         """Keep nothing: nothing fails."""
 
     def entries(self) -> list[Entry]:
-        """Return nothing: what is known exactly need not be predicted from others."""
-        return []
+        """Return every row."""
+        keys = [latency_key(a, self._settings) for a in self._space.architectures]
+        return [Entry(key, self.get(key), 0.0) for key in keys]
 
 
 def _in_memory() -> str | None:

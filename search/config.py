@@ -193,7 +193,9 @@ class SamplerConfig:
     """Who proposes the next candidate."""
 
     name: str = _option("the sampler", known=SAMPLERS)
-    startup: int = _option("random proposals before the sampler's own", low=1, high=10_000)
+    startup: int = _option(
+        "proposals before the sampler's own: random, or spread by front", low=1, high=10_000
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

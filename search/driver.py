@@ -13,6 +13,7 @@ import yaml
 
 from search.budget import Ledger, end_reason, exhausted
 from search.control import Control
+from search.costs import Costs
 from search.engine.jobs import Broken, Done, Engine, Job, Result
 from search.errors import StudyError
 from search.evaluate import MeasureRequest, ProbeRequest, TrainRequest
@@ -27,7 +28,7 @@ from search.events import (
     TrialProposed,
 )
 from search.finale import Finale
-from search.front import build_front
+from search.front import Reference, build_front
 from search.gate import exceeded
 from search.interrupts import deferred
 from search.known import LASTING, Known
@@ -44,7 +45,8 @@ from search.records import (
 )
 from search.reference import find_reference
 from search.samplers import SAMPLERS
-from search.samplers.proposal import OpenCandidates, ProposalSampler
+from search.samplers.proposal import OpenCandidates
+from search.samplers.request import Request
 from search.settings import measure_settings, train_settings
 from search.storage import StudyStore
 from trainers.spec import Precision, TrainSettings
@@ -91,12 +93,6 @@ class Driver:
         self._flights: dict[Future[Result], _Flight] = {}
         self._front: list[Evaluation] = []
         self._precision: Precision = "fp32"
-        sampler = self._config.sampler
-        self._sampler = ProposalSampler(
-            lambda seed: SAMPLERS[sampler.name](sampler.startup, seed),
-            self._open,
-            self._config.seed,
-        )
 
     def run(self, control: Control) -> tuple[str, str]:
         """Run to the end, which is recorded whatever it is; return state and reason."""
@@ -138,7 +134,31 @@ class Driver:
             header["precision"] = self._choose_precision()
             self._store.write_header(header)
         self._precision = header["precision"]
+        self._prepare_sampler(Reference(header["reference"]))
         return header
+
+    def _prepare_sampler(self, reference: Reference) -> None:
+        """Make what proposes, with all that is known of the costs."""
+        config = self._config
+        self._costs = Costs(
+            self._space,
+            self._known,
+            self._prepared.objectives,
+            asdict(config.hardware.limits),
+            reference,
+        )
+        for evaluation in self._evaluations:
+            if evaluation.measurement is not None:
+                self._costs.learn(evaluation.candidate.architecture, evaluation.measurement)
+        request = Request(
+            candidates=self._open,
+            seed=config.seed,
+            startup=config.sampler.startup,
+            costs=self._costs,
+            reference=reference,
+            is_timed=config.budget.trials is None,
+        )
+        self._sampler = SAMPLERS[config.sampler.name](request)
 
     def _recover(self) -> None:
         """Close what cannot be or was tried, and take up the trials that a dead driver left."""
@@ -222,6 +242,7 @@ class Driver:
             self._finish(flight, failed)
         elif isinstance(result.value, Measurement):
             self._known.learn(architecture, result.value)
+            self._costs.learn(architecture, result.value)
             self._pass_gate(flight, result.value)
         else:
             self._finish(flight, result.value)
@@ -257,6 +278,7 @@ class Driver:
             started=flight.started,
             seconds=self._clock() - flight.started,
             expected=flight.expected,
+            proposal=self._store.proposal(flight.trial),
         )
         with deferred():
             self._store.record(flight.trial, evaluation)

@@ -19,7 +19,7 @@ from search.picture import (
     hover_text,
     log_ticks,
 )
-from search.records import Evaluation, Measurement, Prediction, Trained
+from search.records import Evaluation, Measurement, Prediction, Proposal, Trained
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -123,39 +123,76 @@ def params_figure(picture: Picture) -> go.Figure:
 
 def expected_figure(pairs: Sequence[tuple[Prediction, Measurement]]) -> go.Figure:
     """Return predicted p50s with their bands against measured ones."""
+    measured = [m.latency.p50_ms for _, m in pairs]
+    figure, low, high = _against(
+        measured,
+        [(p.low_ms, p.p50_ms, p.high_ms) for p, _ in pairs],
+        "as measured",
+        [f"predicted {p}, measured {m.latency.p50_ms:.3g} ms" for p, m in pairs],
+        is_log=True,
+    )
+    _lay_out(figure, title="Latency: predicted against measured")
+    figure.update_xaxes(title="measured p50 (ms, log scale)", **_log_axis(low, high))
+    figure.update_yaxes(title="predicted p50 (ms, log scale)", **_log_axis(low, high))
+    return figure
+
+
+def proposals_figure(metric: str, pairs: Sequence[tuple[Proposal, float]]) -> go.Figure:
+    """Return the metrics that a sampler predicted, with their bands, against those found."""
+    figure, low, high = _against(
+        [found for _, found in pairs],
+        [(p.metric_low or 0.0, p.metric or 0.0, p.metric_high or 0.0) for p, _ in pairs],
+        "as found",
+        [f"{p}, found {found:.3g}" for p, found in pairs],
+        is_log=False,
+    )
+    name = escape(metric.replace("_", " "))
+    _lay_out(figure, title=f"{name}: predicted against found")
+    figure.update_xaxes(title=f"{name} found", range=[low, high])
+    figure.update_yaxes(title=f"{name} predicted before the training", range=[low, high])
+    return figure
+
+
+def _against(
+    found: Sequence[float],
+    bands: Sequence[tuple[float, float, float]],
+    line: str,
+    texts: Sequence[str],
+    *,
+    is_log: bool,
+) -> tuple[go.Figure, float, float]:
+    """Return predictions (low, middle, high) against what was found, and the range of both."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    measured = [m.latency.p50_ms for _, m in pairs]
-    every = [*measured, *(p.low_ms for p, _ in pairs), *(p.high_ms for p, _ in pairs)]
-    low, high = min(every) / 1.3, max(every) * 1.3
+    every = [*found, *(end for low, _, high in bands for end in (low, high))]
+    low, high = min(every), max(every)
+    margin = 0.05 * (high - low)
+    low, high = (low / 1.3, high * 1.3) if is_log else (low - margin, high + margin)
     figure.add_scatter(
         x=[low, high],
         y=[low, high],
         mode="lines",
         line={"color": GRAY, "dash": "dot"},
-        name="as measured",
+        name=line,
         hoverinfo="skip",
     )
     figure.add_scatter(
-        x=measured,
-        y=[p.p50_ms for p, _ in pairs],
+        x=list(found),
+        y=[middle for _, middle, _ in bands],
         error_y={
-            "array": [p.high_ms - p.p50_ms for p, _ in pairs],
-            "arrayminus": [p.p50_ms - p.low_ms for p, _ in pairs],
+            "array": [high - middle for _, middle, high in bands],
+            "arrayminus": [middle - low for low, middle, _ in bands],
             "thickness": 1,
             "width": 0,
         },
         mode="markers",
         marker={"color": BLUE, "size": 8},
         name="predicted, with the band of nine in ten",
-        hovertext=[f"predicted {p}, measured {m.latency.p50_ms:.3g} ms" for p, m in pairs],
+        hovertext=list(texts),
         hoverinfo="text",
     )
-    _lay_out(figure, title="Latency: predicted against measured")
-    figure.update_xaxes(title="measured p50 (ms, log scale)", **_log_axis(low, high))
-    figure.update_yaxes(title="predicted p50 (ms, log scale)", **_log_axis(low, high))
-    return figure
+    return figure, low, high
 
 
 def to_html(figure: go.Figure) -> str:

@@ -53,6 +53,12 @@ class Known(Protocol):
     def expected(self, architecture: Architecture) -> Prediction | None:
         """Return the latency to expect of an architecture that must be measured, if any can."""
 
+    def measured(self) -> Mapping[Architecture, Measurement]:
+        """Return all that is measured under the study's settings."""
+
+    def bands(self, architectures: Sequence[Architecture]) -> Mapping[int, Prediction]:
+        """Return the latency to expect by position, of those of which any can be."""
+
     def learn(self, architecture: Architecture, result: Measurement | Failed) -> None:
         """Take in what measuring an architecture gave."""
 
@@ -109,14 +115,22 @@ class KnownHere:
     @cached_property
     def _expectations(self) -> Expectations:
         """Return what this device's measurements say, read when it is first asked for."""
-        entries = self._table.entries()
-        return Expectations(
-            {
-                entry.key.architecture: entry.measurement.latency.p50_ms
-                for entry in entries
-                if entry.key == latency_key(entry.key.architecture, self._settings)
-            }
-        )
+        return Expectations({a: m.latency.p50_ms for a, m in self._entries().items()})
+
+    def _entries(self) -> dict[Architecture, Measurement]:
+        return {
+            entry.key.architecture: entry.measurement
+            for entry in self._table.entries()
+            if entry.key == latency_key(entry.key.architecture, self._settings)
+        }
+
+    def measured(self) -> Mapping[Architecture, Measurement]:
+        """Return all that is measured under the study's settings."""
+        return {a: m for a, m in self._entries().items() if self._serves(m)}
+
+    def bands(self, architectures: Sequence[Architecture]) -> Mapping[int, Prediction]:
+        """Return the latency to expect by position, of those of which any can be."""
+        return self._expectations.bands(architectures)
 
     def learn(self, architecture: Architecture, result: Measurement | Failed) -> None:
         """Remember a measurement, or a failure that would come again."""
@@ -149,6 +163,14 @@ class KnownImported:
     def expected(self, architecture: Architecture) -> Prediction | None:
         """Return None: nothing of another device is measured."""
         return None
+
+    def measured(self) -> Mapping[Architecture, Measurement]:
+        """Return what was imported."""
+        return self._measurements
+
+    def bands(self, architectures: Sequence[Architecture]) -> Mapping[int, Prediction]:
+        """Return nothing, as above."""
+        return {}
 
     def learn(self, architecture: Architecture, result: Measurement | Failed) -> None:
         """Learn nothing: what was not imported stays unknown."""

@@ -208,6 +208,8 @@ def hover_text(evaluation: Evaluation, metric: str) -> str:
         )
     else:
         lines.append(str(outcome) if evaluation.kind == "rejected" else f"failed: {outcome}")
+    if evaluation.proposal is not None:
+        lines.append(f"proposed by {evaluation.proposal}")
     if evaluation.measurement is not None:
         measured = evaluation.measurement
         latency = measured.latency

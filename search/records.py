@@ -132,6 +132,38 @@ class Prediction:
 
 
 @dataclass(frozen=True)
+class Proposal:
+    """Why a sampler proposed a candidate.
+
+    Attributes:
+        chosen_by: What part of the sampler: ``start``, ``improvement``, ``without prior``.
+        costs: The costs by name as they were known or expected, in their own units.
+        are_measured: Whether all of them were measured.
+        metric: The expected metric; None where nothing had been trained yet, as the next ones.
+        metric_low: Lower end of the band that nine of ten should lie in.
+        metric_high: Its upper end.
+        gain: Expected growth of the hypervolume, as a share of that of the front so far.
+        train_s: Expected seconds of the training, where the gain was weighed by them.
+    """
+
+    chosen_by: str
+    costs: dict[str, float]
+    are_measured: bool
+    metric: float | None = None
+    metric_low: float | None = None
+    metric_high: float | None = None
+    gain: float | None = None
+    train_s: float | None = None
+
+    def __str__(self) -> str:
+        """Return it for people, as ``improvement: 0.91 (0.88 to 0.94), gain 2.1%``."""
+        if self.metric is None or self.gain is None:
+            return self.chosen_by
+        band = f"{self.metric_low:.3g} to {self.metric_high:.3g}"
+        return f"{self.chosen_by}: {self.metric:.3g} ({band}), gain {self.gain:.1%}"
+
+
+@dataclass(frozen=True)
 class Trained:
     """A finished training.
 
@@ -215,6 +247,7 @@ class Evaluation:
         seconds: Wall seconds from proposal to outcome.
         expected: The latency that was expected before it was measured; None where nothing could
             be expected, or it was not measured in this study.
+        proposal: Why it was proposed; None from a sampler that does not say.
     """
 
     trial: int
@@ -227,6 +260,7 @@ class Evaluation:
     started: float
     seconds: float
     expected: Prediction | None = None
+    proposal: Proposal | None = None
 
     @property
     def kind(self) -> OutcomeKind:
@@ -249,11 +283,12 @@ class Evaluation:
         measurement = rest.pop("measurement")
         if measurement is not None:
             measurement = Measurement.from_dict(measurement)
-        expected = rest.pop("expected", None)
+        expected, proposal = rest.pop("expected", None), rest.pop("proposal", None)
         return cls(
             candidate=Candidate.from_dict(rest.pop("candidate")),
             measurement=measurement,
             expected=None if expected is None else Prediction(**expected),
+            proposal=None if proposal is None else Proposal(**proposal),
             outcome=_outcome(rest.pop("kind"), rest.pop("outcome")),
             **rest,
         )

@@ -177,6 +177,7 @@ def _figures(record: StudyRecord) -> list[tuple[str, Markup]]:
         ("Learning curves of the front", figure.curves_figure(picture)),
         ("Does size pay?", figure.params_figure(picture)),
         *_expected(record),
+        *_proposed(record),
     )
     return [
         (title, Markup(figure.to_div(one, f"figure-{index}")))
@@ -196,6 +197,20 @@ def _expected(record: StudyRecord) -> list[tuple[str, Any]]:
         f"{n_within} of {len(pairs)} within the band of nine in ten"
     )
     return [(title, figure.expected_figure(pairs))]
+
+
+def _proposed(record: StudyRecord) -> list[tuple[str, Any]]:
+    """Return the picture of predicted against found metrics, if the sampler predicted any."""
+    pairs = tally.proposal_pairs(record.evaluations)
+    if not pairs:
+        return []
+    n_within = sum((p.metric_low or 0) <= found <= (p.metric_high or 0) for p, found in pairs)
+    name = _words(record.metric)
+    title = (
+        f"{name[:1].upper()}{name[1:]} predicted before the training: "
+        f"{n_within} of {len(pairs)} within the band of nine in ten"
+    )
+    return [(title, figure.proposals_figure(record.metric, pairs))]
 
 
 def _unit(name: str) -> str:

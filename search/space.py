@@ -14,6 +14,7 @@ import numpy as np
 from search.candidate import Candidate, short_hash
 from search.catalog import Backbone
 from search.decoders import FIXED, Decoders
+from search.features import Descriptors, Features
 from trainers.hf.names import digest_of, is_hub
 from trainers.spec import Architecture, Recipe, Weights
 
@@ -47,21 +48,6 @@ class Axes:
     def of(self, head: str) -> Decoders:
         """Return what a head leaves open."""
         return self.decoders.get(head, FIXED)
-
-
-@dataclass(frozen=True)
-class Features:
-    """Descriptors known before training, one row a candidate.
-
-    Attributes:
-        numeric: Shape ``(n, len(numeric_names))``; scales that span decades are in log10.
-        categorical: Shape ``(n, len(categorical_names))``; codes, equal codes are equal values.
-    """
-
-    numeric: np.ndarray
-    categorical: np.ndarray
-    numeric_names: tuple[str, ...]
-    categorical_names: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -154,7 +140,7 @@ class Space:
 
     def summary(self) -> Summary:
         """Return how large it is and what was left out."""
-        macs = 10 ** self._descriptors[:, 2]
+        macs = self._described.macs_g
         params = [axes.backbone.params_m for axes in self.axes]
         return Summary(
             candidates=self.size,
@@ -243,64 +229,22 @@ class Space:
             elif choices != getattr(FIXED, part):
                 yield part, "", choices
 
+    @cached_property
+    def _described(self) -> Descriptors:
+        return Descriptors(self.axes, self.architectures, self.recipes, self.weights)
+
     def features(self, indices: Sequence[int] | np.ndarray) -> Features:
         """Return the descriptors of candidates by index."""
-        number, recipe = np.divmod(np.asarray(indices, dtype=np.int64), len(self.recipes))
-        grids = np.array([_recipe_numbers(r) for r in self.recipes])
-        augment = np.unique([r.augment for r in self.recipes], return_inverse=True)[1]
-        return Features(
-            numeric=np.concatenate([self._descriptors[number], grids[recipe]], axis=1),
-            categorical=np.concatenate([self._codes[number], augment[recipe, None]], axis=1),
-            numeric_names=(
-                "log10_params_m",
-                "log10_input_size",
-                "log10_macs_g",
-                "log10_acts_m",
-                "log10_width",
-                "depth",
-                "log10_lr",
-                "weight_decay",
-                "log10_batch_size",
-                "dropout",
-                "freeze",
-            ),
-            categorical_names=("family", "backbone", "head", "neck", "augment"),
-        )
+        return self._described.features(indices)
 
-    @cached_property
-    def _descriptors(self) -> np.ndarray:
-        """Return the numbers of each architecture, in log10 but for the depth."""
-        backbones = {axes.backbone.name: axes.backbone for axes in self.axes}
-        costs = {
-            (axes.backbone.name, size): axes.backbone.costs_at(size)
-            for axes in self.axes
-            for size in axes.input_sizes
-        }
-        rows = [
-            (
-                backbones[a.backbone].params_m,
-                a.input_size,
-                costs[a.backbone, a.input_size].macs_g,
-                costs[a.backbone, a.input_size].acts_m,
-                max(a.width, 1),
-                10.0**a.depth,
-            )
-            for a in self.architectures
-        ]
-        descriptors: np.ndarray = np.log10(np.array(rows))
-        return descriptors
+    @property
+    def published(self) -> np.ndarray | None:
+        """Return the published accuracy of each architecture's weights on ImageNet, as a share.
 
-    @cached_property
-    def _codes(self) -> np.ndarray:
-        """Return the names of each architecture, equal codes for equal names."""
-        families = {axes.backbone.name: axes.backbone.family for axes in self.axes}
-        names = (
-            [families[a.backbone] for a in self.architectures],
-            [a.backbone for a in self.architectures],
-            [a.head for a in self.architectures],
-            [a.neck for a in self.architectures],
-        )
-        return np.stack([np.unique(v, return_inverse=True)[1] for v in names], axis=1)
+        NaN where there is none; None where training starts from nothing, of which a published
+        accuracy of pretrained weights says too little to begin a search with.
+        """
+        return self._described.published
 
     def choices(self, candidate: Candidate) -> dict[str, Any]:
         """Return the answers with which ``suggest`` gives this candidate, by axis."""
@@ -358,13 +302,3 @@ def _group(dropped: str) -> str:
     if reason.startswith("not at "):
         return f"at some sizes or all: {reason.partition(': ')[2]}"
     return reason
-
-
-def _recipe_numbers(recipe: Recipe) -> tuple[float, ...]:
-    return (
-        float(np.log10(recipe.lr)),
-        recipe.weight_decay,
-        float(np.log10(recipe.batch_size)),
-        recipe.dropout,
-        float(recipe.freeze),
-    )

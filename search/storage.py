@@ -25,7 +25,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from search.errors import StudyError, StudyLockedError
 from search.front import Objective
 from search.places import Places
-from search.records import Evaluation, Trained
+from search.records import Evaluation, Proposal, Trained
+from search.samplers.request import PROPOSAL, TRAIN_S
 
 HEADER, STATE, SCORES = "archfront:header", "archfront:state", "archfront:scores"
 _EVALUATION = "evaluation:"
@@ -118,9 +119,16 @@ class StudyStore:
         name = f"{_EVALUATION}{evaluation.rung}:{evaluation.attempt}"
         trial.set_user_attr(name, evaluation.as_dict())
 
+    def proposal(self, trial: Trial) -> Proposal | None:
+        """Return why a trial's candidate was proposed, if its sampler said so."""
+        storage = self._study._storage
+        content = storage.get_trial_system_attrs(trial._trial_id).get(PROPOSAL)
+        return None if content is None else Proposal(**content)
+
     def tell(self, trial: Trial, evaluation: Evaluation, objectives: list[Objective]) -> None:
         """End a trial with its values, or as failed when it was rejected or failed."""
         if isinstance(evaluation.outcome, Trained):
+            trial.set_user_attr(TRAIN_S, evaluation.outcome.seconds)
             self._study.tell(trial, [o.value(evaluation) for o in objectives])
         else:
             self._study.tell(trial, state=TrialState.FAIL)

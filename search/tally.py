@@ -9,7 +9,15 @@ from statistics import median
 from typing import Any
 
 from search.front import FrontMember
-from search.records import Evaluation, Failed, Measurement, Prediction, Rejected
+from search.records import (
+    Evaluation,
+    Failed,
+    Measurement,
+    Prediction,
+    Proposal,
+    Rejected,
+    Trained,
+)
 
 
 @dataclass(frozen=True)
@@ -63,6 +71,17 @@ def expected_pairs(evaluations: Iterable[Evaluation]) -> list[tuple[Prediction, 
         (evaluation.expected, evaluation.measurement)
         for evaluation in evaluations
         if evaluation.expected is not None and evaluation.measurement is not None
+    ]
+
+
+def proposal_pairs(evaluations: Iterable[Evaluation]) -> list[tuple[Proposal, float]]:
+    """Return what a sampler predicted of the metric with what was found then."""
+    return [
+        (evaluation.proposal, evaluation.outcome.metric)
+        for evaluation in evaluations
+        if evaluation.proposal is not None
+        and evaluation.proposal.metric is not None
+        and isinstance(evaluation.outcome, Trained)
     ]
 
 

@@ -158,6 +158,8 @@ class Tracker:
             "archfront.outcome": evaluation.kind,
             "archfront.candidate_id": candidate.id,
         }
+        if evaluation.proposal is not None:
+            tags["archfront.proposal"] = str(evaluation.proposal)
         if isinstance(outcome, Rejected | Failed):
             tags["archfront.reason"] = str(outcome)[:5000]
         if isinstance(outcome, Trained):

@@ -101,7 +101,8 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a name that is not in a table": (
         {"sampler__name": "tpee"},
-        "sampler.name: one of gp, nsga2, random, tpe is needed (did you mean tpe?); got 'tpee'.",
+        "sampler.name: one of front, gp, nsga2, random, tpe is needed (did you mean tpe?); got "
+        "'tpee'.",
     ),
     "a word that is not among the choices": (
         {"task__schedule": "onecycle"},

@@ -75,10 +75,10 @@ def test_more_pixels_take_longer_also_beyond_what_was_measured() -> None:
 def test_one_prediction_is_that_of_many() -> None:
     shown = drawn(MIN_MEASURED)
     model = LatencyModel(shown, device_ms(shown))
-    one, band = model.predict_one(architecture("resnet18")), model.predict(shown[:1])
+    one, first = model.predict_each([architecture("resnet18"), shown[0]])
     assert one.low_ms < one.p50_ms < one.high_ms
     assert str(one) == f"{one.p50_ms:.3g} ms ({one.low_ms:.3g} to {one.high_ms:.3g})"
-    assert model.predict_one(shown[0]).p50_ms == band.p50_ms[0]
+    assert first.p50_ms == model.predict(shown[:1]).p50_ms[0]
 
 
 def test_many_measurements_are_fitted_soon_and_no_worse() -> None:

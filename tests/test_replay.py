@@ -154,7 +154,7 @@ def test_descriptors_are_the_columns_with_medians_for_what_is_missing(tmp_path: 
     write(tmp_path, "gaps", rows)
     space = TableSpace(load_tables(tmp_path)[0])
     features = space.features([3, 4, 5, 6])
-    assert features.numeric_names == ("log_params", "log_macs", "none")
+    assert features.numeric_names == ("log_params", "log_macs", "none", "published")
     assert features.categorical_names == ("family", "pretrain")
     whole = [float(r["n_log_params"]) for i, r in enumerate(rows) if i not in (3, 4)]
     assert features.numeric[0, 0] == features.numeric[1, 0] == pytest.approx(np.median(whole))
@@ -351,8 +351,11 @@ def test_what_cannot_be_used_is_one_clear_error(
     ("words", "message"),
     [
         (["--table", "zo"], "Unknown table 'zo'. Did you mean 'zoo'? Known: bare, grid, plain"),
-        (["--sampler", "rando"], "Unknown sampler 'rando'. Did you mean 'random'? Known: gp"),
-        (["--sampler", "x-*"], "Known: gp, nsga2, optuna-gp, optuna-nsga2, optuna-random"),
+        (
+            ["--sampler", "rando"],
+            "Unknown sampler 'rando'. Did you mean 'random'? Known: front, gp",
+        ),
+        (["--sampler", "x-*"], "Known: front, gp, nsga2, optuna-gp, optuna-nsga2, optuna-random"),
         (["--json", "nowhere/out.json"], "--json: there is no folder"),
         (["--tables", "nowhere"], "There is no folder nowhere"),
     ],

@@ -15,12 +15,17 @@ import optuna
 import pytest
 from optuna.storages import BaseStorage, JournalStorage
 from optuna.storages.journal import JournalFileBackend
-from optuna.trial import FrozenTrial, Trial, TrialState
+from optuna.trial import Trial, TrialState
 from small_spaces import MIXED, lone_space, mixed_space, recipe_config
 
+from search.costs import Costs
+from search.front import Reference, objectives_for
+from search.records import Latency, Measurement, Prediction
 from search.samplers import SAMPLERS
-from search.samplers.proposal import OpenCandidates, ProposalSampler, distributions
+from search.samplers.proposal import OpenCandidates, WrappedSampler, Written, distributions
+from search.samplers.request import Request
 from search.space import Space
+from trainers.spec import Architecture
 
 STARTUP = 4
 # Under a limit of 40 on this cost, the larger half of the architectures is rejected.
@@ -47,11 +52,63 @@ def simulated(space: Space, index: int) -> tuple[float, float, float]:
     return accuracy, float(cost), 10**log_params
 
 
+class Knows:
+    """Knows what every architecture of a space costs, or nothing at all."""
+
+    def __init__(self, space: Space, *, is_blank: bool = False) -> None:
+        n_recipes = len(space.recipes)
+        self._measured = (
+            {}
+            if is_blank
+            else {
+                architecture: Measurement(
+                    latency_of(simulated(space, number * n_recipes)[1]),
+                    simulated(space, number * n_recipes)[2],
+                    1.0,
+                    1.0,
+                    0.1,
+                )
+                for number, architecture in enumerate(space.architectures)
+            }
+        )
+
+    def measured(self) -> dict[Architecture, Measurement]:
+        return self._measured
+
+    def bands(self, architectures: object) -> dict[int, Prediction]:
+        return {}
+
+
+def latency_of(ms: float) -> Latency:
+    return Latency(ms, ms, 0.0, 50, 10, 1, 1, "eager", "1", "fp32", "device", "none", True)
+
+
+def sampler_of(
+    name: str,
+    candidates: OpenCandidates,
+    seed: int,
+    objectives: int = 2,
+    *,
+    is_blank: bool = False,
+    limits: dict[str, float | None] | None = None,
+) -> Any:
+    """Return a sampler that knows all costs; a Gaussian process of Optuna's looks at less."""
+    goals = objectives_for("accuracy", ("latency_ms", "params_m")[: objectives - 1])
+    reference = Reference({"accuracy": 0.1, "latency_ms": 100.0, "params_m": 50.0})
+    knows: Any = Knows(candidates.space, is_blank=is_blank)
+    costs = Costs(candidates.space, knows, goals, limits or {}, reference)
+    made = SAMPLERS[name](Request(candidates, seed, STARTUP, costs, reference))
+    if name == "gp":
+        assert isinstance(made, WrappedSampler)
+        whole = made._make
+        made._make = lambda s: light(whole(s))
+    return made
+
+
 def light(sampler: Any) -> Any:
-    """Return the sampler; one with a Gaussian process looks at fewer points, to take 0.1 s."""
-    if isinstance(sampler, optuna.samplers.GPSampler):
-        sampler._n_preliminary_samples, sampler._n_local_search = 64, 2
-        sampler._n_qmc_samples_ehvi = 16
+    """Return a Gaussian process that looks at fewer points, to take 0.1 s."""
+    sampler._n_preliminary_samples, sampler._n_local_search = 64, 2
+    sampler._n_qmc_samples_ehvi = 16
     return sampler
 
 
@@ -77,13 +134,15 @@ class Loop:
             load_if_exists=True,
         )
         self.candidates = OpenCandidates(space)
-        self.sampler = ProposalSampler(
-            make or (lambda s: light(SAMPLERS[name](STARTUP, s))), self.candidates, seed
+        self.sampler = (
+            WrappedSampler(make, self.candidates, seed)
+            if make
+            else sampler_of(name, self.candidates, seed, objectives)
         )
         self.study.sampler = self.sampler
         for frozen in self.study.get_trials(deepcopy=False):
             if frozen.state.is_finished():
-                self._close(space.index(space.suggest(Told(frozen))))
+                self._close(space.index(space.suggest(Written(frozen.params))))
 
     def ask(self) -> tuple[Trial, int]:
         trial = self.study.ask()
@@ -113,19 +172,6 @@ class Loop:
         self.candidates.close(index)
         if simulated(self.space, index)[1] > self.limit:
             self.candidates.close_architecture(index)
-
-
-class Told:
-    """Suggests what a finished trial was."""
-
-    def __init__(self, trial: FrozenTrial) -> None:
-        self._params = trial.params
-
-    def suggest_categorical(self, name: str, choices: object) -> Any:
-        return self._params[name]
-
-    def suggest_int(self, name: str, low: int, high: int) -> int:
-        return int(self._params[name])
 
 
 @cache
@@ -391,7 +437,7 @@ def test_open_candidates_agree_with_a_plain_set_after_any_operations(seed: int) 
                 plain.discard(index)
         assert candidates.has_any() is bool(plain)
     assert {i for i in range(space.size) if candidates.is_open(i)} == plain
-    assert candidates.counts().sum() == len(plain) == candidates._n_open
+    assert candidates.counts().sum() == len(plain)
     expected = [len(plain & set(range(n, n + recipes))) for n in range(0, space.size, recipes)]
     assert candidates.counts().tolist() == expected
 

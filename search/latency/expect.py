@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from search.latency.predict import MIN_MEASURED, LatencyModel, is_predictable
 from search.records import Prediction
@@ -33,14 +33,25 @@ class Expectations:
 
     def of(self, architecture: Architecture) -> Prediction | None:
         """Return what is expected; None with too few measurements or an unknown backbone."""
-        n_measured = len(self._measured)
-        if n_measured < MIN_MEASURED or not is_predictable(architecture):
-            return None
-        n_fitted = _largest_step(n_measured)
+        return self.bands([architecture]).get(0)
+
+    def bands(self, architectures: Sequence[Architecture]) -> dict[int, Prediction]:
+        """Return what is expected of several, by position, without those of which nothing is."""
+        if len(self._measured) < MIN_MEASURED:
+            return {}
+        positions = [i for i, a in enumerate(architectures) if is_predictable(a)]
+        if not positions:
+            return {}
+        predictions = self._fitted().predict_each([architectures[i] for i in positions])
+        return dict(zip(positions, predictions, strict=True))
+
+    def _fitted(self) -> LatencyModel:
+        """Return the model, fitted again where enough was measured since."""
+        n_fitted = _largest_step(len(self._measured))
         if self._model is None or n_fitted != self._model.n_measured:
             first = list(self._measured.items())[:n_fitted]
             self._model = LatencyModel([a for a, _ in first], [ms for _, ms in first])
-        return self._model.predict_one(architecture)
+        return self._model
 
 
 def _largest_step(n_measured: int) -> int:

@@ -108,10 +108,11 @@ class LatencyModel:
         usual, sure = self._ratios
         return Band(p50_ms, p50_ms / usual, p50_ms * usual, p50_ms / sure)
 
-    def predict_one(self, architecture: Architecture) -> Prediction:
-        """Return the predicted latency of one architecture."""
-        band = self.predict([architecture])
-        return Prediction(*(float(getattr(band, f.name)[0]) for f in fields(Prediction)))
+    def predict_each(self, architectures: Sequence[Architecture]) -> list[Prediction]:
+        """Return the same, one record an architecture."""
+        band = self.predict(architectures)
+        columns = [getattr(band, item.name).tolist() for item in fields(Prediction)]
+        return [Prediction(*row) for row in zip(*columns, strict=True)]
 
 
 def is_predictable(architecture: Architecture) -> bool:

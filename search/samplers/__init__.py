@@ -1,18 +1,40 @@
-"""Who proposes the next candidate: Optuna's samplers, by name.
+"""Who proposes the next candidate, by name: ours, and Optuna's samplers.
 
-A sampler is made anew for every proposal from (study seed, trial number, draw). Kept alive it
-would start its random numbers over after a resume; so a resumed study goes on with the proposal
-that the uninterrupted one would have made.
+Optuna's are made anew for every proposal from (study seed, trial number, draw). Kept alive they
+would start their random numbers over after a resume; so a resumed study goes on with the proposal
+that the uninterrupted one would have made. They see a backbone as a family and a size within it.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     import optuna
+
+    from search.samplers.proposal import ProposalSampler
+    from search.samplers.request import Request
+
+Make = Callable[["Request"], "ProposalSampler"]
+
+
+def _front(request: Request) -> ProposalSampler:
+    from search.samplers.front import FrontSampler
+
+    return FrontSampler(request)
+
+
+def _wrapped(make: Callable[[int, int], optuna.samplers.BaseSampler]) -> Make:
+    def wrap(request: Request) -> ProposalSampler:
+        from search.samplers.proposal import WrappedSampler
+
+        return WrappedSampler(
+            lambda seed: make(request.startup, seed), request.candidates, request.seed
+        )
+
+    return wrap
 
 
 def _tpe(startup: int, seed: int) -> optuna.samplers.BaseSampler:
@@ -50,10 +72,11 @@ def _random(startup: int, seed: int) -> optuna.samplers.BaseSampler:
     return optuna.samplers.RandomSampler(seed=seed)
 
 
-# name -> function of (startup, seed); optuna is imported when one is made
-SAMPLERS: dict[str, Callable[[int, int], Any]] = {
-    "gp": _gp,
-    "nsga2": _nsga2,
-    "random": _random,
-    "tpe": _tpe,
+# Optuna and our own numerics are imported when one is made.
+SAMPLERS: dict[str, Make] = {
+    "front": _front,
+    "gp": _wrapped(_gp),
+    "nsga2": _wrapped(_nsga2),
+    "random": _wrapped(_random),
+    "tpe": _wrapped(_tpe),
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable, Container, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
@@ -29,70 +30,57 @@ class OpenCandidates:
 
     def __init__(self, space: Space) -> None:
         self.space = space
-        self._closed_architectures: set[int] = set()
-        self._seen: dict[int, set[int]] = {}
-        self._n_open = space.size
+        self._is_open = np.ones((len(space.architectures), len(space.recipes)), dtype=bool)
 
     def close(self, index: int) -> None:
         """Close one candidate."""
-        self._n_open -= self.is_open(index)
-        number, recipe = divmod(index, len(self.space.recipes))
-        self._seen.setdefault(number, set()).add(recipe)
+        self._is_open.flat[index] = False
 
     def close_architecture(self, index: int) -> None:
         """Close every recipe of a candidate's architecture."""
-        number = index // len(self.space.recipes)
-        if number not in self._closed_architectures:
-            self._n_open -= len(self.space.recipes) - len(self._seen.get(number, ()))
-            self._closed_architectures.add(number)
+        self._is_open[index // len(self.space.recipes)] = False
 
     def is_open(self, index: int) -> bool:
         """Return whether a candidate may be proposed."""
-        number, recipe = divmod(index, len(self.space.recipes))
-        return number not in self._closed_architectures and recipe not in self._seen.get(
-            number, ()
-        )
+        return bool(self._is_open.flat[index])
 
     def has_any(self) -> bool:
         """Return whether any candidate may be proposed."""
-        return self._n_open > 0
+        return bool(self._is_open.any())
+
+    def recipes(self, number: int) -> np.ndarray:
+        """Return which recipes of an architecture are open."""
+        return np.flatnonzero(self._is_open[number])
 
     def counts(self) -> np.ndarray:
         """Return the number of open recipes of every architecture."""
-        counts = np.full(len(self.space.architectures), len(self.space.recipes))
-        for number, seen in self._seen.items():
-            counts[number] -= len(seen)
-        counts[list(self._closed_architectures)] = 0
+        counts: np.ndarray = self._is_open.sum(axis=1)
         return counts
+
+    def sample(self, size: int, rng: np.random.Generator) -> np.ndarray:
+        """Return up to so many open candidates, all of them or drawn uniformly, in order."""
+        found = np.flatnonzero(self._is_open)
+        if len(found) > size:
+            found = np.sort(rng.choice(found, size, replace=False))
+        return found
 
     def draw(self, rng: np.random.Generator) -> int:
         """Return an open candidate, each with the same chance; ValueError when none is left."""
-        counts = self.counts()
-        total = int(counts.sum())
-        if total == 0:
+        drawn = self.sample(1, rng)
+        if len(drawn) == 0:
             raise ValueError("no candidate is open")
-        rank = int(rng.integers(total))
-        ends = np.cumsum(counts)
-        number = int(np.searchsorted(ends, rank, side="right"))
-        skip = rank - int(ends[number] - counts[number])
-        seen = self._seen.get(number, set())
-        left = [r for r in range(len(self.space.recipes)) if r not in seen]
-        return number * len(self.space.recipes) + left[skip]
+        return int(drawn[0])
 
 
-class ProposalSampler(BaseSampler):
-    """Wraps a way to make samplers so that each proposal is whole, open and reproducible.
+class ProposalSampler(BaseSampler, abc.ABC):
+    """Proposes whole candidates that are open, the same ones after a resume.
 
     Args:
-        make: Gives a sampler from a seed.
         candidates: What may be proposed.
         seed: Seed of the study.
     """
 
-    def __init__(
-        self, make: Callable[[int], BaseSampler], candidates: OpenCandidates, seed: int
-    ) -> None:
-        self._make = make
+    def __init__(self, candidates: OpenCandidates, seed: int) -> None:
         self._candidates = candidates
         self._seed = seed
         self._distributions = distributions(candidates.space)
@@ -118,14 +106,9 @@ class ProposalSampler(BaseSampler):
                 return proposal
         return self._complete(study, trial)
 
+    @abc.abstractmethod
     def _propose(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
-        space, others = self._candidates.space, _Others(study, trial)
-        for draw in range(DRAWS):
-            draft = _Draft(self._make(_seed(self._seed, trial.number, draw)), others, trial)
-            if self._candidates.is_open(space.index(space.suggest(draft))):
-                return draft.params
-        rng = np.random.default_rng([self._seed, trial.number, DRAWS])
-        return space.choices(space.at(self._candidates.draw(rng)))
+        """Return the axes of one open candidate, by the study's other trials alone."""
 
     def _complete(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
         """Return axes that agree with the written ones; those of an open candidate if any."""
@@ -147,6 +130,31 @@ class ProposalSampler(BaseSampler):
     ) -> Any:
         """Never asked: a proposal is whole."""
         raise AssertionError(f"{param_name} was not part of the proposal")
+
+
+class WrappedSampler(ProposalSampler):
+    """Makes an Optuna sampler anew for each proposal and asks it until one is open.
+
+    Args:
+        make: Gives a sampler from a seed.
+        candidates: What may be proposed.
+        seed: Seed of the study.
+    """
+
+    def __init__(
+        self, make: Callable[[int], BaseSampler], candidates: OpenCandidates, seed: int
+    ) -> None:
+        super().__init__(candidates, seed)
+        self._make = make
+
+    def _propose(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
+        space, others = self._candidates.space, _Others(study, trial)
+        for draw in range(DRAWS):
+            draft = _Draft(self._make(_seed(self._seed, trial.number, draw)), others, trial)
+            if self._candidates.is_open(space.index(space.suggest(draft))):
+                return draft.params
+        rng = np.random.default_rng([self._seed, trial.number, DRAWS])
+        return space.choices(space.at(self._candidates.draw(rng)))
 
 
 class _Others(Study):
@@ -221,6 +229,21 @@ class _Walk:
 
     def suggest_int(self, name: str, low: int, high: int) -> int:
         self._found[name] = IntDistribution(low, high)
+        return int(self._answers[name])
+
+
+class Written:
+    """Answers what a trial was, so that its candidate comes out."""
+
+    def __init__(self, answers: Mapping[str, Any]) -> None:
+        self._answers = answers
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        """Return what was chosen; KeyError when it was not yet."""
+        return self._answers[name]
+
+    def suggest_int(self, name: str, low: int, high: int) -> int:
+        """Return what was chosen; KeyError when it was not yet."""
         return int(self._answers[name])
 
 

@@ -1,0 +1,188 @@
+"""What every architecture of a space costs: measured, or expected with how unsure that is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr, ndtri
+
+from search.front import Objective, Reference
+from search.known import Known
+from search.latency.predict import COVERAGE
+from search.records import Measurement
+from search.space import Space
+from trainers.spec import Architecture
+
+Floats = NDArray[np.float64]
+
+# Natural logarithm of a cost that has been measured nowhere: unsure by a factor of 20.
+UNKNOWN = 3.0
+# How a cost grows with each descriptor, in logarithms, before any is measured. More work makes
+# fewer images a second.
+GROWTH = {
+    "params_m": {"log10_params_m": 1.0},
+    "size_mb": {"log10_params_m": 1.0},
+    "macs_g": {"log10_macs_g": 1.0},
+    "throughput_ips": {"log10_macs_g": -0.7},
+}
+USUAL_GROWTH = {"log10_macs_g": 0.7}
+DESCRIPTORS = ("log10_params_m", "log10_macs_g", "log10_acts_m", "log10_input_size")
+# Standard deviation of a growth around what is usual, and of what descriptors do not explain.
+GROWTH_SPREAD = 0.3
+UNEXPLAINED = 0.3
+# Half a 90 % band is so many standard deviations.
+BAND = float(ndtri((1 + COVERAGE) / 2))
+# A band that is expected is cut into three points of equal mean, variance and fourth moment.
+# Source: Abramowitz and Stegun 1964, table 25.10 (Gauss-Hermite), n = 3.
+NODES = ((-(3**0.5), 1 / 6), (0.0, 2 / 3), (3**0.5, 1 / 6))
+
+
+@dataclass(frozen=True)
+class Expected:
+    """Natural logarithms of the costs of some architectures, ``(n, n_costs)``.
+
+    Attributes:
+        mean: Measured or expected.
+        spread: Standard deviation; 0 where measured.
+    """
+
+    mean: Floats
+    spread: Floats
+
+
+class Costs:
+    """The costs that are objectives or limited, of every architecture of a space.
+
+    Args:
+        space: The candidates.
+        known: What this device remembers and expects.
+        objectives: The metric first.
+        limits: Allowed values by name; None for no limit.
+        reference: Reference point of the study.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        known: Known,
+        objectives: Sequence[Objective],
+        limits: Mapping[str, float | None],
+        reference: Reference,
+    ) -> None:
+        self._space, self._known, self._reference = space, known, reference
+        self.objectives = tuple(objectives)
+        self._limits = {name: limit for name, limit in limits.items() if limit is not None}
+        self._names = tuple(dict.fromkeys([*(o.name for o in objectives[1:]), *self._limits]))
+        self._measured: dict[int, Measurement] = {}
+        self._table: Expected | None = None
+        for architecture, measurement in known.measured().items():
+            self.learn(architecture, measurement)
+
+    def learn(self, architecture: Architecture, measurement: Measurement) -> None:
+        """Take in a measurement; one of an architecture outside of the space says nothing."""
+        try:
+            number = self._space.architecture_number(architecture)
+        except KeyError:
+            return
+        self._measured[number] = measurement
+        self._table = None
+
+    def points(self, numbers: NDArray[np.int64]) -> list[tuple[float, Floats]]:
+        """Return losses of architectures as weighted cases, each ``(n, n_objectives - 1)``.
+
+        The losses are measured from the reference point. There is one case where all costs are
+        measured, and three, of all costs together, where some are only expected.
+        """
+        table = self._whole()
+        mean, spread = table.mean[numbers], table.spread[numbers]
+        n_costs = len(self.objectives) - 1
+        if not spread[:, :n_costs].any():
+            return [(1.0, self._losses(mean))]
+        return [(weight, self._losses(mean + node * spread)) for node, weight in NODES]
+
+    def chance(self, numbers: NDArray[np.int64]) -> Floats:
+        """Return how likely each architecture is within all limits, ``(n,)``."""
+        table = self._whole()
+        likely = np.ones(len(numbers))
+        for name, limit in self._limits.items():
+            column = self._names.index(name)
+            mean, spread = table.mean[numbers, column], table.spread[numbers, column]
+            room = np.log(limit) - mean
+            likely *= np.where(spread > 0, ndtr(room / np.maximum(spread, 1e-9)), room >= -1e-9)
+        return likely
+
+    def values(self, number: int) -> dict[str, float]:
+        """Return the measured or expected costs of an architecture, in their own units."""
+        row = np.exp(self._whole().mean[number])
+        return {o.name: float(row[i]) for i, o in enumerate(self.objectives[1:])}
+
+    def _losses(self, logs: Floats) -> Floats:
+        columns = [
+            o.losses(np.exp(logs[:, i])) - o.losses(self._reference.values[o.name])
+            for i, o in enumerate(self.objectives[1:])
+        ]
+        return np.stack(columns, axis=1) if columns else np.empty((len(logs), 0))
+
+    def _whole(self) -> Expected:
+        if self._table is None:
+            self._table = self._find()
+        return self._table
+
+    def _find(self) -> Expected:
+        n = len(self._space.architectures)
+        if not self._names:
+            return Expected(np.zeros((n, 0)), np.zeros((n, 0)))
+        numbers = sorted(self._measured)
+        logs = np.array(
+            [[_log(self._measured[i].value(name)) for name in self._names] for i in numbers]
+        ).reshape(len(numbers), len(self._names))
+        # Recipes do not change a cost, so the first candidate of each stands for all.
+        mean, spread = np.empty((n, len(self._names))), np.empty((n, len(self._names)))
+        if len(numbers) == n and np.isfinite(logs).all():
+            return Expected(logs, np.zeros_like(logs))
+        features = self._space.features(np.arange(n) * len(self._space.recipes))
+        for column, name in enumerate(self._names):
+            has = np.isfinite(logs[:, column])
+            rows = np.array(numbers, dtype=int)[has]
+            growth = GROWTH.get(name, USUAL_GROWTH)
+            chosen = [i for i, d in enumerate(features.numeric_names) if d in DESCRIPTORS]
+            usual = [growth.get(features.numeric_names[i], 0.0) for i in chosen]
+            table = features.numeric[:, chosen] * np.log(10)
+            found = _regress(table, np.array(usual), rows, logs[has, column])
+            mean[:, column], spread[:, column] = found
+            if name == "latency_ms":
+                self._predict(mean[:, column], spread[:, column])
+            mean[rows, column], spread[rows, column] = logs[has, column], 0.0
+        return Expected(mean, spread)
+
+    def _predict(self, mean: Floats, spread: Floats) -> None:
+        """Put in what the model of this device's latencies says, where it says anything."""
+        for number, band in self._known.bands(self._space.architectures).items():
+            mean[number] = np.log(band.p50_ms)
+            spread[number] = np.log(band.high_ms / band.low_ms) / (2 * BAND)
+
+
+def _log(value: float) -> float:
+    return float(np.log(value)) if value > 0 else float("nan")
+
+
+def _regress(
+    table: Floats, usual: Floats, rows: NDArray[np.int64], logs: Floats
+) -> tuple[Floats, Floats]:
+    """Return mean and spread of a linear model for every row, from the rows that are known.
+
+    Source: Bishop 2006 (Pattern Recognition and Machine Learning), equations 3.50, 3.51 and 3.59,
+    with the growths drawn towards what is usual.
+    """
+    centered = table - (table[rows] if len(rows) else table).mean(axis=0)
+    design = np.column_stack([np.ones(len(table)), centered])
+    before = np.append(logs.mean() if len(rows) else 0.0, usual)
+    precision = np.diag(np.append(UNKNOWN, np.full(len(usual), GROWTH_SPREAD)) ** -2)
+    seen = design[rows] / UNEXPLAINED
+    covariance = np.linalg.inv(precision + seen.T @ seen)
+    shift = covariance @ (seen.T @ (logs - design[rows] @ before)) / UNEXPLAINED
+    variance = UNEXPLAINED**2 + ((design @ covariance) * design).sum(axis=1)
+    return design @ (before + shift), np.sqrt(variance)

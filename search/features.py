@@ -1,0 +1,164 @@
+"""What is known of every candidate before training, as numbers and names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from trainers.spec import Architecture, Recipe, Weights
+
+if TYPE_CHECKING:
+    from search.space import Axes
+
+
+@dataclass(frozen=True)
+class Features:
+    """Descriptors known before training, one row a candidate.
+
+    Attributes:
+        numeric: Shape ``(n, len(numeric_names))``; scales that span decades are in log10.
+        categorical: Shape ``(n, len(categorical_names))``; codes, equal codes are equal values.
+        levels: The values behind the codes, by categorical column.
+    """
+
+    numeric: np.ndarray
+    categorical: np.ndarray
+    numeric_names: tuple[str, ...]
+    categorical_names: tuple[str, ...]
+    levels: tuple[tuple[str, ...], ...]
+
+
+class Descriptors:
+    """Describes the candidates of a space.
+
+    Args:
+        axes: One entry a backbone.
+        architectures: In index order.
+        recipes: In index order.
+        weights: First weights by backbone.
+    """
+
+    def __init__(
+        self,
+        axes: Sequence[Axes],
+        architectures: Sequence[Architecture],
+        recipes: Sequence[Recipe],
+        weights: Mapping[str, Weights],
+    ) -> None:
+        self._axes, self._architectures = axes, architectures
+        self._recipes, self._weights = recipes, weights
+
+    @property
+    def macs_g(self) -> np.ndarray:
+        """Return the multiply-accumulates of each architecture, in billions."""
+        macs: np.ndarray = 10 ** self._numbers[:, 2]
+        return macs
+
+    def features(self, indices: Sequence[int] | np.ndarray) -> Features:
+        """Return the descriptors of candidates by index."""
+        number, recipe = np.divmod(np.asarray(indices, dtype=np.int64), len(self._recipes))
+        grids = np.array([_recipe_numbers(r) for r in self._recipes])
+        augments, augment = np.unique([r.augment for r in self._recipes], return_inverse=True)
+        levels, codes = self._names
+        return Features(
+            numeric=np.concatenate([self._numbers[number], grids[recipe]], axis=1),
+            categorical=np.concatenate([codes[number], augment[recipe, None]], axis=1),
+            numeric_names=(
+                "log10_params_m",
+                "log10_input_size",
+                "log10_macs_g",
+                "log10_acts_m",
+                "log10_width",
+                "depth",
+                "published",
+                "log10_lr",
+                "weight_decay",
+                "log10_batch_size",
+                "dropout",
+                "freeze",
+            ),
+            categorical_names=("family", "backbone", "head", "neck", "augment"),
+            levels=(*levels, tuple(map(str, augments))),
+        )
+
+    @cached_property
+    def published(self) -> np.ndarray | None:
+        """Return the published accuracy of each architecture's weights on ImageNet, as a share.
+
+        NaN where there is none; None where training starts from nothing, of which a published
+        accuracy of pretrained weights says too little to begin a search with.
+        """
+        if not any(weights.source == "pretrained" for weights in self._weights.values()):
+            return None
+        shares = self._top1 / 100
+        return None if np.isnan(shares).all() else shares
+
+    @cached_property
+    def _top1(self) -> np.ndarray:
+        """Return the published top-1 of each architecture in percent; NaN where there is none.
+
+        Of the weights that are used where they are known, else the best of the backbone.
+        """
+        top1: dict[str, float] = {}
+        for axes in self._axes:
+            entries, tag = axes.backbone.published, self._weights[axes.backbone.name].tag
+            used = [entry.top1 for entry in entries if entry.tag == tag]
+            best = [entry.top1 for entry in entries[:1]]
+            top1[axes.backbone.name] = max(used or best, default=np.nan)
+        return np.array([top1[a.backbone] for a in self._architectures])
+
+    @cached_property
+    def _numbers(self) -> np.ndarray:
+        """Return the numbers of each architecture, in log10 but for depth and published top-1.
+
+        Where nothing is published it is the mean of the others.
+        """
+        backbones = {axes.backbone.name: axes.backbone for axes in self._axes}
+        costs = {
+            (axes.backbone.name, size): axes.backbone.costs_at(size)
+            for axes in self._axes
+            for size in axes.input_sizes
+        }
+        rows = [
+            (
+                backbones[a.backbone].params_m,
+                a.input_size,
+                costs[a.backbone, a.input_size].macs_g,
+                costs[a.backbone, a.input_size].acts_m,
+                max(a.width, 1),
+                10.0**a.depth,
+            )
+            for a in self._architectures
+        ]
+        known = ~np.isnan(self._top1)
+        usual = self._top1[known].mean() if known.any() else 0.0
+        published = np.where(known, self._top1, usual)
+        return np.column_stack([np.log10(np.array(rows)), published])
+
+    @cached_property
+    def _names(self) -> tuple[tuple[tuple[str, ...], ...], np.ndarray]:
+        """Return the names of each column, and the codes of each architecture."""
+        families = {axes.backbone.name: axes.backbone.family for axes in self._axes}
+        columns = (
+            [families[a.backbone] for a in self._architectures],
+            [a.backbone for a in self._architectures],
+            [a.head for a in self._architectures],
+            [a.neck for a in self._architectures],
+        )
+        found = [np.unique(column, return_inverse=True) for column in columns]
+        levels = tuple(tuple(map(str, names)) for names, _ in found)
+        return levels, np.stack([codes for _, codes in found], axis=1)
+
+
+def _recipe_numbers(recipe: Recipe) -> tuple[float, ...]:
+    return (
+        float(np.log10(recipe.lr)),
+        recipe.weight_decay,
+        float(np.log10(recipe.batch_size)),
+        recipe.dropout,
+        float(recipe.freeze),
+    )

@@ -1,0 +1,338 @@
+"""The sampler ``front``: costs are known before training, only the metric is uncertain.
+
+It starts with candidates spread over the front that can be told without training: published
+accuracy against cost, or capacity where nothing is published. Then it proposes what adds most to
+the hypervolume in expectation, under Gaussian processes of the metric over all descriptors. Two
+processes that believe differently how far one training speaks for others share the judgment,
+since one alone soon becomes too sure. Where the published accuracy is a descriptor, each
+``DISTRUST``-th proposal is made without it, so that a misleading one cannot hold the search.
+
+Its state is the study's storage. Hyperparameters are found anew from the trials, not from the ones
+before, so that a resumed study goes on with the same proposal.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from optuna.study import Study
+from optuna.trial import FrozenTrial, TrialState
+
+from search.features import Features
+from search.pareto import hypervolume
+from search.records import Proposal
+from search.samplers.improvement import expected_improvement
+from search.samplers.proposal import ProposalSampler, Written
+from search.samplers.request import PROPOSAL, TRAIN_S, Request
+from search.samplers.surrogate import Process, Rows, Scaling
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Candidates whose gain is computed for one proposal: all of a small space. More trials make each
+# dearer, so there are fewer then, down to the second number.
+SCORED, SCORED_LEAST = 800_000, 2_000
+# Scales are those of so many candidates.
+SCALED = 20_000
+# Up to here hyperparameters are found anew for every trial, later for every fifth, later for
+# every twentieth part more; and from so many trials at most.
+REFIT_EACH, REFIT_STEP, REFIT_SHARE = 30, 5, 20
+FITTED = 250
+# One process expects the usual reach of a training, the other a shorter one.
+PROCESSES = ((0.0, False), (1.0, True))
+DISTRUST = 5
+PUBLISHED = "published"
+# Losses that differ less are taken for equal.
+FLAT = 1e-3
+# Nine of ten normal values lie within so many standard deviations.
+BAND = 1.645
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What a study's trials say, in the order of their numbers.
+
+    Attributes:
+        told: Candidates that were trained, by index.
+        losses: Of them, from the reference point, ``(n_told, n_objectives)``.
+        pending: Candidates in training.
+        seconds: Of the trainings; NaN where that is not known.
+    """
+
+    told: Ints
+    losses: Floats
+    pending: Ints
+    seconds: Floats
+
+
+class FrontSampler(ProposalSampler):
+    """Proposes what adds most to the front."""
+
+    def __init__(self, request: Request) -> None:
+        super().__init__(request.candidates, request.seed)
+        self._request = request
+        self._space = request.candidates.space
+        self._indices: dict[int, int] = {}
+        self._fits: dict[tuple[float, bool, int], Floats] = {}
+        size = self._space.size
+        rng = np.random.default_rng([request.seed, 1])
+        sample = np.arange(size) if size <= SCALED else rng.integers(size, size=SCALED)
+        features = self._space.features(sample)
+        self._scaling = Scaling(features)
+        self._without = Scaling(_without_published(features))
+        self._has_prior = self._scaling.numeric_names != self._without.numeric_names
+
+    def _propose(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
+        seen = self._seen(study, trial)
+        rng = np.random.default_rng([self._seed, trial.number])
+        if len(seen.told) == 0 or len(seen.told) + len(seen.pending) < self._request.startup:
+            index, proposal = self._start(seen, rng)
+        else:
+            index, proposal = self._improve(seen, rng, trial.number)
+        study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, asdict(proposal))
+        return self._space.choices(self._space.at(index))
+
+    # ------------------------------------------------------------------ what was seen
+
+    def _seen(self, study: Study, trial: FrozenTrial) -> _Seen:
+        told, values, pending, seconds = [], [], [], []
+        for other in study.get_trials(deepcopy=False):
+            if other.number == trial.number or other.state == TrialState.FAIL:
+                continue
+            index = self._index(other)
+            if other.state == TrialState.COMPLETE and index is not None:
+                told.append(index)
+                values.append(other.values)
+                seconds.append(other.user_attrs.get(TRAIN_S, np.nan))
+            elif other.state == TrialState.RUNNING and index is not None:
+                pending.append(index)
+        objectives = self._request.costs.objectives
+        losses = self._request.reference.losses(values, objectives)
+        return _Seen(np.array(told, int), losses, np.array(pending, int), np.array(seconds, float))
+
+    def _index(self, trial: FrozenTrial) -> int | None:
+        """Return the candidate of a trial; None while some of its axes are not yet written."""
+        if trial.number not in self._indices:
+            try:
+                candidate = self._space.suggest(Written(trial.params))
+            except KeyError:
+                return None
+            self._indices[trial.number] = self._space.index(candidate)
+        return self._indices[trial.number]
+
+    # ------------------------------------------------------------------ the start
+
+    def _start(self, seen: _Seen, rng: np.random.Generator) -> tuple[int, Proposal]:
+        """Return the next of the candidates that are spread over the front known beforehand."""
+        n_recipes, counts = len(self._space.recipes), self._candidates.counts()
+        tried = np.concatenate([seen.told, seen.pending]) // n_recipes
+        usable = counts > 0
+        usable[tried] = True
+        numbers = np.flatnonzero(usable)
+        likely = self._request.costs.chance(numbers) > 0.5
+        numbers = numbers[likely] if counts[numbers[likely]].any() else numbers
+        front = numbers[self._known_front(numbers)]
+        # The same place within its part for the same trial, whatever became known meanwhile.
+        places = np.random.default_rng([self._seed, 0]).uniform(0.25, 0.75, self._request.startup)
+        k = min(len(tried), self._request.startup - 1)
+        wanted = (k + places[k]) / self._request.startup * (len(front) - 1)
+        nearest = np.argsort(np.abs(np.arange(len(front)) - wanted), kind="stable")
+        choices = [number for number in front[nearest] if counts[number] and number not in tried]
+        if not choices:  # the front is short: what comes behind it
+            behind = np.flatnonzero(counts)
+            untried = behind[~np.isin(behind, tried)]
+            behind = untried if len(untried) else behind
+            choices = list(behind[self._known_front(behind)])
+        number = int(choices[0])
+        index = number * n_recipes + int(rng.choice(self._candidates.recipes(number)))
+        return index, self._proposal("start", number)
+
+    def _known_front(self, numbers: Ints) -> Ints:
+        """Return positions of architectures that no cheaper one is expected to better, by cost."""
+        expected = self._capacity()[numbers]
+        costs = np.sum([w * c for w, c in self._request.costs.points(numbers)], axis=0)
+        # Several costs count as one, their sum over the reference; without any, capacity itself.
+        total = costs.sum(axis=1) if costs.shape[1] else expected
+        order: Ints = np.lexsort((-expected, total))
+        if expected.max() == expected.min():  # nothing is known of them but what they cost
+            return order
+        best = np.maximum.accumulate(expected[order])
+        is_better = np.append(True, best[1:] > best[:-1])
+        chosen: Ints = order[is_better]
+        return chosen
+
+    def _capacity(self) -> Floats:
+        """Return what architectures may reach: as published, or by their size and work."""
+        published = self._space.published
+        if published is not None:
+            return np.where(np.isnan(published), -np.inf, published)
+        n = len(self._space.architectures)
+        features = self._space.features(np.arange(n) * len(self._space.recipes))
+        columns = [
+            _standardized(features.numeric[:, i])
+            for i, name in enumerate(features.numeric_names)
+            if name.endswith(("macs_g", "params_m", "log_macs", "log_params"))
+        ]
+        return np.sum(columns, axis=0) if columns else np.zeros(n)
+
+    # ------------------------------------------------------------------ the improvement
+
+    def _improve(self, seen: _Seen, rng: np.random.Generator, number: int) -> tuple[int, Proposal]:
+        """Return the candidate with the largest expected gain."""
+        is_distrusting = self._has_prior and number % DISTRUST == DISTRUST - 1
+        scaling = self._without if is_distrusting else self._scaling
+        n_scored = max(SCORED_LEAST, SCORED // (len(seen.told) + len(seen.pending)))
+        asked = self._candidates.sample(n_scored, rng)
+        if len(asked) == 0:
+            raise ValueError("no candidate is open")
+        architectures = asked // len(self._space.recipes)
+        predictions = self._predictions(seen, scaling, asked)
+        cases = self._request.costs.points(architectures)
+        gain = np.zeros(len(asked))
+        for prediction in predictions:
+            found = np.concatenate([seen.losses, prediction.pending])
+            for weight, costs in cases:
+                gain += weight * expected_improvement(
+                    prediction.mean, prediction.spread, costs, found
+                )
+        gain *= self._request.costs.chance(architectures) / len(predictions)
+        seconds = self._seconds(seen, scaling, asked)
+        score = gain if seconds is None else gain / seconds
+        best = int(rng.choice(np.flatnonzero(score == score.max())))
+        whole = hypervolume(seen.losses, np.zeros(seen.losses.shape[1]))
+        mean = float(np.mean([p.mean[best] for p in predictions]))
+        spread = float(np.sqrt(np.mean([p.spread[best] ** 2 for p in predictions])))
+        objective = self._request.costs.objectives[0]
+        chance = self._request.reference.values[objective.name]
+        sign = 1.0 if objective.direction == "maximize" else -1.0
+        proposal = self._proposal(
+            "without prior" if is_distrusting else "improvement",
+            int(architectures[best]),
+            metric=chance - sign * mean,
+            metric_low=chance - sign * mean - BAND * spread,
+            metric_high=chance - sign * mean + BAND * spread,
+            gain=float(gain[best] / whole) if whole > 0 else None,
+            train_s=None if seconds is None else float(seconds[best]),
+        )
+        return int(asked[best]), proposal
+
+    def _predictions(self, seen: _Seen, scaling: Scaling, asked: Ints) -> list[_Prediction]:
+        """Return what each process expects of the candidates' first loss."""
+        losses = np.minimum(seen.losses[:, 0], 0.0)  # worse than chance is no worse than chance
+        n_fitted = _largest_step(len(losses))
+        middle, scale = losses.mean(), max(float(losses.std()), FLAT)
+        targets = (losses - middle) / scale
+        found = []
+        for number, (nearness, has_costs) in enumerate(PROCESSES):
+            if has_costs:
+                costs = seen.losses[:n_fitted, 1:]
+                asked_costs, pending_costs = self._costs(asked), self._costs(seen.pending)
+                level, reach = costs.mean(axis=0), np.maximum(costs.std(axis=0), FLAT)
+                told = _with(self._rows(scaling, seen.told), (seen.losses[:, 1:] - level) / reach)
+                pending = _with(self._rows(scaling, seen.pending), (pending_costs - level) / reach)
+                open_ = _with(self._rows(scaling, asked), (asked_costs - level) / reach)
+            else:
+                told, pending, open_ = (
+                    self._rows(scaling, indices) for indices in (seen.told, seen.pending, asked)
+                )
+            process = Process(scaling.levels, told.numeric.shape[1], nearness)
+            key = (number, scaling is self._without, n_fitted)
+            if key not in self._fits:
+                chosen = np.arange(n_fitted)
+                if n_fitted > FITTED:
+                    chosen = np.random.default_rng(n_fitted).permutation(n_fitted)[:FITTED]
+                self._fits[key] = process.fit(told.take(chosen), _standardized(losses[chosen]))
+            theta = self._fits[key]
+            rows, values = told, targets
+            pending_losses = np.empty((0, seen.losses.shape[1]))
+            if len(pending):
+                # What is in training is taken to give what is expected of it.
+                believed, _ = process.predict(theta, told, targets, pending)
+                rows, values = told.join(pending), np.append(targets, believed)
+                pending_losses = np.column_stack(
+                    [believed * scale + middle, self._costs(seen.pending)]
+                )
+            mean, spread = process.predict(theta, rows, values, open_)
+            found.append(_Prediction(mean * scale + middle, spread * scale, pending_losses))
+        return found
+
+    def _rows(self, scaling: Scaling, indices: Ints) -> Rows:
+        features = self._space.features(indices)
+        return scaling.rows(_without_published(features) if scaling is self._without else features)
+
+    def _costs(self, indices: Ints) -> Floats:
+        """Return the expected losses of candidates' costs, ``(n, n_costs)``."""
+        cases = self._request.costs.points(indices // len(self._space.recipes))
+        expected: Floats = np.sum([weight * costs for weight, costs in cases], axis=0)
+        return expected
+
+    def _seconds(self, seen: _Seen, scaling: Scaling, asked: Ints) -> Floats | None:
+        """Return the seconds that trainings will take, where time is what runs out."""
+        known = np.flatnonzero(seen.seconds > 0)
+        if not self._request.is_timed or len(known) < 2:
+            return None
+        return _regressed_seconds(
+            self._rows(scaling, seen.told[known]).numeric,
+            np.log(seen.seconds[known]),
+            self._rows(scaling, asked).numeric,
+        )
+
+    def _proposal(self, chosen_by: str, number: int, **expected: float | None) -> Proposal:
+        costs = self._request.costs
+        is_measured = len(costs.points(np.array([number]))) == 1
+        return Proposal(chosen_by, costs.values(number), is_measured, **expected)
+
+
+@dataclass(frozen=True)
+class _Prediction:
+    """What one process expects: mean and spread of losses, losses of what is in training."""
+
+    mean: Floats
+    spread: Floats
+    pending: Floats
+
+
+def _with(rows: Rows, numeric: Floats) -> Rows:
+    """Return the rows with more numeric columns."""
+    return Rows(np.column_stack([rows.numeric, numeric]), rows.categorical)
+
+
+def _without_published(features: Features) -> Features:
+    """Return the features without what was published."""
+    kept = [i for i, name in enumerate(features.numeric_names) if name != PUBLISHED]
+    names = tuple(features.numeric_names[i] for i in kept)
+    return Features(
+        features.numeric[:, kept],
+        features.categorical,
+        names,
+        features.categorical_names,
+        features.levels,
+    )
+
+
+def _largest_step(n: int) -> int:
+    """Return the number of trials, up to ``n``, from which hyperparameters are found."""
+    if n <= REFIT_EACH:
+        return n
+    step = max(REFIT_STEP, n // REFIT_SHARE)
+    return n - n % step
+
+
+def _standardized(values: Floats) -> Floats:
+    """Return values with mean 0 and spread 1; all 0 where they are equal."""
+    standardized: Floats = (values - values.mean()) / max(float(values.std()), FLAT)
+    return standardized
+
+
+def _regressed_seconds(told: Floats, logs: Floats, asked: Floats) -> Floats:
+    """Return seconds by a ridge on standardized descriptors, within twice what was seen."""
+    middle, logs_middle = told.mean(axis=0), logs.mean()
+    centered = told - middle
+    gram = centered.T @ centered + np.eye(told.shape[1])
+    slopes = np.linalg.solve(gram, centered.T @ (logs - logs_middle))
+    expected = logs_middle + (asked - middle) @ slopes
+    seconds: Floats = np.exp(np.clip(expected, logs.min() - np.log(2), logs.max() + np.log(2)))
+    return seconds

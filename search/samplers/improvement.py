@@ -1,0 +1,63 @@
+"""How much a candidate can be expected to add to the hypervolume when its costs are known."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import ndtr
+
+Floats = NDArray[np.float64]
+
+
+def expected_improvement(mean: Floats, spread: Floats, costs: Floats, found: Floats) -> Floats:
+    """Return the exact expected gain in hypervolume of candidates ``(n,)``.
+
+    All losses are measured from the reference point, which is the origin: only what is below 0
+    counts. With the costs known, a candidate gains in each cell of the grid of costs found so
+    far by how much its error undercuts the least error found at those costs or lower; that is
+    normal, so each cell has a closed form. Source: Jones et al. 1998 (Efficient Global
+    Optimization), equation 15, for a cell; the sum over cells is the expected hypervolume
+    improvement of Emmerich et al. 2011 where all objectives but one are certain.
+
+    Args:
+        mean: Expected error, ``(n,)``.
+        spread: Its standard deviation, ``(n,)``, above 0.
+        costs: Losses of the costs, ``(n, n_costs)``; none for one objective.
+        found: Losses of what was trained, ``(n_found, 1 + n_costs)``, the error first.
+    """
+    inside = found[(found < 0).all(axis=1)]
+    levels, volumes = _volumes(inside, costs)
+    z = (levels - mean[:, None]) / spread[:, None]
+    gains = spread[:, None] * (z * ndtr(z) + np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi))
+    result: Floats = (volumes * gains).sum(axis=1)
+    return result
+
+
+def _volumes(found: Floats, costs: Floats) -> tuple[Floats, Floats]:
+    """Return the distinct least errors ``(n_levels,)`` and a candidate's volume at each.
+
+    The volumes, ``(n, n_levels)``, are of the costs that are no better than the candidate's own.
+    """
+    n_costs = costs.shape[1]
+    least, edges = np.zeros(()), []
+    if n_costs == 0:
+        least = np.minimum(0.0, found[:, 0].min(initial=0.0))
+    else:
+        edges = [np.unique(np.append(found[:, 1 + c], -np.inf)) for c in range(n_costs)]
+        least = np.zeros([len(edge) for edge in edges])
+        for row in found:
+            firsts = [np.searchsorted(e, v) for e, v in zip(edges, row[1:], strict=True)]
+            cells = tuple(slice(first, None) for first in firsts)
+            least[cells] = np.minimum(least[cells], row[0])
+    levels, cell_levels = np.unique(least, return_inverse=True)
+    widths = [
+        np.maximum(np.append(edge[1:], 0.0) - np.maximum(edge, costs[:, c, None]), 0.0)
+        for c, edge in enumerate(edges)
+    ]
+    shares = np.eye(len(levels))[cell_levels.reshape(least.shape)]
+    if not widths:
+        return levels, np.broadcast_to(shares, (len(costs), len(levels)))
+    volumes = np.tensordot(widths[0], shares, axes=1)
+    for width in widths[1:]:  # one axis of cells after the other is summed up
+        volumes = np.einsum("ne,ne...->n...", width, volumes)
+    return levels, volumes

@@ -1,0 +1,37 @@
+"""What a sampler is made from, and the names under which it and the loop leave notes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from search.costs import Costs
+    from search.front import Reference
+    from search.samplers.proposal import OpenCandidates
+
+# Why a candidate was proposed: system attribute of its trial.
+PROPOSAL = "archfront:proposal"
+# Seconds of a trial's training: user attribute.
+TRAIN_S = "train_s"
+
+
+@dataclass(frozen=True)
+class Request:
+    """What a study asks of a sampler.
+
+    Attributes:
+        candidates: What may be proposed.
+        seed: Seed of the study.
+        startup: Proposals before the sampler's own way begins.
+        costs: What is known or expected of each architecture.
+        reference: Where the hypervolume is measured from.
+        is_timed: Whether the study ends by the clock, so that seconds count, not trainings.
+    """
+
+    candidates: OpenCandidates
+    seed: int
+    startup: int
+    costs: Costs
+    reference: Reference
+    is_timed: bool = False

@@ -1,0 +1,224 @@
+"""Gaussian processes over descriptors of candidates, numbers and names mixed.
+
+Two things are special. The kernel multiplies a Matern kernel of the numbers by what differing
+names leave of it, beside a linear trend of the numbers. And names that occur on several axes, as
+the operation on each edge of a cell, have one uniqueness of their own: where it is high, a
+candidate that has the name is like none that has not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.linalg import cho_solve, cholesky, solve_triangular
+from scipy.optimize import minimize
+from scipy.spatial.distance import cdist
+
+from search.features import Features
+
+Floats = NDArray[np.float64]
+
+# Added to the diagonal, so that equal rows can be told apart by rounding.
+JITTER = 1e-6
+# Lists of names longer than this have no uniqueness each: too little is seen of any.
+MAX_LEVELS = 12
+# Iterations of a fit; more change the proposals no more than a refit does.
+MAX_ITERATIONS = 40
+# Logarithms that the search for hyperparameters stays between: weights, amplitude, noise, trend.
+BOUNDS = ((-12.0, 4.0), (-4.0, 4.0), (-12.0, 1.0), (-8.0, 3.0))
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Descriptors of ``n`` candidates.
+
+    Attributes:
+        numeric: Shape ``(n, d)``, each column with mean 0 and spread 1 over the space.
+        categorical: Codes of shape ``(n, k)``.
+    """
+
+    numeric: Floats
+    categorical: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        """Return the number of candidates."""
+        return len(self.numeric)
+
+    def take(self, rows: Sequence[int] | NDArray[np.int64] | slice) -> Rows:
+        """Return some of the rows."""
+        return Rows(self.numeric[rows], self.categorical[rows])
+
+    def join(self, other: Rows) -> Rows:
+        """Return these rows and then the others."""
+        return Rows(
+            np.concatenate([self.numeric, other.numeric]),
+            np.concatenate([self.categorical, other.categorical]),
+        )
+
+
+class Scaling:
+    """Turns features into rows, by the mean and spread of a sample of the space.
+
+    Columns that say nothing, since all of the sample have one value, are left out.
+    """
+
+    def __init__(self, sample: Features) -> None:
+        self._mean = sample.numeric.mean(axis=0)
+        spread = sample.numeric.std(axis=0)
+        self._numeric = np.flatnonzero(spread > 1e-9 * (1 + np.abs(self._mean)))
+        self._spread = spread[self._numeric]
+        n_levels = [len(names) for names in sample.levels]
+        self._categorical = np.array([k for k, n in enumerate(n_levels) if n > 1], dtype=int)
+        self.numeric_names = tuple(sample.numeric_names[j] for j in self._numeric)
+        self.levels = tuple(sample.levels[k] for k in self._categorical)
+
+    def rows(self, features: Features) -> Rows:
+        """Return the rows of features."""
+        numeric = (features.numeric - self._mean)[:, self._numeric] / self._spread
+        return Rows(numeric, features.categorical[:, self._categorical])
+
+
+class Process:
+    """A Gaussian process whose hyperparameters are at the maximum of their posterior.
+
+    Source: Rasmussen and Williams 2006 (Gaussian Processes for Machine Learning), Algorithm 2.1
+    and equation 5.9.
+
+    Args:
+        levels: Names behind the codes of each categorical column.
+        n_numeric: Numeric columns.
+        nearness: Logarithm by which the expected weight of a difference is larger than usual: the
+            larger, the less far does one training speak for others.
+    """
+
+    def __init__(
+        self, levels: Sequence[tuple[str, ...]], n_numeric: int, nearness: float = 0.0
+    ) -> None:
+        self._d, self._k = n_numeric, len(levels)
+        self._shared = _shared_columns(levels)
+        n_levels = [len(levels[columns[0]]) for columns in self._shared]
+        self._n_weights = self._d + self._k + sum(n_levels)
+        # Lognormal beliefs, under which a usual difference in all columns together weighs 1.
+        means = [
+            *[nearness - np.log(max(self._d, 1))] * self._d,
+            *[nearness - np.log(max(self._k, 1))] * self._k,
+            *[np.log(0.1)] * sum(n_levels),
+            *(0.0, np.log(0.01), np.log(0.3)),  # amplitude, noise, trend
+        ]
+        spreads = [2.0] * (self._d + self._k) + [1.5] * sum(n_levels) + [1.0, 1.5, 1.0]
+        self._means, self._spreads = np.array(means), np.array(spreads)
+        self._n_levels = n_levels
+
+    def fit(self, rows: Rows, targets: Floats) -> Floats:
+        """Return the logarithms of the hyperparameters for standardized targets ``(n,)``."""
+        n_rows, d = len(rows), self._d
+        numbers = (rows.numeric[:, None] - rows.numeric) ** 2
+        differences = np.concatenate(
+            [np.moveaxis(numbers, 2, 0), self._mismatches(rows, rows)]
+        ).reshape(self._n_weights, n_rows**2)
+        trend = rows.numeric @ rows.numeric.T / max(d, 1)
+        identity = np.eye(n_rows)
+
+        def loss(theta: Floats) -> tuple[float, Floats]:
+            weights, (amplitude, noise, slope) = np.exp(theta[:-3]), np.exp(theta[-3:])
+            distances = (weights[:d] @ differences[:d]).reshape(n_rows, n_rows)
+            kept = np.exp(-(weights[d:] @ differences[d:])).reshape(n_rows, n_rows)
+            kernel, steepness = _matern(distances)
+            kernel, steepness = amplitude * kernel * kept, amplitude * steepness * kept
+            try:
+                factor = cholesky(kernel + slope * trend + (noise + JITTER) * identity, lower=True)
+            except np.linalg.LinAlgError:
+                return 1e10, np.zeros_like(theta)
+            inverse = cho_solve((factor, True), identity)
+            solved = inverse @ targets
+            belief = (theta - self._means) / self._spreads
+            value = targets @ solved / 2 + np.log(np.diag(factor)).sum() + belief @ belief / 2
+            by_covariance = (inverse - np.outer(solved, solved)) / 2
+            gradient = np.empty_like(theta)
+            gradient[:d] = weights[:d] * (differences[:d] @ (by_covariance * steepness).ravel())
+            gradient[d:-3] = -weights[d:] * (differences[d:] @ (by_covariance * kernel).ravel())
+            gradient[-3] = (by_covariance * kernel).sum()
+            gradient[-2] = noise * np.trace(by_covariance)
+            gradient[-1] = slope * (by_covariance * trend).sum()
+            return float(value), gradient + belief / self._spreads
+
+        bounds = [BOUNDS[0]] * self._n_weights + list(BOUNDS[1:])
+        found = minimize(
+            loss,
+            self._means,
+            jac=True,
+            method="L-BFGS-B",
+            bounds=bounds,
+            options={"maxiter": MAX_ITERATIONS},
+        )
+        theta: Floats = found.x
+        return theta
+
+    def predict(
+        self, theta: Floats, rows: Rows, targets: Floats, asked: Rows
+    ) -> tuple[Floats, Floats]:
+        """Return mean and standard deviation ``(len(asked),)``, without the noise."""
+        amplitude, noise, slope = np.exp(theta[-3:])
+        own = self._kernel(theta, rows, rows) + (noise + JITTER) * np.eye(len(rows))
+        factor = cholesky(own, lower=True)
+        cross = self._kernel(theta, rows, asked)
+        mean = cross.T @ cho_solve((factor, True), targets)
+        explained = (solve_triangular(factor, cross, lower=True) ** 2).sum(axis=0)
+        before = amplitude + slope * (asked.numeric**2).sum(axis=1) / max(self._d, 1)
+        return mean, np.sqrt(np.maximum(before - explained, 1e-10))
+
+    def _kernel(self, theta: Floats, left: Rows, right: Rows) -> Floats:
+        weights, (amplitude, _, slope) = np.exp(theta[:-3]), np.exp(theta[-3:])
+        roots = np.sqrt(weights[: self._d])
+        distances = cdist(left.numeric * roots, right.numeric * roots, "sqeuclidean")
+        kernel, _ = _matern(distances)
+        if self._n_weights > self._d:
+            names = np.zeros_like(kernel)
+            parts = self._mismatches(left, right)
+            for weight, part in zip(weights[self._d :], parts, strict=True):
+                names += weight * part
+            kernel *= np.exp(-names)
+        trend = left.numeric @ right.numeric.T / max(self._d, 1)
+        result: Floats = amplitude * kernel + slope * trend
+        return result
+
+    def _mismatches(self, left: Rows, right: Rows) -> NDArray[np.float32]:
+        """Return what differs between two candidates, ``(n_weights - d, n_left, n_right)``.
+
+        For each column whether the names differ; for each name of a shared list on how many of
+        its columns just one of both has it.
+        """
+        parts = np.empty((self._n_weights - self._d, len(left), len(right)), dtype=np.float32)
+        for k in range(self._k):
+            parts[k] = left.categorical[:, k, None] != right.categorical[:, k]
+        at = self._k
+        for columns, n_levels in zip(self._shared, self._n_levels, strict=True):
+            for level in range(n_levels):
+                ours = (left.categorical[:, columns] == level).astype(np.float32)
+                theirs = (right.categorical[:, columns] == level).astype(np.float32)
+                both = ours @ theirs.T
+                parts[at] = ours.sum(axis=1)[:, None] + theirs.sum(axis=1) - 2 * both
+                at += 1
+        return parts
+
+
+def _shared_columns(levels: Sequence[tuple[str, ...]]) -> list[list[int]]:
+    """Return the columns of each list of names that several columns have."""
+    columns: dict[tuple[str, ...], list[int]] = {}
+    for column, names in enumerate(levels):
+        columns.setdefault(names, []).append(column)
+    return [
+        several
+        for names, several in columns.items()
+        if len(several) > 1 and len(names) <= MAX_LEVELS
+    ]
+
+
+def _matern(squares: Floats) -> tuple[Floats, Floats]:
+    """Return the Matern-5/2 kernel of squared distances and its derivative by them."""
+    distances = np.sqrt(5 * squares)
+    decay = np.exp(-distances)
+    return (1 + distances + 5 / 3 * squares) * decay, -5 / 6 * (1 + distances) * decay

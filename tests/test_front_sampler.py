@@ -1,0 +1,285 @@
+"""What the sampler ``front`` rests on: its surrogate, its expected gain and the known costs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import optuna
+import pytest
+from small_spaces import MIXED, backbone, mixed_space
+from test_samplers import LIMIT, STARTUP, Knows, Loop, sampler_of, simulated
+
+from search.catalog import Published, Tag
+from search.costs import Costs
+from search.features import Features
+from search.front import Reference, objectives_for
+from search.pareto import hypervolume
+from search.samplers.improvement import expected_improvement
+from search.samplers.proposal import OpenCandidates
+from search.samplers.request import PROPOSAL
+from search.samplers.surrogate import Process, Rows, Scaling
+from search.space import Space
+from trainers.spec import Weights
+
+LEVELS = (("a", "b", "c"), ("a", "b", "c"), ("x", "y"))
+
+
+def drawn(n: int, seed: int = 0) -> Rows:
+    rng = np.random.default_rng(seed)
+    codes = np.column_stack([rng.integers(len(names), size=n) for names in LEVELS])
+    return Rows(rng.normal(size=(n, 3)), codes)
+
+
+def truth(rows: Rows) -> np.ndarray:
+    effect = np.array([0.0, 0.4, -1.5])
+    return np.sin(rows.numeric[:, 0]) + effect[rows.categorical[:, :2]].sum(axis=1)
+
+
+# ------------------------------------------------------------------ the expected gain
+
+
+@pytest.mark.parametrize("n_costs", [0, 1, 2])
+def test_the_expected_gain_is_the_mean_of_drawn_gains(n_costs: int) -> None:
+    rng = np.random.default_rng(n_costs)
+    found = -rng.uniform(0, 1, (6, 1 + n_costs))
+    mean, spread = -rng.uniform(0, 1, 5), rng.uniform(0.05, 0.4, 5)
+    costs = -rng.uniform(0, 1, (5, n_costs))
+    gains = expected_improvement(mean, spread, costs, found)
+    origin = np.zeros(1 + n_costs)
+    before = hypervolume(found, origin)
+    draws = rng.normal(size=2000)
+    for i in range(5):
+        volumes = [
+            hypervolume(np.vstack([found, [mean[i] + spread[i] * z, *costs[i]]]), origin)
+            for z in draws
+        ]
+        drawn_gains = np.array(volumes) - before
+        error = drawn_gains.std() / np.sqrt(len(draws))
+        assert abs(gains[i] - drawn_gains.mean()) < 4 * error + 1e-9
+
+
+def test_nothing_is_gained_beyond_the_reference_and_all_before_anything_is_found() -> None:
+    nothing = np.empty((0, 2))
+    mean, spread = np.array([-0.5, -0.5]), np.array([1e-9, 1e-9])
+    gains = expected_improvement(mean, spread, np.array([[-2.0], [0.5]]), nothing)
+    assert gains == pytest.approx([1.0, 0.0])
+
+
+# ------------------------------------------------------------------ the surrogate
+
+
+def test_a_process_learns_numbers_and_names() -> None:
+    rows, asked = drawn(120), drawn(200, seed=1)
+    process = Process(LEVELS, 3)
+    losses = truth(rows)
+    targets = (losses - losses.mean()) / losses.std()
+    theta = process.fit(rows, targets)
+    mean, spread = process.predict(theta, rows, targets, asked)
+    wanted = (truth(asked) - losses.mean()) / losses.std()
+    errors = mean - wanted
+    assert np.sqrt((errors**2).mean()) < 0.3
+    assert (np.abs(errors) < 1.645 * np.sqrt(spread**2 + np.exp(theta[-2]))).mean() > 0.8
+
+
+def test_a_process_is_that_of_the_textbook() -> None:
+    """The mean and spread by inverting the whole covariance, entry by entry."""
+    rows, asked = drawn(12), drawn(5, seed=2)
+    process = Process(LEVELS, 3)
+    theta = np.random.default_rng(3).normal(size=len(process.fit(rows, np.zeros(12)))) - 1
+    weights, (amplitude, noise, slope) = np.exp(theta[:-3]), np.exp(theta[-3:])
+
+    def kernel(x: Rows, i: int, y: Rows, j: int) -> float:
+        gaps = (x.numeric[i] - y.numeric[j]) ** 2
+        ours, theirs = x.categorical[i].tolist(), y.categorical[j].tolist()
+        parts = [float(a != b) for a, b in zip(ours, theirs, strict=True)]
+        for level in range(3):  # the first two columns have one list of names
+            pairs = zip(ours[:2], theirs[:2], strict=True)
+            parts.append(sum((a == level) != (b == level) for a, b in pairs))
+        r = np.sqrt(5 * (weights[:3] @ gaps))
+        near = (1 + r + r * r / 3) * np.exp(-r) * np.exp(-(weights[3:] @ np.array(parts)))
+        return float(amplitude * near + slope * (x.numeric[i] @ y.numeric[j]) / 3)
+
+    own = np.array([[kernel(rows, i, rows, j) for j in range(12)] for i in range(12)])
+    cross = np.array([[kernel(rows, i, asked, j) for j in range(5)] for i in range(12)])
+    before = np.array([kernel(asked, j, asked, j) for j in range(5)])
+    inverse = np.linalg.inv(own + (noise + 1e-6) * np.eye(12))
+    targets = truth(rows)
+    mean, spread = process.predict(theta, rows, targets, asked)
+    assert mean == pytest.approx(cross.T @ inverse @ targets, rel=1e-6)
+    explained = np.einsum("ij,ik,kj->j", cross, inverse, cross)
+    assert spread == pytest.approx(np.sqrt(before - explained), rel=1e-5)
+
+
+def test_columns_that_say_nothing_are_left_out() -> None:
+    numeric = np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])
+    codes = np.array([[0, 0], [1, 0], [0, 0]])
+    features = Features(numeric, codes, ("size", "same"), ("kind", "only"), (("a", "b"), ("one",)))
+    scaling = Scaling(features)
+    rows = scaling.rows(features)
+    assert (scaling.numeric_names, scaling.levels) == (("size",), (("a", "b"),))
+    assert rows.numeric.mean() == pytest.approx(0)
+    assert rows.numeric.std() == pytest.approx(1)
+    assert rows.categorical.tolist() == [[0], [1], [0]]
+
+
+# ------------------------------------------------------------------ the costs
+
+
+def costs_of(space: Space, *, is_blank: bool, limit: float | None = None) -> Costs:
+    goals = objectives_for("accuracy", ("latency_ms", "params_m"))
+    reference = Reference({"accuracy": 0.1, "latency_ms": 100.0, "params_m": 50.0})
+    knows: object = Knows(space, is_blank=is_blank)
+    return Costs(space, knows, goals, {"latency_ms": limit}, reference)  # type: ignore[arg-type]
+
+
+def test_measured_costs_are_certain_and_others_a_band() -> None:
+    space = mixed_space()
+    numbers = np.arange(len(space.architectures))
+    ((weight, losses),) = costs_of(space, is_blank=False).points(numbers)
+    wanted = [simulated(space, n * len(space.recipes))[1:] for n in numbers]
+    assert weight == 1
+    assert losses == pytest.approx(np.log2(np.array(wanted) / [100.0, 50.0]))
+    blank = costs_of(space, is_blank=True)
+    cases = blank.points(numbers)
+    assert sum(weight for weight, _ in cases) == pytest.approx(1)
+    assert (cases[2][1] > cases[1][1]).all()
+    known = Knows(space).measured()
+    for architecture in list(known)[:8]:
+        blank.learn(architecture, known[architecture])
+    assert blank.points(numbers[:8])[0][1] == pytest.approx(losses[:8])
+    middle = blank.points(numbers[8:])[1][1][:, 0]
+    assert np.corrcoef(middle, losses[8:, 0])[0, 1] > 0.8
+
+
+def test_what_is_measured_over_a_limit_has_no_chance_and_the_unknown_some() -> None:
+    space = mixed_space()
+    numbers = np.arange(len(space.architectures))
+    cost = np.array([simulated(space, n * len(space.recipes))[1] for n in numbers])
+    known = costs_of(space, is_blank=False, limit=LIMIT).chance(numbers)
+    assert known.tolist() == (cost <= LIMIT).tolist()
+    unknown = costs_of(space, is_blank=True, limit=LIMIT).chance(numbers)
+    assert ((unknown > 0) & (unknown < 1)).all()
+
+
+# ------------------------------------------------------------------ the sampler
+
+
+def volume(loop: Loop) -> float:
+    goals = objectives_for("accuracy", ("latency_ms",))
+    reference = Reference({"accuracy": 0.1, "latency_ms": 100.0})
+    values = [t.values for t in loop.study.get_trials(deepcopy=False) if t.values]
+    return hypervolume(reference.losses(values, goals), np.zeros(2))
+
+
+def test_fewer_trainings_are_needed_than_by_chance() -> None:
+    space = mixed_space()
+    found = {}
+    for name in ("front", "random"):
+        loops = [Loop(name, space, seed=seed) for seed in range(3)]
+        for loop in loops:
+            loop.run(STARTUP + 8)
+        found[name] = np.mean([volume(loop) for loop in loops])
+    assert found["front"] > found["random"]
+
+
+def test_the_start_is_spread_over_cost_and_each_proposal_says_why() -> None:
+    space = mixed_space()
+    loop = Loop("front", space, seed=3)
+    indices = loop.run(STARTUP + 2)
+    notes = [t.system_attrs[PROPOSAL] for t in loop.study.get_trials(deepcopy=False)]
+    assert [n["chosen_by"] for n in notes] == ["start"] * STARTUP + ["improvement"] * 2
+    costs = [simulated(space, i)[1] for i in indices]
+    assert [n["costs"]["latency_ms"] for n in notes] == pytest.approx(costs)
+    assert max(costs[:STARTUP]) > 10 * min(costs[:STARTUP])
+    for note in notes[STARTUP:]:
+        assert note["metric_low"] < note["metric"] < note["metric_high"]
+        assert note["gain"] > 0
+
+
+def test_what_is_known_to_be_over_a_limit_is_not_proposed_while_there_is_else() -> None:
+    space = mixed_space()
+    loop = Loop("front", space, seed=1)
+    loop.sampler = sampler_of("front", loop.candidates, 1, limits={"latency_ms": LIMIT})
+    loop.study.sampler = loop.sampler
+    assert all(simulated(space, i)[1] <= LIMIT for i in loop.run(STARTUP + 6))
+
+
+def test_a_study_goes_well_with_no_cost_known_beforehand() -> None:
+    loop = Loop("front", mixed_space(), seed=2)
+    loop.sampler = sampler_of("front", loop.candidates, 2, is_blank=True)
+    loop.study.sampler = loop.sampler
+    assert len(set(loop.run(STARTUP + 4))) == STARTUP + 4
+
+
+def published_space(source: str) -> Space:
+    """Return the mixed space where the two smallest backbones have the best published results."""
+    backbones = tuple(
+        replace(
+            b,
+            tags=(Tag("t", "mit"),),
+            published=(Published("t", 224, 90.0 - b.params_m),),
+        )
+        for b in (*MIXED, backbone("resnet_d", params_m=80.0))
+    )
+    space = mixed_space(backbones)
+    weights = {name: Weights(source, "t") for name in space.weights}  # type: ignore[arg-type]
+    return replace(space, weights=weights)
+
+
+def test_published_accuracy_leads_the_start_only_with_the_weights_it_is_of() -> None:
+    pretrained, scratch = published_space("pretrained"), published_space("none")
+    assert scratch.published is None
+    assert pretrained.published is not None
+    assert pretrained.published.max() == pytest.approx(0.88)
+    column = scratch.features([0]).numeric_names.index("published")
+    assert np.ptp(scratch.features(range(scratch.size)).numeric[:, column]) > 0
+    families = {}
+    for name, space in (("pretrained", pretrained), ("scratch", scratch)):
+        indices = Loop("front", space, seed=0).run(STARTUP)
+        families[name] = {space.at(i).architecture.backbone for i in indices}
+    # By what was published the smallest backbones are the best and the fastest.
+    assert families["pretrained"] <= {"mobile_a", "mobile_no_gem"}
+    assert families["scratch"] & {"resnet_c", "resnet_d"}
+
+
+def test_some_proposals_do_not_look_at_what_was_published() -> None:
+    loop = Loop("front", published_space("pretrained"), seed=0)
+    loop.run(STARTUP + 6)
+    trials = loop.study.get_trials(deepcopy=False)
+    chosen = [t.system_attrs[PROPOSAL]["chosen_by"] for t in trials]
+    assert chosen.count("without prior") in (1, 2)
+
+
+def test_seconds_count_where_the_budget_is_time() -> None:
+    space = mixed_space()
+    found = {}
+    for is_timed in (False, True):
+        candidates = OpenCandidates(space)
+        sampler = sampler_of("front", candidates, 0)
+        sampler._request = replace(sampler._request, is_timed=is_timed)
+        loop = Loop("front", space)
+        loop.candidates, loop.sampler, loop.study.sampler = candidates, sampler, sampler
+        for _ in range(STARTUP + 3):
+            trial, index = loop.ask()
+            trial.set_user_attr("train_s", float(simulated(space, index)[1] ** 2))
+            loop.tell(trial, index)
+        (*_, last) = loop.study.get_trials(deepcopy=False)
+        found[is_timed] = (last.system_attrs[PROPOSAL]["train_s"], volume(loop))
+    assert found[False][0] is None
+    assert found[True][0] > 0
+
+
+def test_trials_in_training_are_counted() -> None:
+    """Without them the same best candidate's neighbors would all be proposed at once."""
+    space = mixed_space()
+    loop = Loop("front", space, seed=5)
+    loop.run(STARTUP)
+    flights = [loop.ask() for _ in range(3)]
+    alone = Loop("front", space, seed=5)
+    alone.run(STARTUP)
+    (_, first), (_, second), _ = flights
+    trial, index = alone.ask()
+    assert index == first
+    alone.study.tell(trial, state=optuna.trial.TrialState.FAIL)
+    assert alone.ask()[1] != second or simulated(space, first)[1] != simulated(space, second)[1]
