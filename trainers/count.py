@@ -41,6 +41,17 @@ class Costs:
     elements_by: tuple[int, ...]
 
 
+@dataclass(frozen=True)
+class Tally:
+    """Counts of a part of a pass: MACs and elements by kind, activations, operations."""
+
+    counts: tuple[int, ...]
+
+    def __sub__(self, other: Tally) -> Tally:
+        """Return what was counted since."""
+        return Tally(tuple(a - b for a, b in zip(self.counts, other.counts, strict=True)))
+
+
 def count_costs(model: nn.Module, example: torch.Tensor) -> Costs:
     """Return what a network costs for one image.
 
@@ -55,7 +66,7 @@ def count_costs(model: nn.Module, example: torch.Tensor) -> Costs:
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad(), _whole_attention(), _Counter(example) as counter:
+        with torch.no_grad(), _whole_attention(), Counter(example) as counter:
             model(example)
     finally:
         model.train(was_training)
@@ -89,7 +100,7 @@ def _whole_attention() -> Iterator[None]:
         torch.backends.mha.set_fastpath_enabled(was_fast)
 
 
-class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
+class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's own
     """Adds up every operation that reaches a kernel.
 
     Operations on weights alone, as the standardization of a filter or the look-up of a table of
@@ -127,9 +138,9 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
             return result
         kind = self._add_product(func.overloadpacket, args, outputs[0])
         if any(tensor in self._from_images for tensor in inputs):
-            self._mark(outputs)
+            self.mark(outputs)
             if func._schema.is_mutable and inputs[0]._base is not None:  # a part was written
-                self._mark([inputs[0]._base])
+                self.mark([inputs[0]._base])
             if not func.is_view and func.overloadpacket not in FREE:
                 # But in lists, the rest are statistics, indices and states.
                 written = outputs if isinstance(result, list) else outputs[:1]
@@ -138,7 +149,27 @@ class _Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's o
                 self.n_ops += 1
         return result
 
-    def _mark(self, tensors: list[torch.Tensor]) -> None:
+    def tally(self) -> Tally:
+        """Return the counts so far."""
+        macs, elements = tuple(self.macs.values()), tuple(self.elements.values())
+        return Tally((*macs, *elements, self.acts, self.n_ops))
+
+    def add(self, tally: Tally) -> None:
+        """Add what another module of the same kind gave on inputs of the same shapes."""
+        *by_kind, acts, n_ops = tally.counts
+        for kind, count in zip(MAC_KINDS, by_kind, strict=False):
+            self.macs[kind] += count
+        for kind, count in zip(ELEMENT_KINDS, by_kind[len(MAC_KINDS) :], strict=True):
+            self.elements[kind] += count
+        self.acts += acts
+        self.n_ops += n_ops
+
+    def is_from_images(self, tensor: torch.Tensor) -> bool:
+        """Return whether something of the images went into a tensor."""
+        return tensor in self._from_images
+
+    def mark(self, tensors: list[torch.Tensor]) -> None:
+        """Note that something of the images went into these."""
         for tensor in tensors:
             self._from_images[tensor] = True
 

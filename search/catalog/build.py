@@ -104,5 +104,7 @@ def _begin() -> None:
 
 def _rows(names: Sequence[str]) -> list[Backbone]:
     from search.catalog.describe import describe
+    from trainers.memo import Memo
 
-    return [describe(name) for name in names]
+    with Memo():  # siblings are made of the same blocks
+        return [describe(name) for name in names]

@@ -33,7 +33,9 @@ DEFAULT_LICENCE = "apache-2.0"
 # A network on the CPU takes memory for its weights: 3.2 GB.
 CPU_PARAMS_MAX = 800_000_000
 REASON_LENGTH = 160
-FILLING = {"uniform_", "normal_", "erfinv_", "mul_", "add_", "clamp_", "fill_", "zero_", "copy_"}
+# What draws first weights, and what is done to them then.
+DRAWING = {"uniform_", "normal_", "kaiming_uniform_"}
+FILLING = DRAWING | {"constant_", "erfinv_", "mul_", "add_", "clamp_", "fill_", "zero_", "copy_"}
 
 
 def describe(name: str) -> Backbone:
@@ -87,12 +89,16 @@ class _Uninitialized(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Return the tensor itself where it would be filled and has no memory to fill."""
+        """Return the tensor itself where it has no memory to fill; a drawn weight as zeros."""
         kwargs = kwargs or {}
-        if getattr(func, "__name__", "") in FILLING:
+        name = getattr(func, "__name__", "")
+        if name in FILLING:
             filled = args[0] if args else kwargs.get("tensor")
             if isinstance(filled, torch.Tensor) and filled.is_meta:
                 return filled
+            if isinstance(filled, nn.Parameter) and name in DRAWING:
+                with torch.no_grad():
+                    return filled.zero_()
         return func(*args, **kwargs)
 
 
@@ -137,6 +143,7 @@ class _Builder:
     def __init__(self, name: str, own_size: int) -> None:
         self.name, self.own_size = name, own_size
         self._taken: dict[int, bool] = {}  # rules of different steps ask about the same sizes
+        self._built: dict[int, nn.Module] = {}
         with _Uninitialized():
             network = create(name, channels=3, input_size=None, device="meta")
         self.params = sum(parameter.numel() for parameter in network.parameters())
@@ -150,7 +157,9 @@ class _Builder:
         self.is_fusable = set(self._own.state_dict()) != before
         if has_recurrence:
             self._device = "cpu"
-            self._own = self._merged(create(name, channels=3, input_size=None))
+            with _Uninitialized():
+                network = create(name, channels=3, input_size=None)
+            self._own = self._merged(network)
 
     @property
     def patch(self) -> int:
@@ -178,7 +187,8 @@ class _Builder:
         if not self.is_sized or self.params > CPU_PARAMS_MAX:
             return True
         try:
-            network = create(self.name, channels=3, input_size=size)
+            with _Uninitialized():
+                network = create(self.name, channels=3, input_size=size)
             run_once(network, self.name, channels=3, input_size=size)
         except BuildError:
             return False
@@ -192,7 +202,9 @@ class _Builder:
             if self._device == "cpu" or self.params > CPU_PARAMS_MAX:
                 raise
             self._device = "cpu"
-            self._own = self._merged(create(self.name, channels=3, input_size=None))
+            with _Uninitialized():
+                network = create(self.name, channels=3, input_size=None)
+            self._own = self._merged(network)
             return self.counts(self.own_size)
 
     def counts(self, size: int) -> Counts:
@@ -203,9 +215,11 @@ class _Builder:
     def _at(self, size: int) -> nn.Module:
         if not self.is_sized or size == self.own_size:
             return self._own
-        with _Uninitialized():
-            network = create(self.name, channels=3, input_size=size, device=self._device)
-        return self._merged(network)
+        if size not in self._built:
+            with _Uninitialized():
+                network = create(self.name, channels=3, input_size=size, device=self._device)
+            self._built[size] = self._merged(network)
+        return self._built[size]
 
     def _merged(self, network: nn.Module) -> nn.Module:
         with torch.device(self._device):  # merged blocks make their layers anew
