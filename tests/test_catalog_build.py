@@ -51,6 +51,33 @@ def test_a_row_is_what_building_the_network_says(name: str, tmp_path: Path) -> N
 
 
 @is_same_timm
+def test_rows_of_siblings_described_together_are_those_of_each_alone(tmp_path: Path) -> None:
+    from search.catalog.table import write
+    from trainers.memo import Memo
+
+    names = ["vit_tiny_patch16_224", "deit_tiny_patch16_224", "test_resnet", "resnet18"]
+    with Memo():
+        rows = [describe(name) for name in names]
+    write(tmp_path / "rows.csv", rows, "x")
+    published = {name: catalog()[name].published for name in names}
+    assert read(tmp_path / "rows.csv", published) == {name: catalog()[name] for name in names}
+
+
+def test_a_network_on_the_cpu_is_zeros_but_for_what_it_looks_up() -> None:
+    from search.catalog.describe import _Uninitialized
+
+    with _Uninitialized():
+        network = timm.create_model("swin_tiny_patch4_window7_224")
+        layer = torch.nn.Linear(4, 4)
+    attention = network.layers[0].blocks[0].attn
+    whole = timm.create_model("swin_tiny_patch4_window7_224").layers[0].blocks[0].attn
+    assert torch.equal(attention.relative_position_index, whole.relative_position_index)
+    assert not attention.qkv.weight.any()
+    assert not layer.weight.any()
+    assert layer.weight.requires_grad
+
+
+@is_same_timm
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_byobnet", "repvgg_a0"])
 def test_a_space_takes_from_the_catalog_the_heads_that_the_task_says(name: str) -> None:
     task = TASKS["classification"]

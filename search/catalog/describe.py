@@ -84,7 +84,10 @@ def _licence(name: str, tag: str) -> str:
 
 
 class _Uninitialized(TorchFunctionMode):
-    """Leaves out drawing first weights, most of the time that building a network takes."""
+    """Leaves out drawing first weights, most of the time that building a network takes.
+
+    Tables that are looked up, as those of relative positions, are no weights and stay whole.
+    """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
@@ -143,7 +146,7 @@ class _Builder:
     def __init__(self, name: str, own_size: int) -> None:
         self.name, self.own_size = name, own_size
         self._taken: dict[int, bool] = {}  # rules of different steps ask about the same sizes
-        self._built: dict[int, nn.Module] = {}
+        self._built: dict[int, nn.Module] = {}  # first tried, then counted
         with _Uninitialized():
             network = create(name, channels=3, input_size=None, device="meta")
         self.params = sum(parameter.numel() for parameter in network.parameters())
