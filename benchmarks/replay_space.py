@@ -109,14 +109,10 @@ class TableSpace:
     def features(self, indices: Sequence[int] | np.ndarray) -> Features:
         """Return the descriptors of candidates by index, a missing number as its median."""
         rows = np.asarray(indices, dtype=np.int64)
-        numeric, names = self._numeric[rows], self.table.numeric_names
-        if self._published is not None:
-            numeric = np.column_stack([numeric, _filled(self._published)[rows]])
-            names = (*names, "published")
         return Features(
-            numeric=numeric,
+            numeric=self._numeric[rows],
             categorical=self._codes[rows],
-            numeric_names=names,
+            numeric_names=self.table.numeric_names,
             categorical_names=self.table.categorical_names,
             levels=tuple(map(tuple, self._levels)),
         )

@@ -74,7 +74,6 @@ class Descriptors:
                 "log10_acts_m",
                 "log10_width",
                 "depth",
-                "published",
                 "log10_lr",
                 "weight_decay",
                 "log10_batch_size",
@@ -113,10 +112,7 @@ class Descriptors:
 
     @cached_property
     def _numbers(self) -> np.ndarray:
-        """Return the numbers of each architecture, in log10 but for depth and published top-1.
-
-        Where nothing is published it is the mean of the others.
-        """
+        """Return the numbers of each architecture, in log10 but for the depth."""
         backbones = {axes.backbone.name: axes.backbone for axes in self._axes}
         costs = {
             (axes.backbone.name, size): axes.backbone.costs_at(size)
@@ -134,10 +130,8 @@ class Descriptors:
             )
             for a in self._architectures
         ]
-        known = ~np.isnan(self._top1)
-        usual = self._top1[known].mean() if known.any() else 0.0
-        published = np.where(known, self._top1, usual)
-        return np.column_stack([np.log10(np.array(rows)), published])
+        numbers: np.ndarray = np.log10(np.array(rows))
+        return numbers
 
     @cached_property
     def _names(self) -> tuple[tuple[tuple[str, ...], ...], np.ndarray]:

@@ -136,7 +136,7 @@ class Proposal:
     """Why a sampler proposed a candidate.
 
     Attributes:
-        chosen_by: What part of the sampler: ``start``, ``improvement``, ``without prior``.
+        chosen_by: What part of the sampler: ``start`` or ``improvement``.
         costs: The costs by name as they were known or expected, in their own units.
         are_measured: Whether all of them were measured.
         metric: The expected metric; None where nothing had been trained yet, as the next ones.

@@ -154,7 +154,7 @@ def test_descriptors_are_the_columns_with_medians_for_what_is_missing(tmp_path: 
     write(tmp_path, "gaps", rows)
     space = TableSpace(load_tables(tmp_path)[0])
     features = space.features([3, 4, 5, 6])
-    assert features.numeric_names == ("log_params", "log_macs", "none", "published")
+    assert features.numeric_names == ("log_params", "log_macs", "none")
     assert features.categorical_names == ("family", "pretrain")
     whole = [float(r["n_log_params"]) for i, r in enumerate(rows) if i not in (3, 4)]
     assert features.numeric[0, 0] == features.numeric[1, 0] == pytest.approx(np.median(whole))

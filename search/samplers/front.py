@@ -4,8 +4,9 @@ It starts with candidates spread over the front that can be told without trainin
 accuracy against cost, or capacity where nothing is published. Then it proposes what adds most to
 the hypervolume in expectation, under Gaussian processes of the metric over all descriptors. Two
 processes that believe differently how far one training speaks for others share the judgment,
-since one alone soon becomes too sure. Where the published accuracy is a descriptor, each
-``DISTRUST``-th proposal is made without it, so that a misleading one cannot hold the search.
+since one alone soon becomes too sure. What was published leads the start only, and is no
+descriptor: on tables of timm's results the processes found more without it, and a misleading one
+cannot hold the search.
 
 Its state is the study's storage. Hyperparameters are found anew from the trials, not from the ones
 before, so that a resumed study goes on with the same proposal.
@@ -21,7 +22,6 @@ from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from search.features import Features
 from search.pareto import hypervolume
 from search.records import Proposal
 from search.samplers.improvement import expected_improvement
@@ -43,8 +43,6 @@ REFIT_EACH, REFIT_STEP, REFIT_SHARE = 30, 5, 20
 FITTED = 250
 # One process expects the usual reach of a training, the other a shorter one.
 PROCESSES = ((0.0, False), (1.0, True))
-DISTRUST = 5
-PUBLISHED = "published"
 # Losses that differ less are taken for equal.
 FLAT = 1e-3
 # Nine of ten normal values lie within so many standard deviations.
@@ -76,14 +74,11 @@ class FrontSampler(ProposalSampler):
         self._request = request
         self._space = request.candidates.space
         self._indices: dict[int, int] = {}
-        self._fits: dict[tuple[float, bool, int], Floats] = {}
+        self._fits: dict[tuple[int, int], Floats] = {}
         size = self._space.size
         rng = np.random.default_rng([request.seed, 1])
         sample = np.arange(size) if size <= SCALED else rng.integers(size, size=SCALED)
-        features = self._space.features(sample)
-        self._scaling = Scaling(features)
-        self._without = Scaling(_without_published(features))
-        self._has_prior = self._scaling.numeric_names != self._without.numeric_names
+        self._scaling = Scaling(self._space.features(sample))
 
     def _propose(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
         seen = self._seen(study, trial)
@@ -91,7 +86,7 @@ class FrontSampler(ProposalSampler):
         if len(seen.told) == 0 or len(seen.told) + len(seen.pending) < self._request.startup:
             index, proposal = self._start(seen, rng)
         else:
-            index, proposal = self._improve(seen, rng, trial.number)
+            index, proposal = self._improve(seen, rng)
         study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, asdict(proposal))
         return self._space.choices(self._space.at(index))
 
@@ -180,16 +175,14 @@ class FrontSampler(ProposalSampler):
 
     # ------------------------------------------------------------------ the improvement
 
-    def _improve(self, seen: _Seen, rng: np.random.Generator, number: int) -> tuple[int, Proposal]:
+    def _improve(self, seen: _Seen, rng: np.random.Generator) -> tuple[int, Proposal]:
         """Return the candidate with the largest expected gain."""
-        is_distrusting = self._has_prior and number % DISTRUST == DISTRUST - 1
-        scaling = self._without if is_distrusting else self._scaling
         n_scored = max(SCORED_LEAST, SCORED // (len(seen.told) + len(seen.pending)))
         asked = self._candidates.sample(n_scored, rng)
         if len(asked) == 0:
             raise ValueError("no candidate is open")
         architectures = asked // len(self._space.recipes)
-        predictions = self._predictions(seen, scaling, asked)
+        predictions = self._predictions(seen, asked)
         cases = self._request.costs.points(architectures)
         gain = np.zeros(len(asked))
         for prediction in predictions:
@@ -199,7 +192,7 @@ class FrontSampler(ProposalSampler):
                     prediction.mean, prediction.spread, costs, found
                 )
         gain *= self._request.costs.chance(architectures) / len(predictions)
-        seconds = self._seconds(seen, scaling, asked)
+        seconds = self._seconds(seen, asked)
         score = gain if seconds is None else gain / seconds
         best = int(rng.choice(np.flatnonzero(score == score.max())))
         whole = hypervolume(seen.losses, np.zeros(seen.losses.shape[1]))
@@ -209,7 +202,7 @@ class FrontSampler(ProposalSampler):
         chance = self._request.reference.values[objective.name]
         sign = 1.0 if objective.direction == "maximize" else -1.0
         proposal = self._proposal(
-            "without prior" if is_distrusting else "improvement",
+            "improvement",
             int(architectures[best]),
             metric=chance - sign * mean,
             metric_low=chance - sign * mean - BAND * spread,
@@ -219,7 +212,7 @@ class FrontSampler(ProposalSampler):
         )
         return int(asked[best]), proposal
 
-    def _predictions(self, seen: _Seen, scaling: Scaling, asked: Ints) -> list[_Prediction]:
+    def _predictions(self, seen: _Seen, asked: Ints) -> list[_Prediction]:
         """Return what each process expects of the candidates' first loss."""
         losses = np.minimum(seen.losses[:, 0], 0.0)  # worse than chance is no worse than chance
         n_fitted = _largest_step(len(losses))
@@ -231,15 +224,15 @@ class FrontSampler(ProposalSampler):
                 costs = seen.losses[:n_fitted, 1:]
                 asked_costs, pending_costs = self._costs(asked), self._costs(seen.pending)
                 level, reach = costs.mean(axis=0), np.maximum(costs.std(axis=0), FLAT)
-                told = _with(self._rows(scaling, seen.told), (seen.losses[:, 1:] - level) / reach)
-                pending = _with(self._rows(scaling, seen.pending), (pending_costs - level) / reach)
-                open_ = _with(self._rows(scaling, asked), (asked_costs - level) / reach)
+                told = _with(self._rows(seen.told), (seen.losses[:, 1:] - level) / reach)
+                pending = _with(self._rows(seen.pending), (pending_costs - level) / reach)
+                open_ = _with(self._rows(asked), (asked_costs - level) / reach)
             else:
                 told, pending, open_ = (
-                    self._rows(scaling, indices) for indices in (seen.told, seen.pending, asked)
+                    self._rows(indices) for indices in (seen.told, seen.pending, asked)
                 )
-            process = Process(scaling.levels, told.numeric.shape[1], nearness)
-            key = (number, scaling is self._without, n_fitted)
+            process = Process(self._scaling.levels, told.numeric.shape[1], nearness)
+            key = (number, n_fitted)
             if key not in self._fits:
                 chosen = np.arange(n_fitted)
                 if n_fitted > FITTED:
@@ -259,9 +252,8 @@ class FrontSampler(ProposalSampler):
             found.append(_Prediction(mean * scale + middle, spread * scale, pending_losses))
         return found
 
-    def _rows(self, scaling: Scaling, indices: Ints) -> Rows:
-        features = self._space.features(indices)
-        return scaling.rows(_without_published(features) if scaling is self._without else features)
+    def _rows(self, indices: Ints) -> Rows:
+        return self._scaling.rows(self._space.features(indices))
 
     def _costs(self, indices: Ints) -> Floats:
         """Return the expected losses of candidates' costs, ``(n, n_costs)``."""
@@ -269,15 +261,15 @@ class FrontSampler(ProposalSampler):
         expected: Floats = np.sum([weight * costs for weight, costs in cases], axis=0)
         return expected
 
-    def _seconds(self, seen: _Seen, scaling: Scaling, asked: Ints) -> Floats | None:
+    def _seconds(self, seen: _Seen, asked: Ints) -> Floats | None:
         """Return the seconds that trainings will take, where time is what runs out."""
         known = np.flatnonzero(seen.seconds > 0)
         if not self._request.is_timed or len(known) < 2:
             return None
         return _regressed_seconds(
-            self._rows(scaling, seen.told[known]).numeric,
+            self._rows(seen.told[known]).numeric,
             np.log(seen.seconds[known]),
-            self._rows(scaling, asked).numeric,
+            self._rows(asked).numeric,
         )
 
     def _proposal(self, chosen_by: str, number: int, **expected: float | None) -> Proposal:
@@ -298,19 +290,6 @@ class _Prediction:
 def _with(rows: Rows, numeric: Floats) -> Rows:
     """Return the rows with more numeric columns."""
     return Rows(np.column_stack([rows.numeric, numeric]), rows.categorical)
-
-
-def _without_published(features: Features) -> Features:
-    """Return the features without what was published."""
-    kept = [i for i, name in enumerate(features.numeric_names) if name != PUBLISHED]
-    names = tuple(features.numeric_names[i] for i in kept)
-    return Features(
-        features.numeric[:, kept],
-        features.categorical,
-        names,
-        features.categorical_names,
-        features.levels,
-    )
 
 
 def _largest_step(n: int) -> int:
