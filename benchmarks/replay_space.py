@@ -119,8 +119,7 @@ class TableSpace:
 
     @cached_property
     def _grid(self) -> dict[str, list[str]]:
-        columns = zip(self.table.categorical_names, self.table.labels.T, strict=True)
-        return {name: np.unique(labels).tolist() for name, labels in columns}
+        return dict(zip(self.table.categorical_names, self._levels, strict=True))
 
     @cached_property
     def _cells(self) -> dict[tuple[str, ...], int]:
@@ -160,12 +159,16 @@ class TableSpace:
     @cached_property
     def _levels(self) -> list[list[str]]:
         """Return the labels of each categorical column, in the order of their codes."""
-        return [np.unique(labels).tolist() for labels in self.table.labels.T]
+        return [levels.tolist() for levels, _ in self._coded]
+
+    @cached_property
+    def _coded(self) -> list[tuple[NDArray[np.str_], NDArray[np.int64]]]:
+        return [np.unique(labels, return_inverse=True) for labels in self.table.labels.T]
 
     @cached_property
     def _codes(self) -> NDArray[np.int64]:
         """Return the labels as numbers, equal codes for equal labels."""
-        codes = [np.unique(labels, return_inverse=True)[1] for labels in self.table.labels.T]
+        codes = [codes for _, codes in self._coded]
         return np.array(codes, dtype=np.int64).reshape(-1, len(self.table.ids)).T
 
 

@@ -103,6 +103,11 @@ class Costs:
             return [(1.0, self._losses(mean))]
         return [(weight, self._losses(mean + node * spread)) for node, weight in NODES]
 
+    def expected(self, numbers: NDArray[np.int64]) -> Floats:
+        """Return the mean losses of architectures over these cases."""
+        mean: Floats = np.sum([weight * costs for weight, costs in self.points(numbers)], axis=0)
+        return mean
+
     def chance(self, numbers: NDArray[np.int64]) -> Floats:
         """Return how likely each architecture is within all limits, ``(n,)``."""
         table = self._whole()

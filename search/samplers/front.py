@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
+from search.costs import BAND
 from search.pareto import hypervolume
 from search.records import Proposal
 from search.samplers.improvement import expected_improvement
@@ -45,8 +46,6 @@ FITTED = 250
 PROCESSES = ((0.0, False), (1.0, True))
 # Losses that differ less are taken for equal.
 FLAT = 1e-3
-# Nine of ten normal values lie within so many standard deviations.
-BAND = 1.645
 
 
 @dataclass(frozen=True)
@@ -148,7 +147,7 @@ class FrontSampler(ProposalSampler):
     def _known_front(self, numbers: Ints) -> Ints:
         """Return positions of architectures that no cheaper one is expected to better, by cost."""
         expected = self._capacity()[numbers]
-        costs = np.sum([w * c for w, c in self._request.costs.points(numbers)], axis=0)
+        costs = self._request.costs.expected(numbers)
         # Several costs count as one, their sum over the reference; without any, capacity itself.
         total = costs.sum(axis=1) if costs.shape[1] else expected
         order: Ints = np.lexsort((-expected, total))
@@ -179,8 +178,6 @@ class FrontSampler(ProposalSampler):
         """Return the candidate with the largest expected gain."""
         n_scored = max(SCORED_LEAST, SCORED // (len(seen.told) + len(seen.pending)))
         asked = self._candidates.sample(n_scored, rng)
-        if len(asked) == 0:
-            raise ValueError("no candidate is open")
         architectures = asked // len(self._space.recipes)
         predictions = self._predictions(seen, asked)
         cases = self._request.costs.points(architectures)
@@ -217,39 +214,28 @@ class FrontSampler(ProposalSampler):
         losses = np.minimum(seen.losses[:, 0], 0.0)  # worse than chance is no worse than chance
         n_fitted = _largest_step(len(losses))
         middle, scale = losses.mean(), max(float(losses.std()), FLAT)
-        targets = (losses - middle) / scale
+        targets = _standardized(losses)
+        pending_costs = self._costs(seen.pending)
+        plain = tuple(self._rows(indices) for indices in (seen.told, seen.pending, asked))
+        costs = (seen.losses[:, 1:], pending_costs, self._costs(asked))
         found = []
         for number, (nearness, has_costs) in enumerate(PROCESSES):
-            if has_costs:
-                costs = seen.losses[:n_fitted, 1:]
-                asked_costs, pending_costs = self._costs(asked), self._costs(seen.pending)
-                level, reach = costs.mean(axis=0), np.maximum(costs.std(axis=0), FLAT)
-                told = _with(self._rows(seen.told), (seen.losses[:, 1:] - level) / reach)
-                pending = _with(self._rows(seen.pending), (pending_costs - level) / reach)
-                open_ = _with(self._rows(asked), (asked_costs - level) / reach)
-            else:
-                told, pending, open_ = (
-                    self._rows(indices) for indices in (seen.told, seen.pending, asked)
-                )
+            told, pending, open_ = _with(plain, costs, n_fitted) if has_costs else plain
             process = Process(self._scaling.levels, told.numeric.shape[1], nearness)
-            key = (number, n_fitted)
-            if key not in self._fits:
+            if (number, n_fitted) not in self._fits:
                 chosen = np.arange(n_fitted)
                 if n_fitted > FITTED:
                     chosen = np.random.default_rng(n_fitted).permutation(n_fitted)[:FITTED]
-                self._fits[key] = process.fit(told.take(chosen), _standardized(losses[chosen]))
-            theta = self._fits[key]
-            rows, values = told, targets
-            pending_losses = np.empty((0, seen.losses.shape[1]))
-            if len(pending):
-                # What is in training is taken to give what is expected of it.
+                fitted = process.fit(told.take(chosen), _standardized(losses[chosen]))
+                self._fits[number, n_fitted] = fitted
+            theta = self._fits[number, n_fitted]
+            believed = np.empty(0)
+            if len(pending):  # what is in training is taken to give what is expected of it
                 believed, _ = process.predict(theta, told, targets, pending)
-                rows, values = told.join(pending), np.append(targets, believed)
-                pending_losses = np.column_stack(
-                    [believed * scale + middle, self._costs(seen.pending)]
-                )
+            rows, values = told.join(pending), np.append(targets, believed)
             mean, spread = process.predict(theta, rows, values, open_)
-            found.append(_Prediction(mean * scale + middle, spread * scale, pending_losses))
+            expected = np.column_stack([believed * scale + middle, pending_costs])
+            found.append(_Prediction(mean * scale + middle, spread * scale, expected))
         return found
 
     def _rows(self, indices: Ints) -> Rows:
@@ -257,9 +243,7 @@ class FrontSampler(ProposalSampler):
 
     def _costs(self, indices: Ints) -> Floats:
         """Return the expected losses of candidates' costs, ``(n, n_costs)``."""
-        cases = self._request.costs.points(indices // len(self._space.recipes))
-        expected: Floats = np.sum([weight * costs for weight, costs in cases], axis=0)
-        return expected
+        return self._request.costs.expected(indices // len(self._space.recipes))
 
     def _seconds(self, seen: _Seen, asked: Ints) -> Floats | None:
         """Return the seconds that trainings will take, where time is what runs out."""
@@ -287,9 +271,14 @@ class _Prediction:
     pending: Floats
 
 
-def _with(rows: Rows, numeric: Floats) -> Rows:
-    """Return the rows with more numeric columns."""
-    return Rows(np.column_stack([rows.numeric, numeric]), rows.categorical)
+def _with(rows: tuple[Rows, ...], costs: tuple[Floats, ...], n_fitted: int) -> tuple[Rows, ...]:
+    """Return rows with their costs beside, in units of the first trained ones' spread."""
+    first = costs[0][:n_fitted]
+    level, reach = first.mean(axis=0), np.maximum(first.std(axis=0), FLAT)
+    return tuple(
+        Rows(np.column_stack([each.numeric, (cost - level) / reach]), each.categorical)
+        for each, cost in zip(rows, costs, strict=True)
+    )
 
 
 def _largest_step(n: int) -> int:

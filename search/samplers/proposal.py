@@ -217,21 +217,6 @@ class _Draft:
         return value
 
 
-class _Walk:
-    """Answers so that one known candidate comes out, and notes the axes that are asked."""
-
-    def __init__(self, answers: dict[str, Any], found: dict[str, BaseDistribution]) -> None:
-        self._answers, self._found = answers, found
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        self._found[name] = CategoricalDistribution(choices)
-        return self._answers[name]
-
-    def suggest_int(self, name: str, low: int, high: int) -> int:
-        self._found[name] = IntDistribution(low, high)
-        return int(self._answers[name])
-
-
 class Written:
     """Answers what a trial was, so that its candidate comes out."""
 
@@ -245,6 +230,22 @@ class Written:
     def suggest_int(self, name: str, low: int, high: int) -> int:
         """Return what was chosen; KeyError when it was not yet."""
         return int(self._answers[name])
+
+
+class _Walk(Written):
+    """Notes the axes that are asked on the way to a known candidate."""
+
+    def __init__(self, answers: dict[str, Any], found: dict[str, BaseDistribution]) -> None:
+        super().__init__(answers)
+        self._found = found
+
+    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
+        self._found[name] = CategoricalDistribution(choices)
+        return super().suggest_categorical(name, choices)
+
+    def suggest_int(self, name: str, low: int, high: int) -> int:
+        self._found[name] = IntDistribution(low, high)
+        return super().suggest_int(name, low, high)
 
 
 def distributions(space: Space) -> dict[str, BaseDistribution]:
