@@ -105,6 +105,12 @@ class _Uninitialized(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+def _blank(name: str, *, input_size: int | None = None, **options: Any) -> nn.Module:
+    """Return a network of color images whose weights were not drawn."""
+    with _Uninitialized():
+        return create(name, channels=3, input_size=input_size, **options)
+
+
 class Builder(Protocol):
     """One architecture at any input size, built without memory for its weights."""
 
@@ -147,8 +153,7 @@ class _Builder:
         self.name, self.own_size = name, own_size
         self._taken: dict[int, bool] = {}  # rules of different steps ask about the same sizes
         self._built: dict[int, nn.Module] = {}  # first tried, then counted
-        with _Uninitialized():
-            network = create(name, channels=3, input_size=None, device="meta")
+        network = _blank(name, device="meta")
         self.params = sum(parameter.numel() for parameter in network.parameters())
         cfg = get_pretrained_cfg(name)
         self.is_sized = bool(cfg is not None and cfg.fixed_input_size)
@@ -160,9 +165,7 @@ class _Builder:
         self.is_fusable = set(self._own.state_dict()) != before
         if has_recurrence:
             self._device = "cpu"
-            with _Uninitialized():
-                network = create(name, channels=3, input_size=None)
-            self._own = self._merged(network)
+            self._own = self._merged(_blank(name))
 
     @property
     def patch(self) -> int:
@@ -190,8 +193,7 @@ class _Builder:
         if not self.is_sized or self.params > CPU_PARAMS_MAX:
             return True
         try:
-            with _Uninitialized():
-                network = create(self.name, channels=3, input_size=size)
+            network = _blank(self.name, input_size=size)
             run_once(network, self.name, channels=3, input_size=size)
         except BuildError:
             return False
@@ -205,9 +207,7 @@ class _Builder:
             if self._device == "cpu" or self.params > CPU_PARAMS_MAX:
                 raise
             self._device = "cpu"
-            with _Uninitialized():
-                network = create(self.name, channels=3, input_size=None)
-            self._own = self._merged(network)
+            self._own = self._merged(_blank(self.name))
             return self.counts(self.own_size)
 
     def counts(self, size: int) -> Counts:
@@ -219,8 +219,7 @@ class _Builder:
         if not self.is_sized or size == self.own_size:
             return self._own
         if size not in self._built:
-            with _Uninitialized():
-                network = create(self.name, channels=3, input_size=size, device=self._device)
+            network = _blank(self.name, input_size=size, device=self._device)
             self._built[size] = self._merged(network)
         return self._built[size]
 
@@ -277,8 +276,7 @@ def _rules(builder: Builder) -> Iterator[tuple[int, int]]:
 
 
 def _levels(name: str) -> dict[str, Any]:
-    with _Uninitialized():
-        network: Any = create(name, channels=3, input_size=None, device="meta", features_only=True)
+    network: Any = _blank(name, device="meta", features_only=True)
     info = network.feature_info
     return {"strides": tuple(info.reduction()), "channels": tuple(info.channels())}
 
