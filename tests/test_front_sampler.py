@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import optuna
 import pytest
+from small_loop import LIMIT, STARTUP, Knows, Loop, sampler_of, simulated
 from small_spaces import MIXED, backbone, mixed_space
-from test_samplers import LIMIT, STARTUP, Knows, Loop, sampler_of, simulated
 
 from search.catalog import Published, Tag
 from search.costs import Costs
