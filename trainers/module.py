@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -16,10 +17,12 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from trainers.augment import augment
+from trainers.batch_norm import buffers_of, estimate_norms, trained_norms
 from trainers.batches import TrainBatches
 from trainers.data import Preprocess
 from trainers.data.learned import Targets
 from trainers.errors import DivergedError
+from trainers.resume import Resumed
 from trainers.seeds import derive_seed
 from trainers.spec import EpochRow, Recipe, Schedule, TrainSettings
 from trainers.tasks import Judge, Task
@@ -29,6 +32,8 @@ RISE_SHARE = 0.3
 START_DIVISOR = 25.0
 END_DIVISOR = 1e4
 WARMUP_SHARE = 0.05
+# Training images from which the norms of a network are estimated that is judged below the top.
+NORM_IMAGES = 512
 CLIP_NORM = 1.0  # Dosovitskiy et al. 2021 (ViT), appendix B; convnets do not mind
 
 
@@ -105,19 +110,32 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
     """Trains a network by a plan; all chance in a step comes from (seed, epoch, step).
 
     Attributes:
-        rows: One per finished epoch.
+        rows: One per epoch that was finished here.
         kept: What the judge of the last epoch keeps.
+        carried: Buffers that a training goes on from, where the network was judged with others.
         trained_s: Seconds spent in training steps.
+
+    Args:
+        model: The network, as it was left where a training is resumed.
+        plan: What it needs.
+        batches: The training split.
+        start: The training that is resumed.
     """
 
-    def __init__(self, model: nn.Module, plan: Plan, batches: TrainBatches) -> None:
+    def __init__(
+        self, model: nn.Module, plan: Plan, batches: TrainBatches, start: Resumed | None = None
+    ) -> None:
         super().__init__()
         self.model = model
         self.plan = plan
         self.rows: list[EpochRow] = []
         self.kept: dict[str, NDArray[Any]] = {}
+        self.carried: dict[str, Tensor] = {}
         self.trained_s = 0.0
+        self._start = start
         self._batches = batches
+        # Lightning begins to read the first epoch before it says that it starts.
+        batches.epoch = 0 if start is None else start.epoch
         self._n_steps = len(batches)
         self._losses: list[float] = []
         self._judge = plan.new_judge()
@@ -127,12 +145,21 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
     def configure_optimizers(self) -> AdamW:
         """Return AdamW in its fused form: one pass over the weights instead of several."""
         groups = parameter_groups(self.model, self.plan.recipe.weight_decay)
-        return AdamW(groups, lr=self.plan.recipe.lr, fused=True)
+        optimizer = AdamW(groups, lr=self.plan.recipe.lr, fused=True)
+        if self._start is not None:
+            optimizer.load_state_dict(dict(self._start.optimizer))
+        return optimizer
+
+    @property
+    def epoch(self) -> int:
+        """Return the place of the current epoch in the whole training, counted from 0."""
+        done = 0 if self._start is None else self._start.epoch
+        return done + int(self.current_epoch)
 
     def on_train_epoch_start(self) -> None:
         """Start the clock and draw the epoch's order."""
         self._started = time.perf_counter()
-        self._batches.epoch = self.current_epoch
+        self._batches.epoch = self.epoch
         self._losses = []
 
     def training_step(self, batch: tuple[Tensor, Targets], index: int) -> Tensor:
@@ -142,17 +169,10 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
             DivergedError: If it is not a finite number.
         """
         plan = self.plan
-        seed = derive_seed(plan.settings.seed, self.current_epoch, index)
+        seed = derive_seed(plan.settings.seed, self.epoch, index)
         seed_dropout(seed, batch[0].device)
-        self._set_lr(self.current_epoch * self._n_steps + index)
-        images, targets = augment(
-            plan.preprocess.normalize(batch[0]),
-            batch[1],
-            strength=plan.recipe.augment,
-            classes=plan.classes,
-            rng=np.random.default_rng(seed),
-        )
-        images = images.contiguous(memory_format=torch.channels_last)
+        self._set_lr(self.epoch * self._n_steps + index)
+        images, targets = self._augmented(batch, seed)
         losses = plan.task.training_step(self.model, (images, targets), plan.settings)
         loss = torch.stack(tuple(losses.values())).sum()
         value = float(loss.detach())
@@ -161,6 +181,16 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         self._losses.append(value)
         return loss
 
+    def _augmented(self, batch: tuple[Tensor, Targets], seed: int) -> tuple[Tensor, Targets]:
+        images, targets = augment(
+            self.plan.preprocess.normalize(batch[0]),
+            batch[1],
+            strength=self.plan.recipe.augment,
+            classes=self.plan.classes,
+            rng=np.random.default_rng(seed),
+        )
+        return images.contiguous(memory_format=torch.channels_last), targets
+
     def on_before_optimizer_step(self, optimizer: AdamW) -> None:
         """Clip the gradient (Lightning's own clipping refuses fused optimizers)."""
         nn.utils.clip_grad_norm_(
@@ -168,10 +198,31 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         )
 
     def on_validation_epoch_start(self) -> None:
-        """Stop the clock of training."""
+        """Stop the clock of training; a network that is judged below the top gets its norms."""
         self._validated = time.perf_counter()
         self.trained_s += self._validated - self._started
         self._judge = self.plan.new_judge()
+        settings = self.plan.settings
+        if self.epoch + 1 == settings.until_epoch < settings.horizon:
+            self._estimate_norms()
+
+    def _estimate_norms(self) -> None:
+        norms = trained_norms(self.model)
+        self.carried = buffers_of(norms)
+        n_batches = min(self._n_steps, -(-NORM_IMAGES // self.plan.recipe.batch_size))
+
+        def shown() -> Iterator[Tensor]:
+            for index, batch in zip(range(n_batches), self._batches, strict=False):
+                # A fourth part, so that it is no place of the training itself.
+                seed = derive_seed(self.plan.settings.seed, self.epoch, index, 1)
+                here = self.transfer_batch_to_device(batch, self.device, 0)
+                yield self._augmented(here, seed)[0]
+
+        if norms:
+            with torch.autocast(self.device.type, enabled=False):
+                estimate_norms(
+                    norms.values(), shown(), partial(self.plan.task.predict, self.model)
+                )
 
     def validation_step(self, batch: tuple[Tensor, Targets], index: int) -> None:
         """Judge the outputs of a batch, computed as the deployed network will: without autocast.
@@ -190,10 +241,10 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
     def on_validation_epoch_end(self) -> None:
         """Compute the metrics, close the epoch's row and tell it."""
         metrics = self._judge.metrics()
-        if self.current_epoch + 1 == self.plan.settings.until_epoch:
+        if self.epoch + 1 == self.plan.settings.until_epoch:
             self.kept = self._judge.kept()
         row = EpochRow(
-            epoch=self.current_epoch + 1,
+            epoch=self.epoch + 1,
             train_loss=math.fsum(self._losses) / len(self._losses),
             lr=self.optimizers().param_groups[0]["lr"],
             seconds=time.perf_counter() - self._started,
@@ -205,7 +256,7 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
 
     def _diverged(self, what: str, *, step: int) -> DivergedError:
         return DivergedError(
-            f"The {what} in epoch {self.current_epoch + 1}, step {step}, at lr "
+            f"The {what} in epoch {self.epoch + 1}, step {step}, at lr "
             f"{self.plan.recipe.lr:g}. Lower learning rates train more calmly."
         )
 

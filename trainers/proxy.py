@@ -27,6 +27,7 @@ from trainers.data import DataRef, Dataset, load
 from trainers.errors import ConfigError, DataError, unknown
 from trainers.module import Plan, TrainingModule
 from trainers.precision import precision_probe, takes_bf16
+from trainers.resume import Resumed, question, read_resume, write_resume
 from trainers.seeds import derive_seed
 from trainers.spec import Architecture, EpochRow, Recipe, TrainResult, TrainSettings, Weights
 from trainers.tasks import Task, task_named
@@ -38,6 +39,7 @@ EVAL_BATCH = 64
 DENSE_EVAL_BATCH = 8
 PREDICTIONS = "predictions.npz"
 WEIGHTS = "weights.safetensors"
+RESUME = "resume.pt"
 
 
 def train(
@@ -48,13 +50,16 @@ def train(
     settings: TrainSettings,
     *,
     folder: Path,
+    resume: Path | None = None,
     on_epoch: Callable[[EpochRow], None] | None = None,
 ) -> TrainResult:
-    """Train a candidate and save its validation predictions and its weights.
+    """Train a candidate, or train it further, and save its validation predictions and weights.
 
     Half precision is for networks that ``takes_bf16`` accepts; others are trained in full.
-    The same arguments, CPU and threads give the same bits, whatever ran before in the process;
-    torch's generator and number of threads are left as they were found.
+    The same arguments, CPU and threads give the same bits, whatever ran before in the process,
+    and in one go or in several. Below its horizon a network is judged with norms estimated
+    anew, and what it goes on from is saved beside. Torch's generator and number of threads are
+    left as they were found.
 
     Args:
         architecture: What to build.
@@ -62,24 +67,32 @@ def train(
         recipe: How to train it.
         data: What on; its train and val splits are seen, no other.
         settings: What all trainings of the study share.
-        folder: Where the two files are written; made if need be.
+        folder: Where the files are written; made if need be.
+        resume: What the same training saved at an earlier epoch.
         on_epoch: Called after every epoch; what it raises ends the training.
 
     Raises:
         BuildError: If the network cannot be built.
-        WeightsError: If the first weights do not fit.
+        WeightsError: If the first weights do not fit, or ``resume`` cannot be read.
+        ConfigError: If ``resume`` is of another training, or not earlier.
         DivergedError: If the loss is no finite number.
         DataError: If the data cannot be read, or has other classes or channels.
     """
     task = task_named(architecture.task)
     _check_settings(task, recipe, weights, settings)
+    asked = question(architecture, weights, recipe, settings)
+    start = None if resume is None else _start(resume, asked, settings)
     dataset = load(data)
     _check_data(dataset, architecture)
     preprocess = preprocess_for(architecture, weights, task.resize)
     splits = {name: dataset.splits[name].dataset(preprocess) for name in ("train", "val")}
     folder.mkdir(parents=True, exist_ok=True)
     with _own_chance(settings.seed), _threads(settings.threads):
-        model = task.build(architecture, weights, recipe.dropout)
+        # What was trained already needs no first weights.
+        first = weights if start is None else Weights()
+        model = task.build(architecture, first, recipe.dropout)
+        if start is not None:
+            model.load_state_dict(dict(start.state))
         if recipe.freeze:
             task.freeze(model)
         model = model.to(memory_format=torch.channels_last)
@@ -91,17 +104,31 @@ def train(
         val = dataset.splits["val"].samples
         new_judge = partial(task.judge, val, dataset.class_names, preprocess)
         plan = Plan(task, architecture.classes, new_judge, recipe, settings, preprocess, on_epoch)
-        module = TrainingModule(model, plan, batches)
-        _fit(module, batches, EvalBatches(splits["val"], _eval_batch(task)), folder)
+        module = TrainingModule(model, plan, batches, start)
+        n_epochs = settings.until_epoch - (0 if start is None else start.epoch)
+        _fit(module, n_epochs, batches, EvalBatches(splits["val"], _eval_batch(task)), folder)
     n_trained = len(batches) * min(recipe.batch_size, len(splits["train"])) * len(module.rows)
+    curve = (*(() if start is None else start.rows), *module.rows)
     return TrainResult(
         metrics=module.rows[-1].metrics,
-        curve=tuple(module.rows),
+        curve=curve,
         seconds=sum(row.seconds for row in module.rows),
         images_per_s=n_trained / module.trained_s,
         predictions=_save_predictions(folder / PREDICTIONS, module.kept),
         weights=_save_weights(folder / WEIGHTS, model),
+        resume=_save_resume(folder / RESUME, asked, curve, module),
     )
+
+
+def _start(resume: Path, asked: dict[str, Any], settings: TrainSettings) -> Resumed:
+    """Return the training to go on with; ConfigError where nothing is left of it."""
+    start = read_resume(resume, asked)
+    if start.epoch >= settings.until_epoch:
+        raise ConfigError(
+            f"{resume} has {start.epoch} epochs already and until_epoch is "
+            f"{settings.until_epoch}. Give a larger one."
+        )
+    return start
 
 
 def score(
@@ -148,7 +175,11 @@ def score(
 
 
 def _fit(
-    module: TrainingModule, train_batches: TrainBatches, val_batches: EvalBatches, folder: Path
+    module: TrainingModule,
+    n_epochs: int,
+    train_batches: TrainBatches,
+    val_batches: EvalBatches,
+    folder: Path,
 ) -> None:
     settings = module.plan.settings
     interrupt = signal.getsignal(signal.SIGINT)
@@ -158,7 +189,7 @@ def _fit(
                 accelerator="gpu" if torch.cuda.is_available() else "cpu",
                 devices=1,
                 precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
-                max_epochs=settings.until_epoch,
+                max_epochs=n_epochs,
                 barebones=True,
                 default_root_dir=folder,
             )
@@ -244,6 +275,23 @@ def _save_weights(path: Path, model: nn.Module) -> Path:
     }
     with _replacing(path) as written:
         save_file(state, written)
+    return path
+
+
+def _save_resume(
+    path: Path, asked: dict[str, Any], curve: tuple[EpochRow, ...], module: TrainingModule
+) -> Path | None:
+    """Save what the training goes on from; None where it is at its end."""
+    settings = module.plan.settings
+    if settings.until_epoch == settings.horizon:
+        return None
+    # The judged network has other norms than the one that is trained.
+    state = {
+        name: module.carried.get(name, value) for name, value in module.model.state_dict().items()
+    }
+    optimizer = module.trainer.optimizers[0].state_dict()
+    with _replacing(path) as written:
+        write_resume(written, asked, curve, state, optimizer)
     return path
 
 

@@ -143,12 +143,14 @@ class TrainResult:
 
     Attributes:
         metrics: Every metric of the task on the validation split after the last epoch.
-        curve: One row per epoch.
-        seconds: Wall seconds of training and validation, without building and loading.
+        curve: One row per epoch, with those of the rungs below.
+        seconds: Wall seconds of training and validation, without building, loading and what was
+            spent on the rungs below.
         images_per_s: Training images per second of training time.
         predictions: npz file with what the task's judge keeps of the validation split, from which
             every metric can be computed again.
-        weights: safetensors file of the trained network.
+        weights: safetensors file of the trained network, as it was judged.
+        resume: What a training goes on from; None where it reached its horizon.
     """
 
     metrics: dict[str, float]
@@ -157,3 +159,4 @@ class TrainResult:
     images_per_s: float
     predictions: Path
     weights: Path
+    resume: Path | None = None

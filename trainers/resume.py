@@ -1,0 +1,102 @@
+"""Where a training stands at the end of a rung: all that carries over to the next one.
+
+Chance is computed from (seed, epoch, step) and the learning rate from its place in the schedule,
+so what is left to carry are the weights with their buffers, the optimizer's moments and the curve.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainers.errors import ConfigError, WeightsError
+from trainers.spec import Architecture, EpochRow, Recipe, TrainSettings, Weights
+
+UNREADABLE = (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError)
+# Settings that may differ between two rungs of one training.
+FREE = ("until_epoch", "threads")
+
+
+@dataclass(frozen=True)
+class Resumed:
+    """A training as it was left.
+
+    Attributes:
+        epoch: Epochs that are done.
+        rows: Their curve.
+        state: The network's state dict, as training goes on from it.
+        optimizer: The optimizer's state dict.
+    """
+
+    epoch: int
+    rows: tuple[EpochRow, ...]
+    state: Mapping[str, Tensor]
+    optimizer: Mapping[str, Any]
+
+
+def question(
+    architecture: Architecture, weights: Weights, recipe: Recipe, settings: TrainSettings
+) -> dict[str, Any]:
+    """Return what must be the same above and below a rung, as plain JSON content."""
+    own = asdict(settings)
+    content = {
+        "architecture": architecture.as_dict(),
+        "weights": [weights.source, weights.tag, weights.sha256],
+        "recipe": asdict(recipe),
+        "settings": {name: value for name, value in own.items() if name not in FREE},
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(content))
+    return plain
+
+
+def write_resume(
+    path: Path,
+    asked: Mapping[str, Any],
+    rows: Sequence[EpochRow],
+    state: Mapping[str, Tensor],
+    optimizer: Mapping[str, Any],
+) -> None:
+    """Write a training as it stands.
+
+    Args:
+        path: File to write.
+        asked: Its ``question``.
+        rows: Its curve so far.
+        state: State dict of the network.
+        optimizer: State dict of the optimizer.
+    """
+    about = json.dumps({"question": asked, "rows": [asdict(row) for row in rows]})
+    torch.save({"about": about, "state": dict(state), "optimizer": dict(optimizer)}, path)
+
+
+def read_resume(path: Path, asked: Mapping[str, Any]) -> Resumed:
+    """Return a training as it was left; no code in the file is ever run.
+
+    Raises:
+        WeightsError: If the file is not there or cannot be read.
+        ConfigError: If it is of another training.
+    """
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+        about = json.loads(content["about"])
+        rows = tuple(EpochRow(**row) for row in about["rows"])
+        left = Resumed(len(rows), rows, content["state"], content["optimizer"])
+    except UNREADABLE as error:
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(
+            f"{path} cannot be read as the state of a training: {reason}. Train from the start."
+        ) from error
+    differing = [name for name in asked if asked[name] != about["question"].get(name)]
+    if differing:
+        raise ConfigError(
+            f"{path} is of another training: {', '.join(differing)} differ. Give the file of this "
+            "one's rung below, or train from the start."
+        )
+    return left
