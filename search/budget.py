@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from statistics import median
 
 from search.config import BudgetConfig
 from search.errors import StudyError
+from search.purse import Purse
 from search.records import Evaluation, Failed, Rejected
 
 
@@ -21,28 +21,27 @@ def active_seconds(evaluations: Sequence[Evaluation]) -> float:
 
 
 def end_reason(
-    evaluations: Sequence[Evaluation], budget: BudgetConfig, seconds: float | None = None
+    evaluations: Sequence[Evaluation],
+    budget: BudgetConfig,
+    purse: Purse,
 ) -> str | None:
     """Return why a study has nothing more to propose, or None when it has.
 
     Args:
         evaluations: Everything recorded, in order of recording.
         budget: What it may use.
-        seconds: Wall seconds used so far; the evaluations' own when None.
+        purse: What of it is left.
     """
-    trained = [e for e in evaluations if e.kind == "trained"]
-    if budget.trials is not None and len(trained) >= budget.trials:
-        return f"{len(trained)} candidates are trained (budget.trials={budget.trials})"
-    if budget.minutes is not None:
-        used = active_seconds(evaluations) if seconds is None else seconds
-        left = budget.minutes * 60 - used
-        # A training that would run over by more than half of its length is not begun.
-        if left <= 0 or (trained and left < median(e.seconds for e in trained) / 2):
-            return f"the time is used up (budget.minutes={budget.minutes:g})"
-    streak = _trailing_rejections(evaluations)
-    if len(streak) >= budget.max_rejections:
-        return _too_strict(streak)
+    if not purse.fits(None, 0, purse.n_rungs):
+        return purse.reason(evaluations)
+    if is_too_strict(evaluations, budget):
+        return _too_strict(_trailing_rejections(evaluations))
     return None
+
+
+def is_too_strict(evaluations: Sequence[Evaluation], budget: BudgetConfig) -> bool:
+    """Return whether too many candidates in a row were over a limit."""
+    return len(_trailing_rejections(evaluations)) >= budget.max_rejections
 
 
 def exhausted(size: int) -> str:
@@ -64,15 +63,6 @@ class Ledger:
     def seconds(self) -> float:
         """Return the wall seconds used by all runs."""
         return self._earlier_s + self._clock() - self._started
-
-    def has_room(self, evaluations: Sequence[Evaluation], in_flight: int) -> bool:
-        """Return whether another candidate may be proposed now."""
-        trials = self._budget.trials
-        if trials is not None:
-            trained = sum(e.kind == "trained" for e in evaluations)
-            if trained + in_flight >= trials:
-                return False
-        return end_reason(evaluations, self._budget, self.seconds()) is None
 
     def check_failures(self, evaluation: Evaluation) -> None:
         """Count failures in a row.

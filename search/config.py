@@ -202,9 +202,16 @@ class SamplerConfig:
 class BudgetConfig:
     """When the study ends; may change when a study is resumed."""
 
-    trials: int | None = _option("candidates to train; null: no such limit", low=1)
+    trials: int | None = _option("full trainings to spend; null: no such limit", low=1)
     minutes: float | None = _option("wall minutes of the study; null: no such limit", low=0)
     trial_minutes: float | None = _option("wall minutes of one job, then it is ended", low=0)
+    rungs: tuple[int, ...] | None = _option(
+        "epochs at which candidates compete, up to task.epochs; []: full trainings only; null: "
+        "by thirds of task.epochs; cannot change on resume",
+        low=1,
+        high=10_000,
+        may_be_empty=True,
+    )
     max_rejections: int = _option("rejections in a row that end the study", low=1)
     max_failures: int = _option("failures in a row that end the study with an error", low=1)
 

@@ -68,6 +68,16 @@ def _budget(config: Config) -> list[str]:
     return []
 
 
+def _rungs(config: Config) -> list[str]:
+    rungs, epochs = config.budget.rungs, config.task.epochs
+    if not rungs or (list(rungs) == sorted(rungs) and rungs[-1] == epochs):
+        return []
+    return [
+        f"budget.rungs: rungs rise up to task.epochs={epochs}; got {list(rungs)}. Give them as "
+        f"[{max(1, epochs // 3)}, {epochs}], [] for full trainings only, or null."
+    ]
+
+
 def _zero_limits(config: Config) -> list[str]:
     limits = config.hardware.limits
     values = {f"hardware.limits.{f.name}": getattr(limits, f.name) for f in fields(limits)}
@@ -207,6 +217,7 @@ RULES: tuple[Callable[[Config], list[str]], ...] = (
     _split,
     _freeze,
     _budget,
+    _rungs,
     _zero_limits,
     _runtime_names,
     _precision,

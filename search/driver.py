@@ -11,29 +11,33 @@ from typing import Any
 
 import yaml
 
-from search.budget import Ledger, end_reason, exhausted
+from search.budget import Ledger, end_reason, exhausted, is_too_strict
 from search.control import Control
 from search.costs import Costs
-from search.engine.jobs import Broken, Done, Engine, Job, Result
+from search.engine.jobs import Broken, Engine, Job, Result
 from search.errors import StudyError
-from search.evaluate import MeasureRequest, ProbeRequest, TrainRequest
 from search.events import (
     Event,
     Follower,
-    Noticed,
+    RungFinished,
     StudyFinished,
     StudyStarted,
     TrialFinished,
     TrialMeasured,
+    TrialPromoted,
     TrialProposed,
+    TrialsStopped,
 )
 from search.finale import Finale
-from search.front import Reference, build_front
+from search.front import Reference
 from search.gate import exceeded
 from search.interrupts import deferred
 from search.known import LASTING, Known
+from search.ladder import KeptFront, Ladder, Waiting
+from search.orders import Orders
 from search.places import Places
 from search.prepare import Prepared
+from search.purse import Purse, Work
 from search.records import (
     Evaluation,
     Failed,
@@ -44,12 +48,12 @@ from search.records import (
     Trained,
 )
 from search.reference import find_reference
+from search.rungs import Climb, Climber, Step, climbers, hopeless, next_step
 from search.samplers import SAMPLERS
 from search.samplers.proposal import OpenCandidates
 from search.samplers.request import Request
-from search.settings import measure_settings, train_settings
+from search.settings import rung_epochs
 from search.storage import StudyStore
-from trainers.spec import Precision, TrainSettings
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +65,7 @@ POLL_S = 0.2
 
 @dataclass
 class _Flight:
-    """A trial on its way to its outcome."""
+    """A trial on its way to its outcome at a rung; ``below`` is what it gave so far."""
 
     trial: Any
     index: int
@@ -69,6 +73,7 @@ class _Flight:
     started: float
     measurement: Measurement | None = None
     expected: Prediction | None = None
+    below: tuple[Evaluation, ...] = ()
 
 
 class Driver:
@@ -91,8 +96,10 @@ class Driver:
         self._ledger = Ledger(self._config.budget, self._evaluations, clock)
         self._open = OpenCandidates(self._space)
         self._flights: dict[Future[Result], _Flight] = {}
-        self._front: list[Evaluation] = []
-        self._precision: Precision = "fp32"
+        self._front = KeptFront(places, prepared.objectives)
+        self._rungs = rung_epochs(self._config)
+        self._orders = Orders(prepared, places, self._rungs)
+        self._ladder = Ladder(store, places, prepared.objectives)
 
     def run(self, control: Control) -> tuple[str, str]:
         """Run to the end, which is recorded whatever it is; return state and reason."""
@@ -108,10 +115,11 @@ class Driver:
             self._recover()
             state, reason = self._loop(control)
             if state == "finished":
+                self._stop(self._ladder.numbers())
                 finale = Finale(
                     self._prepared, self._store, self._engine, self._places, self._emit
                 )
-                finale.perform(self._front)
+                finale.perform(self._front.members)
         except KeyboardInterrupt:
             state, reason = "interrupted", "interrupted from the keyboard"
         except StudyError as error:
@@ -130,14 +138,18 @@ class Driver:
         stored = {**header["config"], "budget": asdict(self._config.budget)}
         self._places.config.write_text(yaml.safe_dump(stored, sort_keys=False), encoding="utf-8")
         if is_new:
-            header["reference"] = find_reference(self._prepared, self._measure_now).as_dict()
-            header["precision"] = self._choose_precision()
+            found = find_reference(
+                self._prepared, lambda i: self._orders.measure_now(i, self._known, self._engine)
+            )
+            header["reference"] = found.as_dict()
+            header["precision"] = self._orders.choose_precision(self._engine, self._emit)
             self._store.write_header(header)
-        self._precision = header["precision"]
-        self._prepare_sampler(Reference(header["reference"]))
+        self._orders.precision = header["precision"]
+        self._reference = Reference(header["reference"])
+        self._prepare_sampler()
         return header
 
-    def _prepare_sampler(self, reference: Reference) -> None:
+    def _prepare_sampler(self) -> None:
         """Make what proposes, with all that is known of the costs."""
         config = self._config
         self._costs = Costs(
@@ -145,7 +157,7 @@ class Driver:
             self._known,
             self._prepared.objectives,
             asdict(config.hardware.limits),
-            reference,
+            self._reference,
         )
         for evaluation in self._evaluations:
             if evaluation.measurement is not None:
@@ -155,8 +167,9 @@ class Driver:
             seed=config.seed,
             startup=config.sampler.startup,
             costs=self._costs,
-            reference=reference,
+            reference=self._reference,
             is_timed=config.budget.trials is None,
+            rung_costs=tuple(epochs / self._rungs[-1] for epochs in self._rungs),
         )
         self._sampler = SAMPLERS[config.sampler.name](request)
 
@@ -167,36 +180,46 @@ class Driver:
             self._open.close_architecture(number * len(self._space.recipes))
         for evaluation in self._evaluations:
             self._close(evaluation)
-            self._update_front(evaluation)
+            self._front.add(evaluation)
         for frozen in self._store.in_flight():
-            written = self._store.recorded(frozen)
+            written = tuple(self._store.recorded(frozen))
             trial = self._store.trial(frozen, self._sampler)
-            if written is not None:
+            if written and not _goes_on(written[-1]):
                 self._store.tell(trial, written, self._prepared.objectives)
                 continue
             index = self._space.index(self._space.suggest(trial))
             self._open.close(index)
-            attempt = self._store.attempts(frozen) + 1
+            attempt = self._store.attempts(frozen)
+            if written and self._store.begun(frozen) <= written[-1].rung:
+                self._ladder.wait(Waiting(trial, index, attempt, written))
+                continue
+            attempt += 1
             self._store.begin(trial, attempt)
-            flight = _Flight(trial, index, attempt, self._clock())
+            flight = _Flight(trial, index, attempt, self._clock(), below=written)
             if attempt >= MAX_ATTEMPTS:
                 message = f"the driver died {attempt} times while this candidate was in flight"
                 self._finish(flight, Failed("crash", message))
+            elif written:
+                self._train_further(flight)
             else:
                 self._start(flight)
+        self._stop_hopeless()
 
     def _loop(self, control: Control) -> tuple[str, str]:
         """Propose and collect until there is nothing to do; return state and reason."""
         while True:
             if control.is_cancelled:
                 return "interrupted", "cancelled"
-            while not control.is_paused and self._may_propose():
-                self._propose()
+            while not control.is_paused and len(self._flights) < self._engine.n_slots:
+                step = self._next_step()
+                if step is None:
+                    break
+                self._climb(step.trial) if isinstance(step, Climb) else self._propose()
             if not self._flights:
-                reason = end_reason(self._evaluations, self._config.budget, self._ledger.seconds())
+                reason = end_reason(self._evaluations, self._config.budget, self._purse())
                 if reason is None and not self._open.has_any():
                     reason = exhausted(self._prepared.n_candidates)
-                if reason is not None:
+                if reason is not None and self._next_step() is None:
                     return "finished", reason
                 time.sleep(POLL_S)  # paused
                 continue
@@ -204,12 +227,62 @@ class Driver:
             for future in done:
                 self._land(self._flights.pop(future), future.result())
 
-    def _may_propose(self) -> bool:
-        return (
-            len(self._flights) < self._engine.n_slots
-            and self._ledger.has_room(self._evaluations, len(self._flights))
-            and self._open.has_any()
+    def _next_step(self) -> Step | None:
+        """Return what a free worker does next; None when there is nothing."""
+        may_propose = self._open.has_any() and not is_too_strict(
+            self._evaluations, self._config.budget
         )
+        return next_step(
+            self._climbers(), len(self._rungs), self._purse(), may_propose=may_propose
+        )
+
+    def _climbers(self) -> list[Climber]:
+        if len(self._rungs) == 1:  # nobody climbs
+            return []
+        return climbers(
+            self._evaluations,
+            self._prepared.objectives,
+            self._reference,
+            waiting=self._ladder.numbers(),
+            running=[f.trial.number for f in self._flights.values() if f.below],
+        )
+
+    def _purse(self) -> Purse:
+        return Purse(
+            self._config.budget,
+            self._rungs,
+            self._evaluations,
+            seconds=self._ledger.seconds(),
+            running=[Work(f.trial.number, len(f.below)) for f in self._flights.values()],
+            n_slots=self._engine.n_slots,
+            n_members=len(self._front.members),
+        )
+
+    def _climb(self, number: int) -> None:
+        """Train a trial that waits to its next rung."""
+        waiting = self._ladder.take(number)
+        self._store.climb(waiting.trial, waiting.last.rung + 1)
+        flight = _Flight(
+            waiting.trial, waiting.index, waiting.attempt, self._clock(), below=waiting.evaluations
+        )
+        self._train_further(flight)
+
+    def _train_further(self, flight: _Flight) -> None:
+        last = flight.below[-1]
+        flight.measurement, flight.expected = last.measurement, last.expected
+        self._emit(TrialPromoted(flight.trial.number, last.candidate, last.rung + 1))
+        self._train(flight)
+
+    def _stop_hopeless(self) -> None:
+        """Stop those that wait and will not be trained further."""
+        if len(self._rungs) > 1:
+            self._stop(hopeless(self._climbers(), len(self._rungs), self._purse()))
+
+    def _stop(self, numbers: list[int]) -> None:
+        if numbers:
+            with deferred():
+                self._ladder.stop(numbers)
+            self._emit(TrialsStopped(tuple(numbers)))
 
     def _propose(self) -> None:
         started = self._clock()
@@ -226,7 +299,7 @@ class Driver:
         known = self._known.of(architecture)
         if known is None:
             flight.expected = self._known.expected(architecture)
-            self._submit(flight, self._measure_job(flight.index))
+            self._submit(flight, self._orders.measure(flight.index))
         elif isinstance(known, Measurement):
             self._pass_gate(flight, known)
         else:
@@ -255,22 +328,19 @@ class Driver:
             return
         candidate = self._space.at(flight.index)
         self._emit(TrialMeasured(flight.trial.number, candidate, measurement))
-        request = TrainRequest(
-            trial=flight.trial.number,
-            candidate=candidate,
-            data=self._prepared.data,
-            settings=self._train_settings(),
-            study_folder=self._places.folder,
-            folder=self._places.trial(flight.trial.number, flight.attempt),
-        )
-        self._submit(flight, Job("train", request, timeout_s=self._timeout_s()))
+        self._train(flight)
+
+    def _train(self, flight: _Flight) -> None:
+        below = flight.below[-1] if flight.below else None
+        job = self._orders.train(flight.trial.number, flight.index, flight.attempt, below)
+        self._submit(flight, job)
 
     def _finish(self, flight: _Flight, outcome: Outcome) -> None:
-        """Record an outcome: the evaluation first, then the trial's end."""
+        """Record an outcome: the evaluation first, then the trial's end or its wait."""
         evaluation = Evaluation(
             trial=flight.trial.number,
             candidate=self._space.at(flight.index),
-            rung=0,
+            rung=len(flight.below),
             seed=self._config.seed,
             attempt=flight.attempt,
             measurement=flight.measurement,
@@ -279,14 +349,25 @@ class Driver:
             seconds=self._clock() - flight.started,
             expected=flight.expected,
             proposal=self._store.proposal(flight.trial),
+            n_rungs=len(self._rungs),
         )
+        every = (*flight.below, evaluation)
+        goes_on = _goes_on(evaluation)
         with deferred():
             self._store.record(flight.trial, evaluation)
-            self._store.tell(flight.trial, evaluation, self._prepared.objectives)
+            if goes_on:
+                self._ladder.wait(Waiting(flight.trial, flight.index, flight.attempt, every))
+                self._ladder.keep_only_state(evaluation)
+            else:
+                self._store.tell(flight.trial, every, self._prepared.objectives)
+            if flight.below:
+                self._ladder.forget_state(flight.below[-1])
             self._evaluations.append(evaluation)
             self._close(evaluation)
-            self._update_front(evaluation)
-            self._emit(TrialFinished(evaluation))
+            self._front.add(evaluation)
+            self._emit(RungFinished(evaluation) if goes_on else TrialFinished(evaluation))
+        if isinstance(outcome, Trained):
+            self._stop_hopeless()
         logger.info("trial %d %s: %s", evaluation.trial, evaluation.kind, evaluation.candidate.id)
         if not (isinstance(outcome, Failed) and outcome.is_remembered):
             self._ledger.check_failures(evaluation)
@@ -302,65 +383,14 @@ class Driver:
         if is_hopeless:
             self._open.close_architecture(index)
 
-    def _update_front(self, evaluation: Evaluation) -> None:
-        """Keep the weights of the front's members only; a dominated trial never returns to it."""
-        if not isinstance(evaluation.outcome, Trained):
-            return
-        before = [*self._front, evaluation]
-        members = {m.trial for m in build_front(before, self._prepared.objectives)}
-        self._front = [e for e in before if e.trial in members]
-        for left in before:
-            if left.trial not in members:
-                assert isinstance(left.outcome, Trained)
-                (self._places.folder / left.outcome.weights).unlink(missing_ok=True)
-
-    def _measure_now(self, index: int) -> Result:
-        """Measure an architecture outside of a trial, unless it is known."""
-        architecture = self._space.at(index).architecture
-        known = self._known.of(architecture)
-        if isinstance(known, Measurement):
-            return Done(known, 0.0)
-        if isinstance(known, Failed):
-            return Broken(known.kind, known.message, 0.0)
-        result = self._engine.submit(self._measure_job(index)).result()
-        if isinstance(result, Done):
-            self._known.learn(architecture, result.value)
-        else:
-            self._known.learn(architecture, Failed(result.kind, result.message))
-        return result
-
-    def _choose_precision(self) -> Precision:
-        asked = self._config.engine.precision
-        if asked != "auto":
-            return asked
-        candidate = self._space.at(self._space.size // 2)
-        request = ProbeRequest(candidate, self._train_settings())
-        result = self._engine.submit(Job("probe", request)).result()
-        if isinstance(result, Broken):
-            self._emit(Noticed(f"precision stays fp32, the probe failed: {result.message}"))
-            return "fp32"
-        precision: Precision = result.value
-        return precision
-
-    def _train_settings(self) -> TrainSettings:
-        counts = list(self._prepared.dataset["splits"]["train"]["per_class"].values())
-        return train_settings(self._config, self._precision, counts)
-
     def _submit(self, flight: _Flight, job: Job) -> None:
         self._flights[self._engine.submit(job, self._emit)] = flight
-
-    def _measure_job(self, index: int) -> Job:
-        request = MeasureRequest(
-            self._space.at(index).architecture,
-            measure_settings(self._config),
-            self._places.folder / "measuring",
-        )
-        return Job("measure", request, is_exclusive=True, timeout_s=self._timeout_s())
-
-    def _timeout_s(self) -> float | None:
-        minutes = self._config.budget.trial_minutes
-        return None if minutes is None else minutes * 60
 
     def _emit(self, event: Event) -> None:
         for follower in self._followers:
             follower(event)
+
+
+def _goes_on(evaluation: Evaluation) -> bool:
+    """Return whether a trial may be trained further after this."""
+    return isinstance(evaluation.outcome, Trained) and not evaluation.is_top

@@ -49,6 +49,7 @@ class TrainRequest:
         settings: How long and how.
         study_folder: What recorded paths are relative to.
         folder: Where predictions and weights go, below it.
+        resume: What the rung below left to go on from; None for the lowest rung.
     """
 
     trial: int
@@ -57,6 +58,7 @@ class TrainRequest:
     settings: TrainSettings
     study_folder: Path
     folder: Path
+    resume: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -126,8 +128,10 @@ def train(request: TrainRequest) -> Trained:
         request.data,
         settings,
         folder=request.folder,
+        resume=request.resume,
         on_epoch=report,
     )
+    resume = result.resume
     rng = np.random.default_rng([settings.seed, int(candidate.id, 16)])
     task = TASKS[candidate.architecture.task]
     low, high = kept_interval(task, settings.metric, result.predictions, rng=rng)
@@ -140,6 +144,7 @@ def train(request: TrainRequest) -> Trained:
         seconds=result.seconds,
         predictions=str(result.predictions.relative_to(request.study_folder)),
         weights=str(result.weights.relative_to(request.study_folder)),
+        resume=None if resume is None else str(resume.relative_to(request.study_folder)),
     )
 
 

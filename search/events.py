@@ -57,8 +57,31 @@ class EpochFinished:
 
 
 @dataclass(frozen=True)
+class RungFinished:
+    """A candidate was trained to a rung below the top, which is recorded, and waits there."""
+
+    evaluation: Evaluation
+
+
+@dataclass(frozen=True)
+class TrialPromoted:
+    """A candidate that waited is trained to its next rung, counted from 0."""
+
+    trial: int
+    candidate: Candidate
+    rung: int
+
+
+@dataclass(frozen=True)
+class TrialsStopped:
+    """Candidates that waited are not trained further."""
+
+    trials: tuple[int, ...]
+
+
+@dataclass(frozen=True)
 class TrialFinished:
-    """A candidate has its outcome, which is recorded."""
+    """A candidate has its last outcome, which is recorded."""
 
     evaluation: Evaluation
 
@@ -88,6 +111,9 @@ Event = (
     | TrialProposed
     | TrialMeasured
     | EpochFinished
+    | RungFinished
+    | TrialPromoted
+    | TrialsStopped
     | TrialFinished
     | Noticed
     | StudyFinished
@@ -115,6 +141,8 @@ def _content(event: Event) -> dict[str, Any]:
             return {"study": event.study, "resumed_with": len(event.evaluations)}
         case TrialFinished(evaluation):
             return {"trial": evaluation.trial, "outcome": evaluation.kind}
+        case RungFinished(evaluation):
+            return {"trial": evaluation.trial, "rung": evaluation.rung}
         case _:
             content = asdict(event)
             candidate = getattr(event, "candidate", None)

@@ -218,13 +218,16 @@ class FrontMember:
 
 
 def final_evaluations(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-    """Return the trained evaluation of each trial, by trial: highest rung, then latest attempt."""
+    """Return the full training of each trial that has one, by trial: the latest attempt.
+
+    What was found at a rung below the top is no value of a candidate.
+    """
     final: dict[int, Evaluation] = {}
     for evaluation in evaluations:
-        if evaluation.kind != "trained":
+        if evaluation.kind != "trained" or not evaluation.is_top:
             continue
         held = final.setdefault(evaluation.trial, evaluation)
-        if (evaluation.rung, evaluation.attempt) > (held.rung, held.attempt):
+        if evaluation.attempt > held.attempt:
             final[evaluation.trial] = evaluation
     return [final[trial] for trial in sorted(final)]
 
@@ -246,7 +249,7 @@ def build_front(
     """Return the members of the front, fastest first; of equal latencies the better first.
 
     Args:
-        evaluations: All of a study; only trained ones count, one per trial.
+        evaluations: All of a study; only full trainings count, one per trial.
         objectives: The metric first.
         is_tie: Whether two members' metrics are a statistical tie, as
             ``search.intervals.tie_test`` gives it; without it no ties are told.
@@ -268,7 +271,7 @@ def build_front(
 def front_hypervolume(
     evaluations: Iterable[Evaluation], objectives: Sequence[Objective], reference: Reference
 ) -> float:
-    """Return the hypervolume of a study's trained evaluations, measured from its reference."""
+    """Return the hypervolume of a study's full trainings, measured from its reference."""
     table = [[o.value(e) for o in objectives] for e in final_evaluations(evaluations)]
     return hypervolume(reference.losses(table, objectives), np.zeros(len(objectives)))
 

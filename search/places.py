@@ -58,9 +58,10 @@ class Places:
         """Return where matplotlib keeps its list of fonts, else in the home folder."""
         return self.root / "cache" / "matplotlib"
 
-    def trial(self, number: int, attempt: int) -> Path:
-        """Return the folder of one attempt's predictions and weights."""
-        return self.folder / "trials" / f"{number:05d}-{attempt}"
+    def trial(self, number: int, attempt: int, rung: int = 0) -> Path:
+        """Return the folder of one attempt's predictions and weights at a rung."""
+        name = f"{number:05d}-{attempt}" + (f"-rung{rung}" if rung else "")
+        return self.folder / "trials" / name
 
     def gallery(self, predictions: str | Path) -> Path:
         """Return the picture of kept predictions, whose path may be relative to the folder."""

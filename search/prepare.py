@@ -19,6 +19,7 @@ from search.front import Objective, objectives_for
 from search.latency.device import fingerprint
 from search.latency.table import KnownDevice
 from search.selection import select
+from search.settings import rung_epochs
 from search.space import Space
 from search.space_build import build_space
 from search.storage import hide_password
@@ -104,6 +105,7 @@ class Prepared:
                 "dropped": list(self.space.dropped),
             },
             "objectives": [o.as_dict() for o in self.objectives],
+            "rungs": list(rung_epochs(self.config)),
             "environment": {
                 "python": python_version(),
                 **{name: version(name) for name in self._libraries()},

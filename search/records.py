@@ -176,6 +176,7 @@ class Trained:
         seconds: Wall seconds of training and validation.
         predictions: Path of the validation predictions, relative to the study's folder.
         weights: Path of the weights, relative to the study's folder.
+        resume: Path of what a training goes on from, relative to it; None at the top rung.
     """
 
     metric: float
@@ -186,6 +187,7 @@ class Trained:
     seconds: float
     predictions: str
     weights: str
+    resume: str | None = None
 
 
 @dataclass(frozen=True)
@@ -244,10 +246,11 @@ class Evaluation:
         measurement: None when measuring failed.
         outcome: Exactly one of trained, rejected, failed.
         started: Seconds since the epoch.
-        seconds: Wall seconds from proposal to outcome.
+        seconds: Wall seconds from proposal to outcome; from the rung below on a higher one.
         expected: The latency that was expected before it was measured; None where nothing could
             be expected, or it was not measured in this study.
         proposal: Why it was proposed; None from a sampler that does not say.
+        n_rungs: How many rungs the study has.
     """
 
     trial: int
@@ -261,6 +264,12 @@ class Evaluation:
     seconds: float
     expected: Prediction | None = None
     proposal: Proposal | None = None
+    n_rungs: int = 1
+
+    @property
+    def is_top(self) -> bool:
+        """Return whether this was the top rung: a full training."""
+        return self.rung == self.n_rungs - 1
 
     @property
     def kind(self) -> OutcomeKind:

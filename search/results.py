@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from search import tally
 from search.budget import active_seconds
 from search.front import (
     FrontMember,
@@ -74,9 +75,8 @@ class Results:
         return build_front(self.evaluations, self.objectives, is_tie=is_tie)
 
     def counts(self) -> dict[str, int]:
-        """Return the number of trials by outcome."""
-        kinds = [evaluation.kind for evaluation in self.evaluations]
-        return {kind: kinds.count(kind) for kind in ("trained", "rejected", "failed")}
+        """Return the number of trials by outcome; those below the top where there are any."""
+        return tally.counts(self.evaluations)
 
     def seconds(self) -> dict[str, float]:
         """Return wall seconds by what they were spent on; of parallel trainings, each counts."""
@@ -86,7 +86,9 @@ class Results:
         measuring = sum(
             e.measurement.seconds
             for e in self.evaluations
-            if e.measurement is not None and e.measurement.latency.source == "measured"
+            if e.rung == 0
+            and e.measurement is not None
+            and e.measurement.latency.source == "measured"
         )
         idle = max(0.0, active_seconds(self.evaluations) - training - measuring)
         return {"training": training, "measuring": measuring, "idle": idle}
@@ -140,7 +142,7 @@ class Results:
         files = {
             e.trial: self.places.gallery(e.outcome.predictions)
             for e in self.evaluations
-            if e.trial in trials and isinstance(e.outcome, Trained)
+            if e.trial in trials and e.is_top and isinstance(e.outcome, Trained)
         }
         return {trial: file.read_bytes() for trial, file in files.items() if file.is_file()}
 

@@ -12,6 +12,21 @@ from search.engine.threads import cores
 from search.latency.measure import MeasureSettings
 from trainers.spec import Precision, TrainSettings
 
+# Between two rungs the epochs grow by this factor, where they are not given, and there are so
+# many rungs at most: a training of less than a tenth says little.
+FACTOR, MOST_RUNGS = 3, 3
+
+
+def rung_epochs(config: Config) -> tuple[int, ...]:
+    """Return the epochs at which candidates compete; the last are those of a full training."""
+    given, epochs = config.budget.rungs, config.task.epochs
+    if given is not None:
+        return given or (epochs,)
+    found = [epochs]
+    while len(found) < MOST_RUNGS and found[0] >= FACTOR:
+        found.insert(0, round(found[0] / FACTOR))
+    return tuple(found)
+
 
 def measure_settings(config: Config) -> MeasureSettings:
     """Return how architectures are measured."""
@@ -42,7 +57,11 @@ def needed_values(config: Config) -> tuple[str, ...]:
 
 
 def train_settings(
-    config: Config, precision: Precision, class_counts: Sequence[int] = ()
+    config: Config,
+    precision: Precision,
+    class_counts: Sequence[int] = (),
+    *,
+    until_epoch: int | None = None,
 ) -> TrainSettings:
     """Return how candidates are trained.
 
@@ -50,12 +69,13 @@ def train_settings(
         config: The study.
         precision: Of the training.
         class_counts: Images, objects or pixels of each class in the training split.
+        until_epoch: Of a rung below the top; None for a full training.
     """
     task = config.task
     is_balanced = task.class_weights == "balanced" and len(class_counts) > 0
     return TrainSettings(
         metric=task.metric,
-        until_epoch=task.epochs,
+        until_epoch=until_epoch or task.epochs,
         horizon=task.epochs,
         seed=config.seed,
         label_smoothing=task.label_smoothing,

@@ -13,7 +13,7 @@ import json
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -26,10 +26,10 @@ from search.errors import StudyError, StudyLockedError
 from search.front import Objective
 from search.places import Places
 from search.records import Evaluation, Proposal, Trained
-from search.samplers.request import PROPOSAL, TRAIN_S
+from search.samplers.request import PROPOSAL, RUNGS, TRAIN_S
 
 HEADER, STATE, SCORES = "archfront:header", "archfront:state", "archfront:scores"
-_EVALUATION = "evaluation:"
+_EVALUATION, _RUNG = "evaluation:", "rung"
 
 optuna.logging.set_verbosity(optuna.logging.WARNING)
 
@@ -37,9 +37,9 @@ optuna.logging.set_verbosity(optuna.logging.WARNING)
 class StudyStore:
     """The records of one study.
 
-    A trial stays RUNNING until its outcome is told; its evaluation is written just before. So a
-    trial that is RUNNING when a driver opens the study was in flight when the last one died: with
-    an evaluation it is only told, without one it is run again.
+    A trial stays RUNNING until its last outcome is told; its evaluations are written before. So a
+    trial that is RUNNING when a driver opens the study was in flight when the last one died, or
+    waited at a rung: with an evaluation that ends it, it is only told, without one it goes on.
     """
 
     def __init__(self, study: optuna.Study) -> None:
@@ -107,15 +107,30 @@ class StudyStore:
         """Note that an attempt at a trial begins again."""
         trial.set_user_attr("attempts", attempt)
 
-    def recorded(self, frozen: FrozenTrial) -> Evaluation | None:
-        """Return the evaluation of a trial that was written but not told."""
-        for name, content in frozen.user_attrs.items():
-            if name.startswith(_EVALUATION):
-                return Evaluation.from_dict(content)
-        return None
+    def recorded(self, frozen: FrozenTrial) -> list[Evaluation]:
+        """Return the evaluations of a trial, the lowest rung first."""
+        found = [
+            Evaluation.from_dict(content)
+            for name, content in frozen.user_attrs.items()
+            if name.startswith(_EVALUATION)
+        ]
+        return sorted(found, key=lambda e: (e.rung, e.attempt))
+
+    def begun(self, frozen: FrozenTrial) -> int:
+        """Return the rung that a trial was last trained to, whether or not it got there."""
+        return int(frozen.user_attrs.get(_RUNG, 0))
+
+    def climb(self, trial: Trial, rung: int) -> None:
+        """Note that a trial begins to be trained to a higher rung."""
+        trial.set_user_attr(_RUNG, rung)
+
+    def note_rungs(self, trial: Trial, evaluations: Sequence[Evaluation]) -> None:
+        """Note what the rungs of a trial gave, for samplers."""
+        metrics = [e.outcome.metric for e in evaluations if isinstance(e.outcome, Trained)]
+        self._study._storage.set_trial_system_attr(trial._trial_id, RUNGS, metrics)
 
     def record(self, trial: Trial, evaluation: Evaluation) -> None:
-        """Write an evaluation; ``tell`` must follow."""
+        """Write an evaluation; ``tell`` must follow, or ``note_rungs`` below the top."""
         name = f"{_EVALUATION}{evaluation.rung}:{evaluation.attempt}"
         trial.set_user_attr(name, evaluation.as_dict())
 
@@ -125,13 +140,25 @@ class StudyStore:
         content = storage.get_trial_system_attrs(trial._trial_id).get(PROPOSAL)
         return None if content is None else Proposal(**content)
 
-    def tell(self, trial: Trial, evaluation: Evaluation, objectives: list[Objective]) -> None:
-        """End a trial with its values, or as failed when it was rejected or failed."""
-        if isinstance(evaluation.outcome, Trained):
-            trial.set_user_attr(TRAIN_S, evaluation.outcome.seconds)
-            self._study.tell(trial, [o.value(evaluation) for o in objectives])
-        else:
+    def tell(
+        self, trial: Trial, evaluations: Sequence[Evaluation], objectives: list[Objective]
+    ) -> None:
+        """End a trial with the values of its last evaluation, or as failed.
+
+        Args:
+            trial: The trial.
+            evaluations: All of it, the lowest rung first.
+            objectives: The metric first.
+        """
+        last = evaluations[-1]
+        if not isinstance(last.outcome, Trained):
             self._study.tell(trial, state=TrialState.FAIL)
+            return
+        trained = [e.outcome for e in evaluations if isinstance(e.outcome, Trained)]
+        trial.set_user_attr(TRAIN_S, sum(outcome.seconds for outcome in trained))
+        if last.n_rungs > 1:
+            self.note_rungs(trial, evaluations)
+        self._study.tell(trial, [o.value(last) for o in objectives])
 
 
 @contextlib.contextmanager

@@ -9,11 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from search.budget import end_reason, exhausted
+from search.budget import active_seconds, end_reason, exhausted
 from search.config import Config, differences
 from search.control import Control
 from search.driver import Driver
@@ -26,6 +26,8 @@ from search.imported import for_device
 from search.latency.table import LatencyTable
 from search.places import Places
 from search.prepare import Prepared, Progress, check_same, objectives, prepare
+from search.purse import Purse
+from search.settings import rung_epochs
 from search.storage import StudyStore, driving
 
 
@@ -78,11 +80,13 @@ def run(
         header = store.header
         if header is not None:
             _check_question(header, config)
+            config = _with_rungs(config, header)
             done = _done_before(store, header, config)
             if done is not None:
                 return done
         table = table or LatencyTable(Path(config.tracking.device_db))
         prepared, known = for_device(prepared or prepare(config, progress), table)
+        prepared = replace(prepared, config=config)
         if header is not None:
             check_same(header, prepared)
         engine = engine or stack.enter_context(_engine(config))
@@ -102,6 +106,22 @@ def _check_question(header: dict[str, Any], config: Config) -> None:
         )
 
 
+def _with_rungs(config: Config, header: dict[str, Any]) -> Config:
+    """Return the configuration with the rungs that the study began with.
+
+    Raises:
+        ConfigChangedError: If it asks for others.
+    """
+    stored = tuple(header.get("rungs", [config.task.epochs]))  # once there was only one
+    if config.budget.rungs is not None and rung_epochs(config) != stored:
+        raise ConfigChangedError(
+            f"budget.rungs: {list(stored)} in the study {config.study!r}, "
+            f"{list(rung_epochs(config))} now. What its candidates gave compares at the same "
+            "epochs only: leave budget.rungs as it was, or start another study with study=NAME."
+        )
+    return replace(config, budget=replace(config.budget, rungs=stored))
+
+
 def _done_before(store: StudyStore, header: dict[str, Any], config: Config) -> StudyResult | None:
     """Return the result of a study that has nothing left to do."""
     state = store.state
@@ -110,7 +130,11 @@ def _done_before(store: StudyStore, header: dict[str, Any], config: Config) -> S
     if state["is_exhausted"]:
         size = header["space"]["size"]
         return StudyResult("finished", exhausted(size), was_finished=True, is_exhausted=True)
-    reason = end_reason(store.evaluations(), config.budget)
+    evaluations = store.evaluations()
+    purse = Purse(
+        config.budget, rung_epochs(config), evaluations, seconds=active_seconds(evaluations)
+    )
+    reason = end_reason(evaluations, config.budget, purse)
     return None if reason is None else StudyResult("finished", reason, was_finished=True)
 
 

@@ -65,23 +65,47 @@ def rejections(evaluations: Iterable[Evaluation]) -> list[Rejections]:
     return sorted(rows, key=lambda row: (-row.count, row.limit))
 
 
+def counts(evaluations: Iterable[Evaluation]) -> dict[str, int]:
+    """Return the number of trials by outcome.
+
+    Trained are those that were trained in full; the others that were trained are ``stopped`` (or
+    wait), where there are any.
+    """
+    ends: dict[int, Evaluation] = {}
+    for evaluation in evaluations:
+        held = ends.setdefault(evaluation.trial, evaluation)
+        if (evaluation.rung, evaluation.attempt) > (held.rung, held.attempt):
+            ends[evaluation.trial] = evaluation
+    kinds = ["stopped" if is_below_top(end) else end.kind for end in ends.values()]
+    found = {kind: kinds.count(kind) for kind in ("trained", "rejected", "failed")}
+    return found | ({"stopped": kinds.count("stopped")} if "stopped" in kinds else {})
+
+
+def is_below_top(evaluation: Evaluation) -> bool:
+    """Return whether a candidate was trained, but not in full."""
+    return isinstance(evaluation.outcome, Trained) and not evaluation.is_top
+
+
 def expected_pairs(evaluations: Iterable[Evaluation]) -> list[tuple[Prediction, Measurement]]:
     """Return what was expected of latencies with what was measured then."""
     return [
         (evaluation.expected, evaluation.measurement)
         for evaluation in evaluations
-        if evaluation.expected is not None and evaluation.measurement is not None
+        if evaluation.expected is not None
+        and evaluation.measurement is not None
+        and evaluation.rung == 0
     ]
 
 
 def proposal_pairs(evaluations: Iterable[Evaluation]) -> list[tuple[Proposal, float]]:
-    """Return what a sampler predicted of the metric with what was found then."""
+    """Return what a sampler predicted of the metric with what a full training gave."""
     return [
         (evaluation.proposal, evaluation.outcome.metric)
         for evaluation in evaluations
         if evaluation.proposal is not None
         and evaluation.proposal.metric is not None
         and isinstance(evaluation.outcome, Trained)
+        and evaluation.is_top
     ]
 
 

@@ -13,31 +13,36 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from search import tally
 from search.budget import active_seconds
 from search.config import BudgetConfig
 from search.events import (
     EpochFinished,
     Event,
     Noticed,
+    RungFinished,
     StudyFinished,
     StudyStarted,
     TrialFinished,
     TrialMeasured,
+    TrialPromoted,
     TrialProposed,
 )
 from search.front import MEASURED, FrontMember, Objective, build_front
 from search.picture import NAMES
 from search.records import SOMETIMES, Evaluation, Trained
-from search.tally import duration
+from search.tally import duration, is_below_top
 
-COLORS = {"trained": "green", "rejected": "yellow", "failed": "red"}
+COLORS = {"trained": "green", "rejected": "yellow", "failed": "red", "stopped": "cyan"}
 # Rows of the front that the live view shows; the rest is counted.
 SHOWN = 8
 
 
 def outcome_line(evaluation: Evaluation, metric: str) -> str:
     """Return one line about a finished trial."""
-    start = f"trial {evaluation.trial:>3}  {evaluation.kind:<8}  {evaluation.candidate.label:<32}"
+    word = f"rung {evaluation.rung + 1}/{evaluation.n_rungs}"
+    word = word if is_below_top(evaluation) else evaluation.kind
+    start = f"trial {evaluation.trial:>3}  {word:<8}  {evaluation.candidate.label:<32}"
     if not isinstance(evaluation.outcome, Trained):
         return f"{start}  {evaluation.outcome}".split("\n", 1)[0]
     trained, measured = evaluation.outcome, evaluation.measurement
@@ -139,7 +144,7 @@ class PlainView:
                 self._print(f"study     {event.study}")
                 for line in [*question(event.header), *_notes(event)]:
                     self._print(line)
-            case TrialFinished(evaluation):
+            case RungFinished(evaluation) | TrialFinished(evaluation):
                 self._print(outcome_line(evaluation, self._metric))
             case Noticed(message):
                 self._print(f"note: {message}")
@@ -171,6 +176,7 @@ class LiveView(PlainView):
         self._objectives: list[Objective] = []
         self._members: list[FrontMember] = []
         self._now: dict[int, str] = {}
+        self._rungs: list[int] = [epochs]
         self._is_open = False
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self.render)
 
@@ -181,6 +187,7 @@ class LiveView(PlainView):
                 self._evaluations = list(event.evaluations)
                 self._earlier_s = active_seconds(self._evaluations)
                 self._started = self._clock()
+                self._rungs = event.header.get("rungs", [self._epochs])
                 self._objectives = [Objective(**o) for o in event.header["objectives"]]
                 self._members = build_front(self._evaluations, self._objectives)
                 self._is_open = True
@@ -194,13 +201,15 @@ class LiveView(PlainView):
                 start = self._now.get(trial, "training").split("  ", 1)[0]
                 value = metrics.get(self._metric, float("nan"))
                 self._now[trial] = f"{start}  epoch {epoch} of {self._epochs}, {value:.4f}"
-            case TrialFinished(evaluation):
+            case TrialPromoted(trial, candidate, rung):
+                self._now[trial] = f"training {candidate.label} on, to rung {rung + 1}"
+            case RungFinished(evaluation) | TrialFinished(evaluation):
                 self._now.pop(evaluation.trial, None)
                 self._evaluations.append(evaluation)
                 self._members = build_front(self._evaluations, self._objectives)
             case StudyFinished():
                 self.close()
-            case Noticed():
+            case _:
                 pass
         super().__call__(event)
 
@@ -212,9 +221,8 @@ class LiveView(PlainView):
         if not self._is_open:
             return Group()
         counts = Text("  ")
-        for kind, color in COLORS.items():
-            count = sum(e.kind == kind for e in self._evaluations)
-            counts.append(f"{count} {kind}   ", style=color)
+        for kind, count in tally.counts(self._evaluations).items():
+            counts.append(f"{count} {kind}   ", style=COLORS[kind])
         seconds = self._earlier_s + self._clock() - self._started
         counts.append(f"{duration(seconds)} used")
         parts: list[Any] = [counts, *self._bars(seconds)]
@@ -231,11 +239,16 @@ class LiveView(PlainView):
         self._is_open = False  # so that the last rendering, when it stops, is empty
         self._live.stop()
 
+    def _trained(self) -> float:
+        """Return what was trained, in full trainings."""
+        ends = [0, *self._rungs]
+        trained = [e.rung for e in self._evaluations if e.kind == "trained"]
+        return sum(ends[rung + 1] - ends[rung] for rung in trained) / self._rungs[-1]
+
     def _bars(self, seconds: float) -> list[Table]:
         bars = []
-        trained = sum(e.kind == "trained" for e in self._evaluations)
         if self._budget.trials is not None:
-            bars.append(_bar("trials", trained, self._budget.trials, "trained"))
+            bars.append(_bar("trials", self._trained(), self._budget.trials, "trained"))
         if self._budget.minutes is not None:
             bars.append(_bar("time", seconds / 60, self._budget.minutes, "min"))
         return bars
@@ -254,7 +267,8 @@ def _bar(name: str, done: float, total: float, unit: str) -> Table:
 def _notes(event: StudyStarted) -> list[str]:
     lines = []
     if event.evaluations:
-        lines.append(f"resumed   {len(event.evaluations)} trials are finished already")
+        trials = {evaluation.trial for evaluation in event.evaluations}
+        lines.append(f"resumed   {len(trials)} trials are finished already")
     if not event.isolates:
         lines.append(
             "engine    inline: a candidate that crashes or hangs ends the study with it "

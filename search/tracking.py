@@ -1,7 +1,7 @@
 """MLflow's view of a study: a projection of the records, found again by its tags.
 
-Study = parent run, evaluation = child run. What a killed driver left unwritten or half written is
-written when the study is opened next, so MLflow and the storage agree.
+Study = parent run, trial = child run, to which each rung adds. What a killed driver left unwritten
+or half written is written when the study is opened next, so MLflow and the storage agree.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from search.errors import StudyError
-from search.events import Event, StudyStarted, TrialFinished
+from search.events import Event, RungFinished, StudyStarted, TrialFinished
 from search.places import Places
 from search.records import SOMETIMES, Evaluation, Failed, Rejected, Trained
 from search.storage import hide_password
@@ -62,13 +62,15 @@ class Tracker:
             ) from error
         self._parent: str | None = None
         self._study_id = ""
+        self._rungs: list[int] = []
+        self._runs: dict[int, str] = {}
 
     def __call__(self, event: Event) -> None:
         """Write what an event means for MLflow."""
         match event:
             case StudyStarted():
                 self._start(event)
-            case TrialFinished(evaluation):
+            case RungFinished(evaluation) | TrialFinished(evaluation):
                 self._write(evaluation)
             case _:
                 pass
@@ -109,6 +111,7 @@ class Tracker:
 
     def _start(self, event: StudyStarted) -> None:
         self._study_id = event.header["id"]
+        self._rungs = event.header.get("rungs", [0])
         runs = self._search(f"tags.`{STUDY_TAG}` = '{self._study_id}'")
         parents = [run for run in runs if TRIAL_TAG not in run.data.tags]
         if parents:
@@ -137,14 +140,17 @@ class Tracker:
 
     def _reconcile(self, evaluations: Sequence[Evaluation], runs: Sequence[Run]) -> None:
         """Write the evaluations that MLflow lacks; a half-written run is replaced."""
-        written = set()
+        written: dict[int, tuple[int, int]] = {}
         for run in runs:
             if run.info.status == "RUNNING":
                 self._client.delete_run(run.info.run_id)
-            else:
-                written.add(run.data.tags[TRIAL_TAG])
+                continue
+            trial, rung, attempt = map(int, run.data.tags[TRIAL_TAG].split(":"))
+            written[trial] = (rung, attempt)
+            self._runs[trial] = run.info.run_id
         for evaluation in evaluations:
-            if _key(evaluation) not in written:
+            place = (evaluation.rung, evaluation.attempt)
+            if place > written.get(evaluation.trial, (-1, -1)):
                 self._write(evaluation)
 
     def _write(self, evaluation: Evaluation) -> None:
@@ -158,22 +164,36 @@ class Tracker:
             "archfront.outcome": evaluation.kind,
             "archfront.candidate_id": candidate.id,
         }
+        if evaluation.n_rungs > 1:
+            tags["archfront.rung"] = f"{evaluation.rung + 1} of {evaluation.n_rungs}"
         if evaluation.proposal is not None:
             tags["archfront.proposal"] = str(evaluation.proposal)
         if isinstance(outcome, Rejected | Failed):
             tags["archfront.reason"] = str(outcome)[:5000]
         if isinstance(outcome, Trained):
             tags["archfront.predictions"] = str(self._places.folder / outcome.predictions)
-        run = self._client.create_run(
-            self._experiment,
-            start_time=start,
-            run_name=f"{evaluation.trial:04d} {candidate.label}",
-            tags=tags,
-        )
-        params = {**_flat(candidate.as_dict()), "seed": evaluation.seed}
-        self._log(run.info.run_id, _metrics(evaluation, start, end), _params(params))
+        metrics = self._metrics(evaluation, start, end)
+        params: dict[str, Any] = {}
+        run_id = self._runs.get(evaluation.trial)
+        if run_id is None:
+            run = self._client.create_run(
+                self._experiment,
+                start_time=start,
+                run_name=f"{evaluation.trial:04d} {candidate.label}",
+                tags=tags,
+            )
+            run_id = self._runs[evaluation.trial] = str(run.info.run_id)
+            params, tags = {**_flat(candidate.as_dict()), "seed": evaluation.seed}, {}
+        self._log(run_id, metrics, _params(params))
+        # The tags last: they say what is written.
+        self._client.log_batch(run_id, tags=[RunTag(n, v) for n, v in tags.items()])
         status = "FAILED" if isinstance(outcome, Failed) else "FINISHED"
-        self._client.set_terminated(run.info.run_id, status=status, end_time=end)
+        self._client.set_terminated(run_id, status=status, end_time=end)
+
+    def _metrics(self, evaluation: Evaluation, start: int, end: int) -> list[Metric]:
+        """Return the metrics that a rung adds to its trial's run."""
+        below = 0 if evaluation.rung == 0 else self._rungs[evaluation.rung - 1]
+        return _metrics(evaluation, start, end, below)
 
     def _log(self, run_id: str, metrics: list[Metric], params: list[Param]) -> None:
         """Write metrics and parameters, in one request unless they are very many."""
@@ -202,11 +222,20 @@ def _key(evaluation: Evaluation) -> str:
     return f"{evaluation.trial}:{evaluation.rung}:{evaluation.attempt}"
 
 
-def _metrics(evaluation: Evaluation, start: int, end: int) -> list[Metric]:
-    """Return the metrics of an evaluation; those per epoch have the epoch as their step."""
+def _metrics(evaluation: Evaluation, start: int, end: int, below: int) -> list[Metric]:
+    """Return the metrics of an evaluation.
+
+    Those per epoch have the epoch as their step, the others the rung, counted from 0.
+
+    Args:
+        evaluation: What is written.
+        start: Milliseconds since the epoch when it began.
+        end: The same when it ended.
+        below: Epochs of the rung below, which are written already.
+    """
     metrics = []
     measured = evaluation.measurement
-    if measured is not None:
+    if measured is not None and evaluation.rung == 0:
         values = {
             "latency_ms": measured.latency.p50_ms,
             "latency_p95_ms": measured.latency.p95_ms,
@@ -220,7 +249,7 @@ def _metrics(evaluation: Evaluation, start: int, end: int) -> list[Metric]:
         metrics += [Metric(name, value, start, 0) for name, value in known.items()]
     if isinstance(evaluation.outcome, Trained):
         trained = evaluation.outcome
-        for row in trained.curve:
+        for row in (row for row in trained.curve if row["epoch"] > below):
             values = {"train_loss": row["train_loss"], "lr": row["lr"]}
             values |= {f"val_{name}": value for name, value in row["metrics"].items()}
             metrics += [Metric(n, v, end, int(row["epoch"])) for n, v in values.items()]
@@ -230,7 +259,7 @@ def _metrics(evaluation: Evaluation, start: int, end: int) -> list[Metric]:
             "metric_high": trained.metric_high,
             "train_s": trained.seconds,
         }
-        metrics += [Metric(name, value, end, 0) for name, value in values.items()]
+        metrics += [Metric(name, value, end, evaluation.rung) for name, value in values.items()]
     return metrics
 
 

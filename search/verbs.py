@@ -236,7 +236,11 @@ def _summary(arguments: argparse.Namespace, root: Path, name: str) -> dict[str, 
         results = Results.read(reading(places, _url(arguments)), places)
     except StudyError as error:
         return {"study": name, "state": f"unreadable: {str(error).splitlines()[0]}"}
-    trained = [e.outcome.metric for e in results.evaluations if isinstance(e.outcome, Trained)]
+    trained = [
+        e.outcome.metric
+        for e in results.evaluations
+        if e.is_top and isinstance(e.outcome, Trained)
+    ]
     started = results.header.get("started")
     return {
         "study": name,

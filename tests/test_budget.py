@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from recorded_study import failed, rejected, trained
 
-from search.budget import Ledger, active_seconds, end_reason
+from search.budget import Ledger, active_seconds, is_too_strict
+from search.budget import end_reason as reason_of
 from search.config import BudgetConfig
 from search.errors import StudyError
-from search.records import Evaluation
+from search.purse import Purse, Work
+from search.records import Evaluation, Trained
 
 
 class HandClock:
@@ -28,6 +31,7 @@ def budget(**changes: object) -> BudgetConfig:
         "trials": None,
         "minutes": None,
         "trial_minutes": None,
+        "rungs": None,
         "max_rejections": 100,
         "max_failures": 3,
     }
@@ -36,6 +40,23 @@ def budget(**changes: object) -> BudgetConfig:
 
 def timed(trial: int, started: float, seconds: float) -> Evaluation:
     return replace(trained(trial, 0.9, 1.0), started=started, seconds=seconds)
+
+
+def purse(
+    evaluations: list[Evaluation],
+    of: BudgetConfig,
+    seconds: float | None = None,
+    rungs: tuple[int, ...] = (1,),
+    **more: Any,
+) -> Purse:
+    used = active_seconds(evaluations) if seconds is None else seconds
+    return Purse(of, rungs, evaluations, seconds=used, **more)
+
+
+def end_reason(
+    evaluations: list[Evaluation], of: BudgetConfig, seconds: float | None = None
+) -> str | None:
+    return reason_of(evaluations, of, purse(evaluations, of, seconds))
 
 
 # ------------------------------------------------------------------ seconds
@@ -81,15 +102,72 @@ def test_trained_candidates_alone_count_as_trials() -> None:
 def test_the_time_is_used_up() -> None:
     reason = "the time is used up (budget.minutes=1.5)"
     assert end_reason([], budget(minutes=1.5), seconds=89) is None
-    assert end_reason([], budget(minutes=1.5), seconds=90) == reason
-    assert end_reason([timed(0, 0, 91)], budget(minutes=1.5)) == reason
+    assert end_reason([], budget(minutes=1.5), seconds=92) == reason
+    assert end_reason([timed(0, 0, 92)], budget(minutes=1.5)) == reason
 
 
-def test_a_training_that_would_run_over_by_more_than_half_is_not_begun() -> None:
-    evaluations = [timed(i, 30 * i, 30) for i in range(3)]
-    assert end_reason(evaluations, budget(minutes=1.75), seconds=90) is None  # 15 s are left
-    reason = end_reason(evaluations, budget(minutes=1.75), seconds=91)
-    assert reason == "the time is used up (budget.minutes=1.75)"
+def test_a_training_that_would_not_end_in_time_is_not_begun() -> None:
+    evaluations = [timed(i, 30 * i, 30) for i in range(3)]  # 12 s of training, 18 s around it
+    assert end_reason(evaluations, budget(minutes=2), seconds=92) is None
+    reason = end_reason(evaluations, budget(minutes=2), seconds=93)
+    assert reason == "the time is used up (budget.minutes=2)"
+
+
+def rung(of: Evaluation, number: int, seconds: float = 12.0) -> Evaluation:
+    """Return an evaluation at a rung of 1, 3 or 9 epochs, trained for so long."""
+    outcome = of.outcome
+    assert isinstance(outcome, Trained)
+    return replace(of, rung=number, n_rungs=3, outcome=replace(outcome, seconds=seconds))
+
+
+def test_rungs_count_by_their_epochs() -> None:
+    first = rung(trained(0, 0.5, 1.0), 0)
+    both = [first, rung(trained(0, 0.6, 1.0), 1)]
+    assert purse([first], budget(trials=2), rungs=(1, 3, 9)).spent == pytest.approx(1 / 9)
+    left = purse(both, budget(trials=2), rungs=(1, 3, 9), running=[Work(0, 2)])
+    assert left.spent == pytest.approx(3 / 9)
+    assert left.share(None, 0, 1) == pytest.approx(1 / 9)  # one training is left
+    assert left.share(0, 2, 3) == pytest.approx(6 / 9)
+    assert left.fits(None, 0, 3)
+    assert not purse(both, budget(trials=1), rungs=(1, 3, 9)).fits(None, 0, 3)
+    assert purse(both, budget(trials=1), rungs=(1, 3, 9)).fits(0, 2, 3)
+
+
+def test_rungs_are_used_up_in_words() -> None:
+    evaluations = [rung(trained(0, 0.5, 1.0), number) for number in range(3)]
+    evaluations.append(rung(trained(1, 0.5, 1.0), 0))
+    of = budget(trials=1)
+    assert reason_of(evaluations, of, purse(evaluations, of, rungs=(1, 3, 9))) == (
+        "1 candidates are trained, with those below the top 1.11 trainings (budget.trials=1)"
+    )
+
+
+def test_the_time_of_a_step_is_told_from_those_that_were_seen() -> None:
+    slow = rung(trained(0, 0.5, 1.0), 0, seconds=4)  # 10 s around it, 1.5 of them measuring
+    fast = rung(trained(1, 0.5, 1.0), 0, seconds=2)
+    found = purse(
+        [slow, replace(fast, seconds=12.0)], budget(minutes=100 / 1.02 / 60), 0.0, (1, 3, 9)
+    )
+    # Two more epochs of its own, with what is around a training that needs no measuring.
+    assert found.share(0, 1, 2) == pytest.approx((8.5 + 2 * 4) / 100)
+    assert found.share(1, 1, 2) == pytest.approx((8.5 + 2 * 2) / 100)
+    assert found.share(None, 0, 1) == pytest.approx((10 + 3) / 100)
+    assert found.fits(0, 1, 3)  # 17 + 35.2 s
+    later = purse([slow, fast], budget(minutes=100 / 1.02 / 60), 49.0, (1, 3, 9))
+    assert not later.fits(0, 1, 3)
+    assert later.fits(1, 1, 3)
+
+
+def test_the_last_scores_of_the_front_are_within_the_time() -> None:
+    evaluations = [timed(i, 30 * i, 30) for i in range(2)]
+    assert purse(evaluations, budget(minutes=2), 60.0).fits(None, 0, 1)
+    assert not purse(evaluations, budget(minutes=2), 60.0, n_members=2).fits(None, 0, 1)
+
+
+def test_several_workers_have_so_many_times_the_minutes() -> None:
+    evaluations = [timed(0, 0, 30)]
+    one, two = (purse(evaluations, budget(minutes=9), n_slots=n).share(None, 0, 1) for n in (1, 2))
+    assert one == pytest.approx(2 * two)
 
 
 def test_rejections_in_a_row_end_the_study_with_the_fastest_of_them() -> None:
@@ -115,22 +193,20 @@ def test_a_run_counts_its_seconds_on_top_of_the_earlier_ones() -> None:
     assert ledger.seconds() == 30
     clock.now += 29
     assert ledger.seconds() == 59
-    assert ledger.has_room([], 0)
-    clock.now += 1
-    assert not ledger.has_room([], 0)
 
 
 def test_trials_in_flight_take_room() -> None:
-    ledger = Ledger(budget(trials=3), [], HandClock())
     evaluations = [trained(0, 0.9, 1.0), rejected(1, 5.0)]
-    assert ledger.has_room(evaluations, 1)
-    assert not ledger.has_room(evaluations, 2)
+    assert purse(evaluations, budget(trials=3), running=[Work(2, 0)]).fits(None, 0, 1)
+    assert not purse(evaluations, budget(trials=3), running=[Work(2, 0), Work(3, 0)]).fits(
+        None, 0, 1
+    )
 
 
-def test_no_room_is_left_when_a_study_has_an_end_reason() -> None:
-    ledger = Ledger(budget(trials=9, max_rejections=2), [], HandClock())
-    assert ledger.has_room([rejected(0, 5.0)], 0)
-    assert not ledger.has_room([rejected(0, 5.0), rejected(1, 5.0)], 0)
+def test_too_many_rejections_in_a_row_are_too_strict() -> None:
+    of = budget(trials=9, max_rejections=2)
+    assert not is_too_strict([rejected(0, 5.0)], of)
+    assert is_too_strict([rejected(0, 5.0), rejected(1, 5.0)], of)
 
 
 def test_failures_in_a_row_are_an_error_that_shows_the_last() -> None:

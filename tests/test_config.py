@@ -21,7 +21,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a name that does not exist": (
         {"budget__trails": 3},
         "budget.trails: no such option. Did you mean budget.trials? Known under budget: "
-        "max_failures, max_rejections, minutes, trial_minutes, trials.",
+        "max_failures, max_rejections, minutes, rungs, trial_minutes, trials.",
     ),
     "a name that is meant deeper down": (
         {"latency_ms": 20},
@@ -167,6 +167,11 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
     "_budget": (
         {"budget__trials": None},
         "budget: a study needs an end; got neither. Give budget.trials or budget.minutes.",
+    ),
+    "_rungs": (
+        {"task__epochs": 9, "budget__rungs": [3, 1, 9]},
+        "budget.rungs: rungs rise up to task.epochs=9; got [3, 1, 9]. Give them as [3, 9], [] for "
+        "full trainings only, or null.",
     ),
     "_zero_limits": (
         {"hardware__limits__size_mb": 0},
@@ -356,7 +361,7 @@ def test_a_missing_option_is_named_with_its_meaning() -> None:
     content = changed()
     del content["budget"]["trials"], content["tracking"]
     assert problems(content) == (
-        "budget.trials: is missing (candidates to train; null: no such limit).",
+        "budget.trials: is missing (full trainings to spend; null: no such limit).",
         "tracking: is missing (a group of options).",
     )
 

@@ -218,12 +218,14 @@ def test_only_trained_evaluations_join_the_front_fastest_first() -> None:
     assert sum(member.is_knee for member in members) == 1
 
 
-def test_of_a_trial_the_highest_rung_and_its_latest_attempt_counts() -> None:
+def test_of_a_trial_the_latest_attempt_at_the_top_rung_counts() -> None:
     def at(rung: int, attempt: int, metric: float) -> Evaluation:
-        return replace(trained(0, metric, 1.0), rung=rung, attempt=attempt)
+        return replace(trained(0, metric, 1.0), rung=rung, attempt=attempt, n_rungs=2)
 
-    evaluations = [at(1, 0, 0.7), at(1, 1, 0.6), at(0, 3, 0.9), replace(failed(0), rung=2)]
+    evaluations = [at(1, 0, 0.7), at(1, 1, 0.6), at(0, 3, 0.9), replace(failed(0), rung=1)]
     assert final_evaluations(evaluations) == [evaluations[1]]
+    assert final_evaluations(evaluations[2:]) == []
+    assert build_front(evaluations[2:], OBJECTIVES) == []
     assert build_front(evaluations, OBJECTIVES)[0].metric == 0.6
 
 

@@ -129,7 +129,12 @@ def live(
 ) -> tuple[LiveView, Console, HandClock]:
     """Return a live view whose screen refreshes only when it prints."""
     budget = BudgetConfig(
-        trials=trials, minutes=minutes, trial_minutes=None, max_rejections=9, max_failures=9
+        trials=trials,
+        minutes=minutes,
+        trial_minutes=None,
+        rungs=None,
+        max_rejections=9,
+        max_failures=9,
     )
     to, clock = console(width, is_terminal=True), HandClock()
     view = LiveView(to, budget, epochs=8, clock=clock)

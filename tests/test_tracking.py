@@ -127,3 +127,29 @@ def test_a_store_that_cannot_be_opened_is_a_clear_error(tmp_path: Path) -> None:
     uri = "postgresql+nodriver://me:secret@localhost/db"
     with pytest.raises(StudyError, match=r"MLflow's store postgresql\+nodriver://me:\*\*\*@"):
         Tracker(Places(tmp_path, "small"), uri, "tests")
+
+
+def test_the_rungs_of_a_trial_are_one_run(tmp_path: Path) -> None:
+    """Interrupted after a trial climbed, and gone on with."""
+    places = Places(tmp_path, "small")
+    config = small_config(tmp_path, task__epochs=9, budget__rungs=[3, 9], budget__trials=3)
+    for jobs in (16, 1000):
+        run(config, followers=(Tracker(places, None, "tests"),), engine=Interrupting(jobs))
+    client = MlflowClient(default_uri(tmp_path))
+    _, children = runs_of(client)
+    evaluations = results(tmp_path).evaluations
+    last = {e.trial: e for e in evaluations}
+    assert set(children) == {key(e) for e in last.values()}
+    assert {e.rung for e in last.values() if e.kind == "trained"} == {0, 1}
+    for child in children.values():
+        trial = int(child.data.tags[TRIAL_TAG].split(":")[0])
+        own = [
+            e.outcome.metric
+            for e in evaluations
+            if e.trial == trial and isinstance(e.outcome, Trained)
+        ]
+        points = client.get_metric_history(child.info.run_id, "metric")
+        assert [(p.step, p.value) for p in points] == list(enumerate(own))
+        points = client.get_metric_history(child.info.run_id, "val_accuracy")
+        assert [(p.step, p.value) for p in points] == list(zip((3, 9), own, strict=False))
+        assert child.info.status != "RUNNING"

@@ -27,7 +27,7 @@ from search.pareto import hypervolume
 from search.records import Proposal
 from search.samplers.improvement import expected_improvement
 from search.samplers.proposal import ProposalSampler, Written
-from search.samplers.request import PROPOSAL, TRAIN_S, Request
+from search.samplers.request import PROPOSAL, RUNGS, TRAIN_S, Request
 from search.samplers.surrogate import Process, Rows, Scaling
 
 Floats = NDArray[np.float64]
@@ -96,6 +96,10 @@ class FrontSampler(ProposalSampler):
         for other in study.get_trials(deepcopy=False):
             if other.number == trial.number or other.state == TrialState.FAIL:
                 continue
+            rungs = other.system_attrs.get(RUNGS)
+            is_short = rungs is not None and len(rungs) < len(self._request.rung_costs)
+            if other.state == TrialState.COMPLETE and is_short:
+                continue  # stopped below the top: its value is of no full training
             index = self._index(other)
             if other.state == TrialState.COMPLETE and index is not None:
                 told.append(index)

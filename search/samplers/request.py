@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 # Why a candidate was proposed: system attribute of its trial.
 PROPOSAL = "archfront:proposal"
-# Seconds of a trial's training: user attribute.
+# The metric after every finished rung, a list: system attribute of a trial. One that is shorter
+# than the study has rungs is of a trial that was not trained in full, whatever its state.
+RUNGS = "archfront:rungs"
+# Seconds of a trial's training, up to its last rung: user attribute.
 TRAIN_S = "train_s"
 
 
@@ -27,6 +30,7 @@ class Request:
         costs: What is known or expected of each architecture.
         reference: Where the hypervolume is measured from.
         is_timed: Whether the study ends by the clock, so that seconds count, not trainings.
+        rung_costs: Epochs of each rung over those of a full training, the last one 1.
     """
 
     candidates: OpenCandidates
@@ -35,3 +39,4 @@ class Request:
     costs: Costs
     reference: Reference
     is_timed: bool = False
+    rung_costs: tuple[float, ...] = (1.0,)

@@ -1,0 +1,110 @@
+"""The trials that wait at a rung, and their files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from search.front import Objective, build_front
+from search.places import Places
+from search.records import Evaluation, Trained
+from search.storage import StudyStore
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """A trial that may be trained further.
+
+    Attributes:
+        trial: The trial of the storage.
+        index: Its candidate.
+        attempt: Of the next training.
+        evaluations: What its rungs gave, the lowest first.
+    """
+
+    trial: Any
+    index: int
+    attempt: int
+    evaluations: tuple[Evaluation, ...]
+
+    @property
+    def last(self) -> Evaluation:
+        """Return what its highest rung gave."""
+        return self.evaluations[-1]
+
+
+class Ladder:
+    """Keeps the trials below the top until they are trained further or stopped for good.
+
+    Args:
+        store: Records of the study.
+        places: Its files.
+        objectives: The metric first.
+    """
+
+    def __init__(self, store: StudyStore, places: Places, objectives: list[Objective]) -> None:
+        self._store, self._places, self._objectives = store, places, objectives
+        self._waiting: dict[int, Waiting] = {}
+
+    def numbers(self) -> list[int]:
+        """Return the numbers of the trials that wait, in order."""
+        return sorted(self._waiting)
+
+    def wait(self, waiting: Waiting) -> None:
+        """Take a trial in whose evaluation is recorded."""
+        self._store.note_rungs(waiting.trial, waiting.evaluations)
+        self._waiting[waiting.last.trial] = waiting
+
+    def take(self, number: int) -> Waiting:
+        """Hand a trial over that is trained further."""
+        return self._waiting.pop(number)
+
+    def stop(self, numbers: Iterable[int]) -> None:
+        """End trials with the values of the rung that they reached."""
+        for number in numbers:
+            waiting = self._waiting.pop(number)
+            self._store.tell(waiting.trial, waiting.evaluations, self._objectives)
+            self.forget_state(waiting.last)
+
+    def keep_only_state(self, evaluation: Evaluation) -> None:
+        """Delete the weights of a rung below the top, which are no candidate's."""
+        self._delete(_trained(evaluation).weights)
+
+    def forget_state(self, evaluation: Evaluation) -> None:
+        """Delete what a training would go on from."""
+        resume = _trained(evaluation).resume
+        if resume is not None:
+            self._delete(resume)
+
+    def _delete(self, path: str) -> None:
+        (self._places.folder / path).unlink(missing_ok=True)
+
+
+class KeptFront:
+    """The front so far; weights are kept of its members only.
+
+    Args:
+        places: Files of the study.
+        objectives: The metric first.
+    """
+
+    def __init__(self, places: Places, objectives: list[Objective]) -> None:
+        self._places, self._objectives = places, objectives
+        self.members: list[Evaluation] = []
+
+    def add(self, evaluation: Evaluation) -> None:
+        """Take a full training in; a dominated trial never returns to the front."""
+        if not isinstance(evaluation.outcome, Trained) or not evaluation.is_top:
+            return
+        before = [*self.members, evaluation]
+        trials = {member.trial for member in build_front(before, self._objectives)}
+        self.members = [e for e in before if e.trial in trials]
+        for left in before:
+            if left.trial not in trials:
+                (self._places.folder / _trained(left).weights).unlink(missing_ok=True)
+
+
+def _trained(evaluation: Evaluation) -> Trained:
+    assert isinstance(evaluation.outcome, Trained)
+    return evaluation.outcome
