@@ -18,8 +18,9 @@ from search.known import Known
 from search.latency.table import LatencyTable
 from search.prepare import Prepared, prepare
 from search.records import Measurement
+from search.rungs import KEPT as WAITING
 from search.selection import selection
-from search.settings import train_settings
+from search.settings import rung_epochs, train_settings
 from search.tally import duration
 
 # Architectures looked up in the table of latencies; of a larger space, a sample.
@@ -151,7 +152,11 @@ def _disk(prepared: Prepared, middle_s: float) -> str:
     predictions = trainings * n_val * (4 * space.classes + 8)
     params = float(np.median([axes.backbone.params_m for axes in space.axes]))
     weights = min(KEPT, trainings) * params * 4e6
-    return (
-        f"disk      about {(predictions + weights) / 1e6 + 15:,.0f} MB: weights of the front "
-        f"({weights / 1e6:,.0f}), predictions ({predictions / 1e6:,.0f}), report and records (15)"
+    # Weights and two moments of each candidate that waits at a rung.
+    waiting = min(WAITING, space.size) * params * 12e6 if len(rung_epochs(config)) > 1 else 0.0
+    whole = (predictions + weights + waiting) / 1e6 + 15
+    line = (
+        f"disk      about {whole:,.0f} MB: weights of the front ({weights / 1e6:,.0f}), "
+        f"predictions ({predictions / 1e6:,.0f}), report and records (15)"
     )
+    return line + (f", what waits at rungs ({waiting / 1e6:,.0f})" if waiting else "")

@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from search import figure, tally
+from search import figure, rung_tally, tally
 from search.front import (
     MEASURED,
     FrontMember,
@@ -55,6 +55,7 @@ class StudyRecord:
         seconds: Wall seconds by what they were spent on: training, measuring, idle.
         test_scores: Metrics on the test split by trial, of members that have them.
         galleries: Pictures of validation predictions by trial, PNG, of members that have one.
+        rungs: Epochs at which candidates compete, the last those of a full training.
     """
 
     name: str
@@ -77,6 +78,7 @@ class StudyRecord:
     seconds: Mapping[str, float]
     test_scores: Mapping[int, Mapping[str, float]]
     galleries: Mapping[int, bytes] = field(default_factory=dict)
+    rungs: Sequence[int] = (1,)
 
     @property
     def metric(self) -> str:
@@ -107,6 +109,7 @@ def render(record: StudyRecord) -> str:
         **_question(record),
         **_answer(record),
         **_costs(record),
+        **_rungs(record),
         failures=tally.failures(record.evaluations),
         rejections=tally.rejections(record.evaluations),
         rejected=[e for e in record.evaluations if e.kind == "rejected"],
@@ -155,6 +158,18 @@ def _costs(record: StudyRecord) -> dict[str, Any]:
         "n_trained": len(trained),
         "hypervolume": volume,
         "spent": sum(record.seconds.values()),
+    }
+
+
+def _rungs(record: StudyRecord) -> dict[str, Any]:
+    """Return what the rungs say of each other, and what they saved."""
+    if len(record.rungs) < 2:
+        return {"agreements": [], "saved": None, "n_stopped": 0}
+    saved = rung_tally.saved(record.evaluations, record.rungs)
+    return {
+        "agreements": rung_tally.agreements(record.evaluations),
+        "saved": saved,
+        "n_stopped": saved.n_trials,
     }
 
 

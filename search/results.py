@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search import tally
+from search import rung_tally, tally
 from search.budget import active_seconds
 from search.front import (
     FrontMember,
@@ -65,6 +65,12 @@ class Results:
         """Return the objectives, the metric first."""
         return [Objective(**content) for content in self.header.get("objectives", [])]
 
+    @property
+    def rungs(self) -> list[int]:
+        """Return the epochs at which candidates compete; one rung where none are stored."""
+        epochs: list[int] = self.header.get("rungs") or [self.header["config"]["task"]["epochs"]]
+        return epochs
+
     def front(self) -> list[FrontMember]:
         """Return the members of the front, fastest first."""
         if not self.header:
@@ -100,6 +106,13 @@ class Results:
         figures["hypervolume"] = front_hypervolume(
             self.evaluations, self.objectives, Reference(self.header["reference"])
         )
+        if len(self.rungs) > 1:
+            figures["rungs_saved_s"] = rung_tally.saved(self.evaluations, self.rungs).seconds
+            figures |= {
+                f"rank_correlation_{row.low}_{row.high}": row.tau
+                for row in rung_tally.agreements(self.evaluations)
+                if row.tau is not None
+            }
         return figures
 
     def rows(self) -> list[dict[str, Any]]:
@@ -135,6 +148,7 @@ class Results:
             seconds=self.seconds(),
             test_scores=self.scores,
             galleries=self.galleries({member.trial for member in members}),
+            rungs=self.rungs,
         )
 
     def galleries(self, trials: Container[int]) -> dict[int, bytes]:

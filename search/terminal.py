@@ -117,7 +117,8 @@ def question(header: dict[str, Any]) -> list[str]:
         for name, value in hardware["limits"].items()
         if value is not None
     ]
-    space = header["space"]
+    space, epochs = header["space"], header.get("rungs", [])
+    rungs = f"after {', '.join(map(str, epochs))} epochs; the last ones are full trainings"
     return [
         f"data      {data}: {len(dataset['class_names'])} classes, {splits}",
         f"space     {space['size']:,} candidates: {space['architectures']:,} architectures x "
@@ -126,6 +127,7 @@ def question(header: dict[str, Any]) -> list[str]:
         f"runtime   {hardware['runtime']}, threads {hardware['threads']}, batch "
         f"{hardware['batch_size']}",
         f"limits    {', '.join(limits) or 'none'}",
+        *([f"rungs     {rungs}"] if len(epochs) > 1 else []),
     ]
 
 

@@ -145,21 +145,22 @@ def delete(arguments: argparse.Namespace) -> int:
         raise StudyError(f"The study {places.study!r} is being run; end that first.")
     url = _url(arguments)
     results = Results.read(reading(places, url), places)
+    n_trials = sum(results.counts().values())
     _check_runs_known(results, arguments.mlflow_uri)
     if not arguments.yes:
         if not sys.stdin.isatty():
             raise StudyError(
-                f"Deleting {places.study!r} would remove {len(results.evaluations)} trials in "
+                f"Deleting {places.study!r} would remove {n_trials} trials in "
                 f"{places.folder} for good. Say --yes."
             )
-        answer = input(f"Remove {len(results.evaluations)} trials in {places.folder}? [y/N] ")
+        answer = input(f"Remove {n_trials} trials in {places.folder}? [y/N] ")
         if answer.strip().lower() not in ("y", "yes"):
             print("Nothing was removed.")
             return 1
     n_runs = _remove_runs(results, arguments.mlflow_uri)
     remove(places, url)
     shutil.rmtree(places.folder)
-    print(f"Removed {places.study}: {len(results.evaluations)} trials, {n_runs} MLflow runs.")
+    print(f"Removed {places.study}: {n_trials} trials, {n_runs} MLflow runs.")
     return 0
 
 

@@ -52,7 +52,7 @@ def write(root: Path, name: str = "flowers") -> Places:
             assert trial.number == evaluation.trial
             write_predictions(places, evaluation)
             store.record(trial, evaluation)
-            store.tell(trial, evaluation, list(recorded_study.OBJECTIVES))
+            store.tell(trial, [evaluation], list(recorded_study.OBJECTIVES))
         store.write_state("finished", "16 trials trained")
     return places
 
