@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -282,6 +283,7 @@ def run(
     engine: Engine | None = None,
     control: Control | None = None,
     table: Any = None,
+    clock: Callable[[], float] = time.time,
 ) -> StudyResult:
     """Run the small study in this process."""
     return study.run(
@@ -291,6 +293,7 @@ def run(
         followers=followers,
         control=control,
         table=table or Forgetful(),
+        clock=clock,
     )
 
 
