@@ -4,8 +4,10 @@ Searches tables of architectures whose accuracy and latency are known through th
 with each sampler and several seeds, and prints the share of the true front's hypervolume after
 10, 20, 40, 50, 80 and 100 trainings (mean over the seeds), that of the worst seed after 50, the
 trainings needed for 90, 95 and 99 % of it (median over the seeds; - when not reached) and the
-milliseconds of a proposal. Optuna's samplers without the loop are there to compare with. What a
-folder of tables holds is described in replay_tables.py.
+milliseconds of a proposal. With --low-fidelity short trainings are a rung below the full ones:
+a study spends 5, 10 or 20 full trainings, everything counted, and the share is that of what it
+trained in full. Optuna's samplers without the loop are there to compare with. What a folder of
+tables holds is described in replay_tables.py.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -32,6 +34,8 @@ from search.samplers import SAMPLERS
 MARKS = (10, 20, 40, 50, 80, 100)
 WORST = 50
 LEVELS = (90, 95, 99)
+# Full trainings that a study with short ones may spend; one study each, since it plans by them.
+COSTS = (5, 10, 20)
 # A proposal of a Gaussian process of Optuna takes up to a second, so these get few seeds.
 SLOW = ("gp", "optuna-gp")
 SLOW_SEEDS = 3
@@ -43,6 +47,8 @@ EXAMPLES = """examples:
     python benchmarks/replay.py --tables DIR
   one of them beside all of Optuna's, on one table
     python benchmarks/replay.py --tables DIR --table NAME --sampler tpe 'optuna-*'
+  what short trainings gain, and how much an uncertain latency costs
+    python benchmarks/replay.py --tables DIR --sampler front --low-fidelity --latency-error 0.15
   how much harm a misleading prior does
     python benchmarks/replay.py --tables DIR --sampler tpe --shuffle-prior --json harm.json
 
@@ -61,12 +67,16 @@ class Plan:
         seeds: Seeds of each, from 0.
         trials: Trainings of each search.
         prior: ``as published``, ``shuffled`` or ``none``.
+        has_rungs: Short trainings are a rung below.
+        latency_error: Of latencies that are not measured yet.
     """
 
     samplers: tuple[str, ...]
     seeds: int
     trials: int
     prior: str
+    has_rungs: bool = False
+    latency_error: float = 0.0
 
     def seeds_of(self, sampler: str) -> int:
         """Return how many seeds a sampler gets."""
@@ -76,18 +86,30 @@ class Plan:
         """Return who can search a table in reasonable time."""
         return [name for name in self.samplers if table.has_grid or name not in NEEDS_GRID]
 
+    @property
+    def trials_of(self) -> tuple[int, ...]:
+        """Return the trainings of each search of a seed."""
+        return COSTS if self.has_rungs else (self.trials,)
 
-def search_once(space: TableSpace, sampler: str, plan: Plan, seed: int) -> Run:
+
+def search_once(space: TableSpace, sampler: str, plan: Plan, seed: int, trials: int) -> Run:
     """Return one search; a shuffled prior is another one for each seed."""
     if sampler in STOCK:
-        return run_stock(space.table, sampler, seed=seed, trials=plan.trials)
+        return run_stock(space.table, sampler, seed=seed, trials=trials)
     published = space.published
     if plan.prior == "none":
         published = None
     elif plan.prior == "shuffled" and published is not None:
         published = np.random.default_rng(seed).permutation(published)
     other = space.with_published(published)
-    return run_study(other, sampler, seed=seed, trials=plan.trials)
+    return run_study(
+        other,
+        sampler,
+        seed=seed,
+        trials=trials,
+        has_rungs=plan.has_rungs,
+        latency_error=plan.latency_error,
+    )
 
 
 def summarize(shares: Sequence[Floats], proposal_s: Sequence[float], trials: int) -> Summary:
@@ -112,6 +134,21 @@ def summarize(shares: Sequence[Floats], proposal_s: Sequence[float], trials: int
     return summary
 
 
+def summarize_costs(table: Table, runs: Mapping[int, Sequence[Run]]) -> Summary:
+    """Return the figures of studies with short trainings, by the full trainings they may spend."""
+    summary: Summary = {}
+    for cost, of_seeds in runs.items():
+        ends = [float(table.shares(run.picks)[-1]) for run in of_seeds]
+        summary[f"cost@{cost}"] = round(float(np.mean(ends)), 4)
+        summary[f"worst@{cost}"] = round(min(ends), 4)
+        summary[f"low@{cost}"] = round(float(np.mean([run.n_low for run in of_seeds])), 1)
+        summary[f"full@{cost}"] = round(float(np.mean([len(r.picks) for r in of_seeds])), 1)
+    every = [second for of_seeds in runs.values() for run in of_seeds for second in run.proposal_s]
+    summary["ms_per_proposal"] = round(1000 * float(np.mean(every)), 2)
+    summary["seeds"] = len(next(iter(runs.values())))
+    return summary
+
+
 def _first(shares: Floats, level: float) -> float:
     """Return after how many trainings a level is reached, infinity when it is not."""
     reached = np.flatnonzero(shares >= level)
@@ -130,21 +167,31 @@ def run_all(
         TimeRemainingColumn(),
     )
     total = sum(plan.seeds_of(s) for table in tables for s in plan.samplers_for(table))
+    total *= len(plan.trials_of)
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
         bar = progress.add_task("searching", total=total)
         for table in tables:
             space = TableSpace(table)
             for sampler in plan.samplers_for(table):
                 progress.update(bar, description=f"{table.name} {sampler}")
-                runs = []
-                for seed in range(plan.seeds_of(sampler)):
-                    runs.append(search_once(space, sampler, plan, seed))
-                    progress.advance(bar)
-                shares = [table.shares(run.picks) for run in runs]
-                seconds = [s for run in runs for s in run.proposal_s]
-                results[table.name][sampler] = summarize(shares, seconds, plan.trials)
+                runs: dict[int, list[Run]] = {}
+                for trials in plan.trials_of:
+                    for seed in range(plan.seeds_of(sampler)):
+                        found = search_once(space, sampler, plan, seed, trials)
+                        runs.setdefault(trials, []).append(found)
+                        progress.advance(bar)
+                results[table.name][sampler] = _summary(table, plan, runs)
                 say(table.name, sampler, results[table.name][sampler])
     return results
+
+
+def _summary(table: Table, plan: Plan, runs: Mapping[int, Sequence[Run]]) -> Summary:
+    if plan.has_rungs:
+        return summarize_costs(table, runs)
+    (of_seeds,) = runs.values()
+    shares = [table.shares(run.picks) for run in of_seeds]
+    seconds = [s for run in of_seeds for s in run.proposal_s]
+    return summarize(shares, seconds, plan.trials)
 
 
 class Printer:
@@ -185,6 +232,8 @@ def _width(key: str) -> int:
 def _cell(key: str, value: float | int | None) -> str:
     if value is None:
         text = "-"
+    elif key.startswith(("low@", "full@")):
+        text = f"{value:.1f}"
     elif "@" in key:
         text = f"{value:.3f}"
     else:
@@ -215,6 +264,14 @@ def _positive(text: str) -> int:
     return number
 
 
+def _spread(text: str) -> float:
+    number = float(text)
+    if not 0 <= number < 3:
+        raise argparse.ArgumentTypeError(f"must lie from 0 to below 3; got {text}")
+    return number
+
+
+_spread.__name__ = "number"
 _positive.__name__ = "whole number"  # what argparse calls it in its errors
 
 
@@ -240,6 +297,18 @@ def parse(words: Sequence[str] | None) -> argparse.Namespace:
     add("--seeds", type=_positive, default=10, metavar="N", help="searches of each (default: 10)")
     add("--trials", type=_positive, default=100, metavar="N", help="trainings (default: 100)")
     add("--json", type=Path, metavar="FILE", help="write {table: {sampler: {figure: value}}}")
+    add(
+        "--low-fidelity",
+        action="store_true",
+        help="with short trainings, on the tables that have them",
+    )
+    add(
+        "--latency-error",
+        type=_spread,
+        default=0.0,
+        metavar="S",
+        help="spread of the logarithm of latencies until they are measured (default: 0)",
+    )
     prior = parser.add_mutually_exclusive_group()
     prior.add_argument(
         "--shuffle-prior", action="store_true", help="permute the prior: a misleading one"
@@ -257,8 +326,17 @@ def run(options: argparse.Namespace) -> None:
     if options.json is not None and not options.json.absolute().parent.is_dir():
         raise ConfigError(f"--json: there is no folder {options.json.absolute().parent}.")
     prior = "shuffled" if options.shuffle_prior else "none" if options.no_prior else "as published"
-    plan = Plan(chosen(options.sampler), options.seeds, options.trials, prior)
+    plan = Plan(
+        _samplers(options),
+        options.seeds,
+        options.trials,
+        prior,
+        options.low_fidelity,
+        options.latency_error,
+    )
     tables = load_tables(options.tables, options.table)
+    if plan.has_rungs:
+        tables = _with_low(tables)
     left_out = [t.name for t in tables if len(plan.samplers_for(t)) < len(plan.samplers)]
     if left_out:
         words = f"{', '.join(NEEDS_GRID)} is left out, for want of a grid, of: "
@@ -266,6 +344,29 @@ def run(options: argparse.Namespace) -> None:
     results = run_all(tables, plan, Printer(tables, plan))
     if options.json is not None:
         options.json.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+
+
+def _samplers(options: argparse.Namespace) -> tuple[str, ...]:
+    """Return who searches; Optuna without the loop has neither rungs nor unknown latencies."""
+    samplers = chosen(options.sampler)
+    stock = [name for name in samplers if name in STOCK]
+    if stock and (options.low_fidelity or options.latency_error):
+        raise ConfigError(
+            f"--low-fidelity and --latency-error are of the study's loop; got {', '.join(stock)}, "
+            "which search without it. Leave them out."
+        )
+    return samplers
+
+
+def _with_low(tables: Sequence[Table]) -> list[Table]:
+    """Return the tables with short trainings; ConfigError where none has any."""
+    having = [table for table in tables if table.has_low]
+    if not having:
+        raise ConfigError(
+            "--low-fidelity: none of these tables has a column accuracy_low and a "
+            f"low_fidelity_cost; got {', '.join(table.name for table in tables)}."
+        )
+    return having
 
 
 def main(words: Sequence[str] | None = None) -> int:

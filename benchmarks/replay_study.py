@@ -7,12 +7,13 @@ import os
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
 from optuna.samplers import GPSampler, NSGAIISampler, RandomSampler, TPESampler
@@ -22,20 +23,24 @@ from replay_tables import Table
 from search import study
 from search.compose import compose
 from search.config import Config, build
+from search.costs import BAND
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
 from search.errors import StudyError
-from search.evaluate import DrawRequest, TrainRequest
-from search.events import Event, StudyStarted, TrialFinished, TrialProposed
+from search.evaluate import DrawRequest, MeasureRequest, TrainRequest
+from search.events import Event, RungFinished, StudyStarted, TrialFinished, TrialProposed
 from search.front import Objective
 from search.latency.measure import MeasureSettings, latency_key
 from search.latency.table import Entry, LatencyKey
 from search.prepare import Prepared, data_ref
-from search.records import Failed, Latency, Measurement, Trained
+from search.records import Failed, Latency, Measurement, Prediction, Trained
 from search.settings import measure_settings
+from trainers.spec import Architecture
 from trainers.tasks import TASKS
 
 MEMORY = "/dev/shm"
+# Of a full training with a rung below, so that the cost of the rung is a whole number of them.
+EPOCHS = 1000
 # Optuna's samplers as they come, by seed; NSGA-II with a population that fits a hundred trials.
 STOCK: dict[str, Callable[[int], optuna.samplers.BaseSampler]] = {
     "optuna-random": lambda seed: RandomSampler(seed=seed),
@@ -51,16 +56,35 @@ class Run:
     """One search.
 
     Attributes:
-        picks: Rows in the order in which they were trained.
+        picks: Rows in the order in which they were trained in full.
         proposal_s: Seconds of each proposal, with what the loop does around it.
+        n_low: Short trainings.
     """
 
     picks: tuple[int, ...]
     proposal_s: tuple[float, ...]
+    n_low: int = 0
 
 
-def run_study(space: TableSpace, sampler: str, *, seed: int, trials: int) -> Run:
+def run_study(
+    space: TableSpace,
+    sampler: str,
+    *,
+    seed: int,
+    trials: int,
+    has_rungs: bool = False,
+    latency_error: float = 0.0,
+) -> Run:
     """Return what a sampler of ``SAMPLERS`` trains in a study over a table.
+
+    Args:
+        space: The table.
+        sampler: Its name.
+        seed: Of the study, and of the errors.
+        trials: Full trainings to spend.
+        has_rungs: Short trainings are a rung below, each at its cost.
+        latency_error: Standard deviation of the logarithm of what is expected of a latency that
+            is not measured yet, over what it is.
 
     Raises:
         StudyError: If the study ended otherwise than by its budget or an empty space.
@@ -68,19 +92,26 @@ def run_study(space: TableSpace, sampler: str, *, seed: int, trials: int) -> Run
     watch = _Watch(space)
     with tempfile.TemporaryDirectory(prefix="replay-", dir=_in_memory()) as root:
         config = _config(sampler, space.table, Path(root), seed=seed, trials=trials)
+        if has_rungs:
+            config = _with_low_rung(config, space.table)
+        table = _KnownLatencies(space, measure_settings(config))
+        known = _Guessed(space, table, latency_error, seed) if latency_error else None
         result = study.run(
             config,
             prepared=_prepared(config, space),
-            engine=InlineEngine(_Replay(space).perform, workers=1, threads=1),
+            engine=InlineEngine(_Replay(space, table).perform, workers=1, threads=1),
             followers=(watch,),
-            table=_KnownLatencies(space, measure_settings(config)),
+            table=table,
+            known=known,
         )
-    if result.state != "finished" or len(watch.picks) != min(trials, space.size):
+    n_picks = len(watch.picks)
+    is_whole = n_picks > 0 if has_rungs else n_picks == min(trials, space.size)
+    if result.state != "finished" or not is_whole:
         raise StudyError(
             f"The study of {space.table.name} with sampler={sampler}, seed {seed}, ended after "
             f"{len(watch.picks)} trainings, {result.state}: {result.reason}."
         )
-    return Run(tuple(watch.picks), tuple(watch.proposal_s))
+    return Run(tuple(watch.picks), tuple(watch.proposal_s), watch.n_low)
 
 
 def run_stock(table: Table, sampler: str, *, seed: int, trials: int) -> Run:
@@ -114,12 +145,16 @@ class _Watch:
     def __init__(self, space: TableSpace) -> None:
         self.picks: list[int] = []
         self.proposal_s: list[float] = []
+        self.n_low = 0
         self._space, self._since = space, 0.0
 
     def __call__(self, event: Event) -> None:
         match event:
             case TrialProposed():
                 self.proposal_s.append(time.perf_counter() - self._since)
+            case RungFinished():
+                self.n_low += 1
+                self._since = time.perf_counter()
             case TrialFinished(evaluation):
                 if not isinstance(evaluation.outcome, Trained):
                     raise StudyError(f"{evaluation.candidate.label}: {evaluation.outcome}")
@@ -132,21 +167,26 @@ class _Watch:
 class _Replay:
     """Answers jobs from the table."""
 
-    def __init__(self, space: TableSpace) -> None:
-        self._space = space
+    def __init__(self, space: TableSpace, latencies: _KnownLatencies) -> None:
+        self._space, self._latencies = space, latencies
 
     def perform(self, job: Job) -> Any:
-        """Return the row's accuracy for a training, nothing for a picture."""
+        """Return the row's accuracy for a training, its latency, nothing for a picture."""
         match job.payload:
-            case TrainRequest(candidate=candidate):
-                return self._trained(self._space.index(candidate))
+            case TrainRequest(candidate=candidate, settings=settings):
+                is_low = settings.until_epoch < settings.horizon
+                return self._trained(self._space.index(candidate), is_low=is_low)
+            case MeasureRequest(architecture=architecture):
+                return self._latencies.of(architecture)
             case DrawRequest(file=file):
                 return str(file)
         raise AssertionError(f"nothing else is asked for; got {job}")
 
-    def _trained(self, row: int) -> Trained:
+    def _trained(self, row: int, *, is_low: bool) -> Trained:
         table = self._space.table
-        accuracy = float(table.accuracy[row]) / 100
+        known = table.accuracy_low if is_low else table.accuracy
+        assert known is not None
+        accuracy = float(known[row]) / 100
         seconds = 1.0 if table.train_s is None else float(table.train_s[row])
         return Trained(
             metric=accuracy,
@@ -157,6 +197,7 @@ class _Replay:
             seconds=1.0 if math.isnan(seconds) else seconds,
             predictions="trials/none.npz",
             weights="trials/none.safetensors",
+            resume="trials/none.pt" if is_low else None,
         )
 
 
@@ -168,19 +209,23 @@ class _KnownLatencies:
 
     def get(self, key: LatencyKey) -> Measurement:
         """Return the latency of a row; its other costs are not known."""
-        row = self._space.architecture_number(key.architecture)
+        return self.of(key.architecture)
+
+    def of(self, architecture: Architecture) -> Measurement:
+        """Return the same by the row's architecture."""
+        row, settings = self._space.architecture_number(architecture), self._settings
         latency = Latency(
             p50_ms=float(self._space.table.latency_ms[row]),
             p95_ms=math.nan,
             spread=math.nan,
             repeats=1,
             warmup=0,
-            threads=key.threads,
-            batch_size=key.batch_size,
-            runtime=key.runtime,
-            runtime_version=key.runtime_version,
-            precision=key.precision,
-            device=key.device,
+            threads=settings.threads,
+            batch_size=settings.batch_size,
+            runtime=settings.runtime,
+            runtime_version="replayed",
+            precision=settings.precision,
+            device="replayed",
             exporter="none",
             is_stable=True,
             source="imported",
@@ -201,6 +246,48 @@ class _KnownLatencies:
         """Return every row."""
         keys = [latency_key(a, self._settings) for a in self._space.architectures]
         return [Entry(key, self.get(key), 0.0) for key in keys]
+
+
+class _Guessed:
+    """Knows each latency but for an error until it is measured.
+
+    Args:
+        space: The table.
+        latencies: What a measurement gives.
+        error: Standard deviation of the logarithm.
+        seed: Of the errors.
+    """
+
+    def __init__(
+        self, space: TableSpace, latencies: _KnownLatencies, error: float, seed: int
+    ) -> None:
+        draws = np.random.default_rng([seed, 2]).standard_normal(space.size)
+        self._guesses = space.table.latency_ms * np.exp(error * draws)
+        self._space, self._latencies, self._error = space, latencies, error
+        self._measured: dict[Architecture, Measurement] = {}
+
+    def of(self, architecture: Architecture) -> Measurement | None:
+        """Return what was measured, if it was."""
+        return self._measured.get(architecture)
+
+    def expected(self, architecture: Architecture) -> Prediction:
+        """Return the guess with the band that nine of ten lie in."""
+        p50 = float(self._guesses[self._space.architecture_number(architecture)])
+        reach = math.exp(BAND * self._error)
+        return Prediction(p50, p50 / reach, p50 * reach, p50 / reach**2)
+
+    def measured(self) -> dict[Architecture, Measurement]:
+        """Return what was measured so far."""
+        return dict(self._measured)
+
+    def bands(self, architectures: Sequence[Architecture]) -> dict[int, Prediction]:
+        """Return the guess of each."""
+        return {number: self.expected(one) for number, one in enumerate(architectures)}
+
+    def learn(self, architecture: Architecture, result: Measurement | Failed) -> None:
+        """Take in what measuring gave."""
+        assert isinstance(result, Measurement), "nothing fails"
+        self._measured[architecture] = result
 
 
 def _in_memory() -> str | None:
@@ -227,8 +314,19 @@ def _config(sampler: str, table: Table, root: Path, *, seed: int, trials: int) -
         base,
         seed=seed,
         hardware=replace(base.hardware, limits=limits),
-        budget=replace(base.budget, trials=trials),
+        budget=replace(base.budget, trials=trials, rungs=()),
         tracking=replace(base.tracking, root=str(root), device_db=str(root / "latency.db")),
+    )
+
+
+def _with_low_rung(config: Config, table: Table) -> Config:
+    """Return the configuration with two rungs whose epochs are as their costs."""
+    assert table.low_cost is not None
+    low = round(table.low_cost * EPOCHS)
+    return replace(
+        config,
+        task=replace(config.task, epochs=EPOCHS),
+        budget=replace(config.budget, rungs=(low, EPOCHS)),
     )
 
 

@@ -1,13 +1,14 @@
 """Replay tables: architectures whose accuracy and latency are already known, read and checked.
 
 A folder holds ``tasks.json``, an object by table name with ``ref_accuracy`` (percent; less earns
-nothing) and ``latency_scale`` (``log`` or ``linear``), and a ``NAME.csv.gz`` for each, with a row
-an architecture and these columns; others are ignored:
+nothing), ``latency_scale`` (``log`` or ``linear``) and, where there is an ``accuracy_low``,
+``low_fidelity_cost`` (of a full training), and a ``NAME.csv.gz`` for each, with a row an
+architecture and these columns; others are ignored:
 
     id             name of the architecture
     accuracy       final accuracy, percent
     latency_ms     measured latency
-    accuracy_low   optional: accuracy after a short training, percent; not used here
+    accuracy_low   optional: accuracy after a short training, percent
     train_s        optional: seconds that the training took
     prior          optional: accuracy published for another dataset, percent
     n_*            optional: numeric descriptors
@@ -59,6 +60,8 @@ class Table:
         numeric_names: Their names without the prefix.
         labels: The ``c_*`` columns, ``(n_rows, n_categorical)`` texts.
         categorical_names: Their names without the prefix.
+        accuracy_low: Accuracy after a short training in percent; None without the column.
+        low_cost: Cost of a short training over that of a full one; None where it is not told.
     """
 
     name: str
@@ -73,6 +76,13 @@ class Table:
     numeric_names: tuple[str, ...]
     labels: NDArray[np.str_]
     categorical_names: tuple[str, ...]
+    accuracy_low: Floats | None = None
+    low_cost: float | None = None
+
+    @property
+    def has_low(self) -> bool:
+        """Return whether short trainings can be replayed."""
+        return self.accuracy_low is not None and self.low_cost is not None
 
     @cached_property
     def losses(self) -> Floats:
@@ -140,6 +150,7 @@ def _tasks(folder: Path) -> dict[str, Any]:
 
 def _table(folder: Path, name: str, task: Any) -> Table:
     reference, scale = _task(folder / "tasks.json", name, task)
+    low_cost = _low_cost(folder / "tasks.json", name, task)
     file = folder / f"{name}.csv.gz"
     columns = _columns(file)
     numbers = {
@@ -165,6 +176,8 @@ def _table(folder: Path, name: str, task: Any) -> Table:
         .reshape(len(categorical), n_rows)
         .T,
         categorical_names=tuple(c.removeprefix("c_") for c in categorical),
+        accuracy_low=numbers.get("accuracy_low"),
+        low_cost=low_cost,
     )
     _check_values(file, table)
     return table
@@ -185,6 +198,17 @@ def _task(file: Path, name: str, task: Any) -> tuple[float, str]:
         words = " or ".join(SCALES)
         raise TableError(f"{file}: {name}.latency_scale must be {words}; got {scale!r}.")
     return float(reference), scale
+
+
+def _low_cost(file: Path, name: str, task: Any) -> float | None:
+    """Return what a short training costs, of a checked entry of ``tasks.json``."""
+    cost = task.get("low_fidelity_cost")
+    if cost is None:
+        return None
+    is_number = isinstance(cost, int | float) and not isinstance(cost, bool)
+    if not is_number or not 0 < cost < 1:
+        raise TableError(f"{file}: {name}.low_fidelity_cost must lie in (0, 1); got {cost!r}.")
+    return float(cost)
 
 
 def _columns(file: Path) -> dict[str, list[str]]:
@@ -235,7 +259,8 @@ def _numbers(file: Path, columns: dict[str, list[str]], column: str) -> Floats:
 
 def _check_values(file: Path, table: Table) -> None:
     """Refuse what leaves no front or no scale to judge by."""
-    for column in ("accuracy", "latency_ms"):
+    required = ["accuracy", "latency_ms", *(["accuracy_low"] if table.has_low else [])]
+    for column in required:
         bad = np.flatnonzero(~np.isfinite(getattr(table, column)))
         if len(bad):
             row = int(bad[0])

@@ -23,6 +23,7 @@ from search.errors import ConfigChangedError
 from search.evaluate import perform
 from search.events import Follower
 from search.imported import for_device
+from search.known import Known
 from search.latency.table import LatencyTable
 from search.places import Places
 from search.prepare import Prepared, Progress, check_same, objectives, prepare
@@ -57,6 +58,7 @@ def run(
     engine: Engine | None = None,
     prepared: Prepared | None = None,
     table: LatencyTable | None = None,
+    known: Known | None = None,
     clock: Callable[[], float] = time.time,
 ) -> StudyResult:
     """Run a study until its budget or space is used up, or go on where it stopped.
@@ -69,6 +71,7 @@ def run(
         engine: Where jobs run; made from the configuration when None.
         prepared: The study's data and space; made from the configuration when None.
         table: Remembered latencies; the device's own when None.
+        known: What is known of the costs; what the table says when None.
         clock: Seconds since the epoch.
 
     Raises:
@@ -85,11 +88,12 @@ def run(
             if done is not None:
                 return done
         table = table or LatencyTable(Path(config.tracking.device_db))
-        prepared, known = for_device(prepared or prepare(config, progress), table)
+        prepared, from_table = for_device(prepared or prepare(config, progress), table)
         prepared = replace(prepared, config=config)
         if header is not None:
             check_same(header, prepared)
         engine = engine or stack.enter_context(_engine(config))
+        known = known or from_table
         driver = Driver(prepared, store, engine, known, places, followers, clock)
         state, reason = driver.run(control or Control())
     return StudyResult(state, reason)

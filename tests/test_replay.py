@@ -374,6 +374,7 @@ def test_unknown_names_are_one_error(
         (["--tables", "x", "--seeds", "0"], "argument --seeds: must be 1 or more; got 0"),
         (["--tables", "x", "--trials", "ten"], "invalid whole number value: 'ten'"),
         (["--tables", "x", "--no-prior", "--shuffle-prior"], "not allowed with"),
+        (["--tables", "x", "--latency-error", "-1"], "must lie from 0 to below 3; got -1"),
     ],
 )
 def test_unusable_flags_are_told(
@@ -382,3 +383,74 @@ def test_unusable_flags_are_told(
     with pytest.raises(SystemExit, match="2"):
         replay.main(words)
     assert message in capsys.readouterr().err
+
+
+class TestShortTrainings:
+    """A rung below the full trainings, at its cost."""
+
+    @pytest.fixture
+    def tables(self, tmp_path: Path) -> Path:
+        write(tmp_path, "grid", drawn_rows("grid"), latency_scale="linear", low_fidelity_cost=0.1)
+        write(tmp_path, "plain", drawn_rows("plain"))
+        return tmp_path
+
+    def test_everything_is_counted(self, tables: Path) -> None:
+        space = TableSpace(load_tables(tables, ["grid"])[0])
+        found = run_study(space, "random", seed=0, trials=5, has_rungs=True)
+        # A full training is a short one that goes on.
+        n_full = len(found.picks)
+        assert 0.1 * found.n_low + 0.9 * n_full <= 5 + 1e-9
+        assert n_full < 5 < found.n_low
+        assert len(set(found.picks)) == n_full
+
+    def test_shares_are_of_full_trainings_at_each_cost(
+        self, tables: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        file = tables / "out.json"
+        words = ["--tables", str(tables), "--sampler", "random", "--seeds", "2"]
+        assert replay.main([*words, "--low-fidelity", "--json", str(file)]) == 0
+        results = json.loads(file.read_text())
+        assert set(results) == {"grid"}
+        summary = results["grid"]["random"]
+        names = ("cost", "worst", "low", "full")
+        figures = {f"{name}@{cost}" for name in names for cost in (5, 10, 20)}
+        assert set(summary) == figures | {"ms_per_proposal", "seeds"}
+        for cost in (5, 10, 20):
+            assert 0 < summary[f"worst@{cost}"] <= summary[f"cost@{cost}"] <= 1
+            used = 0.1 * summary[f"low@{cost}"] + 0.9 * summary[f"full@{cost}"]
+            assert used <= cost + 1e-9
+        assert "cost@5" in capsys.readouterr().out
+
+    def test_latencies_are_seen_with_an_error_until_they_are_measured(self, tables: Path) -> None:
+        space = TableSpace(load_tables(tables, ["grid"])[0])
+        plain, guessed, again = (
+            run_study(space, "front", seed=0, trials=12, latency_error=error)
+            for error in (0.0, 0.5, 0.5)
+        )
+        assert guessed.picks == again.picks
+        assert guessed.picks != plain.picks
+        both = run_study(space, "front", seed=0, trials=4, has_rungs=True, latency_error=0.5)
+        assert both.n_low > 4
+
+    @pytest.mark.parametrize(
+        ("words", "message"),
+        [
+            (["--table", "plain", "--low-fidelity"], "none of these tables has a column accuracy"),
+            (
+                ["--low-fidelity", "--sampler", "optuna-tpe"],
+                "got optuna-tpe, which search without",
+            ),
+        ],
+    )
+    def test_what_has_no_short_trainings_is_told(
+        self, tables: Path, capsys: pytest.CaptureFixture[str], words: list[str], message: str
+    ) -> None:
+        assert replay.main(["--tables", str(tables), *words]) == 2
+        assert message in capsys.readouterr().err
+
+    def test_a_cost_out_of_range_is_told(
+        self, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    ) -> None:
+        write(tmp_path, "grid", drawn_rows("grid"), low_fidelity_cost=6)
+        assert replay.main(["--tables", str(tmp_path)]) == 2
+        assert "grid.low_fidelity_cost must lie in (0, 1); got 6." in capsys.readouterr().err
