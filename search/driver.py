@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, wait
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import yaml
@@ -317,6 +317,10 @@ class Driver:
             self._known.learn(architecture, result.value)
             self._costs.learn(architecture, result.value)
             self._pass_gate(flight, result.value)
+        elif self._engine.isolates and isinstance(result.value, Trained):
+            # Its own clock went on while a measurement held it up.
+            seconds = min(result.value.seconds, result.seconds)
+            self._finish(flight, replace(result.value, seconds=seconds))
         else:
             self._finish(flight, result.value)
 

@@ -173,7 +173,8 @@ class Trained:
         metric_high: Upper end of its bootstrap interval.
         metrics: Every metric of the task.
         curve: One mapping per epoch: epoch, train_loss, lr, seconds, metrics.
-        seconds: Wall seconds of training and validation.
+        seconds: Wall seconds of training and validation, without those in which a measurement
+            held it up, and without those of the rungs below.
         predictions: Path of the validation predictions, relative to the study's folder.
         weights: Path of the weights, relative to the study's folder.
         resume: Path of what a training goes on from, relative to it; None at the top rung.
