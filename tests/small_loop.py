@@ -72,13 +72,15 @@ def sampler_of(
     *,
     is_blank: bool = False,
     limits: dict[str, float | None] | None = None,
+    rung_costs: tuple[float, ...] = (1.0,),
 ) -> Any:
     """Return a sampler that knows all costs; a Gaussian process of Optuna's looks at less."""
     goals = objectives_for("accuracy", ("latency_ms", "params_m")[: objectives - 1])
     reference = Reference({"accuracy": 0.1, "latency_ms": 100.0, "params_m": 50.0})
     knows: Any = Knows(candidates.space, is_blank=is_blank)
     costs = Costs(candidates.space, knows, goals, limits or {}, reference)
-    made = SAMPLERS[name](Request(candidates, seed, STARTUP, costs, reference))
+    request = Request(candidates, seed, STARTUP, costs, reference, rung_costs=rung_costs)
+    made = SAMPLERS[name](request)
     if name == "gp":
         assert isinstance(made, WrappedSampler)
         whole = made._make
@@ -106,6 +108,7 @@ class Loop:
         storage: BaseStorage | None = None,
         limit: float = float("inf"),
         make: Callable[[int], Any] | None = None,
+        rung_costs: tuple[float, ...] = (1.0,),
     ) -> None:
         self.space, self.limit, self.objectives = space, limit, objectives
         self.study = optuna.create_study(
@@ -118,7 +121,7 @@ class Loop:
         self.sampler = (
             WrappedSampler(make, self.candidates, seed)
             if make
-            else sampler_of(name, self.candidates, seed, objectives)
+            else sampler_of(name, self.candidates, seed, objectives, rung_costs=rung_costs)
         )
         self.study.sampler = self.sampler
         for frozen in self.study.get_trials(deepcopy=False):

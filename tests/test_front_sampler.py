@@ -17,7 +17,7 @@ from search.front import Reference, objectives_for
 from search.pareto import hypervolume
 from search.samplers.improvement import expected_improvement
 from search.samplers.proposal import OpenCandidates
-from search.samplers.request import PROPOSAL
+from search.samplers.request import PROPOSAL, RUNGS
 from search.samplers.surrogate import Process, Rows, Scaling
 from search.space import Space
 from trainers.spec import Weights
@@ -69,9 +69,10 @@ def test_nothing_is_gained_beyond_the_reference_and_all_before_anything_is_found
 # ------------------------------------------------------------------ the surrogate
 
 
-def test_a_process_learns_numbers_and_names() -> None:
+@pytest.mark.parametrize("is_even", [False, True])
+def test_a_process_learns_numbers_and_names(is_even: bool) -> None:
     rows, asked = drawn(120), drawn(200, seed=1)
-    process = Process(LEVELS, 3)
+    process = Process(LEVELS, 3, is_even=is_even)
     losses = truth(rows)
     targets = (losses - losses.mean()) / losses.std()
     theta = process.fit(rows, targets)
@@ -82,12 +83,17 @@ def test_a_process_learns_numbers_and_names() -> None:
     assert (np.abs(errors) < 1.645 * np.sqrt(spread**2 + np.exp(theta[-2]))).mean() > 0.8
 
 
-def test_a_process_is_that_of_the_textbook() -> None:
+@pytest.mark.parametrize("is_even", [False, True])
+def test_a_process_is_that_of_the_textbook(is_even: bool) -> None:
     """The mean and spread by inverting the whole covariance, entry by entry."""
     rows, asked = drawn(12), drawn(5, seed=2)
-    process = Process(LEVELS, 3)
+    process = Process(LEVELS, 3, is_even=is_even)
     theta = np.random.default_rng(3).normal(size=len(process.fit(rows, np.zeros(12)))) - 1
     weights, (amplitude, noise, slope) = np.exp(theta[:-3]), np.exp(theta[-3:])
+    if is_even:  # one weight of three numbers, one of three columns, one of each shared name
+        assert len(weights) == 5
+        weights = weights[[0, 0, 0, 1, 1, 1, 2, 3, 4]]
+    noises = np.linspace(0.0, 2.0, 12)
 
     def kernel(x: Rows, i: int, y: Rows, j: int) -> float:
         gaps = (x.numeric[i] - y.numeric[j]) ** 2
@@ -96,16 +102,17 @@ def test_a_process_is_that_of_the_textbook() -> None:
         for level in range(3):  # the first two columns have one list of names
             pairs = zip(ours[:2], theirs[:2], strict=True)
             parts.append(sum((a == level) != (b == level) for a, b in pairs))
-        r = np.sqrt(5 * (weights[:3] @ gaps))
-        near = (1 + r + r * r / 3) * np.exp(-r) * np.exp(-(weights[3:] @ np.array(parts)))
+        square, names = weights[:3] @ gaps, weights[3:] @ np.array(parts)
+        r = np.sqrt(5 * (square + names if is_even else square))
+        near = (1 + r + r * r / 3) * np.exp(-r) * (1.0 if is_even else np.exp(-names))
         return float(amplitude * near + slope * (x.numeric[i] @ y.numeric[j]) / 3)
 
     own = np.array([[kernel(rows, i, rows, j) for j in range(12)] for i in range(12)])
     cross = np.array([[kernel(rows, i, asked, j) for j in range(5)] for i in range(12)])
     before = np.array([kernel(asked, j, asked, j) for j in range(5)])
-    inverse = np.linalg.inv(own + (noise + 1e-6) * np.eye(12))
+    inverse = np.linalg.inv(own + (noise + 1e-6) * np.eye(12) + np.diag(noises))
     targets = truth(rows)
-    mean, spread = process.predict(theta, rows, targets, asked)
+    mean, spread = process.predict(theta, rows, targets, asked, noises)
     assert mean == pytest.approx(cross.T @ inverse @ targets, rel=1e-6)
     explained = np.einsum("ij,ik,kj->j", cross, inverse, cross)
     assert spread == pytest.approx(np.sqrt(before - explained), rel=1e-5)
@@ -274,3 +281,49 @@ def test_trials_in_training_are_counted() -> None:
         (*_, last) = loop.study.get_trials(deepcopy=False)
         gains.append(last.system_attrs[PROPOSAL]["gain"])
     assert gains[0] < 0.9 * gains[1]
+
+
+def low_only(n_full: int) -> Loop:
+    """Return a study of two rungs: eight trials, some trained in full, the others to the lower.
+
+    A short training reaches 0.2 less.
+    """
+    loop = Loop("front", mixed_space(), seed=5, rung_costs=(0.25, 1.0))
+    for number in range(8):
+        trial, index = loop.ask()
+        accuracy = simulated(loop.space, index)[0]
+        metrics = [accuracy - 0.2, accuracy][: 2 if number < n_full else 1]
+        loop.study._storage.set_trial_system_attr(trial._trial_id, RUNGS, metrics)
+        if number < n_full:
+            loop.tell(trial, index)
+    return loop
+
+
+def test_what_lower_rungs_gave_is_learned_from() -> None:
+    """Of a short training it is known how much a full one adds once some were trained in full."""
+    expected = {}
+    for n_full in (0, 6):
+        loop = low_only(n_full)
+        _, index = loop.ask()
+        (*_, last) = loop.study.get_trials(deepcopy=False)
+        proposal = last.system_attrs[PROPOSAL]
+        assert proposal["chosen_by"] == "improvement"
+        assert (proposal["gain"] is None) == (n_full == 0)
+        expected[n_full] = proposal["metric"] - simulated(loop.space, index)[0]
+    assert abs(expected[6]) < 0.1
+    assert expected[0] < expected[6]
+
+
+def test_a_study_with_rungs_goes_on_with_the_same_proposal() -> None:
+    """Hyperparameters are of the lowest rung, so they are the same whenever they are found."""
+    loops = [low_only(3), low_only(3)]
+    asked = []
+    for loop, is_resumed in zip(loops, (False, True), strict=True):
+        loop.ask()
+        trial = loop.study.get_trials(deepcopy=False)[4]
+        metric = trial.system_attrs[RUNGS][0]
+        loop.study._storage.set_trial_system_attr(trial._trial_id, RUNGS, [metric, metric + 0.3])
+        if is_resumed:
+            loop.study.sampler = sampler_of("front", loop.candidates, 5, rung_costs=(0.25, 1.0))
+        asked.append([loop.ask()[1] for _ in range(3)])
+    assert asked[0] == asked[1]

@@ -4,9 +4,13 @@ It starts with candidates spread over the front that can be told without trainin
 accuracy against cost, or capacity where nothing is published. Then it proposes what adds most to
 the hypervolume in expectation, under Gaussian processes of the metric over all descriptors. Two
 processes that believe differently how far one training speaks for others share the judgment,
-since one alone soon becomes too sure. What was published leads the start only, and is no
-descriptor: on tables of timm's results the processes found more without it, and a misleading one
-cannot hold the search.
+since one alone soon becomes too sure: one has few weights, which few trainings tell, the other
+has one for each descriptor and sees the costs as well. What was published leads the start only,
+and is no descriptor: on tables of timm's results the processes found more without it, and a
+misleading one cannot hold the search.
+
+A training that ended at a lower rung counts by what its rung lets expect of a full one, and how
+unsure that is counts as noise.
 
 Its state is the study's storage. Hyperparameters are found anew from the trials, not from the ones
 before, so that a resumed study goes on with the same proposal.
@@ -25,6 +29,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.costs import BAND
 from search.pareto import hypervolume
 from search.records import Proposal
+from search.rungs import Climber, told_tops
 from search.samplers.improvement import expected_improvement
 from search.samplers.proposal import ProposalSampler, Written
 from search.samplers.request import PROPOSAL, RUNGS, TRAIN_S, Request
@@ -35,15 +40,25 @@ Ints = NDArray[np.int64]
 
 # Candidates whose gain is computed for one proposal: all of a small space. More trials make each
 # dearer, so there are fewer then, down to the second number.
-SCORED, SCORED_LEAST = 800_000, 2_000
+SCORED, SCORED_LEAST = 200_000, 1_000
 # Scales are those of so many candidates.
 SCALED = 20_000
 # Up to here hyperparameters are found anew for every trial, later for every fifth, later for
 # every twentieth part more; and from so many trials at most.
 REFIT_EACH, REFIT_STEP, REFIT_SHARE = 30, 5, 20
 FITTED = 250
-# One process expects the usual reach of a training, the other a shorter one.
-PROCESSES = ((0.0, False), (1.0, True))
+
+
+@dataclass(frozen=True)
+class _Belief:
+    """What a process believes of the metric before anything is seen, as ``Process`` says it."""
+
+    nearness: float
+    is_even: bool
+    has_costs: bool
+
+
+BELIEFS = (_Belief(0.0, True, False), _Belief(1.0, False, True))
 # Losses that differ less are taken for equal.
 FLAT = 1e-3
 
@@ -53,16 +68,27 @@ class _Seen:
     """What a study's trials say, in the order of their numbers.
 
     Attributes:
-        told: Candidates that were trained, by index.
-        losses: Of them, from the reference point, ``(n_told, n_objectives)``.
-        pending: Candidates in training.
-        seconds: Of the trainings; NaN where that is not known.
+        told: Candidates that finished a rung, by index.
+        losses: Of them in full training, from the reference point, ``(n_told, n_objectives)``;
+            the metric's is expected where ``spreads`` is not 0.
+        spreads: Standard deviations of the metric's.
+        lowest: The metric's loss at the lowest rung, which never changes.
+        pending: Candidates that have finished none.
+        seconds: Of full trainings; NaN where that is not known.
     """
 
     told: Ints
     losses: Floats
+    spreads: Floats
+    lowest: Floats
     pending: Ints
     seconds: Floats
+
+    @property
+    def is_full(self) -> NDArray[np.bool_]:
+        """Return which were trained in full."""
+        full: NDArray[np.bool_] = self.spreads == 0
+        return full
 
 
 class FrontSampler(ProposalSampler):
@@ -92,24 +118,35 @@ class FrontSampler(ProposalSampler):
     # ------------------------------------------------------------------ what was seen
 
     def _seen(self, study: Study, trial: FrozenTrial) -> _Seen:
-        told, values, pending, seconds = [], [], [], []
+        objectives, reference = self._request.costs.objectives, self._request.reference
+        told, found, seconds, pending = [], [], [], []
         for other in study.get_trials(deepcopy=False):
-            if other.number == trial.number or other.state == TrialState.FAIL:
-                continue
-            rungs = other.system_attrs.get(RUNGS)
-            is_short = rungs is not None and len(rungs) < len(self._request.rung_costs)
-            if other.state == TrialState.COMPLETE and is_short:
-                continue  # stopped below the top: its value is of no full training
             index = self._index(other)
-            if other.state == TrialState.COMPLETE and index is not None:
-                told.append(index)
-                values.append(other.values)
-                seconds.append(other.user_attrs.get(TRAIN_S, np.nan))
-            elif other.state == TrialState.RUNNING and index is not None:
+            if other.number == trial.number or other.state == TrialState.FAIL or index is None:
+                continue
+            metrics = other.system_attrs.get(RUNGS)
+            if metrics is None and other.state == TrialState.COMPLETE:
+                metrics = other.values[:1]  # a study of full trainings only
+            if metrics is None:
                 pending.append(index)
-        objectives = self._request.costs.objectives
-        losses = self._request.reference.losses(values, objectives)
-        return _Seen(np.array(told, int), losses, np.array(pending, int), np.array(seconds, float))
+                continue
+            told.append(index)
+            losses = reference.losses(metrics, objectives[:1])[:, 0]
+            found.append(Climber(other.number, tuple(losses.tolist()), ()))
+            share = self._request.rung_costs[len(metrics) - 1]
+            seconds.append(other.user_attrs.get(TRAIN_S, np.nan) / share)
+        n_rungs = len(self._request.rung_costs)
+        means, spreads = told_tops(found, n_rungs)
+        is_full = np.array([len(climber.losses) == n_rungs for climber in found], bool)
+        numbers = np.array(told, int)
+        return _Seen(
+            told=numbers,
+            losses=np.column_stack([means, self._costs(numbers)]),
+            spreads=np.where(is_full, 0.0, spreads),
+            lowest=np.array([climber.losses[0] for climber in found], float),
+            pending=np.array(pending, int),
+            seconds=np.array(seconds, float),
+        )
 
     def _index(self, trial: FrozenTrial) -> int | None:
         """Return the candidate of a trial; None while some of its axes are not yet written."""
@@ -186,8 +223,9 @@ class FrontSampler(ProposalSampler):
         predictions = self._predictions(seen, asked)
         cases = self._request.costs.points(architectures)
         gain = np.zeros(len(asked))
+        full = seen.losses[seen.is_full]
         for prediction in predictions:
-            found = np.concatenate([seen.losses, prediction.pending])
+            found = np.concatenate([full, prediction.believed])
             for weight, costs in cases:
                 gain += weight * expected_improvement(
                     prediction.mean, prediction.spread, costs, found
@@ -196,7 +234,7 @@ class FrontSampler(ProposalSampler):
         seconds = self._seconds(seen, asked)
         score = gain if seconds is None else gain / seconds
         best = int(rng.choice(np.flatnonzero(score == score.max())))
-        whole = hypervolume(seen.losses, np.zeros(seen.losses.shape[1]))
+        whole = hypervolume(full, np.zeros(full.shape[1]))
         mean = float(np.mean([p.mean[best] for p in predictions]))
         spread = float(np.sqrt(np.mean([p.spread[best] ** 2 for p in predictions])))
         objective = self._request.costs.objectives[0]
@@ -215,30 +253,42 @@ class FrontSampler(ProposalSampler):
 
     def _predictions(self, seen: _Seen, asked: Ints) -> list[_Prediction]:
         """Return what each process expects of the candidates' first loss."""
-        losses = np.minimum(seen.losses[:, 0], 0.0)  # worse than chance is no worse than chance
+        # Worse than chance is no worse than chance.
+        losses, lowest = np.minimum(seen.losses[:, 0], 0.0), np.minimum(seen.lowest, 0.0)
         n_fitted = _largest_step(len(losses))
         middle, scale = losses.mean(), max(float(losses.std()), FLAT)
-        targets = _standardized(losses)
-        pending_costs = self._costs(seen.pending)
-        plain = tuple(self._rows(indices) for indices in (seen.told, seen.pending, asked))
-        costs = (seen.losses[:, 1:], pending_costs, self._costs(asked))
+        targets, noises = _standardized(losses), (seen.spreads / scale) ** 2
+        # What is not trained in full is taken to give what is expected of it.
+        unsure = np.concatenate([seen.told[~seen.is_full], seen.pending])
+        unsure_costs = self._costs(unsure)
+        groups = (seen.told, seen.pending, unsure, asked)
+        plain = tuple(self._rows(indices) for indices in groups)
+        costs = tuple(self._costs(indices) for indices in groups)
         found = []
-        for number, (nearness, has_costs) in enumerate(PROCESSES):
-            told, pending, open_ = _with(plain, costs, n_fitted) if has_costs else plain
-            process = Process(self._scaling.levels, told.numeric.shape[1], nearness)
+        for number, belief in enumerate(BELIEFS):
+            rows = _with(plain, costs, n_fitted) if belief.has_costs else plain
+            told, pending, doubted, open_ = rows
+            process = Process(
+                self._scaling.levels,
+                told.numeric.shape[1],
+                nearness=belief.nearness,
+                is_even=belief.is_even,
+            )
             if (number, n_fitted) not in self._fits:
                 chosen = np.arange(n_fitted)
                 if n_fitted > FITTED:
                     chosen = np.random.default_rng(n_fitted).permutation(n_fitted)[:FITTED]
-                fitted = process.fit(told.take(chosen), _standardized(losses[chosen]))
+                fitted = process.fit(told.take(chosen), _standardized(lowest[chosen]))
                 self._fits[number, n_fitted] = fitted
             theta = self._fits[number, n_fitted]
             believed = np.empty(0)
-            if len(pending):  # what is in training is taken to give what is expected of it
-                believed, _ = process.predict(theta, told, targets, pending)
-            rows, values = told.join(pending), np.append(targets, believed)
-            mean, spread = process.predict(theta, rows, values, open_)
-            expected = np.column_stack([believed * scale + middle, pending_costs])
+            if len(doubted):
+                believed, _ = process.predict(theta, told, targets, doubted, noises)
+            n_pending = len(pending)
+            values = np.append(targets, believed[len(believed) - n_pending :])
+            every = np.append(noises, np.zeros(n_pending))
+            mean, spread = process.predict(theta, told.join(pending), values, open_, every)
+            expected = np.column_stack([believed * scale + middle, unsure_costs])
             found.append(_Prediction(mean * scale + middle, spread * scale, expected))
         return found
 
@@ -268,11 +318,11 @@ class FrontSampler(ProposalSampler):
 
 @dataclass(frozen=True)
 class _Prediction:
-    """What one process expects: mean and spread of losses, losses of what is in training."""
+    """What one process expects: mean and spread of losses, losses of what is not yet in full."""
 
     mean: Floats
     spread: Floats
-    pending: Floats
+    believed: Floats
 
 
 def _with(rows: tuple[Rows, ...], costs: tuple[Floats, ...], n_fitted: int) -> tuple[Rows, ...]:

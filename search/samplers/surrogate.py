@@ -92,29 +92,45 @@ class Process:
         n_numeric: Numeric columns.
         nearness: Logarithm by which the expected weight of a difference is larger than usual: the
             larger, the less far does one training speak for others.
+        is_even: One distance of numbers and names together, in which all numeric columns have one
+            weight and all columns of names: few weights are found from few trainings.
     """
 
     def __init__(
-        self, levels: Sequence[tuple[str, ...]], n_numeric: int, nearness: float = 0.0
+        self,
+        levels: Sequence[tuple[str, ...]],
+        n_numeric: int,
+        *,
+        nearness: float = 0.0,
+        is_even: bool = False,
     ) -> None:
         self._d, self._k = n_numeric, len(levels)
         self._shared = _shared_columns(levels)
-        n_levels = [len(levels[columns[0]]) for columns in self._shared]
-        self._n_weights = self._d + self._k + sum(n_levels)
+        self._n_levels = [len(levels[columns[0]]) for columns in self._shared]
+        n_unique = sum(self._n_levels)
         # Lognormal beliefs, under which a usual difference in all columns together weighs 1.
         means = [
             *[nearness - np.log(max(self._d, 1))] * self._d,
             *[nearness - np.log(max(self._k, 1))] * self._k,
-            *[np.log(0.1)] * sum(n_levels),
-            *(0.0, np.log(0.01), np.log(0.3)),  # amplitude, noise, trend
+            *[np.log(0.1)] * n_unique,
         ]
-        spreads = [2.0] * (self._d + self._k) + [1.5] * sum(n_levels) + [1.0, 1.5, 1.0]
-        self._means, self._spreads = np.array(means), np.array(spreads)
-        self._n_levels = n_levels
+        spreads = [2.0] * (self._d + self._k) + [1.5] * n_unique
+        self._n_weights = len(means)
+        # So many of them are in the Matern kernel's distance; the others multiply it.
+        self._m = self._n_weights if is_even else self._d
+        # The hyperparameter that is the weight of each column, and of each unique name.
+        names = ["number"] * self._d + ["name"] * self._k if is_even else range(self._d + self._k)
+        keys = [*names, *(f"unique {i}" for i in range(n_unique))]
+        known = list(dict.fromkeys(keys))
+        self._of = np.array([known.index(key) for key in keys], dtype=int)
+        first = [keys.index(key) for key in known]
+        amplitude_noise_trend = np.log((1.0, 0.01, 0.3))
+        self._means = np.append(np.array(means)[first], amplitude_noise_trend)
+        self._spreads = np.append(np.array(spreads)[first], (1.0, 1.5, 1.0))
 
     def fit(self, rows: Rows, targets: Floats) -> Floats:
         """Return the logarithms of the hyperparameters for standardized targets ``(n,)``."""
-        n_rows, d = len(rows), self._d
+        n_rows, d, m = len(rows), self._d, self._m
         numbers = (rows.numeric[:, None] - rows.numeric) ** 2
         differences = np.concatenate(
             [np.moveaxis(numbers, 2, 0), self._mismatches(rows, rows)]
@@ -123,9 +139,9 @@ class Process:
         identity = np.eye(n_rows)
 
         def loss(theta: Floats) -> tuple[float, Floats]:
-            weights, (amplitude, noise, slope) = np.exp(theta[:-3]), np.exp(theta[-3:])
-            distances = (weights[:d] @ differences[:d]).reshape(n_rows, n_rows)
-            kept = np.exp(-(weights[d:] @ differences[d:])).reshape(n_rows, n_rows)
+            weights, (amplitude, noise, slope) = np.exp(theta[self._of]), np.exp(theta[-3:])
+            distances = (weights[:m] @ differences[:m]).reshape(n_rows, n_rows)
+            kept = np.exp(-(weights[m:] @ differences[m:])).reshape(n_rows, n_rows)
             kernel, steepness = _matern(distances)
             kernel, steepness = amplitude * kernel * kept, amplitude * steepness * kept
             try:
@@ -137,15 +153,20 @@ class Process:
             belief = (theta - self._means) / self._spreads
             value = targets @ solved / 2 + np.log(np.diag(factor)).sum() + belief @ belief / 2
             by_covariance = (inverse - np.outer(solved, solved)) / 2
+            by_weight = np.concatenate(
+                [
+                    differences[:m] @ (by_covariance * steepness).ravel(),
+                    differences[m:] @ -(by_covariance * kernel).ravel(),
+                ]
+            )
             gradient = np.empty_like(theta)
-            gradient[:d] = weights[:d] * (differences[:d] @ (by_covariance * steepness).ravel())
-            gradient[d:-3] = -weights[d:] * (differences[d:] @ (by_covariance * kernel).ravel())
+            gradient[:-3] = np.bincount(self._of, weights * by_weight, len(theta) - 3)
             gradient[-3] = (by_covariance * kernel).sum()
             gradient[-2] = noise * np.trace(by_covariance)
             gradient[-1] = slope * (by_covariance * trend).sum()
             return float(value), gradient + belief / self._spreads
 
-        bounds = [BOUNDS[0]] * self._n_weights + list(BOUNDS[1:])
+        bounds = [BOUNDS[0]] * (len(self._means) - 3) + list(BOUNDS[1:])
         found = minimize(
             loss,
             self._means,
@@ -158,11 +179,15 @@ class Process:
         return theta
 
     def predict(
-        self, theta: Floats, rows: Rows, targets: Floats, asked: Rows
+        self, theta: Floats, rows: Rows, targets: Floats, asked: Rows, noises: Floats | float = 0.0
     ) -> tuple[Floats, Floats]:
-        """Return mean and standard deviation ``(len(asked),)``, without the noise."""
+        """Return mean and standard deviation ``(len(asked),)``, without the noise.
+
+        ``noises`` are the variances ``(n,)`` with which targets are unsure beyond the usual.
+        """
         amplitude, noise, slope = np.exp(theta[-3:])
-        own = self._kernel(theta, rows, rows) + (noise + JITTER) * np.eye(len(rows))
+        own = self._kernel(theta, rows, rows)
+        own += np.diag(np.full(len(rows), noise + JITTER) + noises)
         factor = cholesky(own, lower=True)
         cross = self._kernel(theta, rows, asked)
         mean = cross.T @ cho_solve((factor, True), targets)
@@ -171,16 +196,17 @@ class Process:
         return mean, np.sqrt(np.maximum(before - explained, 1e-10))
 
     def _kernel(self, theta: Floats, left: Rows, right: Rows) -> Floats:
-        weights, (amplitude, _, slope) = np.exp(theta[:-3]), np.exp(theta[-3:])
+        weights, (amplitude, _, slope) = np.exp(theta[self._of]), np.exp(theta[-3:])
         roots = np.sqrt(weights[: self._d])
         distances = cdist(left.numeric * roots, right.numeric * roots, "sqeuclidean")
-        kernel, _ = _matern(distances)
-        if self._n_weights > self._d:
-            names = np.zeros_like(kernel)
-            parts = self._mismatches(left, right)
-            for weight, part in zip(weights[self._d :], parts, strict=True):
-                names += weight * part
-            kernel *= np.exp(-names)
+        names = np.zeros_like(distances)
+        parts = self._mismatches(left, right) if self._n_weights > self._d else ()
+        for weight, part in zip(weights[self._d :], parts, strict=True):
+            names += weight * part
+        if self._m > self._d:
+            kernel, _ = _matern(distances + names)
+        else:
+            kernel = _matern(distances)[0] * np.exp(-names)
         trend = left.numeric @ right.numeric.T / max(self._d, 1)
         result: Floats = amplitude * kernel + slope * trend
         return result
