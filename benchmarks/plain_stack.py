@@ -19,6 +19,10 @@ On a quiet machine, about 75 minutes for each of the three seeds at most:
 
     python benchmarks/plain_stack.py --data ../shared/data/fashion_mnist --seconds 900 --seeds 3
 
+Both stacks see the environment of this command. Beside other work two spinning OpenMP threads
+stand still (the plain stack then trained nothing in 240 s), so there ``OMP_NUM_THREADS=1`` is set
+for the plain stack; archfront's workers set theirs.
+
 A seed is written to ``--out`` when it is done, and not run again by the same command. A run on
 which nothing is to be built takes two minutes:
 
@@ -190,9 +194,11 @@ def run_plain(question: Question) -> Stack:
     }
     (folder / "question.json").write_text(json.dumps(content, indent=2))
     command = [sys.executable, str(HERE / "plain_loop.py"), str(folder / "question.json")]
-    _run([*command, str(folder)], folder / "log.txt")
-    lines = (folder / "trials.jsonl").read_text().splitlines()
-    rows = [json.loads(line) for line in lines]
+    log, trials = folder / "log.txt", folder / "trials.jsonl"
+    _run([*command, str(folder)], log, limit_s=question.seconds)
+    rows = (
+        [json.loads(line) for line in trials.read_text().splitlines()] if trials.exists() else []
+    )
     return plain_stack(rows, _by_choice(question.prepared), question.seconds)
 
 
@@ -247,13 +253,23 @@ def run_archfront(question: Question) -> Stack:
     return Stack("archfront", tuple(points), len(points))
 
 
-def _run(command: list[str], log: Path) -> None:
+def _run(command: list[str], log: Path, *, limit_s: float | None = None) -> None:
+    """Run a command; at its limit it is ended, which is no failure."""
     path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
     with log.open("w") as file:
-        done = subprocess.run(command, stdout=file, stderr=file, check=False, env=environment)
-    if done.returncode != 0:
-        sys.exit(f"{command[1]} ended with {done.returncode}; see {log}.")
+        process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+        try:
+            status = process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return
+        except BaseException:
+            process.kill()
+            raise
+    if status != 0:
+        sys.exit(f"{' '.join(command[1:4])} ended with {status}; see {log}.")
 
 
 class Judge:

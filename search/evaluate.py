@@ -140,6 +140,7 @@ def train(request: TrainRequest) -> Trained:
         seconds=result.seconds,
         predictions=str(result.predictions.relative_to(request.study_folder)),
         weights=str(result.weights.relative_to(request.study_folder)),
+        micro_batch=result.micro_batch,
     )
 
 

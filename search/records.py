@@ -176,6 +176,8 @@ class Trained:
         seconds: Wall seconds of training and validation.
         predictions: Path of the validation predictions, relative to the study's folder.
         weights: Path of the weights, relative to the study's folder.
+        micro_batch: Images that went through the network at a time, where memory did not hold a
+            whole batch. With norms over the batch that is another recipe than was asked for.
     """
 
     metric: float
@@ -186,6 +188,7 @@ class Trained:
     seconds: float
     predictions: str
     weights: str
+    micro_batch: int | None = None
 
 
 @dataclass(frozen=True)

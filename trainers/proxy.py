@@ -90,7 +90,9 @@ def train(
             settings = replace(settings, precision="fp32")
         val = dataset.splits["val"].samples
         new_judge = partial(task.judge, val, dataset.class_names, preprocess)
-        plan = Plan(task, architecture.classes, new_judge, recipe, settings, preprocess, on_epoch)
+        plan = Plan(
+            task, architecture.classes, new_judge, recipe, settings, preprocess.normalize, on_epoch
+        )
         module = TrainingModule(model, plan, batches)
         _fit(module, batches, EvalBatches(splits["val"], _eval_batch(task)), folder)
     n_trained = len(batches) * min(recipe.batch_size, len(splits["train"])) * len(module.rows)
@@ -101,6 +103,7 @@ def train(
         images_per_s=n_trained / module.trained_s,
         predictions=_save_predictions(folder / PREDICTIONS, module.kept),
         weights=_save_weights(folder / WEIGHTS, model),
+        micro_batch=_micro_batch(module),
     )
 
 
@@ -200,6 +203,11 @@ def _threads(n: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
+
+
+def _micro_batch(module: TrainingModule) -> int | None:
+    size = module.halving.size
+    return None if size == module.plan.recipe.batch_size else size
 
 
 def _eval_batch(task: Task) -> int:

@@ -149,6 +149,8 @@ class TrainResult:
         predictions: npz file with what the task's judge keeps of the validation split, from which
             every metric can be computed again.
         weights: safetensors file of the trained network.
+        micro_batch: Images that went through the network at a time at the end, where memory did
+            not hold a whole batch; None where it did.
     """
 
     metrics: dict[str, float]
@@ -157,3 +159,4 @@ class TrainResult:
     images_per_s: float
     predictions: Path
     weights: Path
+    micro_batch: int | None = None
