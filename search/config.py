@@ -161,7 +161,9 @@ class RecipeConfig:
     batch_size: tuple[int, ...] = _option("images per step", low=1, high=65_536)
     augment: tuple[Literal["none", "light", "strong"], ...] = _option("augmentation strengths")
     dropout: tuple[float, ...] = _option("dropout before the classifier", low=0, high=0.9)
-    freeze: tuple[bool, ...] = _option("train the head only (with weights)")
+    freeze: tuple[bool, ...] = _option(
+        "train the head only (with weights); without augmentation on features computed once"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

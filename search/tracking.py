@@ -229,6 +229,7 @@ def _metrics(evaluation: Evaluation, start: int, end: int) -> list[Metric]:
             "metric_low": trained.metric_low,
             "metric_high": trained.metric_high,
             "train_s": trained.seconds,
+            **({"micro_batch": trained.micro_batch} if trained.micro_batch is not None else {}),
         }
         metrics += [Metric(name, value, end, 0) for name, value in values.items()]
     return metrics

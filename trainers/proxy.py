@@ -25,6 +25,7 @@ from trainers.batches import EvalBatches, TrainBatches
 from trainers.checkpoint import load_trained
 from trainers.data import DataRef, Dataset, load
 from trainers.errors import ConfigError, DataError, unknown
+from trainers.frozen import cached_features
 from trainers.module import Plan, TrainingModule
 from trainers.precision import precision_probe, takes_bf16
 from trainers.seeds import derive_seed
@@ -36,6 +37,7 @@ __all__ = ["precision_probe", "score", "train"]
 EVAL_BATCH = 64
 # A decoder holds maps of the whole input: a U-Net at 512 px needs 4 GB for 64 images.
 DENSE_EVAL_BATCH = 8
+FEATURES_SHARE = 0.25  # of the memory, for the features of a frozen backbone
 PREDICTIONS = "predictions.npz"
 WEIGHTS = "weights.safetensors"
 
@@ -90,11 +92,22 @@ def train(
             settings = replace(settings, precision="fp32")
         val = dataset.splits["val"].samples
         new_judge = partial(task.judge, val, dataset.class_names, preprocess)
-        plan = Plan(
-            task, architecture.classes, new_judge, recipe, settings, preprocess.normalize, on_epoch
+        cached = cached_features(
+            model,
+            splits,
+            preprocess,
+            recipe,
+            settings,
+            eval_batch=_eval_batch(task),
+            limit_bytes=data.memory_mb * 1e6 * FEATURES_SHARE,
         )
-        module = TrainingModule(model, plan, batches)
-        _fit(module, batches, EvalBatches(splits["val"], _eval_batch(task)), folder)
+        normalize = preprocess.normalize if cached is None else nn.Identity()
+        plan = Plan(task, architecture.classes, new_judge, recipe, settings, normalize, on_epoch)
+        val_images = splits["val"] if cached is None else cached.val
+        if cached is not None:
+            batches = TrainBatches(cached.train, recipe.batch_size, settings.seed)
+        module = TrainingModule(model if cached is None else cached.head, plan, batches)
+        _fit(module, batches, EvalBatches(val_images, _eval_batch(task)), folder)
     n_trained = len(batches) * min(recipe.batch_size, len(splits["train"])) * len(module.rows)
     return TrainResult(
         metrics=module.rows[-1].metrics,
