@@ -219,6 +219,9 @@ class EngineConfig:
     workers: int = _option("trainings at a time", low=1, high=256)
     threads: int | None = _option("threads of one training; null: cores / workers", low=1)
     precision: Literal["fp32", "bf16", "auto"] = _option("auto: bf16 where measured to be faster")
+    shared_mb: float = _option(
+        "decoded images shared by all workers and studies of this machine, in MB; 0: none", low=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
