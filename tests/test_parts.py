@@ -16,9 +16,11 @@ from search import evaluate
 from search.candidate import Candidate
 from search.evaluate import TrainRequest
 from trainers.data import DataRef
+from trainers.memory_probe import fitting_batch
 from trainers.parts import Halving, parts_of, smallest_part
 from trainers.proxy import train
 from trainers.spec import Architecture, Recipe, TrainResult, TrainSettings, Weights
+from trainers.tasks import TASKS
 from trainers.tasks.classification import Classification
 
 DIGITS = DataRef("digits", None, None, False, 120, 90, 80, 0, None, "stop", 100)
@@ -161,3 +163,33 @@ def test_a_size_that_did_not_fit_is_not_tried_again() -> None:
 
     assert [halving.run(work, smallest=1) for _ in range(2)] == [0.5, 0.5]
     assert tried == [12, 6, 3, 3]
+
+
+@pytest.mark.parametrize(
+    ("architecture", "n_images", "size"), [(APART, 12, 10), (TOGETHER, 40, 40)]
+)
+def test_a_probe_finds_what_fits_and_changes_nothing(
+    architecture: Architecture, n_images: int, size: int, memory_for: Callable[..., list[int]]
+) -> None:
+    task = TASKS["classification"]
+    model = task.build(architecture, Weights())
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    chance = torch.get_rng_state()
+    tried = memory_for(n_images, CUDA)
+    cpu = torch.device("cpu")
+    assert fitting_batch(model, task, architecture, RECIPE, SETTINGS, device=cpu) == size
+    assert tried == [s for s in (40, 20, 10) if s >= size]
+    assert torch.equal(torch.get_rng_state(), chance)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
+    assert all(parameter.grad is None for parameter in model.parameters())
+
+
+def test_a_probe_says_when_nothing_fits(memory_for: Callable[..., list[int]]) -> None:
+    task = TASKS["classification"]
+    model = task.build(TOGETHER, Weights())
+    memory_for(0, CUDA)
+    with pytest.raises(torch.OutOfMemoryError, match="out of memory"):
+        fitting_batch(model, task, TOGETHER, RECIPE, SETTINGS, device=torch.device("cpu"))
+    assert torch.equal(
+        model.backbone.bn1.running_mean, torch.zeros_like(model.backbone.bn1.running_mean)
+    )

@@ -24,6 +24,13 @@ def parts_of(images: Tensor, targets: Targets, size: int) -> Iterator[Part]:
         yield images[start:end], targets[start:end], (end - start) / n_images
 
 
+def on_device(targets: Targets, device: torch.device) -> Targets:
+    """Return a tensor, or the tensors of a list of mappings, on a device."""
+    if isinstance(targets, Tensor):
+        return targets.to(device)
+    return [{name: value.to(device) for name, value in one.items()} for one in targets]
+
+
 def smallest_part(model: nn.Module) -> int:
     """Return 2 where norms learn with the statistics of a batch, which one image has not."""
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]

@@ -26,6 +26,7 @@ from trainers.checkpoint import load_trained
 from trainers.data import DataRef, Dataset, load
 from trainers.errors import ConfigError, DataError, unknown
 from trainers.frozen import cached_features
+from trainers.memory_probe import fitting_batch
 from trainers.module import Plan, TrainingModule
 from trainers.precision import precision_probe, takes_bf16
 from trainers.seeds import derive_seed
@@ -107,6 +108,10 @@ def train(
         if cached is not None:
             batches = TrainBatches(cached.train, recipe.batch_size, settings.seed)
         module = TrainingModule(model if cached is None else cached.head, plan, batches)
+        if torch.cuda.is_available() and cached is None:
+            module.halving.size = fitting_batch(
+                model, task, architecture, recipe, settings, device=torch.device("cuda")
+            )
         _fit(module, batches, EvalBatches(val_images, _eval_batch(task)), folder)
     n_trained = len(batches) * min(recipe.batch_size, len(splits["train"])) * len(module.rows)
     return TrainResult(
