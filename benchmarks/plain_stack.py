@@ -15,9 +15,9 @@ the latency of the space's heaviest architecture: accuracy times halvings of lat
 one, for the first time, over the seconds that both had; null where it never is. Which sampler
 suits the plain stack better is told by ``--only plain``, which judges it alone.
 
-On a quiet machine, about 75 minutes for each of the three seeds at most:
+On a quiet machine of two cores, where a full training takes 5 to 30 s, about 40 minutes a seed:
 
-    python benchmarks/plain_stack.py --data ../shared/data/fashion_mnist --seconds 900 --seeds 3
+    python benchmarks/plain_stack.py --data ../shared/data/fashion_mnist --seconds 600 --seeds 3
 
 Both stacks see the environment of this command. Beside other work two spinning OpenMP threads
 stand still (the plain stack then trained nothing in 240 s), so there ``OMP_NUM_THREADS=1`` is set
@@ -451,10 +451,10 @@ def _write(out: Path, results: dict[str, Any]) -> None:
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", type=Path, required=True, help="with train/ and val/ folders")
-    parser.add_argument("--seconds", type=float, default=900, help="of each stack, wall")
+    parser.add_argument("--seconds", type=float, default=600, help="of each stack, wall")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--epochs", type=int, default=9, help="of a full training")
-    parser.add_argument("--train-images", type=int, default=1000)
+    parser.add_argument("--train-images", type=int, default=600)
     parser.add_argument("--val-images", type=int, default=500)
     parser.add_argument("--test-images", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1, help="of archfront")
