@@ -161,7 +161,7 @@ def test_a_size_that_did_not_fit_is_not_tried_again() -> None:
             raise MemoryError
         return 0.5
 
-    assert [halving.run(work, smallest=1) for _ in range(2)] == [0.5, 0.5]
+    assert [halving.run(work, smallest=lambda: 1) for _ in range(2)] == [0.5, 0.5]
     assert tried == [12, 6, 3, 3]
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import torch
 from torch import nn
 
@@ -62,7 +64,7 @@ def fitting_batch(
     halving = Halving(recipe.batch_size)
     try:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            halving.run(step, smallest=smallest_part(model))
+            halving.run(step, smallest=partial(smallest_part, model))
     finally:
         del room
         model.zero_grad()

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -169,7 +170,8 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         def learn(size: int) -> float:
             return self._gradients(images, targets, size, seed=seed, step=index + 1)
 
-        self._losses.append(self.halving.run(learn, smallest=smallest_part(self.model)))
+        smallest = partial(smallest_part, self.model)
+        self._losses.append(self.halving.run(learn, smallest=smallest))
         self.optimizers().step()
 
     def _gradients(

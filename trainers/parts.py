@@ -47,23 +47,23 @@ class Halving:
     def __init__(self, size: int) -> None:
         self.size = size
 
-    def run(self, work: Callable[[int], float], *, smallest: int) -> float:
+    def run(self, work: Callable[[int], float], *, smallest: Callable[[], int]) -> float:
         """Return what ``work(size)`` gives at the largest size that memory holds.
 
         Args:
             work: Begins anew at each call.
-            smallest: Size at which there is no more halving.
+            smallest: Returns the size at which there is no more halving.
 
         Raises:
-            MemoryError: Or what else the allocator raises, when even ``smallest`` does not fit.
+            MemoryError: Or what else the allocator raises, when even the smallest does not fit.
         """
         while True:
             try:
                 return work(self.size)
             except (MemoryError, RuntimeError) as error:
-                if self.size <= smallest or not is_out_of_memory(error):
+                if not is_out_of_memory(error) or self.size <= smallest():
                     raise
             # Outside of the block above, which holds on to the failed attempt's tensors.
-            self.size = max(smallest, self.size // 2)
+            self.size = max(smallest(), self.size // 2)
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
