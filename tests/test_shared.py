@@ -139,6 +139,18 @@ def test_what_is_larger_than_the_shelf_is_not_kept(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["a"]
 
 
+def test_what_was_too_large_is_begun_again_only_for_more_room(tmp_path: Path) -> None:
+    begun = []
+
+    def make(folder: Path) -> None:
+        begun.append(folder)
+        write(folder, "x" * 30)
+
+    assert [Shelf(tmp_path, 25).folder("key", make) for _ in range(2)] == [None, None]
+    assert len(begun) == 1
+    assert Shelf(tmp_path, 35).folder("key", make) == tmp_path / "key"
+
+
 def test_a_full_disk_is_said_and_costs_only_time(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -177,7 +189,11 @@ def test_shared_images_are_those_that_a_process_decodes_itself(
 
 def test_a_changed_file_is_decoded_anew(images: Path, tmp_path: Path) -> None:
     before = anew(ref(images, tmp_path / "shelf"))
-    Image.new("RGB", (9, 9), (1, 2, 3)).save(images / "b" / "3.png")
+    file = images / "b" / "3.png"
+    times = file.stat()
+    pixels = np.asarray(Image.open(file))[::-1]
+    Image.fromarray(pixels).save(file)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a copy that keeps times
     after = anew(ref(images, tmp_path / "shelf"))
     assert after.fingerprint != before.fingerprint
     assert after.fingerprint == anew(ref(images, None)).fingerprint

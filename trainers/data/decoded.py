@@ -93,7 +93,8 @@ def _key(files: Sequence[Path]) -> str:
     for file in files:
         try:
             state = os.stat(file)
-            row = [str(file.absolute()), state.st_size, state.st_mtime_ns]
+            times = state.st_mtime_ns, state.st_ctime_ns  # the second where the first is kept
+            row = [str(file.absolute()), state.st_size, *times]
         except OSError:
             row = [str(file.absolute()), None]
         content.update(json.dumps(row).encode())

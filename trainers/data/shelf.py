@@ -12,7 +12,7 @@ import logging
 import os
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -50,15 +50,20 @@ class Shelf:
         Returns:
             The folder; None where it cannot be written, or is too large.
         """
-        target = self.root / key
+        target, note = self.root / key, self.root / f".{key}.large"
+        limit = str(self.limit_bytes)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
             with _locked(self.root / f".{key}.lock"):
+                if note.is_file() and note.read_text() == limit:
+                    raise TooLargeError
                 if not target.is_dir():
                     self._make(target, make)
                 os.utime(target)
         except TooLargeError:
-            logger.info("%s is larger than %d MB and not shared.", key, self.limit_bytes // 10**6)
+            with suppress(OSError):
+                note.write_text(limit)  # so that nobody begins it again
+            logger.info("%s takes more than %s bytes and is not shared.", key, limit)
             return None
         except OSError as error:
             logger.warning("%s cannot be shared, so every worker reads for itself: %s", key, error)
