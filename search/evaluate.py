@@ -97,6 +97,10 @@ class ProbeRequest:
     settings: TrainSettings
 
 
+# What a training imports, which takes seconds.
+TRAINING_IMPORTS = ("trainers.proxy",)
+
+
 def perform(job: Job) -> Any:
     """Do a job; any exception is the engine's to report."""
     return JOBS[job.kind](job.payload)
