@@ -97,8 +97,9 @@ class ProbeRequest:
     settings: TrainSettings
 
 
-# What a training imports, which takes seconds.
+# What a training and a measurement import, which takes seconds.
 TRAINING_IMPORTS = ("trainers.proxy",)
+MEASURING_IMPORTS = ("trainers.checkpoint", "trainers.count", "trainers.heads")
 
 
 def perform(job: Job) -> Any:

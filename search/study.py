@@ -20,7 +20,7 @@ from search.driver import Driver
 from search.engine import ENGINES
 from search.engine.jobs import Engine
 from search.errors import ConfigChangedError
-from search.evaluate import TRAINING_IMPORTS, perform
+from search.evaluate import MEASURING_IMPORTS, TRAINING_IMPORTS, perform
 from search.events import Follower
 from search.imported import for_device
 from search.latency.table import LatencyTable
@@ -122,4 +122,5 @@ def _engine(config: Config) -> Engine:
         workers=settings.workers,
         threads=settings.threads,
         imports=TRAINING_IMPORTS,
+        exclusive_imports=MEASURING_IMPORTS,
     )

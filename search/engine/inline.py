@@ -39,6 +39,7 @@ class InlineEngine:
         workers: int = 1,
         threads: int | None = None,
         imports: tuple[str, ...] = (),
+        exclusive_imports: tuple[str, ...] = (),
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         if workers != 1:

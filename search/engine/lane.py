@@ -44,7 +44,8 @@ class Lane:
         floor: Where workers come from.
         tasks: What to do; None ends the lane.
         threads: Threads of the worker.
-        is_exclusive: Whether every task runs alone. Then the worker starts with the first one.
+        is_exclusive: Whether every task runs alone. Then the worker starts with the first one,
+            unless it has something to import.
         imports: Modules that the worker imports before it has a task.
     """
 
@@ -66,7 +67,7 @@ class Lane:
 
     def serve(self) -> None:
         """Do tasks until there are no more; the body of the lane's thread."""
-        if not self._is_exclusive:
+        if self._imports or not self._is_exclusive:
             self._start_early()
         while (task := self._tasks.get()) is not None:
             if not task.future.set_running_or_notify_cancel():
