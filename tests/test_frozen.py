@@ -95,6 +95,9 @@ def test_cached_features_train_like_images(
     np.testing.assert_allclose(second, first, atol=1e-6)
     assert cached.metrics == whole.metrics
     assert len(cached.curve) == 3
+    # The seconds of the features count too, though no epoch has them.
+    assert cached.seconds > sum(row.seconds for row in cached.curve)
+    assert whole.seconds == sum(row.seconds for row in whole.curve)
 
 
 def test_the_backbone_sees_every_image_once_for_all_epochs(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -93,6 +94,7 @@ def train(
             settings = replace(settings, precision="fp32")
         val = dataset.splits["val"].samples
         new_judge = partial(task.judge, val, dataset.class_names, preprocess)
+        started = time.perf_counter()
         cached = cached_features(
             model,
             splits,
@@ -102,6 +104,7 @@ def train(
             eval_batch=_eval_batch(task),
             limit_bytes=data.memory_mb * 1e6 * FEATURES_SHARE,
         )
+        cached_s = 0.0 if cached is None else time.perf_counter() - started
         normalize = preprocess.normalize if cached is None else nn.Identity()
         plan = Plan(task, architecture.classes, new_judge, recipe, settings, normalize, on_epoch)
         val_images = splits["val"] if cached is None else cached.val
@@ -117,7 +120,7 @@ def train(
     return TrainResult(
         metrics=module.rows[-1].metrics,
         curve=tuple(module.rows),
-        seconds=sum(row.seconds for row in module.rows),
+        seconds=cached_s + sum(row.seconds for row in module.rows),
         images_per_s=n_trained / module.trained_s,
         predictions=_save_predictions(folder / PREDICTIONS, module.kept),
         weights=_save_weights(folder / WEIGHTS, model),

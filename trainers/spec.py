@@ -144,7 +144,8 @@ class TrainResult:
     Attributes:
         metrics: Every metric of the task on the validation split after the last epoch.
         curve: One row per epoch.
-        seconds: Wall seconds of training and validation, without building and loading.
+        seconds: Wall seconds of training and validation, without building and loading. With the
+            features of a frozen backbone, which no epoch's row has.
         images_per_s: Training images per second of training time.
         predictions: npz file with what the task's judge keeps of the validation split, from which
             every metric can be computed again.
