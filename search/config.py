@@ -161,7 +161,9 @@ class RecipeConfig:
     batch_size: tuple[int, ...] = _option("images per step", low=1, high=65_536)
     augment: tuple[Literal["none", "light", "strong"], ...] = _option("augmentation strengths")
     dropout: tuple[float, ...] = _option("dropout before the classifier", low=0, high=0.9)
-    freeze: tuple[bool, ...] = _option("train the head only (with weights)")
+    freeze: tuple[bool, ...] = _option(
+        "train the head only (with weights); without augmentation on features computed once"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -224,6 +226,9 @@ class EngineConfig:
     workers: int = _option("trainings at a time", low=1, high=256)
     threads: int | None = _option("threads of one training; null: cores / workers", low=1)
     precision: Literal["fp32", "bf16", "auto"] = _option("auto: bf16 where measured to be faster")
+    shared_mb: float = _option(
+        "decoded images shared by all workers and studies of this machine, in MB; 0: none", low=0
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -99,6 +99,11 @@ class ProbeRequest:
     settings: TrainSettings
 
 
+# What a training and a measurement import, which takes seconds.
+TRAINING_IMPORTS = ("trainers.proxy",)
+MEASURING_IMPORTS = ("trainers.checkpoint", "trainers.count", "trainers.heads")
+
+
 def perform(job: Job) -> Any:
     """Do a job; any exception is the engine's to report."""
     return JOBS[job.kind](job.payload)
@@ -145,6 +150,7 @@ def train(request: TrainRequest) -> Trained:
         predictions=str(result.predictions.relative_to(request.study_folder)),
         weights=str(result.weights.relative_to(request.study_folder)),
         resume=None if resume is None else str(resume.relative_to(request.study_folder)),
+        micro_batch=result.micro_batch,
     )
 
 

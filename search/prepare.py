@@ -177,7 +177,13 @@ def data_ref(config: Config) -> DataRef:
     options = asdict(config.data)
     options["palette"] = tuple(config.data.palette.items())
     options["shapes"] = Shapes(**options["shapes"])
-    return DataRef(**options, target=TASKS[config.task.name].target)
+    shared = Path(config.tracking.device_db).with_name("images")
+    return DataRef(
+        **options,
+        target=TASKS[config.task.name].target,
+        shared=str(shared) if config.engine.shared_mb > 0 else None,
+        shared_mb=config.engine.shared_mb,
+    )
 
 
 def _small_object(summary: dict[str, Any]) -> float | None:

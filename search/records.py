@@ -178,6 +178,8 @@ class Trained:
         predictions: Path of the validation predictions, relative to the study's folder.
         weights: Path of the weights, relative to the study's folder.
         resume: Path of what a training goes on from, relative to it; None at the top rung.
+        micro_batch: Images that went through the network at a time, where memory did not hold a
+            whole batch. With norms over the batch that is another recipe than was asked for.
     """
 
     metric: float
@@ -189,6 +191,7 @@ class Trained:
     predictions: str
     weights: str
     resume: str | None = None
+    micro_batch: int | None = None
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from search.driver import Driver
 from search.engine import ENGINES
 from search.engine.jobs import Engine
 from search.errors import ConfigChangedError
-from search.evaluate import perform
+from search.evaluate import MEASURING_IMPORTS, TRAINING_IMPORTS, perform
 from search.events import Follower
 from search.imported import for_device
 from search.known import Known
@@ -87,12 +87,13 @@ def run(
             done = _done_before(store, header, config)
             if done is not None:
                 return done
+        # First, so that its workers do their imports while the data is read.
+        engine = engine or stack.enter_context(_engine(config))
         table = table or LatencyTable(Path(config.tracking.device_db))
         prepared, from_table = for_device(prepared or prepare(config, progress), table)
         prepared = replace(prepared, config=config)
         if header is not None:
             check_same(header, prepared)
-        engine = engine or stack.enter_context(_engine(config))
         known = known or from_table
         driver = Driver(prepared, store, engine, known, places, followers, clock)
         state, reason = driver.run(control or Control())
@@ -144,4 +145,10 @@ def _done_before(store: StudyStore, header: dict[str, Any], config: Config) -> S
 
 def _engine(config: Config) -> Engine:
     settings = config.engine
-    return ENGINES[settings.name](perform, workers=settings.workers, threads=settings.threads)
+    return ENGINES[settings.name](
+        perform,
+        workers=settings.workers,
+        threads=settings.threads,
+        imports=TRAINING_IMPORTS,
+        exclusive_imports=MEASURING_IMPORTS,
+    )

@@ -258,6 +258,7 @@ def _metrics(evaluation: Evaluation, start: int, end: int, below: int) -> list[M
             "metric_low": trained.metric_low,
             "metric_high": trained.metric_high,
             "train_s": trained.seconds,
+            **({"micro_batch": trained.micro_batch} if trained.micro_batch is not None else {}),
         }
         metrics += [Metric(name, value, end, evaluation.rung) for name, value in values.items()]
     return metrics

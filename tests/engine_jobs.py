@@ -149,6 +149,7 @@ def _log(text: str) -> None:
 
 JOBS: dict[str, Callable[..., Any]] = {
     "pid": os.getpid,
+    "has_imported": lambda name: name in sys.modules,
     "echo": lambda value: value,
     "raise": _raise,
     "lambda": lambda: lambda: None,

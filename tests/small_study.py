@@ -212,7 +212,13 @@ def small_config(root: Path, **changes: Any) -> Config:
             "max_rejections": 50,
             "max_failures": 5,
         },
-        "engine": {"name": "inline", "workers": 1, "threads": 1, "precision": "fp32"},
+        "engine": {
+            "name": "inline",
+            "workers": 1,
+            "threads": 1,
+            "precision": "fp32",
+            "shared_mb": 0.0,
+        },
         "tracking": {
             "root": str(root),
             "mlflow_uri": None,

@@ -51,6 +51,21 @@ class TestWorkers:
         assert len(pids) <= processes.n_slots
         assert os.getpid() not in pids
 
+    def test_workers_import_before_they_have_a_job(self) -> None:
+        modules = {"imports": ("wave",), "exclusive_imports": ("colorsys",)}
+        with ProcessEngine(engine_jobs.perform, workers=1, **modules) as engine:
+            has = [
+                value(engine.submit(job("has_imported", name)))
+                for job in (train, measure)
+                for name in ("wave", "colorsys")
+            ]
+        assert has == [True, False, False, True]
+
+    def test_what_cannot_be_imported_before_is_for_the_job_to_say(self) -> None:
+        with ProcessEngine(engine_jobs.perform, workers=1, imports=("no_such",)) as engine:
+            pid = value(engine.submit(train("pid")))
+            assert value(engine.submit(train("pid"))) == pid
+
     def test_an_error_of_ours_keeps_the_worker(self) -> None:
         with ProcessEngine(engine_jobs.perform, workers=1) as engine:
             pid = value(engine.submit(train("pid")))

@@ -13,7 +13,7 @@ from torch import nn
 
 from trainers.checkpoint import create_with_weights
 from trainers.data.preprocess import FILTERS, Interpolation, Preprocess, Resize
-from trainers.errors import BuildError
+from trainers.errors import BuildError, is_out_of_memory
 from trainers.hf.names import is_hub
 from trainers.spec import Architecture, Weights
 
@@ -183,7 +183,7 @@ def run_once(
         with torch.no_grad():
             return model(torch.zeros(1, channels, input_size, input_size, device=device))
     except Exception as error:  # a hundred model files refuse in their own ways
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise
         raise _refused(name, input_size, error) from error
     finally:
@@ -202,7 +202,7 @@ def _create(name: str, input_size: int | None, options: dict[str, Any]) -> nn.Mo
     try:
         return cast("nn.Module", timm.create_model(name, **options))
     except Exception as error:  # as above
-        if _is_out_of_memory(error):
+        if is_out_of_memory(error):
             raise
         raise _refused(name, input_size, error) from error
 
@@ -224,12 +224,6 @@ def _check_patches(network: nn.Module, name: str, input_size: int | None) -> Non
             f"{name} at {input_size} px: it cuts the image into patches of {side} px, which do "
             f"not fill it. Choose a multiple of {side}."
         )
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    """Return whether it says nothing about the network; torch's CPU allocator has no own kind."""
-    kinds = (MemoryError, torch.OutOfMemoryError)
-    return isinstance(error, kinds) or "you tried to allocate" in str(error)
 
 
 def _refused(name: str, input_size: int | None, error: Exception) -> BuildError:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import torch
@@ -11,8 +11,17 @@ import torch
 from trainers.seeds import derive_seed
 
 if TYPE_CHECKING:
-    from trainers.data import ImageSet
     from trainers.data.samples import Batch
+
+
+class Indexed(Protocol):
+    """What is drawn from by index: the images of a split, or features of them."""
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+
+    def batches(self, order: Iterable[torch.Tensor]) -> Iterator[Batch]:
+        """Yield what belongs to each batch of indices."""
 
 
 class TrainBatches:
@@ -25,7 +34,7 @@ class TrainBatches:
         epoch: Counts from 0; set it before an iteration begins.
     """
 
-    def __init__(self, images: ImageSet, batch_size: int, seed: int) -> None:
+    def __init__(self, images: Indexed, batch_size: int, seed: int) -> None:
         self.epoch = 0
         self._images = images
         self._batch_size = batch_size
@@ -45,7 +54,7 @@ class TrainBatches:
 class EvalBatches:
     """All images in their own order."""
 
-    def __init__(self, images: ImageSet, batch_size: int) -> None:
+    def __init__(self, images: Indexed, batch_size: int) -> None:
         self._images = images
         self._batch_size = batch_size
 

@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import sys
 from collections.abc import Iterable
+
+# How allocators that have no exception of their own say it: torch on the CPU (worded by
+# platform), CUDA outside torch's allocator, cuBLAS.
+_ALLOCATOR_PHRASES = (
+    "memory: you tried to allocate",
+    "CUDA error: out of memory",
+    "CUBLAS_STATUS_ALLOC_FAILED",
+)
 
 
 class ArchfrontError(Exception):
@@ -48,3 +57,13 @@ def unknown(what: str, name: object, known: Iterable[str]) -> ConfigError:
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
     return ConfigError(f"Unknown {what} {name!r}.{hint} Known: {', '.join(names)}.")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an allocation failed; knows torch's errors without importing torch."""
+    if isinstance(error, MemoryError):
+        return True
+    torch_error = getattr(sys.modules.get("torch"), "OutOfMemoryError", None)
+    if torch_error is not None and isinstance(error, torch_error):
+        return True
+    return isinstance(error, RuntimeError) and any(p in str(error) for p in _ALLOCATOR_PHRASES)

@@ -19,9 +19,9 @@ from torch.optim import AdamW
 from trainers.augment import augment
 from trainers.batch_norm import buffers_of, estimate_norms, trained_norms
 from trainers.batches import TrainBatches
-from trainers.data import Preprocess
 from trainers.data.learned import Targets
 from trainers.errors import DivergedError
+from trainers.parts import Halving, parts_of, smallest_part
 from trainers.resume import Resumed
 from trainers.seeds import derive_seed
 from trainers.spec import EpochRow, Recipe, Schedule, TrainSettings
@@ -83,6 +83,11 @@ def seed_dropout(seed: int, device: torch.device) -> None:
         torch.default_generator.manual_seed(seed)
 
 
+def channels_last(images: Tensor) -> Tensor:
+    """Return images ``(N, C, H, W)`` in the order that convolutions like; others as they are."""
+    return images.contiguous(memory_format=torch.channels_last) if images.ndim == 4 else images
+
+
 @dataclass(frozen=True)
 class Plan:
     """What a training needs beside its network and its images.
@@ -93,7 +98,7 @@ class Plan:
         new_judge: Returns what judges the validation split, anew for each epoch.
         recipe: How.
         settings: What all trainings of the study share.
-        preprocess: Turns uint8 pixels into the network's input.
+        normalize: Turns what a batch holds, uint8 pixels as a rule, into the network's input.
         on_epoch: Called after every epoch.
     """
 
@@ -102,18 +107,24 @@ class Plan:
     new_judge: Callable[[], Judge]
     recipe: Recipe
     settings: TrainSettings
-    preprocess: Preprocess
+    normalize: Callable[[Tensor], Tensor]
     on_epoch: Callable[[EpochRow], None] | None = None
 
 
 class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's types are not read
     """Trains a network by a plan; all chance in a step comes from (seed, epoch, step).
 
+    A batch for which there is not enough memory is halved, and halved again, and the gradients of
+    its parts add up to that of the batch. That is the same training where the loss is a mean over
+    images and nothing in the network depends on the other images of a batch; with norms over the
+    batch it is another recipe. Dropout is drawn for each part.
+
     Attributes:
         rows: One per epoch that was finished here.
         kept: What the judge of the last epoch keeps.
         carried: Buffers that a training goes on from, where the network was judged with others.
         trained_s: Seconds spent in training steps.
+        halving: Knows how many images go through the network at a time.
 
     Args:
         model: The network, as it was left where a training is resumed.
@@ -126,8 +137,10 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         self, model: nn.Module, plan: Plan, batches: TrainBatches, start: Resumed | None = None
     ) -> None:
         super().__init__()
+        self.automatic_optimization = False  # a step may need several backward passes
         self.model = model
         self.plan = plan
+        self.halving = Halving(plan.recipe.batch_size)
         self.rows: list[EpochRow] = []
         self.kept: dict[str, NDArray[Any]] = {}
         self.carried: dict[str, Tensor] = {}
@@ -162,34 +175,52 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         self._batches.epoch = self.epoch
         self._losses = []
 
-    def training_step(self, batch: tuple[Tensor, Targets], index: int) -> Tensor:
-        """Return the loss of a batch.
+    def training_step(self, batch: tuple[Tensor, Targets], index: int) -> None:
+        """Change the weights by the gradient of a batch.
 
         Raises:
-            DivergedError: If it is not a finite number.
+            DivergedError: If its loss is not a finite number.
         """
         plan = self.plan
         seed = derive_seed(plan.settings.seed, self.epoch, index)
-        seed_dropout(seed, batch[0].device)
         self._set_lr(self.epoch * self._n_steps + index)
         images, targets = self._augmented(batch, seed)
-        losses = plan.task.training_step(self.model, (images, targets), plan.settings)
-        loss = torch.stack(tuple(losses.values())).sum()
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise self._diverged(f"loss is {value}", step=index + 1)
-        self._losses.append(value)
-        return loss
+
+        def learn(size: int) -> float:
+            return self._gradients(images, targets, size, seed=seed, step=index + 1)
+
+        smallest = partial(smallest_part, self.model)
+        self._losses.append(self.halving.run(learn, smallest=smallest))
+        self.optimizers().step()
+
+    def _gradients(
+        self, images: Tensor, targets: Targets, size: int, *, seed: int, step: int
+    ) -> float:
+        """Leave the gradient of the loss at the weights, part by part, and return the loss."""
+        seed_dropout(seed, images.device)
+        self.optimizers().zero_grad()
+        values = []
+        for part, learned, share in parts_of(images, targets, size):
+            losses = self.plan.task.training_step(self.model, (part, learned), self.plan.settings)
+            loss = torch.stack(tuple(losses.values())).sum()
+            if share < 1:
+                loss = loss * share
+            values.append(float(loss.detach()))
+            if not math.isfinite(values[-1]):
+                raise self._diverged(f"loss is {values[-1]}", step=step)
+            with torch.autocast(images.device.type, enabled=False):
+                self.manual_backward(loss)
+        return math.fsum(values)
 
     def _augmented(self, batch: tuple[Tensor, Targets], seed: int) -> tuple[Tensor, Targets]:
         images, targets = augment(
-            self.plan.preprocess.normalize(batch[0]),
+            self.plan.normalize(batch[0]),
             batch[1],
             strength=self.plan.recipe.augment,
             classes=self.plan.classes,
             rng=np.random.default_rng(seed),
         )
-        return images.contiguous(memory_format=torch.channels_last), targets
+        return channels_last(images), targets
 
     def on_before_optimizer_step(self, optimizer: AdamW) -> None:
         """Clip the gradient (Lightning's own clipping refuses fused optimizers)."""
@@ -230,8 +261,7 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         Raises:
             DivergedError: If the last step spoiled the network.
         """
-        images = self.plan.preprocess.normalize(batch[0])
-        images = images.contiguous(memory_format=torch.channels_last)
+        images = channels_last(self.plan.normalize(batch[0]))
         with torch.autocast(images.device.type, enabled=False):
             outputs = self.plan.task.predict(self.model, images)
         if not all(bool(torch.isfinite(output).all()) for output in outputs.values()):

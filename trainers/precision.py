@@ -6,12 +6,12 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 import torch
 from torch import nn
 from torch.optim import AdamW
 
+from trainers.parts import on_device
 from trainers.spec import Architecture, Precision, TrainSettings, Weights
 from trainers.tasks import Task, task_named
 
@@ -125,11 +125,12 @@ def _step(
     optimizer = AdamW(model.parameters(), fused=True)
     images = task.example(architecture, batch_size, settings.seed).to(device)
     images = images.contiguous(memory_format=torch.channels_last)
-    targets = _on_device(task.example_targets(architecture, batch_size, settings.seed), device)
+    targets = task.example_targets(architecture, batch_size, settings.seed)
+    learned = on_device(targets, torch.device(device))
 
     def step(precision: Precision) -> None:
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-            losses = task.training_step(model, (images, targets), settings)
+            losses = task.training_step(model, (images, learned), settings)
         torch.autograd.backward(torch.stack(tuple(losses.values())).sum())
         optimizer.step()
         optimizer.zero_grad()
@@ -137,10 +138,3 @@ def _step(
             torch.cuda.synchronize()
 
     return step
-
-
-def _on_device(targets: Any, device: str) -> Any:
-    """Return a tensor, or the tensors of a list of mappings, on a device."""
-    if isinstance(targets, torch.Tensor):
-        return targets.to(device)
-    return [{name: value.to(device) for name, value in one.items()} for one in targets]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import time
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +26,8 @@ from trainers.batches import EvalBatches, TrainBatches
 from trainers.checkpoint import load_trained
 from trainers.data import DataRef, Dataset, load
 from trainers.errors import ConfigError, DataError, unknown
+from trainers.frozen import cached_features
+from trainers.memory_probe import fitting_batch
 from trainers.module import Plan, TrainingModule
 from trainers.precision import precision_probe, takes_bf16
 from trainers.resume import Resumed, question, read_resume, write_resume
@@ -37,6 +40,7 @@ __all__ = ["precision_probe", "score", "train"]
 EVAL_BATCH = 64
 # A decoder holds maps of the whole input: a U-Net at 512 px needs 4 GB for 64 images.
 DENSE_EVAL_BATCH = 8
+FEATURES_SHARE = 0.25  # of the memory, for the features of a frozen backbone
 PREDICTIONS = "predictions.npz"
 WEIGHTS = "weights.safetensors"
 RESUME = "resume.pt"
@@ -103,20 +107,40 @@ def train(
             settings = replace(settings, precision="fp32")
         val = dataset.splits["val"].samples
         new_judge = partial(task.judge, val, dataset.class_names, preprocess)
-        plan = Plan(task, architecture.classes, new_judge, recipe, settings, preprocess, on_epoch)
-        module = TrainingModule(model, plan, batches, start)
+        started = time.perf_counter()
+        cached = cached_features(
+            model,
+            splits,
+            preprocess,
+            recipe,
+            settings,
+            eval_batch=_eval_batch(task),
+            limit_bytes=data.memory_mb * 1e6 * FEATURES_SHARE,
+        )
+        cached_s = 0.0 if cached is None else time.perf_counter() - started
+        normalize = preprocess.normalize if cached is None else nn.Identity()
+        plan = Plan(task, architecture.classes, new_judge, recipe, settings, normalize, on_epoch)
+        val_images = splits["val"] if cached is None else cached.val
+        if cached is not None:
+            batches = TrainBatches(cached.train, recipe.batch_size, settings.seed)
+        module = TrainingModule(model if cached is None else cached.head, plan, batches, start)
+        if torch.cuda.is_available() and cached is None:
+            module.halving.size = fitting_batch(
+                model, task, architecture, recipe, settings, device=torch.device("cuda")
+            )
         n_epochs = settings.until_epoch - (0 if start is None else start.epoch)
-        _fit(module, n_epochs, batches, EvalBatches(splits["val"], _eval_batch(task)), folder)
+        _fit(module, n_epochs, batches, EvalBatches(val_images, _eval_batch(task)), folder)
     n_trained = len(batches) * min(recipe.batch_size, len(splits["train"])) * len(module.rows)
     curve = (*(() if start is None else start.rows), *module.rows)
     return TrainResult(
         metrics=module.rows[-1].metrics,
         curve=curve,
-        seconds=sum(row.seconds for row in module.rows),
+        seconds=cached_s + sum(row.seconds for row in module.rows),
         images_per_s=n_trained / module.trained_s,
         predictions=_save_predictions(folder / PREDICTIONS, module.kept),
         weights=_save_weights(folder / WEIGHTS, model),
-        resume=_save_resume(folder / RESUME, asked, curve, module),
+        resume=_save_resume(folder / RESUME, asked, curve, module, model),
+        micro_batch=_micro_batch(module),
     )
 
 
@@ -233,6 +257,11 @@ def _threads(n: int) -> Iterator[None]:
         torch.set_num_threads(before)
 
 
+def _micro_batch(module: TrainingModule) -> int | None:
+    size = module.halving.size
+    return None if size == module.plan.recipe.batch_size else size
+
+
 def _eval_batch(task: Task) -> int:
     """Return how many images are judged at a time."""
     return EVAL_BATCH if task.target in ("label", "labels") else DENSE_EVAL_BATCH
@@ -279,16 +308,20 @@ def _save_weights(path: Path, model: nn.Module) -> Path:
 
 
 def _save_resume(
-    path: Path, asked: dict[str, Any], curve: tuple[EpochRow, ...], module: TrainingModule
+    path: Path,
+    asked: dict[str, Any],
+    curve: tuple[EpochRow, ...],
+    module: TrainingModule,
+    model: nn.Module,
 ) -> Path | None:
     """Save what the training goes on from; None where it is at its end."""
     settings = module.plan.settings
     if settings.until_epoch == settings.horizon:
         return None
-    # The judged network has other norms than the one that is trained.
-    state = {
-        name: module.carried.get(name, value) for name, value in module.model.state_dict().items()
-    }
+    # The judged network has other norms than the one that is trained, which may be a head alone.
+    (prefix,) = (at for at, part in model.named_modules() if part is module.model)
+    carried = {f"{prefix}.{name}".lstrip("."): kept for name, kept in module.carried.items()}
+    state = {name: carried.get(name, value) for name, value in model.state_dict().items()}
     optimizer = module.trainer.optimizers[0].state_dict()
     with _replacing(path) as written:
         write_resume(written, asked, curve, state, optimizer)

@@ -145,12 +145,15 @@ class TrainResult:
         metrics: Every metric of the task on the validation split after the last epoch.
         curve: One row per epoch, with those of the rungs below.
         seconds: Wall seconds of training and validation, without building, loading and what was
-            spent on the rungs below.
+            spent on the rungs below. With the features of a frozen backbone, which no epoch's
+            row has.
         images_per_s: Training images per second of training time.
         predictions: npz file with what the task's judge keeps of the validation split, from which
             every metric can be computed again.
         weights: safetensors file of the trained network, as it was judged.
         resume: What a training goes on from; None where it reached its horizon.
+        micro_batch: Images that went through the network at a time at the end, where memory did
+            not hold a whole batch; None where it did.
     """
 
     metrics: dict[str, float]
@@ -160,3 +163,4 @@ class TrainResult:
     predictions: Path
     weights: Path
     resume: Path | None = None
+    micro_batch: int | None = None

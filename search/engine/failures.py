@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import sys
 import traceback
 from pathlib import PurePath
 
@@ -18,6 +17,7 @@ from search.errors import (
     WeightsError,
 )
 from search.records import FailureKind
+from trainers.errors import is_out_of_memory
 
 _KINDS: dict[type[ArchfrontError], FailureKind] = {
     BuildError: "build",
@@ -27,13 +27,6 @@ _KINDS: dict[type[ArchfrontError], FailureKind] = {
     DataError: "data",
     DivergedError: "diverged",
 }
-# How allocators that have no exception of their own say it: torch on the CPU (worded by
-# platform), CUDA outside torch's allocator, cuBLAS.
-_ALLOCATOR_PHRASES = (
-    "memory: you tried to allocate",
-    "CUDA error: out of memory",
-    "CUBLAS_STATUS_ALLOC_FAILED",
-)
 _LONGEST_MESSAGE = 1500  # characters; exporters put whole graphs into theirs
 _LAST_LINES = 8
 
@@ -56,16 +49,6 @@ def undeliverable(what: str, error: Exception) -> Broken:
     """Return the failure of a job, result or event that does not travel between processes."""
     kind: FailureKind = "out of memory" if is_out_of_memory(error) else "crash"
     return Broken(kind, f"{what}: {type(error).__name__}: {_shortened(str(error))}", 0.0)
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Return whether an allocation failed; knows torch's errors without importing torch."""
-    if isinstance(error, MemoryError):
-        return True
-    torch_error = getattr(sys.modules.get("torch"), "OutOfMemoryError", None)
-    if torch_error is not None and isinstance(error, torch_error):
-        return True
-    return isinstance(error, RuntimeError) and any(p in str(error) for p in _ALLOCATOR_PHRASES)
 
 
 def ending(exit_code: int) -> str:

@@ -39,8 +39,12 @@ class Floor:
         with self._changed:
             return self._is_closed
 
-    def start(self, *, threads: int) -> WorkerHandle:
+    def start(self, *, threads: int, imports: tuple[str, ...]) -> WorkerHandle:
         """Start a worker without waiting for its imports, once nothing runs alone.
+
+        Args:
+            threads: Threads of the worker.
+            imports: Modules that it imports beside what ``perform`` needs.
 
         Raises:
             FloorClosedError: If the floor is closed.
@@ -51,7 +55,7 @@ class Floor:
             worker = WorkerHandle(threads=threads, start_timeout_s=self._start_timeout_s)
             self._workers.add(worker)
             self._guard.watch(worker.group)
-        worker.set_up(self._perform)
+        worker.set_up(self._perform, imports)
         return worker
 
     def begin(self, worker: WorkerHandle, *, limit_s: float | None) -> None:

@@ -121,9 +121,9 @@ class WorkerHandle:
         with self._lock:
             return not self._is_ended and self._process.poll() is None
 
-    def set_up(self, perform: bytes) -> None:
-        """Send the first message, after which the worker imports what ``perform`` needs."""
-        self.send(pickle.dumps(Setup(perform, self._threads)))
+    def set_up(self, perform: bytes, imports: tuple[str, ...]) -> None:
+        """Send the first message, after which the worker imports what jobs need."""
+        self.send(pickle.dumps(Setup(perform, self._threads, imports)))
 
     def send(self, message: bytes) -> None:
         """Send a message; a worker that is gone shows at the next ``receive``."""

@@ -27,7 +27,7 @@ class InlineEngine:
     """Runs each job within ``submit`` and returns a finished future.
 
     Only an exception is contained; Ctrl-C passes through. See the module's docstring for what
-    this engine cannot do.
+    this engine cannot do. Nothing is imported before a job needs it.
     """
 
     isolates: ClassVar[bool] = False
@@ -38,6 +38,8 @@ class InlineEngine:
         *,
         workers: int = 1,
         threads: int | None = None,
+        imports: tuple[str, ...] = (),
+        exclusive_imports: tuple[str, ...] = (),
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
         if workers != 1:

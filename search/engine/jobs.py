@@ -76,13 +76,24 @@ class Engine(Protocol):
     isolates: ClassVar[bool]
     n_slots: int
 
-    def __init__(self, perform: Perform, *, workers: int, threads: int | None) -> None:
+    def __init__(
+        self,
+        perform: Perform,
+        *,
+        workers: int,
+        threads: int | None,
+        imports: tuple[str, ...] = (),
+        exclusive_imports: tuple[str, ...] = (),
+    ) -> None:
         """Make an engine whose workers call ``perform``, a function of an importable module.
 
         Args:
             perform: What does a job; its return value comes back in ``Done``.
             workers: Jobs at a time.
             threads: Threads of one job; None for this machine's cores over ``workers``.
+            imports: Modules that jobs need and that take long to import. An engine with workers
+                imports them before there is a job.
+            exclusive_imports: The same for exclusive jobs.
         """
 
     def submit(self, job: Job, on_event: OnEvent | None = None) -> Future[Result]:

@@ -44,21 +44,30 @@ class Lane:
         floor: Where workers come from.
         tasks: What to do; None ends the lane.
         threads: Threads of the worker.
-        is_exclusive: Whether every task runs alone. Then the worker starts with the first one.
+        is_exclusive: Whether every task runs alone. Then the worker starts with the first one,
+            unless it has something to import.
+        imports: Modules that the worker imports before it has a task.
     """
 
     def __init__(
-        self, floor: Floor, tasks: SimpleQueue[Task | None], *, threads: int, is_exclusive: bool
+        self,
+        floor: Floor,
+        tasks: SimpleQueue[Task | None],
+        *,
+        threads: int,
+        is_exclusive: bool,
+        imports: tuple[str, ...] = (),
     ) -> None:
         self._floor = floor
         self._tasks = tasks
         self._threads = threads
         self._is_exclusive = is_exclusive
+        self._imports = imports
         self._worker: WorkerHandle | None = None
 
     def serve(self) -> None:
         """Do tasks until there are no more; the body of the lane's thread."""
-        if not self._is_exclusive:
+        if self._imports or not self._is_exclusive:
             self._start_early()
         while (task := self._tasks.get()) is not None:
             if not task.future.set_running_or_notify_cancel():
@@ -109,7 +118,7 @@ class Lane:
             how = ending(exit_code) if exit_code is not None else "ended"
             logger.warning("A worker without a job %s; another takes its place.", how)
         if self._worker is None:
-            self._worker = self._floor.start(threads=self._threads)
+            self._worker = self._floor.start(threads=self._threads, imports=self._imports)
             self._listen(self._worker, READY, None)
             if self._worker.watch.lift_limit():
                 raise EOFError

@@ -48,6 +48,8 @@ class ProcessEngine:
         perform: Does a job; a function of an importable module.
         workers: Jobs at a time, beside the exclusive one.
         threads: Threads of one job; None for this machine's cores over ``workers``.
+        imports: Modules that workers import before they have a job.
+        exclusive_imports: The same of the one for exclusive jobs.
         start_timeout_s: A worker that has not finished its imports by then is given up.
     """
 
@@ -59,6 +61,8 @@ class ProcessEngine:
         *,
         workers: int,
         threads: int | None = None,
+        imports: tuple[str, ...] = (),
+        exclusive_imports: tuple[str, ...] = (),
         start_timeout_s: float = 300.0,
     ) -> None:
         if getattr(perform, "__module__", None) == "__main__":
@@ -73,6 +77,7 @@ class ProcessEngine:
         self._exclusive_tasks: SimpleQueue[Task | None] = SimpleQueue()
         self._floor = Floor(pickle.dumps(perform), start_timeout_s=start_timeout_s)
         self._stopped = threading.Event()
+        self._imports, self._exclusive_imports = imports, exclusive_imports
         self._threads = self._start_threads()
 
     def submit(self, job: Job, on_event: OnEvent | None = None) -> Future[Result]:
@@ -124,10 +129,24 @@ class ProcessEngine:
 
     def _start_threads(self) -> list[threading.Thread]:
         lanes = [
-            Lane(self._floor, self._tasks, threads=self.threads, is_exclusive=False)
+            Lane(
+                self._floor,
+                self._tasks,
+                threads=self.threads,
+                is_exclusive=False,
+                imports=self._imports,
+            )
             for _ in range(self.n_slots)
         ]
-        lanes.append(Lane(self._floor, self._exclusive_tasks, threads=cores(), is_exclusive=True))
+        lanes.append(
+            Lane(
+                self._floor,
+                self._exclusive_tasks,
+                threads=cores(),
+                is_exclusive=True,
+                imports=self._exclusive_imports,
+            )
+        )
         # Daemons, so that a driver which forgets to close its engine can end.
         threads = [
             threading.Thread(target=body, name="archfront-engine", daemon=True)

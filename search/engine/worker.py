@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -59,10 +60,12 @@ class Setup:
     Attributes:
         perform: The pickled function that does a job.
         threads: Threads per operation.
+        imports: Modules to import before the first job.
     """
 
     perform: bytes
     threads: int
+    imports: tuple[str, ...] = ()
 
 
 class _Channel:
@@ -118,12 +121,23 @@ def main(fd: int) -> None:
     try:
         setup: Setup = pickle.loads(channel.receive_bytes())
         perform: Perform = pickle.loads(setup.perform)
+        _import(setup, channel)
         channel.send(READY, None)
         while True:
             result = _run(channel.receive_bytes(), perform, channel, setup.threads)
             channel.send_bytes(RESULT + _pickled(result))
     except (EOFError, ConnectionError):
         return  # the driver closed the pipe or is gone
+
+
+def _import(setup: Setup, channel: _Channel) -> None:
+    """Import what jobs will need; what cannot be imported is for the job to say."""
+    try:
+        with thread_budget(setup.threads):
+            for module in setup.imports:
+                import_module(module)
+    except Exception:
+        channel.send(LOG, (__name__, logging.DEBUG, traceback.format_exc()))
 
 
 def _run(message: bytes, perform: Perform, channel: _Channel, threads: int) -> Result:

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 
 import numpy as np
 
 from trainers.data.checks import class_problems
+from trainers.data.decoded import decoded
+from trainers.data.images import read_with_digest
 from trainers.data.raw import Skipped
 from trainers.data.readers import CLASSES_MIN, READERS
 from trainers.data.ref import DataRef
 from trainers.data.samples import Dataset, Samples, TensorCache
+from trainers.data.shelf import Shelf
 from trainers.data.split import completed, split_sizes, strata_of, stratified
 from trainers.data.targets import TargetKind, class_counts, digest, relabeled
 from trainers.data.verify import Progress, Sample, verify
@@ -54,11 +59,14 @@ def _load(request: _Request) -> Dataset:
     raw = READERS[ref.reader].read(ref)
     raw = replace(raw, parts={part: raw.parts[part] for part in ORDER if part in raw.parts})
     memory = int(ref.memory_mb * 1e6)
+    shelf = None if ref.shared is None else Shelf(Path(ref.shared), int(ref.shared_mb * 1e6))
+    mapped = None if shelf is None else decoded(raw.parts, shelf, request.progress)
     verified = verify(
         raw.parts,
         len(raw.class_names),
-        keep_bytes=int(memory * KEPT_SHARE),
+        keep_bytes=int(memory * KEPT_SHARE) if mapped is None else sys.maxsize,
         progress=request.progress,
+        read=read_with_digest if mapped is None else mapped.read,
     )
     plan = _plan(ref, raw.parts)
     problems = class_problems(verified.parts, raw.class_names, splits=list(plan) or ["train"])
@@ -78,6 +86,8 @@ def _load(request: _Request) -> Dataset:
         skipped=(*found, *raw.skipped),
         memory_bytes=memory,
         division=_division(parts, plan, seed=ref.split_seed),
+        shelf=shelf,
+        is_mapped=mapped is not None,
     )
 
 
@@ -139,11 +149,14 @@ def _dataset(
     skipped: tuple[Skipped, ...],
     memory_bytes: int,
     division: str,
+    shelf: Shelf | None,
+    is_mapped: bool,
 ) -> Dataset:
     samples = [sample for split in splits.values() for sample in split]
     is_grey = all(sample.is_grey for sample in samples)
-    kept_bytes = sum(s.n_bytes for s in samples if isinstance(s.source, np.ndarray))
-    cache = TensorCache(max(memory_bytes - kept_bytes, 0), len(samples))
+    kept = [s.n_bytes for s in samples if isinstance(s.source, np.ndarray) and not is_mapped]
+    fingerprint = _fingerprint(splits, class_names)
+    cache = TensorCache(max(memory_bytes - sum(kept), 0), len(samples), shelf, fingerprint)
     return Dataset(
         class_names=class_names,
         splits={
@@ -151,7 +164,7 @@ def _dataset(
         },
         channels=channels or (1 if is_grey else 3),
         skipped=skipped,
-        fingerprint=_fingerprint(splits, class_names),
+        fingerprint=fingerprint,
         division=division,
     )
 

@@ -68,6 +68,8 @@ class DataRef:
         ignore_index: Value of the pixels in a mask that do not count.
         delimiter: Between the labels of an image in a table.
         shapes: What is drawn.
+        shared: Folder in which the processes of this machine share decoded images; None for none.
+        shared_mb: What that folder may take, in 10^6 bytes.
     """
 
     reader: str
@@ -88,3 +90,5 @@ class DataRef:
     ignore_index: int | None = None
     delimiter: Delimiter = "|"
     shapes: Shapes = Shapes()
+    shared: str | None = None
+    shared_mb: float = 0.0

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,14 +15,18 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from trainers.data.decoded import DECODING
 from trainers.data.images import read_pixels
 from trainers.data.learned import Learned, Targets, learned_from
 from trainers.data.preprocess import Preprocess
 from trainers.data.raw import Pixels, Skipped
+from trainers.data.shelf import Shelf
 from trainers.data.summary import summarize
 from trainers.data.verify import Sample
 from trainers.errors import DataError
 
+SHARED_MIN_MB = 4.0  # smaller sets are resized sooner than they are read
+RESIZED = "images.npy"
 CHUNK = 64  # images a thread resizes before it takes the next ones
 AHEAD = 2  # batches that are read while one is trained on
 
@@ -96,12 +101,23 @@ class TensorCache:
     """Resized images of a process, the least recently used dropped first.
 
     A size is held in memory only when all splits fit at once, so that training and validation
-    images never push each other out.
+    images never push each other out. Larger sets are shared with the machine's other processes,
+    where there is a shelf for it.
+
+    Args:
+        limit_bytes: What all that is held may take.
+        n_images: Of the whole dataset.
+        shelf: Where resized images are shared; None for nowhere.
+        fingerprint: Of the dataset.
     """
 
-    def __init__(self, limit_bytes: int, n_images: int) -> None:
+    def __init__(
+        self, limit_bytes: int, n_images: int, shelf: Shelf | None = None, fingerprint: str = ""
+    ) -> None:
         self._limit = limit_bytes
         self._n_images = n_images
+        self._shelf = shelf
+        self._fingerprint = fingerprint
         self._held: OrderedDict[Key, Tensor] = OrderedDict()
 
     def fits(self, preprocess: Preprocess) -> bool:
@@ -116,9 +132,27 @@ class TensorCache:
             needed = len(samples) * preprocess.channels * preprocess.input_size**2
             while self._held and self.held_bytes + needed > self._limit:
                 self._held.popitem(last=False)
-            self._held[key] = _stacked(samples, preprocess)
+            is_large = self._shelf is not None and needed >= SHARED_MIN_MB * 1e6
+            tensor = self._shared(split, samples, preprocess) if is_large else None
+            self._held[key] = _stacked(samples, preprocess) if tensor is None else tensor
         self._held.move_to_end(key)
         return self._held[key]
+
+    def _shared(
+        self, split: str, samples: tuple[Sample, ...], preprocess: Preprocess
+    ) -> Tensor | None:
+        assert self._shelf is not None
+        geometry = "-".join(map(str, (*preprocess.geometry, DECODING)))
+
+        def make(folder: Path) -> None:
+            np.save(folder / RESIZED, _stacked(samples, preprocess).numpy())
+
+        folder = self._shelf.folder(f"resized-{self._fingerprint}-{split}-{geometry}", make)
+        try:
+            # Mapped for copying on write, since torch warns of what cannot be written.
+            return None if folder is None else torch.from_numpy(np.load(folder / RESIZED, "c"))
+        except OSError:  # removed by a process that needed the room
+            return None
 
     @property
     def held_bytes(self) -> int:

@@ -19,6 +19,7 @@ from trainers.data.targets import IGNORED, Mask, Objects, Target
 from trainers.errors import DataError
 
 Progress = Callable[[int, int], None]
+Read = Callable[[Source], tuple[Pixels, str]]
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,7 @@ def verify(
     *,
     keep_bytes: int,
     progress: Progress | None,
+    read: Read = read_with_digest,
 ) -> Verified:
     """Decode every image once, in threads.
 
@@ -72,11 +74,12 @@ def verify(
         keep_bytes: All decoded pixels are kept if they fit in this, else none, so that memory
             does not depend on which thread came first.
         progress: Called with the images done and in total.
+        read: Returns the pixels of a source and its digest, or raises a ``DataError``.
     """
     is_keeping = True
 
     def check(raw: RawSample) -> _Checked:
-        checked = _check(raw, n_classes)
+        checked = _check(raw, n_classes, read)
         return checked if is_keeping else replace(checked, pixels=None)
 
     total = sum(len(samples) for samples in parts.values())
@@ -112,9 +115,9 @@ class _Checked:
     problems: tuple[Skipped, ...] = ()
 
 
-def _check(raw: RawSample, n_classes: int) -> _Checked:
+def _check(raw: RawSample, n_classes: int, read: Read) -> _Checked:
     try:
-        pixels, digest = read_with_digest(raw.source)
+        pixels, digest = read(raw.source)
     except DataError as error:
         return _Checked(None, None, (Skipped(raw.name, "broken image", str(error)),))
     height, width, channels = pixels.shape

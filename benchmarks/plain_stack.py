@@ -1,0 +1,477 @@
+"""archfront against the loop that one writes in an afternoon with the same packages.
+
+Both get the same space, images, cores and wall seconds, counted from the start of their processes
+with all imports. The plain stack is ``plain_loop.py``: Optuna, full-length trainings with
+Lightning, MLflow, latency by 20 eager runs. archfront is its own command, with a latency memory
+of its own that is empty at the start, for each seed.
+
+Then whatever was at any time on either front (as its own stack knew it then) is trained again by
+one trainer: the same recipe, full length, another seed, scored on test images that neither saw;
+and its latency is measured once, on ONNX Runtime. What a stack reports itself counts nowhere.
+The hypervolume of a moment is that of the judged points of its front then, above chance and below
+the latency of the space's heaviest architecture: accuracy times halvings of latency.
+
+``time_ratio`` is the seconds after which archfront's front is as good as the plain stack's last
+one, for the first time, over the seconds that both had; null where it never is. Which sampler
+suits the plain stack better is told by ``--only plain``, which judges it alone.
+
+On a quiet machine of two cores, where a full training takes 5 to 30 s, about 40 minutes a seed:
+
+    python benchmarks/plain_stack.py --data ../shared/data/fashion_mnist --seconds 600 --seeds 3
+
+Both stacks see the environment of this command. Beside other work two spinning OpenMP threads
+stand still (the plain stack then trained nothing in 240 s), so there ``OMP_NUM_THREADS=1`` is set
+for the plain stack; archfront's workers set theirs.
+
+A seed is written to ``--out`` when it is done, and not run again by the same command. A run on
+which nothing is to be built takes two minutes:
+
+    python benchmarks/plain_stack.py --data FOLDER --smoke --folder /tmp/smoke
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Any
+
+import numpy as np
+
+from search.candidate import Candidate
+from search.compose import compose
+from search.config import Config, build
+from search.engine.jobs import Done, Engine, Job
+from search.engine.processes import ProcessEngine
+from search.evaluate import MeasureRequest, ScoreRequest, TrainRequest, perform
+from search.front import Objective, Reference, build_front, front_mask, hypervolume
+from search.places import Places
+from search.prepare import Prepared, prepare
+from search.reference import find_reference
+from search.results import Results
+from search.settings import measure_settings, train_settings
+from search.storage import reading
+
+HERE = Path(__file__).resolve().parent
+OUT = HERE / "results" / "plain_stack.json"
+BACKBONES = (
+    *("lcnet_035", "lcnet_050", "lcnet_075", "lcnet_100", "tinynet_e", "mnasnet_small"),
+    *("mobilenetv2_035", "mobilenetv2_050", "mobilenetv3_small_050", "mobilenetv3_small_075"),
+    *("mobilenetv3_small_100", "mobilenetv4_conv_small_035", "mobilenetv4_conv_small_050"),
+    *("mobilenetv4_conv_small", "resnet10t", "resnet14t", "resnet18", "regnetx_002"),
+    *("regnety_002", "semnasnet_050", "efficientvit_b0", "ghostnet_050"),
+)
+# What is judged is trained with the seed of its study and this.
+JUDGES_SEED = 1000
+# Heads that timm has itself, so that the plain stack needs no code for them.
+SPACE = {
+    "backbones": BACKBONES,
+    "heads": ("avg", "avgmax"),
+    "input_sizes": (16, 24, 32),
+    "params_m_max": "null",
+    "recipe.lr": (3e-4, 1e-3, 3e-3, 1e-2),
+    "recipe.weight_decay": (0.01, 0.05),
+    "recipe.batch_size": (32, 64),
+    "recipe.augment": ("none", "light", "strong"),
+    "recipe.dropout": (0.0, 0.2),
+}
+
+Point = tuple[float, tuple[str, ...]]  # a moment in seconds, and the front's candidates by id
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What one of both did: its front at every moment at which it changed."""
+
+    name: str
+    points: tuple[Point, ...]
+    n_trained: int
+
+
+@dataclass(frozen=True)
+class Question:
+    """What both are asked.
+
+    Attributes:
+        config: archfront's configuration of the seed.
+        prepared: Its space and data.
+        words: The words of the command that composes it.
+        folder: Of this seed's files.
+        seconds: What each may take.
+        sampler: Of the plain stack.
+    """
+
+    config: Config
+    prepared: Prepared
+    words: tuple[str, ...]
+    folder: Path
+    seconds: float
+    sampler: str
+
+
+def words_of(options: argparse.Namespace, data: Path, folder: Path, seed: int) -> tuple[str, ...]:
+    """Return the command's words for a seed."""
+    space = [f"space.{name}={_word(value)}" for name, value in SPACE.items()]
+    return (
+        "data=folder",
+        f"data.root={data}",
+        *space,
+        f"task.epochs={options.epochs}",
+        f"seed={seed}",
+        f"study=seed-{seed}",
+        f"budget.minutes={options.seconds / 60:.4f}",
+        f"engine.workers={options.workers}",
+        f"tracking.root={folder / 'mlruns'}",
+        f"tracking.device_db={folder / 'device' / 'latency.db'}",
+        *options.word,
+    )
+
+
+def _word(value: Any) -> str:
+    return f"[{', '.join(map(str, value))}]" if isinstance(value, tuple) else str(value)
+
+
+def copied(source: Path, folder: Path, sizes: dict[str, int]) -> Path:
+    """Return a folder with train, val and test images: parts of the data's train and its val.
+
+    Args:
+        source: Has ``train`` and ``val``, each with a folder of images per class.
+        folder: Where they go.
+        sizes: Images of ``train``, ``val`` (both from the source's train) and ``test``.
+    """
+    target = folder / "data"
+    rng = np.random.default_rng(0)
+    for split, parts in {"train": ("train", "val"), "val": ("test",)}.items():
+        classes = sorted(p for p in (source / split).iterdir() if p.is_dir())
+        counts = {part: sizes[part] // len(classes) for part in parts}
+        for class_folder in classes:
+            files = sorted(class_folder.iterdir())
+            needed = sum(counts.values())
+            if len(files) < needed:
+                sys.exit(
+                    f"{split}/{class_folder.name} has {len(files)} images and {needed} are needed."
+                )
+            order = iter(rng.permutation(len(files)))
+            for part, n_images in counts.items():
+                place = target / part / class_folder.name
+                place.mkdir(parents=True)
+                for _ in range(n_images):
+                    shutil.copy(files[next(order)], place)
+    return target
+
+
+def run_plain(question: Question) -> Stack:
+    """Run the plain loop in a process of its own."""
+    folder = question.folder / "plain"
+    folder.mkdir(parents=True, exist_ok=True)
+    space, task = question.prepared.space, question.config.task
+    recipe = question.config.space.recipe
+    axes = {
+        "backbone": [axes.backbone.name for axes in space.axes],
+        "head": list(space.axes[0].heads),
+        "input_size": list(space.axes[0].input_sizes),
+        **{n: list(getattr(recipe, n)) for n in ("lr", "weight_decay", "batch_size", "augment")},
+        "dropout": list(recipe.dropout),
+    }
+    content = {
+        "axes": axes,
+        "classes": space.classes,
+        "data": question.config.data.root,
+        "epochs": task.epochs,
+        "label_smoothing": task.label_smoothing,
+        "seconds": question.seconds,
+        "started": time.time(),  # imports count: an engineer waits for them too
+        "seed": question.config.seed,
+        "sampler": question.sampler,
+    }
+    (folder / "question.json").write_text(json.dumps(content, indent=2))
+    command = [sys.executable, str(HERE / "plain_loop.py"), str(folder / "question.json")]
+    log, trials = folder / "log.txt", folder / "trials.jsonl"
+    _run([*command, str(folder)], log, limit_s=question.seconds)
+    rows = (
+        [json.loads(line) for line in trials.read_text().splitlines()] if trials.exists() else []
+    )
+    return plain_stack(rows, _by_choice(question.prepared), question.seconds)
+
+
+def plain_stack(
+    rows: Sequence[dict[str, Any]],
+    candidate_of: Callable[[dict[str, Any]], Candidate],
+    seconds: float,
+) -> Stack:
+    """Return the plain loop's front after each of its trials that ended in time."""
+    points: list[Point] = []
+    in_time = [row for row in rows if row["s"] <= seconds]
+    for n, row in enumerate(in_time, start=1):
+        losses = np.array([[-r["accuracy"], r["latency_ms"]] for r in in_time[:n]])
+        members = np.flatnonzero(front_mask(losses))
+        ids = tuple(candidate_of(in_time[i]["choice"]).id for i in members)
+        points.append((row["s"], tuple(dict.fromkeys(ids))))
+    return Stack("plain", tuple(points), len(in_time))
+
+
+def _by_choice(prepared: Prepared) -> Callable[[dict[str, Any]], Candidate]:
+    """Return what finds the space's candidate for what the plain loop chose."""
+    space = prepared.space
+    architectures = {(a.backbone, a.head, a.input_size): a for a in space.architectures}
+    recipes = {
+        (r.lr, r.weight_decay, r.batch_size, r.augment, r.dropout): r for r in space.recipes
+    }
+
+    def candidate_of(choice: dict[str, Any]) -> Candidate:
+        names = ("lr", "weight_decay", "batch_size", "augment", "dropout")
+        architecture = architectures[choice["backbone"], choice["head"], choice["input_size"]]
+        recipe = recipes[tuple(choice[name] for name in names)]
+        return Candidate(architecture, space.weights[architecture.backbone], recipe)
+
+    return candidate_of
+
+
+def run_archfront(question: Question) -> Stack:
+    """Run the command, and read its front after every evaluation."""
+    started = time.time()
+    command = [sys.executable, "-m", "search.cli", "run", *question.words, "--plain"]
+    _run(command, question.folder / "archfront.log")
+    places = Places(Path(question.config.tracking.root), question.config.study)
+    results = Results.read(reading(places, None), places)
+    evaluations = sorted(results.evaluations, key=lambda e: e.started + e.seconds)
+    points: list[Point] = []
+    for n, evaluation in enumerate(evaluations, start=1):
+        seconds = evaluation.started + evaluation.seconds - started
+        if evaluation.kind != "trained" or seconds > question.seconds:
+            continue
+        members = build_front(evaluations[:n], results.objectives)
+        points.append((seconds, tuple(member.candidate.id for member in members)))
+    return Stack("archfront", tuple(points), len(points))
+
+
+def _run(command: list[str], log: Path, *, limit_s: float | None = None) -> None:
+    """Run a command; at its limit it is ended, which is no failure."""
+    path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
+    environment = {**os.environ, "PYTHONPATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
+    with log.open("w") as file:
+        process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+        try:
+            status = process.wait(limit_s)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            return
+        except BaseException:
+            process.kill()
+            raise
+    if status != 0:
+        sys.exit(f"{' '.join(command[1:4])} ended with {status}; see {log}.")
+
+
+class Judge:
+    """Trains again and measures whatever was on a front, each candidate once."""
+
+    def __init__(self, question: Question, engine: Engine) -> None:
+        self.question, self.engine = question, engine
+        self.found: dict[str, tuple[float, float]] = {}
+        self._latencies: dict[str, float] = {}
+
+    def judge(self, candidates: Sequence[Candidate]) -> None:
+        """Judge all of them; a network that cannot be trained or measured gives nothing."""
+        for n, candidate in enumerate(candidates, start=1):
+            if candidate.id not in self.found:
+                accuracy, ms = self._accuracy(candidate), self.latency_ms(candidate)
+                self.found[candidate.id] = (accuracy, ms)
+                words = f"{candidate.label}: {accuracy:.3f}, {ms:.3f} ms"
+                print(f"  judged {n} of {len(candidates)}: {words}", flush=True)
+
+    def latency_ms(self, candidate: Candidate) -> float:
+        """Return the measured p50 of a candidate's architecture."""
+        key = candidate.architecture_id
+        if key not in self._latencies:
+            settings = measure_settings(self.question.config)
+            folder = self.question.folder / "judge" / "measuring"
+            request = MeasureRequest(candidate.architecture, settings, folder)
+            self._latencies[key] = self._do("measure", request, alone=True).latency.p50_ms
+        return self._latencies[key]
+
+    def _accuracy(self, candidate: Candidate) -> float:
+        config, data = self.question.config, self.question.prepared.data
+        settings = train_settings(config, "fp32")
+        folder = self.question.folder / "judge"
+        request = TrainRequest(
+            trial=0,
+            candidate=candidate,
+            data=data,
+            settings=replace(settings, seed=settings.seed + JUDGES_SEED),
+            study_folder=folder,
+            folder=folder / candidate.id,
+        )
+        trained = self._do("train", request)
+        weights = folder / trained.weights
+        score = ScoreRequest(candidate, data, weights, "test", settings.threads)
+        return float(self._do("score", score)["accuracy"])
+
+    def _do(self, kind: Any, payload: Any, *, alone: bool = False) -> Any:
+        result = self.engine.submit(Job(kind, payload, is_exclusive=alone)).result()
+        if not isinstance(result, Done):
+            raise SystemExit(f"The judge's {kind} job failed: {result.message}")
+        return result.value
+
+
+def reference_of(question: Question, engine: Engine) -> Reference:
+    """Return chance level and the latency of the space's heaviest architecture."""
+    settings = measure_settings(question.config)
+    folder = question.folder / "judge" / "measuring"
+
+    def measure(index: int) -> Any:
+        request = MeasureRequest(question.prepared.space.at(index).architecture, settings, folder)
+        return engine.submit(Job("measure", request, is_exclusive=True)).result()
+
+    return find_reference(question.prepared, measure)
+
+
+def trajectory(
+    stack: Stack,
+    judged: dict[str, tuple[float, float]],
+    objectives: Sequence[Objective],
+    reference: Reference,
+) -> list[dict[str, Any]]:
+    """Return the hypervolume of the judged front at each moment at which it changed."""
+    rows: list[dict[str, Any]] = []
+    for seconds, ids in stack.points:
+        if rows and rows[-1]["front"] == list(ids):
+            continue
+        losses = reference.losses([judged[i] for i in ids], objectives)
+        volume = hypervolume(losses, np.zeros(len(objectives)))
+        rows.append({"s": round(seconds, 2), "hypervolume": volume, "front": list(ids)})
+    return rows
+
+
+def first_time(rows: Sequence[dict[str, Any]], volume: float) -> float | None:
+    """Return the first moment at which a trajectory is at a hypervolume; None if never."""
+    return next((row["s"] for row in rows if row["hypervolume"] >= volume), None)
+
+
+def compared(question: Question, only: str | None) -> dict[str, Any]:
+    """Run both, judge both, and return the seed's result."""
+    seed = question.config.seed
+    stacks = []
+    for name, run in (("plain", run_plain), ("archfront", run_archfront)):
+        if only in (None, name):
+            print(f"seed {seed}: {name} runs for {question.seconds:g} s", flush=True)
+            stacks.append(run(question))
+            print(f"seed {seed}: {name} trained {stacks[-1].n_trained}", flush=True)
+    space, objectives = question.prepared.space, question.prepared.objectives
+    wanted = {i for stack in stacks for _, ids in stack.points for i in ids}
+    candidates = [c for c in map(space.at, range(space.size)) if c.id in wanted]
+    with ProcessEngine(perform, workers=1) as engine:
+        judge = Judge(question, engine)
+        reference = reference_of(question, engine)
+        judge.judge(candidates)
+    rows = {s.name: trajectory(s, judge.found, objectives, reference) for s in stacks}
+    final = {name: rows[name][-1]["hypervolume"] if rows[name] else 0.0 for name in rows}
+    reached = None if only else first_time(rows["archfront"], final["plain"])
+    return {
+        "seed": seed,
+        "seconds": question.seconds,
+        "time_ratio": None if reached is None else reached / question.seconds,
+        "hypervolume": final,
+        "n_trained": {stack.name: stack.n_trained for stack in stacks},
+        "reference": reference.as_dict(),
+        "judged": {
+            c.id: {"label": c.label, "accuracy": judge.found[c.id][0], "ms": judge.found[c.id][1]}
+            for c in candidates
+        },
+        "trajectory": rows,
+    }
+
+
+def check_full(prepared: Prepared) -> None:
+    """Stop unless every backbone takes every head and size: the plain stack knows no rules."""
+    odd = [
+        axes.backbone.name
+        for axes in prepared.space.axes
+        if (axes.heads, axes.input_sizes) != (SPACE["heads"], SPACE["input_sizes"])
+    ]
+    missing = set(BACKBONES) - {axes.backbone.name for axes in prepared.space.axes}
+    if odd or missing:
+        sys.exit(f"These backbones do not take every head and size: {odd or missing}.")
+
+
+def main() -> None:
+    options = _options()
+    settings = {
+        name: getattr(options, name)
+        for name in ("seconds", "epochs", "train_images", "val_images", "workers", "sampler")
+    } | {"words": options.word}
+    results = _read(options.out, settings)
+    folder = options.folder or Path(mkdtemp(prefix="plain-stack-"))
+    sizes = {n: getattr(options, f"{n}_images") for n in ("train", "val", "test")}
+    shutil.rmtree(folder / "data", ignore_errors=True)
+    data = copied(options.data, folder, sizes)
+    for seed in range(options.seeds):
+        if seed in [row["seed"] for row in results["seeds"]]:
+            continue
+        place = folder / f"seed-{seed}"
+        shutil.rmtree(place, ignore_errors=True)  # left by a run that was stopped
+        (place / "device").mkdir(parents=True)
+        words = words_of(options, data, place, seed)
+        composed = compose(words)
+        config = build(composed.content, texts=composed.texts)
+        prepared = prepare(config)
+        check_full(prepared)
+        question = Question(config, prepared, words, place, options.seconds, options.sampler)
+        row = compared(question, options.only)
+        results["seeds"].append(row)
+        _write(options.out, results)
+        print(f"seed {seed}: {json.dumps({k: row[k] for k in ('time_ratio', 'hypervolume')})}")
+
+
+def _read(out: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    if not out.is_file():
+        return {"settings": settings, "seeds": []}
+    results: dict[str, Any] = json.loads(out.read_text())
+    if results["settings"] != settings:
+        sys.exit(f"{out} holds results of other settings: {results['settings']}. Move it away.")
+    return results
+
+
+def _write(out: Path, results: dict[str, Any]) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    part = out.with_name(out.name + ".part")
+    part.write_text(json.dumps(results, indent=1) + "\n")
+    part.replace(out)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="with train/ and val/ folders")
+    parser.add_argument("--seconds", type=float, default=600, help="of each stack, wall")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--epochs", type=int, default=9, help="of a full training")
+    parser.add_argument("--train-images", type=int, default=600)
+    parser.add_argument("--val-images", type=int, default=500)
+    parser.add_argument("--test-images", type=int, default=1000)
+    parser.add_argument("--workers", type=int, default=1, help="of archfront")
+    parser.add_argument("--sampler", choices=["tpe", "nsga2"], default="tpe", help="plain's")
+    parser.add_argument("--only", choices=["plain", "archfront"], help="run one of both")
+    parser.add_argument("--word", action="append", default=[], help="more words for archfront")
+    parser.add_argument("--folder", type=Path, help="for files; default: a new temporary one")
+    parser.add_argument("--out", type=Path, default=OUT)
+    parser.add_argument("--smoke", action="store_true", help="one seed, 60 s, shortest trainings")
+    options = parser.parse_args()
+    if options.smoke:
+        options.seconds, options.seeds, options.epochs = 60, 1, 1
+        options.train_images, options.val_images, options.test_images = 300, 200, 200
+        if options.out == OUT:
+            options.out = (options.folder or Path()) / "smoke.json"
+    return options
+
+
+if __name__ == "__main__":
+    main()

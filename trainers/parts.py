@@ -1,0 +1,69 @@
+"""A batch in parts, where memory does not hold it at once: gradients add up, batches halve."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from itertools import pairwise
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+from trainers.data.learned import Targets
+from trainers.errors import is_out_of_memory
+
+Part = tuple[Tensor, Targets, float]
+
+
+def parts_of(images: Tensor, targets: Targets, size: int) -> Iterator[Part]:
+    """Yield nearly equal parts of at most ``size`` images, each with its share of the batch."""
+    n_images = len(images)
+    n_parts = -(-n_images // size)
+    bounds = [n_images * part // n_parts for part in range(n_parts + 1)]
+    for start, end in pairwise(bounds):
+        yield images[start:end], targets[start:end], (end - start) / n_images
+
+
+def on_device(targets: Targets, device: torch.device) -> Targets:
+    """Return a tensor, or the tensors of a list of mappings, on a device."""
+    if isinstance(targets, Tensor):
+        return targets.to(device)
+    return [{name: value.to(device) for name, value in one.items()} for one in targets]
+
+
+def smallest_part(model: nn.Module) -> int:
+    """Return 2 where norms learn with the statistics of a batch, which one image has not."""
+    norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
+    return 2 if norms else 1
+
+
+class Halving:
+    """Does work on parts of a batch, and halves them when memory does not hold one.
+
+    Attributes:
+        size: Most images of a part; what did not fit once is not tried again.
+    """
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+
+    def run(self, work: Callable[[int], float], *, smallest: Callable[[], int]) -> float:
+        """Return what ``work(size)`` gives at the largest size that memory holds.
+
+        Args:
+            work: Begins anew at each call.
+            smallest: Returns the size at which there is no more halving.
+
+        Raises:
+            MemoryError: Or what else the allocator raises, when even the smallest does not fit.
+        """
+        while True:
+            try:
+                return work(self.size)
+            except (MemoryError, RuntimeError) as error:
+                if not is_out_of_memory(error) or self.size <= smallest():
+                    raise
+            # Outside of the block above, which holds on to the failed attempt's tensors.
+            self.size = max(smallest(), self.size // 2)
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
