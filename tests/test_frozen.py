@@ -117,6 +117,30 @@ def test_the_backbone_sees_every_image_once_for_all_epochs(
     assert 120 + 90 <= sum(seen) < 120 + 90 + 30
 
 
+@pytest.mark.parametrize(("architecture", "recipe"), CASES[:3])
+def test_heads_train_in_several_goes_as_in_one(
+    architecture: Architecture, recipe: Recipe, tmp_path: Path
+) -> None:
+    (tmp_path / "whole").mkdir()
+    whole = run(architecture, recipe, tmp_path / "whole")
+    lower = run(architecture, recipe, tmp_path, until_epoch=1)
+    weights = Weights("folder", path=str(tmp_path / "first.pth"))
+    upper = train(
+        architecture,
+        weights,
+        recipe,
+        DIGITS,
+        SETTINGS,
+        folder=tmp_path / "upper",
+        resume=lower.resume,
+    )
+    assert [(r.train_loss, r.metrics) for r in upper.curve] == [
+        (r.train_loss, r.metrics) for r in whole.curve
+    ]
+    first, second = (np.load(r.predictions)["probabilities"] for r in (whole, upper))
+    np.testing.assert_array_equal(first, second)
+
+
 @pytest.mark.parametrize(("architecture", "recipe"), CASES)
 def test_these_are_cached(architecture: Architecture, recipe: Recipe, tmp_path: Path) -> None:
     cached = prepared(architecture, recipe, tmp_path)
