@@ -219,7 +219,7 @@ def gains(seen: Sequence[Climber], waiting: Sequence[Climber], n_rungs: int) -> 
 
     Trials that are being trained are taken to give what is expected of them.
     """
-    mean, spread = told_tops(seen, n_rungs)
+    mean, spread = expected_losses(seen, n_rungs)
     found = [
         (mean[i], *climber.costs)
         for i, climber in enumerate(seen)
@@ -244,8 +244,11 @@ def _gains_when_fresh(seen: Sequence[Climber], n_rungs: int) -> Floats:
     return np.array(found)
 
 
-def told_tops(seen: Sequence[Climber], n_rungs: int) -> tuple[Floats, Floats]:
-    """Return mean and spread of the top loss of every trial, from its highest rung."""
+def expected_losses(seen: Sequence[Climber], n_rungs: int) -> tuple[Floats, Floats]:
+    """Return mean and spread of the top rung's loss of every trial, told from its highest rung.
+
+    What was trained in full has its own loss, and hardly any spread.
+    """
     mean, spread = np.empty(len(seen)), np.full(len(seen), FLAT)
     for rung in range(n_rungs):
         rows = [i for i, climber in enumerate(seen) if len(climber.losses) > rung]

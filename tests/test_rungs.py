@@ -17,6 +17,7 @@ from search.rungs import (
     Climber,
     Propose,
     climbers,
+    expected_losses,
     expected_tops,
     gains,
     hopeless,
@@ -147,6 +148,17 @@ class TestExpectedTops:
         mean, spread = expected_tops(seen, 2, 0)
         assert np.isfinite(mean).all()
         assert (spread > 0).all()
+
+
+def test_what_is_expected_of_a_trial_comes_from_its_highest_rung() -> None:
+    low, top = waiting(2)
+    middle = Climber(2, (-0.4, -0.6), (-1.0,), True)
+    seen = [low, replace(top, losses=(-0.3, -0.5, -0.7)), middle]
+    mean, spread = expected_losses(seen, 3)
+    assert mean[1] == -0.7
+    assert spread[1] < 0.01 < spread[0]
+    (expected, _) = expected_tops(seen[1:], 3, 1)
+    assert mean[2] == expected[1]
 
 
 class TestNextStep:

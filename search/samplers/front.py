@@ -29,7 +29,7 @@ from optuna.trial import FrozenTrial, TrialState
 from search.costs import BAND
 from search.pareto import hypervolume
 from search.records import Proposal
-from search.rungs import Climber, told_tops
+from search.rungs import Climber, expected_losses
 from search.samplers.improvement import expected_improvement
 from search.samplers.proposal import ProposalSampler, Written
 from search.samplers.request import PROPOSAL, RUNGS, TRAIN_S, Request
@@ -136,7 +136,7 @@ class FrontSampler(ProposalSampler):
             share = self._request.rung_costs[len(metrics) - 1]
             seconds.append(other.user_attrs.get(TRAIN_S, np.nan) / share)
         n_rungs = len(self._request.rung_costs)
-        means, spreads = told_tops(found, n_rungs)
+        means, spreads = expected_losses(found, n_rungs)
         is_full = np.array([len(climber.losses) == n_rungs for climber in found], bool)
         numbers = np.array(told, int)
         return _Seen(
