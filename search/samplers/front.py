@@ -9,8 +9,8 @@ has one for each descriptor and sees the costs as well. What was published leads
 and is no descriptor: on tables of timm's results the processes found more without it, and a
 misleading one cannot hold the search.
 
-A training that ended at a lower rung counts by what its rung lets expect of a full one, and how
-unsure that is counts as noise.
+A training that ended at a lower rung counts as what its rung lets expect of a full one. To count
+how unsure that is as noise found less on tables of short trainings.
 
 Its state is the study's storage. Hyperparameters are found anew from the trials, not from the ones
 before, so that a resumed study goes on with the same proposal.
@@ -58,7 +58,10 @@ class _Belief:
     has_costs: bool
 
 
+# Few weights are better while few trainings are all there is (tables of timm's results); with rungs
+# many short ones soon tell more of them (tables of short trainings).
 BELIEFS = (_Belief(0.0, True, False), _Belief(1.0, False, True))
+BELIEFS_OF_RUNGS = (_Belief(0.0, False, False), _Belief(1.0, False, True))
 # Losses that differ less are taken for equal.
 FLAT = 1e-3
 
@@ -70,8 +73,8 @@ class _Seen:
     Attributes:
         told: Candidates that finished a rung, by index.
         losses: Of them in full training, from the reference point, ``(n_told, n_objectives)``;
-            the metric's is expected where ``spreads`` is not 0.
-        spreads: Standard deviations of the metric's.
+            the metric's is what their last rung lets expect where they are not ``is_full``.
+        is_full: Which were trained in full.
         lowest: The metric's loss at the lowest rung, which never changes.
         pending: Candidates that have finished none.
         seconds: Of full trainings; NaN where that is not known.
@@ -79,16 +82,10 @@ class _Seen:
 
     told: Ints
     losses: Floats
-    spreads: Floats
+    is_full: NDArray[np.bool_]
     lowest: Floats
     pending: Ints
     seconds: Floats
-
-    @property
-    def is_full(self) -> NDArray[np.bool_]:
-        """Return which were trained in full."""
-        full: NDArray[np.bool_] = self.spreads == 0
-        return full
 
 
 class FrontSampler(ProposalSampler):
@@ -136,13 +133,12 @@ class FrontSampler(ProposalSampler):
             share = self._request.rung_costs[len(metrics) - 1]
             seconds.append(other.user_attrs.get(TRAIN_S, np.nan) / share)
         n_rungs = len(self._request.rung_costs)
-        means, spreads = expected_losses(found, n_rungs)
-        is_full = np.array([len(climber.losses) == n_rungs for climber in found], bool)
+        means, _ = expected_losses(found, n_rungs)
         numbers = np.array(told, int)
         return _Seen(
             told=numbers,
             losses=np.column_stack([means, self._costs(numbers)]),
-            spreads=np.where(is_full, 0.0, spreads),
+            is_full=np.array([len(climber.losses) == n_rungs for climber in found], bool),
             lowest=np.array([climber.losses[0] for climber in found], float),
             pending=np.array(pending, int),
             seconds=np.array(seconds, float),
@@ -223,9 +219,8 @@ class FrontSampler(ProposalSampler):
         predictions = self._predictions(seen, asked)
         cases = self._request.costs.points(architectures)
         gain = np.zeros(len(asked))
-        full = seen.losses[seen.is_full]
         for prediction in predictions:
-            found = np.concatenate([full, prediction.believed])
+            found = np.concatenate([seen.losses, prediction.pending])
             for weight, costs in cases:
                 gain += weight * expected_improvement(
                     prediction.mean, prediction.spread, costs, found
@@ -234,6 +229,7 @@ class FrontSampler(ProposalSampler):
         seconds = self._seconds(seen, asked)
         score = gain if seconds is None else gain / seconds
         best = int(rng.choice(np.flatnonzero(score == score.max())))
+        full = seen.losses[seen.is_full]
         whole = hypervolume(full, np.zeros(full.shape[1]))
         mean = float(np.mean([p.mean[best] for p in predictions]))
         spread = float(np.sqrt(np.mean([p.spread[best] ** 2 for p in predictions])))
@@ -257,17 +253,14 @@ class FrontSampler(ProposalSampler):
         losses, lowest = np.minimum(seen.losses[:, 0], 0.0), np.minimum(seen.lowest, 0.0)
         n_fitted = _largest_step(len(losses))
         middle, scale = losses.mean(), max(float(losses.std()), FLAT)
-        targets, noises = _standardized(losses), (seen.spreads / scale) ** 2
-        # What is not trained in full is taken to give what is expected of it.
-        unsure = np.concatenate([seen.told[~seen.is_full], seen.pending])
-        unsure_costs = self._costs(unsure)
-        groups = (seen.told, seen.pending, unsure, asked)
-        plain = tuple(self._rows(indices) for indices in groups)
-        costs = tuple(self._costs(indices) for indices in groups)
+        targets = _standardized(losses)
+        pending_costs = self._costs(seen.pending)
+        plain = tuple(self._rows(indices) for indices in (seen.told, seen.pending, asked))
+        costs = (seen.losses[:, 1:], pending_costs, self._costs(asked))
+        has_rungs = len(self._request.rung_costs) > 1
         found = []
-        for number, belief in enumerate(BELIEFS):
-            rows = _with(plain, costs, n_fitted) if belief.has_costs else plain
-            told, pending, doubted, open_ = rows
+        for number, belief in enumerate(BELIEFS_OF_RUNGS if has_rungs else BELIEFS):
+            told, pending, open_ = _with(plain, costs, n_fitted) if belief.has_costs else plain
             process = Process(
                 self._scaling.levels,
                 told.numeric.shape[1],
@@ -278,17 +271,16 @@ class FrontSampler(ProposalSampler):
                 chosen = np.arange(n_fitted)
                 if n_fitted > FITTED:
                     chosen = np.random.default_rng(n_fitted).permutation(n_fitted)[:FITTED]
+                # At the lowest rung, whose losses never change: a resumed study finds the same.
                 fitted = process.fit(told.take(chosen), _standardized(lowest[chosen]))
                 self._fits[number, n_fitted] = fitted
             theta = self._fits[number, n_fitted]
             believed = np.empty(0)
-            if len(doubted):
-                believed, _ = process.predict(theta, told, targets, doubted, noises)
-            n_pending = len(pending)
-            values = np.append(targets, believed[len(believed) - n_pending :])
-            every = np.append(noises, np.zeros(n_pending))
-            mean, spread = process.predict(theta, told.join(pending), values, open_, every)
-            expected = np.column_stack([believed * scale + middle, unsure_costs])
+            if len(pending):  # what is in training is taken to give what is expected of it
+                believed, _ = process.predict(theta, told, targets, pending)
+            rows, values = told.join(pending), np.append(targets, believed)
+            mean, spread = process.predict(theta, rows, values, open_)
+            expected = np.column_stack([believed * scale + middle, pending_costs])
             found.append(_Prediction(mean * scale + middle, spread * scale, expected))
         return found
 
@@ -318,11 +310,11 @@ class FrontSampler(ProposalSampler):
 
 @dataclass(frozen=True)
 class _Prediction:
-    """What one process expects: mean and spread of losses, losses of what is not yet in full."""
+    """What one process expects: mean and spread of losses, losses of what is in training."""
 
     mean: Floats
     spread: Floats
-    believed: Floats
+    pending: Floats
 
 
 def _with(rows: tuple[Rows, ...], costs: tuple[Floats, ...], n_fitted: int) -> tuple[Rows, ...]:

@@ -179,15 +179,11 @@ class Process:
         return theta
 
     def predict(
-        self, theta: Floats, rows: Rows, targets: Floats, asked: Rows, noises: Floats | float = 0.0
+        self, theta: Floats, rows: Rows, targets: Floats, asked: Rows
     ) -> tuple[Floats, Floats]:
-        """Return mean and standard deviation ``(len(asked),)``, without the noise.
-
-        ``noises`` are the variances ``(n,)`` with which targets are unsure beyond the usual.
-        """
+        """Return mean and standard deviation ``(len(asked),)``, without the noise."""
         amplitude, noise, slope = np.exp(theta[-3:])
-        own = self._kernel(theta, rows, rows)
-        own += np.diag(np.full(len(rows), noise + JITTER) + noises)
+        own = self._kernel(theta, rows, rows) + (noise + JITTER) * np.eye(len(rows))
         factor = cholesky(own, lower=True)
         cross = self._kernel(theta, rows, asked)
         mean = cross.T @ cho_solve((factor, True), targets)
