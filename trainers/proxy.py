@@ -27,6 +27,7 @@ from trainers.data import DataRef, Dataset, load
 from trainers.errors import ConfigError, DataError, unknown
 from trainers.module import Plan, TrainingModule
 from trainers.precision import precision_probe, takes_bf16
+from trainers.scoring import score_split
 from trainers.seeds import derive_seed
 from trainers.spec import Architecture, EpochRow, Recipe, TrainResult, TrainSettings, Weights
 from trainers.tasks import Task, task_named
@@ -130,21 +131,26 @@ def score(
     task = task_named(architecture.task)
     dataset = load(data)
     _check_data(dataset, architecture)
-    if split not in dataset.splits:
-        raise DataError(f"There is no {split} split. There are: {', '.join(dataset.splits)}.")
     preprocess = preprocess_for(architecture, preprocess_of, task.resize)
-    images = dataset.splits[split].dataset(preprocess)
     with _own_chance(0), _threads(threads):
         model = task.build(architecture, Weights())
         load_trained(model, weights_file)
         model = model.to(memory_format=torch.channels_last).eval()
-        judge = task.judge(dataset.splits[split].samples, dataset.class_names, preprocess)
+
+        def predict(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+            images = preprocess.normalize(pixels)
+            return task.predict(model, images.contiguous(memory_format=torch.channels_last))
+
         with torch.inference_mode():
-            for pixels, _ in EvalBatches(images, _eval_batch(task)):
-                batch = preprocess.normalize(pixels)
-                batch = batch.contiguous(memory_format=torch.channels_last)
-                judge.update(task.predict(model, batch))
-    return judge.metrics(), judge.kept()
+            scored = score_split(
+                predict,
+                task=task,
+                dataset=dataset,
+                split=split,
+                preprocess=preprocess,
+                batch_size=_eval_batch(task),
+            )
+    return scored.metrics, scored.kept
 
 
 def _fit(
