@@ -23,18 +23,27 @@ VERBS = {
     "catalog": "every timm architecture and what is known of it before training",
     "latency": "measure, show and move the latencies of this device",
     "advise": "the front to expect, in minutes and without any training",
+    "export": "a member of a front as files to deploy, scored and measured again",
+    "predict": "what an exported model says of images",
 }
 
 # Verbs with a file of their own: ``add_arguments(parser)`` and ``call(arguments)``.
-COMMANDS = {name: f"search.commands.{name}" for name in ("catalog", "latency", "advise")}
+COMMANDS = {
+    name: f"search.commands.{name}"
+    for name in ("catalog", "latency", "advise", "export", "predict")
+}
 
 # Flags whose next word is their value, and so never the verb.
 WITH_VALUE = (
     "--cfg",
     "--config",
     "--config-dir",
+    "--format",
     "--host",
+    "--max-loss",
+    "--member",
     "--mlflow-uri",
+    "--out",
     "--port",
     "--root",
     "--storage-url",
