@@ -6,7 +6,7 @@ import logging
 import os
 import signal
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -50,6 +50,8 @@ def train(
     *,
     folder: Path,
     on_epoch: Callable[[EpochRow], None] | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+    learned: Task | None = None,
 ) -> TrainResult:
     """Train a candidate and save its validation predictions and its weights.
 
@@ -65,6 +67,8 @@ def train(
         settings: What all trainings of the study share.
         folder: Where the two files are written; made if need be.
         on_epoch: Called after every epoch; what it raises ends the training.
+        callbacks: Lightning's, for what a full training does beside.
+        learned: The task with other losses; the architecture's own when None.
 
     Raises:
         BuildError: If the network cannot be built.
@@ -72,7 +76,7 @@ def train(
         DivergedError: If the loss is no finite number.
         DataError: If the data cannot be read, or has other classes or channels.
     """
-    task = task_named(architecture.task)
+    task = learned or task_named(architecture.task)
     _check_settings(task, recipe, weights, settings)
     dataset = load(data)
     _check_data(dataset, architecture)
@@ -93,7 +97,7 @@ def train(
         new_judge = partial(task.judge, val, dataset.class_names, preprocess)
         plan = Plan(task, architecture.classes, new_judge, recipe, settings, preprocess, on_epoch)
         module = TrainingModule(model, plan, batches)
-        _fit(module, batches, EvalBatches(splits["val"], _eval_batch(task)), folder)
+        _fit(module, batches, EvalBatches(splits["val"], _eval_batch(task)), folder, callbacks)
     n_trained = len(batches) * min(recipe.batch_size, len(splits["train"])) * len(module.rows)
     return TrainResult(
         metrics=module.rows[-1].metrics,
@@ -154,7 +158,11 @@ def score(
 
 
 def _fit(
-    module: TrainingModule, train_batches: TrainBatches, val_batches: EvalBatches, folder: Path
+    module: TrainingModule,
+    train_batches: TrainBatches,
+    val_batches: EvalBatches,
+    folder: Path,
+    callbacks: Sequence[pl.Callback],
 ) -> None:
     settings = module.plan.settings
     interrupt = signal.getsignal(signal.SIGINT)
@@ -165,6 +173,7 @@ def _fit(
                 devices=1,
                 precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
                 max_epochs=settings.until_epoch,
+                callbacks=list(callbacks),
                 barebones=True,
                 default_root_dir=folder,
             )
