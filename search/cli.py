@@ -23,6 +23,7 @@ VERBS = {
     "catalog": "every timm architecture and what is known of it before training",
     "latency": "measure, show and move the latencies of this device",
     "advise": "the front to expect, in minutes and without any training",
+    "refit": "members of a front trained in full, with several seeds",
     "export": "a member of a front as files to deploy, scored and measured again",
     "predict": "what an exported model says of images",
 }
@@ -30,7 +31,7 @@ VERBS = {
 # Verbs with a file of their own: ``add_arguments(parser)`` and ``call(arguments)``.
 COMMANDS = {
     name: f"search.commands.{name}"
-    for name in ("catalog", "latency", "advise", "export", "predict")
+    for name in ("catalog", "latency", "advise", "refit", "export", "predict")
 }
 
 # Flags whose next word is their value, and so never the verb.
@@ -42,6 +43,7 @@ WITH_VALUE = (
     "--host",
     "--max-loss",
     "--member",
+    "--members",
     "--mlflow-uri",
     "--out",
     "--port",

@@ -35,8 +35,9 @@ def chosen_trials(results: Results, names: Sequence[str]) -> list[int]:
 
     Args:
         results: The study.
-        names: ``knee``, ``fastest``, ``best``, ``all`` for the whole front; or the number of a
-            trial, or the id of a candidate or its beginning.
+        names: ``knee``, ``fastest``, ``best``, ``all`` for the whole front, ``trained`` for all
+            trained candidates; or the number of a trial, or the id of a candidate or its
+            beginning.
 
     Raises:
         StudyError: If one of them stands for nothing, with what there is.
@@ -44,9 +45,13 @@ def chosen_trials(results: Results, names: Sequence[str]) -> list[int]:
     members = results.front()
     if not members:
         raise StudyError(f"The study {results.places.study!r} has no trained candidate yet.")
+    many = {
+        "all": [member.trial for member in members],
+        "trained": [e.trial for e in final_evaluations(results.evaluations)],
+    }
     trials: list[int] = []
     for name in names:
-        trials += [m.trial for m in members] if name == "all" else [_trial(results, members, name)]
+        trials += many[name] if name in many else [_trial(results, members, name)]
     return list(dict.fromkeys(trials))
 
 
