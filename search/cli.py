@@ -26,12 +26,13 @@ VERBS = {
     "refit": "members of a front trained in full, with several seeds",
     "export": "a member of a front as files to deploy, scored and measured again",
     "predict": "what an exported model says of images",
+    "reproduce": "train a trial again from its record, and compare",
 }
 
 # Verbs with a file of their own: ``add_arguments(parser)`` and ``call(arguments)``.
 COMMANDS = {
     name: f"search.commands.{name}"
-    for name in ("catalog", "latency", "advise", "refit", "export", "predict")
+    for name in ("catalog", "latency", "advise", "refit", "export", "predict", "reproduce")
 }
 
 # Flags whose next word is their value, and so never the verb.
@@ -49,6 +50,7 @@ WITH_VALUE = (
     "--port",
     "--root",
     "--storage-url",
+    "--trial",
 )
 
 TOP = """\
