@@ -25,13 +25,16 @@ class Served(PythonModel):  # type: ignore[misc]  # MLflow's types are not read
 
     def load_context(self, context: PythonModelContext) -> None:
         """Check and open the export that lies beside this code."""
+        self.open(Path(context.artifacts[EXPORT]))
+
+    def open(self, export: Path) -> None:
+        """Check and open an export."""
         from search.predict.predictor import open_predictor
 
-        self._predictor = open_predictor(Path(context.artifacts[EXPORT]))
+        self._predictor = open_predictor(export)
 
-    def predict(
-        self, context: PythonModelContext, model_input: Any, params: dict[str, Any] | None = None
-    ) -> Any:
+    # MLflow warns of type hints that are not its own, and has the signature.
+    def predict(self, context, model_input, params=None):  # type: ignore[no-untyped-def]
         """Return a data frame with the answers.
 
         Args:
