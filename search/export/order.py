@@ -85,8 +85,11 @@ def study_of(header: dict[str, Any]) -> Study:
     """
     if not header:
         raise StudyError("The study has no records yet.")
+    # An option that older studies did not have.
+    stored = header["config"]
+    content = {**stored, "space": {"exportable": [], **stored["space"]}}
     try:
-        return Study(build(header["config"]), header)
+        return Study(build(content), header)
     except ConfigError as error:
         raise ConfigError(
             "The configuration of the study is not of this version of archfront:", *error.problems
