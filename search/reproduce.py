@@ -29,8 +29,9 @@ if TYPE_CHECKING:
 
 # What a header's environment says beside the versions of libraries.
 DEVICE, DEVICE_ID, PYTHON = "device", "device_id", "python"
-# What of an epoch must come out the same; its seconds do not.
-COMPARED = ("epoch", "train_loss", "lr", "metrics")
+# What of every epoch must come out the same. Its metrics are those of the last one: in between a
+# network may have been judged otherwise, where it competed there.
+COMPARED = ("epoch", "train_loss", "lr")
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,12 @@ def test_a_detector_cannot_be_taught_and_it_is_told(tmp_path: Path) -> None:
         run(tmp_path, FullSettings(), architecture=a, teacher=teacher)
 
 
+def test_a_frozen_network_cannot_be_taught_either(tmp_path: Path) -> None:
+    teacher = Teacher(NETWORK, tmp_path / "none", Weights())
+    with pytest.raises(ConfigError, match=r"whose backbone is frozen cannot be taught"):
+        run(tmp_path, FullSettings(), recipe=replace(RECIPE, freeze=True), teacher=teacher)
+
+
 def test_the_soft_loss_is_that_of_its_definition() -> None:
     rng = torch.Generator().manual_seed(0)
     student, teacher = torch.randn(2, 5, 4, generator=rng)

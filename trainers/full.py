@@ -114,6 +114,11 @@ def train_full(
     """
     task = task_named(architecture.task)
     learned: Task | None = None
+    if teacher is not None and recipe.freeze:
+        raise ConfigError(
+            "A network whose backbone is frozen cannot be taught: its head learns from kept "
+            "features, which a teacher does not see. Leave --distill out."
+        )
     if teacher is not None:
         learned = _taught(task, architecture, weights, teacher, full)
     keeper = BestAverage(settings.metric, full)
