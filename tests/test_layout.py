@@ -64,7 +64,7 @@ DOORS = {
         "search/catalog/build.py",
         "search/catalog/describe.py",
     ],
-    "torchvision": ["trainers/*.py"],
+    "torchvision": ["trainers/*.py", "search/predict/openers.py"],
     "transformers": ["trainers/hf/*.py"],
     "faster_coco_eval": ["trainers/*.py", "search/predict/draw.py"],
     "pandas": ["search/export/packed.py", "search/predict/served.py"],

@@ -153,6 +153,18 @@ def loaded_by(*words: str) -> set[str]:
     return set(ended.stdout.splitlines()[-1].split(","))
 
 
+@pytest.mark.slow  # a process that imports torch
+@pytest.mark.parametrize("name", ["torchscript", "torch-export"])
+def test_a_detector_of_torch_opens_in_a_process_of_its_own(name: str, tmp_path: Path) -> None:
+    """Its graph calls torchvision's suppression by name, which nothing had imported."""
+    member = small_member.member(small_member.candidate("detection"), tmp_path / "weights")
+    order = Order((FORMATS[name],), is_timed=False)
+    study = small_member.study("detection", tmp_path)
+    export_member(study, member, order, tmp_path / "export")
+    picture = small_member.picture(tmp_path)
+    assert "torchvision" in loaded_by("predict", str(tmp_path / "export"), str(picture), "--json")
+
+
 def test_every_task_has_an_answer() -> None:
     assert ANSWERS.keys() == TASKS.keys()
     assert {entry.opener for entry in FORMATS.values()} == OPENERS.keys()

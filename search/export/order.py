@@ -10,11 +10,8 @@ from search.config import Config, build
 from search.errors import ArtifactError, ConfigError, StudyError
 from search.export.formats import Format
 from search.export.members import Member
-from search.export.source import Graph
+from search.export.source import ONE_BY_ONE, Graph
 from search.predict.manifest import MANIFEST, read_manifest
-
-# Non-maximum suppression is unrolled over the images of a batch.
-ONE_BY_ONE = ("detection", "instance")
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ does, in its simplest form.
 
 from __future__ import annotations
 
+from search.export.source import ONE_BY_ONE
 from search.predict.manifest import Artifact, Manifest
 
 HEAD = '''\
@@ -50,6 +51,9 @@ NORMALIZED = """\
     values = (pixels / 255 - prepare["mean"]) / prepare["std"]
     images = np.repeat(values.transpose(2, 0, 1)[None].astype(np.float32), {batch}, axis=0)"""
 AS_IT_IS = "    images = np.repeat(pixels.transpose(2, 0, 1)[None], {batch}, axis=0)"
+
+# A graph of torch calls it by name.
+NMS = "import torchvision  # noqa: F401  # has the non-maximum suppression"
 
 # What each opener needs, imports, loads and runs.
 OPENED = {
@@ -158,6 +162,8 @@ def snippet(manifest: Manifest, artifact: Artifact) -> str:
     if artifact.opener == "hf":
         return HF.format(name=name, file=artifact.file, say=HF_SAY[manifest.task])
     needs, imports, load, run = OPENED[artifact.opener]
+    if imports == "import torch" and manifest.task in ONE_BY_ONE:
+        needs, imports = f"{needs}, torchvision", f"{imports}\n{NMS}"
     given = AS_IT_IS if artifact.input.dtype == "uint8" else NORMALIZED
     return HEAD.format(
         format=artifact.format,

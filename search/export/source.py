@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 # An output that is the same for all images has no spread: a share of its size takes its place.
 MIN_SPREAD = 1e-4
+# Non-maximum suppression is unrolled over the images of a batch.
+ONE_BY_ONE = ("detection", "instance")
 # Validation images that an artifact is compared on.
 N_COMPARED = 8
 

@@ -11,6 +11,7 @@ import json
 import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -133,6 +134,7 @@ def _openvino(opening: Opening) -> Opened:
 def _torchscript(opening: Opening) -> Opened:
     import torch
 
+    _with_nms(opening)
     with quiet():
         network = torch.jit.load(str(opening.path), map_location="cpu")  # type: ignore[no-untyped-call]
     return _torch_function(network, opening)
@@ -142,9 +144,16 @@ def _torch_export(opening: Opening) -> Opened:
     import torch
 
     check_archive(opening.path)
+    _with_nms(opening)
     with quiet():
         network = torch.export.load(opening.path).module()
     return _torch_function(network, opening)
+
+
+def _with_nms(opening: Opening) -> None:
+    """Register the non-maximum suppression that the graph of a detector calls by name."""
+    if opening.task in ("detection", "instance"):
+        import_module("torchvision")
 
 
 def _hf(opening: Opening) -> Opened:
