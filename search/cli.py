@@ -23,21 +23,43 @@ VERBS = {
     "catalog": "every timm architecture and what is known of it before training",
     "latency": "measure, show and move the latencies of this device",
     "advise": "the front to expect, in minutes and without any training",
+    "refit": "members of a front trained in full, with several seeds",
+    "export": "a member of a front as files to deploy, scored and measured again",
+    "register": "members of a front as versions of a model in MLflow",
+    "predict": "what an exported model says of images",
+    "reproduce": "train a trial again from its record, and compare",
 }
 
 # Verbs with a file of their own: ``add_arguments(parser)`` and ``call(arguments)``.
-COMMANDS = {name: f"search.commands.{name}" for name in ("catalog", "latency", "advise")}
+OWN_FILES = (
+    "catalog",
+    "latency",
+    "advise",
+    "refit",
+    "export",
+    "register",
+    "predict",
+    "reproduce",
+)
+COMMANDS = {name: f"search.commands.{name}" for name in OWN_FILES}
 
 # Flags whose next word is their value, and so never the verb.
 WITH_VALUE = (
     "--cfg",
     "--config",
     "--config-dir",
+    "--format",
     "--host",
+    "--max-loss",
+    "--member",
+    "--members",
     "--mlflow-uri",
+    "--name",
+    "--out",
     "--port",
     "--root",
     "--storage-url",
+    "--trial",
 )
 
 TOP = """\

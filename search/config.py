@@ -15,6 +15,7 @@ from search.config_check import Problems, UnreadError, check, option_paths
 from search.config_rules import RULES
 from search.engine import ENGINES
 from search.errors import ConfigError
+from search.export.formats import FORMATS
 from search.latency.runtimes import PRECISIONS, RUNTIMES
 from search.samplers import SAMPLERS
 from trainers.data.readers import READERS
@@ -186,6 +187,11 @@ class SpaceConfig:
     depths: tuple[int, ...] = _option("stages of decoders, convolutions of heads", low=1, high=8)
     input_sizes: tuple[int, ...] = _option("sides of the square input, in px", low=4, high=4096)
     weights: str = _option("none, pretrained, or a folder with files of timm's names")
+    exportable: tuple[str, ...] = _option(
+        "formats of archfront export that every candidate must be able to go to, as hf",
+        known=FORMATS,
+        may_be_empty=True,
+    )
     weights_missing: Literal["stop", "drop"] = _option("what a backbone without weights does")
     recipe: RecipeConfig
 

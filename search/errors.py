@@ -11,6 +11,7 @@
     ├── ExportError            a network that no exporter takes
     ├── ParityError            an export that does not compute what eager computes
     ├── TableError             a file of latencies that cannot be read or written
+    ├── ArtifactError          an exported model that is damaged, foreign or asked the wrong thing
     └── StudyError             a study that cannot be opened or go on
         ├── StudyLockedError   another driver runs it
         └── ConfigChangedError resumed with another question
@@ -30,6 +31,7 @@ from trainers.errors import (
 
 __all__ = [
     "ArchfrontError",
+    "ArtifactError",
     "BuildError",
     "ConfigChangedError",
     "ConfigError",
@@ -55,6 +57,10 @@ class ParityError(ArchfrontError):
 
 class TableError(ArchfrontError):
     """A file of latencies that cannot be read, or not written where it was asked for."""
+
+
+class ArtifactError(ArchfrontError):
+    """An exported model that cannot be used: damaged, foreign, or not made for what is asked."""
 
 
 class StudyError(ArchfrontError):

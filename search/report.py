@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from search import figure, rung_tally, tally
+from search import figure, refit_words, rung_tally, tally
 from search.front import (
     MEASURED,
     FrontMember,
@@ -26,6 +26,7 @@ from search.front import (
 )
 from search.picture import NAMES, Picture
 from search.records import SOMETIMES, Evaluation
+from search.refit_records import RefitSummary
 
 TEMPLATE = "report.html.j2"
 
@@ -56,6 +57,7 @@ class StudyRecord:
         test_scores: Metrics on the test split by trial, of members that have them.
         galleries: Pictures of validation predictions by trial, PNG, of members that have one.
         rungs: Epochs at which candidates compete, the last those of a full training.
+        refit: What full trainings gave; None before the first one.
     """
 
     name: str
@@ -79,6 +81,7 @@ class StudyRecord:
     test_scores: Mapping[int, Mapping[str, float]]
     galleries: Mapping[int, bytes] = field(default_factory=dict)
     rungs: Sequence[int] = (1,)
+    refit: RefitSummary | None = None
 
     @property
     def metric(self) -> str:
@@ -119,9 +122,20 @@ def render(record: StudyRecord) -> str:
         config=json.dumps(record.config, indent=2, default=str, ensure_ascii=False),
         figures=_figures(record),
         galleries=_galleries(record),
+        **_refit(record),
         # With the figures the only text that is not escaped here: plotly escapes its own JSON.
         plotly=Markup(figure.plotly_code()) if record.members else "",
     )
+
+
+def _refit(record: StudyRecord) -> dict[str, Any]:
+    """Return what the full trainings say, in words."""
+    if record.refit is None:
+        return {"refitted": [], "refit_words": []}
+    return {
+        "refitted": [(member, refit_words.verdict(member)) for member in record.refit.members],
+        "refit_words": refit_words.sentences(record.refit),
+    }
 
 
 def _question(record: StudyRecord) -> dict[str, Any]:

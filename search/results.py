@@ -123,6 +123,8 @@ class Results:
 
     def record(self) -> StudyRecord:
         """Return what the report shows."""
+        from search.refitted import summary  # which reads results itself
+
         header, config = self.header, self.header["config"]
         ends = [e.started + e.seconds for e in self.evaluations]
         words = f"{self.state}: {self.reason}" if self.reason else self.state
@@ -149,6 +151,7 @@ class Results:
             test_scores=self.scores,
             galleries=self.galleries({member.trial for member in members}),
             rungs=self.rungs,
+            refit=summary(self),
         )
 
     def galleries(self, trials: Container[int]) -> dict[int, bytes]:

@@ -9,10 +9,11 @@ from search.catalog import Backbone
 from search.config import RecipeConfig, SpaceConfig
 from search.decoders import FIXED, decoders_of
 from search.errors import ConfigError
+from search.export.formats import FORMATS
 from search.selection import has_licence
 from search.space import Axes, Space
 from trainers.hf.names import is_hub
-from trainers.spec import Recipe, Weights
+from trainers.spec import Architecture, Recipe, Weights
 from trainers.tasks import TASKS, Task
 
 
@@ -50,7 +51,9 @@ def build_space(
             licence = backbone.licence(weights[name].tag)
             left_out.append(f"{name}: its weights are {licence}, not of space.licences")
             continue
-        heads, misfits = _heads(backbone, config, TASKS[task])
+        carried, misfits = _heads(backbone, config, TASKS[task])
+        heads, refusals = _exportable(carried, config, backbone, task, channels)
+        misfits += refusals
         sizes, reasons = _sizes(backbone, config)
         reasons += misfits
         if not heads:
@@ -89,6 +92,24 @@ def _heads(
             kept.append(head)
         else:
             reasons.append(f"not with {head}: {misfit}")
+    return tuple(kept), reasons
+
+
+def _exportable(
+    heads: tuple[str, ...], config: SpaceConfig, backbone: Backbone, task: str, channels: int
+) -> tuple[tuple[str, ...], list[str]]:
+    """Return the heads whose networks can go to every format that is asked for, and why not."""
+    kept, reasons = [], []
+    for head in heads:
+        a = Architecture(task, backbone.name, head, backbone.input_size, 2, channels)
+        refused = [
+            f"not with {head}: space.exportable={name}, and {reason}"
+            for name in config.exportable
+            if (reason := FORMATS[name].refuses(a)) is not None
+        ]
+        reasons += refused
+        if not refused:
+            kept.append(head)
     return tuple(kept), reasons
 
 

@@ -89,6 +89,27 @@ class Tracker:
         status = {"finished": "FINISHED", "failed": "FAILED"}.get(state, "KILLED")
         self._client.set_terminated(parent, status=status)
 
+    @property
+    def client(self) -> MlflowClient:
+        """Return what talks to MLflow's store."""
+        return self._client
+
+    def run_of(self, study_id: str, trial: int) -> Run:
+        """Return the run of a trial, the highest rung's and latest; made where there is none.
+
+        A study that was run with another store has none here.
+        """
+        runs = self._search(f"tags.`{STUDY_TAG}` = '{study_id}'")
+        mine = [
+            run for run in runs if run.data.tags.get(TRIAL_TAG, "").partition(":")[0] == str(trial)
+        ]
+        if mine:
+            return max(mine, key=lambda run: run.data.tags[TRIAL_TAG])
+        tags = {STUDY_TAG: study_id, TRIAL_TAG: f"{trial}:registered"}
+        made = self._client.create_run(self._experiment, run_name=f"{trial:04d}", tags=tags)
+        self._client.set_terminated(made.info.run_id)
+        return made
+
     def remove(self, study_id: str) -> int:
         """Mark every run of a study as deleted and return how many there were."""
         runs = self._search(f"tags.`{STUDY_TAG}` = '{study_id}'")

@@ -51,6 +51,7 @@ def space_config(**changes: object) -> SpaceConfig:
         "depths": (2,),
         "input_sizes": (32, 64, 224),
         "weights": "none",
+        "exportable": (),
         "weights_missing": "stop",
         "recipe": recipe_config(),
     }

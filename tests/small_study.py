@@ -193,6 +193,7 @@ def small_config(root: Path, **changes: Any) -> Config:
             "depths": [2],
             "input_sizes": list(SIZES),
             "weights": "none",
+            "exportable": [],
             "weights_missing": "stop",
             "recipe": {
                 "lr": [0.001, 0.01],

@@ -29,7 +29,12 @@ LINES = 400
 # Which files may import a library at all, inside a function too; * stands for folders as well.
 DOORS = {
     "optuna": ["search/samplers/*.py", "search/storage.py"],
-    "mlflow": ["search/tracking.py"],
+    "mlflow": [
+        "search/tracking.py",
+        "search/registry.py",
+        "search/export/packed.py",
+        "search/predict/served.py",
+    ],
     "hydra": ["search/compose.py"],
     "omegaconf": ["search/compose.py"],
     "onnx": ["search/latency/*.py"],
@@ -47,6 +52,8 @@ DOORS = {
     "torch": [
         "trainers/*.py",
         "search/latency/*.py",
+        "search/export/*.py",
+        "search/predict/openers.py",
         "search/catalog/build.py",
         "search/catalog/describe.py",
         "search/catalog/describe_hub.py",
@@ -57,9 +64,10 @@ DOORS = {
         "search/catalog/build.py",
         "search/catalog/describe.py",
     ],
-    "torchvision": ["trainers/*.py"],
+    "torchvision": ["trainers/*.py", "search/predict/openers.py"],
     "transformers": ["trainers/hf/*.py"],
-    "faster_coco_eval": ["trainers/*.py"],
+    "faster_coco_eval": ["trainers/*.py", "search/predict/draw.py"],
+    "pandas": ["search/export/packed.py", "search/predict/served.py"],
     "segmentation_models_pytorch": ["trainers/segmenters/*.py"],
 }
 # What takes seconds to import, so that search/ never does so at module level.
@@ -219,6 +227,10 @@ def test_what_a_module_loads_is_followed_through_ours() -> None:
         "search.catalog",
         "search.catalog.build",
         "search.commands.catalog",
+        "search.commands.export",
+        "search.commands.predict",
+        "search.export.formats",
+        "search.predict.predictor",
     ],
 )
 def test_what_reads_studies_loads_nothing_heavy_through_others(module: str) -> None:

@@ -244,6 +244,21 @@ def test_a_backbone_without_any_of_the_heads_leaves() -> None:
     assert all(a.backbone != "mobile_no_gem" for a in space.architectures)
 
 
+def test_a_space_may_keep_only_what_can_be_exported() -> None:
+    rows = [backbone("resnet18"), backbone("resnet34_no_timm_no_avg")]
+    config = space_config(heads=("timm", "avg", "gem"), exportable=("hf", "onnx"))
+    weights = {row.name: Weights() for row in rows}
+    built = build_space(config, rows, weights, task="classification", classes=2, channels=3)
+    assert {a.head for a in built.architectures} == {"timm", "avg"}
+    assert [axes.backbone.name for axes in built.axes] == ["resnet18"]
+    assert any(
+        line.startswith("resnet18: not with gem: space.exportable=hf, and timm cannot rebuild")
+        for line in built.dropped
+    )
+    with pytest.raises(ConfigError, match=r"space\.exportable=hf, and transformers' image"):
+        build_space(config, rows, weights, task="classification", classes=2, channels=1)
+
+
 def test_what_was_dropped_before_is_named_first() -> None:
     space = build_space(
         space_config(input_sizes=(32,)),

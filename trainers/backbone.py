@@ -121,7 +121,7 @@ def create(
             f"timm {timm.__version__} has no model {name!r}.{hint} "
             "Names are timm's, without a pretrained tag."
         )
-    options = {"in_chans": channels, **_size_option(name, input_size), **options}
+    options = {"in_chans": channels, **size_option(name, input_size), **options}
     if weights.source == "none":
         network = _create(name, input_size, options)
     else:
@@ -207,7 +207,7 @@ def _create(name: str, input_size: int | None, options: dict[str, Any]) -> nn.Mo
         raise _refused(name, input_size, error) from error
 
 
-def _size_option(name: str, input_size: int | None) -> dict[str, int]:
+def size_option(name: str, input_size: int | None) -> dict[str, int]:
     """Return ``img_size`` for the models that are built for one size, as timm's records say."""
     cfg = timm.get_pretrained_cfg(name)
     if input_size is None or cfg is None or not cfg.fixed_input_size:

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -31,6 +31,7 @@ from trainers.memory_probe import fitting_batch
 from trainers.module import Plan, TrainingModule
 from trainers.precision import precision_probe, takes_bf16
 from trainers.resume import Resumed, question, read_resume, write_resume
+from trainers.scoring import score_split
 from trainers.seeds import derive_seed
 from trainers.spec import Architecture, EpochRow, Recipe, TrainResult, TrainSettings, Weights
 from trainers.tasks import Task, task_named
@@ -56,6 +57,8 @@ def train(
     folder: Path,
     resume: Path | None = None,
     on_epoch: Callable[[EpochRow], None] | None = None,
+    callbacks: Sequence[pl.Callback] = (),
+    learned: Task | None = None,
 ) -> TrainResult:
     """Train a candidate, or train it further, and save its validation predictions and weights.
 
@@ -74,6 +77,8 @@ def train(
         folder: Where the files are written; made if need be.
         resume: What the same training saved at an earlier epoch.
         on_epoch: Called after every epoch; what it raises ends the training.
+        callbacks: Lightning's, for what a full training does beside.
+        learned: The task with other losses; the architecture's own when None.
 
     Raises:
         BuildError: If the network cannot be built.
@@ -82,7 +87,7 @@ def train(
         DivergedError: If the loss is no finite number.
         DataError: If the data cannot be read, or has other classes or channels.
     """
-    task = task_named(architecture.task)
+    task = learned or task_named(architecture.task)
     _check_settings(task, recipe, weights, settings)
     asked = question(architecture, weights, recipe, settings)
     start = None if resume is None else _start(resume, asked, settings)
@@ -129,7 +134,14 @@ def train(
                 model, task, architecture, recipe, settings, device=torch.device("cuda")
             )
         n_epochs = settings.until_epoch - (0 if start is None else start.epoch)
-        _fit(module, n_epochs, batches, EvalBatches(val_images, _eval_batch(task)), folder)
+        _fit(
+            module,
+            n_epochs,
+            batches,
+            EvalBatches(val_images, _eval_batch(task)),
+            folder,
+            callbacks,
+        )
     n_trained = len(batches) * min(recipe.batch_size, len(splits["train"])) * len(module.rows)
     curve = (*(() if start is None else start.rows), *module.rows)
     return TrainResult(
@@ -181,21 +193,26 @@ def score(
     task = task_named(architecture.task)
     dataset = load(data)
     _check_data(dataset, architecture)
-    if split not in dataset.splits:
-        raise DataError(f"There is no {split} split. There are: {', '.join(dataset.splits)}.")
     preprocess = preprocess_for(architecture, preprocess_of, task.resize)
-    images = dataset.splits[split].dataset(preprocess)
     with _own_chance(0), _threads(threads):
         model = task.build(architecture, Weights())
         load_trained(model, weights_file)
         model = model.to(memory_format=torch.channels_last).eval()
-        judge = task.judge(dataset.splits[split].samples, dataset.class_names, preprocess)
+
+        def predict(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+            images = preprocess.normalize(pixels)
+            return task.predict(model, images.contiguous(memory_format=torch.channels_last))
+
         with torch.inference_mode():
-            for pixels, _ in EvalBatches(images, _eval_batch(task)):
-                batch = preprocess.normalize(pixels)
-                batch = batch.contiguous(memory_format=torch.channels_last)
-                judge.update(task.predict(model, batch))
-    return judge.metrics(), judge.kept()
+            scored = score_split(
+                predict,
+                task=task,
+                dataset=dataset,
+                split=split,
+                preprocess=preprocess,
+                batch_size=_eval_batch(task),
+            )
+    return scored.metrics, scored.kept
 
 
 def _fit(
@@ -204,6 +221,7 @@ def _fit(
     train_batches: TrainBatches,
     val_batches: EvalBatches,
     folder: Path,
+    callbacks: Sequence[pl.Callback],
 ) -> None:
     settings = module.plan.settings
     interrupt = signal.getsignal(signal.SIGINT)
@@ -214,6 +232,7 @@ def _fit(
                 devices=1,
                 precision="bf16-mixed" if settings.precision == "bf16" else "32-true",
                 max_epochs=n_epochs,
+                callbacks=list(callbacks),
                 barebones=True,
                 default_root_dir=folder,
             )

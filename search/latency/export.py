@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 OPSET = 18
 INPUT_NAME = "images"
 
-Exporter = Callable[["nn.Module", "torch.Tensor", Path, Sequence[str]], None]
+Exporter = Callable[..., None]
 
 
 def export_onnx(
@@ -33,11 +33,12 @@ def export_onnx(
     *,
     exporter: str,
     output_names: Sequence[str],
+    is_batch_dynamic: bool = False,
 ) -> Path:
     """Write a network as ``folder/<exporter>/model.onnx`` and return that path.
 
-    Batch and image size are fixed to those of the example. Nothing is printed and no warning
-    is given: what matters of them shows in the parity check.
+    Image size and, unless said otherwise, batch are fixed to those of the example. Nothing is
+    printed and no warning is given: what matters of them shows in the parity check.
 
     Args:
         module: In evaluation mode; takes ``example`` as its one argument.
@@ -45,15 +46,17 @@ def export_onnx(
         folder: Exists.
         exporter: Key of ``EXPORTERS``.
         output_names: Names of the outputs, in their order.
+        is_batch_dynamic: Whether the file takes any number of images.
 
     Raises:
         ExportError: If the exporter does not take the network.
     """
     target = folder / exporter / "model.onnx"
     target.parent.mkdir(exist_ok=True)
+    options = {"is_batch_dynamic": True} if is_batch_dynamic else {}
     with quiet(), _graph_not_dumped():
         try:
-            EXPORTERS[exporter](module, example, target, output_names)
+            EXPORTERS[exporter](module, example, target, output_names, **options)
         # What an exporter raises for a network that it does not know has no common class.
         except Exception as error:
             raise ExportError(root_reason(error)) from error
@@ -69,10 +72,16 @@ def root_reason(error: BaseException) -> str:
 
 
 def _by_torchscript(
-    module: nn.Module, example: torch.Tensor, target: Path, output_names: Sequence[str]
+    module: nn.Module,
+    example: torch.Tensor,
+    target: Path,
+    output_names: Sequence[str],
+    *,
+    is_batch_dynamic: bool = False,
 ) -> None:
     import torch
 
+    names = (INPUT_NAME, *output_names)
     torch.onnx.export(
         module,
         (example,),
@@ -80,13 +89,19 @@ def _by_torchscript(
         input_names=[INPUT_NAME],
         output_names=list(output_names),
         opset_version=OPSET,
+        dynamic_axes={name: {0: "batch"} for name in names} if is_batch_dynamic else None,
         dynamo=False,
         verbose=False,
     )
 
 
 def _by_dynamo(
-    module: nn.Module, example: torch.Tensor, target: Path, output_names: Sequence[str]
+    module: nn.Module,
+    example: torch.Tensor,
+    target: Path,
+    output_names: Sequence[str],
+    *,
+    is_batch_dynamic: bool = False,
 ) -> None:
     import torch
 
@@ -97,6 +112,7 @@ def _by_dynamo(
         input_names=[INPUT_NAME],
         output_names=list(output_names),
         opset_version=OPSET,
+        dynamic_shapes=({0: torch.export.Dim("batch")},) if is_batch_dynamic else None,
         dynamo=True,
         verbose=False,
         # One file, as the other exporter writes it, where the format's 2 GB allow it.

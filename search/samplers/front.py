@@ -58,8 +58,8 @@ class _Belief:
     has_costs: bool
 
 
-# Few weights are better while few trainings are all there is (tables of timm's results); with rungs
-# many short ones soon tell more of them (tables of short trainings).
+# Few weights are better while few trainings are all there is (tables of timm results); with
+# rungs, many short ones soon tell more of them (tables of short trainings).
 BELIEFS = (_Belief(0.0, True, False), _Belief(1.0, False, True))
 BELIEFS_OF_RUNGS = (_Belief(0.0, False, False), _Belief(1.0, False, True))
 # Losses that differ less are taken for equal.

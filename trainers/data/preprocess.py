@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, Literal, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
-import torch
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
 from trainers.data.images import to_pixels
 from trainers.data.raw import Pixels
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 Interpolation = Literal["nearest", "bilinear", "bicubic", "lanczos"]
 Resize = Literal["squash", "crop", "pad"]
@@ -69,6 +72,8 @@ class Preprocess:
         Args:
             image: uint8 ``(H, W)``, ``(H, W, 1)`` or ``(H, W, 3)``, or any Pillow image.
         """
+        import torch
+
         return torch.from_numpy(self.pixels(image).transpose(2, 0, 1).copy())
 
     def pixels(self, image: Pixels | Image.Image) -> Pixels:
@@ -78,8 +83,22 @@ class Preprocess:
         resized = np.asarray(self._resized(flat)).reshape(self.input_size, self.input_size, -1)
         return np.broadcast_to(resized, (*resized.shape[:2], self.channels))
 
-    def normalize(self, images: Tensor, *, dtype: torch.dtype = torch.float32) -> Tensor:
-        """Return ``(images / 255 - mean) / std`` of uint8 ``(N, C, S, S)``, layout kept."""
+    def normalized(self, images: Pixels) -> NDArray[np.float32]:
+        """Return what ``normalize`` does of an array, without torch."""
+        shape = (self.channels, 1, 1)
+        mean = np.array(self.mean, np.float32).reshape(shape)
+        std = np.array(self.std, np.float32).reshape(shape)
+        values: NDArray[np.float32] = images.astype(np.float32) * (1 / (255 * std)) + (-mean / std)
+        return values
+
+    def normalize(self, images: Tensor, *, dtype: torch.dtype | None = None) -> Tensor:
+        """Return ``(images / 255 - mean) / std`` of uint8 ``(N, C, S, S)``, layout kept.
+
+        In float32 unless another type is asked for.
+        """
+        import torch
+
+        dtype = dtype or torch.float32
         shape = (self.channels, 1, 1)
         mean = torch.tensor(self.mean, dtype=dtype, device=images.device).view(shape)
         std = torch.tensor(self.std, dtype=dtype, device=images.device).view(shape)

@@ -165,7 +165,7 @@ def _published(name: str, path: Path) -> nn.Module:
     config = config_for(name)
     shapes = {key: value.shape for key, value in built(name, config, "meta").state_dict().items()}
     try:
-        with _silent():
+        with silent():
             network, told = AutoModelForImageClassification.from_pretrained(
                 path.parent,
                 config=config,
@@ -228,7 +228,7 @@ def _misfit(path: Path, name: str, reason: str) -> WeightsError:
 
 
 @contextmanager
-def _silent() -> Iterator[None]:
+def silent() -> Iterator[None]:
     """Keep transformers from drawing progress and from telling what is told better here."""
     from transformers.utils import logging as told
 

@@ -34,8 +34,15 @@ class _Images:
         return None if batch is None else {INPUT_NAME: batch.numpy()}
 
 
-def quantize_onnx(path: Path, calibration: Sequence[torch.Tensor]) -> Path:
+def quantize_onnx(
+    path: Path, calibration: Sequence[torch.Tensor], *, only_products: bool = False
+) -> Path:
     """Write a network in int8 as ``int8/model.onnx`` beside an ONNX file's folder.
+
+    Args:
+        path: The file in float32.
+        calibration: Batches of what it takes.
+        only_products: Leave all but convolutions and products with weights as they are.
 
     Raises:
         ExportError: If the quantizer does not take it.
@@ -48,6 +55,7 @@ def quantize_onnx(path: Path, calibration: Sequence[torch.Tensor]) -> Path:
     with quiet(), TemporaryDirectory(dir=path.parent.parent) as temporary:
         prepared = Path(temporary) / "prepared.onnx"
         try:
+            products = WITH_ATTENTION if only_products else None
             # Shapes are fixed, so that ONNX's own inference of them is enough.
             quant_pre_process(path, prepared, skip_symbolic_shape=True)
             quantize_static(
@@ -55,7 +63,7 @@ def quantize_onnx(path: Path, calibration: Sequence[torch.Tensor]) -> Path:
                 target,
                 _Images(calibration),
                 quant_format=QuantFormat.QDQ,
-                op_types_to_quantize=WITH_ATTENTION if _has_attention(prepared) else None,
+                op_types_to_quantize=WITH_ATTENTION if _has_attention(prepared) else products,
                 per_channel=True,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,

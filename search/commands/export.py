@@ -1,0 +1,108 @@
+"""``archfront export``: a member of the front as files that are deployed."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from search.commands.study_words import add_study, names_in, results_of
+from search.errors import ConfigError
+
+TEXT = """\
+Every format is written, compared with PyTorch, scored on the validation split and measured again
+in its own runtime. One that loses more of its metric than --max-loss is marked. The folder holds
+manifest.json with everything that is known, a model card, a note on licences, and a short program
+for each format that runs without archfront.
+
+examples:
+  archfront export flowers --member knee --out knee
+  archfront export flowers --member best --out best --format onnx,onnx-int8,openvino --proxy
+  archfront predict knee photo.jpg
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``archfront export`` takes."""
+    from search.export.formats import FORMATS
+
+    parser.epilog = TEXT
+    add_study(parser)
+    parser.add_argument(
+        "--member", default="knee", help="knee, fastest, best, a trial or an id (default: knee)"
+    )
+    parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="a new folder")
+    parser.add_argument(
+        "--format", default="onnx", metavar="A,B", help=f"of {', '.join(FORMATS)} (default: onnx)"
+    )
+    parser.add_argument(
+        "--proxy", action="store_true", help="the weights of the search, not refitted ones"
+    )
+    batch = parser.add_mutually_exclusive_group()
+    batch.add_argument(
+        "--batch", type=int, metavar="N", help="images at a time (default: the study's)"
+    )
+    batch.add_argument(
+        "--dynamic-batch", action="store_true", help="any number of images at a time"
+    )
+    parser.add_argument(
+        "--normalize-inside", action="store_true", help="the graph takes uint8 pixels"
+    )
+    parser.add_argument(
+        "--max-loss", type=float, default=0.02, metavar="SHARE", help="of int8 (default: 0.02)"
+    )
+    parser.add_argument(
+        "--calibration", type=int, default=128, metavar="N", help="training images for int8"
+    )
+    parser.add_argument("--no-latency", action="store_true", help="do not measure it again")
+    parser.add_argument("--overwrite", action="store_true", help="replace an export that is there")
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Export, tell what came of it, and return 1 where a format could not be made."""
+    _check(arguments)
+    from search.export.formats import formats_named
+    from search.export.order import Order, study_of
+    from search.export.ship import export_member
+    from search.export.source import Graph
+    from search.refitted import member_of
+
+    formats = formats_named(names_in(arguments.format))
+    results = results_of(arguments)
+    study = study_of(results.header)
+    member = member_of(results, arguments.member, is_proxy=arguments.proxy)
+    batch = (
+        None if arguments.dynamic_batch else arguments.batch or study.config.hardware.batch_size
+    )
+    order = Order(
+        formats=tuple(formats),
+        graph=Graph(batch, arguments.normalize_inside, arguments.calibration),
+        max_loss=arguments.max_loss,
+        is_timed=not arguments.no_latency,
+        replaces=arguments.overwrite,
+    )
+    print(
+        f"trial {member.evaluation.trial}: {member.evaluation.candidate.label}, "
+        f"{member.origin['kind']} weights",
+        flush=True,
+    )
+    manifest = export_member(
+        study, member, order, arguments.out, lambda line: print(line, flush=True)
+    )
+    print(f"{len(manifest.artifacts)} of {len(formats)} formats in {arguments.out}")
+    return 1 if manifest.failed else 0
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    problems = []
+    if not 0 <= arguments.max_loss <= 1:
+        problems.append(f"--max-loss: a share from 0 to 1 is needed; got {arguments.max_loss:g}.")
+    if arguments.calibration < 1:
+        problems.append(
+            f"--calibration: a whole number of at least 1 is needed; got {arguments.calibration}."
+        )
+    if arguments.batch is not None and arguments.batch < 1:
+        problems.append(f"--batch: a whole number of at least 1 is needed; got {arguments.batch}.")
+    if not names_in(arguments.format):
+        problems.append("--format: at least one format is needed.")
+    if problems:
+        raise ConfigError(*problems)

@@ -1,0 +1,184 @@
+"""``archfront predict``: what an exported model says of images."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from search.errors import ArtifactError, ConfigError
+
+TEXT = """\
+The artifact is a folder that 'archfront export' wrote, the folder of one of its formats, or the
+file of a model in it. Its checksums are compared first. ONNX and OpenVINO need no PyTorch.
+
+examples:
+  archfront predict knee photo.jpg
+  archfront predict knee/openvino photos/*.jpg --json > answers.jsonl
+  archfront predict knee photos --draw pictures
+"""
+WIDTH = 140
+# Labels of an image in the table.
+N_SHOWN = 5
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``archfront predict`` takes."""
+    parser.epilog = TEXT
+    parser.add_argument("artifact", type=Path, help="an export, or one of its formats")
+    parser.add_argument(
+        "images", type=Path, nargs="+", metavar="image", help="files, or folders of images"
+    )
+    parser.add_argument("--format", metavar="NAME", help="which format of the export")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="a JSON object per image and line")
+    form.add_argument("--draw", type=Path, metavar="DIR", help="pictures with the answers on them")
+    parser.add_argument(
+        "--min-score",
+        type=float,
+        metavar="S",
+        help="of labels and objects (default: the export's)",
+    )
+    parser.add_argument("--threads", type=int, default=1, help="of the runtime (default: 1)")
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Predict and print or draw; return 1 where an image could not be read."""
+    _check(arguments)
+    from search.predict.predictor import open_predictor
+    from trainers.data.images import read_pixels
+    from trainers.errors import DataError
+
+    files = list(_files(arguments.images))
+    status, rows = 0, []
+    with open_predictor(
+        arguments.artifact, arguments.format, threads=arguments.threads
+    ) as predictor:
+        names = _names(files)
+        for file in files:
+            try:
+                pixels = read_pixels(file)
+            except DataError as error:
+                status = 1
+                _complain(f"{file}: {error}")
+                continue
+            said = _answered(predictor, pixels, arguments, names[file])
+            rows.append({"image": str(file), **said})
+            if arguments.json:
+                print(json.dumps(rows[-1]), flush=True)
+    if arguments.draw is not None:
+        print(f"{len(rows)} pictures in {arguments.draw}")
+    elif not arguments.json and rows:
+        _print_table(rows)
+    return status
+
+
+def _answered(predictor: Any, pixels: Any, arguments: argparse.Namespace, name: str) -> Any:
+    """Return what the model says of an image, drawn too where that is asked for."""
+    from search.predict.answer import Asked, answer, threshold_of
+
+    outputs = predictor.outputs(predictor.resized([pixels]))
+    asked = Asked(
+        outputs={name: output[0] for name, output in outputs.items()},
+        width=pixels.shape[1],
+        height=pixels.shape[0],
+        manifest=predictor.manifest,
+        threshold=threshold_of(predictor.manifest, arguments.min_score),
+    )
+    said = answer(asked)
+    if arguments.draw is not None:
+        from search.predict.draw import drawn
+
+        arguments.draw.mkdir(parents=True, exist_ok=True)
+        drawn(pixels, asked, said).save(arguments.draw / name)
+    return said
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    problems = []
+    if arguments.min_score is not None and not 0 <= arguments.min_score <= 1:
+        problems.append(
+            f"--min-score: a number from 0 to 1 is needed; got {arguments.min_score:g}."
+        )
+    if arguments.threads < 1:
+        problems.append(
+            f"--threads: a whole number of at least 1 is needed; got {arguments.threads}."
+        )
+    if problems:
+        raise ConfigError(*problems)
+
+
+def _files(places: list[Path]) -> Iterator[Path]:
+    """Yield the images of files and folders.
+
+    Raises:
+        ArtifactError: If a place is not there, or a folder has no image.
+    """
+    from trainers.data.images import EXTENSIONS
+
+    for place in places:
+        if place.is_file():
+            yield place
+            continue
+        if not place.is_dir():
+            raise ArtifactError(f"There is no image or folder {place}.")
+        found = sorted(p for p in place.iterdir() if p.suffix.lower() in EXTENSIONS)
+        if not found:
+            raise ArtifactError(
+                f"The folder {place} has no image ({', '.join(sorted(EXTENSIONS))})."
+            )
+        yield from found
+
+
+def _names(files: list[Path]) -> dict[Path, str]:
+    """Return a name of its own for each picture."""
+    names: dict[Path, str] = {}
+    for file in files:
+        name, n = f"{file.stem}.png", 1
+        while name in names.values():
+            n += 1
+            name = f"{file.stem}-{n}.png"
+        names[file] = name
+    return names
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table()
+    for name in ("image", "answer"):
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(Text(row["image"]), Text(_words(row)))
+    console = Console()
+    (console if console.is_terminal else Console(width=WIDTH)).print(table)
+
+
+def _words(row: dict[str, Any]) -> str:
+    """Return an answer in words."""
+    if "label" in row:
+        return f"{row['label']} {row['score']:.2f}"
+    if "labels" in row:
+        return (
+            ", ".join(f"{one['label']} {one['score']:.2f}" for one in row["labels"]) or "nothing"
+        )
+    if "classes" in row:
+        return ", ".join(f"{one['label']} {one['share']:.1%}" for one in row["classes"])
+    objects = row["objects"]
+    lines = [
+        f"{one['label']} {one['score']:.2f} at "
+        + ", ".join(f"{value:.0f}" for value in one["box"])
+        for one in objects[:N_SHOWN]
+    ]
+    more = [f"and {len(objects) - N_SHOWN} more"] if len(objects) > N_SHOWN else []
+    return "\n".join([*lines, *more]) or "nothing"
+
+
+def _complain(text: str) -> None:
+    import sys
+
+    print(f"archfront: {text}", file=sys.stderr)

@@ -1,0 +1,121 @@
+"""What an artifact is worth: its metrics over a split and its latency, in its own runtime."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
+
+from numpy.typing import NDArray
+
+from search.latency.key import MeasureSettings
+from search.records import Latency
+from trainers.tasks import Task
+
+if TYPE_CHECKING:
+    import torch
+
+    from search.predict.predictor import Outputs, Predictor
+    from trainers.data import Dataset, Preprocess
+    from trainers.scoring import Scored
+
+
+class Session(Protocol):
+    """Anything that predicts resized images."""
+
+    @property
+    def batch(self) -> int:
+        """Return how many images it takes at a time."""
+
+    def outputs(self, images: NDArray[Any]) -> Outputs:
+        """Return the outputs by name for uint8 ``(N, C, S, S)``."""
+
+
+def score_session(
+    session: Session, task: Task, dataset: Dataset, preprocess: Preprocess, *, split: str = "val"
+) -> Scored:
+    """Return the metrics of an artifact over a split, and what the judge keeps of it.
+
+    Args:
+        session: The open artifact.
+        task: What is asked for.
+        dataset: Of the images.
+        preprocess: How they become the artifact's input.
+        split: Which of them.
+
+    Raises:
+        DataError: If the data has no such split.
+        ExportError: If the runtime does not run it.
+    """
+    from trainers.scoring import score_split
+
+    def predict(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        import torch
+
+        found = session.outputs(pixels.numpy())
+        return {name: torch.from_numpy(output) for name, output in found.items()}
+
+    return score_split(
+        predict,
+        task=task,
+        dataset=dataset,
+        split=split,
+        preprocess=preprocess,
+        batch_size=session.batch,
+    )
+
+
+@dataclass(frozen=True)
+class Clocked:
+    """How an artifact is timed.
+
+    Attributes:
+        settings: Threads, batch, effort; the runtime is the artifact's own.
+        images: Images of one prediction, resized, uint8 ``(N, C, S, S)``.
+        runtime_version: Of the library that runs it.
+        exporter: What made the file.
+        cores: That it was opened on, so that its threads run there; None where not known.
+    """
+
+    settings: MeasureSettings
+    images: NDArray[Any]
+    runtime_version: str
+    exporter: str
+    cores: tuple[int, ...] | None = None
+
+
+def time_session(predictor: Predictor, clocked: Clocked) -> Latency:
+    """Return the time of one prediction of an open artifact, as a study measures it.
+
+    Raises:
+        ExportError: If the runtime does not run it.
+    """
+    from pathlib import Path
+
+    from search.latency import clock
+    from search.latency.device import fingerprint
+    from search.latency.pace import Pace
+
+    settings = clocked.settings
+    pace = Pace(file=None if settings.pace_file is None else Path(settings.pace_file))
+    effort = clock.Effort(
+        settings.warmup, settings.repeats, settings.interval, settings.max_seconds
+    )
+    timing = clock.measure(predictor.step(clocked.images), effort, pace=pace)
+    return Latency(
+        p50_ms=timing.p50_ms,
+        p95_ms=timing.p95_ms,
+        spread=timing.spread,
+        repeats=timing.repeats,
+        warmup=timing.warmup,
+        threads=settings.threads,
+        batch_size=len(clocked.images),
+        runtime=predictor.artifact.format,
+        runtime_version=clocked.runtime_version,
+        precision=predictor.artifact.precision,
+        device=fingerprint().id,
+        exporter=clocked.exporter,
+        is_stable=timing.is_stable,
+        affinity=clocked.cores,
+        interval=timing.interval,
+        drift=timing.drift,
+    )

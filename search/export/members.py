@@ -1,0 +1,109 @@
+"""Which trained candidate of a study is meant, and the weights that it has."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from search.errors import StudyError
+from search.front import FrontMember, final_evaluations
+from search.records import Evaluation, Trained
+from search.results import Results
+
+NAMES = ("knee", "fastest", "best")
+
+
+@dataclass(frozen=True)
+class Member:
+    """A trained candidate with its weights.
+
+    Attributes:
+        evaluation: Its record.
+        weights: The file.
+        origin: Where it comes from: ``kind`` (``proxy`` or ``refit``), ``seed``, ``epochs``.
+    """
+
+    evaluation: Evaluation
+    weights: Path
+    origin: dict[str, Any]
+
+
+def chosen_trials(results: Results, names: Sequence[str]) -> list[int]:
+    """Return the trials that names stand for, each once, in their order.
+
+    Args:
+        results: The study.
+        names: ``knee``, ``fastest``, ``best``, ``all`` for the whole front, ``trained`` for all
+            trained candidates; or the number of a trial, or the id of a candidate or its
+            beginning.
+
+    Raises:
+        StudyError: If one of them stands for nothing, with what there is.
+    """
+    members = results.front()
+    if not members:
+        raise StudyError(f"The study {results.places.study!r} has no trained candidate yet.")
+    many = {
+        "all": [member.trial for member in members],
+        "trained": [e.trial for e in final_evaluations(results.evaluations)],
+    }
+    trials: list[int] = []
+    for name in names:
+        trials += many[name] if name in many else [_trial(results, members, name)]
+    return list(dict.fromkeys(trials))
+
+
+def aliases(members: Sequence[FrontMember]) -> dict[str, int]:
+    """Return the trials of a front that have a name; one trial may have several."""
+    knee = next(m for m in members if m.is_knee)
+    best = max(members, key=lambda m: (m.metric, -m.latency_ms))
+    return {"knee": knee.trial, "fastest": members[0].trial, "best": best.trial}
+
+
+def _trial(results: Results, members: Sequence[FrontMember], name: str) -> int:
+    named = aliases(members)
+    if name in named:
+        return named[name]
+    trained = final_evaluations(results.evaluations)
+    found = [
+        e.trial
+        for e in trained
+        if str(e.trial) == name or (len(name) >= 4 and e.candidate.id.startswith(name))
+    ]
+    if len(found) == 1:
+        return found[0]
+    front = ", ".join(f"{m.trial} ({m.candidate.id})" for m in members)
+    raise StudyError(
+        f"{'Several candidates' if found else 'No trained candidate'} of the study "
+        f"{results.places.study!r} {'begin with' if found else 'is'} {name!r}. Give "
+        f"{', '.join(NAMES)}, all, or the trial or id of one; the front has {front}."
+    )
+
+
+def evaluation_of(results: Results, trial: int) -> Evaluation:
+    """Return the final evaluation of a trained trial."""
+    return next(e for e in final_evaluations(results.evaluations) if e.trial == trial)
+
+
+def proxy_member(results: Results, trial: int) -> Member:
+    """Return a member with the weights of its proxy training.
+
+    Raises:
+        StudyError: If they were not kept.
+    """
+    evaluation = evaluation_of(results, trial)
+    assert isinstance(evaluation.outcome, Trained)
+    weights = results.places.folder / evaluation.outcome.weights
+    if not weights.is_file():
+        raise StudyError(
+            f"The weights of trial {trial} are not at {weights}: only those of the front are "
+            f"kept. Refit it instead: archfront refit {results.places.study} --members {trial}."
+        )
+    origin = {
+        "kind": "proxy",
+        "seed": evaluation.seed,
+        "epochs": len(evaluation.outcome.curve),
+    }
+    return Member(evaluation, weights, origin)

@@ -1,0 +1,11 @@
+"""An exported model put to use: read, checked, opened, asked. Without torch where it can be.
+
+::
+
+    manifest.py   what an export says of itself: manifest.json, and whether its files are intact
+    openers.py    from a file to a network that runs, by the library that the format needs
+    predictor.py  from images to the outputs of the network
+    answer.py     from outputs to what a person asks for, by task
+    draw.py       the answer as a picture
+    served.py     the same behind MLflow's pyfunc
+"""

@@ -1,0 +1,92 @@
+"""What a network says of an image, drawn on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageDraw
+
+from search.predict.answer import Answer, Asked, map_of
+from trainers.data.raw import Pixels
+from trainers.drawing.panels import tinted
+from trainers.drawing.paper import class_color, tag
+
+# Longest side of a picture, in px: a photo of 12 million pixels is drawn on a smaller one.
+SIDE_MAX = 1600
+# Labels of a picture that has several, the best first.
+N_SHOWN = 5
+
+
+def drawn(pixels: Pixels, asked: Asked, said: Answer) -> Image.Image:
+    """Return an image with its answer on it.
+
+    Args:
+        pixels: The image, uint8 ``(H, W, 1 or 3)``.
+        asked: What was asked of it.
+        said: The answer.
+    """
+    image = Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)).copy())
+    scale = min(1.0, SIDE_MAX / max(image.size))
+    if scale < 1:
+        across, down = (max(1, round(side * scale)) for side in image.size)
+        image = image.resize((across, down), Image.Resampling.LANCZOS)
+    return DRAWN[asked.manifest.task](image, asked, said, scale)
+
+
+def _label(image: Image.Image, asked: Asked, said: Answer, scale: float) -> Image.Image:
+    _list(image, asked, [(said["label"], said["score"])])
+    return image
+
+
+def _labels(image: Image.Image, asked: Asked, said: Answer, scale: float) -> Image.Image:
+    _list(image, asked, [(one["label"], one["score"]) for one in said["labels"][:N_SHOWN]])
+    return image
+
+
+def _list(image: Image.Image, asked: Asked, lines: list[tuple[str, float]]) -> None:
+    for number, (name, score) in enumerate(lines):
+        color = class_color(asked.manifest.class_names.index(name))
+        tag(image, (0, 18 * (number + 1)), f"{name} {score:.2f}", color)
+
+
+def _map(image: Image.Image, asked: Asked, said: Answer, scale: float) -> Image.Image:
+    found = Image.fromarray(map_of(asked))
+    fitted = np.asarray(found.resize(image.size, Image.Resampling.NEAREST))
+    image = tinted(image, fitted)
+    _list(image, asked, [(one["label"], one["share"]) for one in said["classes"][:N_SHOWN]])
+    return image
+
+
+def _objects(image: Image.Image, asked: Asked, said: Answer, scale: float) -> Image.Image:
+    names = asked.manifest.class_names
+    for one in reversed(said["objects"]):  # the best on top
+        label = names.index(one["label"])
+        if "mask" in one:
+            image = tinted(image, _painted(one["mask"], label, image.size))
+    for one in reversed(said["objects"]):
+        label = names.index(one["label"])
+        x1, y1, x2, y2 = (value * scale for value in one["box"])
+        ends = (x1, y1, max(x1, x2 - 1), max(y1, y2 - 1))
+        ImageDraw.Draw(image).rectangle(ends, None, class_color(label), 2)
+        tag(image, (x1, y1), f"{one['label']} {one['score']:.2f}", class_color(label))
+    return image
+
+
+def _painted(rle: Answer, label: int, size: tuple[int, int]) -> np.ndarray:
+    from faster_coco_eval.core import mask as coco
+
+    from trainers.data.targets import IGNORED
+
+    mask = coco.decode({"size": rle["size"], "counts": rle["counts"].encode()})
+    fitted = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))
+    return np.where(fitted > 0, np.uint8(label % IGNORED), np.uint8(IGNORED))
+
+
+DRAWN: dict[str, Callable[[Image.Image, Asked, Answer, float], Image.Image]] = {
+    "classification": _label,
+    "multilabel": _labels,
+    "semantic": _map,
+    "detection": _objects,
+    "instance": _objects,
+}

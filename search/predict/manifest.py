@@ -1,0 +1,267 @@
+"""``manifest.json``: everything an export says of itself, and whether its files are those.
+
+It is plain JSON, so that nothing in it can run. Every file is known by its SHA-256, which is
+compared before the file is opened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from search.errors import ArtifactError, unknown
+from trainers.data.preprocess import Preprocess
+from trainers.tasks import TASKS
+
+MANIFEST = "manifest.json"
+SCHEMA = "archfront-export/1"
+# Folders above a model file in which its manifest may lie: mlflow/export/onnx/model.onnx.
+N_ABOVE = 3
+
+
+@dataclass(frozen=True)
+class Input:
+    """What the network takes.
+
+    Attributes:
+        name: Of the input.
+        dtype: ``float32`` for normalized values; ``uint8`` where the graph normalizes them.
+        batch: Images at a time; None for any number.
+        shape: Channels, height, width.
+    """
+
+    name: str
+    dtype: str
+    batch: int | None
+    shape: tuple[int, int, int]
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One exported format of a model.
+
+    Attributes:
+        format: Key of ``search.export.FORMATS``.
+        opener: Key of ``search.predict.openers.OPENERS``.
+        input: What the network takes.
+        file: What is opened, relative to the manifest.
+        files: SHA-256 of every file by its path relative to the manifest.
+        precision: Numeric precision.
+        runtime: The library that it was scored and measured in, with its version.
+        size_mb: Of all files, in 10^6 bytes.
+        parity: Largest difference from eager PyTorch on validation images, in units of the
+            outputs' spread over them.
+        metrics: On the validation split, in this runtime.
+        lost: Share of the study's metric that it lost against the checkpoint; below 0 for a gain.
+        latency: As ``search.records.Latency``; None where it was not measured.
+        marks: What is wrong with it, in words; empty where it may be shipped.
+    """
+
+    format: str
+    opener: str
+    input: Input
+    file: str
+    files: Mapping[str, str]
+    precision: str
+    runtime: str
+    size_mb: float
+    parity: float
+    metrics: Mapping[str, float]
+    lost: float
+    latency: Mapping[str, Any] | None = None
+    marks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """An export: one model in one or more formats.
+
+    Attributes:
+        study: Name of the study.
+        trial: Number of the trial.
+        candidate_id: Hash of what was trained.
+        candidate: What was trained.
+        task: Key of ``trainers.tasks.TASKS``.
+        class_names: By label.
+        preprocess: How an image becomes the input.
+        output_names: What it gives, in its order.
+        decode: What the outputs are, in words.
+        thresholds: From which score on something counts.
+        metric: The metric that the study maximized.
+        metrics: Of the checkpoint on the validation split, in PyTorch.
+        weights: Where they come from: ``proxy`` or ``refit``, with seed, epochs and hash.
+        data: Fingerprint of the dataset and how it was split.
+        licence: Of the backbone's first weights, in words.
+        versions: Of the libraries that made it.
+        created: UTC, as ``2026-01-31T12:00:00Z``.
+        artifacts: By format.
+        failed: Why a format could not be made, by format.
+    """
+
+    study: str
+    trial: int
+    candidate_id: str
+    candidate: Mapping[str, Any]
+    task: str
+    class_names: tuple[str, ...]
+    preprocess: Preprocess
+    output_names: tuple[str, ...]
+    decode: str
+    thresholds: Mapping[str, float]
+    metric: str
+    metrics: Mapping[str, float]
+    weights: Mapping[str, Any]
+    data: Mapping[str, Any]
+    licence: str
+    versions: Mapping[str, str]
+    created: str
+    artifacts: Mapping[str, Artifact] = field(default_factory=dict)
+    failed: Mapping[str, str] = field(default_factory=dict)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain JSON content; ``from_dict`` gives the equal manifest back."""
+        return {"schema": SCHEMA, **asdict(self), "preprocess": self.preprocess.as_dict()}
+
+    @classmethod
+    def from_dict(cls, content: Any) -> Manifest:
+        """Return the manifest whose ``as_dict`` this is, after JSON.
+
+        Raises:
+            ArtifactError: If it is the manifest of something else, or of another version.
+        """
+        if not isinstance(content, dict) or content.get("schema") != SCHEMA:
+            raise ArtifactError(f"it is no manifest of {SCHEMA}")
+        rest = {name: value for name, value in content.items() if name != "schema"}
+        lacking = [f.name for f in fields(cls) if f.name not in rest]
+        if lacking:
+            raise ArtifactError(f"it has no {', '.join(lacking)}")
+        try:
+            artifacts = {name: _artifact(one) for name, one in rest.pop("artifacts").items()}
+            whole = cls(
+                preprocess=Preprocess.from_dict(rest.pop("preprocess")),
+                artifacts=artifacts,
+                class_names=tuple(rest.pop("class_names")),
+                output_names=tuple(rest.pop("output_names")),
+                **rest,
+            )
+        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            raise ArtifactError(f"its content does not fit ({error})") from error
+        if whole.task not in TASKS:
+            raise ArtifactError(f"its task {whole.task!r} is not known here")
+        return whole
+
+
+def _artifact(content: Mapping[str, Any]) -> Artifact:
+    given = content["input"]
+    taken = Input(**{**given, "shape": tuple(given["shape"])})
+    return Artifact(**{**content, "input": taken, "marks": tuple(content["marks"])})
+
+
+def write_manifest(manifest: Manifest, folder: Path) -> Path:
+    """Write ``manifest.json`` whole or not at all, and return its path."""
+    target = folder / MANIFEST
+    part = target.with_name(f".{MANIFEST}.part")
+    content = json.dumps(manifest.as_dict(), indent=2, allow_nan=False)
+    part.write_text(content + "\n", encoding="utf-8")
+    part.replace(target)
+    return target
+
+
+def read_manifest(folder: Path) -> Manifest:
+    """Return what the manifest in a folder says.
+
+    Raises:
+        ArtifactError: If it is not there, or is none.
+    """
+    file = folder / MANIFEST
+    try:
+        return Manifest.from_dict(json.loads(file.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise ArtifactError(f"{file} cannot be read: {error.strerror}.") from error
+    except (ValueError, ArtifactError) as error:
+        raise ArtifactError(
+            f"{file} cannot be used: {error}. Give a folder that 'archfront export' wrote."
+        ) from error
+
+
+def find_artifact(path: Path, format_name: str | None = None) -> tuple[Path, Manifest, Artifact]:
+    """Return the folder of the manifest, the manifest and the artifact that a path stands for.
+
+    Args:
+        path: The folder of an export, the folder of one of its formats, or a file in it.
+        format_name: Which format, where the path leaves that open; the first that has no marks
+            when None.
+
+    Raises:
+        ArtifactError: If there is no such artifact.
+        ConfigError: If the export has no such format.
+    """
+    path = path.expanduser().absolute()
+    if not path.exists():
+        raise ArtifactError(f"There is no {path}. Give a folder that 'archfront export' wrote.")
+    folder = next((f for f in (path, *path.parents[:N_ABOVE]) if (f / MANIFEST).is_file()), None)
+    if folder is None:
+        raise ArtifactError(
+            f"{path} has no {MANIFEST} beside or above it, so it is not known what it was made "
+            "for or whether it is intact. Give a folder that 'archfront export' wrote."
+        )
+    manifest = read_manifest(folder)
+    inside = path.relative_to(folder).as_posix()
+    named = [
+        name
+        for name, artifact in manifest.artifacts.items()
+        if inside != "." and any(PurePosixPath(f).is_relative_to(inside) for f in artifact.files)
+    ]
+    if inside != "." and not named:
+        raise ArtifactError(
+            f"{path} is no artifact of {folder / MANIFEST}, which has "
+            f"{', '.join(manifest.artifacts) or 'none'}."
+        )
+    if format_name is not None:
+        if format_name not in manifest.artifacts:
+            raise unknown("format of this export", format_name, manifest.artifacts)
+        return folder, manifest, manifest.artifacts[format_name]
+    names = named or list(manifest.artifacts)
+    if not names:
+        raise ArtifactError(f"{folder / MANIFEST} has no artifact: every format failed.")
+    chosen = min(names, key=lambda name: bool(manifest.artifacts[name].marks))
+    return folder, manifest, manifest.artifacts[chosen]
+
+
+def check_files(folder: Path, artifact: Artifact) -> None:
+    """See that every file of an artifact is the one that was exported.
+
+    Raises:
+        ArtifactError: If one is missing, changed, or lies elsewhere.
+    """
+    for name, digest in artifact.files.items():
+        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
+            raise ArtifactError(f"The manifest names {name}, which is outside of {folder}.")
+        file = folder / name
+        if not file.is_file():
+            raise ArtifactError(f"{file} is missing. Export the model again.")
+        found = sha256_of(file)
+        if found != digest:
+            raise ArtifactError(
+                f"{file} is not the file that was exported: its SHA-256 is {found[:12]}…, the "
+                f"manifest says {str(digest)[:12]}…. It was damaged or exchanged; export the "
+                "model again."
+            )
+    if artifact.file not in artifact.files and not (folder / artifact.file).is_dir():
+        raise ArtifactError(f"The manifest has no checksum of {artifact.file}.")
+
+
+def sha256_of(path: Path) -> str:
+    """Return the hash of a file's content in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def hashed(folder: Path, below: Path) -> dict[str, str]:
+    """Return the SHA-256 of every file below a place, by its path relative to a folder."""
+    files = sorted(path for path in below.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in files}

@@ -1,0 +1,133 @@
+"""From images to the outputs of an exported network, a batch at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.errors import ArtifactError
+from search.predict.manifest import Artifact, Manifest, check_files, find_artifact
+from search.predict.openers import Opened, Opening, open_file
+from trainers.data.raw import Pixels
+
+# Images at a time of a network that takes any number.
+BATCH = 16
+
+Outputs = dict[str, NDArray[Any]]
+
+
+class Predictor:
+    """An opened artifact; used in a ``with`` block.
+
+    Attributes:
+        manifest: What the export says of itself.
+        artifact: The format that is open.
+        opened: What runs it.
+    """
+
+    def __init__(self, manifest: Manifest, artifact: Artifact, opened: Opened) -> None:
+        self.manifest, self.artifact, self.opened = manifest, artifact, opened
+
+    @property
+    def batch(self) -> int:
+        """Return how many images are predicted at a time."""
+        return self.artifact.input.batch or BATCH
+
+    def outputs(self, images: Pixels) -> Outputs:
+        """Return the outputs by name for resized images, uint8 ``(N, C, S, S)``.
+
+        A network of a fixed batch gets it: what is missing of the last one is filled with black
+        images, whose outputs are left out.
+
+        Raises:
+            ExportError: If the runtime does not run it.
+        """
+        parts = list(self._parts(images))
+        names = self.manifest.output_names
+        return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(names)}
+
+    def _parts(self, images: Pixels) -> Iterator[list[NDArray[Any]]]:
+        fixed = self.artifact.input.batch
+        for start in range(0, len(images), self.batch):
+            part = images[start : start + self.batch]
+            n = len(part)
+            if fixed is not None and n < fixed:
+                rest = np.zeros((fixed - n, *part.shape[1:]), np.uint8)
+                part = np.concatenate([part, rest])
+            yield [output[:n] for output in self.opened.outputs(self._given(part))]
+
+    def _given(self, pixels: Pixels) -> NDArray[Any]:
+        """Return what the network takes."""
+        if self.artifact.input.dtype == "uint8":
+            return pixels
+        return self.manifest.preprocess.normalized(pixels)
+
+    def step(self, images: Pixels) -> Callable[[], None]:
+        """Return what predicts the same images once; they are normalized before, as in a study."""
+        given = np.ascontiguousarray(self._given(images))
+
+        def predict() -> None:
+            self.opened.outputs(given)
+
+        return predict
+
+    def resized(self, images: Sequence[Pixels]) -> Pixels:
+        """Return images of any size as the network's square, uint8 ``(N, C, S, S)``."""
+        squares = [self.manifest.preprocess.pixels(image) for image in images]
+        return np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
+
+    def __enter__(self) -> Self:
+        """Open it."""
+        self.opened.__enter__()
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        """Free the network."""
+        self.opened.__exit__(*raised)
+
+
+def open_predictor(path: Path, format_name: str | None = None, *, threads: int = 1) -> Predictor:
+    """Return the artifact that a path stands for, checked and opened.
+
+    Args:
+        path: As ``find_artifact`` takes it.
+        format_name: As there.
+        threads: Intra-op threads.
+
+    Raises:
+        ArtifactError: If it is not there, damaged or foreign.
+        ConfigError: If it has no such format, or the library that it needs is not installed.
+    """
+    folder, manifest, artifact = find_artifact(path, format_name)
+    check_files(folder, artifact)
+    return opened_artifact(folder, manifest, artifact, threads)
+
+
+def opened_artifact(
+    folder: Path, manifest: Manifest, artifact: Artifact, threads: int
+) -> Predictor:
+    """Return an artifact opened, its files unchecked.
+
+    Raises:
+        ArtifactError: If it cannot be opened.
+        ConfigError: If the library that it needs is not installed.
+    """
+    opening = Opening(
+        path=folder / artifact.file,
+        output_names=manifest.output_names,
+        threads=threads,
+        precision=artifact.precision,
+        task=manifest.task,
+    )
+    channels, height, width = artifact.input.shape
+    preprocess = manifest.preprocess
+    if (channels, height, width) != (preprocess.channels, *(preprocess.input_size,) * 2):
+        raise ArtifactError(
+            f"The manifest's input {artifact.input.shape} is not what its preprocessing gives: "
+            f"{preprocess.channels} channels of {preprocess.input_size} px."
+        )
+    return Predictor(manifest, artifact, open_file(artifact.opener, opening))

@@ -1,0 +1,210 @@
+"""Trains members of a front in full: every (member, seed) once, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from search.errors import ConfigError, StudyError
+from search.export.members import aliases, evaluation_of
+from search.export.order import Study
+from search.intervals import kept_interval
+from search.prepare import data_ref
+from search.refit_records import Refit
+from search.refitted import RECORD, folder_of
+from search.results import Results
+from search.settings import train_settings
+from trainers.tasks import TASKS
+
+if TYPE_CHECKING:
+    from trainers.full import FullSettings, Teacher
+    from trainers.spec import EpochRow
+
+
+@dataclass(frozen=True)
+class RefitOrder:
+    """What is asked of a refit.
+
+    Attributes:
+        trials: Which members.
+        epochs: Of each full training.
+        seeds: How many of each.
+        full: Average, patience, share of the teacher.
+        is_taught: Whether the best member teaches the others.
+    """
+
+    trials: tuple[int, ...]
+    epochs: int
+    seeds: int
+    full: FullSettings
+    is_taught: bool = False
+
+
+@dataclass(frozen=True)
+class Step:
+    """One full training that is to be there.
+
+    Attributes:
+        trial: Number of the trial.
+        seed: Of the training.
+        question: What it is asked to be.
+        done: The record, where it is there already.
+        teacher: Trial of the member that teaches; None for none.
+    """
+
+    trial: int
+    seed: int
+    question: dict[str, Any] = field(hash=False)
+    done: Refit | None
+    teacher: int | None
+
+
+def steps_of(results: Results, study: Study, order: RefitOrder) -> list[Step]:
+    """Return every full training that is asked for, those of a teacher first.
+
+    One that is there and was asked the same is done.
+
+    Raises:
+        ConfigError: If networks of this task cannot be taught.
+    """
+    from trainers.full import TAUGHT
+
+    best = aliases(results.front())["best"] if order.is_taught else None
+    if best is not None and study.config.task.name not in TAUGHT:
+        raise ConfigError(
+            "--distill: only networks with a logit per class can be taught "
+            f"({', '.join(TAUGHT)}); the study's task is {study.config.task.name}. Leave it out."
+        )
+    trials = list(order.trials)
+    if best is not None:
+        trials = [best, *(trial for trial in trials if trial != best)]
+    steps = []
+    for trial in trials:
+        teacher = None if best is None or trial == best else best
+        for k in range(order.seeds):
+            seed = study.config.seed + k
+            question = _question(results, order, teacher)
+            found = Refit.read(folder_of(results, trial, seed) / RECORD)
+            done = found if found is not None and found.question == question else None
+            steps.append(Step(trial, seed, question, done, teacher))
+    return steps
+
+
+def refit(
+    results: Results,
+    study: Study,
+    order: RefitOrder,
+    on_epoch: Callable[[Step, EpochRow], None] = lambda step, row: None,
+) -> Iterator[tuple[Step, Refit]]:
+    """Yield every full training that is asked for, when it is there.
+
+    After an interruption the same call goes on with the one that was not finished.
+
+    Args:
+        results: The study's records.
+        study: What is known of it.
+        order: What is asked for.
+        on_epoch: Called after every epoch.
+
+    Raises:
+        StudyError: If the dataset is no longer that of the study.
+        ConfigError: As ``steps_of``.
+        DivergedError: If a loss is no finite number.
+    """
+    from trainers.data import load
+
+    steps = steps_of(results, study, order)
+    if any(step.done is None for step in steps):
+        dataset = load(data_ref(study.config))
+        if dataset.fingerprint != study.header["dataset"]["fingerprint"]:
+            raise StudyError(
+                f"The dataset of the study {study.config.study!r} changed since it began "
+                f"(fingerprint {study.header['dataset']['fingerprint']}, now "
+                f"{dataset.fingerprint}). Restore it."
+            )
+    for step in steps:
+        if step.done is not None:
+            yield step, step.done
+            continue
+        yield step, _trained(results, study, order, step, on_epoch)
+
+
+def _question(results: Results, order: RefitOrder, teacher: int | None) -> dict[str, Any]:
+    full = asdict(order.full)
+    if teacher is None:
+        del full["teaching"]
+        return {"epochs": order.epochs, **full, "teacher": None}
+    taught_by = evaluation_of(results, teacher).candidate.id
+    return {"epochs": order.epochs, **full, "teacher": taught_by}
+
+
+def _trained(
+    results: Results,
+    study: Study,
+    order: RefitOrder,
+    step: Step,
+    on_epoch: Callable[[Step, EpochRow], None],
+) -> Refit:
+    from trainers.full import train_full
+
+    candidate = evaluation_of(results, step.trial).candidate
+    counts = list(study.header["dataset"]["splits"]["train"]["per_class"].values())
+    settings = replace(
+        train_settings(study.config, study.header["precision"], counts),
+        until_epoch=order.epochs,
+        horizon=order.epochs,
+        seed=step.seed,
+    )
+    splits = ("val", "test") if "test" in study.header["dataset"]["splits"] else ("val",)
+    folder = folder_of(results, step.trial, step.seed)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / RECORD).unlink(missing_ok=True)
+    found = train_full(
+        candidate.architecture,
+        candidate.weights,
+        candidate.recipe,
+        data_ref(study.config),
+        settings,
+        order.full,
+        folder=folder,
+        teacher=None if step.teacher is None else _teacher(results, study, step.teacher),
+        splits=splits,
+        on_epoch=lambda row: on_epoch(step, row),
+    )
+    task, metric = TASKS[study.config.task.name], study.config.task.metric
+    intervals = {
+        split: kept_interval(
+            task, metric, file, rng=np.random.default_rng([step.seed, step.trial])
+        )
+        for split, file in found.predictions.items()
+    }
+    base = results.places.folder
+    record = Refit(
+        trial=step.trial,
+        candidate_id=candidate.id,
+        seed=step.seed,
+        question=step.question,
+        metrics=found.metrics,
+        intervals=intervals,
+        best_epoch=found.best_epoch,
+        curve=tuple(asdict(row) for row in found.training.curve),
+        seconds=found.training.seconds,
+        weights=str(found.training.weights.relative_to(base)),
+        predictions={s: str(file.relative_to(base)) for s, file in found.predictions.items()},
+    )
+    record.write(folder / RECORD)
+    return record
+
+
+def _teacher(results: Results, study: Study, trial: int) -> Teacher:
+    from trainers.full import Teacher
+
+    candidate = evaluation_of(results, trial).candidate
+    record = Refit.read(folder_of(results, trial, study.config.seed) / RECORD)
+    assert record is not None, "the teacher's steps come first"
+    return Teacher(
+        candidate.architecture, results.places.folder / record.weights, candidate.weights
+    )

@@ -1,0 +1,37 @@
+"""What full trainings say, in words, for the terminal and the report."""
+
+from __future__ import annotations
+
+from search.refit_records import RefitMember, RefitSummary
+
+
+def verdict(member: RefitMember) -> str:
+    """Return what became of a member."""
+    if member.dominated_by:
+        return f"dominated by {_trials(member.dominated_by)}, with confidence"
+    if not member.is_on_front:
+        return "off the front, but only by chance as far as can be told"
+    if member.ties:
+        return f"front; ties with {_trials(member.ties)}"
+    return "front"
+
+
+def sentences(found: RefitSummary) -> list[str]:
+    """Return how good the short trainings were at ranking."""
+    n = len(found.members)
+    if found.kendall is None or found.p_value is None:
+        first = f"Rank correlation of proxy and refit: {n} members are too few to rank."
+    else:
+        first = (
+            f"Rank correlation of proxy and refit (Kendall's tau-b): {found.kendall:.2f} over {n} "
+            f"members, p = {found.p_value:.2g}."
+        )
+    n_front = sum(member.is_on_front for member in found.members)
+    return [
+        first,
+        f"{found.kept_share:.0%} of the {n_front} on the refit front were on the proxy front.",
+    ]
+
+
+def _trials(trials: tuple[int, ...]) -> str:
+    return ", ".join(str(trial) for trial in trials)

@@ -1,0 +1,305 @@
+"""A full training of a network that a short one chose: more steps, and the best of them kept.
+
+Averaged weights are judged and kept, those of the best epoch; a training that gets no better is
+ended; and a better network may teach it.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from numpy.typing import NDArray
+from timm.utils import ModelEmaV3
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from trainers import proxy
+from trainers.data import DataRef, Preprocess
+from trainers.errors import ConfigError
+from trainers.module import TrainingModule
+from trainers.spec import Architecture, EpochRow, Recipe, TrainResult, TrainSettings, Weights
+from trainers.tasks import Task, task_named
+
+# Tasks whose networks give one logit per class, of an image or of a pixel.
+TAUGHT = ("classification", "multilabel", "semantic")
+# Hinton et al. 2015 use 1 to 20, the lower the smaller the student.
+TEMPERATURE = 2.0
+
+
+@dataclass(frozen=True)
+class FullSettings:
+    """What a full training does beside the steps of a short one.
+
+    Attributes:
+        ema: Share of the averaged weights that a step keeps; 0 for no average. It begins lower,
+            so that the average of a short training is not of its first weights.
+        patience: Epochs without a better metric after which it ends; None: never.
+        teaching: Share of the loss that a teacher has, where there is one.
+    """
+
+    ema: float = 0.998
+    patience: int | None = None
+    teaching: float = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Teacher:
+    """A trained network that gives soft targets.
+
+    Attributes:
+        architecture: What it is.
+        weights: What its training saved.
+        preprocess_of: Its first weights, which decide mean and deviation.
+    """
+
+    architecture: Architecture
+    weights: Path
+    preprocess_of: Weights
+
+
+@dataclass(frozen=True, eq=False)
+class FullResult:
+    """What a full training gives.
+
+    Attributes:
+        training: As of a short one; its weights are those of the best epoch.
+        best_epoch: Counted from 1.
+        metrics: Of the kept weights, by split.
+        predictions: What the judge kept of each split, npz by split.
+    """
+
+    training: TrainResult
+    best_epoch: int
+    metrics: dict[str, dict[str, float]]
+    predictions: dict[str, Path]
+
+
+def train_full(
+    architecture: Architecture,
+    weights: Weights,
+    recipe: Recipe,
+    data: DataRef,
+    settings: TrainSettings,
+    full: FullSettings,
+    *,
+    folder: Path,
+    teacher: Teacher | None = None,
+    splits: tuple[str, ...] = ("val",),
+    on_epoch: Callable[[EpochRow], None] | None = None,
+) -> FullResult:
+    """Train a network to its horizon and score what is kept of it.
+
+    Args:
+        architecture: What to build.
+        weights: Its first weights.
+        recipe: How to train it.
+        data: What on.
+        settings: With ``until_epoch`` at the horizon.
+        full: What is done beside.
+        folder: Where files are written.
+        teacher: Gives soft targets; None for none.
+        splits: What the kept weights are scored on.
+        on_epoch: Called after every epoch; what it raises ends the training.
+
+    Raises:
+        ConfigError: If the task's networks cannot be taught.
+        BuildError, WeightsError, DivergedError, DataError: As ``trainers.proxy.train``.
+    """
+    task = task_named(architecture.task)
+    learned: Task | None = None
+    if teacher is not None and recipe.freeze:
+        raise ConfigError(
+            "A network whose backbone is frozen cannot be taught: its head learns from kept "
+            "features, which a teacher does not see. Leave --distill out."
+        )
+    if teacher is not None:
+        learned = _taught(task, architecture, weights, teacher, full)
+    keeper = BestAverage(settings.metric, full)
+    training = proxy.train(
+        architecture,
+        weights,
+        recipe,
+        data,
+        settings,
+        folder=folder,
+        on_epoch=on_epoch,
+        callbacks=(keeper,),
+        learned=learned,
+    )
+    metrics: dict[str, dict[str, float]] = {}
+    predictions: dict[str, Path] = {}
+    for split in splits:
+        metrics[split], kept = proxy.score(
+            architecture,
+            training.weights,
+            data,
+            split=split,
+            preprocess_of=weights,
+            threads=settings.threads,
+        )
+        predictions[split] = _saved(folder / f"{split}.npz", kept)
+    return FullResult(training, keeper.best_epoch, metrics, predictions)
+
+
+class BestAverage(pl.Callback):  # type: ignore[misc]  # Lightning's types are not read
+    """Judges averaged weights, keeps those of the best epoch, and ends what gets no better.
+
+    Source: Tarvainen and Valpola 2017 (Mean teachers), section 2; timm's ``ModelEmaV3``.
+
+    Attributes:
+        best_epoch: Counted from 1; 0 before the first one.
+    """
+
+    def __init__(self, metric: str, full: FullSettings) -> None:
+        self.best_epoch = 0
+        self._metric, self._full = metric, full
+        self._best = -np.inf
+        self._state: dict[str, Tensor] = {}
+        self._average: ModelEmaV3 | None = None
+        self._trained: nn.Module | None = None
+        self._steps = 0
+
+    def on_fit_start(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
+        """Begin the average."""
+        if self._full.ema > 0:
+            self._average = ModelEmaV3(pl_module.model, decay=self._full.ema, use_warmup=True)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: TrainingModule, *given: Any
+    ) -> None:
+        """Take the weights after a step into the average."""
+        self._steps += 1
+        if self._average is not None:
+            self._average.update(pl_module.model, step=self._steps)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
+        """Put the average in the place of what is trained."""
+        if self._average is not None:
+            self._trained, pl_module.model = pl_module.model, self._average.module
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
+        """Keep the judged weights if they are the best, and put back what is trained."""
+        row = pl_module.rows[-1]
+        value = row.metrics[self._metric]
+        if value > self._best:
+            self._best, self.best_epoch = value, row.epoch
+            self._state = copy.deepcopy(dict(pl_module.model.state_dict()))
+        if self._trained is not None:
+            pl_module.model, self._trained = self._trained, None
+        patience = self._full.patience
+        if patience is not None and row.epoch - self.best_epoch >= patience:
+            trainer.should_stop = True
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
+        """Leave the best weights in the network, which are then saved."""
+        if self._state:
+            pl_module.model.load_state_dict(self._state)
+
+
+class _Taught:
+    """A task whose loss has a part that compares with a teacher; all else is the task's own."""
+
+    def __init__(
+        self, task: Task, teacher: nn.Module, turned: Callable[[Tensor], Tensor], share: float
+    ) -> None:
+        self._task, self._teacher, self._turned, self._share = task, teacher, turned, share
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._task, name)
+
+    def training_step(
+        self, model: nn.Module, batch: tuple[Tensor, Any], settings: TrainSettings
+    ) -> dict[str, Tensor]:
+        """Return the task's losses and that of the teacher, weighed by their shares.
+
+        The teacher sees the same augmented images. Source: Hinton et al. 2015 (Distilling the
+        knowledge), section 2, with their factor of the squared temperature; Beyer et al. 2022 (A
+        good teacher is patient and consistent) for the same view.
+        """
+        given: list[Tensor] = []
+        hook = model.register_forward_hook(lambda _, __, logits: given.append(logits))
+        try:
+            losses = self._task.training_step(model, batch, settings)
+        finally:
+            hook.remove()
+        with torch.no_grad():
+            wanted = self._teacher(self._turned(batch[0]))
+        if wanted.shape != given[0].shape:  # maps of logits, of another input size
+            wanted = F.interpolate(wanted, size=given[0].shape[2:], mode="bilinear")
+        soft = soft_loss(given[0].float(), wanted.float(), self._task.output_names[0], self._task)
+        mixed = {name: value * (1 - self._share) for name, value in losses.items()}
+        return {**mixed, "teacher": soft * self._share}
+
+
+def soft_loss(logits: Tensor, wanted: Tensor, output: str, task: Task) -> Tensor:
+    """Return how far a student's softened answers are from its teacher's, over all places."""
+    t = TEMPERATURE
+    if task.target == "labels":  # each class is a question of its own
+        return F.binary_cross_entropy_with_logits(logits / t, (wanted / t).sigmoid()) * t**2
+    student, teacher = (x.movedim(1, -1).flatten(0, -2) / t for x in (logits, wanted))
+    divergence = F.kl_div(
+        student.log_softmax(dim=1),
+        teacher.log_softmax(dim=1),
+        reduction="batchmean",
+        log_target=True,
+    )
+    return divergence * t**2
+
+
+def _taught(
+    task: Task, architecture: Architecture, weights: Weights, teacher: Teacher, full: FullSettings
+) -> Any:
+    """Return the task with a teacher.
+
+    Raises:
+        ConfigError: If its networks cannot be taught.
+    """
+    from trainers.backbone import preprocess_for
+    from trainers.checkpoint import load_trained
+
+    if architecture.task not in TAUGHT:
+        raise ConfigError(
+            f"Only networks with a logit per class can be taught ({', '.join(TAUGHT)}); the task "
+            f"is {architecture.task}. Leave --distill out."
+        )
+    with torch.random.fork_rng(devices=[]):
+        network = task.build(teacher.architecture, Weights())
+    load_trained(network, teacher.weights)
+    network.eval().requires_grad_(False)
+    mine = preprocess_for(architecture, weights, task.resize)
+    others = preprocess_for(teacher.architecture, teacher.preprocess_of, task.resize)
+    return _Taught(task, network, turning(mine, others), full.teaching)
+
+
+def turning(mine: Preprocess, others: Preprocess) -> Callable[[Tensor], Tensor]:
+    """Return what turns input of one network into that of another: size and normalization."""
+    shape = (1, mine.channels, 1, 1)
+    mean, std = torch.tensor(mine.mean).view(shape), torch.tensor(mine.std).view(shape)
+    other_mean, other_std = (torch.tensor(v).view(shape) for v in (others.mean, others.std))
+
+    def turned(images: Tensor) -> Tensor:
+        scale, shift = (std / other_std).to(images), ((mean - other_mean) / other_std).to(images)
+        values = images * scale + shift
+        side = others.input_size
+        if values.shape[-1] == side:
+            return values
+        return F.interpolate(
+            values, size=(side, side), mode="bilinear", align_corners=False, antialias=True
+        )
+
+    return turned
+
+
+def _saved(path: Path, kept: Mapping[str, NDArray[Any]]) -> Path:
+    part = path.with_name(f".{path.name}.part")
+    with part.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **kept)
+    part.replace(path)
+    return path

@@ -1,0 +1,44 @@
+"""From logits at a network's size to the class of every pixel of the image, without torch."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+# Logits at the size of an image that are held at once, 64 MB.
+CHUNK = 16_000_000
+
+Floats = NDArray[np.float32]
+
+
+def class_map(logits: Floats, width: int, height: int, *, chunk: int = CHUNK) -> NDArray[np.uint8]:
+    """Return the class of each pixel of an image, ``(height, width)``.
+
+    Logits are read between their places linearly, as the judge of masks does it by torch's
+    ``interpolate``, a band of rows at a time.
+
+    Args:
+        logits: ``(C, h, w)`` of the part of the input that the image fills.
+        width: Of the image.
+        height: Of the image.
+        chunk: Logits that are held at once.
+    """
+    classes, low_height, low_width = logits.shape
+    above, below, down = _places(height, low_height)
+    left, right, across = _places(width, low_width)
+    found = np.empty((height, width), np.uint8)
+    n_rows = max(1, chunk // (classes * width))
+    for start in range(0, height, n_rows):
+        rows = slice(start, min(start + n_rows, height))
+        share = down[rows, None]
+        band = logits[:, above[rows]] * (1 - share) + logits[:, below[rows]] * share
+        full = band[..., left] * (1 - across) + band[..., right] * across
+        found[rows] = full.argmax(axis=0)
+    return found
+
+
+def _places(n: int, n_low: int) -> tuple[NDArray[np.int64], NDArray[np.int64], Floats]:
+    """Return between which two of ``n_low`` each of ``n`` lies, and the share of the second."""
+    places = ((np.arange(n) + 0.5) * (n_low / n) - 0.5).clip(0, n_low - 1)
+    lower = np.floor(places).astype(np.int64)
+    return lower, np.minimum(lower + 1, n_low - 1), (places - lower).astype(np.float32)
