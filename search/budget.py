@@ -85,7 +85,7 @@ class Ledger:
 
 def _trailing_rejections(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     streak: list[Evaluation] = []
-    for evaluation in reversed(evaluations):
+    for evaluation in reversed([e for e in evaluations if e.rung == 0]):
         if not isinstance(evaluation.outcome, Rejected):
             break
         streak.append(evaluation)

@@ -307,6 +307,22 @@ def options() -> list[tuple[str, str, str]]:
     return option_paths(Config)
 
 
+# What options mean in a study that was begun before there were any such.
+BEFORE: dict[str, dict[str, Any]] = {
+    "space": {"exportable": []},
+    "budget": {"rungs": []},
+    "engine": {"shared_mb": 0},
+}
+
+
+def completed(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return stored configuration, or part of it, with the options that are newer than it."""
+    return {
+        group: {**BEFORE[group], **content} if group in BEFORE else content
+        for group, content in stored.items()
+    }
+
+
 def differences(old: dict[str, Any], new: dict[str, Any], path: str = "") -> list[str]:
     """Return one line for each leaf that differs between two nested mappings."""
     lines = []

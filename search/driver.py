@@ -115,7 +115,8 @@ class Driver:
             self._recover()
             state, reason = self._loop(control)
             if state == "finished":
-                self._stop(self._ladder.numbers())
+                if self._open.has_any():  # else a larger budget has only these to go on with
+                    self._stop(self._ladder.numbers())
                 finale = Finale(
                     self._prepared, self._store, self._engine, self._places, self._emit
                 )
@@ -126,7 +127,8 @@ class Driver:
             reason = str(error)
             raise
         finally:
-            self._store.write_state(state, reason, is_exhausted=not self._open.has_any())
+            has_any = self._open.has_any() or bool(self._ladder.numbers())
+            self._store.write_state(state, reason, is_exhausted=not has_any)
             self._emit(StudyFinished(state, reason))
         return state, reason
 
@@ -195,7 +197,8 @@ class Driver:
                 continue
             attempt += 1
             self._store.begin(trial, attempt)
-            flight = _Flight(trial, index, attempt, self._clock(), below=written)
+            known = written[-1].measurement if written else None
+            flight = _Flight(trial, index, attempt, self._clock(), known, below=written)
             if attempt >= MAX_ATTEMPTS:
                 message = f"the driver died {attempt} times while this candidate was in flight"
                 self._finish(flight, Failed("crash", message))
@@ -232,9 +235,8 @@ class Driver:
         may_propose = self._open.has_any() and not is_too_strict(
             self._evaluations, self._config.budget
         )
-        return next_step(
-            self._climbers(), len(self._rungs), self._purse(), may_propose=may_propose
-        )
+        n_rungs = len(self._rungs)
+        return next_step(self._climbers(), n_rungs, self._purse(), may_propose=may_propose)
 
     def _climbers(self) -> list[Climber]:
         if len(self._rungs) == 1:  # nobody climbs
@@ -260,12 +262,9 @@ class Driver:
 
     def _climb(self, number: int) -> None:
         """Train a trial that waits to its next rung."""
-        waiting = self._ladder.take(number)
-        self._store.climb(waiting.trial, waiting.last.rung + 1)
-        flight = _Flight(
-            waiting.trial, waiting.index, waiting.attempt, self._clock(), below=waiting.evaluations
-        )
-        self._train_further(flight)
+        w, started = self._ladder.take(number), self._clock()
+        self._store.climb(w.trial, w.last.rung + 1)
+        self._train_further(_Flight(w.trial, w.index, w.attempt, started, below=w.evaluations))
 
     def _train_further(self, flight: _Flight) -> None:
         last = flight.below[-1]
@@ -360,7 +359,8 @@ class Driver:
         with deferred():
             self._store.record(flight.trial, evaluation)
             if goes_on:
-                self._ladder.wait(Waiting(flight.trial, flight.index, flight.attempt, every))
+                self._store.begin(flight.trial, 0)  # another rung may be tried as often
+                self._ladder.wait(Waiting(flight.trial, flight.index, 0, every))
                 self._ladder.keep_only_state(evaluation)
             else:
                 self._store.tell(flight.trial, every, self._prepared.objectives)

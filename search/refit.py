@@ -83,7 +83,9 @@ def steps_of(results: Results, study: Study, order: RefitOrder) -> list[Step]:
         trials = [best, *(trial for trial in trials if trial != best)]
     steps = []
     for trial in trials:
-        teacher = None if best is None or trial == best else best
+        # A head over features that are computed once has nothing to learn from other outputs.
+        is_frozen = evaluation_of(results, trial).candidate.recipe.freeze
+        teacher = None if best is None or trial == best or is_frozen else best
         for k in range(order.seeds):
             seed = study.config.seed + k
             question = _question(results, order, teacher)

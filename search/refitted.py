@@ -30,10 +30,20 @@ def folder_of(results: Results, trial: int, seed: int) -> Path:
 
 
 def refits_of(results: Results) -> list[Refit]:
-    """Return every finished full training, by trial and seed."""
-    files = (results.places.folder / "refits").glob(f"*/{RECORD}")
+    """Return the finished full trainings that were asked what the last one was, by trial and seed.
+
+    Trainings of other lengths do not compare, and would spoil means over seeds.
+    """
+    files = list((results.places.folder / "refits").glob(f"*/{RECORD}"))
+    files.sort(key=lambda file: file.stat().st_mtime_ns)
     found = [refit for file in files if (refit := Refit.read(file)) is not None]
-    return sorted(found, key=lambda refit: (refit.trial, refit.seed))
+    # Who taught is not asked: the best member teaches the others and has no teacher itself.
+    asked = [
+        {name: value for name, value in refit.question.items() if not name.startswith("teach")}
+        for refit in found
+    ]
+    alike = [refit for refit, own in zip(found, asked, strict=True) if own == asked[-1]]
+    return sorted(alike, key=lambda refit: (refit.trial, refit.seed))
 
 
 def member_of(results: Results, name: str, *, is_proxy: bool) -> Member:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from search.budget import active_seconds, end_reason, exhausted
-from search.config import Config, differences
+from search.config import Config, completed, differences
 from search.control import Control
 from search.driver import Driver
 from search.engine import ENGINES
@@ -101,7 +101,7 @@ def run(
 
 
 def _check_question(header: dict[str, Any], config: Config) -> None:
-    changed = differences(header["question"], config.question())
+    changed = differences(completed(header["question"]), config.question())
     if changed:
         lines = "\n".join(f"  {line}" for line in changed)
         raise ConfigChangedError(

@@ -29,6 +29,8 @@ from search.records import SOMETIMES, Evaluation, Failed, Rejected, Trained
 from search.storage import hide_password
 
 STUDY_TAG, TRIAL_TAG, PARENT_TAG = "archfront.study_id", "archfront.trial", "mlflow.parentRunId"
+# Ends the tag of a run that was made to register a trial whose own run is in another store.
+REGISTERED = ":registered"
 # What MLflow takes at a time.
 _PAGE, _METRICS, _PARAMS = 1000, 900, 100
 
@@ -105,7 +107,7 @@ class Tracker:
         ]
         if mine:
             return max(mine, key=lambda run: run.data.tags[TRIAL_TAG])
-        tags = {STUDY_TAG: study_id, TRIAL_TAG: f"{trial}:registered"}
+        tags = {STUDY_TAG: study_id, TRIAL_TAG: f"{trial}{REGISTERED}"}
         made = self._client.create_run(self._experiment, run_name=f"{trial:04d}", tags=tags)
         self._client.set_terminated(made.info.run_id)
         return made
@@ -163,6 +165,8 @@ class Tracker:
         """Write the evaluations that MLflow lacks; a half-written run is replaced."""
         written: dict[int, tuple[int, int]] = {}
         for run in runs:
+            if run.data.tags[TRIAL_TAG].endswith(REGISTERED):
+                continue
             if run.info.status == "RUNNING":
                 self._client.delete_run(run.info.run_id)
                 continue

@@ -88,10 +88,12 @@ def list_studies(arguments: argparse.Namespace) -> int:
         print(f"There is no study in {root}. archfront run study=NAME ... starts one.")
         return 0
     table = Table(title=Text(f"Studies in {root}"), title_justify="left")
-    for name in max(summaries, key=len):  # one that cannot be read has fewer values
+    names = max(summaries, key=len)  # one that cannot be read has fewer values
+    for name in names:
         table.add_column(name)
     for summary in summaries:
-        table.add_row(*(Text("" if v is None else str(v)) for v in summary.values()))
+        values = [summary.get(name) for name in names]
+        table.add_row(*(Text("" if v is None else str(v)) for v in values))
     _console().print(table)
     return 0
 

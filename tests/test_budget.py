@@ -184,6 +184,12 @@ def test_a_failure_between_rejections_breaks_the_row() -> None:
     assert end_reason(evaluations, budget(trials=9, max_rejections=2)) is None
 
 
+def test_trials_that_climb_do_not_break_a_row_of_rejections() -> None:
+    climbed = replace(trained(0, 0.9, 1.0), rung=1, n_rungs=3)
+    of = budget(trials=9, max_rejections=2)
+    assert is_too_strict([rejected(1, 5.0), rejected(2, 5.0), climbed], of)
+
+
 # ------------------------------------------------------------------ one run
 
 

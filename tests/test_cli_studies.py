@@ -8,12 +8,14 @@ import io
 import json
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import recorded_store
 import recorded_study
 from command import Output, fails, succeeds
 
+from search import verbs
 from search.cli import main
 from search.front import build_front
 from search.places import Places
@@ -120,6 +122,30 @@ class TestListShowReport:
             2,
         )
         assert second["study"] == "front"
+
+    def test_list_puts_every_value_under_its_name(
+        self, capsys: Output, flowers: Places, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """With one study that has stopped trials, values of the others slipped by a column."""
+        recorded_store.write(flowers.root, "front")
+        summary = verbs._summary
+
+        def with_stopped(arguments: Any, root: Path, name: str) -> dict[str, Any]:
+            found = summary(arguments, root, name)
+            if name == "front":
+                return found
+            return {
+                "study": name,
+                "stopped": 3,
+                **{k: v for k, v in found.items() if k != "study"},
+            }
+
+        monkeypatch.setattr(verbs, "_summary", with_stopped)
+        monkeypatch.setenv("COLUMNS", "250")
+        text = succeeds(capsys, "list")
+        (line,) = (line for line in text.splitlines() if "front" in line and "flowers" not in line)
+        cells = [cell.strip() for cell in line.split("│")]
+        assert cells[2] == ""
 
     def test_a_study_may_be_named_like_a_verb(self, capsys: Output, flowers: Places) -> None:
         recorded_store.write(flowers.root, "list")

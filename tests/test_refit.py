@@ -17,7 +17,7 @@ from search.export.members import chosen_trials
 from search.refit import RefitOrder, Step, refit, steps_of
 from search.refit_records import Refit
 from search.refit_words import sentences, verdict
-from search.refitted import differs, member_of, refits_of, summary
+from search.refitted import differs, folder_of, member_of, refits_of, summary
 from search.report import render
 from trainers.full import FullSettings
 from trainers.spec import EpochRow
@@ -118,6 +118,17 @@ class TestSummary:
         assert (member.seed, member.n_seeds) == (2, 3)
         assert (member.low, member.high) == pytest.approx((0.66, 0.70))
         assert said.split == "test"
+
+    def test_trainings_of_another_length_are_not_mixed_in(self, root: Path) -> None:
+        """A mean over seeds of ten epochs and one of a hundred was given as one of both."""
+        found = write(root)
+        write_refits(found, 0, [0.6, 0.64], splits=("val", "test"))
+        write_refits(found, 1, [0.7], splits=("val", "test"))
+        file = folder_of(found, 0, 0) / "refit.json"
+        content = json.loads(file.read_text())
+        content["question"]["epochs"] = 100
+        file.write_text(json.dumps(content))
+        assert [(r.trial, r.seed) for r in refits_of(found)] == [(0, 0)]
 
     def test_without_a_test_split_it_says_that_the_search_saw_the_images(self, root: Path) -> None:
         found = write(root, test=0)

@@ -232,3 +232,30 @@ def test_rungs_of_an_older_study_are_one(tmp_path: Path) -> None:
         store.write_header(header)
     assert run(rung_config(tmp_path, budget__rungs=None)).state == "finished"
     assert {e.n_rungs for e in results(tmp_path).evaluations} == {1}
+
+
+def test_a_study_that_looked_at_all_candidates_goes_on_with_those_that_wait(
+    tmp_path: Path,
+) -> None:
+    """It said that all were tried, though most were trained to the lowest rung only."""
+    first = run(rung_config(tmp_path, budget__trials=30, sampler__name="random"))
+    assert first.state == "finished"
+    before = results(tmp_path).evaluations
+    if len({e.candidate.id for e in before}) < 48:
+        pytest.fail("the budget must be large enough to look at all 48 candidates")
+    second = run(rung_config(tmp_path, budget__trials=36, sampler__name="random"))
+    assert not second.was_finished
+    after = results(tmp_path).evaluations
+    assert spent(after) > spent(before) + 2
+    assert len([e for e in after if e.is_top]) > len([e for e in before if e.is_top])
+
+
+def test_another_rung_may_be_tried_as_often(tmp_path: Path) -> None:
+    """Interruptions at three rungs made a trial one during which the driver had died thrice."""
+    config = rung_config(tmp_path, budget__trials=2)
+    for _ in range(30):
+        run(config, engine=Interrupting(2))
+    run(config)
+    found = results(tmp_path).evaluations
+    assert max(e.rung for e in found) == 2
+    assert not [e for e in found if isinstance(e.outcome, Failed)]

@@ -13,6 +13,7 @@ from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainers.batches import EvalBatches
 from trainers.data import ImageSet, Preprocess
@@ -166,6 +167,8 @@ def _head(model: nn.Module) -> nn.Module | None:
         head = cast("Any", model.backbone).get_classifier()
     if not isinstance(head, nn.Module):  # two classifiers that are averaged
         return None
+    if head is not model.head and any(isinstance(m, _BatchNorm) for m in head.modules()):
+        return None  # inside a frozen backbone it does not follow the batches, alone it would
     trained = {id(p) for p in model.parameters() if p.requires_grad}
     return head if trained == {id(p) for p in head.parameters() if p.requires_grad} else None
 

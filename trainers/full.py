@@ -230,7 +230,7 @@ class _Taught:
         finally:
             hook.remove()
         with torch.no_grad():
-            wanted = self._teacher(self._turned(batch[0]))
+            wanted = self._teacher.to(batch[0].device)(self._turned(batch[0]))
         if wanted.shape != given[0].shape:  # maps of logits, of another input size
             wanted = F.interpolate(wanted, size=given[0].shape[2:], mode="bilinear")
         soft = soft_loss(given[0].float(), wanted.float(), self._task.output_names[0], self._task)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from search.config import Config, build
+from search.config import Config, build, completed
 from search.errors import ArtifactError, ConfigError, StudyError
 from search.export.formats import Format
 from search.export.members import Member
@@ -82,11 +82,8 @@ def study_of(header: dict[str, Any]) -> Study:
     """
     if not header:
         raise StudyError("The study has no records yet.")
-    # An option that older studies did not have.
-    stored = header["config"]
-    content = {**stored, "space": {"exportable": [], **stored["space"]}}
     try:
-        return Study(build(content), header)
+        return Study(build(completed(header["config"])), header)
     except ConfigError as error:
         raise ConfigError(
             "The configuration of the study is not of this version of archfront:", *error.problems

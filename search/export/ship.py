@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import time
 from collections.abc import Callable
@@ -170,7 +171,8 @@ class _Shipment:
             study=config.study,
             trial=self._member.evaluation.trial,
             candidate_id=candidate.id,
-            candidate=candidate.as_dict(),
+            # Where this machine keeps the first weights concerns nobody else.
+            candidate=replace(candidate, weights=replace(candidate.weights, path=None)).as_dict(),
             task=candidate.architecture.task,
             class_names=self._dataset.class_names,
             preprocess=self._source.preprocess,
@@ -242,6 +244,8 @@ class _Shipment:
             opened_artifact(self._folder, manifest, artifact, settings.threads) as predictor,
         ):
             parity = source.difference(predictor.opened)
+            if not math.isfinite(parity):
+                raise ArtifactError("Its outputs are not finite where the network's are.")
             metrics = score_session(
                 predictor, source.task, self._dataset, source.preprocess
             ).metrics
