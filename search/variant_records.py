@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from search.errors import StudyError
+from search.known import LASTING
 from search.places import Places
 from search.records import Failed, Measurement
 
@@ -85,6 +86,11 @@ class Variant:
     def identity(self) -> tuple[Any, ...]:
         """Return what must be the same for a record to be of use again."""
         return (self.trial, self.weights, self.setting, self.runtime_version)
+
+    @property
+    def is_lasting(self) -> bool:
+        """Return whether it would come out the same again, as a crash need not."""
+        return not isinstance(self.outcome, Failed) or self.outcome.kind in LASTING
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Variant:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import recorded_study
+import small_member
 import small_refits
 from command import Output, fails, succeeds
 
@@ -17,6 +18,7 @@ from search.errors import ConfigError, StudyError
 from search.export.members import proxy_member
 from search.export.vary import VariantOrder, formats_of, sizes_around, vary
 from search.latency.device import fingerprint
+from search.places import Places
 from search.prepare import data_ref
 from search.records import Evaluation, Failed
 from search.report import render
@@ -24,6 +26,7 @@ from search.results import Results
 from search.variant_records import Scored, Setting, Variant, read, write
 from search.variants import resized, summary
 from trainers.proxy import score
+from trainers.tasks import TASKS
 
 
 def here(evaluation: Evaluation) -> Evaluation:
@@ -139,6 +142,17 @@ class TestMaking:
         assert [was_there for _, was_there in anew] == [False] * 3
         assert all("made again" in str(v.outcome) for v, _ in anew)
 
+    def test_a_crash_is_tried_again(self, found: Results, monkeypatch: pytest.MonkeyPatch) -> None:
+        with monkeypatch.context() as broken:
+            broken.setattr("search.export.vary.load_source", refuse)
+            [(first, _)] = made(found)
+        [(second, was_there)] = made(found)
+        assert isinstance(first.outcome, Failed)
+        assert first.outcome.kind == "crash"
+        assert isinstance(second.outcome, Scored)
+        assert not was_there
+        assert read(found.places) == [second]
+
     def test_a_latency_comes_from_the_table_of_the_device(
         self, found: Results, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -170,6 +184,31 @@ class TestMaking:
         with pytest.raises(StudyError, match=r"The dataset of the study 'digits' changed"):
             made(found)
         assert read(found.places) == []
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_every_task_has_variants(task: str, tmp_path: Path) -> None:
+    study = small_member.study(task, tmp_path / "root")
+    member = small_member.member(small_member.candidate(task), tmp_path / "weights")
+    member = replace(member, evaluation=here(member.evaluation))
+    places = Places(tmp_path / "root", "small")
+    places.folder.mkdir(parents=True)
+    records = Results(places, study.header, "finished", "", [member.evaluation], {})
+    order = VariantOrder(formats_of(["onnxruntime"], ["fp32"]), (96,))
+    [(made_of, _)] = vary(records, study, [member], order)
+    assert isinstance(made_of.outcome, Scored)
+    larger = resized(member.evaluation.candidate, 96)
+    metrics, _ = score(
+        larger.architecture,
+        member.weights,
+        data_ref(study.config),
+        split="val",
+        preprocess_of=larger.weights,
+        threads=1,
+    )
+    assert made_of.outcome.metrics == pytest.approx(metrics, abs=1e-3)
+    assert made_of.outcome.metric_low <= made_of.outcome.metric_high
+    assert read(places) == [made_of]
 
 
 class TestSizes:
@@ -290,7 +329,7 @@ class TestCommand:
             (["--precisions", ","], 2, "--precisions: at least one is needed."),
             (["--sizes", "160,big"], 2, "--sizes: auto, or whole numbers of pixels between"),
             (["--members", ","], 2, "--members: at least one member is needed."),
-            (["--members", "2"], 1, "The weights of trial 2 are not at"),
+            (["--members", "2"], 1, "The weights of trial 2 were not kept: only those"),
             (["--members", "77"], 1, "No trained candidate of the study 'digits' is '77'."),
         ],
     )

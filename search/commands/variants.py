@@ -111,8 +111,9 @@ def _members(results: Results, names: list[str]) -> tuple[list[Member], list[Stu
     for trial in chosen_trials(results, names):
         try:
             members.append(proxy_member(results, trial))
-        except StudyError as error:
-            lacking.append(error)
+        except StudyError:
+            words = "were not kept: only those of the front are, and variants are made of them."
+            lacking.append(StudyError(f"The weights of trial {trial} {words}"))
     if not members:
         raise lacking[0]
     return members, lacking

@@ -160,8 +160,9 @@ def vary(
                     outcome=Failed("crash", "not tried"),
                     seconds=0.0,
                 )
-                if blank.identity in records and not order.again:
-                    yield records[blank.identity], True
+                held = records.get(blank.identity)
+                if held is not None and held.is_lasting and not order.again:
+                    yield held, True
                     continue
                 outcome = sized.outcome(setting, entry)
                 variant = replace(blank, outcome=outcome, seconds=time.perf_counter() - started)
@@ -212,7 +213,10 @@ class _Bench:
         )
 
     def measurement(self, architecture: Architecture, setting: Setting) -> Measurement | Failed:
-        """Return what it costs, from the device's table or measured now and remembered there."""
+        """Return what it costs, from the device's table or measured now and remembered there.
+
+        On drawn weights, as the costs of the members are, so that the two compare.
+        """
         from search.engine.failures import broken
 
         settings, needed = self.settings(setting), needed_values(self.config)
