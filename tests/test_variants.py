@@ -23,6 +23,7 @@ from search.prepare import data_ref
 from search.records import Evaluation, Failed
 from search.report import render
 from search.results import Results
+from search.storage import driving
 from search.variant_records import Scored, Setting, Variant, read, write
 from search.variants import resized, summary
 from trainers.proxy import score
@@ -338,6 +339,14 @@ class TestCommand:
     ) -> None:
         root = str(found.places.root)
         assert said in fails(capsys, status, "variants", "digits", "--root", root, *words)
+
+    def test_a_study_that_runs_is_not_measured_beside(
+        self, found: Results, capsys: Output
+    ) -> None:
+        with driving(found.places, None, found.objectives):
+            said = fails(capsys, 1, "variants", "digits", "--root", str(found.places.root))
+        assert said.startswith("The study 'digits' is running: beside its trainings every latency")
+        assert read(found.places) == []
 
     def test_a_study_that_is_not_there_is_said(self, tmp_path: Path, capsys: Output) -> None:
         said = fails(capsys, 1, "variants", "flowers", "--root", str(tmp_path))

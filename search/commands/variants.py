@@ -58,12 +58,18 @@ def call(arguments: argparse.Namespace) -> int:
     sizes, precisions = _sizes(arguments.sizes), names_in(arguments.precisions)
     from search.export.order import study_of
     from search.export.vary import RUNTIMES, VariantOrder, formats_of, vary
+    from search.storage import is_driven
     from search.variants import summary
 
     chosen = RUNTIMES if arguments.runtimes is None else names_in(arguments.runtimes)
     formats = formats_of(chosen, precisions, installed_only=arguments.runtimes is None)
     results = results_of(arguments)
     study = study_of(results.header)
+    if is_driven(results.places):
+        raise StudyError(
+            f"The study {arguments.study!r} is running: beside its trainings every latency would "
+            "be too long. Wait for it, or end it."
+        )
     members, lacking = _members(results, names_in(arguments.members))
     for error in lacking:
         _tell(f"left out: {error}")
