@@ -27,6 +27,7 @@ from search.front import (
 from search.picture import NAMES, Picture
 from search.records import SOMETIMES, Evaluation
 from search.refit_records import RefitSummary
+from search.variant_records import VariantSummary
 
 TEMPLATE = "report.html.j2"
 
@@ -58,6 +59,7 @@ class StudyRecord:
         galleries: Pictures of validation predictions by trial, PNG, of members that have one.
         rungs: Epochs at which candidates compete, the last those of a full training.
         refit: What full trainings gave; None before the first one.
+        variants: What members are worth as they may be deployed; None before the first one.
     """
 
     name: str
@@ -82,6 +84,7 @@ class StudyRecord:
     galleries: Mapping[int, bytes] = field(default_factory=dict)
     rungs: Sequence[int] = (1,)
     refit: RefitSummary | None = None
+    variants: VariantSummary | None = None
 
     @property
     def metric(self) -> str:

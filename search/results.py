@@ -123,7 +123,7 @@ class Results:
 
     def record(self) -> StudyRecord:
         """Return what the report shows."""
-        from search.refitted import summary  # which reads results itself
+        from search import refitted, variants  # which read results themselves
 
         header, config = self.header, self.header["config"]
         ends = [e.started + e.seconds for e in self.evaluations]
@@ -151,7 +151,8 @@ class Results:
             test_scores=self.scores,
             galleries=self.galleries({member.trial for member in members}),
             rungs=self.rungs,
-            refit=summary(self),
+            refit=refitted.summary(self),
+            variants=variants.summary(self),
         )
 
     def galleries(self, trials: Container[int]) -> dict[int, bytes]:

@@ -88,7 +88,7 @@ def write(root: Path, name: str = "digits", **changes: Any) -> Results:
             if evaluation.trial != 2:
                 write_weights(places.folder / evaluation.outcome.weights, evaluation.candidate)
             store.record(trial, evaluation)
-            store.tell(trial, evaluation, list(recorded_study.OBJECTIVES))
+            store.tell(trial, [evaluation], list(recorded_study.OBJECTIVES))
         store.write_state("finished", "3 trials trained")
     return results(root, name)
 

@@ -61,7 +61,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Results:
             trial = store.ask(optuna.samplers.RandomSampler(seed=0))
             assert trial.number == evaluation.trial
             store.record(trial, evaluation)
-            store.tell(trial, evaluation, objectives)
+            store.tell(trial, [evaluation], objectives)
     return small_refits.results(root)
 
 

@@ -1,0 +1,176 @@
+"""``archfront variants``: members of the front as they may be deployed, without training."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING
+
+from search.commands.study_words import add_study, names_in, results_of
+from search.errors import ConfigError, StudyError
+
+if TYPE_CHECKING:
+    from search.export.members import Member
+    from search.results import Results
+    from search.variant_records import Variant, VariantSummary
+
+TEXT = """\
+Each member is written at other input sizes, in int8 and for other runtimes with the weights that
+it has; the file is measured as the study's candidates are and scored on the validation split.
+Every variant is recorded, also what could not be made: after Ctrl-C the same command goes on. The
+front of the trained members stays what it is; the table and the report show variants beside it.
+
+examples:
+  archfront variants flowers
+  archfront variants flowers --members knee,best --runtimes onnxruntime --sizes 160,192
+"""
+WIDTH = 160
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``archfront variants`` takes."""
+    parser.epilog = TEXT
+    add_study(parser)
+    parser.add_argument(
+        "--members", default="all", metavar="A,B", help="as for refit (default: all of the front)"
+    )
+    parser.add_argument(
+        "--runtimes",
+        metavar="A,B",
+        help="onnxruntime, openvino (default: those that are installed)",
+    )
+    parser.add_argument(
+        "--precisions", default="fp32,int8", metavar="A,B", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--sizes",
+        default="auto",
+        metavar="A,B",
+        help="of the input in pixels (default: auto, half to five quarters of each member's own)",
+    )
+    parser.add_argument("--again", action="store_true", help="make recorded ones anew")
+    parser.add_argument("--json", action="store_true", help="the result as JSON")
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Make the variants, print what they are worth, and write the report again."""
+    sizes, precisions = _sizes(arguments.sizes), names_in(arguments.precisions)
+    from search.export.order import study_of
+    from search.export.vary import RUNTIMES, VariantOrder, formats_of, vary
+    from search.storage import is_driven
+    from search.variants import summary
+
+    chosen = RUNTIMES if arguments.runtimes is None else names_in(arguments.runtimes)
+    formats = formats_of(chosen, precisions, installed_only=arguments.runtimes is None)
+    results = results_of(arguments)
+    study = study_of(results.header)
+    if is_driven(results.places):
+        raise StudyError(
+            f"The study {arguments.study!r} is running: beside its trainings every latency would "
+            "be too long. Wait for it, or end it."
+        )
+    members, lacking = _members(results, names_in(arguments.members))
+    for error in lacking:
+        _tell(f"left out: {error}")
+    done = vary(results, study, members, VariantOrder(formats, sizes, arguments.again))
+    for variant, was_there in done:
+        if not was_there:
+            _tell(_line(variant, study.config.task.metric))
+    found = summary(results)
+    if found is None:
+        raise StudyError(
+            "Nothing was asked for but what the members already are. Give other --sizes, "
+            "--runtimes or --precisions."
+        )
+    results.write()
+    if arguments.json:
+        print(json.dumps(asdict(found), indent=2))
+    else:
+        _print(results, found)
+    return 0
+
+
+def _sizes(text: str) -> tuple[int, ...] | None:
+    if text == "auto":
+        return None
+    names = names_in(text)
+    if not names or not all(name.isascii() and name.isdigit() and int(name) for name in names):
+        raise ConfigError(
+            f"--sizes: auto, or whole numbers of pixels between commas are needed; got {text!r}."
+        )
+    return tuple(dict.fromkeys(int(name) for name in names))
+
+
+def _members(results: Results, names: list[str]) -> tuple[list[Member], list[StudyError]]:
+    """Return the members that have weights, and why the others are left out.
+
+    Raises:
+        ConfigError: If none is asked for.
+        StudyError: If none of them has weights.
+    """
+    from search.export.members import chosen_trials, proxy_member
+
+    if not names:
+        raise ConfigError("--members: at least one member is needed.")
+    members, lacking = [], []
+    for trial in chosen_trials(results, names):
+        try:
+            members.append(proxy_member(results, trial))
+        except StudyError:
+            words = "were not kept: only those of the front are, and variants are made of them."
+            lacking.append(StudyError(f"The weights of trial {trial} {words}"))
+    if not members:
+        raise lacking[0]
+    return members, lacking
+
+
+def _line(variant: Variant, metric: str) -> str:
+    from search.records import Failed
+
+    start = f"trial {variant.trial} {variant.setting}:"
+    if isinstance(variant.outcome, Failed):
+        return f"{start} not made. {variant.outcome}"
+    scored = variant.outcome
+    latency = scored.measurement.latency
+    return f"{start} {metric} {scored.metric:.4f}, p50 {latency.p50_ms:.3g} ms"
+
+
+def _tell(line: str) -> None:
+    """Say how it goes, beside the result."""
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True).print(Text(line), soft_wrap=True)
+
+
+def _print(results: Results, found: VariantSummary) -> None:
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(title="Members of the front and their variants", title_justify="left")
+    for name in ("trial", "candidate", "deployed as"):
+        table.add_column(name)
+    for name in (found.metric, "95 %", *found.costs):
+        table.add_column(name, justify="right")
+    table.add_column("verdict")
+    for point in found.points:
+        table.add_row(
+            str(point.trial),
+            Text(point.label),
+            str(point.setting),
+            f"{point.metric:.4f}",
+            f"{point.metric_low:.4f} to {point.metric_high:.4f}",
+            *(f"{value:.3g}" for value in point.costs.values()),
+            point.words,
+            style="bold" if point.is_on_front else "dim",
+        )
+    console = Console()
+    console = console if console.is_terminal else Console(width=WIDTH)
+    console.print(table)
+    for variant in found.refused:
+        line = f"not made  trial {variant.trial}, {variant.setting}: {variant.outcome}"
+        console.print(Text(line), soft_wrap=True)
+    console.print(Text(found.sentence), soft_wrap=True)
+    console.print(Text(f"report    {results.places.report}"), soft_wrap=True)

@@ -1,0 +1,364 @@
+"""Trained members at other sizes, in other runtimes and fewer bits: written, measured, scored."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from search.catalog import catalog
+from search.errors import ConfigError, ExportError, StudyError, WeightsError, unknown
+from search.export.formats import FORMATS, Format
+from search.export.graphs import APART
+from search.export.judged import score_session
+from search.export.members import Member
+from search.export.order import Study
+from search.export.source import Graph, Source, load_source
+from search.gate import exceeded
+from search.intervals import kept_interval
+from search.known import KnownHere
+from search.latency.device import fingerprint, pinned
+from search.latency.measure import MeasureSettings, measure_architecture
+from search.latency.table import LatencyTable
+from search.predict.manifest import sha256_of
+from search.predict.openers import Opened, Opening, open_file
+from search.prepare import data_ref
+from search.records import Failed, Measurement
+from search.results import Results
+from search.settings import measure_settings, needed_values
+from search.variant_records import RECORD, Scored, Setting, Variant, read, write
+from search.variants import resized, setting_of
+from trainers.spec import Architecture
+
+if TYPE_CHECKING:
+    from trainers.data import Dataset
+
+# What a runtime and a precision are exported as; their metrics are of the very file.
+DEPLOYED = {
+    ("onnxruntime", "fp32"): "onnx",
+    ("onnxruntime", "int8"): "onnx-int8",
+    ("openvino", "fp32"): "openvino",
+    ("openvino", "int8"): "openvino-int8",
+}
+RUNTIMES = tuple(dict.fromkeys(runtime for runtime, _ in DEPLOYED))
+PRECISIONS = tuple(dict.fromkeys(precision for _, precision in DEPLOYED))
+# Sides over that of the training. Smaller ones are cheaper; somewhat above it networks are often
+# more accurate than at their own. Source: Touvron et al. 2019, Fixing the train-test resolution
+# discrepancy.
+SHARES = (0.5, 0.75, 1.0, 1.25)
+# Where a backbone asks for no multiple, its sizes are those of most strides.
+STEP = 8
+
+
+@dataclass(frozen=True)
+class VariantOrder:
+    """Which variants of each member are asked for.
+
+    Attributes:
+        formats: By runtime and precision.
+        sizes: Sides of the input; None for some around each member's own.
+        again: Whether what is recorded is made anew.
+    """
+
+    formats: dict[tuple[str, str], Format]
+    sizes: tuple[int, ...] | None = None
+    again: bool = False
+
+
+def formats_of(
+    runtimes: Sequence[str], precisions: Sequence[str], *, installed_only: bool = False
+) -> dict[tuple[str, str], Format]:
+    """Return what to export for every pair.
+
+    Args:
+        runtimes: Some of ``RUNTIMES``.
+        precisions: Some of ``PRECISIONS``.
+        installed_only: Leave out what is not installed, instead of refusing it.
+
+    Raises:
+        ConfigError: For every name that is none, and for libraries that are not installed.
+    """
+    problems = [str(unknown("runtime", r, RUNTIMES)) for r in runtimes if r not in RUNTIMES]
+    problems += [
+        str(unknown("precision", p, PRECISIONS)) for p in precisions if p not in PRECISIONS
+    ]
+    given = {"runtime": runtimes, "precision": precisions}
+    problems += [
+        f"--{name}s: at least one is needed." for name, names in given.items() if not names
+    ]
+    if problems:
+        raise ConfigError(*problems)
+    found = {}
+    for runtime in dict.fromkeys(runtimes):
+        for precision in dict.fromkeys(precisions):
+            entry = FORMATS[DEPLOYED[runtime, precision]]
+            try:
+                entry.check()
+            except ConfigError as error:
+                problems.append(f"{runtime} {precision}: {error}")
+                continue
+            found[runtime, precision] = entry
+    if problems and not (installed_only and found):
+        raise ConfigError(*problems)
+    return found
+
+
+def sizes_around(architecture: Architecture) -> tuple[int, ...]:
+    """Return input sizes around that of a trained network, those that its backbone takes.
+
+    A backbone that is not in the catalog is tried at multiples of ``STEP``.
+    """
+    own, backbone = architecture.input_size, catalog().get(architecture.backbone)
+    step = STEP if backbone is None or backbone.size_step == 1 else backbone.size_step
+    sizes = {own, *(round(share * own / step) * step for share in SHARES)}
+    return tuple(sorted(s for s in sizes if s > 0 and (backbone is None or backbone.takes(s))))
+
+
+def vary(
+    results: Results, study: Study, members: Sequence[Member], order: VariantOrder
+) -> Iterator[tuple[Variant, bool]]:
+    """Yield every variant that is asked for, and whether it was recorded before.
+
+    Each new one is recorded before it is given, those that could not be made with their reason,
+    so that an interrupted run goes on where it stopped.
+
+    Args:
+        results: The study.
+        study: Its configuration.
+        members: Of its front, with their weights.
+        order: Which variants.
+
+    Raises:
+        StudyError: If the study ran on another device, or its dataset changed.
+        DataError: If the data cannot be read.
+    """
+    _check_device(study, members)
+    records = {variant.identity: variant for variant in read(results.places)}
+    bench = _Bench(results, study)
+    for member in members:
+        digest = sha256_of(member.weights)
+        architecture = member.evaluation.candidate.architecture
+        for size in order.sizes or sizes_around(architecture):
+            sized = _Sized(bench, member, size)
+            for (runtime, precision), entry in order.formats.items():
+                setting = Setting(runtime, precision, size)
+                if setting == setting_of(member.evaluation):
+                    continue  # the trained member itself
+                started = time.perf_counter()
+                blank = Variant(
+                    trial=member.evaluation.trial,
+                    candidate_id=member.evaluation.candidate.id,
+                    weights=digest,
+                    setting=setting,
+                    runtime_version=entry.version(),
+                    outcome=Failed("crash", "not tried"),
+                    seconds=0.0,
+                )
+                held = records.get(blank.identity)
+                if held is not None and held.is_lasting and not order.again:
+                    yield held, True
+                    continue
+                outcome = sized.outcome(setting, entry)
+                variant = replace(blank, outcome=outcome, seconds=time.perf_counter() - started)
+                records[variant.identity] = variant
+                write(results.places, list(records.values()))
+                yield variant, False
+
+
+def _check_device(study: Study, members: Sequence[Member]) -> None:
+    """Raise a StudyError unless latencies of here compare with those of the members."""
+    here = fingerprint().id
+    for member in members:
+        assert member.evaluation.measurement is not None, "what was trained was measured before"
+        latency = member.evaluation.measurement.latency
+        if latency.device != here:
+            raise StudyError(
+                f"The latencies of the study {study.config.study!r} are of the device "
+                f"{latency.device}; this one is {here}. Its variants can only be measured there."
+            )
+
+
+class _Bench:
+    """What is the same for all variants of a study."""
+
+    def __init__(self, results: Results, study: Study) -> None:
+        self.config, self.folder = study.config, results.places.folder
+        self.table = LatencyTable(Path(study.config.tracking.device_db))
+        self._fingerprint = study.header["dataset"]["fingerprint"]
+
+    @cached_property
+    def dataset(self) -> Dataset:
+        """Return the data, which must be that of the study."""
+        from trainers.data import load
+
+        found = load(data_ref(self.config))
+        if found.fingerprint != self._fingerprint:
+            raise StudyError(
+                f"The dataset of the study {self.config.study!r} changed since it began "
+                f"(fingerprint {self._fingerprint}, now {found.fingerprint}), so that its metrics "
+                "would say nothing. Restore it."
+            )
+        return found
+
+    def settings(self, setting: Setting) -> MeasureSettings:
+        """Return how a variant is measured: as the study's candidates are."""
+        return replace(
+            measure_settings(self.config), runtime=setting.runtime, precision=setting.precision
+        )
+
+    def measurement(self, architecture: Architecture, setting: Setting) -> Measurement | Failed:
+        """Return what it costs, from the device's table or measured now and remembered there.
+
+        On drawn weights, as the costs of the members are, so that the two compare.
+        """
+        from search.engine.failures import broken
+
+        settings, needed = self.settings(setting), needed_values(self.config)
+        known = KnownHere(self.table, settings, needed)
+        found = known.of(architecture)
+        if isinstance(found, Measurement | Failed):
+            return found
+        result: Measurement | Failed
+        try:
+            with TemporaryDirectory(dir=self.folder) as temporary:
+                result = measure_architecture(architecture, settings, folder=Path(temporary))
+        # A library may refuse a size in any way: that is the record of this variant.
+        except Exception as error:
+            one = broken(error)
+            result = Failed(one.kind, one.message)
+        known.learn(architecture, result)
+        if isinstance(result, Measurement) and not result.has(needed):
+            lacking = ", ".join(name for name in needed if not result.has([name]))
+            return Failed("export", f"{setting}: {lacking} could not be measured.")
+        return result
+
+
+class _Sized:
+    """A trained member at one input size."""
+
+    def __init__(self, bench: _Bench, member: Member, size: int) -> None:
+        self._bench, self._member, self._size = bench, member, size
+        self._candidate = resized(member.evaluation.candidate, size)
+
+    def outcome(self, setting: Setting, entry: Format) -> Scored | Failed:
+        """Return what a variant is worth and costs, or why it could not be made."""
+        from search.engine.failures import broken
+
+        _ = self._bench.dataset  # data that changed or is gone ends it all
+        try:
+            source = self._source
+            measurement = self._bench.measurement(self._candidate.architecture, setting)
+            if isinstance(measurement, Failed):
+                return measurement
+            return self._scored(source, measurement, setting, entry)
+        # As above: no error of one variant keeps the others from being made.
+        except Exception as error:
+            one = broken(error)
+            return Failed(one.kind, one.message)
+
+    @cached_property
+    def _source(self) -> Source:
+        """Return the trained network at this size.
+
+        Raises:
+            BuildError: If there is no such network.
+            WeightsError: If its weights are bound to the size that they were trained at.
+        """
+        architecture = self._candidate.architecture
+        backbone = catalog().get(architecture.backbone)
+        if backbone is not None and not backbone.takes(self._size):
+            raise ExportError(
+                f"{architecture.backbone} takes {backbone.size_rule}, not {self._size} px."
+            )
+        graph = Graph(batch=self._bench.config.hardware.batch_size)
+        try:
+            return load_source(
+                architecture,
+                self._candidate.weights,
+                self._member.weights,
+                self._bench.dataset,
+                graph,
+            )
+        except WeightsError as error:
+            own = self._member.evaluation.candidate.architecture.input_size
+            if own == self._size:
+                raise
+            raise WeightsError(
+                f"The trained weights of {architecture.backbone} are bound to {own} px and do not "
+                f"fit a network for {self._size} px."
+            ) from error
+
+    def _scored(
+        self, source: Source, measurement: Measurement, setting: Setting, entry: Format
+    ) -> Scored:
+        """Write the file, compare it, score it in its runtime and keep what it predicts."""
+        bench, config = self._bench, self._bench.config
+        settings = bench.settings(setting)
+        with TemporaryDirectory(dir=bench.folder) as temporary, pinned(settings.affinity):
+            folder = Path(temporary)
+            entry.write(source, folder)
+            opening = Opening(
+                path=folder / entry.file,
+                output_names=source.task.output_names,
+                threads=settings.threads,
+                precision=setting.precision,
+                task=source.architecture.task,
+            )
+            with open_file(entry.opener, opening) as opened:
+                parity = source.difference(opened)
+                if not parity <= (APART if setting.precision == "fp32" else np.inf):
+                    raise ExportError(
+                        f"The file differs from PyTorch by {parity:.2g} of the outputs' spread; "
+                        f"allowed is {APART:g}."
+                    )
+                found = score_session(
+                    _Session(source, opened), source.task, bench.dataset, source.preprocess
+                )
+        metric, value = config.task.metric, found.metrics[config.task.metric]
+        if not np.isfinite(value):
+            raise ExportError(f"{metric} of {setting} is {value}, which is not finite.")
+        file = self._predictions(setting)
+        file.parent.mkdir(exist_ok=True)
+        np.savez_compressed(file, allow_pickle=False, **found.kept)
+        rng = np.random.default_rng([config.seed, int(self._candidate.id, 16)])
+        low, high = kept_interval(source.task, metric, file, rng=rng)
+        return Scored(
+            metric=value,
+            metric_low=low,
+            metric_high=high,
+            metrics=found.metrics,
+            measurement=measurement,
+            parity=parity,
+            exceeded=exceeded(measurement, config.hardware.limits),
+            predictions=str(file.relative_to(bench.folder)),
+        )
+
+    def _predictions(self, setting: Setting) -> Path:
+        name = f"{self._member.evaluation.trial:05d}-{setting.runtime}-{setting.precision}"
+        folder = self._bench.folder / RECORD.removesuffix(".json")
+        return folder / f"{name}-{setting.input_size}.npz"
+
+
+class _Session:
+    """An open file as it is scored, in batches of the number that it was made for."""
+
+    def __init__(self, source: Source, opened: Opened) -> None:
+        self._source, self._opened = source, opened
+
+    @property
+    def batch(self) -> int:
+        return self._source.input.batch or 1
+
+    def outputs(self, images: Any) -> dict[str, Any]:
+        import torch
+
+        n = len(images)
+        found = self._opened.outputs(self._source.given(torch.from_numpy(images)).numpy())
+        names = self._source.task.output_names
+        return {name: out[:n] for name, out in zip(names, found, strict=True)}
