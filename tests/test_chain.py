@@ -57,12 +57,13 @@ def evaluations(root: Path, name: str) -> list[Evaluation]:
     return Results.read(reading(places, None), places).evaluations
 
 
-def metrics(root: Path, name: str) -> list[tuple[str, object]]:
-    return [
-        (e.candidate.id, e.outcome.curve and [row["metrics"] for row in e.outcome.curve])
+def metrics(root: Path, name: str) -> dict[str, object]:
+    """Return them by candidate: which comes first depends on the latencies known before."""
+    return {
+        e.candidate.id: e.outcome.curve and [row["metrics"] for row in e.outcome.curve]
         for e in evaluations(root, name)
         if isinstance(e.outcome, Trained)
-    ]
+    }
 
 
 def test_a_study_runs_resumes_extends_and_is_removed(own_folder: Path, capsys: Output) -> None:
