@@ -29,6 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.front import Objective, Reference
+from search.pareto import front_mask
 from search.records import Evaluation, Trained
 from search.samplers.improvement import expected_improvement
 
@@ -233,15 +234,15 @@ def gains(seen: Sequence[Climber], waiting: Sequence[Climber], n_rungs: int) -> 
 def _gains_when_fresh(seen: Sequence[Climber], n_rungs: int) -> Floats:
     """Return what every trial would be expected to add had it finished its lowest rung only."""
     mean, spread = expected_tops(seen, n_rungs, 0)
-    found = []
-    for row in range(len(seen)):
-        others = [
-            (c.losses[-1], *c.costs)
-            for i, c in enumerate(seen)
-            if i != row and len(c.losses) == n_rungs
-        ]
-        found.append(float(_improvements(seen, [row], mean, spread, others)[0]))
-    return np.array(found)
+    tops = [i for i, climber in enumerate(seen) if len(climber.losses) == n_rungs]
+    losses = {i: (seen[i].losses[-1], *seen[i].costs) for i in tops}
+    gain = _improvements(seen, range(len(seen)), mean, spread, list(losses.values()))
+    # Without itself; to leave out what others dominate changes nothing.
+    on_front = front_mask(list(losses.values())) if tops else ()
+    for row in (top for top, is_on_it in zip(tops, on_front, strict=True) if is_on_it):
+        others = [values for i, values in losses.items() if i != row]
+        gain[row] = _improvements(seen, [row], mean, spread, others)[0]
+    return gain
 
 
 def expected_losses(seen: Sequence[Climber], n_rungs: int) -> tuple[Floats, Floats]:

@@ -16,6 +16,7 @@ from search.rungs import (
     Climb,
     Climber,
     Propose,
+    _gains_when_fresh,
     climbers,
     expected_losses,
     expected_tops,
@@ -23,6 +24,7 @@ from search.rungs import (
     hopeless,
     next_step,
 )
+from search.samplers.improvement import expected_improvement
 from search.settings import rung_epochs
 
 
@@ -204,6 +206,22 @@ class TestNextStep:
         assert next_step(alone, 2, Coins(2), may_propose=False) == Climb(0)
         beside = [replace(alone[0], is_waiting=False, is_running=True), twin, other]
         assert next_step(beside, 2, Coins(2), may_propose=False) == Climb(2)
+
+
+def test_each_trial_is_judged_anew_as_if_it_had_not_reached_the_top() -> None:
+    seen = waiting(30)
+    for i in range(0, 30, 2):
+        seen[i] = promoted(seen[i], seen[i].losses[0] - 0.1 - 0.01 * (i % 7))
+    mean, spread = expected_tops(seen, 2, 0)
+    wanted = []
+    for row, climber in enumerate(seen):
+        others = [
+            (c.losses[-1], *c.costs) for i, c in enumerate(seen) if i != row and len(c.losses) == 2
+        ]
+        at = slice(row, row + 1)
+        costs = np.array([climber.costs])
+        wanted.extend(expected_improvement(mean[at], spread[at], costs, np.array(others)))
+    assert _gains_when_fresh(seen, 2) == pytest.approx(wanted)
 
 
 def test_only_so_many_are_kept_as_can_go_on() -> None:
