@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
@@ -89,33 +89,23 @@ def time_session(predictor: Predictor, clocked: Clocked) -> Latency:
     Raises:
         ExportError: If the runtime does not run it.
     """
-    from pathlib import Path
-
     from search.latency import clock
-    from search.latency.device import fingerprint
-    from search.latency.pace import Pace
+    from search.latency.measure import effort_of, latency_of, pace_of
 
-    settings = clocked.settings
-    pace = Pace(file=None if settings.pace_file is None else Path(settings.pace_file))
-    effort = clock.Effort(
-        settings.warmup, settings.repeats, settings.interval, settings.max_seconds
-    )
-    timing = clock.measure(predictor.step(clocked.images), effort, pace=pace)
-    return Latency(
-        p50_ms=timing.p50_ms,
-        p95_ms=timing.p95_ms,
-        spread=timing.spread,
-        repeats=timing.repeats,
-        warmup=timing.warmup,
-        threads=settings.threads,
+    artifact = predictor.artifact
+    settings = replace(
+        clocked.settings,
+        runtime=artifact.format,
+        precision=artifact.precision,
         batch_size=len(clocked.images),
-        runtime=predictor.artifact.format,
-        runtime_version=clocked.runtime_version,
-        precision=predictor.artifact.precision,
-        device=fingerprint().id,
+    )
+    timing = clock.measure(
+        predictor.step(clocked.images), effort_of(settings), pace=pace_of(settings)
+    )
+    return latency_of(
+        timing,
+        settings,
+        version=clocked.runtime_version,
         exporter=clocked.exporter,
-        is_stable=timing.is_stable,
-        affinity=clocked.cores,
-        interval=timing.interval,
-        drift=timing.drift,
+        cores=clocked.cores,
     )

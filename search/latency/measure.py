@@ -80,7 +80,7 @@ def measure_architecture(
     started = time.perf_counter()
     runtime = _runtime(settings)
     meter = METERS[runtime.runs_on]() if settings.measures_energy else None
-    pace = Pace(file=None if settings.pace_file is None else Path(settings.pace_file))
+    pace = pace_of(settings)
     # On more threads than are free, a small network takes seconds where it needs milliseconds.
     # A runtime's threads inherit the cores when they start, which is when it loads.
     with (
@@ -104,7 +104,14 @@ def measure_architecture(
         load = replace(load, exporter=found.exporter)
         throughput_ips = _throughput(runtime, prepared, settings, load, found)
     return Measurement(
-        latency=_latency(found, settings, runtime, cores),
+        latency=latency_of(
+            found.timing,
+            settings,
+            version=runtime.version(),
+            exporter=found.exporter,
+            cores=cores,
+            parity=found.parity,
+        ),
         params_m=prepared.costs.params / 1e6,
         macs_g=prepared.costs.macs / 1e9,
         size_mb=found.size_mb,
@@ -212,7 +219,7 @@ def _measure_export(
                 )
                 timing = clock.measure(
                     session.run,
-                    _effort(settings),
+                    effort_of(settings),
                     timer=session.timer,
                     # A GPU is not slowed by what slows a core.
                     pace=instruments.pace if runtime.runs_on == "cpu" else None,
@@ -232,7 +239,8 @@ def _measure_export(
     raise _joined(prepared.architecture, refusals)
 
 
-def _effort(settings: MeasureSettings) -> clock.Effort:
+def effort_of(settings: MeasureSettings) -> clock.Effort:
+    """Return how much is done for one latency."""
     return clock.Effort(settings.warmup, settings.repeats, settings.interval, settings.max_seconds)
 
 
@@ -309,13 +317,30 @@ def _joined(
     return ParityError(message) if is_made else ExportError(message)
 
 
-def _latency(
-    found: _Found,
+def pace_of(settings: MeasureSettings) -> Pace:
+    """Return what tells whether the core is slowed."""
+    return Pace(file=None if settings.pace_file is None else Path(settings.pace_file))
+
+
+def latency_of(
+    timing: clock.Timing,
     settings: MeasureSettings,
-    runtime: Runtime,
+    *,
+    version: str,
+    exporter: str,
     cores: tuple[int, ...] | None,
+    parity: float | None = None,
 ) -> Latency:
-    timing = found.timing
+    """Return the record of a timing on this device.
+
+    Args:
+        timing: What the clock gave.
+        settings: How it was measured.
+        version: Of the runtime's library.
+        exporter: What made the file.
+        cores: That it ran on; None where not known.
+        parity: As ``Latency`` has it.
+    """
     return Latency(
         p50_ms=timing.p50_ms,
         p95_ms=timing.p95_ms,
@@ -324,14 +349,14 @@ def _latency(
         warmup=timing.warmup,
         threads=settings.threads,
         batch_size=settings.batch_size,
-        runtime=runtime.name,
-        runtime_version=runtime.version(),
+        runtime=settings.runtime,
+        runtime_version=version,
         precision=settings.precision,
         device=fingerprint().id,
-        exporter=found.exporter,
+        exporter=exporter,
         is_stable=timing.is_stable,
         affinity=cores,
         interval=timing.interval,
         drift=timing.drift,
-        parity=found.parity,
+        parity=parity,
     )
