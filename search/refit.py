@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search.errors import ConfigError, StudyError
+from search.errors import ConfigError
 from search.export.members import aliases, evaluation_of
-from search.export.order import Study
+from search.export.order import Study, dataset_of
 from search.intervals import kept_interval
 from search.prepare import data_ref
 from search.refit_records import Refit
@@ -116,17 +116,9 @@ def refit(
         ConfigError: As ``steps_of``.
         DivergedError: If a loss is no finite number.
     """
-    from trainers.data import load
-
     steps = steps_of(results, study, order)
     if any(step.done is None for step in steps):
-        dataset = load(data_ref(study.config))
-        if dataset.fingerprint != study.header["dataset"]["fingerprint"]:
-            raise StudyError(
-                f"The dataset of the study {study.config.study!r} changed since it began "
-                f"(fingerprint {study.header['dataset']['fingerprint']}, now "
-                f"{dataset.fingerprint}). Restore it."
-            )
+        dataset_of(study)
     for step in steps:
         if step.done is not None:
             yield step, step.done

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from search.errors import StudyError
-from search.export.order import Study
+from search.export.order import Study, dataset_of
 from search.latency.device import fingerprint
 from search.prepare import data_ref
 from search.records import Evaluation, Trained
@@ -77,19 +77,15 @@ def reproduce(
         DataError: If the data cannot be read.
     """
     from trainers import proxy
-    from trainers.data import load
 
     evaluation = _recorded(results, trial)
     recorded = evaluation.outcome
     assert isinstance(recorded, Trained)
-    dataset = load(data_ref(study.config))
-    before = study.header["dataset"]["fingerprint"]
-    if dataset.fingerprint != before:
-        raise StudyError(
-            f"The dataset of the study {study.config.study!r} is another one than it was "
-            f"(fingerprint {before}, now {dataset.fingerprint}), so that nothing can be compared: "
-            "images, labels or their split differ. Restore it."
-        )
+    dataset_of(
+        study,
+        change="is another one than it was",
+        consequence=", so that nothing can be compared: images, labels or their split differ",
+    )
     counts = list(study.header["dataset"]["splits"]["train"]["per_class"].values())
     settings = replace(
         train_settings(study.config, study.header["precision"], counts),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from search.config import Config, build, completed
 from search.errors import ArtifactError, ConfigError, StudyError
@@ -12,6 +12,13 @@ from search.export.formats import Format
 from search.export.members import Member
 from search.export.source import ONE_BY_ONE, Graph
 from search.predict.manifest import MANIFEST, read_manifest
+from search.prepare import data_ref
+
+if TYPE_CHECKING:
+    from trainers.data import Dataset
+
+# What metrics of other data than the study's are worth.
+WORTHLESS = ", so that its metrics would say nothing"
 
 
 @dataclass(frozen=True)
@@ -88,3 +95,29 @@ def study_of(header: dict[str, Any]) -> Study:
         raise ConfigError(
             "The configuration of the study is not of this version of archfront:", *error.problems
         ) from error
+
+
+def dataset_of(
+    study: Study, *, change: str = "changed since it began", consequence: str = ""
+) -> Dataset:
+    """Return the data of a recorded study, read again.
+
+    Args:
+        study: The study.
+        change: What is said of data that is no longer the same.
+        consequence: What follows from that, as ``, so that ...``.
+
+    Raises:
+        StudyError: If it is no longer the same.
+        DataError: If it cannot be read.
+    """
+    from trainers.data import load
+
+    dataset = load(data_ref(study.config))
+    before = study.header["dataset"]["fingerprint"]
+    if dataset.fingerprint != before:
+        raise StudyError(
+            f"The dataset of the study {study.config.study!r} {change} (fingerprint {before}, now "
+            f"{dataset.fingerprint}){consequence}. Restore it."
+        )
+    return dataset

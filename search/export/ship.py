@@ -12,12 +12,19 @@ from pathlib import Path
 from platform import python_version
 from typing import TYPE_CHECKING, Any
 
-from search.errors import ArchfrontError, ArtifactError, StudyError
+from search.errors import ArchfrontError, ArtifactError
 from search.export import card, snippets
 from search.export.formats import Format
 from search.export.judged import Clocked, score_session, time_session
 from search.export.members import Member
-from search.export.order import Order, Study, check_batch, check_folder
+from search.export.order import (
+    WORTHLESS,
+    Order,
+    Study,
+    check_batch,
+    check_folder,
+    dataset_of,
+)
 from search.export.source import Graph, Source, load_source
 from search.predict.manifest import (
     Artifact,
@@ -26,7 +33,7 @@ from search.predict.manifest import (
     sha256_of,
     write_manifest,
 )
-from search.prepare import LIBRARIES, data_ref
+from search.prepare import LIBRARIES
 from search.settings import measure_settings
 from trainers.data.images import read_pixels
 from trainers.tasks import task_named
@@ -79,18 +86,10 @@ def export_member(
         ArtifactError: If the folder holds something else.
         DataError: If the data cannot be read.
     """
-    from trainers.data import load
-
     folder = folder.expanduser().absolute()
     check_batch(member, order.graph)
     check_folder(folder, order)
-    dataset = load(data_ref(study.config))
-    if dataset.fingerprint != study.header["dataset"]["fingerprint"]:
-        raise StudyError(
-            f"The dataset of the study {study.config.study!r} changed since it began (fingerprint "
-            f"{study.header['dataset']['fingerprint']}, now {dataset.fingerprint}), so that its "
-            "metrics would say nothing. Restore it."
-        )
+    dataset = dataset_of(study, consequence=WORTHLESS)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)

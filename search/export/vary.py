@@ -18,7 +18,7 @@ from search.export.formats import FORMATS, Format
 from search.export.graphs import APART
 from search.export.judged import score_session
 from search.export.members import Member
-from search.export.order import Study
+from search.export.order import WORTHLESS, Study, dataset_of
 from search.export.source import Graph, Source, load_source
 from search.gate import exceeded
 from search.intervals import kept_interval
@@ -28,7 +28,6 @@ from search.latency.measure import MeasureSettings, measure_architecture
 from search.latency.table import LatencyTable
 from search.predict.manifest import sha256_of
 from search.predict.openers import Opened, Opening, open_file
-from search.prepare import data_ref
 from search.records import Failed, Measurement
 from search.results import Results
 from search.settings import measure_settings, needed_values
@@ -190,21 +189,12 @@ class _Bench:
     def __init__(self, results: Results, study: Study) -> None:
         self.config, self.folder = study.config, results.places.folder
         self.table = LatencyTable(Path(study.config.tracking.device_db))
-        self._fingerprint = study.header["dataset"]["fingerprint"]
+        self._study = study
 
     @cached_property
     def dataset(self) -> Dataset:
         """Return the data, which must be that of the study."""
-        from trainers.data import load
-
-        found = load(data_ref(self.config))
-        if found.fingerprint != self._fingerprint:
-            raise StudyError(
-                f"The dataset of the study {self.config.study!r} changed since it began "
-                f"(fingerprint {self._fingerprint}, now {found.fingerprint}), so that its metrics "
-                "would say nothing. Restore it."
-            )
-        return found
+        return dataset_of(self._study, consequence=WORTHLESS)
 
     def settings(self, setting: Setting) -> MeasureSettings:
         """Return how a variant is measured: as the study's candidates are."""
