@@ -63,7 +63,7 @@ class Purse:
     ) -> None:
         self._budget, self._rungs, self._n_slots = budget, tuple(rungs), n_slots
         trained = [e for e in evaluations if isinstance(e.outcome, Trained)]
-        self._spent = sum(self._trainings(e.rung, e.rung + 1) for e in trained)
+        self._spent = full_trainings(trained, self._rungs)
         self._promised = sum(self._trainings(work.done, work.done + 1) for work in running)
         self._pace = Pace(trained, self._rungs)
         self._left_s = math.inf
@@ -127,6 +127,12 @@ class Purse:
 
     def _epochs(self, rungs: int) -> int:
         return 0 if rungs == 0 else self._rungs[rungs - 1]
+
+
+def full_trainings(trained: Iterable[Evaluation], rungs: Sequence[int]) -> float:
+    """Return what evaluations cost in full trainings, each rung by its epochs."""
+    ends = (0, *rungs)
+    return sum((ends[e.rung + 1] - ends[e.rung]) / rungs[-1] for e in trained)
 
 
 class Pace:

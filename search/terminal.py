@@ -30,6 +30,7 @@ from search.events import (
 )
 from search.front import MEASURED, FrontMember, Objective, build_front
 from search.picture import NAMES
+from search.purse import full_trainings
 from search.records import SOMETIMES, Evaluation, Trained
 from search.tally import duration, is_below_top
 
@@ -241,16 +242,12 @@ class LiveView(PlainView):
         self._is_open = False  # so that the last rendering, when it stops, is empty
         self._live.stop()
 
-    def _trained(self) -> float:
-        """Return what was trained, in full trainings."""
-        ends = [0, *self._rungs]
-        trained = [e.rung for e in self._evaluations if e.kind == "trained"]
-        return sum(ends[rung + 1] - ends[rung] for rung in trained) / self._rungs[-1]
-
     def _bars(self, seconds: float) -> list[Table]:
         bars = []
         if self._budget.trials is not None:
-            bars.append(_bar("trials", self._trained(), self._budget.trials, "trained"))
+            trained = [e for e in self._evaluations if e.kind == "trained"]
+            done = full_trainings(trained, self._rungs)
+            bars.append(_bar("trials", done, self._budget.trials, "trained"))
         if self._budget.minutes is not None:
             bars.append(_bar("time", seconds / 60, self._budget.minutes, "min"))
         return bars

@@ -7,7 +7,7 @@ ended; and a better network may teach it.
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,6 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
 from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -144,7 +143,7 @@ def train_full(
             preprocess_of=weights,
             threads=settings.threads,
         )
-        predictions[split] = _saved(folder / f"{split}.npz", kept)
+        predictions[split] = proxy.save_predictions(folder / f"{split}.npz", kept)
     return FullResult(training, keeper.best_epoch, metrics, predictions)
 
 
@@ -295,11 +294,3 @@ def turning(mine: Preprocess, others: Preprocess) -> Callable[[Tensor], Tensor]:
         )
 
     return turned
-
-
-def _saved(path: Path, kept: Mapping[str, NDArray[Any]]) -> Path:
-    part = path.with_name(f".{path.name}.part")
-    with part.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **kept)
-    part.replace(path)
-    return path

@@ -7,7 +7,7 @@ import os
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -105,43 +105,36 @@ def train(
         if recipe.freeze:
             task.freeze(model)
         model = model.to(memory_format=torch.channels_last)
-        batches = TrainBatches(splits["train"], recipe.batch_size, settings.seed)
         if settings.precision == "bf16" and not takes_bf16(
             model, task.example(architecture, 1, settings.seed)
         ):
             settings = replace(settings, precision="fp32")
         val = dataset.splits["val"].samples
         new_judge = partial(task.judge, val, dataset.class_names, preprocess)
-        started = time.perf_counter()
+        eval_batch, started = _eval_batch(task), time.perf_counter()
         cached = cached_features(
             model,
             splits,
             preprocess,
             recipe,
             settings,
-            eval_batch=_eval_batch(task),
+            eval_batch=eval_batch,
             limit_bytes=data.memory_mb * 1e6 * FEATURES_SHARE,
         )
         cached_s = 0.0 if cached is None else time.perf_counter() - started
         normalize = preprocess.normalize if cached is None else nn.Identity()
         plan = Plan(task, architecture.classes, new_judge, recipe, settings, normalize, on_epoch)
-        val_images = splits["val"] if cached is None else cached.val
-        if cached is not None:
-            batches = TrainBatches(cached.train, recipe.batch_size, settings.seed)
+        train_set = splits["train"] if cached is None else cached.train
+        val_set = splits["val"] if cached is None else cached.val
+        batches = TrainBatches(train_set, recipe.batch_size, settings.seed)
         module = TrainingModule(model if cached is None else cached.head, plan, batches, start)
         if torch.cuda.is_available() and cached is None:
             module.halving.size = fitting_batch(
                 model, task, architecture, recipe, settings, device=torch.device("cuda")
             )
         n_epochs = settings.until_epoch - (0 if start is None else start.epoch)
-        _fit(
-            module,
-            n_epochs,
-            batches,
-            EvalBatches(val_images, _eval_batch(task)),
-            folder,
-            callbacks,
-        )
+        val_batches = EvalBatches(val_set, eval_batch)
+        _fit(module, n_epochs, batches, val_batches, folder, callbacks)
     n_trained = len(batches) * min(recipe.batch_size, len(splits["train"])) * len(module.rows)
     curve = (*(() if start is None else start.rows), *module.rows)
     return TrainResult(
@@ -149,7 +142,7 @@ def train(
         curve=curve,
         seconds=cached_s + sum(row.seconds for row in module.rows),
         images_per_s=n_trained / module.trained_s,
-        predictions=_save_predictions(folder / PREDICTIONS, module.kept),
+        predictions=save_predictions(folder / PREDICTIONS, module.kept),
         weights=_save_weights(folder / WEIGHTS, model),
         resume=_save_resume(folder / RESUME, asked, curve, module, model),
         micro_batch=_micro_batch(module),
@@ -309,7 +302,8 @@ def _check_data(dataset: Dataset, architecture: Architecture) -> None:
         )
 
 
-def _save_predictions(path: Path, kept: dict[str, NDArray[Any]]) -> Path:
+def save_predictions(path: Path, kept: Mapping[str, NDArray[Any]]) -> Path:
+    """Write what a judge keeps, whole or not at all, and return the file."""
     with _replacing(path) as written, written.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **kept)
     return path
