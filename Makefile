@@ -9,7 +9,7 @@ demo: $(VENV)/.installed
 	$(BIN)/archfront run experiment=digits
 
 test: $(VENV)/.installed-dev lint
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses=4
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
