@@ -19,9 +19,11 @@ On a quiet machine of two cores, where a full training takes 5 to 30 s, about 40
 
     python benchmarks/plain_stack.py --data ../shared/data/fashion_mnist --seconds 600 --seeds 3
 
-Both stacks see the environment of this command. Beside other work two spinning OpenMP threads
-stand still (the plain stack then trained nothing in 240 s), so there ``OMP_NUM_THREADS=1`` is set
-for the plain stack; archfront's workers set theirs.
+With ``--together`` both run at the same time, each on a core of its own: half the wall time, and
+what else the machine does meets both. Both stacks see the environment of this command. Beside
+other work two spinning OpenMP threads stand still (the plain stack then trained nothing in
+240 s), so there, and with ``--together``, ``OMP_NUM_THREADS=1`` is set for the plain stack;
+archfront's workers set theirs.
 
 A seed is written to ``--out`` when it is done, and not run again by the same command. A run on
 which nothing is to be built takes two minutes:
@@ -39,6 +41,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
@@ -71,6 +74,7 @@ BACKBONES = (
 )
 # What is judged is trained with the seed of its study and this.
 JUDGES_SEED = 1000
+STACKS = ("plain", "archfront")
 # Heads that timm has itself, so that the plain stack needs no code for them.
 SPACE = {
     "backbones": BACKBONES,
@@ -115,6 +119,12 @@ class Question:
     folder: Path
     seconds: float
     sampler: str
+    is_together: bool
+
+    def cores(self, stack: str) -> set[int]:
+        """Return the cores of a stack: all, or one of its own."""
+        cores = sorted(os.sched_getaffinity(0))
+        return {cores[STACKS.index(stack)]} if self.is_together else set(cores)
 
 
 def words_of(options: argparse.Namespace, data: Path, folder: Path, seed: int) -> tuple[str, ...]:
@@ -195,7 +205,7 @@ def run_plain(question: Question) -> Stack:
     (folder / "question.json").write_text(json.dumps(content, indent=2))
     command = [sys.executable, str(HERE / "plain_loop.py"), str(folder / "question.json")]
     log, trials = folder / "log.txt", folder / "trials.jsonl"
-    _run([*command, str(folder)], log, limit_s=question.seconds)
+    _run([*command, str(folder)], log, question.cores("plain"), limit_s=question.seconds)
     rows = (
         [json.loads(line) for line in trials.read_text().splitlines()] if trials.exists() else []
     )
@@ -239,7 +249,7 @@ def run_archfront(question: Question) -> Stack:
     """Run the command, and read its front after every evaluation."""
     started = time.time()
     command = [sys.executable, "-m", "search.cli", "run", *question.words, "--plain"]
-    _run(command, question.folder / "archfront.log")
+    _run(command, question.folder / "archfront.log", question.cores("archfront"))
     places = Places(Path(question.config.tracking.root), question.config.study)
     results = Results.read(reading(places, None), places)
     evaluations = sorted(results.evaluations, key=lambda e: e.started + e.seconds)
@@ -253,12 +263,13 @@ def run_archfront(question: Question) -> Stack:
     return Stack("archfront", tuple(points), len(points))
 
 
-def _run(command: list[str], log: Path, *, limit_s: float | None = None) -> None:
-    """Run a command; at its limit it is ended, which is no failure."""
+def _run(command: list[str], log: Path, cores: set[int], *, limit_s: float | None = None) -> None:
+    """Run a command on some cores; at its limit it is ended, which is no failure."""
     path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
     environment = {**os.environ, "PYTHONPATH": path, "MLFLOW_DISABLE_TELEMETRY": "true"}
     with log.open("w") as file:
         process = subprocess.Popen(command, stdout=file, stderr=file, env=environment)
+        os.sched_setaffinity(process.pid, cores)
         try:
             status = process.wait(limit_s)
         except subprocess.TimeoutExpired:
@@ -360,12 +371,16 @@ def first_time(rows: Sequence[dict[str, Any]], volume: float) -> float | None:
 def compared(question: Question, only: str | None) -> dict[str, Any]:
     """Run both, judge both, and return the seed's result."""
     seed = question.config.seed
-    stacks = []
-    for name, run in (("plain", run_plain), ("archfront", run_archfront)):
-        if only in (None, name):
-            print(f"seed {seed}: {name} runs for {question.seconds:g} s", flush=True)
-            stacks.append(run(question))
-            print(f"seed {seed}: {name} trained {stacks[-1].n_trained}", flush=True)
+
+    def run(name: str) -> Stack:
+        print(f"seed {seed}: {name} runs for {question.seconds:g} s", flush=True)
+        stack = run_plain(question) if name == "plain" else run_archfront(question)
+        print(f"seed {seed}: {name} trained {stack.n_trained}", flush=True)
+        return stack
+
+    names = [name for name in STACKS if only in (None, name)]
+    with ThreadPoolExecutor(len(names) if question.is_together else 1) as pool:
+        stacks = list(pool.map(run, names))
     space, objectives = question.prepared.space, question.prepared.objectives
     wanted = {i for stack in stacks for _, ids in stack.points for i in ids}
     candidates = [c for c in map(space.at, range(space.size)) if c.id in wanted]
@@ -408,7 +423,7 @@ def main() -> None:
     settings = {
         name: getattr(options, name)
         for name in ("seconds", "epochs", "train_images", "val_images", "workers", "sampler")
-    } | {"words": options.word}
+    } | {"words": options.word, "together": options.together}
     results = _read(options.out, settings)
     folder = options.folder or Path(mkdtemp(prefix="plain-stack-"))
     sizes = {n: getattr(options, f"{n}_images") for n in ("train", "val", "test")}
@@ -425,7 +440,9 @@ def main() -> None:
         config = build(composed.content, texts=composed.texts)
         prepared = prepare(config)
         check_full(prepared)
-        question = Question(config, prepared, words, place, options.seconds, options.sampler)
+        question = Question(
+            config, prepared, words, place, options.seconds, options.sampler, options.together
+        )
         row = compared(question, options.only)
         results["seeds"].append(row)
         _write(options.out, results)
@@ -459,7 +476,8 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--test-images", type=int, default=1000)
     parser.add_argument("--workers", type=int, default=1, help="of archfront")
     parser.add_argument("--sampler", choices=["tpe", "nsga2"], default="tpe", help="plain's")
-    parser.add_argument("--only", choices=["plain", "archfront"], help="run one of both")
+    parser.add_argument("--only", choices=STACKS, help="run one of both")
+    parser.add_argument("--together", action="store_true", help="at once, on a core each")
     parser.add_argument("--word", action="append", default=[], help="more words for archfront")
     parser.add_argument("--folder", type=Path, help="for files; default: a new temporary one")
     parser.add_argument("--out", type=Path, default=OUT)
