@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 from rich.console import Console
@@ -30,7 +31,7 @@ def launch(config: Config, console: Console, *, is_plain: bool = False) -> int:
     tracking = _Tracking(places, config)
     followers: list[Follower] = [EventLog(places.events), tracking, view]
     try:
-        result = _run(config, followers, console, is_live=is_live)
+        result = _run(config, followers, tracking, console, is_live=is_live)
     finally:
         view.close()
     if not result.was_finished:
@@ -40,7 +41,12 @@ def launch(config: Config, console: Console, *, is_plain: bool = False) -> int:
 
 
 def _run(
-    config: Config, followers: list[Follower], console: Console, *, is_live: bool
+    config: Config,
+    followers: list[Follower],
+    tracking: _Tracking,
+    console: Console,
+    *,
+    is_live: bool,
 ) -> StudyResult:
     """Run the study, with a bar while its images are read."""
     columns = (TextColumn("reading images"), BarColumn(), MofNCompleteColumn())
@@ -49,6 +55,7 @@ def _run(
 
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
+            tracking.open()
 
         def stop_bar(event: Event) -> None:
             if isinstance(event, StudyStarted):
@@ -58,20 +65,30 @@ def _run(
 
 
 class _Tracking:
-    """Opens MLflow when the study starts: a finished one needs no 5 s of import."""
+    """Opens MLflow while the first latency is measured; never for a study that has ended."""
 
     def __init__(self, places: Places, config: Config) -> None:
         self._places, self._config = places, config
+        self._pool = ThreadPoolExecutor(1)
+        self._opening: Future[Follower] | None = None
         self._tracker: Follower | None = None
+
+    def open(self) -> None:
+        """Begin to open MLflow, which takes seconds, in a thread."""
+        if self._opening is None:
+            self._opening = self._pool.submit(self._opened)
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StudyStarted):
-            from search.tracking import Tracker
-
-            settings = self._config.tracking
-            self._tracker = Tracker(self._places, settings.mlflow_uri, settings.experiment)
+            self._tracker = self._opened() if self._opening is None else self._opening.result()
         if self._tracker is not None:
             self._tracker(event)
+
+    def _opened(self) -> Follower:
+        from search.tracking import Tracker
+
+        settings = self._config.tracking
+        return Tracker(self._places, settings.mlflow_uri, settings.experiment)
 
     def finish(self, state: str) -> None:
         """Write the study's files and hand them to MLflow."""
