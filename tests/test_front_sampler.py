@@ -233,18 +233,22 @@ def published_space(source: str) -> Space:
     return replace(space, weights=weights)
 
 
-def test_published_accuracy_leads_the_start_only_with_the_weights_it_is_of() -> None:
+def test_published_accuracy_leads_two_of_three_starts_with_the_weights_it_is_of() -> None:
     pretrained, scratch = published_space("pretrained"), published_space("none")
     assert scratch.published is None
     assert pretrained.published is not None
     assert pretrained.published.max() == pytest.approx(0.88)
-    families = {}
+    names = {}
     for name, space in (("pretrained", pretrained), ("scratch", scratch)):
         indices = Loop("front", space, seed=0).run(STARTUP)
-        families[name] = {space.at(i).architecture.backbone for i in indices}
-    # By what was published the smallest backbones are the best and the fastest.
-    assert families["pretrained"] <= {"mobile_a", "mobile_no_gem"}
-    assert families["scratch"] & {"resnet_c", "resnet_d"}
+        names[name] = [space.at(i).architecture.backbone for i in indices]
+    # By what was published the smallest backbones are the best and the fastest; the third
+    # candidate of the start is chosen by size all the same.
+    small = {"mobile_a", "mobile_no_gem"}
+    assert STARTUP == 4
+    assert {names["pretrained"][k] for k in (0, 1, 3)} <= small
+    assert names["pretrained"][2] not in small
+    assert set(names["scratch"]) & {"resnet_c", "resnet_d"}
 
 
 def test_seconds_count_where_the_budget_is_time() -> None:

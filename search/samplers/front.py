@@ -5,9 +5,9 @@ accuracy against cost, or capacity where nothing is published. Then it proposes 
 the hypervolume in expectation, under Gaussian processes of the metric over all descriptors. Two
 processes that believe differently how far one training speaks for others share the judgment,
 since one alone soon becomes too sure: one has few weights, which few trainings tell, the other
-has one for each descriptor and sees the costs as well. What was published leads the start only,
-and is no descriptor: on tables of timm's results the processes found more without it, and a
-misleading one cannot hold the search.
+has one for each descriptor and sees the costs as well. What was published leads two of three
+candidates of the start, capacity the third, and is no descriptor: on tables of timm's results the
+processes found more without it, and a misleading one cannot hold the search.
 
 A training that ended at a lower rung counts as what its rung lets expect of a full one. To count
 how unsure that is as noise found less on tables of short trainings.
@@ -38,6 +38,9 @@ from search.samplers.surrogate import Process, Rows, Scaling
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
+# Every so many candidates of the start one is chosen by capacity whatever was published, so that
+# a misleading publication does not choose all that the processes first learn from.
+BY_CAPACITY = 3
 # Candidates whose gain is computed for one proposal: all of a small space. More trials make each
 # dearer, so there are fewer then, down to the second number.
 SCORED, SCORED_LEAST = 200_000, 1_000
@@ -165,10 +168,11 @@ class FrontSampler(ProposalSampler):
         numbers = np.flatnonzero(usable)
         likely = self._request.costs.chance(numbers) > 0.5
         numbers = numbers[likely] if counts[numbers[likely]].any() else numbers
-        front = numbers[self._known_front(numbers)]
         # The same place within its part for the same trial, whatever became known meanwhile.
         places = np.random.default_rng([self._seed, 0]).uniform(0.25, 0.75, self._request.startup)
         k = min(len(tried), self._request.startup - 1)
+        expected = self._expected(is_by_capacity=k % BY_CAPACITY == BY_CAPACITY - 1)
+        front = numbers[self._known_front(numbers, expected)]
         wanted = (k + places[k]) / self._request.startup * (len(front) - 1)
         nearest = np.argsort(np.abs(np.arange(len(front)) - wanted), kind="stable")
         choices = [number for number in front[nearest] if counts[number] and number not in tried]
@@ -176,14 +180,14 @@ class FrontSampler(ProposalSampler):
             behind = np.flatnonzero(counts)
             untried = behind[~np.isin(behind, tried)]
             behind = untried if len(untried) else behind
-            choices = list(behind[self._known_front(behind)])
+            choices = list(behind[self._known_front(behind, expected)])
         number = int(choices[0])
         index = number * n_recipes + int(rng.choice(self._candidates.recipes(number)))
         return index, self._proposal("start", number)
 
-    def _known_front(self, numbers: Ints) -> Ints:
+    def _known_front(self, numbers: Ints, expected: Floats) -> Ints:
         """Return positions of architectures that no cheaper one is expected to better, by cost."""
-        expected = self._capacity()[numbers]
+        expected = expected[numbers]
         costs = self._request.costs.expected(numbers)
         # Several costs count as one, their sum over the reference; without any, capacity itself.
         total = costs.sum(axis=1) if costs.shape[1] else expected
@@ -195,10 +199,10 @@ class FrontSampler(ProposalSampler):
         chosen: Ints = order[is_better]
         return chosen
 
-    def _capacity(self) -> Floats:
-        """Return what architectures may reach: as published, or by their size and work."""
+    def _expected(self, *, is_by_capacity: bool) -> Floats:
+        """Return what architectures may reach: as published, else by their size and work."""
         published = self._space.published
-        if published is not None:
+        if published is not None and not is_by_capacity:
             return np.where(np.isnan(published), -np.inf, published)
         n = len(self._space.architectures)
         features = self._space.features(np.arange(n) * len(self._space.recipes))
