@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from search import figure, refit_words, rung_tally, tally
+from search.export_records import ExportSummary
 from search.front import (
     MEASURED,
     FrontMember,
@@ -60,6 +61,7 @@ class StudyRecord:
         rungs: Epochs at which candidates compete, the last those of a full training.
         refit: What full trainings gave; None before the first one.
         variants: What members are worth as they may be deployed; None before the first one.
+        exports: What the exported artifacts are worth; None before the first one.
     """
 
     name: str
@@ -85,6 +87,7 @@ class StudyRecord:
     rungs: Sequence[int] = (1,)
     refit: RefitSummary | None = None
     variants: VariantSummary | None = None
+    exports: ExportSummary | None = None
 
     @property
     def metric(self) -> str:

@@ -123,12 +123,13 @@ class Results:
 
     def record(self) -> StudyRecord:
         """Return what the report shows."""
-        from search import refitted, variants  # which read results themselves
+        from search import exports, refitted, variants  # which read results themselves
 
         header, config = self.header, self.header["config"]
         ends = [e.started + e.seconds for e in self.evaluations]
         words = f"{self.state}: {self.reason}" if self.reason else self.state
         members = self.front()
+        refit = refitted.summary(self)
         return StudyRecord(
             name=self.places.study,
             state=words,
@@ -151,8 +152,9 @@ class Results:
             test_scores=self.scores,
             galleries=self.galleries({member.trial for member in members}),
             rungs=self.rungs,
-            refit=refitted.summary(self),
+            refit=refit,
             variants=variants.summary(self),
+            exports=exports.summary(self, refit),
         )
 
     def galleries(self, trials: Container[int]) -> dict[int, bytes]:
