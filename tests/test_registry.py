@@ -18,11 +18,14 @@ from mlflow import MlflowClient
 
 from search.cli import main
 from search.export.formats import formats_named
-from search.export.order import Order
+from search.export.members import Member
+from search.export.order import Order, Study
 from search.export.ship import export_member
 from search.predict.answer import answer
+from search.predict.manifest import Artifact, Input, Manifest, sha256_of
 from search.predict.predictor import open_predictor
 from search.tracking import default_uri
+from trainers.data import Preprocess
 from trainers.tasks import TASKS
 
 # MLflow's scoring server and pyfunc, seeing nothing of this repository.
@@ -97,7 +100,7 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_members_become_versions_under_their_names(
-    root: Path, capsys: Output, tmp_path: Path
+    root: Path, capsys: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     small_refits.write(root)
     words = ["register", "digits", "--root", str(root), "--name", "figures", "--proxy"]
@@ -114,10 +117,130 @@ def test_members_become_versions_under_their_names(
     picture = small_member.picture(tmp_path)
     found = alone(LOAD, default_uri(root), "models:/figures@best", str(picture))
     assert found.keys() == {"label", "score", "probabilities"}
-    # Again: nothing new, and the names stand where they stood.
+    # Again: nothing new is made, and the names stand where they stood.
+    monkeypatch.setattr("search.export.ship.export_member", refuse)
     assert main(words) == 0
-    assert "version 2 of figures" in capsys.readouterr().out
+    assert "version 2 of figures (was there)" in capsys.readouterr().out
     assert len(client.search_model_versions("name = 'figures'")) == 2
+
+
+def refuse(*given: object, **options: object) -> None:
+    raise AssertionError("it was exported again")
+
+
+class Exported:
+    """Stands for exports: a folder with a file in it, as many as are let through."""
+
+    def __init__(self, n: int, marks: tuple[str, ...] = ()) -> None:
+        self.left, self.marks = n, marks
+
+    def __call__(
+        self, study: Study, member: Member, order: Order, folder: Path, **options: object
+    ) -> Manifest:
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        (folder / "mlflow").mkdir(parents=True)
+        (folder / "mlflow" / "MLmodel").write_text("")
+        candidate = member.evaluation.candidate
+        made = Artifact(
+            format="mlflow",
+            opener="onnx",
+            input=Input("images", "float32", 1, (1, 8, 8)),
+            file="mlflow/MLmodel",
+            files={},
+            precision="fp32",
+            runtime="onnxruntime 1",
+            size_mb=1.0,
+            parity=0.0,
+            metrics={"accuracy": 0.5},
+            lost=0.0,
+            marks=self.marks,
+        )
+        return Manifest(
+            study=study.config.study,
+            trial=member.evaluation.trial,
+            candidate_id=candidate.id,
+            candidate=candidate.as_dict(),
+            task="classification",
+            class_names=("a",),
+            preprocess=Preprocess(8, 1, (0.5,), (0.5,)),
+            output_names=("probabilities",),
+            decode="",
+            thresholds={},
+            metric="accuracy",
+            metrics={"accuracy": 0.5},
+            weights={**member.origin, "sha256": sha256_of(member.weights)},
+            data={},
+            licence="",
+            versions={},
+            created="",
+            artifacts={"mlflow": made},
+        )
+
+
+def named(root: Path) -> dict[str, str]:
+    aliases = MlflowClient(default_uri(root)).get_registered_model("digits").aliases
+    return {name: str(version) for name, version in aliases.items()}
+
+
+@pytest.mark.slow
+def test_names_move_only_when_every_version_is_there(
+    root: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Served by their names, versions of two fronts would have stood beside each other."""
+    found = small_refits.write(root)
+    words = ["register", "digits", "--root", str(root)]
+    monkeypatch.setattr("search.export.ship.export_member", Exported(2))
+    assert main([*words, "--proxy"]) == 0
+    before = named(root)
+    assert before["fastest"] == "1"
+    assert before["best"] == "2"
+    # Refitted since, and interrupted after the first of two.
+    for trial in (0, 1):
+        small_refits.write_refits(found, trial, [0.8])
+    monkeypatch.setattr("search.export.ship.export_member", Exported(1))
+    assert main(words) == 130
+    assert named(root) == before
+    assert len(MlflowClient(default_uri(root)).search_model_versions("name = 'digits'")) == 3
+    # The same command makes what is left, and then all names move.
+    monkeypatch.setattr("search.export.ship.export_member", Exported(1))
+    assert main(words) == 0
+    assert {named(root)["fastest"], named(root)["best"]} == {"3", "4"}
+    assert "version 3 of digits (was there)" in capsys.readouterr().out
+    # A part of the members: the others are known and keep their names.
+    monkeypatch.setattr("search.export.ship.export_member", refuse)
+    assert main([*words, "--members", "fastest"]) == 0
+    assert "models:/digits@best is version 4" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_a_name_whose_member_is_not_registered_stays_and_is_told(
+    root: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = small_refits.write(root)
+    words = ["register", "digits", "--root", str(root)]
+    monkeypatch.setattr("search.export.ship.export_member", Exported(2))
+    assert main([*words, "--proxy"]) == 0
+    small_refits.write_refits(found, 0, [0.8])
+    monkeypatch.setattr("search.export.ship.export_member", Exported(1))
+    capsys.readouterr()
+    assert main([*words, "--members", "fastest"]) == 0
+    said = capsys.readouterr().out
+    assert "models:/digits@fastest is version 3" in said
+    assert "models:/digits@best stays version 2: trial 1, which is that now, is not reg" in said
+
+
+@pytest.mark.slow
+def test_what_loses_too_much_is_not_registered(
+    root: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    small_refits.write(root)
+    mark = "loses 5.00% of its accuracy (0.8000 to 0.7600); 0.10% is allowed"
+    monkeypatch.setattr("search.export.ship.export_member", Exported(2, (mark,)))
+    assert main(["register", "digits", "--root", str(root), "--proxy"]) == 1
+    assert f"trial 0 not registered: {mark}" in capsys.readouterr().out
+    assert named(root) == {}
 
 
 def test_a_name_that_mlflow_refuses_is_told_before_anything_is_exported(
