@@ -5,9 +5,16 @@ from __future__ import annotations
 import base64
 import json
 import os
+import signal
+import socket
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pandas as pd
 import pytest
@@ -28,6 +35,8 @@ from search.tracking import default_uri
 from trainers.data import Preprocess
 from trainers.tasks import TASKS
 
+# Of MLflow's server: half a minute beside other work.
+STARTS_WITHIN_S = 120
 # MLflow's scoring server and pyfunc, seeing nothing of this repository.
 LOAD = """
 import base64, json, sys
@@ -278,3 +287,73 @@ def test_what_is_no_image_gets_one_error(tmp_path: Path) -> None:
     for wrong in ("no base64!", base64.b64encode(b"no image").decode()):
         with pytest.raises(ArtifactError, match=r"The column 'image' needs image files"):
             served.predict(None, pd.DataFrame({"image": [wrong]}))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("task", ["classification", "detection"])
+def test_mlflow_models_serve_answers_as_pyfunc_does(task: str, tmp_path: Path) -> None:
+    """The real server in its own process, of the environment that the tests run in."""
+    study = small_member.study(task, tmp_path)
+    member = small_member.member(small_member.candidate(task), tmp_path / "weights")
+    order = Order(tuple(formats_named(["mlflow"])), is_timed=False)
+    export_member(study, member, order, tmp_path / "export")
+    folder = tmp_path / "export" / "mlflow"
+    picture = small_member.picture(tmp_path)
+    image = base64.b64encode(picture.read_bytes()).decode()
+    body = {"dataframe_split": {"columns": ["image"], "data": [[image]]}}
+    with served(folder, tmp_path / "server.log") as address:
+        said = asked(f"{address}/invocations", json.dumps(body).encode())
+        wrong = {"dataframe_split": {"columns": ["image"], "data": [["no base64!"]]}}
+        with pytest.raises(HTTPError) as refused:
+            asked(f"{address}/invocations", json.dumps(wrong).encode())
+        assert "needs image files" in refused.value.read().decode()
+    uri = f"sqlite:///{tmp_path}/none.db"
+    assert said["predictions"] == [alone(LOAD, uri, str(folder), str(picture))]
+
+
+@contextmanager
+def served(model: Path, log: Path) -> Iterator[str]:
+    """Start ``mlflow models serve`` on a free port, give its address, and end it."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    # The server's own processes are found by the PATH.
+    environment["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    words = ["serve", "--model-uri", str(model), "--port", str(port), "--env-manager", "local"]
+    with log.open("w") as file:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "models", *words, "--workers", "1"],
+            env=environment,
+            stdout=file,
+            stderr=file,
+            cwd="/",
+            start_new_session=True,
+        )
+        try:
+            wait_for(f"http://127.0.0.1:{port}/ping", server, log)
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            os.killpg(server.pid, signal.SIGTERM)
+            server.wait(20)
+
+
+def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
+    """Wait until an address answers."""
+    end = time.monotonic() + STARTS_WITHIN_S
+    while time.monotonic() < end:
+        assert server.poll() is None, log.read_text()
+        try:
+            with urlopen(address, timeout=5):
+                return
+        except OSError:
+            time.sleep(0.2)
+    raise AssertionError(f"{address} does not answer: {log.read_text()}")
+
+
+def asked(address: str, body: bytes) -> dict[str, object]:
+    """Return the JSON that an address answers to JSON."""
+    request = Request(address, body, {"Content-Type": "application/json"})
+    with urlopen(request, timeout=60) as answered:
+        said: dict[str, object] = json.load(answered)
+    return said
