@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
+from search.export.formats import FORMATS
 from search.export_records import Export, ExportSummary, Shipped, read
 from search.front import Objective, final_evaluations, front_mask
 from search.predict.manifest import Manifest, sha256_of
@@ -119,6 +120,9 @@ def _why_not(
         return f"left out: its weights are of {earlier}; the trial was trained in full since"
     if export.latency is None:
         return "left out: it was not measured"
+    packed = FORMATS[export.format].packs if export.format in FORMATS else None
+    if packed is not None:
+        return f"the same network as in {packed}, which it carries"
     assert evaluation.measurement is not None, "what was trained was measured before"
     if export.latency["device"] != evaluation.measurement.latency.device:
         return "left out: it was measured on another device than the study's"

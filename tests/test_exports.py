@@ -73,8 +73,10 @@ def test_files_compete_by_their_own_metric_and_latency(found: Results) -> None:
         export(0, "onnx", 0.6, 0.2),
         export(1, "onnx", 0.8, 0.4),
         export(1, "openvino", 0.8, 0.3),
+        export(1, "mlflow", 0.8, 0.29),
     )
     assert verdicts(said) == {
+        "trial 1 as mlflow": "the same network as in onnx, which it carries",
         "trial 0 as onnx": "on the final front",
         "trial 1 as openvino": "on the final front",
         "trial 1 as onnx": "dominated by trial 1 as openvino",

@@ -272,6 +272,17 @@ class TestCommand:
             f"The folder {tmp_path} has no image (.avif"
         )
 
+    def test_a_format_that_could_not_be_made_is_told_with_its_reason(self, copied: Path) -> None:
+        manifest = read_manifest(copied)
+        write_manifest(replace(manifest, failed={"hf": "its head is gem."}), copied)
+        with pytest.raises(ArtifactError, match=r"hf could not be made when .*: its head is gem"):
+            open_predictor(copied, "hf")
+
+    def test_pictures_go_to_a_folder(self, copied: Path, capsys: Output, tmp_path: Path) -> None:
+        picture = str(small_member.picture(tmp_path))
+        said = fails(capsys, 2, "predict", str(copied), picture, "--draw", picture)
+        assert said == f"--draw: {picture} is a file. Give a folder."
+
     def test_flags_that_make_no_sense_are_told_together(
         self, exports: Callable[[str], Path], capsys: Output
     ) -> None:

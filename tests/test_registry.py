@@ -237,7 +237,7 @@ def test_a_name_whose_member_is_not_registered_stays_and_is_told(
     assert main([*words, "--members", "fastest"]) == 0
     said = capsys.readouterr().out
     assert "models:/digits@fastest is version 3" in said
-    assert "models:/digits@best stays version 2: trial 1, which is that now, is not reg" in said
+    assert "models:/digits@best stays version 2: trial 1, which is that now, has no v" in said
 
 
 @pytest.mark.slow

@@ -78,6 +78,10 @@ def call(arguments: argparse.Namespace) -> int:
     results = results_of(arguments)
     study = study_of(results.header)
     epochs = arguments.epochs or TIMES * study.config.task.epochs
+    if epochs < study.config.task.epochs:
+        _tell(
+            f"note: --epochs {epochs} is less than the {study.config.task.epochs} of the search."
+        )
     patience = arguments.patience or max(1, (epochs + 1) // 2)
     order = RefitOrder(
         trials=tuple(chosen_trials(results, names_in(arguments.members))),

@@ -129,5 +129,5 @@ def _name(
         if alias not in named and alias in now:
             print(
                 f"models:/{registry.name}@{alias} stays version {now[alias]}: trial {trial}, "
-                "which is that now, is not registered"
+                "which is that now, has no version of the weights asked for"
             )

@@ -222,6 +222,11 @@ def find_artifact(path: Path, format_name: str | None = None) -> tuple[Path, Man
             f"{', '.join(manifest.artifacts) or 'none'}."
         )
     if format_name is not None:
+        if format_name in manifest.failed:
+            raise ArtifactError(
+                f"{format_name} could not be made when {folder} was exported: "
+                f"{manifest.failed[format_name]}"
+            )
         if format_name not in manifest.artifacts:
             raise unknown("format of this export", format_name, manifest.artifacts)
         return folder, manifest, manifest.artifacts[format_name]
