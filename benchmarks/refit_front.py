@@ -7,7 +7,7 @@ say nothing. Told are Kendall's tau between the metric of the short trainings (v
 and that of the full ones (test split), and the share of the refit front that was on the proxy
 front. ``by_chance`` is that share if the refit front were drawn from what was refitted.
 
-A dataset is 15 to 20 minutes on one core:
+A dataset is about half an hour on one core:
 
     taskset -c 0 env OMP_NUM_THREADS=1 python benchmarks/refit_front.py \
         --dataset fashion_mnist --data FOLDER
