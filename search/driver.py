@@ -104,11 +104,9 @@ class Driver:
     def run(self, control: Control) -> tuple[str, str]:
         """Run to the end, which is recorded whatever it is; return state and reason."""
         header = self._begin()
-        self._emit(
-            StudyStarted(
-                self._config.study, header, tuple(self._evaluations), self._engine.isolates
-            )
-        )
+        study, isolates = self._config.study, self._engine.isolates
+        before, waiting = tuple(self._evaluations), self._store.open_trials()
+        self._emit(StudyStarted(study, header, before, isolates, waiting))
         self._store.write_state("running", "")
         state, reason = "failed", "an error in the driver"
         try:

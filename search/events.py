@@ -22,12 +22,14 @@ class StudyStarted:
         header: What is stored of it: config, dataset, space, environment, reference.
         evaluations: What earlier runs of it have finished.
         isolates: Whether the engine isolates its jobs.
+        waiting: Trials that earlier runs of it left open.
     """
 
     study: str
     header: dict[str, Any]
     evaluations: tuple[Evaluation, ...]
     isolates: bool
+    waiting: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)

@@ -20,17 +20,19 @@ def sentences(found: RefitSummary) -> list[str]:
     """Return how good the short trainings were at ranking."""
     n = len(found.members)
     if found.kendall is None or found.p_value is None:
-        first = f"Rank correlation of proxy and refit: {n} members are too few to rank."
+        few = "one member is" if n == 1 else f"{n} members are"
+        first = f"Rank correlation of proxy and refit: {few} too few to rank."
     else:
         first = (
             f"Rank correlation of proxy and refit (Kendall's tau-b): {found.kendall:.2f} over {n} "
             f"members, p = {found.p_value:.2g}."
         )
     n_front = sum(member.is_on_front for member in found.members)
-    return [
-        first,
-        f"{found.kept_share:.0%} of the {n_front} on the refit front were on the proxy front.",
-    ]
+    if n_front == 1:
+        was = "was" if found.kept_share == 1 else "was not"
+        return [first, f"The one member on the refit front {was} on the proxy front."]
+    kept = f"{found.kept_share:.0%} of the {n_front} on the refit front"
+    return [first, f"{kept} were on the proxy front."]
 
 
 def _trials(trials: tuple[int, ...]) -> str:

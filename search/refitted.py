@@ -84,6 +84,13 @@ def member_of(results: Results, name: str, *, is_proxy: bool) -> Member:
     return Member(evaluation_of(results, trial), results.places.folder / best.weights, origin)
 
 
+def shipped_refits(results: Results) -> dict[int, Refit]:
+    """Return the full training by trial that an export takes: the best on the validation split."""
+    refits = refits_of(results)
+    trials = {refit.trial for refit in refits}
+    return {t: _shipped([r for r in refits if r.trial == t], results) for t in sorted(trials)}
+
+
 def summary(results: Results) -> RefitSummary | None:
     """Return what the full trainings of a study say together; None before the first one."""
     refits = refits_of(results)

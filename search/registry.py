@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +60,7 @@ class Registry:
             folder: What MLflow's pyfunc loads.
             study_id: Id of the study, by which its runs are found.
         """
-        known = self._version_of(manifest)
+        known = self.version_of(manifest.candidate_id, manifest.weights["sha256"])
         if known is not None:
             return known
         run = self._tracker.run_of(study_id, manifest.trial)
@@ -79,14 +78,34 @@ class Registry:
         return int(made.version)
 
     def name_versions(self, aliases: dict[str, int]) -> None:
-        """Let names stand for versions, whatever they stood for before."""
+        """Let names stand for versions, whatever they stood for before.
+
+        Whoever serves by a name gets one version or the other, never none.
+        """
         for alias, version in aliases.items():
             self._client.set_registered_model_alias(self.name, alias, str(version))
 
-    def _version_of(self, manifest: Manifest) -> int | None:
-        query = f"name = '{self.name}'"
-        versions: Iterable[ModelVersion] = self._client.search_model_versions(query)
-        wanted = manifest.candidate_id, manifest.weights["sha256"]
+    def named(self) -> dict[str, int]:
+        """Return the version that each name stands for."""
+        found = self._client.get_registered_model(self.name).aliases
+        return {alias: int(version) for alias, version in found.items()}
+
+    def version_of(self, candidate_id: str, weights: str) -> int | None:
+        """Return the version of a candidate with these weights; None where there is none.
+
+        Args:
+            candidate_id: What was trained.
+            weights: SHA-256 of its weights.
+        """
+        versions: list[ModelVersion] = []
+        token: str | None = None
+        while True:
+            page = self._client.search_model_versions(f"name = '{self.name}'", page_token=token)
+            versions += page
+            token = page.token
+            if not token:
+                break
+        wanted = candidate_id, weights
         same = [
             int(version.version)
             for version in versions
@@ -115,8 +134,6 @@ def tags_of(manifest: Manifest) -> dict[str, str]:
     if artifact.latency is not None:
         for name in ("p50_ms", "p95_ms", "device", "threads", "batch_size"):
             tags[f"latency_{name}"] = artifact.latency[name]
-    if artifact.marks:
-        tags["archfront.marks"] = "; ".join(artifact.marks)
     # Names of metrics by class may hold what MLflow's keys may not.
     return {_key(name): str(value) for name, value in tags.items()}
 

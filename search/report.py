@@ -16,6 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from search import figure, refit_words, rung_tally, tally
+from search.export_records import ExportSummary
 from search.front import (
     MEASURED,
     FrontMember,
@@ -60,6 +61,8 @@ class StudyRecord:
         rungs: Epochs at which candidates compete, the last those of a full training.
         refit: What full trainings gave; None before the first one.
         variants: What members are worth as they may be deployed; None before the first one.
+        exports: What the exported artifacts are worth; None before the first one.
+        waiting: Trials that have not ended.
     """
 
     name: str
@@ -85,6 +88,8 @@ class StudyRecord:
     rungs: Sequence[int] = (1,)
     refit: RefitSummary | None = None
     variants: VariantSummary | None = None
+    exports: ExportSummary | None = None
+    waiting: frozenset[int] = frozenset()
 
     @property
     def metric(self) -> str:
@@ -181,13 +186,21 @@ def _costs(record: StudyRecord) -> dict[str, Any]:
 def _rungs(record: StudyRecord) -> dict[str, Any]:
     """Return what the rungs say of each other, and what they saved."""
     if len(record.rungs) < 2:
-        return {"agreements": [], "saved": None, "n_stopped": 0}
+        return {"agreements": [], "saved": None, "below": ""}
     saved = rung_tally.saved(record.evaluations, record.rungs)
     return {
         "agreements": rung_tally.agreements(record.evaluations),
         "saved": saved,
-        "n_stopped": saved.n_trials,
+        "below": _below(tally.counts(record.evaluations, record.waiting)),
     }
+
+
+def _below(counts: Mapping[str, int]) -> str:
+    """Return how many trials stopped or wait below the top, in words."""
+    n_waiting = counts.get("waiting", 0)
+    words = [f"{counts.get('stopped', 0)} stopped at a rung below the top"]
+    words += [f"{n_waiting} wait{'s' if n_waiting == 1 else ''} at one"] if n_waiting else []
+    return ", ".join(words)
 
 
 def _galleries(record: StudyRecord) -> list[tuple[FrontMember, str]]:

@@ -38,6 +38,7 @@ class Results:
         reason: Why it ended, in words.
         evaluations: Everything recorded.
         scores: Test metrics of front members, by trial.
+        waiting: Trials that have not ended: those that wait at a rung may be trained further.
     """
 
     places: Places
@@ -46,6 +47,7 @@ class Results:
     reason: str
     evaluations: list[Evaluation]
     scores: dict[int, dict[str, float]]
+    waiting: frozenset[int] = frozenset()
 
     @classmethod
     def read(cls, store: StudyStore, places: Places) -> Results:
@@ -58,6 +60,7 @@ class Results:
             reason=state["reason"],
             evaluations=store.evaluations(),
             scores=store.scores,
+            waiting=store.open_trials(),
         )
 
     @property
@@ -82,7 +85,7 @@ class Results:
 
     def counts(self) -> dict[str, int]:
         """Return the number of trials by outcome; those below the top where there are any."""
-        return tally.counts(self.evaluations)
+        return tally.counts(self.evaluations, self.waiting)
 
     def seconds(self) -> dict[str, float]:
         """Return wall seconds by what they were spent on; of parallel trainings, each counts."""
@@ -123,12 +126,13 @@ class Results:
 
     def record(self) -> StudyRecord:
         """Return what the report shows."""
-        from search import refitted, variants  # which read results themselves
+        from search import exports, refitted, variants  # which read results themselves
 
         header, config = self.header, self.header["config"]
         ends = [e.started + e.seconds for e in self.evaluations]
         words = f"{self.state}: {self.reason}" if self.reason else self.state
         members = self.front()
+        refit = refitted.summary(self)
         return StudyRecord(
             name=self.places.study,
             state=words,
@@ -151,8 +155,10 @@ class Results:
             test_scores=self.scores,
             galleries=self.galleries({member.trial for member in members}),
             rungs=self.rungs,
-            refit=refitted.summary(self),
+            refit=refit,
             variants=variants.summary(self),
+            exports=exports.summary(self, refit),
+            waiting=self.waiting,
         )
 
     def galleries(self, trials: Container[int]) -> dict[int, bytes]:

@@ -94,6 +94,10 @@ class StudyStore:
         """Return the trials without an outcome, which a dead driver left, by number."""
         return self._study.get_trials(deepcopy=False, states=(TrialState.RUNNING,))
 
+    def open_trials(self) -> frozenset[int]:
+        """Return the numbers of the trials without an outcome: they may still be trained."""
+        return frozenset(frozen.number for frozen in self.in_flight())
+
     def trial(self, frozen: FrozenTrial, sampler: optuna.samplers.BaseSampler) -> Trial:
         """Return a trial to go on with; what was not yet chosen is proposed by a sampler."""
         self._study.sampler = sampler

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Any
@@ -65,20 +65,29 @@ def rejections(evaluations: Iterable[Evaluation]) -> list[Rejections]:
     return sorted(rows, key=lambda row: (-row.count, row.limit))
 
 
-def counts(evaluations: Iterable[Evaluation]) -> dict[str, int]:
+def counts(
+    evaluations: Iterable[Evaluation], waiting: Container[int] = frozenset()
+) -> dict[str, int]:
     """Return the number of trials by outcome.
 
-    Trained are those that were trained in full; the others that were trained are ``stopped`` (or
-    wait), where there are any.
+    Trained are those that were trained in full; of the others that were trained, where there are
+    any, those that may be trained further are ``waiting``, and the rest is ``stopped``.
+
+    Args:
+        evaluations: All of a study.
+        waiting: Trials that have not ended.
     """
     ends: dict[int, Evaluation] = {}
     for evaluation in evaluations:
         held = ends.setdefault(evaluation.trial, evaluation)
         if (evaluation.rung, evaluation.attempt) > (held.rung, held.attempt):
             ends[evaluation.trial] = evaluation
-    kinds = ["stopped" if is_below_top(end) else end.kind for end in ends.values()]
+    below = {True: "waiting", False: "stopped"}
+    kinds = [
+        below[end.trial in waiting] if is_below_top(end) else end.kind for end in ends.values()
+    ]
     found = {kind: kinds.count(kind) for kind in ("trained", "rejected", "failed")}
-    return found | ({"stopped": kinds.count("stopped")} if "stopped" in kinds else {})
+    return found | {kind: kinds.count(kind) for kind in below.values() if kind in kinds}
 
 
 def is_below_top(evaluation: Evaluation) -> bool:

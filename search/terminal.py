@@ -27,6 +27,7 @@ from search.events import (
     TrialMeasured,
     TrialPromoted,
     TrialProposed,
+    TrialsStopped,
 )
 from search.front import MEASURED, FrontMember, Objective, build_front
 from search.picture import NAMES
@@ -34,7 +35,13 @@ from search.purse import full_trainings
 from search.records import SOMETIMES, Evaluation, Trained
 from search.tally import duration, is_below_top
 
-COLORS = {"trained": "green", "rejected": "yellow", "failed": "red", "stopped": "cyan"}
+COLORS = {
+    "trained": "green",
+    "rejected": "yellow",
+    "failed": "red",
+    "waiting": "cyan",
+    "stopped": "blue",
+}
 # Rows of the front that the live view shows; the rest is counted.
 SHOWN = 8
 
@@ -179,6 +186,7 @@ class LiveView(PlainView):
         self._objectives: list[Objective] = []
         self._members: list[FrontMember] = []
         self._now: dict[int, str] = {}
+        self._waiting: set[int] = set()
         self._rungs: list[int] = [epochs]
         self._is_open = False
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self.render)
@@ -188,6 +196,7 @@ class LiveView(PlainView):
         match event:
             case StudyStarted():
                 self._evaluations = list(event.evaluations)
+                self._waiting = set(event.waiting)
                 self._earlier_s = active_seconds(self._evaluations)
                 self._started = self._clock()
                 self._rungs = event.header.get("rungs", [self._epochs])
@@ -206,7 +215,10 @@ class LiveView(PlainView):
                 self._now[trial] = f"{start}  epoch {epoch} of {self._epochs}, {value:.4f}"
             case TrialPromoted(trial, candidate, rung):
                 self._now[trial] = f"training {candidate.label} on, to rung {rung + 1}"
+            case TrialsStopped(trials):
+                self._waiting.difference_update(trials)
             case RungFinished(evaluation) | TrialFinished(evaluation):
+                self._waiting.add(evaluation.trial)
                 self._now.pop(evaluation.trial, None)
                 self._evaluations.append(evaluation)
                 self._members = build_front(self._evaluations, self._objectives)
@@ -224,7 +236,7 @@ class LiveView(PlainView):
         if not self._is_open:
             return Group()
         counts = Text("  ")
-        for kind, count in tally.counts(self._evaluations).items():
+        for kind, count in tally.counts(self._evaluations, self._waiting).items():
             counts.append(f"{count} {kind}   ", style=COLORS[kind])
         seconds = self._earlier_s + self._clock() - self._started
         counts.append(f"{duration(seconds)} used")

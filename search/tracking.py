@@ -1,7 +1,8 @@
 """MLflow's view of a study: a projection of the records, found again by its tags.
 
-Study = parent run, trial = child run, to which each rung adds. What a killed driver left unwritten
-or half written is written when the study is opened next, so MLflow and the storage agree.
+Study = parent run, trial = child run, to which each rung adds; a full training of a member is a
+child run of its own. What a killed driver left unwritten or half written is written when the study
+is opened next, so MLflow and the storage agree.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ from search.errors import StudyError
 from search.events import Event, RungFinished, StudyStarted, TrialFinished
 from search.places import Places
 from search.records import SOMETIMES, Evaluation, Failed, Rejected, Trained
+from search.refit_records import Refit
 from search.storage import hide_password
 
 STUDY_TAG, TRIAL_TAG, PARENT_TAG = "archfront.study_id", "archfront.trial", "mlflow.parentRunId"
+# Of a full training: trial, seed and what it was asked to be.
+REFIT_TAG = "archfront.refit"
 # Ends the tag of a run that was made to register a trial whose own run is in another store.
 REGISTERED = ":registered"
 # What MLflow takes at a time.
@@ -91,6 +95,50 @@ class Tracker:
         status = {"finished": "FINISHED", "failed": "FAILED"}.get(state, "KILLED")
         self._client.set_terminated(parent, status=status)
 
+    def write_refits(self, study_id: str, refits: Iterable[Refit], names: dict[int, str]) -> int:
+        """Write the full trainings that MLflow lacks; return how many there were.
+
+        A half-written run is replaced. One that was trained again for another question is another
+        run, and the earlier one stays.
+
+        Args:
+            study_id: Id of the study, by which its runs are found.
+            refits: Finished ones.
+            names: Of the candidates by trial, for people.
+        """
+        runs = self._search(f"tags.`{STUDY_TAG}` = '{study_id}'")
+        written = set()
+        for run in (run for run in runs if REFIT_TAG in run.data.tags):
+            if run.info.status == "RUNNING":
+                self._client.delete_run(run.info.run_id)
+            else:
+                written.add(run.data.tags[REFIT_TAG])
+        parents = [run.info.run_id for run in runs if _is_parent(run)]
+        lacking = [refit for refit in refits if _refit_key(refit) not in written]
+        for refit in lacking:
+            self._write_refit(study_id, refit, names[refit.trial], parents)
+        return len(lacking)
+
+    def _write_refit(self, study_id: str, refit: Refit, name: str, parents: list[str]) -> None:
+        tags = {
+            STUDY_TAG: study_id,
+            REFIT_TAG: _refit_key(refit),
+            "archfront.candidate_id": refit.candidate_id,
+            "archfront.refit_trial": str(refit.trial),
+            **({PARENT_TAG: parents[0]} if parents else {}),
+        }
+        end = int((self._places.folder / refit.weights).stat().st_mtime * 1000)
+        start = end - int(refit.seconds * 1000)
+        run = self._client.create_run(
+            self._experiment,
+            start_time=start,
+            run_name=f"{refit.trial:04d} {name}, in full, seed {refit.seed}",
+            tags=tags,
+        )
+        params = {"trial": refit.trial, "seed": refit.seed, **_flat(refit.question, "refit")}
+        self._log(run.info.run_id, _refit_metrics(refit, end), _params(params))
+        self._client.set_terminated(run.info.run_id, end_time=end)
+
     @property
     def client(self) -> MlflowClient:
         """Return what talks to MLflow's store."""
@@ -136,7 +184,7 @@ class Tracker:
         self._study_id = event.header["id"]
         self._rungs = event.header.get("rungs", [0])
         runs = self._search(f"tags.`{STUDY_TAG}` = '{self._study_id}'")
-        parents = [run for run in runs if TRIAL_TAG not in run.data.tags]
+        parents = [run for run in runs if _is_parent(run)]
         if parents:
             self._parent = parents[0].info.run_id
             self._client.update_run(self._parent, status="RUNNING")
@@ -241,6 +289,31 @@ class Tracker:
     def _parent_id(self) -> str:
         assert self._parent is not None, "StudyStarted comes first"
         return self._parent
+
+
+def _is_parent(run: Run) -> bool:
+    """Return whether a run is a study, not one of its trainings."""
+    return not {TRIAL_TAG, REFIT_TAG} & run.data.tags.keys()
+
+
+def _refit_key(refit: Refit) -> str:
+    asked = ",".join(f"{name}={refit.question[name]}" for name in sorted(refit.question))
+    return f"{refit.trial}:{refit.seed}:{asked}"
+
+
+def _refit_metrics(refit: Refit, end: int) -> list[Metric]:
+    """Return the curve of a full training by epoch, and what its kept weights are worth."""
+    metrics = []
+    for row in refit.curve:
+        values = {"train_loss": row["train_loss"], "lr": row["lr"]}
+        values |= {f"curve_{name}": value for name, value in row["metrics"].items()}
+        metrics += [Metric(name, v, end, int(row["epoch"])) for name, v in values.items()]
+    values = {"best_epoch": refit.best_epoch, "train_s": refit.seconds}
+    for split, scores in refit.metrics.items():
+        values |= {f"{split}_{name}": value for name, value in scores.items()}
+    for split, (low, high) in refit.intervals.items():
+        values |= {f"{split}_low": low, f"{split}_high": high}
+    return [*metrics, *(Metric(name, float(v), end, 0) for name, v in values.items())]
 
 
 def _key(evaluation: Evaluation) -> str:

@@ -88,7 +88,9 @@ def list_studies(arguments: argparse.Namespace) -> int:
         print(f"There is no study in {root}. archfront run study=NAME ... starts one.")
         return 0
     table = Table(title=Text(f"Studies in {root}"), title_justify="left")
-    names = max(summaries, key=len)  # one that cannot be read has fewer values
+    # One that cannot be read has fewer values, one with rungs more.
+    fullest = sorted(summaries, key=len, reverse=True)
+    names = list(dict.fromkeys(name for summary in fullest for name in summary))
     for name in names:
         table.add_column(name)
     for summary in summaries:

@@ -126,7 +126,7 @@ class TestListShowReport:
     def test_list_puts_every_value_under_its_name(
         self, capsys: Output, flowers: Places, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """With one study that has stopped trials, values of the others slipped by a column."""
+        """With one study that has trials below the top, values of the others slipped a column."""
         recorded_store.write(flowers.root, "front")
         summary = verbs._summary
 

@@ -272,6 +272,17 @@ class TestCommand:
             f"The folder {tmp_path} has no image (.avif"
         )
 
+    def test_a_format_that_could_not_be_made_is_told_with_its_reason(self, copied: Path) -> None:
+        manifest = read_manifest(copied)
+        write_manifest(replace(manifest, failed={"hf": "its head is gem."}), copied)
+        with pytest.raises(ArtifactError, match=r"hf could not be made when .*: its head is gem"):
+            open_predictor(copied, "hf")
+
+    def test_pictures_go_to_a_folder(self, copied: Path, capsys: Output, tmp_path: Path) -> None:
+        picture = str(small_member.picture(tmp_path))
+        said = fails(capsys, 2, "predict", str(copied), picture, "--draw", picture)
+        assert said == f"--draw: {picture} is a file. Give a folder."
+
     def test_flags_that_make_no_sense_are_told_together(
         self, exports: Callable[[str], Path], capsys: Output
     ) -> None:
@@ -368,6 +379,28 @@ class TestDamage:
         with pytest.raises(ArtifactError, match=r"has no checksum of onnx/model\.onnx"):
             open_predictor(copied, "onnx")
 
+    @pytest.mark.parametrize("name", ["onnx", "openvino"])
+    @pytest.mark.parametrize("stray", ["weights.bin", "deeper/weights.bin"])
+    def test_a_file_that_the_manifest_does_not_list_is_named(
+        self, copied: Path, name: str, stray: str
+    ) -> None:
+        file = copied / name / stray
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"")
+        with pytest.raises(
+            ArtifactError, match=rf"{file} is not in {copied / MANIFEST}: .* Remove"
+        ):
+            open_predictor(copied, name)
+        file.unlink()
+        open_predictor(copied, name)
+
+    def test_a_link_to_a_folder_is_no_file_of_an_export(
+        self, copied: Path, tmp_path: Path
+    ) -> None:
+        (copied / "onnx" / "more").symlink_to(tmp_path, target_is_directory=True)
+        with pytest.raises(ArtifactError, match=r"onnx/more is not in"):
+            open_predictor(copied, "onnx")
+
     def test_one_without_marks_is_taken_before_one_with(self, copied: Path) -> None:
         manifest = read_manifest(copied)
         marked = replace(manifest.artifacts["onnx"], marks=("loses half",))
@@ -375,6 +408,19 @@ class TestDamage:
         write_manifest(replace(manifest, artifacts=artifacts), copied)
         assert find_artifact(copied)[2].format == "openvino"
         assert find_artifact(copied / "onnx" / "model.onnx")[2].format == "onnx"
+
+
+def test_an_adapter_laid_into_an_hf_export_is_refused(tmp_path: Path) -> None:
+    """An adapter in a folder is loaded by transformers itself, where peft is installed."""
+    pytest.importorskip("transformers")
+    member = small_member.member(small_member.candidate("classification"), tmp_path / "weights")
+    order = Order((FORMATS["hf"],), is_timed=False)
+    export = tmp_path / "export"
+    export_member(small_member.study("classification", tmp_path), member, order, export)
+    open_predictor(export)
+    (export / "hf" / "adapter_config.json").write_text("{}")
+    with pytest.raises(ArtifactError, match=r"hf/adapter_config\.json is not in .* Remove it"):
+        open_predictor(export)
 
 
 def rewrite(folder: Path, manifest: Manifest, name: str) -> None:

@@ -12,6 +12,7 @@ from command import Output, fails, succeeds
 from scipy.stats import kendalltau
 from small_refits import write, write_refits
 
+from search.cli import main
 from search.errors import StudyError
 from search.export.members import chosen_trials
 from search.refit import RefitOrder, Step, refit, steps_of
@@ -159,6 +160,16 @@ class TestSummary:
         assert said.kendall is None
         assert sentences(said)[0].endswith("2 members are too few to rank.")
 
+    def test_one_member_is_told_as_one(self, root: Path) -> None:
+        found = write(root)
+        write_refits(found, 2, [0.7])
+        said = summary(found)
+        assert said is not None
+        assert sentences(said) == [
+            "Rank correlation of proxy and refit: one member is too few to rank.",
+            "The one member on the refit front was not on the proxy front.",
+        ]
+
     def test_a_clear_loss_is_told_with_confidence(self, root: Path) -> None:
         found = write(root)
         write_refits(found, 0, [0.9, 0.91, 0.9])
@@ -273,7 +284,10 @@ class TestCommand:
     ) -> None:
         write(root)
         words = ("refit", "digits", "--root", str(root), "--members", "fastest", "--seeds", "1")
-        content = json.loads(succeeds(capsys, *words, "--epochs", "1", "--json"))
+        assert main([*words, "--epochs", "1", "--json"]) == 0
+        shown = capsys.readouterr()
+        assert shown.err == "note: --epochs 1 is less than the 3 of the search.\n"
+        content = json.loads(shown.out)
         assert content["split"] == "test"
         assert [member["trial"] for member in content["members"]] == [0]
         page = (small_refits.results(root).places.report).read_text(encoding="utf-8")

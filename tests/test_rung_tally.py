@@ -11,6 +11,7 @@ from scipy.stats import kendalltau
 from search.records import Evaluation, Trained
 from search.report import render
 from search.rung_tally import Agreement, agreements, saved
+from search.tally import counts
 
 RUNGS = (1, 3, 9)
 
@@ -72,3 +73,15 @@ def test_the_report_tells_of_rungs_where_there_are_any() -> None:
     assert "48% of the training was saved" in text
     assert "<td>1</td><td>3</td> <td>5</td> <td>0.80</td>" in text
     assert "2 were trained in full, 4 stopped at a rung below the top, 0 rejected" in text
+
+
+def test_those_that_may_go_on_wait_and_the_others_stopped() -> None:
+    """Trials that were promoted a minute later were called stopped."""
+    assert counts(climbing()) == {"trained": 2, "rejected": 0, "failed": 0, "stopped": 4}
+    some = {"trained": 2, "rejected": 0, "failed": 0, "waiting": 3, "stopped": 1}
+    assert counts(climbing(), {0, 1, 5}) == some
+    open_ = frozenset({0, 1, 5})
+    page = render(record(evaluations=climbing(), rungs=RUNGS, members=(), waiting=open_))
+    text = " ".join(page.split())
+    assert "1 stopped at a rung below the top, 3 wait at one, 0 rejected" in text
+    assert "the 4 others to the end would take another 26 s" in text

@@ -113,7 +113,12 @@ def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(
     run(rung_config(tmp_path / "whole", **settings))
     config = rung_config(tmp_path / "cut", **settings)
     assert run(config, engine=Interrupting(n_jobs)).state == "interrupted"
+    between = results(tmp_path / "cut")
+    below = {e.trial for e in between.evaluations if e.kind == "trained"}
+    below -= {e.trial for e in between.evaluations if e.is_top}
+    assert between.counts().get("waiting", 0) == len(below & between.waiting)
     assert run(config).state == "finished"
+    assert "waiting" not in results(tmp_path / "cut").counts()
     cut, whole = (results(tmp_path / part).evaluations for part in ("cut", "whole"))
     assert story(cut) == story(whole)
     assert not list((tmp_path / "cut").rglob(RESUME))

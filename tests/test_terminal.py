@@ -25,11 +25,13 @@ from search.events import (
     EpochFinished,
     Event,
     Noticed,
+    RungFinished,
     StudyFinished,
     StudyStarted,
     TrialFinished,
     TrialMeasured,
     TrialProposed,
+    TrialsStopped,
 )
 from search.front import build_front
 from search.records import Evaluation
@@ -158,6 +160,20 @@ SEQUENCE: tuple[Event, ...] = (
     Noticed("trial 1 was close"),
     TrialFinished(failed(2, "the loss is nan\nTraceback: a long one")),
 )
+
+
+def test_a_trial_waits_until_it_is_told_that_it_stopped() -> None:
+    view, _, _ = live()
+    first, second = (replace(trained(i, 0.5, 2.5), n_rungs=3) for i in range(2))
+    view(StudyStarted("digits", header(rungs=[1, 3, 8]), (first,), True, frozenset({0})))
+    view(RungFinished(second))
+    assert "2 waiting" in shown(view)
+    view(TrialsStopped((0,)))
+    assert "1 waiting   1 stopped" in shown(view)
+    view(TrialFinished(replace(second, rung=2)))
+    assert "1 trained" in shown(view)
+    assert "waiting" not in shown(view)
+    view.close()
 
 
 # ------------------------------------------------------------------ lines

@@ -5,15 +5,18 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import small_refits
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from small_study import run, small_config
 from test_study import Interrupting, results
 
 from search.errors import StudyError
+from search.events import StudyStarted
 from search.places import Places
 from search.records import Evaluation, Rejected, Trained
-from search.tracking import STUDY_TAG, TRIAL_TAG, Tracker, default_uri
+from search.refitted import refits_of
+from search.tracking import REFIT_TAG, STUDY_TAG, TRIAL_TAG, Tracker, default_uri
 
 
 @pytest.fixture(scope="module")
@@ -153,3 +156,37 @@ def test_the_rungs_of_a_trial_are_one_run(tmp_path: Path) -> None:
         points = client.get_metric_history(child.info.run_id, "val_accuracy")
         assert [(p.step, p.value) for p in points] == list(zip((3, 9), own, strict=False))
         assert child.info.status != "RUNNING"
+
+
+def test_full_trainings_are_runs_of_their_study_each_once(tmp_path: Path) -> None:
+    found = small_refits.write(tmp_path)
+    for trial in (0, 1):
+        small_refits.write_refits(found, trial, [0.7, 0.8], splits=("val", "test"))
+    refits = refits_of(found)
+    names = {e.trial: e.candidate.label for e in found.evaluations}
+    tracker = Tracker(found.places, None, "tests")
+    begun = StudyStarted("digits", found.header, tuple(found.evaluations), isolates=True)
+    tracker(begun)
+    study_id = found.header["id"]
+    assert tracker.write_refits(study_id, refits[:3], names) == 3
+    client = MlflowClient(default_uri(tmp_path))
+    everything = client.search_runs([client.get_experiment_by_name("tests").experiment_id])
+    half = next(run for run in everything if REFIT_TAG in run.data.tags)
+    client.update_run(half.info.run_id, status="RUNNING")
+    # Again: what is not there, and what was written for a part.
+    assert tracker.write_refits(study_id, refits, names) == 2
+    assert tracker.write_refits(study_id, refits, names) == 0
+    # A study that goes on knows its own run among them.
+    Tracker(found.places, None, "tests")(begun)
+    runs = client.search_runs([half.info.experiment_id])
+    (parent,) = [r for r in runs if not {TRIAL_TAG, REFIT_TAG} & r.data.tags.keys()]
+    refit_runs = [r for r in runs if REFIT_TAG in r.data.tags]
+    assert len(refit_runs) == len(refits)
+    for run_ in refit_runs:
+        assert run_.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run_.data.params["refit.epochs"] == "2"
+    best = next(r for r in refit_runs if r.data.params["trial"] == r.data.params["seed"] == "1")
+    assert best.data.metrics["test_accuracy"] == 0.8
+    assert best.data.metrics["test_low"] == pytest.approx(0.78)
+    assert best.info.run_name == f"0001 {names[1]}, in full, seed 1"
+    assert tracker.remove(study_id) == len(runs)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from search.commands.study_words import add_study, names_in, results_of
 from search.errors import ConfigError
 
+if TYPE_CHECKING:
+    from search.predict.manifest import Manifest
+    from search.results import Results
+
 TEXT = """\
 Every format is written, compared with PyTorch, scored on the validation split and measured again
-in its own runtime. One that loses more of its metric than --max-loss is marked. The folder holds
-manifest.json with everything that is known, a model card, a note on licences, and a short program
-for each format that runs without archfront.
+in its own runtime. One that loses more of its metric than --max-loss is marked, and is not on the
+final front of files that the report shows. The folder holds manifest.json with everything that is
+known, a model card, a note on licences, and a short program for each format that runs without
+archfront.
 
 examples:
   archfront export flowers --member knee --out knee
@@ -89,7 +95,23 @@ def call(arguments: argparse.Namespace) -> int:
         study, member, order, arguments.out, lambda line: print(line, flush=True)
     )
     print(f"{len(manifest.artifacts)} of {len(formats)} formats in {arguments.out}")
+    _record(results, manifest, arguments.out)
     return 1 if manifest.failed else 0
+
+
+def _record(results: Results, manifest: Manifest, folder: Path) -> None:
+    """Record an export in its study, say what the final front is now, and write the report."""
+    from search import export_records
+    from search.exports import exports_of, summary
+    from search.refitted import summary as refit_summary
+
+    export_records.add(results.places, exports_of(manifest, folder))
+    found = summary(results, refit_summary(results))
+    assert found is not None
+    for sentence in found.sentences:
+        print(sentence)
+    results.write()
+    print(f"report    {results.places.report}")
 
 
 def _check(arguments: argparse.Namespace) -> None:

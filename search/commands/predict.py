@@ -69,7 +69,7 @@ def call(arguments: argparse.Namespace) -> int:
             if arguments.json:
                 print(json.dumps(rows[-1]), flush=True)
     if arguments.draw is not None:
-        print(f"{len(rows)} pictures in {arguments.draw}")
+        print(f"{len(rows)} picture{'s' if len(rows) != 1 else ''} in {arguments.draw}")
     elif not arguments.json and rows:
         _print_table(rows)
     return status
@@ -106,6 +106,8 @@ def _check(arguments: argparse.Namespace) -> None:
         problems.append(
             f"--threads: a whole number of at least 1 is needed; got {arguments.threads}."
         )
+    if arguments.draw is not None and arguments.draw.exists() and not arguments.draw.is_dir():
+        problems.append(f"--draw: {arguments.draw} is a file. Give a folder.")
     if problems:
         raise ConfigError(*problems)
 

@@ -11,6 +11,7 @@ from search.commands.study_words import add_study, names_in, results_of
 from search.errors import ConfigError
 
 if TYPE_CHECKING:
+    from search.export.order import Study
     from search.refit_records import RefitSummary
     from search.results import Results
 
@@ -60,6 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--teaching", type=float, default=0.5, metavar="SHARE", help="of the loss (default: 0.5)"
     )
+    parser.add_argument("--mlflow-uri", help="MLflow's store, if it is not in the root")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
     parser.add_argument("--plain", action="store_true", help="plain lines, no progress bar")
 
@@ -76,6 +78,10 @@ def call(arguments: argparse.Namespace) -> int:
     results = results_of(arguments)
     study = study_of(results.header)
     epochs = arguments.epochs or TIMES * study.config.task.epochs
+    if epochs < study.config.task.epochs:
+        _tell(
+            f"note: --epochs {epochs} is less than the {study.config.task.epochs} of the search."
+        )
     patience = arguments.patience or max(1, (epochs + 1) // 2)
     order = RefitOrder(
         trials=tuple(chosen_trials(results, names_in(arguments.members))),
@@ -84,7 +90,10 @@ def call(arguments: argparse.Namespace) -> int:
         full=FullSettings(arguments.ema, patience, arguments.teaching),
         is_taught=arguments.distill,
     )
-    _train(results, study, order, arguments)
+    try:
+        _train(results, study, order, arguments)
+    finally:  # what was trained before an interruption too
+        _track(results, study, arguments)
     found = summary(results)
     assert found is not None
     results.write()
@@ -93,6 +102,33 @@ def call(arguments: argparse.Namespace) -> int:
     else:
         _print(results, found)
     return 0
+
+
+def _track(results: Results, study: Study, arguments: argparse.Namespace) -> None:
+    """Write full trainings to MLflow, where the study's own runs are."""
+    from search.refitted import refits_of
+
+    stored, uri = study.config.tracking.mlflow_uri, arguments.mlflow_uri
+    if stored is not None and uri is None:
+        _tell(f"The study keeps its MLflow runs in {stored}. Give --mlflow-uri to add these.")
+        return
+    refits = refits_of(results)
+    if not refits or (uri is None and not (results.places.root / "mlflow.db").is_file()):
+        return
+    from search.export.members import evaluation_of
+    from search.tracking import Tracker
+
+    names = {r.trial: evaluation_of(results, r.trial).candidate.label for r in refits}
+    tracker = Tracker(results.places, uri, study.config.tracking.experiment)
+    tracker.write_refits(results.header["id"], refits, names)
+
+
+def _tell(line: str) -> None:
+    """Say something beside the result."""
+    from rich.console import Console
+    from rich.text import Text
+
+    Console(stderr=True).print(Text(line), soft_wrap=True)
 
 
 def _train(results: Results, study: Any, order: Any, arguments: argparse.Namespace) -> None:

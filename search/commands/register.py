@@ -5,14 +5,22 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING
 
 from search.commands.study_words import add_study, names_in, results_of
 from search.errors import StudyError
 
+if TYPE_CHECKING:
+    from search.predict.manifest import Manifest
+    from search.registry import Registry
+    from search.results import Results
+
 TEXT = """\
 Each member is exported to ONNX, scored and measured, and becomes a version of one registered
-model, with signature, input example, and metrics and latency as tags. The names knee, fastest and
-best stand for the versions they mean now. The same weights are not registered twice.
+model, with signature, input example, and metrics and latency as tags. The same weights are not
+registered twice, and a file that loses too much of its metric is not registered. When all versions
+are there, the names knee, fastest and best stand for those they mean now; after an interruption
+they stand for what they stood for, and the same command goes on.
 
 examples:
   archfront register flowers
@@ -37,10 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Register, tell what was made, and return 1 where a member could not be exported."""
     from search.export.formats import formats_named
-    from search.export.members import aliases, chosen_trials
+    from search.export.members import chosen_trials
     from search.export.order import Order, study_of
     from search.export.ship import export_member
     from search.export.source import Graph
+    from search.predict.manifest import sha256_of
     from search.refitted import member_of
     from search.registry import Registry
 
@@ -60,22 +69,65 @@ def call(arguments: argparse.Namespace) -> int:
     order = Order(tuple(formats_named(["mlflow"])), Graph(study.config.hardware.batch_size))
     versions: dict[int, int] = {}
     for member in members:
-        trial = member.evaluation.trial
-        with TemporaryDirectory(prefix="archfront-") as temporary:
-            folder = Path(temporary) / "export"
-            manifest = export_member(study, member, order, folder)
-            if "mlflow" not in manifest.artifacts:
-                print(f"trial {trial} not registered: {' '.join(manifest.failed.values())}")
-                continue
-            versions[trial] = registry.add(manifest, folder / "mlflow", results.header["id"])
+        trial, evaluation = member.evaluation.trial, member.evaluation
+        found = registry.version_of(evaluation.candidate.id, sha256_of(member.weights))
+        word = "" if found is None else " (was there)"
+        if found is None:
+            with TemporaryDirectory(prefix="archfront-") as temporary:
+                folder = Path(temporary) / "export"
+                manifest = export_member(study, member, order, folder)
+                reason = _refused(manifest)
+                if reason is not None:
+                    print(f"trial {trial} not registered: {reason}", flush=True)
+                    continue
+                found = registry.add(manifest, folder / "mlflow", results.header["id"])
+        versions[trial] = found
         print(
-            f"trial {trial}: version {versions[trial]} of {name}, "
-            f"{member.evaluation.candidate.label}, {member.origin['kind']} weights",
+            f"trial {trial}: version {found} of {name}{word}, {evaluation.candidate.label}, "
+            f"{member.origin['kind']} weights",
             flush=True,
         )
-    named = {a: versions[t] for a, t in aliases(results.front()).items() if t in versions}
-    registry.name_versions(named)
-    for alias, version in named.items():
-        print(f"models:/{name}@{alias} is version {version}")
+    _name(registry, results, versions, is_proxy=arguments.proxy)
     print(f"MLflow    {registry.uri}")
     return 0 if len(versions) == len(members) else 1
+
+
+def _refused(manifest: Manifest) -> str | None:
+    """Return why an export becomes no version; None where it does."""
+    artifact = manifest.artifacts.get("mlflow")
+    if artifact is None:
+        return " ".join(manifest.failed.values())
+    return "; ".join(artifact.marks) or None
+
+
+def _name(
+    registry: Registry, results: Results, versions: dict[int, int], *, is_proxy: bool
+) -> None:
+    """Let the names of the front stand for its versions, when all of them are there.
+
+    A member that was registered before keeps its name though it was not asked for now. A name
+    whose member has no version stays where it is, which is told.
+    """
+    from search.export.members import aliases
+    from search.predict.manifest import sha256_of
+    from search.refitted import member_of
+
+    now, wanted = registry.named(), aliases(results.front())
+    for trial in set(wanted.values()) - set(versions):
+        try:
+            member = member_of(results, str(trial), is_proxy=is_proxy)
+        except StudyError:  # it has no such weights, so no version of them
+            continue
+        found = registry.version_of(member.evaluation.candidate.id, sha256_of(member.weights))
+        if found is not None:
+            versions = {**versions, trial: found}
+    named = {alias: versions[trial] for alias, trial in wanted.items() if trial in versions}
+    registry.name_versions(named)
+    for alias, version in named.items():
+        print(f"models:/{registry.name}@{alias} is version {version}")
+    for alias, trial in wanted.items():
+        if alias not in named and alias in now:
+            print(
+                f"models:/{registry.name}@{alias} stays version {now[alias]}: trial {trial}, "
+                "which is that now, has no version of the weights asked for"
+            )

@@ -222,6 +222,11 @@ def find_artifact(path: Path, format_name: str | None = None) -> tuple[Path, Man
             f"{', '.join(manifest.artifacts) or 'none'}."
         )
     if format_name is not None:
+        if format_name in manifest.failed:
+            raise ArtifactError(
+                f"{format_name} could not be made when {folder} was exported: "
+                f"{manifest.failed[format_name]}"
+            )
         if format_name not in manifest.artifacts:
             raise unknown("format of this export", format_name, manifest.artifacts)
         return folder, manifest, manifest.artifacts[format_name]
@@ -233,10 +238,13 @@ def find_artifact(path: Path, format_name: str | None = None) -> tuple[Path, Man
 
 
 def check_files(folder: Path, artifact: Artifact) -> None:
-    """See that every file of an artifact is the one that was exported.
+    """See that every file of an artifact is the one that was exported, and that there is no other.
+
+    A library may read more than the file that it is given: weights beside a graph, an adapter in
+    a folder.
 
     Raises:
-        ArtifactError: If one is missing, changed, or lies elsewhere.
+        ArtifactError: If one is missing, changed, lies elsewhere, or is not in the manifest.
     """
     for name, digest in artifact.files.items():
         if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
@@ -253,6 +261,15 @@ def check_files(folder: Path, artifact: Artifact) -> None:
             )
     if artifact.file not in artifact.files and not (folder / artifact.file).is_dir():
         raise ArtifactError(f"The manifest has no checksum of {artifact.file}.")
+    opened = folder / artifact.file
+    beside = opened if opened.is_dir() else opened.parent
+    for path in sorted(beside.rglob("*")):
+        is_known = path.relative_to(folder).as_posix() in artifact.files
+        if not is_known and (path.is_symlink() or not path.is_dir()):
+            raise ArtifactError(
+                f"{path} is not in {folder / MANIFEST}: nobody exported it, and what opens the "
+                "model might read it. Remove it."
+            )
 
 
 def sha256_of(path: Path) -> str:
