@@ -139,7 +139,9 @@ def summarize_costs(table: Table, runs: Mapping[int, Sequence[Run]]) -> Summary:
     summary: Summary = {}
     for cost, of_seeds in runs.items():
         ends = [float(table.shares(run.picks)[-1]) for run in of_seeds]
+        quarters = [_share_at(table, run, cost / 4) for run in of_seeds]
         summary[f"cost@{cost}"] = round(float(np.mean(ends)), 4)
+        summary[f"quarter@{cost}"] = round(float(np.mean(quarters)), 4)
         summary[f"worst@{cost}"] = round(min(ends), 4)
         summary[f"low@{cost}"] = round(float(np.mean([run.n_low for run in of_seeds])), 1)
         summary[f"full@{cost}"] = round(float(np.mean([len(r.picks) for r in of_seeds])), 1)
@@ -147,6 +149,15 @@ def summarize_costs(table: Table, runs: Mapping[int, Sequence[Run]]) -> Summary:
     summary["ms_per_proposal"] = round(1000 * float(np.mean(every)), 2)
     summary["seeds"] = len(next(iter(runs.values())))
     return summary
+
+
+def _share_at(table: Table, run: Run, cost: float) -> float:
+    """Return the share of a search with short trainings when so much of it was spent."""
+    low = table.low_cost or 0.0
+    n_picks = sum(
+        k * (1 - low) + n_low * low <= cost for k, n_low in enumerate(run.low_before, start=1)
+    )
+    return float(table.shares(run.picks)[n_picks - 1]) if n_picks else 0.0
 
 
 def _first(shares: Floats, level: float) -> float:

@@ -59,11 +59,13 @@ class Run:
         picks: Rows in the order in which they were trained in full.
         proposal_s: Seconds of each proposal, with what the loop does around it.
         n_low: Short trainings.
+        low_before: Short trainings until each of the picks was trained.
     """
 
     picks: tuple[int, ...]
     proposal_s: tuple[float, ...]
     n_low: int = 0
+    low_before: tuple[int, ...] = ()
 
 
 def run_study(
@@ -111,7 +113,7 @@ def run_study(
             f"The study of {space.table.name} with sampler={sampler}, seed {seed}, ended after "
             f"{len(watch.picks)} trainings, {result.state}: {result.reason}."
         )
-    return Run(tuple(watch.picks), tuple(watch.proposal_s), watch.n_low)
+    return Run(tuple(watch.picks), tuple(watch.proposal_s), watch.n_low, tuple(watch.low_before))
 
 
 def run_stock(table: Table, sampler: str, *, seed: int, trials: int) -> Run:
@@ -144,6 +146,7 @@ class _Watch:
 
     def __init__(self, space: TableSpace) -> None:
         self.picks: list[int] = []
+        self.low_before: list[int] = []
         self.proposal_s: list[float] = []
         self.n_low = 0
         self._space, self._since = space, 0.0
@@ -159,6 +162,7 @@ class _Watch:
                 if not isinstance(evaluation.outcome, Trained):
                     raise StudyError(f"{evaluation.candidate.label}: {evaluation.outcome}")
                 self.picks.append(self._space.index(evaluation.candidate))
+                self.low_before.append(self.n_low)
                 self._since = time.perf_counter()
             case StudyStarted():
                 self._since = time.perf_counter()

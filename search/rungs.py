@@ -17,6 +17,9 @@ expected to add to the front:
   trials that what is left would bring to the top, by more than the share of such a trial that is
   paid for it. Source: the rule by which Weitzman 1979 (Optimal Search for the Best Alternative)
   opens one more box, with what was screened so far as the distribution of what is inside.
+- Lowest rungs never take more than the full trainings do, the next one included: a study that is
+  stopped early has a front, and where lowest rungs are dear, as beside slow measurements, few are
+  worth it.
 """
 
 from __future__ import annotations
@@ -44,8 +47,6 @@ GROWTH_SPREAD = 3.0
 HUBER = 1.345
 # Spreads below this are no spreads.
 FLAT = 1e-3
-# So many trials wait before the first of them is trained to the top, which tells how rungs relate.
-FIRST = 16
 # What a new candidate is expected to add is taken for so many times less. Gains do not add up,
 # since each that joins the front takes from the others, and the best of many expected gains is
 # partly the best of their errors. On tables of known trainings 8 was better than 1, 2 and 4.
@@ -198,10 +199,11 @@ def _is_worth_a_new_one(
     seen: Sequence[Climber], gain: Floats, shares: Floats, n_rungs: int, purse: Purse
 ) -> bool:
     """Return whether a new candidate is worth more than what its price takes from the waiting."""
-    has_any_top = any(len(c.losses) == n_rungs or c.is_running for c in seen)
-    if not has_any_top and len(gain) >= FIRST:
-        return False
     price, usual = purse.share(None, 0, 1), float(np.median(shares))
+    # No more goes into lowest rungs than into full trainings: the front grows all the while.
+    n_tops = sum(len(c.losses) == n_rungs or c.is_running for c in seen)
+    if n_tops < int(len(seen) * price / usual + 1e-9):
+        return False
     affordable = 1 / usual
     n = int(affordable + 1e-9)
     is_free = int(affordable - price / usual + 1e-9) == n

@@ -412,13 +412,15 @@ class TestShortTrainings:
         results = json.loads(file.read_text())
         assert set(results) == {"grid"}
         summary = results["grid"]["random"]
-        names = ("cost", "worst", "low", "full")
+        names = ("cost", "quarter", "worst", "low", "full")
         figures = {f"{name}@{cost}" for name in names for cost in (5, 10, 20)}
         assert set(summary) == figures | {"ms_per_proposal", "seeds"}
         for cost in (5, 10, 20):
             assert 0 < summary[f"worst@{cost}"] <= summary[f"cost@{cost}"] <= 1
+            assert 0 <= summary[f"quarter@{cost}"] <= summary[f"cost@{cost}"]
             used = 0.1 * summary[f"low@{cost}"] + 0.9 * summary[f"full@{cost}"]
             assert used <= cost + 1e-9
+        assert summary["quarter@20"] > 0
         assert "cost@5" in capsys.readouterr().out
 
     def test_latencies_are_seen_with_an_error_until_they_are_measured(self, tables: Path) -> None:

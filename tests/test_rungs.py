@@ -188,6 +188,15 @@ class TestNextStep:
         assert cheap == Propose()
         assert isinstance(dear, Climb)
 
+    def test_full_trainings_get_at_least_what_the_lowest_rungs_got(self) -> None:
+        """A study of many trainings looked at dozens of candidates before it trained one."""
+        seen = waiting(10)  # a tenth of a training each: as much as one full training
+        one_is_due = Coins(40, low=0.1)
+        assert next_step(seen[:8], 2, one_is_due, may_propose=True) == Propose()
+        assert isinstance(next_step(seen, 2, one_is_due, may_propose=True), Climb)
+        climbing = [replace(seen[0], is_waiting=False, is_running=True), *seen[1:]]
+        assert next_step(climbing, 2, one_is_due, may_propose=True) == Propose()
+
     def test_one_that_dominates_goes_before_one_that_is_dominated(self) -> None:
         good, bad = Climber(0, (-0.8,), (-3.0,), True), Climber(1, (-0.3,), (-1.0,), True)
         assert next_step([good, bad], 2, Coins(2), may_propose=False) == Climb(0)

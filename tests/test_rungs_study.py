@@ -243,11 +243,11 @@ def test_a_study_that_looked_at_all_candidates_goes_on_with_those_that_wait(
     tmp_path: Path,
 ) -> None:
     """It said that all were tried, though most were trained to the lowest rung only."""
-    first = run(rung_config(tmp_path, budget__trials=10, sampler__name="random"))
+    first = run(rung_config(tmp_path, budget__trials=12, sampler__name="random"))
     assert first.state == "finished"
     before = results(tmp_path).evaluations
     assert list(tmp_path.rglob(RESUME)), "the budget must look at all candidates"
-    second = run(rung_config(tmp_path, budget__trials=14, sampler__name="random"))
+    second = run(rung_config(tmp_path, budget__trials=16, sampler__name="random"))
     assert not second.was_finished
     after = results(tmp_path).evaluations
     assert spent(after) > spent(before) + 2
