@@ -11,7 +11,15 @@ from small_study import small_space
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
-from plain_stack import Stack, copied, first_time, plain_stack, trajectory
+from plain_stack import (
+    Stack,
+    copied,
+    first_time,
+    plain_stack,
+    reference_of,
+    time_ratio,
+    trajectory,
+)
 
 from search.candidate import Candidate
 from search.front import Reference, objectives_for
@@ -79,3 +87,14 @@ def test_more_images_than_there_are_is_said(tmp_path: Path) -> None:
     (tmp_path / "val" / "a").mkdir(parents=True)
     with pytest.raises(SystemExit, match="train/a has 0 images and 5 are needed"):
         copied(tmp_path, tmp_path / "out", {"train": 4, "val": 1, "test": 0})
+
+
+def test_the_slowest_that_was_judged_counts() -> None:
+    reference = reference_of({"a": (0.9, 2.0), "b": (0.8, 4.0)}, classes=10)
+    assert reference.values == {"accuracy": 0.1, "latency_ms": pytest.approx(4.4)}
+
+
+def test_a_ratio_is_of_the_seconds_that_both_had() -> None:
+    rows = {"archfront": [{"s": 10.0, "hypervolume": 0.5}, {"s": 30.0, "hypervolume": 2.0}]}
+    assert time_ratio(rows, 1.0, 120.0) == 0.25
+    assert time_ratio(rows, 3.0, 120.0) is None
