@@ -120,7 +120,7 @@ class TestAnswerContract:
         picture = small_member.picture(tmp_path)
         words = ("predict", str(exports(task)), str(picture), "--min-score", "0.1", "--draw")
         said = succeeds(capsys, *words, str(tmp_path / "drawn"))
-        assert said == f"1 pictures in {tmp_path / 'drawn'}\n"
+        assert said == f"1 picture in {tmp_path / 'drawn'}\n"
         [drawn] = (tmp_path / "drawn").iterdir()
         pixels = read_pixels(drawn)
         assert pixels.shape == (60, 90, 3)
