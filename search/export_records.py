@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from search.errors import StudyError
+from search.files import read_rows, write_rows
 from search.places import Places
 
 RECORD = "exports.json"
@@ -61,17 +60,12 @@ def read(places: Places) -> list[Export]:
     Raises:
         StudyError: If the file is none of this version.
     """
-    file = places.folder / RECORD
-    if not file.is_file():
-        return []
-    try:
-        content = json.loads(file.read_text(encoding="utf-8"))
-        return [Export(**{**one, "marks": tuple(one["marks"])}) for one in content]
-    except (ValueError, TypeError, KeyError) as error:
-        raise StudyError(
-            f"{file} cannot be used ({error}). Remove it; 'archfront export {places.study}' "
-            "records what it makes anew."
-        ) from error
+    remedy = f"'archfront export {places.study}' records what it makes anew"
+    return read_rows(
+        places.folder / RECORD,
+        lambda row: Export(**{**row, "marks": tuple(row["marks"])}),
+        remedy,
+    )
 
 
 def add(places: Places, exports: Iterable[Export]) -> None:
@@ -80,11 +74,7 @@ def add(places: Places, exports: Iterable[Export]) -> None:
     for export in exports:
         known.pop(export.identity, None)
         known[export.identity] = export
-    file = places.folder / RECORD
-    part = file.with_name(f".{RECORD}.part")
-    content = json.dumps([asdict(export) for export in known.values()], indent=1)
-    part.write_text(content + "\n", encoding="utf-8")
-    part.replace(file)
+    write_rows(places.folder / RECORD, known.values())
 
 
 @dataclass(frozen=True)

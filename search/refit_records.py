@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from search.files import write_whole
+
 
 @dataclass(frozen=True)
 class Refit:
@@ -50,9 +52,7 @@ class Refit:
 
     def write(self, file: Path) -> None:
         """Write the record whole or not at all: its being there says that all files are."""
-        part = file.with_name(f".{file.name}.part")
-        part.write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
-        part.replace(file)
+        write_whole(file, json.dumps(asdict(self), indent=1) + "\n")
 
 
 @dataclass(frozen=True)

@@ -12,6 +12,7 @@ from typing import Any
 
 from search import rung_tally, tally
 from search.budget import active_seconds
+from search.files import write_whole
 from search.front import (
     FrontMember,
     Objective,
@@ -185,19 +186,12 @@ class Results:
 
         record, folder = self.record(), self.places.folder
         files = [folder / name for name in ("front.json", "report.html")]
-        _replace(files[0], json.dumps(self.rows(), indent=2) + "\n")
-        _replace(files[1], render(record))
+        write_whole(files[0], json.dumps(self.rows(), indent=2) + "\n")
+        write_whole(files[1], render(record))
         if record.members:
             page = folder / "front.html"
-            _replace(page, figure.to_html(figure.front_figure(record.picture)))
+            write_whole(page, figure.to_html(figure.front_figure(record.picture)))
             image = folder / "front.png"
             png.write_png(record.picture, image)
             files += [page, image]
         return files
-
-
-def _replace(path: Path, text: str) -> None:
-    """Write a file whole or not at all."""
-    part = path.with_name(path.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(path)

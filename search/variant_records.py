@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
-from search.errors import StudyError
+from search.files import read_rows, write_rows
 from search.known import LASTING
 from search.places import Places
 from search.records import Failed, Measurement
@@ -111,24 +110,13 @@ def read(places: Places) -> list[Variant]:
     Raises:
         StudyError: If the file is none of this version.
     """
-    file = places.folder / RECORD
-    if not file.is_file():
-        return []
-    try:
-        return [Variant.from_dict(one) for one in json.loads(file.read_text(encoding="utf-8"))]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        raise StudyError(
-            f"{file} cannot be used ({error}). Remove it; 'archfront variants {places.study}' "
-            "measures them anew."
-        ) from error
+    remedy = f"'archfront variants {places.study}' measures them anew"
+    return read_rows(places.folder / RECORD, Variant.from_dict, remedy)
 
 
 def write(places: Places, variants: Sequence[Variant]) -> None:
     """Write the variants of a study whole or not at all."""
-    file = places.folder / RECORD
-    part = file.with_name(f".{RECORD}.part")
-    part.write_text(json.dumps([asdict(v) for v in variants], indent=1) + "\n", encoding="utf-8")
-    part.replace(file)
+    write_rows(places.folder / RECORD, variants)
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from search.errors import ArtifactError, unknown
+from search.files import write_whole
 from trainers.data.preprocess import Preprocess
 from trainers.tasks import TASKS
 
@@ -164,10 +165,7 @@ def _artifact(content: Mapping[str, Any]) -> Artifact:
 def write_manifest(manifest: Manifest, folder: Path) -> Path:
     """Write ``manifest.json`` whole or not at all, and return its path."""
     target = folder / MANIFEST
-    part = target.with_name(f".{MANIFEST}.part")
-    content = json.dumps(manifest.as_dict(), indent=2, allow_nan=False)
-    part.write_text(content + "\n", encoding="utf-8")
-    part.replace(target)
+    write_whole(target, json.dumps(manifest.as_dict(), indent=2, allow_nan=False) + "\n")
     return target
 
 
