@@ -181,6 +181,7 @@ class Driver:
         for evaluation in self._evaluations:
             self._close(evaluation)
             self._front.add(evaluation)
+        self._ladder.clear(self._evaluations)
         for frozen in self._store.in_flight():
             written = tuple(self._store.recorded(frozen))
             trial = self._store.trial(frozen, self._sampler)
@@ -189,10 +190,11 @@ class Driver:
                 continue
             index = self._space.index(self._space.suggest(trial))
             self._open.close(index)
-            attempt = self._store.attempts(frozen)
             if written and self._store.begun(frozen) <= written[-1].rung:
-                self._ladder.wait(Waiting(trial, index, attempt, written))
+                self._ladder.wait(Waiting(trial, index, written))
                 continue
+            attempt = self._store.attempts(frozen)
+            self._places.remove_attempt(frozen.number, attempt, len(written))
             attempt += 1
             self._store.begin(trial, attempt)
             known = written[-1].measurement if written else None
@@ -262,7 +264,7 @@ class Driver:
         """Train a trial that waits to its next rung."""
         w, started = self._ladder.take(number), self._clock()
         self._store.climb(w.trial, w.last.rung + 1)
-        self._train_further(_Flight(w.trial, w.index, w.attempt, started, below=w.evaluations))
+        self._train_further(_Flight(w.trial, w.index, 0, started, below=w.evaluations))
 
     def _train_further(self, flight: _Flight) -> None:
         last = flight.below[-1]
@@ -357,8 +359,7 @@ class Driver:
         with deferred():
             self._store.record(flight.trial, evaluation)
             if goes_on:
-                self._store.begin(flight.trial, 0)  # another rung may be tried as often
-                self._ladder.wait(Waiting(flight.trial, flight.index, 0, every))
+                self._ladder.wait(Waiting(flight.trial, flight.index, every))
                 self._ladder.keep_only_state(evaluation)
             else:
                 self._store.tell(flight.trial, every, self._prepared.objectives)

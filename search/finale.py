@@ -77,7 +77,7 @@ class Finale:
             request = MeasureRequest(
                 a,
                 measure_settings(self._config),
-                self._places.folder / "measuring",
+                self._places.measuring,
                 self._places.folder / _trained(evaluation).weights,
             )
             job = Job("measure", request, is_exclusive=True)

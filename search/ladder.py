@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +20,11 @@ class Waiting:
     Attributes:
         trial: The trial of the storage.
         index: Its candidate.
-        attempt: Of the next training.
         evaluations: What its rungs gave, the lowest first.
     """
 
     trial: Any
     index: int
-    attempt: int
     evaluations: tuple[Evaluation, ...]
 
     @property
@@ -53,6 +52,7 @@ class Ladder:
 
     def wait(self, waiting: Waiting) -> None:
         """Take a trial in whose evaluation is recorded."""
+        self._store.begin(waiting.trial, 0)  # another rung may be tried as often
         self._store.note_rungs(waiting.trial, waiting.evaluations)
         self._waiting[waiting.last.trial] = waiting
 
@@ -66,6 +66,20 @@ class Ladder:
             waiting = self._waiting.pop(number)
             self._store.tell(waiting.trial, waiting.evaluations, self._objectives)
             self.forget_state(waiting.last)
+
+    def clear(self, evaluations: Sequence[Evaluation]) -> None:
+        """Delete what a driver that died had yet to delete.
+
+        Args:
+            evaluations: All of the study, by trial and rung.
+        """
+        shutil.rmtree(self._places.measuring, ignore_errors=True)
+        open_trials, last = self._store.open_trials(), {e.trial: e for e in evaluations}
+        for evaluation in evaluations:
+            if isinstance(evaluation.outcome, Trained) and not evaluation.is_top:
+                self.keep_only_state(evaluation)
+                if evaluation.trial not in open_trials or evaluation is not last[evaluation.trial]:
+                    self.forget_state(evaluation)
 
     def keep_only_state(self, evaluation: Evaluation) -> None:
         """Delete the weights of a rung below the top, which are no candidate's."""

@@ -34,7 +34,7 @@ class Orders:
         request = MeasureRequest(
             self._prepared.space.at(index).architecture,
             measure_settings(self._config),
-            self._places.folder / "measuring",
+            self._places.measuring,
         )
         return Job("measure", request, is_exclusive=True, timeout_s=self._timeout_s())
 

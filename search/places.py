@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -58,10 +59,19 @@ class Places:
         """Return where matplotlib keeps its list of fonts, else in the home folder."""
         return self.root / "cache" / "matplotlib"
 
+    @property
+    def measuring(self) -> Path:
+        """Return where measurements keep files while they run."""
+        return self.folder / "measuring"
+
     def trial(self, number: int, attempt: int, rung: int = 0) -> Path:
         """Return the folder of one attempt's predictions and weights at a rung."""
         name = f"{number:05d}-{attempt}" + (f"-rung{rung}" if rung else "")
         return self.folder / "trials" / name
+
+    def remove_attempt(self, number: int, attempt: int, rung: int) -> None:
+        """Remove what an attempt left that came to no record."""
+        shutil.rmtree(self.trial(number, attempt, rung), ignore_errors=True)
 
     def gallery(self, predictions: str | Path) -> Path:
         """Return the picture of kept predictions, whose path may be relative to the folder."""

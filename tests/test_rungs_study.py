@@ -18,10 +18,11 @@ from search.engine.processes import ProcessEngine
 from search.errors import ConfigChangedError, DivergedError
 from search.evaluate import TrainRequest
 from search.events import Event, RungFinished, TrialFinished, TrialPromoted, TrialsStopped
+from search.ladder import Ladder
 from search.places import Places
 from search.records import Evaluation, Failed, Trained
 from search.samplers.request import RUNGS
-from search.storage import driving
+from search.storage import StudyStore, driving
 
 RUNGS_OF = {"task__epochs": 9, "budget__rungs": [1, 3, 9], "hardware__limits__latency_ms": 5.0}
 
@@ -122,6 +123,105 @@ def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(
     cut, whole = (results(tmp_path / part).evaluations for part in ("cut", "whole"))
     assert story(cut) == story(whole)
     assert not list((tmp_path / "cut").rglob(RESUME))
+
+
+@pytest.mark.parametrize(
+    ("part", "step"),
+    [
+        (StudyStore, "begin"),
+        (StudyStore, "note_rungs"),
+        (StudyStore, "tell"),
+        (Ladder, "keep_only_state"),
+        (Ladder, "forget_state"),
+    ],
+)
+@pytest.mark.parametrize("n_calls", [2, 8])
+def test_a_driver_that_dies_after_a_record_leaves_no_files_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: type, step: str, n_calls: int
+) -> None:
+    """What a dead driver had yet to delete stayed for good."""
+    config = rung_config(tmp_path, budget__trials=3)
+    calls = iter(range(1, n_calls))
+    real = getattr(part, step)
+
+    def die(*given: Any) -> None:
+        if next(calls, None) is None:
+            raise KeyboardInterrupt
+        real(*given)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(part, step, die)
+        assert run(config).state == "interrupted"
+    assert run(config).state == "finished"
+    run(rung_config(tmp_path / "whole", budget__trials=3))
+    assert story(results(tmp_path).evaluations) == story(results(tmp_path / "whole").evaluations)
+    assert kept(tmp_path) == kept(tmp_path / "whole")
+
+
+def kept(root: Path) -> list[str]:
+    """Return the files of a study's trials."""
+    folder = Places(root, "small").folder / "trials"
+    return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
+
+
+def test_a_measurement_whose_driver_died_leaves_no_files_behind(tmp_path: Path) -> None:
+    config = rung_config(tmp_path, budget__trials=2)
+    run(config, engine=Interrupting(2))
+    left = Places(tmp_path, "small").measuring / "tmp1" / "model.onnx"
+    left.parent.mkdir(parents=True)
+    left.touch()
+    run(config)
+    assert not left.exists()
+
+
+@pytest.mark.parametrize("n_trainings", [1, 2, 5])
+def test_a_training_that_came_to_no_record_leaves_no_files_behind(
+    tmp_path: Path, n_trainings: int
+) -> None:
+    """Its driver died before it wrote that the training was done."""
+    config, left = rung_config(tmp_path, budget__trials=3), [n_trainings]
+
+    def die_after(job: Job) -> Any:
+        answer = perform(job)
+        if isinstance(job.payload, TrainRequest):
+            left[0] -= 1
+            if not left[0]:
+                raise KeyboardInterrupt
+        return answer
+
+    assert run(config, engine=InlineEngine(die_after, workers=1, threads=1)).state == "interrupted"
+    assert run(config).state == "finished"
+    recorded = {
+        str(Path(e.outcome.predictions).parent)
+        for e in results(tmp_path).evaluations
+        if isinstance(e.outcome, Trained)
+    }
+    folder = Places(tmp_path, "small").folder
+    assert {f"trials/{path.name}" for path in (folder / "trials").iterdir()} == recorded
+
+
+def test_a_rung_starts_its_attempts_anew_though_its_driver_died_before_it_noted_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Attempts at the rung below counted, so that a trial was given up too early."""
+    config = rung_config(tmp_path, budget__trials=3)
+    for _ in range(2):
+        assert run(config, engine=Interrupting(1)).state == "interrupted"
+
+    real = StudyStore.record
+
+    def die_after(*given: Any) -> None:
+        real(*given)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr(StudyStore, "record", die_after)
+        assert run(config).state == "interrupted"
+    assert run(config, engine=Interrupting(0)).state == "interrupted"
+    with driving(Places(tmp_path, "small"), None, prepared(config).objectives) as store:
+        frozen = store.in_flight()[0]
+        assert store.recorded(frozen)
+        assert store.attempts(frozen) == 0
 
 
 def test_workers_do_not_wait_for_a_rung_to_fill(tmp_path: Path) -> None:
