@@ -8,6 +8,7 @@ from search.config import BudgetConfig
 from search.errors import StudyError
 from search.purse import Purse
 from search.records import Evaluation, Failed, Rejected
+from trainers.words import count_of
 
 
 def active_seconds(evaluations: Sequence[Evaluation]) -> float:
@@ -46,7 +47,9 @@ def is_too_strict(evaluations: Sequence[Evaluation], budget: BudgetConfig) -> bo
 
 def exhausted(size: int) -> str:
     """Return the reason of a study whose space has nothing left."""
-    return f"all {size} candidates of the space were tried"
+    if size == 1:
+        return "the one candidate of the space was tried"
+    return f"all {size:,} candidates of the space were tried"
 
 
 class Ledger:
@@ -76,7 +79,7 @@ class Ledger:
         self._failures += 1
         if self._failures >= self._budget.max_failures:
             raise StudyError(
-                f"{self._failures} candidates failed in a row (budget.max_failures="
+                f"{count_of(self._failures, 'candidate')} failed in a row (budget.max_failures="
                 f"{self._budget.max_failures}). The last one, {evaluation.candidate.label}: "
                 f"{evaluation.outcome}\nEverything finished is recorded; resume with the same "
                 "command when the cause is gone."
@@ -94,8 +97,9 @@ def _trailing_rejections(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
 
 def _too_strict(streak: Sequence[Evaluation]) -> str:
     times = [e.measurement.latency.p50_ms for e in streak if e.measurement is not None]
+    were = "was" if len(streak) == 1 else "were"
     fastest = f"; the fastest of them takes {min(times):.3g} ms" if times else ""
     return (
-        f"{len(streak)} candidates in a row were over a limit{fastest}. Raise the limits, or give "
-        "the space smaller backbones and input sizes"
+        f"{count_of(len(streak), 'candidate')} in a row {were} over a limit{fastest}. Raise the "
+        "limits, or give the space smaller backbones and input sizes"
     )

@@ -22,6 +22,7 @@ from search.rungs import KEPT as WAITING
 from search.selection import selection
 from search.settings import rung_epochs, train_settings
 from search.tally import duration
+from trainers.words import count_of
 
 # Architectures looked up in the table of latencies; of a larger space, a sample.
 LOOKED_UP = 2000
@@ -41,9 +42,10 @@ def lines(config: Config) -> Iterator[str]:
     """
     prepared, known = for_device(prepare(config), LatencyTable(Path(config.tracking.device_db)))
     space, splits = prepared.space, prepared.dataset["splits"]
+    n_classes = len(prepared.dataset["class_names"])
     images = ", ".join(f"{part['images']:,} {name}" for name, part in splits.items())
     yield f"study     {config.study} (dry run: nothing is trained or recorded)"
-    yield f"data      {len(prepared.dataset['class_names'])} classes, {images}"
+    yield f"data      {count_of(n_classes, 'class', 'classes')}, {images}"
     selected = selection(config.space, Path(config.tracking.root))
     yield from summary.lines(space.summary(), selected.left_out)
     yield _limits(prepared, known)
@@ -54,8 +56,8 @@ def lines(config: Config) -> Iterator[str]:
     middle = seconds[len(seconds) // 2]
     yield (
         f"training  {duration(seconds[0])} to {duration(seconds[-1])} a candidate, "
-        f"{duration(middle)} for the middle one ({config.task.epochs} epochs; from timed steps "
-        f"of {len(seconds)} architectures)"
+        f"{duration(middle)} for the middle one ({count_of(config.task.epochs, 'epoch')}; from "
+        f"timed steps of {count_of(len(seconds), 'architecture')})"
     )
     yield _time(config, middle)
     yield _disk(prepared, middle)
@@ -77,9 +79,10 @@ def _limits(prepared: Prepared, known: Known) -> str:
         return "limits    no architecture of this space has been measured on this device yet"
     over = sum(bool(exceeded(m, hardware.limits)) for m in measured)
     fastest = min(m.latency.p50_ms for m in measured)
+    of = count_of(len(measured), "measured architecture is", "measured architectures are")
     failed = f", {n_failed} known to fail" if n_failed else ""
     return (
-        f"limits    {over} of {len(measured)} measured architectures are over a limit "
+        f"limits    {over} of {of} over a limit "
         f"({over / len(measured):.0%}; {n_open} not measured yet{failed}); the fastest "
         f"takes {fastest:.3g} ms"
     )
@@ -128,10 +131,10 @@ def _time(config: Config, middle_s: float) -> str:
     parts, fit = [], math.inf
     if budget.trials is not None:
         total = duration(budget.trials * middle_s / workers)
-        parts.append(f"about {total} for {budget.trials} trainings")
+        parts.append(f"about {total} for {count_of(budget.trials, 'training')}")
     if budget.minutes is not None:
         fit = int(budget.minutes * 60 * workers / middle_s)
-        parts.append(f"about {fit} trainings in {budget.minutes:g} minutes")
+        parts.append(f"about {count_of(fit, 'training')} in {count_of(budget.minutes, 'minute')}")
     line = f"time      {'; '.join(parts)}; measuring comes on top, a second or two a candidate"
     if fit < FEW:
         line += (

@@ -17,6 +17,7 @@ from search.records import Measurement
 from search.settings import needed_values
 from search.space import Axes, Space
 from trainers.spec import Architecture
+from trainers.words import count_of
 
 
 def for_device(prepared: Prepared, table: LatencyTable) -> tuple[Prepared, Known]:
@@ -171,9 +172,14 @@ def _nothing_left(
             f"{', '.join(lacking)}. Import these values too, or do not ask for them."
         )
     shapes = sorted({(a.classes, a.channels) for a in found})
-    there = ", ".join(f"{classes} classes and {channels} channels" for classes, channels in shapes)
+    there = ", ".join(_shape(classes, channels) for classes, channels in shapes)
     return (
-        f"space: nothing is left: none of its {len(space.architectures)} architectures "
-        f"({space.classes} classes, {space.channels} channels) has a latency of {words}. In the "
-        f"table: {len(found)} architectures of {there}."
+        "space: nothing is left: none of its "
+        f"{count_of(len(space.architectures), 'architecture')} "
+        f"({_shape(space.classes, space.channels)}) has a latency of {words}. In the table: "
+        f"{count_of(len(found), 'architecture')} of {there}."
     )
+
+
+def _shape(classes: int, channels: int) -> str:
+    return f"{count_of(classes, 'class', 'classes')} and {count_of(channels, 'channel')}"

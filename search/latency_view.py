@@ -16,6 +16,7 @@ from search.catalog import match
 from search.errors import TableError, unknown
 from search.imported import completed, device_named
 from search.latency.table import Entry, FailureEntry, KnownDevice, LatencyKey, LatencyTable
+from trainers.words import count_of
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ def latencies_table(entries: Sequence[Entry], devices: Mapping[str, KnownDevice]
     """Return entries as a table; one device is told in its title, several below it."""
     ids = sorted({entry.key.device for entry in entries})
     words = {name: devices[name].words if name in devices else name for name in ids}
-    title = f"{len(entries)} latencies of "
+    title = f"{count_of(len(entries), 'latency', 'latencies')} of "
     title += words[ids[0]] if len(ids) == 1 else f"{len(ids)} devices"
     table = Table(title=Text(title), title_justify="left", title_style="bold")
     if len(ids) > 1:
@@ -146,7 +147,8 @@ def latencies_table(entries: Sequence[Entry], devices: Mapping[str, KnownDevice]
 
 def failures_table(entries: Sequence[FailureEntry]) -> Table:
     """Return what could not be measured, with the reasons."""
-    table = Table(title=f"{len(entries)} failures", title_justify="left", title_style="bold")
+    title = count_of(len(entries), "failure")
+    table = Table(title=title, title_justify="left", title_style="bold")
     for name in ("backbone", "head", "size", "runtime", "kind", "reason", "when"):
         table.add_column(name, justify="right" if name == "size" else "left")
     for entry in entries:

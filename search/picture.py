@@ -10,6 +10,7 @@ from html import escape
 from search.front import MEASURED, FrontMember, Objective, final_evaluations
 from search.pareto import front_mask
 from search.records import SOMETIMES, Evaluation, Trained
+from trainers.words import count_of
 
 # Okabe and Ito's palette: told apart with any color vision, on white and on black.
 BLUE, ORANGE, RED, GREEN, GRAY = "#2f86c9", "#e69f00", "#d55e00", "#009e73", "#8a9099"
@@ -74,7 +75,7 @@ class Picture:
         if measured is None:
             return ", ".join(parts)
         latency = measured.latency
-        threads = f"{latency.threads} thread{'s' if latency.threads > 1 else ''}"
+        threads = count_of(latency.threads, "thread")
         return f"{', '.join(parts)}  ·  {latency.runtime}, {threads}, batch {latency.batch_size}"
 
     def dominated(self) -> list[Evaluation]:

@@ -27,6 +27,7 @@ from trainers.data.ref import DataRef, Shapes
 from trainers.hf.names import is_hub
 from trainers.spec import Architecture, Weights
 from trainers.tasks import TASKS, Task
+from trainers.words import count_of
 
 Progress = Callable[[int, int], None]
 
@@ -223,8 +224,9 @@ def _weights(
     if found.missing and config.space.weights_missing == "stop":
         shown = [f"  {name}: {reason}" for name, reason in list(found.missing.items())[:20]]
         more = len(found.missing) - len(shown)
+        of = count_of(len(backbones), "backbone has", "backbones have")
         raise WeightsError(
-            f"{len(found.missing)} of {len(backbones)} backbones have no weights "
+            f"{len(found.missing)} of {of} no weights "
             f"(space.weights={config.space.weights}):\n"
             + "\n".join(shown)
             + (f"\n  and {more} more" if more else "")

@@ -9,6 +9,7 @@ from statistics import median
 
 from search.config import BudgetConfig
 from search.records import Evaluation, Trained
+from trainers.words import count_of
 
 # A study may run over its minutes by this share, so that a step that just fits is begun.
 OVER = 0.02
@@ -115,9 +116,10 @@ class Purse:
             self._trainings(0, self.n_rungs) > budget.trials - self._spent + ROUNDING
         ):
             n_full = sum(e.kind == "trained" and e.is_top for e in evaluations)
-            words = f"{n_full} candidates are trained"
+            words = count_of(n_full, "candidate is", "candidates are") + " trained"
             if self.n_rungs > 1:
-                words += f", with those below the top {self._spent:.3g} trainings"
+                spent = count_of(float(f"{self._spent:.3g}"), "training")
+                words += f", with those below the top {spent}"
             return f"{words} (budget.trials={budget.trials})"
         return f"the time is used up (budget.minutes={budget.minutes or 0:g})"
 

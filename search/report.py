@@ -29,6 +29,7 @@ from search.picture import NAMES, Picture
 from search.records import SOMETIMES, Evaluation
 from search.refit_records import RefitSummary
 from search.variant_records import VariantSummary
+from trainers.words import count_of
 
 TEMPLATE = "report.html.j2"
 
@@ -113,7 +114,13 @@ def render(record: StudyRecord) -> str:
         lstrip_blocks=True,
     )
     environment.filters.update(
-        duration=tally.duration, day=_day, short=_short, percent=_percent, unit=_unit, words=_words
+        count_of=count_of,
+        duration=tally.duration,
+        day=_day,
+        short=_short,
+        percent=_percent,
+        unit=_unit,
+        words=_words,
     )
     return environment.get_template(TEMPLATE).render(
         record=record,

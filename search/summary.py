@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from search.space import Summary
+from trainers.words import count_of
 
 # Reasons that are named; the others are counted.
 NAMED = 12
@@ -18,18 +19,21 @@ def lines(summary: Summary, before: Mapping[str, int]) -> Iterator[str]:
         before: How many backbones were left out before, by reason.
     """
     yield (
-        f"space     {summary.candidates:,} candidates: {summary.backbones} backbones of "
-        f"{summary.families} families, {summary.architectures:,} architectures, "
-        f"{summary.recipes} recipes"
+        f"space     {count_of(summary.candidates, 'candidate')}: "
+        f"{count_of(summary.backbones, 'backbone')} of "
+        f"{count_of(summary.families, 'family', 'families')}, "
+        f"{count_of(summary.architectures, 'architecture')}, {count_of(summary.recipes, 'recipe')}"
     )
     (least, most), (small, large) = summary.macs_g, summary.params_m
+    fused = "it is" if summary.fused == 1 else "they are"
     yield (
         f"costs     {least:.3g} to {most:.3g} G MACs, {small:.3g} to {large:.3g} M parameters; "
-        f"{summary.fused} backbones are fused before they are measured"
+        f"{count_of(summary.fused, 'backbone is', 'backbones are')} fused before {fused} measured"
     )
     reasons = [*before.items(), *summary.left_out.items()]
     for reason, count in reasons[:NAMED]:
         yield f"left out  {count}: {reason}"
     if len(reasons) > NAMED:
         more = reasons[NAMED:]
-        yield f"left out  {sum(count for _, count in more)} for {len(more)} more reasons"
+        n_left_out = sum(count for _, count in more)
+        yield f"left out  {n_left_out} for {count_of(len(more), 'more reason')}"

@@ -34,6 +34,7 @@ from search.picture import NAMES
 from search.purse import full_trainings
 from search.records import SOMETIMES, Evaluation, Trained
 from search.tally import duration, is_below_top
+from trainers.words import count_of
 
 COLORS = {
     "trained": "green",
@@ -128,9 +129,10 @@ def question(header: dict[str, Any]) -> list[str]:
     space, epochs = header["space"], header.get("rungs", [])
     rungs = f"after {', '.join(map(str, epochs))} epochs; the last ones are full trainings"
     return [
-        f"data      {data}: {len(dataset['class_names'])} classes, {splits}",
-        f"space     {space['size']:,} candidates: {space['architectures']:,} architectures x "
-        f"{space['recipes']} recipes; weights {config['space']['weights']}",
+        f"data      {data}: {count_of(len(dataset['class_names']), 'class', 'classes')}, {splits}",
+        f"space     {count_of(space['size'], 'candidate')}: "
+        f"{count_of(space['architectures'], 'architecture')} x "
+        f"{count_of(space['recipes'], 'recipe')}; weights {config['space']['weights']}",
         f"device    {header['environment']['device']}",
         f"runtime   {hardware['runtime']}, threads {hardware['threads']}, batch "
         f"{hardware['batch_size']}",
@@ -279,7 +281,8 @@ def _notes(event: StudyStarted) -> list[str]:
     lines = []
     if event.evaluations:
         trials = {evaluation.trial for evaluation in event.evaluations}
-        lines.append(f"resumed   {len(trials)} trials are finished already")
+        finished = count_of(len(trials), "trial is", "trials are")
+        lines.append(f"resumed   {finished} finished already")
     if not event.isolates:
         lines.append(
             "engine    inline: a candidate that crashes or hangs ends the study with it "
@@ -288,12 +291,13 @@ def _notes(event: StudyStarted) -> list[str]:
     dropped = event.header["space"]["dropped"]
     if dropped:
         shown = "; ".join(dropped[:5]) + ("; ..." if len(dropped) > 5 else "")
-        lines.append(f"left out  {len(dropped)} backbones or sizes of them: {shown}")
+        n = count_of(len(dropped), "backbone or size of one", "backbones or sizes of them")
+        lines.append(f"left out  {n}: {shown}")
     skipped = event.header["dataset"].get("skipped", {})
     if skipped:
         total = sum(reason["count"] for reason in skipped.values())
         words = ", ".join(f"{reason['count']} {name}" for name, reason in skipped.items())
-        lines.append(f"skipped   {total} files: {words}")
+        lines.append(f"skipped   {count_of(total, 'file')}: {words}")
     return lines
 
 

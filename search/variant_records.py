@@ -10,6 +10,7 @@ from search.files import read_rows, write_rows
 from search.known import LASTING
 from search.places import Places
 from search.records import Failed, Measurement
+from trainers.words import count_of
 
 RECORD = "variants.json"
 
@@ -186,7 +187,8 @@ class VariantSummary:
         n_front = sum(point.is_on_front for point in found)
         n_beating = sum(bool(point.beats) for point in found)
         return (
-            f"{len(found)} variants were measured and scored without training: {n_front} are "
-            f"dominated by no member and no other variant, {n_beating} beat a trained member; "
+            f"{count_of(len(found), 'variant was', 'variants were')} measured and scored without "
+            f"training: {count_of(n_front, 'is', 'are')} dominated by no member and no other "
+            f"variant, {count_of(n_beating, 'beats', 'beat')} a trained member; "
             f"{len(self.refused)} could not be made."
         )

@@ -22,6 +22,7 @@ from search.places import Places, default_root, existing, studies
 from search.records import Trained
 from search.results import Results
 from search.storage import is_driven, reading, remove
+from trainers.words import count_of
 
 # Columns of a table that is not shown in a terminal.
 WIDTH = 140
@@ -154,17 +155,18 @@ def delete(arguments: argparse.Namespace) -> int:
     if not arguments.yes:
         if not sys.stdin.isatty():
             raise StudyError(
-                f"Deleting {places.study!r} would remove {n_trials} trials in "
+                f"Deleting {places.study!r} would remove {count_of(n_trials, 'trial')} in "
                 f"{places.folder} for good. Say --yes."
             )
-        answer = input(f"Remove {n_trials} trials in {places.folder}? [y/N] ")
+        answer = input(f"Remove {count_of(n_trials, 'trial')} in {places.folder}? [y/N] ")
         if answer.strip().lower() not in ("y", "yes"):
             print("Nothing was removed.")
             return 1
     n_runs = _remove_runs(results, arguments.mlflow_uri)
     remove(places, url)
     shutil.rmtree(places.folder)
-    print(f"Removed {places.study}: {n_trials} trials, {n_runs} MLflow runs.")
+    removed = f"{count_of(n_trials, 'trial')}, {count_of(n_runs, 'MLflow run')}"
+    print(f"Removed {places.study}: {removed}.")
     return 0
 
 
@@ -225,7 +227,7 @@ def weights(arguments: argparse.Namespace) -> int:
     others = tuple(name for name in config.space.backbones if not is_hub(name))
     if others:
         names += [row.name for row in select(replace(config.space, backbones=others))]
-    print(f"{len(names)} backbones")
+    print(count_of(len(names), "backbone"))
     fetch(names, on_fetched=lambda name, path: print(f"{name}: {path}", flush=True))
     return 0
 

@@ -138,7 +138,7 @@ def test_rungs_are_used_up_in_words() -> None:
     evaluations.append(rung(trained(1, 0.5, 1.0), 0))
     of = budget(trials=1)
     assert reason_of(evaluations, of, purse(evaluations, of, rungs=(1, 3, 9))) == (
-        "1 candidates are trained, with those below the top 1.11 trainings (budget.trials=1)"
+        "1 candidate is trained, with those below the top 1.11 trainings (budget.trials=1)"
     )
 
 

@@ -142,7 +142,7 @@ def test_a_dry_run_tells_size_time_and_disk_and_writes_no_study(
     own_folder: Path, capsys: Output
 ) -> None:
     shown = succeeds(capsys, "run", "experiment=digits", *TINY, "--dry-run")
-    assert "3 candidates: 1 backbones of 1 families, 3 architectures, 1 recipes" in shown
+    assert "3 candidates: 1 backbone of 1 family, 3 architectures, 1 recipe" in shown
     assert "no architecture of this space has been measured on this device yet" in shown
     assert re.search(r"^time +about .+ for 2 trainings", shown, re.MULTILINE)
     assert re.search(r"^disk +about [\d,]+ MB", shown, re.MULTILINE)

@@ -365,7 +365,7 @@ class TestExportAndImport:
         words = ("latency", "export", "out.csv", "--device", "phone", "--runtime", "tflite")
         assert succeeds(capsys, *words) == "2 latencies in out.csv\n"
         assert fails(capsys, 1, *words) == "out.csv is there already. --force replaces it."
-        assert succeeds(capsys, *words, "resnet34", "--force") == "1 latencies in out.csv\n"
+        assert succeeds(capsys, *words, "resnet34", "--force") == "1 latency in out.csv\n"
 
     def test_nothing_is_imported_when_a_row_is_bad(
         self, capsys: Output, table: LatencyTable
@@ -380,7 +380,7 @@ class TestExportAndImport:
         )
         assert table.entries() == []
         text = succeeds(capsys, "latency", "import", "in.csv", "--skip-bad", "--device", "Mine")
-        assert "1 latencies read: 1 new, 1 left out." in text
+        assert "1 latency read: 1 new, 1 left out." in text
         assert [key.device for key, _ in table.rows()] == ["Mine"]
 
     def test_a_file_of_bad_rows_only_cannot_be_skipped(self, capsys: Output) -> None:
@@ -394,7 +394,7 @@ class TestExportAndImport:
         succeeds(capsys, "latency", *WORDS, "--limit", "1")
         succeeds(capsys, "latency", "export", "out.csv")
         text = succeeds(capsys, "latency", "import", "out.csv")
-        assert "1 latencies read: 1 kept." in text
+        assert "1 latency read: 1 kept." in text
         assert table.entries()[0].measurement.latency.source == "remembered"
 
     def test_files_that_cannot_be_used_are_told(

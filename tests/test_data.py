@@ -119,7 +119,7 @@ class TestRefusal:
     def test_images_without_class_folders_say_what_is_expected(self, tmp_path: Path) -> None:
         Image.fromarray(draw(0)).save(tmp_path / "0.png")
         message = message_of(replace(REF, root=str(tmp_path)))
-        assert "has no class folders (1 images lie in it directly)" in message
+        assert "has no class folders (1 image lies in it directly)" in message
         assert "<data.root>/<class>/<image>" in message
 
     def test_a_single_class_is_refused(self, tmp_path: Path) -> None:
@@ -227,7 +227,7 @@ class TestProblems:
     def test_skipping_still_stops_when_too_little_is_left(self, tmp_path: Path) -> None:
         ref = draw_folder(tmp_path, {"a": 6, "b": 1})
         message = message_of(replace(ref, on_error="skip"))
-        assert "has only one class, 'a' after 1 problems were left out" in message
+        assert "has only one class, 'a' after 1 problem was left out" in message
         assert "class 'b' has 1 image, too few" in message
 
     def test_a_class_missing_only_in_test_is_allowed(self, tmp_path: Path) -> None:

@@ -34,12 +34,10 @@ def test_a_dry_run_tells_size_time_and_disk_and_leaves_nothing(tmp_path: Path) -
     lines = said(config(tmp_path, budget__minutes=2))
     assert lines["study"] == "small (dry run: nothing is trained or recorded)"
     assert lines["data"] == "10 classes, 600 train, 600 val, 597 test"
-    assert lines["space"] == (
-        "8 candidates: 1 backbones of 1 families, 4 architectures, 2 recipes"
-    )
+    assert lines["space"] == ("8 candidates: 1 backbone of 1 family, 4 architectures, 2 recipes")
     assert lines["limits"].startswith("no architecture of this space has been measured")
     assert re.match(
-        r"[\d.]+ m?s? ?.*to .* a candidate, .* for the middle one \(1 epochs; from "
+        r"[\d.]+ m?s? ?.*to .* a candidate, .* for the middle one \(1 epoch; from "
         r"timed steps of 3 architectures\)$",
         lines["training"],
     )
@@ -78,7 +76,7 @@ def test_architectures_that_cannot_be_built_are_left_out(
     monkeypatch.setattr(estimate, "_seconds_of", lambda prepared, index: next(answers))
     lines = said(config(tmp_path))
     assert lines["training"] == (
-        "2 s to 4 s a candidate, 4 s for the middle one (1 epochs; from timed steps of 2 "
+        "2 s to 4 s a candidate, 4 s for the middle one (1 epoch; from timed steps of 2 "
         "architectures)"
     )
 
@@ -103,7 +101,7 @@ def test_time_and_disk_follow_from_the_time_of_one_training(
         "about 1 min 30 s for 6 trainings; about 40 trainings in 10 minutes"
     )
     few = said(config(tmp_path, budget__minutes=1))
-    assert "about 2 trainings in 1 minutes" in few["time"]
+    assert "about 2 trainings in 1 minute" in few["time"]
     assert "make no front" in few["time"]
 
 

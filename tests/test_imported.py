@@ -242,7 +242,7 @@ class TestErrors:
         with pytest.raises(ConfigError) as raised:
             for_device(prepared(phone_config(tmp_path)), imported(tmp_path, row))
         assert str(raised.value) == (
-            "space: nothing is left: none of its 24 architectures (3 classes, 1 channels) has a "
-            "latency of Pixel 8 through tflite. In the table: 1 architectures of 10 classes and "
-            "1 channels."
+            "space: nothing is left: none of its 24 architectures (3 classes and 1 channel) has a "
+            "latency of Pixel 8 through tflite. In the table: 1 architecture of 10 classes and "
+            "1 channel."
         )

@@ -153,7 +153,7 @@ def test_frozen_norms_are_left_alone(tmp_path: Path) -> None:
     ("change", "message"),
     [
         ({"recipe": replace(RECIPE, lr=1e-3)}, r"of another training: recipe differ"),
-        ({"until_epoch": 1}, r"has 1 epochs already and until_epoch is 1"),
+        ({"until_epoch": 1}, r"has 1 epoch already and until_epoch is 1"),
     ],
 )
 def test_what_cannot_be_gone_on_with_is_refused(

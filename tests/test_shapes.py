@@ -115,7 +115,9 @@ def test_the_first_class_comes_as_often_as_the_imbalance_says() -> None:
 
 def test_shapes_without_a_place_are_refused() -> None:
     full = Shapes(objects_min=9, objects_max=9, share_min=0.6, share_max=0.6)
-    with pytest.raises(DataError, match=r"9 shapes of up to 0\.6 of the side have no place"):
+    with pytest.raises(
+        DataError, match=r"no place for 9 shapes of up to 0\.6 of the side in one image"
+    ):
         scene(full, 0)
 
 

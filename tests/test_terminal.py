@@ -229,7 +229,7 @@ def test_the_beginning_tells_what_is_unusual() -> None:
     )
     PlainView(to)(event)
     text = printed(to)
-    assert "resumed   1 trials are finished already" in text
+    assert "resumed   1 trial is finished already" in text
     assert "engine    inline: a candidate that crashes or hangs ends the study" in text
     assert "left out  7 backbones or sizes of them: net_0: no file; " in text
     assert "net_4: no file; ...\n" in text

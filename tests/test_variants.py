@@ -275,7 +275,7 @@ class TestSummary:
         assert said.refused == (failed,)
         assert said.sentence == (
             "3 variants were measured and scored without training: 2 are dominated by no member "
-            "and no other variant, 1 beat a trained member; 1 could not be made."
+            "and no other variant, 1 beats a trained member; 1 could not be made."
         )
         assert found.rows() == before
 
@@ -316,7 +316,7 @@ class TestCommand:
         assert main(["variants", "digits", *words]) == 0
         shown = capsys.readouterr()
         assert "trial 1 onnxruntime fp32 at 8 px: accuracy" in shown.err
-        assert "1 variants were measured and scored without training" in shown.out
+        assert "1 variant was measured and scored without training" in shown.out
         assert "onnxruntime fp32 at 8 px" in found.places.report.read_text()
         again = json.loads(succeeds(capsys, "variants", "digits", *words, "--json"))
         assert [point["is_variant"] for point in again["points"]].count(True) == 1

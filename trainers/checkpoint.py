@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from trainers.errors import BuildError, WeightsError
 from trainers.spec import Weights
+from trainers.words import count_of
 
 N_SHOWN = 4
 LINE_WIDTH = 160
@@ -180,7 +181,8 @@ def _left_random(fresh: nn.Module, network: nn.Module, heads: set[str]) -> list[
 def _misfit(name: str, path: Path, reason: str) -> WeightsError:
     lines = [line.strip() for line in reason.strip().splitlines() if line.strip()]
     shown = " ".join(shorten(line, LINE_WIDTH, placeholder=" …") for line in lines[:N_SHOWN])
-    more = f" And {len(lines) - N_SHOWN} more problems." if len(lines) > N_SHOWN else ""
+    n_more = len(lines) - N_SHOWN
+    more = f" And {count_of(n_more, 'more problem')}." if n_more > 0 else ""
     return WeightsError(
         f"{path} does not fit {name}: {shown.rstrip('.')}.{more} Give the file that timm saved "
         "for this very model, or choose weights none."

@@ -35,6 +35,7 @@ from trainers.scoring import score_split
 from trainers.seeds import derive_seed
 from trainers.spec import Architecture, EpochRow, Recipe, TrainResult, TrainSettings, Weights
 from trainers.tasks import Task, task_named
+from trainers.words import count_of
 
 __all__ = ["precision_probe", "score", "train"]
 
@@ -154,7 +155,7 @@ def _start(resume: Path, asked: dict[str, Any], settings: TrainSettings) -> Resu
     start = read_resume(resume, asked)
     if start.epoch >= settings.until_epoch:
         raise ConfigError(
-            f"{resume} has {start.epoch} epochs already and until_epoch is "
+            f"{resume} has {count_of(start.epoch, 'epoch')} already and until_epoch is "
             f"{settings.until_epoch}. Give a larger one."
         )
     return start
@@ -297,8 +298,8 @@ def _check_data(dataset: Dataset, architecture: Architecture) -> None:
     n = len(dataset.class_names)
     if n != architecture.classes:
         raise DataError(
-            f"The data has {n} classes and the network {architecture.classes}. "
-            "Did the data change since the study began?"
+            f"The data has {count_of(n, 'class', 'classes')} and the network "
+            f"{architecture.classes}. Did the data change since the study began?"
         )
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from search.catalog.table import Backbone, catalog, match, near
 from search.errors import ConfigError, unknown
+from trainers.words import count_of
 
 # By which values a list can be sorted; of accuracies the best comes first.
 SORTS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -61,8 +62,8 @@ def chosen(wanted: Filter) -> list[Backbone]:
     left = [row for row in of_pattern if _is_within(row, wanted)]
     if not left:
         raise ConfigError(
-            f"None of the {len(of_pattern)} architectures is within what was asked for. Raise "
-            "the limits, or leave some out."
+            f"None of {count_of(len(of_pattern), 'architecture')} is within what was asked for. "
+            "Raise the limits, or leave some out."
         )
     return left
 
@@ -158,7 +159,7 @@ def in_order(records: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
 
 def list_table(records: Sequence[dict[str, Any]]) -> Table:
     """Return many rows as a table."""
-    table = Table(title=f"{len(records)} architectures", title_justify="left")
+    table = Table(title=count_of(len(records), "architecture"), title_justify="left")
     numbers = ("params M", "px", "MACs G", "acts M", "top-1 %")
     for name in ("name", "family", *numbers, "strides", "fusable", "data", "licence"):
         table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")

@@ -26,6 +26,7 @@ from search.interrupts import terminate_like_interrupt
 from search.latency.table import LatencyTable
 from search.records import Failed, Measurement
 from search.tally import duration
+from trainers.words import count_of
 
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 WIDTH = 150  # columns of a table that is not shown in a terminal
@@ -218,8 +219,8 @@ def _unknown(advice: Advice, field: Field, config: Config, seconds: float) -> li
     left = len(advice.candidates())
     lines = [
         "",
-        f"{len(field.options):,} published networks, {len(measured)} measured on this device, "
-        f"{failed} could not be, in {duration(seconds)}.",
+        f"{count_of(len(field.options), 'published network')}, {len(measured)} measured on this "
+        f"device, {failed} could not be, in {duration(seconds)}.",
         "What this does not know:",
         "- how these networks rank on your images: the accuracies are ImageNet's, of networks "
         "trained there; archfront run finds out.",
@@ -227,15 +228,17 @@ def _unknown(advice: Advice, field: Field, config: Config, seconds: float) -> li
     ]
     if field.unpublished:
         some = ", ".join(field.unpublished[:3])
-        lines.append(
-            f"- the accuracy of {len(field.unpublished)} backbones of the space that have no "
-            f"published one, as {some}."
-        )
-    lines += [f"- {count:,} were not looked at: {why}." for why, count in field.left_out.items()]
+        having = ("backbone of the space that has", "backbones of the space that have")
+        backbones = count_of(len(field.unpublished), *having)
+        lines.append(f"- the accuracy of {backbones} no published one, as {some}.")
+    lines += [
+        f"- {count_of(count, 'was', 'were')} not looked at: {why}."
+        for why, count in field.left_out.items()
+    ]
     if left:
         lines.append(
-            f"- whether {left:,} others belong to the front: the time was over. The same command "
-            "goes on; --minutes gives more."
+            f"- whether {count_of(left, 'other belongs', 'others belong')} to the front: the time "
+            "was over. The same command goes on; --minutes gives more."
         )
     elif advice.has_model:
         lines.append(
@@ -244,7 +247,9 @@ def _unknown(advice: Advice, field: Field, config: Config, seconds: float) -> li
         )
     unstable = sum(not a.latency.is_stable for a in measured)
     if unstable:
-        lines.append(f"- {unstable} latencies well: something interfered while they were taken.")
+        doubtful = count_of(unstable, "latency", "latencies")
+        taken = "it was" if unstable == 1 else "they were"
+        lines.append(f"- {doubtful} well: something interfered while {taken} taken.")
     lines.append(f"Latencies are remembered in {config.tracking.device_db}.")
     return lines
 

@@ -29,6 +29,7 @@ from search.catalog.view import (
 )
 from search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
 from search.errors import ConfigError
+from trainers.words import count_of
 
 ACTIONS = {
     "list": "architectures by patterns and limits, as a table or records",
@@ -204,7 +205,8 @@ def _build(arguments: argparse.Namespace) -> int:
             workers=arguments.workers or 2,
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
-    print(f"{len(rows)} architectures in {path}, {sum(bool(r.problem) for r in rows)} with gaps")
+    n_rows = count_of(len(rows), "architecture")
+    print(f"{n_rows} in {path}, {sum(bool(r.problem) for r in rows)} with gaps")
     return 0
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from search.commands.study_words import add_study, names_in, results_of
 from search.errors import ConfigError
+from trainers.words import count_of
 
 if TYPE_CHECKING:
     from search.predict.manifest import Manifest
@@ -94,7 +95,7 @@ def call(arguments: argparse.Namespace) -> int:
     manifest = export_member(
         study, member, order, arguments.out, lambda line: print(line, flush=True)
     )
-    print(f"{len(manifest.artifacts)} of {len(formats)} formats in {arguments.out}")
+    print(f"{len(manifest.artifacts)} of {count_of(len(formats), 'format')} in {arguments.out}")
     _record(results, manifest, arguments.out)
     return 1 if manifest.failed else 0
 

@@ -22,6 +22,7 @@ from search.latency_view import (
     in_order,
     latencies_table,
 )
+from trainers.words import count_of
 
 ACTIONS = {
     "measure": "measure every architecture of a space that is not remembered",
@@ -176,7 +177,7 @@ def _draw(arguments: argparse.Namespace, entries: Sequence[Entry]) -> int:
     devices = {entry.key.device for entry in drawn}
     words = _table(arguments).devices()
     name = words[next(iter(devices))].words if len(devices) == 1 else f"{len(devices)} devices"
-    title = f"{len(drawn)} latencies of {name}"
+    title = f"{count_of(len(drawn), 'latency', 'latencies')} of {name}"
     for path in (arguments.html, arguments.png):
         if path is not None:
             _check_free(path, is_forced=arguments.force)
@@ -216,7 +217,7 @@ def _export(arguments: argparse.Namespace) -> int:
     _check_free(path, is_forced=arguments.force)
     with path.open("w", newline="", encoding="utf-8") as file:
         write_csv(file, entries, table.devices())
-    print(f"{len(entries)} latencies in {path}")
+    print(f"{count_of(len(entries), 'latency', 'latencies')} in {path}")
     return 0
 
 
@@ -230,13 +231,13 @@ def _import(arguments: argparse.Namespace) -> int:
     if reading.problems and not (arguments.skip_bad and reading.entries):
         lines = reading.problems[:SHOWN]
         more = len(reading.problems) - len(lines)
-        lines += [f"and {more} more problems"] if more else []
+        lines += [f"and {count_of(more, 'more problem')}"] if more else []
         end = "--skip-bad imports the others." if reading.entries else "No row of it can be used."
         listed = "\n".join(f"  {line}" for line in lines)
         total = len(reading.entries) + reading.n_bad
         raise TableError(
-            f"{reading.n_bad} of {total} rows of {path} cannot be imported, so none was:\n"
-            f"{listed}\n{end}"
+            f"{reading.n_bad} of {count_of(total, 'row')} of {path} cannot be imported, so none "
+            f"was:\n{listed}\n{end}"
         )
     table = LatencyTable(arguments.db or default_path())
     counts = table.put_imported(reading.entries, reading.words)
@@ -244,7 +245,8 @@ def _import(arguments: argparse.Namespace) -> int:
     for line in reading.problems:
         print(f"left out: {line}")
     left_out = f", {reading.n_bad} left out" if reading.n_bad else ""
-    print(f"{len(reading.entries)} latencies read: {', '.join(told)}{left_out}.")
+    n_read = count_of(len(reading.entries), "latency", "latencies")
+    print(f"{n_read} read: {', '.join(told)}{left_out}.")
     if counts["kept"]:
         print("kept: those were measured here, which is not replaced by what is imported.")
     for device, words in reading.words.items():
@@ -263,8 +265,8 @@ def _forget(arguments: argparse.Namespace) -> int:
         return 0
     chosen = _choice(arguments).keys(table, keys)
     kind = "failures" if arguments.failed else "results"
-    kind = "failures" if arguments.failed else "results"
-    what = f"{len(chosen)} of {len(set(keys))} remembered {kind}"
+    kind = "remembered failure" if arguments.failed else "remembered result"
+    what = f"{len(chosen)} of {count_of(len(set(keys)), kind)}"
     if not arguments.yes:
         if not sys.stdin.isatty():
             raise TableError(f"This would remove {what} from {table.path} for good. Say --yes.")

@@ -33,6 +33,7 @@ from search.latency_view import first_line
 from search.records import Failed, Measurement
 from search.tally import duration
 from trainers.spec import Architecture
+from trainers.words import count_of
 
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 # Failures of a kind that are told at the end; the others are counted.
@@ -98,12 +99,14 @@ def _begin(
         f"runtime   {hardware.runtime} {hardware.precision}, threads {hardware.threads}, batch "
         f"{hardware.batch_size}",
         f"table     {table.path}",
-        f"space     {planned.n_all:,} architectures: {planned.n_known:,} remembered, "
-        f"{planned.n_failed:,} known to fail, {len(planned.todo):,} to measure now",
+        f"space     {count_of(planned.n_all, 'architecture')}: "
+        f"{planned.n_known:,} remembered, {planned.n_failed:,} known to fail, "
+        f"{len(planned.todo):,} to measure now",
     ]
     if dropped:
         shown = "; ".join(dropped[:TOLD]) + ("; ..." if len(dropped) > TOLD else "")
-        lines.append(f"left out  {len(dropped)} backbones or sizes of them: {shown}")
+        n = count_of(len(dropped), "backbone or size of one", "backbones or sizes of them")
+        lines.append(f"left out  {n}: {shown}")
     if planned.todo:
         each = expected_seconds(config, table, planned.todo[0])
         lines.append(
@@ -172,7 +175,7 @@ def _check_streak(
     if streak >= config.budget.max_failures:
         found = results[-1][1]
         raise StudyError(
-            f"{streak} architectures failed in a row (budget.max_failures="
+            f"{count_of(streak, 'architecture')} failed in a row (budget.max_failures="
             f"{config.budget.max_failures}), the last one: {found}\nWhen the cause is gone, "
             "--retry-failed tries them again."
         )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import ArtifactError, ConfigError
+from trainers.words import count_of
 
 TEXT = """\
 The artifact is a folder that 'archfront export' wrote, the folder of one of its formats, or the
@@ -69,7 +70,7 @@ def call(arguments: argparse.Namespace) -> int:
             if arguments.json:
                 print(json.dumps(rows[-1]), flush=True)
     if arguments.draw is not None:
-        print(f"{len(rows)} picture{'s' if len(rows) != 1 else ''} in {arguments.draw}")
+        print(f"{count_of(len(rows), 'picture')} in {arguments.draw}")
     elif not arguments.json and rows:
         _print_table(rows)
     return status

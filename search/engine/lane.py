@@ -13,6 +13,7 @@ from search.engine.floor import Floor, FloorClosedError
 from search.engine.handle import WorkerHandle
 from search.engine.jobs import CLOSED, Broken, Job, OnEvent, Result, notify
 from search.engine.worker import EVENT, LOG, READY, RESULT
+from trainers.words import count_of
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +186,7 @@ def _deliver(body: bytes, on_event: OnEvent) -> None:
 
 
 def _timeout_text(limit_s: float) -> str:
-    limit = f"{limit_s / 60:g} minutes" if limit_s >= 60 else f"{limit_s:g} s"
+    limit = count_of(limit_s / 60, "minute") if limit_s >= 60 else f"{limit_s:g} s"
     return (
         f"The job was ended after {limit} of running, the most that budget.trial_minutes allows. "
         "Raise it, or leave candidates this slow out of the space."

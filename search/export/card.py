@@ -6,6 +6,7 @@ from search.config import Config
 from search.predict.manifest import Artifact, Manifest
 from search.records import Evaluation, Trained
 from trainers.data.preprocess import Resize
+from trainers.words import count_of
 
 RESIZED: dict[Resize, str] = {
     "squash": "the whole image is resized to the square, whatever its shape",
@@ -19,27 +20,28 @@ def model_card(manifest: Manifest, evaluation: Evaluation, config: Config) -> st
     """Return the card of an exported model."""
     a = evaluation.candidate.architecture
     parts = [
-        f"# {a.backbone} for {manifest.task}: {len(manifest.class_names)} classes",
+        f"# {a.backbone} for {manifest.task}: "
+        + count_of(len(manifest.class_names), "class", "classes"),
         f"Found by archfront in the study `{manifest.study}` (trial {manifest.trial}, candidate "
         f"`{manifest.candidate_id}`). Everything below is also in `manifest.json`.",
         "## What it does",
         f"Classes: {', '.join(manifest.class_names)}.",
-        f"Input: {a.input_size} x {a.input_size} px, {a.channels} channels; "
+        f"Input: {a.input_size} x {a.input_size} px, {count_of(a.channels, 'channel')}; "
         f"{RESIZED[manifest.preprocess.resize]} ({manifest.preprocess.interpolation}, "
         f"antialiased). Values from 0 to 1 are normalized by mean {_numbers(manifest, 'mean')} "
         f"and deviation {_numbers(manifest, 'std')}.",
         f"Output: {manifest.decode}.",
         "## How good it is",
         _weights(manifest),
-        f"On the validation split ({manifest.data['images']['val']} images, which the search "
-        "chose by):",
+        f"On the validation split ({count_of(manifest.data['images']['val'], 'image')}, which the "
+        "search chose by):",
         _artifacts(manifest),
         *_more(manifest, evaluation),
         "## How it was made",
         f"Network: {a.backbone} with head {a.top}, "
         f"{_params(evaluation)}; first weights: {evaluation.candidate.weights.source}.",
         f"Recipe: {_recipe(evaluation)}, loss {config.task.loss}, schedule "
-        f"{config.task.schedule}, {manifest.weights['epochs']} epochs, seed "
+        f"{config.task.schedule}, {count_of(manifest.weights['epochs'], 'epoch')}, seed "
         f"{manifest.weights['seed']}.",
         f"Data: fingerprint `{manifest.data['fingerprint']}`, {manifest.data['division']}: "
         + ", ".join(f"{n:,} {name}" for name, n in manifest.data["images"].items())

@@ -13,6 +13,7 @@ import psutil
 
 from search.candidate import short_hash
 from search.errors import ConfigError
+from trainers.words import count_of
 
 _GOVERNOR = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
 _QUOTA = "sys/fs/cgroup/cpu.max"
@@ -56,7 +57,8 @@ class Device:
         governor = f", governor {self.governor}" if self.governor else ""
         gpus = f", {self.gpus}" if self.gpus else ""
         memory = f"{self.memory_gb} GiB"
-        return f"{self.cpu}, {self.cores} cores{quota}, {memory}{governor}{gpus}, {self.os}"
+        cores = count_of(self.cores, "core")
+        return f"{self.cpu}, {cores}{quota}, {memory}{governor}{gpus}, {self.os}"
 
 
 def fingerprint(root: Path = Path("/")) -> Device:

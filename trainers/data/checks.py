@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from trainers.data.raw import Skipped
 from trainers.data.targets import class_counts
 from trainers.data.verify import Sample
+from trainers.words import count_of
 
 Parts = Mapping[str, Sequence[Sample]]
 
@@ -59,8 +60,8 @@ def _alone(name: str, members: Mapping[str, int]) -> Skipped | None:
     return Skipped(
         name,
         f"class only in {where}" if len(having) == 1 else f"class not in {missing}",
-        f"class {name!r} has {n} {_images(n)} in {' and '.join(having)} but none in {missing}, "
-        f"so {why}; add some to {missing} or remove the class",
+        f"class {name!r} has {count_of(n, 'image')} in {' and '.join(having)} but none in "
+        f"{missing}, so {why}; add some to {missing} or remove the class",
     )
 
 
@@ -71,10 +72,6 @@ def _small(name: str, members: Mapping[str, int], splits: Sequence[str]) -> Skip
     return Skipped(
         name,
         "class too small to split",
-        f"class {name!r} has {n} {_images(n)}, too few to split into {', '.join(splits)}: each "
-        f"needs one; add {len(splits) - n} or remove the class",
+        f"class {name!r} has {count_of(n, 'image')}, too few to split into {', '.join(splits)}: "
+        f"each needs one; add {len(splits) - n} or remove the class",
     )
-
-
-def _images(n: int) -> str:
-    return "image" if n == 1 else "images"

@@ -23,6 +23,7 @@ from trainers.data.raw import RawData, RawSample, Skipped
 from trainers.data.ref import DataRef
 from trainers.data.targets import Mask, Segment, Target, TargetKind
 from trainers.errors import DataError
+from trainers.words import count_of
 
 BACKGROUND = "background"
 Entry = Mapping[str, Any]
@@ -174,9 +175,10 @@ class _Reading:
             objects[key].append(found)
         repeated = sum(count - 1 for count in ids.values())
         if repeated:
+            were = "it was" if repeated == 1 else "they were"
             detail = (
-                f"{repeated:,} annotations have the id of another one (or none); nothing needs "
-                "ids, so they were kept"
+                f"{count_of(repeated, 'annotation has', 'annotations have')} the id of another "
+                f"one (or none); nothing needs ids, so {were} kept"
             )
             self.notes.append(Skipped(self._name, "annotation ids that stand twice", detail))
         return objects

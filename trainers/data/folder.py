@@ -22,6 +22,7 @@ from trainers.data.places import (
 from trainers.data.raw import RawData, RawSample, Skipped
 from trainers.data.ref import DataRef
 from trainers.errors import DataError
+from trainers.words import count_of
 
 LAYOUT = (
     "archfront expects <data.root>/<class>/<image>, or <data.root>/train/<class>/<image> "
@@ -67,9 +68,9 @@ def _existing(ref: DataRef) -> Path:
     root = existing_root(ref, "the folder of the images", LAYOUT)
     if not folders(root):
         n_images = sum(is_image(file) for file in root.iterdir())
+        images = count_of(n_images, "image lies", "images lie")
         raise DataError(
-            f"data.root {root} has no class folders ({n_images:,} images lie in it directly). "
-            f"{LAYOUT}."
+            f"data.root {root} has no class folders ({images} in it directly). {LAYOUT}."
         )
     return root
 

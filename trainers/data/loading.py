@@ -24,6 +24,7 @@ from trainers.data.split import completed, split_sizes, strata_of, stratified
 from trainers.data.targets import TargetKind, class_counts, digest, relabeled
 from trainers.data.verify import Progress, Sample, verify
 from trainers.errors import DataError, unknown
+from trainers.words import count_of
 
 N_SHOWN = 10
 ORDER = ("all", "train", "val", "test")
@@ -183,7 +184,7 @@ def _message(where: str, problems: Sequence[Skipped]) -> str:
     lines = [f"  - {_line(problem)}" for problem in problems[:N_SHOWN]]
     more = [f"  and {n - N_SHOWN:,} more"] if n > N_SHOWN else []
     head = (
-        f"{where} has {n:,} {'problem' if n == 1 else 'problems'}. Correct what is named here, or "
+        f"{where} has {count_of(n, 'problem')}. Correct what is named here, or "
         "set data.on_error=skip to leave it out:"
     )
     return "\n".join([head, *lines, *more])
@@ -198,7 +199,8 @@ def _too_few_classes(
     where: str, names: Sequence[str], skipped: Sequence[Skipped], target: TargetKind
 ) -> str:
     kept = f"only one class, {names[0]!r}" if names else "no class"
-    left_out = f" after {len(skipped):,} problems were left out" if skipped else ""
+    problems = count_of(len(skipped), "problem was", "problems were")
+    left_out = f" after {problems} left out" if skipped else ""
     needed = {
         "label": "a classifier needs at least two. Put the images of each class into a folder of "
         "its own, or correct what was left out.",

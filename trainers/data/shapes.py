@@ -23,6 +23,7 @@ from trainers.data.raw import RawData, RawSample
 from trainers.data.ref import DataRef, Shapes
 from trainers.data.targets import Indices, Labels, Mask, Segment, Target
 from trainers.errors import DataError
+from trainers.words import count_of
 
 Points = NDArray[np.float64]
 BACKGROUND = "background"
@@ -151,8 +152,9 @@ def scene(shapes: Shapes, index: int) -> list[Drawn]:
         if len(drawn) == n:
             return drawn
     raise DataError(
-        f"data.shapes: {shapes.objects_max} shapes of up to {shapes.share_max:g} of the side have "
-        "no place in one image. Lower data.shapes.objects_max or share_max, or set overlap=true."
+        f"data.shapes: no place for {count_of(shapes.objects_max, 'shape')} of up to "
+        f"{shapes.share_max:g} of the side in one image. Lower data.shapes.objects_max or "
+        "share_max, or set overlap=true."
     )
 
 

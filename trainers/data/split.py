@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.errors import DataError
+from trainers.words import count_of
 
 Counts = NDArray[np.int64]
 
@@ -91,13 +92,13 @@ def stratified(
     classes, members = np.unique(labels, return_counts=True)
     if members.min() < len(sizes):
         raise DataError(
-            f"A class with {members.min()} images cannot be split {len(sizes)} ways: each split "
-            "needs at least one of every class."
+            f"A class with {count_of(members.min(), 'image')} cannot be split {len(sizes)} ways: "
+            "each split needs at least one of every class."
         )
     if min(sizes) < len(classes):
         raise DataError(
-            f"A split of {min(sizes)} images cannot hold one of each of the {len(classes)} "
-            "classes. Raise the smallest of data.train, data.val and data.test."
+            f"A split of {count_of(min(sizes), 'image')} cannot hold one of each of the "
+            f"{len(classes)} classes. Raise the smallest of data.train, data.val and data.test."
         )
     shuffled = [
         np.random.default_rng([seed, position]).permutation(np.flatnonzero(labels == value))

@@ -18,6 +18,7 @@ from trainers.data.raw import RawData, RawSample, Skipped
 from trainers.data.ref import DataRef
 from trainers.data.yolo_files import LAYOUT, label_file, listing
 from trainers.errors import DataError
+from trainers.words import count_of
 
 # Shares may exceed 1 by rounding and by objects that stand out; pixels exceed it by far.
 SHARE_MAX = 2.0
@@ -39,8 +40,8 @@ def read_yolo(ref: DataRef) -> RawData:
     if not with_labels:
         example = f", as {name_of(label_file(images[0]), root)}" if images else ""
         raise DataError(
-            f"data.root {root} has {len(images):,} images and no file of labels for any of them"
-            f"{example}. {LAYOUT}."
+            f"data.root {root} has {count_of(len(images), 'image')} and no file of labels for any "
+            f"of them{example}. {LAYOUT}."
         )
     reading = _Reading(root, found.names, has_outlines=ref.target == "outlines")
     parts = {
@@ -136,7 +137,8 @@ class _Reading:
         if len(shares) != 4 and not is_polygon:
             raise _Bad(
                 "line that is no object",
-                f"has {len(shares)} numbers after its class; a box has 4, a polygon 6, 8, 10, ...",
+                f"has {count_of(len(shares), 'number')} after its class; a box has 4, a polygon "
+                "6, 8, 10, ...",
             )
         if not all(math.isfinite(share) and abs(share) <= SHARE_MAX for share in shares):
             raise _Bad(

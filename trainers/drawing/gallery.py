@@ -15,6 +15,7 @@ from trainers.drawing.panels import TITLES, DrawnPrediction, panel
 from trainers.drawing.paper import grid
 from trainers.errors import DataError
 from trainers.tasks.average_precision import unpacked
+from trainers.words import count_of
 
 if TYPE_CHECKING:
     from trainers.data.ref import DataRef
@@ -60,8 +61,8 @@ def write_gallery(
         kept = dict(loaded)
     if (n := n_images(kept)) != len(samples):
         raise DataError(
-            f"{predictions} holds predictions for {n} images and the {split} split has "
-            f"{len(samples)}. Did the data change since the study began?"
+            f"{predictions} holds predictions for {count_of(n, 'image')} and the {split} split "
+            f"has {len(samples)}. Did the data change since the study began?"
         )
     panels = [
         panel(
@@ -73,7 +74,8 @@ def write_gallery(
         )
         for i in chosen(len(samples), seed)
     ]
-    title = f"{TITLES[kind]}, {len(panels)} of {len(samples)} {split} images drawn by chance"
+    n_samples = count_of(len(samples), f"{split} image")
+    title = f"{TITLES[kind]}, {len(panels)} of {n_samples} drawn by chance"
     part = file.with_name(f".{file.name}.part")
     grid(panels, title).save(part, format="PNG", optimize=True)
     part.replace(file)
