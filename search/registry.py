@@ -53,16 +53,13 @@ class Registry:
         return self._tracker.uri
 
     def add(self, manifest: Manifest, folder: Path, study_id: str) -> int:
-        """Return the version of an export, made unless the same weights are one already.
+        """Make a version of an export and return it; ``version_of`` tells whether there is one.
 
         Args:
             manifest: Of the export.
             folder: What MLflow's pyfunc loads.
             study_id: Id of the study, by which its runs are found.
         """
-        known = self.version_of(manifest.candidate_id, manifest.weights["sha256"])
-        if known is not None:
-            return known
         run = self._tracker.run_of(study_id, manifest.trial)
         place = f"{ARTIFACT}-{str(manifest.weights['sha256'])[:12]}"
         self._client.log_artifacts(run.info.run_id, str(folder), place)

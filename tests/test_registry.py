@@ -31,6 +31,7 @@ from search.export.ship import export_member
 from search.predict.answer import answer
 from search.predict.manifest import Artifact, Input, Manifest, sha256_of
 from search.predict.predictor import open_predictor
+from search.results import Results
 from search.tracking import default_uri
 from trainers.data import Preprocess
 from trainers.tasks import TASKS
@@ -193,15 +194,28 @@ def named(root: Path) -> dict[str, str]:
     return {name: str(version) for name, version in aliases.items()}
 
 
-@pytest.mark.slow
-def test_names_move_only_when_every_version_is_there(
+@pytest.fixture
+def registered(
     root: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Served by their names, versions of two fronts would have stood beside each other."""
+) -> tuple[Results, list[str]]:
+    """Return a study both of whose members are versions by their proxies, and the command."""
     found = small_refits.write(root)
     words = ["register", "digits", "--root", str(root)]
     monkeypatch.setattr("search.export.ship.export_member", Exported(2))
     assert main([*words, "--proxy"]) == 0
+    capsys.readouterr()
+    return found, words
+
+
+@pytest.mark.slow
+def test_names_move_only_when_every_version_is_there(
+    registered: tuple[Results, list[str]],
+    root: Path,
+    capsys: Output,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Served by their names, versions of two fronts would have stood beside each other."""
+    found, words = registered
     before = named(root)
     assert before["fastest"] == "1"
     assert before["best"] == "2"
@@ -225,15 +239,11 @@ def test_names_move_only_when_every_version_is_there(
 
 @pytest.mark.slow
 def test_a_name_whose_member_is_not_registered_stays_and_is_told(
-    root: Path, capsys: Output, monkeypatch: pytest.MonkeyPatch
+    registered: tuple[Results, list[str]], capsys: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = small_refits.write(root)
-    words = ["register", "digits", "--root", str(root)]
-    monkeypatch.setattr("search.export.ship.export_member", Exported(2))
-    assert main([*words, "--proxy"]) == 0
+    found, words = registered
     small_refits.write_refits(found, 0, [0.8])
     monkeypatch.setattr("search.export.ship.export_member", Exported(1))
-    capsys.readouterr()
     assert main([*words, "--members", "fastest"]) == 0
     said = capsys.readouterr().out
     assert "models:/digits@fastest is version 3" in said

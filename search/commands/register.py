@@ -11,6 +11,7 @@ from search.commands.study_words import add_study, names_in, results_of
 from search.errors import StudyError
 
 if TYPE_CHECKING:
+    from search.export.members import Member
     from search.predict.manifest import Manifest
     from search.registry import Registry
     from search.results import Results
@@ -49,7 +50,6 @@ def call(arguments: argparse.Namespace) -> int:
     from search.export.order import Order, study_of
     from search.export.ship import export_member
     from search.export.source import Graph
-    from search.predict.manifest import sha256_of
     from search.refitted import member_of
     from search.registry import Registry
 
@@ -70,7 +70,7 @@ def call(arguments: argparse.Namespace) -> int:
     versions: dict[int, int] = {}
     for member in members:
         trial, evaluation = member.evaluation.trial, member.evaluation
-        found = registry.version_of(evaluation.candidate.id, sha256_of(member.weights))
+        found = _version(registry, member)
         word = "" if found is None else " (was there)"
         if found is None:
             with TemporaryDirectory(prefix="archfront-") as temporary:
@@ -92,6 +92,13 @@ def call(arguments: argparse.Namespace) -> int:
     return 0 if len(versions) == len(members) else 1
 
 
+def _version(registry: Registry, member: Member) -> int | None:
+    """Return the version of a member with its weights; None where there is none."""
+    from search.predict.manifest import sha256_of
+
+    return registry.version_of(member.evaluation.candidate.id, sha256_of(member.weights))
+
+
 def _refused(manifest: Manifest) -> str | None:
     """Return why an export becomes no version; None where it does."""
     artifact = manifest.artifacts.get("mlflow")
@@ -109,7 +116,6 @@ def _name(
     whose member has no version stays where it is, which is told.
     """
     from search.export.members import aliases
-    from search.predict.manifest import sha256_of
     from search.refitted import member_of
 
     now, wanted = registry.named(), aliases(results.front())
@@ -118,7 +124,7 @@ def _name(
             member = member_of(results, str(trial), is_proxy=is_proxy)
         except StudyError:  # it has no such weights, so no version of them
             continue
-        found = registry.version_of(member.evaluation.candidate.id, sha256_of(member.weights))
+        found = _version(registry, member)
         if found is not None:
             versions = {**versions, trial: found}
     named = {alias: versions[trial] for alias, trial in wanted.items() if trial in versions}
