@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from search.errors import StudyError
+from trainers.files import replacing
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -18,9 +19,8 @@ Row = TypeVar("Row")
 
 def write_whole(file: Path, text: str) -> None:
     """Write a file whole or not at all, in UTF-8."""
-    part = file.with_name(file.name + ".part")
-    part.write_text(text, encoding="utf-8")
-    part.replace(file)
+    with replacing(file) as written:
+        written.write_text(text, encoding="utf-8")
 
 
 def write_rows(file: Path, rows: Iterable[DataclassInstance]) -> None:

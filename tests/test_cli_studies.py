@@ -6,6 +6,7 @@ import csv
 import fcntl
 import io
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -195,7 +196,7 @@ class TestListShowReport:
 
     def test_a_file_that_cannot_be_written_is_named(self, capsys: Output, flowers: Places) -> None:
         """The person was shown a traceback."""
-        part = flowers.folder / "front.json.part"
+        part = flowers.folder / f".front.json.{os.getpid()}"
         part.mkdir()
         assert fails(capsys, 1, "report", "flowers") == f"Is a directory: {part}"
 

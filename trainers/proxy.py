@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import signal
 import time
 import warnings
@@ -26,6 +25,7 @@ from trainers.batches import EvalBatches, TrainBatches
 from trainers.checkpoint import load_trained
 from trainers.data import DataRef, Dataset, load
 from trainers.errors import ConfigError, DataError, unknown
+from trainers.files import replacing
 from trainers.frozen import cached_features
 from trainers.memory_probe import fitting_batch
 from trainers.module import Plan, TrainingModule
@@ -305,7 +305,7 @@ def _check_data(dataset: Dataset, architecture: Architecture) -> None:
 
 def save_predictions(path: Path, kept: Mapping[str, NDArray[Any]]) -> Path:
     """Write what a judge keeps, whole or not at all, and return the file."""
-    with _replacing(path) as written, written.open("wb") as file:
+    with replacing(path) as written, written.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **kept)
     return path
 
@@ -316,7 +316,7 @@ def _save_weights(path: Path, model: nn.Module) -> Path:
         name: value.cpu().clone(memory_format=torch.contiguous_format)
         for name, value in model.state_dict().items()
     }
-    with _replacing(path) as written:
+    with replacing(path) as written:
         save_file(state, written)
     return path
 
@@ -337,17 +337,6 @@ def _save_resume(
     carried = {f"{prefix}.{name}".lstrip("."): kept for name, kept in module.carried.items()}
     state = {name: carried.get(name, value) for name, value in model.state_dict().items()}
     optimizer = module.trainer.optimizers[0].state_dict()
-    with _replacing(path) as written:
+    with replacing(path) as written:
         write_resume(written, asked, curve, state, optimizer)
     return path
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[Path]:
-    """Give a name to write to; it takes the place of ``path`` only when all is written."""
-    written = path.with_name(f".{path.name}.{os.getpid()}")
-    try:
-        yield written
-        written.replace(path)
-    finally:
-        written.unlink(missing_ok=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import logging
-import os
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from search.catalog.table import Backbone, Costs, Tag
+from search.files import write_whole
 from trainers.errors import BuildError, ConfigError
 from trainers.hf.names import canonical, digest_of
 
@@ -78,6 +78,4 @@ def _read(memory: Path) -> dict[str, Any]:
 
 def _write(memory: Path, remembered: dict[str, Any]) -> None:
     memory.parent.mkdir(parents=True, exist_ok=True)
-    part = memory.with_name(f".{memory.name}.{os.getpid()}")
-    part.write_text(json.dumps(remembered, indent=1), encoding="utf-8")
-    part.replace(memory)
+    write_whole(memory, json.dumps(remembered, indent=1))

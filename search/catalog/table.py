@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from search.catalog.tags import data_of
+from trainers.files import replacing
 
 PATH = Path(__file__).with_name("catalog.csv")
 PUBLISHED = Path(__file__).with_name("published.csv")
@@ -264,13 +265,11 @@ def read(path: Path, published: dict[str, tuple[Published, ...]]) -> dict[str, B
 
 def write(path: Path, rows: Iterable[Backbone], version: str) -> None:
     """Write rows so that ``read`` gives them back, but for what was published."""
-    part = path.with_name(path.name + ".part")
-    with part.open("w", newline="", encoding="utf-8") as file:
+    with replacing(path) as written, written.open("w", newline="", encoding="utf-8") as file:
         file.write(f"# timm {version}\n")
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(COLUMNS)
         writer.writerows(_cells(row) for row in rows)
-    part.replace(path)
 
 
 def _lines(path: Path) -> Iterator[list[str]]:

@@ -14,6 +14,7 @@ from trainers.data.targets import Objects, TargetKind
 from trainers.drawing.panels import TITLES, DrawnPrediction, panel
 from trainers.drawing.paper import grid
 from trainers.errors import DataError
+from trainers.files import replacing
 from trainers.tasks.average_precision import unpacked
 from trainers.words import count_of
 
@@ -76,9 +77,8 @@ def write_gallery(
     ]
     n_samples = count_of(len(samples), f"{split} image")
     title = f"{TITLES[kind]}, {len(panels)} of {n_samples} drawn by chance"
-    part = file.with_name(f".{file.name}.part")
-    grid(panels, title).save(part, format="PNG", optimize=True)
-    part.replace(file)
+    with replacing(file) as written:
+        grid(panels, title).save(written, format="PNG", optimize=True)
     return file
 
 
