@@ -6,8 +6,9 @@ Lightning, MLflow, latency by 20 eager runs. archfront is its own command, with 
 of its own that is empty at the start, for each seed.
 
 Then whatever was at any time on either front (as its own stack knew it then) is trained again by
-one trainer: the same recipe, full length, another seed, scored on test images that neither saw;
-and its latency is measured once, on ONNX Runtime. What a stack reports itself counts nowhere.
+one trainer, ``plain_judge.py``: the same recipe, full length, another seed, scored on test images
+that neither saw; and its latency is measured once, on ONNX Runtime. What a stack reports itself
+counts nowhere.
 The hypervolume of a moment is that of the judged points of its front then, above chance and below
 a latency a tenth above the slowest judged: accuracy times halvings of latency.
 
@@ -44,24 +45,23 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
 
 import numpy as np
+from plain_judge import Judge, Point, Stack, reference_of, time_ratio, trajectory
 
 from search.candidate import Candidate
 from search.compose import compose
 from search.config import Config, build
-from search.engine.jobs import Done, Engine, Job
 from search.engine.processes import ProcessEngine
-from search.evaluate import MeasureRequest, ScoreRequest, TrainRequest, perform
-from search.front import Objective, Reference, build_front, front_mask, hypervolume
+from search.evaluate import perform
+from search.front import build_front, front_mask
 from search.places import Places
 from search.prepare import Prepared, prepare
 from search.results import Results
-from search.settings import measure_settings, train_settings
 from search.storage import reading
 
 HERE = Path(__file__).resolve().parent
@@ -73,8 +73,6 @@ BACKBONES = (
     *("mobilenetv4_conv_small", "resnet10t", "resnet14t", "resnet18", "regnetx_002"),
     *("regnety_002", "semnasnet_050", "efficientvit_b0", "ghostnet_050"),
 )
-# What is judged is trained with the seed of its study and this.
-JUDGES_SEED = 1000
 STACKS = ("plain", "archfront")
 # Heads that timm has itself, so that the plain stack needs no code for them.
 SPACE = {
@@ -88,17 +86,6 @@ SPACE = {
     "recipe.augment": ("none", "light", "strong"),
     "recipe.dropout": (0.0, 0.2),
 }
-
-Point = tuple[float, tuple[str, ...]]  # a moment in seconds, and the front's candidates by id
-
-
-@dataclass(frozen=True)
-class Stack:
-    """What one of both did: its front at every moment at which it changed."""
-
-    name: str
-    points: tuple[Point, ...]
-    n_trained: int
 
 
 @dataclass(frozen=True)
@@ -284,93 +271,6 @@ def _run(command: list[str], log: Path, cores: set[int], *, limit_s: float | Non
         sys.exit(f"{' '.join(command[1:4])} ended with {status}; see {log}.")
 
 
-class Judge:
-    """Trains again and measures whatever was on a front, each candidate once."""
-
-    def __init__(self, question: Question, engine: Engine) -> None:
-        self.question, self.engine = question, engine
-        self.found: dict[str, tuple[float, float]] = {}
-        self._latencies: dict[str, float] = {}
-
-    def judge(self, candidates: Sequence[Candidate]) -> None:
-        """Judge all of them; a network that cannot be trained or measured gives nothing."""
-        for n, candidate in enumerate(candidates, start=1):
-            if candidate.id not in self.found:
-                accuracy, ms = self._accuracy(candidate), self.latency_ms(candidate)
-                self.found[candidate.id] = (accuracy, ms)
-                words = f"{candidate.label}: {accuracy:.3f}, {ms:.3f} ms"
-                print(f"  judged {n} of {len(candidates)}: {words}", flush=True)
-
-    def latency_ms(self, candidate: Candidate) -> float:
-        """Return the measured p50 of a candidate's architecture."""
-        key = candidate.architecture_id
-        if key not in self._latencies:
-            settings = measure_settings(self.question.config)
-            folder = self.question.folder / "judge" / "measuring"
-            request = MeasureRequest(candidate.architecture, settings, folder)
-            self._latencies[key] = self._do("measure", request, alone=True).latency.p50_ms
-        return self._latencies[key]
-
-    def _accuracy(self, candidate: Candidate) -> float:
-        config, data = self.question.config, self.question.prepared.data
-        settings = train_settings(config, "fp32")
-        folder = self.question.folder / "judge"
-        request = TrainRequest(
-            trial=0,
-            candidate=candidate,
-            data=data,
-            settings=replace(settings, seed=settings.seed + JUDGES_SEED),
-            study_folder=folder,
-            folder=folder / candidate.id,
-        )
-        trained = self._do("train", request)
-        weights = folder / trained.weights
-        score = ScoreRequest(candidate, data, weights, "test", settings.threads)
-        return float(self._do("score", score)["accuracy"])
-
-    def _do(self, kind: Any, payload: Any, *, alone: bool = False) -> Any:
-        result = self.engine.submit(Job(kind, payload, is_exclusive=alone)).result()
-        if not isinstance(result, Done):
-            raise SystemExit(f"The judge's {kind} job failed: {result.message}")
-        return result.value
-
-
-def reference_of(judged: dict[str, tuple[float, float]], classes: int) -> Reference:
-    """Return chance level, and a tenth above the slowest latency that was judged."""
-    slowest = max(ms for _, ms in judged.values())
-    return Reference({"accuracy": 1 / classes, "latency_ms": 1.1 * slowest})
-
-
-def trajectory(
-    stack: Stack,
-    judged: dict[str, tuple[float, float]],
-    objectives: Sequence[Objective],
-    reference: Reference,
-) -> list[dict[str, Any]]:
-    """Return the hypervolume of the judged front at each moment at which it changed."""
-    rows: list[dict[str, Any]] = []
-    for seconds, ids in stack.points:
-        if rows and rows[-1]["front"] == list(ids):
-            continue
-        losses = reference.losses([judged[i] for i in ids], objectives)
-        volume = hypervolume(losses, np.zeros(len(objectives)))
-        rows.append({"s": round(seconds, 2), "hypervolume": volume, "front": list(ids)})
-    return rows
-
-
-def first_time(rows: Sequence[dict[str, Any]], volume: float) -> float | None:
-    """Return the first moment at which a trajectory is at a hypervolume; None if never."""
-    return next((row["s"] for row in rows if row["hypervolume"] >= volume), None)
-
-
-def time_ratio(
-    rows: dict[str, list[dict[str, Any]]], volume: float, seconds: float
-) -> float | None:
-    """Return the share of the seconds after which archfront is at a hypervolume."""
-    reached = first_time(rows["archfront"], volume)
-    return None if reached is None else reached / seconds
-
-
 def compared(question: Question, only: str | None) -> dict[str, Any]:
     """Run both, judge both, and return the seed's result."""
     seed = question.config.seed
@@ -388,7 +288,8 @@ def compared(question: Question, only: str | None) -> dict[str, Any]:
     wanted = {i for stack in stacks for _, ids in stack.points for i in ids}
     candidates = [c for c in map(space.at, range(space.size)) if c.id in wanted]
     with ProcessEngine(perform, workers=1) as engine:
-        judge = Judge(question, engine)
+        data, folder = question.prepared.data, question.folder / "judge"
+        judge = Judge(question.config, data, folder, engine)
         judge.judge(candidates)
     reference = reference_of(judge.found, space.classes)
     rows = {s.name: trajectory(s, judge.found, objectives, reference) for s in stacks}

@@ -11,15 +11,8 @@ from small_study import small_space
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 
-from plain_stack import (
-    Stack,
-    copied,
-    first_time,
-    plain_stack,
-    reference_of,
-    time_ratio,
-    trajectory,
-)
+from plain_judge import Stack, first_time, reference_of, time_ratio, trajectory
+from plain_stack import copied, plain_stack
 
 from search.candidate import Candidate
 from search.front import Reference, objectives_for
