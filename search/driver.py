@@ -54,6 +54,7 @@ from search.samplers.proposal import OpenCandidates
 from search.samplers.request import Request
 from search.settings import rung_epochs
 from search.storage import StudyStore
+from search.tally import is_below_top
 
 logger = logging.getLogger(__name__)
 
@@ -185,7 +186,7 @@ class Driver:
         for frozen in self._store.in_flight():
             written = tuple(self._store.recorded(frozen))
             trial = self._store.trial(frozen, self._sampler)
-            if written and not _goes_on(written[-1]):
+            if written and not is_below_top(written[-1]):
                 self._store.tell(trial, written, self._prepared.objectives)
                 continue
             index = self._space.index(self._space.suggest(trial))
@@ -355,7 +356,7 @@ class Driver:
             n_rungs=len(self._rungs),
         )
         every = (*flight.below, evaluation)
-        goes_on = _goes_on(evaluation)
+        goes_on = is_below_top(evaluation)
         with deferred():
             self._store.record(flight.trial, evaluation)
             if goes_on:
@@ -392,8 +393,3 @@ class Driver:
     def _emit(self, event: Event) -> None:
         for follower in self._followers:
             follower(event)
-
-
-def _goes_on(evaluation: Evaluation) -> bool:
-    """Return whether a trial may be trained further after this."""
-    return isinstance(evaluation.outcome, Trained) and not evaluation.is_top

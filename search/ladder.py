@@ -11,6 +11,7 @@ from search.front import Objective, build_front
 from search.places import Places
 from search.records import Evaluation, Trained
 from search.storage import StudyStore
+from search.tally import is_below_top
 
 
 @dataclass(frozen=True)
@@ -76,7 +77,7 @@ class Ladder:
         shutil.rmtree(self._places.measuring, ignore_errors=True)
         open_trials, last = self._store.open_trials(), {e.trial: e for e in evaluations}
         for evaluation in evaluations:
-            if isinstance(evaluation.outcome, Trained) and not evaluation.is_top:
+            if is_below_top(evaluation):
                 self.keep_only_state(evaluation)
                 if evaluation.trial not in open_trials or evaluation is not last[evaluation.trial]:
                     self.forget_state(evaluation)
