@@ -211,15 +211,18 @@ class Driver:
 
     def _loop(self, control: Control) -> tuple[str, str]:
         """Propose and collect until there is nothing to do; return state and reason."""
+        is_idle = False  # nothing to do until something lands: time alone only takes away
         while True:
             if control.is_cancelled:
                 return "interrupted", "cancelled"
-            while not control.is_paused and len(self._flights) < self._engine.n_slots:
+            while not (is_idle or control.is_paused) and len(self._flights) < self._engine.n_slots:
                 step = self._next_step()
                 if step is None:
-                    break
-                self._climb(step.trial) if isinstance(step, Climb) else self._propose()
+                    is_idle = True
+                else:
+                    self._climb(step.trial) if isinstance(step, Climb) else self._propose()
             if not self._flights:
+                is_idle = False
                 reason = end_reason(self._evaluations, self._config.budget, self._purse())
                 if reason is None and not self._open.has_any():
                     reason = exhausted(self._prepared.n_candidates)
@@ -228,6 +231,7 @@ class Driver:
                 time.sleep(POLL_S)  # paused
                 continue
             done, _ = wait(self._flights, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            is_idle = is_idle and not done
             for future in done:
                 self._land(self._flights.pop(future), future.result())
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import json
 import threading
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from small_study import (
 from search import study
 from search.config import LIMITS
 from search.control import Control
+from search.driver import Driver
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Broken, Done, Job, Result
 from search.engine.processes import ProcessEngine
@@ -42,6 +44,7 @@ from search.latency.table import LatencyTable
 from search.places import Places
 from search.records import Evaluation, Failed, Rejected, Trained
 from search.results import Results
+from search.rungs import Step
 from search.settings import measure_settings
 from search.storage import driving, reading
 
@@ -82,6 +85,23 @@ class Interrupting:
 
     def close(self) -> None:
         self.inner.close()
+
+
+class Threaded:
+    """An engine of two slots whose jobs are answered by formula, in threads."""
+
+    isolates = False
+    n_slots = 2
+
+    def __init__(self) -> None:
+        self.pool = ThreadPoolExecutor(2)
+        self.inner = InlineEngine(perform, workers=1, threads=1)
+
+    def submit(self, job: Job, on_event: Any = None) -> Future[Result]:
+        return self.pool.submit(lambda: self.inner.submit(job, on_event).result())
+
+    def close(self) -> None:
+        self.pool.shutdown()
 
 
 class TestLoop:
@@ -478,3 +498,23 @@ def test_the_front_is_that_of_all_trained_candidates(tmp_path: Path) -> None:
 
 def test_results_of_jobs_are_one_of_two_kinds() -> None:
     assert {Done, Broken} == set(Result.__args__)
+
+
+def test_an_idle_slot_decides_anew_only_when_something_landed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It decided at each look at the control, five times a second."""
+    n_decisions = 0
+    real = Driver._next_step
+
+    def counted(driver: Driver) -> Step | None:
+        nonlocal n_decisions
+        n_decisions += 1
+        return real(driver)
+
+    monkeypatch.setattr(Driver, "_next_step", counted)
+    monkeypatch.setattr("search.driver.POLL_S", 0.0005)
+    with closing(Threaded()) as engine:
+        run(small_config(tmp_path, budget__trials=1), engine=engine)
+    # The candidate, the idle slot, again after the measurement, and the end.
+    assert n_decisions <= 6
