@@ -20,8 +20,8 @@ from search.space import Space
 from trainers.spec import Architecture
 
 STARTUP = 4
-# Under a limit of 40 on this cost, the larger half of the architectures is rejected.
-LIMIT = 40.0
+# Under this limit, which is no candidate's cost, the larger half of the architectures is rejected.
+LIMIT = 45.0
 
 
 def simulated(space: Space, index: int) -> tuple[float, float, float]:
