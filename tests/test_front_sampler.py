@@ -19,6 +19,7 @@ from search.samplers.improvement import expected_improvement
 from search.samplers.proposal import OpenCandidates
 from search.samplers.request import PROPOSAL, RUNGS
 from search.samplers.surrogate import Process, Rows, Scaling
+from search.samplers.warp import Warp
 from search.space import Space
 from trainers.spec import Weights
 
@@ -66,6 +67,48 @@ def test_nothing_is_gained_beyond_the_reference_and_all_before_anything_is_found
     assert gains == pytest.approx([1.0, 0.0])
 
 
+# ------------------------------------------------------------------ the scale of losses
+
+
+@pytest.mark.parametrize("zero", [None, -1.3])
+def test_what_is_expected_below_a_level_is_the_mean_of_draws(zero: float | None) -> None:
+    warp = Warp(zero)
+    mean, spread = warp(np.array([-0.9, -0.4])), np.array([0.2, 0.5])
+    levels = np.array([-1.0, -0.5, 0.0])
+    expected = warp.undercut(levels, mean[:, None], spread[:, None])
+    draws = np.random.default_rng(0).normal(size=(2, 100_000))
+    losses = warp.back(mean[:, None] + spread[:, None] * draws)
+    for i, level in enumerate(levels):
+        below = np.maximum(level - losses, 0)
+        error = below.std(axis=1) / np.sqrt(below.shape[1])
+        assert (np.abs(expected[:, i] - below.mean(axis=1)) < 4 * error).all()
+    assert warp.back(warp(levels)) == pytest.approx(levels)
+
+
+def test_losses_of_which_few_are_much_worse_are_seen_on_a_logarithm() -> None:
+    rng = np.random.default_rng(0)
+    even, tailed = rng.normal(-0.5, 0.1, 40), np.exp(rng.normal(size=40)) - 5
+    assert Warp.of(even) == Warp(None)
+    assert Warp.of(-tailed) == Warp(None)  # few much better ones
+    logged = Warp.of(tailed)
+    assert logged.zero is not None
+    assert logged.zero < tailed.min()
+    assert Warp.of(tailed[:4]) == Warp(None)  # too few to tell
+    assert Warp.of(np.zeros(5)) == Warp(None)
+
+
+def test_an_effect_of_a_name_speaks_for_all_that_has_it() -> None:
+    """Names that never occurred together are expected to do what they do alone."""
+    codes = np.array([[i, j, 0] for i in range(3) for j in range(3) if (i, j) != (0, 0)])
+    rows = Rows(np.zeros((8, 3)), codes)
+    targets = truth(rows) - truth(rows).mean()
+    process = Process(LEVELS, 3)
+    theta = process.fit(rows, targets / targets.std())
+    both = Rows(np.zeros((1, 3)), np.array([[0, 0, 0]]))
+    mean, _ = process.predict(theta, rows, targets, both)
+    assert mean[0] == pytest.approx(truth(both)[0] - truth(rows).mean(), abs=0.2)
+
+
 # ------------------------------------------------------------------ the surrogate
 
 
@@ -89,7 +132,7 @@ def test_a_process_is_that_of_the_textbook(is_even: bool) -> None:
     rows, asked = drawn(12), drawn(5, seed=2)
     process = Process(LEVELS, 3, is_even=is_even)
     theta = np.random.default_rng(3).normal(size=len(process.fit(rows, np.zeros(12)))) - 1
-    weights, (amplitude, noise, slope) = np.exp(theta[:-3]), np.exp(theta[-3:])
+    weights, (effect, amplitude, noise, slope) = np.exp(theta[:-4]), np.exp(theta[-4:])
     if is_even:  # one weight of three numbers, one of three columns, one of each shared name
         assert len(weights) == 5
         weights = weights[[0, 0, 0, 1, 1, 1, 2, 3, 4]]
@@ -104,7 +147,9 @@ def test_a_process_is_that_of_the_textbook(is_even: bool) -> None:
         square, names = weights[:3] @ gaps, weights[3:] @ np.array(parts)
         r = np.sqrt(5 * (square + names if is_even else square))
         near = (1 + r + r * r / 3) * np.exp(-r) * (1.0 if is_even else np.exp(-names))
-        return float(amplitude * near + slope * (x.numeric[i] @ y.numeric[j]) / 3)
+        # All columns have effects where one weight is that of all, else those of the shared list.
+        same = 1 - np.mean(parts[:3] if is_even else parts[:2])
+        return float(amplitude * near + effect * same + slope * (x.numeric[i] @ y.numeric[j]) / 3)
 
     own = np.array([[kernel(rows, i, rows, j) for j in range(12)] for i in range(12)])
     cross = np.array([[kernel(rows, i, asked, j) for j in range(5)] for i in range(12)])
@@ -113,6 +158,9 @@ def test_a_process_is_that_of_the_textbook(is_even: bool) -> None:
     targets = truth(rows)
     mean, spread = process.predict(theta, rows, targets, asked)
     assert mean == pytest.approx(cross.T @ inverse @ targets, rel=1e-6)
+    both, same_spread = process.predict(theta, rows, np.column_stack([targets, -targets]), asked)
+    assert both == pytest.approx(np.column_stack([mean, -mean]))
+    assert same_spread == pytest.approx(spread)
     explained = np.einsum("ij,ik,kj->j", cross, inverse, cross)
     assert spread == pytest.approx(np.sqrt(before - explained), rel=1e-5)
 

@@ -34,6 +34,7 @@ from search.samplers.improvement import expected_improvement
 from search.samplers.proposal import ProposalSampler, Written
 from search.samplers.request import PROPOSAL, RUNGS, TRAIN_S, Request
 from search.samplers.surrogate import Process, Rows, Scaling
+from search.samplers.warp import FLAT, Warp
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -65,8 +66,6 @@ class _Belief:
 # rungs, many short ones soon tell more of them (tables of short trainings).
 BELIEFS = (_Belief(0.0, True, False), _Belief(1.0, False, True))
 BELIEFS_OF_RUNGS = (_Belief(0.0, False, False), _Belief(1.0, False, True))
-# Losses that differ less are taken for equal.
-FLAT = 1e-3
 
 
 @dataclass(frozen=True)
@@ -227,25 +226,28 @@ class FrontSampler(ProposalSampler):
             found = np.concatenate([seen.losses, prediction.pending])
             for weight, costs in cases:
                 gain += weight * expected_improvement(
-                    prediction.mean, prediction.spread, costs, found
+                    prediction.mean, prediction.spread, costs, found, prediction.warp
                 )
         gain *= self._request.costs.chance(architectures) / len(predictions)
+        gain *= np.prod([prediction.learning for prediction in predictions], axis=0)
         seconds = self._seconds(seen, asked)
         score = gain if seconds is None else gain / seconds
         best = int(rng.choice(np.flatnonzero(score == score.max())))
         full = seen.losses[seen.is_full]
         whole = hypervolume(full, np.zeros(full.shape[1]))
-        mean = float(np.mean([p.mean[best] for p in predictions]))
-        spread = float(np.sqrt(np.mean([p.spread[best] ** 2 for p in predictions])))
+        mean = np.mean([p.mean[best] for p in predictions])
+        band = BAND * np.sqrt(np.mean([p.spread[best] ** 2 for p in predictions]))
+        expected = predictions[0].warp.back(mean + np.array([-band, 0.0, band]))
         objective = self._request.costs.objectives[0]
         chance = self._request.reference.values[objective.name]
         sign = 1.0 if objective.direction == "maximize" else -1.0
+        low, metric, high = (chance - sign * expected).tolist()
         proposal = self._proposal(
             "improvement",
             int(architectures[best]),
-            metric=chance - sign * mean,
-            metric_low=chance - sign * mean - BAND * spread,
-            metric_high=chance - sign * mean + BAND * spread,
+            metric=metric,
+            metric_low=min(low, high),
+            metric_high=max(low, high),
             gain=float(gain[best] / whole) if whole > 0 else None,
             train_s=None if seconds is None else float(seconds[best]),
         )
@@ -256,8 +258,11 @@ class FrontSampler(ProposalSampler):
         # Worse than chance is no worse than chance.
         losses, lowest = np.minimum(seen.losses[:, 0], 0.0), np.minimum(seen.lowest, 0.0)
         n_fitted = _largest_step(len(losses))
-        middle, scale = losses.mean(), max(float(losses.std()), FLAT)
-        targets = _standardized(losses)
+        warp = Warp.of(losses)
+        warped = warp(losses)
+        middle, scale = warped.mean(), max(float(warped.std()), FLAT)
+        # Beside the loss whether it is no better than chance.
+        targets = np.column_stack([_standardized(warped), np.where(losses < 0, 0.0, -1.0)])
         pending_costs = self._costs(seen.pending)
         plain = tuple(self._rows(indices) for indices in (seen.told, seen.pending, asked))
         costs = (seen.losses[:, 1:], pending_costs, self._costs(asked))
@@ -276,16 +281,25 @@ class FrontSampler(ProposalSampler):
                 if n_fitted > FITTED:
                     chosen = np.random.default_rng(n_fitted).permutation(n_fitted)[:FITTED]
                 # At the lowest rung, whose losses never change: a resumed study finds the same.
-                fitted = process.fit(told.take(chosen), _standardized(lowest[chosen]))
+                known = lowest[chosen]
+                fitted = process.fit(told.take(chosen), _standardized(Warp.of(known)(known)))
                 self._fits[number, n_fitted] = fitted
             theta = self._fits[number, n_fitted]
-            believed = np.empty(0)
+            believed = np.empty((0, 2))
             if len(pending):  # what is in training is taken to give what is expected of it
                 believed, _ = process.predict(theta, told, targets, pending)
-            rows, values = told.join(pending), np.append(targets, believed)
-            mean, spread = process.predict(theta, rows, values, open_)
-            expected = np.column_stack([believed * scale + middle, pending_costs])
-            found.append(_Prediction(mean * scale + middle, spread * scale, expected))
+            rows, values = told.join(pending), np.concatenate([targets, believed])
+            means, spread = process.predict(theta, rows, values, open_)
+            expected = warp.back(believed[:, 0] * scale + middle)
+            found.append(
+                _Prediction(
+                    mean=means[:, 0] * scale + middle,
+                    spread=spread * scale,
+                    warp=warp,
+                    learning=np.clip(1 + means[:, 1], 0.0, 1.0),
+                    pending=np.column_stack([expected, pending_costs]),
+                )
+            )
         return found
 
     def _rows(self, indices: Ints) -> Rows:
@@ -314,10 +328,20 @@ class FrontSampler(ProposalSampler):
 
 @dataclass(frozen=True)
 class _Prediction:
-    """What one process expects: mean and spread of losses, losses of what is in training."""
+    """What one process expects.
+
+    Attributes:
+        mean: Of the losses, on the scale of ``warp``.
+        spread: Their standard deviation there.
+        warp: The scale of losses.
+        learning: How likely a loss is better than chance, whatever its mean.
+        pending: Losses of what is in training, ``(n_pending, n_objectives)``.
+    """
 
     mean: Floats
     spread: Floats
+    warp: Warp
+    learning: Floats
     pending: Floats
 
 

@@ -4,31 +4,34 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+
+from search.samplers.warp import AS_IT_IS, Warp
 
 Floats = NDArray[np.float64]
 
 
-def expected_improvement(mean: Floats, spread: Floats, costs: Floats, found: Floats) -> Floats:
+def expected_improvement(
+    mean: Floats, spread: Floats, costs: Floats, found: Floats, warp: Warp = AS_IT_IS
+) -> Floats:
     """Return the exact expected gain in hypervolume of candidates ``(n,)``.
 
     All losses are measured from the reference point, which is the origin: only what is below 0
     counts. With the costs known, a candidate gains in each cell of the grid of costs found so
     far by how much its error undercuts the least error found at those costs or lower; that is
-    normal, so each cell has a closed form. Source: Jones et al. 1998 (Efficient Global
-    Optimization), equation 15, for a cell; the sum over cells is the expected hypervolume
-    improvement of Emmerich et al. 2011 where all objectives but one are certain.
+    normal, or its logarithm is, so each cell has a closed form. Source: the sum over cells is
+    the expected hypervolume improvement of Emmerich et al. 2011 where all objectives but one are
+    certain.
 
     Args:
-        mean: Expected error, ``(n,)``.
-        spread: Its standard deviation, ``(n,)``, above 0.
+        mean: Expected error on the scale of ``warp``, ``(n,)``.
+        spread: Its standard deviation there, ``(n,)``, above 0.
         costs: Losses of the costs, ``(n, n_costs)``; none for one objective.
         found: Losses of what was trained, ``(n_found, 1 + n_costs)``, the error first.
+        warp: The scale on which the error is normal.
     """
     inside = found[(found < 0).all(axis=1)]
     levels, volumes = _volumes(inside, costs)
-    z = (levels - mean[:, None]) / spread[:, None]
-    gains = spread[:, None] * (z * ndtr(z) + np.exp(-(z**2) / 2) / np.sqrt(2 * np.pi))
+    gains = warp.undercut(levels, mean[:, None], spread[:, None])
     result: Floats = (volumes * gains).sum(axis=1)
     return result
 

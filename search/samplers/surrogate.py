@@ -1,9 +1,9 @@
 """Gaussian processes over descriptors of candidates, numbers and names mixed.
 
-Two things are special. The kernel multiplies a Matern kernel of the numbers by what differing
-names leave of it, beside a linear trend of the numbers. And names that occur on several axes, as
-the operation on each edge of a cell, have one uniqueness of their own: where it is high, a
-candidate that has the name is like none that has not.
+Three things are special. The kernel multiplies a Matern kernel of the numbers by what differing
+names leave of it, beside a linear trend of the numbers and an effect of each name by itself. And
+names that occur on several axes, as the operation on each edge of a cell, have one uniqueness of
+their own: where it is high, a candidate that has the name is like none that has not.
 """
 
 from __future__ import annotations
@@ -23,12 +23,16 @@ Floats = NDArray[np.float64]
 
 # Added to the diagonal, so that equal rows can be told apart by rounding.
 JITTER = 1e-6
+# Expected variance of the effects of names, over that of all: where a weight is learned for each
+# column, and where one weight is that of all.
+EFFECT, EFFECT_EVEN = 1.0, 0.3
 # Lists of names longer than this have no uniqueness each: too little is seen of any.
 MAX_LEVELS = 12
 # Iterations of a fit; more change the proposals no more than a refit does.
 MAX_ITERATIONS = 40
-# Logarithms that the search for hyperparameters stays between: weights, amplitude, noise, trend.
-BOUNDS = ((-12.0, 4.0), (-4.0, 4.0), (-12.0, 1.0), (-8.0, 3.0))
+# Logarithms that the search for hyperparameters stays between: weights, then effects, amplitude,
+# noise and trend.
+BOUNDS = ((-12.0, 4.0), (-8.0, 3.0), (-4.0, 4.0), (-12.0, 1.0), (-8.0, 3.0))
 
 
 @dataclass(frozen=True)
@@ -93,7 +97,9 @@ class Process:
         nearness: Logarithm by which the expected weight of a difference is larger than usual: the
             larger, the less far does one training speak for others.
         is_even: One distance of numbers and names together, in which all numeric columns have one
-            weight and all columns of names: few weights are found from few trainings.
+            weight and all columns of names: few weights are found from few trainings. Then the
+            names of every column have effects; else those that occur in several columns, since
+            of the others each is seen too rarely to have an effect beside its weight.
     """
 
     def __init__(
@@ -124,28 +130,35 @@ class Process:
         known = list(dict.fromkeys(keys))
         self._of = np.array([known.index(key) for key in keys], dtype=int)
         first = [keys.index(key) for key in known]
-        amplitude_noise_trend = np.log((1.0, 0.01, 0.3))
-        self._means = np.append(np.array(means)[first], amplitude_noise_trend)
-        self._spreads = np.append(np.array(spreads)[first], (1.0, 1.5, 1.0))
+        of_several = sorted(column for columns in self._shared for column in columns)
+        self._effective = list(range(self._k)) if is_even else of_several
+        effect = EFFECT_EVEN if is_even else EFFECT
+        effect_amplitude_noise_trend = np.log((effect, 1.0, 0.01, 0.3))
+        self._means = np.append(np.array(means)[first], effect_amplitude_noise_trend)
+        self._spreads = np.append(np.array(spreads)[first], (1.0, 1.0, 1.5, 1.0))
 
     def fit(self, rows: Rows, targets: Floats) -> Floats:
         """Return the logarithms of the hyperparameters for standardized targets ``(n,)``."""
         n_rows, d, m = len(rows), self._d, self._m
         numbers = (rows.numeric[:, None] - rows.numeric) ** 2
-        differences = np.concatenate(
-            [np.moveaxis(numbers, 2, 0), self._mismatches(rows, rows)]
-        ).reshape(self._n_weights, n_rows**2)
+        mismatches = self._mismatches(rows, rows)
+        differences = np.concatenate([np.moveaxis(numbers, 2, 0), mismatches]).reshape(
+            self._n_weights, n_rows**2
+        )
+        same = self._same(mismatches)
         trend = rows.numeric @ rows.numeric.T / max(d, 1)
         identity = np.eye(n_rows)
 
         def loss(theta: Floats) -> tuple[float, Floats]:
-            weights, (amplitude, noise, slope) = np.exp(theta[self._of]), np.exp(theta[-3:])
+            weights = np.exp(theta[self._of])
+            effect, amplitude, noise, slope = np.exp(theta[-4:])
             distances = (weights[:m] @ differences[:m]).reshape(n_rows, n_rows)
             kept = np.exp(-(weights[m:] @ differences[m:])).reshape(n_rows, n_rows)
             kernel, steepness = _matern(distances)
             kernel, steepness = amplitude * kernel * kept, amplitude * steepness * kept
             try:
-                factor = cholesky(kernel + slope * trend + (noise + JITTER) * identity, lower=True)
+                whole = kernel + effect * same + slope * trend + (noise + JITTER) * identity
+                factor = cholesky(whole, lower=True)
             except np.linalg.LinAlgError:
                 return 1e10, np.zeros_like(theta)
             inverse = cho_solve((factor, True), identity)
@@ -160,13 +173,14 @@ class Process:
                 ]
             )
             gradient = np.empty_like(theta)
-            gradient[:-3] = np.bincount(self._of, weights * by_weight, len(theta) - 3)
+            gradient[:-4] = np.bincount(self._of, weights * by_weight, len(theta) - 4)
+            gradient[-4] = effect * (by_covariance * same).sum()
             gradient[-3] = (by_covariance * kernel).sum()
             gradient[-2] = noise * np.trace(by_covariance)
             gradient[-1] = slope * (by_covariance * trend).sum()
             return float(value), gradient + belief / self._spreads
 
-        bounds = [BOUNDS[0]] * (len(self._means) - 3) + list(BOUNDS[1:])
+        bounds = [BOUNDS[0]] * (len(self._means) - 4) + list(BOUNDS[1:])
         found = minimize(
             loss,
             self._means,
@@ -181,22 +195,26 @@ class Process:
     def predict(
         self, theta: Floats, rows: Rows, targets: Floats, asked: Rows
     ) -> tuple[Floats, Floats]:
-        """Return mean and standard deviation ``(len(asked),)``, without the noise."""
-        amplitude, noise, slope = np.exp(theta[-3:])
+        """Return mean and standard deviation ``(len(asked),)``, without the noise.
+
+        Of several targets, ``(len(rows), k)``, there are as many means.
+        """
+        effect, amplitude, noise, slope = np.exp(theta[-4:])
         own = self._kernel(theta, rows, rows) + (noise + JITTER) * np.eye(len(rows))
         factor = cholesky(own, lower=True)
         cross = self._kernel(theta, rows, asked)
         mean = cross.T @ cho_solve((factor, True), targets)
         explained = (solve_triangular(factor, cross, lower=True) ** 2).sum(axis=0)
         before = amplitude + slope * (asked.numeric**2).sum(axis=1) / max(self._d, 1)
+        before += effect * bool(self._effective)
         return mean, np.sqrt(np.maximum(before - explained, 1e-10))
 
     def _kernel(self, theta: Floats, left: Rows, right: Rows) -> Floats:
-        weights, (amplitude, _, slope) = np.exp(theta[self._of]), np.exp(theta[-3:])
+        weights, (effect, amplitude, _, slope) = np.exp(theta[self._of]), np.exp(theta[-4:])
         roots = np.sqrt(weights[: self._d])
         distances = cdist(left.numeric * roots, right.numeric * roots, "sqeuclidean")
         names = np.zeros_like(distances)
-        parts = self._mismatches(left, right) if self._n_weights > self._d else ()
+        parts = self._mismatches(left, right)
         for weight, part in zip(weights[self._d :], parts, strict=True):
             names += weight * part
         if self._m > self._d:
@@ -204,8 +222,15 @@ class Process:
         else:
             kernel = _matern(distances)[0] * np.exp(-names)
         trend = left.numeric @ right.numeric.T / max(self._d, 1)
-        result: Floats = amplitude * kernel + slope * trend
+        result: Floats = amplitude * kernel + effect * self._same(parts) + slope * trend
         return result
+
+    def _same(self, mismatches: NDArray[np.float32]) -> Floats:
+        """Return on which share of the columns with effects two candidates have one name."""
+        if not self._effective:
+            return np.zeros(mismatches.shape[1:])
+        same: Floats = 1 - mismatches[self._effective].mean(axis=0, dtype=np.float64)
+        return same
 
     def _mismatches(self, left: Rows, right: Rows) -> NDArray[np.float32]:
         """Return what differs between two candidates, ``(n_weights - d, n_left, n_right)``.
