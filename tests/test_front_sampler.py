@@ -266,6 +266,22 @@ def test_a_study_goes_well_with_no_cost_known_beforehand() -> None:
     assert len(set(loop.run(STARTUP + 4))) == STARTUP + 4
 
 
+@pytest.mark.parametrize("seed", [0, 2])
+def test_what_never_learns_is_soon_left_alone(seed: int) -> None:
+    """However little it costs, and however much it would gain if it learned."""
+    space = mixed_space()
+    loop = Loop("front", space, seed=seed)
+    proposed = []
+    for _ in range(STARTUP + 20):
+        trial, index = loop.ask()
+        accuracy, cost, _ = simulated(space, index)
+        never_learns = cost < 20
+        loop.study.tell(trial, [0.05 if never_learns else accuracy, cost])
+        proposed.append(never_learns)
+    assert any(proposed)
+    assert sum(proposed[STARTUP:]) <= 10
+
+
 def published_space(source: str) -> Space:
     """Return the mixed space where the two smallest backbones have the best published results."""
     backbones = tuple(

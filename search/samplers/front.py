@@ -9,6 +9,11 @@ has one for each descriptor and sees the costs as well. What was published leads
 candidates of the start, capacity the third, and is no descriptor: on tables of timm's results the
 processes found more without it, and a misleading one cannot hold the search.
 
+Networks that hardly learn are few and far worse than the others. Losses are therefore seen on a
+logarithm where they look more normal on it (``Warp``), and a candidate's gain counts as far as
+both processes believe that it learns at all: on a logarithm alone, cells of NAS-Bench-201 that
+cost next to nothing and never learn were tried again and again.
+
 A training that ended at a lower rung counts as what its rung lets expect of a full one. To count
 how unsure that is as noise found less on tables of short trainings.
 
