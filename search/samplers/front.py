@@ -12,7 +12,8 @@ processes found more without it, and a misleading one cannot hold the search.
 Networks that hardly learn are few and far worse than the others. Losses are therefore seen on a
 logarithm where they look more normal on it (``Warp``), and a candidate's gain counts as far as
 both processes believe that it learns at all: on a logarithm alone, cells of NAS-Bench-201 that
-cost next to nothing and never learn were tried again and again.
+cost next to nothing and never learn were tried again and again. With rungs losses are seen as they
+are: many short trainings tell what is far worse (tables of short trainings).
 
 A training that ended at a lower rung counts as what its rung lets expect of a full one. To count
 how unsure that is as noise found less on tables of short trainings.
@@ -39,7 +40,7 @@ from search.samplers.improvement import expected_improvement
 from search.samplers.proposal import ProposalSampler, Written
 from search.samplers.request import PROPOSAL, RUNGS, TRAIN_S, Request
 from search.samplers.surrogate import Process, Rows, Scaling
-from search.samplers.warp import FLAT, Warp
+from search.samplers.warp import AS_IT_IS, FLAT, Warp
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -263,7 +264,7 @@ class FrontSampler(ProposalSampler):
         # Worse than chance is no worse than chance.
         losses, lowest = np.minimum(seen.losses[:, 0], 0.0), np.minimum(seen.lowest, 0.0)
         n_fitted = _largest_step(len(losses))
-        warp = Warp.of(losses)
+        warp = self._warp(losses)
         warped = warp(losses)
         middle, scale = warped.mean(), max(float(warped.std()), FLAT)
         # Beside the loss whether it is no better than chance.
@@ -271,9 +272,8 @@ class FrontSampler(ProposalSampler):
         pending_costs = self._costs(seen.pending)
         plain = tuple(self._rows(indices) for indices in (seen.told, seen.pending, asked))
         costs = (seen.losses[:, 1:], pending_costs, self._costs(asked))
-        has_rungs = len(self._request.rung_costs) > 1
         found = []
-        for number, belief in enumerate(BELIEFS_OF_RUNGS if has_rungs else BELIEFS):
+        for number, belief in enumerate(BELIEFS_OF_RUNGS if self._has_rungs else BELIEFS):
             told, pending, open_ = _with(plain, costs, n_fitted) if belief.has_costs else plain
             process = Process(
                 self._scaling.levels,
@@ -287,7 +287,7 @@ class FrontSampler(ProposalSampler):
                     chosen = np.random.default_rng(n_fitted).permutation(n_fitted)[:FITTED]
                 # At the lowest rung, whose losses never change: a resumed study finds the same.
                 known = lowest[chosen]
-                fitted = process.fit(told.take(chosen), _standardized(Warp.of(known)(known)))
+                fitted = process.fit(told.take(chosen), _standardized(self._warp(known)(known)))
                 self._fits[number, n_fitted] = fitted
             theta = self._fits[number, n_fitted]
             believed = np.empty((0, 2))
@@ -306,6 +306,13 @@ class FrontSampler(ProposalSampler):
                 )
             )
         return found
+
+    @property
+    def _has_rungs(self) -> bool:
+        return len(self._request.rung_costs) > 1
+
+    def _warp(self, losses: Floats) -> Warp:
+        return AS_IT_IS if self._has_rungs else Warp.of(losses)
 
     def _rows(self, indices: Ints) -> Rows:
         return self._scaling.rows(self._space.features(indices))
