@@ -26,7 +26,7 @@ JITTER = 1e-6
 # Expected variance of the effects of names, over that of all: where a weight is learned for each
 # column, and where one weight is that of all.
 EFFECT, EFFECT_EVEN = 1.0, 0.3
-# Lists of names longer than this have no uniqueness each: too little is seen of any.
+# Names of lists longer than this have no uniqueness and no effect: too little is seen of any.
 MAX_LEVELS = 12
 # Iterations of a fit; more change the proposals no more than a refit does.
 MAX_ITERATIONS = 40
@@ -98,8 +98,7 @@ class Process:
             larger, the less far does one training speak for others.
         is_even: One distance of numbers and names together, in which all numeric columns have one
             weight and all columns of names: few weights are found from few trainings. Then the
-            names of every column have effects; else those that occur in several columns, since
-            of the others each is seen too rarely to have an effect beside its weight.
+            names of every short list have effects, else those that occur in several columns.
     """
 
     def __init__(
@@ -131,7 +130,8 @@ class Process:
         self._of = np.array([known.index(key) for key in keys], dtype=int)
         first = [keys.index(key) for key in known]
         of_several = sorted(column for columns in self._shared for column in columns)
-        self._effective = list(range(self._k)) if is_even else of_several
+        short = [column for column, names in enumerate(levels) if len(names) <= MAX_LEVELS]
+        self._effective = short if is_even else of_several
         effect = EFFECT_EVEN if is_even else EFFECT
         effect_amplitude_noise_trend = np.log((effect, 1.0, 0.01, 0.3))
         self._means = np.append(np.array(means)[first], effect_amplitude_noise_trend)
