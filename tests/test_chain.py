@@ -108,7 +108,7 @@ def test_both_engines_train_to_the_same_bits(own_folder: Path, capsys: Output) -
 def test_an_end_records_shows_the_front_and_goes_on(
     own_folder: Path, capsys: Output, number: int
 ) -> None:
-    words = ["run", "experiment=digits", *TINY, "budget.trials=null", "task.epochs=12"]
+    words = ["run", "experiment=digits", *TINY, "budget.trials=null", "task.epochs=6"]
     words += ["budget.minutes=10", "budget.rungs=[]", "space.input_sizes=8,16,24,32"]
     lines = []
     with subprocess.Popen(

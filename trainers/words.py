@@ -12,4 +12,5 @@ def count_of(n: float, one: str, many: str | None = None) -> str:
         many: The same of several; ``one`` and an s when None.
     """
     number = f"{n:g}" if isinstance(n, float) else f"{n:,}"
-    return f"{number} {one if n == 1 else many or f'{one}s'}"
+    is_one = number == "1"
+    return f"{number} {one if is_one else many or f'{one}s'}"

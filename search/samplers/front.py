@@ -57,6 +57,9 @@ SCALED = 20_000
 # every twentieth part more; and from so many trials at most.
 REFIT_EACH, REFIT_STEP, REFIT_SHARE = 30, 5, 20
 FITTED = 250
+# A network learns if it gets this share of the way from chance to the best: what never does is
+# above chance by luck.
+LEARNS = 0.1
 
 
 @dataclass(frozen=True)
@@ -267,8 +270,9 @@ class FrontSampler(ProposalSampler):
         warp = self._warp(losses)
         warped = warp(losses)
         middle, scale = warped.mean(), max(float(warped.std()), FLAT)
-        # Beside the loss whether it is no better than chance.
-        targets = np.column_stack([_standardized(warped), np.where(losses < 0, 0.0, -1.0)])
+        # Beside the loss whether the network learns at all.
+        learns = np.where(losses < LEARNS * losses.min(), 0.0, -1.0)
+        targets = np.column_stack([_standardized(warped), learns])
         pending_costs = self._costs(seen.pending)
         plain = tuple(self._rows(indices) for indices in (seen.told, seen.pending, asked))
         costs = (seen.losses[:, 1:], pending_costs, self._costs(asked))

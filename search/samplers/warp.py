@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import ndtr
+from scipy.special import log_ndtr, ndtr
 
 Floats = NDArray[np.float64]
 
@@ -68,7 +68,8 @@ class Warp:
             return normal
         room = np.maximum(levels - self.zero, 1e-12)
         z = (np.log(room) - mean) / spread
-        below = room * ndtr(z) - np.exp(mean + spread**2 / 2) * ndtr(z - spread)
+        # One exponent, no more than the room's: apart, both overflow where the spread is large.
+        below = room * ndtr(z) - np.exp(mean + spread**2 / 2 + log_ndtr(z - spread))
         priced: Floats = np.maximum(below, 0.0)
         return priced
 
