@@ -59,7 +59,7 @@ REFIT_EACH, REFIT_STEP, REFIT_SHARE = 30, 5, 20
 FITTED = 250
 # A network learns if it gets this share of the way from chance to the best: what never does is
 # above chance by luck.
-LEARNS = 0.1
+LEARNS = 0.03
 
 
 @dataclass(frozen=True)
