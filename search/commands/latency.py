@@ -264,7 +264,6 @@ def _forget(arguments: argparse.Namespace) -> int:
         print("There is no failure to forget.")
         return 0
     chosen = _choice(arguments).keys(table, keys)
-    kind = "failures" if arguments.failed else "results"
     kind = "remembered failure" if arguments.failed else "remembered result"
     what = f"{len(chosen)} of {count_of(len(set(keys)), kind)}"
     if not arguments.yes:
