@@ -228,14 +228,14 @@ class FrontSampler(ProposalSampler):
         n_scored = max(SCORED_LEAST, SCORED // (len(seen.told) + len(seen.pending)))
         asked = self._candidates.sample(n_scored, rng)
         architectures = asked // len(self._space.recipes)
-        predictions = self._predictions(seen, asked)
+        warp, predictions = self._predictions(seen, asked)
         cases = self._request.costs.points(architectures)
         gain = np.zeros(len(asked))
         for prediction in predictions:
             found = np.concatenate([seen.losses, prediction.pending])
             for weight, costs in cases:
                 gain += weight * expected_improvement(
-                    prediction.mean, prediction.spread, costs, found, prediction.warp
+                    prediction.mean, prediction.spread, costs, found, warp
                 )
         gain *= self._request.costs.chance(architectures) / len(predictions)
         gain *= np.prod([prediction.learning for prediction in predictions], axis=0)
@@ -246,24 +246,24 @@ class FrontSampler(ProposalSampler):
         whole = hypervolume(full, np.zeros(full.shape[1]))
         mean = np.mean([p.mean[best] for p in predictions])
         band = BAND * np.sqrt(np.mean([p.spread[best] ** 2 for p in predictions]))
-        expected = predictions[0].warp.back(mean + np.array([-band, 0.0, band]))
+        expected = warp.back(mean + np.array([-band, 0.0, band]))
         objective = self._request.costs.objectives[0]
         chance = self._request.reference.values[objective.name]
         sign = 1.0 if objective.direction == "maximize" else -1.0
-        low, metric, high = (chance - sign * expected).tolist()
+        low, metric, high = sorted((chance - sign * expected).tolist())
         proposal = self._proposal(
             "improvement",
             int(architectures[best]),
             metric=metric,
-            metric_low=min(low, high),
-            metric_high=max(low, high),
+            metric_low=low,
+            metric_high=high,
             gain=float(gain[best] / whole) if whole > 0 else None,
             train_s=None if seconds is None else float(seconds[best]),
         )
         return int(asked[best]), proposal
 
-    def _predictions(self, seen: _Seen, asked: Ints) -> list[_Prediction]:
-        """Return what each process expects of the candidates' first loss."""
+    def _predictions(self, seen: _Seen, asked: Ints) -> tuple[Warp, list[_Prediction]]:
+        """Return what each process expects of the candidates' first loss, and on which scale."""
         # Worse than chance is no worse than chance.
         losses, lowest = np.minimum(seen.losses[:, 0], 0.0), np.minimum(seen.lowest, 0.0)
         n_fitted = _largest_step(len(losses))
@@ -304,12 +304,11 @@ class FrontSampler(ProposalSampler):
                 _Prediction(
                     mean=means[:, 0] * scale + middle,
                     spread=spread * scale,
-                    warp=warp,
                     learning=np.clip(1 + means[:, 1], 0.0, 1.0),
                     pending=np.column_stack([expected, pending_costs]),
                 )
             )
-        return found
+        return warp, found
 
     @property
     def _has_rungs(self) -> bool:
@@ -347,16 +346,14 @@ class _Prediction:
     """What one process expects.
 
     Attributes:
-        mean: Of the losses, on the scale of ``warp``.
+        mean: Of the losses, on the scale that comes with it.
         spread: Their standard deviation there.
-        warp: The scale of losses.
-        learning: How likely a loss is better than chance, whatever its mean.
+        learning: How likely a network learns at all (``LEARNS``), whatever its mean.
         pending: Losses of what is in training, ``(n_pending, n_objectives)``.
     """
 
     mean: Floats
     spread: Floats
-    warp: Warp
     learning: Floats
     pending: Floats
 
