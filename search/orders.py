@@ -30,7 +30,7 @@ class Orders:
         self.precision: Precision = "fp32"
 
     def measure(self, index: int) -> Job:
-        """Return the job of measuring a candidate's architecture, while nothing else computes."""
+        """Return the job of measuring a candidate's architecture."""
         request = MeasureRequest(
             self._prepared.space.at(index).architecture,
             measure_settings(self._config),

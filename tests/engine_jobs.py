@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from search.engine.jobs import Job
-from search.engine.worker import emit
+from search.engine.worker import alone, emit
 from search.errors import (
     BuildError,
     ConfigError,
@@ -45,8 +45,11 @@ ERRORS: dict[str, BaseException] = {
 
 
 def perform(job: Job) -> Any:
-    """Do the job that ``payload = (name, *arguments)`` names."""
+    """Do the job that ``payload = (name, *arguments)`` names, an exclusive one alone."""
     name, *arguments = job.payload
+    if job.is_exclusive and name != "rest":
+        with alone():
+            return JOBS[name](*arguments)
     return JOBS[name](*arguments)
 
 
@@ -119,6 +122,20 @@ def _count_until(stop: str) -> int:
     return n
 
 
+def _rest(folder: str) -> None:
+    """Wait for files of a folder: ``first`` beside others, ``second`` alone, ``third`` at rest."""
+    emit("beside")
+    _wait_for(f"{folder}/first")
+    with alone() as beside:
+        emit("alone")
+        _wait_for(f"{folder}/second")
+        emit("rest")
+        with beside():
+            _wait_for(f"{folder}/third")
+        emit("alone again")
+        _wait_for(f"{folder}/fourth")
+
+
 def _wait_for(path: str) -> str:
     while not Path(path).exists():
         time.sleep(0.005)
@@ -163,6 +180,7 @@ JOBS: dict[str, Callable[..., Any]] = {
     "hang with child": _hang_with_child,
     "count": _count_until,
     "wait": _wait_for,
+    "rest": _rest,
     "spend": _spend,
     "write": _write,
     "emit": _emit_all,

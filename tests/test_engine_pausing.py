@@ -61,6 +61,40 @@ class TestExclusiveJobs:
         (tmp_path / "stop").touch()
         assert [value(other) for other in others] == [len(seen) for seen in events]
 
+    def test_others_go_on_before_it_asks_to_be_alone_and_while_it_rests(
+        self, processes: ProcessEngine, tmp_path: Path
+    ) -> None:
+        counted: list[int] = []
+        said: list[str] = []
+        other = processes.submit(train("count", str(tmp_path / "stop")), counted.append)
+        measured = processes.submit(measure("rest", str(tmp_path)), said.append)
+        eventually(lambda: counted and said)
+        self._assert_goes_on(counted)
+        (tmp_path / "first").touch()
+        eventually(lambda: said[-1] == "alone")
+        self._assert_stands_still(counted)
+        (tmp_path / "second").touch()
+        eventually(lambda: said[-1] == "rest")
+        self._assert_goes_on(counted)
+        (tmp_path / "third").touch()
+        eventually(lambda: said[-1] == "alone again")
+        self._assert_stands_still(counted)
+        (tmp_path / "fourth").touch()
+        value(measured)
+        self._assert_goes_on(counted)
+        (tmp_path / "stop").touch()
+        assert value(other) == counted[-1]
+
+    def _assert_goes_on(self, counted: list[int]) -> None:
+        before = len(counted)
+        eventually(lambda: len(counted) > before + 5)
+
+    def _assert_stands_still(self, counted: list[int]) -> None:
+        time.sleep(0.1)  # what was sent before the pause is read by then
+        before = len(counted)
+        time.sleep(0.2)
+        assert len(counted) == before
+
     def test_paused_time_is_neither_counted_nor_held_against_a_job(
         self, processes: ProcessEngine, tmp_path: Path
     ) -> None:

@@ -69,15 +69,18 @@ class Floor:
             worker.begin(limit_s)
 
     @contextlib.contextmanager
-    def alone(self, worker: WorkerHandle, *, limit_s: float | None) -> Iterator[None]:
-        """Start the watch of a worker and pause all others for the length of the block."""
+    def alone(self, worker: WorkerHandle) -> Iterator[None]:
+        """Pause all workers but one for the length of the block.
+
+        Raises:
+            FloorClosedError: If the floor is closed.
+        """
         with self._changed:
             self._wait_for_turn()
             self._is_held = True
             paused = self._workers - {worker}
             for other in paused:
                 other.pause()
-            worker.begin(limit_s)
         try:
             yield
         finally:

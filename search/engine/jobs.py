@@ -23,7 +23,8 @@ class Job:
     Attributes:
         kind: Key of ``search.evaluate.JOBS``, the function that performs it.
         payload: The function's one argument; a frozen dataclass that pickles.
-        is_exclusive: Nothing else may compute while it runs, as for a measurement.
+        is_exclusive: It runs on all cores, one such job at a time, and nothing else computes while
+            it asks to be ``alone`` (``search.engine.worker``), as for a measurement.
         timeout_s: Seconds of its own running time after which it is killed; None for no limit.
     """
 

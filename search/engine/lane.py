@@ -6,13 +6,14 @@ import dataclasses
 import logging
 import pickle
 from concurrent.futures import Future
+from contextlib import ExitStack
 from queue import SimpleQueue
 
 from search.engine.failures import ending, last_lines, undeliverable
 from search.engine.floor import Floor, FloorClosedError
 from search.engine.handle import WorkerHandle
 from search.engine.jobs import CLOSED, Broken, Job, OnEvent, Result, notify
-from search.engine.worker import EVENT, LOG, READY, RESULT
+from search.engine.worker import ALONE, BESIDE, EVENT, LOG, READY, RESULT
 from trainers.words import count_of
 
 logger = logging.getLogger(__name__)
@@ -45,8 +46,7 @@ class Lane:
         floor: Where workers come from.
         tasks: What to do; None ends the lane.
         threads: Threads of the worker.
-        is_exclusive: Whether every task runs alone. Then the worker starts with the first one,
-            unless it has something to import.
+        is_lazy: Whether the worker starts with the first task, unless it has something to import.
         imports: Modules that the worker imports before it has a task.
     """
 
@@ -56,19 +56,19 @@ class Lane:
         tasks: SimpleQueue[Task | None],
         *,
         threads: int,
-        is_exclusive: bool,
+        is_lazy: bool,
         imports: tuple[str, ...] = (),
     ) -> None:
         self._floor = floor
         self._tasks = tasks
         self._threads = threads
-        self._is_exclusive = is_exclusive
+        self._is_lazy = is_lazy
         self._imports = imports
         self._worker: WorkerHandle | None = None
 
     def serve(self) -> None:
         """Do tasks until there are no more; the body of the lane's thread."""
-        if self._imports or not self._is_exclusive:
+        if self._imports or not self._is_lazy:
             self._start_early()
         while (task := self._tasks.get()) is not None:
             if not task.future.set_running_or_notify_cancel():
@@ -127,14 +127,7 @@ class Lane:
         return self._worker
 
     def _run(self, worker: WorkerHandle, task: Task) -> Result:
-        limit_s = task.job.timeout_s
-        if self._is_exclusive:
-            with self._floor.alone(worker, limit_s=limit_s):
-                return self._exchange(worker, task)
-        self._floor.begin(worker, limit_s=limit_s)
-        return self._exchange(worker, task)
-
-    def _exchange(self, worker: WorkerHandle, task: Task) -> Result:
+        self._floor.begin(worker, limit_s=task.job.timeout_s)
         worker.send(task.message)
         body = self._listen(worker, RESULT, task.on_event)
         try:
@@ -144,15 +137,21 @@ class Lane:
         return result
 
     def _listen(self, worker: WorkerHandle, wanted: bytes, on_event: OnEvent | None) -> bytes:
-        while True:
-            tag, body = worker.receive()
-            if tag == wanted:
-                return body
-            if tag == LOG:
-                name, level, text = pickle.loads(body)
-                logging.getLogger(name).log(level, "%s", text)
-            elif tag == EVENT and on_event is not None:
-                _deliver(body, on_event)
+        with ExitStack() as pause:  # of the others; over when the worker ends
+            while True:
+                tag, body = worker.receive()
+                if tag == wanted:
+                    return body
+                if tag == ALONE:
+                    pause.enter_context(self._floor.alone(worker))
+                    worker.send(ALONE)
+                elif tag == BESIDE:
+                    pause.close()
+                elif tag == LOG:
+                    name, level, text = pickle.loads(body)
+                    logging.getLogger(name).log(level, "%s", text)
+                elif tag == EVENT and on_event is not None:
+                    _deliver(body, on_event)
 
     def _obituary(self, job: Job | None) -> Broken:
         """Retire a worker that ended at its start or within a job; return why it did."""

@@ -14,10 +14,11 @@ crashes and cannot kill one that hangs; pebble and loky cannot pause workers; an
 ``multiprocessing``'s spawn imports the user's main script again. There is a thread per worker,
 not one loop over all, because talking to a paused worker blocks.
 
-An exclusive job runs alone, in one more worker with all cores: the groups of all other workers
-are stopped (SIGSTOP) while it runs. Paused time counts neither as a job's seconds nor towards
-its timeout. A paused job keeps its locks, so an exclusive job must need none that others take.
-POSIX only.
+Exclusive jobs run one at a time in one more worker with all cores. While one asks to be ``alone``
+(``worker.py``), the groups of all other workers are stopped (SIGSTOP); what it does before and
+after, as to build a network before it is timed, goes on beside them. Paused time counts neither as
+a job's seconds nor towards its timeout. A paused job keeps its locks, so an exclusive job must
+need none that others take. POSIX only.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ from search.engine.failures import undeliverable
 from search.engine.floor import Floor
 from search.engine.jobs import CLOSED, Job, OnEvent, Perform, Result
 from search.engine.lane import Lane, Task
-from search.engine.threads import cores
+from trainers.threads import cores
 
 _SUPERVISION_S = 0.1  # how late a timeout may be; too rare to disturb a measurement
 _JOIN_S = 10.0  # a listener that waits for the closing thread must not block it for ever
@@ -133,7 +134,7 @@ class ProcessEngine:
                 self._floor,
                 self._tasks,
                 threads=self.threads,
-                is_exclusive=False,
+                is_lazy=False,
                 imports=self._imports,
             )
             for _ in range(self.n_slots)
@@ -143,7 +144,7 @@ class ProcessEngine:
                 self._floor,
                 self._exclusive_tasks,
                 threads=cores(),
-                is_exclusive=True,
+                is_lazy=True,
                 imports=self._exclusive_imports,
             )
         )

@@ -17,7 +17,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass
 from importlib import import_module
@@ -28,9 +28,10 @@ from search.engine.failures import broken, undeliverable
 from search.engine.jobs import Done, Job, Perform, Result
 from search.engine.threads import thread_budget
 
-READY, EVENT, LOG, RESULT = b"S", b"E", b"L", b"R"
+READY, EVENT, LOG, RESULT, ALONE, BESIDE = b"S", b"E", b"L", b"R", b"A", b"B"
 
 _listener: ContextVar[Callable[[Any], None] | None] = ContextVar("_listener", default=None)
+_channel: ContextVar[_Channel | None] = ContextVar("_channel", default=None)
 
 
 def emit(event: Any) -> None:
@@ -41,6 +42,33 @@ def emit(event: Any) -> None:
     listener = _listener.get()
     if listener is not None:
         listener(event)
+
+
+@contextmanager
+def alone() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Have all other workers stand still within the block, on the thread of a job.
+
+    The block gets a function for blocks within it in which the others go on. Where there are no
+    other workers nothing happens.
+    """
+    channel = _channel.get()
+    if channel is None:
+        yield nullcontext
+        return
+
+    @contextmanager
+    def beside() -> Iterator[None]:
+        channel.send(BESIDE, None)
+        try:
+            yield
+        finally:
+            channel.wait_to_be_alone()
+
+    channel.wait_to_be_alone()
+    try:
+        yield beside
+    finally:
+        channel.send(BESIDE, None)
 
 
 @contextmanager
@@ -88,6 +116,10 @@ class _Channel:
         if self._connection is None:
             raise EOFError
         return self._connection.recv_bytes()
+
+    def wait_to_be_alone(self) -> None:
+        self.send(ALONE, None)
+        self.receive_bytes()
 
     def _leave(self) -> None:
         if self._connection is not None:
@@ -143,6 +175,7 @@ def _import(setup: Setup, channel: _Channel) -> None:
 def _run(message: bytes, perform: Perform, channel: _Channel, threads: int) -> Result:
     try:
         job: Job = pickle.loads(message)
+        _channel.set(channel)
         with thread_budget(threads), events_to(lambda event: channel.send(EVENT, event)):
             value = perform(job)
     except BaseException as error:  # sys.exit within a job too: it must not end the worker

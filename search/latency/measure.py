@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from search.engine.worker import alone
 from search.errors import ExportError, ParityError
 from search.latency import clock, memory
 from search.latency.device import fingerprint, pinned
@@ -217,26 +219,49 @@ def _measure_export(
                     compared=prepared.compared,
                     aligned=prepared.aligned,
                 )
-                timing = clock.measure(
-                    session.run,
-                    effort_of(settings),
-                    timer=session.timer,
-                    # A GPU is not slowed by what slows a core.
-                    pace=instruments.pace if runtime.runs_on == "cpu" else None,
+                memory_mb = cache(
+                    partial(
+                        _memory_mb, session, runtime, settings, _artifact(load.folder / exporter)
+                    )
                 )
+                timing = _timing(runtime, session, settings, instruments.pace, memory_mb)
                 return _Found(
                     exporter=exporter,
                     parity=parity,
                     timing=timing,
                     size_mb=session.size_mb,
-                    memory_mb=_memory_mb(
-                        session, runtime, settings, _artifact(load.folder / exporter)
-                    ),
+                    memory_mb=memory_mb(),
                     energy_mj=_energy_mj(session, settings, instruments.meter),
                 )
         except (ExportError, ParityError) as error:
             refusals[exporter] = error
     raise _joined(prepared.architecture, refusals)
+
+
+def _timing(
+    runtime: Runtime,
+    session: Session,
+    settings: MeasureSettings,
+    pace: Pace,
+    meanwhile: Callable[[], object],
+) -> clock.Timing:
+    """Return the time of a step; ``meanwhile`` is called in the pauses of the clock."""
+    with alone() as beside:
+
+        def pause(seconds: float) -> None:
+            until = time.perf_counter() + seconds
+            with beside():
+                meanwhile()
+                time.sleep(max(0.0, until - time.perf_counter()))
+
+        return clock.measure(
+            session.run,
+            effort_of(settings),
+            timer=session.timer,
+            # A GPU is not slowed by what slows a core.
+            pace=pace if runtime.runs_on == "cpu" else None,
+            pause=pause,
+        )
 
 
 def effort_of(settings: MeasureSettings) -> clock.Effort:
@@ -273,7 +298,8 @@ def _memory_mb(
 def _energy_mj(session: Session, settings: MeasureSettings, meter: Meter | None) -> float | None:
     if meter is None:
         return None
-    return energy_per_image(session.run, meter, images=settings.batch_size)
+    with alone():
+        return energy_per_image(session.run, meter, images=settings.batch_size)
 
 
 def _throughput(
@@ -299,7 +325,7 @@ def _throughput(
     images = torch.split(draw_images(example, 0), batch)
     load = replace(load, folder=load.folder / f"batch-{batch}", calibration=images)
     load.folder.mkdir()
-    with runtime.load(prepared.module, example, load) as session:
+    with runtime.load(prepared.module, example, load) as session, alone():
         timing = clock.measure(session.run, THROUGHPUT_EFFORT, timer=session.timer)
         return batch / timing.p50_ms * 1e3
 
