@@ -8,6 +8,7 @@ what it is, and a pickle.
 from __future__ import annotations
 
 import faulthandler
+import gc
 import io
 import logging
 import os
@@ -24,6 +25,7 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
+from search.collector import collector_off
 from search.engine.failures import broken, undeliverable
 from search.engine.jobs import Done, Job, Perform, Result
 from search.engine.threads import thread_budget
@@ -165,9 +167,10 @@ def main(fd: int) -> None:
 def _import(setup: Setup, channel: _Channel) -> None:
     """Import what jobs will need; what cannot be imported is for the job to say."""
     try:
-        with thread_budget(setup.threads):
+        with thread_budget(setup.threads), collector_off():
             for module in setup.imports:
                 import_module(module)
+        gc.freeze()  # what was imported stays: the collector need not look at it again
     except Exception:
         channel.send(LOG, (__name__, logging.DEBUG, traceback.format_exc()))
 

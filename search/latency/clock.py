@@ -14,17 +14,16 @@ A single unwarmed run is off by far more than two architectures differ, so:
 
 from __future__ import annotations
 
-import gc
 import math
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from search.collector import collector_off
 from search.latency.pace import MAX_WAITED, Pace, Reading, Step
 
 # Seconds of one run, by whatever tells them.
@@ -135,7 +134,7 @@ def measure(
     effort = effort or Effort()
     stopwatch = timer or (lambda: _seconds(step, clock))
     started = clock()
-    with _collector_off():
+    with collector_off():
         warmed = _warm_up(stopwatch, effort, clock)
         sittings: list[_Sitting] = []
         while not _is_enough(sittings, effort, pace, clock() - started):
@@ -334,14 +333,3 @@ def _seconds(step: Step, clock: Clock) -> float:
     started = clock()
     step()
     return clock() - started
-
-
-@contextmanager
-def _collector_off() -> Iterator[None]:
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
