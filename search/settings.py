@@ -8,9 +8,9 @@ from dataclasses import asdict
 from pathlib import Path
 
 from search.config import Config
-from search.engine.threads import cores
 from search.latency.measure import MeasureSettings
 from trainers.spec import Precision, TrainSettings
+from trainers.threads import cores
 
 # Between two rungs the epochs grow by this factor, where they are not given, and there are so
 # many rungs at most: a training of less than a tenth says little.

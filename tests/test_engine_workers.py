@@ -23,7 +23,7 @@ from engine_checks import (
 
 from search.engine.jobs import Job
 from search.engine.processes import ProcessEngine
-from search.engine.threads import cores
+from trainers.threads import cores
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ import torch
 from drawn_images import draw, draw_folder
 from PIL import Image
 
-from trainers.data import Preprocess, load
+from trainers.data import Preprocess, Samples, load
 from trainers.errors import DataError
 
 GREY = Preprocess(8, 1, mean=(0.5,), std=(0.5,))
@@ -62,18 +62,24 @@ def test_progress_counts_every_image_once_and_not_again(tmp_path: Path) -> None:
     assert seen == [(done, 8) for done in range(1, 9)]
 
 
+def held_images(samples: Samples, preprocess: Preprocess) -> torch.Tensor:
+    tensor = samples.dataset(preprocess).tensor
+    assert tensor is not None
+    return tensor
+
+
 def test_memory_holds_as_many_sizes_as_fit(tmp_path: Path) -> None:
     ref = draw_folder(tmp_path, {"a": 10, "b": 10}, channels=1)
     decoded_and_two_sizes = (20 * 12 * 11 + 2 * 20 * 64 * 64) / 1e6
     train = load(replace(ref, memory_mb=decoded_and_two_sizes)).splits["train"]
-    first = train.dataset(replace(GREY, input_size=64)).tensor
-    assert train.dataset(replace(GREY, input_size=64)).tensor is first
+
+    grey = replace(GREY, input_size=64)
+    first = held_images(train, grey)
+    assert held_images(train, grey).data_ptr() == first.data_ptr()
     for size in (60, 61, 62, 63):
         train.dataset(replace(GREY, input_size=size))
-    again = train.dataset(replace(GREY, input_size=64)).tensor
-    assert again is not first
-    assert first is not None
-    assert again is not None
+    again = held_images(train, grey)
+    assert again.data_ptr() != first.data_ptr()
     assert torch.equal(first, again)
     assert train.dataset(replace(GREY, input_size=128)).tensor is None
 
@@ -81,7 +87,7 @@ def test_memory_holds_as_many_sizes_as_fit(tmp_path: Path) -> None:
 def test_mean_and_std_share_the_images(tmp_path: Path) -> None:
     train = load(draw_folder(tmp_path, {"a": 4, "b": 4})).splits["train"]
     other = replace(GREY, mean=(0.1,), std=(0.2,))
-    assert train.dataset(GREY).tensor is train.dataset(other).tensor
+    assert held_images(train, GREY).data_ptr() == held_images(train, other).data_ptr()
 
 
 def test_a_file_that_vanishes_while_training_is_named(tmp_path: Path) -> None:

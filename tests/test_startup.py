@@ -53,6 +53,13 @@ def test_it_loads_no_library_that_it_does_not_need(root: Path, words: str) -> No
     assert ended.returncode == 0, ended.stderr
 
 
+def test_a_study_itself_needs_no_torch() -> None:
+    """Its workers do; the driver would wait for its import and keep its memory for nothing."""
+    program = "import search.launch, search.tracking, trainers.data.loading, sys"
+    command = [sys.executable, "-c", f"{program}; assert 'torch' not in sys.modules"]
+    subprocess.run(command, check=True, capture_output=True)
+
+
 @pytest.mark.slow
 def test_a_report_keeps_its_fonts_below_the_root(root: Path) -> None:
     """They were kept in the home folder, unless the study had been run by the same process."""

@@ -11,7 +11,7 @@ import torch
 from trainers.seeds import derive_seed
 
 if TYPE_CHECKING:
-    from trainers.data.samples import Batch
+    from trainers.data.image_set import Batch
 
 
 class Indexed(Protocol):

@@ -16,9 +16,10 @@ from typing import Any, ClassVar, Self
 
 from search.engine.failures import broken
 from search.engine.jobs import CLOSED, Done, Job, OnEvent, Perform, Result, notify
-from search.engine.threads import cores, thread_budget
+from search.engine.threads import thread_budget
 from search.engine.worker import events_to
 from search.errors import ConfigError
+from trainers.threads import cores
 
 logger = logging.getLogger(__name__)
 

@@ -14,13 +14,6 @@ _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 _WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
-def cores() -> int:
-    """Return the number of cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def thread_variables(threads: int) -> dict[str, str]:
     """Return the environment that limits a process to so many threads per operation."""
     return {**dict.fromkeys(_VARIABLES, str(threads)), **_WAITING}

@@ -1,6 +1,7 @@
 """Images and labels: readers, decoding, splits, and one record of the preprocessing.
 
-``DataRef`` and ``READERS`` cost no torch import; the other names are imported when first used.
+``DataRef`` and ``READERS`` cost nothing; the other names are imported when first used, and only
+``ImageSet`` needs torch.
 """
 
 from __future__ import annotations
@@ -13,9 +14,10 @@ from trainers.data.readers import READERS
 from trainers.data.ref import DataRef
 
 if TYPE_CHECKING:
+    from trainers.data.image_set import ImageSet
     from trainers.data.loading import load
     from trainers.data.preprocess import Preprocess
-    from trainers.data.samples import Dataset, ImageSet, Samples
+    from trainers.data.samples import Dataset, Samples
 
 __all__ = [
     "READERS",
@@ -28,9 +30,9 @@ __all__ = [
     "load",
 ]
 
-NEEDS_TORCH = {
+LAZY = {
     "Dataset": "samples",
-    "ImageSet": "samples",
+    "ImageSet": "image_set",
     "Preprocess": "preprocess",
     "Samples": "samples",
     "load": "loading",
@@ -38,7 +40,7 @@ NEEDS_TORCH = {
 
 
 def __getattr__(name: str) -> Any:
-    """Import a name that needs torch from its module."""
-    if name not in NEEDS_TORCH:
+    """Import a name from its module when it is first used."""
+    if name not in LAZY:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(f"{__name__}.{NEEDS_TORCH[name]}"), name)
+    return getattr(import_module(f"{__name__}.{LAZY[name]}"), name)

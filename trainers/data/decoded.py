@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import PIL
-import torch
 from numpy.typing import NDArray
 
 from trainers.data.images import read_with_digest
@@ -24,6 +23,7 @@ from trainers.data.raw import Pixels, RawSample, Source
 from trainers.data.shelf import Shelf, TooLargeError
 from trainers.data.verify import Progress
 from trainers.errors import DataError
+from trainers.threads import threads
 
 # Changes with what is written, and with what decodes and resizes an image.
 DECODING = f"1-{PIL.__version__}"
@@ -108,7 +108,7 @@ def _decode(
     start = 0
     with (
         (folder / PIXELS).open("wb") as file,
-        ThreadPoolExecutor(torch.get_num_threads()) as pool,
+        ThreadPoolExecutor(threads()) as pool,
     ):
         try:
             for found in pool.map(_read, files):

@@ -18,7 +18,7 @@ from trainers.data.images import read_with_digest
 from trainers.data.raw import Skipped
 from trainers.data.readers import CLASSES_MIN, READERS
 from trainers.data.ref import DataRef
-from trainers.data.samples import Dataset, Samples, TensorCache
+from trainers.data.samples import Dataset, PixelCache, Samples
 from trainers.data.shelf import Shelf
 from trainers.data.split import completed, split_sizes, strata_of, stratified
 from trainers.data.targets import TargetKind, class_counts, digest, relabeled
@@ -157,7 +157,7 @@ def _dataset(
     is_grey = all(sample.is_grey for sample in samples)
     kept = [s.n_bytes for s in samples if isinstance(s.source, np.ndarray) and not is_mapped]
     fingerprint = _fingerprint(splits, class_names)
-    cache = TensorCache(max(memory_bytes - sum(kept), 0), len(samples), shelf, fingerprint)
+    cache = PixelCache(max(memory_bytes - sum(kept), 0), len(samples), shelf, fingerprint)
     return Dataset(
         class_names=class_names,
         splits={

@@ -2,102 +2,37 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections import OrderedDict
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from trainers.data.decoded import DECODING
 from trainers.data.images import read_pixels
-from trainers.data.learned import Learned, Targets, learned_from
 from trainers.data.preprocess import Preprocess
 from trainers.data.raw import Pixels, Skipped
 from trainers.data.shelf import Shelf
 from trainers.data.summary import summarize
 from trainers.data.verify import Sample
 from trainers.errors import DataError
+from trainers.threads import threads
+
+if TYPE_CHECKING:
+    from trainers.data.image_set import ImageSet
 
 SHARED_MIN_MB = 4.0  # smaller sets are resized sooner than they are read
 RESIZED = "images.npy"
 CHUNK = 64  # images a thread resizes before it takes the next ones
-AHEAD = 2  # batches that are read while one is trained on
-
-Batch = tuple[Tensor, Targets]
-
 Key = tuple[str, tuple[int, int, str, str]]
 
 
-class ImageSet(torch.utils.data.Dataset[Tensor]):
-    """One split at one size: uint8 images and what is to be learned of them.
-
-    Attributes:
-        targets: By index what a batch of images teaches.
-        tensor: All images, uint8 ``(N, C, S, S)``, when they fit into memory, else None. It is
-            shared: do not write to it.
-    """
-
-    def __init__(
-        self,
-        samples: tuple[Sample, ...],
-        preprocess: Preprocess,
-        tensor: Tensor | None,
-        classes: int,
-    ) -> None:
-        self.targets: Learned = learned_from(samples, preprocess, classes)
-        self.tensor = tensor
-        self._samples = samples
-        self._preprocess = preprocess
-
-    def __len__(self) -> int:
-        """Return the number of images."""
-        return len(self._samples)
-
-    def __getitem__(self, index: int) -> Tensor:
-        """Return one image, uint8 ``(C, S, S)``."""
-        if self.tensor is not None:
-            return self.tensor[index]
-        pixels = _pixels(self._samples[index], self._preprocess)
-        return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
-
-    def batches(self, order: Iterable[Tensor]) -> Iterator[Batch]:
-        """Yield images ``(B, C, S, S)`` and their targets for each batch of indices.
-
-        From memory by indexing; else threads read a few batches ahead. The order is that of
-        ``order`` either way.
-
-        Args:
-            order: int64 indices of each batch, ``(B,)``.
-        """
-        if self.tensor is not None:
-            for indices in order:
-                yield self.tensor[indices], self.targets.of(indices)
-            return
-        waiting: deque[tuple[Tensor, list[Future[Tensor]]]] = deque()
-        with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-            try:
-                for indices in order:
-                    read = [pool.submit(self.__getitem__, i) for i in indices.tolist()]
-                    waiting.append((indices, read))
-                    if len(waiting) > AHEAD:
-                        yield self._collected(*waiting.popleft())
-                while waiting:
-                    yield self._collected(*waiting.popleft())
-            finally:
-                pool.shutdown(wait=True, cancel_futures=True)
-
-    def _collected(self, indices: Tensor, read: list[Future[Tensor]]) -> Batch:
-        return torch.stack([future.result() for future in read]), self.targets.of(indices)
-
-
-class TensorCache:
+class PixelCache:
     """Resized images of a process, the least recently used dropped first.
 
     A size is held in memory only when all splits fit at once, so that training and validation
@@ -118,14 +53,16 @@ class TensorCache:
         self._n_images = n_images
         self._shelf = shelf
         self._fingerprint = fingerprint
-        self._held: OrderedDict[Key, Tensor] = OrderedDict()
+        self._held: OrderedDict[Key, NDArray[np.uint8]] = OrderedDict()
 
     def fits(self, preprocess: Preprocess) -> bool:
         """Return whether every image of the dataset fits at this size."""
         n_bytes = self._n_images * preprocess.channels * preprocess.input_size**2
         return n_bytes <= self._limit
 
-    def get(self, split: str, samples: tuple[Sample, ...], preprocess: Preprocess) -> Tensor:
+    def get(
+        self, split: str, samples: tuple[Sample, ...], preprocess: Preprocess
+    ) -> NDArray[np.uint8]:
         """Return the images of a split, uint8 ``(N, C, S, S)``."""
         key = (split, preprocess.geometry)
         if key not in self._held:
@@ -133,31 +70,31 @@ class TensorCache:
             while self._held and self.held_bytes + needed > self._limit:
                 self._held.popitem(last=False)
             is_large = self._shelf is not None and needed >= SHARED_MIN_MB * 1e6
-            tensor = self._shared(split, samples, preprocess) if is_large else None
-            self._held[key] = _stacked(samples, preprocess) if tensor is None else tensor
+            shared = self._shared(split, samples, preprocess) if is_large else None
+            self._held[key] = _stacked(samples, preprocess) if shared is None else shared
         self._held.move_to_end(key)
         return self._held[key]
 
     def _shared(
         self, split: str, samples: tuple[Sample, ...], preprocess: Preprocess
-    ) -> Tensor | None:
+    ) -> NDArray[np.uint8] | None:
         assert self._shelf is not None
         geometry = "-".join(map(str, (*preprocess.geometry, DECODING)))
 
         def make(folder: Path) -> None:
-            np.save(folder / RESIZED, _stacked(samples, preprocess).numpy())
+            np.save(folder / RESIZED, _stacked(samples, preprocess))
 
         folder = self._shelf.folder(f"resized-{self._fingerprint}-{split}-{geometry}", make)
         try:
             # Mapped for copying on write, since torch warns of what cannot be written.
-            return None if folder is None else torch.from_numpy(np.load(folder / RESIZED, "c"))
+            return None if folder is None else np.load(folder / RESIZED, "c")
         except OSError:  # removed by a process that needed the room
             return None
 
     @property
     def held_bytes(self) -> int:
         """Return the size of what is held."""
-        return sum(tensor.nbytes for tensor in self._held.values())
+        return sum(images.nbytes for images in self._held.values())
 
 
 @dataclass(frozen=True)
@@ -166,7 +103,7 @@ class Samples:
 
     split: str
     samples: tuple[Sample, ...]
-    cache: TensorCache
+    cache: PixelCache
     classes: int
 
     def __len__(self) -> int:
@@ -186,11 +123,13 @@ class Samples:
     def dataset(self, preprocess: Preprocess) -> ImageSet:
         """Return the images at one size, in memory when they fit.
 
-        The tensor is remembered by the process for the next candidate of the same size.
+        They are remembered by the process for the next candidate of the same size.
         """
+        from trainers.data.image_set import ImageSet
+
         is_held = self.cache.fits(preprocess)
-        tensor = self.cache.get(self.split, self.samples, preprocess) if is_held else None
-        return ImageSet(self.samples, preprocess, tensor, self.classes)
+        images = self.cache.get(self.split, self.samples, preprocess) if is_held else None
+        return ImageSet(self.samples, preprocess, images, self.classes)
 
 
 @dataclass(frozen=True)
@@ -228,20 +167,25 @@ class Dataset:
         }
 
 
-def _stacked(samples: tuple[Sample, ...], preprocess: Preprocess) -> Tensor:
+def _stacked(samples: tuple[Sample, ...], preprocess: Preprocess) -> NDArray[np.uint8]:
     side, channels = preprocess.input_size, preprocess.channels
     images = np.empty((len(samples), channels, side, side), np.uint8)
 
     def fill(start: int) -> None:
         for index, sample in enumerate(samples[start : start + CHUNK], start):
-            images[index] = _pixels(sample, preprocess).transpose(2, 0, 1)
+            images[index] = pixels_of(sample, preprocess).transpose(2, 0, 1)
 
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    with ThreadPoolExecutor(threads()) as pool:
         list(pool.map(fill, range(0, len(samples), CHUNK)))
-    return torch.from_numpy(images)
+    return images
 
 
-def _pixels(sample: Sample, preprocess: Preprocess) -> Pixels:
+def pixels_of(sample: Sample, preprocess: Preprocess) -> Pixels:
+    """Return an image as networks of one size see it.
+
+    Raises:
+        DataError: If it can no longer be read.
+    """
     try:
         return preprocess.pixels(read_pixels(sample.source))
     except DataError as error:

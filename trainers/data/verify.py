@@ -10,13 +10,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 import numpy as np
-import torch
 
 from trainers.data.images import read_with_digest
 from trainers.data.objects import checked_objects
 from trainers.data.raw import Pixels, RawSample, Skipped, Source
 from trainers.data.targets import IGNORED, Mask, Objects, Target
 from trainers.errors import DataError
+from trainers.threads import threads
 
 Progress = Callable[[int, int], None]
 Read = Callable[[Source], tuple[Pixels, str]]
@@ -86,7 +86,7 @@ def verify(
     done = used = 0
     found: dict[str, list[tuple[Sample, Pixels | None]]] = {part: [] for part in parts}
     broken: list[Skipped] = []
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+    with ThreadPoolExecutor(threads()) as pool:
         for part, samples in parts.items():
             for result in pool.map(check, samples):
                 done += 1

@@ -1,0 +1,84 @@
+"""Images of one split at one size, and what is learned of them: the part that needs torch."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from trainers.data.learned import Learned, Targets, learned_from
+from trainers.data.preprocess import Preprocess
+from trainers.data.samples import pixels_of
+from trainers.data.verify import Sample
+from trainers.threads import threads
+
+AHEAD = 2  # batches that are read while one is trained on
+
+Batch = tuple[Tensor, Targets]
+
+
+class ImageSet(torch.utils.data.Dataset[Tensor]):
+    """One split at one size: uint8 images and what is to be learned of them.
+
+    Attributes:
+        targets: By index what a batch of images teaches.
+        tensor: All images, uint8 ``(N, C, S, S)``, when they fit into memory, else None. It is
+            shared: do not write to it.
+    """
+
+    def __init__(
+        self,
+        samples: tuple[Sample, ...],
+        preprocess: Preprocess,
+        images: NDArray[np.uint8] | None,
+        classes: int,
+    ) -> None:
+        self.targets: Learned = learned_from(samples, preprocess, classes)
+        self.tensor = None if images is None else torch.from_numpy(images)
+        self._samples = samples
+        self._preprocess = preprocess
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self._samples)
+
+    def __getitem__(self, index: int) -> Tensor:
+        """Return one image, uint8 ``(C, S, S)``."""
+        if self.tensor is not None:
+            return self.tensor[index]
+        pixels = pixels_of(self._samples[index], self._preprocess)
+        return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
+
+    def batches(self, order: Iterable[Tensor]) -> Iterator[Batch]:
+        """Yield images ``(B, C, S, S)`` and their targets for each batch of indices.
+
+        From memory by indexing; else threads read a few batches ahead. The order is that of
+        ``order`` either way.
+
+        Args:
+            order: int64 indices of each batch, ``(B,)``.
+        """
+        if self.tensor is not None:
+            for indices in order:
+                yield self.tensor[indices], self.targets.of(indices)
+            return
+        waiting: deque[tuple[Tensor, list[Future[Tensor]]]] = deque()
+        with ThreadPoolExecutor(threads()) as pool:
+            try:
+                for indices in order:
+                    read = [pool.submit(self.__getitem__, i) for i in indices.tolist()]
+                    waiting.append((indices, read))
+                    if len(waiting) > AHEAD:
+                        yield self._collected(*waiting.popleft())
+                while waiting:
+                    yield self._collected(*waiting.popleft())
+            finally:
+                pool.shutdown(wait=True, cancel_futures=True)
+
+    def _collected(self, indices: Tensor, read: list[Future[Tensor]]) -> Batch:
+        return torch.stack([future.result() for future in read]), self.targets.of(indices)
