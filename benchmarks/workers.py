@@ -2,8 +2,8 @@
 
 Each run is a study of scikit-learn's digits with random proposals from the same seed, an MLflow
 database and a latency memory of its own. One worker trains with all cores, two with half of them
-each; a measurement stops both. Counted is from the first proposal to the last outcome. Runs take
-turns, and the figure is the ratio of the medians.
+each; a measurement stops both while its clock runs. Counted is from the first proposal to the last
+outcome. Runs take turns, and the figure is the ratio of the medians.
 
     python benchmarks/workers.py [--trials 16] [--rounds 2]
 

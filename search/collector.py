@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def collector_off() -> Iterator[None]:
-    """Collect nothing within the block: imports create much and leave nothing to collect."""
+    """Collect nothing within the block, which is timed, or creates much that stays."""
     was_enabled = gc.isenabled()
     gc.disable()
     try:

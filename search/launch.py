@@ -10,7 +10,6 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from search import study
-from search.collector import collector_off
 from search.config import Config
 from search.events import Event, EventLog, Follower, StudyStarted
 from search.interrupts import terminate_like_interrupt
@@ -86,8 +85,7 @@ class _Tracking:
             self._tracker(event)
 
     def _opened(self) -> Follower:
-        with collector_off():
-            from search.tracking import Tracker
+        from search.tracking import Tracker
 
         settings = self._config.tracking
         return Tracker(self._places, settings.mlflow_uri, settings.experiment)

@@ -47,7 +47,7 @@ ERRORS: dict[str, BaseException] = {
 def perform(job: Job) -> Any:
     """Do the job that ``payload = (name, *arguments)`` names, an exclusive one alone."""
     name, *arguments = job.payload
-    if job.is_exclusive and name != "rest":
+    if job.is_exclusive and name not in ("rest", "fail beside", "nest"):
         with alone():
             return JOBS[name](*arguments)
     return JOBS[name](*arguments)
@@ -136,6 +136,17 @@ def _rest(folder: str) -> None:
         _wait_for(f"{folder}/fourth")
 
 
+def _fail_beside() -> None:
+    with alone() as beside, beside():
+        _raise("other")
+
+
+def _nest(stop: str) -> int:
+    """Count while alone within being alone, until the file ``stop`` is there."""
+    with alone(), alone() as beside, beside():
+        return _count_until(stop)
+
+
 def _wait_for(path: str) -> str:
     while not Path(path).exists():
         time.sleep(0.005)
@@ -181,6 +192,8 @@ JOBS: dict[str, Callable[..., Any]] = {
     "count": _count_until,
     "wait": _wait_for,
     "rest": _rest,
+    "fail beside": _fail_beside,
+    "nest": _nest,
     "spend": _spend,
     "write": _write,
     "emit": _emit_all,

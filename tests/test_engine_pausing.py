@@ -85,6 +85,33 @@ class TestExclusiveJobs:
         (tmp_path / "stop").touch()
         assert value(other) == counted[-1]
 
+    def test_to_be_alone_within_being_alone_changes_nothing(
+        self, processes: ProcessEngine, tmp_path: Path
+    ) -> None:
+        counted: list[int] = []
+        seen: list[int] = []
+        other = processes.submit(train("count", str(tmp_path / "stop")), counted.append)
+        eventually(lambda: counted)
+        measured = processes.submit(measure("nest", str(tmp_path / "measured")), seen.append)
+        eventually(lambda: seen)
+        self._assert_stands_still(counted)
+        (tmp_path / "measured").touch()
+        value(measured)
+        self._assert_goes_on(counted)
+        (tmp_path / "stop").touch()
+        value(other)
+
+    def test_others_go_on_after_one_that_fails_while_it_rests(
+        self, processes: ProcessEngine, tmp_path: Path
+    ) -> None:
+        counted: list[int] = []
+        other = processes.submit(train("count", str(tmp_path / "stop")), counted.append)
+        eventually(lambda: counted)
+        broken(processes.submit(measure("fail beside")))
+        self._assert_goes_on(counted)
+        (tmp_path / "stop").touch()
+        value(other)
+
     def _assert_goes_on(self, counted: list[int]) -> None:
         before = len(counted)
         eventually(lambda: len(counted) > before + 5)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import timm
@@ -12,6 +14,7 @@ import torch
 from torch import nn
 
 from search.errors import BuildError, ConfigError, ExportError, ParityError
+from search.latency import clock, memory
 from search.latency.device import allowed_cores, fingerprint
 from search.latency.energy import METERS
 from search.latency.export import EXPORTERS
@@ -142,6 +145,66 @@ def test_energy_is_measured_where_it_is_asked_for(
     assert found.energy_mj is not None
     assert 0 < found.energy_mj <= 100.0 / 3
     assert measure_architecture(TINY, SETTINGS, folder=tmp_path).energy_mj is None
+
+
+class Stillness:
+    """Notes whether others stand still, in place of the engine's ``alone``."""
+
+    def __init__(self) -> None:
+        self.is_alone = False
+
+    @contextmanager
+    def alone(self) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+        self.is_alone = True
+        yield self._beside
+        self.is_alone = False
+
+    @contextmanager
+    def _beside(self) -> Iterator[None]:
+        self.is_alone = False
+        yield
+        self.is_alone = True
+
+
+def test_others_stand_still_while_it_is_timed_and_at_no_other_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stillness, seen = Stillness(), set()
+    right, timed, probed = EXPORTERS["torchscript"], clock.measure, memory.artifact_mb
+
+    def note(what: str) -> None:
+        seen.add((what, stillness.is_alone))
+
+    def export(*arguments: Any, **names: Any) -> None:
+        note("exported")
+        right(*arguments, **names)
+
+    def measured(step: Callable[[], object], *arguments: Any, **names: Any) -> clock.Timing:
+        return timed(lambda: (note("timed"), step()), *arguments, **names)
+
+    def memory_mb(*arguments: Any) -> float:
+        note("memory")
+        return probed(*arguments)
+
+    class Noting:
+        def start(self) -> None:
+            note("energy")
+
+        def elapsed_mj(self) -> float:
+            note("energy")
+            return 1.0
+
+    monkeypatch.setattr("search.latency.measure.alone", stillness.alone)
+    monkeypatch.setattr(clock, "measure", measured)
+    monkeypatch.setattr(memory, "artifact_mb", memory_mb)
+    monkeypatch.setitem(EXPORTERS, "torchscript", export)
+    monkeypatch.setitem(METERS, "cpu", Noting)
+    monkeypatch.setattr("search.latency.energy.SECONDS", 0.01)
+    asked = replace(SETTINGS, measures_energy=True, throughput_batch=2)
+    measure_architecture(TINY, asked, folder=tmp_path)
+    alone = {("timed", True), ("energy", True)}
+    assert seen == alone | {("exported", False), ("memory", False)}
+    assert not stillness.is_alone
 
 
 def test_the_pace_is_kept_for_other_processes_where_a_file_is_given(tmp_path: Path) -> None:

@@ -74,8 +74,8 @@ def test_memory_holds_as_many_sizes_as_fit(tmp_path: Path) -> None:
     train = load(replace(ref, memory_mb=decoded_and_two_sizes)).splits["train"]
 
     grey = replace(GREY, input_size=64)
-    first = held_images(train, grey)
-    assert held_images(train, grey).data_ptr() == first.data_ptr()
+    first, second = held_images(train, grey), held_images(train, grey)
+    assert first.data_ptr() == second.data_ptr()
     for size in (60, 61, 62, 63):
         train.dataset(replace(GREY, input_size=size))
     again = held_images(train, grey)
@@ -87,7 +87,8 @@ def test_memory_holds_as_many_sizes_as_fit(tmp_path: Path) -> None:
 def test_mean_and_std_share_the_images(tmp_path: Path) -> None:
     train = load(draw_folder(tmp_path, {"a": 4, "b": 4})).splits["train"]
     other = replace(GREY, mean=(0.1,), std=(0.2,))
-    assert held_images(train, GREY).data_ptr() == held_images(train, other).data_ptr()
+    one, two = held_images(train, GREY), held_images(train, other)
+    assert one.data_ptr() == two.data_ptr()
 
 
 def test_a_file_that_vanishes_while_training_is_named(tmp_path: Path) -> None:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+import pickle
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 import recorded_store
+from drawn_images import draw_folder
 
 # Each takes a second or more to import.
 HEAVY = ("torch", "mlflow", "pytorch_lightning", "torchvision", "timm", "onnxruntime", "sklearn")
@@ -53,11 +55,18 @@ def test_it_loads_no_library_that_it_does_not_need(root: Path, words: str) -> No
     assert ended.returncode == 0, ended.stderr
 
 
-def test_a_study_itself_needs_no_torch() -> None:
-    """Its workers do; the driver would wait for its import and keep its memory for nothing."""
-    program = "import search.launch, search.tracking, trainers.data.loading, sys"
-    command = [sys.executable, "-c", f"{program}; assert 'torch' not in sys.modules"]
-    subprocess.run(command, check=True, capture_output=True)
+def test_a_driver_loads_its_data_and_is_ready_without_torch(tmp_path: Path) -> None:
+    """Its workers need it; the driver would wait for its import and keep its memory."""
+    ref = draw_folder(tmp_path, {"a": 4, "b": 4})
+    program = (
+        "import pickle, sys, search.launch, search.tracking\n"
+        "from trainers.data import load\n"
+        "load(pickle.load(sys.stdin.buffer)).summary()\n"
+        "assert 'torch' not in sys.modules"
+    )
+    command = [sys.executable, "-c", program]
+    ended = subprocess.run(command, input=pickle.dumps(ref), capture_output=True, check=False)
+    assert ended.returncode == 0, ended.stderr.decode()
 
 
 @pytest.mark.slow

@@ -1,8 +1,9 @@
-"""How many threads this process may use, told without torch."""
+"""How many threads this process may use, told without importing torch."""
 
 from __future__ import annotations
 
 import os
+import sys
 
 
 def cores() -> int:
@@ -13,6 +14,9 @@ def cores() -> int:
 
 
 def threads() -> int:
-    """Return the threads that the environment allows, as OpenMP reads it, else one a core."""
+    """Return the threads of one operation: torch's where it is loaded, else what it would read."""
+    torch = sys.modules.get("torch")
+    if torch is not None:
+        return int(torch.get_num_threads())
     allowed = os.environ.get("OMP_NUM_THREADS", "")
     return int(allowed) if allowed.isdecimal() and int(allowed) > 0 else cores()

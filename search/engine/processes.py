@@ -18,7 +18,7 @@ Exclusive jobs run one at a time in one more worker with all cores. While one as
 (``worker.py``), the groups of all other workers are stopped (SIGSTOP); what it does before and
 after, as to build a network before it is timed, goes on beside them. Paused time counts neither as
 a job's seconds nor towards its timeout. A paused job keeps its locks, so an exclusive job must
-need none that others take. POSIX only.
+need none that others take while it is alone. POSIX only.
 """
 
 from __future__ import annotations

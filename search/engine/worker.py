@@ -51,16 +51,16 @@ def alone() -> Iterator[Callable[[], AbstractContextManager[None]]]:
     """Have all other workers stand still within the block, on the thread of a job.
 
     The block gets a function for blocks within it in which the others go on. Where there are no
-    other workers nothing happens.
+    other workers, and within another such block, nothing happens.
     """
     channel = _channel.get()
-    if channel is None:
+    if channel is None or channel.is_alone:
         yield nullcontext
         return
 
     @contextmanager
     def beside() -> Iterator[None]:
-        channel.send(BESIDE, None)
+        channel.let_others_go_on()
         try:
             yield
         finally:
@@ -70,7 +70,7 @@ def alone() -> Iterator[Callable[[], AbstractContextManager[None]]]:
     try:
         yield beside
     finally:
-        channel.send(BESIDE, None)
+        channel.let_others_go_on()
 
 
 @contextmanager
@@ -99,9 +99,14 @@ class Setup:
 
 
 class _Channel:
-    """The worker's end of the pipe; shut in forked children, so that its end is seen."""
+    """The worker's end of the pipe; shut in forked children, so that its end is seen.
+
+    Attributes:
+        is_alone: Whether the driver has stopped all other workers for this one.
+    """
 
     def __init__(self, connection: Connection[bytes, bytes]) -> None:
+        self.is_alone = False
         self._connection: Connection[bytes, bytes] | None = connection
         self._lock = threading.Lock()
         os.register_at_fork(after_in_child=self._leave)
@@ -120,8 +125,14 @@ class _Channel:
         return self._connection.recv_bytes()
 
     def wait_to_be_alone(self) -> None:
-        self.send(ALONE, None)
-        self.receive_bytes()
+        if self._connection is not None:
+            self.send(ALONE, None)
+            self.receive_bytes()  # the driver answers once the others are stopped
+            self.is_alone = True
+
+    def let_others_go_on(self) -> None:
+        self.is_alone = False
+        self.send(BESIDE, None)
 
     def _leave(self) -> None:
         if self._connection is not None:
@@ -168,9 +179,11 @@ def _import(setup: Setup, channel: _Channel) -> None:
     """Import what jobs will need; what cannot be imported is for the job to say."""
     try:
         with thread_budget(setup.threads), collector_off():
-            for module in setup.imports:
-                import_module(module)
-        gc.freeze()  # what was imported stays: the collector need not look at it again
+            try:
+                for module in setup.imports:
+                    import_module(module)
+            finally:
+                gc.freeze()  # what was imported stays: the collector need not look at it
     except Exception:
         channel.send(LOG, (__name__, logging.DEBUG, traceback.format_exc()))
 

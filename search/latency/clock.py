@@ -129,7 +129,7 @@ def measure(
             own; the wall clock if None.
         pace: Tells whether the core is slowed; None where the step does not run on one.
         clock: Seconds from any fixed point.
-        pause: Waits so many seconds.
+        pause: Waits so many seconds, or longer; others may go on meanwhile.
     """
     effort = effort or Effort()
     stopwatch = timer or (lambda: _seconds(step, clock))
@@ -139,7 +139,9 @@ def measure(
         sittings: list[_Sitting] = []
         while not _is_enough(sittings, effort, pace, clock() - started):
             if sittings:
+                until = clock() + GAP_S
                 pause(GAP_S)
+                started += max(0.0, clock() - until)  # what else was done in it is not timed
             before = _quiet_moment(pace, started, effort, clock, pause)
             for _ in range(REWARM if sittings else 0):
                 stopwatch()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -90,7 +91,8 @@ def measure_architecture(
         torch_threads(settings.threads),
         TemporaryDirectory(dir=folder) as temporary,
     ):
-        pace.read()  # seconds before the timing, another look at how fast the core can be
+        with alone():
+            pace.read()  # seconds before the timing, another look at how fast the core can be
         prepared = _prepare(architecture, settings.batch_size, seed, weights)
         load = LoadSettings(
             folder=Path(temporary),
@@ -102,7 +104,9 @@ def measure_architecture(
             compared=prepared.compared,
             aligned=prepared.aligned,
         )
-        found = _measure_export(runtime, prepared, settings, load, _Instruments(pace, meter))
+        # A GPU's memory is counted with that of others, and what they queued is still computed.
+        with alone() if runtime.runs_on == "cuda" else nullcontext():
+            found = _measure_export(runtime, prepared, settings, load, _Instruments(pace, meter))
         load = replace(load, exporter=found.exporter)
         throughput_ips = _throughput(runtime, prepared, settings, load, found)
     return Measurement(
