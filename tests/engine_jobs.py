@@ -45,9 +45,12 @@ ERRORS: dict[str, BaseException] = {
 
 
 def perform(job: Job) -> Any:
-    """Do the job that ``payload = (name, *arguments)`` names, an exclusive one alone."""
+    """Do the job that ``payload = (name, *arguments)`` names, an exclusive one alone.
+
+    But for those that ask for it themselves.
+    """
     name, *arguments = job.payload
-    if job.is_exclusive and name not in ("rest", "fail beside", "nest"):
+    if job.is_exclusive and name not in ("rest", "fail beside"):
         with alone():
             return JOBS[name](*arguments)
     return JOBS[name](*arguments)
@@ -142,8 +145,8 @@ def _fail_beside() -> None:
 
 
 def _nest(stop: str) -> int:
-    """Count while alone within being alone, until the file ``stop`` is there."""
-    with alone(), alone() as beside, beside():
+    """Ask to be alone once more, and count until the file ``stop`` is there."""
+    with alone() as beside, beside():
         return _count_until(stop)
 
 

@@ -297,6 +297,19 @@ def test_a_few_interruptions_move_neither_the_median_nor_stability() -> None:
     assert timing.p95_ms == pytest.approx(50.0)
 
 
+class Busy(ScriptedTime):
+    """A clock in whose pauses something is done that takes longer."""
+
+    def pause(self, seconds: float) -> None:
+        super().pause(seconds + 0.5)
+
+
+def test_what_is_done_in_a_pause_takes_nothing_from_the_time_of_the_step() -> None:
+    timing = Busy(steady(0.030)).measure(max_seconds=1)
+    assert timing == ScriptedTime(steady(0.030)).measure(max_seconds=1)
+    assert timing.is_stable
+
+
 class Neighbor(ScriptedTime):
     """Time in which a neighbor slows everything evenly until a moment."""
 

@@ -37,6 +37,17 @@ def processes() -> Iterator[ProcessEngine]:
         yield engine
 
 
+@pytest.fixture
+def counted(processes: ProcessEngine, tmp_path: Path) -> Iterator[list[int]]:
+    """What a training beside counts, which loses and doubles nothing until the test is over."""
+    events: list[int] = []
+    other = processes.submit(train("count", str(tmp_path / "stop")), events.append)
+    eventually(lambda: events)
+    yield events
+    (tmp_path / "stop").touch()
+    assert value(other) == len(events) == events[-1]
+
+
 class TestExclusiveJobs:
     def test_others_make_no_progress_meanwhile_and_go_on_after(
         self, processes: ProcessEngine, tmp_path: Path
@@ -62,13 +73,11 @@ class TestExclusiveJobs:
         assert [value(other) for other in others] == [len(seen) for seen in events]
 
     def test_others_go_on_before_it_asks_to_be_alone_and_while_it_rests(
-        self, processes: ProcessEngine, tmp_path: Path
+        self, processes: ProcessEngine, tmp_path: Path, counted: list[int]
     ) -> None:
-        counted: list[int] = []
         said: list[str] = []
-        other = processes.submit(train("count", str(tmp_path / "stop")), counted.append)
         measured = processes.submit(measure("rest", str(tmp_path)), said.append)
-        eventually(lambda: counted and said)
+        eventually(lambda: said)
         self._assert_goes_on(counted)
         (tmp_path / "first").touch()
         eventually(lambda: said[-1] == "alone")
@@ -82,35 +91,23 @@ class TestExclusiveJobs:
         (tmp_path / "fourth").touch()
         value(measured)
         self._assert_goes_on(counted)
-        (tmp_path / "stop").touch()
-        assert value(other) == counted[-1]
 
     def test_to_be_alone_within_being_alone_changes_nothing(
-        self, processes: ProcessEngine, tmp_path: Path
+        self, processes: ProcessEngine, tmp_path: Path, counted: list[int]
     ) -> None:
-        counted: list[int] = []
         seen: list[int] = []
-        other = processes.submit(train("count", str(tmp_path / "stop")), counted.append)
-        eventually(lambda: counted)
         measured = processes.submit(measure("nest", str(tmp_path / "measured")), seen.append)
         eventually(lambda: seen)
         self._assert_stands_still(counted)
         (tmp_path / "measured").touch()
         value(measured)
         self._assert_goes_on(counted)
-        (tmp_path / "stop").touch()
-        value(other)
 
     def test_others_go_on_after_one_that_fails_while_it_rests(
-        self, processes: ProcessEngine, tmp_path: Path
+        self, processes: ProcessEngine, counted: list[int]
     ) -> None:
-        counted: list[int] = []
-        other = processes.submit(train("count", str(tmp_path / "stop")), counted.append)
-        eventually(lambda: counted)
         broken(processes.submit(measure("fail beside")))
         self._assert_goes_on(counted)
-        (tmp_path / "stop").touch()
-        value(other)
 
     def _assert_goes_on(self, counted: list[int]) -> None:
         before = len(counted)
@@ -146,16 +143,11 @@ class TestExclusiveJobs:
         ("payload", "kind"), [(("segfault",), "crash"), (("hang",), "timeout")]
     )
     def test_others_go_on_after_one_that_breaks(
-        self, processes: ProcessEngine, tmp_path: Path, payload: tuple[str], kind: str
+        self, processes: ProcessEngine, counted: list[int], payload: tuple[str], kind: str
     ) -> None:
-        events: list[int] = []
-        other = processes.submit(train("count", str(tmp_path / "stop")), events.append)
-        eventually(lambda: events)
         assert broken(processes.submit(measure(*payload, timeout_s=0.3))).kind == kind
-        seen = len(events)
-        eventually(lambda: len(events) > seen)
-        (tmp_path / "stop").touch()
-        assert value(other) == len(events)
+        seen = len(counted)
+        eventually(lambda: len(counted) > seen)
         assert value(processes.submit(measure("echo", 1))) == 1
 
     def test_they_run_one_at_a_time_and_new_jobs_wait(

@@ -72,7 +72,6 @@ def test_memory_holds_as_many_sizes_as_fit(tmp_path: Path) -> None:
     ref = draw_folder(tmp_path, {"a": 10, "b": 10}, channels=1)
     decoded_and_two_sizes = (20 * 12 * 11 + 2 * 20 * 64 * 64) / 1e6
     train = load(replace(ref, memory_mb=decoded_and_two_sizes)).splits["train"]
-
     grey = replace(GREY, input_size=64)
     first, second = held_images(train, grey), held_images(train, grey)
     assert first.data_ptr() == second.data_ptr()

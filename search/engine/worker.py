@@ -162,6 +162,7 @@ def main(fd: int) -> None:
         sys.stdout.reconfigure(line_buffering=True)  # else a crash loses what was printed
     os.set_inheritable(fd, False)
     channel = _Channel(Connection(fd))
+    _channel.set(channel)
     logging.getLogger().addHandler(_LogToDriver(channel))
     try:
         setup: Setup = pickle.loads(channel.receive_bytes())
@@ -191,7 +192,6 @@ def _import(setup: Setup, channel: _Channel) -> None:
 def _run(message: bytes, perform: Perform, channel: _Channel, threads: int) -> Result:
     try:
         job: Job = pickle.loads(message)
-        _channel.set(channel)
         with thread_budget(threads), events_to(lambda event: channel.send(EVENT, event)):
             value = perform(job)
     except BaseException as error:  # sys.exit within a job too: it must not end the worker

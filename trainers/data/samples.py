@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 SHARED_MIN_MB = 4.0  # smaller sets are resized sooner than they are read
 RESIZED = "images.npy"
 CHUNK = 64  # images a thread resizes before it takes the next ones
+
 Key = tuple[str, tuple[int, int, str, str]]
 
 

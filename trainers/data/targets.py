@@ -1,7 +1,7 @@
 """What is known of an image before training: a label, several, a mask or objects.
 
 A target is read by a reader, checked against its image once (``checked``), and turned into
-what a network of some input size learns (``samples.py``). Its coordinates are pixels of the
+what a network of some input size learns (``learned.py``). Its coordinates are pixels of the
 image as it is decoded, after EXIF rotation.
 """
 
