@@ -8,9 +8,8 @@ import numpy as np
 import optuna
 import pytest
 from small_loop import LIMIT, STARTUP, Knows, Loop, sampler_of, simulated
-from small_spaces import MIXED, backbone, mixed_space
+from small_spaces import mixed_space
 
-from search.catalog import Published, Tag
 from search.costs import Costs
 from search.features import Features
 from search.front import Reference, objectives_for
@@ -21,7 +20,6 @@ from search.samplers.request import PROPOSAL, RUNGS
 from search.samplers.surrogate import Process, Rows, Scaling
 from search.samplers.warp import Warp
 from search.space import Space
-from trainers.spec import Weights
 
 LEVELS = (("a", "b", "c"), ("a", "b", "c"), ("x", "y"))
 
@@ -283,39 +281,6 @@ def test_what_never_learns_is_soon_left_alone(luck: float) -> None:
         proposed.append(never_learns)
     assert any(proposed)
     assert sum(proposed[STARTUP:]) <= 10
-
-
-def published_space(source: str) -> Space:
-    """Return the mixed space where the two smallest backbones have the best published results."""
-    backbones = tuple(
-        replace(
-            b,
-            tags=(Tag("t", "mit"),),
-            published=(Published("t", 224, 90.0 - b.params_m),),
-        )
-        for b in (*MIXED, backbone("resnet_d", params_m=80.0))
-    )
-    space = mixed_space(backbones)
-    weights = {name: Weights(source, "t") for name in space.weights}  # type: ignore[arg-type]
-    return replace(space, weights=weights)
-
-
-def test_published_accuracy_leads_two_of_three_starts_with_the_weights_it_is_of() -> None:
-    pretrained, scratch = published_space("pretrained"), published_space("none")
-    assert scratch.published is None
-    assert pretrained.published is not None
-    assert pretrained.published.max() == pytest.approx(0.88)
-    names = {}
-    for name, space in (("pretrained", pretrained), ("scratch", scratch)):
-        indices = Loop("front", space, seed=0).run(STARTUP)
-        names[name] = [space.at(i).architecture.backbone for i in indices]
-    # By what was published the smallest backbones are the best and the fastest; the third
-    # candidate of the start is chosen by size all the same.
-    small = {"mobile_a", "mobile_no_gem"}
-    assert STARTUP == 4
-    assert {names["pretrained"][k] for k in (0, 1, 3)} <= small
-    assert names["pretrained"][2] not in small
-    assert set(names["scratch"]) & {"resnet_c", "resnet_d"}
 
 
 def test_seconds_count_where_the_budget_is_time() -> None:

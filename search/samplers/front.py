@@ -1,13 +1,13 @@
 """The sampler ``front``: costs are known before training, only the metric is uncertain.
 
 It starts with candidates spread over the front that can be told without training: published
-accuracy against cost, or capacity where nothing is published. Then it proposes what adds most to
-the hypervolume in expectation, under Gaussian processes of the metric over all descriptors. Two
-processes that believe differently how far one training speaks for others share the judgment,
-since one alone soon becomes too sure: one has few weights, which few trainings tell, the other
-has one for each descriptor and sees the costs as well. What was published leads two of three
-candidates of the start, capacity the third, and is no descriptor: on tables of timm's results the
-processes found more without it, and a misleading one cannot hold the search.
+accuracy against cost, or capacity where nothing is published (``Start``). Then it proposes what
+adds most to the hypervolume in expectation, under Gaussian processes of the metric over all
+descriptors. Two processes that believe differently how far one training speaks for others share
+the judgment, since one alone soon becomes too sure: one has few weights, which few trainings tell,
+the other has one for each descriptor and sees the costs as well. What was published leads two of
+three candidates of the start, capacity the third, and is no descriptor: on tables of timm's
+results the processes found more without it, and a misleading one cannot hold the search.
 
 Networks that hardly learn are few and far worse than the others. Losses are therefore seen on a
 logarithm where they look more normal on it (``Warp``), and a candidate's gain counts as far as
@@ -39,15 +39,13 @@ from search.rungs import Climber, expected_losses
 from search.samplers.improvement import expected_improvement
 from search.samplers.proposal import ProposalSampler, Written
 from search.samplers.request import PROPOSAL, RUNGS, TRAIN_S, Request
+from search.samplers.start import Start
 from search.samplers.surrogate import Process, Rows, Scaling
 from search.samplers.warp import AS_IT_IS, FLAT, Warp
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Every so many candidates of the start one is chosen by capacity whatever was published, so that
-# a misleading publication does not choose all that the processes first learn from.
-BY_CAPACITY = 3
 # Candidates whose gain is computed for one proposal: all of a small space. More trials make each
 # dearer, so there are fewer then, down to the second number.
 SCORED, SCORED_LEAST = 200_000, 1_000
@@ -112,12 +110,16 @@ class FrontSampler(ProposalSampler):
         rng = np.random.default_rng([request.seed, 1])
         sample = np.arange(size) if size <= SCALED else rng.integers(size, size=SCALED)
         self._scaling = Scaling(self._space.features(sample))
+        self._start = Start(request, self._scaling)
 
     def _propose(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
         seen = self._seen(study, trial)
         rng = np.random.default_rng([self._seed, trial.number])
         if len(seen.told) == 0 or len(seen.told) + len(seen.pending) < self._request.startup:
-            index, proposal = self._start(seen, rng)
+            n_recipes, tried = len(self._space.recipes), np.append(seen.told, seen.pending)
+            number = self._start.choose(tried // n_recipes)
+            index = number * n_recipes + int(rng.choice(self._candidates.recipes(number)))
+            proposal = self._proposal("start", number)
         else:
             index, proposal = self._improve(seen, rng)
         study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, asdict(proposal))
@@ -164,62 +166,6 @@ class FrontSampler(ProposalSampler):
                 return None
             self._indices[trial.number] = self._space.index(candidate)
         return self._indices[trial.number]
-
-    # ------------------------------------------------------------------ the start
-
-    def _start(self, seen: _Seen, rng: np.random.Generator) -> tuple[int, Proposal]:
-        """Return the next of the candidates that are spread over the front known beforehand."""
-        n_recipes, counts = len(self._space.recipes), self._candidates.counts()
-        tried = np.concatenate([seen.told, seen.pending]) // n_recipes
-        usable = counts > 0
-        usable[tried] = True
-        numbers = np.flatnonzero(usable)
-        likely = self._request.costs.chance(numbers) > 0.5
-        numbers = numbers[likely] if counts[numbers[likely]].any() else numbers
-        # The same place within its part for the same trial, whatever became known meanwhile.
-        places = np.random.default_rng([self._seed, 0]).uniform(0.25, 0.75, self._request.startup)
-        k = min(len(tried), self._request.startup - 1)
-        expected = self._expected(is_by_capacity=k % BY_CAPACITY == BY_CAPACITY - 1)
-        front = numbers[self._known_front(numbers, expected)]
-        wanted = (k + places[k]) / self._request.startup * (len(front) - 1)
-        nearest = np.argsort(np.abs(np.arange(len(front)) - wanted), kind="stable")
-        choices = [number for number in front[nearest] if counts[number] and number not in tried]
-        if not choices:  # the front is short: what comes behind it
-            behind = np.flatnonzero(counts)
-            untried = behind[~np.isin(behind, tried)]
-            behind = untried if len(untried) else behind
-            choices = list(behind[self._known_front(behind, expected)])
-        number = int(choices[0])
-        index = number * n_recipes + int(rng.choice(self._candidates.recipes(number)))
-        return index, self._proposal("start", number)
-
-    def _known_front(self, numbers: Ints, expected: Floats) -> Ints:
-        """Return positions of architectures that no cheaper one is expected to better, by cost."""
-        expected = expected[numbers]
-        costs = self._request.costs.expected(numbers)
-        # Several costs count as one, their sum over the reference; without any, capacity itself.
-        total = costs.sum(axis=1) if costs.shape[1] else expected
-        order: Ints = np.lexsort((-expected, total))
-        if expected.max() == expected.min():  # nothing is known of them but what they cost
-            return order
-        best = np.maximum.accumulate(expected[order])
-        is_better = np.append(True, best[1:] > best[:-1])
-        chosen: Ints = order[is_better]
-        return chosen
-
-    def _expected(self, *, is_by_capacity: bool) -> Floats:
-        """Return what architectures may reach: as published, else by their size and work."""
-        published = self._space.published
-        if published is not None and not is_by_capacity:
-            return np.where(np.isnan(published), -np.inf, published)
-        n = len(self._space.architectures)
-        features = self._space.features(np.arange(n) * len(self._space.recipes))
-        columns = [
-            _standardized(features.numeric[:, i])
-            for i, name in enumerate(features.numeric_names)
-            if name.endswith(("macs_g", "params_m", "log_macs", "log_params"))
-        ]
-        return np.sum(columns, axis=0) if columns else np.zeros(n)
 
     # ------------------------------------------------------------------ the improvement
 

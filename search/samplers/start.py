@@ -1,0 +1,116 @@
+"""The first candidates of a study: spread over the front that can be told without training."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from search.samplers.request import Request
+from search.samplers.surrogate import Scaling
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+# Every so many candidates one is chosen by capacity whatever was published, so that a misleading
+# publication does not choose all that the processes first learn from.
+BY_CAPACITY = 3
+# A place on the front of capacity goes to one of the candidates around it, no further by cost than
+# so many of all are; and of those to one of the largest: this share of them, or so many. It is a
+# larger share where a start is a short training, in which less is lost (tables of both kinds).
+AROUND = 0.03
+LARGEST, LARGEST_OF_RUNGS, LARGEST_LEAST = 0.1, 0.2, 3
+
+
+class Start:
+    """Chooses architectures along the front of published accuracy, or of capacity, by cost.
+
+    The front of capacity is of one kind: where several operations cost alike, all its members
+    have the largest, and what is learned from them alone is that nothing else matters. So a place
+    on it goes to the candidate beside it that differs most from all that was tried. Source: the
+    greedy rule of Gonzalez 1985 (Clustering to Minimize the Maximum Intercluster Distance).
+
+    Args:
+        request: What the study asks for.
+        scaling: Of the descriptors that differences are measured in.
+    """
+
+    def __init__(self, request: Request, scaling: Scaling) -> None:
+        self._request, self._scaling = request, scaling
+        self._space = request.candidates.space
+        # The same place within its part for the same trial, whatever became known meanwhile.
+        rng = np.random.default_rng([request.seed, 0])
+        self._places = rng.uniform(0.25, 0.75, request.startup)
+
+    def choose(self, tried: Ints) -> int:
+        """Return an open architecture; ``tried`` are those of the trials so far."""
+        counts = self._request.candidates.counts()
+        usable = counts > 0
+        usable[tried] = True
+        numbers = np.flatnonzero(usable)
+        likely = self._request.costs.chance(numbers) > 0.5
+        numbers = numbers[likely] if counts[numbers[likely]].any() else numbers
+        k = min(len(tried), self._request.startup - 1)
+        published = self._space.published if k % BY_CAPACITY < BY_CAPACITY - 1 else None
+        expected = self._capacity() if published is None else _known(published)
+        front = self._front(numbers, expected)
+        wanted = (k + self._places[k]) / self._request.startup * (len(front) - 1)
+        nearest = front[np.argsort(np.abs(np.arange(len(front)) - wanted), kind="stable")]
+        is_new = (counts > 0) & ~np.isin(np.arange(len(counts)), tried)
+        choices = nearest[is_new[nearest]]
+        if len(choices) == 0:  # the front is short: what comes behind it
+            behind = np.flatnonzero(is_new if is_new.any() else counts)
+            return int(self._front(behind, expected)[0])
+        number = int(choices[0])
+        if self._space.published is not None or len(tried) == 0:
+            return number
+        return self._most_different(number, numbers[is_new[numbers]], expected, tried)
+
+    def _most_different(self, number: int, numbers: Ints, capacity: Floats, tried: Ints) -> int:
+        """Return who stands for a member of the front of capacity, of ``numbers`` with itself."""
+        order = numbers[np.argsort(self._cost(numbers, capacity), kind="stable")]
+        at, reach = int(np.flatnonzero(order == number)[0]), int(np.ceil(AROUND * len(order)))
+        around = order[max(0, at - reach) : at + reach + 1]
+        share = LARGEST_OF_RUNGS if len(self._request.rung_costs) > 1 else LARGEST
+        n_largest = max(LARGEST_LEAST, int(np.ceil(share * len(around))))
+        around = around[np.argsort(-capacity[around], kind="stable")]
+        around = around[capacity[around] >= capacity[around[:n_largest]][-1]]
+        n_recipes = len(self._space.recipes)
+        ours, theirs = (
+            self._scaling.rows(self._space.features(architectures * n_recipes))
+            for architectures in (around, tried)
+        )
+        differing = (ours.categorical[:, None] != theirs.categorical).sum(axis=2)
+        differences = differing + np.abs(ours.numeric[:, None] - theirs.numeric).sum(axis=2)
+        return int(around[np.argmax(differences.min(axis=1))])
+
+    def _front(self, numbers: Ints, expected: Floats) -> Ints:
+        """Return architectures that no cheaper one is expected to better, by cost."""
+        order = numbers[np.lexsort((-expected[numbers], self._cost(numbers, expected)))]
+        found = expected[order]
+        if found.max() == found.min():  # nothing is known of them but what they cost
+            return order
+        best = np.maximum.accumulate(found)
+        chosen: Ints = order[np.append(True, best[1:] > best[:-1])]
+        return chosen
+
+    def _cost(self, numbers: Ints, expected: Floats) -> Floats:
+        """Return the sum of the expected costs over the reference; without any, ``expected``."""
+        costs = self._request.costs.expected(numbers)
+        total: Floats = costs.sum(axis=1) if costs.shape[1] else expected[numbers]
+        return total
+
+    def _capacity(self) -> Floats:
+        """Return what architectures may reach by their size and work."""
+        n = len(self._space.architectures)
+        features = self._space.features(np.arange(n) * len(self._space.recipes))
+        columns = [
+            (column - column.mean()) / max(float(column.std()), 1e-9)
+            for name, column in zip(features.numeric_names, features.numeric.T, strict=True)
+            if name.endswith(("macs_g", "params_m", "log_macs", "log_params"))
+        ]
+        return np.sum(columns, axis=0) if columns else np.zeros(n)
+
+
+def _known(published: Floats) -> Floats:
+    """Return what was published, and the least where nothing was."""
+    return np.where(np.isnan(published), -np.inf, published)
