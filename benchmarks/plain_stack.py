@@ -337,6 +337,7 @@ def main() -> None:
     data = copied(options.data, folder, sizes)
     for seed in range(options.seeds):
         if seed in [row["seed"] for row in results["seeds"]]:
+            print(f"seed {seed}: found in {options.out}; move it away to run it again")
             continue
         place = folder / f"seed-{seed}"
         shutil.rmtree(place, ignore_errors=True)  # left by a run that was stopped
