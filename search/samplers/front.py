@@ -40,7 +40,7 @@ from search.samplers.improvement import expected_improvement
 from search.samplers.proposal import ProposalSampler, Written
 from search.samplers.request import PROPOSAL, RUNGS, TRAIN_S, Request
 from search.samplers.start import Start
-from search.samplers.surrogate import Process, Rows, Scaling
+from search.samplers.surrogate import Process, Rows, Scaling, standardized
 from search.samplers.warp import AS_IT_IS, FLAT, Warp
 
 Floats = NDArray[np.float64]
@@ -218,7 +218,7 @@ class FrontSampler(ProposalSampler):
         middle, scale = warped.mean(), max(float(warped.std()), FLAT)
         # Beside the loss whether the network learns at all.
         learns = np.where(losses < LEARNS * losses.min(), 0.0, -1.0)
-        targets = np.column_stack([_standardized(warped), learns])
+        targets = np.column_stack([standardized(warped), learns])
         pending_costs = self._costs(seen.pending)
         plain = tuple(self._rows(indices) for indices in (seen.told, seen.pending, asked))
         costs = (seen.losses[:, 1:], pending_costs, self._costs(asked))
@@ -237,7 +237,7 @@ class FrontSampler(ProposalSampler):
                     chosen = np.random.default_rng(n_fitted).permutation(n_fitted)[:FITTED]
                 # At the lowest rung, whose losses never change: a resumed study finds the same.
                 known = lowest[chosen]
-                fitted = process.fit(told.take(chosen), _standardized(self._warp(known)(known)))
+                fitted = process.fit(told.take(chosen), standardized(self._warp(known)(known)))
                 self._fits[number, n_fitted] = fitted
             theta = self._fits[number, n_fitted]
             believed = np.empty((0, 2))
@@ -320,12 +320,6 @@ def _largest_step(n: int) -> int:
         return n
     step = max(REFIT_STEP, n // REFIT_SHARE)
     return n - n % step
-
-
-def _standardized(values: Floats) -> Floats:
-    """Return values with mean 0 and spread 1; all 0 where they are equal."""
-    standardized: Floats = (values - values.mean()) / max(float(values.std()), FLAT)
-    return standardized
 
 
 def _regressed_seconds(told: Floats, logs: Floats, asked: Floats) -> Floats:

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.samplers.request import Request
-from search.samplers.surrogate import Scaling
+from search.samplers.surrogate import Scaling, standardized
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -104,7 +104,7 @@ class Start:
         n = len(self._space.architectures)
         features = self._space.features(np.arange(n) * len(self._space.recipes))
         columns = [
-            (column - column.mean()) / max(float(column.std()), 1e-9)
+            standardized(column)
             for name, column in zip(features.numeric_names, features.numeric.T, strict=True)
             if name.endswith(("macs_g", "params_m", "log_macs", "log_params"))
         ]

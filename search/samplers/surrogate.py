@@ -18,6 +18,7 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 
 from search.features import Features
+from search.samplers.warp import FLAT
 
 Floats = NDArray[np.float64]
 
@@ -250,6 +251,12 @@ class Process:
                 parts[at] = ours.sum(axis=1)[:, None] + theirs.sum(axis=1) - 2 * both
                 at += 1
         return parts
+
+
+def standardized(values: Floats) -> Floats:
+    """Return values with mean 0 and spread 1; all 0 where they are equal."""
+    result: Floats = (values - values.mean()) / max(float(values.std()), FLAT)
+    return result
 
 
 def _shared_columns(levels: Sequence[tuple[str, ...]]) -> list[list[int]]:
