@@ -165,6 +165,19 @@ def test_a_process_is_that_of_the_textbook(is_even: bool) -> None:
     assert spread == pytest.approx(np.sqrt(before - explained), rel=1e-5)
 
 
+def test_what_is_held_out_is_told_from_all_others() -> None:
+    rows, targets = drawn(12), truth(drawn(12))
+    process = Process(LEVELS, 3)
+    theta = process.fit(rows, targets)
+    expected = 0.0
+    for i in range(12):
+        rest = np.delete(np.arange(12), i)
+        mean, spread = process.predict(theta, rows.take(rest), targets[rest], rows.take([i]))
+        variance = spread[0] ** 2 + np.exp(theta[-2]) + 1e-6
+        expected -= ((targets[i] - mean[0]) ** 2 / variance + np.log(variance)) / 2
+    assert process.held_out(theta, rows, targets) == pytest.approx(expected)
+
+
 def test_columns_that_say_nothing_are_left_out() -> None:
     numeric = np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]])
     codes = np.array([[0, 0], [1, 0], [0, 0]])

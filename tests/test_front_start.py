@@ -83,3 +83,19 @@ def test_who_stands_for_a_place_of_the_front_is_nearly_as_large(seed: int) -> No
     space = alike_space(*poor)
     indices = Loop("front", space, seed=seed).run(STARTUP)
     assert all("poor" not in space.at(i).architecture.backbone for i in indices)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_without_names_a_place_goes_to_the_member_of_the_front_itself(seed: int) -> None:
+    space = alike_space()
+    sampler = Loop("front", space, seed=seed).sampler
+    start = sampler._start
+    start._scaling.levels = ()
+    n_recipes = len(space.recipes)
+    front = start._front(np.arange(len(space.architectures)), start._capacity())
+    tried: list[int] = []
+    for _ in range(STARTUP):
+        tried.append(start.choose(np.array(tried, int)))
+    assert n_recipes == 1
+    assert set(tried) <= set(front.tolist())
+    assert len(set(tried)) == STARTUP

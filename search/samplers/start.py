@@ -25,9 +25,11 @@ class Start:
     """Chooses architectures along the front of published accuracy, or of capacity, by cost.
 
     The front of capacity is of one kind: where several operations cost alike, all its members
-    have the largest, and what is learned from them alone is that nothing else matters. So a place
-    on it goes to the candidate beside it that differs most from all that was tried. Source: the
-    greedy rule of Gonzalez 1985 (Clustering to Minimize the Maximum Intercluster Distance).
+    have the largest, and what is learned from them alone is that nothing else matters. So where
+    candidates have names, a place on it goes to the candidate beside it that differs most from
+    all that was tried: numbers have an order, along which a trend is learned from the front's own
+    members. Source: the greedy rule of Gonzalez 1985 (Clustering to Minimize the Maximum
+    Intercluster Distance).
 
     Args:
         request: What the study asks for.
@@ -61,7 +63,7 @@ class Start:
             behind = np.flatnonzero(is_new if is_new.any() else counts)
             return int(self._front(behind, expected)[0])
         number = int(choices[0])
-        if self._space.published is not None or len(tried) == 0:
+        if self._space.published is not None or not self._scaling.levels or len(tried) == 0:
             return number
         return self._most_different(number, numbers[is_new[numbers]], expected, tried)
 
