@@ -51,7 +51,11 @@ class TestWorkers:
         assert len(pids) <= processes.n_slots
         assert os.getpid() not in pids
 
-    def test_workers_import_before_they_have_a_job(self) -> None:
+    @pytest.mark.parametrize("n_cores", [1, 2])
+    def test_workers_import_before_they_have_a_job(
+        self, monkeypatch: pytest.MonkeyPatch, n_cores: int
+    ) -> None:
+        monkeypatch.setattr("search.engine.processes.cores", lambda: n_cores)
         modules = {"imports": ("wave",), "exclusive_imports": ("colorsys",)}
         with ProcessEngine(engine_jobs.perform, workers=1, **modules) as engine:
             has = [
@@ -59,7 +63,23 @@ class TestWorkers:
                 for job in (train, measure)
                 for name in ("wave", "colorsys")
             ]
-        assert has == [True, False, False, True]
+            pids = {value(engine.submit(job("pid"))) for job in (train, measure)}
+        # On one core one worker does all.
+        assert has == [True, n_cores == 1, n_cores == 1, True]
+        assert len(pids) == n_cores
+
+    def test_one_worker_for_all_is_replaced_and_closed_like_any(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("search.engine.processes.cores", lambda: 1)
+        with ProcessEngine(engine_jobs.perform, workers=1) as engine:
+            assert broken(engine.submit(measure("segfault"))).kind == "crash"
+            pid = value(engine.submit(train("pid")))
+            assert value(engine.submit(measure("pid"))) == pid
+            waiting = [engine.submit(job("hang")) for job in (measure, train)]
+            eventually(waiting[0].running)
+        assert all("The engine was closed" in broken(future).message for future in waiting)
+        assert not is_running(pid)
 
     def test_what_cannot_be_imported_before_is_for_the_job_to_say(self) -> None:
         with ProcessEngine(engine_jobs.perform, workers=1, imports=("no_such",)) as engine:

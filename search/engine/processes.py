@@ -18,7 +18,9 @@ Exclusive jobs run one at a time in one more worker with all cores. While one as
 (``worker.py``), the groups of all other workers are stopped (SIGSTOP); what it does before and
 after, as to build a network before it is timed, goes on beside them. Paused time counts neither as
 a job's seconds nor towards its timeout. A paused job keeps its locks, so an exclusive job must
-need none that others take while it is alone. POSIX only.
+need none that others take while it is alone. With one worker on one core that worker does them as
+well: there is nobody to stop, and a second one's imports would take seconds of the only core.
+POSIX only.
 """
 
 from __future__ import annotations
@@ -44,6 +46,8 @@ _JOIN_S = 10.0  # a listener that waits for the closing thread must not block it
 
 class ProcessEngine:
     """Runs jobs in ``workers`` persistent processes, and exclusive ones in one more.
+
+    With one worker on one core there is no other one.
 
     Args:
         perform: Does a job; a function of an importable module.
@@ -75,7 +79,8 @@ class ProcessEngine:
         self._lock = threading.Lock()
         self._is_closed = False
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
-        self._exclusive_tasks: SimpleQueue[Task | None] = SimpleQueue()
+        has_one = workers == self.threads == cores() == 1
+        self._exclusive_tasks = self._tasks if has_one else SimpleQueue()
         self._floor = Floor(pickle.dumps(perform), start_timeout_s=start_timeout_s)
         self._stopped = threading.Event()
         self._imports, self._exclusive_imports = imports, exclusive_imports
@@ -129,25 +134,22 @@ class ProcessEngine:
         self.close()
 
     def _start_threads(self) -> list[threading.Thread]:
+        has_one = self._exclusive_tasks is self._tasks
+        imports = (*self._exclusive_imports, *self._imports) if has_one else self._imports
         lanes = [
-            Lane(
-                self._floor,
-                self._tasks,
-                threads=self.threads,
-                is_lazy=False,
-                imports=self._imports,
-            )
+            Lane(self._floor, self._tasks, threads=self.threads, is_lazy=False, imports=imports)
             for _ in range(self.n_slots)
         ]
-        lanes.append(
-            Lane(
-                self._floor,
-                self._exclusive_tasks,
-                threads=cores(),
-                is_lazy=True,
-                imports=self._exclusive_imports,
+        if not has_one:
+            lanes.append(
+                Lane(
+                    self._floor,
+                    self._exclusive_tasks,
+                    threads=cores(),
+                    is_lazy=True,
+                    imports=self._exclusive_imports,
+                )
             )
-        )
         # Daemons, so that a driver which forgets to close its engine can end.
         threads = [
             threading.Thread(target=body, name="archfront-engine", daemon=True)
