@@ -99,8 +99,9 @@ def test_without_a_publication_all_processes_judge_alike() -> None:
     assert [p.weight for p in predictions] == [0.5, 0.5]
 
 
-def test_a_publication_fades_and_counts_no_more_for_telling_much() -> None:
+def test_a_publication_counts_for_most_early_and_no_more_for_telling_much() -> None:
+    assert weight_of_published(0.0, PUBLISHED_WORTH // 3) == pytest.approx(3)
     assert weight_of_published(0.0, PUBLISHED_WORTH) == pytest.approx(1)
-    assert weight_of_published(0.0, 10 * PUBLISHED_WORTH) == pytest.approx(0.1)
+    assert weight_of_published(0.0, 10 * PUBLISHED_WORTH) == pytest.approx(1)
     assert weight_of_published(50.0, PUBLISHED_WORTH) == pytest.approx(1)
     assert weight_of_published(-1.5, PUBLISHED_WORTH) == pytest.approx(np.exp(-3))

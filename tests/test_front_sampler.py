@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import optuna
 import pytest
+from scipy.optimize import OptimizeResult, approx_fprime, minimize
 from small_loop import LIMIT, STARTUP, Knows, Loop, sampler_of, simulated
 from small_spaces import mixed_space
 
@@ -14,6 +17,7 @@ from search.costs import Costs
 from search.features import Features
 from search.front import Reference, objectives_for
 from search.pareto import hypervolume
+from search.samplers import surrogate
 from search.samplers.improvement import expected_improvement
 from search.samplers.proposal import OpenCandidates
 from search.samplers.request import PROPOSAL, RUNGS
@@ -126,16 +130,21 @@ def test_a_process_learns_numbers_and_names(is_even: bool) -> None:
     assert (np.abs(errors) < 1.645 * np.sqrt(spread**2 + np.exp(theta[-2]))).mean() > 0.8
 
 
+@pytest.mark.parametrize("has_own", [False, True])
 @pytest.mark.parametrize("is_even", [False, True])
-def test_a_process_is_that_of_the_textbook(is_even: bool) -> None:
+def test_a_process_is_that_of_the_textbook(is_even: bool, has_own: bool) -> None:
     """The mean and spread by inverting the whole covariance, entry by entry."""
     rows, asked = drawn(12), drawn(5, seed=2)
-    process = Process(LEVELS, 3, is_even=is_even)
+    process = Process(LEVELS, 3, is_even=is_even, has_own=has_own)
     theta = np.random.default_rng(3).normal(size=len(process.fit(rows, np.zeros(12)))) - 1
-    weights, (effect, amplitude, noise, slope) = np.exp(theta[:-4]), np.exp(theta[-4:])
-    if is_even:  # one weight of three numbers, one of three columns, one of each shared name
-        assert len(weights) == 5
-        weights = weights[[0, 0, 0, 1, 1, 1, 2, 3, 4]]
+    n_weights = len(theta) - 4 - has_own
+    weights = np.exp(theta[:n_weights])
+    effect, amplitude, noise, *trends = np.exp(theta[n_weights:])
+    slopes = np.array([trends[0] / 2] * 2 + [trends[1]] if has_own else [trends[0] / 3] * 3)
+    if is_even:  # one weight of the numbers, one of three columns, one of each shared name
+        assert n_weights == 5 + has_own
+        numbers = [0, 0, 1] if has_own else [0, 0, 0]
+        weights = weights[np.array([*numbers, *[1 + has_own] * 3, *(np.arange(2, 5) + has_own)])]
 
     def kernel(x: Rows, i: int, y: Rows, j: int) -> float:
         gaps = (x.numeric[i] - y.numeric[j]) ** 2
@@ -149,7 +158,8 @@ def test_a_process_is_that_of_the_textbook(is_even: bool) -> None:
         near = (1 + r + r * r / 3) * np.exp(-r) * (1.0 if is_even else np.exp(-names))
         # All columns have effects where one weight is that of all, else those of the shared list.
         same = 1 - np.mean(parts[:3] if is_even else parts[:2])
-        return float(amplitude * near + effect * same + slope * (x.numeric[i] @ y.numeric[j]) / 3)
+        trend = slopes @ (x.numeric[i] * y.numeric[j])
+        return float(amplitude * near + effect * same + trend)
 
     own = np.array([[kernel(rows, i, rows, j) for j in range(12)] for i in range(12)])
     cross = np.array([[kernel(rows, i, asked, j) for j in range(5)] for i in range(12)])
@@ -163,6 +173,41 @@ def test_a_process_is_that_of_the_textbook(is_even: bool) -> None:
     assert same_spread == pytest.approx(spread)
     explained = np.einsum("ij,ik,kj->j", cross, inverse, cross)
     assert spread == pytest.approx(np.sqrt(before - explained), rel=1e-5)
+
+
+def test_a_number_of_which_much_is_expected_soon_tells_most() -> None:
+    """Ten rows tell a process with one weight too little of which number matters."""
+    rng = np.random.default_rng(0)
+    told, asked = (Rows(rng.normal(size=(n, 6)), np.zeros((n, 0), int)) for n in (10, 200))
+    errors = []
+    for has_own in (False, True):
+        process = Process([], 6, is_even=True, has_own=has_own)
+        targets = told.numeric[:, -1] ** 3
+        theta = process.fit(told, targets)
+        mean, _ = process.predict(theta, told, targets, asked)
+        errors.append(np.abs(mean - asked.numeric[:, -1] ** 3).mean())
+    assert errors[1] < errors[0] / 2
+
+
+@pytest.mark.parametrize("has_own", [False, True])
+@pytest.mark.parametrize("is_even", [False, True])
+def test_a_fit_goes_by_the_slope_of_its_loss(
+    is_even: bool, has_own: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    process = Process(LEVELS, 3, is_even=is_even, has_own=has_own)
+    slopes = []
+
+    def check(loss: Callable[..., Any], start: np.ndarray, **kwargs: Any) -> OptimizeResult:
+        slope = approx_fprime(start, lambda theta: loss(theta)[0], 1e-6)
+        slopes.append((loss(start)[1], slope))
+        return minimize(loss, start, **kwargs)
+
+    monkeypatch.setattr(surrogate, "minimize", check)
+    rows = drawn(12)
+    theta = process.fit(rows, truth(rows))
+    for ours, numeric in slopes:
+        assert ours == pytest.approx(numeric, rel=1e-3, abs=1e-4)
+    assert len(theta) == len(slopes[0][0])
 
 
 def test_what_is_held_out_is_told_from_all_others() -> None:

@@ -4,10 +4,12 @@ One alone soon becomes too sure, so they believe differently how far a training 
 One has few weights, which few trainings tell; the other has one for each descriptor and sees the
 costs as well.
 
-Where results of pretrained weights are published a third process sees them, else as the first.
-Its judgment weighs the less the more trainings there are, and the less the worse it tells them
-than the first does. By likelihood alone it soon outweighed the others, and what was published too
-low was never tried; as a descriptor for all it was worse still (tables of timm's results).
+Where results of pretrained weights are published a third process sees them, else as the first:
+as a number with a weight and a trend of its own, since it says more than any size does. While
+there are few trainings its judgment weighs most, later as much as another's; and it weighs the
+less, the worse it tells what was found than the first does. By likelihood alone it outweighed the
+others, and what was published too low was never tried; as a descriptor for all it was worse still
+(tables of timm's results).
 """
 
 from __future__ import annotations
@@ -29,7 +31,7 @@ Ints = NDArray[np.int64]
 # every twentieth part more; and from so many trials at most.
 REFIT_EACH, REFIT_STEP, REFIT_SHARE = 30, 5, 20
 FITTED = 250
-# So many trainings tell as much as what was published of all; twice as many do no better.
+# So many trainings tell as much as what was published of all.
 PUBLISHED_WORTH = 24
 # A network learns if it gets this share of the way from chance to the best: what never does is
 # above chance by luck.
@@ -173,6 +175,7 @@ class Ensemble:
             rows.numeric.shape[1],
             nearness=belief.nearness,
             is_even=belief.is_even,
+            has_own=belief.beside == "published",
         )
 
     def _fitted(self, number: int, process: Process, told: Rows, lowest: Floats) -> Floats:
@@ -217,15 +220,15 @@ def weight_of_published(advantage: float, n_told: int) -> float:
 
     Source: that a belief from elsewhere fades with the trainings is of Hvarfner et al. 2022
     (piBO: Augmenting Acquisition Functions with User Beliefs for Bayesian Optimization), section
-    3. The likelihood ratio is squared since at the first power a publication of which nothing is
-    true cost too many trainings (tables of timm's results).
+    3; here down to the weight of a process that learns from the trainings as the others do. The
+    likelihood ratio is squared, so that a publication of which nothing is true is soon dropped.
 
     Args:
         advantage: Log density that it has for the losses found, each told from the others, less
             that of the same process without what was published.
         n_told: How many losses that are.
     """
-    return float(PUBLISHED_WORTH / n_told * np.exp(2 * min(0.0, advantage)))
+    return float(max(1.0, PUBLISHED_WORTH / n_told) * np.exp(2 * min(0.0, advantage)))
 
 
 def _with(rows: Rows, columns: Floats) -> Rows:

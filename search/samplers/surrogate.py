@@ -100,6 +100,7 @@ class Process:
         is_even: One distance of numbers and names together, in which all numeric columns have one
             weight and all columns of names: few weights are found from few trainings. Then the
             names of every short list have effects, else those that occur in several columns.
+        has_own: Whether the last numeric column has a weight and a trend of its own.
     """
 
     def __init__(
@@ -109,8 +110,11 @@ class Process:
         *,
         nearness: float = 0.0,
         is_even: bool = False,
+        has_own: bool = False,
     ) -> None:
         self._d, self._k = n_numeric, len(levels)
+        n_alike = n_numeric - has_own
+        self._trends = (slice(n_alike), slice(n_alike, None)) if has_own else (slice(n_alike),)
         self._shared = _shared_columns(levels)
         self._n_levels = [len(levels[columns[0]]) for columns in self._shared]
         n_unique = sum(self._n_levels)
@@ -125,40 +129,44 @@ class Process:
         # So many of them are in the Matern kernel's distance; the others multiply it.
         self._m = self._n_weights if is_even else self._d
         # The hyperparameter that is the weight of each column, and of each unique name.
-        names = ["number"] * self._d + ["name"] * self._k if is_even else range(self._d + self._k)
-        keys = [*names, *(f"unique {i}" for i in range(n_unique))]
+        names = ["number"] * n_alike + ["own"] * has_own + ["name"] * self._k
+        by_column = names if is_even else range(self._d + self._k)
+        keys = [*by_column, *(f"unique {i}" for i in range(n_unique))]
         known = list(dict.fromkeys(keys))
         self._of = np.array([known.index(key) for key in keys], dtype=int)
+        self._n_known = len(known)  # hyperparameters; effect, amplitude, noise and trends follow
         first = [keys.index(key) for key in known]
         of_several = sorted(column for columns in self._shared for column in columns)
         short = [column for column, names in enumerate(levels) if len(names) <= MAX_LEVELS]
         self._effective = short if is_even else of_several
         effect = EFFECT_EVEN if is_even else EFFECT
-        effect_amplitude_noise_trend = np.log((effect, 1.0, 0.01, 0.3))
-        self._means = np.append(np.array(means)[first], effect_amplitude_noise_trend)
-        self._spreads = np.append(np.array(spreads)[first], (1.0, 1.0, 1.5, 1.0))
+        n_trends = len(self._trends)
+        effect_amplitude_noise_trends = np.log((effect, 1.0, 0.01, *[0.3] * n_trends))
+        self._means = np.append(np.array(means)[first], effect_amplitude_noise_trends)
+        self._spreads = np.append(np.array(spreads)[first], (1.0, 1.0, 1.5, *[1.0] * n_trends))
 
     def fit(self, rows: Rows, targets: Floats) -> Floats:
         """Return the logarithms of the hyperparameters for standardized targets ``(n,)``."""
-        n_rows, d, m = len(rows), self._d, self._m
+        n_rows, m = len(rows), self._m
         numbers = (rows.numeric[:, None] - rows.numeric) ** 2
         mismatches = self._mismatches(rows, rows)
         differences = np.concatenate([np.moveaxis(numbers, 2, 0), mismatches]).reshape(
             self._n_weights, n_rows**2
         )
         same = self._same(mismatches)
-        trend = rows.numeric @ rows.numeric.T / max(d, 1)
+        trends = self._trend(rows, rows)
         identity = np.eye(n_rows)
 
         def loss(theta: Floats) -> tuple[float, Floats]:
             weights = np.exp(theta[self._of])
-            effect, amplitude, noise, slope = np.exp(theta[-4:])
+            effect, amplitude, noise, *slopes = np.exp(theta[self._n_known :])
             distances = (weights[:m] @ differences[:m]).reshape(n_rows, n_rows)
             kept = np.exp(-(weights[m:] @ differences[m:])).reshape(n_rows, n_rows)
             kernel, steepness = _matern(distances)
             kernel, steepness = amplitude * kernel * kept, amplitude * steepness * kept
             try:
-                whole = kernel + effect * same + slope * trend + (noise + JITTER) * identity
+                whole = kernel + effect * same + np.tensordot(slopes, trends, 1)
+                whole += (noise + JITTER) * identity
                 factor = cholesky(whole, lower=True)
             except np.linalg.LinAlgError:
                 return 1e10, np.zeros_like(theta)
@@ -174,14 +182,16 @@ class Process:
                 ]
             )
             gradient = np.empty_like(theta)
-            gradient[:-4] = np.bincount(self._of, weights * by_weight, len(theta) - 4)
-            gradient[-4] = effect * (by_covariance * same).sum()
-            gradient[-3] = (by_covariance * kernel).sum()
-            gradient[-2] = noise * np.trace(by_covariance)
-            gradient[-1] = slope * (by_covariance * trend).sum()
+            at = self._n_known
+            gradient[:at] = np.bincount(self._of, weights * by_weight, at)
+            gradient[at] = effect * (by_covariance * same).sum()
+            gradient[at + 1] = (by_covariance * kernel).sum()
+            gradient[at + 2] = noise * np.trace(by_covariance)
+            gradient[at + 3 :] = slopes * (by_covariance * trends).sum(axis=(1, 2))
             return float(value), gradient + belief / self._spreads
 
-        bounds = [BOUNDS[0]] * (len(self._means) - 4) + list(BOUNDS[1:])
+        n_trends = len(self._trends)
+        bounds = [BOUNDS[0]] * self._n_known + list(BOUNDS[1:4]) + [BOUNDS[4]] * n_trends
         found = minimize(
             loss,
             self._means,
@@ -200,14 +210,16 @@ class Process:
 
         Of several targets, ``(len(rows), k)``, there are as many means.
         """
-        effect, amplitude, _, slope = np.exp(theta[-4:])
+        effect, amplitude, _, *slopes = np.exp(theta[self._n_known :])
         own = self._kernel(theta, rows, rows) + self._noise(theta, len(rows))
         factor = cholesky(own, lower=True)
         cross = self._kernel(theta, rows, asked)
         mean = cross.T @ cho_solve((factor, True), targets)
         explained = (solve_triangular(factor, cross, lower=True) ** 2).sum(axis=0)
-        before = amplitude + slope * (asked.numeric**2).sum(axis=1) / max(self._d, 1)
-        before += effect * bool(self._effective)
+        before = amplitude + effect * bool(self._effective)
+        for slope, columns in zip(slopes, self._trends, strict=True):
+            numbers = asked.numeric[:, columns]
+            before += slope * (numbers**2).sum(axis=1) / max(numbers.shape[1], 1)
         return mean, np.sqrt(np.maximum(before - explained, 1e-10))
 
     def held_out(self, theta: Floats, rows: Rows, targets: Floats) -> float:
@@ -222,13 +234,13 @@ class Process:
         errors = inverse @ targets * variances
         return float(-np.sum(errors**2 / variances + np.log(variances)) / 2)
 
-    @staticmethod
-    def _noise(theta: Floats, n_rows: int) -> Floats:
-        noise: Floats = (np.exp(theta[-2]) + JITTER) * np.eye(n_rows)
+    def _noise(self, theta: Floats, n_rows: int) -> Floats:
+        noise: Floats = (np.exp(theta[self._n_known + 2]) + JITTER) * np.eye(n_rows)
         return noise
 
     def _kernel(self, theta: Floats, left: Rows, right: Rows) -> Floats:
-        weights, (effect, amplitude, _, slope) = np.exp(theta[self._of]), np.exp(theta[-4:])
+        weights = np.exp(theta[self._of])
+        effect, amplitude, _, *slopes = np.exp(theta[self._n_known :])
         roots = np.sqrt(weights[: self._d])
         distances = cdist(left.numeric * roots, right.numeric * roots, "sqeuclidean")
         names = np.zeros_like(distances)
@@ -239,9 +251,13 @@ class Process:
             kernel, _ = _matern(distances + names)
         else:
             kernel = _matern(distances)[0] * np.exp(-names)
-        trend = left.numeric @ right.numeric.T / max(self._d, 1)
-        result: Floats = amplitude * kernel + effect * self._same(parts) + slope * trend
-        return result
+        result: Floats = amplitude * kernel + effect * self._same(parts)
+        return result + np.tensordot(slopes, self._trend(left, right), 1)
+
+    def _trend(self, left: Rows, right: Rows) -> Floats:
+        """Return the covariance of linear trends of slope 1, ``(n_trends, n_left, n_right)``."""
+        parts = ((left.numeric[:, of], right.numeric[:, of]) for of in self._trends)
+        return np.stack([ours @ theirs.T / max(ours.shape[1], 1) for ours, theirs in parts])
 
     def _same(self, mismatches: NDArray[np.float32]) -> Floats:
         """Return on which share of the columns with effects two candidates have one name."""
