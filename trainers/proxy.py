@@ -98,14 +98,7 @@ def train(
     splits = {name: dataset.splits[name].dataset(preprocess) for name in ("train", "val")}
     folder.mkdir(parents=True, exist_ok=True)
     with _own_chance(settings.seed), _threads(settings.threads):
-        # What was trained already needs no first weights.
-        first = weights if start is None else Weights()
-        model = task.build(architecture, first, recipe.dropout)
-        if start is not None:
-            model.load_state_dict(dict(start.state))
-        if recipe.freeze:
-            task.freeze(model)
-        model = model.to(memory_format=torch.channels_last)
+        model = _network(task, architecture, weights, recipe, start)
         if settings.precision == "bf16" and not takes_bf16(
             model, task.example(architecture, 1, settings.seed)
         ):
@@ -159,6 +152,23 @@ def _start(resume: Path, asked: dict[str, Any], settings: TrainSettings) -> Resu
             f"{settings.until_epoch}. Give a larger one."
         )
     return start
+
+
+def _network(
+    task: Task,
+    architecture: Architecture,
+    weights: Weights,
+    recipe: Recipe,
+    start: Resumed | None,
+) -> nn.Module:
+    """Return the network as it is before the first batch, or as it was saved."""
+    # What was trained already needs no first weights.
+    model = task.build(architecture, weights if start is None else Weights(), recipe.dropout)
+    if start is not None:
+        model.load_state_dict(dict(start.state))
+    if recipe.freeze:
+        task.freeze(model)
+    return model.to(memory_format=torch.channels_last)
 
 
 def score(
