@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
@@ -50,6 +51,11 @@ class Candidate:
         """Return a name for people, as ``resnet18@64 avg`` or ``resnet18@256 fpn yolo w64``."""
         a = self.architecture
         return f"{a.backbone}@{a.input_size} {a.top}"
+
+    def recipe_words(self, axes: Sequence[str] | None = None) -> str:
+        """Return axes of the recipe for people, as ``lr 0.003, augment light``; all when None."""
+        values = asdict(self.recipe)
+        return ", ".join(f"{axis} {values[axis]}" for axis in (values if axes is None else axes))
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON content; ``from_dict`` gives the equal candidate back."""

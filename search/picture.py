@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from html import escape
 
 from search.front import MEASURED, FrontMember, Objective, final_evaluations
@@ -201,8 +201,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 def hover_text(evaluation: Evaluation, metric: str) -> str:
     """Return what a point says of its candidate, as escaped HTML lines."""
     candidate, outcome = evaluation.candidate, evaluation.outcome
-    recipe = ", ".join(f"{k} {v}" for k, v in asdict(candidate.recipe).items())
-    lines = [f"trial {evaluation.trial}: {candidate.label}", recipe]
+    lines = [f"trial {evaluation.trial}: {candidate.label}", candidate.recipe_words()]
     if isinstance(outcome, Trained):
         lines.append(
             f"{metric} {outcome.metric:.4f} [{outcome.metric_low:.4f}, {outcome.metric_high:.4f}]"

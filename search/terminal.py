@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 from rich.console import Console, Group
@@ -34,6 +35,7 @@ from search.picture import NAMES
 from search.purse import full_trainings
 from search.records import SOMETIMES, Evaluation, Trained
 from search.tally import duration, is_below_top
+from trainers.spec import Recipe
 from trainers.words import count_of
 
 COLORS = {
@@ -47,11 +49,12 @@ COLORS = {
 SHOWN = 8
 
 
-def outcome_line(evaluation: Evaluation, metric: str) -> str:
-    """Return one line about a finished trial."""
+def outcome_line(evaluation: Evaluation, metric: str, axes: Sequence[str] = ()) -> str:
+    """Return one line about a finished trial, with some axes of its recipe."""
     word = f"rung {evaluation.rung + 1}/{evaluation.n_rungs}"
     word = word if is_below_top(evaluation) else evaluation.kind
     start = f"trial {evaluation.trial:>3}  {word:<8}  {evaluation.candidate.label:<32}"
+    start += f"  {evaluation.candidate.recipe_words(axes):<24}" if axes else ""
     if not isinstance(evaluation.outcome, Trained):
         return f"{start}  {evaluation.outcome}".split("\n", 1)[0]
     trained, measured = evaluation.outcome, evaluation.measurement
@@ -71,7 +74,7 @@ def front_table(
     title: str = "Pareto front, fastest first",
     shown: int | None = None,
 ) -> Table:
-    """Return the front as a table.
+    """Return the front as a table, with a column for each axis on which its recipes differ.
 
     Args:
         members: The whole front.
@@ -84,7 +87,10 @@ def front_table(
     table = Table(title=title, title_justify="left", title_style="bold")
     for name in ("trial", "backbone", "head"):
         table.add_column(name, justify="right" if name == "trial" else "left")
-    names = ["size", metric.replace("_", " "), "interval", "p50 ms", "p95 ms", "params M"]
+    recipes = [member.candidate.recipe for member in members]
+    axes = [f.name for f in fields(Recipe) if len({getattr(r, f.name) for r in recipes}) > 1]
+    names = ["size", *(axis.replace("_", " ") for axis in axes), metric.replace("_", " ")]
+    names += ["interval", "p50 ms", "p95 ms", "params M"]
     more = [name for name in SOMETIMES if any(getattr(m, name) is not None for m in members)]
     names += [f"{name.rpartition('_')[0]} {MEASURED[name].unit}" for name in more]
     for name in [*names, *(["test"] if scores else [])]:
@@ -99,6 +105,7 @@ def front_table(
             a.backbone,
             a.top,
             str(a.input_size),
+            *(str(getattr(member.candidate.recipe, axis)) for axis in axes),
             f"{member.metric:.4f}",
             f"{member.metric_low:.4f}-{member.metric_high:.4f}",
             f"{member.latency_ms:.3f}",
@@ -147,17 +154,21 @@ class PlainView:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._metric = "metric"
+        self._axes: list[str] = []  # of the recipe, on which candidates differ
 
     def __call__(self, event: Event) -> None:
         """Print what an event means."""
         match event:
             case StudyStarted():
-                self._metric = event.header["config"]["task"]["metric"]
+                config = event.header["config"]
+                self._metric = config["task"]["metric"]
+                grids = config["space"]["recipe"].items()
+                self._axes = [axis for axis, values in grids if len(values) > 1]
                 self._print(f"study     {event.study}")
                 for line in [*question(event.header), *_notes(event)]:
                     self._print(line)
             case RungFinished(evaluation) | TrialFinished(evaluation):
-                self._print(outcome_line(evaluation, self._metric))
+                self._print(outcome_line(evaluation, self._metric, self._axes))
             case Noticed(message):
                 self._print(f"note: {message}")
             case _:

@@ -91,7 +91,7 @@ def header(**changes: Any) -> dict[str, Any]:
                 "batch_size": 1,
                 "limits": LIMITS,
             },
-            "space": {"weights": "none"},
+            "space": {"weights": "none", "recipe": {"lr": [0.003], "augment": ["light"]}},
         },
         "dataset": {
             "class_names": ["0", "1", "2"],
@@ -190,6 +190,24 @@ def test_a_rejected_trial_is_told_with_its_limit_and_a_failed_one_in_one_line() 
     assert outcome_line(rejected(12, 5.0), "accuracy").endswith("latency_ms 5 is over 4 by 25%")
     line = outcome_line(failed(3, "the loss is nan\nTraceback: a long one"), "accuracy")
     assert line.endswith("  diverged: the loss is nan")
+
+
+def test_lines_tell_the_axes_on_which_recipes_differ() -> None:
+    event = started()
+    event.header["config"]["space"]["recipe"] = {
+        "lr": [0.003, 0.01],
+        "batch_size": [64],
+        "augment": ["none", "light"],
+    }
+    to = console()
+    view = PlainView(to)
+    view(event)
+    view(TrialFinished(trained(7, 0.9321, 2.5)))
+    recipe = trained(7, 0.9321, 2.5).candidate.recipe
+    line = printed(to).splitlines()[-1]
+    label = f"  resnet18@32 avg                   lr {recipe.lr}, augment {recipe.augment}  "
+    assert label in line
+    assert "batch" not in line
 
 
 def test_plain_lines_tell_what_ended_and_nothing_else() -> None:
@@ -291,6 +309,20 @@ def test_test_scores_get_a_column_when_there_are_any() -> None:
     without = console(160)
     without.print(front_table(members, "accuracy"))
     assert " test " not in printed(without)
+
+
+def test_axes_on_which_recipes_differ_get_a_column() -> None:
+    members = build_front(study(), OBJECTIVES)
+    to = console(160)
+    to.print(front_table(members, "accuracy"))
+    assert " lr " not in printed(to)
+    other = replace(members[-1].candidate, recipe=replace(members[-1].candidate.recipe, lr=0.0123))
+    to = console(160)
+    to.print(front_table([*members[:-1], replace(members[-1], candidate=other)], "accuracy"))
+    assert " lr " in printed(to)
+    assert " augment " not in printed(to)
+    assert printed(to).count("0.0123") == 1
+    assert printed(to).count(f" {members[0].candidate.recipe.lr} ") == len(members) - 1
 
 
 def test_an_empty_front_is_an_empty_table() -> None:
