@@ -16,6 +16,7 @@ from rich.text import Text
 
 from search import tally
 from search.budget import active_seconds
+from search.candidate import Candidate
 from search.config import BudgetConfig
 from search.events import (
     EpochFinished,
@@ -218,16 +219,16 @@ class LiveView(PlainView):
                 self._is_open = True
                 self._live.start()
             case TrialProposed(trial, candidate):
-                self._now[trial] = f"measuring {candidate.label}"
+                self._now[trial] = f"measuring {self._named(candidate)}"
             case TrialMeasured(trial, candidate, measurement):
                 latency = measurement.latency.p50_ms
-                self._now[trial] = f"training {candidate.label}, {latency:.3g} ms"
+                self._now[trial] = f"training {self._named(candidate)}, {latency:.3g} ms"
             case EpochFinished(trial, epoch, metrics):
                 start = self._now.get(trial, "training").split("  ", 1)[0]
                 value = metrics.get(self._metric, float("nan"))
                 self._now[trial] = f"{start}  epoch {epoch} of {self._epochs}, {value:.4f}"
             case TrialPromoted(trial, candidate, rung):
-                self._now[trial] = f"training {candidate.label} on, to rung {rung + 1}"
+                self._now[trial] = f"training {self._named(candidate)} on, to rung {rung + 1}"
             case TrialsStopped(trials):
                 self._waiting.difference_update(trials)
             case RungFinished(evaluation) | TrialFinished(evaluation):
@@ -266,6 +267,10 @@ class LiveView(PlainView):
         """Take the live part off the screen; its lines stay."""
         self._is_open = False  # so that the last rendering, when it stops, is empty
         self._live.stop()
+
+    def _named(self, candidate: Candidate) -> str:
+        words = candidate.recipe_words(self._axes)
+        return f"{candidate.label}, {words}" if words else candidate.label
 
     def _bars(self, seconds: float) -> list[Table]:
         bars = []

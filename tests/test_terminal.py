@@ -208,6 +208,14 @@ def test_lines_tell_the_axes_on_which_recipes_differ() -> None:
     label = f"  resnet18@32 avg                   lr {recipe.lr}, augment {recipe.augment}  "
     assert label in line
     assert "batch" not in line
+    now, _, _ = live()
+    now(event)
+    now(TrialProposed(8, candidate()))
+    words = f"lr {recipe.lr}, augment {recipe.augment}"
+    assert f"trial 8: measuring resnet18@32 avg, {words}\n" in shown(now)
+    now(TrialMeasured(8, candidate(), measurement(2.5)))
+    assert f"training resnet18@32 avg, {words}, 2.5 ms" in shown(now)
+    now.close()
 
 
 def test_plain_lines_tell_what_ended_and_nothing_else() -> None:
