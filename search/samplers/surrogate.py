@@ -144,6 +144,7 @@ class Process:
         effect_amplitude_noise_trends = np.log((effect, 1.0, 0.01, *[0.3] * n_trends))
         self._means = np.append(np.array(means)[first], effect_amplitude_noise_trends)
         self._spreads = np.append(np.array(spreads)[first], (1.0, 1.0, 1.5, *[1.0] * n_trends))
+        self._bounds = [BOUNDS[0]] * len(known) + [*BOUNDS[1:4], *[BOUNDS[4]] * n_trends]
 
     def fit(self, rows: Rows, targets: Floats) -> Floats:
         """Return the logarithms of the hyperparameters for standardized targets ``(n,)``."""
@@ -190,14 +191,12 @@ class Process:
             gradient[at + 3 :] = slopes * (by_covariance * trends).sum(axis=(1, 2))
             return float(value), gradient + belief / self._spreads
 
-        n_trends = len(self._trends)
-        bounds = [BOUNDS[0]] * self._n_known + list(BOUNDS[1:4]) + [BOUNDS[4]] * n_trends
         found = minimize(
             loss,
             self._means,
             jac=True,
             method="L-BFGS-B",
-            bounds=bounds,
+            bounds=self._bounds,
             options={"maxiter": MAX_ITERATIONS},
         )
         theta: Floats = found.x
