@@ -39,6 +39,11 @@ def published_space(*, unknown: int = 0) -> Space:
     return replace(space, weights={name: Weights("pretrained", "t") for name in space.weights})
 
 
+def from_scratch(space: Space) -> Space:
+    """Return a space of untrained networks, of which nothing is published."""
+    return replace(space, weights={name: Weights() for name in space.weights})
+
+
 def ensemble_of(space: Space) -> Ensemble:
     goals = objectives_for("accuracy", ("latency_ms",))
     reference = Reference({"accuracy": 0.1, "latency_ms": 100.0})
@@ -91,12 +96,21 @@ def test_a_publication_that_misleads_is_not() -> None:
 
 
 def test_without_a_publication_all_processes_judge_alike() -> None:
-    space = published_space()
-    scratch = replace(space, weights={name: Weights() for name in space.weights})
-    ensemble = ensemble_of(scratch)
+    ensemble = ensemble_of(from_scratch(published_space()))
     seen = seen_of(ensemble, np.linspace(0.2, 0.8, N))
     _, predictions = ensemble.predict(seen, np.setdiff1d(np.arange(N), seen.told))
     assert [p.weight for p in predictions] == [0.5, 0.5]
+
+
+def test_beside_a_publication_the_process_that_is_alike_is_less_sure() -> None:
+    space = published_space()
+    spreads = []
+    for of in (from_scratch(space), space):
+        ensemble = ensemble_of(of)
+        seen = seen_of(ensemble, 0.5 + 0.3 * np.sin(np.arange(N) / 8))
+        _, predictions = ensemble.predict(seen, np.setdiff1d(np.arange(N), seen.told))
+        spreads.append(predictions[0].spread)
+    assert (spreads[1] > spreads[0]).mean() > 0.9
 
 
 def test_a_publication_counts_for_most_early_and_no_more_for_telling_much() -> None:

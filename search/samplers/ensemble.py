@@ -56,6 +56,9 @@ class Belief:
 # Few weights are better while few trainings are all there is (tables of timm results); with
 # rungs, many short ones soon tell more of them (tables of short trainings).
 BELIEFS = (Belief(0.0, True), Belief(1.0, False, "costs"))
+# Those of the process that sees what was published are the first's else, so both agree too soon:
+# each is less sure then (tables of timm's results).
+BELIEFS_OF_PUBLISHED = (Belief(0.5, True), Belief(1.0, False, "costs"))
 BELIEFS_OF_RUNGS = (Belief(0.0, False), Belief(1.0, False, "costs"))
 
 
@@ -113,7 +116,8 @@ class Ensemble:
         self._space = request.candidates.space
         self._has_rungs = len(request.rung_costs) > 1
         self._sees_published = self._space.published is not None
-        usual = BELIEFS_OF_RUNGS if self._has_rungs else BELIEFS
+        of_full = BELIEFS_OF_PUBLISHED if self._sees_published else BELIEFS
+        usual = BELIEFS_OF_RUNGS if self._has_rungs else of_full
         in_published = (replace(usual[0], beside="published"),) if self._sees_published else ()
         self._beliefs = (*usual, *in_published)
         self._fits: dict[tuple[int, int], Floats] = {}
