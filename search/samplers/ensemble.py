@@ -56,10 +56,10 @@ class Belief:
 # Few weights are better while few trainings are all there is (tables of timm results); with
 # rungs, many short ones soon tell more of them (tables of short trainings).
 BELIEFS = (Belief(0.0, True), Belief(1.0, False, "costs"))
-# Those of the process that sees what was published are the first's else, so both agree too soon:
-# each is less sure then (tables of timm's results).
-BELIEFS_OF_PUBLISHED = (Belief(0.5, True), Belief(1.0, False, "costs"))
 BELIEFS_OF_RUNGS = (Belief(0.0, False), Belief(1.0, False, "costs"))
+# Where something is published, the first has a twin that sees it as well: two that are nearly
+# alike are soon too sure together, so each is less sure (tables of timm's results).
+BELIEFS_OF_PUBLISHED = (Belief(0.5, True), Belief(1.0, False, "costs"))
 
 
 @dataclass(frozen=True)
