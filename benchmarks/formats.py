@@ -22,7 +22,6 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from search.candidate import Candidate
 from search.compose import compose
 from search.config import build
 from search.export.formats import FORMATS, formats_named
@@ -32,7 +31,8 @@ from search.export.ship import export_member
 from search.latency.measure import measure_architecture
 from search.predict.manifest import Manifest
 from search.prepare import data_ref
-from search.records import Evaluation, Trained
+from search.records.candidate import Candidate
+from search.records.evaluation import Evaluation, Trained
 from search.settings import measure_settings, train_settings
 from trainers import proxy
 from trainers.data import load

@@ -34,12 +34,12 @@ from search.catalog import Backbone, Costs
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
 from search.evaluate import MeasureRequest, TrainRequest
-from search.events import TrialFinished
-from search.places import Places
-from search.records import Evaluation, Trained
+from search.records.evaluation import Evaluation, Trained
+from search.records.events import TrialFinished
+from search.records.paths import Places
+from search.records.store import reading
 from search.results import Results
 from search.space import Axes, Space
-from search.storage import reading
 from search.tracking import Tracker
 from trainers.spec import Recipe, Weights
 

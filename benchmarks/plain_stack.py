@@ -53,16 +53,16 @@ from typing import Any
 import numpy as np
 from plain_judge import Judge, Point, Stack, reference_of, time_ratio, trajectory
 
-from search.candidate import Candidate
 from search.compose import compose
 from search.config import Config, build
 from search.engine.processes import ProcessEngine
 from search.evaluate import perform
 from search.front import build_front, front_mask
-from search.places import Places
 from search.prepare import Prepared, prepare
+from search.records.candidate import Candidate
+from search.records.paths import Places
+from search.records.store import reading
 from search.results import Results
-from search.storage import reading
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results" / "plain_stack.json"

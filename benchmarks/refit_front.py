@@ -31,10 +31,10 @@ from typing import Any
 import numpy as np
 
 from search.front import final_evaluations
-from search.places import Places
+from search.records.paths import Places
+from search.records.store import reading
 from search.refitted import refits_of
 from search.results import Results
-from search.storage import reading
 
 STUDY = "refit-front"
 RESULTS = Path(__file__).parent / "results"

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from replay_tables import Table
 
-from search.candidate import Candidate, short_hash
 from search.features import Features
+from search.records.candidate import Candidate, short_hash
 from search.space import Axes, Suggester
 from trainers.spec import Architecture, Recipe, Weights
 

@@ -28,12 +28,12 @@ from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
 from search.errors import StudyError
 from search.evaluate import DrawRequest, MeasureRequest, TrainRequest
-from search.events import Event, RungFinished, StudyStarted, TrialFinished, TrialProposed
 from search.front import Objective
 from search.latency.measure import MeasureSettings, latency_key
 from search.latency.table import Entry, LatencyKey
 from search.prepare import Prepared, data_ref
-from search.records import Failed, Latency, Measurement, Prediction, Trained
+from search.records.evaluation import Failed, Latency, Measurement, Prediction, Trained
+from search.records.events import Event, RungFinished, StudyStarted, TrialFinished, TrialProposed
 from search.settings import measure_settings
 from trainers.spec import Architecture
 from trainers.tasks import TASKS

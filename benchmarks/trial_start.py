@@ -20,10 +20,10 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from search.candidate import Candidate
 from search.engine.jobs import Done, Job
 from search.engine.processes import ProcessEngine
 from search.evaluate import TrainRequest, perform
+from search.records.candidate import Candidate
 from trainers.data import DataRef
 from trainers.spec import Architecture, Recipe, TrainSettings, Weights
 

@@ -20,9 +20,9 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from search.places import Places
+from search.records.paths import Places
+from search.records.store import reading
 from search.results import Results
-from search.storage import reading
 
 HERE = Path(__file__).resolve().parent
 AIM = 1.6

@@ -30,7 +30,7 @@ from search.evaluate import MeasureRequest, perform
 from search.known import KnownHere
 from search.latency.device import fingerprint
 from search.latency.table import LatencyTable
-from search.records import Failed, Measurement
+from search.records.evaluation import Failed, Measurement
 from search.settings import measure_settings
 from trainers.spec import Architecture
 

@@ -19,7 +19,7 @@ from search.config import Config
 from search.errors import ConfigError
 from search.latency.predict import MIN_MEASURED, Band, LatencyModel
 from search.pareto import front_mask, hypervolume
-from search.records import Failed, Measurement
+from search.records.evaluation import Failed, Measurement
 from search.selection import select
 from trainers.spec import Architecture
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.advise import Advice
 from search.picture import GRAY, INK, SERIES, log_ticks
-from search.records import Measurement
+from search.records.evaluation import Measurement
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

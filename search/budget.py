@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from search.config import BudgetConfig
 from search.errors import StudyError
 from search.purse import Purse
-from search.records import Evaluation, Failed, Rejected
+from search.records.evaluation import Evaluation, Failed, Rejected
 from trainers.words import count_of
 
 

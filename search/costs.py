@@ -12,7 +12,7 @@ from scipy.special import ndtr, ndtri
 from search.front import Objective, Reference
 from search.known import Known
 from search.latency.predict import COVERAGE
-from search.records import Measurement
+from search.records.evaluation import Measurement
 from search.space import Space
 from trainers.spec import Architecture
 

@@ -16,7 +16,25 @@ from search.control import Control
 from search.costs import Costs
 from search.engine.jobs import Broken, Engine, Job, Result
 from search.errors import StudyError
-from search.events import (
+from search.finale import Finale
+from search.front import Reference
+from search.gate import exceeded
+from search.interrupts import deferred
+from search.known import LASTING, Known
+from search.ladder import KeptFront, Ladder, Waiting
+from search.orders import Orders
+from search.prepare import Prepared
+from search.purse import Purse, Work
+from search.records.evaluation import (
+    Evaluation,
+    Failed,
+    Measurement,
+    Outcome,
+    Prediction,
+    Rejected,
+    Trained,
+)
+from search.records.events import (
     Event,
     Follower,
     RungFinished,
@@ -28,32 +46,14 @@ from search.events import (
     TrialProposed,
     TrialsStopped,
 )
-from search.finale import Finale
-from search.front import Reference
-from search.gate import exceeded
-from search.interrupts import deferred
-from search.known import LASTING, Known
-from search.ladder import KeptFront, Ladder, Waiting
-from search.orders import Orders
-from search.places import Places
-from search.prepare import Prepared
-from search.purse import Purse, Work
-from search.records import (
-    Evaluation,
-    Failed,
-    Measurement,
-    Outcome,
-    Prediction,
-    Rejected,
-    Trained,
-)
+from search.records.paths import Places
+from search.records.store import StudyStore
 from search.reference import find_reference
 from search.rungs import Climb, Climber, Step, climbers, hopeless, next_step
 from search.samplers import SAMPLERS
 from search.samplers.proposal import OpenCandidates
 from search.samplers.request import Request
 from search.settings import rung_epochs
-from search.storage import StudyStore
 from search.tally import is_below_top
 
 logger = logging.getLogger(__name__)

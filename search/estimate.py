@@ -17,7 +17,7 @@ from search.imported import for_device
 from search.known import Known
 from search.latency.table import LatencyTable
 from search.prepare import Prepared, prepare
-from search.records import Measurement
+from search.records.evaluation import Measurement
 from search.rungs import KEPT as WAITING
 from search.selection import selection
 from search.settings import rung_epochs, train_settings

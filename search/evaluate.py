@@ -9,13 +9,13 @@ from typing import Any
 
 import numpy as np
 
-from search.candidate import Candidate
 from search.engine.jobs import Job
 from search.engine.worker import emit
-from search.events import EpochFinished
 from search.intervals import kept_interval
 from search.latency.measure import MeasureSettings, measure_architecture
-from search.records import Measurement, Trained
+from search.records.candidate import Candidate
+from search.records.evaluation import Measurement, Trained
+from search.records.events import EpochFinished
 from trainers.data.ref import DataRef
 from trainers.spec import Architecture, EpochRow, TrainSettings
 from trainers.tasks import TASKS

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 
 from search.export.formats import FORMATS
-from search.export_records import Export, ExportSummary, Shipped, read
 from search.front import Objective, final_evaluations, front_mask
 from search.predict.manifest import Manifest, sha256_of
-from search.records import Evaluation
-from search.refit_records import RefitSummary
+from search.records.evaluation import Evaluation
+from search.records.export_records import Export, ExportSummary, Shipped, read
+from search.records.refit_records import RefitSummary
 from search.refitted import shipped_refits
 from search.results import Results
 

@@ -19,7 +19,7 @@ from search.picture import (
     hover_text,
     log_ticks,
 )
-from search.records import Evaluation, Measurement, Prediction, Proposal, Trained
+from search.records.evaluation import Evaluation, Measurement, Prediction, Proposal, Trained
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -17,7 +17,7 @@ from search.interrupts import deferred
 from search.known import LASTING, KnownHere
 from search.latency.measure import latency_key
 from search.latency.table import LatencyTable
-from search.records import Failed, FailureKind, Measurement
+from search.records.evaluation import Failed, FailureKind, Measurement
 from search.selection import select
 from search.settings import measure_settings, needed_values
 from search.space import Space

@@ -7,12 +7,12 @@ from typing import Any
 
 from search.engine.jobs import Broken, Engine, Job
 from search.evaluate import DrawRequest, MeasureRequest, ScoreRequest
-from search.events import Event, Noticed
-from search.places import Places
 from search.prepare import Prepared
-from search.records import Evaluation, Trained
+from search.records.evaluation import Evaluation, Trained
+from search.records.events import Event, Noticed
+from search.records.paths import Places
+from search.records.store import StudyStore
 from search.settings import measure_settings, train_threads
-from search.storage import StudyStore
 
 # Name of a member's latency with its trained weights, among its scores.
 TRAINED_LATENCY = "trained_latency_ms"

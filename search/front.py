@@ -10,10 +10,10 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from search.candidate import Candidate
 from search.errors import unknown
 from search.pareto import front_mask, hypervolume, knee
-from search.records import Evaluation, Trained
+from search.records.candidate import Candidate
+from search.records.evaluation import Evaluation, Trained
 
 __all__ = [
     "MEASURED",

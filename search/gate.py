@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields
 
 from search.config import LimitsConfig
-from search.records import Measurement
+from search.records.evaluation import Measurement
 
 
 def exceeded(measurement: Measurement, limits: LimitsConfig) -> dict[str, tuple[float, float]]:

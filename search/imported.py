@@ -13,7 +13,7 @@ from search.errors import ConfigError, unknown
 from search.known import Known, KnownImported, known_here
 from search.latency.table import Entry, KnownDevice, LatencyTable
 from search.prepare import Prepared
-from search.records import Measurement
+from search.records.evaluation import Measurement
 from search.settings import needed_values
 from search.space import Axes, Space
 from trainers.spec import Architecture

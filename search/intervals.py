@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from search.errors import unknown
-from search.records import Evaluation, Trained
+from search.records.evaluation import Evaluation, Trained
 from trainers.tasks import Task
 
 Counts = NDArray[np.int64]

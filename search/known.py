@@ -15,7 +15,7 @@ from search.config import Config
 from search.latency.expect import Expectations
 from search.latency.measure import MeasureSettings, latency_key
 from search.latency.table import Entry, LatencyKey
-from search.records import Failed, FailureKind, Measurement, Prediction, Rejected
+from search.records.evaluation import Failed, FailureKind, Measurement, Prediction, Rejected
 from search.settings import measure_settings, needed_values
 from trainers.spec import Architecture
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from search.front import Objective, build_front
-from search.places import Places
-from search.records import Evaluation, Trained
-from search.storage import StudyStore
+from search.records.evaluation import Evaluation, Trained
+from search.records.paths import Places
+from search.records.store import StudyStore
 from search.tally import is_below_top
 
 

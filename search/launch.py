@@ -11,11 +11,11 @@ from rich.text import Text
 
 from search import study
 from search.config import Config
-from search.events import Event, EventLog, Follower, StudyStarted
 from search.interrupts import terminate_like_interrupt
-from search.places import Places, default_root
+from search.records.events import Event, EventLog, Follower, StudyStarted
+from search.records.paths import Places, default_root
+from search.records.store import hide_password, reading
 from search.results import Results
-from search.storage import hide_password, reading
 from search.study import StudyResult
 from search.terminal import LiveView, PlainView, front_table
 

@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from search.engine.jobs import Broken, Done, Engine, Job, Result
 from search.evaluate import MeasureRequest, ProbeRequest, TrainRequest
-from search.events import Event, Noticed
 from search.known import Known
-from search.places import Places
 from search.prepare import Prepared
-from search.records import Evaluation, Failed, Measurement, Trained
+from search.records.evaluation import Evaluation, Failed, Measurement, Trained
+from search.records.events import Event, Noticed
+from search.records.paths import Places
 from search.settings import measure_settings, train_settings
 from trainers.spec import Precision, TrainSettings
 

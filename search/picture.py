@@ -9,7 +9,7 @@ from html import escape
 
 from search.front import MEASURED, FrontMember, Objective, final_evaluations
 from search.pareto import front_mask
-from search.records import SOMETIMES, Evaluation, Trained
+from search.records.evaluation import SOMETIMES, Evaluation, Trained
 from trainers.words import count_of
 
 # Okabe and Ito's palette: told apart with any color vision, on white and on black.

@@ -11,18 +11,18 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from search.candidate import short_hash
 from search.catalog import Backbone
 from search.config import Config
 from search.errors import ConfigChangedError, ConfigError, WeightsError
 from search.front import Objective, objectives_for
 from search.latency.device import fingerprint
 from search.latency.table import KnownDevice
+from search.records.candidate import short_hash
+from search.records.store import hide_password
 from search.selection import select
 from search.settings import rung_epochs
 from search.space import Space
 from search.space_build import build_space
-from search.storage import hide_password
 from trainers.data.ref import DataRef, Shapes
 from trainers.hf.names import is_hub
 from trainers.spec import Architecture, Weights

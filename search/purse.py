@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from search.config import BudgetConfig
-from search.records import Evaluation, Trained
+from search.records.evaluation import Evaluation, Trained
 from trainers.words import count_of
 
 # A study may run over its minutes by this share, so that a step that just fits is begun.

@@ -9,7 +9,7 @@ from search.engine.jobs import Broken, Done, Result
 from search.errors import StudyError
 from search.front import Reference
 from search.prepare import Prepared
-from search.records import Measurement
+from search.records.evaluation import Measurement
 from search.space import Space
 from trainers.spec import Architecture
 

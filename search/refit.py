@@ -13,7 +13,7 @@ from search.export.members import aliases, evaluation_of
 from search.export.order import Study, dataset_of
 from search.intervals import kept_interval
 from search.prepare import data_ref
-from search.refit_records import Refit
+from search.records.refit_records import Refit
 from search.refitted import RECORD, folder_of
 from search.results import Results
 from search.settings import train_settings

@@ -12,8 +12,8 @@ from search.errors import StudyError
 from search.export.members import Member, chosen_trials, evaluation_of, proxy_member
 from search.front import FrontMember, build_front
 from search.intervals import tie_test
-from search.records import Evaluation, Trained
-from search.refit_records import Refit, RefitMember, RefitSummary
+from search.records.evaluation import Evaluation, Trained
+from search.records.refit_records import Refit, RefitMember, RefitSummary
 from search.results import Results
 from trainers.tasks import TASKS
 

@@ -9,8 +9,8 @@ from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
 from search.errors import StudyError
-from search.places import Places
 from search.predict.manifest import Manifest
+from search.records.paths import Places
 from search.tracking import TRIAL_TAG, Tracker
 
 # Below a trial's run, where its model lies.

@@ -16,7 +16,6 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from search import figure, refit_words, rung_tally, tally
-from search.export_records import ExportSummary
 from search.front import (
     MEASURED,
     FrontMember,
@@ -26,9 +25,10 @@ from search.front import (
     front_hypervolume,
 )
 from search.picture import NAMES, Picture
-from search.records import SOMETIMES, Evaluation
-from search.refit_records import RefitSummary
-from search.variant_records import VariantSummary
+from search.records.evaluation import SOMETIMES, Evaluation
+from search.records.export_records import ExportSummary
+from search.records.refit_records import RefitSummary
+from search.records.variant_records import VariantSummary
 from trainers.words import count_of
 
 TEMPLATE = "report.html.j2"

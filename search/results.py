@@ -12,7 +12,6 @@ from typing import Any
 
 from search import rung_tally, tally
 from search.budget import active_seconds
-from search.files import write_whole
 from search.front import (
     FrontMember,
     Objective,
@@ -21,10 +20,11 @@ from search.front import (
     front_hypervolume,
 )
 from search.intervals import tie_test
-from search.places import Places
-from search.records import Evaluation, Trained
+from search.records.evaluation import Evaluation, Trained
+from search.records.files import write_whole
+from search.records.paths import Places
+from search.records.store import StudyStore
 from search.report import StudyRecord, render
-from search.storage import StudyStore
 from trainers.tasks import TASKS
 
 

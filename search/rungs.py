@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from search.front import Objective, Reference
 from search.pareto import front_mask
-from search.records import Evaluation, Trained
+from search.records.evaluation import Evaluation, Trained
 from search.samplers.improvement import expected_improvement
 
 Floats = NDArray[np.float64]

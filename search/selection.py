@@ -10,7 +10,7 @@ from pathlib import Path
 from search.catalog import Backbone, catalog, match, near, timm_version
 from search.config import SpaceConfig
 from search.errors import ConfigError, unknown
-from search.places import default_root
+from search.records.paths import default_root
 from trainers.hf.names import is_hub
 from trainers.spec import Weights
 

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from search.candidate import Candidate, short_hash
 from search.catalog import Backbone
 from search.decoders import FIXED, Decoders
 from search.features import Descriptors, Features
+from search.records.candidate import Candidate, short_hash
 from trainers.hf.names import digest_of, is_hub
 from trainers.spec import Architecture, Recipe, Weights
 

@@ -21,15 +21,15 @@ from search.engine import ENGINES
 from search.engine.jobs import Engine
 from search.errors import ConfigChangedError
 from search.evaluate import MEASURING_IMPORTS, TRAINING_IMPORTS, perform
-from search.events import Follower
 from search.imported import for_device
 from search.known import Known
 from search.latency.table import LatencyTable
-from search.places import Places
 from search.prepare import Prepared, Progress, check_same, objectives, prepare
 from search.purse import Purse
+from search.records.events import Follower
+from search.records.paths import Places
+from search.records.store import StudyStore, driving
 from search.settings import rung_epochs
-from search.storage import StudyStore, driving
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from statistics import median
 from typing import Any
 
 from search.front import FrontMember
-from search.records import (
+from search.records.evaluation import (
     Evaluation,
     Failed,
     Measurement,

@@ -16,9 +16,13 @@ from rich.text import Text
 
 from search import tally
 from search.budget import active_seconds
-from search.candidate import Candidate
 from search.config import BudgetConfig
-from search.events import (
+from search.front import MEASURED, FrontMember, Objective, build_front
+from search.picture import NAMES
+from search.purse import full_trainings
+from search.records.candidate import Candidate
+from search.records.evaluation import SOMETIMES, Evaluation, Trained
+from search.records.events import (
     EpochFinished,
     Event,
     Noticed,
@@ -31,10 +35,6 @@ from search.events import (
     TrialProposed,
     TrialsStopped,
 )
-from search.front import MEASURED, FrontMember, Objective, build_front
-from search.picture import NAMES
-from search.purse import full_trainings
-from search.records import SOMETIMES, Evaluation, Trained
 from search.tally import duration, is_below_top
 from trainers.spec import Recipe
 from trainers.words import count_of

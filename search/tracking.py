@@ -24,11 +24,11 @@ from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
 from search.errors import StudyError
-from search.events import Event, RungFinished, StudyStarted, TrialFinished
-from search.places import Places
-from search.records import SOMETIMES, Evaluation, Failed, Rejected, Trained
-from search.refit_records import Refit
-from search.storage import hide_password
+from search.records.evaluation import SOMETIMES, Evaluation, Failed, Rejected, Trained
+from search.records.events import Event, RungFinished, StudyStarted, TrialFinished
+from search.records.paths import Places
+from search.records.refit_records import Refit
+from search.records.store import hide_password
 
 STUDY_TAG, TRIAL_TAG, PARENT_TAG = "archfront.study_id", "archfront.trial", "mlflow.parentRunId"
 # Of a full training: trial, seed and what it was asked to be.

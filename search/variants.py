@@ -11,12 +11,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from search.candidate import Candidate
 from search.front import final_evaluations, front_mask, losses_of
 from search.intervals import tie_test
-from search.records import Evaluation, Failed, Trained
+from search.records.candidate import Candidate
+from search.records.evaluation import Evaluation, Failed, Trained
+from search.records.variant_records import Point, Scored, Setting, Variant, VariantSummary, read
 from search.results import Results
-from search.variant_records import Point, Scored, Setting, Variant, VariantSummary, read
 from trainers.tasks import TASKS
 
 

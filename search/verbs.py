@@ -18,10 +18,10 @@ from rich.table import Table
 from rich.text import Text
 
 from search.errors import ConfigError, StudyError
-from search.places import Places, default_root, existing, studies
-from search.records import Trained
+from search.records.evaluation import Trained
+from search.records.paths import Places, default_root, existing, studies
+from search.records.store import is_driven, reading, remove
 from search.results import Results
-from search.storage import is_driven, reading, remove
 from trainers.words import count_of
 
 # Columns of a table that is not shown in a terminal.

@@ -7,7 +7,7 @@ import signal
 
 from search.engine.jobs import Job
 from search.latency.device import fingerprint
-from search.records import Latency, Measurement
+from search.records.evaluation import Latency, Measurement
 
 CRASHING = "test_vit"
 

@@ -12,9 +12,9 @@ import yaml
 from configurations import changed
 
 from search.config import build
-from search.places import Places
-from search.records import Evaluation, Trained
-from search.storage import driving
+from search.records.evaluation import Evaluation, Trained
+from search.records.paths import Places
+from search.records.store import driving
 
 
 def header(root: Path, name: str) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-from search.candidate import Candidate
 from search.config import LIMITS as NAMES
 from search.front import (
     Reference,
@@ -18,7 +17,8 @@ from search.front import (
     front_hypervolume,
     objectives_for,
 )
-from search.records import Evaluation, Failed, Latency, Measurement, Rejected, Trained
+from search.records.candidate import Candidate
+from search.records.evaluation import Evaluation, Failed, Latency, Measurement, Rejected, Trained
 from search.report import StudyRecord
 from trainers.spec import Architecture, Recipe, Weights
 

@@ -12,7 +12,7 @@ from optuna.trial import Trial, TrialState
 
 from search.costs import Costs
 from search.front import Reference, objectives_for
-from search.records import Latency, Measurement, Prediction
+from search.records.evaluation import Latency, Measurement, Prediction
 from search.samplers import SAMPLERS
 from search.samplers.proposal import OpenCandidates, WrappedSampler, Written
 from search.samplers.request import Request

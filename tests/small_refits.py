@@ -14,15 +14,15 @@ import yaml
 from configurations import changed
 from safetensors.torch import save_file
 
-from search.candidate import Candidate
 from search.config import build
 from search.export.order import Study
-from search.places import Places
 from search.prepare import data_ref
-from search.records import Evaluation, Trained
-from search.refit_records import Refit
+from search.records.candidate import Candidate
+from search.records.evaluation import Evaluation, Trained
+from search.records.paths import Places
+from search.records.refit_records import Refit
+from search.records.store import driving, reading
 from search.results import Results
-from search.storage import driving, reading
 from trainers.data import load
 from trainers.spec import Architecture, Recipe, Weights
 from trainers.tasks import TASKS

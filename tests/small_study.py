@@ -23,11 +23,11 @@ from search.engine.inline import InlineEngine
 from search.engine.jobs import Engine, Job
 from search.errors import BuildError, DivergedError
 from search.evaluate import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
-from search.events import Follower
 from search.front import objectives_for
 from search.latency.table import LatencyTable
 from search.prepare import Prepared
-from search.records import Latency, Measurement, Trained
+from search.records.evaluation import Latency, Measurement, Trained
+from search.records.events import Follower
 from search.space import Axes, Space
 from search.study import StudyResult
 from trainers.data.ref import DataRef, Shapes
@@ -306,7 +306,7 @@ def run(
 
 def main(root: Path, n_trials: int) -> None:
     """Run the small study with MLflow, as a driver that may be killed."""
-    from search.places import Places
+    from search.records.paths import Places
     from search.tracking import Tracker
 
     config = small_config(root)

@@ -16,7 +16,7 @@ from search.errors import ConfigError
 from search.gate import exceeded
 from search.latency.predict import MIN_MEASURED, work
 from search.pareto import front_mask
-from search.records import Failed, Latency, Measurement
+from search.records.evaluation import Failed, Latency, Measurement
 
 SPACE = {
     "space__backbones": ["resnet*", "convnext*", "mobilenetv3*", "efficientnet*", "vit_*"],

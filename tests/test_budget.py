@@ -13,7 +13,7 @@ from search.budget import end_reason as reason_of
 from search.config import BudgetConfig
 from search.errors import StudyError
 from search.purse import Purse, Work
-from search.records import Evaluation, Trained
+from search.records.evaluation import Evaluation, Trained
 
 
 class HandClock:

@@ -18,10 +18,10 @@ from command import Output, fails, succeeds
 from drawn_images import draw_folder
 
 from search.cli import main
-from search.places import Places
-from search.records import Evaluation, Trained
+from search.records.evaluation import Evaluation, Trained
+from search.records.paths import Places
+from search.records.store import reading
 from search.results import Results
-from search.storage import reading
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text()

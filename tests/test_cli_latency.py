@@ -23,7 +23,7 @@ from search.errors import ExportError
 from search.evaluate import MeasureRequest
 from search.latency.device import fingerprint
 from search.latency.table import Entry, LatencyKey, LatencyTable
-from search.records import Failed, Latency, Measurement
+from search.records.evaluation import Failed, Latency, Measurement
 from trainers.spec import Architecture
 
 # Six architectures, of which the fake below cannot export the two of the vit.

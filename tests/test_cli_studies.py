@@ -19,8 +19,8 @@ from command import Output, fails, succeeds
 from search import verbs
 from search.cli import main
 from search.front import build_front
-from search.places import Places
-from search.storage import driving
+from search.records.paths import Places
+from search.records.store import driving
 
 FRONT_KEYS = {
     "trial",

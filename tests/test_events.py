@@ -8,7 +8,7 @@ from typing import Any
 
 from recorded_study import candidate, failed, measurement, trained
 
-from search.events import (
+from search.records.events import (
     EpochFinished,
     EventLog,
     Noticed,

@@ -13,12 +13,12 @@ import small_refits
 from command import Output, succeeds
 from small_refits import write, write_refits
 
+from search import summary as refit_summary
 from search.errors import StudyError
-from search.export_records import RECORD, Export, ExportSummary, add, read
 from search.exports import summary
 from search.predict.manifest import sha256_of
+from search.records.export_records import RECORD, Export, ExportSummary, add, read
 from search.refitted import shipped_refits
-from search.refitted import summary as refit_summary
 from search.report import render
 from search.results import Results
 

@@ -24,7 +24,7 @@ from search.figure import curves_figure, front_figure, params_figure, to_div, to
 from search.front import build_front, objectives_for
 from search.picture import Picture, axis_title, hover_text, log_ticks
 from search.png import write_png
-from search.records import Evaluation
+from search.records.evaluation import Evaluation
 
 
 class Loads(HTMLParser):

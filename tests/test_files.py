@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from search.files import write_whole
+from search.records.files import write_whole
 from trainers.files import replacing
 
 

@@ -11,10 +11,10 @@ from small_study import measurement, perform, prepared, small_config
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
 from search.evaluate import MeasureRequest
-from search.events import Event, Noticed
 from search.finale import TRAINED_LATENCY, Finale
-from search.places import Places
-from search.records import Evaluation
+from search.records.evaluation import Evaluation
+from search.records.events import Event, Noticed
+from search.records.paths import Places
 from trainers.errors import BuildError
 from trainers.tasks.classification import Classification
 

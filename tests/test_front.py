@@ -33,7 +33,7 @@ from search.front import (
     losses_of,
     objectives_for,
 )
-from search.records import Evaluation
+from search.records.evaluation import Evaluation
 
 ROOT = GOLDEN.parents[2]
 
@@ -269,9 +269,11 @@ def test_the_recorded_study_is_what_its_command_writes() -> None:
 
 def test_front_figure_and_report_need_no_torch() -> None:
     code = (
-        "import sys; import search.front; heavy = {'torch', 'plotly', 'matplotlib', 'jinja2'};"
+        "import sys; import search.front;"
+        "heavy = {'torch', 'plotly', 'matplotlib', 'jinja2'};"
         "print(sorted(heavy & set(sys.modules)));"
-        "import search.figure, search.png, search.report, search.intervals;"
+        "import search.figure, search.png;"
+        "import search.report, search.intervals;"
         "print('torch' in sys.modules, 'plotly' in sys.modules)"
     )
     out = subprocess.run(

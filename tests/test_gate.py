@@ -8,7 +8,7 @@ import pytest
 
 from search.config import LimitsConfig
 from search.gate import exceeded
-from search.records import Latency, Measurement, Rejected
+from search.records.evaluation import Latency, Measurement, Rejected
 
 LIMITS = tuple(field.name for field in fields(LimitsConfig))
 NONE: dict[str, float | None] = dict.fromkeys(LIMITS)

@@ -28,10 +28,10 @@ from search.errors import ConfigChangedError, ConfigError
 from search.imported import for_device
 from search.latency.table import LatencyTable
 from search.latency.transfer import read_csv
-from search.places import Places
-from search.records import Failed
+from search.records.evaluation import Failed
+from search.records.paths import Places
+from search.records.store import reading
 from search.results import Results
-from search.storage import reading
 from search.terminal import front_table, question
 
 HEADER = "device,device_words,runtime,threads,backbone,head,input_size,classes,channels,latency_ms"

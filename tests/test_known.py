@@ -15,7 +15,7 @@ from search.latency.expect import Expectations
 from search.latency.measure import MeasureSettings, latency_key
 from search.latency.predict import MIN_MEASURED
 from search.latency.table import LatencyTable
-from search.records import Evaluation, Latency, Measurement, Rejected
+from search.records.evaluation import Evaluation, Latency, Measurement, Rejected
 from trainers.spec import Architecture
 
 SETTINGS = MeasureSettings("eager", threads=1, batch_size=1, warmup=10, repeats=50)

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from search.candidate import Candidate
 from search.errors import ConfigError
 from search.latency.device import Device, fingerprint
 from search.latency.table import Entry, KnownDevice, LatencyKey, LatencyTable
-from search.records import Failed, Latency, Measurement
+from search.records.candidate import Candidate
+from search.records.evaluation import Failed, Latency, Measurement
 from trainers.spec import Architecture, Recipe, Weights
 
 ARCHITECTURE = Architecture("classification", "resnet18", "avg", 32, classes=10, channels=3)

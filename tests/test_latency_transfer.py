@@ -12,7 +12,7 @@ import pytest
 from search.errors import TableError
 from search.latency.table import Entry, LatencyKey, LatencyTable
 from search.latency.transfer import COLUMNS, REQUIRED, Reading, read_csv, write_csv
-from search.records import Latency, Measurement
+from search.records.evaluation import Latency, Measurement
 from trainers.spec import Architecture
 
 ARCHITECTURE = Architecture("classification", "resnet18", "avg", 32, classes=10, channels=3)

@@ -28,7 +28,7 @@ LINES = 400
 
 # Which files may import a library at all, inside a function too; * stands for folders as well.
 DOORS = {
-    "optuna": ["search/samplers/*.py", "search/storage.py"],
+    "optuna": ["search/samplers/*.py", "search/records/store.py"],
     "mlflow": [
         "search/tracking.py",
         "search/registry.py",
@@ -37,11 +37,11 @@ DOORS = {
     ],
     "hydra": ["search/compose.py"],
     "omegaconf": ["search/compose.py"],
-    "onnx": ["search/latency/*.py"],
-    "onnxruntime": ["search/latency/*.py"],
-    "onnxscript": ["search/latency/*.py"],
-    "openvino": ["search/latency/*.py"],
-    "nncf": ["search/latency/*.py"],
+    "onnx": ["search/latency/*.py", "search/runtimes/*.py"],
+    "onnxruntime": ["search/latency/*.py", "search/runtimes/*.py"],
+    "onnxscript": ["search/latency/*.py", "search/runtimes/*.py"],
+    "openvino": ["search/latency/*.py", "search/runtimes/*.py"],
+    "nncf": ["search/latency/*.py", "search/runtimes/*.py"],
     "pynvml": ["search/latency/energy.py"],
     "pytorch_lightning": ["trainers/*.py"],
     "torchmetrics": ["trainers/*.py"],
@@ -52,6 +52,8 @@ DOORS = {
     "torch": [
         "trainers/*.py",
         "search/latency/*.py",
+        "search/runtimes/*.py",
+        "search/formats/*.py",
         "search/export/*.py",
         "search/predict/openers.py",
         "search/catalog/build.py",
@@ -61,14 +63,18 @@ DOORS = {
     "timm": [
         "trainers/*.py",
         "search/latency/*.py",
+        "search/runtimes/*.py",
         "search/catalog/build.py",
         "search/catalog/describe.py",
     ],
     "torchvision": ["trainers/*.py", "search/predict/openers.py"],
-    "transformers": ["trainers/hf/*.py"],
+    "transformers": ["trainers/hf/*.py", "trainers/networks/hf/*.py"],
     "faster_coco_eval": ["trainers/*.py", "search/predict/draw.py"],
     "pandas": ["search/export/packed.py", "search/predict/served.py"],
-    "segmentation_models_pytorch": ["trainers/segmenters/*.py"],
+    "segmentation_models_pytorch": [
+        "trainers/segmenters/*.py",
+        "trainers/networks/segmenters/*.py",
+    ],
 }
 # What takes seconds to import, so that search/ never does so at module level.
 HEAVY = {
@@ -219,8 +225,8 @@ def test_what_a_module_loads_is_followed_through_ours() -> None:
         "search.results",
         "search.report",
         "search.front",
-        "search.records",
-        "search.candidate",
+        "search.records.evaluation",
+        "search.records.candidate",
         "search.figure",
         "search.terminal",
         "search.space",

@@ -13,7 +13,7 @@ from test_study import results
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
 from search.evaluate import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
-from search.records import Trained
+from search.records.evaluation import Trained
 from search.space import Space
 
 START_S, MEASURE_S, SCORE_S, DRAW_S = 1.5, 2.0, 2.0, 1.0

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 from search import evaluate
-from search.candidate import Candidate
 from search.evaluate import TrainRequest
+from search.records.candidate import Candidate
 from trainers.data import DataRef
 from trainers.memory_probe import fitting_batch
 from trainers.parts import Halving, parts_of, smallest_part

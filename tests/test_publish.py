@@ -13,7 +13,6 @@ import pytest
 import small_member
 from safetensors.torch import load_file, save_file
 
-from search.candidate import Candidate
 from search.errors import ArtifactError
 from search.export.formats import FORMATS
 from search.export.order import Order
@@ -21,6 +20,7 @@ from search.export.ship import export_member
 from search.predict.answer import Asked, answer
 from search.predict.manifest import read_manifest, sha256_of, write_manifest
 from search.predict.predictor import open_predictor
+from search.records.candidate import Candidate
 from trainers.errors import WeightsError
 from trainers.hf.publish import load_published
 

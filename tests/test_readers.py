@@ -241,8 +241,9 @@ class TestOneDatasetInEveryFormat:
 
 def test_naming_a_reader_imports_no_torch() -> None:
     code = (
-        "import sys; from trainers.data import READERS, DataRef; from trainers.data.named import "
-        "DATASETS; print([m for m in ('torch', 'torchvision', 'sklearn') if m in sys.modules])"
+        "import sys; from trainers.data import READERS, DataRef;"
+        "from trainers.data.named import DATASETS;"
+        "print([m for m in ('torch', 'torchvision', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"

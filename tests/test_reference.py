@@ -14,7 +14,7 @@ from search.config import LIMITS
 from search.engine.jobs import Broken, Done, Result
 from search.errors import StudyError
 from search.prepare import Prepared
-from search.records import Measurement
+from search.records.evaluation import Measurement
 from search.reference import TRIES, find_reference
 from search.space import Space
 

@@ -15,8 +15,8 @@ from small_refits import write, write_refits
 from search.cli import main
 from search.errors import StudyError
 from search.export.members import chosen_trials
+from search.records.refit_records import Refit
 from search.refit import RefitOrder, Step, refit, steps_of
-from search.refit_records import Refit
 from search.refit_words import sentences, verdict
 from search.refitted import differs, folder_of, member_of, refits_of, summary
 from search.report import render

@@ -16,11 +16,11 @@ from command import Output, fails, succeeds
 from search.cli import main
 from search.errors import StudyError
 from search.prepare import data_ref
-from search.records import Trained
+from search.records.evaluation import Trained
+from search.records.store import driving
 from search.reproduce import changes, reproduce
 from search.results import Results
 from search.settings import train_settings
-from search.storage import driving
 from trainers import proxy
 
 REAL = 3

@@ -8,7 +8,7 @@ import pytest
 from recorded_study import failed, record, rejected, trained
 from scipy.stats import kendalltau
 
-from search.records import Evaluation, Trained
+from search.records.evaluation import Evaluation, Trained
 from search.report import render
 from search.rung_tally import Agreement, agreements, saved
 from search.tally import counts

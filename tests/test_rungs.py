@@ -10,7 +10,7 @@ import pytest
 from recorded_study import OBJECTIVES, REFERENCE, rejected, trained
 from small_study import small_config
 
-from search.records import Evaluation
+from search.records.evaluation import Evaluation
 from search.rungs import (
     KEPT,
     Climb,

@@ -14,11 +14,11 @@ import pytest
 from search.compose import compose
 from search.config import Config, build
 from search.evaluate import MEASURING_IMPORTS, TRAINING_IMPORTS
-from search.events import EpochFinished, Event, RungFinished, TrialMeasured, TrialPromoted
-from search.places import Places
-from search.records import Evaluation, Trained
+from search.records.evaluation import Evaluation, Trained
+from search.records.events import EpochFinished, Event, RungFinished, TrialMeasured, TrialPromoted
+from search.records.paths import Places
+from search.records.store import reading
 from search.results import Results
-from search.storage import reading
 from search.study import run
 
 WORDS = (

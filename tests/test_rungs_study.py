@@ -17,12 +17,12 @@ from search.engine.jobs import Job
 from search.engine.processes import ProcessEngine
 from search.errors import ConfigChangedError, DivergedError
 from search.evaluate import TrainRequest
-from search.events import Event, RungFinished, TrialFinished, TrialPromoted, TrialsStopped
 from search.ladder import Ladder
-from search.places import Places
-from search.records import Evaluation, Failed, Trained
+from search.records.evaluation import Evaluation, Failed, Trained
+from search.records.events import Event, RungFinished, TrialFinished, TrialPromoted, TrialsStopped
+from search.records.paths import Places
+from search.records.store import StudyStore, driving
 from search.samplers.request import RUNGS
-from search.storage import StudyStore, driving
 
 RUNGS_OF = {"task__epochs": 9, "budget__rungs": [1, 3, 9], "hardware__limits__latency_ms": 5.0}
 

@@ -22,9 +22,9 @@ from small_spaces import (
     space_config,
 )
 
-from search.candidate import Candidate
 from search.catalog import catalog
 from search.errors import ConfigError
+from search.records.candidate import Candidate
 from search.selection import select, selection
 from search.space import Space
 from search.space_build import build_space

@@ -15,16 +15,16 @@ from test_study import Interrupting, results, story
 
 from search.errors import StudyError, StudyLockedError
 from search.front import objectives_for
-from search.places import Places, existing
-from search.storage import cut_torn_line, driving, hide_password, is_driven, reading, remove
+from search.records.paths import Places, existing
+from search.records.store import cut_torn_line, driving, hide_password, is_driven, reading, remove
 
 GOALS = list(objectives_for("accuracy"))
 HOLDER = """
 import sys
 from pathlib import Path
 from search.front import objectives_for
-from search.places import Places
-from search.storage import driving
+from search.records.paths import Places
+from search.records.store import driving
 with driving(Places(Path(sys.argv[1]), "small"), None, list(objectives_for("accuracy"))):
     print("held", flush=True)
     sys.stdin.read()

@@ -29,7 +29,11 @@ from search.engine.inline import InlineEngine
 from search.engine.jobs import Broken, Done, Job, Result
 from search.engine.processes import ProcessEngine
 from search.errors import ConfigChangedError, StudyError, StudyLockedError
-from search.events import (
+from search.front import build_front
+from search.latency.measure import latency_key
+from search.latency.table import LatencyTable
+from search.records.evaluation import Evaluation, Failed, Rejected, Trained
+from search.records.events import (
     Event,
     EventLog,
     StudyFinished,
@@ -38,15 +42,11 @@ from search.events import (
     TrialMeasured,
     TrialProposed,
 )
-from search.front import build_front
-from search.latency.measure import latency_key
-from search.latency.table import LatencyTable
-from search.places import Places
-from search.records import Evaluation, Failed, Rejected, Trained
+from search.records.paths import Places
+from search.records.store import driving, reading
 from search.results import Results
 from search.rungs import Step
 from search.settings import measure_settings
-from search.storage import driving, reading
 
 
 def results(root: Path) -> Results:

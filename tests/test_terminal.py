@@ -21,7 +21,9 @@ from recorded_study import (
 from rich.console import Console
 
 from search.config import BudgetConfig
-from search.events import (
+from search.front import build_front
+from search.records.evaluation import Evaluation
+from search.records.events import (
     EpochFinished,
     Event,
     Noticed,
@@ -33,8 +35,6 @@ from search.events import (
     TrialProposed,
     TrialsStopped,
 )
-from search.front import build_front
-from search.records import Evaluation
 from search.terminal import SHOWN, LiveView, PlainView, front_table, outcome_line, question
 
 LONG = "tf_efficientnet_of_a_name_that_is_longer_than_any_line_should_be_" * 3

@@ -12,9 +12,9 @@ from small_study import run, small_config
 from test_study import Interrupting, results
 
 from search.errors import StudyError
-from search.events import StudyStarted
-from search.places import Places
-from search.records import Evaluation, Rejected, Trained
+from search.records.evaluation import Evaluation, Rejected, Trained
+from search.records.events import StudyStarted
+from search.records.paths import Places
 from search.refitted import refits_of
 from search.tracking import REFIT_TAG, STUDY_TAG, TRIAL_TAG, Tracker, default_uri
 

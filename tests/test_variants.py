@@ -18,13 +18,13 @@ from search.errors import ConfigError, StudyError
 from search.export.members import proxy_member
 from search.export.vary import VariantOrder, formats_of, sizes_around, vary
 from search.latency.device import fingerprint
-from search.places import Places
 from search.prepare import data_ref
-from search.records import Evaluation, Failed
+from search.records.evaluation import Evaluation, Failed
+from search.records.paths import Places
+from search.records.store import driving
+from search.records.variant_records import Scored, Setting, Variant, read, write
 from search.report import render
 from search.results import Results
-from search.storage import driving
-from search.variant_records import Scored, Setting, Variant, read, write
 from search.variants import resized, summary
 from trainers.proxy import score
 from trainers.tasks import TASKS

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from search.catalog.table import Backbone, Costs, Tag
-from search.files import write_whole
+from search.records.files import write_whole
 from trainers.errors import BuildError, ConfigError
 from trainers.hf.names import canonical, digest_of
 

@@ -81,7 +81,7 @@ class Backbone:
         size_min: And at least this.
         costs: By input size, ascending.
         n_ops: Operations of one forward pass at the published size, about its kernels.
-        macs_shares: Shares of the MACs by ``MAC_KINDS`` of ``trainers.count``, at that size.
+        macs_shares: Shares of the MACs by ``count.MAC_KINDS``, at that size.
         elements_shares: Shares of the elements by ``ELEMENT_KINDS``, at that size.
         strides: Pixels of the image per pixel of each feature map, the finest first; empty where
             timm gives no maps.

@@ -24,7 +24,7 @@ from search.fill import Filling, known_for_fill
 from search.gate import exceeded
 from search.interrupts import terminate_like_interrupt
 from search.latency.table import LatencyTable
-from search.records import Failed, Measurement
+from search.records.evaluation import Failed, Measurement
 from search.tally import duration
 from trainers.words import count_of
 

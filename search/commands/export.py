@@ -102,9 +102,9 @@ def call(arguments: argparse.Namespace) -> int:
 
 def _record(results: Results, manifest: Manifest, folder: Path) -> None:
     """Record an export in its study, say what the final front is now, and write the report."""
-    from search import export_records
+    from search import summary as refit_summary
     from search.exports import exports_of, summary
-    from search.refitted import summary as refit_summary
+    from search.records import export_records
 
     export_records.add(results.places, exports_of(manifest, folder))
     found = summary(results, refit_summary(results))

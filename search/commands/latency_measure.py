@@ -30,7 +30,7 @@ from search.interrupts import terminate_like_interrupt
 from search.known import LASTING
 from search.latency.table import LatencyTable
 from search.latency_view import first_line
-from search.records import Failed, Measurement
+from search.records.evaluation import Failed, Measurement
 from search.tally import duration
 from trainers.spec import Architecture
 from trainers.words import count_of

@@ -12,7 +12,7 @@ from search.errors import ConfigError
 
 if TYPE_CHECKING:
     from search.export.order import Study
-    from search.refit_records import RefitSummary
+    from search.records.refit_records import RefitSummary
     from search.results import Results
 
 TEXT = """\

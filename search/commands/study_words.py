@@ -6,9 +6,9 @@ import argparse
 import os
 from pathlib import Path
 
-from search.places import default_root, existing
+from search.records.paths import default_root, existing
+from search.records.store import reading
 from search.results import Results
-from search.storage import reading
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:

@@ -12,8 +12,8 @@ from search.errors import ConfigError, StudyError
 
 if TYPE_CHECKING:
     from search.export.members import Member
+    from search.records.variant_records import Variant, VariantSummary
     from search.results import Results
-    from search.variant_records import Variant, VariantSummary
 
 TEXT = """\
 Each member is written at other input sizes, in int8 and for other runtimes with the weights that
@@ -58,7 +58,7 @@ def call(arguments: argparse.Namespace) -> int:
     sizes, precisions = _sizes(arguments.sizes), names_in(arguments.precisions)
     from search.export.order import study_of
     from search.export.vary import RUNTIMES, VariantOrder, formats_of, vary
-    from search.storage import is_driven
+    from search.records.store import is_driven
     from search.variants import summary
 
     chosen = RUNTIMES if arguments.runtimes is None else names_in(arguments.runtimes)
@@ -126,7 +126,7 @@ def _members(results: Results, names: list[str]) -> tuple[list[Member], list[Stu
 
 
 def _line(variant: Variant, metric: str) -> str:
-    from search.records import Failed
+    from search.records.evaluation import Failed
 
     start = f"trial {variant.trial} {variant.setting}:"
     if isinstance(variant.outcome, Failed):

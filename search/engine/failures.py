@@ -16,7 +16,7 @@ from search.errors import (
     ParityError,
     WeightsError,
 )
-from search.records import FailureKind
+from search.records.evaluation import FailureKind
 from trainers.errors import is_out_of_memory
 
 _KINDS: dict[type[ArchfrontError], FailureKind] = {

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Protocol, Self
 
-from search.records import FailureKind
+from search.records.evaluation import FailureKind
 
 logger = logging.getLogger(__name__)
 

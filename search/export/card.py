@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from search.config import Config
 from search.predict.manifest import Artifact, Manifest
-from search.records import Evaluation, Trained
+from search.records.evaluation import Evaluation, Trained
 from trainers.data.preprocess import Resize
 from trainers.words import count_of
 

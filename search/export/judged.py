@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 from search.latency.key import MeasureSettings
-from search.records import Latency
+from search.records.evaluation import Latency
 from trainers.tasks import Task
 
 if TYPE_CHECKING:

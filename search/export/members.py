@@ -9,7 +9,7 @@ from typing import Any
 
 from search.errors import StudyError
 from search.front import FrontMember, final_evaluations
-from search.records import Evaluation, Trained
+from search.records.evaluation import Evaluation, Trained
 from search.results import Results
 
 NAMES = ("knee", "fastest", "best")

@@ -28,10 +28,10 @@ from search.latency.measure import MeasureSettings, measure_architecture
 from search.latency.table import LatencyTable
 from search.predict.manifest import sha256_of
 from search.predict.openers import Opened, Opening, open_file
-from search.records import Failed, Measurement
+from search.records.evaluation import Failed, Measurement
+from search.records.variant_records import RECORD, Scored, Setting, Variant, read, write
 from search.results import Results
 from search.settings import measure_settings, needed_values
-from search.variant_records import RECORD, Scored, Setting, Variant, read, write
 from search.variants import resized, setting_of
 from trainers.spec import Architecture
 

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import psutil
 
-from search.candidate import short_hash
 from search.errors import ConfigError
+from search.records.candidate import short_hash
 from trainers.words import count_of
 
 _GOVERNOR = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"

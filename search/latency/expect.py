@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from search.latency.predict import MIN_MEASURED, LatencyModel, is_predictable
-from search.records import Prediction
+from search.records.evaluation import Prediction
 from trainers.spec import Architecture
 
 # The model is fitted again when so many times the measurements are there, counted from the fewest.

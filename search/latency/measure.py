@@ -31,7 +31,7 @@ from search.latency.runtimes import (
     runtime_named,
     torch_threads,
 )
-from search.records import Latency, Measurement
+from search.records.evaluation import Latency, Measurement
 from trainers.spec import Architecture, Weights
 
 if TYPE_CHECKING:

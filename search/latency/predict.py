@@ -29,7 +29,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.catalog import Backbone, catalog
-from search.records import Prediction
+from search.records.evaluation import Prediction
 from trainers.spec import Architecture
 from trainers.tasks import TASKS
 

@@ -18,11 +18,11 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from search.candidate import canonical_json, short_hash
 from search.errors import ConfigError
 from search.latency.device import fingerprint
 from search.latency.schema import BUSY_S, KEY_COLUMNS, ready
-from search.records import Failed, Measurement
+from search.records.candidate import canonical_json, short_hash
+from search.records.evaluation import Failed, Measurement
 from trainers.spec import Architecture
 
 # Numbers that an imported row may lack: NaN in a measurement, null in its JSON.

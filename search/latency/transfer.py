@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from search.catalog import catalog
 from search.errors import TableError
 from search.latency.table import Entry, KnownDevice, LatencyKey
-from search.records import Latency, Measurement
+from search.records.evaluation import Latency, Measurement
 from trainers.hf.names import is_hub
 from trainers.spec import Architecture
 from trainers.tasks import NECKS, TASKS

@@ -14,7 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from search.errors import ArtifactError, unknown
-from search.files import write_whole
+from search.records.files import write_whole
 from trainers.data.preprocess import Preprocess
 from trainers.tasks import TASKS
 
@@ -58,7 +58,7 @@ class Artifact:
             outputs' spread over them.
         metrics: On the validation split, in this runtime.
         lost: Share of the study's metric that it lost against the checkpoint; below 0 for a gain.
-        latency: As ``search.records.Latency``; None where it was not measured.
+        latency: As ``search.records.evaluation.Latency``; None where it was not measured.
         marks: What is wrong with it, in words; empty where it may be shipped.
     """
 

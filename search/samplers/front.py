@@ -31,7 +31,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from search.costs import BAND
 from search.pareto import hypervolume
-from search.records import Proposal
+from search.records.evaluation import Proposal
 from search.rungs import Climber, expected_losses
 from search.samplers.ensemble import Ensemble, Seen
 from search.samplers.improvement import expected_improvement

@@ -80,7 +80,7 @@ class ObjectJudge:
         return coco_metrics(self.kept(), self._names)
 
     def kept(self) -> Arrays:
-        """Return what was found and what is true; see ``trainers.tasks.average_precision``."""
+        """Return what was found and what is true; see ``average_precision``."""
         found = {
             "found_boxes": _joined([f["boxes"] for f in self._found], (0, 4), np.float32),
             "found_scores": _joined([f["scores"] for f in self._found], (0,), np.float32),

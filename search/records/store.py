@@ -24,8 +24,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.errors import StudyError, StudyLockedError
 from search.front import Objective
-from search.places import Places
-from search.records import Evaluation, Proposal, Trained
+from search.records.evaluation import Evaluation, Proposal, Trained
+from search.records.paths import Places
 from search.samplers.request import PROPOSAL, RUNGS, TRAIN_S
 
 HEADER, STATE, SCORES = "archfront:header", "archfront:state", "archfront:scores"

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.files import read_rows, write_rows
 from search.known import LASTING
-from search.places import Places
-from search.records import Failed, Measurement
+from search.records.evaluation import Failed, Measurement
+from search.records.files import read_rows, write_rows
+from search.records.paths import Places
 from trainers.words import count_of
 
 RECORD = "variants.json"

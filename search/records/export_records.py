@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.files import read_rows, write_rows
-from search.places import Places
+from search.records.files import read_rows, write_rows
+from search.records.paths import Places
 
 RECORD = "exports.json"
 
@@ -28,7 +28,7 @@ class Export:
         metric: The study's metric of the artifact on the validation split.
         lost: Share of it that was lost against the checkpoint.
         parity: As in the manifest.
-        latency: As ``search.records.Latency``; None where it was not measured.
+        latency: As ``search.records.evaluation.Latency``; None where it was not measured.
         size_mb: Of all its files, in 10^6 bytes.
         marks: What is wrong with it, in words.
     """

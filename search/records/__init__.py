@@ -1,0 +1,1 @@
+"""What is stored: candidates, evaluations, exports, and where each lies."""
