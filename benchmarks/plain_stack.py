@@ -57,7 +57,7 @@ from search.compose import compose
 from search.config import Config, build
 from search.engine.processes import ProcessEngine
 from search.evaluate import perform
-from search.front import build_front, front_mask
+from search.front.members import build_front, front_mask
 from search.prepare import Prepared, prepare
 from search.records.candidate import Candidate
 from search.records.paths import Places

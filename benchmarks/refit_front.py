@@ -30,7 +30,7 @@ from typing import Any
 
 import numpy as np
 
-from search.front import final_evaluations
+from search.front.members import final_evaluations
 from search.records.paths import Places
 from search.records.store import reading
 from search.refitted import refits_of

@@ -28,7 +28,7 @@ from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
 from search.errors import StudyError
 from search.evaluate import DrawRequest, MeasureRequest, TrainRequest
-from search.front import Objective
+from search.front.members import Objective
 from search.latency.measure import MeasureSettings, latency_key
 from search.latency.table import Entry, LatencyKey
 from search.prepare import Prepared, data_ref

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from search.errors import TableError, unknown
-from search.pareto import front_mask, hypervolume
+from search.front.pareto import front_mask, hypervolume
 
 Floats = NDArray[np.float64]
 

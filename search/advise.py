@@ -17,8 +17,8 @@ import numpy as np
 from search.catalog import Backbone, Published, match
 from search.config import Config
 from search.errors import ConfigError
+from search.front.pareto import front_mask, hypervolume
 from search.latency.predict import MIN_MEASURED, Band, LatencyModel
-from search.pareto import front_mask, hypervolume
 from search.records.evaluation import Failed, Measurement
 from search.selection import select
 from trainers.spec import Architecture

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from search.front import Objective, Reference
+from search.front.members import Objective, Reference
 from search.known import Known
 from search.latency.predict import COVERAGE
 from search.records.evaluation import Measurement

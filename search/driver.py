@@ -17,7 +17,7 @@ from search.costs import Costs
 from search.engine.jobs import Broken, Engine, Job, Result
 from search.errors import StudyError
 from search.finale import Finale
-from search.front import Reference
+from search.front.members import Reference
 from search.gate import exceeded
 from search.interrupts import deferred
 from search.known import LASTING, Known

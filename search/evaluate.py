@@ -11,7 +11,7 @@ import numpy as np
 
 from search.engine.jobs import Job
 from search.engine.worker import emit
-from search.intervals import kept_interval
+from search.front.intervals import kept_interval
 from search.latency.measure import MeasureSettings, measure_architecture
 from search.records.candidate import Candidate
 from search.records.evaluation import Measurement, Trained

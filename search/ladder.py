@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.front import Objective, build_front
+from search.front.members import Objective, build_front
 from search.records.evaluation import Evaluation, Trained
 from search.records.paths import Places
 from search.records.store import StudyStore

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from search.front import MEASURED, FrontMember, Objective, final_evaluations
-from search.pareto import front_mask
+from search.front.members import MEASURED, FrontMember, Objective, final_evaluations
+from search.front.pareto import front_mask
 from search.records.evaluation import SOMETIMES, Evaluation, Trained
 from trainers.words import count_of
 

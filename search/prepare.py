@@ -14,7 +14,7 @@ from typing import Any
 from search.catalog import Backbone
 from search.config import Config
 from search.errors import ConfigChangedError, ConfigError, WeightsError
-from search.front import Objective, objectives_for
+from search.front.members import Objective, objectives_for
 from search.latency.device import fingerprint
 from search.latency.table import KnownDevice
 from search.records.candidate import short_hash

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from search.engine.jobs import Broken, Done, Result
 from search.errors import StudyError
-from search.front import Reference
+from search.front.members import Reference
 from search.prepare import Prepared
 from search.records.evaluation import Measurement
 from search.space import Space

@@ -11,7 +11,7 @@ import numpy as np
 from search.errors import ConfigError
 from search.export.members import aliases, evaluation_of
 from search.export.order import Study, dataset_of
-from search.intervals import kept_interval
+from search.front.intervals import kept_interval
 from search.prepare import data_ref
 from search.records.refit_records import Refit
 from search.refitted import RECORD, folder_of

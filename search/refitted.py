@@ -10,8 +10,8 @@ from typing import Any
 
 from search.errors import StudyError
 from search.export.members import Member, chosen_trials, evaluation_of, proxy_member
-from search.front import FrontMember, build_front
-from search.intervals import tie_test
+from search.front.intervals import tie_test
+from search.front.members import FrontMember, build_front
 from search.records.evaluation import Evaluation, Trained
 from search.records.refit_records import Refit, RefitMember, RefitSummary
 from search.results import Results

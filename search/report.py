@@ -16,7 +16,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from search import figure, refit_words, rung_tally, tally
-from search.front import (
+from search.front.members import (
     MEASURED,
     FrontMember,
     Objective,

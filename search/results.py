@@ -12,14 +12,14 @@ from typing import Any
 
 from search import rung_tally, tally
 from search.budget import active_seconds
-from search.front import (
+from search.front.intervals import tie_test
+from search.front.members import (
     FrontMember,
     Objective,
     Reference,
     build_front,
     front_hypervolume,
 )
-from search.intervals import tie_test
 from search.records.evaluation import Evaluation, Trained
 from search.records.files import write_whole
 from search.records.paths import Places

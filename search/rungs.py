@@ -31,10 +31,10 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from search.front import Objective, Reference
-from search.pareto import front_mask
+from search.front.ehvi import expected_improvement
+from search.front.members import Objective, Reference
+from search.front.pareto import front_mask
 from search.records.evaluation import Evaluation, Trained
-from search.samplers.improvement import expected_improvement
 
 Floats = NDArray[np.float64]
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from search.front import FrontMember
+from search.front.members import FrontMember
 from search.records.evaluation import (
     Evaluation,
     Failed,

@@ -17,7 +17,7 @@ from rich.text import Text
 from search import tally
 from search.budget import active_seconds
 from search.config import BudgetConfig
-from search.front import MEASURED, FrontMember, Objective, build_front
+from search.front.members import MEASURED, FrontMember, Objective, build_front
 from search.picture import NAMES
 from search.purse import full_trainings
 from search.records.candidate import Candidate

@@ -11,8 +11,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from search.front import final_evaluations, front_mask, losses_of
-from search.intervals import tie_test
+from search.front.intervals import tie_test
+from search.front.members import final_evaluations, front_mask, losses_of
 from search.records.candidate import Candidate
 from search.records.evaluation import Evaluation, Failed, Trained
 from search.records.variant_records import Point, Scored, Setting, Variant, VariantSummary, read

@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from search.config import LIMITS as NAMES
-from search.front import (
+from search.front.members import (
     Reference,
     build_front,
     front_hypervolume,

@@ -11,7 +11,7 @@ from optuna.storages import BaseStorage
 from optuna.trial import Trial, TrialState
 
 from search.costs import Costs
-from search.front import Reference, objectives_for
+from search.front.members import Reference, objectives_for
 from search.records.evaluation import Latency, Measurement, Prediction
 from search.samplers import SAMPLERS
 from search.samplers.proposal import OpenCandidates, WrappedSampler, Written

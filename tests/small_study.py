@@ -23,7 +23,7 @@ from search.engine.inline import InlineEngine
 from search.engine.jobs import Engine, Job
 from search.errors import BuildError, DivergedError
 from search.evaluate import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
-from search.front import objectives_for
+from search.front.members import objectives_for
 from search.latency.table import LatencyTable
 from search.prepare import Prepared
 from search.records.evaluation import Latency, Measurement, Trained

@@ -13,9 +13,9 @@ from search.advise import Advice, Option, options_of
 from search.catalog import catalog
 from search.config import build
 from search.errors import ConfigError
+from search.front.pareto import front_mask
 from search.gate import exceeded
 from search.latency.predict import MIN_MEASURED, work
-from search.pareto import front_mask
 from search.records.evaluation import Failed, Latency, Measurement
 
 SPACE = {

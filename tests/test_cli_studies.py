@@ -18,7 +18,7 @@ from command import Output, fails, succeeds
 
 from search import verbs
 from search.cli import main
-from search.front import build_front
+from search.front.members import build_front
 from search.records.paths import Places
 from search.records.store import driving
 

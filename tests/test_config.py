@@ -12,7 +12,7 @@ from search.compose import compose
 from search.config import LIMITS, OBJECTIVES, build, differences, options
 from search.config_rules import RULES
 from search.errors import ConfigError
-from search.front import MEASURED
+from search.front.members import MEASURED
 from search.latency.energy import METERS
 from search.prepare import data_ref
 from search.settings import measure_settings, needed_values

@@ -7,7 +7,7 @@ import pytest
 import torch
 from drawn_objects import NAMES, drawn_samples
 
-from search.intervals import kept_interval
+from search.front.intervals import kept_interval
 from search.latency.measure import MeasureSettings, measure_architecture
 from search.latency.parity import draw_images, perturb
 from search.latency.runtimes import LoadSettings, runtime_named

@@ -21,7 +21,7 @@ from recorded_study import (
 )
 
 from search.figure import curves_figure, front_figure, params_figure, to_div, to_html
-from search.front import build_front, objectives_for
+from search.front.members import build_front, objectives_for
 from search.picture import Picture, axis_title, hover_text, log_ticks
 from search.png import write_png
 from search.records.evaluation import Evaluation

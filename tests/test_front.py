@@ -21,7 +21,7 @@ from recorded_study import (
 )
 
 from search.errors import ConfigError
-from search.front import (
+from search.front.members import (
     Objective,
     Reference,
     build_front,
@@ -269,11 +269,11 @@ def test_the_recorded_study_is_what_its_command_writes() -> None:
 
 def test_front_figure_and_report_need_no_torch() -> None:
     code = (
-        "import sys; import search.front;"
+        "import sys; import search.front.members;"
         "heavy = {'torch', 'plotly', 'matplotlib', 'jinja2'};"
         "print(sorted(heavy & set(sys.modules)));"
         "import search.figure, search.png;"
-        "import search.report, search.intervals;"
+        "import search.report, search.front.intervals;"
         "print('torch' in sys.modules, 'plotly' in sys.modules)"
     )
     out = subprocess.run(

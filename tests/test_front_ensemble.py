@@ -12,7 +12,7 @@ from small_spaces import backbone, mixed_space, recipe_config
 
 from search.catalog import Published, Tag
 from search.costs import Costs
-from search.front import Reference, objectives_for
+from search.front.members import Reference, objectives_for
 from search.samplers.ensemble import BELIEFS, PUBLISHED_WORTH, Ensemble, Seen, weight_of_published
 from search.samplers.proposal import OpenCandidates
 from search.samplers.request import Request

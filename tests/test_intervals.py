@@ -9,9 +9,9 @@ from recorded_study import rejected, trained
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
-from search import intervals
 from search.errors import ConfigError
-from search.intervals import (
+from search.front import intervals
+from search.front.intervals import (
     FEW,
     METRICS,
     bootstrap_interval,

@@ -224,7 +224,7 @@ def test_what_a_module_loads_is_followed_through_ours() -> None:
         "search.options",
         "search.results",
         "search.report",
-        "search.front",
+        "search.front.members",
         "search.records.evaluation",
         "search.records.candidate",
         "search.figure",

@@ -9,7 +9,7 @@ import sklearn.metrics
 import torch
 from drawn_images import REF
 
-from search.intervals import kept_interval
+from search.front.intervals import kept_interval
 from trainers.augment import augment
 from trainers.data.raw import RawData, RawSample
 from trainers.data.readers import READERS, Reader

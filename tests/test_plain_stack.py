@@ -14,7 +14,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 from plain_judge import Stack, first_time, reference_of, time_ratio, trajectory
 from plain_stack import copied, plain_stack
 
-from search.front import Reference, objectives_for
+from search.front.members import Reference, objectives_for
 from search.records.candidate import Candidate
 
 SPACE = small_space()

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 import pytest
 from recorded_study import OBJECTIVES, candidate, failed, record, rejected, study, trained
 
-from search.front import build_front, front_hypervolume, objectives_for
+from search.front.members import build_front, front_hypervolume, objectives_for
 from search.records.evaluation import Rejected
 from search.report import StudyRecord, render
 from search.tally import class_rows, duration, failures, join_words, rejections, tie_sentence

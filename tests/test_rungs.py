@@ -10,6 +10,7 @@ import pytest
 from recorded_study import OBJECTIVES, REFERENCE, rejected, trained
 from small_study import small_config
 
+from search.front.ehvi import expected_improvement
 from search.records.evaluation import Evaluation
 from search.rungs import (
     KEPT,
@@ -24,7 +25,6 @@ from search.rungs import (
     hopeless,
     next_step,
 )
-from search.samplers.improvement import expected_improvement
 from search.settings import rung_epochs
 
 

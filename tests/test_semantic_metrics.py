@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 from torchmetrics.segmentation import DiceScore
 
-from search.intervals import kept_interval
+from search.front.intervals import kept_interval
 from trainers.data.preprocess import Preprocess
 from trainers.data.targets import IGNORED, Mask
 from trainers.data.verify import Sample

@@ -14,7 +14,7 @@ from small_study import prepared, run, small_config
 from test_study import Interrupting, results, story
 
 from search.errors import StudyError, StudyLockedError
-from search.front import objectives_for
+from search.front.members import objectives_for
 from search.records.paths import Places, existing
 from search.records.store import cut_torn_line, driving, hide_password, is_driven, reading, remove
 
@@ -22,7 +22,7 @@ GOALS = list(objectives_for("accuracy"))
 HOLDER = """
 import sys
 from pathlib import Path
-from search.front import objectives_for
+from search.front.members import objectives_for
 from search.records.paths import Places
 from search.records.store import driving
 with driving(Places(Path(sys.argv[1]), "small"), None, list(objectives_for("accuracy"))):

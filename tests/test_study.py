@@ -29,7 +29,7 @@ from search.engine.inline import InlineEngine
 from search.engine.jobs import Broken, Done, Job, Result
 from search.engine.processes import ProcessEngine
 from search.errors import ConfigChangedError, StudyError, StudyLockedError
-from search.front import build_front
+from search.front.members import build_front
 from search.latency.measure import latency_key
 from search.latency.table import LatencyTable
 from search.records.evaluation import Evaluation, Failed, Rejected, Trained

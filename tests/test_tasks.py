@@ -10,7 +10,7 @@ import sklearn.metrics
 import torch
 from small_truth import samples_of
 
-from search.intervals import score
+from search.front.intervals import score
 from trainers.backbone import Pyramid, preprocess_for
 from trainers.errors import BuildError, ConfigError
 from trainers.spec import Architecture, TrainSettings, Weights

@@ -21,7 +21,7 @@ from recorded_study import (
 from rich.console import Console
 
 from search.config import BudgetConfig
-from search.front import build_front
+from search.front.members import build_front
 from search.records.evaluation import Evaluation
 from search.records.events import (
     EpochFinished,

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from search.errors import StudyError
-from search.front import FrontMember, final_evaluations
+from search.front.members import FrontMember, final_evaluations
 from search.records.evaluation import Evaluation, Trained
 from search.results import Results
 

@@ -20,8 +20,8 @@ from search.export.judged import score_session
 from search.export.members import Member
 from search.export.order import WORTHLESS, Study, dataset_of
 from search.export.source import Graph, Source, load_source
+from search.front.intervals import kept_interval
 from search.gate import exceeded
-from search.intervals import kept_interval
 from search.known import KnownHere
 from search.latency.device import fingerprint, pinned
 from search.latency.measure import MeasureSettings, measure_architecture

@@ -23,7 +23,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.errors import StudyError, StudyLockedError
-from search.front import Objective
+from search.front.members import Objective
 from search.records.evaluation import Evaluation, Proposal, Trained
 from search.records.paths import Places
 from search.samplers.request import PROPOSAL, RUNGS, TRAIN_S

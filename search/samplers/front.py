@@ -30,11 +30,11 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.costs import BAND
-from search.pareto import hypervolume
+from search.front.ehvi import expected_improvement
+from search.front.pareto import hypervolume
 from search.records.evaluation import Proposal
 from search.rungs import Climber, expected_losses
 from search.samplers.ensemble import Ensemble, Seen
-from search.samplers.improvement import expected_improvement
 from search.samplers.proposal import ProposalSampler, Written
 from search.samplers.request import PROPOSAL, RUNGS, TRAIN_S, Request
 from search.samplers.start import Start

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from search.costs import Costs
-    from search.front import Reference
+    from search.front.members import Reference
     from search.samplers.proposal import OpenCandidates
 
 # Why a candidate was proposed: system attribute of its trial.

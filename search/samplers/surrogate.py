@@ -18,7 +18,7 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 
 from search.features import Features
-from search.samplers.warp import FLAT
+from search.front.warp import FLAT
 
 Floats = NDArray[np.float64]
 

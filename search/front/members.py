@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from search.errors import unknown
-from search.pareto import front_mask, hypervolume, knee
+from search.front.pareto import front_mask, hypervolume, knee
 from search.records.candidate import Candidate
 from search.records.evaluation import Evaluation, Trained
 
@@ -252,7 +252,7 @@ def build_front(
         evaluations: All of a study; only full trainings count, one per trial.
         objectives: The metric first.
         is_tie: Whether two members' metrics are a statistical tie, as
-            ``search.intervals.tie_test`` gives it; without it no ties are told.
+            ``search.front.intervals.tie_test`` gives it; without it no ties are told.
 
     Raises:
         ValueError: If a trained value is not finite.

@@ -1,0 +1,1 @@
+"""The front: Pareto masks, intervals, hypervolume, what rungs let expect."""
