@@ -14,12 +14,12 @@ import yaml
 from search.budget import Ledger, end_reason, exhausted, is_too_strict
 from search.control import Control
 from search.costs import Costs
+from search.engine.interrupts import deferred
 from search.engine.jobs import Broken, Engine, Job, Result
 from search.errors import StudyError
 from search.finale import Finale
 from search.front.members import Reference
 from search.gate import exceeded
-from search.interrupts import deferred
 from search.known import LASTING, Known
 from search.ladder import KeptFront, Ladder, Waiting
 from search.orders import Orders

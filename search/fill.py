@@ -10,10 +10,10 @@ from statistics import median
 import numpy as np
 
 from search.config import Config
+from search.engine.interrupts import deferred
 from search.engine.jobs import Done, Engine, Job
 from search.errors import ConfigError
 from search.evaluate import MeasureRequest
-from search.interrupts import deferred
 from search.known import LASTING, KnownHere
 from search.latency.measure import latency_key
 from search.latency.table import LatencyTable

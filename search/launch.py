@@ -11,7 +11,7 @@ from rich.text import Text
 
 from search import study
 from search.config import Config
-from search.interrupts import terminate_like_interrupt
+from search.engine.interrupts import terminate_like_interrupt
 from search.records.events import Event, EventLog, Follower, StudyStarted
 from search.records.paths import Places, default_root
 from search.records.store import hide_password, reading

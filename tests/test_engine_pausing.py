@@ -26,8 +26,8 @@ from engine_checks import (
     value,
 )
 
-from search.engine.handle import Stopwatch
 from search.engine.jobs import Done
+from search.engine.process import Stopwatch
 from search.engine.processes import ProcessEngine
 
 

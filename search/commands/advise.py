@@ -18,11 +18,11 @@ from search.advise import Advice, Field, Option, options_of
 from search.commands.device_words import composed_config, image_shape
 from search.config import Config
 from search.engine import ENGINES
+from search.engine.interrupts import terminate_like_interrupt
 from search.errors import ConfigError
 from search.evaluate import perform
 from search.fill import Filling, known_for_fill
 from search.gate import exceeded
-from search.interrupts import terminate_like_interrupt
 from search.latency.table import LatencyTable
 from search.records.evaluation import Failed, Measurement
 from search.tally import duration

@@ -23,10 +23,10 @@ from rich.text import Text
 from search.commands.device_words import composed_config, image_shape
 from search.config import Config
 from search.engine import ENGINES
+from search.engine.interrupts import terminate_like_interrupt
 from search.errors import StudyError
 from search.evaluate import perform
 from search.fill import Filling, Plan, expected_seconds, known_for_fill, plan, space_of
-from search.interrupts import terminate_like_interrupt
 from search.known import LASTING
 from search.latency.table import LatencyTable
 from search.latency_view import first_line

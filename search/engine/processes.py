@@ -4,10 +4,10 @@
 
     processes.py   the engine: queues, threads, close
     lane.py        one thread and its worker; what became of a job
-    floor.py       the living workers, who may compute when, and the guard
+    pool.py        the living workers, who may compute when, and the guard
     handle.py      the driver's side of one worker process, a process group of its own
     worker.py      the inside of it
-    guard.py       the process that kills the workers if the driver dies
+    reaper.py      the process that kills the workers if the driver dies
 
 Written on plain subprocesses and pipes. ``ProcessPoolExecutor`` breaks all its workers when one
 crashes and cannot kill one that hangs; pebble and loky cannot pause workers; and
@@ -35,9 +35,9 @@ from types import TracebackType
 from typing import ClassVar, Self
 
 from search.engine.failures import undeliverable
-from search.engine.floor import Floor
 from search.engine.jobs import CLOSED, Job, OnEvent, Perform, Result
-from search.engine.lane import Lane, Task
+from search.engine.pool import Floor
+from search.engine.slot import Lane, Task
 from trainers.threads import cores
 
 _SUPERVISION_S = 0.1  # how late a timeout may be; too rare to disturb a measurement

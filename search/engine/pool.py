@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from search.engine.handle import WorkerHandle
+from search.engine.process import WorkerHandle
 
 
 class FloorClosedError(Exception):
@@ -124,11 +124,11 @@ class Floor:
 
 
 class Guard:
-    """The process of ``guard.py``, which kills what it watches when this process is gone."""
+    """The process of ``reaper.py``, which kills what it watches when this process is gone."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(Path(__file__).with_name("guard.py"))],
+            [sys.executable, "-I", "-S", str(Path(__file__).with_name("reaper.py"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -10,9 +10,9 @@ from contextlib import ExitStack
 from queue import SimpleQueue
 
 from search.engine.failures import ending, last_lines, undeliverable
-from search.engine.floor import Floor, FloorClosedError
-from search.engine.handle import WorkerHandle
 from search.engine.jobs import CLOSED, Broken, Job, OnEvent, Result, notify
+from search.engine.pool import Floor, FloorClosedError
+from search.engine.process import WorkerHandle
 from search.engine.worker import ALONE, BESIDE, EVENT, LOG, READY, RESULT
 from trainers.words import count_of
 
