@@ -59,7 +59,7 @@ print(selected - start, built - selected, len(rows), n)
 def main() -> None:
     options = _options()
     if options.build:
-        from search.catalog.build import build
+        from search.catalog.build_catalog import build
 
         start = time.perf_counter()
         rows = build(options.build, workers=options.workers)

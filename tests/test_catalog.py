@@ -24,7 +24,7 @@ from search.catalog import (
     near,
     timm_version,
 )
-from search.catalog.table import read, read_published, write
+from search.catalog.backbones import read, read_published, write
 from search.catalog.tags import data_of
 from trainers.count import ELEMENT_KINDS, MAC_KINDS
 

@@ -12,10 +12,10 @@ import timm
 import torch
 
 from search.catalog import Backbone, catalog, timm_version
-from search.catalog import build as build_module
-from search.catalog.build import build
+from search.catalog import build_catalog as build_module
+from search.catalog.backbones import read
+from search.catalog.build_catalog import build
 from search.catalog.describe import describe
-from search.catalog.table import read
 from trainers.count import count_costs
 from trainers.spec import Architecture, Weights
 from trainers.tasks import TASKS
@@ -40,7 +40,7 @@ BUILT = [
 @is_same_timm
 @pytest.mark.parametrize("name", BUILT)
 def test_a_row_is_what_building_the_network_says(name: str, tmp_path: Path) -> None:
-    from search.catalog.table import write
+    from search.catalog.backbones import write
 
     row = catalog()[name]
     write(tmp_path / "row.csv", [describe(name)], "x")  # rounds as the shipped file does
@@ -52,7 +52,7 @@ def test_a_row_is_what_building_the_network_says(name: str, tmp_path: Path) -> N
 
 @is_same_timm
 def test_rows_of_siblings_described_together_are_those_of_each_alone(tmp_path: Path) -> None:
-    from search.catalog.table import write
+    from search.catalog.backbones import write
     from trainers.memo import Memo
 
     names = ["vit_tiny_patch16_224", "deit_tiny_patch16_224", "test_resnet", "resnet18"]

@@ -13,7 +13,7 @@ import pytest
 from command import Output, fails, succeeds
 
 from search.catalog import catalog, timm_version
-from search.catalog.table import read
+from search.catalog.backbones import read
 from search.catalog.view import SORTS
 from search.cli import main
 

@@ -13,7 +13,7 @@ from timm.models import get_pretrained_cfg, is_model_pretrained, model_entrypoin
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from search.catalog.table import Backbone, Costs, Tag
+from search.catalog.backbones import Backbone, Costs, Tag
 from trainers.backbone import create, run_once
 from trainers.count import Costs as Counts
 from trainers.count import count_costs

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import torch
 
+from search.catalog.backbones import Backbone, Tag
 from search.catalog.describe import CPU_PARAMS_MAX, sizes_and_costs
-from search.catalog.table import Backbone, Tag
 from trainers.backbone import run_once
 from trainers.count import Costs as Counts
 from trainers.count import count_costs

@@ -9,7 +9,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from search.catalog.table import Backbone, Costs, Tag
+from search.catalog.backbones import Backbone, Costs, Tag
 from search.records.files import write_whole
 from trainers.errors import BuildError, ConfigError
 from trainers.hf.names import canonical, digest_of

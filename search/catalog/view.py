@@ -10,7 +10,7 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from search.catalog.table import Backbone, catalog, match, near
+from search.catalog.backbones import Backbone, catalog, match, near
 from search.errors import ConfigError, unknown
 from trainers.words import count_of
 

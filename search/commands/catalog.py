@@ -190,7 +190,7 @@ def _space(arguments: argparse.Namespace) -> int:
 def _build(arguments: argparse.Namespace) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from search.catalog.build import build
+    from search.catalog.build_catalog import build
 
     if arguments.words:
         raise ConfigError(f"archfront catalog build takes no words; got {arguments.words[0]!r}.")

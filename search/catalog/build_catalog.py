@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
-from search.catalog.table import Backbone, write
+from search.catalog.backbones import Backbone, write
 
 # Rows that are lost, and begun again one by one, when a process dies.
 CHUNK = 12
