@@ -16,7 +16,7 @@ from search.config_rules import RULES
 from search.engine import ENGINES
 from search.errors import ConfigError
 from search.export.formats import FORMATS
-from search.latency.runtimes import PRECISIONS, RUNTIMES
+from search.runtimes import PRECISIONS, RUNTIMES
 from search.samplers import SAMPLERS
 from trainers.data.readers import READERS
 from trainers.data.shapes import KINDS

@@ -10,7 +10,7 @@ from search import data_rules
 from search.errors import ConfigError, unknown
 from search.latency.device import affinity_problem
 from search.latency.energy import METERS
-from search.latency.runtimes import PRECISIONS, RUNTIMES
+from search.runtimes import PRECISIONS, RUNTIMES
 from trainers.tasks import TASKS
 
 if TYPE_CHECKING:

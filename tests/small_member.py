@@ -16,11 +16,11 @@ from safetensors.torch import save_file
 from search.config import build
 from search.export.members import Member
 from search.export.order import Study
-from search.latency.parity import draw_images, perturb
 from search.predict.predictor import Predictor
 from search.prepare import data_ref
 from search.records.candidate import Candidate
 from search.records.evaluation import Evaluation, Trained
+from search.runtimes.parity import draw_images, perturb
 from trainers.data import load
 from trainers.data.images import read_pixels
 from trainers.data.ref import Shapes

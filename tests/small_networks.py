@@ -8,8 +8,8 @@ import torch
 from torch import nn
 
 from search.errors import ConfigError
-from search.latency.parity import draw_images, perturb
-from search.latency.runtimes import RUNTIMES
+from search.runtimes import RUNTIMES
+from search.runtimes.parity import draw_images, perturb
 
 
 class Small(nn.Module):

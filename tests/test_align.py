@@ -12,7 +12,7 @@ from test_parity import FixedSession
 from torch import nn
 
 from search.errors import ParityError
-from search.latency.parity import check_parity
+from search.runtimes.parity import check_parity
 from trainers.detectors.align import MAX_STRAY, aligned
 from trainers.tasks import TASKS
 

@@ -9,8 +9,8 @@ from drawn_objects import NAMES, drawn_samples
 
 from search.front.intervals import kept_interval
 from search.latency.measure import MeasureSettings, measure_architecture
-from search.latency.parity import draw_images, perturb
-from search.latency.runtimes import LoadSettings, runtime_named
+from search.runtimes import LoadSettings, runtime_named
+from search.runtimes.parity import draw_images, perturb
 from trainers.backbone import preprocess_for
 from trainers.data.learned import learned_from
 from trainers.data.targets import Objects

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from search.latency.parity import draw_images, perturb
-from search.latency.runtimes import torch_threads
+from search.runtimes import torch_threads
+from search.runtimes.parity import draw_images, perturb
 from trainers.heads import DeployedClassifier, build_classifier
 from trainers.spec import Architecture
 

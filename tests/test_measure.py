@@ -17,10 +17,10 @@ from search.errors import BuildError, ConfigError, ExportError, ParityError
 from search.latency import clock, memory
 from search.latency.device import allowed_cores, fingerprint
 from search.latency.energy import METERS
-from search.latency.export import EXPORTERS
 from search.latency.measure import MeasureSettings, latency_key, measure_architecture
 from search.latency.pace import Pace
-from search.latency.runtimes import RUNTIMES
+from search.runtimes import RUNTIMES
+from search.runtimes.exporters import EXPORTERS
 from trainers.spec import Architecture
 
 TINY = Architecture("classification", "test_resnet", "timm", 32, classes=10, channels=3)

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from search.errors import ExportError
-from search.latency.export import export_onnx
 from search.latency.measure import MeasureSettings, measure_architecture
 from search.latency.memory import OPENERS, allocated_mb, artifact_mb, growth_mb
-from search.latency.runtimes import RUNTIMES
+from search.runtimes import RUNTIMES
+from search.runtimes.exporters import export_onnx
 from trainers.spec import Architecture
 
 TINY = Architecture("classification", "test_resnet", "timm", 32, classes=10, channels=3)

@@ -14,9 +14,9 @@ import torch
 from torch import nn
 
 from search.errors import ParityError
-from search.latency.parity import check_parity, draw_images, perturb
-from search.latency.rounding import ROUNDINGS, rounded_outputs
-from search.latency.runtimes import PRECISIONS, torch_threads
+from search.runtimes import PRECISIONS, torch_threads
+from search.runtimes.parity import check_parity, draw_images, perturb
+from search.runtimes.rounding import ROUNDINGS, rounded_outputs
 
 Function = Callable[[torch.Tensor], Sequence[torch.Tensor]]
 Judged = tuple[nn.Module, tuple[torch.Tensor, ...]]

@@ -1,4 +1,4 @@
-"""Every runtime keeps the contract of ``search.latency.runtimes``, and its names are cheap."""
+"""Every runtime keeps the contract of ``search.runtimes``, and its names are cheap."""
 
 from __future__ import annotations
 
@@ -17,8 +17,7 @@ from torch import nn
 
 from search.compose import conf_dir
 from search.errors import ConfigError, ExportError
-from search.latency.export import EXPORTERS, export_onnx
-from search.latency.runtimes import (
+from search.runtimes import (
     PRECISIONS,
     RUNTIMES,
     LoadSettings,
@@ -26,6 +25,7 @@ from search.latency.runtimes import (
     installed_version,
     runtime_named,
 )
+from search.runtimes.exporters import EXPORTERS, export_onnx
 
 
 class Untraceable(nn.Module):
@@ -260,7 +260,7 @@ def test_names_versions_and_keys_are_known_without_importing_a_runtime() -> None
     code = """
 import sys
 from search.latency.measure import MeasureSettings, latency_key
-from search.latency.runtimes import RUNTIMES
+from search.runtimes import RUNTIMES
 from trainers.spec import Architecture
 architecture = Architecture("classification", "resnet18", "timm", 32, 10, 3)
 for name in RUNTIMES:

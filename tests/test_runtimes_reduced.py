@@ -17,9 +17,9 @@ from small_networks import (
 from torch import nn
 
 from search.errors import ParityError
-from search.latency.export import EXPORTERS
-from search.latency.parity import check_parity
-from search.latency.runtimes import RUNTIMES, LoadSettings, Runtime
+from search.runtimes import RUNTIMES, LoadSettings, Runtime
+from search.runtimes.exporters import EXPORTERS
+from search.runtimes.parity import check_parity
 
 REDUCED = [
     pytest.param(name, precision, id=f"{name}-{precision}", marks=slow_if_compiled(name))

@@ -16,8 +16,8 @@ from torchvision.ops import box_iou
 from torchvision.ops.poolers import LevelMapper
 
 from search.latency.measure import MeasureSettings, measure_architecture
-from search.latency.parity import TOLERANCE, draw_images, perturb
-from search.latency.runtimes import RUNTIMES, LoadSettings
+from search.runtimes import RUNTIMES, LoadSettings
+from search.runtimes.parity import TOLERANCE, draw_images, perturb
 from trainers.backbone import Pyramid
 from trainers.detectors.levels import level_strides
 from trainers.detectors.pasted import STRIDE, paste

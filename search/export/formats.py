@@ -9,7 +9,7 @@ from pathlib import Path
 from search.errors import ConfigError, unknown
 from search.export import graphs
 from search.export.source import Source
-from search.latency.runtimes.installed import installed_version
+from search.runtimes.installed import installed_version
 from trainers.spec import Architecture
 
 Writer = Callable[[Source, Path], None]

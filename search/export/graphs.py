@@ -9,13 +9,13 @@ from tempfile import TemporaryDirectory
 
 from search.errors import ExportError
 from search.export.source import Source
-from search.latency.export import EXPORTERS, export_onnx, root_reason
-from search.latency.quiet import quiet
-from search.latency.runtimes.quantize import quantize_onnx
 from search.predict.openers import Opening, open_file
+from search.runtimes.exporters import EXPORTERS, export_onnx, root_reason
+from search.runtimes.quantize import quantize_onnx
+from search.runtimes.quiet import quiet
 
 # Beyond this an export computes something else: networks that magnify rounding the most stay
-# below (``search.latency.parity.MAX_TOLERANCE``).
+# below (``search.runtimes.parity.MAX_TOLERANCE``).
 APART = 0.1
 # Boxes in pixels and scores from 0 to 1 have no common scale: in 8 bits a box moves by pixels.
 PRODUCTS_ONLY = ("detection", "instance")
@@ -55,7 +55,7 @@ def write_openvino(source: Source, folder: Path) -> None:
         ConfigError: If OpenVINO is not installed.
         ExportError: If it does not take the network.
     """
-    from search.latency.runtimes.openvino import openvino_library
+    from search.runtimes.openvino import openvino_library
 
     with TemporaryDirectory(dir=folder) as temporary:
         path = _exported(source, Path(temporary))
@@ -76,7 +76,7 @@ def write_openvino_int8(source: Source, folder: Path) -> None:
         ConfigError: If OpenVINO or NNCF is not installed.
         ExportError: If it is not quantized.
     """
-    from search.latency.runtimes.openvino import quantize
+    from search.runtimes.openvino import quantize
 
     with TemporaryDirectory(dir=folder) as temporary:
         path = _exported(source, Path(temporary))

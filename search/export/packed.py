@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from search.latency.quiet import quiet
 from search.predict.manifest import Manifest, write_manifest
+from search.runtimes.quiet import quiet
 from trainers.data.raw import Pixels
 
 SERVED = Path(__file__).parents[1] / "predict" / "served.py"

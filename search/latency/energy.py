@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from search.errors import ConfigError
 from search.latency.pace import Step
-from search.latency.runtimes.protocol import RunsOn
+from search.runtimes.protocol import RunsOn
 
 POWERCAP = Path("/sys/class/powercap")
 # NVML's counter moves about ten times a second, so that a tenth of this is its error.

@@ -22,16 +22,16 @@ from search.latency import clock, memory
 from search.latency.device import fingerprint, pinned
 from search.latency.energy import METERS, Meter, energy_per_image
 from search.latency.key import MeasureSettings, latency_key
-from search.latency.order import Aligned
 from search.latency.pace import Pace
-from search.latency.runtimes import (
+from search.records.evaluation import Latency, Measurement
+from search.runtimes import (
     LoadSettings,
     Runtime,
     Session,
     runtime_named,
     torch_threads,
 )
-from search.records.evaluation import Latency, Measurement
+from search.runtimes.alignment import Aligned
 from trainers.spec import Architecture, Weights
 
 if TYPE_CHECKING:
@@ -174,7 +174,7 @@ def _prepare(
 ) -> _Prepared:
     import torch
 
-    from search.latency.parity import draw_images, perturb
+    from search.runtimes.parity import draw_images, perturb
     from trainers.checkpoint import load_trained
     from trainers.count import count_costs
     from trainers.tasks import task_named
@@ -208,7 +208,7 @@ def _measure_export(
     instruments: _Instruments,
 ) -> _Found:
     """Return what the first good export costs."""
-    from search.latency.parity import check_parity
+    from search.runtimes.parity import check_parity
 
     module, example = prepared.module, prepared.example
     refusals: dict[str, ExportError | ParityError] = {}
@@ -316,7 +316,7 @@ def _throughput(
     """Return images per second at the batch that was asked for, by an export of that batch."""
     import torch
 
-    from search.latency.parity import draw_images
+    from search.runtimes.parity import draw_images
     from trainers.tasks import task_named
 
     batch = settings.throughput_batch

@@ -30,7 +30,7 @@ import psutil
 
 from search.errors import ExportError
 from search.latency.pace import Step
-from search.latency.quiet import quiet
+from search.runtimes.quiet import quiet
 
 # The buffers of the first run are not all: some are sized by what it used.
 RUNS = 3
@@ -131,7 +131,7 @@ def _onnxruntime() -> Opener:
     import numpy as np
     import onnxruntime  # noqa: F401  # before the growth is counted
 
-    from search.latency.runtimes import open_onnx
+    from search.runtimes import open_onnx
 
     def open_artifact(path: Path, threads: int, precision: str) -> Step:
         inference = open_onnx(path, threads)  # the precision is in the file
@@ -144,7 +144,7 @@ def _onnxruntime() -> Opener:
 def _openvino() -> Opener:
     import numpy as np
 
-    from search.latency.runtimes.openvino import open_openvino, openvino_library
+    from search.runtimes.openvino import open_openvino, openvino_library
 
     library = openvino_library()
 

@@ -63,7 +63,7 @@ class LatencyKey:
 
     Attributes:
         device: Id of the device's fingerprint, or the name of an imported device.
-        runtime: Key of ``search.latency.runtimes.RUNTIMES``; any name for an imported device.
+        runtime: Key of ``search.runtimes.RUNTIMES``; any name for an imported device.
         runtime_version: Version of the runtime's library; empty where it is not known.
         threads: Intra-op threads.
         batch_size: Images per run.

@@ -11,9 +11,9 @@ from shutil import which
 from typing import TYPE_CHECKING
 
 from search.errors import ConfigError
-from search.latency.quiet import quiet
-from search.latency.runtimes.installed import installed_version, require_gpu, require_precision
-from search.latency.runtimes.protocol import LoadSettings, RunsOn, Session
+from search.runtimes.installed import installed_version, require_gpu, require_precision
+from search.runtimes.protocol import LoadSettings, RunsOn, Session
+from search.runtimes.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,7 @@ class CompiledRuntime:
         """Return the network compiled: that takes seconds to minutes, and is done here."""
         import torch
 
-        from search.latency.runtimes.torch_session import moved, session_on, torch_threads
+        from search.runtimes.torch_session import moved, session_on, torch_threads
 
         self.check(settings.precision)
         torch.compiler.reset()

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from search.errors import ExportError
-from search.latency.export import INPUT_NAME, root_reason
-from search.latency.quiet import quiet
+from search.runtimes.exporters import INPUT_NAME, root_reason
+from search.runtimes.quiet import quiet
 
 if TYPE_CHECKING:
     import torch

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from search.errors import ConfigError, ExportError
-from search.latency.export import INPUT_NAME, export_onnx, root_reason
-from search.latency.quiet import quiet
-from search.latency.runtimes.installed import (
+from search.runtimes.exporters import INPUT_NAME, export_onnx, root_reason
+from search.runtimes.installed import (
     installed_version,
     require_gpu,
     require_precision,
 )
-from search.latency.runtimes.protocol import LoadSettings, RunsOn, Session
+from search.runtimes.protocol import LoadSettings, RunsOn, Session
+from search.runtimes.quiet import quiet
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -62,7 +62,7 @@ class OnnxCudaRuntime:
         )
         if settings.precision == "fp32":
             return _opened(path, example, settings)
-        from search.latency.parity import check_parity
+        from search.runtimes.parity import check_parity
 
         if settings.calibration:
             with _opened(path, example, settings) as session:
@@ -164,7 +164,7 @@ class _OnnxCudaSession:
         self._inference.run_with_iobinding(self._binding)
 
     def _timed(self) -> float:
-        from search.latency.runtimes.torch_session import cuda_event
+        from search.runtimes.torch_session import cuda_event
 
         start, end = cuda_event(), cuda_event()
         start.record(self._stream)

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from search.errors import ConfigError, ExportError
-from search.latency.export import export_onnx, root_reason
-from search.latency.quiet import quiet
-from search.latency.runtimes.installed import installed_version, require_precision
-from search.latency.runtimes.protocol import LoadSettings, RunsOn, Session
+from search.runtimes.exporters import export_onnx, root_reason
+from search.runtimes.installed import installed_version, require_precision
+from search.runtimes.protocol import LoadSettings, RunsOn, Session
+from search.runtimes.quiet import quiet
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -69,7 +69,7 @@ class OpenVinoRuntime:
         )
         if settings.precision == "fp32":
             return _compiled(path, example, settings)
-        from search.latency.parity import check_parity
+        from search.runtimes.parity import check_parity
 
         if settings.calibration:
             with _compiled(path, example, settings, precision="fp32") as session:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 
 from search.errors import ExportError
-from search.latency.export import root_reason
-from search.latency.runtimes.protocol import RunsOn
+from search.runtimes.exporters import root_reason
+from search.runtimes.protocol import RunsOn
 
 if TYPE_CHECKING:
     import torch

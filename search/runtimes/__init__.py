@@ -13,14 +13,14 @@
 from __future__ import annotations
 
 from search.errors import unknown
-from search.latency.runtimes.compiled import CompiledRuntime
-from search.latency.runtimes.eager import EagerRuntime
-from search.latency.runtimes.installed import installed_version
-from search.latency.runtimes.onnx import OnnxRuntime, open_onnx
-from search.latency.runtimes.onnx_cuda import OnnxCudaRuntime
-from search.latency.runtimes.openvino import OpenVinoRuntime
-from search.latency.runtimes.protocol import LoadSettings, Runtime, Session
-from search.latency.runtimes.torch_session import torch_threads
+from search.runtimes.compiled import CompiledRuntime
+from search.runtimes.eager import EagerRuntime
+from search.runtimes.installed import installed_version
+from search.runtimes.onnx import OnnxRuntime, open_onnx
+from search.runtimes.onnx_cuda import OnnxCudaRuntime
+from search.runtimes.openvino import OpenVinoRuntime
+from search.runtimes.protocol import LoadSettings, Runtime, Session
+from search.runtimes.torch_session import torch_threads
 
 __all__ = [
     "PRECISIONS",

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from search.errors import ExportError
-from search.latency.quiet import quiet
+from search.runtimes.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
