@@ -17,7 +17,7 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from search.latency.predict import LatencyModel, work
+from search.latency.predicted import LatencyModel, work
 from trainers.spec import Architecture
 
 

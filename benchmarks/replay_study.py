@@ -29,8 +29,8 @@ from search.engine.jobs import Job
 from search.errors import StudyError
 from search.evaluate import DrawRequest, MeasureRequest, TrainRequest
 from search.front.members import Objective
+from search.latency.database import Entry, LatencyKey
 from search.latency.measure import MeasureSettings, latency_key
-from search.latency.table import Entry, LatencyKey
 from search.prepare import Prepared, data_ref
 from search.records.evaluation import Failed, Latency, Measurement, Prediction, Trained
 from search.records.events import Event, RungFinished, StudyStarted, TrialFinished, TrialProposed

@@ -27,9 +27,9 @@ from search.commands.device_words import composed_config
 from search.engine import ENGINES
 from search.engine.jobs import Done, Job
 from search.evaluate import MeasureRequest, perform
-from search.known import KnownHere
+from search.latency.database import LatencyTable
 from search.latency.device import fingerprint
-from search.latency.table import LatencyTable
+from search.latency.lookup import KnownHere
 from search.records.evaluation import Failed, Measurement
 from search.settings import measure_settings
 from trainers.spec import Architecture

@@ -18,7 +18,7 @@ from search.catalog import Backbone, Published, match
 from search.config import Config
 from search.errors import ConfigError
 from search.front.pareto import front_mask, hypervolume
-from search.latency.predict import MIN_MEASURED, Band, LatencyModel
+from search.latency.predicted import MIN_MEASURED, Band, LatencyModel
 from search.records.evaluation import Failed, Measurement
 from search.selection import select
 from trainers.spec import Architecture

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
 from search.front.members import Objective, Reference
-from search.known import Known
-from search.latency.predict import COVERAGE
+from search.latency.lookup import Known
+from search.latency.predicted import COVERAGE
 from search.records.evaluation import Measurement
 from search.space import Space
 from trainers.spec import Architecture

@@ -20,8 +20,8 @@ from search.errors import StudyError
 from search.finale import Finale
 from search.front.members import Reference
 from search.gate import exceeded
-from search.known import LASTING, Known
 from search.ladder import KeptFront, Ladder, Waiting
+from search.latency.lookup import LASTING, Known
 from search.orders import Orders
 from search.prepare import Prepared
 from search.purse import Purse, Work

@@ -14,8 +14,8 @@ from search.engine.threads import thread_budget
 from search.errors import BuildError
 from search.gate import exceeded
 from search.imported import for_device
-from search.known import Known
-from search.latency.table import LatencyTable
+from search.latency.database import LatencyTable
+from search.latency.lookup import Known
 from search.prepare import Prepared, prepare
 from search.records.evaluation import Measurement
 from search.rungs import KEPT as WAITING

@@ -14,9 +14,9 @@ from search.engine.interrupts import deferred
 from search.engine.jobs import Done, Engine, Job
 from search.errors import ConfigError
 from search.evaluate import MeasureRequest
-from search.known import LASTING, KnownHere
+from search.latency.database import LatencyTable
+from search.latency.lookup import LASTING, KnownHere
 from search.latency.measure import latency_key
-from search.latency.table import LatencyTable
 from search.records.evaluation import Failed, FailureKind, Measurement
 from search.selection import select
 from search.settings import measure_settings, needed_values

@@ -10,8 +10,8 @@ from dataclasses import replace
 from search.catalog import catalog
 from search.config import HardwareConfig
 from search.errors import ConfigError, unknown
-from search.known import Known, KnownImported, known_here
-from search.latency.table import Entry, KnownDevice, LatencyTable
+from search.latency.database import Entry, KnownDevice, LatencyTable
+from search.latency.lookup import Known, KnownImported, known_here
 from search.prepare import Prepared
 from search.records.evaluation import Measurement
 from search.settings import needed_values

@@ -9,7 +9,7 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from search.catalog import catalog
-from search.latency.table import Entry
+from search.latency.database import Entry
 from search.picture import GRAY, INK, SERIES, log_ticks
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.latency.table import Entry
+from search.latency.database import Entry
 from search.latency_figure import ends, groups
 from search.picture import INK, SERIES, log_ticks
 

@@ -15,7 +15,7 @@ from rich.text import Text
 from search.catalog import match
 from search.errors import TableError, unknown
 from search.imported import completed, device_named
-from search.latency.table import Entry, FailureEntry, KnownDevice, LatencyKey, LatencyTable
+from search.latency.database import Entry, FailureEntry, KnownDevice, LatencyKey, LatencyTable
 from trainers.words import count_of
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from search.engine.jobs import Broken, Done, Engine, Job, Result
 from search.evaluate import MeasureRequest, ProbeRequest, TrainRequest
-from search.known import Known
+from search.latency.lookup import Known
 from search.prepare import Prepared
 from search.records.evaluation import Evaluation, Failed, Measurement, Trained
 from search.records.events import Event, Noticed

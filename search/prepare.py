@@ -15,8 +15,8 @@ from search.catalog import Backbone
 from search.config import Config
 from search.errors import ConfigChangedError, ConfigError, WeightsError
 from search.front.members import Objective, objectives_for
+from search.latency.database import KnownDevice
 from search.latency.device import fingerprint
-from search.latency.table import KnownDevice
 from search.records.candidate import short_hash
 from search.records.store import hide_password
 from search.selection import select

@@ -22,8 +22,8 @@ from search.engine.jobs import Engine
 from search.errors import ConfigChangedError
 from search.evaluate import MEASURING_IMPORTS, TRAINING_IMPORTS, perform
 from search.imported import for_device
-from search.known import Known
-from search.latency.table import LatencyTable
+from search.latency.database import LatencyTable
+from search.latency.lookup import Known
 from search.prepare import Prepared, Progress, check_same, objectives, prepare
 from search.purse import Purse
 from search.records.events import Follower

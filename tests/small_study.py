@@ -24,7 +24,7 @@ from search.engine.jobs import Engine, Job
 from search.errors import BuildError, DivergedError
 from search.evaluate import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
 from search.front.members import objectives_for
-from search.latency.table import LatencyTable
+from search.latency.database import LatencyTable
 from search.prepare import Prepared
 from search.records.evaluation import Latency, Measurement, Trained
 from search.records.events import Follower

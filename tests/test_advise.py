@@ -15,7 +15,7 @@ from search.config import build
 from search.errors import ConfigError
 from search.front.pareto import front_mask
 from search.gate import exceeded
-from search.latency.predict import MIN_MEASURED, work
+from search.latency.predicted import MIN_MEASURED, work
 from search.records.evaluation import Failed, Latency, Measurement
 
 SPACE = {

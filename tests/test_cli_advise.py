@@ -9,7 +9,7 @@ import pytest
 from command import Output, fails, wrong_use
 
 from search.cli import main
-from search.latency.table import LatencyTable
+from search.latency.database import LatencyTable
 
 WORDS = (
     "space.backbones=lcnet_050,mobilenetv3_small_050,mobilenetv3_small_075,test_resnet",

@@ -21,8 +21,8 @@ from search.commands import latency_measure
 from search.engine.jobs import Job
 from search.errors import ExportError
 from search.evaluate import MeasureRequest
+from search.latency.database import Entry, LatencyKey, LatencyTable
 from search.latency.device import fingerprint
-from search.latency.table import Entry, LatencyKey, LatencyTable
 from search.records.evaluation import Failed, Latency, Measurement
 from trainers.spec import Architecture
 

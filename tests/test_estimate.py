@@ -13,8 +13,8 @@ from small_study import small_config
 from search import estimate
 from search.config import Config
 from search.errors import ConfigError
+from search.latency.database import LatencyTable
 from search.latency.measure import MeasureSettings, latency_key
-from search.latency.table import LatencyTable
 from trainers.spec import Architecture
 
 SETTINGS = MeasureSettings("eager", threads=1, batch_size=1, warmup=10, repeats=50)

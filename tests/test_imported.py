@@ -26,7 +26,7 @@ from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
 from search.errors import ConfigChangedError, ConfigError
 from search.imported import for_device
-from search.latency.table import LatencyTable
+from search.latency.database import LatencyTable
 from search.latency.transfer import read_csv
 from search.records.evaluation import Failed
 from search.records.paths import Places

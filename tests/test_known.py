@@ -10,11 +10,11 @@ import pytest
 from recorded_study import study
 from test_predict import architecture, device_ms, drawn
 
-from search.known import KnownHere
+from search.latency.database import LatencyTable
 from search.latency.expect import Expectations
+from search.latency.lookup import KnownHere
 from search.latency.measure import MeasureSettings, latency_key
-from search.latency.predict import MIN_MEASURED
-from search.latency.table import LatencyTable
+from search.latency.predicted import MIN_MEASURED
 from search.records.evaluation import Evaluation, Latency, Measurement, Rejected
 from trainers.spec import Architecture
 

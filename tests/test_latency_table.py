@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from search.errors import ConfigError
+from search.latency.database import Entry, KnownDevice, LatencyKey, LatencyTable
 from search.latency.device import Device, fingerprint
-from search.latency.table import Entry, KnownDevice, LatencyKey, LatencyTable
 from search.records.candidate import Candidate
 from search.records.evaluation import Failed, Latency, Measurement
 from trainers.spec import Architecture, Recipe, Weights

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from search.errors import TableError
-from search.latency.table import Entry, LatencyKey, LatencyTable
+from search.latency.database import Entry, LatencyKey, LatencyTable
 from search.latency.transfer import COLUMNS, REQUIRED, Reading, read_csv, write_csv
 from search.records.evaluation import Latency, Measurement
 from trainers.spec import Architecture

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from search.catalog import catalog
-from search.latency.predict import COVERAGE, MIN_MEASURED, LatencyModel, is_predictable, work
+from search.latency.predicted import COVERAGE, MIN_MEASURED, LatencyModel, is_predictable, work
 from trainers.spec import Architecture
 
 # One of a kind each, so that every kind of work occurs.

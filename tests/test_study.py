@@ -30,8 +30,8 @@ from search.engine.jobs import Broken, Done, Job, Result
 from search.engine.processes import ProcessEngine
 from search.errors import ConfigChangedError, StudyError, StudyLockedError
 from search.front.members import build_front
+from search.latency.database import LatencyTable
 from search.latency.measure import latency_key
-from search.latency.table import LatencyTable
 from search.records.evaluation import Evaluation, Failed, Rejected, Trained
 from search.records.events import (
     Event,

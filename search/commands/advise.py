@@ -23,7 +23,7 @@ from search.errors import ConfigError
 from search.evaluate import perform
 from search.fill import Filling, known_for_fill
 from search.gate import exceeded
-from search.latency.table import LatencyTable
+from search.latency.database import LatencyTable
 from search.records.evaluation import Failed, Measurement
 from search.tally import duration
 from trainers.words import count_of

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
 from search.errors import ConfigError, TableError
-from search.latency.table import Entry, LatencyTable, default_path
+from search.latency.database import Entry, LatencyTable, default_path
 from search.latency_view import (
     Choice,
     device_rows,

@@ -27,8 +27,8 @@ from search.engine.interrupts import terminate_like_interrupt
 from search.errors import StudyError
 from search.evaluate import perform
 from search.fill import Filling, Plan, expected_seconds, known_for_fill, plan, space_of
-from search.known import LASTING
-from search.latency.table import LatencyTable
+from search.latency.database import LatencyTable
+from search.latency.lookup import LASTING
 from search.latency_view import first_line
 from search.records.evaluation import Failed, Measurement
 from search.tally import duration

@@ -22,10 +22,10 @@ from search.export.order import WORTHLESS, Study, dataset_of
 from search.export.source import Graph, Source, load_source
 from search.front.intervals import kept_interval
 from search.gate import exceeded
-from search.known import KnownHere
+from search.latency.database import LatencyTable
 from search.latency.device import fingerprint, pinned
+from search.latency.lookup import KnownHere
 from search.latency.measure import MeasureSettings, measure_architecture
-from search.latency.table import LatencyTable
 from search.predict.manifest import sha256_of
 from search.predict.openers import Opened, Opening, open_file
 from search.records.evaluation import Failed, Measurement

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from search.latency.predict import MIN_MEASURED, LatencyModel, is_predictable
+from search.latency.predicted import MIN_MEASURED, LatencyModel, is_predictable
 from search.records.evaluation import Prediction
 from trainers.spec import Architecture
 

@@ -6,8 +6,8 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 
+from search.latency.database import LatencyKey
 from search.latency.device import fingerprint
-from search.latency.table import LatencyKey
 from search.runtimes import installed_version, runtime_named
 from trainers.hf.names import digest_of, is_hub, transformers_version
 from trainers.spec import Architecture

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 
 from search.catalog import catalog
 from search.errors import TableError
-from search.latency.table import Entry, KnownDevice, LatencyKey
+from search.latency.database import Entry, KnownDevice, LatencyKey
 from search.records.evaluation import Latency, Measurement
 from trainers.hf.names import is_hub
 from trainers.spec import Architecture

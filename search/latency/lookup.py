@@ -12,9 +12,9 @@ from functools import cached_property
 from typing import Protocol
 
 from search.config import Config
+from search.latency.database import Entry, LatencyKey
 from search.latency.expect import Expectations
 from search.latency.measure import MeasureSettings, latency_key
-from search.latency.table import Entry, LatencyKey
 from search.records.evaluation import Failed, FailureKind, Measurement, Prediction, Rejected
 from search.settings import measure_settings, needed_values
 from trainers.spec import Architecture

@@ -20,7 +20,7 @@ from typing import Any
 
 from search.errors import ConfigError
 from search.latency.device import fingerprint
-from search.latency.schema import BUSY_S, KEY_COLUMNS, ready
+from search.latency.sql_schema import BUSY_S, KEY_COLUMNS, ready
 from search.records.candidate import canonical_json, short_hash
 from search.records.evaluation import Failed, Measurement
 from trainers.spec import Architecture
