@@ -24,10 +24,10 @@ from tempfile import TemporaryDirectory
 
 from search.compose import compose
 from search.config import build
-from search.export.formats import FORMATS, formats_named
 from search.export.members import Member
 from search.export.order import Order, Study
 from search.export.ship import export_member
+from search.formats.formats import FORMATS, formats_named
 from search.latency.measure import measure_architecture
 from search.predict.manifest import Manifest
 from search.prepare import data_ref

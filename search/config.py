@@ -15,7 +15,7 @@ from search.config_check import Problems, UnreadError, check, option_paths
 from search.config_rules import RULES
 from search.engine import ENGINES
 from search.errors import ConfigError
-from search.export.formats import FORMATS
+from search.formats.formats import FORMATS
 from search.runtimes import PRECISIONS, RUNTIMES
 from search.samplers import SAMPLERS
 from trainers.data.readers import READERS

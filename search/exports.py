@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 
-from search.export.formats import FORMATS
+from search.formats.formats import FORMATS
 from search.front.members import Objective, final_evaluations, front_mask
 from search.predict.manifest import Manifest, sha256_of
 from search.records.evaluation import Evaluation

@@ -9,7 +9,7 @@ from search.catalog import Backbone
 from search.config import RecipeConfig, SpaceConfig
 from search.decoders import FIXED, decoders_of
 from search.errors import ConfigError
-from search.export.formats import FORMATS
+from search.formats.formats import FORMATS
 from search.selection import has_licence
 from search.space import Axes, Space
 from trainers.hf.names import is_hub

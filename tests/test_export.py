@@ -15,12 +15,12 @@ import small_member
 import torch
 
 from search.errors import ArtifactError, ConfigError, StudyError
-from search.export import graphs
-from search.export.formats import FORMATS, Format, formats_named
 from search.export.judged import score_session
 from search.export.order import Order
 from search.export.ship import export_member
-from search.export.source import Graph, load_source
+from search.formats import graphs
+from search.formats.formats import FORMATS, Format, formats_named
+from search.formats.source import Graph, load_source
 from search.predict.manifest import Manifest, read_manifest
 from search.predict.predictor import open_predictor
 from search.prepare import data_ref

@@ -235,7 +235,7 @@ def test_what_a_module_loads_is_followed_through_ours() -> None:
         "search.commands.catalog",
         "search.commands.export",
         "search.commands.predict",
-        "search.export.formats",
+        "search.formats.formats",
         "search.predict.predictor",
     ],
 )

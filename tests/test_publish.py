@@ -14,9 +14,9 @@ import small_member
 from safetensors.torch import load_file, save_file
 
 from search.errors import ArtifactError
-from search.export.formats import FORMATS
 from search.export.order import Order
 from search.export.ship import export_member
+from search.formats.formats import FORMATS
 from search.predict.answer import Asked, answer
 from search.predict.manifest import read_manifest, sha256_of, write_manifest
 from search.predict.predictor import open_predictor

@@ -356,7 +356,7 @@ class TestCommand:
 def test_a_runtime_that_is_not_installed_is_left_out_or_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from search.export import formats
+    from search.formats import formats
 
     def lacking(library: str, extra: str | None) -> str:
         if library == "openvino":

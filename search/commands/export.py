@@ -30,7 +30,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what ``archfront export`` takes."""
-    from search.export.formats import FORMATS
+    from search.formats.formats import FORMATS
 
     parser.epilog = TEXT
     add_study(parser)
@@ -67,10 +67,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Export, tell what came of it, and return 1 where a format could not be made."""
     _check(arguments)
-    from search.export.formats import formats_named
     from search.export.order import Order, study_of
     from search.export.ship import export_member
-    from search.export.source import Graph
+    from search.formats.formats import formats_named
+    from search.formats.source import Graph
     from search.refitted import member_of
 
     formats = formats_named(names_in(arguments.format))

@@ -45,11 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Register, tell what was made, and return 1 where a member could not be exported."""
-    from search.export.formats import formats_named
     from search.export.members import chosen_trials
     from search.export.order import Order, study_of
     from search.export.ship import export_member
-    from search.export.source import Graph
+    from search.formats.formats import formats_named
+    from search.formats.source import Graph
     from search.refitted import member_of
     from search.registry import Registry
 

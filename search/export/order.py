@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from search.config import Config, build, completed
 from search.errors import ArtifactError, ConfigError, StudyError
-from search.export.formats import Format
 from search.export.members import Member
-from search.export.source import ONE_BY_ONE, Graph
+from search.formats.formats import Format
+from search.formats.source import ONE_BY_ONE, Graph
 from search.predict.manifest import MANIFEST, read_manifest
 from search.prepare import data_ref
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 
 from search.errors import ArchfrontError, ArtifactError
 from search.export import card, snippets
-from search.export.formats import Format
 from search.export.judged import Clocked, score_session, time_session
 from search.export.members import Member
 from search.export.order import (
@@ -25,7 +24,8 @@ from search.export.order import (
     check_folder,
     dataset_of,
 )
-from search.export.source import Graph, Source, load_source
+from search.formats.formats import Format
+from search.formats.source import Graph, Source, load_source
 from search.predict.manifest import (
     Artifact,
     Manifest,

@@ -6,7 +6,7 @@ does, in its simplest form.
 
 from __future__ import annotations
 
-from search.export.source import ONE_BY_ONE
+from search.formats.source import ONE_BY_ONE
 from search.predict.manifest import Artifact, Manifest
 
 HEAD = '''\

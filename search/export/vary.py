@@ -14,12 +14,12 @@ import numpy as np
 
 from search.catalog import catalog
 from search.errors import ConfigError, ExportError, StudyError, WeightsError, unknown
-from search.export.formats import FORMATS, Format
-from search.export.graphs import APART
 from search.export.judged import score_session
 from search.export.members import Member
 from search.export.order import WORTHLESS, Study, dataset_of
-from search.export.source import Graph, Source, load_source
+from search.formats.formats import FORMATS, Format
+from search.formats.graphs import APART
+from search.formats.source import Graph, Source, load_source
 from search.front.intervals import kept_interval
 from search.gate import exceeded
 from search.latency.database import LatencyTable

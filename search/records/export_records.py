@@ -21,7 +21,7 @@ class Export:
         candidate_id: What was trained.
         weights: SHA-256 of its weights.
         kind: Of the weights: ``proxy`` or ``refit``.
-        format: Key of ``search.export.formats.FORMATS``.
+        format: Key of ``search.formats.formats.FORMATS``.
         created: UTC, as in the manifest.
         folder: Where it was written.
         reason: Why it could not be made; None where it was, as nothing of the rest is then.

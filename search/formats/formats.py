@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.errors import ConfigError, unknown
-from search.export import graphs
-from search.export.source import Source
+from search.formats import graphs
+from search.formats.source import Source
 from search.runtimes.installed import installed_version
 from trainers.spec import Architecture
 

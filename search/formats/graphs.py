@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from search.errors import ExportError
-from search.export.source import Source
+from search.formats.source import Source
 from search.predict.openers import Opening, open_file
 from search.runtimes.exporters import EXPORTERS, export_onnx, root_reason
 from search.runtimes.quantize import quantize_onnx

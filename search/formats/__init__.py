@@ -1,0 +1,1 @@
+"""Writers of models in the formats that are shipped."""
