@@ -39,7 +39,7 @@ from search.records.events import TrialFinished
 from search.records.paths import Places
 from search.records.store import reading
 from search.results import Results
-from search.space import Axes, Space
+from search.space.space import Axes, Space
 from search.tracking import Tracker
 from trainers.spec import Recipe, Weights
 

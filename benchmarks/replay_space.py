@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 from replay_tables import Table
 
-from search.features import Features
 from search.records.candidate import Candidate, short_hash
-from search.space import Axes, Suggester
+from search.space.descriptors import Features
+from search.space.space import Axes, Suggester
 from trainers.spec import Architecture, Recipe, Weights
 
 # Families of a table that names none: this many, equally large, by their work.
@@ -21,7 +21,7 @@ N_BINS = 8
 
 
 class TableSpace:
-    """What the loop and the samplers use of ``search.space.Space``, over the rows of a table.
+    """What the loop and the samplers use of ``space.Space``, over the rows of a table.
 
     A candidate's index is its row. Where the categorical columns span a grid whose every cell is
     a row, each of them is an axis. Else there are two, as in the real space: a family, then one

@@ -13,7 +13,6 @@ import yaml
 
 from search.budget import Ledger, end_reason, exhausted, is_too_strict
 from search.control import Control
-from search.costs import Costs
 from search.engine.interrupts import deferred
 from search.engine.jobs import Broken, Engine, Job, Result
 from search.errors import StudyError
@@ -54,6 +53,7 @@ from search.samplers import SAMPLERS
 from search.samplers.proposal import OpenCandidates
 from search.samplers.request import Request
 from search.settings import rung_epochs
+from search.space.cost_model import Costs
 from search.tally import is_below_top
 
 logger = logging.getLogger(__name__)

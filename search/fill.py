@@ -20,7 +20,7 @@ from search.latency.measure import latency_key
 from search.records.evaluation import Failed, FailureKind, Measurement
 from search.selection import select
 from search.settings import measure_settings, needed_values
-from search.space import Space
+from search.space.space import Space
 from search.space_build import build_space
 from trainers.spec import Architecture, Weights
 

@@ -15,7 +15,7 @@ from search.latency.lookup import Known, KnownImported, known_here
 from search.prepare import Prepared
 from search.records.evaluation import Measurement
 from search.settings import needed_values
-from search.space import Axes, Space
+from search.space.space import Axes, Space
 from trainers.spec import Architecture
 from trainers.words import count_of
 

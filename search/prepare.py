@@ -21,7 +21,7 @@ from search.records.candidate import short_hash
 from search.records.store import hide_password
 from search.selection import select
 from search.settings import rung_epochs
-from search.space import Space
+from search.space.space import Space
 from search.space_build import build_space
 from trainers.data.ref import DataRef, Shapes
 from trainers.hf.names import is_hub

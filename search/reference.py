@@ -10,7 +10,7 @@ from search.errors import StudyError
 from search.front.members import Reference
 from search.prepare import Prepared
 from search.records.evaluation import Measurement
-from search.space import Space
+from search.space.space import Space
 from trainers.spec import Architecture
 
 # Heaviest architectures tried before giving up on measuring one.

@@ -7,11 +7,11 @@ from itertools import product
 
 from search.catalog import Backbone
 from search.config import RecipeConfig, SpaceConfig
-from search.decoders import FIXED, decoders_of
 from search.errors import ConfigError
 from search.formats.formats import FORMATS
 from search.selection import has_licence
-from search.space import Axes, Space
+from search.space.decoders import FIXED, decoders_of
+from search.space.space import Axes, Space
 from trainers.hf.names import is_hub
 from trainers.spec import Architecture, Recipe, Weights
 from trainers.tasks import TASKS, Task

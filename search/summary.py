@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from search.space import Summary
+from search.space.space import Summary
 from trainers.words import count_of
 
 # Reasons that are named; the others are counted.

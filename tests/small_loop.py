@@ -10,13 +10,13 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import Trial, TrialState
 
-from search.costs import Costs
 from search.front.members import Reference, objectives_for
 from search.records.evaluation import Latency, Measurement, Prediction
 from search.samplers import SAMPLERS
 from search.samplers.proposal import OpenCandidates, WrappedSampler, Written
 from search.samplers.request import Request
-from search.space import Space
+from search.space.cost_model import Costs
+from search.space.space import Space
 from trainers.spec import Architecture
 
 STARTUP = 4

@@ -28,7 +28,7 @@ from search.latency.database import LatencyTable
 from search.prepare import Prepared
 from search.records.evaluation import Latency, Measurement, Trained
 from search.records.events import Follower
-from search.space import Axes, Space
+from search.space.space import Axes, Space
 from search.study import StudyResult
 from trainers.data.ref import DataRef, Shapes
 from trainers.spec import Architecture, Recipe, Weights

@@ -11,13 +11,13 @@ from small_loop import Knows
 from small_spaces import backbone, mixed_space, recipe_config
 
 from search.catalog import Published, Tag
-from search.costs import Costs
 from search.front.members import Reference, objectives_for
 from search.samplers.ensemble import BELIEFS, PUBLISHED_WORTH, Ensemble, Seen, weight_of_published
 from search.samplers.proposal import OpenCandidates
 from search.samplers.request import Request
 from search.samplers.surrogate import Scaling
-from search.space import Space
+from search.space.cost_model import Costs
+from search.space.space import Space
 from trainers.spec import Weights
 
 N, N_TOLD = 60, 20

@@ -10,14 +10,14 @@ import pytest
 from small_loop import LIMIT, STARTUP, Knows, Loop, sampler_of, simulated
 from small_spaces import mixed_space
 
-from search.costs import Costs
 from search.front.ehvi import expected_improvement
 from search.front.members import Reference, objectives_for
 from search.front.pareto import hypervolume
 from search.front.warp import Warp
 from search.samplers.proposal import OpenCandidates
 from search.samplers.request import PROPOSAL, RUNGS
-from search.space import Space
+from search.space.cost_model import Costs
+from search.space.space import Space
 
 # ------------------------------------------------------------------ the expected gain
 

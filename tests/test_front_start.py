@@ -10,7 +10,7 @@ from small_loop import STARTUP, Loop
 from small_spaces import MIXED, backbone, mixed_space, recipe_config
 
 from search.catalog import Backbone, Costs, Published, Tag
-from search.space import Space
+from search.space.space import Space
 from trainers.spec import Weights
 
 

@@ -24,7 +24,7 @@ from search.catalog.describe_hub import describe_hub
 from search.errors import ConfigError
 from search.latency.measure import MeasureSettings, latency_key, measure_architecture
 from search.selection import select, selection
-from search.space import Space
+from search.space.space import Space
 from search.space_build import build_space
 from trainers.backbone import preprocess_for
 from trainers.data import DataRef

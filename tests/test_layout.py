@@ -229,7 +229,7 @@ def test_what_a_module_loads_is_followed_through_ours() -> None:
         "search.records.candidate",
         "search.figure",
         "search.terminal",
-        "search.space",
+        "search.space.space",
         "search.catalog",
         "search.catalog.build_catalog",
         "search.commands.catalog",

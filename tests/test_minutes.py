@@ -14,7 +14,7 @@ from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
 from search.evaluate import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
 from search.records.evaluation import Trained
-from search.space import Space
+from search.space.space import Space
 
 START_S, MEASURE_S, SCORE_S, DRAW_S = 1.5, 2.0, 2.0, 1.0
 

@@ -16,7 +16,7 @@ from search.errors import StudyError
 from search.prepare import Prepared
 from search.records.evaluation import Measurement
 from search.reference import TRIES, find_reference
-from search.space import Space
+from search.space.space import Space
 
 
 class Measuring:

@@ -26,7 +26,7 @@ from search.catalog import catalog
 from search.errors import ConfigError
 from search.records.candidate import Candidate
 from search.selection import select, selection
-from search.space import Space
+from search.space.space import Space
 from search.space_build import build_space
 from trainers.spec import Recipe, Weights
 

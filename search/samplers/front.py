@@ -29,7 +29,6 @@ from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from search.costs import BAND
 from search.front.ehvi import expected_improvement
 from search.front.pareto import hypervolume
 from search.records.evaluation import Proposal
@@ -39,6 +38,7 @@ from search.samplers.proposal import ProposalSampler, Written
 from search.samplers.request import PROPOSAL, RUNGS, TRAIN_S, Request
 from search.samplers.start import Start
 from search.samplers.surrogate import Scaling
+from search.space.cost_model import BAND
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

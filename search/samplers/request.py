@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from search.costs import Costs
     from search.front.members import Reference
     from search.samplers.proposal import OpenCandidates
+    from search.space.cost_model import Costs
 
 # Why a candidate was proposed: system attribute of its trial.
 PROPOSAL = "archfront:proposal"

@@ -13,7 +13,7 @@ from search.front.members import Objective, Reference
 from search.latency.lookup import Known
 from search.latency.predicted import COVERAGE
 from search.records.evaluation import Measurement
-from search.space import Space
+from search.space.space import Space
 from trainers.spec import Architecture
 
 Floats = NDArray[np.float64]

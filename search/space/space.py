@@ -12,9 +12,9 @@ from typing import Any, Protocol
 import numpy as np
 
 from search.catalog import Backbone
-from search.decoders import FIXED, Decoders
-from search.features import Descriptors, Features
 from search.records.candidate import Candidate, short_hash
+from search.space.decoders import FIXED, Decoders
+from search.space.descriptors import Descriptors, Features
 from trainers.hf.names import digest_of, is_hub
 from trainers.spec import Architecture, Recipe, Weights
 

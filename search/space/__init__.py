@@ -1,0 +1,1 @@
+"""The space of candidates, its axes, its sizes and descriptors."""
