@@ -50,7 +50,7 @@ from search.records.store import StudyStore
 from search.reference import find_reference
 from search.rungs import Climb, Climber, Step, climbers, hopeless, next_step
 from search.samplers import SAMPLERS
-from search.samplers.proposal import OpenCandidates
+from search.samplers.base import OpenCandidates
 from search.samplers.request import Request
 from search.settings import rung_epochs
 from search.space.cost_model import Costs

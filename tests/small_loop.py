@@ -13,7 +13,7 @@ from optuna.trial import Trial, TrialState
 from search.front.members import Reference, objectives_for
 from search.records.evaluation import Latency, Measurement, Prediction
 from search.samplers import SAMPLERS
-from search.samplers.proposal import OpenCandidates, WrappedSampler, Written
+from search.samplers.base import OpenCandidates, WrappedSampler, Written
 from search.samplers.request import Request
 from search.space.cost_model import Costs
 from search.space.space import Space

@@ -12,8 +12,8 @@ from small_spaces import backbone, mixed_space, recipe_config
 
 from search.catalog import Published, Tag
 from search.front.members import Reference, objectives_for
+from search.samplers.base import OpenCandidates
 from search.samplers.ensemble import BELIEFS, PUBLISHED_WORTH, Ensemble, Seen, weight_of_published
-from search.samplers.proposal import OpenCandidates
 from search.samplers.request import Request
 from search.samplers.surrogate import Scaling
 from search.space.cost_model import Costs

@@ -14,7 +14,7 @@ from search.front.ehvi import expected_improvement
 from search.front.members import Reference, objectives_for
 from search.front.pareto import hypervolume
 from search.front.warp import Warp
-from search.samplers.proposal import OpenCandidates
+from search.samplers.base import OpenCandidates
 from search.samplers.request import PROPOSAL, RUNGS
 from search.space.cost_model import Costs
 from search.space.space import Space

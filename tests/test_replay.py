@@ -23,7 +23,7 @@ from replay_study import run_study
 from replay_tables import load_tables
 
 from search.samplers import SAMPLERS
-from search.samplers.proposal import distributions
+from search.samplers.base import distributions
 
 N_ROWS = 30
 Rows = list[dict[str, Any]]

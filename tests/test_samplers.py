@@ -20,7 +20,7 @@ from small_loop import LIMIT, STARTUP, Loop, simulated
 from small_spaces import MIXED, lone_space, mixed_space, recipe_config
 
 from search.samplers import SAMPLERS
-from search.samplers.proposal import OpenCandidates, distributions
+from search.samplers.base import OpenCandidates, distributions
 
 # A proposal of the Gaussian process takes a tenth of a second, so it goes fewer steps.
 STEPS = {"gp": STARTUP + 3}

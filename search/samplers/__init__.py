@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import optuna
 
-    from search.samplers.proposal import ProposalSampler
+    from search.samplers.base import ProposalSampler
     from search.samplers.request import Request
 
 Make = Callable[["Request"], "ProposalSampler"]
 
 
 def _front(request: Request) -> ProposalSampler:
-    from search.samplers.front import FrontSampler
+    from search.samplers.front_sampler import FrontSampler
 
     return FrontSampler(request)
 
 
 def _wrapped(make: Callable[[int, int], optuna.samplers.BaseSampler]) -> Make:
     def wrap(request: Request) -> ProposalSampler:
-        from search.samplers.proposal import WrappedSampler
+        from search.samplers.base import WrappedSampler
 
         return WrappedSampler(
             lambda seed: make(request.startup, seed), request.candidates, request.seed

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from search.front.members import Reference
-    from search.samplers.proposal import OpenCandidates
+    from search.samplers.base import OpenCandidates
     from search.space.cost_model import Costs
 
 # Why a candidate was proposed: system attribute of its trial.

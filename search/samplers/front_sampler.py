@@ -33,8 +33,8 @@ from search.front.ehvi import expected_improvement
 from search.front.pareto import hypervolume
 from search.records.evaluation import Proposal
 from search.rungs import Climber, expected_losses
+from search.samplers.base import ProposalSampler, Written
 from search.samplers.ensemble import Ensemble, Seen
-from search.samplers.proposal import ProposalSampler, Written
 from search.samplers.request import PROPOSAL, RUNGS, TRAIN_S, Request
 from search.samplers.start import Start
 from search.samplers.surrogate import Scaling
