@@ -33,7 +33,7 @@ from optuna.storages.journal import JournalFileBackend
 from search.catalog import Backbone, Costs
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
-from search.evaluate import MeasureRequest, TrainRequest
+from search.jobs.perform import MeasureRequest, TrainRequest
 from search.records.evaluation import Evaluation, Trained
 from search.records.events import TrialFinished
 from search.records.paths import Places

@@ -16,8 +16,8 @@ import numpy as np
 
 from search.config import Config
 from search.engine.jobs import Done, Engine, Job
-from search.evaluate import MeasureRequest, ScoreRequest, TrainRequest
 from search.front.members import Objective, Reference, hypervolume
+from search.jobs.perform import MeasureRequest, ScoreRequest, TrainRequest
 from search.records.candidate import Candidate
 from search.settings import measure_settings, train_settings
 from trainers.data.ref import DataRef

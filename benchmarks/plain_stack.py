@@ -56,8 +56,8 @@ from plain_judge import Judge, Point, Stack, reference_of, time_ratio, trajector
 from search.compose import compose
 from search.config import Config, build
 from search.engine.processes import ProcessEngine
-from search.evaluate import perform
 from search.front.members import build_front, front_mask
+from search.jobs.perform import perform
 from search.prepare import Prepared, prepare
 from search.records.candidate import Candidate
 from search.records.paths import Places

@@ -26,8 +26,8 @@ from search.config import Config, build
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
 from search.errors import StudyError
-from search.evaluate import DrawRequest, MeasureRequest, TrainRequest
 from search.front.members import Objective
+from search.jobs.perform import DrawRequest, MeasureRequest, TrainRequest
 from search.latency.database import Entry, LatencyKey
 from search.latency.measure import MeasureSettings, latency_key
 from search.prepare import Prepared, data_ref

@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 
 from search.engine.jobs import Done, Job
 from search.engine.processes import ProcessEngine
-from search.evaluate import TrainRequest, perform
+from search.jobs.perform import TrainRequest, perform
 from search.records.candidate import Candidate
 from trainers.data import DataRef
 from trainers.spec import Architecture, Recipe, TrainSettings, Weights

@@ -26,7 +26,7 @@ from search.catalog import Backbone, catalog
 from search.commands.device_words import composed_config
 from search.engine import ENGINES
 from search.engine.jobs import Done, Job
-from search.evaluate import MeasureRequest, perform
+from search.jobs.perform import MeasureRequest, perform
 from search.latency.database import LatencyTable
 from search.latency.device import fingerprint
 from search.latency.lookup import KnownHere

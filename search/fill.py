@@ -13,7 +13,7 @@ from search.config import Config
 from search.engine.interrupts import deferred
 from search.engine.jobs import Done, Engine, Job
 from search.errors import ConfigError
-from search.evaluate import MeasureRequest
+from search.jobs.perform import MeasureRequest
 from search.latency.database import LatencyTable
 from search.latency.lookup import LASTING, KnownHere
 from search.latency.measure import latency_key

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from search.engine.jobs import Broken, Engine, Job
-from search.evaluate import DrawRequest, MeasureRequest, ScoreRequest
+from search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest
 from search.prepare import Prepared
 from search.records.evaluation import Evaluation, Trained
 from search.records.events import Event, Noticed

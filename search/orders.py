@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from search.engine.jobs import Broken, Done, Engine, Job, Result
-from search.evaluate import MeasureRequest, ProbeRequest, TrainRequest
+from search.jobs.perform import MeasureRequest, ProbeRequest, TrainRequest
 from search.latency.lookup import Known
 from search.prepare import Prepared
 from search.records.evaluation import Evaluation, Failed, Measurement, Trained

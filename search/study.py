@@ -20,8 +20,8 @@ from search.driver import Driver
 from search.engine import ENGINES
 from search.engine.jobs import Engine
 from search.errors import ConfigChangedError
-from search.evaluate import MEASURING_IMPORTS, TRAINING_IMPORTS, perform
 from search.imported import for_device
+from search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS, perform
 from search.latency.database import LatencyTable
 from search.latency.lookup import Known
 from search.prepare import Prepared, Progress, check_same, objectives, prepare

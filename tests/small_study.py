@@ -22,8 +22,8 @@ from search.control import Control
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Engine, Job
 from search.errors import BuildError, DivergedError
-from search.evaluate import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
 from search.front.members import objectives_for
+from search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
 from search.latency.database import LatencyTable
 from search.prepare import Prepared
 from search.records.evaluation import Latency, Measurement, Trained

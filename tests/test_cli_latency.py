@@ -20,7 +20,7 @@ from search.cli import main
 from search.commands import latency_measure
 from search.engine.jobs import Job
 from search.errors import ExportError
-from search.evaluate import MeasureRequest
+from search.jobs.perform import MeasureRequest
 from search.latency.database import Entry, LatencyKey, LatencyTable
 from search.latency.device import fingerprint
 from search.records.evaluation import Failed, Latency, Measurement

@@ -10,8 +10,8 @@ from small_study import measurement, perform, prepared, small_config
 
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
-from search.evaluate import MeasureRequest
 from search.finale import TRAINED_LATENCY, Finale
+from search.jobs.perform import MeasureRequest
 from search.records.evaluation import Evaluation
 from search.records.events import Event, Noticed
 from search.records.paths import Places

@@ -12,7 +12,7 @@ from test_study import results
 
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
-from search.evaluate import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
+from search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
 from search.records.evaluation import Trained
 from search.space.space import Space
 

@@ -12,8 +12,8 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from search import evaluate
-from search.evaluate import TrainRequest
+from search.jobs import perform
+from search.jobs.perform import TrainRequest
 from search.records.candidate import Candidate
 from trainers.data import DataRef
 from trainers.memory_probe import fitting_batch
@@ -105,9 +105,7 @@ def test_the_record_of_a_trial_tells_the_parts(
 ) -> None:
     memory_for(20, CUDA)
     candidate = Candidate(TOGETHER, Weights(), RECIPE)
-    outcome = evaluate.train(
-        TrainRequest(0, candidate, DIGITS, SETTINGS, tmp_path, tmp_path / "0")
-    )
+    outcome = perform.train(TrainRequest(0, candidate, DIGITS, SETTINGS, tmp_path, tmp_path / "0"))
     assert outcome.micro_batch == 20
 
 

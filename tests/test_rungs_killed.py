@@ -13,7 +13,7 @@ import pytest
 
 from search.compose import compose
 from search.config import Config, build
-from search.evaluate import MEASURING_IMPORTS, TRAINING_IMPORTS
+from search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS
 from search.records.evaluation import Evaluation, Trained
 from search.records.events import EpochFinished, Event, RungFinished, TrialMeasured, TrialPromoted
 from search.records.paths import Places

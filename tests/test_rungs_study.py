@@ -16,7 +16,7 @@ from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
 from search.engine.processes import ProcessEngine
 from search.errors import ConfigChangedError, DivergedError
-from search.evaluate import TrainRequest
+from search.jobs.perform import TrainRequest
 from search.ladder import Ladder
 from search.records.evaluation import Evaluation, Failed, Trained
 from search.records.events import Event, RungFinished, TrialFinished, TrialPromoted, TrialsStopped

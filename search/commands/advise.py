@@ -20,9 +20,9 @@ from search.config import Config
 from search.engine import ENGINES
 from search.engine.interrupts import terminate_like_interrupt
 from search.errors import ConfigError
-from search.evaluate import perform
 from search.fill import Filling, known_for_fill
 from search.gate import exceeded
+from search.jobs.perform import perform
 from search.latency.database import LatencyTable
 from search.records.evaluation import Failed, Measurement
 from search.tally import duration

@@ -25,8 +25,8 @@ from search.config import Config
 from search.engine import ENGINES
 from search.engine.interrupts import terminate_like_interrupt
 from search.errors import StudyError
-from search.evaluate import perform
 from search.fill import Filling, Plan, expected_seconds, known_for_fill, plan, space_of
+from search.jobs.perform import perform
 from search.latency.database import LatencyTable
 from search.latency.lookup import LASTING
 from search.latency_view import first_line

@@ -21,7 +21,7 @@ class Job:
     """One piece of work for a worker.
 
     Attributes:
-        kind: Key of ``search.evaluate.JOBS``, the function that performs it.
+        kind: Key of ``search.jobs.perform.JOBS``, the function that performs it.
         payload: The function's one argument; a frozen dataclass that pickles.
         is_exclusive: It runs on all cores, one such job at a time, and nothing else computes while
             it asks to be ``alone`` (``search.engine.worker``), as for a measurement.
