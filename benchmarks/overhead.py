@@ -40,7 +40,7 @@ from search.records.paths import Places
 from search.records.store import reading
 from search.results import Results
 from search.space.space import Axes, Space
-from search.tracking import Tracker
+from search.tracking.tracker import Tracker
 from trainers.spec import Recipe, Weights
 
 EPOCHS = 8

@@ -85,14 +85,14 @@ class _Tracking:
             self._tracker(event)
 
     def _opened(self) -> Follower:
-        from search.tracking import Tracker
+        from search.tracking.tracker import Tracker
 
         settings = self._config.tracking
         return Tracker(self._places, settings.mlflow_uri, settings.experiment)
 
     def finish(self, state: str) -> None:
         """Write the study's files and hand them to MLflow."""
-        from search.tracking import Tracker
+        from search.tracking.tracker import Tracker
 
         results = _read(self._places, self._config)
         files = results.write()

@@ -185,7 +185,7 @@ def _remove_runs(results: Results, uri: str | None) -> int:
     is_there = uri is not None or (results.places.root / "mlflow.db").is_file()
     if not results.header or not is_there:
         return 0
-    from search.tracking import Tracker
+    from search.tracking.tracker import Tracker
 
     experiment = results.header["config"]["tracking"]["experiment"]
     return Tracker(results.places, uri, experiment).remove(results.header["id"])
@@ -198,7 +198,7 @@ def ui(arguments: argparse.Namespace) -> int:
         raise StudyError(
             f"There is no MLflow database in {root}. Run a study first, or give --root."
         )
-    from search.tracking import default_uri
+    from search.tracking.tracker import default_uri
 
     uri = arguments.mlflow_uri or default_uri(root)
     print(f"MLflow on {uri}: http://{arguments.host}:{arguments.port}  (Ctrl-C ends it)")

@@ -307,7 +307,7 @@ def run(
 def main(root: Path, n_trials: int) -> None:
     """Run the small study with MLflow, as a driver that may be killed."""
     from search.records.paths import Places
-    from search.tracking import Tracker
+    from search.tracking.tracker import Tracker
 
     config = small_config(root)
     config = replace(config, budget=replace(config.budget, trials=n_trials))

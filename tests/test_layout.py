@@ -30,8 +30,8 @@ LINES = 400
 DOORS = {
     "optuna": ["search/samplers/*.py", "search/records/store.py"],
     "mlflow": [
-        "search/tracking.py",
-        "search/registry.py",
+        "search/tracking/tracker.py",
+        "search/tracking/registry.py",
         "search/export/packed.py",
         "search/predict/served.py",
     ],

@@ -32,7 +32,7 @@ from search.predict.answer import answer
 from search.predict.manifest import Artifact, Input, Manifest, sha256_of
 from search.predict.predictor import open_predictor
 from search.results import Results
-from search.tracking import default_uri
+from search.tracking.tracker import default_uri
 from trainers.data import Preprocess
 from trainers.tasks import TASKS
 

@@ -16,7 +16,7 @@ from search.records.evaluation import Evaluation, Rejected, Trained
 from search.records.events import StudyStarted
 from search.records.paths import Places
 from search.refitted import refits_of
-from search.tracking import REFIT_TAG, STUDY_TAG, TRIAL_TAG, Tracker, default_uri
+from search.tracking.tracker import REFIT_TAG, STUDY_TAG, TRIAL_TAG, Tracker, default_uri
 
 
 @pytest.fixture(scope="module")

@@ -116,7 +116,7 @@ def _track(results: Results, study: Study, arguments: argparse.Namespace) -> Non
     if not refits or (uri is None and not (results.places.root / "mlflow.db").is_file()):
         return
     from search.export.members import evaluation_of
-    from search.tracking import Tracker
+    from search.tracking.tracker import Tracker
 
     names = {r.trial: evaluation_of(results, r.trial).candidate.label for r in refits}
     tracker = Tracker(results.places, uri, study.config.tracking.experiment)

@@ -13,8 +13,8 @@ from search.errors import StudyError
 if TYPE_CHECKING:
     from search.export.members import Member
     from search.predict.manifest import Manifest
-    from search.registry import Registry
     from search.results import Results
+    from search.tracking.registry import Registry
 
 TEXT = """\
 Each member is exported to ONNX, scored and measured, and becomes a version of one registered
@@ -51,7 +51,7 @@ def call(arguments: argparse.Namespace) -> int:
     from search.formats.formats import formats_named
     from search.formats.source import Graph
     from search.refitted import member_of
-    from search.registry import Registry
+    from search.tracking.registry import Registry
 
     results = results_of(arguments)
     study = study_of(results.header)

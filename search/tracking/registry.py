@@ -11,7 +11,7 @@ from mlflow.exceptions import MlflowException
 from search.errors import StudyError
 from search.predict.manifest import Manifest
 from search.records.paths import Places
-from search.tracking import TRIAL_TAG, Tracker
+from search.tracking.tracker import TRIAL_TAG, Tracker
 
 # Below a trial's run, where its model lies.
 ARTIFACT = "model"
