@@ -24,7 +24,6 @@ from tempfile import TemporaryDirectory
 
 from search.compose import compose
 from search.config import build
-from search.export.members import Member
 from search.export.order import Order, Study
 from search.export.ship import export_member
 from search.formats.formats import FORMATS, formats_named
@@ -33,6 +32,7 @@ from search.predict.manifest import Manifest
 from search.prepare import data_ref
 from search.records.candidate import Candidate
 from search.records.evaluation import Evaluation, Trained
+from search.results.select_members import Member
 from search.settings import measure_settings, train_settings
 from trainers import proxy
 from trainers.data import load

@@ -38,7 +38,7 @@ from search.records.evaluation import Evaluation, Trained
 from search.records.events import TrialFinished
 from search.records.paths import Places
 from search.records.store import reading
-from search.results import Results
+from search.results.results import Results
 from search.space.space import Axes, Space
 from search.tracking.tracker import Tracker
 from trainers.spec import Recipe, Weights

@@ -62,7 +62,7 @@ from search.prepare import Prepared, prepare
 from search.records.candidate import Candidate
 from search.records.paths import Places
 from search.records.store import reading
-from search.results import Results
+from search.results.results import Results
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results" / "plain_stack.json"

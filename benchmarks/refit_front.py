@@ -33,8 +33,8 @@ import numpy as np
 from search.front.members import final_evaluations
 from search.records.paths import Places
 from search.records.store import reading
-from search.refitted import refits_of
-from search.results import Results
+from search.results.refit_results import refits_of
+from search.results.results import Results
 
 STUDY = "refit-front"
 RESULTS = Path(__file__).parent / "results"

@@ -22,7 +22,7 @@ from tempfile import TemporaryDirectory
 
 from search.records.paths import Places
 from search.records.store import reading
-from search.results import Results
+from search.results.results import Results
 
 HERE = Path(__file__).resolve().parent
 AIM = 1.6

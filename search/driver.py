@@ -48,13 +48,13 @@ from search.records.events import (
 from search.records.paths import Places
 from search.records.store import StudyStore
 from search.reference import find_reference
+from search.results.stats import is_below_top
 from search.rungs import Climb, Climber, Step, climbers, hopeless, next_step
 from search.samplers import SAMPLERS
 from search.samplers.base import OpenCandidates
 from search.samplers.request import Request
 from search.settings import rung_epochs
 from search.space.cost_model import Costs
-from search.tally import is_below_top
 
 logger = logging.getLogger(__name__)
 

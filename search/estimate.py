@@ -18,10 +18,10 @@ from search.latency.database import LatencyTable
 from search.latency.lookup import Known
 from search.prepare import Prepared, prepare
 from search.records.evaluation import Measurement
+from search.results.stats import duration
 from search.rungs import KEPT as WAITING
 from search.selection import selection
 from search.settings import rung_epochs, train_settings
-from search.tally import duration
 from trainers.words import count_of
 
 # Architectures looked up in the table of latencies; of a larger space, a sample.

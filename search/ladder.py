@@ -11,7 +11,7 @@ from search.front.members import Objective, build_front
 from search.records.evaluation import Evaluation, Trained
 from search.records.paths import Places
 from search.records.store import StudyStore
-from search.tally import is_below_top
+from search.results.stats import is_below_top
 
 
 @dataclass(frozen=True)

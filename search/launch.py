@@ -15,7 +15,7 @@ from search.engine.interrupts import terminate_like_interrupt
 from search.records.events import Event, EventLog, Follower, StudyStarted
 from search.records.paths import Places, default_root
 from search.records.store import hide_password, reading
-from search.results import Results
+from search.results.results import Results
 from search.study import StudyResult
 from search.terminal import LiveView, PlainView, front_table
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from search.errors import ConfigError
-from search.export.members import aliases, evaluation_of
 from search.export.order import Study, dataset_of
 from search.front.intervals import kept_interval
 from search.prepare import data_ref
 from search.records.refit_records import Refit
-from search.refitted import RECORD, folder_of
-from search.results import Results
+from search.results.refit_results import RECORD, folder_of
+from search.results.results import Results
+from search.results.select_members import aliases, evaluation_of
 from search.settings import train_settings
 from trainers.tasks import TASKS
 

@@ -15,7 +15,7 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from search import figure, refit_words, rung_tally, tally
+from search import figure, refit_words
 from search.front.members import (
     MEASURED,
     FrontMember,
@@ -29,6 +29,7 @@ from search.records.evaluation import SOMETIMES, Evaluation
 from search.records.export_records import ExportSummary
 from search.records.refit_records import RefitSummary
 from search.records.variant_records import VariantSummary
+from search.results import rung_stats, stats
 from trainers.words import count_of
 
 TEMPLATE = "report.html.j2"
@@ -115,7 +116,7 @@ def render(record: StudyRecord) -> str:
     )
     environment.filters.update(
         count_of=count_of,
-        duration=tally.duration,
+        duration=stats.duration,
         day=_day,
         short=_short,
         percent=_percent,
@@ -128,12 +129,12 @@ def render(record: StudyRecord) -> str:
         **_answer(record),
         **_costs(record),
         **_rungs(record),
-        failures=tally.failures(record.evaluations),
-        rejections=tally.rejections(record.evaluations),
+        failures=stats.failures(record.evaluations),
+        rejections=stats.rejections(record.evaluations),
         rejected=[e for e in record.evaluations if e.kind == "rejected"],
-        facts=tally.dataset_facts(record.dataset),
-        classes=tally.class_rows(record.dataset),
-        counted=tally.counted(record.dataset),
+        facts=stats.dataset_facts(record.dataset),
+        classes=stats.class_rows(record.dataset),
+        counted=stats.counted(record.dataset),
         config=json.dumps(record.config, indent=2, default=str, ensure_ascii=False),
         figures=_figures(record),
         galleries=_galleries(record),
@@ -168,7 +169,7 @@ def _question(record: StudyRecord) -> dict[str, Any]:
 def _answer(record: StudyRecord) -> dict[str, Any]:
     return {
         "named": record.picture.named(),
-        "tie": tally.tie_sentence(record.members, record.metric),
+        "tie": stats.tie_sentence(record.members, record.metric),
         "sometimes": [
             name
             for name in SOMETIMES
@@ -194,11 +195,11 @@ def _rungs(record: StudyRecord) -> dict[str, Any]:
     """Return what the rungs say of each other, and what they saved."""
     if len(record.rungs) < 2:
         return {"agreements": [], "saved": None, "below": ""}
-    saved = rung_tally.saved(record.evaluations, record.rungs)
+    saved = rung_stats.saved(record.evaluations, record.rungs)
     return {
-        "agreements": rung_tally.agreements(record.evaluations),
+        "agreements": rung_stats.agreements(record.evaluations),
         "saved": saved,
-        "below": _below(tally.counts(record.evaluations, record.waiting)),
+        "below": _below(stats.counts(record.evaluations, record.waiting)),
     }
 
 
@@ -239,7 +240,7 @@ def _figures(record: StudyRecord) -> list[tuple[str, Markup]]:
 
 def _expected(record: StudyRecord) -> list[tuple[str, Any]]:
     """Return the picture of predicted against measured latencies, if any were predicted."""
-    pairs = tally.expected_pairs(record.evaluations)
+    pairs = stats.expected_pairs(record.evaluations)
     if not pairs:
         return []
     errors = [abs(p.p50_ms / m.latency.p50_ms - 1) for p, m in pairs]
@@ -253,7 +254,7 @@ def _expected(record: StudyRecord) -> list[tuple[str, Any]]:
 
 def _proposed(record: StudyRecord) -> list[tuple[str, Any]]:
     """Return the picture of predicted against found metrics, if the sampler predicted any."""
-    pairs = tally.proposal_pairs(record.evaluations)
+    pairs = stats.proposal_pairs(record.evaluations)
     if not pairs:
         return []
     n_within = sum((p.metric_low or 0) <= found <= (p.metric_high or 0) for p, found in pairs)

@@ -21,7 +21,7 @@ from search.export.order import Study, dataset_of
 from search.latency.device import fingerprint
 from search.prepare import data_ref
 from search.records.evaluation import Evaluation, Trained
-from search.results import Results
+from search.results.results import Results
 from search.settings import train_settings
 
 if TYPE_CHECKING:

@@ -14,7 +14,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from search import tally
 from search.budget import active_seconds
 from search.config import BudgetConfig
 from search.front.members import MEASURED, FrontMember, Objective, build_front
@@ -35,7 +34,8 @@ from search.records.events import (
     TrialProposed,
     TrialsStopped,
 )
-from search.tally import duration, is_below_top
+from search.results import stats
+from search.results.stats import duration, is_below_top
 from trainers.spec import Recipe
 from trainers.words import count_of
 
@@ -250,7 +250,7 @@ class LiveView(PlainView):
         if not self._is_open:
             return Group()
         counts = Text("  ")
-        for kind, count in tally.counts(self._evaluations, self._waiting).items():
+        for kind, count in stats.counts(self._evaluations, self._waiting).items():
             counts.append(f"{count} {kind}   ", style=COLORS[kind])
         seconds = self._earlier_s + self._clock() - self._started
         counts.append(f"{duration(seconds)} used")

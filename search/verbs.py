@@ -21,7 +21,7 @@ from search.errors import ConfigError, StudyError
 from search.records.evaluation import Trained
 from search.records.paths import Places, default_root, existing, studies
 from search.records.store import is_driven, reading, remove
-from search.results import Results
+from search.results.results import Results
 from trainers.words import count_of
 
 # Columns of a table that is not shown in a terminal.
@@ -103,7 +103,7 @@ def list_studies(arguments: argparse.Namespace) -> int:
 
 def show(arguments: argparse.Namespace) -> int:
     """Print one study."""
-    from search.tally import duration
+    from search.results.stats import duration
     from search.terminal import question
 
     results = _results(arguments)

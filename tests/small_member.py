@@ -14,12 +14,12 @@ from recorded_study import measurement
 from safetensors.torch import save_file
 
 from search.config import build
-from search.export.members import Member
 from search.export.order import Study
 from search.predict.predictor import Predictor
 from search.prepare import data_ref
 from search.records.candidate import Candidate
 from search.records.evaluation import Evaluation, Trained
+from search.results.select_members import Member
 from search.runtimes.parity import draw_images, perturb
 from trainers.data import load
 from trainers.data.images import read_pixels

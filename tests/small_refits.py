@@ -22,7 +22,7 @@ from search.records.evaluation import Evaluation, Trained
 from search.records.paths import Places
 from search.records.refit_records import Refit
 from search.records.store import driving, reading
-from search.results import Results
+from search.results.results import Results
 from trainers.data import load
 from trainers.spec import Architecture, Recipe, Weights
 from trainers.tasks import TASKS

@@ -21,7 +21,7 @@ from search.cli import main
 from search.records.evaluation import Evaluation, Trained
 from search.records.paths import Places
 from search.records.store import reading
-from search.results import Results
+from search.results.results import Results
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text()

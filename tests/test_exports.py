@@ -13,14 +13,14 @@ import small_refits
 from command import Output, succeeds
 from small_refits import write, write_refits
 
-from search import summary as refit_summary
 from search.errors import StudyError
-from search.exports import summary
 from search.predict.manifest import sha256_of
 from search.records.export_records import RECORD, Export, ExportSummary, add, read
-from search.refitted import shipped_refits
 from search.report import render
-from search.results import Results
+from search.results.export_results import summary
+from search.results.refit_results import shipped_refits
+from search.results.refit_results import summary as refit_summary
+from search.results.results import Results
 
 MARK = "loses 12.50% of its accuracy (0.8000 to 0.7000); 2.00% is allowed"
 

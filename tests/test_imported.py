@@ -31,7 +31,7 @@ from search.latency.transfer import read_csv
 from search.records.evaluation import Failed
 from search.records.paths import Places
 from search.records.store import reading
-from search.results import Results
+from search.results.results import Results
 from search.terminal import front_table, question
 
 HEADER = "device,device_words,runtime,threads,backbone,head,input_size,classes,channels,latency_ms"

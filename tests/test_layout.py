@@ -222,7 +222,7 @@ def test_what_a_module_loads_is_followed_through_ours() -> None:
         "search.config",
         "search.compose",
         "search.options",
-        "search.results",
+        "search.results.results",
         "search.report",
         "search.front.members",
         "search.records.evaluation",

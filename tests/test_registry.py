@@ -24,14 +24,14 @@ from command import Output, fails
 from mlflow import MlflowClient
 
 from search.cli import main
-from search.export.members import Member
 from search.export.order import Order, Study
 from search.export.ship import export_member
 from search.formats.formats import formats_named
 from search.predict.answer import answer
 from search.predict.manifest import Artifact, Input, Manifest, sha256_of
 from search.predict.predictor import open_predictor
-from search.results import Results
+from search.results.results import Results
+from search.results.select_members import Member
 from search.tracking.tracker import default_uri
 from trainers.data import Preprocess
 from trainers.tasks import TASKS

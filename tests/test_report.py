@@ -9,7 +9,14 @@ from recorded_study import OBJECTIVES, candidate, failed, record, rejected, stud
 from search.front.members import build_front, front_hypervolume, objectives_for
 from search.records.evaluation import Rejected
 from search.report import StudyRecord, render
-from search.tally import class_rows, duration, failures, join_words, rejections, tie_sentence
+from search.results.stats import (
+    class_rows,
+    duration,
+    failures,
+    join_words,
+    rejections,
+    tie_sentence,
+)
 
 EVIL = "<script>alert(1)</script>"
 VOID = {"meta", "br", "link", "img", "input", "hr", "path"}

@@ -19,7 +19,7 @@ from search.prepare import data_ref
 from search.records.evaluation import Trained
 from search.records.store import driving
 from search.reproduce import changes, reproduce
-from search.results import Results
+from search.results.results import Results
 from search.settings import train_settings
 from trainers import proxy
 

@@ -10,8 +10,8 @@ from scipy.stats import kendalltau
 
 from search.records.evaluation import Evaluation, Trained
 from search.report import render
-from search.rung_tally import Agreement, agreements, saved
-from search.tally import counts
+from search.results.rung_stats import Agreement, agreements, saved
+from search.results.stats import counts
 
 RUNGS = (1, 3, 9)
 

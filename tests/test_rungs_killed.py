@@ -18,7 +18,7 @@ from search.records.evaluation import Evaluation, Trained
 from search.records.events import EpochFinished, Event, RungFinished, TrialMeasured, TrialPromoted
 from search.records.paths import Places
 from search.records.store import reading
-from search.results import Results
+from search.results.results import Results
 from search.study import run
 
 WORDS = (

@@ -44,7 +44,7 @@ from search.records.events import (
 )
 from search.records.paths import Places
 from search.records.store import driving, reading
-from search.results import Results
+from search.results.results import Results
 from search.rungs import Step
 from search.settings import measure_settings
 

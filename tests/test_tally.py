@@ -11,7 +11,7 @@ from drawn_datasets import NAMES, SHAPES, drawn
 from recorded_study import record
 
 from search.report import render
-from search.tally import class_rows, counted, dataset_facts
+from search.results.stats import class_rows, counted, dataset_facts
 from trainers.data import load
 from trainers.data.objects import Found, gathered
 from trainers.data.summary import summarize

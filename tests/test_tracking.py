@@ -15,7 +15,7 @@ from search.errors import StudyError
 from search.records.evaluation import Evaluation, Rejected, Trained
 from search.records.events import StudyStarted
 from search.records.paths import Places
-from search.refitted import refits_of
+from search.results.refit_results import refits_of
 from search.tracking.tracker import REFIT_TAG, STUDY_TAG, TRIAL_TAG, Tracker, default_uri
 
 

@@ -15,7 +15,6 @@ from command import Output, fails, succeeds
 
 from search.cli import main
 from search.errors import ConfigError, StudyError
-from search.export.members import proxy_member
 from search.export.vary import VariantOrder, formats_of, sizes_around, vary
 from search.latency.device import fingerprint
 from search.prepare import data_ref
@@ -24,8 +23,9 @@ from search.records.paths import Places
 from search.records.store import driving
 from search.records.variant_records import Scored, Setting, Variant, read, write
 from search.report import render
-from search.results import Results
-from search.variants import resized, summary
+from search.results.results import Results
+from search.results.select_members import proxy_member
+from search.results.variant_results import resized, summary
 from trainers.proxy import score
 from trainers.tasks import TASKS
 

@@ -25,7 +25,7 @@ from search.gate import exceeded
 from search.jobs.perform import perform
 from search.latency.database import LatencyTable
 from search.records.evaluation import Failed, Measurement
-from search.tally import duration
+from search.results.stats import duration
 from trainers.words import count_of
 
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C

@@ -12,7 +12,7 @@ from trainers.words import count_of
 
 if TYPE_CHECKING:
     from search.predict.manifest import Manifest
-    from search.results import Results
+    from search.results.results import Results
 
 TEXT = """\
 Every format is written, compared with PyTorch, scored on the validation split and measured again
@@ -71,7 +71,7 @@ def call(arguments: argparse.Namespace) -> int:
     from search.export.ship import export_member
     from search.formats.formats import formats_named
     from search.formats.source import Graph
-    from search.refitted import member_of
+    from search.results.refit_results import member_of
 
     formats = formats_named(names_in(arguments.format))
     results = results_of(arguments)
@@ -102,9 +102,9 @@ def call(arguments: argparse.Namespace) -> int:
 
 def _record(results: Results, manifest: Manifest, folder: Path) -> None:
     """Record an export in its study, say what the final front is now, and write the report."""
-    from search import summary as refit_summary
-    from search.exports import exports_of, summary
     from search.records import export_records
+    from search.results.export_results import exports_of, summary
+    from search.results.refit_results import summary as refit_summary
 
     export_records.add(results.places, exports_of(manifest, folder))
     found = summary(results, refit_summary(results))

@@ -31,7 +31,7 @@ from search.latency.database import LatencyTable
 from search.latency.lookup import LASTING
 from search.latency_view import first_line
 from search.records.evaluation import Failed, Measurement
-from search.tally import duration
+from search.results.stats import duration
 from trainers.spec import Architecture
 from trainers.words import count_of
 

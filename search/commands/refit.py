@@ -13,7 +13,7 @@ from search.errors import ConfigError
 if TYPE_CHECKING:
     from search.export.order import Study
     from search.records.refit_records import RefitSummary
-    from search.results import Results
+    from search.results.results import Results
 
 TEXT = """\
 Each member is trained with its own recipe for more epochs and with several seeds; averaged weights
@@ -69,10 +69,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Train, print what came of it, and write the report again."""
     _check(arguments)
-    from search.export.members import chosen_trials
     from search.export.order import study_of
     from search.refit import RefitOrder
-    from search.refitted import summary
+    from search.results.refit_results import summary
+    from search.results.select_members import chosen_trials
     from trainers.full import FullSettings
 
     results = results_of(arguments)
@@ -106,7 +106,7 @@ def call(arguments: argparse.Namespace) -> int:
 
 def _track(results: Results, study: Study, arguments: argparse.Namespace) -> None:
     """Write full trainings to MLflow, where the study's own runs are."""
-    from search.refitted import refits_of
+    from search.results.refit_results import refits_of
 
     stored, uri = study.config.tracking.mlflow_uri, arguments.mlflow_uri
     if stored is not None and uri is None:
@@ -115,7 +115,7 @@ def _track(results: Results, study: Study, arguments: argparse.Namespace) -> Non
     refits = refits_of(results)
     if not refits or (uri is None and not (results.places.root / "mlflow.db").is_file()):
         return
-    from search.export.members import evaluation_of
+    from search.results.select_members import evaluation_of
     from search.tracking.tracker import Tracker
 
     names = {r.trial: evaluation_of(results, r.trial).candidate.label for r in refits}
@@ -136,8 +136,8 @@ def _train(results: Results, study: Any, order: Any, arguments: argparse.Namespa
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.text import Text
 
-    from search.export.members import evaluation_of
     from search.refit import refit
+    from search.results.select_members import evaluation_of
 
     console = Console(stderr=True)
     is_live = console.is_terminal and not arguments.plain

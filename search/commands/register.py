@@ -11,9 +11,9 @@ from search.commands.study_words import add_study, names_in, results_of
 from search.errors import StudyError
 
 if TYPE_CHECKING:
-    from search.export.members import Member
     from search.predict.manifest import Manifest
-    from search.results import Results
+    from search.results.results import Results
+    from search.results.select_members import Member
     from search.tracking.registry import Registry
 
 TEXT = """\
@@ -45,12 +45,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Register, tell what was made, and return 1 where a member could not be exported."""
-    from search.export.members import chosen_trials
     from search.export.order import Order, study_of
     from search.export.ship import export_member
     from search.formats.formats import formats_named
     from search.formats.source import Graph
-    from search.refitted import member_of
+    from search.results.refit_results import member_of
+    from search.results.select_members import chosen_trials
     from search.tracking.registry import Registry
 
     results = results_of(arguments)
@@ -115,8 +115,8 @@ def _name(
     A member that was registered before keeps its name though it was not asked for now. A name
     whose member has no version stays where it is, which is told.
     """
-    from search.export.members import aliases
-    from search.refitted import member_of
+    from search.results.refit_results import member_of
+    from search.results.select_members import aliases
 
     now, wanted = registry.named(), aliases(results.front())
     for trial in set(wanted.values()) - set(versions):

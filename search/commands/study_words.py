@@ -8,7 +8,7 @@ from pathlib import Path
 
 from search.records.paths import default_root, existing
 from search.records.store import reading
-from search.results import Results
+from search.results.results import Results
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:

@@ -11,9 +11,9 @@ from search.commands.study_words import add_study, names_in, results_of
 from search.errors import ConfigError, StudyError
 
 if TYPE_CHECKING:
-    from search.export.members import Member
     from search.records.variant_records import Variant, VariantSummary
-    from search.results import Results
+    from search.results.results import Results
+    from search.results.select_members import Member
 
 TEXT = """\
 Each member is written at other input sizes, in int8 and for other runtimes with the weights that
@@ -59,7 +59,7 @@ def call(arguments: argparse.Namespace) -> int:
     from search.export.order import study_of
     from search.export.vary import RUNTIMES, VariantOrder, formats_of, vary
     from search.records.store import is_driven
-    from search.variants import summary
+    from search.results.variant_results import summary
 
     chosen = RUNTIMES if arguments.runtimes is None else names_in(arguments.runtimes)
     formats = formats_of(chosen, precisions, installed_only=arguments.runtimes is None)
@@ -109,7 +109,7 @@ def _members(results: Results, names: list[str]) -> tuple[list[Member], list[Stu
         ConfigError: If none is asked for.
         StudyError: If none of them has weights.
     """
-    from search.export.members import chosen_trials, proxy_member
+    from search.results.select_members import chosen_trials, proxy_member
 
     if not names:
         raise ConfigError("--members: at least one member is needed.")

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from search.config import Config, build, completed
 from search.errors import ArtifactError, ConfigError, StudyError
-from search.export.members import Member
 from search.formats.formats import Format
 from search.formats.source import ONE_BY_ONE, Graph
 from search.predict.manifest import MANIFEST, read_manifest
 from search.prepare import data_ref
+from search.results.select_members import Member
 
 if TYPE_CHECKING:
     from trainers.data import Dataset

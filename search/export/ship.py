@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 from search.errors import ArchfrontError, ArtifactError
 from search.export import card, snippets
 from search.export.judged import Clocked, score_session, time_session
-from search.export.members import Member
 from search.export.order import (
     WORTHLESS,
     Order,
@@ -34,6 +33,7 @@ from search.predict.manifest import (
     write_manifest,
 )
 from search.prepare import LIBRARIES
+from search.results.select_members import Member
 from search.settings import measure_settings
 from trainers.data.images import read_pixels
 from trainers.tasks import task_named

@@ -15,7 +15,6 @@ import numpy as np
 from search.catalog import catalog
 from search.errors import ConfigError, ExportError, StudyError, WeightsError, unknown
 from search.export.judged import score_session
-from search.export.members import Member
 from search.export.order import WORTHLESS, Study, dataset_of
 from search.formats.formats import FORMATS, Format
 from search.formats.graphs import APART
@@ -30,9 +29,10 @@ from search.predict.manifest import sha256_of
 from search.predict.openers import Opened, Opening, open_file
 from search.records.evaluation import Failed, Measurement
 from search.records.variant_records import RECORD, Scored, Setting, Variant, read, write
-from search.results import Results
+from search.results.results import Results
+from search.results.select_members import Member
+from search.results.variant_results import resized, setting_of
 from search.settings import measure_settings, needed_values
-from search.variants import resized, setting_of
 from trainers.spec import Architecture
 
 if TYPE_CHECKING:

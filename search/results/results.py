@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search import rung_tally, tally
 from search.budget import active_seconds
 from search.front.intervals import tie_test
 from search.front.members import (
@@ -25,6 +24,7 @@ from search.records.files import write_whole
 from search.records.paths import Places
 from search.records.store import StudyStore
 from search.report import StudyRecord, render
+from search.results import rung_stats, stats
 from trainers.tasks import TASKS
 
 
@@ -86,7 +86,7 @@ class Results:
 
     def counts(self) -> dict[str, int]:
         """Return the number of trials by outcome; those below the top where there are any."""
-        return tally.counts(self.evaluations, self.waiting)
+        return stats.counts(self.evaluations, self.waiting)
 
     def seconds(self) -> dict[str, float]:
         """Return wall seconds by what they were spent on; of parallel trainings, each counts."""
@@ -111,10 +111,10 @@ class Results:
             self.evaluations, self.objectives, Reference(self.header["reference"])
         )
         if len(self.rungs) > 1:
-            figures["rungs_saved_s"] = rung_tally.saved(self.evaluations, self.rungs).seconds
+            figures["rungs_saved_s"] = rung_stats.saved(self.evaluations, self.rungs).seconds
             figures |= {
                 f"rank_correlation_{row.low}_{row.high}": row.tau
-                for row in rung_tally.agreements(self.evaluations)
+                for row in rung_stats.agreements(self.evaluations)
                 if row.tau is not None
             }
         return figures
@@ -127,13 +127,17 @@ class Results:
 
     def record(self) -> StudyRecord:
         """Return what the report shows."""
-        from search import exports, refitted, variants  # which read results themselves
+        from search.results import (
+            export_results,
+            refit_results,
+            variant_results,  # which read results themselves
+        )
 
         header, config = self.header, self.header["config"]
         ends = [e.started + e.seconds for e in self.evaluations]
         words = f"{self.state}: {self.reason}" if self.reason else self.state
         members = self.front()
-        refit = refitted.summary(self)
+        refit = refit_results.summary(self)
         return StudyRecord(
             name=self.places.study,
             state=words,
@@ -157,8 +161,8 @@ class Results:
             galleries=self.galleries({member.trial for member in members}),
             rungs=self.rungs,
             refit=refit,
-            variants=variants.summary(self),
-            exports=exports.summary(self, refit),
+            variants=variant_results.summary(self),
+            exports=export_results.summary(self, refit),
             waiting=self.waiting,
         )
 

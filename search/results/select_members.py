@@ -10,7 +10,7 @@ from typing import Any
 from search.errors import StudyError
 from search.front.members import FrontMember, final_evaluations
 from search.records.evaluation import Evaluation, Trained
-from search.results import Results
+from search.results.results import Results
 
 NAMES = ("knee", "fastest", "best")
 

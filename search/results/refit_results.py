@@ -9,12 +9,12 @@ from statistics import mean, stdev
 from typing import Any
 
 from search.errors import StudyError
-from search.export.members import Member, chosen_trials, evaluation_of, proxy_member
 from search.front.intervals import tie_test
 from search.front.members import FrontMember, build_front
 from search.records.evaluation import Evaluation, Trained
 from search.records.refit_records import Refit, RefitMember, RefitSummary
-from search.results import Results
+from search.results.results import Results
+from search.results.select_members import Member, chosen_trials, evaluation_of, proxy_member
 from trainers.tasks import TASKS
 
 RECORD = "refit.json"
@@ -53,7 +53,7 @@ def member_of(results: Results, name: str, *, is_proxy: bool) -> Member:
 
     Args:
         results: The study.
-        name: As ``search.export.members.chosen_trials`` takes it.
+        name: As ``search.results.select_members.chosen_trials`` takes it.
         is_proxy: Whether the weights of its proxy training are asked for.
 
     Raises:

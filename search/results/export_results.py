@@ -17,8 +17,8 @@ from search.predict.manifest import Manifest, sha256_of
 from search.records.evaluation import Evaluation
 from search.records.export_records import Export, ExportSummary, Shipped, read
 from search.records.refit_records import RefitSummary
-from search.refitted import shipped_refits
-from search.results import Results
+from search.results.refit_results import shipped_refits
+from search.results.results import Results
 
 
 def exports_of(manifest: Manifest, folder: Path) -> list[Export]:

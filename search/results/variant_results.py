@@ -16,7 +16,7 @@ from search.front.members import final_evaluations, front_mask, losses_of
 from search.records.candidate import Candidate
 from search.records.evaluation import Evaluation, Failed, Trained
 from search.records.variant_records import Point, Scored, Setting, Variant, VariantSummary, read
-from search.results import Results
+from search.results.results import Results
 from trainers.tasks import TASKS
 
 
