@@ -18,7 +18,7 @@ lint: $(VENV)/.installed-dev
 
 # docs/options.md is made from the configuration's own schema.
 docs: $(VENV)/.installed-dev
-	$(BIN)/python -m search.options > docs/options.md
+	$(BIN)/python -m search.config.options > docs/options.md
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

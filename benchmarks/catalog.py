@@ -37,7 +37,7 @@ COMPLETE = 0.99
 LOAD = """
 import time
 from search import compose
-from search.config import build
+from search.config.schema import build
 from search.selection import select
 from search.space_build import build_space
 from trainers.spec import Weights

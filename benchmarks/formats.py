@@ -22,8 +22,9 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from search.compose import compose
-from search.config import build
+from search.config.compose import compose
+from search.config.schema import build
+from search.config.settings import measure_settings, train_settings
 from search.export.order import Order, Study
 from search.export.ship import export_member
 from search.formats.formats import FORMATS, formats_named
@@ -33,7 +34,6 @@ from search.prepare import data_ref
 from search.records.candidate import Candidate
 from search.records.evaluation import Evaluation, Trained
 from search.results.select_members import Member
-from search.settings import measure_settings, train_settings
 from trainers import proxy
 from trainers.data import load
 from trainers.spec import Architecture, Recipe, Weights

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from search.config import Config
+from search.config.schema import Config
+from search.config.settings import measure_settings, train_settings
 from search.engine.jobs import Done, Engine, Job
 from search.front.members import Objective, Reference, hypervolume
 from search.jobs.perform import MeasureRequest, ScoreRequest, TrainRequest
 from search.records.candidate import Candidate
-from search.settings import measure_settings, train_settings
 from trainers.data.ref import DataRef
 
 # What is judged is trained with the seed of its study and this.

@@ -53,8 +53,8 @@ from typing import Any
 import numpy as np
 from plain_judge import Judge, Point, Stack, reference_of, time_ratio, trajectory
 
-from search.compose import compose
-from search.config import Config, build
+from search.config.compose import compose
+from search.config.schema import Config, build
 from search.engine.processes import ProcessEngine
 from search.front.members import build_front, front_mask
 from search.jobs.perform import perform

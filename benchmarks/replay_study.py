@@ -21,8 +21,9 @@ from replay_space import TableSpace
 from replay_tables import Table
 
 from search import study
-from search.compose import compose
-from search.config import Config, build
+from search.config.compose import compose
+from search.config.schema import Config, build
+from search.config.settings import measure_settings
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
 from search.errors import StudyError
@@ -33,7 +34,6 @@ from search.latency.measure import MeasureSettings, latency_key
 from search.prepare import Prepared, data_ref
 from search.records.evaluation import Failed, Latency, Measurement, Prediction, Trained
 from search.records.events import Event, RungFinished, StudyStarted, TrialFinished, TrialProposed
-from search.settings import measure_settings
 from search.space.cost_model import BAND
 from trainers.spec import Architecture
 from trainers.tasks import TASKS

@@ -24,6 +24,7 @@ from scipy.stats import spearmanr
 
 from search.catalog import Backbone, catalog
 from search.commands.device_words import composed_config
+from search.config.settings import measure_settings
 from search.engine import ENGINES
 from search.engine.jobs import Done, Job
 from search.jobs.perform import MeasureRequest, perform
@@ -31,7 +32,6 @@ from search.latency.database import LatencyTable
 from search.latency.device import fingerprint
 from search.latency.lookup import KnownHere
 from search.records.evaluation import Failed, Measurement
-from search.settings import measure_settings
 from trainers.spec import Architecture
 
 COLUMNS = ("runtime", "backbone", "family", "input_size", "fused", "latency_ms", "p95_ms")

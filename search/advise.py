@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from search.catalog import Backbone, Published, match
-from search.config import Config
+from search.config.schema import Config
 from search.errors import ConfigError
 from search.front.pareto import front_mask, hypervolume
 from search.latency.predicted import MIN_MEASURED, Band, LatencyModel

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from search.config import BudgetConfig
+from search.config.schema import BudgetConfig
 from search.errors import StudyError
 from search.purse import Purse
 from search.records.evaluation import Evaluation, Failed, Rejected

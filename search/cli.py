@@ -224,7 +224,7 @@ def _top_help() -> str:
 
 def _run_help() -> str:
     """Return what ``run`` does, with the files of every group."""
-    from search.compose import GROUPS, choices
+    from search.config.compose import GROUPS, choices
 
     return RUN + "".join(f"  {group}={'|'.join(choices(group))}\n" for group in GROUPS)
 

@@ -12,6 +12,7 @@ from typing import Any
 import yaml
 
 from search.budget import Ledger, end_reason, exhausted, is_too_strict
+from search.config.settings import rung_epochs
 from search.control import Control
 from search.engine.interrupts import deferred
 from search.engine.jobs import Broken, Engine, Job, Result
@@ -53,7 +54,6 @@ from search.rungs import Climb, Climber, Step, climbers, hopeless, next_step
 from search.samplers import SAMPLERS
 from search.samplers.base import OpenCandidates
 from search.samplers.request import Request
-from search.settings import rung_epochs
 from search.space.cost_model import Costs
 
 logger = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 
 from search import summary
-from search.config import Config
+from search.config.schema import Config
+from search.config.settings import rung_epochs, train_settings
 from search.engine.threads import thread_budget
 from search.errors import BuildError
 from search.gate import exceeded
@@ -21,7 +22,6 @@ from search.records.evaluation import Measurement
 from search.results.stats import duration
 from search.rungs import KEPT as WAITING
 from search.selection import selection
-from search.settings import rung_epochs, train_settings
 from trainers.words import count_of
 
 # Architectures looked up in the table of latencies; of a larger space, a sample.

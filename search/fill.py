@@ -9,7 +9,8 @@ from statistics import median
 
 import numpy as np
 
-from search.config import Config
+from search.config.schema import Config
+from search.config.settings import measure_settings, needed_values
 from search.engine.interrupts import deferred
 from search.engine.jobs import Done, Engine, Job
 from search.errors import ConfigError
@@ -19,7 +20,6 @@ from search.latency.lookup import LASTING, KnownHere
 from search.latency.measure import latency_key
 from search.records.evaluation import Failed, FailureKind, Measurement
 from search.selection import select
-from search.settings import measure_settings, needed_values
 from search.space.space import Space
 from search.space_build import build_space
 from trainers.spec import Architecture, Weights

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from search.config.settings import measure_settings, train_threads
 from search.engine.jobs import Broken, Engine, Job
 from search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest
 from search.prepare import Prepared
@@ -12,7 +13,6 @@ from search.records.evaluation import Evaluation, Trained
 from search.records.events import Event, Noticed
 from search.records.paths import Places
 from search.records.store import StudyStore
-from search.settings import measure_settings, train_threads
 
 # Name of a member's latency with its trained weights, among its scores.
 TRAINED_LATENCY = "trained_latency_ms"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from search.config import LimitsConfig
+from search.config.schema import LimitsConfig
 from search.records.evaluation import Measurement
 
 

@@ -8,13 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from search.catalog import catalog
-from search.config import HardwareConfig
+from search.config.schema import HardwareConfig
+from search.config.settings import needed_values
 from search.errors import ConfigError, unknown
 from search.latency.database import Entry, KnownDevice, LatencyTable
 from search.latency.lookup import Known, KnownImported, known_here
 from search.prepare import Prepared
 from search.records.evaluation import Measurement
-from search.settings import needed_values
 from search.space.space import Axes, Space
 from trainers.spec import Architecture
 from trainers.words import count_of

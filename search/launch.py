@@ -10,7 +10,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from search import study
-from search.config import Config
+from search.config.schema import Config
 from search.engine.interrupts import terminate_like_interrupt
 from search.records.events import Event, EventLog, Follower, StudyStarted
 from search.records.paths import Places, default_root

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from search.config.settings import measure_settings, train_settings
 from search.engine.jobs import Broken, Done, Engine, Job, Result
 from search.jobs.perform import MeasureRequest, ProbeRequest, TrainRequest
 from search.latency.lookup import Known
@@ -11,7 +12,6 @@ from search.prepare import Prepared
 from search.records.evaluation import Evaluation, Failed, Measurement, Trained
 from search.records.events import Event, Noticed
 from search.records.paths import Places
-from search.settings import measure_settings, train_settings
 from trainers.spec import Precision, TrainSettings
 
 

@@ -12,7 +12,8 @@ from platform import python_version
 from typing import Any
 
 from search.catalog import Backbone
-from search.config import Config
+from search.config.schema import Config
+from search.config.settings import rung_epochs
 from search.errors import ConfigChangedError, ConfigError, WeightsError
 from search.front.members import Objective, objectives_for
 from search.latency.database import KnownDevice
@@ -20,7 +21,6 @@ from search.latency.device import fingerprint
 from search.records.candidate import short_hash
 from search.records.store import hide_password
 from search.selection import select
-from search.settings import rung_epochs
 from search.space.space import Space
 from search.space_build import build_space
 from trainers.data.ref import DataRef, Shapes

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from search.config import BudgetConfig
+from search.config.schema import BudgetConfig
 from search.records.evaluation import Evaluation, Trained
 from trainers.words import count_of
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from search.config.settings import train_settings
 from search.errors import ConfigError
 from search.export.order import Study, dataset_of
 from search.front.intervals import kept_interval
@@ -16,7 +17,6 @@ from search.records.refit_records import Refit
 from search.results.refit_results import RECORD, folder_of
 from search.results.results import Results
 from search.results.select_members import aliases, evaluation_of
-from search.settings import train_settings
 from trainers.tasks import TASKS
 
 if TYPE_CHECKING:

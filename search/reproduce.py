@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from search.config.settings import train_settings
 from search.errors import StudyError
 from search.export.order import Study, dataset_of
 from search.latency.device import fingerprint
 from search.prepare import data_ref
 from search.records.evaluation import Evaluation, Trained
 from search.results.results import Results
-from search.settings import train_settings
 
 if TYPE_CHECKING:
     from trainers.spec import EpochRow, TrainResult

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from search.catalog import Backbone, catalog, match, near, timm_version
-from search.config import SpaceConfig
+from search.config.schema import SpaceConfig
 from search.errors import ConfigError, unknown
 from search.records.paths import default_root
 from trainers.hf.names import is_hub

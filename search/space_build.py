@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 
 from search.catalog import Backbone
-from search.config import RecipeConfig, SpaceConfig
+from search.config.schema import RecipeConfig, SpaceConfig
 from search.errors import ConfigError
 from search.formats.formats import FORMATS
 from search.selection import has_licence

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from search.budget import active_seconds, end_reason, exhausted
-from search.config import Config, completed, differences
+from search.config.schema import Config, completed, differences
+from search.config.settings import rung_epochs
 from search.control import Control
 from search.driver import Driver
 from search.engine import ENGINES
@@ -29,7 +30,6 @@ from search.purse import Purse
 from search.records.events import Follower
 from search.records.paths import Places
 from search.records.store import StudyStore, driving
-from search.settings import rung_epochs
 
 
 @dataclass(frozen=True)

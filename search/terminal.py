@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from search.budget import active_seconds
-from search.config import BudgetConfig
+from search.config.schema import BudgetConfig
 from search.front.members import MEASURED, FrontMember, Objective, build_front
 from search.picture import NAMES
 from search.purse import full_trainings

@@ -30,8 +30,8 @@ WIDTH = 140
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a study, or say what it would be."""
-    from search import compose
-    from search.config import build
+    from search.config import compose
+    from search.config.schema import build
 
     if arguments.config is not None and arguments.config_dir:
         raise ConfigError("--config and --config-dir: a composed configuration has no groups.")
@@ -210,8 +210,8 @@ def ui(arguments: argparse.Namespace) -> int:
 
 def weights(arguments: argparse.Namespace) -> int:
     """Fetch the pretrained weights of a space."""
-    from search import compose
-    from search.config import build
+    from search.config import compose
+    from search.config.schema import build
     from search.selection import select
 
     words = [*arguments.words]

@@ -1,4 +1,4 @@
-"""Mappings that ``search.config.build`` takes, with some leaves changed."""
+"""Mappings that ``search.config.schema.build`` takes, with some leaves changed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from search.compose import compose
-from search.config import build
+from search.config.compose import compose
+from search.config.schema import build
 from search.errors import ConfigError
 
 

@@ -10,7 +10,7 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-from search.config import LIMITS as NAMES
+from search.config.schema import LIMITS as NAMES
 from search.front.members import (
     Reference,
     build_front,

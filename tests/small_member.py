@@ -13,7 +13,7 @@ from PIL import Image
 from recorded_study import measurement
 from safetensors.torch import save_file
 
-from search.config import build
+from search.config.schema import build
 from search.export.order import Study
 from search.predict.predictor import Predictor
 from search.prepare import data_ref

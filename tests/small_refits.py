@@ -14,7 +14,7 @@ import yaml
 from configurations import changed
 from safetensors.torch import save_file
 
-from search.config import build
+from search.config.schema import build
 from search.export.order import Study
 from search.prepare import data_ref
 from search.records.candidate import Candidate

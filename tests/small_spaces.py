@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from search.catalog import Backbone, Costs
-from search.config import RecipeConfig, SpaceConfig
+from search.config.schema import RecipeConfig, SpaceConfig
 from search.space.space import Space
 from search.space_build import build_space
 from trainers.spec import Weights

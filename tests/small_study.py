@@ -17,7 +17,7 @@ from PIL import Image
 from small_spaces import backbone
 
 from search import study
-from search.config import LIMITS, Config, build
+from search.config.schema import LIMITS, Config, build
 from search.control import Control
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Engine, Job

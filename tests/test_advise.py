@@ -11,7 +11,7 @@ from configurations import changed
 
 from search.advise import Advice, Option, options_of
 from search.catalog import catalog
-from search.config import build
+from search.config.schema import build
 from search.errors import ConfigError
 from search.front.pareto import front_mask
 from search.gate import exceeded

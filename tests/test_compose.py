@@ -10,9 +10,8 @@ import hydra
 import pytest
 import yaml
 
-from search import options
-from search.compose import GROUPS, Composed, choices, compose, conf_dir, load
-from search.config import Config, build
+from search.config.compose import GROUPS, Composed, choices, compose, conf_dir, load
+from search.config.schema import Config, build, options
 from search.errors import ConfigError
 from trainers.data.readers import READERS
 from trainers.tasks import TASKS
@@ -182,7 +181,7 @@ def test_the_package_may_lie_in_a_folder_of_any_name(
 ) -> None:
     folder = tmp_path / name / "conf"
     shutil.copytree(conf_dir(), folder)
-    monkeypatch.setattr("search.compose.conf_dir", lambda: folder)
+    monkeypatch.setattr("search.config.compose.conf_dir", lambda: folder)
     assert built(compose(["experiment=digits"])).study == "digits"
 
 

@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from configurations import changed, problems
 
-from search.compose import compose
-from search.config import LIMITS, OBJECTIVES, build, differences, options
-from search.config_rules import RULES
+from search.config.compose import compose
+from search.config.rules import RULES
+from search.config.schema import LIMITS, OBJECTIVES, build, differences, options
+from search.config.settings import measure_settings, needed_values
 from search.errors import ConfigError
 from search.front.members import MEASURED
 from search.latency.energy import METERS
 from search.prepare import data_ref
-from search.settings import measure_settings, needed_values
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a name that does not exist": (

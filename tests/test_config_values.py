@@ -10,8 +10,8 @@ import pytest
 import yaml
 from configurations import changed, problems
 
-from search.compose import compose
-from search.config import Config, build
+from search.config.compose import compose
+from search.config.schema import Config, build
 
 
 def leaf(config: Config, path: str) -> Any:

@@ -11,7 +11,7 @@ from recorded_study import measurement
 from small_study import small_config
 
 from search import estimate
-from search.config import Config
+from search.config.schema import Config
 from search.errors import ConfigError
 from search.latency.database import LatencyTable
 from search.latency.measure import MeasureSettings, latency_key

@@ -6,7 +6,7 @@ from dataclasses import fields, replace
 
 import pytest
 
-from search.config import LimitsConfig
+from search.config.schema import LimitsConfig
 from search.gate import exceeded
 from search.records.evaluation import Latency, Measurement, Rejected
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from search.compose import conf_dir
+from search.config.compose import conf_dir
 from search.engine import ENGINES
 from search.samplers import SAMPLERS
 from trainers.data.readers import READERS
@@ -35,8 +35,8 @@ DOORS = {
         "search/export/packed.py",
         "search/predict/served.py",
     ],
-    "hydra": ["search/compose.py"],
-    "omegaconf": ["search/compose.py"],
+    "hydra": ["search/config/compose.py"],
+    "omegaconf": ["search/config/compose.py"],
     "onnx": ["search/latency/*.py", "search/runtimes/*.py"],
     "onnxruntime": ["search/latency/*.py", "search/runtimes/*.py"],
     "onnxscript": ["search/latency/*.py", "search/runtimes/*.py"],
@@ -91,7 +91,7 @@ HEAVY = {
 }
 # But for what only the processes that build the catalog load.
 BUILDERS = {"search/catalog/describe.py", "search/catalog/describe_hub.py"}
-PRINTERS = {"search/cli.py", "search/verbs.py", "search/options.py"}
+PRINTERS = {"search/cli.py", "search/verbs.py", "search/config/options.py"}
 
 TABLES = {
     ("sampler", "sampler"): SAMPLERS,
@@ -219,9 +219,9 @@ def test_what_a_module_loads_is_followed_through_ours() -> None:
     [
         "search.cli",
         "search.verbs",
-        "search.config",
-        "search.compose",
-        "search.options",
+        "search.config.schema",
+        "search.config.compose",
+        "search.config.options",
         "search.results.results",
         "search.report",
         "search.front.members",

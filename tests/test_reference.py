@@ -10,7 +10,7 @@ import pytest
 from recorded_study import measurement
 from small_study import prepared, small_config
 
-from search.config import LIMITS
+from search.config.schema import LIMITS
 from search.engine.jobs import Broken, Done, Result
 from search.errors import StudyError
 from search.prepare import Prepared

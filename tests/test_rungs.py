@@ -10,6 +10,7 @@ import pytest
 from recorded_study import OBJECTIVES, REFERENCE, rejected, trained
 from small_study import small_config
 
+from search.config.settings import rung_epochs
 from search.front.ehvi import expected_improvement
 from search.records.evaluation import Evaluation
 from search.rungs import (
@@ -25,7 +26,6 @@ from search.rungs import (
     hopeless,
     next_step,
 )
-from search.settings import rung_epochs
 
 
 @dataclass

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from search.compose import compose
-from search.config import Config, build
+from search.config.compose import compose
+from search.config.schema import Config, build
 from search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS
 from search.records.evaluation import Evaluation, Trained
 from search.records.events import EpochFinished, Event, RungFinished, TrialMeasured, TrialPromoted

@@ -10,7 +10,7 @@ import pytest
 from small_study import RESUME, perform, prepared, run, small_config
 from test_study import Interrupting, results, story
 
-from search.config import Config
+from search.config.schema import Config
 from search.control import Control
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Job

@@ -15,7 +15,7 @@ import yaml
 from small_networks import Small, skip_where_it_cannot_run, slow_if_compiled, small_images
 from torch import nn
 
-from search.compose import conf_dir
+from search.config.compose import conf_dir
 from search.errors import ConfigError, ExportError
 from search.runtimes import (
     PRECISIONS,

@@ -22,7 +22,8 @@ from small_study import (
 )
 
 from search import study
-from search.config import LIMITS
+from search.config.schema import LIMITS
+from search.config.settings import measure_settings
 from search.control import Control
 from search.driver import Driver
 from search.engine.inline import InlineEngine
@@ -46,7 +47,6 @@ from search.records.paths import Places
 from search.records.store import driving, reading
 from search.results.results import Results
 from search.rungs import Step
-from search.settings import measure_settings
 
 
 def results(root: Path) -> Results:

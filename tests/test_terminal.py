@@ -20,7 +20,7 @@ from recorded_study import (
 )
 from rich.console import Console
 
-from search.config import BudgetConfig
+from search.config.schema import BudgetConfig
 from search.front.members import build_front
 from search.records.evaluation import Evaluation
 from search.records.events import (

@@ -16,7 +16,7 @@ from rich.text import Text
 
 from search.advise import Advice, Field, Option, options_of
 from search.commands.device_words import composed_config, image_shape
-from search.config import Config
+from search.config.schema import Config
 from search.engine import ENGINES
 from search.engine.interrupts import terminate_like_interrupt
 from search.errors import ConfigError

@@ -154,8 +154,8 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _space(arguments: argparse.Namespace) -> int:
-    from search import compose
-    from search.config import build
+    from search.config import compose
+    from search.config.schema import build
     from search.selection import selection
     from search.space_build import build_space
     from search.summary import lines

@@ -6,8 +6,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from search import compose
-from search.config import Config, build
+from search.config import compose
+from search.config.schema import Config, build
 from search.errors import ConfigError
 
 # Without data: ImageNet's.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.config import Config
+from search.config.schema import Config
 from search.predict.manifest import Artifact, Manifest
 from search.records.evaluation import Evaluation, Trained
 from trainers.data.preprocess import Resize

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from search.config import Config, build, completed
+from search.config.schema import Config, build, completed
 from search.errors import ArtifactError, ConfigError, StudyError
 from search.formats.formats import Format
 from search.formats.source import ONE_BY_ONE, Graph

@@ -12,6 +12,7 @@ from pathlib import Path
 from platform import python_version
 from typing import TYPE_CHECKING, Any
 
+from search.config.settings import measure_settings
 from search.errors import ArchfrontError, ArtifactError
 from search.export import card, snippets
 from search.export.judged import Clocked, score_session, time_session
@@ -34,7 +35,6 @@ from search.predict.manifest import (
 )
 from search.prepare import LIBRARIES
 from search.results.select_members import Member
-from search.settings import measure_settings
 from trainers.data.images import read_pixels
 from trainers.tasks import task_named
 from trainers.tasks.weighted import THRESHOLD

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from search.catalog import catalog
+from search.config.settings import measure_settings, needed_values
 from search.errors import ConfigError, ExportError, StudyError, WeightsError, unknown
 from search.export.judged import score_session
 from search.export.order import WORTHLESS, Study, dataset_of
@@ -32,7 +33,6 @@ from search.records.variant_records import RECORD, Scored, Setting, Variant, rea
 from search.results.results import Results
 from search.results.select_members import Member
 from search.results.variant_results import resized, setting_of
-from search.settings import measure_settings, needed_values
 from trainers.spec import Architecture
 
 if TYPE_CHECKING:

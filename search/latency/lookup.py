@@ -11,12 +11,12 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
 
-from search.config import Config
+from search.config.schema import Config
+from search.config.settings import measure_settings, needed_values
 from search.latency.database import Entry, LatencyKey
 from search.latency.expect import Expectations
 from search.latency.measure import MeasureSettings, latency_key
 from search.records.evaluation import Failed, FailureKind, Measurement, Prediction, Rejected
-from search.settings import measure_settings, needed_values
 from trainers.spec import Architecture
 
 # Failures of the network itself: they come again whenever it is tried.

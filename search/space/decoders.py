@@ -8,7 +8,7 @@ from itertools import product
 from typing import Any
 
 from search.catalog import Backbone
-from search.config import SpaceConfig
+from search.config.schema import SpaceConfig
 from trainers.tasks import Grid
 
 # Lin et al. 2017 (FPN) give objects of 8 cells a side to a level; at 2, neighbors still have

@@ -1,4 +1,4 @@
-"""Every option and every yaml file as a page: ``python -m search.options > docs/options.md``."""
+"""Every option and every yaml file as a page, for docs/options.md."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from search.compose import GROUPS, choices, conf_dir
-from search.config import options
+from search.config.compose import GROUPS, choices, conf_dir
+from search.config.schema import options
 
 # Characters of a default that a table's cell takes; longer lists are cut.
 CELL = 60

@@ -11,8 +11,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from search.config_check import Problems, UnreadError, check, option_paths
-from search.config_rules import RULES
+from search.config.check import Problems, UnreadError, check, option_paths
+from search.config.rules import RULES
 from search.engine import ENGINES
 from search.errors import ConfigError
 from search.formats.formats import FORMATS

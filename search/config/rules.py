@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from search import data_rules
+from search.config import data_rules
 from search.errors import ConfigError, unknown
 from search.latency.device import affinity_problem
 from search.latency.energy import METERS
@@ -14,7 +14,7 @@ from search.runtimes import PRECISIONS, RUNTIMES
 from trainers.tasks import TASKS
 
 if TYPE_CHECKING:
-    from search.config import Config
+    from search.config.schema import Config
 
 # File systems end at 255 bytes, of which a letter can take four.
 NAME_LENGTH = 60

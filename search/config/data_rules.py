@@ -10,7 +10,7 @@ from trainers.data.readers import READERS
 from trainers.tasks import TASKS
 
 if TYPE_CHECKING:
-    from search.config import Config
+    from search.config.schema import Config
 
 TARGETS = {
     "label": "one label per image",

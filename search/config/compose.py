@@ -47,7 +47,7 @@ class Composed:
 
 def conf_dir() -> Path:
     """Return the folder of the shipped yaml files, in the package or beside it in a checkout."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parents[1]
     shipped = here / "conf"
     return shipped if shipped.is_dir() else here.parent / "conf"
 

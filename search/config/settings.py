@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from search.config import Config
+from search.config.schema import Config
 from search.latency.measure import MeasureSettings
 from trainers.spec import Precision, TrainSettings
 from trainers.threads import cores

@@ -1,0 +1,1 @@
+"""From words and yaml files to one checked configuration."""
