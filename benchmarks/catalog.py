@@ -38,8 +38,8 @@ LOAD = """
 import time
 from search import compose
 from search.config.schema import build
-from search.selection import select
-from search.space_build import build_space
+from search.prepare.select_backbones import select
+from search.prepare.build_space import build_space
 from trainers.spec import Weights
 content = compose.compose(["space=timm", "data=digits"]).content
 config = build(content).space

@@ -30,7 +30,7 @@ from search.export.ship import export_member
 from search.formats.formats import FORMATS, formats_named
 from search.latency.measure import measure_architecture
 from search.predict.manifest import Manifest
-from search.prepare import data_ref
+from search.prepare.prepare import data_ref
 from search.records.candidate import Candidate
 from search.records.evaluation import Evaluation, Trained
 from search.results.select_members import Member

@@ -58,7 +58,7 @@ from search.config.schema import Config, build
 from search.engine.processes import ProcessEngine
 from search.front.members import build_front, front_mask
 from search.jobs.perform import perform
-from search.prepare import Prepared, prepare
+from search.prepare.prepare import Prepared, prepare
 from search.records.candidate import Candidate
 from search.records.paths import Places
 from search.records.store import reading

@@ -31,7 +31,7 @@ from search.front.members import Objective
 from search.jobs.perform import DrawRequest, MeasureRequest, TrainRequest
 from search.latency.database import Entry, LatencyKey
 from search.latency.measure import MeasureSettings, latency_key
-from search.prepare import Prepared, data_ref
+from search.prepare.prepare import Prepared, data_ref
 from search.records.evaluation import Failed, Latency, Measurement, Prediction, Trained
 from search.records.events import Event, RungFinished, StudyStarted, TrialFinished, TrialProposed
 from search.space.cost_model import BAND

@@ -19,8 +19,8 @@ from search.config.schema import Config
 from search.errors import ConfigError
 from search.front.pareto import front_mask, hypervolume
 from search.latency.predicted import MIN_MEASURED, Band, LatencyModel
+from search.prepare.select_backbones import select
 from search.records.evaluation import Failed, Measurement
-from search.selection import select
 from trainers.spec import Architecture
 
 Answer = Measurement | Failed

@@ -19,11 +19,11 @@ from search.engine.jobs import Broken, Engine, Job, Result
 from search.errors import StudyError
 from search.finale import Finale
 from search.front.members import Reference
-from search.gate import exceeded
 from search.ladder import KeptFront, Ladder, Waiting
 from search.latency.lookup import LASTING, Known
 from search.orders import Orders
-from search.prepare import Prepared
+from search.prepare.gate import exceeded
+from search.prepare.prepare import Prepared
 from search.purse import Purse, Work
 from search.records.evaluation import (
     Evaluation,

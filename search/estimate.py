@@ -13,15 +13,15 @@ from search.config.schema import Config
 from search.config.settings import rung_epochs, train_settings
 from search.engine.threads import thread_budget
 from search.errors import BuildError
-from search.gate import exceeded
-from search.imported import for_device
 from search.latency.database import LatencyTable
 from search.latency.lookup import Known
-from search.prepare import Prepared, prepare
+from search.prepare.gate import exceeded
+from search.prepare.imported_device import for_device
+from search.prepare.prepare import Prepared, prepare
+from search.prepare.select_backbones import selection
 from search.records.evaluation import Measurement
 from search.results.stats import duration
 from search.rungs import KEPT as WAITING
-from search.selection import selection
 from trainers.words import count_of
 
 # Architectures looked up in the table of latencies; of a larger space, a sample.

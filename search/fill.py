@@ -18,10 +18,10 @@ from search.jobs.perform import MeasureRequest
 from search.latency.database import LatencyTable
 from search.latency.lookup import LASTING, KnownHere
 from search.latency.measure import latency_key
+from search.prepare.build_space import build_space
+from search.prepare.select_backbones import select
 from search.records.evaluation import Failed, FailureKind, Measurement
-from search.selection import select
 from search.space.space import Space
-from search.space_build import build_space
 from trainers.spec import Architecture, Weights
 
 # A crash may have another cause than the network, but not tried again it costs nothing.

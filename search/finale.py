@@ -8,7 +8,7 @@ from typing import Any
 from search.config.settings import measure_settings, train_threads
 from search.engine.jobs import Broken, Engine, Job
 from search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest
-from search.prepare import Prepared
+from search.prepare.prepare import Prepared
 from search.records.evaluation import Evaluation, Trained
 from search.records.events import Event, Noticed
 from search.records.paths import Places

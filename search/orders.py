@@ -8,7 +8,7 @@ from search.config.settings import measure_settings, train_settings
 from search.engine.jobs import Broken, Done, Engine, Job, Result
 from search.jobs.perform import MeasureRequest, ProbeRequest, TrainRequest
 from search.latency.lookup import Known
-from search.prepare import Prepared
+from search.prepare.prepare import Prepared
 from search.records.evaluation import Evaluation, Failed, Measurement, Trained
 from search.records.events import Event, Noticed
 from search.records.paths import Places

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from search.engine.jobs import Broken, Done, Result
 from search.errors import StudyError
 from search.front.members import Reference
-from search.prepare import Prepared
+from search.prepare.prepare import Prepared
 from search.records.evaluation import Measurement
 from search.space.space import Space
 from trainers.spec import Architecture

@@ -12,7 +12,7 @@ from search.config.settings import train_settings
 from search.errors import ConfigError
 from search.export.order import Study, dataset_of
 from search.front.intervals import kept_interval
-from search.prepare import data_ref
+from search.prepare.prepare import data_ref
 from search.records.refit_records import Refit
 from search.results.refit_results import RECORD, folder_of
 from search.results.results import Results

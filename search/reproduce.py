@@ -20,7 +20,7 @@ from search.config.settings import train_settings
 from search.errors import StudyError
 from search.export.order import Study, dataset_of
 from search.latency.device import fingerprint
-from search.prepare import data_ref
+from search.prepare.prepare import data_ref
 from search.records.evaluation import Evaluation, Trained
 from search.results.results import Results
 

@@ -21,11 +21,11 @@ from search.driver import Driver
 from search.engine import ENGINES
 from search.engine.jobs import Engine
 from search.errors import ConfigChangedError
-from search.imported import for_device
 from search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS, perform
 from search.latency.database import LatencyTable
 from search.latency.lookup import Known
-from search.prepare import Prepared, Progress, check_same, objectives, prepare
+from search.prepare.imported_device import for_device
+from search.prepare.prepare import Prepared, Progress, check_same, objectives, prepare
 from search.purse import Purse
 from search.records.events import Follower
 from search.records.paths import Places

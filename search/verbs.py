@@ -212,7 +212,7 @@ def weights(arguments: argparse.Namespace) -> int:
     """Fetch the pretrained weights of a space."""
     from search.config import compose
     from search.config.schema import build
-    from search.selection import select
+    from search.prepare.select_backbones import select
 
     words = [*arguments.words]
     if not any(word.startswith(("data.root=", "data=", "experiment=")) for word in words):

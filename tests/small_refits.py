@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 
 from search.config.schema import build
 from search.export.order import Study
-from search.prepare import data_ref
+from search.prepare.prepare import data_ref
 from search.records.candidate import Candidate
 from search.records.evaluation import Evaluation, Trained
 from search.records.paths import Places

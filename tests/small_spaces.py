@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from search.catalog import Backbone, Costs
 from search.config.schema import RecipeConfig, SpaceConfig
+from search.prepare.build_space import build_space
 from search.space.space import Space
-from search.space_build import build_space
 from trainers.spec import Weights
 
 

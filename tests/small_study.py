@@ -25,7 +25,7 @@ from search.errors import BuildError, DivergedError
 from search.front.members import objectives_for
 from search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
 from search.latency.database import LatencyTable
-from search.prepare import Prepared
+from search.prepare.prepare import Prepared
 from search.records.evaluation import Latency, Measurement, Trained
 from search.records.events import Follower
 from search.space.space import Axes, Space
@@ -239,7 +239,7 @@ def small_config(root: Path, **changes: Any) -> Config:
 
 
 def prepared(config: Config, space: Space | None = None) -> Prepared:
-    """Return what ``search.prepare`` would, without data on disk."""
+    """Return what ``search.prepare.prepare`` would, without data on disk."""
     per_class = dict.fromkeys("abc", N_VAL // CLASSES)
     split = {"images": N_VAL, "per_class": per_class}
     dataset = {

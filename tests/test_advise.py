@@ -14,8 +14,8 @@ from search.catalog import catalog
 from search.config.schema import build
 from search.errors import ConfigError
 from search.front.pareto import front_mask
-from search.gate import exceeded
 from search.latency.predicted import MIN_MEASURED, work
+from search.prepare.gate import exceeded
 from search.records.evaluation import Failed, Latency, Measurement
 
 SPACE = {

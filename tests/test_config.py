@@ -15,7 +15,7 @@ from search.config.settings import measure_settings, needed_values
 from search.errors import ConfigError
 from search.front.members import MEASURED
 from search.latency.energy import METERS
-from search.prepare import data_ref
+from search.prepare.prepare import data_ref
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a name that does not exist": (

@@ -23,7 +23,7 @@ from search.formats.formats import FORMATS, Format, formats_named
 from search.formats.source import Graph, load_source
 from search.predict.manifest import Manifest, read_manifest
 from search.predict.predictor import open_predictor
-from search.prepare import data_ref
+from search.prepare.prepare import data_ref
 from trainers.data import load
 from trainers.tasks import TASKS
 

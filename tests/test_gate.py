@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 import pytest
 
 from search.config.schema import LimitsConfig
-from search.gate import exceeded
+from search.prepare.gate import exceeded
 from search.records.evaluation import Latency, Measurement, Rejected
 
 LIMITS = tuple(field.name for field in fields(LimitsConfig))

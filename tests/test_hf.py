@@ -23,9 +23,9 @@ from search.catalog import catalog
 from search.catalog.describe_hub import describe_hub
 from search.errors import ConfigError
 from search.latency.measure import MeasureSettings, latency_key, measure_architecture
-from search.selection import select, selection
+from search.prepare.build_space import build_space
+from search.prepare.select_backbones import select, selection
 from search.space.space import Space
-from search.space_build import build_space
 from trainers.backbone import preprocess_for
 from trainers.data import DataRef
 from trainers.errors import BuildError, WeightsError
@@ -435,7 +435,7 @@ def test_a_space_is_the_same_until_the_configuration_changes(
 
 
 def test_other_tasks_leave_them_out_with_the_reason(name: str, tmp_path: Path) -> None:
-    from search.space_build import _heads
+    from search.prepare.build_space import _heads
 
     [row] = select(space_config(backbones=(name,)), tmp_path)
     dense = replace(TASKS["classification"], heads=("unet",))

@@ -25,9 +25,9 @@ from search.catalog import catalog
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
 from search.errors import ConfigChangedError, ConfigError
-from search.imported import for_device
 from search.latency.database import LatencyTable
 from search.latency.transfer import read_csv
+from search.prepare.imported_device import for_device
 from search.records.evaluation import Failed
 from search.records.paths import Places
 from search.records.store import reading

@@ -13,7 +13,7 @@ from small_study import prepared, small_config
 from search.config.schema import LIMITS
 from search.engine.jobs import Broken, Done, Result
 from search.errors import StudyError
-from search.prepare import Prepared
+from search.prepare.prepare import Prepared
 from search.records.evaluation import Measurement
 from search.reference import TRIES, find_reference
 from search.space.space import Space

@@ -16,7 +16,7 @@ from command import Output, fails, succeeds
 from search.cli import main
 from search.config.settings import train_settings
 from search.errors import StudyError
-from search.prepare import data_ref
+from search.prepare.prepare import data_ref
 from search.records.evaluation import Trained
 from search.records.store import driving
 from search.reproduce import changes, reproduce

@@ -15,7 +15,7 @@ from small_spaces import space_config
 
 from search.catalog import catalog
 from search.latency.measure import MeasureSettings, measure_architecture
-from search.space_build import build_space
+from search.prepare.build_space import build_space
 from trainers.backbone import build_backbone, family_and_strides
 from trainers.data import READERS
 from trainers.data.raw import RawData, RawSample

@@ -24,10 +24,10 @@ from small_spaces import (
 
 from search.catalog import catalog
 from search.errors import ConfigError
+from search.prepare.build_space import build_space
+from search.prepare.select_backbones import select, selection
 from search.records.candidate import Candidate
-from search.selection import select, selection
 from search.space.space import Space
-from search.space_build import build_space
 from trainers.spec import Recipe, Weights
 
 

@@ -17,7 +17,7 @@ from search.cli import main
 from search.errors import ConfigError, StudyError
 from search.export.vary import VariantOrder, formats_of, sizes_around, vary
 from search.latency.device import fingerprint
-from search.prepare import data_ref
+from search.prepare.prepare import data_ref
 from search.records.evaluation import Evaluation, Failed
 from search.records.paths import Places
 from search.records.store import driving

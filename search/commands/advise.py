@@ -21,9 +21,9 @@ from search.engine import ENGINES
 from search.engine.interrupts import terminate_like_interrupt
 from search.errors import ConfigError
 from search.fill import Filling, known_for_fill
-from search.gate import exceeded
 from search.jobs.perform import perform
 from search.latency.database import LatencyTable
+from search.prepare.gate import exceeded
 from search.records.evaluation import Failed, Measurement
 from search.results.stats import duration
 from trainers.words import count_of

@@ -11,7 +11,7 @@ from search.errors import ArtifactError, ConfigError, StudyError
 from search.formats.formats import Format
 from search.formats.source import ONE_BY_ONE, Graph
 from search.predict.manifest import MANIFEST, read_manifest
-from search.prepare import data_ref
+from search.prepare.prepare import data_ref
 from search.results.select_members import Member
 
 if TYPE_CHECKING:

@@ -33,7 +33,7 @@ from search.predict.manifest import (
     sha256_of,
     write_manifest,
 )
-from search.prepare import LIBRARIES
+from search.prepare.prepare import LIBRARIES
 from search.results.select_members import Member
 from trainers.data.images import read_pixels
 from trainers.tasks import task_named

@@ -21,13 +21,13 @@ from search.formats.formats import FORMATS, Format
 from search.formats.graphs import APART
 from search.formats.source import Graph, Source, load_source
 from search.front.intervals import kept_interval
-from search.gate import exceeded
 from search.latency.database import LatencyTable
 from search.latency.device import fingerprint, pinned
 from search.latency.lookup import KnownHere
 from search.latency.measure import MeasureSettings, measure_architecture
 from search.predict.manifest import sha256_of
 from search.predict.openers import Opened, Opening, open_file
+from search.prepare.gate import exceeded
 from search.records.evaluation import Failed, Measurement
 from search.records.variant_records import RECORD, Scored, Setting, Variant, read, write
 from search.results.results import Results

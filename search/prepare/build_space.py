@@ -9,7 +9,7 @@ from search.catalog import Backbone
 from search.config.schema import RecipeConfig, SpaceConfig
 from search.errors import ConfigError
 from search.formats.formats import FORMATS
-from search.selection import has_licence
+from search.prepare.select_backbones import has_licence
 from search.space.decoders import FIXED, decoders_of
 from search.space.space import Axes, Space
 from trainers.hf.names import is_hub

@@ -18,11 +18,11 @@ from search.errors import ConfigChangedError, ConfigError, WeightsError
 from search.front.members import Objective, objectives_for
 from search.latency.database import KnownDevice
 from search.latency.device import fingerprint
+from search.prepare.build_space import build_space
+from search.prepare.select_backbones import select
 from search.records.candidate import short_hash
 from search.records.store import hide_password
-from search.selection import select
 from search.space.space import Space
-from search.space_build import build_space
 from trainers.data.ref import DataRef, Shapes
 from trainers.hf.names import is_hub
 from trainers.spec import Architecture, Weights

@@ -13,7 +13,7 @@ from search.config.settings import needed_values
 from search.errors import ConfigError, unknown
 from search.latency.database import Entry, KnownDevice, LatencyTable
 from search.latency.lookup import Known, KnownImported, known_here
-from search.prepare import Prepared
+from search.prepare.prepare import Prepared
 from search.records.evaluation import Measurement
 from search.space.space import Axes, Space
 from trainers.spec import Architecture
