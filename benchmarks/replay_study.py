@@ -20,7 +20,6 @@ from optuna.samplers import GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from replay_space import TableSpace
 from replay_tables import Table
 
-from search import study
 from search.config.compose import compose
 from search.config.schema import Config, build
 from search.config.settings import measure_settings
@@ -35,6 +34,7 @@ from search.prepare.prepare import Prepared, data_ref
 from search.records.evaluation import Failed, Latency, Measurement, Prediction, Trained
 from search.records.events import Event, RungFinished, StudyStarted, TrialFinished, TrialProposed
 from search.space.cost_model import BAND
+from search.study import study
 from trainers.spec import Architecture
 from trainers.tasks import TASKS
 

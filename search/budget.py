@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 from search.config.schema import BudgetConfig
 from search.errors import StudyError
-from search.purse import Purse
 from search.records.evaluation import Evaluation, Failed, Rejected
+from search.study.budget import Purse
 from trainers.words import count_of
 
 

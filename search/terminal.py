@@ -18,7 +18,6 @@ from search.budget import active_seconds
 from search.config.schema import BudgetConfig
 from search.front.members import MEASURED, FrontMember, Objective, build_front
 from search.picture import NAMES
-from search.purse import full_trainings
 from search.records.candidate import Candidate
 from search.records.evaluation import SOMETIMES, Evaluation, Trained
 from search.records.events import (
@@ -36,6 +35,7 @@ from search.records.events import (
 )
 from search.results import stats
 from search.results.stats import duration, is_below_top
+from search.study.budget import full_trainings
 from trainers.spec import Recipe
 from trainers.words import count_of
 

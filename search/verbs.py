@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(yaml.safe_dump(config.as_dict(), sort_keys=False), end="")
         return 0
     if arguments.dry_run:
-        from search import estimate
+        from search.study import estimate
 
         for line in estimate.lines(config):
             print(line)

@@ -16,9 +16,7 @@ import numpy as np
 from PIL import Image
 from small_spaces import backbone
 
-from search import study
 from search.config.schema import LIMITS, Config, build
-from search.control import Control
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Engine, Job
 from search.errors import BuildError, DivergedError
@@ -29,7 +27,9 @@ from search.prepare.prepare import Prepared
 from search.records.evaluation import Latency, Measurement, Trained
 from search.records.events import Follower
 from search.space.space import Axes, Space
-from search.study import StudyResult
+from search.study import study
+from search.study.control import Control
+from search.study.study import StudyResult
 from trainers.data.ref import DataRef, Shapes
 from trainers.spec import Architecture, Recipe, Weights
 from trainers.tasks import TASKS

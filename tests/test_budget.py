@@ -12,8 +12,8 @@ from search.budget import Ledger, active_seconds, is_too_strict
 from search.budget import end_reason as reason_of
 from search.config.schema import BudgetConfig
 from search.errors import StudyError
-from search.purse import Purse, Work
 from search.records.evaluation import Evaluation, Trained
+from search.study.budget import Purse, Work
 
 
 class HandClock:

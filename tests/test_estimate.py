@@ -10,11 +10,11 @@ import pytest
 from recorded_study import measurement
 from small_study import small_config
 
-from search import estimate
 from search.config.schema import Config
 from search.errors import ConfigError
 from search.latency.database import LatencyTable
 from search.latency.measure import MeasureSettings, latency_key
+from search.study import estimate
 from trainers.spec import Architecture
 
 SETTINGS = MeasureSettings("eager", threads=1, batch_size=1, warmup=10, repeats=50)

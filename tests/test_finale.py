@@ -10,11 +10,11 @@ from small_study import measurement, perform, prepared, small_config
 
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
-from search.finale import TRAINED_LATENCY, Finale
 from search.jobs.perform import MeasureRequest
 from search.records.evaluation import Evaluation
 from search.records.events import Event, Noticed
 from search.records.paths import Places
+from search.study.finalize import TRAINED_LATENCY, Finale
 from trainers.errors import BuildError
 from trainers.tasks.classification import Classification
 

@@ -20,7 +20,6 @@ from small_study import (
     small_space,
 )
 
-from search import study
 from search.catalog import catalog
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
@@ -32,6 +31,7 @@ from search.records.evaluation import Failed
 from search.records.paths import Places
 from search.records.store import reading
 from search.results.results import Results
+from search.study import study
 from search.terminal import front_table, question
 
 HEADER = "device,device_words,runtime,threads,backbone,head,input_size,classes,channels,latency_ms"

@@ -15,8 +15,8 @@ from search.engine.jobs import Broken, Done, Result
 from search.errors import StudyError
 from search.prepare.prepare import Prepared
 from search.records.evaluation import Measurement
-from search.reference import TRIES, find_reference
 from search.space.space import Space
+from search.study.reference import TRIES, find_reference
 
 
 class Measuring:

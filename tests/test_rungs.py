@@ -13,7 +13,7 @@ from small_study import small_config
 from search.config.settings import rung_epochs
 from search.front.ehvi import expected_improvement
 from search.records.evaluation import Evaluation
-from search.rungs import (
+from search.study.promotion import (
     KEPT,
     Climb,
     Climber,

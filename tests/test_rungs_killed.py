@@ -19,7 +19,7 @@ from search.records.events import EpochFinished, Event, RungFinished, TrialMeasu
 from search.records.paths import Places
 from search.records.store import reading
 from search.results.results import Results
-from search.study import run
+from search.study.study import run
 
 WORDS = (
     "experiment=digits",
@@ -96,7 +96,7 @@ def test_kill_nine_at_any_rung_loses_and_doubles_nothing(tmp_path: Path) -> None
     config = build(composed.content, texts=composed.texts)
     # Drivers are processes of their own that need not import torch each.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["search.study", *TRAINING_IMPORTS, *MEASURING_IMPORTS])
+    context.set_forkserver_preload(["search.study.study", *TRAINING_IMPORTS, *MEASURING_IMPORTS])
     before: list[Evaluation] = []
     for moment in (*MOMENTS, None):
         driver = context.Process(target=drive, args=(config, moment))

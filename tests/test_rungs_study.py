@@ -11,18 +11,18 @@ from small_study import RESUME, perform, prepared, run, small_config
 from test_study import Interrupting, results, story
 
 from search.config.schema import Config
-from search.control import Control
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
 from search.engine.processes import ProcessEngine
 from search.errors import ConfigChangedError, DivergedError
 from search.jobs.perform import TrainRequest
-from search.ladder import Ladder
 from search.records.evaluation import Evaluation, Failed, Trained
 from search.records.events import Event, RungFinished, TrialFinished, TrialPromoted, TrialsStopped
 from search.records.paths import Places
 from search.records.store import StudyStore, driving
 from search.samplers.request import RUNGS
+from search.study.control import Control
+from search.study.paused import Ladder
 
 RUNGS_OF = {"task__epochs": 9, "budget__rungs": [1, 3, 9], "hardware__limits__latency_ms": 5.0}
 

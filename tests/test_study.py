@@ -21,11 +21,8 @@ from small_study import (
     small_space,
 )
 
-from search import study
 from search.config.schema import LIMITS
 from search.config.settings import measure_settings
-from search.control import Control
-from search.driver import Driver
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Broken, Done, Job, Result
 from search.engine.processes import ProcessEngine
@@ -46,7 +43,10 @@ from search.records.events import (
 from search.records.paths import Places
 from search.records.store import driving, reading
 from search.results.results import Results
-from search.rungs import Step
+from search.study import study
+from search.study.control import Control
+from search.study.driver import Driver
+from search.study.promotion import Step
 
 
 def results(root: Path) -> Results:
@@ -513,7 +513,7 @@ def test_an_idle_slot_decides_anew_only_when_something_landed(
         return real(driver)
 
     monkeypatch.setattr(Driver, "_next_step", counted)
-    monkeypatch.setattr("search.driver.POLL_S", 0.0005)
+    monkeypatch.setattr("search.study.driver.POLL_S", 0.0005)
     with closing(Threaded()) as engine:
         run(small_config(tmp_path, budget__trials=1), engine=engine)
     # The candidate, the idle slot, again after the measurement, and the end.

@@ -16,8 +16,6 @@ from typing import Any
 from search.budget import active_seconds, end_reason, exhausted
 from search.config.schema import Config, completed, differences
 from search.config.settings import rung_epochs
-from search.control import Control
-from search.driver import Driver
 from search.engine import ENGINES
 from search.engine.jobs import Engine
 from search.errors import ConfigChangedError
@@ -26,10 +24,12 @@ from search.latency.database import LatencyTable
 from search.latency.lookup import Known
 from search.prepare.imported_device import for_device
 from search.prepare.prepare import Prepared, Progress, check_same, objectives, prepare
-from search.purse import Purse
 from search.records.events import Follower
 from search.records.paths import Places
 from search.records.store import StudyStore, driving
+from search.study.budget import Purse
+from search.study.control import Control
+from search.study.driver import Driver
 
 
 @dataclass(frozen=True)

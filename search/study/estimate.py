@@ -21,7 +21,7 @@ from search.prepare.prepare import Prepared, prepare
 from search.prepare.select_backbones import selection
 from search.records.evaluation import Measurement
 from search.results.stats import duration
-from search.rungs import KEPT as WAITING
+from search.study.promotion import KEPT as WAITING
 from trainers.words import count_of
 
 # Architectures looked up in the table of latencies; of a larger space, a sample.

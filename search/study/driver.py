@@ -13,18 +13,13 @@ import yaml
 
 from search.budget import Ledger, end_reason, exhausted, is_too_strict
 from search.config.settings import rung_epochs
-from search.control import Control
 from search.engine.interrupts import deferred
 from search.engine.jobs import Broken, Engine, Job, Result
 from search.errors import StudyError
-from search.finale import Finale
 from search.front.members import Reference
-from search.ladder import KeptFront, Ladder, Waiting
 from search.latency.lookup import LASTING, Known
-from search.orders import Orders
 from search.prepare.gate import exceeded
 from search.prepare.prepare import Prepared
-from search.purse import Purse, Work
 from search.records.evaluation import (
     Evaluation,
     Failed,
@@ -48,13 +43,18 @@ from search.records.events import (
 )
 from search.records.paths import Places
 from search.records.store import StudyStore
-from search.reference import find_reference
 from search.results.stats import is_below_top
-from search.rungs import Climb, Climber, Step, climbers, hopeless, next_step
 from search.samplers import SAMPLERS
 from search.samplers.base import OpenCandidates
 from search.samplers.request import Request
 from search.space.cost_model import Costs
+from search.study.budget import Purse, Work
+from search.study.control import Control
+from search.study.finalize import Finale
+from search.study.job_factory import Orders
+from search.study.paused import KeptFront, Ladder, Waiting
+from search.study.promotion import Climb, Climber, Step, climbers, hopeless, next_step
+from search.study.reference import find_reference
 
 logger = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""The loop of a study: ask, measure, train, promote, record."""
