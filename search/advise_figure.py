@@ -6,7 +6,7 @@ import math
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from search.advise import Advice
+from search.advise.advice import Advice
 from search.picture import GRAY, INK, SERIES, log_ticks
 from search.records.evaluation import Measurement
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from configurations import changed
 
-from search.advise import Advice, Option, options_of
+from search.advise.advice import Advice, Option, options_of
 from search.catalog import catalog
 from search.config.schema import build
 from search.errors import ConfigError

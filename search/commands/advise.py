@@ -14,13 +14,13 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from search.advise import Advice, Field, Option, options_of
+from search.advise.advice import Advice, Field, Option, options_of
+from search.advise.sweep import Filling, known_for_fill
 from search.commands.device_words import composed_config, image_shape
 from search.config.schema import Config
 from search.engine import ENGINES
 from search.engine.interrupts import terminate_like_interrupt
 from search.errors import ConfigError
-from search.fill import Filling, known_for_fill
 from search.jobs.perform import perform
 from search.latency.database import LatencyTable
 from search.prepare.gate import exceeded

@@ -20,12 +20,12 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from search.advise.sweep import Filling, Plan, expected_seconds, known_for_fill, plan, space_of
 from search.commands.device_words import composed_config, image_shape
 from search.config.schema import Config
 from search.engine import ENGINES
 from search.engine.interrupts import terminate_like_interrupt
 from search.errors import StudyError
-from search.fill import Filling, Plan, expected_seconds, known_for_fill, plan, space_of
 from search.jobs.perform import perform
 from search.latency.database import LatencyTable
 from search.latency.lookup import LASTING
