@@ -19,8 +19,8 @@ from search.errors import StudyError
 from search.prepare.prepare import data_ref
 from search.records.evaluation import Trained
 from search.records.store import driving
-from search.reproduce import changes, reproduce
 from search.results.results import Results
+from search.retrain.reproduction import changes, reproduce
 from trainers import proxy
 
 REAL = 3

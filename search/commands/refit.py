@@ -70,9 +70,9 @@ def call(arguments: argparse.Namespace) -> int:
     """Train, print what came of it, and write the report again."""
     _check(arguments)
     from search.export.order import study_of
-    from search.refit import RefitOrder
     from search.results.refit_results import summary
     from search.results.select_members import chosen_trials
+    from search.retrain.refit_members import RefitOrder
     from trainers.full import FullSettings
 
     results = results_of(arguments)
@@ -136,8 +136,8 @@ def _train(results: Results, study: Any, order: Any, arguments: argparse.Namespa
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.text import Text
 
-    from search.refit import refit
     from search.results.select_members import evaluation_of
+    from search.retrain.refit_members import refit
 
     console = Console(stderr=True)
     is_live = console.is_terminal and not arguments.plain

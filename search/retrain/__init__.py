@@ -1,0 +1,1 @@
+"""Trainings after the search: members in full, trials again."""
