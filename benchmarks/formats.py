@@ -25,7 +25,7 @@ from tempfile import TemporaryDirectory
 from search.config.compose import compose
 from search.config.schema import build
 from search.config.settings import measure_settings, train_settings
-from search.export.order import Order, Study
+from search.export.export_request import Order, Study
 from search.export.ship import export_member
 from search.formats.formats import FORMATS, formats_named
 from search.latency.measure import measure_architecture

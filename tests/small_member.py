@@ -14,7 +14,7 @@ from recorded_study import measurement
 from safetensors.torch import save_file
 
 from search.config.schema import build
-from search.export.order import Study
+from search.export.export_request import Study
 from search.predict.predictor import Predictor
 from search.prepare.prepare import data_ref
 from search.records.candidate import Candidate

@@ -15,7 +15,7 @@ from configurations import changed
 from safetensors.torch import save_file
 
 from search.config.schema import build
-from search.export.order import Study
+from search.export.export_request import Study
 from search.prepare.prepare import data_ref
 from search.records.candidate import Candidate
 from search.records.evaluation import Evaluation, Trained

@@ -15,8 +15,8 @@ import small_member
 import torch
 
 from search.errors import ArtifactError, ConfigError, StudyError
+from search.export.export_request import Order
 from search.export.judged import score_session
-from search.export.order import Order
 from search.export.ship import export_member
 from search.formats import graphs
 from search.formats.formats import FORMATS, Format, formats_named

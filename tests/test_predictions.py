@@ -23,7 +23,7 @@ from PIL import Image
 
 from search.cli import main
 from search.errors import ArtifactError
-from search.export.order import Order
+from search.export.export_request import Order
 from search.export.ship import export_member
 from search.formats.formats import FORMATS
 from search.predict.answer import ANSWERS, Asked, answer, map_of

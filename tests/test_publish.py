@@ -14,7 +14,7 @@ import small_member
 from safetensors.torch import load_file, save_file
 
 from search.errors import ArtifactError
-from search.export.order import Order
+from search.export.export_request import Order
 from search.export.ship import export_member
 from search.formats.formats import FORMATS
 from search.predict.answer import Asked, answer

@@ -24,7 +24,7 @@ from command import Output, fails
 from mlflow import MlflowClient
 
 from search.cli import main
-from search.export.order import Order, Study
+from search.export.export_request import Order, Study
 from search.export.ship import export_member
 from search.formats.formats import formats_named
 from search.predict.answer import answer

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 from search.config.settings import measure_settings
 from search.errors import ArchfrontError, ArtifactError
 from search.export import card, snippets
-from search.export.judged import Clocked, score_session, time_session
-from search.export.order import (
+from search.export.export_request import (
     WORTHLESS,
     Order,
     Study,
@@ -24,6 +23,7 @@ from search.export.order import (
     check_folder,
     dataset_of,
 )
+from search.export.judged import Clocked, score_session, time_session
 from search.formats.formats import Format
 from search.formats.source import Graph, Source, load_source
 from search.predict.manifest import (

@@ -15,8 +15,8 @@ import numpy as np
 from search.catalog import catalog
 from search.config.settings import measure_settings, needed_values
 from search.errors import ConfigError, ExportError, StudyError, WeightsError, unknown
+from search.export.export_request import WORTHLESS, Study, dataset_of
 from search.export.judged import score_session
-from search.export.order import WORTHLESS, Study, dataset_of
 from search.formats.formats import FORMATS, Format
 from search.formats.graphs import APART
 from search.formats.source import Graph, Source, load_source

@@ -10,7 +10,7 @@ import numpy as np
 
 from search.config.settings import train_settings
 from search.errors import ConfigError
-from search.export.order import Study, dataset_of
+from search.export.export_request import Study, dataset_of
 from search.front.intervals import kept_interval
 from search.prepare.prepare import data_ref
 from search.records.refit_records import Refit

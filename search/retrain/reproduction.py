@@ -18,7 +18,7 @@ import numpy as np
 
 from search.config.settings import train_settings
 from search.errors import StudyError
-from search.export.order import Study, dataset_of
+from search.export.export_request import Study, dataset_of
 from search.latency.device import fingerprint
 from search.prepare.prepare import data_ref
 from search.records.evaluation import Evaluation, Trained
