@@ -14,10 +14,10 @@ from search.engine.interrupts import terminate_like_interrupt
 from search.records.events import Event, EventLog, Follower, StudyStarted
 from search.records.paths import Places, default_root
 from search.records.store import hide_password, reading
+from search.report.terminal import LiveView, PlainView, front_table
 from search.results.results import Results
 from search.study import study
 from search.study.study import StudyResult
-from search.terminal import LiveView, PlainView, front_table
 
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 

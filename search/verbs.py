@@ -58,7 +58,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def front(arguments: argparse.Namespace) -> int:
     """Print the front of a study."""
-    from search.terminal import front_table
+    from search.report.terminal import front_table
 
     results = _results(arguments)
     rows = results.rows()
@@ -103,8 +103,8 @@ def list_studies(arguments: argparse.Namespace) -> int:
 
 def show(arguments: argparse.Namespace) -> int:
     """Print one study."""
+    from search.report.terminal import question
     from search.results.stats import duration
-    from search.terminal import question
 
     results = _results(arguments)
     places, header = results.places, results.header

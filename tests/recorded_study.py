@@ -19,7 +19,7 @@ from search.front.members import (
 )
 from search.records.candidate import Candidate
 from search.records.evaluation import Evaluation, Failed, Latency, Measurement, Rejected, Trained
-from search.report import StudyRecord
+from search.report.document import StudyRecord
 from trainers.spec import Architecture, Recipe, Weights
 
 GOLDEN = Path(__file__).parent / "golden" / "front.json"

@@ -16,7 +16,7 @@ from small_refits import write, write_refits
 from search.errors import StudyError
 from search.predict.manifest import sha256_of
 from search.records.export_records import RECORD, Export, ExportSummary, add, read
-from search.report import render
+from search.report.document import render
 from search.results.export_results import summary
 from search.results.refit_results import shipped_refits
 from search.results.refit_results import summary as refit_summary

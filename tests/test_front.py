@@ -272,8 +272,8 @@ def test_front_figure_and_report_need_no_torch() -> None:
         "import sys; import search.front.members;"
         "heavy = {'torch', 'plotly', 'matplotlib', 'jinja2'};"
         "print(sorted(heavy & set(sys.modules)));"
-        "import search.figure, search.png;"
-        "import search.report, search.front.intervals;"
+        "import search.report.figures, search.report.front_png;"
+        "import search.report.document, search.front.intervals;"
         "print('torch' in sys.modules, 'plotly' in sys.modules)"
     )
     out = subprocess.run(

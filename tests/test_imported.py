@@ -30,9 +30,9 @@ from search.prepare.imported_device import for_device
 from search.records.evaluation import Failed
 from search.records.paths import Places
 from search.records.store import reading
+from search.report.terminal import front_table, question
 from search.results.results import Results
 from search.study import study
-from search.terminal import front_table, question
 
 HEADER = "device,device_words,runtime,threads,backbone,head,input_size,classes,channels,latency_ms"
 # One head of one backbone at two sizes, one other at one, and a hole: gem has 8 px only.

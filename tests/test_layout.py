@@ -45,10 +45,10 @@ DOORS = {
     "pynvml": ["search/latency/energy.py"],
     "pytorch_lightning": ["trainers/*.py"],
     "torchmetrics": ["trainers/*.py"],
-    "plotly": ["search/figure.py", "search/*_figure.py"],
-    "matplotlib": ["search/png.py", "search/latency_png.py"],
-    "jinja2": ["search/report.py"],
-    "markupsafe": ["search/report.py"],
+    "plotly": ["search/report/figures.py", "search/*_figure.py"],
+    "matplotlib": ["search/report/front_png.py", "search/report/latency_png.py"],
+    "jinja2": ["search/report/document.py"],
+    "markupsafe": ["search/report/document.py"],
     "torch": [
         "trainers/*.py",
         "search/latency/*.py",
@@ -209,7 +209,7 @@ def test_the_search_imports_nothing_heavy_by_itself() -> None:
 
 
 def test_what_a_module_loads_is_followed_through_ours() -> None:
-    assert "numpy" in loaded_with("search.report")
+    assert "numpy" in loaded_with("search.report.document")
     assert "torch" in loaded_with("trainers.proxy")
     assert "optuna" in loaded_with("search.verbs")
 
@@ -223,12 +223,12 @@ def test_what_a_module_loads_is_followed_through_ours() -> None:
         "search.config.compose",
         "search.config.options",
         "search.results.results",
-        "search.report",
+        "search.report.document",
         "search.front.members",
         "search.records.evaluation",
         "search.records.candidate",
-        "search.figure",
-        "search.terminal",
+        "search.report.figures",
+        "search.report.terminal",
         "search.space.space",
         "search.catalog",
         "search.catalog.build_catalog",
@@ -284,5 +284,5 @@ def test_every_package_file_that_is_no_module_is_known() -> None:
     assert others == {
         "search/catalog/catalog.csv",
         "search/catalog/published.csv",
-        "search/report.html.j2",
+        "search/report/report.html.j2",
     }

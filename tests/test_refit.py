@@ -15,8 +15,8 @@ from small_refits import write, write_refits
 from search.cli import main
 from search.errors import StudyError
 from search.records.refit_records import Refit
-from search.refit_words import sentences, verdict
-from search.report import render
+from search.report.document import render
+from search.report.refit_text import sentences, verdict
 from search.results.refit_results import differs, folder_of, member_of, refits_of, summary
 from search.results.select_members import chosen_trials
 from search.retrain.refit_members import RefitOrder, Step, refit, steps_of

@@ -8,7 +8,7 @@ from recorded_study import OBJECTIVES, candidate, failed, record, rejected, stud
 
 from search.front.members import build_front, front_hypervolume, objectives_for
 from search.records.evaluation import Rejected
-from search.report import StudyRecord, render
+from search.report.document import StudyRecord, render
 from search.results.stats import (
     class_rows,
     duration,

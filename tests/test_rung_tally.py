@@ -9,7 +9,7 @@ from recorded_study import failed, record, rejected, trained
 from scipy.stats import kendalltau
 
 from search.records.evaluation import Evaluation, Trained
-from search.report import render
+from search.report.document import render
 from search.results.rung_stats import Agreement, agreements, saved
 from search.results.stats import counts
 

@@ -10,7 +10,7 @@ import pytest
 from drawn_datasets import NAMES, SHAPES, drawn
 from recorded_study import record
 
-from search.report import render
+from search.report.document import render
 from search.results.stats import class_rows, counted, dataset_facts
 from trainers.data import load
 from trainers.data.objects import Found, gathered

@@ -35,7 +35,7 @@ from search.records.events import (
     TrialProposed,
     TrialsStopped,
 )
-from search.terminal import SHOWN, LiveView, PlainView, front_table, outcome_line, question
+from search.report.terminal import SHOWN, LiveView, PlainView, front_table, outcome_line, question
 
 LONG = "tf_efficientnet_of_a_name_that_is_longer_than_any_line_should_be_" * 3
 

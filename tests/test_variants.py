@@ -22,7 +22,7 @@ from search.records.evaluation import Evaluation, Failed
 from search.records.paths import Places
 from search.records.store import driving
 from search.records.variant_records import Scored, Setting, Variant, read, write
-from search.report import render
+from search.report.document import render
 from search.results.results import Results
 from search.results.select_members import proxy_member
 from search.results.variant_results import resized, summary

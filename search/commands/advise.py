@@ -255,8 +255,8 @@ def _unknown(advice: Advice, field: Field, config: Config, seconds: float) -> li
 
 
 def _draw(advice: Advice, config: Config, path: Path) -> None:
-    from search.advise_figure import advice_figure
-    from search.figure import to_html
+    from search.report.advise_figure import advice_figure
+    from search.report.figures import to_html
 
     title = f"Expected front on {config.hardware.runtime}"
     path.expanduser().write_text(to_html(advice_figure(advice, title)), encoding="utf-8")

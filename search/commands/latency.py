@@ -13,7 +13,7 @@ from rich.console import Console
 from search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
 from search.errors import ConfigError, TableError
 from search.latency.database import Entry, LatencyTable, default_path
-from search.latency_view import (
+from search.report.latency_tables import (
     Choice,
     device_rows,
     devices_table,
@@ -182,14 +182,14 @@ def _draw(arguments: argparse.Namespace, entries: Sequence[Entry]) -> int:
         if path is not None:
             _check_free(path, is_forced=arguments.force)
     if arguments.html is not None:
-        from search.figure import to_html
-        from search.latency_figure import latency_figure
+        from search.report.figures import to_html
+        from search.report.latency_figure import latency_figure
 
         page = to_html(latency_figure(drawn, title))
         arguments.html.write_text(page, encoding="utf-8")
         print(arguments.html)
     if arguments.png is not None:
-        from search.latency_png import write_png
+        from search.report.latency_png import write_png
 
         write_png(drawn, title, arguments.png)
         print(arguments.png)

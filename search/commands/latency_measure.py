@@ -29,8 +29,8 @@ from search.errors import StudyError
 from search.jobs.perform import perform
 from search.latency.database import LatencyTable
 from search.latency.lookup import LASTING
-from search.latency_view import first_line
 from search.records.evaluation import Failed, Measurement
+from search.report.latency_tables import first_line
 from search.results.stats import duration
 from trainers.spec import Architecture
 from trainers.words import count_of

@@ -175,7 +175,7 @@ def _print(results: Results, found: RefitSummary) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from search.refit_words import sentences, verdict
+    from search.report.refit_text import sentences, verdict
 
     title = f"Refit: {found.metric} {found.words}"
     table = Table(title=Text(title), title_justify="left")

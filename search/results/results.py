@@ -23,7 +23,7 @@ from search.records.evaluation import Evaluation, Trained
 from search.records.files import write_whole
 from search.records.paths import Places
 from search.records.store import StudyStore
-from search.report import StudyRecord, render
+from search.report.document import StudyRecord, render
 from search.results import rung_stats, stats
 from trainers.tasks import TASKS
 
@@ -186,7 +186,7 @@ class Results:
         """Write front.json, front.html, front.png and report.html into the study's folder."""
         # matplotlib keeps its list of fonts below the root too, not in the home folder.
         os.environ.setdefault("MPLCONFIGDIR", str(self.places.matplotlib))
-        from search import figure, png
+        from search.report import figures, front_png
 
         record, folder = self.record(), self.places.folder
         files = [folder / name for name in ("front.json", "report.html")]
@@ -194,8 +194,8 @@ class Results:
         write_whole(files[1], render(record))
         if record.members:
             page = folder / "front.html"
-            write_whole(page, figure.to_html(figure.front_figure(record.picture)))
+            write_whole(page, figures.to_html(figures.front_figure(record.picture)))
             image = folder / "front.png"
-            png.write_png(record.picture, image)
+            front_png.write_png(record.picture, image)
             files += [page, image]
         return files

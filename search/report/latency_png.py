@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search.latency.database import Entry
-from search.latency_figure import ends, groups
-from search.picture import INK, SERIES, log_ticks
+from search.report.latency_figure import ends, groups
+from search.report.plot_data import INK, SERIES, log_ticks
 
 MARKERS = "osDX^"
 

@@ -17,7 +17,6 @@ from rich.text import Text
 from search.budget import active_seconds
 from search.config.schema import BudgetConfig
 from search.front.members import MEASURED, FrontMember, Objective, build_front
-from search.picture import NAMES
 from search.records.candidate import Candidate
 from search.records.evaluation import SOMETIMES, Evaluation, Trained
 from search.records.events import (
@@ -33,6 +32,7 @@ from search.records.events import (
     TrialProposed,
     TrialsStopped,
 )
+from search.report.plot_data import NAMES
 from search.results import stats
 from search.results.stats import duration, is_below_top
 from search.study.budget import full_trainings

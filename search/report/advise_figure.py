@@ -7,8 +7,8 @@ from html import escape
 from typing import TYPE_CHECKING, Any
 
 from search.advise.advice import Advice
-from search.picture import GRAY, INK, SERIES, log_ticks
 from search.records.evaluation import Measurement
+from search.report.plot_data import GRAY, INK, SERIES, log_ticks
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

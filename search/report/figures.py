@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from search.picture import (
+from search.records.evaluation import Evaluation, Measurement, Prediction, Proposal, Trained
+from search.report.plot_data import (
     BLUE,
     GRAY,
     INK,
@@ -19,7 +20,6 @@ from search.picture import (
     hover_text,
     log_ticks,
 )
-from search.records.evaluation import Evaluation, Measurement, Prediction, Proposal, Trained
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

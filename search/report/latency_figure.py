@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from search.catalog import catalog
 from search.latency.database import Entry
-from search.picture import GRAY, INK, SERIES, log_ticks
+from search.report.plot_data import GRAY, INK, SERIES, log_ticks
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -15,7 +15,6 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from search import figure, refit_words
 from search.front.members import (
     MEASURED,
     FrontMember,
@@ -24,11 +23,12 @@ from search.front.members import (
     final_evaluations,
     front_hypervolume,
 )
-from search.picture import NAMES, Picture
 from search.records.evaluation import SOMETIMES, Evaluation
 from search.records.export_records import ExportSummary
 from search.records.refit_records import RefitSummary
 from search.records.variant_records import VariantSummary
+from search.report import figures, refit_text
+from search.report.plot_data import NAMES, Picture
 from search.results import rung_stats, stats
 from trainers.words import count_of
 
@@ -140,7 +140,7 @@ def render(record: StudyRecord) -> str:
         galleries=_galleries(record),
         **_refit(record),
         # With the figures the only text that is not escaped here: plotly escapes its own JSON.
-        plotly=Markup(figure.plotly_code()) if record.members else "",
+        plotly=Markup(figures.plotly_code()) if record.members else "",
     )
 
 
@@ -149,8 +149,8 @@ def _refit(record: StudyRecord) -> dict[str, Any]:
     if record.refit is None:
         return {"refitted": [], "refit_words": []}
     return {
-        "refitted": [(member, refit_words.verdict(member)) for member in record.refit.members],
-        "refit_words": refit_words.sentences(record.refit),
+        "refitted": [(member, refit_text.verdict(member)) for member in record.refit.members],
+        "refit_words": refit_text.sentences(record.refit),
     }
 
 
@@ -226,14 +226,14 @@ def _figures(record: StudyRecord) -> list[tuple[str, Markup]]:
         return []
     picture = record.picture
     drawn = (
-        ("Front", figure.front_figure(picture)),
-        ("Learning curves of the front", figure.curves_figure(picture)),
-        ("Does size pay?", figure.params_figure(picture)),
+        ("Front", figures.front_figure(picture)),
+        ("Learning curves of the front", figures.curves_figure(picture)),
+        ("Does size pay?", figures.params_figure(picture)),
         *_expected(record),
         *_proposed(record),
     )
     return [
-        (title, Markup(figure.to_div(one, f"figure-{index}")))
+        (title, Markup(figures.to_div(one, f"figure-{index}")))
         for index, (title, one) in enumerate(drawn)
     ]
 
@@ -249,7 +249,7 @@ def _expected(record: StudyRecord) -> list[tuple[str, Any]]:
         f"Latency predicted before it was measured: median error {median(errors):.0%}, "
         f"{n_within} of {len(pairs)} within the band of nine in ten"
     )
-    return [(title, figure.expected_figure(pairs))]
+    return [(title, figures.expected_figure(pairs))]
 
 
 def _proposed(record: StudyRecord) -> list[tuple[str, Any]]:
@@ -263,7 +263,7 @@ def _proposed(record: StudyRecord) -> list[tuple[str, Any]]:
         f"{name[:1].upper()}{name[1:]} predicted before the training: "
         f"{n_within} of {len(pairs)} within the band of nine in ten"
     )
-    return [(title, figure.proposals_figure(record.metric, pairs))]
+    return [(title, figures.proposals_figure(record.metric, pairs))]
 
 
 def _unit(name: str) -> str:
