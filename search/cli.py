@@ -147,7 +147,7 @@ def _parse_and_call(verb: str, words: list[str]) -> int:
     if verb in COMMANDS:
         status: int = import_module(COMMANDS[verb]).call(arguments)
         return status
-    from search.verbs import CALLS
+    from search.commands.studies import CALLS
 
     return CALLS[verb](arguments)
 

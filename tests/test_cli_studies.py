@@ -16,8 +16,8 @@ import recorded_store
 import recorded_study
 from command import Output, fails, succeeds
 
-from search import verbs
 from search.cli import main
+from search.commands import studies
 from search.front.members import build_front
 from search.records.paths import Places
 from search.records.store import driving
@@ -129,7 +129,7 @@ class TestListShowReport:
     ) -> None:
         """With one study that has trials below the top, values of the others slipped a column."""
         recorded_store.write(flowers.root, "front")
-        summary = verbs._summary
+        summary = studies._summary
 
         def with_stopped(arguments: Any, root: Path, name: str) -> dict[str, Any]:
             found = summary(arguments, root, name)
@@ -141,7 +141,7 @@ class TestListShowReport:
                 **{k: v for k, v in found.items() if k != "study"},
             }
 
-        monkeypatch.setattr(verbs, "_summary", with_stopped)
+        monkeypatch.setattr(studies, "_summary", with_stopped)
         monkeypatch.setenv("COLUMNS", "250")
         text = succeeds(capsys, "list")
         (line,) = (line for line in text.splitlines() if "front" in line and "flowers" not in line)

@@ -91,7 +91,7 @@ HEAVY = {
 }
 # But for what only the processes that build the catalog load.
 BUILDERS = {"search/catalog/describe.py", "search/catalog/describe_hub.py"}
-PRINTERS = {"search/cli.py", "search/verbs.py", "search/config/options.py"}
+PRINTERS = {"search/cli.py", "search/commands/studies.py", "search/config/options.py"}
 
 TABLES = {
     ("sampler", "sampler"): SAMPLERS,
@@ -211,14 +211,14 @@ def test_the_search_imports_nothing_heavy_by_itself() -> None:
 def test_what_a_module_loads_is_followed_through_ours() -> None:
     assert "numpy" in loaded_with("search.report.document")
     assert "torch" in loaded_with("trainers.proxy")
-    assert "optuna" in loaded_with("search.verbs")
+    assert "optuna" in loaded_with("search.commands.studies")
 
 
 @pytest.mark.parametrize(
     "module",
     [
         "search.cli",
-        "search.verbs",
+        "search.commands.studies",
         "search.config.schema",
         "search.config.compose",
         "search.config.options",

@@ -59,7 +59,7 @@ def test_a_driver_loads_its_data_and_is_ready_without_torch(tmp_path: Path) -> N
     """Its workers need it; the driver would wait for its import and keep its memory."""
     ref = draw_folder(tmp_path, {"a": 4, "b": 4})
     program = (
-        "import pickle, sys, search.launch, search.tracking.tracker\n"
+        "import pickle, sys, search.commands.launch, search.tracking.tracker\n"
         "from trainers.data import load\n"
         "load(pickle.load(sys.stdin.buffer)).summary()\n"
         "assert 'torch' not in sys.modules"

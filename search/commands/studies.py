@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         for line in estimate.lines(config):
             print(line)
         return 0
-    from search.launch import launch
+    from search.commands.launch import launch
 
     return launch(config, _console(), is_plain=arguments.plain)
 
