@@ -14,8 +14,8 @@ from drawn_images import REF
 from PIL import Image
 
 from trainers.data import DataRef
+from trainers.data.readers.shapes import KINDS, Drawn, image_of, mask_of, scene
 from trainers.data.ref import Shapes
-from trainers.data.shapes import KINDS, Drawn, image_of, mask_of, scene
 
 SHAPES = Shapes(images=24, side=32, objects_max=2)
 NAMES = tuple(KINDS)[: SHAPES.classes]

@@ -12,7 +12,7 @@ from search.latency.measure import MeasureSettings, measure_architecture
 from search.runtimes import LoadSettings, runtime_named
 from search.runtimes.parity import draw_images, perturb
 from trainers.backbone import preprocess_for
-from trainers.data.learned import learned_from
+from trainers.data.batch_targets import learned_from
 from trainers.data.targets import Objects
 from trainers.data.verify import Sample
 from trainers.errors import ConfigError

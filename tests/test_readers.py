@@ -33,9 +33,9 @@ from PIL import Image
 from torchvision import datasets
 
 from trainers.data import READERS, DataRef, Dataset, Preprocess, load
-from trainers.data.learned import Targets
-from trainers.data.named import DATASETS
-from trainers.data.shapes import mask_of, scene
+from trainers.data.batch_targets import Targets
+from trainers.data.readers.shapes import mask_of, scene
+from trainers.data.readers.torchvision_datasets import DATASETS
 from trainers.data.targets import IGNORED, Mask, Objects, TargetKind, class_counts
 from trainers.errors import DataError
 
@@ -242,7 +242,7 @@ class TestOneDatasetInEveryFormat:
 def test_naming_a_reader_imports_no_torch() -> None:
     code = (
         "import sys; from trainers.data import READERS, DataRef;"
-        "from trainers.data.named import DATASETS;"
+        "from trainers.data.readers.torchvision_datasets import DATASETS;"
         "print([m for m in ('torch', 'torchvision', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

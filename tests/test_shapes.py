@@ -11,8 +11,8 @@ from drawn_datasets import drawn
 
 from trainers.data import READERS, load
 from trainers.data.objects import rle_of
+from trainers.data.readers.shapes import KINDS, coverage, image_of, mask_of, read_shapes, scene
 from trainers.data.ref import Shapes
-from trainers.data.shapes import KINDS, coverage, image_of, mask_of, read_shapes, scene
 from trainers.data.targets import Labels, Mask, Objects
 from trainers.errors import DataError
 

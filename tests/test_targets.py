@@ -13,9 +13,8 @@ from drawn_images import draw
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainers.data.coco_objects import unpacked
+from trainers.data.batch_targets import learned_from
 from trainers.data.images import image_size, read_colors, read_index
-from trainers.data.learned import learned_from
 from trainers.data.objects import (
     Found,
     checked_objects,
@@ -25,7 +24,8 @@ from trainers.data.objects import (
     rle_of,
 )
 from trainers.data.preprocess import Preprocess, Resize
-from trainers.data.shapes import run_lengths
+from trainers.data.readers.coco_objects import unpacked
+from trainers.data.readers.shapes import run_lengths
 from trainers.data.targets import (
     IGNORED,
     Labels,

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from trainers.augment_dense import augment_dense, contrasted, like
-from trainers.data.learned import Targets
+from trainers.data.batch_targets import Targets
 from trainers.spec import Augment
 
 MAX_SHIFT = 1 / 8  # of the side

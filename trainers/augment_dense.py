@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainers.data.learned import Targets
+from trainers.data.batch_targets import Targets
 from trainers.data.targets import IGNORED
 from trainers.spec import Augment
 

@@ -17,8 +17,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from trainers.batches import EvalBatches
 from trainers.data import ImageSet, Preprocess
+from trainers.data.batch_targets import Learned
 from trainers.data.image_set import Batch
-from trainers.data.learned import Learned
 from trainers.heads import Classifier
 from trainers.module import channels_last
 from trainers.spec import Recipe, TrainSettings

@@ -19,7 +19,7 @@ from torch.optim import AdamW
 from trainers.augment import augment
 from trainers.batch_norm import buffers_of, estimate_norms, trained_norms
 from trainers.batches import TrainBatches
-from trainers.data.learned import Targets
+from trainers.data.batch_targets import Targets
 from trainers.errors import DivergedError
 from trainers.parts import Halving, parts_of, smallest_part
 from trainers.resume import Resumed

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainers.data.learned import Targets
+from trainers.data.batch_targets import Targets
 from trainers.errors import is_out_of_memory
 
 Part = tuple[Tensor, Targets, float]

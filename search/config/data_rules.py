@@ -59,7 +59,7 @@ def target(config: Config) -> list[str]:
 
 def torchvision_name(config: Config) -> list[str]:
     """Return the problem of a dataset that torchvision does not have."""
-    from trainers.data.named import DATASETS
+    from trainers.data.readers.torchvision_datasets import DATASETS
 
     name = config.data.name
     if config.data.reader != "torchvision" or name is None or name in DATASETS:

@@ -19,7 +19,7 @@ from search.formats.formats import FORMATS
 from search.runtimes import PRECISIONS, RUNTIMES
 from search.samplers import SAMPLERS
 from trainers.data.readers import READERS
-from trainers.data.shapes import KINDS
+from trainers.data.readers.shapes import KINDS
 from trainers.tasks import NECKS, TASKS
 
 

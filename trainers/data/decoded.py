@@ -18,9 +18,9 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
+from trainers.data.disk_cache import Shelf, TooLargeError
 from trainers.data.images import read_with_digest
 from trainers.data.raw import Pixels, RawSample, Source
-from trainers.data.shelf import Shelf, TooLargeError
 from trainers.data.verify import Progress
 from trainers.errors import DataError
 from trainers.threads import threads

@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainers.data.learned import Learned, Targets, learned_from
+from trainers.data.batch_targets import Learned, Targets, learned_from
 from trainers.data.preprocess import Preprocess
 from trainers.data.samples import pixels_of
 from trainers.data.verify import Sample

@@ -14,12 +14,12 @@ import numpy as np
 
 from trainers.data.checks import class_problems
 from trainers.data.decoded import decoded
+from trainers.data.disk_cache import Shelf
 from trainers.data.images import read_with_digest
 from trainers.data.raw import Skipped
 from trainers.data.readers import CLASSES_MIN, READERS
 from trainers.data.ref import DataRef
 from trainers.data.samples import Dataset, PixelCache, Samples
-from trainers.data.shelf import Shelf
 from trainers.data.split import completed, split_sizes, strata_of, stratified
 from trainers.data.targets import TargetKind, class_counts, digest, relabeled
 from trainers.data.verify import Progress, Sample, verify

@@ -18,7 +18,7 @@ class Shapes:
     Attributes:
         images: How many.
         side: Of each image, in px.
-        classes: Kinds of shapes, the first of ``trainers.data.shapes.KINDS``.
+        classes: Kinds of shapes, the first of ``trainers.data.readers.shapes.KINDS``.
         objects_min: Fewest in an image.
         objects_max: Most in an image.
         share_min: Diameter of the smallest, as a share of the side.

@@ -14,10 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from trainers.data.decoded import DECODING
+from trainers.data.disk_cache import Shelf
 from trainers.data.images import read_pixels
 from trainers.data.preprocess import Preprocess
 from trainers.data.raw import Pixels, Skipped
-from trainers.data.shelf import Shelf
 from trainers.data.summary import summarize
 from trainers.data.verify import Sample
 from trainers.errors import DataError

@@ -114,7 +114,7 @@ class Yolo(nn.Module):
 
         Args:
             images: ``(N, C, S, S)``.
-            targets: One an image, as of ``trainers.data.learned``.
+            targets: One an image, as of ``trainers.data.batch_targets``.
         """
         levels = self.neck(images)
         classes, located = (part.float() for part in self._predicted(levels))

@@ -15,11 +15,11 @@ from typing import Any
 
 import numpy as np
 
-from trainers.data.coco_files import LAYOUT, AnnotationFile, annotation_files, read_json
-from trainers.data.coco_objects import Unusable, found_in
 from trainers.data.objects import Found, gathered, rasterized
-from trainers.data.places import as_parts, existing_root, first_existing, missing, name_of
 from trainers.data.raw import RawData, RawSample, Skipped
+from trainers.data.readers.coco_files import LAYOUT, AnnotationFile, annotation_files, read_json
+from trainers.data.readers.coco_objects import Unusable, found_in
+from trainers.data.readers.paths import as_parts, existing_root, first_existing, missing, name_of
 from trainers.data.ref import DataRef
 from trainers.data.targets import Mask, Segment, Target, TargetKind
 from trainers.errors import DataError

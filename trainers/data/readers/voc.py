@@ -15,8 +15,8 @@ from xml.etree import ElementTree
 
 from trainers.data.images import EXTENSIONS
 from trainers.data.objects import Found, gathered
-from trainers.data.places import as_parts, existing_root, images_below, missing, name_of
 from trainers.data.raw import RawData, RawSample, Skipped
+from trainers.data.readers.paths import as_parts, existing_root, images_below, missing, name_of
 from trainers.data.ref import DataRef
 from trainers.errors import DataError
 

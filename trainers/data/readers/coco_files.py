@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainers.data.places import SPLIT_NAMES, name_of
+from trainers.data.readers.paths import SPLIT_NAMES, name_of
 from trainers.errors import DataError
 
 LAYOUT = (

@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainers.data.places import SPLIT_NAMES, as_parts, existing_root, missing, name_of
 from trainers.data.raw import RawData, RawSample, Skipped
+from trainers.data.readers.paths import SPLIT_NAMES, as_parts, existing_root, missing, name_of
 from trainers.data.ref import DataRef
 from trainers.data.targets import Labels
 from trainers.errors import DataError

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from trainers.data.images import image_size
 from trainers.data.objects import Found, gathered, polygon_box
-from trainers.data.places import as_parts, existing_root, missing, name_of
 from trainers.data.raw import RawData, RawSample, Skipped
+from trainers.data.readers.paths import as_parts, existing_root, missing, name_of
+from trainers.data.readers.yolo_files import LAYOUT, label_file, listing
 from trainers.data.ref import DataRef
-from trainers.data.yolo_files import LAYOUT, label_file, listing
 from trainers.errors import DataError
 from trainers.words import count_of
 

@@ -11,7 +11,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from trainers.data.places import (
+from trainers.data.raw import RawData, RawSample, Skipped
+from trainers.data.readers.paths import (
     SPLIT_NAMES,
     existing_root,
     folders,
@@ -19,7 +20,6 @@ from trainers.data.places import (
     is_visible,
     visible,
 )
-from trainers.data.raw import RawData, RawSample, Skipped
 from trainers.data.ref import DataRef
 from trainers.errors import DataError
 from trainers.words import count_of

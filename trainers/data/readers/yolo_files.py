@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from trainers.data.places import SPLIT_NAMES, images_below, name_of
+from trainers.data.readers.paths import SPLIT_NAMES, images_below, name_of
 from trainers.data.ref import DataRef
 from trainers.errors import DataError
 

@@ -15,8 +15,8 @@ from pathlib import Path
 import numpy as np
 
 from trainers.data.images import read_colors, read_index
-from trainers.data.places import SPLIT_NAMES, as_parts, existing_root, images_below, name_of
 from trainers.data.raw import RawData, RawSample, Skipped
+from trainers.data.readers.paths import SPLIT_NAMES, as_parts, existing_root, images_below, name_of
 from trainers.data.ref import DataRef
 from trainers.data.targets import IGNORED, Mask
 from trainers.errors import DataError
