@@ -30,9 +30,9 @@ from torch import nn
 from torchmetrics.functional import accuracy
 
 from trainers.augment import augment
-from trainers.backbone import preprocess_for
 from trainers.data import DataRef, Preprocess, load
 from trainers.module import lr_factor, parameter_groups
+from trainers.networks.backbone import preprocess_for
 from trainers.proxy import train
 from trainers.spec import Architecture, Recipe, TrainSettings, Weights
 from trainers.tasks import TASKS

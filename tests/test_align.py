@@ -13,7 +13,7 @@ from torch import nn
 
 from search.errors import ParityError
 from search.runtimes.parity import check_parity
-from trainers.detectors.align import MAX_STRAY, aligned
+from trainers.networks.detectors.align import MAX_STRAY, aligned
 from trainers.tasks import TASKS
 
 N, P, C = 8, 40, 2

@@ -26,7 +26,7 @@ from search.catalog import (
 )
 from search.catalog.backbones import read, read_published, write
 from search.catalog.tags import data_of
-from trainers.count import ELEMENT_KINDS, MAC_KINDS
+from trainers.networks.count import ELEMENT_KINDS, MAC_KINDS
 
 is_same_timm = pytest.mark.skipif(
     timm.__version__ != timm_version(),

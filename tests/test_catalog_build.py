@@ -16,7 +16,7 @@ from search.catalog import build_catalog as build_module
 from search.catalog.backbones import read
 from search.catalog.build_catalog import build
 from search.catalog.describe import describe
-from trainers.count import count_costs
+from trainers.networks.count import count_costs
 from trainers.spec import Architecture, Weights
 from trainers.tasks import TASKS
 
@@ -53,7 +53,7 @@ def test_a_row_is_what_building_the_network_says(name: str, tmp_path: Path) -> N
 @is_same_timm
 def test_rows_of_siblings_described_together_are_those_of_each_alone(tmp_path: Path) -> None:
     from search.catalog.backbones import write
-    from trainers.memo import Memo
+    from trainers.networks.meta_cache import Memo
 
     names = ["vit_tiny_patch16_224", "deit_tiny_patch16_224", "test_resnet", "resnet18"]
     with Memo():

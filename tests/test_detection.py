@@ -11,11 +11,11 @@ from search.front.intervals import kept_interval
 from search.latency.measure import MeasureSettings, measure_architecture
 from search.runtimes import LoadSettings, runtime_named
 from search.runtimes.parity import draw_images, perturb
-from trainers.backbone import preprocess_for
 from trainers.data.batch_targets import learned_from
 from trainers.data.targets import Objects
 from trainers.data.verify import Sample
 from trainers.errors import ConfigError
+from trainers.networks.backbone import preprocess_for
 from trainers.spec import Architecture, TrainSettings, Weights
 from trainers.tasks import TASKS, Judge
 from trainers.tasks.average_precision import coco_metrics

@@ -12,7 +12,6 @@ from faster_coco_eval.core import mask as coco
 from PIL import Image
 from small_truth import samples_of
 
-from trainers.backbone import preprocess_for
 from trainers.data.raw import RawData, RawSample
 from trainers.data.readers import READERS, Reader
 from trainers.data.targets import IGNORED, Labels, Mask, Objects, TargetKind, no_objects
@@ -30,6 +29,7 @@ from trainers.drawing.paper import (
     shown,
 )
 from trainers.errors import DataError
+from trainers.networks.backbone import preprocess_for
 from trainers.spec import Architecture, Weights
 from trainers.tasks import TASKS
 from trainers.tasks.average_precision import packed

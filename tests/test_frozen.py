@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from torch import nn
 
 import trainers.proxy
-from trainers.backbone import preprocess_for
 from trainers.data import DataRef, load
 from trainers.frozen import Cached, cached_features
+from trainers.networks.backbone import preprocess_for
 from trainers.proxy import train
 from trainers.spec import Architecture, Recipe, TrainResult, TrainSettings, Weights
 from trainers.tasks import TASKS

@@ -26,16 +26,16 @@ from search.latency.measure import MeasureSettings, latency_key, measure_archite
 from search.prepare.build_space import build_space
 from search.prepare.select_backbones import select, selection
 from search.space.space import Space
-from trainers.backbone import preprocess_for
 from trainers.data import DataRef
 from trainers.errors import BuildError, WeightsError
-from trainers.hf.known import KNOWN
-from trainers.hf.names import canonical, content_of, digest_of
-from trainers.hf.network import built, config_for, create_hub
+from trainers.networks.backbone import preprocess_for
+from trainers.networks.hf.known import KNOWN
+from trainers.networks.hf.names import canonical, content_of, digest_of
+from trainers.networks.hf.network import built, config_for, create_hub
+from trainers.networks.weights import fetch, resolve
 from trainers.proxy import score, train
 from trainers.spec import Architecture, Recipe, TrainSettings, Weights
 from trainers.tasks import TASKS
-from trainers.weights import fetch, resolve
 
 TINY: dict[str, dict[str, Any]] = {
     "resnet": {
@@ -228,7 +228,7 @@ def test_a_missing_transformers_names_its_extra(
     def missing(_: str) -> str:
         raise importlib.metadata.PackageNotFoundError
 
-    monkeypatch.setattr("trainers.hf.names.version", missing)
+    monkeypatch.setattr("trainers.networks.hf.names.version", missing)
     with pytest.raises(ConfigError, match=r"not installed: pip install 'archfront\[hf\]'"):
         select(space_config(backbones=(name,)), tmp_path)
     with pytest.raises(BuildError, match=r"pip install 'archfront\[hf\]'"):

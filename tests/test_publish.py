@@ -22,7 +22,7 @@ from search.predict.manifest import read_manifest, sha256_of, write_manifest
 from search.predict.predictor import open_predictor
 from search.records.candidate import Candidate
 from trainers.errors import WeightsError
-from trainers.hf.publish import load_published
+from trainers.networks.hf.publish import load_published
 
 # What somebody does who has never heard of this package.
 PROGRAM = """

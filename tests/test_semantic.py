@@ -16,16 +16,16 @@ from small_spaces import space_config
 from search.catalog import catalog
 from search.latency.measure import MeasureSettings, measure_architecture
 from search.prepare.build_space import build_space
-from trainers.backbone import build_backbone, family_and_strides
 from trainers.data import READERS
 from trainers.data.raw import RawData, RawSample
 from trainers.data.readers import Reader
 from trainers.data.ref import DataRef
 from trainers.data.targets import IGNORED, Mask
 from trainers.errors import BuildError, ConfigError
+from trainers.networks.backbone import build_backbone, family_and_strides
+from trainers.networks.segmenters.network import DeployedSegmenter, Segmenter
 from trainers.precision import precision_probe
 from trainers.proxy import score, train
-from trainers.segmenters.network import DeployedSegmenter, Segmenter
 from trainers.spec import Architecture, Recipe, TrainSettings, Weights
 from trainers.tasks import TASKS
 from trainers.tasks.pyramids import DILATING, UNPADDED

@@ -21,7 +21,7 @@ from search.front.intervals import kept_interval
 from trainers.data.preprocess import Preprocess
 from trainers.data.targets import IGNORED, Mask
 from trainers.data.verify import Sample
-from trainers.segmenters.losses import LOSSES, losses_of
+from trainers.networks.segmenters.losses import LOSSES, losses_of
 from trainers.spec import TrainSettings
 from trainers.tasks import TASKS
 from trainers.tasks.masks import MaskJudge, labels_at

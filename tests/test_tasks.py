@@ -11,8 +11,8 @@ import torch
 from small_truth import samples_of
 
 from search.front.intervals import score
-from trainers.backbone import Pyramid, preprocess_for
 from trainers.errors import BuildError, ConfigError
+from trainers.networks.backbone import Pyramid, preprocess_for
 from trainers.spec import Architecture, TrainSettings, Weights
 from trainers.tasks import TASKS, Grid, Task, task_named
 from trainers.tasks.labels import LabelJudge
@@ -202,7 +202,7 @@ def test_a_network_without_a_map_carries_no_gem() -> None:
 
 
 def test_gem_with_power_one_is_the_mean() -> None:
-    from trainers.heads import GeMPool
+    from trainers.networks.classifiers import GeMPool
 
     features = torch.rand(2, 3, 4, 4) + 0.1
     assert torch.allclose(GeMPool(power=1.0)(features), features.mean(dim=(2, 3)))

@@ -18,17 +18,17 @@ from torchvision.ops.poolers import LevelMapper
 from search.latency.measure import MeasureSettings, measure_architecture
 from search.runtimes import RUNTIMES, LoadSettings
 from search.runtimes.parity import TOLERANCE, draw_images, perturb
-from trainers.backbone import Pyramid
-from trainers.detectors.levels import level_strides
-from trainers.detectors.pasted import STRIDE, paste
-from trainers.detectors.torchvision_two_stage import (
+from trainers.errors import BuildError
+from trainers.networks.backbone import Pyramid
+from trainers.networks.detectors.levels import level_strides
+from trainers.networks.detectors.pasted import STRIDE, paste
+from trainers.networks.detectors.torchvision_two_stage import (
     MASK_CELLS,
     N_CANDIDATES,
     N_PROPOSALS,
     PROPOSAL_IOU,
     TwoStage,
 )
-from trainers.errors import BuildError
 from trainers.spec import Architecture, TrainSettings, Weights
 from trainers.tasks import TASKS, Task
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from trainers.detectors.assign import Places, Truth, assign, gathered, pair_iou
-from trainers.detectors.masks import mask_loss, masks_of, shrunk
-from trainers.detectors.yolo import Yolo
 from trainers.errors import BuildError
+from trainers.networks.detectors.assign import Places, Truth, assign, gathered, pair_iou
+from trainers.networks.detectors.masks import mask_loss, masks_of, shrunk
+from trainers.networks.detectors.yolo import Yolo
 from trainers.spec import Architecture, Weights
 from trainers.tasks import TASKS
 

@@ -19,8 +19,8 @@ from trainers.batches import EvalBatches
 from trainers.data import ImageSet, Preprocess
 from trainers.data.batch_targets import Learned
 from trainers.data.image_set import Batch
-from trainers.heads import Classifier
 from trainers.module import channels_last
+from trainers.networks.classifiers import Classifier
 from trainers.spec import Recipe, TrainSettings
 
 N_TRIED = 4  # images on which the network is tried

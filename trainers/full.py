@@ -260,8 +260,8 @@ def _taught(
     Raises:
         ConfigError: If its networks cannot be taught.
     """
-    from trainers.backbone import preprocess_for
-    from trainers.checkpoint import load_trained
+    from trainers.networks.backbone import preprocess_for
+    from trainers.networks.checkpoint import load_trained
 
     if architecture.task not in TAUGHT:
         raise ConfigError(

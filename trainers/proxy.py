@@ -20,15 +20,15 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
-from trainers.backbone import preprocess_for
 from trainers.batches import EvalBatches, TrainBatches
-from trainers.checkpoint import load_trained
 from trainers.data import DataRef, Dataset, load
 from trainers.errors import ConfigError, DataError, unknown
 from trainers.files import replacing
 from trainers.frozen import cached_features
 from trainers.memory_probe import fitting_batch
 from trainers.module import Plan, TrainingModule
+from trainers.networks.backbone import preprocess_for
+from trainers.networks.checkpoint import load_trained
 from trainers.precision import precision_probe, takes_bf16
 from trainers.resume import Resumed, question, read_resume, write_resume
 from trainers.scoring import score_split

@@ -104,7 +104,7 @@ def _begin() -> None:
 
 def _rows(names: Sequence[str]) -> list[Backbone]:
     from search.catalog.describe import describe
-    from trainers.memo import Memo
+    from trainers.networks.meta_cache import Memo
 
     with Memo():  # siblings are made of the same blocks
         return [describe(name) for name in names]

@@ -14,10 +14,10 @@ from torch import nn
 from torch.overrides import TorchFunctionMode
 
 from search.catalog.backbones import Backbone, Costs, Tag
-from trainers.backbone import create, run_once
-from trainers.count import Costs as Counts
-from trainers.count import count_costs
 from trainers.errors import BuildError
+from trainers.networks.backbone import create, run_once
+from trainers.networks.count import Costs as Counts
+from trainers.networks.count import count_costs
 from trainers.tasks import TASKS
 
 # What is asked of every network; its own size and 224 come on top where they are not among these.

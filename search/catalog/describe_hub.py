@@ -6,12 +6,12 @@ import torch
 
 from search.catalog.backbones import Backbone, Tag
 from search.catalog.describe import CPU_PARAMS_MAX, sizes_and_costs
-from trainers.backbone import run_once
-from trainers.count import Costs as Counts
-from trainers.count import count_costs
 from trainers.errors import BuildError
-from trainers.hf.names import licence_of
-from trainers.hf.network import HubNetwork, config_for, create_hub, own_size
+from trainers.networks.backbone import run_once
+from trainers.networks.count import Costs as Counts
+from trainers.networks.count import count_costs
+from trainers.networks.hf.names import licence_of
+from trainers.networks.hf.network import HubNetwork, config_for, create_hub, own_size
 
 
 def describe_hub(name: str) -> Backbone:

@@ -12,7 +12,7 @@ from typing import Any
 from search.catalog.backbones import Backbone, Costs, Tag
 from search.records.files import write_whole
 from trainers.errors import BuildError, ConfigError
-from trainers.hf.names import canonical, digest_of
+from trainers.networks.hf.names import canonical, digest_of
 
 logger = logging.getLogger(__name__)
 

@@ -219,8 +219,8 @@ def weights(arguments: argparse.Namespace) -> int:
         words.append("data=shapes")  # which weights there are does not depend on the data
     composed = compose.compose(words, config_dirs=arguments.config_dir)
     config = build(composed.content, texts=composed.texts)
-    from trainers.hf.names import is_hub
-    from trainers.weights import fetch
+    from trainers.networks.hf.names import is_hub
+    from trainers.networks.weights import fetch
 
     # The configuration of a repository that was never fetched is not known before.
     names = [name for name in config.space.backbones if is_hub(name)]

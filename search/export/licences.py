@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from search.catalog import catalog
-from trainers.hf.names import is_hub, licence_of
+from trainers.networks.hf.names import is_hub, licence_of
 from trainers.spec import Weights
 
 SCRATCH = (

@@ -27,7 +27,7 @@ def _not_in_hf(a: Architecture) -> str | None:
 
 def not_in_hf(task: str, head: str, channels: int) -> str | None:
     """Return why transformers cannot load such a network by itself; None if it can."""
-    from trainers.hf.heads import unpublishable
+    from trainers.networks.hf.heads import unpublishable
 
     return unpublishable(task, head, channels)
 
@@ -39,7 +39,7 @@ def _packed(source: Source, folder: Path) -> None:
 def _write_hf(source: Source, folder: Path) -> None:
     from typing import Any, cast
 
-    from trainers.hf.publish import publish
+    from trainers.networks.hf.publish import publish
 
     publish(cast("Any", source.model), source.preprocess, source.class_names, folder)
 

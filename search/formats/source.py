@@ -161,8 +161,8 @@ def load_source(
     """
     import torch
 
-    from trainers.backbone import preprocess_for
-    from trainers.checkpoint import load_trained
+    from trainers.networks.backbone import preprocess_for
+    from trainers.networks.checkpoint import load_trained
 
     task = task_named(architecture.task)
     preprocess = preprocess_for(architecture, preprocess_of, task.resize)

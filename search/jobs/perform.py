@@ -101,7 +101,11 @@ class ProbeRequest:
 
 # What a training and a measurement import, which takes seconds.
 TRAINING_IMPORTS = ("trainers.proxy",)
-MEASURING_IMPORTS = ("trainers.checkpoint", "trainers.count", "trainers.heads")
+MEASURING_IMPORTS = (
+    "trainers.networks.checkpoint",
+    "trainers.networks.count",
+    "trainers.networks.classifiers",
+)
 
 
 def perform(job: Job) -> Any:

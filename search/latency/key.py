@@ -9,7 +9,7 @@ from functools import lru_cache
 from search.latency.database import LatencyKey
 from search.latency.device import fingerprint
 from search.runtimes import installed_version, runtime_named
-from trainers.hf.names import digest_of, is_hub, transformers_version
+from trainers.networks.hf.names import digest_of, is_hub, transformers_version
 from trainers.spec import Architecture
 
 

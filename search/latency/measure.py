@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from trainers.count import Costs
+    from trainers.networks.count import Costs
 
 __all__ = ["MeasureSettings", "latency_key", "measure_architecture"]
 
@@ -175,8 +175,8 @@ def _prepare(
     import torch
 
     from search.runtimes.parity import draw_images, perturb
-    from trainers.checkpoint import load_trained
-    from trainers.count import count_costs
+    from trainers.networks.checkpoint import load_trained
+    from trainers.networks.count import count_costs
     from trainers.tasks import task_named
 
     task = task_named(architecture.task)

@@ -18,7 +18,7 @@ from search.catalog import catalog
 from search.errors import TableError
 from search.latency.database import Entry, KnownDevice, LatencyKey
 from search.records.evaluation import Latency, Measurement
-from trainers.hf.names import is_hub
+from trainers.networks.hf.names import is_hub
 from trainers.spec import Architecture
 from trainers.tasks import NECKS, TASKS
 

@@ -157,7 +157,7 @@ def _with_nms(opening: Opening) -> None:
 
 
 def _hf(opening: Opening) -> Opened:
-    from trainers.hf.publish import load_published
+    from trainers.networks.hf.publish import load_published
 
     return _torch_function(load_published(opening.path, opening.task), opening)
 

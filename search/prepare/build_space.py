@@ -12,7 +12,7 @@ from search.formats.formats import FORMATS
 from search.prepare.select_backbones import has_licence
 from search.space.decoders import FIXED, decoders_of
 from search.space.space import Axes, Space
-from trainers.hf.names import is_hub
+from trainers.networks.hf.names import is_hub
 from trainers.spec import Architecture, Recipe, Weights
 from trainers.tasks import TASKS, Task
 

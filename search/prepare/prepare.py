@@ -24,7 +24,7 @@ from search.records.candidate import short_hash
 from search.records.store import hide_password
 from search.space.space import Space
 from trainers.data.ref import DataRef, Shapes
-from trainers.hf.names import is_hub
+from trainers.networks.hf.names import is_hub
 from trainers.spec import Architecture, Weights
 from trainers.tasks import TASKS, Task
 from trainers.words import count_of
@@ -218,7 +218,7 @@ def _weights(
     """Return the first weights of the backbones that have them, and who was dropped."""
     if config.space.weights == "none":  # nothing to look for, and no need of torch
         return {b.name: Weights() for b in backbones}, ()
-    from trainers.weights import resolve
+    from trainers.networks.weights import resolve
 
     found = resolve([b.name for b in backbones], config.space.weights, channels=channels)
     if found.missing and config.space.weights_missing == "stop":

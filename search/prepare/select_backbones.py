@@ -11,7 +11,7 @@ from search.catalog import Backbone, catalog, match, near, timm_version
 from search.config.schema import SpaceConfig
 from search.errors import ConfigError, unknown
 from search.records.paths import default_root
-from trainers.hf.names import is_hub
+from trainers.networks.hf.names import is_hub
 from trainers.spec import Weights
 
 # timm's own choice among the weights of a name.

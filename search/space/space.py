@@ -15,7 +15,7 @@ from search.catalog import Backbone
 from search.records.candidate import Candidate, short_hash
 from search.space.decoders import FIXED, Decoders
 from search.space.descriptors import Descriptors, Features
-from trainers.hf.names import digest_of, is_hub
+from trainers.networks.hf.names import digest_of, is_hub
 from trainers.spec import Architecture, Recipe, Weights
 
 

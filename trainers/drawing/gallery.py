@@ -99,7 +99,7 @@ def _scores(kept: Kept, index: int, sample: Sample, architecture: Architecture) 
 
 def _mask(kept: Kept, index: int, sample: Sample, architecture: Architecture) -> DrawnPrediction:
     """Return the class map of the part of the network's input that the image fills."""
-    from trainers.backbone import preprocess_for
+    from trainers.networks.backbone import preprocess_for
     from trainers.spec import Weights
     from trainers.tasks import task_named
 

@@ -55,7 +55,7 @@ class Classification:
         Raises:
             ConfigError: If one of ``among`` is no head.
         """
-        from trainers.heads import head_signature
+        from trainers.networks.classifiers import head_signature
 
         kept: dict[str, str] = {}
         for head in self.heads if among is None else among:
@@ -102,7 +102,7 @@ class Classification:
             BuildError: If backbone, head and input size do not make a network.
             WeightsError: If the first weights do not fit it.
         """
-        from trainers.heads import build_classifier
+        from trainers.networks.classifiers import build_classifier
 
         if architecture.head not in self.heads:
             raise BuildError(str(unknown("head", architecture.head, self.heads)))
@@ -110,7 +110,7 @@ class Classification:
 
     def freeze(self, model: nn.Module) -> None:
         """Leave only the head to be trained; the norms of the rest keep their statistics."""
-        from trainers.heads import freeze_backbone
+        from trainers.networks.classifiers import freeze_backbone
 
         freeze_backbone(model)
 
@@ -137,7 +137,7 @@ class Classification:
 
     def deploy_module(self, model: nn.Module) -> nn.Module:
         """Return the network to export, in evaluation mode: a copy where blocks are fused."""
-        from trainers.heads import DeployedClassifier
+        from trainers.networks.classifiers import DeployedClassifier
 
         return DeployedClassifier(model)
 

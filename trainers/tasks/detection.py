@@ -79,7 +79,7 @@ class Detection:
             ConfigError: If one of ``among`` is no head.
             BuildError: If there is no such backbone.
         """
-        from trainers.backbone import family_and_strides
+        from trainers.networks.backbone import family_and_strides
 
         asked = self.heads if among is None else tuple(among)
         for head in asked:
@@ -127,13 +127,13 @@ class Detection:
         if refused:
             said = "; ".join(f"{name} {reason}" for name, reason in refused.items())
             raise BuildError(f"{a.backbone} with head {a.head!r}: {said}.")
-        from trainers.detectors.network import build_detector
+        from trainers.networks.detectors.network import build_detector
 
         return build_detector(a, weights, dropout)
 
     def freeze(self, model: nn.Module) -> None:
         """Leave all but the backbone to be trained; its norms keep their statistics."""
-        from trainers.detectors.network import Detector
+        from trainers.networks.detectors.network import Detector
 
         assert isinstance(model, Detector)
         model.freeze()
@@ -142,7 +142,7 @@ class Detection:
         self, model: nn.Module, batch: tuple[torch.Tensor, Any], settings: TrainSettings
     ) -> dict[str, torch.Tensor]:
         """Return the losses that the head has; weights of classes have no part in them."""
-        from trainers.detectors.network import Detector
+        from trainers.networks.detectors.network import Detector
 
         assert isinstance(model, Detector)
         return model.losses(*batch)
@@ -154,7 +154,7 @@ class Detection:
 
     def deploy_module(self, model: nn.Module) -> nn.Module:
         """Return the network to export, in evaluation mode: a copy where blocks are fused."""
-        from trainers.detectors.network import DeployedDetector
+        from trainers.networks.detectors.network import DeployedDetector
 
         return DeployedDetector(model)
 
@@ -162,7 +162,7 @@ class Detection:
         self, expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]
     ) -> list[NDArray[Any]]:
         """Return proposals and detections in the order of those expected."""
-        from trainers.detectors.align import aligned
+        from trainers.networks.detectors.align import aligned
 
         return aligned(expected, found)
 

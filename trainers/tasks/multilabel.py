@@ -93,7 +93,7 @@ class Multilabel(Classification):
         """Return the network to export, in evaluation mode: a copy where blocks are fused."""
         from torch import nn
 
-        from trainers.heads import DeployedClassifier
+        from trainers.networks.classifiers import DeployedClassifier
 
         return DeployedClassifier(model, nn.Sigmoid())
 

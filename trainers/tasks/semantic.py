@@ -79,7 +79,7 @@ class Semantic:
             ConfigError: If one of ``among`` is no head.
             BuildError: If there is no such backbone.
         """
-        from trainers.backbone import family_and_strides
+        from trainers.networks.backbone import family_and_strides
 
         asked = self.heads if among is None else tuple(among)
         for head in asked:
@@ -134,13 +134,13 @@ class Semantic:
         if refused:
             said = "; ".join(f"{name} {reason}" for name, reason in refused.items())
             raise BuildError(f"{a.backbone} with head {a.head!r}: {said}.")
-        from trainers.segmenters.network import build_segmenter
+        from trainers.networks.segmenters.network import build_segmenter
 
         return build_segmenter(a, weights, dropout)
 
     def freeze(self, model: nn.Module) -> None:
         """Leave all but the backbone to be trained; its norms keep their statistics."""
-        from trainers.segmenters.network import Segmenter
+        from trainers.networks.segmenters.network import Segmenter
 
         assert isinstance(model, Segmenter)
         model.freeze()
@@ -149,7 +149,7 @@ class Semantic:
         self, model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSettings
     ) -> dict[str, torch.Tensor]:
         """Return the losses of masks ``(N, S, S)``; ignored pixels have no part in them."""
-        from trainers.segmenters.losses import losses_of
+        from trainers.networks.segmenters.losses import losses_of
 
         images, masks = batch
         return losses_of(model(images), masks, settings)
@@ -160,7 +160,7 @@ class Semantic:
 
     def deploy_module(self, model: nn.Module) -> nn.Module:
         """Return the network to export, in evaluation mode: a copy where blocks are fused."""
-        from trainers.segmenters.network import DeployedSegmenter
+        from trainers.networks.segmenters.network import DeployedSegmenter
 
         return DeployedSegmenter(model)
 

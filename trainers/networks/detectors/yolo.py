@@ -20,12 +20,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainers.detectors.assign import Assigned, Places, Truth, assign, gathered, pair_iou
-from trainers.detectors.blocks import conv_block
-from trainers.detectors.choice import select
-from trainers.detectors.levels import build_neck
-from trainers.detectors.masks import N_PROTOTYPES, Prototypes, mask_loss, masks_of
-from trainers.detectors.neck import Neck
+from trainers.networks.detectors.assign import Assigned, Places, Truth, assign, gathered, pair_iou
+from trainers.networks.detectors.blocks import conv_block
+from trainers.networks.detectors.choice import select
+from trainers.networks.detectors.levels import build_neck
+from trainers.networks.detectors.masks import N_PROTOTYPES, Prototypes, mask_loss, masks_of
+from trainers.networks.detectors.neck import Neck
 from trainers.spec import Architecture, Weights
 
 N_LEVELS = 3

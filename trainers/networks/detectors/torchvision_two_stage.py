@@ -26,10 +26,10 @@ from torchvision.models.detection.rpn import (
 )
 from torchvision.ops import MultiScaleRoIAlign, nms
 
-from trainers.backbone import Pyramid
-from trainers.detectors.choice import MAX_DETECTIONS, NMS_IOU, select
-from trainers.detectors.levels import NamedLevels, anchors_of, build_levels, in_float
-from trainers.detectors.pasted import paste
+from trainers.networks.backbone import Pyramid
+from trainers.networks.detectors.choice import MAX_DETECTIONS, NMS_IOU, select
+from trainers.networks.detectors.levels import NamedLevels, anchors_of, build_levels, in_float
+from trainers.networks.detectors.pasted import paste
 from trainers.spec import Architecture, Weights
 
 # Boxes that the second stage looks at, those without an object among them.

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from trainers.errors import ConfigError
-from trainers.hf.known import KNOWN
+from trainers.networks.hf.known import KNOWN
 
 PREFIX = "hf:"
 CONFIG = "config.json"

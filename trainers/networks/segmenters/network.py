@@ -10,9 +10,9 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainers.backbone import run_once
-from trainers.segmenters.decoders import DECODERS, Decoder
-from trainers.segmenters.encoder import Encoder, build_encoder
+from trainers.networks.backbone import run_once
+from trainers.networks.segmenters.decoders import DECODERS, Decoder
+from trainers.networks.segmenters.encoder import Encoder, build_encoder
 from trainers.spec import Architecture, Weights
 
 

@@ -12,9 +12,9 @@ from timm.utils import reparameterize_model
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainers.backbone import RANDOM, create, run_once
 from trainers.errors import BuildError
-from trainers.hf.names import is_hub
+from trainers.networks.backbone import RANDOM, create, run_once
+from trainers.networks.hf.names import is_hub
 from trainers.spec import Architecture, Weights
 
 TIMM_POOLS = ("avg", "max", "avgmax")
@@ -140,7 +140,7 @@ def build_classifier(
 
 
 def _hub_classifier(architecture: Architecture, weights: Weights, dropout: float) -> Classifier:
-    from trainers.hf.network import create_hub
+    from trainers.networks.hf.network import create_hub
 
     a = architecture
     if a.head != "timm":

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainers.detectors.assign import Assigned, Truth
-from trainers.detectors.blocks import conv_block
+from trainers.networks.detectors.assign import Assigned, Truth
+from trainers.networks.detectors.blocks import conv_block
 
 # Section 3.1: more did not help.
 N_PROTOTYPES = 32

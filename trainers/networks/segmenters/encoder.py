@@ -10,8 +10,8 @@ from timm.models.efficientnet import EfficientNetFeatures
 from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import nn
 
-from trainers.backbone import Pyramid, build_backbone, create
 from trainers.errors import BuildError
+from trainers.networks.backbone import Pyramid, build_backbone, create
 from trainers.spec import Architecture, Weights
 
 # Of the last map where a head asks for a dilated backbone.
