@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from small_findings import SIDE, by_pycocotools, findings, repeated
 
-from trainers.tasks.average_precision import coco_metrics
-from trainers.tasks.paste import encoded, pasted
-from trainers.tasks.resampled_ap import resampled_ap
+from trainers.tasks.judges.average_precision import coco_metrics
+from trainers.tasks.judges.paste import encoded, pasted
+from trainers.tasks.judges.resampled_ap import resampled_ap
 
 METRICS = ("map", "map50", "map75")
 CASES: dict[str, dict[str, Any]] = {

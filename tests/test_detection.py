@@ -18,7 +18,7 @@ from trainers.errors import ConfigError
 from trainers.networks.backbone import preprocess_for
 from trainers.spec import Architecture, TrainSettings, Weights
 from trainers.tasks import TASKS, Judge
-from trainers.tasks.average_precision import coco_metrics
+from trainers.tasks.judges.average_precision import coco_metrics
 
 HEADS = {"detection": "yolo", "instance": "yolo_mask"}
 SETTINGS = TrainSettings("map", 1, 1, 0, 0.0, "one_cycle", "fp32", 1)

@@ -32,7 +32,7 @@ from trainers.errors import DataError
 from trainers.networks.backbone import preprocess_for
 from trainers.spec import Architecture, Weights
 from trainers.tasks import TASKS
-from trainers.tasks.average_precision import packed
+from trainers.tasks.judges.average_precision import packed
 
 NAMES = ("cat", "dog", "bird")
 GREY = np.full((40, 80, 1), 100, np.uint8)

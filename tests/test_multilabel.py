@@ -18,8 +18,8 @@ from trainers.errors import ConfigError
 from trainers.proxy import train
 from trainers.spec import Architecture, Recipe, TrainSettings, Weights
 from trainers.tasks import TASKS
-from trainers.tasks.label_sets import LabelSetJudge
-from trainers.tasks.weighted import label_set_metric
+from trainers.tasks.judges.label_sets import LabelSetJudge
+from trainers.tasks.judges.weighted import label_set_metric
 
 TASK = TASKS["multilabel"]
 SETTINGS = TrainSettings("map", 1, 1, 0, 0.0, "one_cycle", "fp32", 1)
@@ -103,7 +103,7 @@ def test_many_resamples_are_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) 
     labels, probabilities = drawn(7)
     weights = np.random.default_rng(1).integers(0, 3, (10, 120))
     whole = label_set_metric("map", probabilities, labels)(weights)
-    monkeypatch.setattr("trainers.tasks.weighted.CHUNK", 250)
+    monkeypatch.setattr("trainers.tasks.judges.weighted.CHUNK", 250)
     pieces = label_set_metric("map", probabilities, labels)(weights)
     assert np.array_equal(whole, pieces)
 

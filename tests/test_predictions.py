@@ -40,8 +40,8 @@ from search.predict.predictor import open_predictor
 from trainers.data import Preprocess
 from trainers.data.images import read_pixels
 from trainers.tasks import TASKS
-from trainers.tasks.class_map import class_map
-from trainers.tasks.masks import labels_at
+from trainers.tasks.judges.class_map import class_map
+from trainers.tasks.judges.masks import labels_at
 
 KEYS = {
     "classification": {"label", "score", "probabilities"},

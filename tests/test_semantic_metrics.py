@@ -24,8 +24,8 @@ from trainers.data.verify import Sample
 from trainers.networks.segmenters.losses import LOSSES, losses_of
 from trainers.spec import TrainSettings
 from trainers.tasks import TASKS
-from trainers.tasks.masks import MaskJudge, labels_at
-from trainers.tasks.overlap import margins
+from trainers.tasks.judges.masks import MaskJudge, labels_at
+from trainers.tasks.judges.overlap import margins
 
 TASK = TASKS["semantic"]
 NAMES = ("sky", "road", "car")

@@ -15,7 +15,7 @@ from trainers.errors import BuildError, ConfigError
 from trainers.networks.backbone import Pyramid, preprocess_for
 from trainers.spec import Architecture, TrainSettings, Weights
 from trainers.tasks import TASKS, Grid, Task, task_named
-from trainers.tasks.labels import LabelJudge
+from trainers.tasks.judges.labels import LabelJudge
 
 N_JUDGED = 8
 

@@ -37,7 +37,7 @@ from search.prepare.prepare import LIBRARIES
 from search.results.select_members import Member
 from trainers.data.images import read_pixels
 from trainers.tasks import task_named
-from trainers.tasks.weighted import THRESHOLD
+from trainers.tasks.judges.weighted import THRESHOLD
 
 if TYPE_CHECKING:
     from search.predict.predictor import Predictor

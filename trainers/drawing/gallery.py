@@ -15,7 +15,7 @@ from trainers.drawing.panels import TITLES, DrawnPrediction, panel
 from trainers.drawing.paper import grid
 from trainers.errors import DataError
 from trainers.files import replacing
-from trainers.tasks.average_precision import unpacked
+from trainers.tasks.judges.average_precision import unpacked
 from trainers.words import count_of
 
 if TYPE_CHECKING:

@@ -172,7 +172,7 @@ class Classification:
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
     ) -> Judge:
         """Return accuracy, mean recall and mean F1 over the classes."""
-        from trainers.tasks.labels import LabelJudge
+        from trainers.tasks.judges.labels import LabelJudge
 
         return LabelJudge([sample.target for sample in samples], len(class_names))
 

@@ -206,7 +206,7 @@ class Detection:
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
     ) -> Judge:
         """Return what compares with the boxes at the size of their images, as COCO does."""
-        from trainers.tasks.found import ObjectJudge
+        from trainers.tasks.judges.found import ObjectJudge
 
         return ObjectJudge(samples, class_names, preprocess, has_masks=False)
 
@@ -214,7 +214,7 @@ class Detection:
         self, metric: str, kept: Mapping[str, NDArray[Any]]
     ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
         """Return the average precision over images of any weights."""
-        from trainers.tasks.resampled_ap import resampled_ap
+        from trainers.tasks.judges.resampled_ap import resampled_ap
 
         if metric not in self.metrics:
             raise unknown("metric", metric, self.metrics)

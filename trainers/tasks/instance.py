@@ -62,6 +62,6 @@ class Instance(Detection):
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
     ) -> Judge:
         """Return what compares with the outlines at the size of their images, as COCO does."""
-        from trainers.tasks.found import ObjectJudge
+        from trainers.tasks.judges.found import ObjectJudge
 
         return ObjectJudge(samples, class_names, preprocess, has_masks=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from trainers.errors import unknown
 from trainers.spec import Architecture, TrainSettings
 from trainers.tasks.classification import Classification
-from trainers.tasks.weighted import THRESHOLD, label_set_metric
+from trainers.tasks.judges.weighted import THRESHOLD, label_set_metric
 
 if TYPE_CHECKING:
     import torch
@@ -115,7 +115,7 @@ class Multilabel(Classification):
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
     ) -> Judge:
         """Return mean average precision and F1, and ``ap/<class>`` of every class."""
-        from trainers.tasks.label_sets import LabelSetJudge
+        from trainers.tasks.judges.label_sets import LabelSetJudge
 
         return LabelSetJudge([sample.target for sample in samples], class_names)
 

@@ -109,7 +109,7 @@ class Semantic:
         self, metric: str, class_counts: Sequence[int], n_images: int | None = None
     ) -> float:
         """Return what the metric gives when every pixel gets the commonest class."""
-        from trainers.tasks.overlap import METRICS
+        from trainers.tasks.judges.overlap import METRICS
 
         if metric not in self.metrics:
             raise unknown("metric", metric, self.metrics)
@@ -204,7 +204,7 @@ class Semantic:
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
     ) -> Judge:
         """Return what compares with the masks at the size of their images."""
-        from trainers.tasks.masks import MaskJudge
+        from trainers.tasks.judges.masks import MaskJudge
 
         return MaskJudge(samples, class_names, preprocess)
 
@@ -212,7 +212,7 @@ class Semantic:
         self, metric: str, kept: Mapping[str, NDArray[Any]]
     ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
         """Return the metric of the images' confusion matrices, each by its weight."""
-        from trainers.tasks.overlap import resampled_metric
+        from trainers.tasks.judges.overlap import resampled_metric
 
         if metric not in self.metrics:
             raise unknown("metric", metric, self.metrics)

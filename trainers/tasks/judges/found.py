@@ -13,8 +13,8 @@ from trainers.data.objects import rle_of
 from trainers.data.preprocess import Preprocess
 from trainers.data.targets import Objects
 from trainers.data.verify import Sample
-from trainers.tasks.average_precision import box_areas, coco_metrics, mask_areas, packed
-from trainers.tasks.paste import pasted
+from trainers.tasks.judges.average_precision import box_areas, coco_metrics, mask_areas, packed
+from trainers.tasks.judges.paste import pasted
 
 Arrays = dict[str, NDArray[Any]]
 

@@ -1,0 +1,1 @@
+"""Metrics of the tasks, with what their intervals resample."""
