@@ -34,10 +34,10 @@ from search.prepare.prepare import data_ref
 from search.records.candidate import Candidate
 from search.records.evaluation import Evaluation, Trained
 from search.results.select_members import Member
-from trainers import proxy
 from trainers.data import load
 from trainers.spec import Architecture, Recipe, Weights
 from trainers.tasks import TASKS
+from trainers.training import proxy
 
 # One of each family; the last one has blocks that are merged.
 BACKBONES = ("resnet10t", "mobilenetv3_small_050", "convnext_atto", "repvit_m0_9")

@@ -29,13 +29,13 @@ import torch
 from torch import nn
 from torchmetrics.functional import accuracy
 
-from trainers.augment import augment
 from trainers.data import DataRef, Preprocess, load
-from trainers.module import lr_factor, parameter_groups
 from trainers.networks.backbone import preprocess_for
-from trainers.proxy import train
 from trainers.spec import Architecture, Recipe, TrainSettings, Weights
 from trainers.tasks import TASKS
+from trainers.training.augment import augment
+from trainers.training.module import lr_factor, parameter_groups
+from trainers.training.proxy import train
 
 DIGITS = DataRef(
     reader="digits",

@@ -15,7 +15,9 @@ from torch.nn import functional as F
 from trainers.data import DataRef, Preprocess
 from trainers.data.ref import Shapes
 from trainers.errors import ConfigError
-from trainers.full import (
+from trainers.spec import Architecture, Recipe, TrainSettings, Weights
+from trainers.tasks import TASKS
+from trainers.training.full import (
     FullResult,
     FullSettings,
     Teacher,
@@ -23,9 +25,7 @@ from trainers.full import (
     train_full,
     turning,
 )
-from trainers.proxy import score
-from trainers.spec import Architecture, Recipe, TrainSettings, Weights
-from trainers.tasks import TASKS
+from trainers.training.proxy import score
 
 DATA = DataRef("digits", None, None, False, 300, 100, 80, 0, None, "stop", 100)
 NETWORK = Architecture("classification", "test_resnet", "timm", 16, 10, 1)

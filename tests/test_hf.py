@@ -33,9 +33,9 @@ from trainers.networks.hf.known import KNOWN
 from trainers.networks.hf.names import canonical, content_of, digest_of
 from trainers.networks.hf.network import built, config_for, create_hub
 from trainers.networks.weights import fetch, resolve
-from trainers.proxy import score, train
 from trainers.spec import Architecture, Recipe, TrainSettings, Weights
 from trainers.tasks import TASKS
+from trainers.training.proxy import score, train
 
 TINY: dict[str, dict[str, Any]] = {
     "resnet": {

@@ -210,7 +210,7 @@ def test_the_search_imports_nothing_heavy_by_itself() -> None:
 
 def test_what_a_module_loads_is_followed_through_ours() -> None:
     assert "numpy" in loaded_with("search.report.document")
-    assert "torch" in loaded_with("trainers.proxy")
+    assert "torch" in loaded_with("trainers.training.proxy")
     assert "optuna" in loaded_with("search.commands.studies")
 
 

@@ -10,16 +10,16 @@ import torch
 from drawn_images import REF
 
 from search.front.intervals import kept_interval
-from trainers.augment import augment
 from trainers.data.raw import RawData, RawSample
 from trainers.data.readers import READERS, Reader
 from trainers.data.targets import Labels
 from trainers.errors import ConfigError
-from trainers.proxy import train
 from trainers.spec import Architecture, Recipe, TrainSettings, Weights
 from trainers.tasks import TASKS
 from trainers.tasks.judges.label_sets import LabelSetJudge
 from trainers.tasks.judges.weighted import label_set_metric
+from trainers.training.augment import augment
+from trainers.training.proxy import train
 
 TASK = TASKS["multilabel"]
 SETTINGS = TrainSettings("map", 1, 1, 0, 0.0, "one_cycle", "fp32", 1)

@@ -16,12 +16,12 @@ from search.jobs import perform
 from search.jobs.perform import TrainRequest
 from search.records.candidate import Candidate
 from trainers.data import DataRef
-from trainers.memory_probe import fitting_batch
-from trainers.parts import Halving, parts_of, smallest_part
-from trainers.proxy import train
 from trainers.spec import Architecture, Recipe, TrainResult, TrainSettings, Weights
 from trainers.tasks import TASKS
 from trainers.tasks.classification import Classification
+from trainers.training.memory_probe import fitting_batch
+from trainers.training.micro_batch import Halving, parts_of, smallest_part
+from trainers.training.proxy import train
 
 DIGITS = DataRef("digits", None, None, False, 120, 90, 80, 0, None, "stop", 100)
 # LayerNorm does not look at the other images of a batch; BatchNorm does.

@@ -13,8 +13,8 @@ from safetensors.torch import load_file
 
 from trainers.data import DataRef, load
 from trainers.errors import ConfigError, DataError, DivergedError, WeightsError
-from trainers.proxy import score, train
 from trainers.spec import Architecture, EpochRow, Recipe, TrainResult, TrainSettings, Weights
+from trainers.training.proxy import score, train
 
 DIGITS = DataRef(
     reader="digits",

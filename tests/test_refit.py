@@ -20,8 +20,8 @@ from search.report.refit_text import sentences, verdict
 from search.results.refit_results import differs, folder_of, member_of, refits_of, summary
 from search.results.select_members import chosen_trials
 from search.retrain.refit_members import RefitOrder, Step, refit, steps_of
-from trainers.full import FullSettings
 from trainers.spec import EpochRow
+from trainers.training.full import FullSettings
 
 ORDER = RefitOrder((0, 1), epochs=2, seeds=2, full=FullSettings(0.9, 1))
 
@@ -50,7 +50,7 @@ class TestTraining:
             low, high = record.intervals["test"]
             assert low <= record.metrics["test"]["accuracy"] <= high
             assert (found.places.folder / record.weights).is_file()
-        monkeypatch.setattr("trainers.full.train_full", refuse)
+        monkeypatch.setattr("trainers.training.full.train_full", refuse)
         again = all_of(root, ORDER)
         assert all(step.done is not None for step, _ in again)
         assert [record for _, record in again] == [record for _, record in made]

@@ -21,7 +21,7 @@ from search.records.evaluation import Trained
 from search.records.store import driving
 from search.results.results import Results
 from search.retrain.reproduction import changes, reproduce
-from trainers import proxy
+from trainers.training import proxy
 
 REAL = 3
 

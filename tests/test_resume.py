@@ -14,13 +14,13 @@ from safetensors.torch import load_file
 from test_tasks import architecture
 from torch import nn
 
-from trainers.batch_norm import estimate_norms, trained_norms
 from trainers.data import DataRef
 from trainers.data.ref import Shapes
 from trainers.errors import ConfigError, WeightsError
-from trainers.proxy import score, train
 from trainers.spec import Architecture, Recipe, TrainResult, TrainSettings, Weights
 from trainers.tasks import TASKS
+from trainers.training.batch_norm import estimate_norms, trained_norms
+from trainers.training.proxy import score, train
 
 RECIPE = Recipe(lr=5e-3, weight_decay=0.05, batch_size=4, augment="strong", dropout=0.2)
 

@@ -24,12 +24,12 @@ from trainers.data.targets import IGNORED, Mask
 from trainers.errors import BuildError, ConfigError
 from trainers.networks.backbone import build_backbone, family_and_strides
 from trainers.networks.segmenters.network import DeployedSegmenter, Segmenter
-from trainers.precision import precision_probe
-from trainers.proxy import score, train
 from trainers.spec import Architecture, Recipe, TrainSettings, Weights
 from trainers.tasks import TASKS
 from trainers.tasks.pyramids import DILATING, UNPADDED
 from trainers.tasks.semantic import DILATED, GRIDS
+from trainers.training.precision import precision_probe
+from trainers.training.proxy import score, train
 
 TASK = TASKS["semantic"]
 SETTINGS = TrainSettings("miou", 1, 1, 0, 0.0, "one_cycle", "fp32", 1, loss="ce_dice")

@@ -26,8 +26,8 @@ from search.report.document import render
 from search.results.results import Results
 from search.results.select_members import proxy_member
 from search.results.variant_results import resized, summary
-from trainers.proxy import score
 from trainers.tasks import TASKS
+from trainers.training.proxy import score
 
 
 def here(evaluation: Evaluation) -> Evaluation:

@@ -73,7 +73,7 @@ def call(arguments: argparse.Namespace) -> int:
     from search.results.refit_results import summary
     from search.results.select_members import chosen_trials
     from search.retrain.refit_members import RefitOrder
-    from trainers.full import FullSettings
+    from trainers.training.full import FullSettings
 
     results = results_of(arguments)
     study = study_of(results.header)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from search.predict.predictor import Outputs, Predictor
     from trainers.data import Dataset, Preprocess
-    from trainers.scoring import Scored
+    from trainers.training.scoring import Scored
 
 
 class Session(Protocol):
@@ -46,7 +46,7 @@ def score_session(
         DataError: If the data has no such split.
         ExportError: If the runtime does not run it.
     """
-    from trainers.scoring import score_split
+    from trainers.training.scoring import score_split
 
     def predict(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         import torch

@@ -100,7 +100,7 @@ class ProbeRequest:
 
 
 # What a training and a measurement import, which takes seconds.
-TRAINING_IMPORTS = ("trainers.proxy",)
+TRAINING_IMPORTS = ("trainers.training.proxy",)
 MEASURING_IMPORTS = (
     "trainers.networks.checkpoint",
     "trainers.networks.count",
@@ -123,7 +123,7 @@ def measure(request: MeasureRequest) -> Measurement:
 
 def train(request: TrainRequest) -> Trained:
     """Return the outcome of a training, with the interval of its metric."""
-    from trainers import proxy
+    from trainers.training import proxy
 
     candidate, settings = request.candidate, request.settings
 
@@ -160,7 +160,7 @@ def train(request: TrainRequest) -> Trained:
 
 def score(request: ScoreRequest) -> dict[str, float]:
     """Return every metric of a trained candidate on a split."""
-    from trainers import proxy
+    from trainers.training import proxy
 
     metrics, _ = proxy.score(
         request.candidate.architecture,
@@ -185,7 +185,7 @@ def draw(request: DrawRequest) -> str:
 
 def probe(request: ProbeRequest) -> str:
     """Return the faster precision."""
-    from trainers.precision import precision_probe
+    from trainers.training.precision import precision_probe
 
     candidate = request.candidate
     found = precision_probe(

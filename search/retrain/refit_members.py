@@ -20,8 +20,8 @@ from search.results.select_members import aliases, evaluation_of
 from trainers.tasks import TASKS
 
 if TYPE_CHECKING:
-    from trainers.full import FullSettings, Teacher
     from trainers.spec import EpochRow
+    from trainers.training.full import FullSettings, Teacher
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def steps_of(results: Results, study: Study, order: RefitOrder) -> list[Step]:
     Raises:
         ConfigError: If networks of this task cannot be taught.
     """
-    from trainers.full import TAUGHT
+    from trainers.training.full import TAUGHT
 
     best = aliases(results.front())["best"] if order.is_taught else None
     if best is not None and study.config.task.name not in TAUGHT:
@@ -142,7 +142,7 @@ def _trained(
     step: Step,
     on_epoch: Callable[[Step, EpochRow], None],
 ) -> Refit:
-    from trainers.full import train_full
+    from trainers.training.full import train_full
 
     candidate = evaluation_of(results, step.trial).candidate
     counts = list(study.header["dataset"]["splits"]["train"]["per_class"].values())
@@ -194,7 +194,7 @@ def _trained(
 
 
 def _teacher(results: Results, study: Study, trial: int) -> Teacher:
-    from trainers.full import Teacher
+    from trainers.training.full import Teacher
 
     candidate = evaluation_of(results, trial).candidate
     record = Refit.read(folder_of(results, trial, study.config.seed) / RECORD)

@@ -76,7 +76,7 @@ def reproduce(
         WeightsError: If its first weights are not there any more, or others.
         DataError: If the data cannot be read.
     """
-    from trainers import proxy
+    from trainers.training import proxy
 
     evaluation = _recorded(results, trial)
     recorded = evaluation.outcome

@@ -110,7 +110,7 @@ def _training_seconds(prepared: Prepared) -> list[float]:
 
 def _seconds_of(prepared: Prepared, index: int) -> float | None:
     """Return the seconds of one training from a few timed steps; None if it cannot be built."""
-    from trainers.precision import precision_probe
+    from trainers.training.precision import precision_probe
 
     config, candidate = prepared.config, prepared.space.at(index)
     settings = train_settings(config, "fp32")

@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from trainers.augment import augment
-from trainers.batch_norm import buffers_of, estimate_norms, trained_norms
-from trainers.batches import TrainBatches
 from trainers.data.batch_targets import Targets
 from trainers.errors import DivergedError
-from trainers.parts import Halving, parts_of, smallest_part
-from trainers.resume import Resumed
 from trainers.seeds import derive_seed
 from trainers.spec import EpochRow, Recipe, Schedule, TrainSettings
 from trainers.tasks import Judge, Task
+from trainers.training.augment import augment
+from trainers.training.batch_norm import buffers_of, estimate_norms, trained_norms
+from trainers.training.batches import TrainBatches
+from trainers.training.micro_batch import Halving, parts_of, smallest_part
+from trainers.training.resume import Resumed
 
 # torch's OneCycleLR has the same values by default.
 RISE_SHARE = 0.3

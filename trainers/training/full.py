@@ -19,12 +19,12 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainers import proxy
 from trainers.data import DataRef, Preprocess
 from trainers.errors import ConfigError
-from trainers.module import TrainingModule
 from trainers.spec import Architecture, EpochRow, Recipe, TrainResult, TrainSettings, Weights
 from trainers.tasks import Task, task_named
+from trainers.training import proxy
+from trainers.training.module import TrainingModule
 
 # Tasks whose networks give one logit per class, of an image or of a pixel.
 TAUGHT = ("classification", "multilabel", "semantic")
@@ -109,7 +109,7 @@ def train_full(
 
     Raises:
         ConfigError: If the task's networks cannot be taught.
-        BuildError, WeightsError, DivergedError, DataError: As ``trainers.proxy.train``.
+        BuildError, WeightsError, DivergedError, DataError: As ``trainers.training.proxy.train``.
     """
     task = task_named(architecture.task)
     learned: Task | None = None

@@ -1,0 +1,1 @@
+"""Lightning runs: proxy and full trainings, precision, memory."""
