@@ -24,7 +24,8 @@ import torch
 from torch.optim import AdamW
 
 from search.catalog import Backbone, catalog
-from search.latency.measure import MeasureSettings, measure_architecture
+from search.latency.key import MeasureSettings
+from search.latency.measure import measure_architecture
 from trainers.spec import Architecture, TrainSettings, Weights
 from trainers.tasks import TASKS, Task
 

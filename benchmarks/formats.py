@@ -22,15 +22,16 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
+from search.config.build import build
 from search.config.compose import compose
-from search.config.schema import build
 from search.config.settings import measure_settings, train_settings
-from search.export.export_request import Order, Study
+from search.export.export_request import Order
 from search.export.ship import export_member
 from search.formats.formats import FORMATS, formats_named
 from search.latency.measure import measure_architecture
 from search.predict.manifest import Manifest
 from search.prepare.prepare import data_ref
+from search.prepare.recorded import Study
 from search.records.candidate import Candidate
 from search.records.evaluation import Evaluation, Trained
 from search.results.select_members import Member

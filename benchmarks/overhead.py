@@ -39,7 +39,8 @@ from search.records.events import TrialFinished
 from search.records.paths import Places
 from search.records.store import reading
 from search.results.results import Results
-from search.space.space import Axes, Space
+from search.space.axes import Axes
+from search.space.space import Space
 from search.tracking.tracker import Tracker
 from trainers.spec import Recipe, Weights
 

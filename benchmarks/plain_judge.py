@@ -17,9 +17,10 @@ import numpy as np
 from search.config.schema import Config
 from search.config.settings import measure_settings, train_settings
 from search.engine.jobs import Done, Engine, Job
-from search.front.members import Objective, Reference, hypervolume
+from search.front.pareto import hypervolume
 from search.jobs.perform import MeasureRequest, ScoreRequest, TrainRequest
 from search.records.candidate import Candidate
+from search.records.objectives import Objective, Reference
 from trainers.data.ref import DataRef
 
 # What is judged is trained with the seed of its study and this.

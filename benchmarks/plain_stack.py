@@ -53,10 +53,12 @@ from typing import Any
 import numpy as np
 from plain_judge import Judge, Point, Stack, reference_of, time_ratio, trajectory
 
+from search.config.build import build
 from search.config.compose import compose
-from search.config.schema import Config, build
+from search.config.schema import Config
 from search.engine.processes import ProcessEngine
-from search.front.members import build_front, front_mask
+from search.front.members import build_front
+from search.front.pareto import front_mask
 from search.jobs.perform import perform
 from search.prepare.prepare import Prepared, prepare
 from search.records.candidate import Candidate

@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from replay_tables import Table
 
 from search.records.candidate import Candidate, short_hash
+from search.space.axes import Axes, Suggester
 from search.space.descriptors import Features
-from search.space.space import Axes, Suggester
 from trainers.spec import Architecture, Recipe, Weights
 
 # Families of a table that names none: this many, equally large, by their work.

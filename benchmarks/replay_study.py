@@ -20,19 +20,20 @@ from optuna.samplers import GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from replay_space import TableSpace
 from replay_tables import Table
 
+from search.config.build import build
 from search.config.compose import compose
-from search.config.schema import Config, build
+from search.config.schema import Config
 from search.config.settings import measure_settings
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Job
 from search.errors import StudyError
-from search.front.members import Objective
 from search.jobs.perform import DrawRequest, MeasureRequest, TrainRequest
 from search.latency.database import Entry, LatencyKey
-from search.latency.measure import MeasureSettings, latency_key
+from search.latency.key import MeasureSettings, latency_key
 from search.prepare.prepare import Prepared, data_ref
 from search.records.evaluation import Failed, Latency, Measurement, Prediction, Trained
 from search.records.events import Event, RungFinished, StudyStarted, TrialFinished, TrialProposed
+from search.records.objectives import Objective
 from search.space.cost_model import BAND
 from search.study import study
 from trainers.spec import Architecture

@@ -1,4 +1,4 @@
-"""Mappings that ``search.config.schema.build`` takes, with some leaves changed."""
+"""Mappings that ``search.config.build.build`` takes, with some leaves changed."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from search.config.build import build
 from search.config.compose import compose
-from search.config.schema import build
 from search.errors import ConfigError
 
 

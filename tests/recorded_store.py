@@ -11,7 +11,7 @@ import recorded_study
 import yaml
 from configurations import changed
 
-from search.config.schema import build
+from search.config.build import build
 from search.records.evaluation import Evaluation, Trained
 from search.records.paths import Places
 from search.records.store import driving

@@ -11,14 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 
 from search.config.schema import LIMITS as NAMES
-from search.front.members import (
-    Reference,
-    build_front,
-    front_hypervolume,
-    objectives_for,
-)
+from search.front.members import build_front, front_hypervolume
 from search.records.candidate import Candidate
 from search.records.evaluation import Evaluation, Failed, Latency, Measurement, Rejected, Trained
+from search.records.objectives import Reference, objectives_for
 from search.report.document import StudyRecord
 from trainers.spec import Architecture, Recipe, Weights
 

@@ -10,8 +10,8 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import Trial, TrialState
 
-from search.front.members import Reference, objectives_for
 from search.records.evaluation import Latency, Measurement, Prediction
+from search.records.objectives import Reference, objectives_for
 from search.samplers import SAMPLERS
 from search.samplers.base import OpenCandidates, WrappedSampler, Written
 from search.samplers.request import Request

@@ -13,10 +13,10 @@ from PIL import Image
 from recorded_study import measurement
 from safetensors.torch import save_file
 
-from search.config.schema import build
-from search.export.export_request import Study
+from search.config.build import build
 from search.predict.predictor import Predictor
 from search.prepare.prepare import data_ref
+from search.prepare.recorded import Study
 from search.records.candidate import Candidate
 from search.records.evaluation import Evaluation, Trained
 from search.results.select_members import Member

@@ -14,9 +14,9 @@ import yaml
 from configurations import changed
 from safetensors.torch import save_file
 
-from search.config.schema import build
-from search.export.export_request import Study
+from search.config.build import build
 from search.prepare.prepare import data_ref
+from search.prepare.recorded import Study
 from search.records.candidate import Candidate
 from search.records.evaluation import Evaluation, Trained
 from search.records.paths import Places

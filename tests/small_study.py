@@ -16,17 +16,19 @@ import numpy as np
 from PIL import Image
 from small_spaces import backbone
 
-from search.config.schema import LIMITS, Config, build
+from search.config.build import build
+from search.config.schema import LIMITS, Config
 from search.engine.inline import InlineEngine
 from search.engine.jobs import Engine, Job
 from search.errors import BuildError, DivergedError
-from search.front.members import objectives_for
 from search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
 from search.latency.database import LatencyTable
 from search.prepare.prepare import Prepared
 from search.records.evaluation import Latency, Measurement, Trained
 from search.records.events import Follower
-from search.space.space import Axes, Space
+from search.records.objectives import objectives_for
+from search.space.axes import Axes
+from search.space.space import Space
 from search.study import study
 from search.study.control import Control
 from search.study.study import StudyResult

@@ -11,7 +11,7 @@ from configurations import changed
 
 from search.advise.advice import Advice, Option, options_of
 from search.catalog import catalog
-from search.config.schema import build
+from search.config.build import build
 from search.errors import ConfigError
 from search.front.pareto import front_mask
 from search.latency.predicted import MIN_MEASURED, work

@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from recorded_study import failed, rejected, trained
 
-from search.budget import Ledger, active_seconds, is_too_strict
-from search.budget import end_reason as reason_of
 from search.config.schema import BudgetConfig
 from search.errors import StudyError
 from search.records.evaluation import Evaluation, Trained
-from search.study.budget import Purse, Work
+from search.records.seconds import active_seconds
+from search.study.budget import Ledger, Purse, Work, is_too_strict
+from search.study.budget import end_reason as reason_of
 
 
 class HandClock:

@@ -9,8 +9,8 @@ import yaml
 from command import Output, fails, succeeds, wrong_use
 
 from search.cli import VERBS, main
+from search.config.build import build
 from search.config.compose import GROUPS, choices
-from search.config.schema import build
 
 
 @pytest.fixture(autouse=True)

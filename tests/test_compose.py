@@ -10,8 +10,9 @@ import hydra
 import pytest
 import yaml
 
+from search.config.build import build, options
 from search.config.compose import GROUPS, Composed, choices, compose, conf_dir, load
-from search.config.schema import Config, build, options
+from search.config.schema import Config
 from search.errors import ConfigError
 from trainers.data.readers import READERS
 from trainers.tasks import TASKS

@@ -8,14 +8,15 @@ from typing import Any
 import pytest
 from configurations import changed, problems
 
+from search.config.build import build, differences, options
 from search.config.compose import compose
 from search.config.rules import RULES
-from search.config.schema import LIMITS, OBJECTIVES, build, differences, options
+from search.config.schema import LIMITS, OBJECTIVES
 from search.config.settings import measure_settings, needed_values
 from search.errors import ConfigError
-from search.front.members import MEASURED
 from search.latency.energy import METERS
 from search.prepare.prepare import data_ref
+from search.records.objectives import MEASURED
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a name that does not exist": (

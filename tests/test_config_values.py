@@ -10,8 +10,9 @@ import pytest
 import yaml
 from configurations import changed, problems
 
+from search.config.build import build
 from search.config.compose import compose
-from search.config.schema import Config, build
+from search.config.schema import Config
 
 
 def leaf(config: Config, path: str) -> Any:

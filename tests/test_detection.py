@@ -8,7 +8,8 @@ import torch
 from drawn_objects import NAMES, drawn_samples
 
 from search.front.intervals import kept_interval
-from search.latency.measure import MeasureSettings, measure_architecture
+from search.latency.key import MeasureSettings
+from search.latency.measure import measure_architecture
 from search.runtimes import LoadSettings, runtime_named
 from search.runtimes.parity import draw_images, perturb
 from trainers.data.batch_targets import learned_from

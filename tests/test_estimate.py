@@ -13,7 +13,7 @@ from small_study import small_config
 from search.config.schema import Config
 from search.errors import ConfigError
 from search.latency.database import LatencyTable
-from search.latency.measure import MeasureSettings, latency_key
+from search.latency.key import MeasureSettings, latency_key
 from search.study import estimate
 from trainers.spec import Architecture
 

@@ -20,8 +20,9 @@ from recorded_study import (
     trained,
 )
 
-from search.front.members import build_front, objectives_for
+from search.front.members import build_front
 from search.records.evaluation import Evaluation
+from search.records.objectives import objectives_for
 from search.report.figures import curves_figure, front_figure, params_figure, to_div, to_html
 from search.report.front_png import write_png
 from search.report.plot_data import Picture, axis_title, hover_text, log_ticks

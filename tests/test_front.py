@@ -21,19 +21,10 @@ from recorded_study import (
 )
 
 from search.errors import ConfigError
-from search.front.members import (
-    Objective,
-    Reference,
-    build_front,
-    final_evaluations,
-    front_hypervolume,
-    front_mask,
-    hypervolume,
-    knee,
-    losses_of,
-    objectives_for,
-)
+from search.front.members import build_front, final_evaluations, front_hypervolume, losses_of
+from search.front.pareto import front_mask, hypervolume, knee
 from search.records.evaluation import Evaluation
+from search.records.objectives import Objective, Reference, objectives_for
 
 ROOT = GOLDEN.parents[2]
 

@@ -11,7 +11,7 @@ from small_loop import Knows
 from small_spaces import backbone, mixed_space, recipe_config
 
 from search.catalog import Published, Tag
-from search.front.members import Reference, objectives_for
+from search.records.objectives import Reference, objectives_for
 from search.samplers.base import OpenCandidates
 from search.samplers.ensemble import BELIEFS, PUBLISHED_WORTH, Ensemble, Seen, weight_of_published
 from search.samplers.request import Request

@@ -11,11 +11,11 @@ from small_loop import LIMIT, STARTUP, Knows, Loop, sampler_of, simulated
 from small_spaces import mixed_space
 
 from search.front.ehvi import expected_improvement
-from search.front.members import Reference, objectives_for
 from search.front.pareto import hypervolume
 from search.front.warp import Warp
+from search.records.objectives import Reference, objectives_for
+from search.records.store import PROPOSAL, RUNGS
 from search.samplers.base import OpenCandidates
-from search.samplers.request import PROPOSAL, RUNGS
 from search.space.cost_model import Costs
 from search.space.space import Space
 

@@ -21,13 +21,13 @@ from transformers.utils import logging as told
 
 from search.catalog import catalog
 from search.catalog.describe_hub import describe_hub
-from search.errors import ConfigError
-from search.latency.measure import MeasureSettings, latency_key, measure_architecture
+from search.latency.key import MeasureSettings, latency_key
+from search.latency.measure import measure_architecture
 from search.prepare.build_space import build_space
 from search.prepare.select_backbones import select, selection
 from search.space.space import Space
 from trainers.data import DataRef
-from trainers.errors import BuildError, WeightsError
+from trainers.errors import BuildError, ConfigError, WeightsError
 from trainers.networks.backbone import preprocess_for
 from trainers.networks.hf.known import KNOWN
 from trainers.networks.hf.names import canonical, content_of, digest_of

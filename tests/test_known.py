@@ -12,8 +12,8 @@ from test_predict import architecture, device_ms, drawn
 
 from search.latency.database import LatencyTable
 from search.latency.expect import Expectations
+from search.latency.key import MeasureSettings, latency_key
 from search.latency.lookup import KnownHere
-from search.latency.measure import MeasureSettings, latency_key
 from search.latency.predicted import MIN_MEASURED
 from search.records.evaluation import Evaluation, Latency, Measurement, Rejected
 from trainers.spec import Architecture

@@ -17,7 +17,8 @@ from search.errors import BuildError, ConfigError, ExportError, ParityError
 from search.latency import clock, memory
 from search.latency.device import allowed_cores, fingerprint
 from search.latency.energy import METERS
-from search.latency.measure import MeasureSettings, latency_key, measure_architecture
+from search.latency.key import MeasureSettings, latency_key
+from search.latency.measure import measure_architecture
 from search.latency.pace import Pace
 from search.runtimes import RUNTIMES
 from search.runtimes.exporters import EXPORTERS

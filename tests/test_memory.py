@@ -11,7 +11,8 @@ import torch
 from torch import nn
 
 from search.errors import ExportError
-from search.latency.measure import MeasureSettings, measure_architecture
+from search.latency.key import MeasureSettings
+from search.latency.measure import measure_architecture
 from search.latency.memory import OPENERS, allocated_mb, artifact_mb, growth_mb
 from search.runtimes import RUNTIMES
 from search.runtimes.exporters import export_onnx

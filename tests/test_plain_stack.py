@@ -14,8 +14,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "benchmarks"))
 from plain_judge import Stack, first_time, reference_of, time_ratio, trajectory
 from plain_stack import copied, plain_stack
 
-from search.front.members import Reference, objectives_for
 from search.records.candidate import Candidate
+from search.records.objectives import Reference, objectives_for
 
 SPACE = small_space()
 OBJECTIVES = objectives_for("accuracy")

@@ -24,12 +24,13 @@ from command import Output, fails
 from mlflow import MlflowClient
 
 from search.cli import main
-from search.export.export_request import Order, Study
+from search.export.export_request import Order
 from search.export.ship import export_member
 from search.formats.formats import formats_named
 from search.predict.answer import answer
 from search.predict.manifest import Artifact, Input, Manifest, sha256_of
 from search.predict.predictor import open_predictor
+from search.prepare.recorded import Study
 from search.results.results import Results
 from search.results.select_members import Member
 from search.tracking.tracker import default_uri

@@ -6,8 +6,9 @@ from html.parser import HTMLParser
 import pytest
 from recorded_study import OBJECTIVES, candidate, failed, record, rejected, study, trained
 
-from search.front.members import build_front, front_hypervolume, objectives_for
+from search.front.members import build_front, front_hypervolume
 from search.records.evaluation import Rejected
+from search.records.objectives import objectives_for
 from search.report.document import StudyRecord, render
 from search.results.stats import (
     class_rows,

@@ -12,16 +12,14 @@ from small_study import small_config
 
 from search.config.settings import rung_epochs
 from search.front.ehvi import expected_improvement
+from search.front.extrapolation import Climber, expected_losses, expected_tops
 from search.records.evaluation import Evaluation
 from search.study.promotion import (
     KEPT,
     Climb,
-    Climber,
     Propose,
     _gains_when_fresh,
     climbers,
-    expected_losses,
-    expected_tops,
     gains,
     hopeless,
     next_step,

@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from search.config.build import build
 from search.config.compose import compose
-from search.config.schema import Config, build
+from search.config.schema import Config
 from search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS
 from search.records.evaluation import Evaluation, Trained
 from search.records.events import EpochFinished, Event, RungFinished, TrialMeasured, TrialPromoted

@@ -19,8 +19,7 @@ from search.jobs.perform import TrainRequest
 from search.records.evaluation import Evaluation, Failed, Trained
 from search.records.events import Event, RungFinished, TrialFinished, TrialPromoted, TrialsStopped
 from search.records.paths import Places
-from search.records.store import StudyStore, driving
-from search.samplers.request import RUNGS
+from search.records.store import RUNGS, StudyStore, driving
 from search.study.control import Control
 from search.study.paused import Ladder
 

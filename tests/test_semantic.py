@@ -14,7 +14,8 @@ from drawn_images import REF
 from small_spaces import space_config
 
 from search.catalog import catalog
-from search.latency.measure import MeasureSettings, measure_architecture
+from search.latency.key import MeasureSettings
+from search.latency.measure import measure_architecture
 from search.prepare.build_space import build_space
 from trainers.data import READERS
 from trainers.data.raw import RawData, RawSample

@@ -14,7 +14,7 @@ from small_study import prepared, run, small_config
 from test_study import Interrupting, results, story
 
 from search.errors import StudyError, StudyLockedError
-from search.front.members import objectives_for
+from search.records.objectives import objectives_for
 from search.records.paths import Places, existing
 from search.records.store import cut_torn_line, driving, hide_password, is_driven, reading, remove
 

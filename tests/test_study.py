@@ -29,7 +29,7 @@ from search.engine.processes import ProcessEngine
 from search.errors import ConfigChangedError, StudyError, StudyLockedError
 from search.front.members import build_front
 from search.latency.database import LatencyTable
-from search.latency.measure import latency_key
+from search.latency.key import latency_key
 from search.records.evaluation import Evaluation, Failed, Rejected, Trained
 from search.records.events import (
     Event,

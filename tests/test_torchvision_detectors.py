@@ -15,7 +15,8 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import box_iou
 from torchvision.ops.poolers import LevelMapper
 
-from search.latency.measure import MeasureSettings, measure_architecture
+from search.latency.key import MeasureSettings
+from search.latency.measure import measure_architecture
 from search.runtimes import RUNTIMES, LoadSettings
 from search.runtimes.parity import TOLERANCE, draw_images, perturb
 from trainers.errors import BuildError

@@ -16,11 +16,11 @@ from search.engine.jobs import Done, Engine, Job
 from search.errors import ConfigError
 from search.jobs.perform import MeasureRequest
 from search.latency.database import LatencyTable
-from search.latency.lookup import LASTING, KnownHere
-from search.latency.measure import latency_key
+from search.latency.key import latency_key
+from search.latency.lookup import KnownHere
 from search.prepare.build_space import build_space
 from search.prepare.select_backbones import select
-from search.records.evaluation import Failed, FailureKind, Measurement
+from search.records.evaluation import LASTING, Failed, FailureKind, Measurement
 from search.space.space import Space
 from trainers.spec import Architecture, Weights
 

@@ -155,10 +155,10 @@ def _show(arguments: argparse.Namespace) -> int:
 
 def _space(arguments: argparse.Namespace) -> int:
     from search.config import compose
-    from search.config.schema import build
+    from search.config.build import build
     from search.prepare.build_space import build_space
     from search.prepare.select_backbones import selection
-    from search.summary import lines
+    from search.space.size import lines
     from trainers.spec import Weights
 
     words = [*arguments.words]

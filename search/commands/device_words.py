@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from search.config import compose
-from search.config.schema import Config, build
+from search.config.build import build
+from search.config.schema import Config
 from search.errors import ConfigError
 
 # Without data: ImageNet's.

@@ -67,10 +67,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Export, tell what came of it, and return 1 where a format could not be made."""
     _check(arguments)
-    from search.export.export_request import Order, study_of
+    from search.export.export_request import Order
     from search.export.ship import export_member
     from search.formats.formats import formats_named
     from search.formats.source import Graph
+    from search.prepare.recorded import study_of
     from search.results.refit_results import member_of
 
     formats = formats_named(names_in(arguments.format))

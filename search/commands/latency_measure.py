@@ -28,8 +28,7 @@ from search.engine.interrupts import terminate_like_interrupt
 from search.errors import StudyError
 from search.jobs.perform import perform
 from search.latency.database import LatencyTable
-from search.latency.lookup import LASTING
-from search.records.evaluation import Failed, Measurement
+from search.records.evaluation import LASTING, Failed, Measurement
 from search.report.latency_tables import first_line
 from search.results.stats import duration
 from trainers.spec import Architecture

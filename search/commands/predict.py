@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from search.errors import ArtifactError, ConfigError
+from search.errors import ArtifactError
+from trainers.errors import ConfigError
 from trainers.words import count_of
 
 TEXT = """\

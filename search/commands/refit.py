@@ -11,7 +11,7 @@ from search.commands.study_words import add_study, names_in, results_of
 from search.errors import ConfigError
 
 if TYPE_CHECKING:
-    from search.export.export_request import Study
+    from search.prepare.recorded import Study
     from search.records.refit_records import RefitSummary
     from search.results.results import Results
 
@@ -69,7 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Train, print what came of it, and write the report again."""
     _check(arguments)
-    from search.export.export_request import study_of
+    from search.prepare.recorded import study_of
     from search.results.refit_results import summary
     from search.results.select_members import chosen_trials
     from search.retrain.refit_members import RefitOrder

@@ -45,10 +45,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Register, tell what was made, and return 1 where a member could not be exported."""
-    from search.export.export_request import Order, study_of
+    from search.export.export_request import Order
     from search.export.ship import export_member
     from search.formats.formats import formats_named
     from search.formats.source import Graph
+    from search.prepare.recorded import study_of
     from search.results.refit_results import member_of
     from search.results.select_members import chosen_trials
     from search.tracking.registry import Registry

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Train again, print the comparison, and return 1 where something differs."""
-    from search.export.export_request import study_of
+    from search.prepare.recorded import study_of
     from search.retrain.reproduction import reproduce
 
     results = results_of(arguments)

@@ -31,7 +31,7 @@ WIDTH = 140
 def run(arguments: argparse.Namespace) -> int:
     """Run a study, or say what it would be."""
     from search.config import compose
-    from search.config.schema import build
+    from search.config.build import build
 
     if arguments.config is not None and arguments.config_dir:
         raise ConfigError("--config and --config-dir: a composed configuration has no groups.")
@@ -211,7 +211,7 @@ def ui(arguments: argparse.Namespace) -> int:
 def weights(arguments: argparse.Namespace) -> int:
     """Fetch the pretrained weights of a space."""
     from search.config import compose
-    from search.config.schema import build
+    from search.config.build import build
     from search.prepare.select_backbones import select
 
     words = [*arguments.words]

@@ -56,8 +56,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Make the variants, print what they are worth, and write the report again."""
     sizes, precisions = _sizes(arguments.sizes), names_in(arguments.precisions)
-    from search.export.export_request import study_of
     from search.export.vary import RUNTIMES, VariantOrder, formats_of, vary
+    from search.prepare.recorded import study_of
     from search.records.store import is_driven
     from search.results.variant_results import summary
 

@@ -8,7 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from search.config.schema import Config
-from search.latency.measure import MeasureSettings
+from search.latency.key import MeasureSettings
+from search.latency.lookup import KnownHere, Table
 from trainers.spec import Precision, TrainSettings
 from trainers.threads import cores
 
@@ -100,3 +101,13 @@ def balanced(class_counts: Sequence[int]) -> tuple[float, ...]:
 def train_threads(config: Config) -> int:
     """Return the threads of one training: those asked for, else cores over workers."""
     return config.engine.threads or max(1, cores() // config.engine.workers)
+
+
+def known_here(config: Config, table: Table) -> KnownHere:
+    """Return what this device knows, for a configuration."""
+    return KnownHere(
+        table,
+        measure_settings(config),
+        needed_values(config),
+        latency_ms_max=config.hardware.limits.latency_ms,
+    )

@@ -7,17 +7,16 @@ import traceback
 from pathlib import PurePath
 
 from search.engine.jobs import Broken
-from search.errors import (
+from search.errors import ExportError, ParityError
+from search.records.evaluation import FailureKind
+from trainers.errors import (
     ArchfrontError,
     BuildError,
     DataError,
     DivergedError,
-    ExportError,
-    ParityError,
     WeightsError,
+    is_out_of_memory,
 )
-from search.records.evaluation import FailureKind
-from trainers.errors import is_out_of_memory
 
 _KINDS: dict[type[ArchfrontError], FailureKind] = {
     BuildError: "build",

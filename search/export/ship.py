@@ -15,14 +15,7 @@ from typing import TYPE_CHECKING, Any
 from search.config.settings import measure_settings
 from search.errors import ArchfrontError, ArtifactError
 from search.export import card, snippets
-from search.export.export_request import (
-    WORTHLESS,
-    Order,
-    Study,
-    check_batch,
-    check_folder,
-    dataset_of,
-)
+from search.export.export_request import Order, check_batch, check_folder
 from search.export.judged import Clocked, score_session, time_session
 from search.formats.formats import Format
 from search.formats.source import Graph, Source, load_source
@@ -34,6 +27,7 @@ from search.predict.manifest import (
     write_manifest,
 )
 from search.prepare.prepare import LIBRARIES
+from search.prepare.recorded import WORTHLESS, Study, dataset_of
 from search.results.select_members import Member
 from trainers.data.images import read_pixels
 from trainers.tasks import task_named

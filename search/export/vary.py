@@ -15,7 +15,6 @@ import numpy as np
 from search.catalog import catalog
 from search.config.settings import measure_settings, needed_values
 from search.errors import ConfigError, ExportError, StudyError, WeightsError, unknown
-from search.export.export_request import WORTHLESS, Study, dataset_of
 from search.export.judged import score_session
 from search.formats.formats import FORMATS, Format
 from search.formats.graphs import APART
@@ -23,11 +22,13 @@ from search.formats.source import Graph, Source, load_source
 from search.front.intervals import kept_interval
 from search.latency.database import LatencyTable
 from search.latency.device import fingerprint, pinned
+from search.latency.key import MeasureSettings
 from search.latency.lookup import KnownHere
-from search.latency.measure import MeasureSettings, measure_architecture
+from search.latency.measure import measure_architecture
 from search.predict.manifest import sha256_of
 from search.predict.openers import Opened, Opening, open_file
 from search.prepare.gate import exceeded
+from search.prepare.recorded import WORTHLESS, Study, dataset_of
 from search.records.evaluation import Failed, Measurement
 from search.records.variant_records import RECORD, Scored, Setting, Variant, read, write
 from search.results.results import Results

@@ -12,7 +12,8 @@ import numpy as np
 from search.engine.jobs import Job
 from search.engine.worker import emit
 from search.front.intervals import kept_interval
-from search.latency.measure import MeasureSettings, measure_architecture
+from search.latency.key import MeasureSettings
+from search.latency.measure import measure_architecture
 from search.records.candidate import Candidate
 from search.records.evaluation import Measurement, Trained
 from search.records.events import EpochFinished

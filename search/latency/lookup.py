@@ -11,16 +11,18 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
 
-from search.config.schema import Config
-from search.config.settings import measure_settings, needed_values
 from search.latency.database import Entry, LatencyKey
 from search.latency.expect import Expectations
-from search.latency.measure import MeasureSettings, latency_key
-from search.records.evaluation import Failed, FailureKind, Measurement, Prediction, Rejected
+from search.latency.key import MeasureSettings, latency_key
+from search.records.evaluation import (
+    LASTING,
+    Failed,
+    FailureKind,
+    Measurement,
+    Prediction,
+    Rejected,
+)
 from trainers.spec import Architecture
-
-# Failures of the network itself: they come again whenever it is tried.
-LASTING: tuple[FailureKind, ...] = ("build", "export", "parity")
 
 Answer = Measurement | Rejected | Failed | None
 
@@ -179,13 +181,3 @@ class KnownImported:
 def remembered(failed: Failed) -> Failed:
     """Return a failure of the table as a study records it."""
     return replace(failed, message=f"remembered: {failed.message}", is_remembered=True)
-
-
-def known_here(config: Config, table: Table) -> KnownHere:
-    """Return what this device knows, for a configuration."""
-    return KnownHere(
-        table,
-        measure_settings(config),
-        needed_values(config),
-        latency_ms_max=config.hardware.limits.latency_ms,
-    )

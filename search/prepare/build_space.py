@@ -10,11 +10,12 @@ from search.config.schema import RecipeConfig, SpaceConfig
 from search.errors import ConfigError
 from search.formats.formats import FORMATS
 from search.prepare.select_backbones import has_licence
-from search.space.decoders import FIXED, decoders_of
-from search.space.space import Axes, Space
+from search.space.axes import Axes
+from search.space.decoders import FIXED, Decoders
+from search.space.space import Space
 from trainers.networks.hf.names import is_hub
 from trainers.spec import Architecture, Recipe, Weights
-from trainers.tasks import TASKS, Task
+from trainers.tasks import TASKS, Grid, Task
 
 
 def build_space(
@@ -133,3 +134,33 @@ def _recipes(config: RecipeConfig) -> tuple[Recipe, ...]:
     return tuple(
         Recipe(**dict(zip(grids, values, strict=True))) for values in product(*grids.values())
     )
+
+
+# Lin et al. 2017 (FPN) give objects of 8 cells a side to a level; at 2, neighbors still have
+# cells of their own.
+CELLS = 2.0
+
+
+def decoders_of(
+    config: SpaceConfig,
+    grid: Grid,
+    backbone: Backbone,
+    sizes: Sequence[int],
+    small_object: float | None,
+) -> Decoders:
+    """Return what a head leaves open, within what is asked for."""
+    asked = [neck for neck in config.necks if neck in grid.neck]
+    has = [stride for stride in grid.finest if stride in backbone.strides]
+    finest = {size: _finest(has, (small_object or 1.0) * size) for size in sizes} if has else {}
+    return Decoders(
+        neck=tuple(asked) or grid.neck[:1],
+        width=config.widths if grid.width else FIXED.width,
+        depth=config.depths if grid.depth else FIXED.depth,
+        finest=finest,
+    )
+
+
+def _finest(strides: Sequence[int], small_px: float) -> int:
+    """Return the coarsest stride on which a small object still covers ``CELLS`` cells a side."""
+    fitting = [stride for stride in strides if small_px >= CELLS * stride]
+    return max(fitting, default=min(strides))

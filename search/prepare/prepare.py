@@ -15,12 +15,12 @@ from search.catalog import Backbone
 from search.config.schema import Config
 from search.config.settings import rung_epochs
 from search.errors import ConfigChangedError, ConfigError, WeightsError
-from search.front.members import Objective, objectives_for
 from search.latency.database import KnownDevice
 from search.latency.device import fingerprint
 from search.prepare.build_space import build_space
 from search.prepare.select_backbones import select
 from search.records.candidate import short_hash
+from search.records.objectives import Objective, objectives_for
 from search.records.store import hide_password
 from search.space.space import Space
 from trainers.data.ref import DataRef, Shapes

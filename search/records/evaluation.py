@@ -15,6 +15,8 @@ FailureKind = Literal[
 # Values that a measurement has only where they were asked for or cost little.
 SOMETIMES = ("memory_mb", "throughput_ips", "energy_mj")
 OutcomeKind = Literal["trained", "rejected", "failed"]
+# Failures of the network itself: they come again whenever it is tried.
+LASTING: tuple[FailureKind, ...] = ("build", "export", "parity")
 
 
 @dataclass(frozen=True)
@@ -316,3 +318,19 @@ def _outcome(kind: OutcomeKind, content: dict[str, Any]) -> Outcome:
             return Rejected(over, content.get("is_predicted", False))
         case "failed":
             return Failed(**content)
+
+
+def trained_outcome(evaluation: Evaluation) -> Trained:
+    """Return the outcome of a trained candidate.
+
+    Raises:
+        ValueError: If the candidate was rejected or failed.
+    """
+    if not isinstance(evaluation.outcome, Trained):
+        raise ValueError(f"Trial {evaluation.trial} was {evaluation.kind}, not trained.")
+    return evaluation.outcome
+
+
+def is_below_top(evaluation: Evaluation) -> bool:
+    """Return whether a candidate was trained, but not in full."""
+    return isinstance(evaluation.outcome, Trained) and not evaluation.is_top

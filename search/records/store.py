@@ -23,10 +23,9 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from search.errors import StudyError, StudyLockedError
-from search.front.members import Objective
 from search.records.evaluation import Evaluation, Proposal, Trained
+from search.records.objectives import Objective
 from search.records.paths import Places
-from search.samplers.request import PROPOSAL, RUNGS, TRAIN_S
 
 HEADER, STATE, SCORES = "archfront:header", "archfront:state", "archfront:scores"
 _EVALUATION, _RUNG = "evaluation:", "rung"
@@ -322,3 +321,16 @@ def hide_password(url: str) -> str:
         return make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
         return url
+
+
+# Why a candidate was proposed: system attribute of its trial.
+PROPOSAL = "archfront:proposal"
+
+
+# The metric after every finished rung, a list: system attribute of a trial. One that is shorter
+# than the study has rungs is of a trial that was not trained in full, whatever its state.
+RUNGS = "archfront:rungs"
+
+
+# Seconds of a trial's training, up to its last rung: user attribute.
+TRAIN_S = "train_s"

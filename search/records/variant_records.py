@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.latency.lookup import LASTING
-from search.records.evaluation import Failed, Measurement
+from search.records.evaluation import LASTING, Failed, Measurement
 from search.records.files import read_rows, write_rows
 from search.records.paths import Places
 from trainers.words import count_of

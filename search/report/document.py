@@ -15,16 +15,10 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from search.front.members import (
-    MEASURED,
-    FrontMember,
-    Objective,
-    Reference,
-    final_evaluations,
-    front_hypervolume,
-)
+from search.front.members import FrontMember, final_evaluations, front_hypervolume
 from search.records.evaluation import SOMETIMES, Evaluation
 from search.records.export_records import ExportSummary
+from search.records.objectives import MEASURED, Objective, Reference
 from search.records.refit_records import RefitSummary
 from search.records.variant_records import VariantSummary
 from search.report import figures, refit_text

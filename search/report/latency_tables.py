@@ -15,7 +15,7 @@ from rich.text import Text
 from search.catalog import match
 from search.errors import TableError, unknown
 from search.latency.database import Entry, FailureEntry, KnownDevice, LatencyKey, LatencyTable
-from search.prepare.imported_device import completed, device_named
+from search.latency.devices import completed, device_named
 from trainers.words import count_of
 
 

@@ -7,9 +7,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from search.front.members import MEASURED, FrontMember, Objective, final_evaluations
+from search.front.members import FrontMember, final_evaluations
 from search.front.pareto import front_mask
 from search.records.evaluation import SOMETIMES, Evaluation, Trained
+from search.records.objectives import MEASURED, Objective
 from trainers.words import count_of
 
 # Okabe and Ito's palette: told apart with any color vision, on white and on black.

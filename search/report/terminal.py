@@ -14,11 +14,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from search.budget import active_seconds
 from search.config.schema import BudgetConfig
-from search.front.members import MEASURED, FrontMember, Objective, build_front
+from search.front.members import FrontMember, build_front
 from search.records.candidate import Candidate
-from search.records.evaluation import SOMETIMES, Evaluation, Trained
+from search.records.evaluation import SOMETIMES, Evaluation, Trained, is_below_top
 from search.records.events import (
     EpochFinished,
     Event,
@@ -32,10 +31,11 @@ from search.records.events import (
     TrialProposed,
     TrialsStopped,
 )
+from search.records.objectives import MEASURED, Objective
+from search.records.seconds import active_seconds, full_trainings
 from search.report.plot_data import NAMES
 from search.results import stats
-from search.results.stats import duration, is_below_top
-from search.study.budget import full_trainings
+from search.results.stats import duration
 from trainers.spec import Recipe
 from trainers.words import count_of
 

@@ -12,10 +12,12 @@ from pathlib import Path
 import numpy as np
 
 from search.formats.formats import FORMATS
-from search.front.members import Objective, final_evaluations, front_mask
+from search.front.members import final_evaluations
+from search.front.pareto import front_mask
 from search.predict.manifest import Manifest, sha256_of
 from search.records.evaluation import Evaluation
 from search.records.export_records import Export, ExportSummary, Shipped, read
+from search.records.objectives import Objective
 from search.records.refit_records import RefitSummary
 from search.results.refit_results import shipped_refits
 from search.results.results import Results

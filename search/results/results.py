@@ -10,18 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.budget import active_seconds
 from search.front.intervals import tie_test
-from search.front.members import (
-    FrontMember,
-    Objective,
-    Reference,
-    build_front,
-    front_hypervolume,
-)
+from search.front.members import FrontMember, build_front, front_hypervolume
 from search.records.evaluation import Evaluation, Trained
 from search.records.files import write_whole
+from search.records.objectives import Objective, Reference
 from search.records.paths import Places
+from search.records.seconds import active_seconds
 from search.records.store import StudyStore
 from search.report.document import StudyRecord, render
 from search.results import rung_stats, stats

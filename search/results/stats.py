@@ -17,6 +17,7 @@ from search.records.evaluation import (
     Proposal,
     Rejected,
     Trained,
+    is_below_top,
 )
 
 
@@ -88,11 +89,6 @@ def counts(
     ]
     found = {kind: kinds.count(kind) for kind in ("trained", "rejected", "failed")}
     return found | {kind: kinds.count(kind) for kind in below.values() if kind in kinds}
-
-
-def is_below_top(evaluation: Evaluation) -> bool:
-    """Return whether a candidate was trained, but not in full."""
-    return isinstance(evaluation.outcome, Trained) and not evaluation.is_top
 
 
 def expected_pairs(evaluations: Iterable[Evaluation]) -> list[tuple[Prediction, Measurement]]:

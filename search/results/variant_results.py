@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from search.front.intervals import tie_test
-from search.front.members import final_evaluations, front_mask, losses_of
+from search.front.members import final_evaluations, losses_of
+from search.front.pareto import front_mask
 from search.records.candidate import Candidate
 from search.records.evaluation import Evaluation, Failed, Trained
 from search.records.variant_records import Point, Scored, Setting, Variant, VariantSummary, read

@@ -10,9 +10,9 @@ import numpy as np
 
 from search.config.settings import train_settings
 from search.errors import ConfigError
-from search.export.export_request import Study, dataset_of
 from search.front.intervals import kept_interval
 from search.prepare.prepare import data_ref
+from search.prepare.recorded import Study, dataset_of
 from search.records.refit_records import Refit
 from search.results.refit_results import RECORD, folder_of
 from search.results.results import Results

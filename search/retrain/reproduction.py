@@ -18,9 +18,9 @@ import numpy as np
 
 from search.config.settings import train_settings
 from search.errors import StudyError
-from search.export.export_request import Study, dataset_of
 from search.latency.device import fingerprint
 from search.prepare.prepare import data_ref
+from search.prepare.recorded import Study, dataset_of
 from search.records.evaluation import Evaluation, Trained
 from search.results.results import Results
 

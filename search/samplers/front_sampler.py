@@ -30,15 +30,16 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from search.front.ehvi import expected_improvement
+from search.front.extrapolation import Climber, expected_losses
 from search.front.pareto import hypervolume
 from search.records.evaluation import Proposal
+from search.records.store import PROPOSAL, RUNGS, TRAIN_S
 from search.samplers.base import ProposalSampler, Written
 from search.samplers.ensemble import Ensemble, Seen
-from search.samplers.request import PROPOSAL, RUNGS, TRAIN_S, Request
+from search.samplers.request import Request
 from search.samplers.start import Start
 from search.samplers.surrogate import Scaling
 from search.space.cost_model import BAND
-from search.study.promotion import Climber, expected_losses
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

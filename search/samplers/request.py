@@ -6,17 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from search.front.members import Reference
+    from search.records.objectives import Reference
     from search.samplers.base import OpenCandidates
     from search.space.cost_model import Costs
-
-# Why a candidate was proposed: system attribute of its trial.
-PROPOSAL = "archfront:proposal"
-# The metric after every finished rung, a list: system attribute of a trial. One that is shorter
-# than the study has rungs is of a trial that was not trained in full, whatever its state.
-RUNGS = "archfront:rungs"
-# Seconds of a trial's training, up to its last rung: user attribute.
-TRAIN_S = "train_s"
 
 
 @dataclass(frozen=True)

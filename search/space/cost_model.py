@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from search.front.members import Objective, Reference
 from search.latency.lookup import Known
 from search.latency.predicted import COVERAGE
 from search.records.evaluation import Measurement
+from search.records.objectives import Objective, Reference
 from search.space.space import Space
 from trainers.spec import Architecture
 

@@ -12,7 +12,7 @@ import numpy as np
 from trainers.spec import Architecture, Recipe, Weights
 
 if TYPE_CHECKING:
-    from search.space.space import Axes
+    from search.space.axes import Axes
 
 
 @dataclass(frozen=True)

@@ -4,77 +4,20 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from importlib.metadata import version
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
-from search.catalog import Backbone
 from search.records.candidate import Candidate, short_hash
-from search.space.decoders import FIXED, Decoders
+from search.space.axes import Axes, Suggester
+from search.space.decoders import FIXED
 from search.space.descriptors import Descriptors, Features
+from search.space.size import Summary, _group
 from trainers.networks.hf.names import digest_of, is_hub
 from trainers.spec import Architecture, Recipe, Weights
-
-
-class Suggester(Protocol):
-    """What ``Space.suggest`` asks; Optuna's ``Trial`` is one."""
-
-    def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """Return one of the choices."""
-
-    def suggest_int(self, name: str, low: int, high: int) -> int:
-        """Return a whole number between both ends."""
-
-
-@dataclass(frozen=True)
-class Axes:
-    """What one backbone can be combined with.
-
-    Attributes:
-        backbone: Its row of the catalog.
-        heads: Heads that it carries.
-        input_sizes: Sides of the input that it takes.
-        decoders: What each head leaves open; a head that leaves nothing open may be missing.
-    """
-
-    backbone: Backbone
-    heads: tuple[str, ...]
-    input_sizes: tuple[int, ...]
-    decoders: Mapping[str, Decoders] = field(default_factory=dict)
-
-    def of(self, head: str) -> Decoders:
-        """Return what a head leaves open."""
-        return self.decoders.get(head, FIXED)
-
-
-@dataclass(frozen=True)
-class Summary:
-    """How large a space is.
-
-    Attributes:
-        candidates: Architectures times recipes.
-        backbones: How many there are.
-        families: How many timm modules they come from.
-        architectures: Backbones with a head and an input size.
-        recipes: How many there are.
-        fused: Backbones whose blocks are merged before they are measured.
-        macs_g: The least and the most of an architecture.
-        params_m: The least and the most of a backbone.
-        left_out: How many backbones were left out, wholly or at some input sizes, by reason.
-    """
-
-    candidates: int
-    backbones: int
-    families: int
-    architectures: int
-    recipes: int
-    fused: int
-    macs_g: tuple[float, float]
-    params_m: tuple[float, float]
-    left_out: dict[str, int]
 
 
 @dataclass(frozen=True)
@@ -294,11 +237,3 @@ class Space:
 
 # Axes whose grid has an order that a sampler may use; the others are names.
 ORDERED = frozenset({"lr", "weight_decay", "batch_size", "dropout"})
-
-
-def _group(dropped: str) -> str:
-    """Return why a backbone was left out, without its name and sizes."""
-    _, _, reason = dropped.partition(": ")
-    if reason.startswith("not at "):
-        return f"at some sizes or all: {reason.partition(': ')[2]}"
-    return reason

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
 from search.config.schema import BudgetConfig
-from search.records.evaluation import Evaluation, Trained
+from search.errors import StudyError
+from search.records.evaluation import Evaluation, Failed, Rejected, Trained
+from search.records.seconds import active_seconds, full_trainings
 from trainers.words import count_of
 
 # A study may run over its minutes by this share, so that a step that just fits is begun.
@@ -131,12 +133,6 @@ class Purse:
         return 0 if rungs == 0 else self._rungs[rungs - 1]
 
 
-def full_trainings(trained: Iterable[Evaluation], rungs: Sequence[int]) -> float:
-    """Return what evaluations cost in full trainings, each rung by its epochs."""
-    ends = (0, *rungs)
-    return sum((ends[e.rung + 1] - ends[e.rung]) / rungs[-1] for e in trained)
-
-
 class Pace:
     """How long trainings take, by those that were seen.
 
@@ -195,3 +191,87 @@ class Pace:
         if not self._usual:
             return 0.0
         return self._between + SCORED_EPOCHS * median(self._usual)
+
+
+def end_reason(
+    evaluations: Sequence[Evaluation],
+    budget: BudgetConfig,
+    purse: Purse,
+) -> str | None:
+    """Return why a study has nothing more to propose, or None when it has.
+
+    Args:
+        evaluations: Everything recorded, in order of recording.
+        budget: What it may use.
+        purse: What of it is left.
+    """
+    if not purse.fits(None, 0, purse.n_rungs):
+        return purse.reason(evaluations)
+    if is_too_strict(evaluations, budget):
+        return _too_strict(_trailing_rejections(evaluations))
+    return None
+
+
+def is_too_strict(evaluations: Sequence[Evaluation], budget: BudgetConfig) -> bool:
+    """Return whether too many candidates in a row were over a limit."""
+    return len(_trailing_rejections(evaluations)) >= budget.max_rejections
+
+
+def exhausted(size: int) -> str:
+    """Return the reason of a study whose space has nothing left."""
+    if size == 1:
+        return "the one candidate of the space was tried"
+    return f"all {size:,} candidates of the space were tried"
+
+
+class Ledger:
+    """What one run of a study has used, on top of the runs before it."""
+
+    def __init__(
+        self, budget: BudgetConfig, earlier: Sequence[Evaluation], clock: Callable[[], float]
+    ) -> None:
+        self._budget, self._clock = budget, clock
+        self._earlier_s = active_seconds(earlier)
+        self._started = clock()
+        self._failures = 0
+
+    def seconds(self) -> float:
+        """Return the wall seconds used by all runs."""
+        return self._earlier_s + self._clock() - self._started
+
+    def check_failures(self, evaluation: Evaluation) -> None:
+        """Count failures in a row.
+
+        Raises:
+            StudyError: When ``budget.max_failures`` of them came in this run.
+        """
+        if not isinstance(evaluation.outcome, Failed):
+            self._failures = 0
+            return
+        self._failures += 1
+        if self._failures >= self._budget.max_failures:
+            raise StudyError(
+                f"{count_of(self._failures, 'candidate')} failed in a row (budget.max_failures="
+                f"{self._budget.max_failures}). The last one, {evaluation.candidate.label}: "
+                f"{evaluation.outcome}\nEverything finished is recorded; resume with the same "
+                "command when the cause is gone."
+            )
+
+
+def _trailing_rejections(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
+    streak: list[Evaluation] = []
+    for evaluation in reversed([e for e in evaluations if e.rung == 0]):
+        if not isinstance(evaluation.outcome, Rejected):
+            break
+        streak.append(evaluation)
+    return streak
+
+
+def _too_strict(streak: Sequence[Evaluation]) -> str:
+    times = [e.measurement.latency.p50_ms for e in streak if e.measurement is not None]
+    were = "was" if len(streak) == 1 else "were"
+    fastest = f"; the fastest of them takes {min(times):.3g} ms" if times else ""
+    return (
+        f"{count_of(len(streak), 'candidate')} in a row {were} over a limit{fastest}. Raise the "
+        "limits, or give the space smaller backbones and input sizes"
+    )

@@ -11,16 +11,16 @@ from typing import Any
 
 import yaml
 
-from search.budget import Ledger, end_reason, exhausted, is_too_strict
 from search.config.settings import rung_epochs
 from search.engine.interrupts import deferred
 from search.engine.jobs import Broken, Engine, Job, Result
 from search.errors import StudyError
-from search.front.members import Reference
-from search.latency.lookup import LASTING, Known
+from search.front.extrapolation import Climber
+from search.latency.lookup import Known
 from search.prepare.gate import exceeded
 from search.prepare.prepare import Prepared
 from search.records.evaluation import (
+    LASTING,
     Evaluation,
     Failed,
     Measurement,
@@ -28,6 +28,7 @@ from search.records.evaluation import (
     Prediction,
     Rejected,
     Trained,
+    is_below_top,
 )
 from search.records.events import (
     Event,
@@ -41,19 +42,19 @@ from search.records.events import (
     TrialProposed,
     TrialsStopped,
 )
+from search.records.objectives import Reference
 from search.records.paths import Places
 from search.records.store import StudyStore
-from search.results.stats import is_below_top
 from search.samplers import SAMPLERS
 from search.samplers.base import OpenCandidates
 from search.samplers.request import Request
 from search.space.cost_model import Costs
-from search.study.budget import Purse, Work
+from search.study.budget import Ledger, Purse, Work, end_reason, exhausted, is_too_strict
 from search.study.control import Control
 from search.study.finalize import Finale
 from search.study.job_factory import Orders
 from search.study.paused import KeptFront, Ladder, Waiting
-from search.study.promotion import Climb, Climber, Step, climbers, hopeless, next_step
+from search.study.promotion import Climb, Step, climbers, hopeless, next_step
 from search.study.reference import find_reference
 
 logger = logging.getLogger(__name__)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from search import summary
 from search.config.schema import Config
 from search.config.settings import rung_epochs, train_settings
 from search.engine.threads import thread_budget
@@ -21,6 +20,7 @@ from search.prepare.prepare import Prepared, prepare
 from search.prepare.select_backbones import selection
 from search.records.evaluation import Measurement
 from search.results.stats import duration
+from search.space import size
 from search.study.promotion import KEPT as WAITING
 from trainers.words import count_of
 
@@ -47,7 +47,7 @@ def lines(config: Config) -> Iterator[str]:
     yield f"study     {config.study} (dry run: nothing is trained or recorded)"
     yield f"data      {count_of(n_classes, 'class', 'classes')}, {images}"
     selected = selection(config.space, Path(config.tracking.root))
-    yield from summary.lines(space.summary(), selected.left_out)
+    yield from size.lines(space.summary(), selected.left_out)
     yield _limits(prepared, known)
     seconds = _training_seconds(prepared)
     if not seconds:

@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.front.members import Objective, build_front
-from search.records.evaluation import Evaluation, Trained
+from search.front.members import build_front
+from search.records.evaluation import Evaluation, Trained, is_below_top
+from search.records.objectives import Objective
 from search.records.paths import Places
 from search.records.store import StudyStore
-from search.results.stats import is_below_top
 
 
 @dataclass(frozen=True)

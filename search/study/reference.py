@@ -7,9 +7,9 @@ from dataclasses import asdict
 
 from search.engine.jobs import Broken, Done, Result
 from search.errors import StudyError
-from search.front.members import Reference
 from search.prepare.prepare import Prepared
 from search.records.evaluation import Measurement
+from search.records.objectives import Reference
 from search.space.space import Space
 from trainers.spec import Architecture
 

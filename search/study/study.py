@@ -13,8 +13,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from search.budget import active_seconds, end_reason, exhausted
-from search.config.schema import Config, completed, differences
+from search.config.build import completed, differences
+from search.config.schema import Config
 from search.config.settings import rung_epochs
 from search.engine import ENGINES
 from search.engine.jobs import Engine
@@ -26,8 +26,9 @@ from search.prepare.imported_device import for_device
 from search.prepare.prepare import Prepared, Progress, check_same, objectives, prepare
 from search.records.events import Follower
 from search.records.paths import Places
+from search.records.seconds import active_seconds
 from search.records.store import StudyStore, driving
-from search.study.budget import Purse
+from search.study.budget import Purse, end_reason, exhausted
 from search.study.control import Control
 from search.study.driver import Driver
 

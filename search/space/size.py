@@ -1,11 +1,47 @@
-"""How large a search space is, in words."""
+"""How many candidates a space has, and why the others left."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
-from search.space.space import Summary
 from trainers.words import count_of
+
+
+@dataclass(frozen=True)
+class Summary:
+    """How large a space is.
+
+    Attributes:
+        candidates: Architectures times recipes.
+        backbones: How many there are.
+        families: How many timm modules they come from.
+        architectures: Backbones with a head and an input size.
+        recipes: How many there are.
+        fused: Backbones whose blocks are merged before they are measured.
+        macs_g: The least and the most of an architecture.
+        params_m: The least and the most of a backbone.
+        left_out: How many backbones were left out, wholly or at some input sizes, by reason.
+    """
+
+    candidates: int
+    backbones: int
+    families: int
+    architectures: int
+    recipes: int
+    fused: int
+    macs_g: tuple[float, float]
+    params_m: tuple[float, float]
+    left_out: dict[str, int]
+
+
+def _group(dropped: str) -> str:
+    """Return why a backbone was left out, without its name and sizes."""
+    _, _, reason = dropped.partition(": ")
+    if reason.startswith("not at "):
+        return f"at some sizes or all: {reason.partition(': ')[2]}"
+    return reason
+
 
 # Reasons that are named; the others are counted.
 NAMED = 12

@@ -1,0 +1,68 @@
+"""From a composed mapping to one checked configuration, or every problem at once."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any
+
+from search.config.check import Problems, UnreadError, check, option_paths
+from search.config.rules import RULES
+from search.config.schema import Config
+from search.errors import ConfigError
+
+
+def build(content: dict[str, Any], *, texts: frozenset[str] = frozenset()) -> Config:
+    """Return the checked configuration.
+
+    Args:
+        content: Nested mapping, as Hydra composes it.
+        texts: Dotted paths whose value came as text from a command line and is read by the
+            type of its option.
+
+    Raises:
+        ConfigError: With every problem that was found, none twice.
+    """
+    problems = Problems()
+    config: Config | None = check(Config, content, texts=texts, problems=problems)
+    if config is None:
+        raise ConfigError(*problems)
+    for rule in RULES:
+        with contextlib.suppress(UnreadError):
+            problems.extend(rule(config))
+    if problems:
+        raise ConfigError(*problems)
+    return config
+
+
+def options() -> list[tuple[str, str, str]]:
+    """Return (dotted path, type, help) of every option, in order."""
+    return option_paths(Config)
+
+
+# What options mean in a study that was begun before there were any such.
+BEFORE: dict[str, dict[str, Any]] = {
+    "space": {"exportable": []},
+    "budget": {"rungs": []},
+    "engine": {"shared_mb": 0},
+}
+
+
+def completed(stored: dict[str, Any]) -> dict[str, Any]:
+    """Return stored configuration, or part of it, with the options that are newer than it."""
+    return {
+        group: {**BEFORE[group], **content} if group in BEFORE else content
+        for group, content in stored.items()
+    }
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], path: str = "") -> list[str]:
+    """Return one line for each leaf that differs between two nested mappings."""
+    lines = []
+    for key in sorted({*old, *new}):
+        here = f"{path}.{key}" if path else key
+        before, after = old.get(key), new.get(key)
+        if isinstance(before, dict) and isinstance(after, dict):
+            lines += differences(before, after, here)
+        elif before != after:
+            lines.append(f"{here}: {before!r} in the study, {after!r} now")
+    return lines

@@ -1,0 +1,102 @@
+"""What a rung lets expect at the top."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Floats = NDArray[np.float64]
+
+
+# Spread of a slope around 1, and of what a line does not explain, in spreads of the lower rung;
+# the latter counts as much as so many pairs.
+SLOPE_SPREAD, UNEXPLAINED, PRIOR_PAIRS = 0.5, 0.5, 3.0
+
+
+# Of the usual growth of a loss from a rung to the top, in the same unit.
+GROWTH_SPREAD = 3.0
+
+
+# Residuals further out than so many spreads count less. Source: Huber 1964, with 95 % efficiency.
+HUBER = 1.345
+
+
+# Spreads below this are no spreads.
+FLAT = 1e-3
+
+
+@dataclass(frozen=True)
+class Climber:
+    """A trial with what it gave so far.
+
+    Attributes:
+        trial: Its number.
+        losses: Of the metric after each finished rung, measured from the reference point.
+        costs: Losses of its costs.
+        is_waiting: It may be trained further now.
+        is_running: It is being trained further.
+    """
+
+    trial: int
+    losses: tuple[float, ...]
+    costs: tuple[float, ...]
+    is_waiting: bool = False
+    is_running: bool = False
+
+
+def expected_tops(seen: Sequence[Climber], n_rungs: int, rung: int) -> tuple[Floats, Floats]:
+    """Return mean and spread of the top rung's loss of trials, told from one of their rungs.
+
+    A line from the losses at the rung to those at the top, over all trials that have both. Its
+    slope is drawn towards 1; residuals far out count less; their spread, of all trials together,
+    is drawn towards a usual one. Source: Bishop 2006 (Pattern Recognition and Machine Learning),
+    equations 3.49 to 3.51 and 3.59, with weights as Huber 1964 (Robust Estimation of a Location
+    Parameter).
+
+    Args:
+        seen: All trials that finished the rung.
+        n_rungs: Of the study.
+        rung: Where to tell from, 0 the lowest.
+    """
+    low = np.array([climber.losses[rung] for climber in seen])
+    has_top = np.array([len(climber.losses) == n_rungs for climber in seen])
+    top = np.array([c.losses[-1] for c, has in zip(seen, has_top, strict=True) if has])
+    scale = max(float(low.std()), FLAT)
+    middle = float(low[has_top].mean()) if has_top.any() else float(low.mean())
+    design = np.column_stack([np.ones(len(low)), (low - middle) / scale])
+    pairs, growth = design[has_top], (top - low[has_top]) / scale
+    # Of growth over the lower loss, so that a slope of 1 is 0 here.
+    precision = np.diag([GROWTH_SPREAD**-2, SLOPE_SPREAD**-2])
+    noise, weights = UNEXPLAINED**2, np.ones(len(pairs))
+    for _ in range(3 if len(pairs) else 1):
+        inverse = np.linalg.inv(precision + (pairs.T * weights) @ pairs / noise)
+        line = inverse @ (pairs.T @ (weights * growth)) / noise
+        residuals = growth - pairs @ line
+        weights = np.minimum(1.0, HUBER * noise**0.5 / np.maximum(np.abs(residuals), FLAT))
+        whole = PRIOR_PAIRS * UNEXPLAINED**2 + float((weights * residuals**2).sum())
+        noise = whole / (PRIOR_PAIRS + len(pairs))
+    # What is not known of the line itself is common to all trials, but for its slope.
+    own = inverse[1, 1] * design[:, 1] ** 2 if len(pairs) else np.zeros(len(low))
+    mean: Floats = low + scale * (design @ line)
+    spread: Floats = scale * np.sqrt(noise + own)
+    return mean, spread
+
+
+def expected_losses(seen: Sequence[Climber], n_rungs: int) -> tuple[Floats, Floats]:
+    """Return mean and spread of the top rung's loss of every trial, told from its highest rung.
+
+    What was trained in full has its own loss, and hardly any spread.
+    """
+    mean, spread = np.empty(len(seen)), np.full(len(seen), FLAT)
+    for rung in range(n_rungs):
+        rows = [i for i, climber in enumerate(seen) if len(climber.losses) > rung]
+        if not rows:
+            break
+        if rung == n_rungs - 1:
+            mean[rows], spread[rows] = [seen[i].losses[-1] for i in rows], FLAT
+        else:
+            mean[rows], spread[rows] = expected_tops([seen[i] for i in rows], n_rungs, rung)
+    return mean, spread

@@ -1,0 +1,71 @@
+"""A recorded study, as refit, export and reproduce need it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from search.config.build import build, completed
+from search.config.schema import Config
+from search.errors import ConfigError, StudyError
+from search.prepare.prepare import data_ref
+from trainers.data import Dataset
+
+# What metrics of other data than the study's are worth.
+WORTHLESS = ", so that its metrics would say nothing"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What an export has to know of a study.
+
+    Attributes:
+        config: Its configuration.
+        header: What was stored when it started.
+    """
+
+    config: Config
+    header: dict[str, Any]
+
+
+def study_of(header: dict[str, Any]) -> Study:
+    """Return a recorded study, by what was stored when it started.
+
+    Raises:
+        StudyError: If it has no records yet.
+        ConfigError: If its configuration is none of this version.
+    """
+    if not header:
+        raise StudyError("The study has no records yet.")
+    try:
+        return Study(build(completed(header["config"])), header)
+    except ConfigError as error:
+        raise ConfigError(
+            "The configuration of the study is not of this version of archfront:", *error.problems
+        ) from error
+
+
+def dataset_of(
+    study: Study, *, change: str = "changed since it began", consequence: str = ""
+) -> Dataset:
+    """Return the data of a recorded study, read again.
+
+    Args:
+        study: The study.
+        change: What is said of data that is no longer the same.
+        consequence: What follows from that, as ``, so that ...``.
+
+    Raises:
+        StudyError: If it is no longer the same.
+        DataError: If it cannot be read.
+    """
+    from trainers.data import load
+
+    dataset = load(data_ref(study.config))
+    before = study.header["dataset"]["fingerprint"]
+    if dataset.fingerprint != before:
+        raise StudyError(
+            f"The dataset of the study {study.config.study!r} {change} (fingerprint {before}, now "
+            f"{dataset.fingerprint}){consequence}. Restore it."
+        )
+    return dataset
