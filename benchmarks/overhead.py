@@ -20,12 +20,11 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "tests"))
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 
 import numpy as np
 import optuna
-import small_study
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from optuna.storages.journal import JournalFileBackend
@@ -42,6 +41,7 @@ from search.results.results import Results
 from search.space.axes import Axes
 from search.space.space import Space
 from search.tracking.tracker import Tracker
+from tests.support import small_study
 from trainers.spec import Recipe, Weights
 
 EPOCHS = 8

@@ -14,14 +14,14 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from command import Output, fails, succeeds
-from drawn_images import draw_folder
 
 from search.cli import main
 from search.records.evaluation import Evaluation, Trained
 from search.records.paths import Places
 from search.records.store import reading
 from search.results.results import Results
+from tests.support.command import Output, fails, succeeds
+from tests.support.drawn_images import draw_folder
 
 README = Path(__file__).parent.parent / "README.md"
 TEXT = README.read_text()

@@ -9,8 +9,9 @@ import sys
 from pathlib import Path
 
 import pytest
-import recorded_store
-from drawn_images import draw_folder
+
+from tests.support import recorded_store
+from tests.support.drawn_images import draw_folder
 
 # Each takes a second or more to import.
 HEAVY = ("torch", "mlflow", "pytorch_lightning", "torchvision", "timm", "onnxruntime", "sklearn")

@@ -1,0 +1,318 @@
+"""Every format for every task: written, compared, scored, timed; and what an export refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from search.errors import ArtifactError, ConfigError, StudyError
+from search.export.export_request import Order
+from search.export.judged import score_session
+from search.export.ship import export_member
+from search.formats import graphs
+from search.formats.formats import FORMATS, Format, formats_named
+from search.formats.source import Graph, load_source
+from search.predict.manifest import Manifest, read_manifest
+from search.predict.predictor import open_predictor
+from search.prepare.prepare import data_ref
+from tests.support import small_member
+from trainers.data import load
+from trainers.tasks import TASKS
+
+# Formats whose own libraries take seconds to start.
+SLOW = ("openvino-int8", "mlflow")
+CASES = [
+    pytest.param(task, name, marks=[pytest.mark.slow] if name in SLOW else [])
+    for task in TASKS
+    for name in FORMATS
+]
+# Programs that import torch or MLflow take seconds.
+PROGRAMS = [
+    pytest.param(task, name, marks=[] if name in ("onnx", "openvino") else [pytest.mark.slow])
+    for task in TASKS
+    for name in FORMATS
+]
+UNTIMED = Order((FORMATS["onnx"],), is_timed=False)
+
+
+def exported(task: str, folder: Path, order: Order, **changes: object) -> Manifest:
+    of = small_member.candidate(task, **changes)
+    study = small_member.study(task, folder / "root")
+    member = small_member.member(of, folder / "weights")
+    return export_member(study, member, order, folder / "export")
+
+
+class TestFormatContract:
+    @pytest.mark.parametrize(("task", "name"), CASES)
+    def test_an_artifact_computes_and_scores_what_the_checkpoint_does(
+        self, task: str, name: str, tmp_path: Path
+    ) -> None:
+        formats = tuple(formats_named([name]))
+        manifest = exported(task, tmp_path, Order(formats))
+        if FORMATS[name].refuses(small_member.candidate(task).architecture) is not None:
+            assert name not in manifest.artifacts
+            assert "cannot go to" in manifest.failed[name]
+            return
+        assert manifest.failed == {}
+        artifact = manifest.artifacts[name]
+        assert artifact.latency is not None
+        assert artifact.latency["p50_ms"] > 0
+        assert artifact.metrics.keys() == manifest.metrics.keys()
+        if artifact.precision == "fp32":
+            assert artifact.parity < 1e-3
+            metric = manifest.metric
+            assert artifact.metrics[metric] == pytest.approx(manifest.metrics[metric], abs=1e-3)
+            assert artifact.marks == ()
+        else:
+            float32 = manifest.artifacts.get("onnx")
+            assert float32 is None or artifact.size_mb < float32.size_mb
+            assert artifact.parity > 0
+        written = read_manifest(tmp_path / "export").as_dict()
+        assert written == Manifest.from_dict(json.loads(json.dumps(manifest.as_dict()))).as_dict()
+
+    @pytest.mark.parametrize(("task", "name"), PROGRAMS)
+    def test_its_program_runs_without_this_package(
+        self, task: str, name: str, tmp_path: Path
+    ) -> None:
+        if FORMATS[name].refuses(small_member.candidate(task).architecture) is not None:
+            pytest.skip("it cannot go there")
+        formats = tuple(formats_named([name]))
+        exported(task, tmp_path, Order(formats, is_timed=False))
+        picture = small_member.picture(tmp_path)
+        program = tmp_path / "export" / f"predict_{name.replace('-', '_')}.py"
+        assert len(program.read_text().splitlines()) <= 40
+        said = run_alone(program, picture)
+        if task == "classification":
+            with open_predictor(tmp_path / "export", name) as predictor:
+                outputs = predictor.outputs(small_member.resized(predictor, picture))
+            best = int(outputs["probabilities"][0].argmax())
+            assert predictor.manifest.class_names[best] in said
+        if task in ("classification", "multilabel", "semantic"):
+            assert str(picture) in said or "probabilities" in said
+
+
+def run_alone(program: Path, picture: Path) -> str:
+    """Return what a program prints that sees nothing of this repository."""
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
+    ended = subprocess.run(
+        [sys.executable, str(program), str(picture)],
+        env={**environment, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=program.parent,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+@pytest.mark.parametrize("name", ["onnx", "openvino", "torchscript", "torch-export"])
+@pytest.mark.parametrize("task", ["classification", "multilabel", "semantic"])
+def test_a_dynamic_batch_takes_any_number_of_images(task: str, name: str, tmp_path: Path) -> None:
+    order = Order((FORMATS[name],), Graph(batch=None), is_timed=False)
+    manifest = exported(task, tmp_path, order)
+    assert manifest.failed == {}
+    assert manifest.artifacts[name].input.batch is None
+    assert manifest.artifacts[name].parity < 1e-3
+    with open_predictor(tmp_path / "export") as predictor:
+        size = manifest.preprocess.input_size
+        images = np.random.default_rng(0).integers(0, 256, (5, 3, size, size), np.uint8)
+        together = predictor.outputs(images)
+        alone = [predictor.outputs(images[i : i + 1]) for i in range(5)]
+    for name_of_output, values in together.items():
+        single = np.concatenate([one[name_of_output] for one in alone])
+        assert values.shape == single.shape
+        assert np.isfinite(values).all()
+
+
+@pytest.mark.parametrize("task", ["detection", "instance"])
+def test_a_detector_has_a_fixed_batch_and_says_so(task: str, tmp_path: Path) -> None:
+    """Every exporter was tried for half a minute, and refused in words of its own."""
+    with pytest.raises(ConfigError, match=r"--dynamic-batch: .* Give it with --batch N\."):
+        exported(task, tmp_path, Order((FORMATS["onnx"],), Graph(batch=None)))
+    manifest = exported(task, tmp_path, replace(UNTIMED, graph=Graph(batch=2)))
+    assert manifest.artifacts["onnx"].input.batch == 2
+    assert manifest.artifacts["onnx"].parity < 1e-3
+
+
+@pytest.mark.parametrize("name", ["onnx", "onnx-int8", "openvino", "torchscript", "torch-export"])
+def test_a_graph_that_normalizes_takes_pixels(name: str, tmp_path: Path) -> None:
+    order = Order((FORMATS[name],), Graph(normalizes=True), is_timed=False)
+    manifest = exported("classification", tmp_path, order)
+    artifact = manifest.artifacts[name]
+    assert artifact.input.dtype == "uint8"
+    if artifact.precision == "fp32":
+        assert artifact.parity < 1e-3
+        assert artifact.metrics == pytest.approx(manifest.metrics)
+
+
+def test_a_fixed_batch_is_filled_and_its_filling_left_out(tmp_path: Path) -> None:
+    order = Order((FORMATS["onnx"],), Graph(batch=3), is_timed=False)
+    manifest = exported("classification", tmp_path, order)
+    assert manifest.artifacts["onnx"].input.batch == 3
+    assert manifest.artifacts["onnx"].metrics == pytest.approx(manifest.metrics)
+
+
+def test_the_manifest_says_everything_that_is_known(tmp_path: Path) -> None:
+    manifest = exported("detection", tmp_path, UNTIMED)
+    content = json.loads((tmp_path / "export" / "manifest.json").read_text())
+    of = small_member.candidate("detection")
+    assert content["candidate_id"] == of.id
+    assert content["candidate"] == json.loads(json.dumps(of.as_dict()))
+    assert content["class_names"] == ["circle", "square", "triangle"]
+    assert content["data"]["images"].keys() == {"train", "val", "test"}
+    assert content["thresholds"] == {"score": 0.3}
+    assert content["weights"]["kind"] == "proxy"
+    assert {"torch", "timm", "onnxruntime", "python"} <= content["versions"].keys()
+    assert content["preprocess"]["resize"] == "pad"
+    assert "no licence of pretrained weights" in content["licence"]
+    assert manifest.artifacts["onnx"].files.keys() == {"onnx/model.onnx"}
+
+
+def test_the_card_shows_every_format_and_what_failed(tmp_path: Path) -> None:
+    formats = tuple(formats_named(["onnx", "hf"]))
+    manifest = exported("semantic", tmp_path, Order(formats, is_timed=False))
+    card = (tmp_path / "export" / "README.md").read_text()
+    assert f"{manifest.artifacts['onnx'].metrics['miou']:.4f}" in card
+    assert "not made:" in card
+    assert "short proxy training" in card
+    assert "legal advice" in (tmp_path / "export" / "LICENSES.md").read_text()
+
+
+def test_one_that_loses_too_much_is_marked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its metric is that of a network whose answers are turned round."""
+
+    def wrong(source: object, folder: Path) -> None:
+        module = _Reversed(source.module)  # type: ignore[attr-defined]
+        traced = torch.jit.trace(module, source.example, check_trace=False)  # type: ignore[attr-defined]
+        torch.jit.save(traced, str(folder / "model.pt"))
+
+    entry = replace(FORMATS["torchscript"], write=wrong)
+    with pytest.warns(FutureWarning):
+        manifest = exported("classification", tmp_path, Order((entry,), is_timed=False))
+    [mark] = manifest.artifacts["torchscript"].marks
+    assert mark.startswith("loses ")
+    assert "0.10% is allowed" in mark
+
+
+class _Reversed(torch.nn.Module):
+    def __init__(self, module: torch.nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(1 - output for output in self.module(images))
+
+
+def test_a_file_that_computes_something_else_is_not_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def wrong(module: torch.nn.Module, *others: object, **options: object) -> None:
+        right(_Reversed(module), *others, **options)
+
+    right = graphs.EXPORTERS["torchscript"]
+    monkeypatch.setitem(graphs.EXPORTERS, "torchscript", wrong)
+    monkeypatch.setitem(graphs.EXPORTERS, "dynamo", wrong_exporter)
+    manifest = exported("classification", tmp_path, UNTIMED)
+    assert "torchscript: it differs from PyTorch by" in manifest.failed["onnx"]
+    assert "dynamo: RuntimeError: not today." in manifest.failed["onnx"]
+    assert not (tmp_path / "export" / "onnx").exists()
+
+
+def wrong_exporter(*given: object, **options: object) -> None:
+    raise RuntimeError("not today")
+
+
+@pytest.mark.parametrize(
+    ("task", "changes", "reason"),
+    [
+        ("classification", {"head": "gem"}, "timm cannot rebuild the head 'gem', which is ours"),
+        ("classification", {"channels": 1}, "transformers' image processors give three channels"),
+        ("detection", {}, "transformers loads classifiers only"),
+    ],
+)
+def test_what_cannot_go_to_hf_is_told(task: str, changes: dict[str, object], reason: str) -> None:
+    architecture = replace(small_member.candidate(task).architecture, **changes)
+    assert reason in str(FORMATS["hf"].refuses(architecture))
+
+
+def test_a_folder_with_something_in_it_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "export").mkdir()
+    (tmp_path / "export" / "mine.txt").write_text("x")
+    with pytest.raises(ArtifactError, match=r"holds other files. Give an empty or a new folder"):
+        exported("classification", tmp_path, UNTIMED)
+    assert [p.name for p in (tmp_path / "export").iterdir()] == ["mine.txt"]
+
+
+def test_an_export_is_replaced_only_when_asked(tmp_path: Path) -> None:
+    exported("classification", tmp_path, UNTIMED)
+    with pytest.raises(ArtifactError, match=r"holds an export of trial 3 of 'small-"):
+        exported("classification", tmp_path, UNTIMED)
+    exported("classification", tmp_path, replace(UNTIMED, replaces=True))
+    assert [p.name for p in tmp_path.iterdir() if p.name.startswith(".")] == []
+
+
+def test_a_dataset_that_changed_ends_it(tmp_path: Path) -> None:
+    study = small_member.study("classification", tmp_path)
+    study.header["dataset"]["fingerprint"] = "other"
+    member = small_member.member(small_member.candidate("classification"), tmp_path)
+    with pytest.raises(StudyError, match=r"The dataset of the study .* changed since it began"):
+        export_member(study, member, UNTIMED, tmp_path / "export")
+
+
+def test_an_unknown_format_gets_the_names_of_those_there() -> None:
+    with pytest.raises(ConfigError, match=r"Unknown format 'onx'\. Did you mean 'onnx'"):
+        formats_named(["onnx", "onx"])
+
+
+def test_a_library_that_is_missing_is_named_with_its_extra(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    absent = replace(FORMATS["openvino"], libraries=("no-such-library",))
+    monkeypatch.setitem(FORMATS, "openvino", absent)
+    expected = r"--format openvino: no-such-library is not installed: .*archfront\[openvino\]"
+    with pytest.raises(ConfigError, match=expected):
+        formats_named(["openvino"])
+
+
+def test_what_is_packed_comes_with_its_package() -> None:
+    assert [entry.name for entry in formats_named(["mlflow"])] == ["onnx", "mlflow"]
+    assert all(isinstance(entry, Format) for entry in FORMATS.values())
+
+
+def test_a_session_is_scored_over_any_split(tmp_path: Path) -> None:
+    exported("classification", tmp_path, UNTIMED)
+    study = small_member.study("classification", tmp_path)
+    dataset = load(data_ref(study.config))
+    with open_predictor(tmp_path / "export") as predictor:
+        scored = score_session(
+            predictor,
+            TASKS["classification"],
+            dataset,
+            predictor.manifest.preprocess,
+            split="test",
+        )
+    assert len(scored.kept["labels"]) == len(dataset.splits["test"].samples)
+    assert scored.metrics.keys() == {"accuracy", "balanced_accuracy", "macro_f1"}
+
+
+def test_calibration_is_of_training_images(tmp_path: Path) -> None:
+    study = small_member.study("classification", tmp_path)
+    dataset = load(data_ref(study.config))
+    of = small_member.candidate("classification")
+    weights = small_member.member(of, tmp_path).weights
+    source = load_source(of.architecture, of.weights, weights, dataset, Graph(n_calibration=5))
+    train = dataset.splits["train"].dataset(source.preprocess)
+    assert source.calibration.shape == (5, 3, 64, 64)
+    assert torch.equal(source.calibration[0], train[0])
+    assert torch.equal(source.calibration[-1], train[len(train) - 1])

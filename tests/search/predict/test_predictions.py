@@ -1,0 +1,491 @@
+"""An exported model put to use: its answers, what it loads, and what it refuses to open."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zipfile
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from faster_coco_eval.core import mask as coco
+from PIL import Image
+
+from search.cli import main
+from search.errors import ArtifactError
+from search.export.export_request import Order
+from search.export.ship import export_member
+from search.formats.formats import FORMATS
+from search.predict.answer import ANSWERS, Asked, answer, map_of
+from search.predict.manifest import (
+    MANIFEST,
+    Manifest,
+    find_artifact,
+    read_manifest,
+    sha256_of,
+    write_manifest,
+)
+from search.predict.openers import OPENERS, check_archive
+from search.predict.predictor import open_predictor
+from tests.support import small_member
+from tests.support.command import Output, fails, succeeds, wrong_use
+from trainers.data import Preprocess
+from trainers.data.images import read_pixels
+from trainers.tasks import TASKS
+from trainers.tasks.judges.class_map import class_map
+from trainers.tasks.judges.masks import labels_at
+
+KEYS = {
+    "classification": {"label", "score", "probabilities"},
+    "multilabel": {"labels", "probabilities"},
+    "semantic": {"width", "height", "classes"},
+    "detection": {"width", "height", "objects"},
+    "instance": {"width", "height", "objects"},
+}
+
+
+@pytest.fixture(scope="module")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
+    """Return the export of a task, made once: ONNX and OpenVINO."""
+    made: dict[str, Path] = {}
+
+    def of(task: str) -> Path:
+        if task not in made:
+            folder = tmp_path_factory.mktemp(task)
+            names = ["onnx", "openvino", "torch-export"]
+            if task != "classification":
+                names.pop()
+            order = Order(tuple(FORMATS[name] for name in names), is_timed=False)
+            member = small_member.member(small_member.candidate(task), folder / "weights")
+            export_member(small_member.study(task, folder), member, order, folder / "export")
+            made[task] = folder / "export"
+        return made[task]
+
+    return of
+
+
+@pytest.fixture
+def copied(exports: Callable[[str], Path], tmp_path: Path) -> Path:
+    """Return a copy of an export that may be damaged."""
+    import shutil
+
+    return Path(shutil.copytree(exports("classification"), tmp_path / "export"))
+
+
+def asked_of(export: Path, picture: Path, **changes: float) -> Asked:
+    with open_predictor(export) as predictor:
+        outputs = predictor.outputs(small_member.resized(predictor, picture))
+    with Image.open(picture) as image:
+        width, height = image.size
+    one = {name: output[0] for name, output in outputs.items()}
+    return Asked(one, width, height, predictor.manifest, changes.get("threshold", 0.0))
+
+
+@pytest.mark.parametrize("task", TASKS)
+class TestAnswerContract:
+    def test_an_answer_is_json_of_its_task(
+        self, task: str, exports: Callable[[str], Path], tmp_path: Path
+    ) -> None:
+        said = answer(asked_of(exports(task), small_member.picture(tmp_path)))
+        assert json.loads(json.dumps(said)) == said
+        assert said.keys() == KEYS[task]
+
+    def test_both_runtimes_say_the_same(
+        self, task: str, exports: Callable[[str], Path], capsys: Output, tmp_path: Path
+    ) -> None:
+        picture = str(small_member.picture(tmp_path))
+        words = ("predict", str(exports(task)), picture, "--json", "--format")
+        first, second = (
+            json.loads(succeeds(capsys, *words, name)) for name in ("onnx", "openvino")
+        )
+        assert first.keys() == second.keys()
+        if "label" in first:
+            assert first["label"] == second["label"]
+            assert first["score"] == pytest.approx(second["score"], abs=1e-4)
+        if "classes" in first:
+            shares = [{c["label"]: c["share"] for c in x["classes"]} for x in (first, second)]
+            assert shares[0] == pytest.approx(shares[1], abs=1e-3)
+
+    def test_it_is_drawn(
+        self, task: str, exports: Callable[[str], Path], capsys: Output, tmp_path: Path
+    ) -> None:
+        picture = small_member.picture(tmp_path)
+        words = ("predict", str(exports(task)), str(picture), "--min-score", "0.1", "--draw")
+        said = succeeds(capsys, *words, str(tmp_path / "drawn"))
+        assert said == f"1 picture in {tmp_path / 'drawn'}\n"
+        [drawn] = (tmp_path / "drawn").iterdir()
+        pixels = read_pixels(drawn)
+        assert pixels.shape == (60, 90, 3)
+        assert (pixels != read_pixels(picture)).any()
+
+    def test_it_needs_no_torch(
+        self, task: str, exports: Callable[[str], Path], tmp_path: Path
+    ) -> None:
+        picture = small_member.picture(tmp_path)
+        for name in ("onnx", "openvino"):
+            loaded = loaded_by("predict", str(exports(task) / name), str(picture), "--json")
+            heavy = {"torch", "pytorch_lightning", "timm", "mlflow", "hydra", "optuna", "sklearn"}
+            assert loaded & heavy == set()
+
+
+def loaded_by(*words: str) -> set[str]:
+    """Return the modules that a command leaves loaded, in a process of its own."""
+    program = (
+        "import sys\nfrom search.cli import main\nstatus = main(sys.argv[1:])\n"
+        "assert status == 0, status\nprint(','.join(sys.modules))"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", program, *words],
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return set(ended.stdout.splitlines()[-1].split(","))
+
+
+@pytest.mark.slow  # a process that imports torch
+@pytest.mark.parametrize("name", ["torchscript", "torch-export"])
+def test_a_detector_of_torch_opens_in_a_process_of_its_own(name: str, tmp_path: Path) -> None:
+    """Its graph calls torchvision's suppression by name, which nothing had imported."""
+    member = small_member.member(small_member.candidate("detection"), tmp_path / "weights")
+    order = Order((FORMATS[name],), is_timed=False)
+    study = small_member.study("detection", tmp_path)
+    export_member(study, member, order, tmp_path / "export")
+    picture = small_member.picture(tmp_path)
+    assert "torchvision" in loaded_by("predict", str(tmp_path / "export"), str(picture), "--json")
+
+
+def test_every_task_has_an_answer() -> None:
+    assert ANSWERS.keys() == TASKS.keys()
+    assert {entry.opener for entry in FORMATS.values()} == OPENERS.keys()
+
+
+def test_objects_are_in_pixels_of_the_image_and_masks_inside_their_boxes(
+    exports: Callable[[str], Path], tmp_path: Path
+) -> None:
+    said = answer(asked_of(exports("instance"), small_member.picture(tmp_path)))
+    assert said["objects"]
+    for one in said["objects"]:
+        x1, y1, x2, y2 = one["box"]
+        assert 0 <= x1 <= x2 <= 90
+        assert 0 <= y1 <= y2 <= 60
+        mask = coco.decode({**one["mask"], "counts": one["mask"]["counts"].encode()})
+        assert mask.shape == (60, 90)
+        rows, columns = np.nonzero(mask)
+        assert len(rows) == 0 or (columns.min() >= x1 - 1 and columns.max() <= x2 + 1)
+
+
+def test_the_masks_of_classes_cover_the_image_once(
+    exports: Callable[[str], Path], tmp_path: Path
+) -> None:
+    asked = asked_of(exports("semantic"), small_member.picture(tmp_path))
+    said = answer(asked)
+    masks = [
+        coco.decode({**one["mask"], "counts": one["mask"]["counts"].encode()})
+        for one in said["classes"]
+    ]
+    assert np.array_equal(np.sum(masks, axis=0), np.ones((60, 90)))
+    found = map_of(asked)
+    for one, mask in zip(said["classes"], masks, strict=True):
+        label = asked.manifest.class_names.index(one["label"])
+        assert np.array_equal(mask > 0, found == label)
+        assert one["share"] == pytest.approx(mask.mean())
+
+
+@pytest.mark.parametrize(("width", "height"), [(90, 60), (7, 9), (16, 16), (33, 5)])
+@pytest.mark.parametrize("chunk", [100, 16_000_000])
+def test_the_class_map_is_that_of_the_judge(width: int, height: int, chunk: int) -> None:
+    logits = np.random.default_rng(0).normal(size=(4, 12, 16)).astype(np.float32)
+    expected = np.concatenate(
+        [labels for _, labels in labels_at(torch.from_numpy(logits), width, height)]
+    )
+    found = class_map(logits, width, height, chunk=chunk)
+    assert (found != expected).mean() <= 0.001  # a rounding error may turn a tie
+
+
+def test_normalizing_without_torch_is_the_same() -> None:
+    preprocess = Preprocess(8, 3, (0.48, 0.45, 0.4), (0.22, 0.23, 0.25))
+    pixels = np.random.default_rng(0).integers(0, 256, (2, 3, 8, 8), np.uint8)
+    expected = preprocess.normalize(torch.from_numpy(pixels)).numpy()
+    assert np.allclose(preprocess.normalized(pixels), expected, atol=2e-6)
+    assert preprocess.normalized(pixels).dtype == np.float32
+
+
+def test_a_threshold_hides_what_is_less_sure(
+    exports: Callable[[str], Path], tmp_path: Path
+) -> None:
+    picture = small_member.picture(tmp_path)
+    every = answer(asked_of(exports("detection"), picture))["objects"]
+    middle = sorted(one["score"] for one in every)[len(every) // 2]
+    fewer = answer(asked_of(exports("detection"), picture, threshold=middle))["objects"]
+    assert 0 < len(fewer) < len(every)
+    assert all(one["score"] >= middle for one in fewer)
+
+
+class TestCommand:
+    def test_a_table_names_image_and_answer(
+        self, exports: Callable[[str], Path], capsys: Output, tmp_path: Path
+    ) -> None:
+        picture = small_member.picture(tmp_path)
+        said = succeeds(capsys, "predict", str(exports("classification")), str(picture))
+        assert any(name in said for name in ("circle", "square", "triangle"))
+
+    def test_an_image_that_cannot_be_read_hides_no_other(
+        self, exports: Callable[[str], Path], capsys: Output, tmp_path: Path
+    ) -> None:
+        picture = small_member.picture(tmp_path)
+        broken = tmp_path / "broken.png"
+        broken.write_bytes(b"no image")
+        words = ["predict", str(exports("classification")), str(broken), str(picture), "--json"]
+        assert main(words) == 1
+        shown = capsys.readouterr()
+        assert shown.err == f"archfront: {broken}: it is not an image of a known format\n"
+        assert json.loads(shown.out)["image"] == str(picture)
+
+    def test_a_folder_stands_for_its_images(
+        self, exports: Callable[[str], Path], capsys: Output, tmp_path: Path
+    ) -> None:
+        small_member.picture(tmp_path)
+        (tmp_path / "notes.txt").write_text("x")
+        said = succeeds(capsys, "predict", str(exports("classification")), str(tmp_path), "--json")
+        assert len(said.splitlines()) == 1
+
+    def test_places_that_are_not_there_are_named(
+        self, exports: Callable[[str], Path], capsys: Output, tmp_path: Path
+    ) -> None:
+        export = str(exports("classification"))
+        missing = tmp_path / "no.png"
+        assert fails(capsys, 1, "predict", export, str(missing)) == (
+            f"There is no image or folder {missing}."
+        )
+        assert fails(capsys, 1, "predict", export, str(tmp_path)).startswith(
+            f"The folder {tmp_path} has no image (.avif"
+        )
+
+    def test_a_format_that_could_not_be_made_is_told_with_its_reason(self, copied: Path) -> None:
+        manifest = read_manifest(copied)
+        write_manifest(replace(manifest, failed={"hf": "its head is gem."}), copied)
+        with pytest.raises(ArtifactError, match=r"hf could not be made when .*: its head is gem"):
+            open_predictor(copied, "hf")
+
+    def test_pictures_go_to_a_folder(self, copied: Path, capsys: Output, tmp_path: Path) -> None:
+        picture = str(small_member.picture(tmp_path))
+        said = fails(capsys, 2, "predict", str(copied), picture, "--draw", picture)
+        assert said == f"--draw: {picture} is a file. Give a folder."
+
+    def test_flags_that_make_no_sense_are_told_together(
+        self, exports: Callable[[str], Path], capsys: Output
+    ) -> None:
+        words = ("predict", "x", "y", "--min-score", "2", "--threads", "0")
+        said = fails(capsys, 2, *words)
+        assert "--min-score: a number from 0 to 1 is needed; got 2." in said
+        assert "--threads: a whole number of at least 1 is needed; got 0." in said
+        assert "not allowed with" in wrong_use(
+            capsys, "predict", "x", "y", "--json", "--draw", "d"
+        )
+
+
+class TestDamage:
+    def test_a_damaged_file_is_not_opened(self, copied: Path) -> None:
+        file = copied / "onnx" / "model.onnx"
+        content = bytearray(file.read_bytes())
+        content[len(content) // 2] ^= 1
+        file.write_bytes(content)
+        expected = r"is not the file that was exported: its SHA-256 is .* damaged or exchanged"
+        with pytest.raises(ArtifactError, match=expected):
+            open_predictor(copied, "onnx")
+        open_predictor(copied, "openvino")
+
+    def test_a_missing_file_is_named(self, copied: Path) -> None:
+        (copied / "openvino" / "model.bin").unlink()
+        with pytest.raises(ArtifactError, match=r"model\.bin is missing\. Export the model again"):
+            open_predictor(copied, "openvino")
+
+    @pytest.mark.parametrize("name", ["onnx", "openvino", "torch-export"])
+    def test_a_foreign_file_with_a_matching_checksum_gets_one_error(
+        self, copied: Path, name: str
+    ) -> None:
+        manifest = read_manifest(copied)
+        artifact = manifest.artifacts[name]
+        (copied / artifact.file).write_bytes(b"something else")
+        rewrite(copied, manifest, name)
+        with pytest.raises(ArtifactError, match=r"cannot be opened|is no archive of torch.export"):
+            open_predictor(copied, name)
+
+    def test_a_file_without_a_manifest_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "model.onnx").write_bytes(b"x")
+        with pytest.raises(ArtifactError, match=r"has no manifest\.json beside or above it"):
+            open_predictor(tmp_path / "model.onnx")
+
+    def test_a_file_beside_the_manifest_that_it_does_not_know_is_refused(
+        self, copied: Path
+    ) -> None:
+        (copied / "other.onnx").write_bytes(b"x")
+        with pytest.raises(ArtifactError, match=r"other\.onnx is no artifact of .*onnx"):
+            open_predictor(copied / "other.onnx")
+
+    @pytest.mark.parametrize(
+        ("text", "reason"),
+        [
+            ("{", "Expecting property name"),
+            ("[]", "it is no manifest of archfront-export/1"),
+            ('{"schema": "other/2"}', "it is no manifest of archfront-export/1"),
+            ('{"schema": "archfront-export/1"}', "it has no study, trial"),
+        ],
+    )
+    def test_a_foreign_manifest_gets_one_error(self, copied: Path, text: str, reason: str) -> None:
+        (copied / MANIFEST).write_text(text)
+        with pytest.raises(ArtifactError, match=reason):
+            read_manifest(copied)
+
+    @pytest.mark.parametrize(
+        ("field", "value", "reason"),
+        [
+            ("task", "poetry", "its task 'poetry' is not known here"),
+            ("preprocess", {"input_size": 3}, "its content does not fit"),
+            ("artifacts", {"onnx": {}}, "its content does not fit"),
+            ("artifacts", [], "its content does not fit"),
+        ],
+    )
+    def test_a_manifest_with_wrong_content_gets_one_error(
+        self, copied: Path, field: str, value: object, reason: str
+    ) -> None:
+        content = json.loads((copied / MANIFEST).read_text())
+        (copied / MANIFEST).write_text(json.dumps({**content, field: value}))
+        with pytest.raises(ArtifactError, match=reason):
+            read_manifest(copied)
+
+    def test_a_manifest_cannot_name_files_elsewhere(self, copied: Path) -> None:
+        manifest = read_manifest(copied)
+        artifact = replace(manifest.artifacts["onnx"], files={"../weights.safetensors": "0"})
+        write_manifest(replace(manifest, artifacts={"onnx": artifact}), copied)
+        with pytest.raises(ArtifactError, match=r"which is outside of"):
+            open_predictor(copied, "onnx")
+
+    def test_a_file_without_a_checksum_is_not_opened(self, copied: Path) -> None:
+        manifest = read_manifest(copied)
+        artifact = replace(manifest.artifacts["onnx"], files={})
+        write_manifest(replace(manifest, artifacts={"onnx": artifact}), copied)
+        with pytest.raises(ArtifactError, match=r"has no checksum of onnx/model\.onnx"):
+            open_predictor(copied, "onnx")
+
+    @pytest.mark.parametrize("name", ["onnx", "openvino"])
+    @pytest.mark.parametrize("stray", ["weights.bin", "deeper/weights.bin"])
+    def test_a_file_that_the_manifest_does_not_list_is_named(
+        self, copied: Path, name: str, stray: str
+    ) -> None:
+        file = copied / name / stray
+        file.parent.mkdir(exist_ok=True)
+        file.write_bytes(b"")
+        with pytest.raises(
+            ArtifactError, match=rf"{file} is not in {copied / MANIFEST}: .* Remove"
+        ):
+            open_predictor(copied, name)
+        file.unlink()
+        open_predictor(copied, name)
+
+    def test_a_link_to_a_folder_is_no_file_of_an_export(
+        self, copied: Path, tmp_path: Path
+    ) -> None:
+        (copied / "onnx" / "more").symlink_to(tmp_path, target_is_directory=True)
+        with pytest.raises(ArtifactError, match=r"onnx/more is not in"):
+            open_predictor(copied, "onnx")
+
+    def test_one_without_marks_is_taken_before_one_with(self, copied: Path) -> None:
+        manifest = read_manifest(copied)
+        marked = replace(manifest.artifacts["onnx"], marks=("loses half",))
+        artifacts = {**manifest.artifacts, "onnx": marked}
+        write_manifest(replace(manifest, artifacts=artifacts), copied)
+        assert find_artifact(copied)[2].format == "openvino"
+        assert find_artifact(copied / "onnx" / "model.onnx")[2].format == "onnx"
+
+
+def test_an_adapter_laid_into_an_hf_export_is_refused(tmp_path: Path) -> None:
+    """An adapter in a folder is loaded by transformers itself, where peft is installed."""
+    pytest.importorskip("transformers")
+    member = small_member.member(small_member.candidate("classification"), tmp_path / "weights")
+    order = Order((FORMATS["hf"],), is_timed=False)
+    export = tmp_path / "export"
+    export_member(small_member.study("classification", tmp_path), member, order, export)
+    open_predictor(export)
+    (export / "hf" / "adapter_config.json").write_text("{}")
+    with pytest.raises(ArtifactError, match=r"hf/adapter_config\.json is not in .* Remove it"):
+        open_predictor(export)
+
+
+def rewrite(folder: Path, manifest: Manifest, name: str) -> None:
+    """Write a manifest whose checksums are those of the files as they are."""
+    artifact = manifest.artifacts[name]
+    files = {file: sha256_of(folder / file) for file in artifact.files}
+    changed = replace(artifact, files=files)
+    write_manifest(replace(manifest, artifacts={**manifest.artifacts, name: changed}), folder)
+
+
+class TestPickles:
+    @pytest.mark.parametrize(
+        ("member", "content"),
+        [
+            ("data/weights/model.pt", None),
+            ("data/constants/custom_obj_0", None),
+            ("data/constants/opaque_obj_0", None),
+            ("data/sample_inputs/model.pt", None),
+            (
+                "data/weights/model_weights_config.json",
+                b'{"config": {"w": {"path_name": "weight_0", "use_pickle": true}}}',
+            ),
+        ],
+    )
+    def test_no_archive_with_a_pickle_is_read(
+        self, copied: Path, tmp_path: Path, member: str, content: bytes | None
+    ) -> None:
+        """torch.export.load itself falls back to unpickling anything."""
+        manifest = read_manifest(copied)
+        file = copied / manifest.artifacts["torch-export"].file
+        check_archive(file)
+        trap = tmp_path / "trap"
+        exchange(file, member, trapped(trap) if content is None else content)
+        rewrite(copied, manifest, "torch-export")
+        with pytest.raises(ArtifactError, match=r"not a tensor|asks for a pickle|safe to read"):
+            open_predictor(copied, "torch-export")
+        assert not trap.exists()
+
+
+class _Trap:
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return (Path.touch, (self.path,))
+
+
+def trapped(path: Path) -> bytes:
+    """Return a file of torch.save that makes a file when it is unpickled."""
+    buffer = io.BytesIO()
+    torch.save(_Trap(path), buffer)
+    buffer.seek(0)
+    torch.load(buffer, weights_only=False)
+    assert path.exists()
+    path.unlink()
+    assert pickle.HIGHEST_PROTOCOL >= 2
+    return buffer.getvalue()
+
+
+def exchange(archive: Path, member: str, content: bytes) -> None:
+    """Put a file into an archive, in the place of the one of its name."""
+    with zipfile.ZipFile(archive) as old:
+        root = old.namelist()[0].partition("/")[0]
+        files = {name: old.read(name) for name in old.namelist()}
+    files[f"{root}/{member}"] = content
+    with zipfile.ZipFile(archive, "w") as new:
+        for name, held in files.items():
+            new.writestr(name, held)

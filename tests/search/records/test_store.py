@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import optuna
+import pytest
+
+from search.errors import StudyError, StudyLockedError
+from search.records.objectives import objectives_for
+from search.records.paths import Places, existing
+from search.records.store import cut_torn_line, driving, hide_password, is_driven, reading, remove
+from tests.search.study.test_study import Interrupting, results, story
+from tests.support.small_study import prepared, run, small_config
+
+GOALS = list(objectives_for("accuracy"))
+HOLDER = """
+import sys
+from pathlib import Path
+from search.front.members import objectives_for
+from search.records.paths import Places
+from search.records.store import driving
+with driving(Places(Path(sys.argv[1]), "small"), None, list(objectives_for("accuracy"))):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+def test_a_torn_last_line_is_cut_off_and_the_study_goes_on(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    run(config, engine=Interrupting(5))
+    journal = Places(tmp_path, "small").journal
+    whole = journal.read_bytes()
+    journal.write_bytes(whole + b'{"op_code":6,"worker_id":"x","tri')
+    run(config)
+    run(small_config(tmp_path / "whole"))
+    assert story(results(tmp_path).evaluations) == story(results(tmp_path / "whole").evaluations)
+
+
+@pytest.mark.parametrize(
+    ("content", "left"),
+    [
+        (b"", b""),
+        (b"a\n", b"a\n"),
+        (b"a\nb", b"a\n"),
+        (b"b", b""),
+        (b"a\n" + b"x" * 200_000, b"a\n"),
+    ],
+)
+def test_only_what_follows_the_last_newline_is_cut(
+    tmp_path: Path, content: bytes, left: bytes
+) -> None:
+    journal = tmp_path / "journal"
+    journal.write_bytes(content)
+    assert cut_torn_line(journal) == len(content) - len(left)
+    assert journal.read_bytes() == left
+
+
+def test_every_cut_of_a_journal_can_be_resumed(tmp_path: Path) -> None:
+    """Whatever byte a crash left as the last one, the study goes on to the same end."""
+    config = small_config(tmp_path / "whole", budget__trials=3)
+    run(config)
+    wanted = story(results(tmp_path / "whole").evaluations)
+    whole = Places(tmp_path / "whole", "small").journal.read_bytes()
+    for number, end in enumerate(range(len(whole) // 7, len(whole), len(whole) // 7)):
+        root = tmp_path / f"cut-{number}"
+        places = Places(root, "small")
+        places.folder.mkdir(parents=True)
+        places.journal.write_bytes(whole[:end])
+        run(small_config(root, budget__trials=3))
+        assert story(results(root).evaluations) == wanted
+
+
+def test_a_journal_damaged_in_its_middle_is_a_clear_error(tmp_path: Path) -> None:
+    run(small_config(tmp_path))
+    places = Places(tmp_path, "small")
+    lines = places.journal.read_bytes().splitlines(keepends=True)
+    lines[len(lines) // 2] = b"\x00garbage\n"
+    places.journal.write_bytes(b"".join(lines))
+    with pytest.raises(StudyError, match=r"The records of 'small' in .* are damaged before"):
+        reading(places, None).evaluations()
+
+
+def test_optunas_own_lock_left_behind_does_not_block(tmp_path: Path) -> None:
+    config = small_config(tmp_path)
+    run(config, engine=Interrupting(4))
+    journal = Places(tmp_path, "small").journal
+    Path(f"{journal}.lock").symlink_to(journal)
+    assert run(config).state == "finished"
+
+
+def test_a_reader_needs_no_lock_and_sees_what_is_finished(tmp_path: Path) -> None:
+    seen: list[int] = []
+
+    def look(event: object) -> None:
+        seen.append(len(reading(Places(tmp_path, "small"), None).evaluations()))
+
+    run(small_config(tmp_path), followers=(look,))
+    assert seen == sorted(seen)
+    assert seen[-1] >= 6
+
+
+def test_a_killed_driver_frees_its_lock_and_a_living_one_is_named(tmp_path: Path) -> None:
+    places = Places(tmp_path, "small")
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout is not None
+    try:
+        assert holder.stdout.readline() == "held\n"
+        assert is_driven(places)
+        with (
+            pytest.raises(StudyLockedError, match=f"already run by process {holder.pid} on "),
+            driving(places, None, GOALS),
+        ):
+            pass
+    finally:
+        holder.send_signal(signal.SIGKILL)
+        holder.communicate()
+    assert not is_driven(places)
+    with driving(places, None, GOALS) as store:
+        assert store.evaluations() == []
+
+
+def test_a_study_lives_in_any_sqlalchemy_database(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'team.db'}"
+    config = small_config(tmp_path, tracking__storage_url=url)
+    run(config, engine=Interrupting(5))
+    run(config)
+    run(small_config(tmp_path / "whole"))
+    places = Places(tmp_path, "small")
+    assert not places.journal.exists()
+    found = reading(places, url).evaluations()
+    assert story(found) == story(results(tmp_path / "whole").evaluations)
+    remove(places, url)
+    with pytest.raises(StudyError, match=r"The study 'small' is not in sqlite:///"):
+        reading(places, url)
+
+
+def test_a_database_that_cannot_be_opened_is_an_error_without_its_password(
+    tmp_path: Path,
+) -> None:
+    url = "postgresql+nodriver://me:secret@localhost/db"
+    with pytest.raises(StudyError, match=r"The storage postgresql\+nodriver://me:\*\*\*@") as got:
+        reading(Places(tmp_path, "small"), url)
+    assert "secret" not in str(got.value)
+    assert hide_password("no url at all") == "no url at all"
+
+
+def test_the_password_of_a_url_is_never_stored(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'team.db'}?password=1"
+    config = small_config(tmp_path, tracking__mlflow_uri="postgresql://me:secret@localhost/db")
+    header = prepared(config).header()
+    assert "secret" not in json.dumps(header)
+    assert url.startswith("sqlite")
+
+
+def test_a_study_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
+    run(small_config(tmp_path))
+    with pytest.raises(StudyError, match=r"There is no study 'smal' in .* There are: small\."):
+        existing(tmp_path, "smal")
+    with pytest.raises(StudyError, match=r"There is none yet\."):
+        existing(tmp_path / "other", "small")
+
+
+def test_trials_in_optuna_carry_values_and_reasons(tmp_path: Path) -> None:
+    run(small_config(tmp_path))
+    places = Places(tmp_path, "small")
+    backend = optuna.storages.journal.JournalFileBackend(str(places.journal))
+    study = optuna.load_study(study_name="small", storage=optuna.storages.JournalStorage(backend))
+    by_number = {e.trial: e for e in results(tmp_path).evaluations}
+    for trial in study.trials:
+        evaluation = by_number[trial.number]
+        if evaluation.kind == "trained":
+            assert trial.values == [o.value(evaluation) for o in GOALS]
+        else:
+            assert trial.state == optuna.trial.TrialState.FAIL
+
+
+@pytest.mark.slow
+def test_kill_nine_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
+    """A driver killed again and again ends with the records of one that never was."""
+    n_trials = 14
+    root = tmp_path / "killed"
+    program = [sys.executable, "-m", "tests.support.small_study", str(root), str(n_trials)]
+    journal = Places(root, "small").journal
+    sizes = []
+    for threshold in (1_500, 9_000, 16_000, 24_000):
+        driver = subprocess.Popen(program)
+        deadline = time.monotonic() + 120
+        while driver.poll() is None and time.monotonic() < deadline:
+            if journal.exists() and journal.stat().st_size > threshold:
+                break
+            os.sched_yield()
+        driver.kill()
+        driver.wait()
+        sizes.append(journal.stat().st_size)
+    assert len(set(sizes)) == len(sizes), "the driver was killed at the same moment twice"
+    subprocess.run(program, check=True)
+    run(small_config(tmp_path / "whole", budget__trials=n_trials))
+    found = results(root)
+    assert story(found.evaluations) == story(results(tmp_path / "whole").evaluations)
+    assert found.state == "finished"
+    from mlflow import MlflowClient
+
+    client = MlflowClient(f"sqlite:///{root / 'mlflow.db'}")
+    experiment = client.get_experiment_by_name("tests")
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    children = [r for r in runs if "archfront.trial" in r.data.tags]
+    assert len(runs) == len(children) + 1, "one parent run"
+    assert sorted(r.data.tags["archfront.trial"] for r in children) == sorted(
+        f"{e.trial}:{e.rung}:{e.attempt}" for e in found.evaluations
+    )
+    kinds = {r.data.tags["archfront.trial"]: r.data.tags["archfront.outcome"] for r in children}
+    assert kinds == {f"{e.trial}:{e.rung}:{e.attempt}": e.kind for e in found.evaluations}
+    assert all(r.info.status != "RUNNING" for r in children)

@@ -1,0 +1,92 @@
+"""What a report says of a dataset: what its numbers count, and its objects."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from search.report.document import render
+from search.results.stats import class_rows, counted, dataset_facts
+from tests.support.drawn_datasets import NAMES, SHAPES, drawn
+from tests.support.recorded_study import record
+from trainers.data import load
+from trainers.data.objects import Found, gathered
+from trainers.data.summary import summarize
+from trainers.data.targets import class_counts
+from trainers.data.verify import Sample
+
+
+def summary_of(target: str) -> dict[str, Any]:
+    return load(drawn(target)).summary()
+
+
+@pytest.mark.parametrize(
+    ("target", "what"), [("label", "images"), ("mask", "pixels"), ("boxes", "objects")]
+)
+def test_the_numbers_per_class_say_what_they_count(target: str, what: str) -> None:
+    summary = summary_of(target)
+    assert counted(summary) == what
+    total = {"images": 24, "pixels": 24 * 32 * 32}.get(what) or sum(
+        sum(class_counts(s.target).values())
+        for samples in load(drawn(target)).splits.values()
+        for s in samples.samples
+    )
+    assert sum(row[2] for row in class_rows(summary)) == total
+    page = render(record(dataset=summary))
+    assert f"<summary>{what.capitalize()} per class</summary>" in page
+
+
+def test_a_summary_of_before_counts_images() -> None:
+    assert counted({}) == "images"
+
+
+def test_objects_are_told_with_their_number_and_size() -> None:
+    dataset = {
+        "class_names": ["a", "b"],
+        "splits": {
+            "train": {"images": 3, "per_class": {"a": 1000, "b": 234}},
+            "val": {"images": 2, "per_class": {"a": 5, "b": 6}},
+        },
+        "objects": {
+            "per_image": {"min": 0, "median": 2.5, "max": 30},
+            "side_share": {"p10": 0.0312, "median": 0.055, "p90": 0.113},
+        },
+    }
+    assert dataset_facts(dataset) == {
+        "images": "3 train and 2 val",
+        "classes": "2",
+        "objects": "1,234 train and 11 val",
+        "objects per image": "0 to 30, median 2.5",
+        "object size": "median 5.5% of the image's longer side; 8 in 10 from 3.1% to 11.3%",
+    }
+
+
+def test_data_without_objects_tells_of_none() -> None:
+    facts = dataset_facts(summary_of("label"))
+    assert not [name for name in facts if "object" in name]
+
+
+def test_the_facts_of_drawn_shapes_are_those_they_were_drawn_with() -> None:
+    summary = summary_of("boxes")
+    assert summary["objects"]["per_image"]["min"] == SHAPES.objects_min
+    assert summary["objects"]["per_image"]["max"] == SHAPES.objects_max
+    share = summary["objects"]["side_share"]
+    assert 0.1 < share["p10"] < share["median"] < share["p90"] < SHAPES.share_max
+    assert [row[0] for row in class_rows(summary)] == list(NAMES)
+
+
+def test_crowds_are_not_counted() -> None:
+    found = [
+        Found((0, 0, 10, 10), 0, "", is_crowd=False),
+        Found((0, 0, 100, 100), 0, "", is_crowd=True),
+    ]
+    target = gathered(found, has_outlines=False)
+    pixels = np.zeros((100, 100, 1), np.uint8)
+    sample = Sample(pixels, target, "a", 100, 100, is_grey=True, digest="0")
+    summary = summarize({"train": [sample, replace(sample, name="b")]}, ["a"], [])
+    assert summary["splits"]["train"]["per_class"] == {"a": 2}
+    assert summary["objects"]["per_image"] == {"min": 1, "median": 1, "max": 1}
+    assert summary["objects"]["side_share"]["median"] == pytest.approx(0.1)

@@ -1,0 +1,277 @@
+"""Every runtime keeps the contract of ``search.runtimes``, and its names are cheap."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import nn
+
+from search.config.compose import conf_dir
+from search.errors import ConfigError, ExportError
+from search.runtimes import (
+    PRECISIONS,
+    RUNTIMES,
+    LoadSettings,
+    Runtime,
+    installed_version,
+    runtime_named,
+)
+from search.runtimes.exporters import EXPORTERS, export_onnx
+from tests.support.small_networks import (
+    Small,
+    skip_where_it_cannot_run,
+    slow_if_compiled,
+    small_images,
+)
+
+
+class Untraceable(nn.Module):
+    """A network that no exporter takes: it cannot even be run."""
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
+        raise RuntimeError("this layer has no symbol\nand a second line")
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_runtime_has_its_key_as_name_full_precision_first_and_a_device(name: str) -> None:
+    runtime = RUNTIMES[name]
+    assert runtime.name == name
+    assert runtime.precisions[0] == "fp32"
+    assert set(runtime.precisions) <= set(PRECISIONS)
+    assert (runtime.runs_on == "cuda") == name.endswith("_cuda")
+
+
+def test_every_runtime_has_a_file_of_the_hardware_group_and_every_file_its_precision() -> None:
+    files = [yaml.safe_load(path.read_text()) for path in (conf_dir() / "hardware").glob("*.yaml")]
+    base = next(content for content in files if "defaults" not in content)
+    chosen = [{**base, **content} for content in files]
+    assert {content["runtime"] for content in chosen} == set(RUNTIMES)
+    assert all(c["precision"] in RUNTIMES[c["runtime"]].precisions for c in chosen)
+
+
+@pytest.mark.parametrize("name", RUNTIMES)
+def test_a_runtime_that_can_run_has_a_version(name: str) -> None:
+    skip_where_it_cannot_run(name)
+    assert RUNTIMES[name].version()[0].isdigit()
+
+
+ROUTES = [
+    pytest.param(name, exporter, id=f"{name}-{exporter}", marks=slow_if_compiled(name))
+    for name, runtime in RUNTIMES.items()
+    for exporter in runtime.exporters
+]
+
+
+@pytest.mark.parametrize(("name", "exporter"), ROUTES)
+class TestRuntimeContract:
+    @pytest.fixture
+    def runtime(self, name: str) -> Runtime:
+        skip_where_it_cannot_run(name)
+        return RUNTIMES[name]
+
+    @pytest.fixture
+    def settings(self, exporter: str, tmp_path: Path) -> LoadSettings:
+        return LoadSettings(tmp_path, exporter, ("probabilities", "pooled"))
+
+    @pytest.fixture(autouse=True)
+    def threads(self) -> Iterator[None]:
+        before = torch.get_num_threads()
+        yield
+        torch.set_num_threads(before)
+
+    @pytest.mark.parametrize("batch_size", [1, 3])
+    def test_it_gives_every_output_of_eager_in_order(
+        self, runtime: Runtime, settings: LoadSettings, batch_size: int
+    ) -> None:
+        module, example = Small(), small_images(batch_size)
+        images = small_images(batch_size, seed=1)
+        expected = module(images)
+        with runtime.load(module, example, settings) as session:
+            found = session.outputs(images)
+        assert len(found) == 2
+        for one, other in zip(found, expected, strict=True):
+            assert isinstance(one, np.ndarray)
+            np.testing.assert_allclose(one, other.numpy(), atol=1e-5)
+
+    def test_it_runs_the_example_and_can_run_it_again(
+        self, runtime: Runtime, settings: LoadSettings
+    ) -> None:
+        example = small_images()
+        with runtime.load(Small(), example, settings) as session:
+            before = session.outputs(example)
+            for _ in range(3):
+                session.run()
+            np.testing.assert_array_equal(session.outputs(example)[0], before[0])
+
+    def test_a_gpu_has_a_clock_and_a_memory_of_its_own(
+        self, runtime: Runtime, settings: LoadSettings
+    ) -> None:
+        with runtime.load(Small(), small_images(), settings) as session:
+            session.run()
+            if runtime.runs_on == "cpu":
+                assert session.timer is None
+                assert session.device_memory_mb is None
+            else:
+                assert session.timer is not None
+                assert 0 < session.timer() < 1
+                assert session.device_memory_mb is not None
+                assert session.device_memory_mb > 0
+
+    def test_its_size_is_about_that_of_the_weights(
+        self, runtime: Runtime, settings: LoadSettings
+    ) -> None:
+        module = nn.Sequential(nn.Flatten(), nn.Linear(768, 1000)).eval()
+        module.requires_grad_(False)
+        wrapped = _Tuple(module)
+        with runtime.load(wrapped, small_images(), settings) as session:
+            assert session.size_mb == pytest.approx(769 * 1000 * 4 / 1e6, rel=0.02)
+
+    def test_its_files_stay_in_the_folder_it_was_given(
+        self,
+        runtime: Runtime,
+        settings: LoadSettings,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        elsewhere = tmp_path / "elsewhere"
+        elsewhere.mkdir()
+        monkeypatch.chdir(elsewhere)
+        with runtime.load(Small(), small_images(), settings) as session:
+            session.run()
+        assert list(elsewhere.iterdir()) == []
+
+    def test_the_threads_of_torch_are_as_before(
+        self, runtime: Runtime, settings: LoadSettings
+    ) -> None:
+        torch.set_num_threads(2)
+        with runtime.load(Small(), small_images(), settings) as session:
+            session.run()
+        assert torch.get_num_threads() == 2
+
+    def test_it_prints_nothing(
+        self, runtime: Runtime, settings: LoadSettings, capfd: pytest.CaptureFixture[str]
+    ) -> None:
+        with runtime.load(Small(), small_images(), settings) as session:
+            session.run()
+        assert capfd.readouterr() == ("", "")
+
+    def test_the_module_is_left_in_evaluation_mode(
+        self, runtime: Runtime, settings: LoadSettings
+    ) -> None:
+        module = Small()
+        with runtime.load(module, small_images(), settings):
+            pass
+        assert not any(part.training for part in module.modules())
+
+
+class _Tuple(nn.Module):
+    def __init__(self, module: nn.Module) -> None:
+        super().__init__()
+        self.module = module
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        outputs = self.module(images)
+        return outputs, outputs.sum(dim=1)
+
+
+@pytest.mark.parametrize("exporter", EXPORTERS)
+def test_a_network_that_cannot_be_exported_gives_its_own_reason_in_one_line(
+    exporter: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(ExportError, match=r"^RuntimeError: this layer has no symbol\.$"):
+        export_onnx(Untraceable(), small_images(), tmp_path, exporter=exporter, output_names=["y"])
+    assert capfd.readouterr() == ("", "")
+
+
+class Unscalable(nn.Module):
+    """Pooling to a size that does not divide the image's, as vgg does on small images."""
+
+    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
+        return (nn.functional.adaptive_avg_pool2d(images, 7),)
+
+
+def test_torchscript_does_not_dump_the_graph_of_a_network_that_it_refuses(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """Regression: the exporter wrote pages of graph to standard output, from C++."""
+    with pytest.raises(ExportError, match=r"^SymbolicValueError: .*adaptive_avg_pool2d"):
+        export_onnx(
+            Unscalable(), small_images(), tmp_path, exporter="torchscript", output_names=["y"]
+        )
+    # What C++ holds back comes out with the next flush.
+    os.write(1, b"after")
+    assert capfd.readouterr() == ("after", "")
+
+
+def test_dynamo_takes_what_torchscript_refuses(tmp_path: Path) -> None:
+    module, images = Unscalable(), small_images()
+    settings = LoadSettings(tmp_path, "dynamo", ("pooled",))
+    with RUNTIMES["onnxruntime"].load(module, images, settings) as session:
+        np.testing.assert_allclose(session.outputs(images)[0], module(images)[0], atol=1e-6)
+
+
+def test_a_file_that_onnx_runtime_does_not_take_is_an_export_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(
+        module: nn.Module, example: torch.Tensor, target: Path, output_names: tuple[str, ...]
+    ) -> None:
+        target.write_bytes(b"this is no network")
+
+    monkeypatch.setitem(EXPORTERS, "torchscript", broken)
+    settings = LoadSettings(tmp_path, "torchscript", ("y",))
+    with pytest.raises(ExportError, match=r"^ONNX Runtime does not take it: "):
+        RUNTIMES["onnxruntime"].load(Small(), small_images(), settings)
+
+
+def test_eager_runs_on_the_threads_it_was_given(tmp_path: Path) -> None:
+    before = torch.get_num_threads()
+    settings = LoadSettings(tmp_path, "none", ("probabilities", "pooled"), threads=before + 1)
+    with RUNTIMES["eager"].load(Small(), small_images(), settings):
+        assert torch.get_num_threads() == before + 1
+    assert torch.get_num_threads() == before
+
+
+def test_an_unknown_runtime_is_told_with_the_nearest_name() -> None:
+    with pytest.raises(
+        ConfigError,
+        match=r"^Unknown runtime 'onnxrt'\. Did you mean 'onnxruntime'\? Known: compiled, ",
+    ):
+        runtime_named("onnxrt")
+
+
+def test_a_missing_library_names_the_extra_that_installs_it() -> None:
+    with pytest.raises(
+        ConfigError,
+        match=r"^no-such-runtime is not installed: pip install 'archfront\[such\]'\.$",
+    ):
+        installed_version("no-such-runtime", extra="such")
+
+
+def test_a_missing_library_without_an_extra_names_itself() -> None:
+    with pytest.raises(ConfigError, match=r": pip install no-such-runtime\.$"):
+        installed_version("no-such-runtime")
+
+
+def test_names_versions_and_keys_are_known_without_importing_a_runtime() -> None:
+    code = """
+import sys
+from search.latency.measure import MeasureSettings, latency_key
+from search.runtimes import RUNTIMES
+from trainers.spec import Architecture
+architecture = Architecture("classification", "resnet18", "timm", 32, 10, 3)
+for name in RUNTIMES:
+    if name != "onnxruntime_cuda":  # its package is not that of the others
+        latency_key(architecture, MeasureSettings(name, 1, 1, 10, 50))
+heavy = {"torch", "timm", "onnx", "onnxruntime", "openvino", "nncf"} & set(sys.modules)
+assert not heavy, heavy
+"""
+    subprocess.run([sys.executable, "-c", code], check=True)

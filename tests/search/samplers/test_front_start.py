@@ -1,0 +1,101 @@
+"""The first candidates that the sampler ``front`` proposes."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from search.catalog import Backbone, Costs, Published, Tag
+from search.space.space import Space
+from tests.support.small_loop import STARTUP, Loop
+from tests.support.small_spaces import MIXED, backbone, mixed_space, recipe_config
+from trainers.spec import Weights
+
+
+def published_space(source: str) -> Space:
+    """Return the mixed space where the two smallest backbones have the best published results."""
+    backbones = tuple(
+        replace(
+            b,
+            tags=(Tag("t", "mit"),),
+            published=(Published("t", 224, 90.0 - b.params_m),),
+        )
+        for b in (*MIXED, backbone("resnet_d", params_m=80.0))
+    )
+    space = mixed_space(backbones)
+    weights = {name: Weights(source, "t") for name in space.weights}  # type: ignore[arg-type]
+    return replace(space, weights=weights)
+
+
+def test_published_accuracy_leads_two_of_three_starts_with_the_weights_it_is_of() -> None:
+    pretrained, scratch = published_space("pretrained"), published_space("none")
+    assert scratch.published is None
+    assert pretrained.published is not None
+    assert pretrained.published.max() == pytest.approx(0.88)
+    names = {}
+    for name, space in (("pretrained", pretrained), ("scratch", scratch)):
+        indices = Loop("front", space, seed=0).run(STARTUP)
+        names[name] = [space.at(i).architecture.backbone for i in indices]
+    # By what was published the smallest backbones are the best and the fastest; the third
+    # candidate of the start is chosen by size all the same.
+    small = {"mobile_a", "mobile_no_gem"}
+    assert STARTUP == 4
+    assert {names["pretrained"][k] for k in (0, 1, 3)} <= small
+    assert names["pretrained"][2] not in small
+    assert set(names["scratch"]) & {"resnet_c", "resnet_d"}
+
+
+# Ten sizes, each of twelve families that cost alike; the last does a little more than all others.
+ALIKE = tuple(
+    replace(
+        backbone(f"{family}_{size}", family, 1.5**size),
+        costs=((224, Costs(1.5**size * (1 + 0.01 * k), 1.0, 1.0)),),
+    )
+    for size in range(10)
+    for k, family in enumerate("abcdefghijkl")
+)
+
+
+def alike_space(*others: Backbone) -> Space:
+    recipe = recipe_config(lr=(0.001,), augment=("light",))
+    return mixed_space((*ALIKE, *others), heads=("avg",), input_sizes=(64,), recipe=recipe)
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_a_start_by_capacity_has_all_sorts_along_the_front(seed: int) -> None:
+    space = alike_space()
+    indices = Loop("front", space, seed=seed).run(STARTUP)
+    chosen = [space.at(i).architecture.backbone.split("_") for i in indices]
+    assert len({family for family, _ in chosen}) >= 3
+    sizes = [int(size) for _, size in chosen]
+    assert min(np.diff(sizes)) >= 1
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_who_stands_for_a_place_of_the_front_is_nearly_as_large(seed: int) -> None:
+    """A network of a family of its own is not chosen that costs as much and does much less."""
+    idle = Costs(0.001, 0.001, 0.001)
+    poor = (
+        replace(b, name=f"poor_{b.name}", family="poor", costs=((224, idle),)) for b in ALIKE[::5]
+    )
+    space = alike_space(*poor)
+    indices = Loop("front", space, seed=seed).run(STARTUP)
+    assert all("poor" not in space.at(i).architecture.backbone for i in indices)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_without_names_a_place_goes_to_the_member_of_the_front_itself(seed: int) -> None:
+    space = alike_space()
+    sampler = Loop("front", space, seed=seed).sampler
+    start = sampler._start
+    start._scaling.levels = ()
+    n_recipes = len(space.recipes)
+    front = start._front(np.arange(len(space.architectures)), start._capacity())
+    tried: list[int] = []
+    for _ in range(STARTUP):
+        tried.append(start.choose(np.array(tried, int)))
+    assert n_recipes == 1
+    assert set(tried) <= set(front.tolist())
+    assert len(set(tried)) == STARTUP

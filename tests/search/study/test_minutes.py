@@ -1,0 +1,108 @@
+"""A budget in minutes is kept: whole studies on a clock that only their jobs move."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.engine.inline import InlineEngine
+from search.engine.jobs import Job
+from search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
+from search.records.evaluation import Trained
+from search.space.space import Space
+from tests.search.study.test_budget import HandClock
+from tests.search.study.test_study import results
+from tests.support.small_study import BACKBONES, perform, run, small_config, small_space
+
+START_S, MEASURE_S, SCORE_S, DRAW_S = 1.5, 2.0, 2.0, 1.0
+
+
+class Timed:
+    """Answers by formula, and moves a clock by what the job would take.
+
+    Args:
+        clock: The clock.
+        epoch_s: Seconds of an epoch of the lightest candidate; the heaviest takes twice that.
+    """
+
+    def __init__(self, clock: HandClock, epoch_s: float) -> None:
+        self.clock, self.epoch_s = clock, epoch_s
+
+    def perform(self, job: Job) -> Any:
+        found = perform(job)
+        match job.payload:
+            case MeasureRequest():
+                self.clock.now += MEASURE_S
+            case ScoreRequest():
+                self.clock.now += SCORE_S
+            case DrawRequest():
+                self.clock.now += DRAW_S
+            case TrainRequest() as request:
+                assert isinstance(found, Trained)
+                seconds = self._seconds(request)
+                self.clock.now += START_S + seconds
+                return Trained(**{**vars(found), "seconds": seconds})
+        return found
+
+    def _seconds(self, request: TrainRequest) -> float:
+        settings, done = request.settings, 0
+        if request.resume is not None:
+            done = int(request.resume.read_text())
+        params = dict(BACKBONES)[request.candidate.architecture.backbone]
+        heavy = 1 + params / max(p for _, p in BACKBONES)
+        # Each run a little different, the same for the same candidate and rung.
+        noise = 0.9 + 0.2 * (int(request.candidate.id, 16) % 997 + settings.until_epoch) % 1
+        return self.epoch_s * heavy * noise * (settings.until_epoch - done)
+
+
+def wide_space() -> Space:
+    return small_space(lrs=tuple(0.001 * 1.3**i for i in range(12)))
+
+
+def minutes_used(
+    root: Path, minutes: float, rungs: list[int], epoch_s: float, seed: int
+) -> tuple[float, int]:
+    """Return the minutes of a study with its finale, and the members of its front."""
+    clock = HandClock()
+    before = clock.now
+    engine = InlineEngine(Timed(clock, epoch_s).perform, workers=1, threads=1)
+    config = small_config(
+        root,
+        seed=seed,
+        task__epochs=9,
+        budget__rungs=rungs,
+        budget__trials=None,
+        budget__minutes=minutes,
+        hardware__limits__latency_ms=5.0,
+    )
+    result = run(config, space=wide_space(), engine=engine, clock=clock)
+    assert result.reason == f"the time is used up (budget.minutes={minutes:g})"
+    found = results(root)
+    front = found.front()
+    assert set(found.scores) == {member.trial for member in front}
+    return (clock.now - before) / 60, len(front)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    ("rungs", "minutes", "epoch_s"), [([], 20, 2.0), ([3, 9], 15, 3.0), ([1, 3, 9], 15, 3.0)]
+)
+def test_minutes_are_kept_within_five_percent(
+    tmp_path: Path, rungs: list[int], minutes: float, epoch_s: float, seed: int
+) -> None:
+    """Of trainings of 9 to 18 epochs of the lightest one."""
+    used, n_members = minutes_used(tmp_path, minutes, rungs, epoch_s, seed)
+    assert 0.95 * minutes <= used <= 1.05 * minutes
+    assert n_members >= 2
+
+
+@pytest.mark.parametrize("rungs", [[], [3, 9], [1, 3, 9]])
+def test_a_budget_of_few_trainings_is_not_overrun_and_has_a_front(
+    tmp_path: Path, rungs: list[int]
+) -> None:
+    """8 minutes of trainings of one and a half to three minutes."""
+    used, n_members = minutes_used(tmp_path, 8, rungs, 10.0, 0)
+    assert used <= 1.05 * 8
+    assert n_members >= 1

@@ -1,0 +1,241 @@
+"""Which trials go on: decided from records and budget alone."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from search.config.settings import rung_epochs
+from search.front.ehvi import expected_improvement
+from search.front.extrapolation import Climber, expected_losses, expected_tops
+from search.records.evaluation import Evaluation
+from search.study.promotion import (
+    KEPT,
+    Climb,
+    Propose,
+    _gains_when_fresh,
+    climbers,
+    gains,
+    hopeless,
+    next_step,
+)
+from tests.support.recorded_study import OBJECTIVES, REFERENCE, rejected, trained
+from tests.support.small_study import small_config
+
+
+@dataclass
+class Coins:
+    """A purse of full trainings; the low rung of two costs a tenth of one."""
+
+    left: float
+    low: float = 0.1
+
+    def price(self, done: int, rungs: int) -> float:
+        ends = (0.0, self.low, 1.0)
+        return ends[rungs] - ends[done]
+
+    def share(self, trial: int | None, done: int, rungs: int) -> float:
+        return self.price(done, rungs) / self.left
+
+    def fits(self, trial: int | None, done: int, rungs: int) -> bool:
+        return self.price(done, rungs) <= self.left + 1e-9
+
+
+def waiting(n: int, seed: int = 0) -> list[Climber]:
+    """Return trials that wait at the low rung, with latencies of all kinds."""
+    rng = np.random.default_rng(seed)
+    losses, costs = rng.uniform(-0.9, -0.1, n), rng.uniform(-4, -0.5, n)
+    return [Climber(i, (float(losses[i]),), (float(costs[i]),), True) for i in range(n)]
+
+
+def promoted(climber: Climber, top: float) -> Climber:
+    return replace(climber, losses=(*climber.losses, top), is_waiting=False)
+
+
+@pytest.mark.parametrize(
+    ("epochs", "given", "expected"),
+    [
+        (1, None, (1,)),
+        (2, None, (2,)),
+        (3, None, (1, 3)),
+        (6, None, (2, 6)),
+        (8, None, (1, 3, 8)),
+        (9, None, (1, 3, 9)),
+        (40, None, (4, 13, 40)),
+        (40, [], (40,)),
+        (40, [40], (40,)),
+        (40, [5, 40], (5, 40)),
+    ],
+)
+def test_rungs_are_thirds_of_thirds_or_as_asked_for(
+    epochs: int, given: list[int] | None, expected: tuple[int, ...], tmp_path: Path
+) -> None:
+    config = small_config(tmp_path, task__epochs=epochs, budget__rungs=given)
+    assert rung_epochs(config) == expected
+
+
+def test_climbers_are_told_from_records_in_any_order() -> None:
+    def at(rung: int, of: Evaluation) -> Evaluation:
+        return replace(of, rung=rung, n_rungs=2)
+
+    records = [
+        at(0, trained(3, 0.5, 1.0)),
+        at(0, trained(1, 0.6, 2.0)),
+        at(1, trained(3, 0.8, 1.0)),
+        rejected(2, 9.0),
+    ]
+    first, second = climbers(records, OBJECTIVES, REFERENCE, waiting=[1])
+    assert (first.trial, second.trial) == (1, 3)
+    assert first.losses == pytest.approx((-0.5,))  # over the chance of 0.1
+    assert second.losses == pytest.approx((-0.4, -0.7))
+    assert second.costs == pytest.approx((-2.0,))  # a quarter of the limit
+    assert first.is_waiting
+    assert not second.is_waiting
+    assert climbers(records[::-1], OBJECTIVES, REFERENCE, waiting=[1]) == [first, second]
+
+
+class TestExpectedTops:
+    def test_without_a_pair_the_order_of_the_rung_is_kept(self) -> None:
+        seen = waiting(9)
+        mean, spread = expected_tops(seen, 2, 0)
+        low = [c.losses[0] for c in seen]
+        assert np.argsort(mean).tolist() == np.argsort(low).tolist()
+        assert (spread > 0.1 * np.std(low)).all()
+
+    def test_many_pairs_give_their_line(self) -> None:
+        seen = waiting(60)
+        rng = np.random.default_rng(1)
+        line = [1.3 * c.losses[0] - 0.2 + 0.01 * rng.standard_normal() for c in seen]
+        half = [
+            promoted(c, t) if i % 2 else c for i, (c, t) in enumerate(zip(seen, line, strict=True))
+        ]
+        mean, spread = expected_tops(half, 2, 0)
+        assert mean == pytest.approx(np.array(line), abs=0.06)
+        assert (spread < 0.1).all()
+
+    def test_a_band_of_two_spreads_holds_nearly_all(self) -> None:
+        inside = 0
+        for seed in range(20):
+            seen = waiting(40, seed)
+            rng = np.random.default_rng(seed)
+            tops = np.array([0.8 * c.losses[0] - 0.1 + 0.08 * rng.standard_normal() for c in seen])
+            told = [
+                promoted(c, t) if i < 8 else c
+                for i, (c, t) in enumerate(zip(seen, tops, strict=True))
+            ]
+            mean, spread = expected_tops(told, 2, 0)
+            inside += int((np.abs(mean - tops) < 2 * spread)[8:].sum())
+        assert 0.9 < inside / (20 * 32) <= 1
+
+    def test_one_that_collapsed_moves_the_line_little(self) -> None:
+        seen = waiting(30)
+        tops = [c.losses[0] - 0.1 for c in seen]
+        told = [
+            promoted(c, t) if i < 12 else c
+            for i, (c, t) in enumerate(zip(seen, tops, strict=True))
+        ]
+        plain, _ = expected_tops(told, 2, 0)
+        told[3] = promoted(seen[3], 0.9)
+        moved, _ = expected_tops(told, 2, 0)
+        assert np.abs(moved - plain).max() < 0.25
+
+    def test_equal_losses_give_finite_numbers(self) -> None:
+        seen = [Climber(i, (-0.5,), (-1.0,), True) for i in range(4)]
+        seen[0] = promoted(seen[0], -0.6)
+        mean, spread = expected_tops(seen, 2, 0)
+        assert np.isfinite(mean).all()
+        assert (spread > 0).all()
+
+
+def test_what_is_expected_of_a_trial_comes_from_its_highest_rung() -> None:
+    low, top = waiting(2)
+    middle = Climber(2, (-0.4, -0.6), (-1.0,), True)
+    seen = [low, replace(top, losses=(-0.3, -0.5, -0.7)), middle]
+    mean, spread = expected_losses(seen, 3)
+    assert mean[1] == -0.7
+    assert spread[1] < 0.01 < spread[0]
+    (expected, _) = expected_tops(seen[1:], 3, 1)
+    assert mean[2] == expected[1]
+
+
+class TestNextStep:
+    def test_the_first_candidates_are_proposed(self) -> None:
+        assert next_step([], 2, Coins(5), may_propose=True) == Propose()
+        assert next_step(waiting(2), 2, Coins(5), may_propose=True) == Propose()
+
+    def test_where_nothing_may_be_proposed_the_best_goes_on(self) -> None:
+        seen = waiting(6)
+        step = next_step(seen, 2, Coins(5), may_propose=False)
+        assert step == Climb(seen[int(np.argmax(gains(seen, seen, 2)))].trial)
+
+    def test_nothing_is_begun_that_cannot_reach_the_top(self) -> None:
+        assert next_step([], 2, Coins(0.99), may_propose=True) is None
+        assert next_step(waiting(3), 2, Coins(0.89), may_propose=True) is None
+        assert isinstance(next_step(waiting(3), 2, Coins(0.9), may_propose=True), Climb)
+
+    def test_the_last_training_is_not_given_for_another_look(self) -> None:
+        """Two candidates and one training left: the better one takes it, whatever is open."""
+        assert isinstance(next_step(waiting(2), 2, Coins(0.95), may_propose=True), Climb)
+
+    def test_a_low_rung_that_costs_as_much_as_a_training_screens_little(self) -> None:
+        cheap = next_step(waiting(7), 2, Coins(2.8, low=0.01), may_propose=True)
+        dear = next_step(waiting(7), 2, Coins(1.2, low=0.6), may_propose=True)
+        assert cheap == Propose()
+        assert isinstance(dear, Climb)
+
+    def test_full_trainings_get_at_least_what_the_lowest_rungs_got(self) -> None:
+        """A study of many trainings looked at dozens of candidates before it trained one."""
+        seen = waiting(10)  # a tenth of a training each: as much as one full training
+        one_is_due = Coins(40, low=0.1)
+        assert next_step(seen[:8], 2, one_is_due, may_propose=True) == Propose()
+        assert isinstance(next_step(seen, 2, one_is_due, may_propose=True), Climb)
+        climbing = [replace(seen[0], is_waiting=False, is_running=True), *seen[1:]]
+        assert next_step(climbing, 2, one_is_due, may_propose=True) == Propose()
+
+    def test_one_that_dominates_goes_before_one_that_is_dominated(self) -> None:
+        good, bad = Climber(0, (-0.8,), (-3.0,), True), Climber(1, (-0.3,), (-1.0,), True)
+        assert next_step([good, bad], 2, Coins(2), may_propose=False) == Climb(0)
+        assert next_step([bad, good], 2, Coins(2), may_propose=False) == Climb(0)
+
+    def test_a_fast_one_that_could_join_goes_before_a_better_one_that_cannot(self) -> None:
+        """Latency is known: the front has a better one at that latency, and none so fast."""
+        top = promoted(Climber(0, (-0.8,), (-2.0,), True), -0.9)
+        slow, fast = Climber(1, (-0.7,), (-1.9,), True), Climber(2, (-0.5,), (-3.9,), True)
+        assert next_step([top, slow, fast], 2, Coins(2), may_propose=False) == Climb(2)
+
+    def test_what_is_running_counts_as_if_it_had_come_true(self) -> None:
+        twin = Climber(1, (-0.8,), (-3.0,), True)
+        other = Climber(2, (-0.6,), (-3.6,), True)
+        alone = [Climber(0, (-0.8,), (-3.0,), True), twin, other]
+        assert next_step(alone, 2, Coins(2), may_propose=False) == Climb(0)
+        beside = [replace(alone[0], is_waiting=False, is_running=True), twin, other]
+        assert next_step(beside, 2, Coins(2), may_propose=False) == Climb(2)
+
+
+def test_each_trial_is_judged_anew_as_if_it_had_not_reached_the_top() -> None:
+    seen = waiting(30)
+    for i in range(0, 30, 2):
+        seen[i] = promoted(seen[i], seen[i].losses[0] - 0.1 - 0.01 * (i % 7))
+    mean, spread = expected_tops(seen, 2, 0)
+    wanted = []
+    for row, climber in enumerate(seen):
+        others = [
+            (c.losses[-1], *c.costs) for i, c in enumerate(seen) if i != row and len(c.losses) == 2
+        ]
+        at = slice(row, row + 1)
+        costs = np.array([climber.costs])
+        wanted.extend(expected_improvement(mean[at], spread[at], costs, np.array(others)))
+    assert _gains_when_fresh(seen, 2) == pytest.approx(wanted)
+
+
+def test_only_so_many_are_kept_as_can_go_on() -> None:
+    seen = waiting(60)
+    stopped = hopeless(seen, 2, Coins(5))
+    assert len(stopped) == 60 - KEPT
+    gain = gains(seen, seen, 2)
+    assert min(gain[i] for i in range(60) if i not in stopped) >= max(gain[stopped])
+    assert len(hopeless(seen, 2, Coins(20))) == 60 - 2 * 22
+    assert hopeless(seen[:KEPT], 2, Coins(5)) == []

@@ -1,0 +1,520 @@
+from __future__ import annotations
+
+import json
+import threading
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from search.config.schema import LIMITS
+from search.config.settings import measure_settings
+from search.engine.inline import InlineEngine
+from search.engine.jobs import Broken, Done, Job, Result
+from search.engine.processes import ProcessEngine
+from search.errors import ConfigChangedError, StudyError, StudyLockedError
+from search.front.members import build_front
+from search.latency.database import LatencyTable
+from search.latency.key import latency_key
+from search.records.evaluation import Evaluation, Failed, Rejected, Trained
+from search.records.events import (
+    Event,
+    EventLog,
+    StudyFinished,
+    StudyStarted,
+    TrialFinished,
+    TrialMeasured,
+    TrialProposed,
+)
+from search.records.paths import Places
+from search.records.store import driving, reading
+from search.results.results import Results
+from search.study import study
+from search.study.control import Control
+from search.study.driver import Driver
+from search.study.promotion import Step
+from tests.support.small_study import (
+    DIVERGING_LR,
+    UNBUILDABLE,
+    Forgetful,
+    latency_ms,
+    perform,
+    prepared,
+    run,
+    small_config,
+    small_space,
+)
+
+
+def results(root: Path) -> Results:
+    places = Places(root, "small")
+    return Results.read(reading(places, None), places)
+
+
+def story(evaluations: list[Evaluation]) -> list[tuple[Any, ...]]:
+    """Return what must not differ between two runs: no times."""
+    return [
+        (
+            e.trial,
+            e.candidate.id,
+            e.kind,
+            e.outcome.metric if isinstance(e.outcome, Trained) else str(e.outcome),
+        )
+        for e in evaluations
+    ]
+
+
+class Interrupting:
+    """An engine that answers by formula until it has done enough; then Ctrl-C comes."""
+
+    isolates = False
+    n_slots = 1
+
+    def __init__(self, n_jobs: int) -> None:
+        self.left = n_jobs
+        self.inner = InlineEngine(perform, workers=1, threads=1)
+
+    def submit(self, job: Job, on_event: Any = None) -> Future[Result]:
+        if self.left == 0:
+            raise KeyboardInterrupt
+        self.left -= 1
+        return self.inner.submit(job, on_event)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+class Threaded:
+    """An engine of two slots whose jobs are answered by formula, in threads."""
+
+    isolates = False
+    n_slots = 2
+
+    def __init__(self) -> None:
+        self.pool = ThreadPoolExecutor(2)
+        self.inner = InlineEngine(perform, workers=1, threads=1)
+
+    def submit(self, job: Job, on_event: Any = None) -> Future[Result]:
+        return self.pool.submit(lambda: self.inner.submit(job, on_event).result())
+
+    def close(self) -> None:
+        self.pool.shutdown()
+
+
+class TestLoop:
+    def test_a_study_ends_with_its_trials_and_a_front(self, tmp_path: Path) -> None:
+        result = run(small_config(tmp_path))
+        assert result.state == "finished"
+        assert result.reason == "6 candidates are trained (budget.trials=6)"
+        found = results(tmp_path)
+        assert found.counts()["trained"] == 6
+        assert found.state == "finished"
+        members = found.front()
+        assert members
+        assert [m.latency_ms for m in members] == sorted(m.latency_ms for m in members)
+
+    def test_no_candidate_is_evaluated_twice(self, tmp_path: Path) -> None:
+        run(small_config(tmp_path, budget__trials=1000))
+        ids = [e.candidate.id for e in results(tmp_path).evaluations]
+        assert len(ids) == len(set(ids))
+
+    def test_an_exhausted_space_ends_the_study_normally(self, tmp_path: Path) -> None:
+        result = run(small_config(tmp_path, budget__trials=1000))
+        assert result.state == "finished"
+        assert result.reason == "all 48 candidates of the space were tried"
+        again = run(small_config(tmp_path, budget__trials=1000))
+        assert again.was_finished
+
+    def test_candidates_over_a_limit_are_rejected_and_never_trained(self, tmp_path: Path) -> None:
+        run(small_config(tmp_path, budget__trials=1000))
+        for evaluation in results(tmp_path).evaluations:
+            architecture = evaluation.candidate.architecture
+            is_over = latency_ms(architecture) > 2.0
+            if (architecture.backbone, architecture.input_size) == UNBUILDABLE:
+                assert isinstance(evaluation.outcome, Failed)
+            else:
+                assert isinstance(evaluation.outcome, Rejected) is is_over
+        rejected = [e for e in results(tmp_path).evaluations if isinstance(e.outcome, Rejected)]
+        assert rejected
+        value, allowed = rejected[0].outcome.exceeded["latency_ms"]
+        assert value > allowed == 2.0
+
+    def test_an_architecture_over_a_limit_leaves_the_space(self, tmp_path: Path) -> None:
+        run(small_config(tmp_path, budget__trials=1000))
+        over = [
+            e.candidate.architecture_id
+            for e in results(tmp_path).evaluations
+            if isinstance(e.outcome, Rejected)
+        ]
+        assert len(over) == len(set(over))
+
+    def test_rejections_in_a_row_end_the_study_with_the_fastest_latency(
+        self, tmp_path: Path
+    ) -> None:
+        config = small_config(
+            tmp_path, budget__max_rejections=4, hardware__limits__latency_ms=0.001
+        )
+        result = run(config)
+        assert result.state == "finished"
+        seen = [
+            e.measurement.latency.p50_ms
+            for e in results(tmp_path).evaluations
+            if e.measurement is not None
+        ]
+        assert result.reason == (
+            "4 candidates in a row were over a limit; the fastest of them takes "
+            f"{min(seen[-4:]):.3g} ms. Raise the limits, or give the space smaller backbones and "
+            "input sizes"
+        )
+
+    def test_failures_in_a_row_stop_the_study_with_the_last_reason(self, tmp_path: Path) -> None:
+        space = small_space(lrs=(DIVERGING_LR,))
+        with pytest.raises(StudyError, match=r"3 candidates failed in a row .*(diverged|build): "):
+            run(small_config(tmp_path, budget__max_failures=3), space=space)
+        kinds = [e.kind for e in results(tmp_path).evaluations]
+        assert kinds[-3:] == ["failed"] * 3
+        assert results(tmp_path).state == "failed"
+
+    def test_a_failed_candidate_is_recorded_and_the_study_goes_on(self, tmp_path: Path) -> None:
+        space = small_space(lrs=(0.01, DIVERGING_LR))
+        run(small_config(tmp_path, budget__trials=8, budget__max_failures=48), space=space)
+        found = results(tmp_path)
+        assert found.counts()["trained"] == 8
+        kinds = {e.outcome.kind for e in found.evaluations if isinstance(e.outcome, Failed)}
+        assert "diverged" in kinds
+
+    def test_the_same_seed_gives_the_same_study(self, tmp_path: Path) -> None:
+        for name in ("tpe", "nsga2", "random"):
+            stories = []
+            for part in ("a", "b"):
+                root = tmp_path / name / part
+                run(small_config(root, sampler__name=name, sampler__startup=2))
+                stories.append(story(results(root).evaluations))
+            assert stories[0] == stories[1], name
+
+    def test_another_seed_gives_another_study(self, tmp_path: Path) -> None:
+        run(small_config(tmp_path / "a"))
+        run(small_config(tmp_path / "b", seed=1))
+        assert story(results(tmp_path / "a").evaluations) != story(
+            results(tmp_path / "b").evaluations
+        )
+
+    def test_only_the_front_keeps_its_weights(self, tmp_path: Path) -> None:
+        run(small_config(tmp_path, budget__trials=12))
+        found = results(tmp_path)
+        front = {m.trial for m in found.front()}
+        trained = [e for e in found.evaluations if isinstance(e.outcome, Trained)]
+        assert len(front) < len(trained)
+        for evaluation in trained:
+            weights = found.places.folder / evaluation.outcome.weights
+            predictions = found.places.folder / evaluation.outcome.predictions
+            assert weights.is_file() is (evaluation.trial in front)
+            assert predictions.is_file()
+
+    def test_front_members_have_a_picture_that_the_report_shows(self, tmp_path: Path) -> None:
+        run(small_config(tmp_path))
+        found = results(tmp_path)
+        members = {member.trial for member in found.front()}
+        assert set(found.galleries(members)) == members
+        found.write()
+        assert found.places.report.read_text().count('class="gallery"') == len(members)
+
+    def test_front_members_are_scored_on_the_test_split(self, tmp_path: Path) -> None:
+        run(small_config(tmp_path))
+        found = results(tmp_path)
+        assert set(found.scores) == {m.trial for m in found.front()}
+        assert all(row["test"] == {"accuracy": 0.5} for row in found.rows())
+
+    def test_events_tell_the_story_of_each_trial(self, tmp_path: Path) -> None:
+        events: list[Event] = []
+        run(small_config(tmp_path, budget__trials=2), followers=(events.append,))
+        assert isinstance(events[0], StudyStarted)
+        assert isinstance(events[-1], StudyFinished)
+        ended = [e.evaluation for e in events if isinstance(e, TrialFinished)]
+        for evaluation in ended:
+            of_trial = [
+                type(e)
+                for e in events
+                if getattr(e, "trial", None) == evaluation.trial
+                or (isinstance(e, TrialFinished) and e.evaluation.trial == evaluation.trial)
+            ]
+            measured = [TrialMeasured] if evaluation.kind == "trained" else []
+            assert of_trial == [TrialProposed, *measured, TrialFinished]
+
+    def test_the_log_has_one_json_line_an_event(self, tmp_path: Path) -> None:
+        log = tmp_path / "events.jsonl"
+        events: list[Event] = []
+        run(small_config(tmp_path), followers=(EventLog(log), events.append))
+        lines = [json.loads(line) for line in log.read_text().splitlines()]
+        assert [line["event"] for line in lines] == [type(e).__name__ for e in events]
+
+    def test_measurements_are_remembered_for_the_next_study(self, tmp_path: Path) -> None:
+        table = LatencyTable(tmp_path / "latency.db")
+        jobs: list[str] = []
+
+        class Counting(Interrupting):
+            def submit(self, job: Job, on_event: Any = None) -> Future[Result]:
+                jobs.append(job.kind)
+                return super().submit(job, on_event)
+
+        run(small_config(tmp_path / "a"), table=table, engine=Counting(1000))
+        assert "measure" in jobs
+        jobs.clear()
+        run(small_config(tmp_path / "b"), table=table, engine=Counting(1000))
+        assert "measure" not in jobs
+        first, second = (results(tmp_path / part).evaluations for part in ("a", "b"))
+        assert [(e.trial, e.candidate.id, e.kind) for e in first] == [
+            (e.trial, e.candidate.id, e.kind) for e in second
+        ]
+
+    def test_a_remembered_failure_is_told_and_counts_for_nothing(self, tmp_path: Path) -> None:
+        """Failures in a row end a study, but not those that cost nothing."""
+        table = LatencyTable(tmp_path / "latency.db")
+        space = small_space()
+        failing = [a for a in space.architectures if (a.backbone, a.input_size) != UNBUILDABLE]
+        for number, architecture in enumerate(failing):
+            if number % 2:
+                key = latency_key(architecture, measure_settings(small_config(tmp_path)))
+                table.put_failure(key, Failed("crash", "the worker was ended by SIGSEGV"))
+        config = small_config(tmp_path, budget__trials=1000, budget__max_failures=3)
+        assert run(config, table=table).state == "finished"
+        told = [e for e in results(tmp_path).evaluations if "SIGSEGV" in str(e.outcome)]
+        assert len(told) == len(failing) // 2  # each architecture once, whatever its recipes
+        assert {str(e.outcome) for e in told} == {
+            "crash: remembered: the worker was ended by SIGSEGV"
+        }
+        assert all(isinstance(e.outcome, Failed) and e.outcome.is_remembered for e in told)
+
+    def test_a_measurement_that_lacks_what_is_needed_now_is_taken_again(
+        self, tmp_path: Path
+    ) -> None:
+        table = LatencyTable(tmp_path / "latency.db")
+        run(small_config(tmp_path / "a", budget__trials=1), table=table)
+        jobs: list[str] = []
+
+        def with_memory(job: Job) -> Any:
+            found = perform(job)
+            jobs.append(job.kind)
+            return replace(found, memory_mb=1.0) if job.kind == "measure" else found
+
+        limits = {**dict.fromkeys(LIMITS), "latency_ms": 2.0, "memory_mb": 8.0}
+        for part in ("b", "c"):
+            jobs.clear()
+            engine = InlineEngine(with_memory, workers=1, threads=1)
+            config = small_config(tmp_path / part, budget__trials=1, hardware__limits=limits)
+            run(config, table=table, engine=engine)
+            assert ("measure" in jobs) is (part == "b")
+
+    def test_several_workers_train_at_a_time_and_count_together(self, tmp_path: Path) -> None:
+        config = small_config(tmp_path, engine__name="processes", engine__workers=2)
+        with ProcessEngine(perform, workers=2, threads=1) as engine:
+            result = run(config, engine=engine)
+        assert result.state == "finished"
+        found = results(tmp_path)
+        assert found.counts()["trained"] == 6
+        ids = [e.candidate.id for e in found.evaluations]
+        assert len(ids) == len(set(ids))
+
+    def test_more_objectives_are_minimized_too(self, tmp_path: Path) -> None:
+        config = small_config(tmp_path, objectives=["latency_ms", "params_m"])
+        run(config)
+        found = results(tmp_path)
+        assert [o.name for o in found.objectives] == ["accuracy", "latency_ms", "params_m"]
+        # no limit on params_m: the heaviest architecture that can be measured gives the reference
+        assert found.header["reference"] == {
+            "accuracy": pytest.approx(1 / 3),
+            "latency_ms": 2.0,
+            "params_m": 11.7,
+        }
+        assert found.figures()["hypervolume"] > 0
+
+
+class TestResume:
+    @pytest.mark.parametrize("n_jobs", [0, 1, 2, 5, 8])
+    @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
+    def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(
+        self, tmp_path: Path, n_jobs: int, sampler: str
+    ) -> None:
+        settings = {"sampler__name": sampler, "sampler__startup": 2}
+        run(small_config(tmp_path / "whole", **settings))
+        config = small_config(tmp_path / "cut", **settings)
+        first = run(config, engine=Interrupting(n_jobs))
+        assert first.state == "interrupted"
+        assert results(tmp_path / "cut").state == "interrupted"
+        second = run(config)
+        assert second.state == "finished"
+        assert story(results(tmp_path / "cut").evaluations) == story(
+            results(tmp_path / "whole").evaluations
+        )
+
+    def test_a_finished_study_does_nothing(self, tmp_path: Path) -> None:
+        config = small_config(tmp_path)
+        run(config)
+        before = results(tmp_path).evaluations
+        again = run(config, engine=Interrupting(0))
+        assert again.was_finished
+        assert again.reason == "6 candidates are trained (budget.trials=6)"
+        assert results(tmp_path).evaluations == before
+
+    def test_a_larger_budget_extends_a_finished_study(self, tmp_path: Path) -> None:
+        run(small_config(tmp_path))
+        before = story(results(tmp_path).evaluations)
+        assert not run(small_config(tmp_path, budget__trials=9)).was_finished
+        after = results(tmp_path)
+        assert story(after.evaluations)[: len(before)] == before
+        assert after.counts()["trained"] == 9
+        assert set(after.scores) >= {m.trial for m in after.front()}
+
+    def test_another_question_is_an_error_that_shows_the_difference(self, tmp_path: Path) -> None:
+        run(small_config(tmp_path))
+        changed = small_config(tmp_path, seed=7, hardware__limits__latency_ms=3.0)
+        with pytest.raises(ConfigChangedError) as caught:
+            run(changed)
+        assert str(caught.value) == (
+            "The study 'small' was started with another configuration:\n"
+            "  hardware.limits.latency_ms: 2.0 in the study, 3.0 now\n"
+            "  seed: 0 in the study, 7 now\n"
+            "Resume it with the stored values (only budget, engine and tracking may change), or "
+            "start another study with study=NAME."
+        )
+
+    def test_other_images_are_an_error(self, tmp_path: Path) -> None:
+        config = small_config(tmp_path)
+        run(config, engine=Interrupting(3))
+        other = prepared(config)
+        other.dataset["fingerprint"] = "0" * 16
+        with pytest.raises(ConfigChangedError, match="The dataset of the study 'small' changed"):
+            study.run(config, prepared=other, engine=Interrupting(9), table=Forgetful())  # type: ignore[arg-type]  # a fake table
+
+    def test_a_candidate_that_kills_its_driver_is_given_up(self, tmp_path: Path) -> None:
+        config = small_config(tmp_path)
+        for _ in range(3):
+            run(config, engine=Interrupting(0))
+        run(config)
+        first = results(tmp_path).evaluations[0]
+        assert isinstance(first.outcome, Failed)
+        assert str(first.outcome) == (
+            "crash: the driver died 3 times while this candidate was in flight"
+        )
+        assert results(tmp_path).counts()["trained"] == 6
+
+    def test_an_evaluation_that_was_written_and_not_told_is_not_run_again(
+        self, tmp_path: Path
+    ) -> None:
+        config = small_config(tmp_path)
+        run(config, engine=Interrupting(4))
+        whole = small_config(tmp_path / "whole")
+        run(whole)
+        wanted = results(tmp_path / "whole").evaluations
+        places = Places(tmp_path, "small")
+        with driving(places, None, prepared(config).objectives) as store:
+            (frozen,) = store.in_flight()
+            lost = next(e for e in wanted if e.trial == frozen.number)
+            store.record(store.trial(frozen, _NoSampler()), lost)
+        run(config)
+        assert story(results(tmp_path).evaluations) == story(wanted)
+
+    def test_a_second_driver_is_told_who_runs(self, tmp_path: Path) -> None:
+        config = small_config(tmp_path)
+        errors: list[str] = []
+
+        def second(event: Event) -> None:
+            if isinstance(event, StudyStarted):
+                with pytest.raises(StudyLockedError) as caught:
+                    run(config)
+                errors.append(str(caught.value))
+
+        run(config, followers=(second,))
+        assert len(errors) == 1
+        assert "The study 'small' is already run by process" in errors[0]
+
+    def test_a_cancelled_study_stops_soon_and_goes_on_later(self, tmp_path: Path) -> None:
+        control = Control()
+
+        def cancel(event: Event) -> None:
+            if isinstance(event, TrialFinished):
+                control.cancel()
+
+        result = run(small_config(tmp_path), followers=(cancel,), control=control)
+        assert result.state == "interrupted"
+        assert len(results(tmp_path).evaluations) == 1
+        assert run(small_config(tmp_path)).state == "finished"
+
+    def test_a_paused_study_proposes_nothing_until_it_is_resumed(self, tmp_path: Path) -> None:
+        control = Control()
+        proposed: list[int] = []
+        paused_with: list[int] = []
+
+        def follow(event: Event) -> None:
+            if isinstance(event, TrialProposed):
+                proposed.append(event.trial)
+            if isinstance(event, TrialFinished) and len(proposed) == 2:
+                control.pause()
+                threading.Timer(0.5, resume).start()
+
+        def resume() -> None:
+            paused_with.append(len(proposed))
+            control.resume()
+
+        result = run(small_config(tmp_path), followers=(follow,), control=control)
+        assert result.state == "finished"
+        assert paused_with == [2]
+
+
+class _NoSampler:
+    """Proposes nothing: every parameter of the trial is written already."""
+
+    def infer_relative_search_space(self, *_: object) -> dict[str, Any]:
+        return {}
+
+    def sample_relative(self, *_: object) -> dict[str, Any]:
+        return {}
+
+    def before_trial(self, *_: object) -> None:
+        return None
+
+
+def test_the_front_is_that_of_all_trained_candidates(tmp_path: Path) -> None:
+    run(small_config(tmp_path, budget__trials=1000))
+    found = results(tmp_path)
+    front = {m.trial for m in build_front(found.evaluations, found.objectives)}
+    trained = [e for e in found.evaluations if isinstance(e.outcome, Trained)]
+    for one in trained:
+        beaten = any(
+            other.outcome.metric >= one.outcome.metric
+            and latency_ms(other.candidate.architecture) <= latency_ms(one.candidate.architecture)
+            and (
+                other.outcome.metric > one.outcome.metric
+                or latency_ms(other.candidate.architecture)
+                < latency_ms(one.candidate.architecture)
+            )
+            for other in trained
+        )
+        assert (one.trial in front) is not beaten
+
+
+def test_results_of_jobs_are_one_of_two_kinds() -> None:
+    assert {Done, Broken} == set(Result.__args__)
+
+
+def test_an_idle_slot_decides_anew_only_when_something_landed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It decided at each look at the control, five times a second."""
+    n_decisions = 0
+    real = Driver._next_step
+
+    def counted(driver: Driver) -> Step | None:
+        nonlocal n_decisions
+        n_decisions += 1
+        return real(driver)
+
+    monkeypatch.setattr(Driver, "_next_step", counted)
+    monkeypatch.setattr("search.study.driver.POLL_S", 0.0005)
+    with closing(Threaded()) as engine:
+        run(small_config(tmp_path, budget__trials=1), engine=engine)
+    # The candidate, the idle slot, again after the measurement, and the end.
+    assert n_decisions <= 6

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from mlflow.entities import Run
+
+from search.errors import StudyError
+from search.records.evaluation import Evaluation, Rejected, Trained
+from search.records.events import StudyStarted
+from search.records.paths import Places
+from search.results.refit_results import refits_of
+from search.tracking.tracker import REFIT_TAG, STUDY_TAG, TRIAL_TAG, Tracker, default_uri
+from tests.search.study.test_study import Interrupting, results
+from tests.support import small_refits
+from tests.support.small_study import run, small_config
+
+
+@pytest.fixture(scope="module")
+def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MlflowClient]:
+    """A study that was interrupted, resumed and finished, with its files attached."""
+    root = tmp_path_factory.mktemp("tracked") / "with spaces, (and) more"
+    places = Places(root, "small")
+    config = small_config(root)
+    for jobs in (5, 1000):
+        tracker = Tracker(places, None, "tests")
+        result = run(config, followers=(tracker,), engine=Interrupting(jobs))
+        found = results(root)
+        tracker.finish(result.state, found.figures(), [*found.write(), places.config])
+    return root, MlflowClient(default_uri(root))
+
+
+def runs_of(client: MlflowClient) -> tuple[Run, dict[str, Run]]:
+    experiment = client.get_experiment_by_name("tests")
+    runs = client.search_runs([experiment.experiment_id], max_results=1000)
+    (parent,) = [r for r in runs if TRIAL_TAG not in r.data.tags]
+    return parent, {r.data.tags[TRIAL_TAG]: r for r in runs if TRIAL_TAG in r.data.tags}
+
+
+def key(evaluation: Evaluation) -> str:
+    return f"{evaluation.trial}:{evaluation.rung}:{evaluation.attempt}"
+
+
+def test_every_evaluation_is_one_child_run(tracked: tuple[Path, MlflowClient]) -> None:
+    root, client = tracked
+    parent, children = runs_of(client)
+    evaluations = results(root).evaluations
+    assert set(children) == {key(e) for e in evaluations}
+    for evaluation in evaluations:
+        child = children[key(evaluation)]
+        assert child.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert child.data.tags["archfront.outcome"] == evaluation.kind
+        assert child.data.params["architecture.backbone"] == (
+            evaluation.candidate.architecture.backbone
+        )
+        assert child.data.params["recipe.lr"] == str(evaluation.candidate.recipe.lr)
+
+
+def test_a_child_run_has_metrics_latency_and_reason(tracked: tuple[Path, MlflowClient]) -> None:
+    root, client = tracked
+    _, children = runs_of(client)
+    for evaluation in results(root).evaluations:
+        child = children[key(evaluation)]
+        if evaluation.measurement is not None:
+            assert child.data.metrics["latency_ms"] == evaluation.measurement.latency.p50_ms
+        if isinstance(evaluation.outcome, Trained):
+            assert child.data.metrics["metric"] == evaluation.outcome.metric
+            (point,) = client.get_metric_history(child.info.run_id, "val_accuracy")
+            assert (point.step, point.value) == (1, evaluation.outcome.metric)
+        if isinstance(evaluation.outcome, Rejected):
+            assert "latency_ms" in child.data.tags["archfront.reason"]
+
+
+def test_the_parent_run_has_config_environment_and_files(
+    tracked: tuple[Path, MlflowClient],
+) -> None:
+    root, client = tracked
+    parent, _ = runs_of(client)
+    assert parent.info.status == "FINISHED"
+    assert parent.data.params["task.metric"] == "accuracy"
+    assert parent.data.params["dataset.fingerprint"] == "f" * 16
+    assert parent.data.params["environment.torch"]
+    assert parent.data.metrics["n_trained"] == 6
+    assert parent.data.metrics["hypervolume"] > 0
+    names = {f.path for f in client.list_artifacts(parent.info.run_id)}
+    assert names == {"front.json", "front.html", "front.png", "report.html", "study.yaml"}
+    front = json.loads(
+        Path(client.download_artifacts(parent.info.run_id, "front.json")).read_text()
+    )
+    assert front == results(root).rows()
+
+
+def test_nothing_lies_outside_of_the_root(tracked: tuple[Path, MlflowClient]) -> None:
+    root, client = tracked
+    parent, _ = runs_of(client)
+    assert parent.info.artifact_uri.startswith("file:")
+    assert {p.name for p in root.iterdir()} <= {"mlflow.db", "studies", "artifacts", "cache"}
+
+
+def test_a_half_written_run_is_written_again(tmp_path: Path) -> None:
+    config, places = small_config(tmp_path), Places(tmp_path, "small")
+    run(config, followers=(Tracker(places, None, "tests"),), engine=Interrupting(5))
+    client = MlflowClient(default_uri(tmp_path))
+    _, children = runs_of(client)
+    torn = min(children)
+    client.update_run(children[torn].info.run_id, status="RUNNING")
+    run(config, followers=(Tracker(places, None, "tests"),))
+    _, after = runs_of(client)
+    assert set(after) == {key(e) for e in results(tmp_path).evaluations}
+    assert after[torn].info.run_id != children[torn].info.run_id
+    assert all(r.info.status != "RUNNING" for r in after.values())
+
+
+def test_removing_a_study_marks_all_its_runs(tmp_path: Path) -> None:
+    config, places = small_config(tmp_path), Places(tmp_path, "small")
+    tracker = Tracker(places, None, "tests")
+    run(config, followers=(tracker,))
+    header: dict[str, Any] = results(tmp_path).header
+    assert tracker.remove(header["id"]) == len(results(tmp_path).evaluations) + 1
+    client = MlflowClient(default_uri(tmp_path))
+    experiment = client.get_experiment_by_name("tests")
+    left = client.search_runs([experiment.experiment_id], f"tags.`{STUDY_TAG}` != ''")
+    assert list(left) == []
+
+
+def test_a_store_that_cannot_be_opened_is_a_clear_error(tmp_path: Path) -> None:
+    uri = "postgresql+nodriver://me:secret@localhost/db"
+    with pytest.raises(StudyError, match=r"MLflow's store postgresql\+nodriver://me:\*\*\*@"):
+        Tracker(Places(tmp_path, "small"), uri, "tests")
+
+
+def test_the_rungs_of_a_trial_are_one_run(tmp_path: Path) -> None:
+    """Interrupted after a trial climbed, and gone on with."""
+    places = Places(tmp_path, "small")
+    config = small_config(tmp_path, task__epochs=9, budget__rungs=[3, 9], budget__trials=3)
+    for jobs in (16, 1000):
+        run(config, followers=(Tracker(places, None, "tests"),), engine=Interrupting(jobs))
+    client = MlflowClient(default_uri(tmp_path))
+    _, children = runs_of(client)
+    evaluations = results(tmp_path).evaluations
+    last = {e.trial: e for e in evaluations}
+    assert set(children) == {key(e) for e in last.values()}
+    assert {e.rung for e in last.values() if e.kind == "trained"} == {0, 1}
+    for child in children.values():
+        trial = int(child.data.tags[TRIAL_TAG].split(":")[0])
+        own = [
+            e.outcome.metric
+            for e in evaluations
+            if e.trial == trial and isinstance(e.outcome, Trained)
+        ]
+        points = client.get_metric_history(child.info.run_id, "metric")
+        assert [(p.step, p.value) for p in points] == list(enumerate(own))
+        points = client.get_metric_history(child.info.run_id, "val_accuracy")
+        assert [(p.step, p.value) for p in points] == list(zip((3, 9), own, strict=False))
+        assert child.info.status != "RUNNING"
+
+
+def test_full_trainings_are_runs_of_their_study_each_once(tmp_path: Path) -> None:
+    found = small_refits.write(tmp_path)
+    for trial in (0, 1):
+        small_refits.write_refits(found, trial, [0.7, 0.8], splits=("val", "test"))
+    refits = refits_of(found)
+    names = {e.trial: e.candidate.label for e in found.evaluations}
+    tracker = Tracker(found.places, None, "tests")
+    begun = StudyStarted("digits", found.header, tuple(found.evaluations), isolates=True)
+    tracker(begun)
+    study_id = found.header["id"]
+    assert tracker.write_refits(study_id, refits[:3], names) == 3
+    client = MlflowClient(default_uri(tmp_path))
+    everything = client.search_runs([client.get_experiment_by_name("tests").experiment_id])
+    half = next(run for run in everything if REFIT_TAG in run.data.tags)
+    client.update_run(half.info.run_id, status="RUNNING")
+    # Again: what is not there, and what was written for a part.
+    assert tracker.write_refits(study_id, refits, names) == 2
+    assert tracker.write_refits(study_id, refits, names) == 0
+    # A study that goes on knows its own run among them.
+    Tracker(found.places, None, "tests")(begun)
+    runs = client.search_runs([half.info.experiment_id])
+    (parent,) = [r for r in runs if not {TRIAL_TAG, REFIT_TAG} & r.data.tags.keys()]
+    refit_runs = [r for r in runs if REFIT_TAG in r.data.tags]
+    assert len(refit_runs) == len(refits)
+    for run_ in refit_runs:
+        assert run_.data.tags["mlflow.parentRunId"] == parent.info.run_id
+        assert run_.data.params["refit.epochs"] == "2"
+    best = next(r for r in refit_runs if r.data.params["trial"] == r.data.params["seed"] == "1")
+    assert best.data.metrics["test_accuracy"] == 0.8
+    assert best.data.metrics["test_low"] == pytest.approx(0.78)
+    assert best.info.run_name == f"0001 {names[1]}, in full, seed 1"
+    assert tracker.remove(study_id) == len(runs)

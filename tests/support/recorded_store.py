@@ -1,0 +1,70 @@
+"""The recorded study written through the real storage, as a driver leaves it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import yaml
+
+from search.config.build import build
+from search.records.evaluation import Evaluation, Trained
+from search.records.paths import Places
+from search.records.store import driving
+from tests.support import recorded_study
+from tests.support.configurations import changed
+
+
+def header(root: Path, name: str) -> dict[str, Any]:
+    """Return what a driver stores when the recorded study starts."""
+    config = build(changed(study=name, tracking__root=str(root), hardware__limits__latency_ms=4.0))
+    record = recorded_study.record()
+    return {
+        "id": f"id-of-{name}",
+        "started": record.started,
+        "config": config.as_dict(),
+        "question": config.question(),
+        "dataset": record.dataset,
+        "space": {
+            "size": record.space_size,
+            "architectures": 617,
+            "recipes": 2,
+            "fingerprint": "abc",
+            "dropped": [],
+        },
+        "objectives": [objective.as_dict() for objective in recorded_study.OBJECTIVES],
+        "environment": record.environment,
+        "reference": recorded_study.REFERENCE.as_dict(),
+    }
+
+
+def write(root: Path, name: str = "flowers") -> Places:
+    """Write the recorded study below a root."""
+    places = Places(root, name)
+    content = header(root, name)
+    with driving(places, None, list(recorded_study.OBJECTIVES)) as store:
+        store.write_header(content)
+        places.config.write_text(yaml.safe_dump(content["config"]), encoding="utf-8")
+        for evaluation in recorded_study.study():
+            trial = store.ask(optuna.samplers.RandomSampler(seed=0))
+            assert trial.number == evaluation.trial
+            write_predictions(places, evaluation)
+            store.record(trial, evaluation)
+            store.tell(trial, [evaluation], list(recorded_study.OBJECTIVES))
+        store.write_state("finished", "16 trials trained")
+    return places
+
+
+def write_predictions(places: Places, evaluation: Evaluation, n_images: int = 200) -> None:
+    """Write validation predictions as right as an evaluation's metric says."""
+    if not isinstance(evaluation.outcome, Trained):
+        return
+    path = places.folder / evaluation.outcome.predictions
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(evaluation.trial)
+    labels = np.arange(n_images) % 3
+    is_wrong = rng.permutation(n_images) >= round(evaluation.outcome.metric * n_images)
+    probabilities = np.eye(3, dtype=np.float32)[(labels + is_wrong) % 3]
+    np.savez(path, probabilities=probabilities, labels=labels)

@@ -1,0 +1,151 @@
+"""A recorded study over scikit-learn's digits, and full trainings of it: made up, or real ones."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import optuna
+import yaml
+from safetensors.torch import save_file
+
+from search.config.build import build
+from search.prepare.prepare import data_ref
+from search.prepare.recorded import Study
+from search.records.candidate import Candidate
+from search.records.evaluation import Evaluation, Trained
+from search.records.paths import Places
+from search.records.refit_records import Refit
+from search.records.store import driving, reading
+from search.results.results import Results
+from tests.support import recorded_study
+from tests.support.configurations import changed
+from trainers.data import load
+from trainers.spec import Architecture, Recipe, Weights
+from trainers.tasks import TASKS
+
+N_CLASSES, N_KEPT = 10, 400
+QUESTION = {"epochs": 2, "ema": 0.9, "patience": 1, "teacher": None}
+# Sizes, latencies and accuracies of the three candidates; the last one is off the front.
+CANDIDATES = ((8, 0.1, 0.6), (16, 0.2, 0.8), (24, 0.4, 0.7))
+
+
+def evaluations() -> list[Evaluation]:
+    """Return three trained trials."""
+    found = []
+    for trial, (size, ms, metric) in enumerate(CANDIDATES):
+        of = Candidate(
+            Architecture("classification", "test_resnet", "timm", size, N_CLASSES, 1),
+            Weights(),
+            Recipe(5e-3, 0.05, 32, "none", 0.0),
+        )
+        found.append(recorded_study.trained(trial, metric, ms, of=of))
+    return found
+
+
+def write(root: Path, name: str = "digits", **changes: Any) -> Results:
+    """Write the study below a root, with weights of its front, and return its records."""
+    content = changed(
+        study=name,
+        tracking__root=str(root),
+        tracking__device_db=str(root / "latency.db"),
+        data__train=120,
+        data__val=80,
+        data__test=changes.pop("test", 80),
+        task__epochs=3,  # as the recorded curves have
+        hardware__max_seconds=0.2,
+        hardware__limits__latency_ms=4.0,
+        **changes,
+    )
+    config = build(content)
+    dataset = load(data_ref(config))
+    record = recorded_study.record()
+    header = {
+        "id": f"id-of-{name}",
+        "started": record.started,
+        "config": config.as_dict(),
+        "question": config.question(),
+        "dataset": dataset.summary(),
+        "space": {"size": 3, "architectures": 3, "recipes": 1, "fingerprint": "a", "dropped": []},
+        "objectives": [objective.as_dict() for objective in recorded_study.OBJECTIVES],
+        "environment": record.environment,
+        "reference": recorded_study.REFERENCE.as_dict(),
+        "precision": "fp32",
+    }
+    places = Places(root, name)
+    with driving(places, None, list(recorded_study.OBJECTIVES)) as store:
+        store.write_header(header)
+        places.config.write_text(yaml.safe_dump(content), encoding="utf-8")
+        for evaluation in evaluations():
+            trial = store.ask(optuna.samplers.RandomSampler(seed=0))
+            assert isinstance(evaluation.outcome, Trained)
+            predictions = places.folder / evaluation.outcome.predictions
+            predictions.parent.mkdir(parents=True, exist_ok=True)
+            write_predictions(predictions, evaluation.outcome.metric, seed=evaluation.trial)
+            if evaluation.trial != 2:
+                write_weights(places.folder / evaluation.outcome.weights, evaluation.candidate)
+            store.record(trial, evaluation)
+            store.tell(trial, [evaluation], list(recorded_study.OBJECTIVES))
+        store.write_state("finished", "3 trials trained")
+    return results(root, name)
+
+
+def results(root: Path, name: str = "digits") -> Results:
+    """Return the records of the study."""
+    places = Places(root, name)
+    return Results.read(reading(places, None), places)
+
+
+def study(found: Results) -> Study:
+    """Return the study of some records."""
+    return Study(build(found.header["config"]), found.header)
+
+
+def write_weights(file: Path, candidate: Candidate) -> None:
+    """Write weights as a training does."""
+    model = TASKS["classification"].build(candidate.architecture, Weights())
+    save_file({k: v.contiguous().clone() for k, v in model.state_dict().items()}, file)
+
+
+def write_predictions(file: Path, accuracy: float, *, seed: int, n: int = N_KEPT) -> None:
+    """Write predictions of which so many are right."""
+    labels = np.arange(n) % N_CLASSES
+    is_wrong = np.random.default_rng(seed).permutation(n) >= round(accuracy * n)
+    probabilities = np.eye(N_CLASSES, dtype=np.float32)[(labels + is_wrong) % N_CLASSES]
+    np.savez(file, probabilities=probabilities, labels=labels)
+
+
+def write_refits(
+    found: Results, trial: int, accuracies: Sequence[float], *, splits: Sequence[str] = ("val",)
+) -> None:
+    """Write a finished full training of each accuracy, one a seed."""
+    for seed, accuracy in enumerate(accuracies):
+        folder = found.places.folder / "refits" / f"{trial:05d}-{seed}"
+        folder.mkdir(parents=True, exist_ok=True)
+        for split in splits:
+            write_predictions(folder / f"{split}.npz", accuracy, seed=7 * trial)
+        base = folder.relative_to(found.places.folder)
+        record = Refit(
+            trial=trial,
+            candidate_id=evaluations()[trial].candidate.id,
+            seed=seed,
+            question=QUESTION,
+            metrics={split: {"accuracy": accuracy} for split in splits},
+            intervals=dict.fromkeys(splits, (accuracy - 0.02, accuracy + 0.02)),
+            best_epoch=2,
+            curve=recorded_study.curve(accuracy, epochs=2),
+            seconds=3.0,
+            weights=str(base / "weights.safetensors"),
+            predictions={split: str(base / f"{split}.npz") for split in splits},
+        )
+        write_weights(folder / "weights.safetensors", evaluations()[trial].candidate)
+        record.write(folder / "refit.json")
+
+
+def without_curve(refit: Refit) -> Refit:
+    """Return a record without what differs from run to run: seconds."""
+    rows = tuple({k: v for k, v in row.items() if k != "seconds"} for row in refit.curve)
+    return replace(refit, curve=rows, seconds=0.0)

@@ -1,0 +1,322 @@
+"""A study whose jobs answer by formula: the real loop, storage and records without training.
+
+Run as a program it is a driver that can be killed:
+``python -m tests.support.small_study ROOT [N_TRIALS]``.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from search.config.build import build
+from search.config.schema import LIMITS, Config
+from search.engine.inline import InlineEngine
+from search.engine.jobs import Engine, Job
+from search.errors import BuildError, DivergedError
+from search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
+from search.latency.database import LatencyTable
+from search.prepare.prepare import Prepared
+from search.records.evaluation import Latency, Measurement, Trained
+from search.records.events import Follower
+from search.records.objectives import objectives_for
+from search.space.axes import Axes
+from search.space.space import Space
+from search.study import study
+from search.study.control import Control
+from search.study.study import StudyResult
+from tests.support.small_spaces import backbone
+from trainers.data.ref import DataRef, Shapes
+from trainers.spec import Architecture, Recipe, Weights
+from trainers.tasks import TASKS
+
+SIZES = (8, 16, 24, 32)
+BACKBONES = (("test_resnet", 0.5), ("resnet10t", 5.0), ("resnet18", 11.7))
+N_VAL, CLASSES = 40, 3
+# What the formulas do with these values of a candidate.
+UNBUILDABLE = ("resnet18", 8)
+DIVERGING_LR = 0.1
+STEP_S = 0.02  # a kill has to hit something
+RESUME = "resume.pt"
+
+
+def latency_ms(architecture: Architecture) -> float:
+    """Return a made-up latency: grows with parameters and pixels."""
+    params = dict(BACKBONES)[architecture.backbone]
+    return 0.05 + params * architecture.input_size**2 / 4000
+
+
+def right_answers(request: TrainRequest) -> int:
+    """Return a made-up number of right answers: grows with capacity, best at lr 0.01.
+
+    And with the share of the training that is done, with some noise before its end.
+    """
+    architecture, recipe = request.candidate.architecture, request.candidate.recipe
+    capacity = np.log(dict(BACKBONES)[architecture.backbone]) + architecture.input_size / 8
+    done = request.settings.until_epoch / request.settings.horizon
+    noise = int(request.candidate.id, 16) % 5 - 2
+    early = (1 - done) * (noise - 8)
+    return int(np.clip(22 + 2 * capacity - 2 * abs(np.log10(recipe.lr) + 2) + early, 0, N_VAL))
+
+
+def perform(job: Job) -> Any:
+    """Answer a job by the formulas, with real files."""
+    match job.payload:
+        case MeasureRequest(architecture=architecture):
+            if (architecture.backbone, architecture.input_size) == UNBUILDABLE:
+                raise BuildError("resnet18 cannot be built for 8 px")
+            return measurement(architecture)
+        case TrainRequest() as request:
+            return train(request)
+        case ScoreRequest(weights=weights):
+            assert weights.is_file(), "the weights of a front member were deleted"
+            return {"accuracy": 0.5}
+        case DrawRequest(predictions=predictions, file=file):
+            assert predictions.is_file(), "the predictions of a front member were deleted"
+            Image.new("RGB", (4, 3), (200, 0, 0)).save(file)
+            return str(file)
+    raise AssertionError(job)
+
+
+def measurement(architecture: Architecture) -> Measurement:
+    """Return what an architecture costs."""
+    ms = latency_ms(architecture)
+    latency = Latency(ms, ms * 1.1, 0.01, 50, 10, 1, 1, "eager", "1", "fp32", "dev", "none", True)
+    params = dict(BACKBONES)[architecture.backbone]
+    return Measurement(latency, params, ms / 10, params * 4, 0.01)
+
+
+def train(request: TrainRequest) -> Trained:
+    """Write predictions and weights and return the outcome."""
+    if request.candidate.recipe.lr == DIVERGING_LR:
+        raise DivergedError("the loss was nan in epoch 1, step 3")
+    time.sleep(STEP_S)
+    right = right_answers(request)
+    labels = np.arange(N_VAL) % CLASSES
+    answers = np.where(np.arange(N_VAL) < right, labels, (labels + 1) % CLASSES)
+    request.folder.mkdir(parents=True, exist_ok=True)
+    predictions, weights = request.folder / "predictions.npz", request.folder / "weights.bin"
+    np.savez(predictions, probabilities=np.eye(CLASSES)[answers], labels=labels)
+    weights.write_bytes(b"weights")
+    resume, settings = request.folder / RESUME, request.settings
+    if request.resume is not None:
+        assert int(request.resume.read_text()) < settings.until_epoch, "nothing is left to do"
+    if settings.until_epoch < settings.horizon:
+        resume.write_text(str(settings.until_epoch))
+    accuracy = right / N_VAL
+    row = {"epoch": settings.until_epoch, "train_loss": 1.0, "lr": 0.01, "seconds": 0.01}
+    return Trained(
+        metric=accuracy,
+        metric_low=accuracy - 0.05,
+        metric_high=min(1.0, accuracy + 0.05),
+        metrics={"accuracy": accuracy},
+        curve=({**row, "metrics": {"accuracy": accuracy}},),
+        seconds=STEP_S,
+        predictions=str(predictions.relative_to(request.study_folder)),
+        weights=str(weights.relative_to(request.study_folder)),
+        resume=str(resume.relative_to(request.study_folder)) if resume.is_file() else None,
+    )
+
+
+def small_space(lrs: tuple[float, ...] = (0.001, 0.01)) -> Space:
+    """Return a space of 3 backbones x 2 heads x 4 sizes x recipes."""
+    axes = tuple(
+        Axes(backbone(name, params_m=params), ("avg", "gem"), SIZES) for name, params in BACKBONES
+    )
+    recipes = tuple(Recipe(lr, 0.01, 32, "none", 0.0) for lr in lrs)
+    weights = {name: Weights() for name, _ in BACKBONES}
+    return Space(axes, recipes, weights, "classification", CLASSES, 1)
+
+
+def small_config(root: Path, **changes: Any) -> Config:
+    """Return the configuration of the small study; ``budget__trials=3`` changes a leaf."""
+    content: dict[str, Any] = {
+        "study": "small",
+        "seed": 0,
+        "objectives": ["latency_ms"],
+        "task": {
+            "name": "classification",
+            "metric": "accuracy",
+            "epochs": 1,
+            "loss": "cross_entropy",
+            "class_weights": "none",
+            "label_smoothing": 0.0,
+            "schedule": "one_cycle",
+        },
+        "data": {
+            "reader": "digits",
+            "root": None,
+            "name": None,
+            "download": False,
+            "train": 600,
+            "val": 600,
+            "test": 597,
+            "split_seed": 0,
+            "channels": 1,
+            "on_error": "stop",
+            "memory_mb": 100,
+            "annotations": None,
+            "classes": None,
+            "palette": {},
+            "ignore_index": None,
+            "delimiter": "|",
+            "shapes": asdict(Shapes()),
+        },
+        "hardware": {
+            "device": None,
+            "runtime": "eager",
+            "precision": "fp32",
+            "threads": 1,
+            "affinity": None,
+            "batch_size": 1,
+            "warmup": 10,
+            "repeats": 50,
+            "interval": 0.02,
+            "max_seconds": 10.0,
+            "throughput_batch": None,
+            "limits": {**dict.fromkeys(LIMITS), "latency_ms": 2.0},
+        },
+        "space": {
+            "backbones": [name for name, _ in BACKBONES],
+            "exclude": [],
+            "families": ["*"],
+            "params_m_max": None,
+            "macs_g_max": None,
+            "licences": ["*"],
+            "heads": ["avg", "gem"],
+            "necks": ["none"],
+            "widths": [64],
+            "depths": [2],
+            "input_sizes": list(SIZES),
+            "weights": "none",
+            "exportable": [],
+            "weights_missing": "stop",
+            "recipe": {
+                "lr": [0.001, 0.01],
+                "weight_decay": [0.01],
+                "batch_size": [32],
+                "augment": ["none"],
+                "dropout": [0.0],
+                "freeze": [False],
+            },
+        },
+        "sampler": {"name": "random", "startup": 1},
+        "budget": {
+            "trials": 6,
+            "minutes": None,
+            "trial_minutes": None,
+            "rungs": None,
+            "max_rejections": 50,
+            "max_failures": 5,
+        },
+        "engine": {
+            "name": "inline",
+            "workers": 1,
+            "threads": 1,
+            "precision": "fp32",
+            "shared_mb": 0.0,
+        },
+        "tracking": {
+            "root": str(root),
+            "mlflow_uri": None,
+            "storage_url": None,
+            "experiment": "tests",
+            "device_db": str(root / "latency.db"),
+        },
+    }
+    for path, value in changes.items():
+        *parents, leaf = path.split("__")
+        part = content
+        for parent in parents:
+            part = part[parent]
+        assert leaf in part, path
+        part[leaf] = value
+    return build(content)
+
+
+def prepared(config: Config, space: Space | None = None) -> Prepared:
+    """Return what ``search.prepare.prepare`` would, without data on disk."""
+    per_class = dict.fromkeys("abc", N_VAL // CLASSES)
+    split = {"images": N_VAL, "per_class": per_class}
+    dataset = {
+        "class_names": ["a", "b", "c"],
+        "channels": 1,
+        "fingerprint": "f" * 16,
+        "division": "as recorded",
+        "splits": {"train": split, "val": split, "test": split},
+        "sizes": {side: {"min": 8, "median": 8, "max": 8} for side in ("width", "height")},
+        "skipped": {},
+    }
+    return Prepared(
+        config=config,
+        task=TASKS["classification"],
+        data=DataRef("digits", None, None, False, 600, 600, 597, 0, 1, "stop", 100),
+        dataset=dataset,
+        space=space or small_space(),
+        objectives=list(objectives_for("accuracy", config.objectives)),
+        chance=1 / 3,
+    )
+
+
+@dataclass
+class Forgetful:
+    """A latency table that remembers nothing, so that every candidate is measured."""
+
+    def get(self, key: object) -> None:
+        return None
+
+    def put(self, key: object, value: object, *, is_final: bool = False) -> None:
+        return None
+
+    def failure(self, key: object) -> None:
+        return None
+
+    def put_failure(self, key: object, failed: object) -> None:
+        return None
+
+    def entries(self) -> list[object]:
+        return []
+
+
+def run(
+    config: Config,
+    *,
+    space: Space | None = None,
+    followers: tuple[Follower, ...] = (),
+    engine: Engine | None = None,
+    control: Control | None = None,
+    table: Any = None,
+    clock: Callable[[], float] = time.time,
+) -> StudyResult:
+    """Run the small study in this process."""
+    return study.run(
+        config,
+        prepared=prepared(config, space),
+        engine=engine or InlineEngine(perform, workers=1, threads=1),
+        followers=followers,
+        control=control,
+        table=table or Forgetful(),
+        clock=clock,
+    )
+
+
+def main(root: Path, n_trials: int) -> None:
+    """Run the small study with MLflow, as a driver that may be killed."""
+    from search.records.paths import Places
+    from search.tracking.tracker import Tracker
+
+    config = small_config(root)
+    config = replace(config, budget=replace(config.budget, trials=n_trials))
+    tracker = Tracker(Places(root, config.study), None, config.tracking.experiment)
+    run(config, followers=(tracker,), table=LatencyTable(root / "latency.db"))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 12)
