@@ -14,11 +14,11 @@ test: $(VENV)/.installed-dev lint
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy search trainers
+	$(BIN)/mypy
 
 # docs/options.md is made from the configuration's own schema.
 docs: $(VENV)/.installed-dev
-	$(BIN)/python -m search.config.options > docs/options.md
+	$(BIN)/python -m archfront.search.config.options > docs/options.md
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)

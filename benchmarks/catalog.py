@@ -30,17 +30,17 @@ from pathlib import Path
 
 import numpy as np
 
-from search.catalog import catalog, timm_version
+from archfront.search.catalog import catalog, timm_version
 
 AIM_S = 0.3
 COMPLETE = 0.99
 LOAD = """
 import time
-from search import compose
-from search.config.schema import build
-from search.prepare.select_backbones import select
-from search.prepare.build_space import build_space
-from trainers.spec import Weights
+from archfront.search import compose
+from archfront.search.config.schema import build
+from archfront.search.prepare.select_backbones import select
+from archfront.search.prepare.build_space import build_space
+from archfront.trainers.spec import Weights
 content = compose.compose(["space=timm", "data=digits"]).content
 config = build(content).space
 start = time.perf_counter()
@@ -59,7 +59,7 @@ print(selected - start, built - selected, len(rows), n)
 def main() -> None:
     options = _options()
     if options.build:
-        from search.catalog.build_catalog import build
+        from archfront.search.catalog.build_catalog import build
 
         start = time.perf_counter()
         rows = build(options.build, workers=options.workers)

@@ -34,11 +34,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from search.latency.clock import Effort, measure
-from search.latency.device import fingerprint, pinned
-from search.latency.memory import OPENERS
-from search.latency.pace import Pace
-from search.runtimes.exporters import export_onnx
+from archfront.search.latency.clock import Effort, measure
+from archfront.search.latency.device import fingerprint, pinned
+from archfront.search.latency.memory import OPENERS
+from archfront.search.latency.pace import Pace
+from archfront.search.runtimes.exporters import export_onnx
 
 # 2 to 60 ms at 224 px on one thread of a server's core; several pairs differ by 10 to 30 %.
 MODELS = (

@@ -23,11 +23,11 @@ from tempfile import TemporaryDirectory
 import torch
 from torch.optim import AdamW
 
-from search.catalog import Backbone, catalog
-from search.latency.key import MeasureSettings
-from search.latency.measure import measure_architecture
-from trainers.spec import Architecture, TrainSettings, Weights
-from trainers.tasks import TASKS, Task
+from archfront.search.catalog import Backbone, catalog
+from archfront.search.latency.key import MeasureSettings
+from archfront.search.latency.measure import measure_architecture
+from archfront.trainers.spec import Architecture, TrainSettings, Weights
+from archfront.trainers.tasks import TASKS, Task
 
 BACKBONES = (
     *("resnet10t", "mobilenetv3_small_050", "convnext_atto", "swin_tiny_patch4_window7_224"),

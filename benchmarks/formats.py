@@ -22,23 +22,23 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from search.config.build import build
-from search.config.compose import compose
-from search.config.settings import measure_settings, train_settings
-from search.export.export_request import Order
-from search.export.ship import export_member
-from search.formats.formats import FORMATS, formats_named
-from search.latency.measure import measure_architecture
-from search.predict.manifest import Manifest
-from search.prepare.prepare import data_ref
-from search.prepare.recorded import Study
-from search.records.candidate import Candidate
-from search.records.evaluation import Evaluation, Trained
-from search.results.select_members import Member
-from trainers.data import load
-from trainers.spec import Architecture, Recipe, Weights
-from trainers.tasks import TASKS
-from trainers.training import proxy
+from archfront.search.config.build import build
+from archfront.search.config.compose import compose
+from archfront.search.config.settings import measure_settings, train_settings
+from archfront.search.export.export_request import Order
+from archfront.search.export.ship import export_member
+from archfront.search.formats.formats import FORMATS, formats_named
+from archfront.search.latency.measure import measure_architecture
+from archfront.search.predict.manifest import Manifest
+from archfront.search.prepare.prepare import data_ref
+from archfront.search.prepare.recorded import Study
+from archfront.search.records.candidate import Candidate
+from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.results.select_members import Member
+from archfront.trainers.data import load
+from archfront.trainers.spec import Architecture, Recipe, Weights
+from archfront.trainers.tasks import TASKS
+from archfront.trainers.training import proxy
 
 # One of each family; the last one has blocks that are merged.
 BACKBONES = ("resnet10t", "mobilenetv3_small_050", "convnext_atto", "repvit_m0_9")
@@ -115,7 +115,7 @@ def rows_of(task_name: str, backbone: str, words: argparse.Namespace) -> Iterato
 
 def candidate(task_name: str, backbone: str, classes: int, channels: int) -> Candidate:
     """Return a small network of a task's first head."""
-    from search.catalog import catalog
+    from archfront.search.catalog import catalog
 
     task = TASKS[task_name]
     head = task.heads[0]

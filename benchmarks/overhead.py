@@ -29,20 +29,20 @@ from mlflow import MlflowClient
 from mlflow.entities import Metric, Param
 from optuna.storages.journal import JournalFileBackend
 
-from search.catalog import Backbone, Costs
-from search.engine.inline import InlineEngine
-from search.engine.jobs import Job
-from search.jobs.perform import MeasureRequest, TrainRequest
-from search.records.evaluation import Evaluation, Trained
-from search.records.events import TrialFinished
-from search.records.paths import Places
-from search.records.store import reading
-from search.results.results import Results
-from search.space.axes import Axes
-from search.space.space import Space
-from search.tracking.tracker import Tracker
+from archfront.search.catalog import Backbone, Costs
+from archfront.search.engine.inline import InlineEngine
+from archfront.search.engine.jobs import Job
+from archfront.search.jobs.perform import MeasureRequest, TrainRequest
+from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.events import TrialFinished
+from archfront.search.records.paths import Places
+from archfront.search.records.store import reading
+from archfront.search.results.results import Results
+from archfront.search.space.axes import Axes
+from archfront.search.space.space import Space
+from archfront.search.tracking.tracker import Tracker
+from archfront.trainers.spec import Recipe, Weights
 from tests.support import small_study
-from trainers.spec import Recipe, Weights
 
 EPOCHS = 8
 SAMPLER = "random"

@@ -14,14 +14,14 @@ from typing import Any
 
 import numpy as np
 
-from search.config.schema import Config
-from search.config.settings import measure_settings, train_settings
-from search.engine.jobs import Done, Engine, Job
-from search.front.pareto import hypervolume
-from search.jobs.perform import MeasureRequest, ScoreRequest, TrainRequest
-from search.records.candidate import Candidate
-from search.records.objectives import Objective, Reference
-from trainers.data.ref import DataRef
+from archfront.search.config.schema import Config
+from archfront.search.config.settings import measure_settings, train_settings
+from archfront.search.engine.jobs import Done, Engine, Job
+from archfront.search.front.pareto import hypervolume
+from archfront.search.jobs.perform import MeasureRequest, ScoreRequest, TrainRequest
+from archfront.search.records.candidate import Candidate
+from archfront.search.records.objectives import Objective, Reference
+from archfront.trainers.data.ref import DataRef
 
 # What is judged is trained with the seed of its study and this.
 JUDGES_SEED = 1000

@@ -53,18 +53,18 @@ from typing import Any
 import numpy as np
 from plain_judge import Judge, Point, Stack, reference_of, time_ratio, trajectory
 
-from search.config.build import build
-from search.config.compose import compose
-from search.config.schema import Config
-from search.engine.processes import ProcessEngine
-from search.front.members import build_front
-from search.front.pareto import front_mask
-from search.jobs.perform import perform
-from search.prepare.prepare import Prepared, prepare
-from search.records.candidate import Candidate
-from search.records.paths import Places
-from search.records.store import reading
-from search.results.results import Results
+from archfront.search.config.build import build
+from archfront.search.config.compose import compose
+from archfront.search.config.schema import Config
+from archfront.search.engine.processes import ProcessEngine
+from archfront.search.front.members import build_front
+from archfront.search.front.pareto import front_mask
+from archfront.search.jobs.perform import perform
+from archfront.search.prepare.prepare import Prepared, prepare
+from archfront.search.records.candidate import Candidate
+from archfront.search.records.paths import Places
+from archfront.search.records.store import reading
+from archfront.search.results.results import Results
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE / "results" / "plain_stack.json"
@@ -238,7 +238,7 @@ def _by_choice(prepared: Prepared) -> Callable[[dict[str, Any]], Candidate]:
 def run_archfront(question: Question) -> Stack:
     """Run the command, and read its front after every evaluation."""
     started = time.time()
-    command = [sys.executable, "-m", "search.cli", "run", *question.words, "--plain"]
+    command = [sys.executable, "-m", "archfront.search.cli", "run", *question.words, "--plain"]
     _run(command, question.folder / "archfront.log", question.cores("archfront"))
     places = Places(Path(question.config.tracking.root), question.config.study)
     results = Results.read(reading(places, None), places)

@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 from scipy.stats import spearmanr
 
-from search.latency.predicted import LatencyModel, work
-from trainers.spec import Architecture
+from archfront.search.latency.predicted import LatencyModel, work
+from archfront.trainers.spec import Architecture
 
 
 def read(path: Path) -> dict[str, tuple[list[Architecture], np.ndarray]]:

@@ -30,11 +30,11 @@ from typing import Any
 
 import numpy as np
 
-from search.front.members import final_evaluations
-from search.records.paths import Places
-from search.records.store import reading
-from search.results.refit_results import refits_of
-from search.results.results import Results
+from archfront.search.front.members import final_evaluations
+from archfront.search.records.paths import Places
+from archfront.search.records.store import reading
+from archfront.search.results.refit_results import refits_of
+from archfront.search.results.results import Results
 
 STUDY = "refit-front"
 RESULTS = Path(__file__).parent / "results"
@@ -113,7 +113,7 @@ def merged(data: Path, folder: Path) -> Path:
 
 def called(*words: str) -> str:
     """Return what a command of archfront prints; it ends this program where that fails."""
-    command = [sys.executable, "-m", "search.cli", *words]
+    command = [sys.executable, "-m", "archfront.search.cli", *words]
     ended = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=False)
     if ended.returncode != 0:
         sys.exit(f"archfront {' '.join(words[:2])} ended with {ended.returncode}.")

@@ -28,8 +28,8 @@ from replay_tables import Floats, Table, load_tables
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from search.errors import ArchfrontError, ConfigError, unknown
-from search.samplers import SAMPLERS
+from archfront.search.errors import ArchfrontError, ConfigError, unknown
+from archfront.search.samplers import SAMPLERS
 
 MARKS = (10, 20, 40, 50, 80, 100)
 WORST = 50

@@ -11,10 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 from replay_tables import Table
 
-from search.records.candidate import Candidate, short_hash
-from search.space.axes import Axes, Suggester
-from search.space.descriptors import Features
-from trainers.spec import Architecture, Recipe, Weights
+from archfront.search.records.candidate import Candidate, short_hash
+from archfront.search.space.axes import Axes, Suggester
+from archfront.search.space.descriptors import Features
+from archfront.trainers.spec import Architecture, Recipe, Weights
 
 # Families of a table that names none: this many, equally large, by their work.
 N_BINS = 8

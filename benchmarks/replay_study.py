@@ -20,24 +20,30 @@ from optuna.samplers import GPSampler, NSGAIISampler, RandomSampler, TPESampler
 from replay_space import TableSpace
 from replay_tables import Table
 
-from search.config.build import build
-from search.config.compose import compose
-from search.config.schema import Config
-from search.config.settings import measure_settings
-from search.engine.inline import InlineEngine
-from search.engine.jobs import Job
-from search.errors import StudyError
-from search.jobs.perform import DrawRequest, MeasureRequest, TrainRequest
-from search.latency.database import Entry, LatencyKey
-from search.latency.key import MeasureSettings, latency_key
-from search.prepare.prepare import Prepared, data_ref
-from search.records.evaluation import Failed, Latency, Measurement, Prediction, Trained
-from search.records.events import Event, RungFinished, StudyStarted, TrialFinished, TrialProposed
-from search.records.objectives import Objective
-from search.space.cost_model import BAND
-from search.study import study
-from trainers.spec import Architecture
-from trainers.tasks import TASKS
+from archfront.search.config.build import build
+from archfront.search.config.compose import compose
+from archfront.search.config.schema import Config
+from archfront.search.config.settings import measure_settings
+from archfront.search.engine.inline import InlineEngine
+from archfront.search.engine.jobs import Job
+from archfront.search.errors import StudyError
+from archfront.search.jobs.perform import DrawRequest, MeasureRequest, TrainRequest
+from archfront.search.latency.database import Entry, LatencyKey
+from archfront.search.latency.key import MeasureSettings, latency_key
+from archfront.search.prepare.prepare import Prepared, data_ref
+from archfront.search.records.evaluation import Failed, Latency, Measurement, Prediction, Trained
+from archfront.search.records.events import (
+    Event,
+    RungFinished,
+    StudyStarted,
+    TrialFinished,
+    TrialProposed,
+)
+from archfront.search.records.objectives import Objective
+from archfront.search.space.cost_model import BAND
+from archfront.search.study import study
+from archfront.trainers.spec import Architecture
+from archfront.trainers.tasks import TASKS
 
 MEMORY = "/dev/shm"
 # Of a full training with a rung below, so that the cost of the rung is a whole number of them.

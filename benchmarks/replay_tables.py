@@ -31,8 +31,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.errors import TableError, unknown
-from search.front.pareto import front_mask, hypervolume
+from archfront.search.errors import TableError, unknown
+from archfront.search.front.pareto import front_mask, hypervolume
 
 Floats = NDArray[np.float64]
 

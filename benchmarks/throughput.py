@@ -29,13 +29,13 @@ import torch
 from torch import nn
 from torchmetrics.functional import accuracy
 
-from trainers.data import DataRef, Preprocess, load
-from trainers.networks.backbone import preprocess_for
-from trainers.spec import Architecture, Recipe, TrainSettings, Weights
-from trainers.tasks import TASKS
-from trainers.training.augment import augment
-from trainers.training.module import lr_factor, parameter_groups
-from trainers.training.proxy import train
+from archfront.trainers.data import DataRef, Preprocess, load
+from archfront.trainers.networks.backbone import preprocess_for
+from archfront.trainers.spec import Architecture, Recipe, TrainSettings, Weights
+from archfront.trainers.tasks import TASKS
+from archfront.trainers.training.augment import augment
+from archfront.trainers.training.module import lr_factor, parameter_groups
+from archfront.trainers.training.proxy import train
 
 DIGITS = DataRef(
     reader="digits",

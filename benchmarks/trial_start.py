@@ -20,12 +20,12 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from search.engine.jobs import Done, Job
-from search.engine.processes import ProcessEngine
-from search.jobs.perform import TrainRequest, perform
-from search.records.candidate import Candidate
-from trainers.data import DataRef
-from trainers.spec import Architecture, Recipe, TrainSettings, Weights
+from archfront.search.engine.jobs import Done, Job
+from archfront.search.engine.processes import ProcessEngine
+from archfront.search.jobs.perform import TrainRequest, perform
+from archfront.search.records.candidate import Candidate
+from archfront.trainers.data import DataRef
+from archfront.trainers.spec import Architecture, Recipe, TrainSettings, Weights
 
 AIM_S = 0.3
 DIGITS = DataRef("digits", None, None, False, 600, 600, 597, 0, None, "stop", 500)

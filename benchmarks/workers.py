@@ -20,9 +20,9 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from search.records.paths import Places
-from search.records.store import reading
-from search.results.results import Results
+from archfront.search.records.paths import Places
+from archfront.search.records.store import reading
+from archfront.search.results.results import Results
 
 HERE = Path(__file__).resolve().parent
 AIM = 1.6
@@ -39,7 +39,7 @@ def trials_per_hour(workers: int, trials: int, words: list[str]) -> float:
             *(f"tracking.device_db={root / 'latency.db'}", *words),
         ]
         path = os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")])
-        command = [sys.executable, "-m", "search.cli", "run", *study, "--plain"]
+        command = [sys.executable, "-m", "archfront.search.cli", "run", *study, "--plain"]
         done = subprocess.run(
             command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, check=False
         )

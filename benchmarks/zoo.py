@@ -22,17 +22,17 @@ import numpy as np
 from rich.progress import track
 from scipy.stats import spearmanr
 
-from search.catalog import Backbone, catalog
-from search.commands.device_words import composed_config
-from search.config.settings import measure_settings
-from search.engine import ENGINES
-from search.engine.jobs import Done, Job
-from search.jobs.perform import MeasureRequest, perform
-from search.latency.database import LatencyTable
-from search.latency.device import fingerprint
-from search.latency.lookup import KnownHere
-from search.records.evaluation import Failed, Measurement
-from trainers.spec import Architecture
+from archfront.search.catalog import Backbone, catalog
+from archfront.search.commands.device_words import composed_config
+from archfront.search.config.settings import measure_settings
+from archfront.search.engine import ENGINES
+from archfront.search.engine.jobs import Done, Job
+from archfront.search.jobs.perform import MeasureRequest, perform
+from archfront.search.latency.database import LatencyTable
+from archfront.search.latency.device import fingerprint
+from archfront.search.latency.lookup import KnownHere
+from archfront.search.records.evaluation import Failed, Measurement
+from archfront.trainers.spec import Architecture
 
 COLUMNS = ("runtime", "backbone", "family", "input_size", "fused", "latency_ms", "p95_ms")
 COLUMNS += ("interval", "is_stable", "exporter", "parity", "memory_mb", "size_mb", "seconds")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from importlib import import_module
 from pathlib import Path
 
-from search.errors import ArchfrontError, ConfigError
+from archfront.search.errors import ArchfrontError, ConfigError
 
 VERBS = {
     "run": "start a study, or go on with one of the same name",
@@ -43,7 +43,7 @@ OWN_FILES = (
     "predict",
     "reproduce",
 )
-COMMANDS = {name: f"search.commands.{name}" for name in OWN_FILES}
+COMMANDS = {name: f"archfront.search.commands.{name}" for name in OWN_FILES}
 
 # Flags whose next word is their value, and so never the verb.
 WITH_VALUE = (
@@ -147,7 +147,7 @@ def _parse_and_call(verb: str, words: list[str]) -> int:
     if verb in COMMANDS:
         status: int = import_module(COMMANDS[verb]).call(arguments)
         return status
-    from search.commands.studies import CALLS
+    from archfront.search.commands.studies import CALLS
 
     return CALLS[verb](arguments)
 
@@ -224,7 +224,7 @@ def _top_help() -> str:
 
 def _run_help() -> str:
     """Return what ``run`` does, with the files of every group."""
-    from search.config.compose import GROUPS, choices
+    from archfront.search.config.compose import GROUPS, choices
 
     return RUN + "".join(f"  {group}={'|'.join(choices(group))}\n" for group in GROUPS)
 

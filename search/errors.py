@@ -19,7 +19,7 @@
 
 from __future__ import annotations
 
-from trainers.errors import (
+from archfront.trainers.errors import (
     ArchfrontError,
     BuildError,
     ConfigError,

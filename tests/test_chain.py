@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from search.cli import main
-from search.records.evaluation import Evaluation, Trained
-from search.records.paths import Places
-from search.records.store import reading
-from search.results.results import Results
+from archfront.search.cli import main
+from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.paths import Places
+from archfront.search.records.store import reading
+from archfront.search.results.results import Results
 from tests.support.command import Output, fails, succeeds
 from tests.support.drawn_images import draw_folder
 
@@ -112,7 +112,7 @@ def test_an_end_records_shows_the_front_and_goes_on(
     words += ["budget.minutes=10", "budget.rungs=[]", "space.input_sizes=8,16,24,32"]
     lines = []
     with subprocess.Popen(
-        [sys.executable, "-m", "search.cli", *words],
+        [sys.executable, "-m", "archfront.search.cli", *words],
         stdout=subprocess.PIPE,
         text=True,
         # A shell's background job has Ctrl-C ignored, and its children inherit that.
@@ -159,13 +159,11 @@ def test_a_wheel_carries_everything_and_works_elsewhere(tmp_path: Path) -> None:
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     site = tmp_path / "site"
     zipfile.ZipFile(wheel).extractall(site)
-    assert {p.name for p in site.iterdir() if not p.name.endswith(".dist-info")} == {
-        "search",
-        "trainers",
-    }
+    others = [p for p in site.iterdir() if not p.name.endswith(".dist-info")]
+    assert [p.name for p in others] == ["archfront"], "one import name, whatever a user's are"
     code = (
-        "import search, sys; from search.cli import main; "
-        f"assert search.__file__.startswith({str(site)!r}), search.__file__; "
+        "import archfront, sys; from archfront.search.cli import main; "
+        f"assert archfront.__file__.startswith({str(site)!r}), archfront.__file__; "
         "sys.exit(main(['run', 'experiment=digits', '--cfg', 'job']))"
     )
     ran = subprocess.run(

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from search.config.compose import conf_dir
-from search.engine import ENGINES
-from search.samplers import SAMPLERS
-from trainers.data.readers import READERS
-from trainers.tasks import TASKS
+from archfront.search.config.compose import conf_dir
+from archfront.search.engine import ENGINES
+from archfront.search.samplers import SAMPLERS
+from archfront.trainers.data.readers import READERS
+from archfront.trainers.tasks import TASKS
 
 ROOT = Path(__file__).resolve().parent.parent
 FILES = sorted(
@@ -37,15 +37,15 @@ DOORS = {
     ],
     "hydra": ["search/config/compose.py"],
     "omegaconf": ["search/config/compose.py"],
-    "onnx": ["search/latency/*.py", "search/runtimes/*.py"],
-    "onnxruntime": ["search/latency/*.py", "search/runtimes/*.py"],
-    "onnxscript": ["search/latency/*.py", "search/runtimes/*.py"],
-    "openvino": ["search/latency/*.py", "search/runtimes/*.py"],
-    "nncf": ["search/latency/*.py", "search/runtimes/*.py"],
+    "onnx": ["search/runtimes/*.py"],
+    "onnxruntime": ["search/runtimes/*.py", "search/latency/memory.py"],
+    "onnxscript": ["search/runtimes/*.py"],
+    "openvino": ["search/runtimes/*.py", "search/latency/memory.py"],
+    "nncf": ["search/runtimes/*.py"],
     "pynvml": ["search/latency/energy.py"],
     "pytorch_lightning": ["trainers/*.py"],
     "torchmetrics": ["trainers/*.py"],
-    "plotly": ["search/report/figures.py", "search/*_figure.py"],
+    "plotly": ["search/report/figures.py", "search/report/*_figure.py"],
     "matplotlib": ["search/report/front_png.py", "search/report/latency_png.py"],
     "jinja2": ["search/report/document.py"],
     "markupsafe": ["search/report/document.py"],
@@ -68,11 +68,10 @@ DOORS = {
         "search/catalog/describe.py",
     ],
     "torchvision": ["trainers/*.py", "search/predict/openers.py"],
-    "transformers": ["trainers/hf/*.py", "trainers/networks/hf/*.py"],
+    "transformers": ["trainers/networks/hf/*.py"],
     "faster_coco_eval": ["trainers/*.py", "search/predict/draw.py"],
     "pandas": ["search/export/packed.py", "search/predict/served.py"],
     "segmentation_models_pytorch": [
-        "trainers/segmenters/*.py",
         "trainers/networks/segmenters/*.py",
     ],
 }
@@ -124,18 +123,23 @@ def _walk(node: ast.AST, *, is_late: bool) -> Iterator[Import]:
     for child in ast.iter_child_nodes(node):
         if isinstance(child, ast.Import):
             for alias in child.names:
-                yield Import(alias.name, child.lineno, is_late)
+                yield Import(_ours(alias.name), child.lineno, is_late)
         elif isinstance(child, ast.ImportFrom):
             assert child.level == 0, "imports are absolute"
-            yield Import(str(child.module), child.lineno, is_late)
+            yield Import(_ours(str(child.module)), child.lineno, is_late)
         elif isinstance(child, ast.Call) and _called(child) in ("import_module", "__import__"):
             first = child.args[0]
             # A computed name is none of the doors' libraries as far as can be read.
             name = first.value if isinstance(first, ast.Constant) else "?"
-            yield Import(str(name), child.lineno, is_late)
+            yield Import(_ours(str(name)), child.lineno, is_late)
         is_typing = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
         is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
         yield from _walk(child, is_late=is_late or is_typing or is_function)
+
+
+def _ours(module: str) -> str:
+    """Return a module by its place in the repository, others as they are."""
+    return module.removeprefix("archfront.")
 
 
 def _called(call: ast.Call) -> str:

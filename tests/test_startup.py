@@ -17,7 +17,7 @@ from tests.support.drawn_images import draw_folder
 HEAVY = ("torch", "mlflow", "pytorch_lightning", "torchvision", "timm", "onnxruntime", "sklearn")
 PROGRAM = """
 import sys
-from search.cli import main
+from archfront.search.cli import main
 status = main(sys.argv[2:])
 loaded = [name for name in sys.argv[1].split(",") if name in sys.modules]
 assert status == 0, status
@@ -60,8 +60,8 @@ def test_a_driver_loads_its_data_and_is_ready_without_torch(tmp_path: Path) -> N
     """Its workers need it; the driver would wait for its import and keep its memory."""
     ref = draw_folder(tmp_path, {"a": 4, "b": 4})
     program = (
-        "import pickle, sys, search.commands.launch, search.tracking.tracker\n"
-        "from trainers.data import load\n"
+        "import pickle, sys, archfront.search.commands.launch, archfront.search.tracking.tracker\n"
+        "from archfront.trainers.data import load\n"
         "load(pickle.load(sys.stdin.buffer)).summary()\n"
         "assert 'torch' not in sys.modules"
     )

@@ -14,14 +14,14 @@ from pathlib import Path
 
 import numpy as np
 
-from search.catalog import Backbone, Published, match
-from search.config.schema import Config
-from search.errors import ConfigError
-from search.front.pareto import front_mask, hypervolume
-from search.latency.predicted import MIN_MEASURED, Band, LatencyModel
-from search.prepare.select_backbones import select
-from search.records.evaluation import Failed, Measurement
-from trainers.spec import Architecture
+from archfront.search.catalog import Backbone, Published, match
+from archfront.search.config.schema import Config
+from archfront.search.errors import ConfigError
+from archfront.search.front.pareto import front_mask, hypervolume
+from archfront.search.latency.predicted import MIN_MEASURED, Band, LatencyModel
+from archfront.search.prepare.select_backbones import select
+from archfront.search.records.evaluation import Failed, Measurement
+from archfront.trainers.spec import Architecture
 
 Answer = Measurement | Failed
 Array = np.ndarray

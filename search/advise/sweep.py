@@ -9,20 +9,20 @@ from statistics import median
 
 import numpy as np
 
-from search.config.schema import Config
-from search.config.settings import measure_settings, needed_values
-from search.engine.interrupts import deferred
-from search.engine.jobs import Done, Engine, Job
-from search.errors import ConfigError
-from search.jobs.perform import MeasureRequest
-from search.latency.database import LatencyTable
-from search.latency.key import latency_key
-from search.latency.lookup import KnownHere
-from search.prepare.build_space import build_space
-from search.prepare.select_backbones import select
-from search.records.evaluation import LASTING, Failed, FailureKind, Measurement
-from search.space.space import Space
-from trainers.spec import Architecture, Weights
+from archfront.search.config.schema import Config
+from archfront.search.config.settings import measure_settings, needed_values
+from archfront.search.engine.interrupts import deferred
+from archfront.search.engine.jobs import Done, Engine, Job
+from archfront.search.errors import ConfigError
+from archfront.search.jobs.perform import MeasureRequest
+from archfront.search.latency.database import LatencyTable
+from archfront.search.latency.key import latency_key
+from archfront.search.latency.lookup import KnownHere
+from archfront.search.prepare.build_space import build_space
+from archfront.search.prepare.select_backbones import select
+from archfront.search.records.evaluation import LASTING, Failed, FailureKind, Measurement
+from archfront.search.space.space import Space
+from archfront.trainers.spec import Architecture, Weights
 
 # A crash may have another cause than the network, but not tried again it costs nothing.
 KINDS: tuple[FailureKind, ...] = (*LASTING, "out of memory", "timeout", "crash")

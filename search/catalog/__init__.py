@@ -4,7 +4,7 @@
 write the larger one from the installed timm: ``archfront catalog build``.
 """
 
-from search.catalog.backbones import (
+from archfront.search.catalog.backbones import (
     PATH,
     PUBLISHED,
     Backbone,

@@ -12,8 +12,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
-from search.catalog.tags import data_of
-from trainers.files import replacing
+from archfront.search.catalog.tags import data_of
+from archfront.trainers.files import replacing
 
 PATH = Path(__file__).with_name("catalog.csv")
 PUBLISHED = Path(__file__).with_name("published.csv")

@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from pathlib import Path
 
-from search.catalog.backbones import Backbone, write
+from archfront.search.catalog.backbones import Backbone, write
 
 # Rows that are lost, and begun again one by one, when a process dies.
 CHUNK = 12
@@ -103,8 +103,8 @@ def _begin() -> None:
 
 
 def _rows(names: Sequence[str]) -> list[Backbone]:
-    from search.catalog.describe import describe
-    from trainers.networks.meta_cache import Memo
+    from archfront.search.catalog.describe import describe
+    from archfront.trainers.networks.meta_cache import Memo
 
     with Memo():  # siblings are made of the same blocks
         return [describe(name) for name in names]

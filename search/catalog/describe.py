@@ -13,12 +13,12 @@ from timm.models import get_pretrained_cfg, is_model_pretrained, model_entrypoin
 from torch import nn
 from torch.overrides import TorchFunctionMode
 
-from search.catalog.backbones import Backbone, Costs, Tag
-from trainers.errors import BuildError
-from trainers.networks.backbone import create, run_once
-from trainers.networks.count import Costs as Counts
-from trainers.networks.count import count_costs
-from trainers.tasks import TASKS
+from archfront.search.catalog.backbones import Backbone, Costs, Tag
+from archfront.trainers.errors import BuildError
+from archfront.trainers.networks.backbone import create, run_once
+from archfront.trainers.networks.count import Costs as Counts
+from archfront.trainers.networks.count import count_costs
+from archfront.trainers.tasks import TASKS
 
 # What is asked of every network; its own size and 224 come on top where they are not among these.
 COST_SIZES = (64, 128, 224, 384)

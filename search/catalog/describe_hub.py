@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import torch
 
-from search.catalog.backbones import Backbone, Tag
-from search.catalog.describe import CPU_PARAMS_MAX, sizes_and_costs
-from trainers.errors import BuildError
-from trainers.networks.backbone import run_once
-from trainers.networks.count import Costs as Counts
-from trainers.networks.count import count_costs
-from trainers.networks.hf.names import licence_of
-from trainers.networks.hf.network import HubNetwork, config_for, create_hub, own_size
+from archfront.search.catalog.backbones import Backbone, Tag
+from archfront.search.catalog.describe import CPU_PARAMS_MAX, sizes_and_costs
+from archfront.trainers.errors import BuildError
+from archfront.trainers.networks.backbone import run_once
+from archfront.trainers.networks.count import Costs as Counts
+from archfront.trainers.networks.count import count_costs
+from archfront.trainers.networks.hf.names import licence_of
+from archfront.trainers.networks.hf.network import HubNetwork, config_for, create_hub, own_size
 
 
 def describe_hub(name: str) -> Backbone:

@@ -9,10 +9,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from search.catalog.backbones import Backbone, Costs, Tag
-from search.records.files import write_whole
-from trainers.errors import BuildError, ConfigError
-from trainers.networks.hf.names import canonical, digest_of
+from archfront.search.catalog.backbones import Backbone, Costs, Tag
+from archfront.search.records.files import write_whole
+from archfront.trainers.errors import BuildError, ConfigError
+from archfront.trainers.networks.hf.names import canonical, digest_of
 
 logger = logging.getLogger(__name__)
 
@@ -47,7 +47,7 @@ def _row(name: str, remembered: dict[str, Any], memory: Path) -> Backbone:
     known = remembered.get(name)
     if known is not None and known["digest"] == digest:
         return _parsed(known["row"])
-    from search.catalog.describe_hub import describe_hub
+    from archfront.search.catalog.describe_hub import describe_hub
 
     logger.info("building %s to count what it costs", name)
     row = describe_hub(name)

@@ -10,9 +10,9 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from search.catalog.backbones import Backbone, catalog, match, near
-from search.errors import ConfigError, unknown
-from trainers.words import count_of
+from archfront.search.catalog.backbones import Backbone, catalog, match, near
+from archfront.search.errors import ConfigError, unknown
+from archfront.trainers.words import count_of
 
 # By which values a list can be sorted; of accuracies the best comes first.
 SORTS: dict[str, Callable[[dict[str, Any]], Any]] = {

@@ -14,19 +14,19 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from search.advise.advice import Advice, Field, Option, options_of
-from search.advise.sweep import Filling, known_for_fill
-from search.commands.device_words import composed_config, image_shape
-from search.config.schema import Config
-from search.engine import ENGINES
-from search.engine.interrupts import terminate_like_interrupt
-from search.errors import ConfigError
-from search.jobs.perform import perform
-from search.latency.database import LatencyTable
-from search.prepare.gate import exceeded
-from search.records.evaluation import Failed, Measurement
-from search.results.stats import duration
-from trainers.words import count_of
+from archfront.search.advise.advice import Advice, Field, Option, options_of
+from archfront.search.advise.sweep import Filling, known_for_fill
+from archfront.search.commands.device_words import composed_config, image_shape
+from archfront.search.config.schema import Config
+from archfront.search.engine import ENGINES
+from archfront.search.engine.interrupts import terminate_like_interrupt
+from archfront.search.errors import ConfigError
+from archfront.search.jobs.perform import perform
+from archfront.search.latency.database import LatencyTable
+from archfront.search.prepare.gate import exceeded
+from archfront.search.records.evaluation import Failed, Measurement
+from archfront.search.results.stats import duration
+from archfront.trainers.words import count_of
 
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 WIDTH = 150  # columns of a table that is not shown in a terminal
@@ -255,8 +255,8 @@ def _unknown(advice: Advice, field: Field, config: Config, seconds: float) -> li
 
 
 def _draw(advice: Advice, config: Config, path: Path) -> None:
-    from search.report.advise_figure import advice_figure
-    from search.report.figures import to_html
+    from archfront.search.report.advise_figure import advice_figure
+    from archfront.search.report.figures import to_html
 
     title = f"Expected front on {config.hardware.runtime}"
     path.expanduser().write_text(to_html(advice_figure(advice, title)), encoding="utf-8")

@@ -14,8 +14,8 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from search.catalog import PATH, catalog, near, timm_version
-from search.catalog.view import (
+from archfront.search.catalog import PATH, catalog, near, timm_version
+from archfront.search.catalog.view import (
     SORTS,
     Filter,
     chosen,
@@ -27,9 +27,9 @@ from search.catalog.view import (
     record,
     tags_table,
 )
-from search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
-from search.errors import ConfigError
-from trainers.words import count_of
+from archfront.search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
+from archfront.search.errors import ConfigError
+from archfront.trainers.words import count_of
 
 ACTIONS = {
     "list": "architectures by patterns and limits, as a table or records",
@@ -154,12 +154,12 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _space(arguments: argparse.Namespace) -> int:
-    from search.config import compose
-    from search.config.build import build
-    from search.prepare.build_space import build_space
-    from search.prepare.select_backbones import selection
-    from search.space.size import lines
-    from trainers.spec import Weights
+    from archfront.search.config import compose
+    from archfront.search.config.build import build
+    from archfront.search.prepare.build_space import build_space
+    from archfront.search.prepare.select_backbones import selection
+    from archfront.search.space.size import lines
+    from archfront.trainers.spec import Weights
 
     words = [*arguments.words]
     if not any(word.startswith(("data.root=", "data=", "experiment=")) for word in words):
@@ -190,7 +190,7 @@ def _space(arguments: argparse.Namespace) -> int:
 def _build(arguments: argparse.Namespace) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from search.catalog.build_catalog import build
+    from archfront.search.catalog.build_catalog import build
 
     if arguments.words:
         raise ConfigError(f"archfront catalog build takes no words; got {arguments.words[0]!r}.")

@@ -6,10 +6,10 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.config import compose
-from search.config.build import build
-from search.config.schema import Config
-from search.errors import ConfigError
+from archfront.search.config import compose
+from archfront.search.config.build import build
+from archfront.search.config.schema import Config
+from archfront.search.errors import ConfigError
 
 # Without data: ImageNet's.
 CLASSES, CHANNELS = 1000, 3
@@ -43,8 +43,8 @@ def image_shape(arguments: argparse.Namespace, config: Config) -> tuple[int, int
         return classes or CLASSES, channels or CHANNELS
     if classes is not None and channels is not None:
         raise ConfigError("--classes and --channels take the place of the data: give no data=.")
-    from search.prepare.prepare import data_ref
-    from trainers.data import load
+    from archfront.search.prepare.prepare import data_ref
+    from archfront.trainers.data import load
 
     dataset = load(data_ref(config), None)
     return classes or len(dataset.class_names), channels or dataset.channels

@@ -6,13 +6,13 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.commands.study_words import add_study, names_in, results_of
-from search.errors import ConfigError
-from trainers.words import count_of
+from archfront.search.commands.study_words import add_study, names_in, results_of
+from archfront.search.errors import ConfigError
+from archfront.trainers.words import count_of
 
 if TYPE_CHECKING:
-    from search.predict.manifest import Manifest
-    from search.results.results import Results
+    from archfront.search.predict.manifest import Manifest
+    from archfront.search.results.results import Results
 
 TEXT = """\
 Every format is written, compared with PyTorch, scored on the validation split and measured again
@@ -30,7 +30,7 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what ``archfront export`` takes."""
-    from search.formats.formats import FORMATS
+    from archfront.search.formats.formats import FORMATS
 
     parser.epilog = TEXT
     add_study(parser)
@@ -67,12 +67,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Export, tell what came of it, and return 1 where a format could not be made."""
     _check(arguments)
-    from search.export.export_request import Order
-    from search.export.ship import export_member
-    from search.formats.formats import formats_named
-    from search.formats.source import Graph
-    from search.prepare.recorded import study_of
-    from search.results.refit_results import member_of
+    from archfront.search.export.export_request import Order
+    from archfront.search.export.ship import export_member
+    from archfront.search.formats.formats import formats_named
+    from archfront.search.formats.source import Graph
+    from archfront.search.prepare.recorded import study_of
+    from archfront.search.results.refit_results import member_of
 
     formats = formats_named(names_in(arguments.format))
     results = results_of(arguments)
@@ -103,9 +103,9 @@ def call(arguments: argparse.Namespace) -> int:
 
 def _record(results: Results, manifest: Manifest, folder: Path) -> None:
     """Record an export in its study, say what the final front is now, and write the report."""
-    from search.records import export_records
-    from search.results.export_results import exports_of, summary
-    from search.results.refit_results import summary as refit_summary
+    from archfront.search.records import export_records
+    from archfront.search.results.export_results import exports_of, summary
+    from archfront.search.results.refit_results import summary as refit_summary
 
     export_records.add(results.places, exports_of(manifest, folder))
     found = summary(results, refit_summary(results))

@@ -10,10 +10,10 @@ from pathlib import Path
 
 from rich.console import Console
 
-from search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
-from search.errors import ConfigError, TableError
-from search.latency.database import Entry, LatencyTable, default_path
-from search.report.latency_tables import (
+from archfront.search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
+from archfront.search.errors import ConfigError, TableError
+from archfront.search.latency.database import Entry, LatencyTable, default_path
+from archfront.search.report.latency_tables import (
     Choice,
     device_rows,
     devices_table,
@@ -22,7 +22,7 @@ from search.report.latency_tables import (
     in_order,
     latencies_table,
 )
-from trainers.words import count_of
+from archfront.trainers.words import count_of
 
 ACTIONS = {
     "measure": "measure every architecture of a space that is not remembered",
@@ -119,7 +119,7 @@ def call(arguments: argparse.Namespace) -> int:
 
 
 def _measure(arguments: argparse.Namespace) -> int:
-    from search.commands.latency_measure import measure
+    from archfront.search.commands.latency_measure import measure
 
     return measure(arguments, console(arguments.plain))
 
@@ -133,11 +133,11 @@ def _show(arguments: argparse.Namespace) -> int:
     if arguments.html is not None or arguments.png is not None:
         return _draw(arguments, entries)
     if arguments.csv:
-        from search.latency.transfer import write_csv
+        from archfront.search.latency.transfer import write_csv
 
         write_csv(sys.stdout, entries, devices)
     elif arguments.json:
-        from search.latency.transfer import as_row
+        from archfront.search.latency.transfer import as_row
 
         words = {name: device.words for name, device in devices.items()}
         rows = [{**as_row(e), "device_words": words.get(e.key.device)} for e in entries]
@@ -182,14 +182,14 @@ def _draw(arguments: argparse.Namespace, entries: Sequence[Entry]) -> int:
         if path is not None:
             _check_free(path, is_forced=arguments.force)
     if arguments.html is not None:
-        from search.report.figures import to_html
-        from search.report.latency_figure import latency_figure
+        from archfront.search.report.figures import to_html
+        from archfront.search.report.latency_figure import latency_figure
 
         page = to_html(latency_figure(drawn, title))
         arguments.html.write_text(page, encoding="utf-8")
         print(arguments.html)
     if arguments.png is not None:
-        from search.report.latency_png import write_png
+        from archfront.search.report.latency_png import write_png
 
         write_png(drawn, title, arguments.png)
         print(arguments.png)
@@ -197,7 +197,7 @@ def _draw(arguments: argparse.Namespace, entries: Sequence[Entry]) -> int:
 
 
 def _devices(arguments: argparse.Namespace) -> int:
-    from search.latency.device import fingerprint
+    from archfront.search.latency.device import fingerprint
 
     _no_words(arguments)
     rows = device_rows(_table(arguments), fingerprint().id)
@@ -209,7 +209,7 @@ def _devices(arguments: argparse.Namespace) -> int:
 
 
 def _export(arguments: argparse.Namespace) -> int:
-    from search.latency.transfer import write_csv
+    from archfront.search.latency.transfer import write_csv
 
     path = _file(arguments)
     table = _table(arguments)
@@ -222,7 +222,7 @@ def _export(arguments: argparse.Namespace) -> int:
 
 
 def _import(arguments: argparse.Namespace) -> int:
-    from search.latency.transfer import read_csv
+    from archfront.search.latency.transfer import read_csv
 
     path = _file(arguments)
     if arguments.words:

@@ -20,19 +20,26 @@ from rich.progress import (
 )
 from rich.text import Text
 
-from search.advise.sweep import Filling, Plan, expected_seconds, known_for_fill, plan, space_of
-from search.commands.device_words import composed_config, image_shape
-from search.config.schema import Config
-from search.engine import ENGINES
-from search.engine.interrupts import terminate_like_interrupt
-from search.errors import StudyError
-from search.jobs.perform import perform
-from search.latency.database import LatencyTable
-from search.records.evaluation import LASTING, Failed, Measurement
-from search.report.latency_tables import first_line
-from search.results.stats import duration
-from trainers.spec import Architecture
-from trainers.words import count_of
+from archfront.search.advise.sweep import (
+    Filling,
+    Plan,
+    expected_seconds,
+    known_for_fill,
+    plan,
+    space_of,
+)
+from archfront.search.commands.device_words import composed_config, image_shape
+from archfront.search.config.schema import Config
+from archfront.search.engine import ENGINES
+from archfront.search.engine.interrupts import terminate_like_interrupt
+from archfront.search.errors import StudyError
+from archfront.search.jobs.perform import perform
+from archfront.search.latency.database import LatencyTable
+from archfront.search.records.evaluation import LASTING, Failed, Measurement
+from archfront.search.report.latency_tables import first_line
+from archfront.search.results.stats import duration
+from archfront.trainers.spec import Architecture
+from archfront.trainers.words import count_of
 
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 # Failures of a kind that are told at the end; the others are counted.
@@ -90,7 +97,7 @@ def measure(arguments: argparse.Namespace, console: Console) -> int:
 def _begin(
     config: Config, table: LatencyTable, planned: Plan, dropped: tuple[str, ...]
 ) -> list[str]:
-    from search.latency.device import fingerprint
+    from archfront.search.latency.device import fingerprint
 
     hardware = config.hardware
     lines = [

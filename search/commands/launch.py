@@ -9,15 +9,15 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
-from search.config.schema import Config
-from search.engine.interrupts import terminate_like_interrupt
-from search.records.events import Event, EventLog, Follower, StudyStarted
-from search.records.paths import Places, default_root
-from search.records.store import hide_password, reading
-from search.report.terminal import LiveView, PlainView, front_table
-from search.results.results import Results
-from search.study import study
-from search.study.study import StudyResult
+from archfront.search.config.schema import Config
+from archfront.search.engine.interrupts import terminate_like_interrupt
+from archfront.search.records.events import Event, EventLog, Follower, StudyStarted
+from archfront.search.records.paths import Places, default_root
+from archfront.search.records.store import hide_password, reading
+from archfront.search.report.terminal import LiveView, PlainView, front_table
+from archfront.search.results.results import Results
+from archfront.search.study import study
+from archfront.search.study.study import StudyResult
 
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 
@@ -85,14 +85,14 @@ class _Tracking:
             self._tracker(event)
 
     def _opened(self) -> Follower:
-        from search.tracking.tracker import Tracker
+        from archfront.search.tracking.tracker import Tracker
 
         settings = self._config.tracking
         return Tracker(self._places, settings.mlflow_uri, settings.experiment)
 
     def finish(self, state: str) -> None:
         """Write the study's files and hand them to MLflow."""
-        from search.tracking.tracker import Tracker
+        from archfront.search.tracking.tracker import Tracker
 
         results = _read(self._places, self._config)
         files = results.write()

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from search.errors import ArtifactError
-from trainers.errors import ConfigError
-from trainers.words import count_of
+from archfront.search.errors import ArtifactError
+from archfront.trainers.errors import ConfigError
+from archfront.trainers.words import count_of
 
 TEXT = """\
 The artifact is a folder that 'archfront export' wrote, the folder of one of its formats, or the
@@ -49,9 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Predict and print or draw; return 1 where an image could not be read."""
     _check(arguments)
-    from search.predict.predictor import open_predictor
-    from trainers.data.images import read_pixels
-    from trainers.errors import DataError
+    from archfront.search.predict.predictor import open_predictor
+    from archfront.trainers.data.images import read_pixels
+    from archfront.trainers.errors import DataError
 
     files = list(_files(arguments.images))
     status, rows = 0, []
@@ -79,7 +79,7 @@ def call(arguments: argparse.Namespace) -> int:
 
 def _answered(predictor: Any, pixels: Any, arguments: argparse.Namespace, name: str) -> Any:
     """Return what the model says of an image, drawn too where that is asked for."""
-    from search.predict.answer import Asked, answer, threshold_of
+    from archfront.search.predict.answer import Asked, answer, threshold_of
 
     outputs = predictor.outputs(predictor.resized([pixels]))
     asked = Asked(
@@ -91,7 +91,7 @@ def _answered(predictor: Any, pixels: Any, arguments: argparse.Namespace, name: 
     )
     said = answer(asked)
     if arguments.draw is not None:
-        from search.predict.draw import drawn
+        from archfront.search.predict.draw import drawn
 
         arguments.draw.mkdir(parents=True, exist_ok=True)
         drawn(pixels, asked, said).save(arguments.draw / name)
@@ -120,7 +120,7 @@ def _files(places: list[Path]) -> Iterator[Path]:
     Raises:
         ArtifactError: If a place is not there, or a folder has no image.
     """
-    from trainers.data.images import EXTENSIONS
+    from archfront.trainers.data.images import EXTENSIONS
 
     for place in places:
         if place.is_file():

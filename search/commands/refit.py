@@ -7,13 +7,13 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from search.commands.study_words import add_study, names_in, results_of
-from search.errors import ConfigError
+from archfront.search.commands.study_words import add_study, names_in, results_of
+from archfront.search.errors import ConfigError
 
 if TYPE_CHECKING:
-    from search.prepare.recorded import Study
-    from search.records.refit_records import RefitSummary
-    from search.results.results import Results
+    from archfront.search.prepare.recorded import Study
+    from archfront.search.records.refit_records import RefitSummary
+    from archfront.search.results.results import Results
 
 TEXT = """\
 Each member is trained with its own recipe for more epochs and with several seeds; averaged weights
@@ -69,11 +69,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Train, print what came of it, and write the report again."""
     _check(arguments)
-    from search.prepare.recorded import study_of
-    from search.results.refit_results import summary
-    from search.results.select_members import chosen_trials
-    from search.retrain.refit_members import RefitOrder
-    from trainers.training.full import FullSettings
+    from archfront.search.prepare.recorded import study_of
+    from archfront.search.results.refit_results import summary
+    from archfront.search.results.select_members import chosen_trials
+    from archfront.search.retrain.refit_members import RefitOrder
+    from archfront.trainers.training.full import FullSettings
 
     results = results_of(arguments)
     study = study_of(results.header)
@@ -106,7 +106,7 @@ def call(arguments: argparse.Namespace) -> int:
 
 def _track(results: Results, study: Study, arguments: argparse.Namespace) -> None:
     """Write full trainings to MLflow, where the study's own runs are."""
-    from search.results.refit_results import refits_of
+    from archfront.search.results.refit_results import refits_of
 
     stored, uri = study.config.tracking.mlflow_uri, arguments.mlflow_uri
     if stored is not None and uri is None:
@@ -115,8 +115,8 @@ def _track(results: Results, study: Study, arguments: argparse.Namespace) -> Non
     refits = refits_of(results)
     if not refits or (uri is None and not (results.places.root / "mlflow.db").is_file()):
         return
-    from search.results.select_members import evaluation_of
-    from search.tracking.tracker import Tracker
+    from archfront.search.results.select_members import evaluation_of
+    from archfront.search.tracking.tracker import Tracker
 
     names = {r.trial: evaluation_of(results, r.trial).candidate.label for r in refits}
     tracker = Tracker(results.places, uri, study.config.tracking.experiment)
@@ -136,8 +136,8 @@ def _train(results: Results, study: Any, order: Any, arguments: argparse.Namespa
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.text import Text
 
-    from search.results.select_members import evaluation_of
-    from search.retrain.refit_members import refit
+    from archfront.search.results.select_members import evaluation_of
+    from archfront.search.retrain.refit_members import refit
 
     console = Console(stderr=True)
     is_live = console.is_terminal and not arguments.plain
@@ -175,7 +175,7 @@ def _print(results: Results, found: RefitSummary) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from search.report.refit_text import sentences, verdict
+    from archfront.search.report.refit_text import sentences, verdict
 
     title = f"Refit: {found.metric} {found.words}"
     table = Table(title=Text(title), title_justify="left")

@@ -7,14 +7,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from search.commands.study_words import add_study, names_in, results_of
-from search.errors import StudyError
+from archfront.search.commands.study_words import add_study, names_in, results_of
+from archfront.search.errors import StudyError
 
 if TYPE_CHECKING:
-    from search.predict.manifest import Manifest
-    from search.results.results import Results
-    from search.results.select_members import Member
-    from search.tracking.registry import Registry
+    from archfront.search.predict.manifest import Manifest
+    from archfront.search.results.results import Results
+    from archfront.search.results.select_members import Member
+    from archfront.search.tracking.registry import Registry
 
 TEXT = """\
 Each member is exported to ONNX, scored and measured, and becomes a version of one registered
@@ -45,14 +45,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Register, tell what was made, and return 1 where a member could not be exported."""
-    from search.export.export_request import Order
-    from search.export.ship import export_member
-    from search.formats.formats import formats_named
-    from search.formats.source import Graph
-    from search.prepare.recorded import study_of
-    from search.results.refit_results import member_of
-    from search.results.select_members import chosen_trials
-    from search.tracking.registry import Registry
+    from archfront.search.export.export_request import Order
+    from archfront.search.export.ship import export_member
+    from archfront.search.formats.formats import formats_named
+    from archfront.search.formats.source import Graph
+    from archfront.search.prepare.recorded import study_of
+    from archfront.search.results.refit_results import member_of
+    from archfront.search.results.select_members import chosen_trials
+    from archfront.search.tracking.registry import Registry
 
     results = results_of(arguments)
     study = study_of(results.header)
@@ -95,7 +95,7 @@ def call(arguments: argparse.Namespace) -> int:
 
 def _version(registry: Registry, member: Member) -> int | None:
     """Return the version of a member with its weights; None where there is none."""
-    from search.predict.manifest import sha256_of
+    from archfront.search.predict.manifest import sha256_of
 
     return registry.version_of(member.evaluation.candidate.id, sha256_of(member.weights))
 
@@ -116,8 +116,8 @@ def _name(
     A member that was registered before keeps its name though it was not asked for now. A name
     whose member has no version stays where it is, which is told.
     """
-    from search.results.refit_results import member_of
-    from search.results.select_members import aliases
+    from archfront.search.results.refit_results import member_of
+    from archfront.search.results.select_members import aliases
 
     now, wanted = registry.named(), aliases(results.front())
     for trial in set(wanted.values()) - set(versions):

@@ -7,10 +7,10 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from search.commands.study_words import add_study, results_of
+from archfront.search.commands.study_words import add_study, results_of
 
 if TYPE_CHECKING:
-    from search.retrain.reproduction import Reproduction
+    from archfront.search.retrain.reproduction import Reproduction
 
 TEXT = """\
 Builds and trains the candidate of a trial from what is recorded, and compares metrics, learning
@@ -33,8 +33,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Train again, print the comparison, and return 1 where something differs."""
-    from search.prepare.recorded import study_of
-    from search.retrain.reproduction import reproduce
+    from archfront.search.prepare.recorded import study_of
+    from archfront.search.retrain.reproduction import reproduce
 
     results = results_of(arguments)
     found = reproduce(results, study_of(results.header), arguments.trial)

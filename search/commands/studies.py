@@ -17,12 +17,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from search.errors import ConfigError, StudyError
-from search.records.evaluation import Trained
-from search.records.paths import Places, default_root, existing, studies
-from search.records.store import is_driven, reading, remove
-from search.results.results import Results
-from trainers.words import count_of
+from archfront.search.errors import ConfigError, StudyError
+from archfront.search.records.evaluation import Trained
+from archfront.search.records.paths import Places, default_root, existing, studies
+from archfront.search.records.store import is_driven, reading, remove
+from archfront.search.results.results import Results
+from archfront.trainers.words import count_of
 
 # Columns of a table that is not shown in a terminal.
 WIDTH = 140
@@ -30,8 +30,8 @@ WIDTH = 140
 
 def run(arguments: argparse.Namespace) -> int:
     """Run a study, or say what it would be."""
-    from search.config import compose
-    from search.config.build import build
+    from archfront.search.config import compose
+    from archfront.search.config.build import build
 
     if arguments.config is not None and arguments.config_dir:
         raise ConfigError("--config and --config-dir: a composed configuration has no groups.")
@@ -46,19 +46,19 @@ def run(arguments: argparse.Namespace) -> int:
         print(yaml.safe_dump(config.as_dict(), sort_keys=False), end="")
         return 0
     if arguments.dry_run:
-        from search.study import estimate
+        from archfront.search.study import estimate
 
         for line in estimate.lines(config):
             print(line)
         return 0
-    from search.commands.launch import launch
+    from archfront.search.commands.launch import launch
 
     return launch(config, _console(), is_plain=arguments.plain)
 
 
 def front(arguments: argparse.Namespace) -> int:
     """Print the front of a study."""
-    from search.report.terminal import front_table
+    from archfront.search.report.terminal import front_table
 
     results = _results(arguments)
     rows = results.rows()
@@ -103,8 +103,8 @@ def list_studies(arguments: argparse.Namespace) -> int:
 
 def show(arguments: argparse.Namespace) -> int:
     """Print one study."""
-    from search.report.terminal import question
-    from search.results.stats import duration
+    from archfront.search.report.terminal import question
+    from archfront.search.results.stats import duration
 
     results = _results(arguments)
     places, header = results.places, results.header
@@ -185,7 +185,7 @@ def _remove_runs(results: Results, uri: str | None) -> int:
     is_there = uri is not None or (results.places.root / "mlflow.db").is_file()
     if not results.header or not is_there:
         return 0
-    from search.tracking.tracker import Tracker
+    from archfront.search.tracking.tracker import Tracker
 
     experiment = results.header["config"]["tracking"]["experiment"]
     return Tracker(results.places, uri, experiment).remove(results.header["id"])
@@ -198,7 +198,7 @@ def ui(arguments: argparse.Namespace) -> int:
         raise StudyError(
             f"There is no MLflow database in {root}. Run a study first, or give --root."
         )
-    from search.tracking.tracker import default_uri
+    from archfront.search.tracking.tracker import default_uri
 
     uri = arguments.mlflow_uri or default_uri(root)
     print(f"MLflow on {uri}: http://{arguments.host}:{arguments.port}  (Ctrl-C ends it)")
@@ -210,17 +210,17 @@ def ui(arguments: argparse.Namespace) -> int:
 
 def weights(arguments: argparse.Namespace) -> int:
     """Fetch the pretrained weights of a space."""
-    from search.config import compose
-    from search.config.build import build
-    from search.prepare.select_backbones import select
+    from archfront.search.config import compose
+    from archfront.search.config.build import build
+    from archfront.search.prepare.select_backbones import select
 
     words = [*arguments.words]
     if not any(word.startswith(("data.root=", "data=", "experiment=")) for word in words):
         words.append("data=shapes")  # which weights there are does not depend on the data
     composed = compose.compose(words, config_dirs=arguments.config_dir)
     config = build(composed.content, texts=composed.texts)
-    from trainers.networks.hf.names import is_hub
-    from trainers.networks.weights import fetch
+    from archfront.trainers.networks.hf.names import is_hub
+    from archfront.trainers.networks.weights import fetch
 
     # The configuration of a repository that was never fetched is not known before.
     names = [name for name in config.space.backbones if is_hub(name)]

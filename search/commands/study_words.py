@@ -6,9 +6,9 @@ import argparse
 import os
 from pathlib import Path
 
-from search.records.paths import default_root, existing
-from search.records.store import reading
-from search.results.results import Results
+from archfront.search.records.paths import default_root, existing
+from archfront.search.records.store import reading
+from archfront.search.results.results import Results
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:

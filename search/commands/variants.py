@@ -7,13 +7,13 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from search.commands.study_words import add_study, names_in, results_of
-from search.errors import ConfigError, StudyError
+from archfront.search.commands.study_words import add_study, names_in, results_of
+from archfront.search.errors import ConfigError, StudyError
 
 if TYPE_CHECKING:
-    from search.records.variant_records import Variant, VariantSummary
-    from search.results.results import Results
-    from search.results.select_members import Member
+    from archfront.search.records.variant_records import Variant, VariantSummary
+    from archfront.search.results.results import Results
+    from archfront.search.results.select_members import Member
 
 TEXT = """\
 Each member is written at other input sizes, in int8 and for other runtimes with the weights that
@@ -56,10 +56,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Make the variants, print what they are worth, and write the report again."""
     sizes, precisions = _sizes(arguments.sizes), names_in(arguments.precisions)
-    from search.export.vary import RUNTIMES, VariantOrder, formats_of, vary
-    from search.prepare.recorded import study_of
-    from search.records.store import is_driven
-    from search.results.variant_results import summary
+    from archfront.search.export.vary import RUNTIMES, VariantOrder, formats_of, vary
+    from archfront.search.prepare.recorded import study_of
+    from archfront.search.records.store import is_driven
+    from archfront.search.results.variant_results import summary
 
     chosen = RUNTIMES if arguments.runtimes is None else names_in(arguments.runtimes)
     formats = formats_of(chosen, precisions, installed_only=arguments.runtimes is None)
@@ -109,7 +109,7 @@ def _members(results: Results, names: list[str]) -> tuple[list[Member], list[Stu
         ConfigError: If none is asked for.
         StudyError: If none of them has weights.
     """
-    from search.results.select_members import chosen_trials, proxy_member
+    from archfront.search.results.select_members import chosen_trials, proxy_member
 
     if not names:
         raise ConfigError("--members: at least one member is needed.")
@@ -126,7 +126,7 @@ def _members(results: Results, names: list[str]) -> tuple[list[Member], list[Stu
 
 
 def _line(variant: Variant, metric: str) -> str:
-    from search.records.evaluation import Failed
+    from archfront.search.records.evaluation import Failed
 
     start = f"trial {variant.trial} {variant.setting}:"
     if isinstance(variant.outcome, Failed):

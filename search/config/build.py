@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 from typing import Any
 
-from search.config.check import Problems, UnreadError, check, option_paths
-from search.config.rules import RULES
-from search.config.schema import Config
-from search.errors import ConfigError
+from archfront.search.config.check import Problems, UnreadError, check, option_paths
+from archfront.search.config.rules import RULES
+from archfront.search.config.schema import Config
+from archfront.search.errors import ConfigError
 
 
 def build(content: dict[str, Any], *, texts: frozenset[str] = frozenset()) -> Config:

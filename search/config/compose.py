@@ -17,7 +17,7 @@ from typing import Any
 
 import yaml
 
-from search.errors import ConfigError
+from archfront.search.errors import ConfigError
 
 GROUPS = (
     "task",
@@ -46,10 +46,8 @@ class Composed:
 
 
 def conf_dir() -> Path:
-    """Return the folder of the shipped yaml files, in the package or beside it in a checkout."""
-    here = Path(__file__).resolve().parents[1]
-    shipped = here / "conf"
-    return shipped if shipped.is_dir() else here.parent / "conf"
+    """Return the folder of the shipped yaml files."""
+    return Path(__file__).parents[2] / "conf"
 
 
 def choices(group: str, extra: Sequence[Path] = ()) -> list[str]:

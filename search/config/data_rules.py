@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from search.errors import unknown
-from trainers.data.readers import READERS
-from trainers.tasks import TASKS
+from archfront.search.errors import unknown
+from archfront.trainers.data.readers import READERS
+from archfront.trainers.tasks import TASKS
 
 if TYPE_CHECKING:
-    from search.config.schema import Config
+    from archfront.search.config.schema import Config
 
 TARGETS = {
     "label": "one label per image",
@@ -59,7 +59,7 @@ def target(config: Config) -> list[str]:
 
 def torchvision_name(config: Config) -> list[str]:
     """Return the problem of a dataset that torchvision does not have."""
-    from trainers.data.readers.torchvision_datasets import DATASETS
+    from archfront.trainers.data.readers.torchvision_datasets import DATASETS
 
     name = config.data.name
     if config.data.reader != "torchvision" or name is None or name in DATASETS:

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from search.config.build import options
-from search.config.compose import GROUPS, choices, conf_dir
+from archfront.search.config.build import options
+from archfront.search.config.compose import GROUPS, choices, conf_dir
 
 # Characters of a default that a table's cell takes; longer lists are cut.
 CELL = 60

@@ -6,15 +6,15 @@ from collections.abc import Callable
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from search.config import data_rules
-from search.errors import ConfigError, unknown
-from search.latency.device import affinity_problem
-from search.latency.energy import METERS
-from search.runtimes import PRECISIONS, RUNTIMES
-from trainers.tasks import TASKS
+from archfront.search.config import data_rules
+from archfront.search.errors import ConfigError, unknown
+from archfront.search.latency.device import affinity_problem
+from archfront.search.latency.energy import METERS
+from archfront.search.runtimes import PRECISIONS, RUNTIMES
+from archfront.trainers.tasks import TASKS
 
 if TYPE_CHECKING:
-    from search.config.schema import Config
+    from archfront.search.config.schema import Config
 
 # File systems end at 255 bytes, of which a letter can take four.
 NAME_LENGTH = 60

@@ -10,13 +10,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Literal
 
-from search.engine import ENGINES
-from search.formats.formats import FORMATS
-from search.runtimes import PRECISIONS, RUNTIMES
-from search.samplers import SAMPLERS
-from trainers.data.readers import READERS
-from trainers.data.readers.shapes import KINDS
-from trainers.tasks import NECKS, TASKS
+from archfront.search.engine import ENGINES
+from archfront.search.formats.formats import FORMATS
+from archfront.search.runtimes import PRECISIONS, RUNTIMES
+from archfront.search.samplers import SAMPLERS
+from archfront.trainers.data.readers import READERS
+from archfront.trainers.data.readers.shapes import KINDS
+from archfront.trainers.tasks import NECKS, TASKS
 
 
 def _option(

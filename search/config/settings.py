@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from search.config.schema import Config
-from search.latency.key import MeasureSettings
-from search.latency.lookup import KnownHere, Table
-from trainers.spec import Precision, TrainSettings
-from trainers.threads import cores
+from archfront.search.config.schema import Config
+from archfront.search.latency.key import MeasureSettings
+from archfront.search.latency.lookup import KnownHere, Table
+from archfront.trainers.spec import Precision, TrainSettings
+from archfront.trainers.threads import cores
 
 # Between two rungs the epochs grow by this factor, where they are not given, and there are so
 # many rungs at most: a training of less than a tenth says little.

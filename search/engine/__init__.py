@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from search.engine.inline import InlineEngine
-from search.engine.jobs import Engine
-from search.engine.processes import ProcessEngine
+from archfront.search.engine.inline import InlineEngine
+from archfront.search.engine.jobs import Engine
+from archfront.search.engine.processes import ProcessEngine
 
 # An engine's ``isolates`` says whether a job that crashes or hangs harms nothing but itself.
 ENGINES: dict[str, type[Engine]] = {"inline": InlineEngine, "processes": ProcessEngine}

@@ -6,10 +6,10 @@ import signal
 import traceback
 from pathlib import PurePath
 
-from search.engine.jobs import Broken
-from search.errors import ExportError, ParityError
-from search.records.evaluation import FailureKind
-from trainers.errors import (
+from archfront.search.engine.jobs import Broken
+from archfront.search.errors import ExportError, ParityError
+from archfront.search.records.evaluation import FailureKind
+from archfront.trainers.errors import (
     ArchfrontError,
     BuildError,
     DataError,

@@ -14,12 +14,12 @@ from concurrent.futures import Future
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from search.engine.failures import broken
-from search.engine.jobs import CLOSED, Done, Job, OnEvent, Perform, Result, notify
-from search.engine.threads import thread_budget
-from search.engine.worker import events_to
-from search.errors import ConfigError
-from trainers.threads import cores
+from archfront.search.engine.failures import broken
+from archfront.search.engine.jobs import CLOSED, Done, Job, OnEvent, Perform, Result, notify
+from archfront.search.engine.threads import thread_budget
+from archfront.search.engine.worker import events_to
+from archfront.search.errors import ConfigError
+from archfront.trainers.threads import cores
 
 logger = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from search.engine.process import WorkerHandle
+from archfront.search.engine.process import WorkerHandle
 
 
 class FloorClosedError(Exception):

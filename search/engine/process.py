@@ -16,14 +16,14 @@ from collections.abc import Callable
 from multiprocessing.connection import Connection, Pipe
 from typing import IO, Any
 
-from search.engine.threads import thread_variables
-from search.engine.worker import Setup
+from archfront.search.engine.threads import thread_variables
+from archfront.search.engine.worker import Setup
 
 # The worker gets the driver's sys.path, so that it can import all that the driver can; that is
 # why it is not started by -m, which would look for the module before.
 _BOOT = (
     "import sys; fd = int(sys.argv[1]); sys.path[:] = sys.argv[2:]; del sys.argv[1:]; "
-    "from search.engine.worker import main; main(fd)"
+    "from archfront.search.engine.worker import main; main(fd)"
 )
 _TAIL_BYTES = 4096
 

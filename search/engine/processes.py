@@ -34,11 +34,11 @@ from queue import Empty, SimpleQueue
 from types import TracebackType
 from typing import ClassVar, Self
 
-from search.engine.failures import undeliverable
-from search.engine.jobs import CLOSED, Job, OnEvent, Perform, Result
-from search.engine.pool import Floor
-from search.engine.slot import Lane, Task
-from trainers.threads import cores
+from archfront.search.engine.failures import undeliverable
+from archfront.search.engine.jobs import CLOSED, Job, OnEvent, Perform, Result
+from archfront.search.engine.pool import Floor
+from archfront.search.engine.slot import Lane, Task
+from archfront.trainers.threads import cores
 
 _SUPERVISION_S = 0.1  # how late a timeout may be; too rare to disturb a measurement
 _JOIN_S = 10.0  # a listener that waits for the closing thread must not block it for ever

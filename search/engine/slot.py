@@ -9,12 +9,12 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from queue import SimpleQueue
 
-from search.engine.failures import ending, last_lines, undeliverable
-from search.engine.jobs import CLOSED, Broken, Job, OnEvent, Result, notify
-from search.engine.pool import Floor, FloorClosedError
-from search.engine.process import WorkerHandle
-from search.engine.worker import ALONE, BESIDE, EVENT, LOG, READY, RESULT
-from trainers.words import count_of
+from archfront.search.engine.failures import ending, last_lines, undeliverable
+from archfront.search.engine.jobs import CLOSED, Broken, Job, OnEvent, Result, notify
+from archfront.search.engine.pool import Floor, FloorClosedError
+from archfront.search.engine.process import WorkerHandle
+from archfront.search.engine.worker import ALONE, BESIDE, EVENT, LOG, READY, RESULT
+from archfront.trainers.words import count_of
 
 logger = logging.getLogger(__name__)
 

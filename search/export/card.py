@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from search.config.schema import Config
-from search.predict.manifest import Artifact, Manifest
-from search.records.evaluation import Evaluation, Trained
-from trainers.data.preprocess import Resize
-from trainers.words import count_of
+from archfront.search.config.schema import Config
+from archfront.search.predict.manifest import Artifact, Manifest
+from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.trainers.data.preprocess import Resize
+from archfront.trainers.words import count_of
 
 RESIZED: dict[Resize, str] = {
     "squash": "the whole image is resized to the square, whatever its shape",

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.errors import ArtifactError, ConfigError
-from search.formats.formats import Format
-from search.formats.source import ONE_BY_ONE, Graph
-from search.predict.manifest import MANIFEST, read_manifest
-from search.results.select_members import Member
+from archfront.search.errors import ArtifactError, ConfigError
+from archfront.search.formats.formats import Format
+from archfront.search.formats.source import ONE_BY_ONE, Graph
+from archfront.search.predict.manifest import MANIFEST, read_manifest
+from archfront.search.results.select_members import Member
 
 if TYPE_CHECKING:
     pass

@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from numpy.typing import NDArray
 
-from search.latency.key import MeasureSettings
-from search.records.evaluation import Latency
-from trainers.tasks import Task
+from archfront.search.latency.key import MeasureSettings
+from archfront.search.records.evaluation import Latency
+from archfront.trainers.tasks import Task
 
 if TYPE_CHECKING:
     import torch
 
-    from search.predict.predictor import Outputs, Predictor
-    from trainers.data import Dataset, Preprocess
-    from trainers.training.scoring import Scored
+    from archfront.search.predict.predictor import Outputs, Predictor
+    from archfront.trainers.data import Dataset, Preprocess
+    from archfront.trainers.training.scoring import Scored
 
 
 class Session(Protocol):
@@ -46,7 +46,7 @@ def score_session(
         DataError: If the data has no such split.
         ExportError: If the runtime does not run it.
     """
-    from trainers.training.scoring import score_split
+    from archfront.trainers.training.scoring import score_split
 
     def predict(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         import torch
@@ -89,8 +89,8 @@ def time_session(predictor: Predictor, clocked: Clocked) -> Latency:
     Raises:
         ExportError: If the runtime does not run it.
     """
-    from search.latency import clock
-    from search.latency.measure import effort_of, latency_of, pace_of
+    from archfront.search.latency import clock
+    from archfront.search.latency.measure import effort_of, latency_of, pace_of
 
     artifact = predictor.artifact
     settings = replace(

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from search.catalog import catalog
-from trainers.networks.hf.names import is_hub, licence_of
-from trainers.spec import Weights
+from archfront.search.catalog import catalog
+from archfront.trainers.networks.hf.names import is_hub, licence_of
+from archfront.trainers.spec import Weights
 
 SCRATCH = (
     "Trained from random weights: no licence of pretrained weights applies. The code of the "

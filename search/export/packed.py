@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from search.predict.manifest import Manifest, write_manifest
-from search.runtimes.quiet import quiet
-from trainers.data.raw import Pixels
+from archfront.search.predict.manifest import Manifest, write_manifest
+from archfront.search.runtimes.quiet import quiet
+from archfront.trainers.data.raw import Pixels
 
 SERVED = Path(__file__).parents[1] / "predict" / "served.py"
-PACKAGES = (Path(__file__).parents[1], Path(__file__).parents[2] / "trainers")
+PACKAGE = Path(__file__).parents[2]
 # What the code needs to predict; torch is not among it.
 NEEDS = (
     "mlflow",
@@ -56,14 +56,13 @@ def pack(
         shutil.copytree(exported / format_name, inner / format_name)
         write_manifest(one, inner)
         left_out = shutil.ignore_patterns("__pycache__", "*.csv", "*.j2", "conf")
-        for package in PACKAGES:
-            shutil.copytree(package, code / package.name, ignore=left_out)
+        shutil.copytree(PACKAGE, code / PACKAGE.name, ignore=left_out)
         with quiet():
             mlflow.pyfunc.save_model(
                 path=str(target),
                 python_model=str(SERVED),
                 artifacts={"export": str(inner)},
-                code_paths=[str(code / package.name) for package in PACKAGES],
+                code_paths=[str(code / PACKAGE.name)],
                 pip_requirements=[f"{name}=={version(name)}" for name in NEEDS],
                 signature=ModelSignature(**_schemas(manifest.task)),
                 input_example=pd.DataFrame({"image": [encoded(image)]}),

@@ -12,30 +12,30 @@ from pathlib import Path
 from platform import python_version
 from typing import TYPE_CHECKING, Any
 
-from search.config.settings import measure_settings
-from search.errors import ArchfrontError, ArtifactError
-from search.export import card, snippets
-from search.export.export_request import Order, check_batch, check_folder
-from search.export.judged import Clocked, score_session, time_session
-from search.formats.formats import Format
-from search.formats.source import Graph, Source, load_source
-from search.predict.manifest import (
+from archfront.search.config.settings import measure_settings
+from archfront.search.errors import ArchfrontError, ArtifactError
+from archfront.search.export import card, snippets
+from archfront.search.export.export_request import Order, check_batch, check_folder
+from archfront.search.export.judged import Clocked, score_session, time_session
+from archfront.search.formats.formats import Format
+from archfront.search.formats.source import Graph, Source, load_source
+from archfront.search.predict.manifest import (
     Artifact,
     Manifest,
     hashed,
     sha256_of,
     write_manifest,
 )
-from search.prepare.prepare import LIBRARIES
-from search.prepare.recorded import WORTHLESS, Study, dataset_of
-from search.results.select_members import Member
-from trainers.data.images import read_pixels
-from trainers.tasks import task_named
-from trainers.tasks.judges.weighted import THRESHOLD
+from archfront.search.prepare.prepare import LIBRARIES
+from archfront.search.prepare.recorded import WORTHLESS, Study, dataset_of
+from archfront.search.results.select_members import Member
+from archfront.trainers.data.images import read_pixels
+from archfront.trainers.tasks import task_named
+from archfront.trainers.tasks.judges.weighted import THRESHOLD
 
 if TYPE_CHECKING:
-    from search.predict.predictor import Predictor
-    from trainers.data import Dataset
+    from archfront.search.predict.predictor import Predictor
+    from archfront.trainers.data import Dataset
 
 # A file in float32 computes the same: 0.1 point is what a few images on the border may change.
 FP32_LOSS = 0.001
@@ -151,7 +151,7 @@ class _Shipment:
 
     def _begun(self) -> Manifest:
         """Return the manifest before anything is written."""
-        from search.export.licences import licence_words
+        from archfront.search.export.licences import licence_words
 
         candidate, config = self._candidate, self._study.config
         task = task_named(candidate.architecture.task)
@@ -206,7 +206,7 @@ class _Shipment:
         elif entry.packs not in manifest.artifacts:
             raise ArtifactError(f"It carries the format {entry.packs}, which could not be made.")
         else:
-            from search.export.packed import pack
+            from archfront.search.export.packed import pack
 
             image = read_pixels(self._dataset.splits["val"].samples[0].source)
             pack(self._folder, manifest, entry.packs, folder, image)
@@ -228,8 +228,8 @@ class _Shipment:
 
     def _judged(self, manifest: Manifest, artifact: Artifact, source: Source) -> Artifact:
         """Return the artifact with its parity, metrics, latency and marks."""
-        from search.latency.device import pinned
-        from search.predict.predictor import opened_artifact
+        from archfront.search.latency.device import pinned
+        from archfront.search.predict.predictor import opened_artifact
 
         settings = measure_settings(self._study.config)
         with (

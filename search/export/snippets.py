@@ -6,8 +6,8 @@ does, in its simplest form.
 
 from __future__ import annotations
 
-from search.formats.source import ONE_BY_ONE
-from search.predict.manifest import Artifact, Manifest
+from archfront.search.formats.source import ONE_BY_ONE
+from archfront.search.predict.manifest import Artifact, Manifest
 
 HEAD = '''\
 """Predict with the {format} file: python {name} IMAGE... (needs {needs})."""

@@ -12,32 +12,32 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search.catalog import catalog
-from search.config.settings import measure_settings, needed_values
-from search.errors import ConfigError, ExportError, StudyError, WeightsError, unknown
-from search.export.judged import score_session
-from search.formats.formats import FORMATS, Format
-from search.formats.graphs import APART
-from search.formats.source import Graph, Source, load_source
-from search.front.intervals import kept_interval
-from search.latency.database import LatencyTable
-from search.latency.device import fingerprint, pinned
-from search.latency.key import MeasureSettings
-from search.latency.lookup import KnownHere
-from search.latency.measure import measure_architecture
-from search.predict.manifest import sha256_of
-from search.predict.openers import Opened, Opening, open_file
-from search.prepare.gate import exceeded
-from search.prepare.recorded import WORTHLESS, Study, dataset_of
-from search.records.evaluation import Failed, Measurement
-from search.records.variant_records import RECORD, Scored, Setting, Variant, read, write
-from search.results.results import Results
-from search.results.select_members import Member
-from search.results.variant_results import resized, setting_of
-from trainers.spec import Architecture
+from archfront.search.catalog import catalog
+from archfront.search.config.settings import measure_settings, needed_values
+from archfront.search.errors import ConfigError, ExportError, StudyError, WeightsError, unknown
+from archfront.search.export.judged import score_session
+from archfront.search.formats.formats import FORMATS, Format
+from archfront.search.formats.graphs import APART
+from archfront.search.formats.source import Graph, Source, load_source
+from archfront.search.front.intervals import kept_interval
+from archfront.search.latency.database import LatencyTable
+from archfront.search.latency.device import fingerprint, pinned
+from archfront.search.latency.key import MeasureSettings
+from archfront.search.latency.lookup import KnownHere
+from archfront.search.latency.measure import measure_architecture
+from archfront.search.predict.manifest import sha256_of
+from archfront.search.predict.openers import Opened, Opening, open_file
+from archfront.search.prepare.gate import exceeded
+from archfront.search.prepare.recorded import WORTHLESS, Study, dataset_of
+from archfront.search.records.evaluation import Failed, Measurement
+from archfront.search.records.variant_records import RECORD, Scored, Setting, Variant, read, write
+from archfront.search.results.results import Results
+from archfront.search.results.select_members import Member
+from archfront.search.results.variant_results import resized, setting_of
+from archfront.trainers.spec import Architecture
 
 if TYPE_CHECKING:
-    from trainers.data import Dataset
+    from archfront.trainers.data import Dataset
 
 # What a runtime and a precision are exported as; their metrics are of the very file.
 DEPLOYED = {
@@ -208,7 +208,7 @@ class _Bench:
 
         On drawn weights, as the costs of the members are, so that the two compare.
         """
-        from search.engine.failures import broken
+        from archfront.search.engine.failures import broken
 
         settings, needed = self.settings(setting), needed_values(self.config)
         known = KnownHere(self.table, settings, needed)
@@ -239,7 +239,7 @@ class _Sized:
 
     def outcome(self, setting: Setting, entry: Format) -> Scored | Failed:
         """Return what a variant is worth and costs, or why it could not be made."""
-        from search.engine.failures import broken
+        from archfront.search.engine.failures import broken
 
         _ = self._bench.dataset  # data that changed or is gone ends it all
         try:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.errors import ConfigError, unknown
-from search.formats import graphs
-from search.formats.source import Source
-from search.runtimes.installed import installed_version
-from trainers.spec import Architecture
+from archfront.search.errors import ConfigError, unknown
+from archfront.search.formats import graphs
+from archfront.search.formats.source import Source
+from archfront.search.runtimes.installed import installed_version
+from archfront.trainers.spec import Architecture
 
 Writer = Callable[[Source, Path], None]
 # Why an architecture cannot go to a format; None if it can.
@@ -27,7 +27,7 @@ def _not_in_hf(a: Architecture) -> str | None:
 
 def not_in_hf(task: str, head: str, channels: int) -> str | None:
     """Return why transformers cannot load such a network by itself; None if it can."""
-    from trainers.networks.hf.heads import unpublishable
+    from archfront.trainers.networks.hf.heads import unpublishable
 
     return unpublishable(task, head, channels)
 
@@ -39,7 +39,7 @@ def _packed(source: Source, folder: Path) -> None:
 def _write_hf(source: Source, folder: Path) -> None:
     from typing import Any, cast
 
-    from trainers.networks.hf.publish import publish
+    from archfront.trainers.networks.hf.publish import publish
 
     publish(cast("Any", source.model), source.preprocess, source.class_names, folder)
 

@@ -7,12 +7,12 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from search.errors import ExportError
-from search.formats.source import Source
-from search.predict.openers import Opening, open_file
-from search.runtimes.exporters import EXPORTERS, export_onnx, root_reason
-from search.runtimes.quantize import quantize_onnx
-from search.runtimes.quiet import quiet
+from archfront.search.errors import ExportError
+from archfront.search.formats.source import Source
+from archfront.search.predict.openers import Opening, open_file
+from archfront.search.runtimes.exporters import EXPORTERS, export_onnx, root_reason
+from archfront.search.runtimes.quantize import quantize_onnx
+from archfront.search.runtimes.quiet import quiet
 
 # Beyond this an export computes something else: networks that magnify rounding the most stay
 # below (``search.runtimes.parity.MAX_TOLERANCE``).
@@ -55,7 +55,7 @@ def write_openvino(source: Source, folder: Path) -> None:
         ConfigError: If OpenVINO is not installed.
         ExportError: If it does not take the network.
     """
-    from search.runtimes.openvino import openvino_library
+    from archfront.search.runtimes.openvino import openvino_library
 
     with TemporaryDirectory(dir=folder) as temporary:
         path = _exported(source, Path(temporary))
@@ -76,7 +76,7 @@ def write_openvino_int8(source: Source, folder: Path) -> None:
         ConfigError: If OpenVINO or NNCF is not installed.
         ExportError: If it is not quantized.
     """
-    from search.runtimes.openvino import quantize
+    from archfront.search.runtimes.openvino import quantize
 
     with TemporaryDirectory(dir=folder) as temporary:
         path = _exported(source, Path(temporary))

@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search.errors import ExportError
-from search.predict.manifest import Input
-from trainers.spec import Architecture, Weights
-from trainers.tasks import Task, task_named
+from archfront.search.errors import ExportError
+from archfront.search.predict.manifest import Input
+from archfront.trainers.spec import Architecture, Weights
+from archfront.trainers.tasks import Task, task_named
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from search.predict.openers import Opened
-    from trainers.data import Dataset, Preprocess
+    from archfront.search.predict.openers import Opened
+    from archfront.trainers.data import Dataset, Preprocess
 
 # An output that is the same for all images has no spread: a share of its size takes its place.
 MIN_SPREAD = 1e-4
@@ -161,8 +161,8 @@ def load_source(
     """
     import torch
 
-    from trainers.networks.backbone import preprocess_for
-    from trainers.networks.checkpoint import load_trained
+    from archfront.trainers.networks.backbone import preprocess_for
+    from archfront.trainers.networks.checkpoint import load_trained
 
     task = task_named(architecture.task)
     preprocess = preprocess_for(architecture, preprocess_of, task.resize)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from search.front.warp import AS_IT_IS, Warp
+from archfront.search.front.warp import AS_IT_IS, Warp
 
 Floats = NDArray[np.float64]
 

@@ -17,9 +17,9 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from search.errors import unknown
-from search.records.evaluation import Evaluation, Trained
-from trainers.tasks import Task
+from archfront.search.errors import unknown
+from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.trainers.tasks import Task
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.front.pareto import front_mask, hypervolume, knee
-from search.records.candidate import Candidate
-from search.records.evaluation import Evaluation, trained_outcome
-from search.records.objectives import Objective, Reference
+from archfront.search.front.pareto import front_mask, hypervolume, knee
+from archfront.search.records.candidate import Candidate
+from archfront.search.records.evaluation import Evaluation, trained_outcome
+from archfront.search.records.objectives import Objective, Reference
 
 
 @dataclass(frozen=True)

@@ -9,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from search.engine.jobs import Job
-from search.engine.worker import emit
-from search.front.intervals import kept_interval
-from search.latency.key import MeasureSettings
-from search.latency.measure import measure_architecture
-from search.records.candidate import Candidate
-from search.records.evaluation import Measurement, Trained
-from search.records.events import EpochFinished
-from trainers.data.ref import DataRef
-from trainers.spec import Architecture, EpochRow, TrainSettings
-from trainers.tasks import TASKS
+from archfront.search.engine.jobs import Job
+from archfront.search.engine.worker import emit
+from archfront.search.front.intervals import kept_interval
+from archfront.search.latency.key import MeasureSettings
+from archfront.search.latency.measure import measure_architecture
+from archfront.search.records.candidate import Candidate
+from archfront.search.records.evaluation import Measurement, Trained
+from archfront.search.records.events import EpochFinished
+from archfront.trainers.data.ref import DataRef
+from archfront.trainers.spec import Architecture, EpochRow, TrainSettings
+from archfront.trainers.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -101,11 +101,11 @@ class ProbeRequest:
 
 
 # What a training and a measurement import, which takes seconds.
-TRAINING_IMPORTS = ("trainers.training.proxy",)
+TRAINING_IMPORTS = ("archfront.trainers.training.proxy",)
 MEASURING_IMPORTS = (
-    "trainers.networks.checkpoint",
-    "trainers.networks.count",
-    "trainers.networks.classifiers",
+    "archfront.trainers.networks.checkpoint",
+    "archfront.trainers.networks.count",
+    "archfront.trainers.networks.classifiers",
 )
 
 
@@ -124,7 +124,7 @@ def measure(request: MeasureRequest) -> Measurement:
 
 def train(request: TrainRequest) -> Trained:
     """Return the outcome of a training, with the interval of its metric."""
-    from trainers.training import proxy
+    from archfront.trainers.training import proxy
 
     candidate, settings = request.candidate, request.settings
 
@@ -161,7 +161,7 @@ def train(request: TrainRequest) -> Trained:
 
 def score(request: ScoreRequest) -> dict[str, float]:
     """Return every metric of a trained candidate on a split."""
-    from trainers.training import proxy
+    from archfront.trainers.training import proxy
 
     metrics, _ = proxy.score(
         request.candidate.architecture,
@@ -176,7 +176,7 @@ def score(request: ScoreRequest) -> dict[str, float]:
 
 def draw(request: DrawRequest) -> str:
     """Return the path of the picture that was drawn."""
-    from trainers.drawing.gallery import write_gallery
+    from archfront.trainers.drawing.gallery import write_gallery
 
     file = write_gallery(
         request.architecture, request.data, request.predictions, request.file, seed=request.seed
@@ -186,7 +186,7 @@ def draw(request: DrawRequest) -> str:
 
 def probe(request: ProbeRequest) -> str:
     """Return the faster precision."""
-    from trainers.training.precision import precision_probe
+    from archfront.trainers.training.precision import precision_probe
 
     candidate = request.candidate
     found = precision_probe(

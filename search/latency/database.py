@@ -18,12 +18,12 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from search.errors import ConfigError
-from search.latency.device import fingerprint
-from search.latency.sql_schema import BUSY_S, KEY_COLUMNS, ready
-from search.records.candidate import canonical_json, short_hash
-from search.records.evaluation import Failed, Measurement
-from trainers.spec import Architecture
+from archfront.search.errors import ConfigError
+from archfront.search.latency.device import fingerprint
+from archfront.search.latency.sql_schema import BUSY_S, KEY_COLUMNS, ready
+from archfront.search.records.candidate import canonical_json, short_hash
+from archfront.search.records.evaluation import Failed, Measurement
+from archfront.trainers.spec import Architecture
 
 # Numbers that an imported row may lack: NaN in a measurement, null in its JSON.
 _MAY_LACK = ("params_m", "macs_g", "size_mb")

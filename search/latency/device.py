@@ -11,9 +11,9 @@ from pathlib import Path
 
 import psutil
 
-from search.errors import ConfigError
-from search.records.candidate import short_hash
-from trainers.words import count_of
+from archfront.search.errors import ConfigError
+from archfront.search.records.candidate import short_hash
+from archfront.trainers.words import count_of
 
 _GOVERNOR = "sys/devices/system/cpu/cpu0/cpufreq/scaling_governor"
 _QUOTA = "sys/fs/cgroup/cpu.max"

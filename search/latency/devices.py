@@ -5,11 +5,11 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 
-from search.catalog import catalog
-from search.errors import ConfigError, unknown
-from search.latency.database import KnownDevice, LatencyTable
-from search.records.evaluation import Measurement
-from trainers.spec import Architecture
+from archfront.search.catalog import catalog
+from archfront.search.errors import ConfigError, unknown
+from archfront.search.latency.database import KnownDevice, LatencyTable
+from archfront.search.records.evaluation import Measurement
+from archfront.trainers.spec import Architecture
 
 
 def device_named(table: LatencyTable, name: str) -> KnownDevice:

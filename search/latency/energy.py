@@ -18,9 +18,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
-from search.errors import ConfigError
-from search.latency.pace import Step
-from search.runtimes.protocol import RunsOn
+from archfront.search.errors import ConfigError
+from archfront.search.latency.pace import Step
+from archfront.search.runtimes.protocol import RunsOn
 
 POWERCAP = Path("/sys/class/powercap")
 # NVML's counter moves about ten times a second, so that a tenth of this is its error.

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from search.latency.predicted import MIN_MEASURED, LatencyModel, is_predictable
-from search.records.evaluation import Prediction
-from trainers.spec import Architecture
+from archfront.search.latency.predicted import MIN_MEASURED, LatencyModel, is_predictable
+from archfront.search.records.evaluation import Prediction
+from archfront.trainers.spec import Architecture
 
 # The model is fitted again when so many times the measurements are there, counted from the fewest.
 GROWTH = 1.1

@@ -6,11 +6,11 @@ import os
 from dataclasses import dataclass
 from functools import lru_cache
 
-from search.latency.database import LatencyKey
-from search.latency.device import fingerprint
-from search.runtimes import installed_version, runtime_named
-from trainers.networks.hf.names import digest_of, is_hub, transformers_version
-from trainers.spec import Architecture
+from archfront.search.latency.database import LatencyKey
+from archfront.search.latency.device import fingerprint
+from archfront.search.runtimes import installed_version, runtime_named
+from archfront.trainers.networks.hf.names import digest_of, is_hub, transformers_version
+from archfront.trainers.spec import Architecture
 
 
 @dataclass(frozen=True)

@@ -11,10 +11,10 @@ from dataclasses import replace
 from functools import cached_property
 from typing import Protocol
 
-from search.latency.database import Entry, LatencyKey
-from search.latency.expect import Expectations
-from search.latency.key import MeasureSettings, latency_key
-from search.records.evaluation import (
+from archfront.search.latency.database import Entry, LatencyKey
+from archfront.search.latency.expect import Expectations
+from archfront.search.latency.key import MeasureSettings, latency_key
+from archfront.search.records.evaluation import (
     LASTING,
     Failed,
     FailureKind,
@@ -22,7 +22,7 @@ from search.records.evaluation import (
     Prediction,
     Rejected,
 )
-from trainers.spec import Architecture
+from archfront.trainers.spec import Architecture
 
 Answer = Measurement | Rejected | Failed | None
 

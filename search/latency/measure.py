@@ -16,29 +16,29 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from search.engine.worker import alone
-from search.errors import ExportError, ParityError
-from search.latency import clock, memory
-from search.latency.device import fingerprint, pinned
-from search.latency.energy import METERS, Meter, energy_per_image
-from search.latency.key import MeasureSettings, latency_key
-from search.latency.pace import Pace
-from search.records.evaluation import Latency, Measurement
-from search.runtimes import (
+from archfront.search.engine.worker import alone
+from archfront.search.errors import ExportError, ParityError
+from archfront.search.latency import clock, memory
+from archfront.search.latency.device import fingerprint, pinned
+from archfront.search.latency.energy import METERS, Meter, energy_per_image
+from archfront.search.latency.key import MeasureSettings, latency_key
+from archfront.search.latency.pace import Pace
+from archfront.search.records.evaluation import Latency, Measurement
+from archfront.search.runtimes import (
     LoadSettings,
     Runtime,
     Session,
     runtime_named,
     torch_threads,
 )
-from search.runtimes.alignment import Aligned
-from trainers.spec import Architecture, Weights
+from archfront.search.runtimes.alignment import Aligned
+from archfront.trainers.spec import Architecture, Weights
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from trainers.networks.count import Costs
+    from archfront.trainers.networks.count import Costs
 
 __all__ = ["MeasureSettings", "latency_key", "measure_architecture"]
 
@@ -174,10 +174,10 @@ def _prepare(
 ) -> _Prepared:
     import torch
 
-    from search.runtimes.parity import draw_images, perturb
-    from trainers.networks.checkpoint import load_trained
-    from trainers.networks.count import count_costs
-    from trainers.tasks import task_named
+    from archfront.search.runtimes.parity import draw_images, perturb
+    from archfront.trainers.networks.checkpoint import load_trained
+    from archfront.trainers.networks.count import count_costs
+    from archfront.trainers.tasks import task_named
 
     task = task_named(architecture.task)
     with torch.random.fork_rng(devices=[]):
@@ -208,7 +208,7 @@ def _measure_export(
     instruments: _Instruments,
 ) -> _Found:
     """Return what the first good export costs."""
-    from search.runtimes.parity import check_parity
+    from archfront.search.runtimes.parity import check_parity
 
     module, example = prepared.module, prepared.example
     refusals: dict[str, ExportError | ParityError] = {}
@@ -316,8 +316,8 @@ def _throughput(
     """Return images per second at the batch that was asked for, by an export of that batch."""
     import torch
 
-    from search.runtimes.parity import draw_images
-    from trainers.tasks import task_named
+    from archfront.search.runtimes.parity import draw_images
+    from archfront.trainers.tasks import task_named
 
     batch = settings.throughput_batch
     if batch is None:

@@ -28,14 +28,17 @@ from pathlib import Path
 
 import psutil
 
-from search.errors import ExportError
-from search.latency.pace import Step
-from search.runtimes.quiet import quiet
+from archfront.search.errors import ExportError
+from archfront.search.latency.pace import Step
+from archfront.search.runtimes.quiet import quiet
 
 # The buffers of the first run are not all: some are sized by what it used.
 RUNS = 3
 TIMEOUT_S = 120.0
-_BOOT = "import sys; sys.path[:] = sys.argv[5:]; from search.latency.memory import main; main()"
+_BOOT = (
+    "import sys; sys.path[:] = sys.argv[5:]; "
+    "from archfront.search.latency.memory import main; main()"
+)
 
 
 def artifact_mb(runtime: str, artifact: Path, threads: int, precision: str) -> float:
@@ -131,7 +134,7 @@ def _onnxruntime() -> Opener:
     import numpy as np
     import onnxruntime  # noqa: F401  # before the growth is counted
 
-    from search.runtimes import open_onnx
+    from archfront.search.runtimes import open_onnx
 
     def open_artifact(path: Path, threads: int, precision: str) -> Step:
         inference = open_onnx(path, threads)  # the precision is in the file
@@ -144,7 +147,7 @@ def _onnxruntime() -> Opener:
 def _openvino() -> Opener:
     import numpy as np
 
-    from search.runtimes.openvino import open_openvino, openvino_library
+    from archfront.search.runtimes.openvino import open_openvino, openvino_library
 
     library = openvino_library()
 

@@ -28,10 +28,10 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from search.catalog import Backbone, catalog
-from search.records.evaluation import Prediction
-from trainers.spec import Architecture
-from trainers.tasks import TASKS
+from archfront.search.catalog import Backbone, catalog
+from archfront.search.records.evaluation import Prediction
+from archfront.trainers.spec import Architecture
+from archfront.trainers.tasks import TASKS
 
 Array = NDArray[np.float64]
 

@@ -14,13 +14,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, TextIO
 
-from search.catalog import catalog
-from search.errors import TableError
-from search.latency.database import Entry, KnownDevice, LatencyKey
-from search.records.evaluation import Latency, Measurement
-from trainers.networks.hf.names import is_hub
-from trainers.spec import Architecture
-from trainers.tasks import NECKS, TASKS
+from archfront.search.catalog import catalog
+from archfront.search.errors import TableError
+from archfront.search.latency.database import Entry, KnownDevice, LatencyKey
+from archfront.search.records.evaluation import Latency, Measurement
+from archfront.trainers.networks.hf.names import is_hub
+from archfront.trainers.spec import Architecture
+from archfront.trainers.tasks import NECKS, TASKS
 
 
 class _BadCell(Exception):

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from search.predict.manifest import Manifest
+from archfront.search.predict.manifest import Manifest
 
 Outputs = Mapping[str, NDArray[Any]]
 Answer = dict[str, Any]
@@ -95,7 +95,7 @@ def _semantic(asked: Asked) -> Answer:
 
 def map_of(asked: Asked) -> NDArray[np.uint8]:
     """Return the class of each pixel of the image, ``(height, width)``."""
-    from trainers.tasks.judges.class_map import class_map
+    from archfront.trainers.tasks.judges.class_map import class_map
 
     across, down = asked.manifest.preprocess.inside(asked.width, asked.height)
     inside = asked.outputs["logits"][:, :down, :across]
@@ -117,7 +117,7 @@ def _detection(asked: Asked) -> Answer:
         for i in kept
     ]
     if "masks" in asked.outputs:
-        from trainers.tasks.judges.paste import pasted
+        from archfront.trainers.tasks.judges.paste import pasted
 
         for i, found in zip(kept, objects, strict=True):
             rle = pasted(
@@ -136,7 +136,7 @@ def _size(asked: Asked) -> Answer:
 
 
 def _encoded(mask: NDArray[np.bool_], asked: Asked) -> Answer:
-    from trainers.tasks.judges.paste import encoded
+    from archfront.trainers.tasks.judges.paste import encoded
 
     return _plain(encoded(mask.T, left=0, top=0, size=(asked.width, asked.height)))
 

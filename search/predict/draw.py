@@ -7,10 +7,10 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
-from search.predict.answer import Answer, Asked, map_of
-from trainers.data.raw import Pixels
-from trainers.drawing.panels import tinted
-from trainers.drawing.paper import class_color, tag
+from archfront.search.predict.answer import Answer, Asked, map_of
+from archfront.trainers.data.raw import Pixels
+from archfront.trainers.drawing.panels import tinted
+from archfront.trainers.drawing.paper import class_color, tag
 
 # Longest side of a picture, in px: a photo of 12 million pixels is drawn on a smaller one.
 SIDE_MAX = 1600
@@ -76,7 +76,7 @@ def _objects(image: Image.Image, asked: Asked, said: Answer, scale: float) -> Im
 def _painted(rle: Answer, label: int, size: tuple[int, int]) -> np.ndarray:
     from faster_coco_eval.core import mask as coco
 
-    from trainers.data.targets import IGNORED
+    from archfront.trainers.data.targets import IGNORED
 
     mask = coco.decode({"size": rle["size"], "counts": rle["counts"].encode()})
     fitted = np.asarray(Image.fromarray(mask).resize(size, Image.Resampling.NEAREST))

@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from search.errors import ArtifactError, unknown
-from search.records.files import write_whole
-from trainers.data.preprocess import Preprocess
-from trainers.tasks import TASKS
+from archfront.search.errors import ArtifactError, unknown
+from archfront.search.records.files import write_whole
+from archfront.trainers.data.preprocess import Preprocess
+from archfront.trainers.tasks import TASKS
 
 MANIFEST = "manifest.json"
 SCHEMA = "archfront-export/1"

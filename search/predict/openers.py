@@ -18,10 +18,10 @@ from typing import TYPE_CHECKING, Any, Protocol, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from search.errors import ArtifactError, ConfigError, ExportError
-from search.runtimes.exporters import INPUT_NAME, root_reason
-from search.runtimes.installed import installed_version
-from search.runtimes.quiet import quiet
+from archfront.search.errors import ArtifactError, ConfigError, ExportError
+from archfront.search.runtimes.exporters import INPUT_NAME, root_reason
+from archfront.search.runtimes.installed import installed_version
+from archfront.search.runtimes.quiet import quiet
 
 if TYPE_CHECKING:
     from torch import nn
@@ -109,7 +109,7 @@ def open_file(opener: str, opening: Opening) -> Opened:
 
 
 def _onnx(opening: Opening) -> Opened:
-    from search.runtimes.onnx import open_onnx
+    from archfront.search.runtimes.onnx import open_onnx
 
     session = open_onnx(opening.path, opening.threads)
     names = list(opening.output_names)
@@ -117,7 +117,7 @@ def _onnx(opening: Opening) -> Opened:
 
 
 def _openvino(opening: Opening) -> Opened:
-    from search.runtimes.openvino import open_openvino
+    from archfront.search.runtimes.openvino import open_openvino
 
     installed_version("openvino", "openvino")
     request = open_openvino(
@@ -157,7 +157,7 @@ def _with_nms(opening: Opening) -> None:
 
 
 def _hf(opening: Opening) -> Opened:
-    from trainers.networks.hf.publish import load_published
+    from archfront.trainers.networks.hf.publish import load_published
 
     return _torch_function(load_published(opening.path, opening.task), opening)
 
@@ -165,7 +165,7 @@ def _hf(opening: Opening) -> Opened:
 def _torch_function(network: nn.Module, opening: Opening) -> Opened:
     import torch
 
-    from search.runtimes.torch_session import torch_threads
+    from archfront.search.runtimes.torch_session import torch_threads
 
     def run(images: Array) -> list[Array]:
         # Not in inference mode: a loaded program may change its own constants.

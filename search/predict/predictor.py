@@ -9,10 +9,10 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from search.errors import ArtifactError
-from search.predict.manifest import Artifact, Manifest, check_files, find_artifact
-from search.predict.openers import Opened, Opening, open_file
-from trainers.data.raw import Pixels
+from archfront.search.errors import ArtifactError
+from archfront.search.predict.manifest import Artifact, Manifest, check_files, find_artifact
+from archfront.search.predict.openers import Opened, Opening, open_file
+from archfront.trainers.data.raw import Pixels
 
 # Images at a time of a network that takes any number.
 BATCH = 16

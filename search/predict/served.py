@@ -14,7 +14,7 @@ from typing import Any
 import mlflow
 from mlflow.pyfunc.model import PythonModel, PythonModelContext
 
-from search.errors import ArtifactError
+from archfront.search.errors import ArtifactError
 
 EXPORT = "export"
 COLUMN = "image"
@@ -29,7 +29,7 @@ class Served(PythonModel):  # type: ignore[misc]  # MLflow's types are not read
 
     def open(self, export: Path) -> None:
         """Check and open an export."""
-        from search.predict.predictor import open_predictor
+        from archfront.search.predict.predictor import open_predictor
 
         self._predictor = open_predictor(export)
 
@@ -52,8 +52,8 @@ class Served(PythonModel):  # type: ignore[misc]  # MLflow's types are not read
     def _answer(self, text: str | bytes) -> dict[str, Any]:
         from PIL import Image
 
-        from search.predict.answer import Asked, answer, threshold_of
-        from trainers.data.images import to_pixels
+        from archfront.search.predict.answer import Asked, answer, threshold_of
+        from archfront.trainers.data.images import to_pixels
 
         try:
             with Image.open(BytesIO(b64decode(text, validate=True))) as image:

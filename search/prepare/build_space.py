@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import product
 
-from search.catalog import Backbone
-from search.config.schema import RecipeConfig, SpaceConfig
-from search.errors import ConfigError
-from search.formats.formats import FORMATS
-from search.prepare.select_backbones import has_licence
-from search.space.axes import Axes
-from search.space.decoders import FIXED, Decoders
-from search.space.space import Space
-from trainers.networks.hf.names import is_hub
-from trainers.spec import Architecture, Recipe, Weights
-from trainers.tasks import TASKS, Grid, Task
+from archfront.search.catalog import Backbone
+from archfront.search.config.schema import RecipeConfig, SpaceConfig
+from archfront.search.errors import ConfigError
+from archfront.search.formats.formats import FORMATS
+from archfront.search.prepare.select_backbones import has_licence
+from archfront.search.space.axes import Axes
+from archfront.search.space.decoders import FIXED, Decoders
+from archfront.search.space.space import Space
+from archfront.trainers.networks.hf.names import is_hub
+from archfront.trainers.spec import Architecture, Recipe, Weights
+from archfront.trainers.tasks import TASKS, Grid, Task
 
 
 def build_space(

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import fields
 
-from search.config.schema import LimitsConfig
-from search.records.evaluation import Measurement
+from archfront.search.config.schema import LimitsConfig
+from archfront.search.records.evaluation import Measurement
 
 
 def exceeded(measurement: Measurement, limits: LimitsConfig) -> dict[str, tuple[float, float]]:

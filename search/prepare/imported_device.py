@@ -6,18 +6,18 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from search.config.schema import HardwareConfig
-from search.config.settings import known_here, needed_values
-from search.errors import ConfigError, unknown
-from search.latency.database import Entry, KnownDevice, LatencyTable
-from search.latency.devices import completed, device_named
-from search.latency.lookup import Known, KnownImported
-from search.prepare.prepare import Prepared
-from search.records.evaluation import Measurement
-from search.space.axes import Axes
-from search.space.space import Space
-from trainers.spec import Architecture
-from trainers.words import count_of
+from archfront.search.config.schema import HardwareConfig
+from archfront.search.config.settings import known_here, needed_values
+from archfront.search.errors import ConfigError, unknown
+from archfront.search.latency.database import Entry, KnownDevice, LatencyTable
+from archfront.search.latency.devices import completed, device_named
+from archfront.search.latency.lookup import Known, KnownImported
+from archfront.search.prepare.prepare import Prepared
+from archfront.search.records.evaluation import Measurement
+from archfront.search.space.axes import Axes
+from archfront.search.space.space import Space
+from archfront.trainers.spec import Architecture
+from archfront.trainers.words import count_of
 
 
 def for_device(prepared: Prepared, table: LatencyTable) -> tuple[Prepared, Known]:

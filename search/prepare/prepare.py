@@ -11,23 +11,23 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from search.catalog import Backbone
-from search.config.schema import Config
-from search.config.settings import rung_epochs
-from search.errors import ConfigChangedError, ConfigError, WeightsError
-from search.latency.database import KnownDevice
-from search.latency.device import fingerprint
-from search.prepare.build_space import build_space
-from search.prepare.select_backbones import select
-from search.records.candidate import short_hash
-from search.records.objectives import Objective, objectives_for
-from search.records.store import hide_password
-from search.space.space import Space
-from trainers.data.ref import DataRef, Shapes
-from trainers.networks.hf.names import is_hub
-from trainers.spec import Architecture, Weights
-from trainers.tasks import TASKS, Task
-from trainers.words import count_of
+from archfront.search.catalog import Backbone
+from archfront.search.config.schema import Config
+from archfront.search.config.settings import rung_epochs
+from archfront.search.errors import ConfigChangedError, ConfigError, WeightsError
+from archfront.search.latency.database import KnownDevice
+from archfront.search.latency.device import fingerprint
+from archfront.search.prepare.build_space import build_space
+from archfront.search.prepare.select_backbones import select
+from archfront.search.records.candidate import short_hash
+from archfront.search.records.objectives import Objective, objectives_for
+from archfront.search.records.store import hide_password
+from archfront.search.space.space import Space
+from archfront.trainers.data.ref import DataRef, Shapes
+from archfront.trainers.networks.hf.names import is_hub
+from archfront.trainers.spec import Architecture, Weights
+from archfront.trainers.tasks import TASKS, Task
+from archfront.trainers.words import count_of
 
 Progress = Callable[[int, int], None]
 
@@ -143,7 +143,7 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
         WeightsError: If weights that were asked for are not there.
         ConfigError: If nothing is left of the space.
     """
-    from trainers.data import load
+    from archfront.trainers.data import load
 
     backbones = select(config.space, Path(config.tracking.root))
     data = data_ref(config)
@@ -218,7 +218,7 @@ def _weights(
     """Return the first weights of the backbones that have them, and who was dropped."""
     if config.space.weights == "none":  # nothing to look for, and no need of torch
         return {b.name: Weights() for b in backbones}, ()
-    from trainers.networks.weights import resolve
+    from archfront.trainers.networks.weights import resolve
 
     found = resolve([b.name for b in backbones], config.space.weights, channels=channels)
     if found.missing and config.space.weights_missing == "stop":

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from search.config.build import build, completed
-from search.config.schema import Config
-from search.errors import ConfigError, StudyError
-from search.prepare.prepare import data_ref
-from trainers.data import Dataset
+from archfront.search.config.build import build, completed
+from archfront.search.config.schema import Config
+from archfront.search.errors import ConfigError, StudyError
+from archfront.search.prepare.prepare import data_ref
+from archfront.trainers.data import Dataset
 
 # What metrics of other data than the study's are worth.
 WORTHLESS = ", so that its metrics would say nothing"
@@ -59,7 +59,7 @@ def dataset_of(
         StudyError: If it is no longer the same.
         DataError: If it cannot be read.
     """
-    from trainers.data import load
+    from archfront.trainers.data import load
 
     dataset = load(data_ref(study.config))
     before = study.header["dataset"]["fingerprint"]

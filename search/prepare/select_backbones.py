@@ -7,12 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.catalog import Backbone, catalog, match, near, timm_version
-from search.config.schema import SpaceConfig
-from search.errors import ConfigError, unknown
-from search.records.paths import default_root
-from trainers.networks.hf.names import is_hub
-from trainers.spec import Weights
+from archfront.search.catalog import Backbone, catalog, match, near, timm_version
+from archfront.search.config.schema import SpaceConfig
+from archfront.search.errors import ConfigError, unknown
+from archfront.search.records.paths import default_root
+from archfront.trainers.networks.hf.names import is_hub
+from archfront.trainers.spec import Weights
 
 # timm's own choice among the weights of a name.
 DEFAULT = Weights("pretrained")
@@ -76,7 +76,7 @@ def _hub(config: SpaceConfig, root: Path | None) -> list[Backbone]:
     names = [name for name in config.backbones if is_hub(name)]
     if not names:
         return []
-    from search.catalog.hub import hub_rows
+    from archfront.search.catalog.hub import hub_rows
 
     return hub_rows(names, (root or default_root()) / "cache" / "hub.json")
 

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
-from trainers.spec import Architecture, Recipe, Weights
+from archfront.trainers.spec import Architecture, Recipe, Weights
 
 
 def canonical_json(value: Any) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from search.records.candidate import Candidate
+from archfront.search.records.candidate import Candidate
 
 FailureKind = Literal[
     "build", "export", "parity", "data", "out of memory", "diverged", "timeout", "crash"

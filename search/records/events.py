@@ -9,8 +9,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from search.records.candidate import Candidate
-from search.records.evaluation import Evaluation, Measurement
+from archfront.search.records.candidate import Candidate
+from archfront.search.records.evaluation import Evaluation, Measurement
 
 
 @dataclass(frozen=True)

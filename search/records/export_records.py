@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.records.files import read_rows, write_rows
-from search.records.paths import Places
+from archfront.search.records.files import read_rows, write_rows
+from archfront.search.records.paths import Places
 
 RECORD = "exports.json"
 

@@ -8,8 +8,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from search.errors import StudyError
-from trainers.files import replacing
+from archfront.search.errors import StudyError
+from archfront.trainers.files import replacing
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance

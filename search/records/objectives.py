@@ -10,8 +10,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from search.errors import unknown
-from search.records.evaluation import Evaluation, trained_outcome
+from archfront.search.errors import unknown
+from archfront.search.records.evaluation import Evaluation, trained_outcome
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from search.errors import StudyError
+from archfront.search.errors import StudyError
 
 ROOT_VARIABLE = "ARCHFRONT_ROOT"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from search.records.evaluation import Evaluation
+from archfront.search.records.evaluation import Evaluation
 
 
 def active_seconds(evaluations: Sequence[Evaluation]) -> float:

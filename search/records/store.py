@@ -22,10 +22,10 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from search.errors import StudyError, StudyLockedError
-from search.records.evaluation import Evaluation, Proposal, Trained
-from search.records.objectives import Objective
-from search.records.paths import Places
+from archfront.search.errors import StudyError, StudyLockedError
+from archfront.search.records.evaluation import Evaluation, Proposal, Trained
+from archfront.search.records.objectives import Objective
+from archfront.search.records.paths import Places
 
 HEADER, STATE, SCORES = "archfront:header", "archfront:state", "archfront:scores"
 _EVALUATION, _RUNG = "evaluation:", "rung"

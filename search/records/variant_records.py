@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.records.evaluation import LASTING, Failed, Measurement
-from search.records.files import read_rows, write_rows
-from search.records.paths import Places
-from trainers.words import count_of
+from archfront.search.records.evaluation import LASTING, Failed, Measurement
+from archfront.search.records.files import read_rows, write_rows
+from archfront.search.records.paths import Places
+from archfront.trainers.words import count_of
 
 RECORD = "variants.json"
 

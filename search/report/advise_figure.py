@@ -6,9 +6,9 @@ import math
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from search.advise.advice import Advice
-from search.records.evaluation import Measurement
-from search.report.plot_data import GRAY, INK, SERIES, log_ticks
+from archfront.search.advise.advice import Advice
+from archfront.search.records.evaluation import Measurement
+from archfront.search.report.plot_data import GRAY, INK, SERIES, log_ticks
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -15,16 +15,16 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from search.front.members import FrontMember, final_evaluations, front_hypervolume
-from search.records.evaluation import SOMETIMES, Evaluation
-from search.records.export_records import ExportSummary
-from search.records.objectives import MEASURED, Objective, Reference
-from search.records.refit_records import RefitSummary
-from search.records.variant_records import VariantSummary
-from search.report import figures, refit_text
-from search.report.plot_data import NAMES, Picture
-from search.results import rung_stats, stats
-from trainers.words import count_of
+from archfront.search.front.members import FrontMember, final_evaluations, front_hypervolume
+from archfront.search.records.evaluation import SOMETIMES, Evaluation
+from archfront.search.records.export_records import ExportSummary
+from archfront.search.records.objectives import MEASURED, Objective, Reference
+from archfront.search.records.refit_records import RefitSummary
+from archfront.search.records.variant_records import VariantSummary
+from archfront.search.report import figures, refit_text
+from archfront.search.report.plot_data import NAMES, Picture
+from archfront.search.results import rung_stats, stats
+from archfront.trainers.words import count_of
 
 TEMPLATE = "report.html.j2"
 

@@ -7,8 +7,14 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from search.records.evaluation import Evaluation, Measurement, Prediction, Proposal, Trained
-from search.report.plot_data import (
+from archfront.search.records.evaluation import (
+    Evaluation,
+    Measurement,
+    Prediction,
+    Proposal,
+    Trained,
+)
+from archfront.search.report.plot_data import (
     BLUE,
     GRAY,
     INK,

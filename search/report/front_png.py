@@ -5,7 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.report.plot_data import BLUE, GRAY, INK, ORANGE, RED, Picture, axis_title, log_ticks
+from archfront.search.report.plot_data import (
+    BLUE,
+    GRAY,
+    INK,
+    ORANGE,
+    RED,
+    Picture,
+    axis_title,
+    log_ticks,
+)
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-from search.catalog import catalog
-from search.latency.database import Entry
-from search.report.plot_data import GRAY, INK, SERIES, log_ticks
+from archfront.search.catalog import catalog
+from archfront.search.latency.database import Entry
+from archfront.search.report.plot_data import GRAY, INK, SERIES, log_ticks
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from search.latency.database import Entry
-from search.report.latency_figure import ends, groups
-from search.report.plot_data import INK, SERIES, log_ticks
+from archfront.search.latency.database import Entry
+from archfront.search.report.latency_figure import ends, groups
+from archfront.search.report.plot_data import INK, SERIES, log_ticks
 
 MARKERS = "osDX^"
 

@@ -12,11 +12,17 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
-from search.catalog import match
-from search.errors import TableError, unknown
-from search.latency.database import Entry, FailureEntry, KnownDevice, LatencyKey, LatencyTable
-from search.latency.devices import completed, device_named
-from trainers.words import count_of
+from archfront.search.catalog import match
+from archfront.search.errors import TableError, unknown
+from archfront.search.latency.database import (
+    Entry,
+    FailureEntry,
+    KnownDevice,
+    LatencyKey,
+    LatencyTable,
+)
+from archfront.search.latency.devices import completed, device_named
+from archfront.trainers.words import count_of
 
 
 @dataclass(frozen=True)

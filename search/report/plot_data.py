@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 
-from search.front.members import FrontMember, final_evaluations
-from search.front.pareto import front_mask
-from search.records.evaluation import SOMETIMES, Evaluation, Trained
-from search.records.objectives import MEASURED, Objective
-from trainers.words import count_of
+from archfront.search.front.members import FrontMember, final_evaluations
+from archfront.search.front.pareto import front_mask
+from archfront.search.records.evaluation import SOMETIMES, Evaluation, Trained
+from archfront.search.records.objectives import MEASURED, Objective
+from archfront.trainers.words import count_of
 
 # Okabe and Ito's palette: told apart with any color vision, on white and on black.
 BLUE, ORANGE, RED, GREEN, GRAY = "#2f86c9", "#e69f00", "#d55e00", "#009e73", "#8a9099"

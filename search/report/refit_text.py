@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from search.records.refit_records import RefitMember, RefitSummary
+from archfront.search.records.refit_records import RefitMember, RefitSummary
 
 
 def verdict(member: RefitMember) -> str:

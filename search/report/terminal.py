@@ -14,11 +14,11 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from search.config.schema import BudgetConfig
-from search.front.members import FrontMember, build_front
-from search.records.candidate import Candidate
-from search.records.evaluation import SOMETIMES, Evaluation, Trained, is_below_top
-from search.records.events import (
+from archfront.search.config.schema import BudgetConfig
+from archfront.search.front.members import FrontMember, build_front
+from archfront.search.records.candidate import Candidate
+from archfront.search.records.evaluation import SOMETIMES, Evaluation, Trained, is_below_top
+from archfront.search.records.events import (
     EpochFinished,
     Event,
     Noticed,
@@ -31,13 +31,13 @@ from search.records.events import (
     TrialProposed,
     TrialsStopped,
 )
-from search.records.objectives import MEASURED, Objective
-from search.records.seconds import active_seconds, full_trainings
-from search.report.plot_data import NAMES
-from search.results import stats
-from search.results.stats import duration
-from trainers.spec import Recipe
-from trainers.words import count_of
+from archfront.search.records.objectives import MEASURED, Objective
+from archfront.search.records.seconds import active_seconds, full_trainings
+from archfront.search.report.plot_data import NAMES
+from archfront.search.results import stats
+from archfront.search.results.stats import duration
+from archfront.trainers.spec import Recipe
+from archfront.trainers.words import count_of
 
 COLORS = {
     "trained": "green",

@@ -11,16 +11,16 @@ from pathlib import Path
 
 import numpy as np
 
-from search.formats.formats import FORMATS
-from search.front.members import final_evaluations
-from search.front.pareto import front_mask
-from search.predict.manifest import Manifest, sha256_of
-from search.records.evaluation import Evaluation
-from search.records.export_records import Export, ExportSummary, Shipped, read
-from search.records.objectives import Objective
-from search.records.refit_records import RefitSummary
-from search.results.refit_results import shipped_refits
-from search.results.results import Results
+from archfront.search.formats.formats import FORMATS
+from archfront.search.front.members import final_evaluations
+from archfront.search.front.pareto import front_mask
+from archfront.search.predict.manifest import Manifest, sha256_of
+from archfront.search.records.evaluation import Evaluation
+from archfront.search.records.export_records import Export, ExportSummary, Shipped, read
+from archfront.search.records.objectives import Objective
+from archfront.search.records.refit_records import RefitSummary
+from archfront.search.results.refit_results import shipped_refits
+from archfront.search.results.results import Results
 
 
 def exports_of(manifest: Manifest, folder: Path) -> list[Export]:

@@ -8,14 +8,19 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from search.errors import StudyError
-from search.front.intervals import tie_test
-from search.front.members import FrontMember, build_front
-from search.records.evaluation import Evaluation, Trained
-from search.records.refit_records import Refit, RefitMember, RefitSummary
-from search.results.results import Results
-from search.results.select_members import Member, chosen_trials, evaluation_of, proxy_member
-from trainers.tasks import TASKS
+from archfront.search.errors import StudyError
+from archfront.search.front.intervals import tie_test
+from archfront.search.front.members import FrontMember, build_front
+from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.refit_records import Refit, RefitMember, RefitSummary
+from archfront.search.results.results import Results
+from archfront.search.results.select_members import (
+    Member,
+    chosen_trials,
+    evaluation_of,
+    proxy_member,
+)
+from archfront.trainers.tasks import TASKS
 
 RECORD = "refit.json"
 # Seeds of two members differ when this two-sided test says so.

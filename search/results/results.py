@@ -10,17 +10,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.front.intervals import tie_test
-from search.front.members import FrontMember, build_front, front_hypervolume
-from search.records.evaluation import Evaluation, Trained
-from search.records.files import write_whole
-from search.records.objectives import Objective, Reference
-from search.records.paths import Places
-from search.records.seconds import active_seconds
-from search.records.store import StudyStore
-from search.report.document import StudyRecord, render
-from search.results import rung_stats, stats
-from trainers.tasks import TASKS
+from archfront.search.front.intervals import tie_test
+from archfront.search.front.members import FrontMember, build_front, front_hypervolume
+from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.files import write_whole
+from archfront.search.records.objectives import Objective, Reference
+from archfront.search.records.paths import Places
+from archfront.search.records.seconds import active_seconds
+from archfront.search.records.store import StudyStore
+from archfront.search.report.document import StudyRecord, render
+from archfront.search.results import rung_stats, stats
+from archfront.trainers.tasks import TASKS
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Results:
 
     def record(self) -> StudyRecord:
         """Return what the report shows."""
-        from search.results import (
+        from archfront.search.results import (
             export_results,
             refit_results,
             variant_results,  # which read results themselves
@@ -181,7 +181,7 @@ class Results:
         """Write front.json, front.html, front.png and report.html into the study's folder."""
         # matplotlib keeps its list of fonts below the root too, not in the home folder.
         os.environ.setdefault("MPLCONFIGDIR", str(self.places.matplotlib))
-        from search.report import figures, front_png
+        from archfront.search.report import figures, front_png
 
         record, folder = self.record(), self.places.folder
         files = [folder / name for name in ("front.json", "report.html")]

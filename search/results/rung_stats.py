@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from search.records.evaluation import Evaluation, Trained
+from archfront.search.records.evaluation import Evaluation, Trained
 
 # A rank correlation of fewer trials says nothing.
 FEWEST = 4

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from search.errors import StudyError
-from search.front.members import FrontMember, final_evaluations
-from search.records.evaluation import Evaluation, Trained
-from search.results.results import Results
+from archfront.search.errors import StudyError
+from archfront.search.front.members import FrontMember, final_evaluations
+from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.results.results import Results
 
 NAMES = ("knee", "fastest", "best")
 

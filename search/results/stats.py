@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Any
 
-from search.front.members import FrontMember
-from search.records.evaluation import (
+from archfront.search.front.members import FrontMember
+from archfront.search.records.evaluation import (
     Evaluation,
     Failed,
     Measurement,

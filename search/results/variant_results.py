@@ -11,14 +11,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from search.front.intervals import tie_test
-from search.front.members import final_evaluations, losses_of
-from search.front.pareto import front_mask
-from search.records.candidate import Candidate
-from search.records.evaluation import Evaluation, Failed, Trained
-from search.records.variant_records import Point, Scored, Setting, Variant, VariantSummary, read
-from search.results.results import Results
-from trainers.tasks import TASKS
+from archfront.search.front.intervals import tie_test
+from archfront.search.front.members import final_evaluations, losses_of
+from archfront.search.front.pareto import front_mask
+from archfront.search.records.candidate import Candidate
+from archfront.search.records.evaluation import Evaluation, Failed, Trained
+from archfront.search.records.variant_records import (
+    Point,
+    Scored,
+    Setting,
+    Variant,
+    VariantSummary,
+    read,
+)
+from archfront.search.results.results import Results
+from archfront.trainers.tasks import TASKS
 
 
 def summary(results: Results) -> VariantSummary | None:

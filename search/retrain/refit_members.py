@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search.config.settings import train_settings
-from search.errors import ConfigError
-from search.front.intervals import kept_interval
-from search.prepare.prepare import data_ref
-from search.prepare.recorded import Study, dataset_of
-from search.records.refit_records import Refit
-from search.results.refit_results import RECORD, folder_of
-from search.results.results import Results
-from search.results.select_members import aliases, evaluation_of
-from trainers.tasks import TASKS
+from archfront.search.config.settings import train_settings
+from archfront.search.errors import ConfigError
+from archfront.search.front.intervals import kept_interval
+from archfront.search.prepare.prepare import data_ref
+from archfront.search.prepare.recorded import Study, dataset_of
+from archfront.search.records.refit_records import Refit
+from archfront.search.results.refit_results import RECORD, folder_of
+from archfront.search.results.results import Results
+from archfront.search.results.select_members import aliases, evaluation_of
+from archfront.trainers.tasks import TASKS
 
 if TYPE_CHECKING:
-    from trainers.spec import EpochRow
-    from trainers.training.full import FullSettings, Teacher
+    from archfront.trainers.spec import EpochRow
+    from archfront.trainers.training.full import FullSettings, Teacher
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ def steps_of(results: Results, study: Study, order: RefitOrder) -> list[Step]:
     Raises:
         ConfigError: If networks of this task cannot be taught.
     """
-    from trainers.training.full import TAUGHT
+    from archfront.trainers.training.full import TAUGHT
 
     best = aliases(results.front())["best"] if order.is_taught else None
     if best is not None and study.config.task.name not in TAUGHT:
@@ -142,7 +142,7 @@ def _trained(
     step: Step,
     on_epoch: Callable[[Step, EpochRow], None],
 ) -> Refit:
-    from trainers.training.full import train_full
+    from archfront.trainers.training.full import train_full
 
     candidate = evaluation_of(results, step.trial).candidate
     counts = list(study.header["dataset"]["splits"]["train"]["per_class"].values())
@@ -194,7 +194,7 @@ def _trained(
 
 
 def _teacher(results: Results, study: Study, trial: int) -> Teacher:
-    from trainers.training.full import Teacher
+    from archfront.trainers.training.full import Teacher
 
     candidate = evaluation_of(results, trial).candidate
     record = Refit.read(folder_of(results, trial, study.config.seed) / RECORD)

@@ -16,16 +16,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search.config.settings import train_settings
-from search.errors import StudyError
-from search.latency.device import fingerprint
-from search.prepare.prepare import data_ref
-from search.prepare.recorded import Study, dataset_of
-from search.records.evaluation import Evaluation, Trained
-from search.results.results import Results
+from archfront.search.config.settings import train_settings
+from archfront.search.errors import StudyError
+from archfront.search.latency.device import fingerprint
+from archfront.search.prepare.prepare import data_ref
+from archfront.search.prepare.recorded import Study, dataset_of
+from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.results.results import Results
 
 if TYPE_CHECKING:
-    from trainers.spec import EpochRow, TrainResult
+    from archfront.trainers.spec import EpochRow, TrainResult
 
 # What a header's environment says beside the versions of libraries.
 DEVICE, DEVICE_ID, PYTHON = "device", "device_id", "python"
@@ -76,7 +76,7 @@ def reproduce(
         WeightsError: If its first weights are not there any more, or others.
         DataError: If the data cannot be read.
     """
-    from trainers.training import proxy
+    from archfront.trainers.training import proxy
 
     evaluation = _recorded(results, trial)
     recorded = evaluation.outcome

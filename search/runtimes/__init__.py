@@ -12,15 +12,15 @@
 
 from __future__ import annotations
 
-from search.errors import unknown
-from search.runtimes.compiled import CompiledRuntime
-from search.runtimes.eager import EagerRuntime
-from search.runtimes.installed import installed_version
-from search.runtimes.onnx import OnnxRuntime, open_onnx
-from search.runtimes.onnx_cuda import OnnxCudaRuntime
-from search.runtimes.openvino import OpenVinoRuntime
-from search.runtimes.protocol import LoadSettings, Runtime, Session
-from search.runtimes.torch_session import torch_threads
+from archfront.search.errors import unknown
+from archfront.search.runtimes.compiled import CompiledRuntime
+from archfront.search.runtimes.eager import EagerRuntime
+from archfront.search.runtimes.installed import installed_version
+from archfront.search.runtimes.onnx import OnnxRuntime, open_onnx
+from archfront.search.runtimes.onnx_cuda import OnnxCudaRuntime
+from archfront.search.runtimes.openvino import OpenVinoRuntime
+from archfront.search.runtimes.protocol import LoadSettings, Runtime, Session
+from archfront.search.runtimes.torch_session import torch_threads
 
 __all__ = [
     "PRECISIONS",

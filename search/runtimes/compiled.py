@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from shutil import which
 from typing import TYPE_CHECKING
 
-from search.errors import ConfigError
-from search.runtimes.installed import installed_version, require_gpu, require_precision
-from search.runtimes.protocol import LoadSettings, RunsOn, Session
-from search.runtimes.quiet import quiet
+from archfront.search.errors import ConfigError
+from archfront.search.runtimes.installed import installed_version, require_gpu, require_precision
+from archfront.search.runtimes.protocol import LoadSettings, RunsOn, Session
+from archfront.search.runtimes.quiet import quiet
 
 if TYPE_CHECKING:
     import torch
@@ -45,7 +45,7 @@ class CompiledRuntime:
         """Return the network compiled: that takes seconds to minutes, and is done here."""
         import torch
 
-        from search.runtimes.torch_session import moved, session_on, torch_threads
+        from archfront.search.runtimes.torch_session import moved, session_on, torch_threads
 
         self.check(settings.precision)
         torch.compiler.reset()

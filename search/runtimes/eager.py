@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from search.runtimes.installed import installed_version, require_gpu, require_precision
-from search.runtimes.protocol import LoadSettings, RunsOn, Session
+from archfront.search.runtimes.installed import installed_version, require_gpu, require_precision
+from archfront.search.runtimes.protocol import LoadSettings, RunsOn, Session
 
 if TYPE_CHECKING:
     import torch
@@ -34,7 +34,7 @@ class EagerRuntime:
 
     def load(self, module: nn.Module, example: torch.Tensor, settings: LoadSettings) -> Session:
         """Return the module in its precision, on its device."""
-        from search.runtimes.torch_session import moved, session_on
+        from archfront.search.runtimes.torch_session import moved, session_on
 
         self.check(settings.precision)
         network = moved(module, self.runs_on, settings.precision)

@@ -12,8 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from search.errors import ExportError
-from search.runtimes.quiet import quiet
+from archfront.search.errors import ExportError
+from archfront.search.runtimes.quiet import quiet
 
 if TYPE_CHECKING:
     import torch

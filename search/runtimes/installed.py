@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-from search.errors import ConfigError
+from archfront.search.errors import ConfigError
 
 
 def installed_version(package: str, extra: str | None = None) -> str:

@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from search.errors import ConfigError, ExportError
-from search.runtimes.exporters import INPUT_NAME, export_onnx, root_reason
-from search.runtimes.installed import installed_version, require_precision
-from search.runtimes.protocol import LoadSettings, RunsOn, Session
+from archfront.search.errors import ConfigError, ExportError
+from archfront.search.runtimes.exporters import INPUT_NAME, export_onnx, root_reason
+from archfront.search.runtimes.installed import installed_version, require_precision
+from archfront.search.runtimes.protocol import LoadSettings, RunsOn, Session
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -57,8 +57,8 @@ class OnnxRuntime:
         session = _opened(path, example, settings)
         if settings.precision == "fp32":
             return session
-        from search.runtimes.parity import check_parity
-        from search.runtimes.quantize import quantize_onnx
+        from archfront.search.runtimes.parity import check_parity
+        from archfront.search.runtimes.quantize import quantize_onnx
 
         if not settings.calibration:
             raise ValueError("int8 needs images: settings.calibration is empty.")

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from search.errors import ConfigError, ExportError
-from search.runtimes.exporters import INPUT_NAME, export_onnx, root_reason
-from search.runtimes.installed import (
+from archfront.search.errors import ConfigError, ExportError
+from archfront.search.runtimes.exporters import INPUT_NAME, export_onnx, root_reason
+from archfront.search.runtimes.installed import (
     installed_version,
     require_gpu,
     require_precision,
 )
-from search.runtimes.protocol import LoadSettings, RunsOn, Session
-from search.runtimes.quiet import quiet
+from archfront.search.runtimes.protocol import LoadSettings, RunsOn, Session
+from archfront.search.runtimes.quiet import quiet
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -62,7 +62,7 @@ class OnnxCudaRuntime:
         )
         if settings.precision == "fp32":
             return _opened(path, example, settings)
-        from search.runtimes.parity import check_parity
+        from archfront.search.runtimes.parity import check_parity
 
         if settings.calibration:
             with _opened(path, example, settings) as session:
@@ -164,7 +164,7 @@ class _OnnxCudaSession:
         self._inference.run_with_iobinding(self._binding)
 
     def _timed(self) -> float:
-        from search.runtimes.torch_session import cuda_event
+        from archfront.search.runtimes.torch_session import cuda_event
 
         start, end = cuda_event(), cuda_event()
         start.record(self._stream)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from search.errors import ConfigError, ExportError
-from search.runtimes.exporters import export_onnx, root_reason
-from search.runtimes.installed import installed_version, require_precision
-from search.runtimes.protocol import LoadSettings, RunsOn, Session
-from search.runtimes.quiet import quiet
+from archfront.search.errors import ConfigError, ExportError
+from archfront.search.runtimes.exporters import export_onnx, root_reason
+from archfront.search.runtimes.installed import installed_version, require_precision
+from archfront.search.runtimes.protocol import LoadSettings, RunsOn, Session
+from archfront.search.runtimes.quiet import quiet
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -69,7 +69,7 @@ class OpenVinoRuntime:
         )
         if settings.precision == "fp32":
             return _compiled(path, example, settings)
-        from search.runtimes.parity import check_parity
+        from archfront.search.runtimes.parity import check_parity
 
         if settings.calibration:
             with _compiled(path, example, settings, precision="fp32") as session:

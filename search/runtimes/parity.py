@@ -21,14 +21,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from search.errors import ParityError
-from search.runtimes.alignment import Aligned, unmoved
+from archfront.search.errors import ParityError
+from archfront.search.runtimes.alignment import Aligned, unmoved
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from search.runtimes import Session
+    from archfront.search.runtimes import Session
 
 # Largest difference allowed, in units of the outputs' spread over the images. Right exports of
 # 31 timm networks of as many kinds, 2 seeds each, differed by 2e-6 to 8e-4, median 2e-5; only
@@ -196,7 +196,7 @@ def _check_reduced(
     """Raise a ParityError if rounding does not explain the typical difference."""
     import torch
 
-    from search.runtimes.rounding import rounded_outputs
+    from archfront.search.runtimes.rounding import rounded_outputs
 
     rounded = _arrays(rounded_outputs(module, torch.cat(list(batches)), precision))
     noise = judged.typical_difference(rounded)

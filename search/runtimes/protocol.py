@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol, Self
 
-from search.runtimes.alignment import Aligned, unmoved
+from archfront.search.runtimes.alignment import Aligned, unmoved
 
 if TYPE_CHECKING:
     from types import TracebackType

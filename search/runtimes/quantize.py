@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from search.errors import ExportError
-from search.runtimes.exporters import INPUT_NAME, root_reason
-from search.runtimes.quiet import quiet
+from archfront.search.errors import ExportError
+from archfront.search.runtimes.exporters import INPUT_NAME, root_reason
+from archfront.search.runtimes.quiet import quiet
 
 if TYPE_CHECKING:
     import torch

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from search.errors import ExportError
-from search.runtimes.exporters import root_reason
-from search.runtimes.protocol import RunsOn
+from archfront.search.errors import ExportError
+from archfront.search.runtimes.exporters import root_reason
+from archfront.search.runtimes.protocol import RunsOn
 
 if TYPE_CHECKING:
     import torch

@@ -14,21 +14,21 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import optuna
 
-    from search.samplers.base import ProposalSampler
-    from search.samplers.request import Request
+    from archfront.search.samplers.base import ProposalSampler
+    from archfront.search.samplers.request import Request
 
 Make = Callable[["Request"], "ProposalSampler"]
 
 
 def _front(request: Request) -> ProposalSampler:
-    from search.samplers.front_sampler import FrontSampler
+    from archfront.search.samplers.front_sampler import FrontSampler
 
     return FrontSampler(request)
 
 
 def _wrapped(make: Callable[[int, int], optuna.samplers.BaseSampler]) -> Make:
     def wrap(request: Request) -> ProposalSampler:
-        from search.samplers.base import WrappedSampler
+        from archfront.search.samplers.base import WrappedSampler
 
         return WrappedSampler(
             lambda seed: make(request.startup, seed), request.candidates, request.seed

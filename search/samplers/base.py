@@ -13,7 +13,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from search.space.space import Space
+from archfront.search.space.space import Space
 
 # A sampler that repeats itself gets this many draws; then the choice is uniform over what is open.
 DRAWS = 8

@@ -20,9 +20,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from search.front.warp import AS_IT_IS, FLAT, Warp
-from search.samplers.request import Request
-from search.samplers.surrogate import Process, Rows, Scaling, standardized
+from archfront.search.front.warp import AS_IT_IS, FLAT, Warp
+from archfront.search.samplers.request import Request
+from archfront.search.samplers.surrogate import Process, Rows, Scaling, standardized
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

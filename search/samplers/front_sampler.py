@@ -29,17 +29,17 @@ from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from search.front.ehvi import expected_improvement
-from search.front.extrapolation import Climber, expected_losses
-from search.front.pareto import hypervolume
-from search.records.evaluation import Proposal
-from search.records.store import PROPOSAL, RUNGS, TRAIN_S
-from search.samplers.base import ProposalSampler, Written
-from search.samplers.ensemble import Ensemble, Seen
-from search.samplers.request import Request
-from search.samplers.start import Start
-from search.samplers.surrogate import Scaling
-from search.space.cost_model import BAND
+from archfront.search.front.ehvi import expected_improvement
+from archfront.search.front.extrapolation import Climber, expected_losses
+from archfront.search.front.pareto import hypervolume
+from archfront.search.records.evaluation import Proposal
+from archfront.search.records.store import PROPOSAL, RUNGS, TRAIN_S
+from archfront.search.samplers.base import ProposalSampler, Written
+from archfront.search.samplers.ensemble import Ensemble, Seen
+from archfront.search.samplers.request import Request
+from archfront.search.samplers.start import Start
+from archfront.search.samplers.surrogate import Scaling
+from archfront.search.space.cost_model import BAND
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

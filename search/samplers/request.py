@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from search.records.objectives import Reference
-    from search.samplers.base import OpenCandidates
-    from search.space.cost_model import Costs
+    from archfront.search.records.objectives import Reference
+    from archfront.search.samplers.base import OpenCandidates
+    from archfront.search.space.cost_model import Costs
 
 
 @dataclass(frozen=True)

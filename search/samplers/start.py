@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from search.samplers.request import Request
-from search.samplers.surrogate import Scaling, standardized
+from archfront.search.samplers.request import Request
+from archfront.search.samplers.surrogate import Scaling, standardized
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]

@@ -17,8 +17,8 @@ from scipy.linalg import cho_solve, cholesky, solve_triangular
 from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 
-from search.front.warp import FLAT
-from search.space.descriptors import Features
+from archfront.search.front.warp import FLAT
+from archfront.search.space.descriptors import Features
 
 Floats = NDArray[np.float64]
 

@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from search.catalog import Backbone
-from search.space.decoders import FIXED, Decoders
+from archfront.search.catalog import Backbone
+from archfront.search.space.decoders import FIXED, Decoders
 
 
 class Suggester(Protocol):

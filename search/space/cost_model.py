@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from search.latency.lookup import Known
-from search.latency.predicted import COVERAGE
-from search.records.evaluation import Measurement
-from search.records.objectives import Objective, Reference
-from search.space.space import Space
-from trainers.spec import Architecture
+from archfront.search.latency.lookup import Known
+from archfront.search.latency.predicted import COVERAGE
+from archfront.search.records.evaluation import Measurement
+from archfront.search.records.objectives import Objective, Reference
+from archfront.search.space.space import Space
+from archfront.trainers.spec import Architecture
 
 Floats = NDArray[np.float64]
 

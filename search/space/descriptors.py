@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from trainers.spec import Architecture, Recipe, Weights
+from archfront.trainers.spec import Architecture, Recipe, Weights
 
 if TYPE_CHECKING:
-    from search.space.axes import Axes
+    from archfront.search.space.axes import Axes
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
-from trainers.words import count_of
+from archfront.trainers.words import count_of
 
 
 @dataclass(frozen=True)

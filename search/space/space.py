@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from search.records.candidate import Candidate, short_hash
-from search.space.axes import Axes, Suggester
-from search.space.decoders import FIXED
-from search.space.descriptors import Descriptors, Features
-from search.space.size import Summary, _group
-from trainers.networks.hf.names import digest_of, is_hub
-from trainers.spec import Architecture, Recipe, Weights
+from archfront.search.records.candidate import Candidate, short_hash
+from archfront.search.space.axes import Axes, Suggester
+from archfront.search.space.decoders import FIXED
+from archfront.search.space.descriptors import Descriptors, Features
+from archfront.search.space.size import Summary, _group
+from archfront.trainers.networks.hf.names import digest_of, is_hub
+from archfront.trainers.spec import Architecture, Recipe, Weights
 
 
 @dataclass(frozen=True)

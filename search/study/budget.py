@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
-from search.config.schema import BudgetConfig
-from search.errors import StudyError
-from search.records.evaluation import Evaluation, Failed, Rejected, Trained
-from search.records.seconds import active_seconds, full_trainings
-from trainers.words import count_of
+from archfront.search.config.schema import BudgetConfig
+from archfront.search.errors import StudyError
+from archfront.search.records.evaluation import Evaluation, Failed, Rejected, Trained
+from archfront.search.records.seconds import active_seconds, full_trainings
+from archfront.trainers.words import count_of
 
 # A study may run over its minutes by this share, so that a step that just fits is begun.
 OVER = 0.02

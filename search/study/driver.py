@@ -11,15 +11,15 @@ from typing import Any
 
 import yaml
 
-from search.config.settings import rung_epochs
-from search.engine.interrupts import deferred
-from search.engine.jobs import Broken, Engine, Job, Result
-from search.errors import StudyError
-from search.front.extrapolation import Climber
-from search.latency.lookup import Known
-from search.prepare.gate import exceeded
-from search.prepare.prepare import Prepared
-from search.records.evaluation import (
+from archfront.search.config.settings import rung_epochs
+from archfront.search.engine.interrupts import deferred
+from archfront.search.engine.jobs import Broken, Engine, Job, Result
+from archfront.search.errors import StudyError
+from archfront.search.front.extrapolation import Climber
+from archfront.search.latency.lookup import Known
+from archfront.search.prepare.gate import exceeded
+from archfront.search.prepare.prepare import Prepared
+from archfront.search.records.evaluation import (
     LASTING,
     Evaluation,
     Failed,
@@ -30,7 +30,7 @@ from search.records.evaluation import (
     Trained,
     is_below_top,
 )
-from search.records.events import (
+from archfront.search.records.events import (
     Event,
     Follower,
     RungFinished,
@@ -42,20 +42,20 @@ from search.records.events import (
     TrialProposed,
     TrialsStopped,
 )
-from search.records.objectives import Reference
-from search.records.paths import Places
-from search.records.store import StudyStore
-from search.samplers import SAMPLERS
-from search.samplers.base import OpenCandidates
-from search.samplers.request import Request
-from search.space.cost_model import Costs
-from search.study.budget import Ledger, Purse, Work, end_reason, exhausted, is_too_strict
-from search.study.control import Control
-from search.study.finalize import Finale
-from search.study.job_factory import Orders
-from search.study.paused import KeptFront, Ladder, Waiting
-from search.study.promotion import Climb, Step, climbers, hopeless, next_step
-from search.study.reference import find_reference
+from archfront.search.records.objectives import Reference
+from archfront.search.records.paths import Places
+from archfront.search.records.store import StudyStore
+from archfront.search.samplers import SAMPLERS
+from archfront.search.samplers.base import OpenCandidates
+from archfront.search.samplers.request import Request
+from archfront.search.space.cost_model import Costs
+from archfront.search.study.budget import Ledger, Purse, Work, end_reason, exhausted, is_too_strict
+from archfront.search.study.control import Control
+from archfront.search.study.finalize import Finale
+from archfront.search.study.job_factory import Orders
+from archfront.search.study.paused import KeptFront, Ladder, Waiting
+from archfront.search.study.promotion import Climb, Step, climbers, hopeless, next_step
+from archfront.search.study.reference import find_reference
 
 logger = logging.getLogger(__name__)
 

@@ -8,21 +8,21 @@ from pathlib import Path
 
 import numpy as np
 
-from search.config.schema import Config
-from search.config.settings import rung_epochs, train_settings
-from search.engine.threads import thread_budget
-from search.errors import BuildError
-from search.latency.database import LatencyTable
-from search.latency.lookup import Known
-from search.prepare.gate import exceeded
-from search.prepare.imported_device import for_device
-from search.prepare.prepare import Prepared, prepare
-from search.prepare.select_backbones import selection
-from search.records.evaluation import Measurement
-from search.results.stats import duration
-from search.space import size
-from search.study.promotion import KEPT as WAITING
-from trainers.words import count_of
+from archfront.search.config.schema import Config
+from archfront.search.config.settings import rung_epochs, train_settings
+from archfront.search.engine.threads import thread_budget
+from archfront.search.errors import BuildError
+from archfront.search.latency.database import LatencyTable
+from archfront.search.latency.lookup import Known
+from archfront.search.prepare.gate import exceeded
+from archfront.search.prepare.imported_device import for_device
+from archfront.search.prepare.prepare import Prepared, prepare
+from archfront.search.prepare.select_backbones import selection
+from archfront.search.records.evaluation import Measurement
+from archfront.search.results.stats import duration
+from archfront.search.space import size
+from archfront.search.study.promotion import KEPT as WAITING
+from archfront.trainers.words import count_of
 
 # Architectures looked up in the table of latencies; of a larger space, a sample.
 LOOKED_UP = 2000
@@ -110,7 +110,7 @@ def _training_seconds(prepared: Prepared) -> list[float]:
 
 def _seconds_of(prepared: Prepared, index: int) -> float | None:
     """Return the seconds of one training from a few timed steps; None if it cannot be built."""
-    from trainers.training.precision import precision_probe
+    from archfront.trainers.training.precision import precision_probe
 
     config, candidate = prepared.config, prepared.space.at(index)
     settings = train_settings(config, "fp32")

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from search.config.settings import measure_settings, train_threads
-from search.engine.jobs import Broken, Engine, Job
-from search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest
-from search.prepare.prepare import Prepared
-from search.records.evaluation import Evaluation, Trained
-from search.records.events import Event, Noticed
-from search.records.paths import Places
-from search.records.store import StudyStore
+from archfront.search.config.settings import measure_settings, train_threads
+from archfront.search.engine.jobs import Broken, Engine, Job
+from archfront.search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest
+from archfront.search.prepare.prepare import Prepared
+from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.events import Event, Noticed
+from archfront.search.records.paths import Places
+from archfront.search.records.store import StudyStore
 
 # Name of a member's latency with its trained weights, among its scores.
 TRAINED_LATENCY = "trained_latency_ms"

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from search.config.settings import measure_settings, train_settings
-from search.engine.jobs import Broken, Done, Engine, Job, Result
-from search.jobs.perform import MeasureRequest, ProbeRequest, TrainRequest
-from search.latency.lookup import Known
-from search.prepare.prepare import Prepared
-from search.records.evaluation import Evaluation, Failed, Measurement, Trained
-from search.records.events import Event, Noticed
-from search.records.paths import Places
-from trainers.spec import Precision, TrainSettings
+from archfront.search.config.settings import measure_settings, train_settings
+from archfront.search.engine.jobs import Broken, Done, Engine, Job, Result
+from archfront.search.jobs.perform import MeasureRequest, ProbeRequest, TrainRequest
+from archfront.search.latency.lookup import Known
+from archfront.search.prepare.prepare import Prepared
+from archfront.search.records.evaluation import Evaluation, Failed, Measurement, Trained
+from archfront.search.records.events import Event, Noticed
+from archfront.search.records.paths import Places
+from archfront.trainers.spec import Precision, TrainSettings
 
 
 class Orders:

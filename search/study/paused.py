@@ -7,11 +7,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from search.front.members import build_front
-from search.records.evaluation import Evaluation, Trained, is_below_top
-from search.records.objectives import Objective
-from search.records.paths import Places
-from search.records.store import StudyStore
+from archfront.search.front.members import build_front
+from archfront.search.records.evaluation import Evaluation, Trained, is_below_top
+from archfront.search.records.objectives import Objective
+from archfront.search.records.paths import Places
+from archfront.search.records.store import StudyStore
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,11 @@ from typing import Protocol
 
 import numpy as np
 
-from search.front.ehvi import expected_improvement
-from search.front.extrapolation import Climber, Floats, expected_losses, expected_tops
-from search.front.pareto import front_mask
-from search.records.evaluation import Evaluation, Trained
-from search.records.objectives import Objective, Reference
+from archfront.search.front.ehvi import expected_improvement
+from archfront.search.front.extrapolation import Climber, Floats, expected_losses, expected_tops
+from archfront.search.front.pareto import front_mask
+from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.objectives import Objective, Reference
 
 # What a new candidate is expected to add is taken for so many times less. Gains do not add up,
 # since each that joins the front takes from the others, and the best of many expected gains is

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Container
 from dataclasses import asdict
 
-from search.engine.jobs import Broken, Done, Result
-from search.errors import StudyError
-from search.prepare.prepare import Prepared
-from search.records.evaluation import Measurement
-from search.records.objectives import Reference
-from search.space.space import Space
-from trainers.spec import Architecture
+from archfront.search.engine.jobs import Broken, Done, Result
+from archfront.search.errors import StudyError
+from archfront.search.prepare.prepare import Prepared
+from archfront.search.records.evaluation import Measurement
+from archfront.search.records.objectives import Reference
+from archfront.search.space.space import Space
+from archfront.trainers.spec import Architecture
 
 # Heaviest architectures tried before giving up on measuring one.
 TRIES = 5

@@ -13,24 +13,24 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from search.config.build import completed, differences
-from search.config.schema import Config
-from search.config.settings import rung_epochs
-from search.engine import ENGINES
-from search.engine.jobs import Engine
-from search.errors import ConfigChangedError
-from search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS, perform
-from search.latency.database import LatencyTable
-from search.latency.lookup import Known
-from search.prepare.imported_device import for_device
-from search.prepare.prepare import Prepared, Progress, check_same, objectives, prepare
-from search.records.events import Follower
-from search.records.paths import Places
-from search.records.seconds import active_seconds
-from search.records.store import StudyStore, driving
-from search.study.budget import Purse, end_reason, exhausted
-from search.study.control import Control
-from search.study.driver import Driver
+from archfront.search.config.build import completed, differences
+from archfront.search.config.schema import Config
+from archfront.search.config.settings import rung_epochs
+from archfront.search.engine import ENGINES
+from archfront.search.engine.jobs import Engine
+from archfront.search.errors import ConfigChangedError
+from archfront.search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS, perform
+from archfront.search.latency.database import LatencyTable
+from archfront.search.latency.lookup import Known
+from archfront.search.prepare.imported_device import for_device
+from archfront.search.prepare.prepare import Prepared, Progress, check_same, objectives, prepare
+from archfront.search.records.events import Follower
+from archfront.search.records.paths import Places
+from archfront.search.records.seconds import active_seconds
+from archfront.search.records.store import StudyStore, driving
+from archfront.search.study.budget import Purse, end_reason, exhausted
+from archfront.search.study.control import Control
+from archfront.search.study.driver import Driver
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,10 @@ from typing import Any
 from mlflow.entities.model_registry import ModelVersion
 from mlflow.exceptions import MlflowException
 
-from search.errors import StudyError
-from search.predict.manifest import Manifest
-from search.records.paths import Places
-from search.tracking.tracker import TRIAL_TAG, Tracker
+from archfront.search.errors import StudyError
+from archfront.search.predict.manifest import Manifest
+from archfront.search.records.paths import Places
+from archfront.search.tracking.tracker import TRIAL_TAG, Tracker
 
 # Below a trial's run, where its model lies.
 ARTIFACT = "model"

@@ -23,12 +23,12 @@ from mlflow import MlflowClient  # the environment must be set before
 from mlflow.entities import Metric, Param, Run, RunTag
 from mlflow.exceptions import MlflowException
 
-from search.errors import StudyError
-from search.records.evaluation import SOMETIMES, Evaluation, Failed, Rejected, Trained
-from search.records.events import Event, RungFinished, StudyStarted, TrialFinished
-from search.records.paths import Places
-from search.records.refit_records import Refit
-from search.records.store import hide_password
+from archfront.search.errors import StudyError
+from archfront.search.records.evaluation import SOMETIMES, Evaluation, Failed, Rejected, Trained
+from archfront.search.records.events import Event, RungFinished, StudyStarted, TrialFinished
+from archfront.search.records.paths import Places
+from archfront.search.records.refit_records import Refit
+from archfront.search.records.store import hide_password
 
 STUDY_TAG, TRIAL_TAG, PARENT_TAG = "archfront.study_id", "archfront.trial", "mlflow.parentRunId"
 # Of a full training: trial, seed and what it was asked to be.

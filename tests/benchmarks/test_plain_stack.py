@@ -9,8 +9,8 @@ import pytest
 from plain_judge import Stack, first_time, reference_of, time_ratio, trajectory
 from plain_stack import copied, plain_stack
 
-from search.records.candidate import Candidate
-from search.records.objectives import Reference, objectives_for
+from archfront.search.records.candidate import Candidate
+from archfront.search.records.objectives import Reference, objectives_for
 from tests.support.small_study import small_space
 
 SPACE = small_space()

@@ -18,8 +18,8 @@ from replay_space import TableSpace
 from replay_study import run_study
 from replay_tables import load_tables
 
-from search.samplers import SAMPLERS
-from search.samplers.base import distributions
+from archfront.search.samplers import SAMPLERS
+from archfront.search.samplers.base import distributions
 
 N_ROWS = 30
 Rows = list[dict[str, Any]]

@@ -10,6 +10,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from archfront.trainers.data import READERS, DataRef, Dataset
+from archfront.trainers.data.raw import RawData
+from archfront.trainers.data.targets import Objects
 from tests.support.drawn_datasets import (
     coco_content,
     write_coco,
@@ -18,9 +21,6 @@ from tests.support.drawn_datasets import (
     write_voc,
     write_xml,
 )
-from trainers.data import READERS, DataRef, Dataset
-from trainers.data.raw import RawData
-from trainers.data.targets import Objects
 
 
 def read(ref: DataRef) -> RawData:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from search.cli import main
+from archfront.search.cli import main
 
 Output = pytest.CaptureFixture[str]
 

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from search.config.build import build
-from search.config.compose import compose
-from search.errors import ConfigError
+from archfront.search.config.build import build
+from archfront.search.config.compose import compose
+from archfront.search.errors import ConfigError
 
 
 @cache

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import signal
 
-from search.engine.jobs import Job
-from search.latency.device import fingerprint
-from search.records.evaluation import Latency, Measurement
+from archfront.search.engine.jobs import Job
+from archfront.search.latency.device import fingerprint
+from archfront.search.records.evaluation import Latency, Measurement
 
 CRASHING = "test_vit"
 

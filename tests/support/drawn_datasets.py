@@ -12,10 +12,10 @@ from typing import Any
 import yaml
 from PIL import Image
 
+from archfront.trainers.data import DataRef
+from archfront.trainers.data.readers.shapes import KINDS, Drawn, image_of, mask_of, scene
+from archfront.trainers.data.ref import Shapes
 from tests.support.drawn_images import REF
-from trainers.data import DataRef
-from trainers.data.readers.shapes import KINDS, Drawn, image_of, mask_of, scene
-from trainers.data.ref import Shapes
 
 SHAPES = Shapes(images=24, side=32, objects_max=2)
 NAMES = tuple(KINDS)[: SHAPES.classes]

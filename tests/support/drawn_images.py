@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainers.data import DataRef
+from archfront.trainers.data import DataRef
 
 REF = DataRef(
     reader="folder",

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.data.targets import Objects
-from trainers.data.verify import Sample
+from archfront.trainers.data.targets import Objects
+from archfront.trainers.data.verify import Sample
 
 NAMES = ("square", "disc")
 # Corners of the polygon that stands for a disc.

@@ -10,7 +10,7 @@ from typing import Any
 import psutil
 import pytest
 
-from search.engine.jobs import Broken, Done, Job, Result
+from archfront.search.engine.jobs import Broken, Done, Job, Result
 
 DEADLINE_S = 20.0
 

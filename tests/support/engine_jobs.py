@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from search.engine.jobs import Job
-from search.engine.worker import alone, emit
-from search.errors import (
+from archfront.search.engine.jobs import Job
+from archfront.search.engine.worker import alone, emit
+from archfront.search.errors import (
     BuildError,
     ConfigError,
     DataError,

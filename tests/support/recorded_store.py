@@ -9,10 +9,10 @@ import numpy as np
 import optuna
 import yaml
 
-from search.config.build import build
-from search.records.evaluation import Evaluation, Trained
-from search.records.paths import Places
-from search.records.store import driving
+from archfront.search.config.build import build
+from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.paths import Places
+from archfront.search.records.store import driving
 from tests.support import recorded_study
 from tests.support.configurations import changed
 

@@ -11,13 +11,20 @@ import random
 from dataclasses import replace
 from pathlib import Path
 
-from search.config.schema import LIMITS as NAMES
-from search.front.members import build_front, front_hypervolume
-from search.records.candidate import Candidate
-from search.records.evaluation import Evaluation, Failed, Latency, Measurement, Rejected, Trained
-from search.records.objectives import Reference, objectives_for
-from search.report.document import StudyRecord
-from trainers.spec import Architecture, Recipe, Weights
+from archfront.search.config.schema import LIMITS as NAMES
+from archfront.search.front.members import build_front, front_hypervolume
+from archfront.search.records.candidate import Candidate
+from archfront.search.records.evaluation import (
+    Evaluation,
+    Failed,
+    Latency,
+    Measurement,
+    Rejected,
+    Trained,
+)
+from archfront.search.records.objectives import Reference, objectives_for
+from archfront.search.report.document import StudyRecord
+from archfront.trainers.spec import Architecture, Recipe, Weights
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "front.json"
 OBJECTIVES = objectives_for("accuracy")

@@ -10,8 +10,8 @@ import numpy as np
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
-from trainers.tasks.judges.average_precision import mask_areas, packed, unpacked, xywh
-from trainers.tasks.judges.paste import encoded
+from archfront.trainers.tasks.judges.average_precision import mask_areas, packed, unpacked, xywh
+from archfront.trainers.tasks.judges.paste import encoded
 
 SIDE = 200
 Arrays = dict[str, np.ndarray]

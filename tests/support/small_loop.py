@@ -10,14 +10,14 @@ import optuna
 from optuna.storages import BaseStorage
 from optuna.trial import Trial, TrialState
 
-from search.records.evaluation import Latency, Measurement, Prediction
-from search.records.objectives import Reference, objectives_for
-from search.samplers import SAMPLERS
-from search.samplers.base import OpenCandidates, WrappedSampler, Written
-from search.samplers.request import Request
-from search.space.cost_model import Costs
-from search.space.space import Space
-from trainers.spec import Architecture
+from archfront.search.records.evaluation import Latency, Measurement, Prediction
+from archfront.search.records.objectives import Reference, objectives_for
+from archfront.search.samplers import SAMPLERS
+from archfront.search.samplers.base import OpenCandidates, WrappedSampler, Written
+from archfront.search.samplers.request import Request
+from archfront.search.space.cost_model import Costs
+from archfront.search.space.space import Space
+from archfront.trainers.spec import Architecture
 
 STARTUP = 4
 # Under this limit, which is no candidate's cost, the larger half of the architectures is rejected.

@@ -11,21 +11,21 @@ import torch
 from PIL import Image
 from safetensors.torch import save_file
 
-from search.config.build import build
-from search.predict.predictor import Predictor
-from search.prepare.prepare import data_ref
-from search.prepare.recorded import Study
-from search.records.candidate import Candidate
-from search.records.evaluation import Evaluation, Trained
-from search.results.select_members import Member
-from search.runtimes.parity import draw_images, perturb
+from archfront.search.config.build import build
+from archfront.search.predict.predictor import Predictor
+from archfront.search.prepare.prepare import data_ref
+from archfront.search.prepare.recorded import Study
+from archfront.search.records.candidate import Candidate
+from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.results.select_members import Member
+from archfront.search.runtimes.parity import draw_images, perturb
+from archfront.trainers.data import load
+from archfront.trainers.data.images import read_pixels
+from archfront.trainers.data.ref import Shapes
+from archfront.trainers.spec import Architecture, Recipe, Weights
+from archfront.trainers.tasks import TASKS
 from tests.support.configurations import changed
 from tests.support.recorded_study import measurement
-from trainers.data import load
-from trainers.data.images import read_pixels
-from trainers.data.ref import Shapes
-from trainers.spec import Architecture, Recipe, Weights
-from trainers.tasks import TASKS
 
 SIDE = 64
 SHAPES = {

@@ -7,9 +7,9 @@ import timm
 import torch
 from torch import nn
 
-from search.errors import ConfigError
-from search.runtimes import RUNTIMES
-from search.runtimes.parity import draw_images, perturb
+from archfront.search.errors import ConfigError
+from archfront.search.runtimes import RUNTIMES
+from archfront.search.runtimes.parity import draw_images, perturb
 
 
 class Small(nn.Module):

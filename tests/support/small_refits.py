@@ -12,20 +12,20 @@ import optuna
 import yaml
 from safetensors.torch import save_file
 
-from search.config.build import build
-from search.prepare.prepare import data_ref
-from search.prepare.recorded import Study
-from search.records.candidate import Candidate
-from search.records.evaluation import Evaluation, Trained
-from search.records.paths import Places
-from search.records.refit_records import Refit
-from search.records.store import driving, reading
-from search.results.results import Results
+from archfront.search.config.build import build
+from archfront.search.prepare.prepare import data_ref
+from archfront.search.prepare.recorded import Study
+from archfront.search.records.candidate import Candidate
+from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.paths import Places
+from archfront.search.records.refit_records import Refit
+from archfront.search.records.store import driving, reading
+from archfront.search.results.results import Results
+from archfront.trainers.data import load
+from archfront.trainers.spec import Architecture, Recipe, Weights
+from archfront.trainers.tasks import TASKS
 from tests.support import recorded_study
 from tests.support.configurations import changed
-from trainers.data import load
-from trainers.spec import Architecture, Recipe, Weights
-from trainers.tasks import TASKS
 
 N_CLASSES, N_KEPT = 10, 400
 QUESTION = {"epochs": 2, "ema": 0.9, "patience": 1, "teacher": None}

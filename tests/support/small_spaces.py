@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from search.catalog import Backbone, Costs
-from search.config.schema import RecipeConfig, SpaceConfig
-from search.prepare.build_space import build_space
-from search.space.space import Space
-from trainers.spec import Weights
+from archfront.search.catalog import Backbone, Costs
+from archfront.search.config.schema import RecipeConfig, SpaceConfig
+from archfront.search.prepare.build_space import build_space
+from archfront.search.space.space import Space
+from archfront.trainers.spec import Weights
 
 
 def backbone(

@@ -16,26 +16,26 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from search.config.build import build
-from search.config.schema import LIMITS, Config
-from search.engine.inline import InlineEngine
-from search.engine.jobs import Engine, Job
-from search.errors import BuildError, DivergedError
-from search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
-from search.latency.database import LatencyTable
-from search.prepare.prepare import Prepared
-from search.records.evaluation import Latency, Measurement, Trained
-from search.records.events import Follower
-from search.records.objectives import objectives_for
-from search.space.axes import Axes
-from search.space.space import Space
-from search.study import study
-from search.study.control import Control
-from search.study.study import StudyResult
+from archfront.search.config.build import build
+from archfront.search.config.schema import LIMITS, Config
+from archfront.search.engine.inline import InlineEngine
+from archfront.search.engine.jobs import Engine, Job
+from archfront.search.errors import BuildError, DivergedError
+from archfront.search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
+from archfront.search.latency.database import LatencyTable
+from archfront.search.prepare.prepare import Prepared
+from archfront.search.records.evaluation import Latency, Measurement, Trained
+from archfront.search.records.events import Follower
+from archfront.search.records.objectives import objectives_for
+from archfront.search.space.axes import Axes
+from archfront.search.space.space import Space
+from archfront.search.study import study
+from archfront.search.study.control import Control
+from archfront.search.study.study import StudyResult
+from archfront.trainers.data.ref import DataRef, Shapes
+from archfront.trainers.spec import Architecture, Recipe, Weights
+from archfront.trainers.tasks import TASKS
 from tests.support.small_spaces import backbone
-from trainers.data.ref import DataRef, Shapes
-from trainers.spec import Architecture, Recipe, Weights
-from trainers.tasks import TASKS
 
 SIZES = (8, 16, 24, 32)
 BACKBONES = (("test_resnet", 0.5), ("resnet10t", 5.0), ("resnet18", 11.7))
@@ -309,8 +309,8 @@ def run(
 
 def main(root: Path, n_trials: int) -> None:
     """Run the small study with MLflow, as a driver that may be killed."""
-    from search.records.paths import Places
-    from search.tracking.tracker import Tracker
+    from archfront.search.records.paths import Places
+    from archfront.search.tracking.tracker import Tracker
 
     config = small_config(root)
     config = replace(config, budget=replace(config.budget, trials=n_trials))

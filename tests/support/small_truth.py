@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.data.targets import Labels, Mask, Objects, Target, TargetKind
-from trainers.data.verify import Sample
+from archfront.trainers.data.targets import Labels, Mask, Objects, Target, TargetKind
+from archfront.trainers.data.verify import Sample
 
 
 def samples_of(kind: TargetKind, n: int, *, classes: int, side: int) -> tuple[Sample, ...]:

@@ -9,11 +9,12 @@ import sys
 import pytest
 import torch
 
-from search.engine.threads import thread_budget
-from trainers.threads import cores, threads
+from archfront.search.engine.threads import thread_budget
+from archfront.trainers.threads import cores, threads
 
 PROGRAM = (
-    "import sys; from trainers.threads import threads; print(threads(), 'torch' in sys.modules)"
+    "import sys; from archfront.trainers.threads import threads; "
+    "print(threads(), 'torch' in sys.modules)"
 )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from trainers.words import count_of
+from archfront.trainers.words import count_of
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,15 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-from trainers.data.raw import Skipped
-from trainers.data.readers import READERS
-from trainers.data.ref import DataRef
+from archfront.trainers.data.raw import Skipped
+from archfront.trainers.data.readers import READERS
+from archfront.trainers.data.ref import DataRef
 
 if TYPE_CHECKING:
-    from trainers.data.image_set import ImageSet
-    from trainers.data.loading import load
-    from trainers.data.preprocess import Preprocess
-    from trainers.data.samples import Dataset, Samples
+    from archfront.trainers.data.image_set import ImageSet
+    from archfront.trainers.data.loading import load
+    from archfront.trainers.data.preprocess import Preprocess
+    from archfront.trainers.data.samples import Dataset, Samples
 
 __all__ = [
     "READERS",

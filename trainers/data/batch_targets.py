@@ -10,10 +10,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from trainers.data.objects import resized_rle
-from trainers.data.preprocess import Preprocess
-from trainers.data.targets import IGNORED, Labels, Mask, Objects
-from trainers.data.verify import Sample
+from archfront.trainers.data.objects import resized_rle
+from archfront.trainers.data.preprocess import Preprocess
+from archfront.trainers.data.targets import IGNORED, Labels, Mask, Objects
+from archfront.trainers.data.verify import Sample
 
 # One entry an image: ``boxes (K, 4)`` x1, y1, x2, y2 in input pixels, ``labels (K,)`` and, where
 # the data has outlines, ``masks (K, S, S)`` uint8.

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
-from trainers.data.raw import Skipped
-from trainers.data.targets import class_counts
-from trainers.data.verify import Sample
-from trainers.words import count_of
+from archfront.trainers.data.raw import Skipped
+from archfront.trainers.data.targets import class_counts
+from archfront.trainers.data.verify import Sample
+from archfront.trainers.words import count_of
 
 Parts = Mapping[str, Sequence[Sample]]
 

@@ -18,12 +18,12 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from trainers.data.disk_cache import Shelf, TooLargeError
-from trainers.data.images import read_with_digest
-from trainers.data.raw import Pixels, RawSample, Source
-from trainers.data.verify import Progress
-from trainers.errors import DataError
-from trainers.threads import threads
+from archfront.trainers.data.disk_cache import Shelf, TooLargeError
+from archfront.trainers.data.images import read_with_digest
+from archfront.trainers.data.raw import Pixels, RawSample, Source
+from archfront.trainers.data.verify import Progress
+from archfront.trainers.errors import DataError
+from archfront.trainers.threads import threads
 
 # Changes with what is written, and with what decodes and resizes an image.
 DECODING = f"1-{PIL.__version__}"

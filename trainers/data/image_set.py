@@ -11,11 +11,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainers.data.batch_targets import Learned, Targets, learned_from
-from trainers.data.preprocess import Preprocess
-from trainers.data.samples import pixels_of
-from trainers.data.verify import Sample
-from trainers.threads import threads
+from archfront.trainers.data.batch_targets import Learned, Targets, learned_from
+from archfront.trainers.data.preprocess import Preprocess
+from archfront.trainers.data.samples import pixels_of
+from archfront.trainers.data.verify import Sample
+from archfront.trainers.threads import threads
 
 AHEAD = 2  # batches that are read while one is trained on
 

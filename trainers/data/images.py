@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from trainers.data.raw import Pixels, Source
-from trainers.errors import DataError
+from archfront.trainers.data.raw import Pixels, Source
+from archfront.trainers.errors import DataError
 
 EXTENSIONS = frozenset(
     (

@@ -12,19 +12,19 @@ from pathlib import Path
 
 import numpy as np
 
-from trainers.data.checks import class_problems
-from trainers.data.decoded import decoded
-from trainers.data.disk_cache import Shelf
-from trainers.data.images import read_with_digest
-from trainers.data.raw import Skipped
-from trainers.data.readers import CLASSES_MIN, READERS
-from trainers.data.ref import DataRef
-from trainers.data.samples import Dataset, PixelCache, Samples
-from trainers.data.split import completed, split_sizes, strata_of, stratified
-from trainers.data.targets import TargetKind, class_counts, digest, relabeled
-from trainers.data.verify import Progress, Sample, verify
-from trainers.errors import DataError, unknown
-from trainers.words import count_of
+from archfront.trainers.data.checks import class_problems
+from archfront.trainers.data.decoded import decoded
+from archfront.trainers.data.disk_cache import Shelf
+from archfront.trainers.data.images import read_with_digest
+from archfront.trainers.data.raw import Skipped
+from archfront.trainers.data.readers import CLASSES_MIN, READERS
+from archfront.trainers.data.ref import DataRef
+from archfront.trainers.data.samples import Dataset, PixelCache, Samples
+from archfront.trainers.data.split import completed, split_sizes, strata_of, stratified
+from archfront.trainers.data.targets import TargetKind, class_counts, digest, relabeled
+from archfront.trainers.data.verify import Progress, Sample, verify
+from archfront.trainers.errors import DataError, unknown
+from archfront.trainers.words import count_of
 
 N_SHOWN = 10
 ORDER = ("all", "train", "val", "test")

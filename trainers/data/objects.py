@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.data.raw import Skipped
-from trainers.data.targets import IGNORED, Indices, Objects, Segment
+from archfront.trainers.data.raw import Skipped
+from archfront.trainers.data.targets import IGNORED, Indices, Objects, Segment
 
 # A box may stand out by this much before it is told: rounding, and tools that count from 1.
 SLACK_PX = 2.0

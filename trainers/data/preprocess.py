@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainers.data.images import to_pixels
-from trainers.data.raw import Pixels
+from archfront.trainers.data.images import to_pixels
+from archfront.trainers.data.raw import Pixels
 
 if TYPE_CHECKING:
     import torch

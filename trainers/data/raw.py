@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 if TYPE_CHECKING:
-    from trainers.data.targets import Target
+    from archfront.trainers.data.targets import Target
 
 Pixels = NDArray[np.uint8]
 Source = Path | Pixels | Callable[[], Image.Image]

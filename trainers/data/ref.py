@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from trainers.data.targets import TargetKind
+from archfront.trainers.data.targets import TargetKind
 
 # Between the labels of an image in a table; a word where the character itself is hard to see.
 Delimiter = Literal["|", ";", ",", "space"]

@@ -13,18 +13,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.data.decoded import DECODING
-from trainers.data.disk_cache import Shelf
-from trainers.data.images import read_pixels
-from trainers.data.preprocess import Preprocess
-from trainers.data.raw import Pixels, Skipped
-from trainers.data.summary import summarize
-from trainers.data.verify import Sample
-from trainers.errors import DataError
-from trainers.threads import threads
+from archfront.trainers.data.decoded import DECODING
+from archfront.trainers.data.disk_cache import Shelf
+from archfront.trainers.data.images import read_pixels
+from archfront.trainers.data.preprocess import Preprocess
+from archfront.trainers.data.raw import Pixels, Skipped
+from archfront.trainers.data.summary import summarize
+from archfront.trainers.data.verify import Sample
+from archfront.trainers.errors import DataError
+from archfront.trainers.threads import threads
 
 if TYPE_CHECKING:
-    from trainers.data.image_set import ImageSet
+    from archfront.trainers.data.image_set import ImageSet
 
 SHARED_MIN_MB = 4.0  # smaller sets are resized sooner than they are read
 RESIZED = "images.npy"
@@ -126,7 +126,7 @@ class Samples:
 
         They are remembered by the process for the next candidate of the same size.
         """
-        from trainers.data.image_set import ImageSet
+        from archfront.trainers.data.image_set import ImageSet
 
         is_held = self.cache.fits(preprocess)
         images = self.cache.get(self.split, self.samples, preprocess) if is_held else None

@@ -8,8 +8,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.errors import DataError
-from trainers.words import count_of
+from archfront.trainers.errors import DataError
+from archfront.trainers.words import count_of
 
 Counts = NDArray[np.int64]
 

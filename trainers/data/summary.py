@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from trainers.data.raw import Skipped
-from trainers.data.targets import Mask, Objects, class_counts
-from trainers.data.verify import Sample
+from archfront.trainers.data.raw import Skipped
+from archfront.trainers.data.targets import Mask, Objects, class_counts
+from archfront.trainers.data.verify import Sample
 
 N_EXAMPLES = 5
 COUNTED = {Mask: "pixels", Objects: "objects"}

@@ -16,8 +16,8 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.data.images import read_index
-from trainers.errors import DataError
+from archfront.trainers.data.images import read_index
+from archfront.trainers.errors import DataError
 
 # Boxes and outlines are both ``Objects``, the second with segments.
 TargetKind = Literal["label", "labels", "mask", "boxes", "outlines"]

@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from trainers.data.images import read_with_digest
-from trainers.data.objects import checked_objects
-from trainers.data.raw import Pixels, RawSample, Skipped, Source
-from trainers.data.targets import IGNORED, Mask, Objects, Target
-from trainers.errors import DataError
-from trainers.threads import threads
+from archfront.trainers.data.images import read_with_digest
+from archfront.trainers.data.objects import checked_objects
+from archfront.trainers.data.raw import Pixels, RawSample, Skipped, Source
+from archfront.trainers.data.targets import IGNORED, Mask, Objects, Target
+from archfront.trainers.errors import DataError
+from archfront.trainers.threads import threads
 
 Progress = Callable[[int, int], None]
 Read = Callable[[Source], tuple[Pixels, str]]

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.data.images import read_pixels
-from trainers.data.targets import Objects, TargetKind
-from trainers.drawing.panels import TITLES, DrawnPrediction, panel
-from trainers.drawing.paper import grid
-from trainers.errors import DataError
-from trainers.files import replacing
-from trainers.tasks.judges.average_precision import unpacked
-from trainers.words import count_of
+from archfront.trainers.data.images import read_pixels
+from archfront.trainers.data.targets import Objects, TargetKind
+from archfront.trainers.drawing.panels import TITLES, DrawnPrediction, panel
+from archfront.trainers.drawing.paper import grid
+from archfront.trainers.errors import DataError
+from archfront.trainers.files import replacing
+from archfront.trainers.tasks.judges.average_precision import unpacked
+from archfront.trainers.words import count_of
 
 if TYPE_CHECKING:
-    from trainers.data.ref import DataRef
-    from trainers.data.verify import Sample
-    from trainers.spec import Architecture
+    from archfront.trainers.data.ref import DataRef
+    from archfront.trainers.data.verify import Sample
+    from archfront.trainers.spec import Architecture
 
 N_IMAGES = 12
 Kept = Mapping[str, NDArray[Any]]
@@ -52,8 +52,8 @@ def write_gallery(
     Raises:
         DataError: If the data cannot be read, or the predictions are of other data.
     """
-    from trainers.data.loading import load
-    from trainers.tasks import task_named
+    from archfront.trainers.data.loading import load
+    from archfront.trainers.tasks import task_named
 
     kind = task_named(architecture.task).target
     dataset = load(data)
@@ -99,9 +99,9 @@ def _scores(kept: Kept, index: int, sample: Sample, architecture: Architecture) 
 
 def _mask(kept: Kept, index: int, sample: Sample, architecture: Architecture) -> DrawnPrediction:
     """Return the class map of the part of the network's input that the image fills."""
-    from trainers.networks.backbone import preprocess_for
-    from trainers.spec import Weights
-    from trainers.tasks import task_named
+    from archfront.trainers.networks.backbone import preprocess_for
+    from archfront.trainers.spec import Weights
+    from archfront.trainers.tasks import task_named
 
     resize = task_named(architecture.task).resize
     preprocess = preprocess_for(architecture, Weights(), resize)

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
-from trainers.data.objects import rle_of
-from trainers.data.raw import Pixels
-from trainers.data.targets import IGNORED, Labels, Mask, Objects, Target, TargetKind
-from trainers.drawing.paper import (
+from archfront.trainers.data.objects import rle_of
+from archfront.trainers.data.raw import Pixels
+from archfront.trainers.data.targets import IGNORED, Labels, Mask, Objects, Target, TargetKind
+from archfront.trainers.drawing.paper import (
     SOFT,
     Color,
     Line,

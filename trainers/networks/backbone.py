@@ -11,11 +11,11 @@ from timm.models.efficientnet import EfficientNetFeatures
 from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import nn
 
-from trainers.data.preprocess import FILTERS, Interpolation, Preprocess, Resize
-from trainers.errors import BuildError, is_out_of_memory
-from trainers.networks.checkpoint import create_with_weights
-from trainers.networks.hf.names import is_hub
-from trainers.spec import Architecture, Weights
+from archfront.trainers.data.preprocess import FILTERS, Interpolation, Preprocess, Resize
+from archfront.trainers.errors import BuildError, is_out_of_memory
+from archfront.trainers.networks.checkpoint import create_with_weights
+from archfront.trainers.networks.hf.names import is_hub
+from archfront.trainers.spec import Architecture, Weights
 
 RANDOM = Weights()
 
@@ -141,7 +141,7 @@ def preprocess_for(
     mean of the channels; without, values run from -1 to 1.
     """
     if is_hub(architecture.backbone):
-        from trainers.networks.hf.files import hub_preprocess
+        from archfront.trainers.networks.hf.files import hub_preprocess
 
         return hub_preprocess(architecture, weights, resize)
     cfg = None if weights.source == "none" else pretrained_cfg(architecture.backbone, weights.tag)

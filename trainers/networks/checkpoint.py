@@ -16,9 +16,9 @@ from safetensors.torch import load_file
 from timm.models import load_state_dict
 from torch import Tensor, nn
 
-from trainers.errors import BuildError, WeightsError
-from trainers.spec import Weights
-from trainers.words import count_of
+from archfront.trainers.errors import BuildError, WeightsError
+from archfront.trainers.spec import Weights
+from archfront.trainers.words import count_of
 
 N_SHOWN = 4
 LINE_WIDTH = 160

@@ -12,10 +12,10 @@ from timm.utils import reparameterize_model
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainers.errors import BuildError
-from trainers.networks.backbone import RANDOM, create, run_once
-from trainers.networks.hf.names import is_hub
-from trainers.spec import Architecture, Weights
+from archfront.trainers.errors import BuildError
+from archfront.trainers.networks.backbone import RANDOM, create, run_once
+from archfront.trainers.networks.hf.names import is_hub
+from archfront.trainers.spec import Architecture, Weights
 
 TIMM_POOLS = ("avg", "max", "avgmax")
 # Where the published networks stop adding features before the classifier.
@@ -140,7 +140,7 @@ def build_classifier(
 
 
 def _hub_classifier(architecture: Architecture, weights: Weights, dropout: float) -> Classifier:
-    from trainers.networks.hf.network import create_hub
+    from archfront.trainers.networks.hf.network import create_hub
 
     a = architecture
     if a.head != "timm":

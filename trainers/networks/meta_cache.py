@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from trainers.networks.count import Counter, Tally
+from archfront.trainers.networks.count import Counter, Tally
 
 Call = Callable[..., Any]
 Args = tuple[Any, ...]

@@ -12,11 +12,11 @@ from huggingface_hub import hf_hub_download, try_to_load_from_cache
 from huggingface_hub.errors import RemoteEntryNotFoundError
 from timm.models._hub import download_cached_file, get_cache_dir, hf_split
 
-from trainers.errors import BuildError, WeightsError
-from trainers.networks.backbone import create, pretrained_cfg
-from trainers.networks.checkpoint import load_into, sha256_of
-from trainers.networks.hf.names import is_hub
-from trainers.spec import Weights
+from archfront.trainers.errors import BuildError, WeightsError
+from archfront.trainers.networks.backbone import create, pretrained_cfg
+from archfront.trainers.networks.checkpoint import load_into, sha256_of
+from archfront.trainers.networks.hf.names import is_hub
+from archfront.trainers.spec import Weights
 
 SUFFIXES = (".safetensors", ".pth")
 # What timm looks for in a hub repository, in its order.
@@ -113,7 +113,7 @@ def fetch(
 
 def _fetched(name: str) -> Path:
     if is_hub(name):
-        from trainers.networks.hf.files import fetch_hub
+        from archfront.trainers.networks.hf.files import fetch_hub
 
         return fetch_hub(name)
     return _cached(name) or _download(name)
@@ -123,7 +123,7 @@ def _resolve(name: str, source: str, channels: int) -> Weights:
     if source == "none":
         return Weights()
     if is_hub(name):
-        from trainers.networks.hf.files import resolve_hub
+        from archfront.trainers.networks.hf.files import resolve_hub
 
         return resolve_hub(name, source, channels=channels)
     kind: Literal["pretrained", "folder"] = "pretrained" if source == "pretrained" else "folder"

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from trainers.errors import unknown
-from trainers.tasks.classification import Classification
-from trainers.tasks.detection import Detection
-from trainers.tasks.grid import Grid
-from trainers.tasks.instance import Instance
-from trainers.tasks.multilabel import Multilabel
-from trainers.tasks.semantic import Semantic
+from archfront.trainers.errors import unknown
+from archfront.trainers.tasks.classification import Classification
+from archfront.trainers.tasks.detection import Detection
+from archfront.trainers.tasks.grid import Grid
+from archfront.trainers.tasks.instance import Instance
+from archfront.trainers.tasks.multilabel import Multilabel
+from archfront.trainers.tasks.semantic import Semantic
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import nn
 
-    from trainers.data.preprocess import Preprocess, Resize
-    from trainers.data.targets import TargetKind
-    from trainers.data.verify import Sample
-    from trainers.spec import Architecture, TrainSettings, Weights
+    from archfront.trainers.data.preprocess import Preprocess, Resize
+    from archfront.trainers.data.targets import TargetKind
+    from archfront.trainers.data.verify import Sample
+    from archfront.trainers.spec import Architecture, TrainSettings, Weights
 
 __all__ = ["NECKS", "TASKS", "Grid", "Judge", "Task", "task_named"]
 

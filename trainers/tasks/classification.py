@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.errors import BuildError, unknown
-from trainers.spec import Architecture, TrainSettings, Weights
-from trainers.tasks.grid import Grid
+from archfront.trainers.errors import BuildError, unknown
+from archfront.trainers.spec import Architecture, TrainSettings, Weights
+from archfront.trainers.tasks.grid import Grid
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from trainers.data.preprocess import Preprocess, Resize
-    from trainers.data.targets import TargetKind
-    from trainers.data.verify import Sample
-    from trainers.tasks import Judge
+    from archfront.trainers.data.preprocess import Preprocess, Resize
+    from archfront.trainers.data.targets import TargetKind
+    from archfront.trainers.data.verify import Sample
+    from archfront.trainers.tasks import Judge
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Classification:
         Raises:
             ConfigError: If one of ``among`` is no head.
         """
-        from trainers.networks.classifiers import head_signature
+        from archfront.trainers.networks.classifiers import head_signature
 
         kept: dict[str, str] = {}
         for head in self.heads if among is None else among:
@@ -102,7 +102,7 @@ class Classification:
             BuildError: If backbone, head and input size do not make a network.
             WeightsError: If the first weights do not fit it.
         """
-        from trainers.networks.classifiers import build_classifier
+        from archfront.trainers.networks.classifiers import build_classifier
 
         if architecture.head not in self.heads:
             raise BuildError(str(unknown("head", architecture.head, self.heads)))
@@ -110,7 +110,7 @@ class Classification:
 
     def freeze(self, model: nn.Module) -> None:
         """Leave only the head to be trained; the norms of the rest keep their statistics."""
-        from trainers.networks.classifiers import freeze_backbone
+        from archfront.trainers.networks.classifiers import freeze_backbone
 
         freeze_backbone(model)
 
@@ -137,7 +137,7 @@ class Classification:
 
     def deploy_module(self, model: nn.Module) -> nn.Module:
         """Return the network to export, in evaluation mode: a copy where blocks are fused."""
-        from trainers.networks.classifiers import DeployedClassifier
+        from archfront.trainers.networks.classifiers import DeployedClassifier
 
         return DeployedClassifier(model)
 
@@ -172,7 +172,7 @@ class Classification:
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
     ) -> Judge:
         """Return accuracy, mean recall and mean F1 over the classes."""
-        from trainers.tasks.judges.labels import LabelJudge
+        from archfront.trainers.tasks.judges.labels import LabelJudge
 
         return LabelJudge([sample.target for sample in samples], len(class_names))
 

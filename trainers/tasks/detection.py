@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.errors import BuildError, unknown
-from trainers.spec import Architecture, TrainSettings, Weights
-from trainers.tasks.grid import Grid
-from trainers.tasks.pyramids import no_pyramid
+from archfront.trainers.errors import BuildError, unknown
+from archfront.trainers.spec import Architecture, TrainSettings, Weights
+from archfront.trainers.tasks.grid import Grid
+from archfront.trainers.tasks.pyramids import no_pyramid
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from trainers.data.preprocess import Preprocess, Resize
-    from trainers.data.targets import TargetKind
-    from trainers.data.verify import Sample
-    from trainers.tasks import Judge
+    from archfront.trainers.data.preprocess import Preprocess, Resize
+    from archfront.trainers.data.targets import TargetKind
+    from archfront.trainers.data.verify import Sample
+    from archfront.trainers.tasks import Judge
 
 # Levels are halved down to stride 32.
 _ONE_STAGE = Grid(
@@ -79,7 +79,7 @@ class Detection:
             ConfigError: If one of ``among`` is no head.
             BuildError: If there is no such backbone.
         """
-        from trainers.networks.backbone import family_and_strides
+        from archfront.trainers.networks.backbone import family_and_strides
 
         asked = self.heads if among is None else tuple(among)
         for head in asked:
@@ -127,13 +127,13 @@ class Detection:
         if refused:
             said = "; ".join(f"{name} {reason}" for name, reason in refused.items())
             raise BuildError(f"{a.backbone} with head {a.head!r}: {said}.")
-        from trainers.networks.detectors.network import build_detector
+        from archfront.trainers.networks.detectors.network import build_detector
 
         return build_detector(a, weights, dropout)
 
     def freeze(self, model: nn.Module) -> None:
         """Leave all but the backbone to be trained; its norms keep their statistics."""
-        from trainers.networks.detectors.network import Detector
+        from archfront.trainers.networks.detectors.network import Detector
 
         assert isinstance(model, Detector)
         model.freeze()
@@ -142,7 +142,7 @@ class Detection:
         self, model: nn.Module, batch: tuple[torch.Tensor, Any], settings: TrainSettings
     ) -> dict[str, torch.Tensor]:
         """Return the losses that the head has; weights of classes have no part in them."""
-        from trainers.networks.detectors.network import Detector
+        from archfront.trainers.networks.detectors.network import Detector
 
         assert isinstance(model, Detector)
         return model.losses(*batch)
@@ -154,7 +154,7 @@ class Detection:
 
     def deploy_module(self, model: nn.Module) -> nn.Module:
         """Return the network to export, in evaluation mode: a copy where blocks are fused."""
-        from trainers.networks.detectors.network import DeployedDetector
+        from archfront.trainers.networks.detectors.network import DeployedDetector
 
         return DeployedDetector(model)
 
@@ -162,7 +162,7 @@ class Detection:
         self, expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]
     ) -> list[NDArray[Any]]:
         """Return proposals and detections in the order of those expected."""
-        from trainers.networks.detectors.align import aligned
+        from archfront.trainers.networks.detectors.align import aligned
 
         return aligned(expected, found)
 
@@ -206,7 +206,7 @@ class Detection:
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
     ) -> Judge:
         """Return what compares with the boxes at the size of their images, as COCO does."""
-        from trainers.tasks.judges.found import ObjectJudge
+        from archfront.trainers.tasks.judges.found import ObjectJudge
 
         return ObjectJudge(samples, class_names, preprocess, has_masks=False)
 
@@ -214,7 +214,7 @@ class Detection:
         self, metric: str, kept: Mapping[str, NDArray[Any]]
     ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
         """Return the average precision over images of any weights."""
-        from trainers.tasks.judges.resampled_ap import resampled_ap
+        from archfront.trainers.tasks.judges.resampled_ap import resampled_ap
 
         if metric not in self.metrics:
             raise unknown("metric", metric, self.metrics)

@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from trainers.spec import Architecture
-from trainers.tasks.detection import Detection
+from archfront.trainers.spec import Architecture
+from archfront.trainers.tasks.detection import Detection
 
 if TYPE_CHECKING:
     import torch
 
-    from trainers.data.preprocess import Preprocess
-    from trainers.data.targets import TargetKind
-    from trainers.data.verify import Sample
-    from trainers.tasks import Judge
+    from archfront.trainers.data.preprocess import Preprocess
+    from archfront.trainers.data.targets import TargetKind
+    from archfront.trainers.data.verify import Sample
+    from archfront.trainers.tasks import Judge
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,6 @@ class Instance(Detection):
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
     ) -> Judge:
         """Return what compares with the outlines at the size of their images, as COCO does."""
-        from trainers.tasks.judges.found import ObjectJudge
+        from archfront.trainers.tasks.judges.found import ObjectJudge
 
         return ObjectJudge(samples, class_names, preprocess, has_masks=True)

@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.errors import unknown
-from trainers.spec import Architecture, TrainSettings
-from trainers.tasks.classification import Classification
-from trainers.tasks.judges.weighted import THRESHOLD, label_set_metric
+from archfront.trainers.errors import unknown
+from archfront.trainers.spec import Architecture, TrainSettings
+from archfront.trainers.tasks.classification import Classification
+from archfront.trainers.tasks.judges.weighted import THRESHOLD, label_set_metric
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from trainers.data.preprocess import Preprocess
-    from trainers.data.targets import TargetKind
-    from trainers.data.verify import Sample
-    from trainers.tasks import Judge
+    from archfront.trainers.data.preprocess import Preprocess
+    from archfront.trainers.data.targets import TargetKind
+    from archfront.trainers.data.verify import Sample
+    from archfront.trainers.tasks import Judge
 
 # Lin et al. 2017 (RetinaNet), section 4.1; without their alpha, whose best value goes with the
 # share of what is shown, and that differs by class.
@@ -93,7 +93,7 @@ class Multilabel(Classification):
         """Return the network to export, in evaluation mode: a copy where blocks are fused."""
         from torch import nn
 
-        from trainers.networks.classifiers import DeployedClassifier
+        from archfront.trainers.networks.classifiers import DeployedClassifier
 
         return DeployedClassifier(model, nn.Sigmoid())
 
@@ -115,7 +115,7 @@ class Multilabel(Classification):
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
     ) -> Judge:
         """Return mean average precision and F1, and ``ap/<class>`` of every class."""
-        from trainers.tasks.judges.label_sets import LabelSetJudge
+        from archfront.trainers.tasks.judges.label_sets import LabelSetJudge
 
         return LabelSetJudge([sample.target for sample in samples], class_names)
 

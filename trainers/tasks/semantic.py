@@ -9,19 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.errors import BuildError, unknown
-from trainers.spec import Architecture, TrainSettings, Weights
-from trainers.tasks.grid import Grid
-from trainers.tasks.pyramids import DILATING, no_pyramid
+from archfront.trainers.errors import BuildError, unknown
+from archfront.trainers.spec import Architecture, TrainSettings, Weights
+from archfront.trainers.tasks.grid import Grid
+from archfront.trainers.tasks.pyramids import DILATING, no_pyramid
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from trainers.data.preprocess import Preprocess, Resize
-    from trainers.data.targets import TargetKind
-    from trainers.data.verify import Sample
-    from trainers.tasks import Judge
+    from archfront.trainers.data.preprocess import Preprocess, Resize
+    from archfront.trainers.data.targets import TargetKind
+    from archfront.trainers.data.verify import Sample
+    from archfront.trainers.tasks import Judge
 
 # The decoders halve and double maps down to stride 32.
 _PLAIN = Grid(size_step=32)
@@ -79,7 +79,7 @@ class Semantic:
             ConfigError: If one of ``among`` is no head.
             BuildError: If there is no such backbone.
         """
-        from trainers.networks.backbone import family_and_strides
+        from archfront.trainers.networks.backbone import family_and_strides
 
         asked = self.heads if among is None else tuple(among)
         for head in asked:
@@ -109,7 +109,7 @@ class Semantic:
         self, metric: str, class_counts: Sequence[int], n_images: int | None = None
     ) -> float:
         """Return what the metric gives when every pixel gets the commonest class."""
-        from trainers.tasks.judges.overlap import METRICS
+        from archfront.trainers.tasks.judges.overlap import METRICS
 
         if metric not in self.metrics:
             raise unknown("metric", metric, self.metrics)
@@ -134,13 +134,13 @@ class Semantic:
         if refused:
             said = "; ".join(f"{name} {reason}" for name, reason in refused.items())
             raise BuildError(f"{a.backbone} with head {a.head!r}: {said}.")
-        from trainers.networks.segmenters.network import build_segmenter
+        from archfront.trainers.networks.segmenters.network import build_segmenter
 
         return build_segmenter(a, weights, dropout)
 
     def freeze(self, model: nn.Module) -> None:
         """Leave all but the backbone to be trained; its norms keep their statistics."""
-        from trainers.networks.segmenters.network import Segmenter
+        from archfront.trainers.networks.segmenters.network import Segmenter
 
         assert isinstance(model, Segmenter)
         model.freeze()
@@ -149,7 +149,7 @@ class Semantic:
         self, model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSettings
     ) -> dict[str, torch.Tensor]:
         """Return the losses of masks ``(N, S, S)``; ignored pixels have no part in them."""
-        from trainers.networks.segmenters.losses import losses_of
+        from archfront.trainers.networks.segmenters.losses import losses_of
 
         images, masks = batch
         return losses_of(model(images), masks, settings)
@@ -160,7 +160,7 @@ class Semantic:
 
     def deploy_module(self, model: nn.Module) -> nn.Module:
         """Return the network to export, in evaluation mode: a copy where blocks are fused."""
-        from trainers.networks.segmenters.network import DeployedSegmenter
+        from archfront.trainers.networks.segmenters.network import DeployedSegmenter
 
         return DeployedSegmenter(model)
 
@@ -184,7 +184,7 @@ class Semantic:
         """Return masks ``(batch_size, S, S)`` of small squares, the last row ignored."""
         import torch
 
-        from trainers.data.targets import IGNORED
+        from archfront.trainers.data.targets import IGNORED
 
         n = -(-architecture.input_size // PATCH)
         generator = torch.Generator().manual_seed(seed)
@@ -204,7 +204,7 @@ class Semantic:
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
     ) -> Judge:
         """Return what compares with the masks at the size of their images."""
-        from trainers.tasks.judges.masks import MaskJudge
+        from archfront.trainers.tasks.judges.masks import MaskJudge
 
         return MaskJudge(samples, class_names, preprocess)
 
@@ -212,7 +212,7 @@ class Semantic:
         self, metric: str, kept: Mapping[str, NDArray[Any]]
     ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
         """Return the metric of the images' confusion matrices, each by its weight."""
-        from trainers.tasks.judges.overlap import resampled_metric
+        from archfront.trainers.tasks.judges.overlap import resampled_metric
 
         if metric not in self.metrics:
             raise unknown("metric", metric, self.metrics)

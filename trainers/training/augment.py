@@ -14,9 +14,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainers.data.batch_targets import Targets
-from trainers.spec import Augment
-from trainers.training.augment_dense import augment_dense, contrasted, like
+from archfront.trainers.data.batch_targets import Targets
+from archfront.trainers.spec import Augment
+from archfront.trainers.training.augment_dense import augment_dense, contrasted, like
 
 MAX_SHIFT = 1 / 8  # of the side
 MAX_TURN = math.radians(10)

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainers.data.batch_targets import Targets
-from trainers.data.targets import IGNORED
-from trainers.spec import Augment
+from archfront.trainers.data.batch_targets import Targets
+from archfront.trainers.data.targets import IGNORED
+from archfront.trainers.spec import Augment
 
 # Images per image: below 1 the objects shrink. Redmon and Farhadi's YOLO jitters as much.
 SCALES = {"light": (0.8, 1.25), "strong": (0.6, 1.6)}

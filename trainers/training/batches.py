@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Protocol
 import numpy as np
 import torch
 
-from trainers.seeds import derive_seed
+from archfront.trainers.seeds import derive_seed
 
 if TYPE_CHECKING:
-    from trainers.data.image_set import Batch
+    from archfront.trainers.data.image_set import Batch
 
 
 class Indexed(Protocol):

@@ -15,13 +15,13 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainers.data import ImageSet, Preprocess
-from trainers.data.batch_targets import Learned
-from trainers.data.image_set import Batch
-from trainers.networks.classifiers import Classifier
-from trainers.spec import Recipe, TrainSettings
-from trainers.training.batches import EvalBatches
-from trainers.training.module import channels_last
+from archfront.trainers.data import ImageSet, Preprocess
+from archfront.trainers.data.batch_targets import Learned
+from archfront.trainers.data.image_set import Batch
+from archfront.trainers.networks.classifiers import Classifier
+from archfront.trainers.spec import Recipe, TrainSettings
+from archfront.trainers.training.batches import EvalBatches
+from archfront.trainers.training.module import channels_last
 
 N_TRIED = 4  # images on which the network is tried
 TRIED_SEEDS = (0, 1)

@@ -19,12 +19,19 @@ from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainers.data import DataRef, Preprocess
-from trainers.errors import ConfigError
-from trainers.spec import Architecture, EpochRow, Recipe, TrainResult, TrainSettings, Weights
-from trainers.tasks import Task, task_named
-from trainers.training import proxy
-from trainers.training.module import TrainingModule
+from archfront.trainers.data import DataRef, Preprocess
+from archfront.trainers.errors import ConfigError
+from archfront.trainers.spec import (
+    Architecture,
+    EpochRow,
+    Recipe,
+    TrainResult,
+    TrainSettings,
+    Weights,
+)
+from archfront.trainers.tasks import Task, task_named
+from archfront.trainers.training import proxy
+from archfront.trainers.training.module import TrainingModule
 
 # Tasks whose networks give one logit per class, of an image or of a pixel.
 TAUGHT = ("classification", "multilabel", "semantic")
@@ -260,8 +267,8 @@ def _taught(
     Raises:
         ConfigError: If its networks cannot be taught.
     """
-    from trainers.networks.backbone import preprocess_for
-    from trainers.networks.checkpoint import load_trained
+    from archfront.trainers.networks.backbone import preprocess_for
+    from archfront.trainers.networks.checkpoint import load_trained
 
     if architecture.task not in TAUGHT:
         raise ConfigError(

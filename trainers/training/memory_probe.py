@@ -7,9 +7,9 @@ from functools import partial
 import torch
 from torch import nn
 
-from trainers.spec import Architecture, Recipe, TrainSettings
-from trainers.tasks import Task
-from trainers.training.micro_batch import Halving, on_device, smallest_part
+from archfront.trainers.spec import Architecture, Recipe, TrainSettings
+from archfront.trainers.tasks import Task
+from archfront.trainers.training.micro_batch import Halving, on_device, smallest_part
 
 # AdamW keeps two numbers for each weight, and needs them only after the first step.
 OPTIMIZER_COPIES = 2

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainers.data.batch_targets import Targets
-from trainers.errors import is_out_of_memory
+from archfront.trainers.data.batch_targets import Targets
+from archfront.trainers.errors import is_out_of_memory
 
 Part = tuple[Tensor, Targets, float]
 

@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import AdamW
 
-from trainers.data.batch_targets import Targets
-from trainers.errors import DivergedError
-from trainers.seeds import derive_seed
-from trainers.spec import EpochRow, Recipe, Schedule, TrainSettings
-from trainers.tasks import Judge, Task
-from trainers.training.augment import augment
-from trainers.training.batch_norm import buffers_of, estimate_norms, trained_norms
-from trainers.training.batches import TrainBatches
-from trainers.training.micro_batch import Halving, parts_of, smallest_part
-from trainers.training.resume import Resumed
+from archfront.trainers.data.batch_targets import Targets
+from archfront.trainers.errors import DivergedError
+from archfront.trainers.seeds import derive_seed
+from archfront.trainers.spec import EpochRow, Recipe, Schedule, TrainSettings
+from archfront.trainers.tasks import Judge, Task
+from archfront.trainers.training.augment import augment
+from archfront.trainers.training.batch_norm import buffers_of, estimate_norms, trained_norms
+from archfront.trainers.training.batches import TrainBatches
+from archfront.trainers.training.micro_batch import Halving, parts_of, smallest_part
+from archfront.trainers.training.resume import Resumed
 
 # torch's OneCycleLR has the same values by default.
 RISE_SHARE = 0.3

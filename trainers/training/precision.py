@@ -11,9 +11,9 @@ import torch
 from torch import nn
 from torch.optim import AdamW
 
-from trainers.spec import Architecture, Precision, TrainSettings, Weights
-from trainers.tasks import Task, task_named
-from trainers.training.micro_batch import on_device
+from archfront.trainers.spec import Architecture, Precision, TrainSettings, Weights
+from archfront.trainers.tasks import Task, task_named
+from archfront.trainers.training.micro_batch import on_device
 
 GAIN = 1.15  # below it, the difference drowns in the noise of a shared machine
 

@@ -20,22 +20,29 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
-from trainers.data import DataRef, Dataset, load
-from trainers.errors import ConfigError, DataError, unknown
-from trainers.files import replacing
-from trainers.networks.backbone import preprocess_for
-from trainers.networks.checkpoint import load_trained
-from trainers.seeds import derive_seed
-from trainers.spec import Architecture, EpochRow, Recipe, TrainResult, TrainSettings, Weights
-from trainers.tasks import Task, task_named
-from trainers.training.batches import EvalBatches, TrainBatches
-from trainers.training.frozen import cached_features
-from trainers.training.memory_probe import fitting_batch
-from trainers.training.module import Plan, TrainingModule
-from trainers.training.precision import precision_probe, takes_bf16
-from trainers.training.resume import Resumed, question, read_resume, write_resume
-from trainers.training.scoring import score_split
-from trainers.words import count_of
+from archfront.trainers.data import DataRef, Dataset, load
+from archfront.trainers.errors import ConfigError, DataError, unknown
+from archfront.trainers.files import replacing
+from archfront.trainers.networks.backbone import preprocess_for
+from archfront.trainers.networks.checkpoint import load_trained
+from archfront.trainers.seeds import derive_seed
+from archfront.trainers.spec import (
+    Architecture,
+    EpochRow,
+    Recipe,
+    TrainResult,
+    TrainSettings,
+    Weights,
+)
+from archfront.trainers.tasks import Task, task_named
+from archfront.trainers.training.batches import EvalBatches, TrainBatches
+from archfront.trainers.training.frozen import cached_features
+from archfront.trainers.training.memory_probe import fitting_batch
+from archfront.trainers.training.module import Plan, TrainingModule
+from archfront.trainers.training.precision import precision_probe, takes_bf16
+from archfront.trainers.training.resume import Resumed, question, read_resume, write_resume
+from archfront.trainers.training.scoring import score_split
+from archfront.trainers.words import count_of
 
 __all__ = ["precision_probe", "score", "train"]
 

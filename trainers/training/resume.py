@@ -16,8 +16,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from trainers.errors import ConfigError, WeightsError
-from trainers.spec import Architecture, EpochRow, Recipe, TrainSettings, Weights
+from archfront.trainers.errors import ConfigError, WeightsError
+from archfront.trainers.spec import Architecture, EpochRow, Recipe, TrainSettings, Weights
 
 UNREADABLE = (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError)
 # Settings that may differ between two rungs of one training.

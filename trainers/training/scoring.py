@@ -9,10 +9,10 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainers.data import Dataset, Preprocess
-from trainers.errors import DataError
-from trainers.tasks import Task
-from trainers.training.batches import EvalBatches
+from archfront.trainers.data import Dataset, Preprocess
+from archfront.trainers.errors import DataError
+from archfront.trainers.tasks import Task
+from archfront.trainers.training.batches import EvalBatches
 
 # Resized uint8 images ``(N, C, S, S)`` to the task's outputs by their names, on the CPU.
 Predict = Callable[[Tensor], Mapping[str, Tensor]]

@@ -8,14 +8,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.advise.advice import Advice, Option, options_of
-from search.catalog import catalog
-from search.config.build import build
-from search.errors import ConfigError
-from search.front.pareto import front_mask
-from search.latency.predicted import MIN_MEASURED, work
-from search.prepare.gate import exceeded
-from search.records.evaluation import Failed, Latency, Measurement
+from archfront.search.advise.advice import Advice, Option, options_of
+from archfront.search.catalog import catalog
+from archfront.search.config.build import build
+from archfront.search.errors import ConfigError
+from archfront.search.front.pareto import front_mask
+from archfront.search.latency.predicted import MIN_MEASURED, work
+from archfront.search.prepare.gate import exceeded
+from archfront.search.records.evaluation import Failed, Latency, Measurement
 from tests.support.configurations import changed
 
 SPACE = {

@@ -11,14 +11,14 @@ import pytest
 import timm
 import torch
 
-from search.catalog import Backbone, catalog, timm_version
-from search.catalog import build_catalog as build_module
-from search.catalog.backbones import read
-from search.catalog.build_catalog import build
-from search.catalog.describe import describe
-from trainers.networks.count import count_costs
-from trainers.spec import Architecture, Weights
-from trainers.tasks import TASKS
+from archfront.search.catalog import Backbone, catalog, timm_version
+from archfront.search.catalog import build_catalog as build_module
+from archfront.search.catalog.backbones import read
+from archfront.search.catalog.build_catalog import build
+from archfront.search.catalog.describe import describe
+from archfront.trainers.networks.count import count_costs
+from archfront.trainers.spec import Architecture, Weights
+from archfront.trainers.tasks import TASKS
 
 is_same_timm = pytest.mark.skipif(
     timm.__version__ != timm_version(),
@@ -40,7 +40,7 @@ BUILT = [
 @is_same_timm
 @pytest.mark.parametrize("name", BUILT)
 def test_a_row_is_what_building_the_network_says(name: str, tmp_path: Path) -> None:
-    from search.catalog.backbones import write
+    from archfront.search.catalog.backbones import write
 
     row = catalog()[name]
     write(tmp_path / "row.csv", [describe(name)], "x")  # rounds as the shipped file does
@@ -52,8 +52,8 @@ def test_a_row_is_what_building_the_network_says(name: str, tmp_path: Path) -> N
 
 @is_same_timm
 def test_rows_of_siblings_described_together_are_those_of_each_alone(tmp_path: Path) -> None:
-    from search.catalog.backbones import write
-    from trainers.networks.meta_cache import Memo
+    from archfront.search.catalog.backbones import write
+    from archfront.trainers.networks.meta_cache import Memo
 
     names = ["vit_tiny_patch16_224", "deit_tiny_patch16_224", "test_resnet", "resnet18"]
     with Memo():
@@ -64,7 +64,7 @@ def test_rows_of_siblings_described_together_are_those_of_each_alone(tmp_path: P
 
 
 def test_a_network_on_the_cpu_is_zeros_but_for_what_it_looks_up() -> None:
-    from search.catalog.describe import _Uninitialized
+    from archfront.search.catalog.describe import _Uninitialized
 
     with _Uninitialized():
         network = timm.create_model("swin_tiny_patch4_window7_224")
@@ -97,7 +97,7 @@ def test_a_space_takes_from_the_catalog_the_heads_that_the_task_says(name: str) 
 def test_the_sizes_of_the_catalog_are_those_that_can_be_built(
     name: str, good: Sequence[int], bad: Sequence[int]
 ) -> None:
-    from trainers.errors import BuildError
+    from archfront.trainers.errors import BuildError
 
     row, task = catalog()[name], TASKS["classification"]
     for size in good:
@@ -169,7 +169,7 @@ def test_a_licence_that_timm_does_not_name_is_the_default_of_its_cards() -> None
 
     from timm.models import _hub
 
-    from search.catalog.describe import DEFAULT_LICENCE
+    from archfront.search.catalog.describe import DEFAULT_LICENCE
 
     assert f"model_card.get('license', '{DEFAULT_LICENCE}')" in inspect.getsource(_hub)
     assert catalog()["res2net50d"].licence()

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import timm
 
-from search.catalog import (
+from archfront.search.catalog import (
     PATH,
     PUBLISHED,
     Backbone,
@@ -24,9 +24,9 @@ from search.catalog import (
     near,
     timm_version,
 )
-from search.catalog.backbones import read, read_published, write
-from search.catalog.tags import data_of
-from trainers.networks.count import ELEMENT_KINDS, MAC_KINDS
+from archfront.search.catalog.backbones import read, read_published, write
+from archfront.search.catalog.tags import data_of
+from archfront.trainers.networks.count import ELEMENT_KINDS, MAC_KINDS
 
 is_same_timm = pytest.mark.skipif(
     timm.__version__ != timm_version(),
@@ -261,9 +261,9 @@ def test_rows_are_read_once() -> None:
 def test_reading_selecting_and_building_a_space_import_neither_timm_nor_torch() -> None:
     code = (
         "import sys\n"
-        "from search.catalog import catalog, timm_version\n"
-        "from search.commands.catalog import call\n"
-        "from search.cli import main\n"
+        "from archfront.search.catalog import catalog, timm_version\n"
+        "from archfront.search.commands.catalog import call\n"
+        "from archfront.search.cli import main\n"
         "assert len(catalog()) > 1000 and timm_version()\n"
         "assert main(['catalog', 'space', 'space=timm']) == 0\n"
         "assert main(['catalog', 'list', 'resnet18']) == 0\n"

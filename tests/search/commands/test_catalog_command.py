@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from search.catalog import catalog, timm_version
-from search.catalog.backbones import read
-from search.catalog.view import SORTS
-from search.cli import main
+from archfront.search.catalog import catalog, timm_version
+from archfront.search.catalog.backbones import read
+from archfront.search.catalog.view import SORTS
+from archfront.search.cli import main
 from tests.support.command import Output, fails, succeeds
 
 
@@ -189,7 +189,7 @@ class TestBuild:
 
 @pytest.mark.parametrize("form", [(), ("--csv",), ("--json",)])
 def test_a_reader_that_goes_away_is_no_error(form: tuple[str, ...]) -> None:
-    code = "import sys; from search.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from archfront.search.cli import main; sys.exit(main(sys.argv[1:]))"
     command = [sys.executable, "-c", code, "catalog", "list", *form]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         assert process.stdout is not None

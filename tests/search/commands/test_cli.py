@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from search.cli import VERBS, main
-from search.config.build import build
-from search.config.compose import GROUPS, choices
+from archfront.search.cli import VERBS, main
+from archfront.search.config.build import build
+from archfront.search.config.compose import GROUPS, choices
 from tests.support.command import Output, fails, succeeds, wrong_use
 
 

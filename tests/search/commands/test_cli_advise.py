@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from search.cli import main
-from search.latency.database import LatencyTable
+from archfront.search.cli import main
+from archfront.search.latency.database import LatencyTable
 from tests.support.command import Output, fails, wrong_use
 
 WORDS = (

@@ -13,18 +13,18 @@ from typing import Any
 
 import pytest
 
-from search.catalog import catalog
-from search.cli import main
-from search.commands import latency_measure
-from search.engine.jobs import Job
-from search.errors import ExportError
-from search.jobs.perform import MeasureRequest
-from search.latency.database import Entry, LatencyKey, LatencyTable
-from search.latency.device import fingerprint
-from search.records.evaluation import Failed, Latency, Measurement
+from archfront.search.catalog import catalog
+from archfront.search.cli import main
+from archfront.search.commands import latency_measure
+from archfront.search.engine.jobs import Job
+from archfront.search.errors import ExportError
+from archfront.search.jobs.perform import MeasureRequest
+from archfront.search.latency.database import Entry, LatencyKey, LatencyTable
+from archfront.search.latency.device import fingerprint
+from archfront.search.records.evaluation import Failed, Latency, Measurement
+from archfront.trainers.spec import Architecture
 from tests.support import crashing_measure
 from tests.support.command import Output, fails, succeeds, wrong_use
-from trainers.spec import Architecture
 
 # Six architectures, of which the fake below cannot export the two of the vit.
 WORDS = (

@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
-from search.cli import main
-from search.commands import studies
-from search.front.members import build_front
-from search.records.paths import Places
-from search.records.store import driving
+from archfront.search.cli import main
+from archfront.search.commands import studies
+from archfront.search.front.members import build_front
+from archfront.search.records.paths import Places
+from archfront.search.records.store import driving
 from tests.support import recorded_store, recorded_study
 from tests.support.command import Output, fails, succeeds
 

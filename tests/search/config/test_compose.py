@@ -10,12 +10,12 @@ import hydra
 import pytest
 import yaml
 
-from search.config.build import build, options
-from search.config.compose import GROUPS, Composed, choices, compose, conf_dir, load
-from search.config.schema import Config
-from search.errors import ConfigError
-from trainers.data.readers import READERS
-from trainers.tasks import TASKS
+from archfront.search.config.build import build, options
+from archfront.search.config.compose import GROUPS, Composed, choices, compose, conf_dir, load
+from archfront.search.config.schema import Config
+from archfront.search.errors import ConfigError
+from archfront.trainers.data.readers import READERS
+from archfront.trainers.tasks import TASKS
 
 SHIPPED = [(group, name) for group in GROUPS for name in choices(group)]
 # Files of data and of experiments on data that lies in a folder of the user's.
@@ -182,7 +182,7 @@ def test_the_package_may_lie_in_a_folder_of_any_name(
 ) -> None:
     folder = tmp_path / name / "conf"
     shutil.copytree(conf_dir(), folder)
-    monkeypatch.setattr("search.config.compose.conf_dir", lambda: folder)
+    monkeypatch.setattr("archfront.search.config.compose.conf_dir", lambda: folder)
     assert built(compose(["experiment=digits"])).study == "digits"
 
 

@@ -7,15 +7,15 @@ from typing import Any
 
 import pytest
 
-from search.config.build import build, differences, options
-from search.config.compose import compose
-from search.config.rules import RULES
-from search.config.schema import LIMITS, OBJECTIVES
-from search.config.settings import measure_settings, needed_values
-from search.errors import ConfigError
-from search.latency.energy import METERS
-from search.prepare.prepare import data_ref
-from search.records.objectives import MEASURED
+from archfront.search.config.build import build, differences, options
+from archfront.search.config.compose import compose
+from archfront.search.config.rules import RULES
+from archfront.search.config.schema import LIMITS, OBJECTIVES
+from archfront.search.config.settings import measure_settings, needed_values
+from archfront.search.errors import ConfigError
+from archfront.search.latency.energy import METERS
+from archfront.search.prepare.prepare import data_ref
+from archfront.search.records.objectives import MEASURED
 from tests.support.configurations import changed, problems
 
 REFUSED: dict[str, tuple[dict[str, Any], str]] = {

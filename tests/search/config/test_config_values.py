@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import yaml
 
-from search.config.build import build
-from search.config.compose import compose
-from search.config.schema import Config
+from archfront.search.config.build import build
+from archfront.search.config.compose import compose
+from archfront.search.config.schema import Config
 from tests.support.configurations import changed, problems
 
 

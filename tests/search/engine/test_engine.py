@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from search.engine import ENGINES
-from search.engine.inline import InlineEngine
-from search.engine.jobs import Done, Engine, Job
-from search.engine.processes import ProcessEngine
-from search.errors import ConfigError
+from archfront.search.engine import ENGINES
+from archfront.search.engine.inline import InlineEngine
+from archfront.search.engine.jobs import Done, Engine, Job
+from archfront.search.engine.processes import ProcessEngine
+from archfront.search.errors import ConfigError
 from tests.support import engine_jobs
 from tests.support.engine_checks import (
     DEADLINE_S,

@@ -14,9 +14,9 @@ from typing import Any
 import psutil
 import pytest
 
-from search.engine.jobs import Done
-from search.engine.process import Stopwatch
-from search.engine.processes import ProcessEngine
+from archfront.search.engine.jobs import Done
+from archfront.search.engine.process import Stopwatch
+from archfront.search.engine.processes import ProcessEngine
 from tests.support import engine_jobs
 from tests.support.engine_checks import (
     DEADLINE_S,
@@ -198,8 +198,8 @@ class TestClosing:
         script = f"""
             import threading
             from tests.support import engine_jobs
-            from search.engine.jobs import Job
-            from search.engine.processes import ProcessEngine
+            from archfront.search.engine.jobs import Job
+            from archfront.search.engine.processes import ProcessEngine
 
             engine = ProcessEngine(engine_jobs.perform, workers=2)
             engine.submit(Job("train", ("pid",))).result()

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from search.engine.jobs import Job
-from search.engine.processes import ProcessEngine
+from archfront.search.engine.jobs import Job
+from archfront.search.engine.processes import ProcessEngine
+from archfront.trainers.threads import cores
 from tests.support import engine_jobs
 from tests.support.engine_checks import (
     assert_matches,
@@ -23,7 +24,6 @@ from tests.support.engine_checks import (
     train,
     value,
 )
-from trainers.threads import cores
 
 
 @pytest.fixture
@@ -55,7 +55,7 @@ class TestWorkers:
     def test_workers_import_before_they_have_a_job(
         self, monkeypatch: pytest.MonkeyPatch, n_cores: int
     ) -> None:
-        monkeypatch.setattr("search.engine.processes.cores", lambda: n_cores)
+        monkeypatch.setattr("archfront.search.engine.processes.cores", lambda: n_cores)
         modules = {"imports": ("wave",), "exclusive_imports": ("colorsys",)}
         with ProcessEngine(engine_jobs.perform, workers=1, **modules) as engine:
             has = [
@@ -71,7 +71,7 @@ class TestWorkers:
     def test_one_worker_for_all_is_replaced_and_closed_like_any(
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("search.engine.processes.cores", lambda: 1)
+        monkeypatch.setattr("archfront.search.engine.processes.cores", lambda: 1)
         with ProcessEngine(engine_jobs.perform, workers=1) as engine:
             assert broken(engine.submit(measure("segfault"))).kind == "crash"
             pid = value(engine.submit(train("pid")))

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from search.engine.interrupts import deferred, terminate_like_interrupt
+from archfront.search.engine.interrupts import deferred, terminate_like_interrupt
 
 
 @pytest.fixture(autouse=True)

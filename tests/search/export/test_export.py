@@ -13,19 +13,19 @@ import numpy as np
 import pytest
 import torch
 
-from search.errors import ArtifactError, ConfigError, StudyError
-from search.export.export_request import Order
-from search.export.judged import score_session
-from search.export.ship import export_member
-from search.formats import graphs
-from search.formats.formats import FORMATS, Format, formats_named
-from search.formats.source import Graph, load_source
-from search.predict.manifest import Manifest, read_manifest
-from search.predict.predictor import open_predictor
-from search.prepare.prepare import data_ref
+from archfront.search.errors import ArtifactError, ConfigError, StudyError
+from archfront.search.export.export_request import Order
+from archfront.search.export.judged import score_session
+from archfront.search.export.ship import export_member
+from archfront.search.formats import graphs
+from archfront.search.formats.formats import FORMATS, Format, formats_named
+from archfront.search.formats.source import Graph, load_source
+from archfront.search.predict.manifest import Manifest, read_manifest
+from archfront.search.predict.predictor import open_predictor
+from archfront.search.prepare.prepare import data_ref
+from archfront.trainers.data import load
+from archfront.trainers.tasks import TASKS
 from tests.support import small_member
-from trainers.data import load
-from trainers.tasks import TASKS
 
 # Formats whose own libraries take seconds to start.
 SLOW = ("openvino-int8", "mlflow")

@@ -9,23 +9,23 @@ from pathlib import Path
 
 import pytest
 
-from search.cli import main
-from search.errors import ConfigError, StudyError
-from search.export.vary import VariantOrder, formats_of, sizes_around, vary
-from search.latency.device import fingerprint
-from search.prepare.prepare import data_ref
-from search.records.evaluation import Evaluation, Failed
-from search.records.paths import Places
-from search.records.store import driving
-from search.records.variant_records import Scored, Setting, Variant, read, write
-from search.report.document import render
-from search.results.results import Results
-from search.results.select_members import proxy_member
-from search.results.variant_results import resized, summary
+from archfront.search.cli import main
+from archfront.search.errors import ConfigError, StudyError
+from archfront.search.export.vary import VariantOrder, formats_of, sizes_around, vary
+from archfront.search.latency.device import fingerprint
+from archfront.search.prepare.prepare import data_ref
+from archfront.search.records.evaluation import Evaluation, Failed
+from archfront.search.records.paths import Places
+from archfront.search.records.store import driving
+from archfront.search.records.variant_records import Scored, Setting, Variant, read, write
+from archfront.search.report.document import render
+from archfront.search.results.results import Results
+from archfront.search.results.select_members import proxy_member
+from archfront.search.results.variant_results import resized, summary
+from archfront.trainers.tasks import TASKS
+from archfront.trainers.training.proxy import score
 from tests.support import recorded_study, small_member, small_refits
 from tests.support.command import Output, fails, succeeds
-from trainers.tasks import TASKS
-from trainers.training.proxy import score
 
 
 def here(evaluation: Evaluation) -> Evaluation:
@@ -134,7 +134,7 @@ class TestMaking:
         again = list(vary(found, study, [member], order))
         assert [was_there for _, was_there in again] == [True, False, False]
         assert read(found.places) == [variant for variant, _ in again]
-        monkeypatch.setattr("search.export.vary.load_source", refuse)
+        monkeypatch.setattr("archfront.search.export.vary.load_source", refuse)
         third = list(vary(found, study, [member], order))
         assert [variant for variant, _ in third] == [variant for variant, _ in again]
         anew = list(vary(found, study, [member], replace(order, again=True)))
@@ -143,7 +143,7 @@ class TestMaking:
 
     def test_a_crash_is_tried_again(self, found: Results, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as broken:
-            broken.setattr("search.export.vary.load_source", refuse)
+            broken.setattr("archfront.search.export.vary.load_source", refuse)
             [(first, _)] = made(found)
         [(second, was_there)] = made(found)
         assert isinstance(first.outcome, Failed)
@@ -156,7 +156,7 @@ class TestMaking:
         self, found: Results, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         [(first, _)] = made(found)
-        monkeypatch.setattr("search.export.vary.measure_architecture", refuse)
+        monkeypatch.setattr("archfront.search.export.vary.measure_architecture", refuse)
         [(second, _)] = made(found, again=True)
         assert isinstance(first.outcome, Scored)
         assert isinstance(second.outcome, Scored)
@@ -354,7 +354,7 @@ class TestCommand:
 def test_a_runtime_that_is_not_installed_is_left_out_or_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    from search.formats import formats
+    from archfront.search.formats import formats
 
     def lacking(library: str, extra: str | None) -> str:
         if library == "openvino":

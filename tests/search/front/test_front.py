@@ -9,11 +9,16 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.errors import ConfigError
-from search.front.members import build_front, final_evaluations, front_hypervolume, losses_of
-from search.front.pareto import front_mask, hypervolume, knee
-from search.records.evaluation import Evaluation
-from search.records.objectives import Objective, Reference, objectives_for
+from archfront.search.errors import ConfigError
+from archfront.search.front.members import (
+    build_front,
+    final_evaluations,
+    front_hypervolume,
+    losses_of,
+)
+from archfront.search.front.pareto import front_mask, hypervolume, knee
+from archfront.search.records.evaluation import Evaluation
+from archfront.search.records.objectives import Objective, Reference, objectives_for
 from tests.support.recorded_study import (
     GOLDEN,
     OBJECTIVES,
@@ -260,11 +265,11 @@ def test_the_recorded_study_is_what_its_command_writes() -> None:
 
 def test_front_figure_and_report_need_no_torch() -> None:
     code = (
-        "import sys; import search.front.members;"
+        "import sys; import archfront.search.front.members;"
         "heavy = {'torch', 'plotly', 'matplotlib', 'jinja2'};"
         "print(sorted(heavy & set(sys.modules)));"
-        "import search.report.figures, search.report.front_png;"
-        "import search.report.document, search.front.intervals;"
+        "import archfront.search.report.figures, archfront.search.report.front_png;"
+        "import archfront.search.report.document, archfront.search.front.intervals;"
         "print('torch' in sys.modules, 'plotly' in sys.modules)"
     )
     out = subprocess.run(

@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
-from search.errors import ConfigError
-from search.front import intervals
-from search.front.intervals import (
+from archfront.search.errors import ConfigError
+from archfront.search.front import intervals
+from archfront.search.front.intervals import (
     FEW,
     METRICS,
     bootstrap_interval,
@@ -20,8 +20,8 @@ from search.front.intervals import (
     score,
     tie_test,
 )
+from archfront.trainers.tasks import TASKS
 from tests.support.recorded_study import rejected, trained
-from trainers.tasks import TASKS
 
 ORACLES = {
     "accuracy": sklearn_metrics.accuracy_score,

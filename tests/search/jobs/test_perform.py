@@ -12,16 +12,16 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from search.jobs import perform
-from search.jobs.perform import TrainRequest
-from search.records.candidate import Candidate
-from trainers.data import DataRef
-from trainers.spec import Architecture, Recipe, TrainResult, TrainSettings, Weights
-from trainers.tasks import TASKS
-from trainers.tasks.classification import Classification
-from trainers.training.memory_probe import fitting_batch
-from trainers.training.micro_batch import Halving, parts_of, smallest_part
-from trainers.training.proxy import train
+from archfront.search.jobs import perform
+from archfront.search.jobs.perform import TrainRequest
+from archfront.search.records.candidate import Candidate
+from archfront.trainers.data import DataRef
+from archfront.trainers.spec import Architecture, Recipe, TrainResult, TrainSettings, Weights
+from archfront.trainers.tasks import TASKS
+from archfront.trainers.tasks.classification import Classification
+from archfront.trainers.training.memory_probe import fitting_batch
+from archfront.trainers.training.micro_batch import Halving, parts_of, smallest_part
+from archfront.trainers.training.proxy import train
 
 DIGITS = DataRef("digits", None, None, False, 120, 90, 80, 0, None, "stop", 100)
 # LayerNorm does not look at the other images of a batch; BatchNorm does.

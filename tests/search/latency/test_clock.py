@@ -11,7 +11,7 @@ from math import comb
 import numpy as np
 import pytest
 
-from search.latency.clock import (
+from archfront.search.latency.clock import (
     AGREEMENT,
     GAP_S,
     MAX_SITTINGS,
@@ -26,7 +26,7 @@ from search.latency.clock import (
     measure,
     median_interval,
 )
-from search.latency.pace import SLOWED, Pace
+from archfront.search.latency.pace import SLOWED, Pace
 
 
 class ScriptedTime:

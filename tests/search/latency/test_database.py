@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from search.errors import ConfigError
-from search.latency.database import Entry, KnownDevice, LatencyKey, LatencyTable
-from search.latency.device import Device, fingerprint
-from search.records.candidate import Candidate
-from search.records.evaluation import Failed, Latency, Measurement
-from trainers.spec import Architecture, Recipe, Weights
+from archfront.search.errors import ConfigError
+from archfront.search.latency.database import Entry, KnownDevice, LatencyKey, LatencyTable
+from archfront.search.latency.device import Device, fingerprint
+from archfront.search.records.candidate import Candidate
+from archfront.search.records.evaluation import Failed, Latency, Measurement
+from archfront.trainers.spec import Architecture, Recipe, Weights
 
 ARCHITECTURE = Architecture("classification", "resnet18", "avg", 32, classes=10, channels=3)
 KEY = LatencyKey(

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from search.errors import ConfigError
-from search.latency.device import affinity_problem, allowed_cores, fingerprint, pinned
+from archfront.search.errors import ConfigError
+from archfront.search.latency.device import affinity_problem, allowed_cores, fingerprint, pinned
 
 needs_pinning = pytest.mark.skipif(
     not hasattr(os, "sched_setaffinity"), reason="the system lets no process choose its cores"

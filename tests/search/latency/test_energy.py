@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from search.errors import ConfigError
-from search.latency.energy import MIN_RUNS, Rapl, energy_per_image
+from archfront.search.errors import ConfigError
+from archfront.search.latency.energy import MIN_RUNS, Rapl, energy_per_image
 
 RANGE_UJ = 1_000_000
 
@@ -78,7 +78,7 @@ def test_counters_that_may_not_be_read_name_the_command(
         raise PermissionError(13, "Permission denied", str(path))
 
     # Root, as which tests may run, reads every file.
-    monkeypatch.setattr("search.latency.energy._number", refuse)
+    monkeypatch.setattr("archfront.search.latency.energy._number", refuse)
     with pytest.raises(ConfigError, match=r"may not be read.*sudo chmod a\+r .*/energy_uj$"):
         Rapl(tree.root)
 

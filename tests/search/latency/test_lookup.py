@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.latency.database import LatencyTable
-from search.latency.expect import Expectations
-from search.latency.key import MeasureSettings, latency_key
-from search.latency.lookup import KnownHere
-from search.latency.predicted import MIN_MEASURED
-from search.records.evaluation import Evaluation, Latency, Measurement, Rejected
+from archfront.search.latency.database import LatencyTable
+from archfront.search.latency.expect import Expectations
+from archfront.search.latency.key import MeasureSettings, latency_key
+from archfront.search.latency.lookup import KnownHere
+from archfront.search.latency.predicted import MIN_MEASURED
+from archfront.search.records.evaluation import Evaluation, Latency, Measurement, Rejected
+from archfront.trainers.spec import Architecture
 from tests.search.latency.test_predicted import architecture, device_ms, drawn
 from tests.support.recorded_study import study
-from trainers.spec import Architecture
 
 SETTINGS = MeasureSettings("eager", threads=1, batch_size=1, warmup=10, repeats=50)
 SHOWN = drawn(40)

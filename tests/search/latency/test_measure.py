@@ -13,16 +13,16 @@ import timm
 import torch
 from torch import nn
 
-from search.errors import BuildError, ConfigError, ExportError, ParityError
-from search.latency import clock, memory
-from search.latency.device import allowed_cores, fingerprint
-from search.latency.energy import METERS
-from search.latency.key import MeasureSettings, latency_key
-from search.latency.measure import measure_architecture
-from search.latency.pace import Pace
-from search.runtimes import RUNTIMES
-from search.runtimes.exporters import EXPORTERS
-from trainers.spec import Architecture
+from archfront.search.errors import BuildError, ConfigError, ExportError, ParityError
+from archfront.search.latency import clock, memory
+from archfront.search.latency.device import allowed_cores, fingerprint
+from archfront.search.latency.energy import METERS
+from archfront.search.latency.key import MeasureSettings, latency_key
+from archfront.search.latency.measure import measure_architecture
+from archfront.search.latency.pace import Pace
+from archfront.search.runtimes import RUNTIMES
+from archfront.search.runtimes.exporters import EXPORTERS
+from archfront.trainers.spec import Architecture
 
 TINY = Architecture("classification", "test_resnet", "timm", 32, classes=10, channels=3)
 SETTINGS = MeasureSettings(
@@ -121,7 +121,7 @@ def test_memory_that_cannot_be_measured_matters_only_where_it_is_asked_for(
     def fail(*asked: object) -> float:
         raise ExportError("It ended with 9: it said nothing.")
 
-    monkeypatch.setattr("search.latency.memory.artifact_mb", fail)
+    monkeypatch.setattr("archfront.search.latency.memory.artifact_mb", fail)
     found = measure_architecture(TINY, SETTINGS, folder=tmp_path)
     assert found.memory_mb is None
     assert not found.has(["latency_ms", "memory_mb"])
@@ -141,7 +141,7 @@ def test_energy_is_measured_where_it_is_asked_for(
             return 100.0
 
     monkeypatch.setitem(METERS, "cpu", Steady)
-    monkeypatch.setattr("search.latency.energy.SECONDS", 0.01)
+    monkeypatch.setattr("archfront.search.latency.energy.SECONDS", 0.01)
     found = measure_architecture(TINY, replace(SETTINGS, measures_energy=True), folder=tmp_path)
     assert found.energy_mj is not None
     assert 0 < found.energy_mj <= 100.0 / 3
@@ -195,12 +195,12 @@ def test_others_stand_still_while_it_is_timed_and_at_no_other_time(
             note("energy")
             return 1.0
 
-    monkeypatch.setattr("search.latency.measure.alone", stillness.alone)
+    monkeypatch.setattr("archfront.search.latency.measure.alone", stillness.alone)
     monkeypatch.setattr(clock, "measure", measured)
     monkeypatch.setattr(memory, "artifact_mb", memory_mb)
     monkeypatch.setitem(EXPORTERS, "torchscript", export)
     monkeypatch.setitem(METERS, "cpu", Noting)
-    monkeypatch.setattr("search.latency.energy.SECONDS", 0.01)
+    monkeypatch.setattr("archfront.search.latency.energy.SECONDS", 0.01)
     asked = replace(SETTINGS, measures_energy=True, throughput_batch=2)
     measure_architecture(TINY, asked, folder=tmp_path)
     alone = {("timed", True), ("energy", True)}

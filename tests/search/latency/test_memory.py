@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import nn
 
-from search.errors import ExportError
-from search.latency.key import MeasureSettings
-from search.latency.measure import measure_architecture
-from search.latency.memory import OPENERS, allocated_mb, artifact_mb, growth_mb
-from search.runtimes import RUNTIMES
-from search.runtimes.exporters import export_onnx
-from trainers.spec import Architecture
+from archfront.search.errors import ExportError
+from archfront.search.latency.key import MeasureSettings
+from archfront.search.latency.measure import measure_architecture
+from archfront.search.latency.memory import OPENERS, allocated_mb, artifact_mb, growth_mb
+from archfront.search.runtimes import RUNTIMES
+from archfront.search.runtimes.exporters import export_onnx
+from archfront.trainers.spec import Architecture
 
 TINY = Architecture("classification", "test_resnet", "timm", 32, classes=10, channels=3)
 SETTINGS = MeasureSettings("eager", 1, 1, warmup=2, repeats=6, max_seconds=0.5)

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.latency.device import allowed_cores, pinned
-from search.latency.pace import (
+from archfront.search.latency.device import allowed_cores, pinned
+from archfront.search.latency.pace import (
     FORGET_S,
     KERNEL_RUNS,
     MAX_WAITED,

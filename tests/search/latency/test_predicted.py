@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from search.catalog import catalog
-from search.latency.predicted import COVERAGE, MIN_MEASURED, LatencyModel, is_predictable, work
-from trainers.spec import Architecture
+from archfront.search.catalog import catalog
+from archfront.search.latency.predicted import (
+    COVERAGE,
+    MIN_MEASURED,
+    LatencyModel,
+    is_predictable,
+    work,
+)
+from archfront.trainers.spec import Architecture
 
 # One of a kind each, so that every kind of work occurs.
 NAMES = [

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from search.errors import TableError
-from search.latency.database import Entry, LatencyKey, LatencyTable
-from search.latency.transfer import COLUMNS, REQUIRED, Reading, read_csv, write_csv
-from search.records.evaluation import Latency, Measurement
-from trainers.spec import Architecture
+from archfront.search.errors import TableError
+from archfront.search.latency.database import Entry, LatencyKey, LatencyTable
+from archfront.search.latency.transfer import COLUMNS, REQUIRED, Reading, read_csv, write_csv
+from archfront.search.records.evaluation import Latency, Measurement
+from archfront.trainers.spec import Architecture
 
 ARCHITECTURE = Architecture("classification", "resnet18", "avg", 32, classes=10, channels=3)
 LATENCY = Latency(

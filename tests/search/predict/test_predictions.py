@@ -19,13 +19,13 @@ import torch
 from faster_coco_eval.core import mask as coco
 from PIL import Image
 
-from search.cli import main
-from search.errors import ArtifactError
-from search.export.export_request import Order
-from search.export.ship import export_member
-from search.formats.formats import FORMATS
-from search.predict.answer import ANSWERS, Asked, answer, map_of
-from search.predict.manifest import (
+from archfront.search.cli import main
+from archfront.search.errors import ArtifactError
+from archfront.search.export.export_request import Order
+from archfront.search.export.ship import export_member
+from archfront.search.formats.formats import FORMATS
+from archfront.search.predict.answer import ANSWERS, Asked, answer, map_of
+from archfront.search.predict.manifest import (
     MANIFEST,
     Manifest,
     find_artifact,
@@ -33,15 +33,15 @@ from search.predict.manifest import (
     sha256_of,
     write_manifest,
 )
-from search.predict.openers import OPENERS, check_archive
-from search.predict.predictor import open_predictor
+from archfront.search.predict.openers import OPENERS, check_archive
+from archfront.search.predict.predictor import open_predictor
+from archfront.trainers.data import Preprocess
+from archfront.trainers.data.images import read_pixels
+from archfront.trainers.tasks import TASKS
+from archfront.trainers.tasks.judges.class_map import class_map
+from archfront.trainers.tasks.judges.masks import labels_at
 from tests.support import small_member
 from tests.support.command import Output, fails, succeeds, wrong_use
-from trainers.data import Preprocess
-from trainers.data.images import read_pixels
-from trainers.tasks import TASKS
-from trainers.tasks.judges.class_map import class_map
-from trainers.tasks.judges.masks import labels_at
 
 KEYS = {
     "classification": {"label", "score", "probabilities"},
@@ -139,7 +139,7 @@ class TestAnswerContract:
 def loaded_by(*words: str) -> set[str]:
     """Return the modules that a command leaves loaded, in a process of its own."""
     program = (
-        "import sys\nfrom search.cli import main\nstatus = main(sys.argv[1:])\n"
+        "import sys\nfrom archfront.search.cli import main\nstatus = main(sys.argv[1:])\n"
         "assert status == 0, status\nprint(','.join(sys.modules))"
     )
     ended = subprocess.run(

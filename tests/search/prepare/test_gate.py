@@ -6,9 +6,9 @@ from dataclasses import fields, replace
 
 import pytest
 
-from search.config.schema import LimitsConfig
-from search.prepare.gate import exceeded
-from search.records.evaluation import Latency, Measurement, Rejected
+from archfront.search.config.schema import LimitsConfig
+from archfront.search.prepare.gate import exceeded
+from archfront.search.records.evaluation import Latency, Measurement, Rejected
 
 LIMITS = tuple(field.name for field in fields(LimitsConfig))
 NONE: dict[str, float | None] = dict.fromkeys(LIMITS)

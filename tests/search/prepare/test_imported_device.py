@@ -11,19 +11,19 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from search.catalog import catalog
-from search.engine.inline import InlineEngine
-from search.engine.jobs import Job
-from search.errors import ConfigChangedError, ConfigError
-from search.latency.database import LatencyTable
-from search.latency.transfer import read_csv
-from search.prepare.imported_device import for_device
-from search.records.evaluation import Failed
-from search.records.paths import Places
-from search.records.store import reading
-from search.report.terminal import front_table, question
-from search.results.results import Results
-from search.study import study
+from archfront.search.catalog import catalog
+from archfront.search.engine.inline import InlineEngine
+from archfront.search.engine.jobs import Job
+from archfront.search.errors import ConfigChangedError, ConfigError
+from archfront.search.latency.database import LatencyTable
+from archfront.search.latency.transfer import read_csv
+from archfront.search.prepare.imported_device import for_device
+from archfront.search.records.evaluation import Failed
+from archfront.search.records.paths import Places
+from archfront.search.records.store import reading
+from archfront.search.report.terminal import front_table, question
+from archfront.search.results.results import Results
+from archfront.search.study import study
 from tests.support.small_study import (
     CLASSES,
     Forgetful,

@@ -6,7 +6,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from search.records.events import (
+from archfront.search.records.events import (
     EpochFinished,
     EventLog,
     Noticed,

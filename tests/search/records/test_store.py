@@ -11,10 +11,17 @@ from pathlib import Path
 import optuna
 import pytest
 
-from search.errors import StudyError, StudyLockedError
-from search.records.objectives import objectives_for
-from search.records.paths import Places, existing
-from search.records.store import cut_torn_line, driving, hide_password, is_driven, reading, remove
+from archfront.search.errors import StudyError, StudyLockedError
+from archfront.search.records.objectives import objectives_for
+from archfront.search.records.paths import Places, existing
+from archfront.search.records.store import (
+    cut_torn_line,
+    driving,
+    hide_password,
+    is_driven,
+    reading,
+    remove,
+)
 from tests.search.study.test_study import Interrupting, results, story
 from tests.support.small_study import prepared, run, small_config
 
@@ -22,9 +29,9 @@ GOALS = list(objectives_for("accuracy"))
 HOLDER = """
 import sys
 from pathlib import Path
-from search.front.members import objectives_for
-from search.records.paths import Places
-from search.records.store import driving
+from archfront.search.front.members import objectives_for
+from archfront.search.records.paths import Places
+from archfront.search.records.store import driving
 with driving(Places(Path(sys.argv[1]), "small"), None, list(objectives_for("accuracy"))):
     print("held", flush=True)
     sys.stdin.read()

@@ -10,12 +10,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from search.front.members import build_front
-from search.records.evaluation import Evaluation
-from search.records.objectives import objectives_for
-from search.report.figures import curves_figure, front_figure, params_figure, to_div, to_html
-from search.report.front_png import write_png
-from search.report.plot_data import Picture, axis_title, hover_text, log_ticks
+from archfront.search.front.members import build_front
+from archfront.search.records.evaluation import Evaluation
+from archfront.search.records.objectives import objectives_for
+from archfront.search.report.figures import (
+    curves_figure,
+    front_figure,
+    params_figure,
+    to_div,
+    to_html,
+)
+from archfront.search.report.front_png import write_png
+from archfront.search.report.plot_data import Picture, axis_title, hover_text, log_ticks
 from tests.support.recorded_study import (
     LIMITS,
     OBJECTIVES,

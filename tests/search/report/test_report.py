@@ -5,11 +5,11 @@ from html.parser import HTMLParser
 
 import pytest
 
-from search.front.members import build_front, front_hypervolume
-from search.records.evaluation import Rejected
-from search.records.objectives import objectives_for
-from search.report.document import StudyRecord, render
-from search.results.stats import (
+from archfront.search.front.members import build_front, front_hypervolume
+from archfront.search.records.evaluation import Rejected
+from archfront.search.records.objectives import objectives_for
+from archfront.search.report.document import StudyRecord, render
+from archfront.search.results.stats import (
     class_rows,
     duration,
     failures,

@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from search.config.schema import BudgetConfig
-from search.front.members import build_front
-from search.records.evaluation import Evaluation
-from search.records.events import (
+from archfront.search.config.schema import BudgetConfig
+from archfront.search.front.members import build_front
+from archfront.search.records.evaluation import Evaluation
+from archfront.search.records.events import (
     EpochFinished,
     Event,
     Noticed,
@@ -25,7 +25,14 @@ from search.records.events import (
     TrialProposed,
     TrialsStopped,
 )
-from search.report.terminal import SHOWN, LiveView, PlainView, front_table, outcome_line, question
+from archfront.search.report.terminal import (
+    SHOWN,
+    LiveView,
+    PlainView,
+    front_table,
+    outcome_line,
+    question,
+)
 from tests.support.recorded_study import (
     LIMITS,
     OBJECTIVES,

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from search.errors import StudyError
-from search.predict.manifest import sha256_of
-from search.records.export_records import RECORD, Export, ExportSummary, add, read
-from search.report.document import render
-from search.results.export_results import summary
-from search.results.refit_results import shipped_refits
-from search.results.refit_results import summary as refit_summary
-from search.results.results import Results
+from archfront.search.errors import StudyError
+from archfront.search.predict.manifest import sha256_of
+from archfront.search.records.export_records import RECORD, Export, ExportSummary, add, read
+from archfront.search.report.document import render
+from archfront.search.results.export_results import summary
+from archfront.search.results.refit_results import shipped_refits
+from archfront.search.results.refit_results import summary as refit_summary
+from archfront.search.results.results import Results
 from tests.support import recorded_study, small_refits
 from tests.support.command import Output, succeeds
 from tests.support.small_refits import write, write_refits

@@ -7,10 +7,10 @@ from dataclasses import replace
 import pytest
 from scipy.stats import kendalltau
 
-from search.records.evaluation import Evaluation, Trained
-from search.report.document import render
-from search.results.rung_stats import Agreement, agreements, saved
-from search.results.stats import counts
+from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.report.document import render
+from archfront.search.results.rung_stats import Agreement, agreements, saved
+from archfront.search.results.stats import counts
 from tests.support.recorded_study import failed, record, rejected, trained
 
 RUNGS = (1, 3, 9)

@@ -8,15 +8,15 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.report.document import render
-from search.results.stats import class_rows, counted, dataset_facts
+from archfront.search.report.document import render
+from archfront.search.results.stats import class_rows, counted, dataset_facts
+from archfront.trainers.data import load
+from archfront.trainers.data.objects import Found, gathered
+from archfront.trainers.data.summary import summarize
+from archfront.trainers.data.targets import class_counts
+from archfront.trainers.data.verify import Sample
 from tests.support.drawn_datasets import NAMES, SHAPES, drawn
 from tests.support.recorded_study import record
-from trainers.data import load
-from trainers.data.objects import Found, gathered
-from trainers.data.summary import summarize
-from trainers.data.targets import class_counts
-from trainers.data.verify import Sample
 
 
 def summary_of(target: str) -> dict[str, Any]:

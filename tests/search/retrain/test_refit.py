@@ -9,19 +9,25 @@ from pathlib import Path
 import pytest
 from scipy.stats import kendalltau
 
-from search.cli import main
-from search.errors import StudyError
-from search.records.refit_records import Refit
-from search.report.document import render
-from search.report.refit_text import sentences, verdict
-from search.results.refit_results import differs, folder_of, member_of, refits_of, summary
-from search.results.select_members import chosen_trials
-from search.retrain.refit_members import RefitOrder, Step, refit, steps_of
+from archfront.search.cli import main
+from archfront.search.errors import StudyError
+from archfront.search.records.refit_records import Refit
+from archfront.search.report.document import render
+from archfront.search.report.refit_text import sentences, verdict
+from archfront.search.results.refit_results import (
+    differs,
+    folder_of,
+    member_of,
+    refits_of,
+    summary,
+)
+from archfront.search.results.select_members import chosen_trials
+from archfront.search.retrain.refit_members import RefitOrder, Step, refit, steps_of
+from archfront.trainers.spec import EpochRow
+from archfront.trainers.training.full import FullSettings
 from tests.support import small_refits
 from tests.support.command import Output, fails, succeeds
 from tests.support.small_refits import write, write_refits
-from trainers.spec import EpochRow
-from trainers.training.full import FullSettings
 
 ORDER = RefitOrder((0, 1), epochs=2, seeds=2, full=FullSettings(0.9, 1))
 
@@ -50,7 +56,7 @@ class TestTraining:
             low, high = record.intervals["test"]
             assert low <= record.metrics["test"]["accuracy"] <= high
             assert (found.places.folder / record.weights).is_file()
-        monkeypatch.setattr("trainers.training.full.train_full", refuse)
+        monkeypatch.setattr("archfront.trainers.training.full.train_full", refuse)
         again = all_of(root, ORDER)
         assert all(step.done is not None for step, _ in again)
         assert [record for _, record in again] == [record for _, record in made]

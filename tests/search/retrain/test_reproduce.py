@@ -10,17 +10,17 @@ import numpy as np
 import optuna
 import pytest
 
-from search.cli import main
-from search.config.settings import train_settings
-from search.errors import StudyError
-from search.prepare.prepare import data_ref
-from search.records.evaluation import Trained
-from search.records.store import driving
-from search.results.results import Results
-from search.retrain.reproduction import changes, reproduce
+from archfront.search.cli import main
+from archfront.search.config.settings import train_settings
+from archfront.search.errors import StudyError
+from archfront.search.prepare.prepare import data_ref
+from archfront.search.records.evaluation import Trained
+from archfront.search.records.store import driving
+from archfront.search.results.results import Results
+from archfront.search.retrain.reproduction import changes, reproduce
+from archfront.trainers.training import proxy
 from tests.support import recorded_study, small_refits
 from tests.support.command import Output, fails, succeeds
-from trainers.training import proxy
 
 REAL = 3
 
@@ -110,7 +110,7 @@ def test_an_environment_that_is_this_one_has_no_changes() -> None:
     from importlib.metadata import version
     from platform import python_version
 
-    from search.latency.device import fingerprint
+    from archfront.search.latency.device import fingerprint
 
     here = fingerprint()
     now = {"python": python_version(), "timm": version("timm"), "device": str(here)}

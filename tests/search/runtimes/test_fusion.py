@@ -10,10 +10,10 @@ import torch
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from search.runtimes import torch_threads
-from search.runtimes.parity import draw_images, perturb
-from trainers.networks.classifiers import DeployedClassifier, build_classifier
-from trainers.spec import Architecture
+from archfront.search.runtimes import torch_threads
+from archfront.search.runtimes.parity import draw_images, perturb
+from archfront.trainers.networks.classifiers import DeployedClassifier, build_classifier
+from archfront.trainers.spec import Architecture
 
 # One of each kind of block that timm 1.0.31 merges, as small as there is.
 FUSABLE = {

@@ -13,9 +13,9 @@ import timm
 import torch
 from torch import nn
 
-from search.errors import ParityError
-from search.runtimes import RUNTIMES, LoadSettings, torch_threads
-from search.runtimes.parity import TOLERANCE, check_parity, draw_images, perturb
+from archfront.search.errors import ParityError
+from archfront.search.runtimes import RUNTIMES, LoadSettings, torch_threads
+from archfront.search.runtimes.parity import TOLERANCE, check_parity, draw_images, perturb
 
 TINY = ["test_resnet", "test_efficientnet", "test_convnext", "test_nfnet", "test_byobnet"]
 EXAMPLE = torch.zeros(1, 3, 32, 32)

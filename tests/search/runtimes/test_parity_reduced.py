@@ -13,10 +13,10 @@ import timm
 import torch
 from torch import nn
 
-from search.errors import ParityError
-from search.runtimes import PRECISIONS, torch_threads
-from search.runtimes.parity import check_parity, draw_images, perturb
-from search.runtimes.rounding import ROUNDINGS, rounded_outputs
+from archfront.search.errors import ParityError
+from archfront.search.runtimes import PRECISIONS, torch_threads
+from archfront.search.runtimes.parity import check_parity, draw_images, perturb
+from archfront.search.runtimes.rounding import ROUNDINGS, rounded_outputs
 
 Function = Callable[[torch.Tensor], Sequence[torch.Tensor]]
 Judged = tuple[nn.Module, tuple[torch.Tensor, ...]]

@@ -14,9 +14,9 @@ import torch
 import yaml
 from torch import nn
 
-from search.config.compose import conf_dir
-from search.errors import ConfigError, ExportError
-from search.runtimes import (
+from archfront.search.config.compose import conf_dir
+from archfront.search.errors import ConfigError, ExportError
+from archfront.search.runtimes import (
     PRECISIONS,
     RUNTIMES,
     LoadSettings,
@@ -24,7 +24,7 @@ from search.runtimes import (
     installed_version,
     runtime_named,
 )
-from search.runtimes.exporters import EXPORTERS, export_onnx
+from archfront.search.runtimes.exporters import EXPORTERS, export_onnx
 from tests.support.small_networks import (
     Small,
     skip_where_it_cannot_run,
@@ -264,9 +264,9 @@ def test_a_missing_library_without_an_extra_names_itself() -> None:
 def test_names_versions_and_keys_are_known_without_importing_a_runtime() -> None:
     code = """
 import sys
-from search.latency.measure import MeasureSettings, latency_key
-from search.runtimes import RUNTIMES
-from trainers.spec import Architecture
+from archfront.search.latency.measure import MeasureSettings, latency_key
+from archfront.search.runtimes import RUNTIMES
+from archfront.trainers.spec import Architecture
 architecture = Architecture("classification", "resnet18", "timm", 32, 10, 3)
 for name in RUNTIMES:
     if name != "onnxruntime_cuda":  # its package is not that of the others

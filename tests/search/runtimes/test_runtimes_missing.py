@@ -14,10 +14,10 @@ import pytest
 import torch
 from torch import nn
 
-from search.errors import ConfigError, ExportError
-from search.runtimes import RUNTIMES, LoadSettings, installed, open_onnx, openvino
-from search.runtimes.exporters import export_onnx
-from search.runtimes.onnx_cuda import to_float16
+from archfront.search.errors import ConfigError, ExportError
+from archfront.search.runtimes import RUNTIMES, LoadSettings, installed, open_onnx, openvino
+from archfront.search.runtimes.exporters import export_onnx
+from archfront.search.runtimes.onnx_cuda import to_float16
 
 ON_GPU = [name for name, runtime in RUNTIMES.items() if runtime.runs_on == "cuda"]
 Install = Callable[..., None]
@@ -130,7 +130,7 @@ def test_a_precision_that_a_runtime_lacks_is_told_with_those_it_has(name: str) -
 
 def test_openvino_finds_no_telemetry() -> None:
     program = (
-        "import sys; from search.runtimes.openvino import openvino_library as library; "
+        "import sys; from archfront.search.runtimes.openvino import openvino_library as library; "
         "library(); sys.exit(sys.modules['openvino_telemetry'] is not None)"
     )
     assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0

@@ -9,10 +9,10 @@ import pytest
 import torch
 from torch import nn
 
-from search.errors import ParityError
-from search.runtimes import RUNTIMES, LoadSettings, Runtime
-from search.runtimes.exporters import EXPORTERS
-from search.runtimes.parity import check_parity
+from archfront.search.errors import ParityError
+from archfront.search.runtimes import RUNTIMES, LoadSettings, Runtime
+from archfront.search.runtimes.exporters import EXPORTERS
+from archfront.search.runtimes.parity import check_parity
 from tests.support.small_networks import (
     Small,
     perturbed,

@@ -8,17 +8,23 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.catalog import Published, Tag
-from search.records.objectives import Reference, objectives_for
-from search.samplers.base import OpenCandidates
-from search.samplers.ensemble import BELIEFS, PUBLISHED_WORTH, Ensemble, Seen, weight_of_published
-from search.samplers.request import Request
-from search.samplers.surrogate import Scaling
-from search.space.cost_model import Costs
-from search.space.space import Space
+from archfront.search.catalog import Published, Tag
+from archfront.search.records.objectives import Reference, objectives_for
+from archfront.search.samplers.base import OpenCandidates
+from archfront.search.samplers.ensemble import (
+    BELIEFS,
+    PUBLISHED_WORTH,
+    Ensemble,
+    Seen,
+    weight_of_published,
+)
+from archfront.search.samplers.request import Request
+from archfront.search.samplers.surrogate import Scaling
+from archfront.search.space.cost_model import Costs
+from archfront.search.space.space import Space
+from archfront.trainers.spec import Weights
 from tests.support.small_loop import Knows
 from tests.support.small_spaces import backbone, mixed_space, recipe_config
-from trainers.spec import Weights
 
 N, N_TOLD = 60, 20
 

@@ -8,14 +8,14 @@ import numpy as np
 import optuna
 import pytest
 
-from search.front.ehvi import expected_improvement
-from search.front.pareto import hypervolume
-from search.front.warp import Warp
-from search.records.objectives import Reference, objectives_for
-from search.records.store import PROPOSAL, RUNGS
-from search.samplers.base import OpenCandidates
-from search.space.cost_model import Costs
-from search.space.space import Space
+from archfront.search.front.ehvi import expected_improvement
+from archfront.search.front.pareto import hypervolume
+from archfront.search.front.warp import Warp
+from archfront.search.records.objectives import Reference, objectives_for
+from archfront.search.records.store import PROPOSAL, RUNGS
+from archfront.search.samplers.base import OpenCandidates
+from archfront.search.space.cost_model import Costs
+from archfront.search.space.space import Space
 from tests.support.small_loop import LIMIT, STARTUP, Knows, Loop, sampler_of, simulated
 from tests.support.small_spaces import mixed_space
 

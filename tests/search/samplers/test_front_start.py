@@ -7,11 +7,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from search.catalog import Backbone, Costs, Published, Tag
-from search.space.space import Space
+from archfront.search.catalog import Backbone, Costs, Published, Tag
+from archfront.search.space.space import Space
+from archfront.trainers.spec import Weights
 from tests.support.small_loop import STARTUP, Loop
 from tests.support.small_spaces import MIXED, backbone, mixed_space, recipe_config
-from trainers.spec import Weights
 
 
 def published_space(source: str) -> Space:

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from scipy.optimize import OptimizeResult, approx_fprime, minimize
 
-from search.samplers import surrogate
-from search.samplers.surrogate import Process, Rows, Scaling
-from search.space.descriptors import Features
+from archfront.search.samplers import surrogate
+from archfront.search.samplers.surrogate import Process, Rows, Scaling
+from archfront.search.space.descriptors import Features
 
 LEVELS = (("a", "b", "c"), ("a", "b", "c"), ("x", "y"))
 

@@ -17,8 +17,8 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 
-from search.samplers import SAMPLERS
-from search.samplers.base import OpenCandidates, distributions
+from archfront.search.samplers import SAMPLERS
+from archfront.search.samplers.base import OpenCandidates, distributions
 from tests.support.small_loop import LIMIT, STARTUP, Loop, simulated
 from tests.support.small_spaces import MIXED, lone_space, mixed_space, recipe_config
 

@@ -13,12 +13,13 @@ from typing import Any
 import numpy as np
 import pytest
 
-from search.catalog import catalog
-from search.errors import ConfigError
-from search.prepare.build_space import build_space
-from search.prepare.select_backbones import select, selection
-from search.records.candidate import Candidate
-from search.space.space import Space
+from archfront.search.catalog import catalog
+from archfront.search.errors import ConfigError
+from archfront.search.prepare.build_space import build_space
+from archfront.search.prepare.select_backbones import select, selection
+from archfront.search.records.candidate import Candidate
+from archfront.search.space.space import Space
+from archfront.trainers.spec import Recipe, Weights
 from tests.support.small_spaces import (
     MIXED,
     backbone,
@@ -28,7 +29,6 @@ from tests.support.small_spaces import (
     recipe_config,
     space_config,
 )
-from trainers.spec import Recipe, Weights
 
 
 class Answers:

@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
-from search.config.schema import BudgetConfig
-from search.errors import StudyError
-from search.records.evaluation import Evaluation, Trained
-from search.records.seconds import active_seconds
-from search.study.budget import Ledger, Purse, Work, is_too_strict
-from search.study.budget import end_reason as reason_of
+from archfront.search.config.schema import BudgetConfig
+from archfront.search.errors import StudyError
+from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.seconds import active_seconds
+from archfront.search.study.budget import Ledger, Purse, Work, is_too_strict
+from archfront.search.study.budget import end_reason as reason_of
 from tests.support.recorded_study import failed, rejected, trained
 
 

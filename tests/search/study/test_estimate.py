@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from search.config.schema import Config
-from search.errors import ConfigError
-from search.latency.database import LatencyTable
-from search.latency.key import MeasureSettings, latency_key
-from search.study import estimate
+from archfront.search.config.schema import Config
+from archfront.search.errors import ConfigError
+from archfront.search.latency.database import LatencyTable
+from archfront.search.latency.key import MeasureSettings, latency_key
+from archfront.search.study import estimate
+from archfront.trainers.spec import Architecture
 from tests.support.recorded_study import measurement
 from tests.support.small_study import small_config
-from trainers.spec import Architecture
 
 SETTINGS = MeasureSettings("eager", threads=1, batch_size=1, warmup=10, repeats=50)
 

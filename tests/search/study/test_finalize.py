@@ -6,17 +6,17 @@ from typing import Any
 
 import pytest
 
-from search.engine.inline import InlineEngine
-from search.engine.jobs import Job
-from search.jobs.perform import MeasureRequest
-from search.records.evaluation import Evaluation
-from search.records.events import Event, Noticed
-from search.records.paths import Places
-from search.study.finalize import TRAINED_LATENCY, Finale
+from archfront.search.engine.inline import InlineEngine
+from archfront.search.engine.jobs import Job
+from archfront.search.jobs.perform import MeasureRequest
+from archfront.search.records.evaluation import Evaluation
+from archfront.search.records.events import Event, Noticed
+from archfront.search.records.paths import Places
+from archfront.search.study.finalize import TRAINED_LATENCY, Finale
+from archfront.trainers.errors import BuildError
+from archfront.trainers.tasks.classification import Classification
 from tests.support.recorded_study import trained
 from tests.support.small_study import measurement, perform, prepared, small_config
-from trainers.errors import BuildError
-from trainers.tasks.classification import Classification
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from search.engine.inline import InlineEngine
-from search.engine.jobs import Job
-from search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
-from search.records.evaluation import Trained
-from search.space.space import Space
+from archfront.search.engine.inline import InlineEngine
+from archfront.search.engine.jobs import Job
+from archfront.search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
+from archfront.search.records.evaluation import Trained
+from archfront.search.space.space import Space
 from tests.search.study.test_budget import HandClock
 from tests.search.study.test_study import results
 from tests.support.small_study import BACKBONES, perform, run, small_config, small_space

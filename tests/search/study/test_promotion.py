@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from search.config.settings import rung_epochs
-from search.front.ehvi import expected_improvement
-from search.front.extrapolation import Climber, expected_losses, expected_tops
-from search.records.evaluation import Evaluation
-from search.study.promotion import (
+from archfront.search.config.settings import rung_epochs
+from archfront.search.front.ehvi import expected_improvement
+from archfront.search.front.extrapolation import Climber, expected_losses, expected_tops
+from archfront.search.records.evaluation import Evaluation
+from archfront.search.study.promotion import (
     KEPT,
     Climb,
     Propose,

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from search.config.schema import LIMITS
-from search.engine.jobs import Broken, Done, Result
-from search.errors import StudyError
-from search.prepare.prepare import Prepared
-from search.records.evaluation import Measurement
-from search.space.space import Space
-from search.study.reference import TRIES, find_reference
+from archfront.search.config.schema import LIMITS
+from archfront.search.engine.jobs import Broken, Done, Result
+from archfront.search.errors import StudyError
+from archfront.search.prepare.prepare import Prepared
+from archfront.search.records.evaluation import Measurement
+from archfront.search.space.space import Space
+from archfront.search.study.reference import TRIES, find_reference
 from tests.support.recorded_study import measurement
 from tests.support.small_study import prepared, small_config
 

@@ -11,16 +11,22 @@ from pathlib import Path
 
 import pytest
 
-from search.config.build import build
-from search.config.compose import compose
-from search.config.schema import Config
-from search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS
-from search.records.evaluation import Evaluation, Trained
-from search.records.events import EpochFinished, Event, RungFinished, TrialMeasured, TrialPromoted
-from search.records.paths import Places
-from search.records.store import reading
-from search.results.results import Results
-from search.study.study import run
+from archfront.search.config.build import build
+from archfront.search.config.compose import compose
+from archfront.search.config.schema import Config
+from archfront.search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS
+from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.events import (
+    EpochFinished,
+    Event,
+    RungFinished,
+    TrialMeasured,
+    TrialPromoted,
+)
+from archfront.search.records.paths import Places
+from archfront.search.records.store import reading
+from archfront.search.results.results import Results
+from archfront.search.study.study import run
 
 WORDS = (
     "experiment=digits",
@@ -97,7 +103,9 @@ def test_kill_nine_at_any_rung_loses_and_doubles_nothing(tmp_path: Path) -> None
     config = build(composed.content, texts=composed.texts)
     # Drivers are processes of their own that need not import torch each.
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["search.study.study", *TRAINING_IMPORTS, *MEASURING_IMPORTS])
+    context.set_forkserver_preload(
+        ["archfront.search.study.study", *TRAINING_IMPORTS, *MEASURING_IMPORTS]
+    )
     before: list[Evaluation] = []
     for moment in (*MOMENTS, None):
         driver = context.Process(target=drive, args=(config, moment))

@@ -8,18 +8,24 @@ from typing import Any
 
 import pytest
 
-from search.config.schema import Config
-from search.engine.inline import InlineEngine
-from search.engine.jobs import Job
-from search.engine.processes import ProcessEngine
-from search.errors import ConfigChangedError, DivergedError
-from search.jobs.perform import TrainRequest
-from search.records.evaluation import Evaluation, Failed, Trained
-from search.records.events import Event, RungFinished, TrialFinished, TrialPromoted, TrialsStopped
-from search.records.paths import Places
-from search.records.store import RUNGS, StudyStore, driving
-from search.study.control import Control
-from search.study.paused import Ladder
+from archfront.search.config.schema import Config
+from archfront.search.engine.inline import InlineEngine
+from archfront.search.engine.jobs import Job
+from archfront.search.engine.processes import ProcessEngine
+from archfront.search.errors import ConfigChangedError, DivergedError
+from archfront.search.jobs.perform import TrainRequest
+from archfront.search.records.evaluation import Evaluation, Failed, Trained
+from archfront.search.records.events import (
+    Event,
+    RungFinished,
+    TrialFinished,
+    TrialPromoted,
+    TrialsStopped,
+)
+from archfront.search.records.paths import Places
+from archfront.search.records.store import RUNGS, StudyStore, driving
+from archfront.search.study.control import Control
+from archfront.search.study.paused import Ladder
 from tests.search.study.test_study import Interrupting, results, story
 from tests.support.small_study import RESUME, perform, prepared, run, small_config
 

@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from search.config.schema import LIMITS
-from search.config.settings import measure_settings
-from search.engine.inline import InlineEngine
-from search.engine.jobs import Broken, Done, Job, Result
-from search.engine.processes import ProcessEngine
-from search.errors import ConfigChangedError, StudyError, StudyLockedError
-from search.front.members import build_front
-from search.latency.database import LatencyTable
-from search.latency.key import latency_key
-from search.records.evaluation import Evaluation, Failed, Rejected, Trained
-from search.records.events import (
+from archfront.search.config.schema import LIMITS
+from archfront.search.config.settings import measure_settings
+from archfront.search.engine.inline import InlineEngine
+from archfront.search.engine.jobs import Broken, Done, Job, Result
+from archfront.search.engine.processes import ProcessEngine
+from archfront.search.errors import ConfigChangedError, StudyError, StudyLockedError
+from archfront.search.front.members import build_front
+from archfront.search.latency.database import LatencyTable
+from archfront.search.latency.key import latency_key
+from archfront.search.records.evaluation import Evaluation, Failed, Rejected, Trained
+from archfront.search.records.events import (
     Event,
     EventLog,
     StudyFinished,
@@ -29,13 +29,13 @@ from search.records.events import (
     TrialMeasured,
     TrialProposed,
 )
-from search.records.paths import Places
-from search.records.store import driving, reading
-from search.results.results import Results
-from search.study import study
-from search.study.control import Control
-from search.study.driver import Driver
-from search.study.promotion import Step
+from archfront.search.records.paths import Places
+from archfront.search.records.store import driving, reading
+from archfront.search.results.results import Results
+from archfront.search.study import study
+from archfront.search.study.control import Control
+from archfront.search.study.driver import Driver
+from archfront.search.study.promotion import Step
 from tests.support.small_study import (
     DIVERGING_LR,
     UNBUILDABLE,
@@ -513,7 +513,7 @@ def test_an_idle_slot_decides_anew_only_when_something_landed(
         return real(driver)
 
     monkeypatch.setattr(Driver, "_next_step", counted)
-    monkeypatch.setattr("search.study.driver.POLL_S", 0.0005)
+    monkeypatch.setattr("archfront.search.study.driver.POLL_S", 0.0005)
     with closing(Threaded()) as engine:
         run(small_config(tmp_path, budget__trials=1), engine=engine)
     # The candidate, the idle slot, again after the measurement, and the end.

@@ -20,21 +20,21 @@ import pandas as pd
 import pytest
 from mlflow import MlflowClient
 
-from search.cli import main
-from search.export.export_request import Order
-from search.export.ship import export_member
-from search.formats.formats import formats_named
-from search.predict.answer import answer
-from search.predict.manifest import Artifact, Input, Manifest, sha256_of
-from search.predict.predictor import open_predictor
-from search.prepare.recorded import Study
-from search.results.results import Results
-from search.results.select_members import Member
-from search.tracking.tracker import default_uri
+from archfront.search.cli import main
+from archfront.search.export.export_request import Order
+from archfront.search.export.ship import export_member
+from archfront.search.formats.formats import formats_named
+from archfront.search.predict.answer import answer
+from archfront.search.predict.manifest import Artifact, Input, Manifest, sha256_of
+from archfront.search.predict.predictor import open_predictor
+from archfront.search.prepare.recorded import Study
+from archfront.search.results.results import Results
+from archfront.search.results.select_members import Member
+from archfront.search.tracking.tracker import default_uri
+from archfront.trainers.data import Preprocess
+from archfront.trainers.tasks import TASKS
 from tests.support import small_member, small_refits
 from tests.support.command import Output, fails
-from trainers.data import Preprocess
-from trainers.tasks import TASKS
 
 # Of MLflow's server: half a minute beside other work.
 STARTS_WITHIN_S = 120
@@ -91,7 +91,7 @@ def test_pyfunc_says_what_predict_says_for_every_task(task: str, tmp_path: Path)
     picture = small_member.picture(tmp_path)
     said = alone(LOAD, f"sqlite:///{tmp_path}/none.db", str(folder), str(picture))
     with open_predictor(tmp_path / "export", "onnx") as predictor:
-        from search.predict.answer import Asked
+        from archfront.search.predict.answer import Asked
 
         outputs = predictor.outputs(small_member.resized(predictor, picture))
         one = {name: output[0] for name, output in outputs.items()}
@@ -128,7 +128,7 @@ def test_members_become_versions_under_their_names(
     found = alone(LOAD, default_uri(root), "models:/figures@best", str(picture))
     assert found.keys() == {"label", "score", "probabilities"}
     # Again: nothing new is made, and the names stand where they stood.
-    monkeypatch.setattr("search.export.ship.export_member", refuse)
+    monkeypatch.setattr("archfront.search.export.ship.export_member", refuse)
     assert main(words) == 0
     assert "version 2 of figures (was there)" in capsys.readouterr().out
     assert len(client.search_model_versions("name = 'figures'")) == 2
@@ -201,7 +201,7 @@ def registered(
     """Return a study both of whose members are versions by their proxies, and the command."""
     found = small_refits.write(root)
     words = ["register", "digits", "--root", str(root)]
-    monkeypatch.setattr("search.export.ship.export_member", Exported(2))
+    monkeypatch.setattr("archfront.search.export.ship.export_member", Exported(2))
     assert main([*words, "--proxy"]) == 0
     capsys.readouterr()
     return found, words
@@ -222,17 +222,17 @@ def test_names_move_only_when_every_version_is_there(
     # Refitted since, and interrupted after the first of two.
     for trial in (0, 1):
         small_refits.write_refits(found, trial, [0.8])
-    monkeypatch.setattr("search.export.ship.export_member", Exported(1))
+    monkeypatch.setattr("archfront.search.export.ship.export_member", Exported(1))
     assert main(words) == 130
     assert named(root) == before
     assert len(MlflowClient(default_uri(root)).search_model_versions("name = 'digits'")) == 3
     # The same command makes what is left, and then all names move.
-    monkeypatch.setattr("search.export.ship.export_member", Exported(1))
+    monkeypatch.setattr("archfront.search.export.ship.export_member", Exported(1))
     assert main(words) == 0
     assert {named(root)["fastest"], named(root)["best"]} == {"3", "4"}
     assert "version 3 of digits (was there)" in capsys.readouterr().out
     # A part of the members: the others are known and keep their names.
-    monkeypatch.setattr("search.export.ship.export_member", refuse)
+    monkeypatch.setattr("archfront.search.export.ship.export_member", refuse)
     assert main([*words, "--members", "fastest"]) == 0
     assert "models:/digits@best is version 4" in capsys.readouterr().out
 
@@ -243,7 +243,7 @@ def test_a_name_whose_member_is_not_registered_stays_and_is_told(
 ) -> None:
     found, words = registered
     small_refits.write_refits(found, 0, [0.8])
-    monkeypatch.setattr("search.export.ship.export_member", Exported(1))
+    monkeypatch.setattr("archfront.search.export.ship.export_member", Exported(1))
     assert main([*words, "--members", "fastest"]) == 0
     said = capsys.readouterr().out
     assert "models:/digits@fastest is version 3" in said
@@ -256,7 +256,7 @@ def test_what_loses_too_much_is_not_registered(
 ) -> None:
     small_refits.write(root)
     mark = "loses 5.00% of its accuracy (0.8000 to 0.7600); 0.10% is allowed"
-    monkeypatch.setattr("search.export.ship.export_member", Exported(2, (mark,)))
+    monkeypatch.setattr("archfront.search.export.ship.export_member", Exported(2, (mark,)))
     assert main(["register", "digits", "--root", str(root), "--proxy"]) == 1
     assert f"trial 0 not registered: {mark}" in capsys.readouterr().out
     assert named(root) == {}
@@ -282,8 +282,8 @@ def test_a_member_without_a_refit_is_told_before_anything_is_made(
 
 
 def test_what_is_no_image_gets_one_error(tmp_path: Path) -> None:
-    from search.errors import ArtifactError
-    from search.predict.served import Served
+    from archfront.search.errors import ArtifactError
+    from archfront.search.predict.served import Served
 
     study = small_member.study("classification", tmp_path)
     member = small_member.member(small_member.candidate("classification"), tmp_path / "weights")

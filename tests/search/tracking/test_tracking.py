@@ -8,12 +8,12 @@ import pytest
 from mlflow import MlflowClient
 from mlflow.entities import Run
 
-from search.errors import StudyError
-from search.records.evaluation import Evaluation, Rejected, Trained
-from search.records.events import StudyStarted
-from search.records.paths import Places
-from search.results.refit_results import refits_of
-from search.tracking.tracker import REFIT_TAG, STUDY_TAG, TRIAL_TAG, Tracker, default_uri
+from archfront.search.errors import StudyError
+from archfront.search.records.evaluation import Evaluation, Rejected, Trained
+from archfront.search.records.events import StudyStarted
+from archfront.search.records.paths import Places
+from archfront.search.results.refit_results import refits_of
+from archfront.search.tracking.tracker import REFIT_TAG, STUDY_TAG, TRIAL_TAG, Tracker, default_uri
 from tests.search.study.test_study import Interrupting, results
 from tests.support import small_refits
 from tests.support.small_study import run, small_config

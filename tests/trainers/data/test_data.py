@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from archfront.trainers.data import DataRef, Dataset, load
+from archfront.trainers.errors import DataError
 from tests.support.drawn_images import REF, draw, draw_folder
-from trainers.data import DataRef, Dataset, load
-from trainers.errors import DataError
 
 
 def sizes(dataset: Dataset) -> dict[str, int]:

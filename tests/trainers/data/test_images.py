@@ -9,9 +9,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
+from archfront.trainers.data.images import read_pixels, read_with_digest, to_pixels
+from archfront.trainers.errors import DataError
 from tests.support.drawn_images import draw
-from trainers.data.images import read_pixels, read_with_digest, to_pixels
-from trainers.errors import DataError
 
 FORMATS: dict[str, tuple[str, dict[str, Any]]] = {
     "jpeg": ("JPEG", {}),

@@ -9,9 +9,9 @@ import torch
 from PIL import Image
 from torchvision.transforms import v2
 
+from archfront.trainers.data import Preprocess
+from archfront.trainers.data.preprocess import PAD_VALUE
 from tests.support.drawn_images import draw
-from trainers.data import Preprocess
-from trainers.data.preprocess import PAD_VALUE
 
 COLOR = Preprocess(16, 3, mean=(0.485, 0.456, 0.406), std=(0.229, 0.224, 0.225))
 GREY = Preprocess(16, 1, mean=(0.5,), std=(0.25,))

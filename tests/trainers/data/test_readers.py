@@ -21,6 +21,12 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
+from archfront.trainers.data import READERS, DataRef, Dataset, Preprocess, load
+from archfront.trainers.data.batch_targets import Targets
+from archfront.trainers.data.readers.shapes import mask_of, scene
+from archfront.trainers.data.readers.torchvision_datasets import DATASETS
+from archfront.trainers.data.targets import IGNORED, Mask, Objects, TargetKind, class_counts
+from archfront.trainers.errors import DataError
 from tests.support.drawn_datasets import (
     NAMES,
     SHAPES,
@@ -32,12 +38,6 @@ from tests.support.drawn_datasets import (
     write_yolo,
 )
 from tests.support.drawn_images import REF, draw, draw_fashion_mnist, draw_folder
-from trainers.data import READERS, DataRef, Dataset, Preprocess, load
-from trainers.data.batch_targets import Targets
-from trainers.data.readers.shapes import mask_of, scene
-from trainers.data.readers.torchvision_datasets import DATASETS
-from trainers.data.targets import IGNORED, Mask, Objects, TargetKind, class_counts
-from trainers.errors import DataError
 
 DIGITS = replace(REF, reader="digits", train=600, val=600, test=597)
 
@@ -241,8 +241,8 @@ class TestOneDatasetInEveryFormat:
 
 def test_naming_a_reader_imports_no_torch() -> None:
     code = (
-        "import sys; from trainers.data import READERS, DataRef;"
-        "from trainers.data.readers.torchvision_datasets import DATASETS;"
+        "import sys; from archfront.trainers.data import READERS, DataRef;"
+        "from archfront.trainers.data.readers.torchvision_datasets import DATASETS;"
         "print([m for m in ('torch', 'torchvision', 'sklearn') if m in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -10,6 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from archfront.trainers.data import DataRef, load
+from archfront.trainers.errors import DataError
 from tests.support.broken_datasets import (
     coco_with,
     first,
@@ -31,8 +33,6 @@ from tests.support.drawn_datasets import (
     write_voc,
     write_yolo,
 )
-from trainers.data import DataRef, load
-from trainers.errors import DataError
 
 
 def repeat_image(content: dict[str, Any]) -> None:

@@ -12,6 +12,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from archfront.trainers.data import READERS, DataRef, load
+from archfront.trainers.data.targets import IGNORED, Labels, Mask, Objects
+from archfront.trainers.errors import DataError
 from tests.support.broken_datasets import (
     n_objects,
     objects_of,
@@ -34,9 +37,6 @@ from tests.support.drawn_datasets import (
     write_voc,
     write_yolo,
 )
-from trainers.data import READERS, DataRef, load
-from trainers.data.targets import IGNORED, Labels, Mask, Objects
-from trainers.errors import DataError
 
 
 class TestCocoFiles:

@@ -9,9 +9,9 @@ import pytest
 import torch
 from PIL import Image
 
+from archfront.trainers.data import Preprocess, Samples, load
+from archfront.trainers.errors import DataError
 from tests.support.drawn_images import draw, draw_folder
-from trainers.data import Preprocess, Samples, load
-from trainers.errors import DataError
 
 GREY = Preprocess(8, 1, mean=(0.5,), std=(0.5,))
 

@@ -7,14 +7,21 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from archfront.trainers.data import READERS, load
+from archfront.trainers.data.objects import rle_of
+from archfront.trainers.data.readers.shapes import (
+    KINDS,
+    coverage,
+    image_of,
+    mask_of,
+    read_shapes,
+    scene,
+)
+from archfront.trainers.data.ref import Shapes
+from archfront.trainers.data.targets import Labels, Mask, Objects
+from archfront.trainers.errors import DataError
 from tests.support import coco_oracle as oracle
 from tests.support.drawn_datasets import drawn
-from trainers.data import READERS, load
-from trainers.data.objects import rle_of
-from trainers.data.readers.shapes import KINDS, coverage, image_of, mask_of, read_shapes, scene
-from trainers.data.ref import Shapes
-from trainers.data.targets import Labels, Mask, Objects
-from trainers.errors import DataError
 
 MANY = Shapes(images=60, side=48, classes=6, objects_min=0, objects_max=4)
 

@@ -15,9 +15,9 @@ import pytest
 import torch
 from PIL import Image
 
-from trainers.data import DataRef, Dataset, Preprocess, decoded, load, loading, samples
-from trainers.data.disk_cache import Shelf
-from trainers.errors import DataError
+from archfront.trainers.data import DataRef, Dataset, Preprocess, decoded, load, loading, samples
+from archfront.trainers.data.disk_cache import Shelf
+from archfront.trainers.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[3]
 N_IMAGES = 12
@@ -27,7 +27,7 @@ PREPROCESS = Preprocess(24, 3, (0.5,) * 3, (0.5,) * 3)
 MAKER = """
 import os, sys, time
 from pathlib import Path
-from trainers.data.disk_cache import Shelf
+from archfront.trainers.data.disk_cache import Shelf
 
 root, me = Path(sys.argv[1]), sys.argv[2]
 
@@ -45,7 +45,7 @@ print((Shelf(root / "shelf", 10**6).folder("key", make) / "content").read_text()
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from trainers.data.disk_cache import Shelf
+from archfront.trainers.data.disk_cache import Shelf
 
 def make(folder):
     (folder / "content").write_text("half")

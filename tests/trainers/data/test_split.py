@@ -5,8 +5,8 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from trainers.data.split import completed, split_sizes, strata_of, stratified
-from trainers.errors import DataError
+from archfront.trainers.data.split import completed, split_sizes, strata_of, stratified
+from archfront.trainers.errors import DataError
 
 
 def test_shares_that_add_up_to_one_use_every_image() -> None:

@@ -11,11 +11,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from tests.support import coco_oracle as oracle
-from tests.support.drawn_images import draw
-from trainers.data.batch_targets import learned_from
-from trainers.data.images import image_size, read_colors, read_index
-from trainers.data.objects import (
+from archfront.trainers.data.batch_targets import learned_from
+from archfront.trainers.data.images import image_size, read_colors, read_index
+from archfront.trainers.data.objects import (
     Found,
     checked_objects,
     gathered,
@@ -23,10 +21,10 @@ from trainers.data.objects import (
     resized_rle,
     rle_of,
 )
-from trainers.data.preprocess import Preprocess, Resize
-from trainers.data.readers.coco_objects import unpacked
-from trainers.data.readers.shapes import run_lengths
-from trainers.data.targets import (
+from archfront.trainers.data.preprocess import Preprocess, Resize
+from archfront.trainers.data.readers.coco_objects import unpacked
+from archfront.trainers.data.readers.shapes import run_lengths
+from archfront.trainers.data.targets import (
     IGNORED,
     Labels,
     Mask,
@@ -37,8 +35,10 @@ from trainers.data.targets import (
     no_objects,
     relabeled,
 )
-from trainers.data.verify import Sample
-from trainers.errors import DataError
+from archfront.trainers.data.verify import Sample
+from archfront.trainers.errors import DataError
+from tests.support import coco_oracle as oracle
+from tests.support.drawn_images import draw
 
 TRIANGLE = ((2.0, 2.0, 30.0, 6.0, 10.0, 18.0),)
 TWO_PARTS = ((1.0, 1.0, 9.0, 1.0, 9.0, 9.0, 1.0, 9.0), (20.0, 5.0, 38.0, 5.0, 38.0, 15.0))

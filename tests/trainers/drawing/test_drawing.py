@@ -10,14 +10,12 @@ import torch
 from faster_coco_eval.core import mask as coco
 from PIL import Image
 
-from tests.support.drawn_images import REF, draw_folder
-from tests.support.small_truth import samples_of
-from trainers.data.raw import RawData, RawSample
-from trainers.data.readers import READERS, Reader
-from trainers.data.targets import IGNORED, Labels, Mask, Objects, TargetKind, no_objects
-from trainers.drawing.gallery import READ, chosen, write_gallery
-from trainers.drawing.panels import RIGHT, TINT, TITLES, WRONG, DrawnPrediction, panel
-from trainers.drawing.paper import (
+from archfront.trainers.data.raw import RawData, RawSample
+from archfront.trainers.data.readers import READERS, Reader
+from archfront.trainers.data.targets import IGNORED, Labels, Mask, Objects, TargetKind, no_objects
+from archfront.trainers.drawing.gallery import READ, chosen, write_gallery
+from archfront.trainers.drawing.panels import RIGHT, TINT, TITLES, WRONG, DrawnPrediction, panel
+from archfront.trainers.drawing.paper import (
     LINES_MAX,
     PALETTE,
     SIDE,
@@ -28,11 +26,13 @@ from trainers.drawing.paper import (
     grid,
     shown,
 )
-from trainers.errors import DataError
-from trainers.networks.backbone import preprocess_for
-from trainers.spec import Architecture, Weights
-from trainers.tasks import TASKS
-from trainers.tasks.judges.average_precision import packed
+from archfront.trainers.errors import DataError
+from archfront.trainers.networks.backbone import preprocess_for
+from archfront.trainers.spec import Architecture, Weights
+from archfront.trainers.tasks import TASKS
+from archfront.trainers.tasks.judges.average_precision import packed
+from tests.support.drawn_images import REF, draw_folder
+from tests.support.small_truth import samples_of
 
 NAMES = ("cat", "dog", "bird")
 GREY = np.full((40, 80, 1), 100, np.uint8)

@@ -10,11 +10,11 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from search.errors import ParityError
-from search.runtimes.parity import check_parity
+from archfront.search.errors import ParityError
+from archfront.search.runtimes.parity import check_parity
+from archfront.trainers.networks.detectors.align import MAX_STRAY, aligned
+from archfront.trainers.tasks import TASKS
 from tests.search.runtimes.test_parity import FixedSession
-from trainers.networks.detectors.align import MAX_STRAY, aligned
-from trainers.tasks import TASKS
 
 N, P, C = 8, 40, 2
 Floats = NDArray[np.float32]

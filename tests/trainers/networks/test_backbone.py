@@ -3,9 +3,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from trainers.errors import BuildError
-from trainers.networks.backbone import build_backbone, create, preprocess_for, run_once
-from trainers.spec import Architecture, Weights
+from archfront.trainers.errors import BuildError
+from archfront.trainers.networks.backbone import build_backbone, create, preprocess_for, run_once
+from archfront.trainers.spec import Architecture, Weights
 
 PYRAMIDS = ["test_resnet", "test_efficientnet", "test_convnext", "test_byobnet"]
 

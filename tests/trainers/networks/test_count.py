@@ -13,8 +13,8 @@ import timm
 import torch
 from torch import nn
 
-from trainers.networks.backbone import create
-from trainers.networks.count import ELEMENT_KINDS, MAC_KINDS, Costs, count_costs
+from archfront.trainers.networks.backbone import create
+from archfront.trainers.networks.count import ELEMENT_KINDS, MAC_KINDS, Costs, count_costs
 
 # timm's published figures, where the development machine has them.
 PUBLISHED = Path(__file__).resolve().parents[4] / "shared/bench/tables/zoo-i7-r.csv.gz"

@@ -18,24 +18,24 @@ from torch import nn
 from transformers import AutoConfig, AutoModelForImageClassification
 from transformers.utils import logging as told
 
-from search.catalog import catalog
-from search.catalog.describe_hub import describe_hub
-from search.latency.key import MeasureSettings, latency_key
-from search.latency.measure import measure_architecture
-from search.prepare.build_space import build_space
-from search.prepare.select_backbones import select, selection
-from search.space.space import Space
+from archfront.search.catalog import catalog
+from archfront.search.catalog.describe_hub import describe_hub
+from archfront.search.latency.key import MeasureSettings, latency_key
+from archfront.search.latency.measure import measure_architecture
+from archfront.search.prepare.build_space import build_space
+from archfront.search.prepare.select_backbones import select, selection
+from archfront.search.space.space import Space
+from archfront.trainers.data import DataRef
+from archfront.trainers.errors import BuildError, ConfigError, WeightsError
+from archfront.trainers.networks.backbone import preprocess_for
+from archfront.trainers.networks.hf.known import KNOWN
+from archfront.trainers.networks.hf.names import canonical, content_of, digest_of
+from archfront.trainers.networks.hf.network import built, config_for, create_hub
+from archfront.trainers.networks.weights import fetch, resolve
+from archfront.trainers.spec import Architecture, Recipe, TrainSettings, Weights
+from archfront.trainers.tasks import TASKS
+from archfront.trainers.training.proxy import score, train
 from tests.support.small_spaces import recipe_config, space_config
-from trainers.data import DataRef
-from trainers.errors import BuildError, ConfigError, WeightsError
-from trainers.networks.backbone import preprocess_for
-from trainers.networks.hf.known import KNOWN
-from trainers.networks.hf.names import canonical, content_of, digest_of
-from trainers.networks.hf.network import built, config_for, create_hub
-from trainers.networks.weights import fetch, resolve
-from trainers.spec import Architecture, Recipe, TrainSettings, Weights
-from trainers.tasks import TASKS
-from trainers.training.proxy import score, train
 
 TINY: dict[str, dict[str, Any]] = {
     "resnet": {
@@ -163,7 +163,7 @@ def test_names_are_taken_beside_patterns_and_remembered(
     config = space_config(backbones=("resnet18", name, name))
     first = select(config, tmp_path / "root")
     assert [row.name for row in first] == ["resnet18", name]
-    monkeypatch.setattr("search.catalog.describe_hub.describe_hub", None)
+    monkeypatch.setattr("archfront.search.catalog.describe_hub.describe_hub", None)
     assert select(config, tmp_path / "root") == first
     assert [p.name for p in (tmp_path / "root").rglob("*") if p.is_file()] == ["hub.json"]
 
@@ -228,7 +228,7 @@ def test_a_missing_transformers_names_its_extra(
     def missing(_: str) -> str:
         raise importlib.metadata.PackageNotFoundError
 
-    monkeypatch.setattr("trainers.networks.hf.names.version", missing)
+    monkeypatch.setattr("archfront.trainers.networks.hf.names.version", missing)
     with pytest.raises(ConfigError, match=r"not installed: pip install 'archfront\[hf\]'"):
         select(space_config(backbones=(name,)), tmp_path)
     with pytest.raises(BuildError, match=r"pip install 'archfront\[hf\]'"):
@@ -435,7 +435,7 @@ def test_a_space_is_the_same_until_the_configuration_changes(
 
 
 def test_other_tasks_leave_them_out_with_the_reason(name: str, tmp_path: Path) -> None:
-    from search.prepare.build_space import _heads
+    from archfront.search.prepare.build_space import _heads
 
     [row] = select(space_config(backbones=(name,)), tmp_path)
     dense = replace(TASKS["classification"], heads=("unet",))

@@ -9,8 +9,8 @@ import timm
 import torch
 from torch import nn
 
-from trainers.networks.count import Costs, count_costs
-from trainers.networks.meta_cache import Memo
+from archfront.trainers.networks.count import Costs, count_costs
+from archfront.trainers.networks.meta_cache import Memo
 
 # Blocks of one kind, windows, states written while it runs, two branches, blocks in place.
 NAMES = ["resnet18", "test_vit", "swin_tiny_patch4_window7_224", "levit_128s", "crossvit_9_240"]

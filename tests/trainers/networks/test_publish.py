@@ -12,17 +12,17 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file, save_file
 
-from search.errors import ArtifactError
-from search.export.export_request import Order
-from search.export.ship import export_member
-from search.formats.formats import FORMATS
-from search.predict.answer import Asked, answer
-from search.predict.manifest import read_manifest, sha256_of, write_manifest
-from search.predict.predictor import open_predictor
-from search.records.candidate import Candidate
+from archfront.search.errors import ArtifactError
+from archfront.search.export.export_request import Order
+from archfront.search.export.ship import export_member
+from archfront.search.formats.formats import FORMATS
+from archfront.search.predict.answer import Asked, answer
+from archfront.search.predict.manifest import read_manifest, sha256_of, write_manifest
+from archfront.search.predict.predictor import open_predictor
+from archfront.search.records.candidate import Candidate
+from archfront.trainers.errors import WeightsError
+from archfront.trainers.networks.hf.publish import load_published
 from tests.support import small_member
-from trainers.errors import WeightsError
-from trainers.networks.hf.publish import load_published
 
 # What somebody does who has never heard of this package.
 PROGRAM = """

@@ -14,24 +14,24 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import box_iou
 from torchvision.ops.poolers import LevelMapper
 
-from search.latency.key import MeasureSettings
-from search.latency.measure import measure_architecture
-from search.runtimes import RUNTIMES, LoadSettings
-from search.runtimes.parity import TOLERANCE, draw_images, perturb
-from tests.support.small_networks import skip_where_it_cannot_run
-from trainers.errors import BuildError
-from trainers.networks.backbone import Pyramid
-from trainers.networks.detectors.levels import level_strides
-from trainers.networks.detectors.pasted import STRIDE, paste
-from trainers.networks.detectors.torchvision_two_stage import (
+from archfront.search.latency.key import MeasureSettings
+from archfront.search.latency.measure import measure_architecture
+from archfront.search.runtimes import RUNTIMES, LoadSettings
+from archfront.search.runtimes.parity import TOLERANCE, draw_images, perturb
+from archfront.trainers.errors import BuildError
+from archfront.trainers.networks.backbone import Pyramid
+from archfront.trainers.networks.detectors.levels import level_strides
+from archfront.trainers.networks.detectors.pasted import STRIDE, paste
+from archfront.trainers.networks.detectors.torchvision_two_stage import (
     MASK_CELLS,
     N_CANDIDATES,
     N_PROPOSALS,
     PROPOSAL_IOU,
     TwoStage,
 )
-from trainers.spec import Architecture, TrainSettings, Weights
-from trainers.tasks import TASKS, Task
+from archfront.trainers.spec import Architecture, TrainSettings, Weights
+from archfront.trainers.tasks import TASKS, Task
+from tests.support.small_networks import skip_where_it_cannot_run
 
 HEADS = ("fcos", "retinanet", "faster_rcnn", "mask_rcnn")
 TWO_STAGE = HEADS[2:]

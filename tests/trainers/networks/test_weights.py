@@ -10,12 +10,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from trainers.errors import WeightsError
-from trainers.networks.backbone import build_backbone, create
-from trainers.networks.checkpoint import sha256_of
-from trainers.networks.weights import fetch, resolve
-from trainers.spec import Architecture, Weights
-from trainers.tasks import TASKS
+from archfront.trainers.errors import WeightsError
+from archfront.trainers.networks.backbone import build_backbone, create
+from archfront.trainers.networks.checkpoint import sha256_of
+from archfront.trainers.networks.weights import fetch, resolve
+from archfront.trainers.spec import Architecture, Weights
+from archfront.trainers.tasks import TASKS
 
 # Without weights there is nothing to download: each test saves what it has made itself.
 NAMES = ["test_resnet", "test_vit", "test_efficientnet"]

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from trainers.errors import BuildError
-from trainers.networks.detectors.assign import Places, Truth, assign, gathered, pair_iou
-from trainers.networks.detectors.masks import mask_loss, masks_of, shrunk
-from trainers.networks.detectors.yolo import Yolo
-from trainers.spec import Architecture, Weights
-from trainers.tasks import TASKS
+from archfront.trainers.errors import BuildError
+from archfront.trainers.networks.detectors.assign import Places, Truth, assign, gathered, pair_iou
+from archfront.trainers.networks.detectors.masks import mask_loss, masks_of, shrunk
+from archfront.trainers.networks.detectors.yolo import Yolo
+from archfront.trainers.spec import Architecture, Weights
+from archfront.trainers.tasks import TASKS
 
 PLACES = Places((8, 4, 2), (8, 16, 32))
 SIDE = 64

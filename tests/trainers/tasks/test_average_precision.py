@@ -5,10 +5,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from archfront.trainers.tasks.judges.average_precision import coco_metrics
+from archfront.trainers.tasks.judges.paste import encoded, pasted
+from archfront.trainers.tasks.judges.resampled_ap import resampled_ap
 from tests.support.small_findings import SIDE, by_pycocotools, findings, repeated
-from trainers.tasks.judges.average_precision import coco_metrics
-from trainers.tasks.judges.paste import encoded, pasted
-from trainers.tasks.judges.resampled_ap import resampled_ap
 
 METRICS = ("map", "map50", "map75")
 CASES: dict[str, dict[str, Any]] = {

@@ -6,20 +6,20 @@ import numpy as np
 import pytest
 import torch
 
-from search.front.intervals import kept_interval
-from search.latency.key import MeasureSettings
-from search.latency.measure import measure_architecture
-from search.runtimes import LoadSettings, runtime_named
-from search.runtimes.parity import draw_images, perturb
+from archfront.search.front.intervals import kept_interval
+from archfront.search.latency.key import MeasureSettings
+from archfront.search.latency.measure import measure_architecture
+from archfront.search.runtimes import LoadSettings, runtime_named
+from archfront.search.runtimes.parity import draw_images, perturb
+from archfront.trainers.data.batch_targets import learned_from
+from archfront.trainers.data.targets import Objects
+from archfront.trainers.data.verify import Sample
+from archfront.trainers.errors import ConfigError
+from archfront.trainers.networks.backbone import preprocess_for
+from archfront.trainers.spec import Architecture, TrainSettings, Weights
+from archfront.trainers.tasks import TASKS, Judge
+from archfront.trainers.tasks.judges.average_precision import coco_metrics
 from tests.support.drawn_objects import NAMES, drawn_samples
-from trainers.data.batch_targets import learned_from
-from trainers.data.targets import Objects
-from trainers.data.verify import Sample
-from trainers.errors import ConfigError
-from trainers.networks.backbone import preprocess_for
-from trainers.spec import Architecture, TrainSettings, Weights
-from trainers.tasks import TASKS, Judge
-from trainers.tasks.judges.average_precision import coco_metrics
 
 HEADS = {"detection": "yolo", "instance": "yolo_mask"}
 SETTINGS = TrainSettings("map", 1, 1, 0, 0.0, "one_cycle", "fp32", 1)

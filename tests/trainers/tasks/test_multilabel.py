@@ -8,18 +8,18 @@ import pytest
 import sklearn.metrics
 import torch
 
-from search.front.intervals import kept_interval
+from archfront.search.front.intervals import kept_interval
+from archfront.trainers.data.raw import RawData, RawSample
+from archfront.trainers.data.readers import READERS, Reader
+from archfront.trainers.data.targets import Labels
+from archfront.trainers.errors import ConfigError
+from archfront.trainers.spec import Architecture, Recipe, TrainSettings, Weights
+from archfront.trainers.tasks import TASKS
+from archfront.trainers.tasks.judges.label_sets import LabelSetJudge
+from archfront.trainers.tasks.judges.weighted import label_set_metric
+from archfront.trainers.training.augment import augment
+from archfront.trainers.training.proxy import train
 from tests.support.drawn_images import REF
-from trainers.data.raw import RawData, RawSample
-from trainers.data.readers import READERS, Reader
-from trainers.data.targets import Labels
-from trainers.errors import ConfigError
-from trainers.spec import Architecture, Recipe, TrainSettings, Weights
-from trainers.tasks import TASKS
-from trainers.tasks.judges.label_sets import LabelSetJudge
-from trainers.tasks.judges.weighted import label_set_metric
-from trainers.training.augment import augment
-from trainers.training.proxy import train
 
 TASK = TASKS["multilabel"]
 SETTINGS = TrainSettings("map", 1, 1, 0, 0.0, "one_cycle", "fp32", 1)
@@ -103,7 +103,7 @@ def test_many_resamples_are_the_same_in_pieces(monkeypatch: pytest.MonkeyPatch) 
     labels, probabilities = drawn(7)
     weights = np.random.default_rng(1).integers(0, 3, (10, 120))
     whole = label_set_metric("map", probabilities, labels)(weights)
-    monkeypatch.setattr("trainers.tasks.judges.weighted.CHUNK", 250)
+    monkeypatch.setattr("archfront.trainers.tasks.judges.weighted.CHUNK", 250)
     pieces = label_set_metric("map", probabilities, labels)(weights)
     assert np.array_equal(whole, pieces)
 

@@ -10,27 +10,27 @@ import pytest
 import timm
 import torch
 
-from search.catalog import catalog
-from search.latency.key import MeasureSettings
-from search.latency.measure import measure_architecture
-from search.prepare.build_space import build_space
+from archfront.search.catalog import catalog
+from archfront.search.latency.key import MeasureSettings
+from archfront.search.latency.measure import measure_architecture
+from archfront.search.prepare.build_space import build_space
+from archfront.trainers.data import READERS
+from archfront.trainers.data.raw import RawData, RawSample
+from archfront.trainers.data.readers import Reader
+from archfront.trainers.data.ref import DataRef
+from archfront.trainers.data.targets import IGNORED, Mask
+from archfront.trainers.errors import BuildError, ConfigError
+from archfront.trainers.networks.backbone import build_backbone, family_and_strides
+from archfront.trainers.networks.segmenters.network import DeployedSegmenter, Segmenter
+from archfront.trainers.spec import Architecture, Recipe, TrainSettings, Weights
+from archfront.trainers.tasks import TASKS
+from archfront.trainers.tasks.pyramids import DILATING, UNPADDED
+from archfront.trainers.tasks.semantic import DILATED, GRIDS
+from archfront.trainers.training.precision import precision_probe
+from archfront.trainers.training.proxy import score, train
 from tests.support.configurations import changed, problems
 from tests.support.drawn_images import REF
 from tests.support.small_spaces import space_config
-from trainers.data import READERS
-from trainers.data.raw import RawData, RawSample
-from trainers.data.readers import Reader
-from trainers.data.ref import DataRef
-from trainers.data.targets import IGNORED, Mask
-from trainers.errors import BuildError, ConfigError
-from trainers.networks.backbone import build_backbone, family_and_strides
-from trainers.networks.segmenters.network import DeployedSegmenter, Segmenter
-from trainers.spec import Architecture, Recipe, TrainSettings, Weights
-from trainers.tasks import TASKS
-from trainers.tasks.pyramids import DILATING, UNPADDED
-from trainers.tasks.semantic import DILATED, GRIDS
-from trainers.training.precision import precision_probe
-from trainers.training.proxy import score, train
 
 TASK = TASKS["semantic"]
 SETTINGS = TrainSettings("miou", 1, 1, 0, 0.0, "one_cycle", "fp32", 1, loss="ce_dice")

@@ -17,15 +17,15 @@ from torch.nn import functional as F
 from torchmetrics.classification import MulticlassAccuracy, MulticlassJaccardIndex
 from torchmetrics.segmentation import DiceScore
 
-from search.front.intervals import kept_interval
-from trainers.data.preprocess import Preprocess
-from trainers.data.targets import IGNORED, Mask
-from trainers.data.verify import Sample
-from trainers.networks.segmenters.losses import LOSSES, losses_of
-from trainers.spec import TrainSettings
-from trainers.tasks import TASKS
-from trainers.tasks.judges.masks import MaskJudge, labels_at
-from trainers.tasks.judges.overlap import margins
+from archfront.search.front.intervals import kept_interval
+from archfront.trainers.data.preprocess import Preprocess
+from archfront.trainers.data.targets import IGNORED, Mask
+from archfront.trainers.data.verify import Sample
+from archfront.trainers.networks.segmenters.losses import LOSSES, losses_of
+from archfront.trainers.spec import TrainSettings
+from archfront.trainers.tasks import TASKS
+from archfront.trainers.tasks.judges.masks import MaskJudge, labels_at
+from archfront.trainers.tasks.judges.overlap import margins
 
 TASK = TASKS["semantic"]
 NAMES = ("sky", "road", "car")

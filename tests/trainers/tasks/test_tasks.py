@@ -9,13 +9,13 @@ import pytest
 import sklearn.metrics
 import torch
 
-from search.front.intervals import score
+from archfront.search.front.intervals import score
+from archfront.trainers.errors import BuildError, ConfigError
+from archfront.trainers.networks.backbone import Pyramid, preprocess_for
+from archfront.trainers.spec import Architecture, TrainSettings, Weights
+from archfront.trainers.tasks import TASKS, Grid, Task, task_named
+from archfront.trainers.tasks.judges.labels import LabelJudge
 from tests.support.small_truth import samples_of
-from trainers.errors import BuildError, ConfigError
-from trainers.networks.backbone import Pyramid, preprocess_for
-from trainers.spec import Architecture, TrainSettings, Weights
-from trainers.tasks import TASKS, Grid, Task, task_named
-from trainers.tasks.judges.labels import LabelJudge
 
 N_JUDGED = 8
 
@@ -202,7 +202,7 @@ def test_a_network_without_a_map_carries_no_gem() -> None:
 
 
 def test_gem_with_power_one_is_the_mean() -> None:
-    from trainers.networks.classifiers import GeMPool
+    from archfront.trainers.networks.classifiers import GeMPool
 
     features = torch.rand(2, 3, 4, 4) + 0.1
     assert torch.allclose(GeMPool(power=1.0)(features), features.mean(dim=(2, 3)))
@@ -238,7 +238,7 @@ def test_an_unknown_task_is_answered_with_the_nearest_name() -> None:
 
 def test_names_of_tasks_cost_no_torch() -> None:
     code = (
-        "import sys; from trainers.tasks import TASKS; "
+        "import sys; from archfront.trainers.tasks import TASKS; "
         "assert all(t.heads and t.metrics and t.chance(t.metrics[0], [1, 2]) < 1 "
         "for t in TASKS.values()); "
         "sys.exit('torch' in sys.modules or 'timm' in sys.modules)"

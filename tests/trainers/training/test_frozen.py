@@ -15,13 +15,13 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-import trainers.training.proxy
-from trainers.data import DataRef, load
-from trainers.networks.backbone import preprocess_for
-from trainers.spec import Architecture, Recipe, TrainResult, TrainSettings, Weights
-from trainers.tasks import TASKS
-from trainers.training.frozen import Cached, cached_features
-from trainers.training.proxy import train
+import archfront.trainers.training.proxy
+from archfront.trainers.data import DataRef, load
+from archfront.trainers.networks.backbone import preprocess_for
+from archfront.trainers.spec import Architecture, Recipe, TrainResult, TrainSettings, Weights
+from archfront.trainers.tasks import TASKS
+from archfront.trainers.training.frozen import Cached, cached_features
+from archfront.trainers.training.proxy import train
 
 DIGITS = DataRef("digits", None, None, False, 120, 90, 80, 0, None, "stop", 100)
 RECIPE = Recipe(
@@ -57,7 +57,7 @@ def run(architecture: Architecture, recipe: Recipe, folder: Path, **changes: Any
 @contextmanager
 def uncached() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trainers.training.proxy, "cached_features", lambda *_, **__: None)
+        patch.setattr(archfront.trainers.training.proxy, "cached_features", lambda *_, **__: None)
         yield
 
 

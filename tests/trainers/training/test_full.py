@@ -12,12 +12,12 @@ import torch
 from safetensors.torch import load_file
 from torch.nn import functional as F
 
-from trainers.data import DataRef, Preprocess
-from trainers.data.ref import Shapes
-from trainers.errors import ConfigError
-from trainers.spec import Architecture, Recipe, TrainSettings, Weights
-from trainers.tasks import TASKS
-from trainers.training.full import (
+from archfront.trainers.data import DataRef, Preprocess
+from archfront.trainers.data.ref import Shapes
+from archfront.trainers.errors import ConfigError
+from archfront.trainers.spec import Architecture, Recipe, TrainSettings, Weights
+from archfront.trainers.tasks import TASKS
+from archfront.trainers.training.full import (
     FullResult,
     FullSettings,
     Teacher,
@@ -25,7 +25,7 @@ from trainers.training.full import (
     train_full,
     turning,
 )
-from trainers.training.proxy import score
+from archfront.trainers.training.proxy import score
 
 DATA = DataRef("digits", None, None, False, 300, 100, 80, 0, None, "stop", 100)
 NETWORK = Architecture("classification", "test_resnet", "timm", 16, 10, 1)

@@ -11,10 +11,17 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from trainers.data import DataRef, load
-from trainers.errors import ConfigError, DataError, DivergedError, WeightsError
-from trainers.spec import Architecture, EpochRow, Recipe, TrainResult, TrainSettings, Weights
-from trainers.training.proxy import score, train
+from archfront.trainers.data import DataRef, load
+from archfront.trainers.errors import ConfigError, DataError, DivergedError, WeightsError
+from archfront.trainers.spec import (
+    Architecture,
+    EpochRow,
+    Recipe,
+    TrainResult,
+    TrainSettings,
+    Weights,
+)
+from archfront.trainers.training.proxy import score, train
 
 DIGITS = DataRef(
     reader="digits",

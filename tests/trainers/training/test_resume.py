@@ -13,14 +13,14 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from archfront.trainers.data import DataRef
+from archfront.trainers.data.ref import Shapes
+from archfront.trainers.errors import ConfigError, WeightsError
+from archfront.trainers.spec import Architecture, Recipe, TrainResult, TrainSettings, Weights
+from archfront.trainers.tasks import TASKS
+from archfront.trainers.training.batch_norm import estimate_norms, trained_norms
+from archfront.trainers.training.proxy import score, train
 from tests.trainers.tasks.test_tasks import architecture
-from trainers.data import DataRef
-from trainers.data.ref import Shapes
-from trainers.errors import ConfigError, WeightsError
-from trainers.spec import Architecture, Recipe, TrainResult, TrainSettings, Weights
-from trainers.tasks import TASKS
-from trainers.training.batch_norm import estimate_norms, trained_norms
-from trainers.training.proxy import score, train
 
 RECIPE = Recipe(lr=5e-3, weight_decay=0.05, batch_size=4, augment="strong", dropout=0.2)
 

@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from trainers.data.raw import RawData
-from trainers.data.readers.coco import read_coco
-from trainers.data.readers.csv_table import read_table
-from trainers.data.readers.digits import read_digits
-from trainers.data.readers.folder import read_folder
-from trainers.data.readers.masks import read_masks
-from trainers.data.readers.shapes import read_shapes
-from trainers.data.readers.torchvision_datasets import read_torchvision
-from trainers.data.readers.voc import read_voc
-from trainers.data.readers.yolo import read_yolo
-from trainers.data.ref import DataRef
-from trainers.data.targets import TargetKind
+from archfront.trainers.data.raw import RawData
+from archfront.trainers.data.readers.coco import read_coco
+from archfront.trainers.data.readers.csv_table import read_table
+from archfront.trainers.data.readers.digits import read_digits
+from archfront.trainers.data.readers.folder import read_folder
+from archfront.trainers.data.readers.masks import read_masks
+from archfront.trainers.data.readers.shapes import read_shapes
+from archfront.trainers.data.readers.torchvision_datasets import read_torchvision
+from archfront.trainers.data.readers.voc import read_voc
+from archfront.trainers.data.readers.yolo import read_yolo
+from archfront.trainers.data.ref import DataRef
+from archfront.trainers.data.targets import TargetKind
 
 
 @dataclass(frozen=True)

@@ -15,15 +15,26 @@ from typing import Any
 
 import numpy as np
 
-from trainers.data.objects import Found, gathered, rasterized
-from trainers.data.raw import RawData, RawSample, Skipped
-from trainers.data.readers.coco_files import LAYOUT, AnnotationFile, annotation_files, read_json
-from trainers.data.readers.coco_objects import Unusable, found_in
-from trainers.data.readers.paths import as_parts, existing_root, first_existing, missing, name_of
-from trainers.data.ref import DataRef
-from trainers.data.targets import Mask, Segment, Target, TargetKind
-from trainers.errors import DataError
-from trainers.words import count_of
+from archfront.trainers.data.objects import Found, gathered, rasterized
+from archfront.trainers.data.raw import RawData, RawSample, Skipped
+from archfront.trainers.data.readers.coco_files import (
+    LAYOUT,
+    AnnotationFile,
+    annotation_files,
+    read_json,
+)
+from archfront.trainers.data.readers.coco_objects import Unusable, found_in
+from archfront.trainers.data.readers.paths import (
+    as_parts,
+    existing_root,
+    first_existing,
+    missing,
+    name_of,
+)
+from archfront.trainers.data.ref import DataRef
+from archfront.trainers.data.targets import Mask, Segment, Target, TargetKind
+from archfront.trainers.errors import DataError
+from archfront.trainers.words import count_of
 
 BACKGROUND = "background"
 Entry = Mapping[str, Any]

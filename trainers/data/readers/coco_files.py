@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from trainers.data.readers.paths import SPLIT_NAMES, name_of
-from trainers.errors import DataError
+from archfront.trainers.data.readers.paths import SPLIT_NAMES, name_of
+from archfront.trainers.errors import DataError
 
 LAYOUT = (
     "archfront expects <data.root>/train.json, <data.root>/annotations/instances_train*.json or "

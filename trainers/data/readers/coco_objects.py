@@ -6,8 +6,8 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from trainers.data.objects import Found, polygon_box
-from trainers.data.targets import Segment, TargetKind
+from archfront.trainers.data.objects import Found, polygon_box
+from archfront.trainers.data.targets import Segment, TargetKind
 
 Size = tuple[int, int] | None
 
@@ -146,7 +146,7 @@ def _around(segment: Segment | None) -> tuple[float, float, float, float]:
         return polygon_box(segment)
     from faster_coco_eval.core import mask as coco
 
-    from trainers.data.objects import rle_of
+    from archfront.trainers.data.objects import rle_of
 
     height, width = segment["size"]
     x, y, across, down = map(float, coco.toBbox(rle_of(segment, width, height)))

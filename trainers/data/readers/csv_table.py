@@ -11,11 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainers.data.raw import RawData, RawSample, Skipped
-from trainers.data.readers.paths import SPLIT_NAMES, as_parts, existing_root, missing, name_of
-from trainers.data.ref import DataRef
-from trainers.data.targets import Labels
-from trainers.errors import DataError
+from archfront.trainers.data.raw import RawData, RawSample, Skipped
+from archfront.trainers.data.readers.paths import (
+    SPLIT_NAMES,
+    as_parts,
+    existing_root,
+    missing,
+    name_of,
+)
+from archfront.trainers.data.ref import DataRef
+from archfront.trainers.data.targets import Labels
+from archfront.trainers.errors import DataError
 
 LAYOUT = (
     "archfront expects one table in <data.root>, as labels.csv, or data.annotations=FILE, with "

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from trainers.data.raw import RawData, RawSample
-from trainers.data.ref import DataRef
+from archfront.trainers.data.raw import RawData, RawSample
+from archfront.trainers.data.ref import DataRef
 
 
 def read_digits(ref: DataRef) -> RawData:

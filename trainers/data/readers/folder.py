@@ -11,8 +11,8 @@ import os
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from trainers.data.raw import RawData, RawSample, Skipped
-from trainers.data.readers.paths import (
+from archfront.trainers.data.raw import RawData, RawSample, Skipped
+from archfront.trainers.data.readers.paths import (
     SPLIT_NAMES,
     existing_root,
     folders,
@@ -20,9 +20,9 @@ from trainers.data.readers.paths import (
     is_visible,
     visible,
 )
-from trainers.data.ref import DataRef
-from trainers.errors import DataError
-from trainers.words import count_of
+from archfront.trainers.data.ref import DataRef
+from archfront.trainers.errors import DataError
+from archfront.trainers.words import count_of
 
 LAYOUT = (
     "archfront expects <data.root>/<class>/<image>, or <data.root>/train/<class>/<image> "

@@ -14,12 +14,18 @@ from pathlib import Path
 
 import numpy as np
 
-from trainers.data.images import read_colors, read_index
-from trainers.data.raw import RawData, RawSample, Skipped
-from trainers.data.readers.paths import SPLIT_NAMES, as_parts, existing_root, images_below, name_of
-from trainers.data.ref import DataRef
-from trainers.data.targets import IGNORED, Mask
-from trainers.errors import DataError
+from archfront.trainers.data.images import read_colors, read_index
+from archfront.trainers.data.raw import RawData, RawSample, Skipped
+from archfront.trainers.data.readers.paths import (
+    SPLIT_NAMES,
+    as_parts,
+    existing_root,
+    images_below,
+    name_of,
+)
+from archfront.trainers.data.ref import DataRef
+from archfront.trainers.data.targets import IGNORED, Mask
+from archfront.trainers.errors import DataError
 
 LAYOUT = (
     "archfront expects <data.root>/train/images beside train/masks, the same for val; or "

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from trainers.data.images import EXTENSIONS
-from trainers.data.raw import RawSample, Skipped
-from trainers.data.ref import DataRef
-from trainers.errors import DataError
+from archfront.trainers.data.images import EXTENSIONS
+from archfront.trainers.data.raw import RawSample, Skipped
+from archfront.trainers.data.ref import DataRef
+from archfront.trainers.errors import DataError
 
 SPLIT_NAMES = {
     "train": "train",

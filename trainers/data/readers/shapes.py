@@ -18,12 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from trainers.data.objects import Found, gathered, polygon_box
-from trainers.data.raw import RawData, RawSample
-from trainers.data.ref import DataRef, Shapes
-from trainers.data.targets import Indices, Labels, Mask, Segment, Target
-from trainers.errors import DataError
-from trainers.words import count_of
+from archfront.trainers.data.objects import Found, gathered, polygon_box
+from archfront.trainers.data.raw import RawData, RawSample
+from archfront.trainers.data.ref import DataRef, Shapes
+from archfront.trainers.data.targets import Indices, Labels, Mask, Segment, Target
+from archfront.trainers.errors import DataError
+from archfront.trainers.words import count_of
 
 Points = NDArray[np.float64]
 BACKGROUND = "background"

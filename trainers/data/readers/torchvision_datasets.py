@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from trainers.data.raw import RawData, RawSample
-from trainers.data.ref import DataRef
-from trainers.errors import DataError, unknown
+from archfront.trainers.data.raw import RawData, RawSample
+from archfront.trainers.data.ref import DataRef
+from archfront.trainers.errors import DataError, unknown
 
 
 @dataclass(frozen=True)

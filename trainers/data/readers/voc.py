@@ -13,12 +13,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from trainers.data.images import EXTENSIONS
-from trainers.data.objects import Found, gathered
-from trainers.data.raw import RawData, RawSample, Skipped
-from trainers.data.readers.paths import as_parts, existing_root, images_below, missing, name_of
-from trainers.data.ref import DataRef
-from trainers.errors import DataError
+from archfront.trainers.data.images import EXTENSIONS
+from archfront.trainers.data.objects import Found, gathered
+from archfront.trainers.data.raw import RawData, RawSample, Skipped
+from archfront.trainers.data.readers.paths import (
+    as_parts,
+    existing_root,
+    images_below,
+    missing,
+    name_of,
+)
+from archfront.trainers.data.ref import DataRef
+from archfront.trainers.errors import DataError
 
 LAYOUT = (
     "archfront expects <data.root>/Annotations/<name>.xml and <data.root>/JPEGImages/<name>.jpg, "

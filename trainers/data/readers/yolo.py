@@ -11,14 +11,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from trainers.data.images import image_size
-from trainers.data.objects import Found, gathered, polygon_box
-from trainers.data.raw import RawData, RawSample, Skipped
-from trainers.data.readers.paths import as_parts, existing_root, missing, name_of
-from trainers.data.readers.yolo_files import LAYOUT, label_file, listing
-from trainers.data.ref import DataRef
-from trainers.errors import DataError
-from trainers.words import count_of
+from archfront.trainers.data.images import image_size
+from archfront.trainers.data.objects import Found, gathered, polygon_box
+from archfront.trainers.data.raw import RawData, RawSample, Skipped
+from archfront.trainers.data.readers.paths import as_parts, existing_root, missing, name_of
+from archfront.trainers.data.readers.yolo_files import LAYOUT, label_file, listing
+from archfront.trainers.data.ref import DataRef
+from archfront.trainers.errors import DataError
+from archfront.trainers.words import count_of
 
 # Shares may exceed 1 by rounding and by objects that stand out; pixels exceed it by far.
 SHARE_MAX = 2.0

@@ -9,9 +9,9 @@ from typing import Any
 
 import yaml
 
-from trainers.data.readers.paths import SPLIT_NAMES, images_below, name_of
-from trainers.data.ref import DataRef
-from trainers.errors import DataError
+from archfront.trainers.data.readers.paths import SPLIT_NAMES, images_below, name_of
+from archfront.trainers.data.ref import DataRef
+from archfront.trainers.errors import DataError
 
 LAYOUT = (
     "archfront expects <data.root>/data.yaml with names, train and val; or "

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 from torchvision.models.detection.anchor_utils import AnchorGenerator
 
-from trainers.networks.backbone import Pyramid, build_backbone, family_and_strides
-from trainers.networks.detectors.neck import Neck
-from trainers.spec import Architecture, Weights
+from archfront.trainers.networks.backbone import Pyramid, build_backbone, family_and_strides
+from archfront.trainers.networks.detectors.neck import Neck
+from archfront.trainers.spec import Architecture, Weights
 
 # Lin et al. 2017 (FPN and Focal loss) use five. A map of one cell has no neighbors to learn from,
 # and norms over it are of a single value.

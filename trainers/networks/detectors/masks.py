@@ -8,8 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainers.networks.detectors.assign import Assigned, Truth
-from trainers.networks.detectors.blocks import conv_block
+from archfront.trainers.networks.detectors.assign import Assigned, Truth
+from archfront.trainers.networks.detectors.blocks import conv_block
 
 # Section 3.1: more did not help.
 N_PROTOTYPES = 32

@@ -10,8 +10,8 @@ from torch import nn
 from torch.nn import functional as F
 from torchvision.ops import FeaturePyramidNetwork
 
-from trainers.errors import BuildError
-from trainers.networks.backbone import Pyramid
+from archfront.trainers.errors import BuildError
+from archfront.trainers.networks.backbone import Pyramid
 
 
 class Neck(nn.Module):

@@ -11,8 +11,8 @@ from timm.utils import reparameterize_model
 from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainers.networks.backbone import Pyramid, run_once
-from trainers.spec import Architecture, Weights
+from archfront.trainers.networks.backbone import Pyramid, run_once
+from archfront.trainers.spec import Architecture, Weights
 
 Builder = Callable[[Architecture, Weights, float], nn.Module]
 
@@ -101,31 +101,31 @@ def build_detector(architecture: Architecture, weights: Weights, dropout: float)
 
 
 def _yolo(architecture: Architecture, weights: Weights, dropout: float) -> nn.Module:
-    from trainers.networks.detectors.yolo import build_yolo
+    from archfront.trainers.networks.detectors.yolo import build_yolo
 
     return build_yolo(architecture, weights, dropout)
 
 
 def _fcos(architecture: Architecture, weights: Weights, dropout: float) -> nn.Module:
-    from trainers.networks.detectors.torchvision_one_stage import build_fcos
+    from archfront.trainers.networks.detectors.torchvision_one_stage import build_fcos
 
     return build_fcos(architecture, weights)
 
 
 def _retinanet(architecture: Architecture, weights: Weights, dropout: float) -> nn.Module:
-    from trainers.networks.detectors.torchvision_one_stage import build_retinanet
+    from archfront.trainers.networks.detectors.torchvision_one_stage import build_retinanet
 
     return build_retinanet(architecture, weights)
 
 
 def _faster_rcnn(architecture: Architecture, weights: Weights, dropout: float) -> nn.Module:
-    from trainers.networks.detectors.torchvision_two_stage import build_faster_rcnn
+    from archfront.trainers.networks.detectors.torchvision_two_stage import build_faster_rcnn
 
     return build_faster_rcnn(architecture, weights)
 
 
 def _mask_rcnn(architecture: Architecture, weights: Weights, dropout: float) -> nn.Module:
-    from trainers.networks.detectors.torchvision_two_stage import build_mask_rcnn
+    from archfront.trainers.networks.detectors.torchvision_two_stage import build_mask_rcnn
 
     return build_mask_rcnn(architecture, weights)
 

@@ -22,10 +22,10 @@ from torchvision.models.detection.fcos import (
 )
 from torchvision.models.detection.retinanet import RetinaNetHead
 
-from trainers.networks.backbone import Pyramid
-from trainers.networks.detectors.choice import select
-from trainers.networks.detectors.levels import anchors_of, build_levels, in_float
-from trainers.spec import Architecture, Weights
+from archfront.trainers.networks.backbone import Pyramid
+from archfront.trainers.networks.detectors.choice import select
+from archfront.trainers.networks.detectors.levels import anchors_of, build_levels, in_float
+from archfront.trainers.spec import Architecture, Weights
 
 # Lin et al. 2017 (Focal loss), section 4: anchors of 4 strides, three sizes an octave.
 ANCHOR_STRIDES = 4

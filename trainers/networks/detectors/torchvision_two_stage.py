@@ -26,11 +26,16 @@ from torchvision.models.detection.rpn import (
 )
 from torchvision.ops import MultiScaleRoIAlign, nms
 
-from trainers.networks.backbone import Pyramid
-from trainers.networks.detectors.choice import MAX_DETECTIONS, NMS_IOU, select
-from trainers.networks.detectors.levels import NamedLevels, anchors_of, build_levels, in_float
-from trainers.networks.detectors.pasted import paste
-from trainers.spec import Architecture, Weights
+from archfront.trainers.networks.backbone import Pyramid
+from archfront.trainers.networks.detectors.choice import MAX_DETECTIONS, NMS_IOU, select
+from archfront.trainers.networks.detectors.levels import (
+    NamedLevels,
+    anchors_of,
+    build_levels,
+    in_float,
+)
+from archfront.trainers.networks.detectors.pasted import paste
+from archfront.trainers.spec import Architecture, Weights
 
 # Boxes that the second stage looks at, those without an object among them.
 N_PROPOSALS = 100

@@ -20,13 +20,25 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from trainers.networks.detectors.assign import Assigned, Places, Truth, assign, gathered, pair_iou
-from trainers.networks.detectors.blocks import conv_block
-from trainers.networks.detectors.choice import select
-from trainers.networks.detectors.levels import build_neck
-from trainers.networks.detectors.masks import N_PROTOTYPES, Prototypes, mask_loss, masks_of
-from trainers.networks.detectors.neck import Neck
-from trainers.spec import Architecture, Weights
+from archfront.trainers.networks.detectors.assign import (
+    Assigned,
+    Places,
+    Truth,
+    assign,
+    gathered,
+    pair_iou,
+)
+from archfront.trainers.networks.detectors.blocks import conv_block
+from archfront.trainers.networks.detectors.choice import select
+from archfront.trainers.networks.detectors.levels import build_neck
+from archfront.trainers.networks.detectors.masks import (
+    N_PROTOTYPES,
+    Prototypes,
+    mask_loss,
+    masks_of,
+)
+from archfront.trainers.networks.detectors.neck import Neck
+from archfront.trainers.spec import Architecture, Weights
 
 N_LEVELS = 3
 BOX_GAIN = 5.0  # of the box's loss, in the code of the paper

@@ -13,12 +13,18 @@ import torch
 from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import nn
 
-from trainers.data.preprocess import FILTERS, Interpolation, Preprocess, Resize
-from trainers.errors import WeightsError
-from trainers.networks.checkpoint import checked_file, sha256_of
-from trainers.networks.hf.names import CONFIG, cached_file, folder_of, repository_of
-from trainers.networks.hf.network import HubNetwork, built, classifiers_of, config_for, create_hub
-from trainers.spec import Architecture, Weights
+from archfront.trainers.data.preprocess import FILTERS, Interpolation, Preprocess, Resize
+from archfront.trainers.errors import WeightsError
+from archfront.trainers.networks.checkpoint import checked_file, sha256_of
+from archfront.trainers.networks.hf.names import CONFIG, cached_file, folder_of, repository_of
+from archfront.trainers.networks.hf.network import (
+    HubNetwork,
+    built,
+    classifiers_of,
+    config_for,
+    create_hub,
+)
+from archfront.trainers.spec import Architecture, Weights
 
 WEIGHTS = "model.safetensors"
 PREPROCESSOR = "preprocessor_config.json"

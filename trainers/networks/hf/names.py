@@ -13,8 +13,8 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
-from trainers.errors import ConfigError
-from trainers.networks.hf.known import KNOWN
+from archfront.trainers.errors import ConfigError
+from archfront.trainers.networks.hf.known import KNOWN
 
 PREFIX = "hf:"
 CONFIG = "config.json"

@@ -9,9 +9,9 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from trainers.errors import BuildError, ConfigError
-from trainers.networks.hf.names import content_of, transformers_version
-from trainers.spec import Weights
+from archfront.trainers.errors import BuildError, ConfigError
+from archfront.trainers.networks.hf.names import content_of, transformers_version
+from archfront.trainers.spec import Weights
 
 # Side of the input where a configuration names none.
 USUAL_SIZE = 224
@@ -87,7 +87,7 @@ def create_hub(
     if dropout > 0 and not has_dropout:
         _drop(network, name, dropout)
     if weights is not None and weights.source != "none":
-        from trainers.networks.hf.files import load_hub
+        from archfront.trainers.networks.hf.files import load_hub
 
         load_hub(network, name, weights)
     return network.train()

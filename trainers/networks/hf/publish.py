@@ -16,15 +16,15 @@ import torch
 from safetensors.torch import save_file
 from torch import nn
 
-from trainers.data.preprocess import FILTERS, Preprocess
-from trainers.errors import BuildError, WeightsError
-from trainers.networks.backbone import size_option
-from trainers.networks.hf.heads import POOLS, PROBLEMS, unpublishable
-from trainers.networks.hf.names import CONFIG, is_hub, transformers_version
-from trainers.spec import Architecture
+from archfront.trainers.data.preprocess import FILTERS, Preprocess
+from archfront.trainers.errors import BuildError, WeightsError
+from archfront.trainers.networks.backbone import size_option
+from archfront.trainers.networks.hf.heads import POOLS, PROBLEMS, unpublishable
+from archfront.trainers.networks.hf.names import CONFIG, is_hub, transformers_version
+from archfront.trainers.spec import Architecture
 
 if TYPE_CHECKING:
-    from trainers.networks.classifiers import Classifier
+    from archfront.trainers.networks.classifiers import Classifier
 
 WEIGHTS, PROCESSOR = "model.safetensors", "preprocessor_config.json"
 
@@ -82,7 +82,7 @@ def load_published(folder: Path, task: str) -> nn.Module:
     transformers_version()
     from transformers import AutoModelForImageClassification
 
-    from trainers.networks.hf.files import silent
+    from archfront.trainers.networks.hf.files import silent
 
     with silent():
         network, told = AutoModelForImageClassification.from_pretrained(

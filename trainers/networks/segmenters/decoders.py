@@ -21,7 +21,7 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from segmentation_models_pytorch.decoders.unetplusplus.decoder import UnetPlusPlusDecoder
 from torch import nn
 
-from trainers.networks.segmenters.encoder import DILATED_STRIDE, Reads
+from archfront.trainers.networks.segmenters.encoder import DILATED_STRIDE, Reads
 
 # Chen et al. 2018 (DeepLabv3+), section 4, for a last map of stride 16.
 ATROUS_RATES = (6, 12, 18)

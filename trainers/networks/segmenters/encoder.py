@@ -10,9 +10,9 @@ from timm.models.efficientnet import EfficientNetFeatures
 from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import nn
 
-from trainers.errors import BuildError
-from trainers.networks.backbone import Pyramid, build_backbone, create
-from trainers.spec import Architecture, Weights
+from archfront.trainers.errors import BuildError
+from archfront.trainers.networks.backbone import Pyramid, build_backbone, create
+from archfront.trainers.spec import Architecture, Weights
 
 # Of the last map where a head asks for a dilated backbone.
 DILATED_STRIDE = 16

@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from trainers.data.targets import IGNORED
-from trainers.spec import TrainSettings
+from archfront.trainers.data.targets import IGNORED
+from archfront.trainers.spec import TrainSettings
 
 FOCUS = 2.0  # Lin et al. 2017 (Focal loss), section 4: the best of their table 1b
 

@@ -10,10 +10,10 @@ from torch import nn
 from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from trainers.networks.backbone import run_once
-from trainers.networks.segmenters.decoders import DECODERS, Decoder
-from trainers.networks.segmenters.encoder import Encoder, build_encoder
-from trainers.spec import Architecture, Weights
+from archfront.trainers.networks.backbone import run_once
+from archfront.trainers.networks.segmenters.decoders import DECODERS, Decoder
+from archfront.trainers.networks.segmenters.encoder import Encoder, build_encoder
+from archfront.trainers.spec import Architecture, Weights
 
 
 class Segmenter(nn.Module):

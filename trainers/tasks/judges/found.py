@@ -9,12 +9,17 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainers.data.objects import rle_of
-from trainers.data.preprocess import Preprocess
-from trainers.data.targets import Objects
-from trainers.data.verify import Sample
-from trainers.tasks.judges.average_precision import box_areas, coco_metrics, mask_areas, packed
-from trainers.tasks.judges.paste import pasted
+from archfront.trainers.data.objects import rle_of
+from archfront.trainers.data.preprocess import Preprocess
+from archfront.trainers.data.targets import Objects
+from archfront.trainers.data.verify import Sample
+from archfront.trainers.tasks.judges.average_precision import (
+    box_areas,
+    coco_metrics,
+    mask_areas,
+    packed,
+)
+from archfront.trainers.tasks.judges.paste import pasted
 
 Arrays = dict[str, NDArray[Any]]
 

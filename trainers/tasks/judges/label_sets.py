@@ -10,7 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torchmetrics.functional.classification import binary_average_precision, multilabel_f1_score
 
-from trainers.tasks.judges.weighted import THRESHOLD
+from archfront.trainers.tasks.judges.weighted import THRESHOLD
 
 
 class LabelSetJudge:

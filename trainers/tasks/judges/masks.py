@@ -10,10 +10,10 @@ import torch
 from numpy.typing import NDArray
 from torch.nn import functional as F
 
-from trainers.data.preprocess import Preprocess
-from trainers.data.targets import IGNORED, Mask
-from trainers.data.verify import Sample
-from trainers.tasks.judges.overlap import METRICS, class_iou, margins
+from archfront.trainers.data.preprocess import Preprocess
+from archfront.trainers.data.targets import IGNORED, Mask
+from archfront.trainers.data.verify import Sample
+from archfront.trainers.tasks.judges.overlap import METRICS, class_iou, margins
 
 # Logits at the size of an image that are held at once, 64 MB: a photo of 12 million pixels with
 # 150 classes would have 7 GB.

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.tasks.judges.average_precision import (
+from archfront.trainers.tasks.judges.average_precision import (
     AT_50,
     AT_75,
     MAX_DETECTIONS,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from trainers.errors import unknown
+from archfront.trainers.errors import unknown
 
 Floats = NDArray[np.float64]
 Metric = Callable[[NDArray[np.number]], Floats]
