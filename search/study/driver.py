@@ -53,7 +53,7 @@ from archfront.search.study.budget import Ledger, Purse, Work, end_reason, exhau
 from archfront.search.study.control import Control
 from archfront.search.study.finalize import Finale
 from archfront.search.study.job_factory import Orders
-from archfront.search.study.paused import KeptFront, Ladder, Waiting
+from archfront.search.study.paused import KeptFront, PausedTrials, Waiting
 from archfront.search.study.promotion import Climb, Step, climbers, hopeless, next_step
 from archfront.search.study.reference import find_reference
 
@@ -101,7 +101,7 @@ class Driver:
         self._front = KeptFront(places, prepared.objectives)
         self._rungs = rung_epochs(self._config)
         self._orders = Orders(prepared, places, self._rungs)
-        self._ladder = Ladder(store, places, prepared.objectives)
+        self._ladder = PausedTrials(store, places, prepared.objectives)
 
     def run(self, control: Control) -> tuple[str, str]:
         """Run to the end, which is recorded whatever it is; return state and reason."""

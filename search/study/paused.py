@@ -34,7 +34,7 @@ class Waiting:
         return self.evaluations[-1]
 
 
-class Ladder:
+class PausedTrials:
     """Keeps the trials below the top until they are trained further or stopped for good.
 
     Args:

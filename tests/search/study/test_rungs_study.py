@@ -25,7 +25,7 @@ from archfront.search.records.events import (
 from archfront.search.records.paths import Places
 from archfront.search.records.store import RUNGS, StudyStore, driving
 from archfront.search.study.control import Control
-from archfront.search.study.paused import Ladder
+from archfront.search.study.paused import PausedTrials
 from tests.search.study.test_study import Interrupting, results, story
 from tests.support.small_study import RESUME, perform, prepared, run, small_config
 
@@ -136,8 +136,8 @@ def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(
         (StudyStore, "begin"),
         (StudyStore, "note_rungs"),
         (StudyStore, "tell"),
-        (Ladder, "keep_only_state"),
-        (Ladder, "forget_state"),
+        (PausedTrials, "keep_only_state"),
+        (PausedTrials, "forget_state"),
     ],
 )
 @pytest.mark.parametrize("n_calls", [2, 8])
