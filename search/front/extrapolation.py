@@ -29,7 +29,7 @@ FLAT = 1e-3
 
 
 @dataclass(frozen=True)
-class Climber:
+class RungTrial:
     """A trial with what it gave so far.
 
     Attributes:
@@ -47,7 +47,7 @@ class Climber:
     is_running: bool = False
 
 
-def expected_tops(seen: Sequence[Climber], n_rungs: int, rung: int) -> tuple[Floats, Floats]:
+def expected_tops(seen: Sequence[RungTrial], n_rungs: int, rung: int) -> tuple[Floats, Floats]:
     """Return mean and spread of the top rung's loss of trials, told from one of their rungs.
 
     A line from the losses at the rung to those at the top, over all trials that have both. Its
@@ -85,7 +85,7 @@ def expected_tops(seen: Sequence[Climber], n_rungs: int, rung: int) -> tuple[Flo
     return mean, spread
 
 
-def expected_losses(seen: Sequence[Climber], n_rungs: int) -> tuple[Floats, Floats]:
+def expected_losses(seen: Sequence[RungTrial], n_rungs: int) -> tuple[Floats, Floats]:
     """Return mean and spread of the top rung's loss of every trial, told from its highest rung.
 
     What was trained in full has its own loss, and hardly any spread.

@@ -30,7 +30,7 @@ from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
 from archfront.search.front.ehvi import expected_improvement
-from archfront.search.front.extrapolation import Climber, expected_losses
+from archfront.search.front.extrapolation import RungTrial, expected_losses
 from archfront.search.front.pareto import hypervolume
 from archfront.search.records.evaluation import Proposal
 from archfront.search.records.store import PROPOSAL, RUNGS, TRAIN_S
@@ -96,7 +96,7 @@ class FrontSampler(ProposalSampler):
                 continue
             told.append(index)
             losses = reference.losses(metrics, objectives[:1])[:, 0]
-            found.append(Climber(other.number, tuple(losses.tolist()), ()))
+            found.append(RungTrial(other.number, tuple(losses.tolist()), ()))
             share = self._request.rung_costs[len(metrics) - 1]
             seconds.append(other.user_attrs.get(TRAIN_S, np.nan) / share)
         n_rungs = len(self._request.rung_costs)

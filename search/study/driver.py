@@ -15,7 +15,7 @@ from archfront.search.config.settings import rung_epochs
 from archfront.search.engine.interrupts import deferred
 from archfront.search.engine.jobs import Broken, Engine, Job, Result
 from archfront.search.errors import StudyError
-from archfront.search.front.extrapolation import Climber
+from archfront.search.front.extrapolation import RungTrial
 from archfront.search.latency.lookup import Known
 from archfront.search.prepare.gate import exceeded
 from archfront.search.prepare.prepare import Prepared
@@ -54,7 +54,7 @@ from archfront.search.study.control import Control
 from archfront.search.study.finalize import Finale
 from archfront.search.study.job_factory import Orders
 from archfront.search.study.paused import KeptFront, PausedTrials, Waiting
-from archfront.search.study.promotion import Climb, Step, climbers, hopeless, next_step
+from archfront.search.study.promotion import Promote, Step, next_step, rung_trials, to_stop
 from archfront.search.study.reference import find_reference
 
 logger = logging.getLogger(__name__)
@@ -221,7 +221,7 @@ class Driver:
                 if step is None:
                     is_idle = True
                 else:
-                    self._climb(step.trial) if isinstance(step, Climb) else self._propose()
+                    self._climb(step.trial) if isinstance(step, Promote) else self._propose()
             if not self._flights:
                 is_idle = False
                 reason = end_reason(self._evaluations, self._config.budget, self._purse())
@@ -244,10 +244,10 @@ class Driver:
         n_rungs = len(self._rungs)
         return next_step(self._climbers(), n_rungs, self._purse(), may_propose=may_propose)
 
-    def _climbers(self) -> list[Climber]:
+    def _climbers(self) -> list[RungTrial]:
         if len(self._rungs) == 1:  # nobody climbs
             return []
-        return climbers(
+        return rung_trials(
             self._evaluations,
             self._prepared.objectives,
             self._reference,
@@ -281,7 +281,7 @@ class Driver:
     def _stop_hopeless(self) -> None:
         """Stop those that wait and will not be trained further."""
         if len(self._rungs) > 1:
-            self._stop(hopeless(self._climbers(), len(self._rungs), self._purse()))
+            self._stop(to_stop(self._climbers(), len(self._rungs), self._purse()))
 
     def _stop(self, numbers: list[int]) -> None:
         if numbers:

@@ -31,7 +31,7 @@ from typing import Protocol
 import numpy as np
 
 from archfront.search.front.ehvi import expected_improvement
-from archfront.search.front.extrapolation import Climber, Floats, expected_losses, expected_tops
+from archfront.search.front.extrapolation import Floats, RungTrial, expected_losses, expected_tops
 from archfront.search.front.pareto import front_mask
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.objectives import Objective, Reference
@@ -45,7 +45,7 @@ KEPT, KEPT_TIMES = 16, 2
 
 
 @dataclass(frozen=True)
-class Climb:
+class Promote:
     """The step of training a trial to its next rung."""
 
     trial: int
@@ -56,7 +56,7 @@ class Propose:
     """The step of proposing a new candidate."""
 
 
-Step = Climb | Propose
+Step = Promote | Propose
 
 
 class Purse(Protocol):
@@ -72,14 +72,14 @@ class Purse(Protocol):
         """Return whether that can be afforded."""
 
 
-def climbers(
+def rung_trials(
     evaluations: Iterable[Evaluation],
     objectives: Sequence[Objective],
     reference: Reference,
     *,
     waiting: Iterable[int] = (),
     running: Iterable[int] = (),
-) -> list[Climber]:
+) -> list[RungTrial]:
     """Return the trials that were trained, by number, whatever the order of the records."""
     found: dict[int, dict[int, Evaluation]] = {}
     for evaluation in evaluations:
@@ -91,7 +91,7 @@ def climbers(
         rungs = [found[trial][rung] for rung in sorted(found[trial])]
         table = reference.losses([[o.value(e) for o in objectives] for e in rungs], objectives)
         climbing.append(
-            Climber(
+            RungTrial(
                 trial,
                 tuple(table[:, 0].tolist()),
                 tuple(table[-1, 1:].tolist()),
@@ -103,7 +103,7 @@ def climbers(
 
 
 def next_step(
-    seen: Sequence[Climber], n_rungs: int, purse: Purse, *, may_propose: bool
+    seen: Sequence[RungTrial], n_rungs: int, purse: Purse, *, may_propose: bool
 ) -> Step | None:
     """Return what a free worker does next; None when nothing can be afforded.
 
@@ -111,7 +111,7 @@ def next_step(
     can still reach the front.
 
     Args:
-        seen: What ``climbers`` gives.
+        seen: What ``rung_trials`` gives.
         n_rungs: Of the study.
         purse: What may still be spent.
         may_propose: Whether there is anything left to propose.
@@ -124,11 +124,11 @@ def next_step(
     shares = np.array([purse.share(c.trial, len(c.losses), n_rungs) for c in waiting])
     if can_propose and _is_worth_a_new_one(seen, gain, shares, n_rungs, purse):
         return Propose()
-    return Climb(waiting[int(np.argmax(gain / shares))].trial)
+    return Promote(waiting[int(np.argmax(gain / shares))].trial)
 
 
 def _is_worth_a_new_one(
-    seen: Sequence[Climber], gain: Floats, shares: Floats, n_rungs: int, purse: Purse
+    seen: Sequence[RungTrial], gain: Floats, shares: Floats, n_rungs: int, purse: Purse
 ) -> bool:
     """Return whether a new candidate is worth more than what its price takes from the waiting."""
     price, usual = purse.share(None, 0, 1), float(np.median(shares))
@@ -149,7 +149,7 @@ def _is_worth_a_new_one(
     return excess > 0 if is_free else excess / price > CAUTION * least / usual
 
 
-def gains(seen: Sequence[Climber], waiting: Sequence[Climber], n_rungs: int) -> Floats:
+def gains(seen: Sequence[RungTrial], waiting: Sequence[RungTrial], n_rungs: int) -> Floats:
     """Return the expected growth of the front's hypervolume by trials that go to the top.
 
     Trials that are being trained are taken to give what is expected of them.
@@ -165,7 +165,7 @@ def gains(seen: Sequence[Climber], waiting: Sequence[Climber], n_rungs: int) -> 
     return _improvements(seen, rows, mean, spread, found)
 
 
-def _gains_when_fresh(seen: Sequence[Climber], n_rungs: int) -> Floats:
+def _gains_when_fresh(seen: Sequence[RungTrial], n_rungs: int) -> Floats:
     """Return what every trial would be expected to add had it finished its lowest rung only."""
     mean, spread = expected_tops(seen, n_rungs, 0)
     tops = [i for i, climber in enumerate(seen) if len(climber.losses) == n_rungs]
@@ -180,7 +180,7 @@ def _gains_when_fresh(seen: Sequence[Climber], n_rungs: int) -> Floats:
 
 
 def _improvements(
-    seen: Sequence[Climber],
+    seen: Sequence[RungTrial],
     rows: Sequence[int],
     mean: Floats,
     spread: Floats,
@@ -193,7 +193,7 @@ def _improvements(
     return expected_improvement(mean[chosen], spread[chosen], costs, table)
 
 
-def hopeless(seen: Sequence[Climber], n_rungs: int, purse: Purse) -> list[int]:
+def to_stop(seen: Sequence[RungTrial], n_rungs: int, purse: Purse) -> list[int]:
     """Return the waiting trials that are stopped for good, since better ones will use the budget.
 
     What they would go on from takes room on the disk.

@@ -10,17 +10,17 @@ import pytest
 
 from archfront.search.config.settings import rung_epochs
 from archfront.search.front.ehvi import expected_improvement
-from archfront.search.front.extrapolation import Climber, expected_losses, expected_tops
+from archfront.search.front.extrapolation import RungTrial, expected_losses, expected_tops
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.study.promotion import (
     KEPT,
-    Climb,
+    Promote,
     Propose,
     _gains_when_fresh,
-    climbers,
     gains,
-    hopeless,
     next_step,
+    rung_trials,
+    to_stop,
 )
 from tests.support.recorded_study import OBJECTIVES, REFERENCE, rejected, trained
 from tests.support.small_study import small_config
@@ -44,14 +44,14 @@ class Coins:
         return self.price(done, rungs) <= self.left + 1e-9
 
 
-def waiting(n: int, seed: int = 0) -> list[Climber]:
+def waiting(n: int, seed: int = 0) -> list[RungTrial]:
     """Return trials that wait at the low rung, with latencies of all kinds."""
     rng = np.random.default_rng(seed)
     losses, costs = rng.uniform(-0.9, -0.1, n), rng.uniform(-4, -0.5, n)
-    return [Climber(i, (float(losses[i]),), (float(costs[i]),), True) for i in range(n)]
+    return [RungTrial(i, (float(losses[i]),), (float(costs[i]),), True) for i in range(n)]
 
 
-def promoted(climber: Climber, top: float) -> Climber:
+def promoted(climber: RungTrial, top: float) -> RungTrial:
     return replace(climber, losses=(*climber.losses, top), is_waiting=False)
 
 
@@ -87,14 +87,14 @@ def test_climbers_are_told_from_records_in_any_order() -> None:
         at(1, trained(3, 0.8, 1.0)),
         rejected(2, 9.0),
     ]
-    first, second = climbers(records, OBJECTIVES, REFERENCE, waiting=[1])
+    first, second = rung_trials(records, OBJECTIVES, REFERENCE, waiting=[1])
     assert (first.trial, second.trial) == (1, 3)
     assert first.losses == pytest.approx((-0.5,))  # over the chance of 0.1
     assert second.losses == pytest.approx((-0.4, -0.7))
     assert second.costs == pytest.approx((-2.0,))  # a quarter of the limit
     assert first.is_waiting
     assert not second.is_waiting
-    assert climbers(records[::-1], OBJECTIVES, REFERENCE, waiting=[1]) == [first, second]
+    assert rung_trials(records[::-1], OBJECTIVES, REFERENCE, waiting=[1]) == [first, second]
 
 
 class TestExpectedTops:
@@ -143,7 +143,7 @@ class TestExpectedTops:
         assert np.abs(moved - plain).max() < 0.25
 
     def test_equal_losses_give_finite_numbers(self) -> None:
-        seen = [Climber(i, (-0.5,), (-1.0,), True) for i in range(4)]
+        seen = [RungTrial(i, (-0.5,), (-1.0,), True) for i in range(4)]
         seen[0] = promoted(seen[0], -0.6)
         mean, spread = expected_tops(seen, 2, 0)
         assert np.isfinite(mean).all()
@@ -152,7 +152,7 @@ class TestExpectedTops:
 
 def test_what_is_expected_of_a_trial_comes_from_its_highest_rung() -> None:
     low, top = waiting(2)
-    middle = Climber(2, (-0.4, -0.6), (-1.0,), True)
+    middle = RungTrial(2, (-0.4, -0.6), (-1.0,), True)
     seen = [low, replace(top, losses=(-0.3, -0.5, -0.7)), middle]
     mean, spread = expected_losses(seen, 3)
     assert mean[1] == -0.7
@@ -169,50 +169,50 @@ class TestNextStep:
     def test_where_nothing_may_be_proposed_the_best_goes_on(self) -> None:
         seen = waiting(6)
         step = next_step(seen, 2, Coins(5), may_propose=False)
-        assert step == Climb(seen[int(np.argmax(gains(seen, seen, 2)))].trial)
+        assert step == Promote(seen[int(np.argmax(gains(seen, seen, 2)))].trial)
 
     def test_nothing_is_begun_that_cannot_reach_the_top(self) -> None:
         assert next_step([], 2, Coins(0.99), may_propose=True) is None
         assert next_step(waiting(3), 2, Coins(0.89), may_propose=True) is None
-        assert isinstance(next_step(waiting(3), 2, Coins(0.9), may_propose=True), Climb)
+        assert isinstance(next_step(waiting(3), 2, Coins(0.9), may_propose=True), Promote)
 
     def test_the_last_training_is_not_given_for_another_look(self) -> None:
         """Two candidates and one training left: the better one takes it, whatever is open."""
-        assert isinstance(next_step(waiting(2), 2, Coins(0.95), may_propose=True), Climb)
+        assert isinstance(next_step(waiting(2), 2, Coins(0.95), may_propose=True), Promote)
 
     def test_a_low_rung_that_costs_as_much_as_a_training_screens_little(self) -> None:
         cheap = next_step(waiting(7), 2, Coins(2.8, low=0.01), may_propose=True)
         dear = next_step(waiting(7), 2, Coins(1.2, low=0.6), may_propose=True)
         assert cheap == Propose()
-        assert isinstance(dear, Climb)
+        assert isinstance(dear, Promote)
 
     def test_full_trainings_get_at_least_what_the_lowest_rungs_got(self) -> None:
         """A study of many trainings looked at dozens of candidates before it trained one."""
         seen = waiting(10)  # a tenth of a training each: as much as one full training
         one_is_due = Coins(40, low=0.1)
         assert next_step(seen[:8], 2, one_is_due, may_propose=True) == Propose()
-        assert isinstance(next_step(seen, 2, one_is_due, may_propose=True), Climb)
+        assert isinstance(next_step(seen, 2, one_is_due, may_propose=True), Promote)
         climbing = [replace(seen[0], is_waiting=False, is_running=True), *seen[1:]]
         assert next_step(climbing, 2, one_is_due, may_propose=True) == Propose()
 
     def test_one_that_dominates_goes_before_one_that_is_dominated(self) -> None:
-        good, bad = Climber(0, (-0.8,), (-3.0,), True), Climber(1, (-0.3,), (-1.0,), True)
-        assert next_step([good, bad], 2, Coins(2), may_propose=False) == Climb(0)
-        assert next_step([bad, good], 2, Coins(2), may_propose=False) == Climb(0)
+        good, bad = RungTrial(0, (-0.8,), (-3.0,), True), RungTrial(1, (-0.3,), (-1.0,), True)
+        assert next_step([good, bad], 2, Coins(2), may_propose=False) == Promote(0)
+        assert next_step([bad, good], 2, Coins(2), may_propose=False) == Promote(0)
 
     def test_a_fast_one_that_could_join_goes_before_a_better_one_that_cannot(self) -> None:
         """Latency is known: the front has a better one at that latency, and none so fast."""
-        top = promoted(Climber(0, (-0.8,), (-2.0,), True), -0.9)
-        slow, fast = Climber(1, (-0.7,), (-1.9,), True), Climber(2, (-0.5,), (-3.9,), True)
-        assert next_step([top, slow, fast], 2, Coins(2), may_propose=False) == Climb(2)
+        top = promoted(RungTrial(0, (-0.8,), (-2.0,), True), -0.9)
+        slow, fast = RungTrial(1, (-0.7,), (-1.9,), True), RungTrial(2, (-0.5,), (-3.9,), True)
+        assert next_step([top, slow, fast], 2, Coins(2), may_propose=False) == Promote(2)
 
     def test_what_is_running_counts_as_if_it_had_come_true(self) -> None:
-        twin = Climber(1, (-0.8,), (-3.0,), True)
-        other = Climber(2, (-0.6,), (-3.6,), True)
-        alone = [Climber(0, (-0.8,), (-3.0,), True), twin, other]
-        assert next_step(alone, 2, Coins(2), may_propose=False) == Climb(0)
+        twin = RungTrial(1, (-0.8,), (-3.0,), True)
+        other = RungTrial(2, (-0.6,), (-3.6,), True)
+        alone = [RungTrial(0, (-0.8,), (-3.0,), True), twin, other]
+        assert next_step(alone, 2, Coins(2), may_propose=False) == Promote(0)
         beside = [replace(alone[0], is_waiting=False, is_running=True), twin, other]
-        assert next_step(beside, 2, Coins(2), may_propose=False) == Climb(2)
+        assert next_step(beside, 2, Coins(2), may_propose=False) == Promote(2)
 
 
 def test_each_trial_is_judged_anew_as_if_it_had_not_reached_the_top() -> None:
@@ -233,9 +233,9 @@ def test_each_trial_is_judged_anew_as_if_it_had_not_reached_the_top() -> None:
 
 def test_only_so_many_are_kept_as_can_go_on() -> None:
     seen = waiting(60)
-    stopped = hopeless(seen, 2, Coins(5))
+    stopped = to_stop(seen, 2, Coins(5))
     assert len(stopped) == 60 - KEPT
     gain = gains(seen, seen, 2)
     assert min(gain[i] for i in range(60) if i not in stopped) >= max(gain[stopped])
-    assert len(hopeless(seen, 2, Coins(20))) == 60 - 2 * 22
-    assert hopeless(seen[:KEPT], 2, Coins(5)) == []
+    assert len(to_stop(seen, 2, Coins(20))) == 60 - 2 * 22
+    assert to_stop(seen[:KEPT], 2, Coins(5)) == []
