@@ -66,7 +66,7 @@ POLL_S = 0.2
 
 
 @dataclass
-class _Flight:
+class RunningTrial:
     """A trial on its way to its outcome at a rung; ``below`` is what it gave so far."""
 
     trial: Any
@@ -97,7 +97,7 @@ class Driver:
         self._evaluations = store.evaluations()
         self._ledger = Ledger(self._config.budget, self._evaluations, clock)
         self._open = OpenCandidates(self._space)
-        self._flights: dict[Future[Result], _Flight] = {}
+        self._flights: dict[Future[Result], RunningTrial] = {}
         self._front = KeptFront(places, prepared.objectives)
         self._rungs = rung_epochs(self._config)
         self._orders = Orders(prepared, places, self._rungs)
@@ -200,7 +200,7 @@ class Driver:
             attempt += 1
             self._store.begin(trial, attempt)
             known = written[-1].measurement if written else None
-            flight = _Flight(trial, index, attempt, self._clock(), known, below=written)
+            flight = RunningTrial(trial, index, attempt, self._clock(), known, below=written)
             if attempt >= MAX_ATTEMPTS:
                 message = f"the driver died {attempt} times while this candidate was in flight"
                 self._finish(flight, Failed("crash", message))
@@ -270,9 +270,9 @@ class Driver:
         """Train a trial that waits to its next rung."""
         w, started = self._ladder.take(number), self._clock()
         self._store.climb(w.trial, w.last.rung + 1)
-        self._train_further(_Flight(w.trial, w.index, 0, started, below=w.evaluations))
+        self._train_further(RunningTrial(w.trial, w.index, 0, started, below=w.evaluations))
 
-    def _train_further(self, flight: _Flight) -> None:
+    def _train_further(self, flight: RunningTrial) -> None:
         last = flight.below[-1]
         flight.measurement, flight.expected = last.measurement, last.expected
         self._emit(TrialPromoted(flight.trial.number, last.candidate, last.rung + 1))
@@ -296,9 +296,9 @@ class Driver:
         index = self._space.index(candidate)
         self._open.close(index)
         self._emit(TrialProposed(trial.number, candidate))
-        self._start(_Flight(trial, index, 0, started))
+        self._start(RunningTrial(trial, index, 0, started))
 
-    def _start(self, flight: _Flight) -> None:
+    def _start(self, flight: RunningTrial) -> None:
         """Go on with what is known of the architecture, or have it measured."""
         architecture = self._space.at(flight.index).architecture
         known = self._known.of(architecture)
@@ -310,7 +310,7 @@ class Driver:
         else:
             self._finish(flight, known)
 
-    def _land(self, flight: _Flight, result: Result) -> None:
+    def _land(self, flight: RunningTrial, result: Result) -> None:
         """Take the result of a flight's job and send it on its way."""
         architecture = self._space.at(flight.index).architecture
         if isinstance(result, Broken):
@@ -329,7 +329,7 @@ class Driver:
         else:
             self._finish(flight, result.value)
 
-    def _pass_gate(self, flight: _Flight, measurement: Measurement) -> None:
+    def _pass_gate(self, flight: RunningTrial, measurement: Measurement) -> None:
         flight.measurement = measurement
         over = exceeded(measurement, self._config.hardware.limits)
         if over:
@@ -339,12 +339,12 @@ class Driver:
         self._emit(TrialMeasured(flight.trial.number, candidate, measurement))
         self._train(flight)
 
-    def _train(self, flight: _Flight) -> None:
+    def _train(self, flight: RunningTrial) -> None:
         below = flight.below[-1] if flight.below else None
         job = self._orders.train(flight.trial.number, flight.index, flight.attempt, below)
         self._submit(flight, job)
 
-    def _finish(self, flight: _Flight, outcome: Outcome) -> None:
+    def _finish(self, flight: RunningTrial, outcome: Outcome) -> None:
         """Record an outcome: the evaluation first, then the trial's end or its wait."""
         evaluation = Evaluation(
             trial=flight.trial.number,
@@ -392,7 +392,7 @@ class Driver:
         if is_hopeless:
             self._open.close_architecture(index)
 
-    def _submit(self, flight: _Flight, job: Job) -> None:
+    def _submit(self, flight: RunningTrial, job: Job) -> None:
         self._flights[self._engine.submit(job, self._emit)] = flight
 
     def _emit(self, event: Event) -> None:
