@@ -52,7 +52,7 @@ from archfront.search.space.cost_model import Costs
 from archfront.search.study.budget import Ledger, Purse, Work, end_reason, exhausted, is_too_strict
 from archfront.search.study.control import Control
 from archfront.search.study.finalize import Finale
-from archfront.search.study.job_factory import Orders
+from archfront.search.study.job_factory import JobFactory
 from archfront.search.study.paused import KeptFront, PausedTrials, Waiting
 from archfront.search.study.promotion import Promote, Step, next_step, rung_trials, to_stop
 from archfront.search.study.reference import find_reference
@@ -100,7 +100,7 @@ class Driver:
         self._flights: dict[Future[Result], RunningTrial] = {}
         self._front = KeptFront(places, prepared.objectives)
         self._rungs = rung_epochs(self._config)
-        self._orders = Orders(prepared, places, self._rungs)
+        self._orders = JobFactory(prepared, places, self._rungs)
         self._ladder = PausedTrials(store, places, prepared.objectives)
 
     def run(self, control: Control) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from archfront.search.records.paths import Places
 from archfront.trainers.spec import Precision, TrainSettings
 
 
-class Orders:
+class JobFactory:
     """Makes the jobs of a study.
 
     Args:
