@@ -113,7 +113,7 @@ def plan(
     )
 
 
-class Filling:
+class LatencySweep:
     """Measures architectures and remembers each result at once.
 
     Args:

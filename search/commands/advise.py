@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from archfront.search.advise.advice import Advice, Field, Option, options_of
-from archfront.search.advise.sweep import Filling, known_for_fill
+from archfront.search.advise.sweep import LatencySweep, known_for_fill
 from archfront.search.commands.device_words import composed_config, image_shape
 from archfront.search.config.schema import Config
 from archfront.search.engine import ENGINES
@@ -136,7 +136,7 @@ def _measure(
         Progress(*columns, console=console, transient=True, disable=not is_live) as bar,
     ):
         task = bar.add_task("", total=60 * arguments.minutes)
-        filling = Filling(config, known, engine, Path(folder))
+        filling = LatencySweep(config, known, engine, Path(folder))
         while (following := advice.next()) is not None and time.monotonic() < deadline:
             option = advice.options[following]
             name = _name(option)

@@ -21,7 +21,7 @@ from rich.progress import (
 from rich.text import Text
 
 from archfront.search.advise.sweep import (
-    Filling,
+    LatencySweep,
     Plan,
     expected_seconds,
     known_for_fill,
@@ -82,7 +82,7 @@ def measure(arguments: argparse.Namespace, console: Console) -> int:
             TemporaryDirectory(prefix="archfront-") as folder,
             ENGINES[config.engine.name](perform, workers=1, threads=None) as engine,
         ):
-            filling = Filling(config, known, engine, Path(folder))
+            filling = LatencySweep(config, known, engine, Path(folder))
             is_live = console.is_terminal and not arguments.plain
             _fill(filling, planned, results, console, is_live=is_live)
             _check_streak(results, config)
@@ -124,7 +124,7 @@ def _begin(
 
 
 def _fill(
-    filling: Filling,
+    filling: LatencySweep,
     planned: Plan,
     results: list[tuple[Architecture, Measurement | Failed]],
     console: Console,
