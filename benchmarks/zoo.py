@@ -30,7 +30,7 @@ from archfront.search.engine.jobs import Done, Job
 from archfront.search.jobs.perform import MeasureRequest, perform
 from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.device import fingerprint
-from archfront.search.latency.lookup import KnownHere
+from archfront.search.latency.lookup import DeviceCosts
 from archfront.search.records.evaluation import Failed, Measurement
 from archfront.trainers.spec import Architecture
 
@@ -58,7 +58,7 @@ def measured(
     asked = {}
     for runtime in runtimes:
         settings = measure_settings(composed_config([f"hardware.runtime={runtime}"], db))
-        asked[runtime] = settings, KnownHere(LatencyTable(db), settings)
+        asked[runtime] = settings, DeviceCosts(LatencyTable(db), settings)
     with (
         TemporaryDirectory() as folder,
         ENGINES["processes"](perform, workers=1, threads=None) as engine,

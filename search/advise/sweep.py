@@ -17,7 +17,7 @@ from archfront.search.errors import ConfigError
 from archfront.search.jobs.perform import MeasureRequest
 from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.key import latency_key
-from archfront.search.latency.lookup import KnownHere
+from archfront.search.latency.lookup import DeviceCosts
 from archfront.search.prepare.build_space import build_space
 from archfront.search.prepare.select_backbones import select
 from archfront.search.records.evaluation import LASTING, Failed, FailureKind, Measurement
@@ -45,9 +45,9 @@ class Plan:
     n_failed: int
 
 
-def known_for_fill(config: Config, table: LatencyTable) -> KnownHere:
+def known_for_fill(config: Config, table: LatencyTable) -> DeviceCosts:
     """Return what this device knows, which here remembers every kind of failure."""
-    return KnownHere(table, measure_settings(config), needed_values(config), KINDS)
+    return DeviceCosts(table, measure_settings(config), needed_values(config), KINDS)
 
 
 def space_of(config: Config, *, classes: int, channels: int) -> Space:
@@ -74,7 +74,7 @@ def space_of(config: Config, *, classes: int, channels: int) -> Space:
 
 def plan(
     architectures: Sequence[Architecture],
-    known: KnownHere,
+    known: DeviceCosts,
     *,
     again: bool = False,
     retry_failed: bool = False,
@@ -123,7 +123,7 @@ class LatencySweep:
         folder: For files in between.
     """
 
-    def __init__(self, config: Config, known: KnownHere, engine: Engine, folder: Path) -> None:
+    def __init__(self, config: Config, known: DeviceCosts, engine: Engine, folder: Path) -> None:
         self._config, self._known = config, known
         self._engine, self._folder = engine, folder
         self.max_failures = config.budget.max_failures

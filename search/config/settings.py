@@ -9,7 +9,7 @@ from pathlib import Path
 
 from archfront.search.config.schema import Config
 from archfront.search.latency.key import MeasureSettings
-from archfront.search.latency.lookup import KnownHere, Table
+from archfront.search.latency.lookup import DeviceCosts, Table
 from archfront.trainers.spec import Precision, TrainSettings
 from archfront.trainers.threads import cores
 
@@ -103,9 +103,9 @@ def train_threads(config: Config) -> int:
     return config.engine.threads or max(1, cores() // config.engine.workers)
 
 
-def known_here(config: Config, table: Table) -> KnownHere:
+def device_costs(config: Config, table: Table) -> DeviceCosts:
     """Return what this device knows, for a configuration."""
-    return KnownHere(
+    return DeviceCosts(
         table,
         measure_settings(config),
         needed_values(config),

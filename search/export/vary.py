@@ -23,7 +23,7 @@ from archfront.search.front.intervals import kept_interval
 from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.device import fingerprint, pinned
 from archfront.search.latency.key import MeasureSettings
-from archfront.search.latency.lookup import KnownHere
+from archfront.search.latency.lookup import DeviceCosts
 from archfront.search.latency.measure import measure_architecture
 from archfront.search.predict.manifest import sha256_of
 from archfront.search.predict.openers import Opened, Opening, open_file
@@ -211,7 +211,7 @@ class _Bench:
         from archfront.search.engine.failures import broken
 
         settings, needed = self.settings(setting), needed_values(self.config)
-        known = KnownHere(self.table, settings, needed)
+        known = DeviceCosts(self.table, settings, needed)
         found = known.of(architecture)
         if isinstance(found, Measurement | Failed):
             return found

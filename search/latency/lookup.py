@@ -46,7 +46,7 @@ class Table(Protocol):
         """Return everything that was measured, on every device."""
 
 
-class Known(Protocol):
+class CostLookup(Protocol):
     """Answers for the architectures of a study."""
 
     def of(self, architecture: Architecture) -> Answer:
@@ -65,7 +65,7 @@ class Known(Protocol):
         """Take in what measuring an architecture gave."""
 
 
-class KnownHere:
+class DeviceCosts:
     """What this device remembers and learns.
 
     Args:
@@ -146,7 +146,7 @@ class KnownHere:
             self._table.put_failure(key, result)
 
 
-class KnownImported:
+class ImportedCosts:
     """What was imported for a device that is not at hand: nothing can be measured on it.
 
     Args:

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from archfront.search.config.schema import HardwareConfig
-from archfront.search.config.settings import known_here, needed_values
+from archfront.search.config.settings import device_costs, needed_values
 from archfront.search.errors import ConfigError, unknown
 from archfront.search.latency.database import Entry, KnownDevice, LatencyTable
 from archfront.search.latency.devices import completed, device_named
-from archfront.search.latency.lookup import Known, KnownImported
+from archfront.search.latency.lookup import CostLookup, ImportedCosts
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.evaluation import Measurement
 from archfront.search.space.axes import Axes
@@ -20,7 +20,7 @@ from archfront.trainers.spec import Architecture
 from archfront.trainers.words import count_of
 
 
-def for_device(prepared: Prepared, table: LatencyTable) -> tuple[Prepared, Known]:
+def for_device(prepared: Prepared, table: LatencyTable) -> tuple[Prepared, CostLookup]:
     """Return a study as the device of its configuration allows it, and what is known of it.
 
     On this machine that is the study itself. For another device the space keeps only the
@@ -31,7 +31,7 @@ def for_device(prepared: Prepared, table: LatencyTable) -> tuple[Prepared, Known
     """
     config = prepared.config
     if config.hardware.device is None:
-        return prepared, known_here(config, table)
+        return prepared, device_costs(config, table)
     device = device_named(table, config.hardware.device)
     found = _imported(table.entries(), device, config.hardware)
     words = f"{device.words} through {config.hardware.runtime}"
@@ -49,7 +49,7 @@ def for_device(prepared: Prepared, table: LatencyTable) -> tuple[Prepared, Known
     holes = frozenset(a for a in space.architectures if a not in usable)
     return (
         replace(prepared, space=space, holes=holes, device=device),
-        KnownImported(usable, words),
+        ImportedCosts(usable, words),
     )
 
 

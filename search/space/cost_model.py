@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtr, ndtri
 
-from archfront.search.latency.lookup import Known
+from archfront.search.latency.lookup import CostLookup
 from archfront.search.latency.predicted import COVERAGE
 from archfront.search.records.evaluation import Measurement
 from archfront.search.records.objectives import Objective, Reference
@@ -67,7 +67,7 @@ class Costs:
     def __init__(
         self,
         space: Space,
-        known: Known,
+        known: CostLookup,
         objectives: Sequence[Objective],
         limits: Mapping[str, float | None],
         reference: Reference,

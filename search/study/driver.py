@@ -16,7 +16,7 @@ from archfront.search.engine.interrupts import deferred
 from archfront.search.engine.jobs import Broken, Engine, Job, Result
 from archfront.search.errors import StudyError
 from archfront.search.front.extrapolation import RungTrial
-from archfront.search.latency.lookup import Known
+from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.gate import exceeded
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.evaluation import (
@@ -86,7 +86,7 @@ class Driver:
         prepared: Prepared,
         store: StudyStore,
         engine: Engine,
-        known: Known,
+        known: CostLookup,
         places: Places,
         followers: Iterable[Follower],
         clock: Callable[[], float],

@@ -13,7 +13,7 @@ from archfront.search.config.settings import rung_epochs, train_settings
 from archfront.search.engine.threads import thread_budget
 from archfront.search.errors import BuildError
 from archfront.search.latency.database import LatencyTable
-from archfront.search.latency.lookup import Known
+from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.gate import exceeded
 from archfront.search.prepare.imported_device import for_device
 from archfront.search.prepare.prepare import Prepared, prepare
@@ -63,7 +63,7 @@ def lines(config: Config) -> Iterator[str]:
     yield _disk(prepared, middle)
 
 
-def _limits(prepared: Prepared, known: Known) -> str:
+def _limits(prepared: Prepared, known: CostLookup) -> str:
     """Return how many architectures are known to be over the limits."""
     config, space = prepared.config, prepared.space
     hardware = config.hardware

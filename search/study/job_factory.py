@@ -7,7 +7,7 @@ from collections.abc import Callable
 from archfront.search.config.settings import measure_settings, train_settings
 from archfront.search.engine.jobs import Broken, Done, Engine, Job, Result
 from archfront.search.jobs.perform import MeasureRequest, ProbeRequest, TrainRequest
-from archfront.search.latency.lookup import Known
+from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.evaluation import Evaluation, Failed, Measurement, Trained
 from archfront.search.records.events import Event, Noticed
@@ -63,7 +63,7 @@ class JobFactory:
         )
         return Job("train", request, timeout_s=self._timeout_s())
 
-    def measure_now(self, index: int, known: Known, engine: Engine) -> Result:
+    def measure_now(self, index: int, known: CostLookup, engine: Engine) -> Result:
         """Measure an architecture outside of a trial, unless it is known."""
         architecture = self._prepared.space.at(index).architecture
         answer = known.of(architecture)

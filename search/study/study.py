@@ -21,7 +21,7 @@ from archfront.search.engine.jobs import Engine
 from archfront.search.errors import ConfigChangedError
 from archfront.search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS, perform
 from archfront.search.latency.database import LatencyTable
-from archfront.search.latency.lookup import Known
+from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.imported_device import for_device
 from archfront.search.prepare.prepare import Prepared, Progress, check_same, objectives, prepare
 from archfront.search.records.events import Follower
@@ -59,7 +59,7 @@ def run(
     engine: Engine | None = None,
     prepared: Prepared | None = None,
     table: LatencyTable | None = None,
-    known: Known | None = None,
+    known: CostLookup | None = None,
     clock: Callable[[], float] = time.time,
 ) -> StudyResult:
     """Run a study until its budget or space is used up, or go on where it stopped.

@@ -11,7 +11,7 @@ import pytest
 from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.expect import Expectations
 from archfront.search.latency.key import MeasureSettings, latency_key
-from archfront.search.latency.lookup import KnownHere
+from archfront.search.latency.lookup import DeviceCosts
 from archfront.search.latency.predicted import MIN_MEASURED
 from archfront.search.records.evaluation import Evaluation, Latency, Measurement, Rejected
 from archfront.trainers.spec import Architecture
@@ -33,8 +33,8 @@ def table(tmp_path: Path) -> LatencyTable:
     return LatencyTable(tmp_path / "latency.db")
 
 
-def known(table: LatencyTable, limit: float | None = None) -> KnownHere:
-    return KnownHere(table, SETTINGS, latency_ms_max=limit)
+def known(table: LatencyTable, limit: float | None = None) -> DeviceCosts:
+    return DeviceCosts(table, SETTINGS, latency_ms_max=limit)
 
 
 def test_nothing_is_expected_of_an_unknown_device(table: LatencyTable) -> None:
@@ -117,9 +117,9 @@ def test_the_expectation_is_part_of_the_record() -> None:
 def test_a_throughput_at_another_batch_is_measured_again(table: LatencyTable) -> None:
     """A remembered figure of another batch once stood for the one that was asked for."""
 
-    def at_batch(batch: int | None) -> KnownHere:
+    def at_batch(batch: int | None) -> DeviceCosts:
         settings = replace(SETTINGS, throughput_batch=batch)
-        return KnownHere(table, settings, ["throughput_ips"] if batch else [])
+        return DeviceCosts(table, settings, ["throughput_ips"] if batch else [])
 
     one = SHOWN[0]
     of_16 = replace(measurement(5.0), throughput_ips=900.0, throughput_batch=16)
