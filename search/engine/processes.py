@@ -37,7 +37,7 @@ from typing import ClassVar, Self
 from archfront.search.engine.failures import undeliverable
 from archfront.search.engine.jobs import CLOSED, Job, OnEvent, Perform, Result
 from archfront.search.engine.pool import Floor
-from archfront.search.engine.slot import Lane, Task
+from archfront.search.engine.slot import Task, WorkerSlot
 from archfront.trainers.threads import cores
 
 _SUPERVISION_S = 0.1  # how late a timeout may be; too rare to disturb a measurement
@@ -137,12 +137,14 @@ class ProcessEngine:
         has_one = self._exclusive_tasks is self._tasks
         imports = (*self._exclusive_imports, *self._imports) if has_one else self._imports
         lanes = [
-            Lane(self._floor, self._tasks, threads=self.threads, is_lazy=False, imports=imports)
+            WorkerSlot(
+                self._floor, self._tasks, threads=self.threads, is_lazy=False, imports=imports
+            )
             for _ in range(self.n_slots)
         ]
         if not has_one:
             lanes.append(
-                Lane(
+                WorkerSlot(
                     self._floor,
                     self._exclusive_tasks,
                     threads=cores(),

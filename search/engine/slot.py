@@ -39,7 +39,7 @@ class Task:
             self.future.set_result(result)
 
 
-class Lane:
+class WorkerSlot:
     """Serves the tasks of a queue with one worker at a time.
 
     Args:
