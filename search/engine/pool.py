@@ -16,7 +16,7 @@ class FloorClosedError(Exception):
     """The floor was closed while somebody waited for a turn on it."""
 
 
-class Floor:
+class WorkerPool:
     """All workers of an engine; starts, pauses and ends them.
 
     Args:
@@ -31,7 +31,7 @@ class Floor:
         self._workers: set[WorkerHandle] = set()
         self._is_held = False
         self._is_closed = False
-        self._guard = Guard()
+        self._guard = Reaper()
 
     @property
     def is_closed(self) -> bool:
@@ -123,7 +123,7 @@ class Floor:
             raise FloorClosedError
 
 
-class Guard:
+class Reaper:
     """The process of ``reaper.py``, which kills what it watches when this process is gone."""
 
     def __init__(self) -> None:

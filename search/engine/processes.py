@@ -36,7 +36,7 @@ from typing import ClassVar, Self
 
 from archfront.search.engine.failures import undeliverable
 from archfront.search.engine.jobs import CLOSED, Job, OnEvent, Perform, Result
-from archfront.search.engine.pool import Floor
+from archfront.search.engine.pool import WorkerPool
 from archfront.search.engine.slot import Task, WorkerSlot
 from archfront.trainers.threads import cores
 
@@ -81,7 +81,7 @@ class ProcessEngine:
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         has_one = workers == self.threads == cores() == 1
         self._exclusive_tasks = self._tasks if has_one else SimpleQueue()
-        self._floor = Floor(pickle.dumps(perform), start_timeout_s=start_timeout_s)
+        self._floor = WorkerPool(pickle.dumps(perform), start_timeout_s=start_timeout_s)
         self._stopped = threading.Event()
         self._imports, self._exclusive_imports = imports, exclusive_imports
         self._threads = self._start_threads()

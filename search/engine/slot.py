@@ -11,7 +11,7 @@ from queue import SimpleQueue
 
 from archfront.search.engine.failures import ending, last_lines, undeliverable
 from archfront.search.engine.jobs import CLOSED, Broken, Job, OnEvent, Result, notify
-from archfront.search.engine.pool import Floor, FloorClosedError
+from archfront.search.engine.pool import FloorClosedError, WorkerPool
 from archfront.search.engine.process import WorkerHandle
 from archfront.search.engine.worker import ALONE, BESIDE, EVENT, LOG, READY, RESULT
 from archfront.trainers.words import count_of
@@ -52,7 +52,7 @@ class WorkerSlot:
 
     def __init__(
         self,
-        floor: Floor,
+        floor: WorkerPool,
         tasks: SimpleQueue[Task | None],
         *,
         threads: int,
