@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
-from archfront.search.engine.process import WorkerHandle
+from archfront.search.engine.process import WorkerProcess
 
 
 class FloorClosedError(Exception):
@@ -28,7 +28,7 @@ class WorkerPool:
         self._perform = perform
         self._start_timeout_s = start_timeout_s
         self._changed = threading.Condition()  # guards what follows
-        self._workers: set[WorkerHandle] = set()
+        self._workers: set[WorkerProcess] = set()
         self._is_held = False
         self._is_closed = False
         self._guard = Reaper()
@@ -39,7 +39,7 @@ class WorkerPool:
         with self._changed:
             return self._is_closed
 
-    def start(self, *, threads: int, imports: tuple[str, ...]) -> WorkerHandle:
+    def start(self, *, threads: int, imports: tuple[str, ...]) -> WorkerProcess:
         """Start a worker without waiting for its imports, once nothing runs alone.
 
         Args:
@@ -52,13 +52,13 @@ class WorkerPool:
         """
         with self._changed:
             self._wait_for_turn()
-            worker = WorkerHandle(threads=threads, start_timeout_s=self._start_timeout_s)
+            worker = WorkerProcess(threads=threads, start_timeout_s=self._start_timeout_s)
             self._workers.add(worker)
             self._guard.watch(worker.group)
         worker.set_up(self._perform, imports)
         return worker
 
-    def begin(self, worker: WorkerHandle, *, limit_s: float | None) -> None:
+    def begin(self, worker: WorkerProcess, *, limit_s: float | None) -> None:
         """Start the watch of a worker for its next job, once nothing runs alone.
 
         Raises:
@@ -69,7 +69,7 @@ class WorkerPool:
             worker.begin(limit_s)
 
     @contextlib.contextmanager
-    def alone(self, worker: WorkerHandle) -> Iterator[None]:
+    def alone(self, worker: WorkerProcess) -> Iterator[None]:
         """Pause all workers but one for the length of the block.
 
         Raises:
@@ -90,8 +90,8 @@ class WorkerPool:
                 self._is_held = False
                 self._changed.notify_all()
 
-    def retire(self, worker: WorkerHandle, *, grace_s: float) -> int | None:
-        """End a worker for good; arguments and value are those of ``WorkerHandle.end``."""
+    def retire(self, worker: WorkerProcess, *, grace_s: float) -> int | None:
+        """End a worker for good; arguments and value are those of ``WorkerProcess.end``."""
         exit_code = worker.end(grace_s=grace_s)
         with self._changed:
             self._workers.discard(worker)

@@ -79,7 +79,7 @@ class Stopwatch:
         return self._counted + running
 
 
-class WorkerHandle:
+class WorkerProcess:
     """One worker process, in a session and process group of its own with all its children.
 
     One thread talks to it (``send``, ``receive``, ``end``); any thread may pause, resume or kill.

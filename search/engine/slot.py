@@ -12,7 +12,7 @@ from queue import SimpleQueue
 from archfront.search.engine.failures import ending, last_lines, undeliverable
 from archfront.search.engine.jobs import CLOSED, Broken, Job, OnEvent, Result, notify
 from archfront.search.engine.pool import FloorClosedError, WorkerPool
-from archfront.search.engine.process import WorkerHandle
+from archfront.search.engine.process import WorkerProcess
 from archfront.search.engine.worker import ALONE, BESIDE, EVENT, LOG, READY, RESULT
 from archfront.trainers.words import count_of
 
@@ -64,7 +64,7 @@ class WorkerSlot:
         self._threads = threads
         self._is_lazy = is_lazy
         self._imports = imports
-        self._worker: WorkerHandle | None = None
+        self._worker: WorkerProcess | None = None
 
     def serve(self) -> None:
         """Do tasks until there are no more; the body of the lane's thread."""
@@ -108,7 +108,7 @@ class WorkerSlot:
             self._retire(worker)
         return result
 
-    def _ready_worker(self) -> WorkerHandle:
+    def _ready_worker(self) -> WorkerProcess:
         """Return the lane's worker, started and with its imports done.
 
         Raises:
@@ -126,7 +126,7 @@ class WorkerSlot:
             self._worker.is_ready = True
         return self._worker
 
-    def _run(self, worker: WorkerHandle, task: Task) -> Result:
+    def _run(self, worker: WorkerProcess, task: Task) -> Result:
         self._floor.begin(worker, limit_s=task.job.timeout_s)
         worker.send(task.message)
         body = self._listen(worker, RESULT, task.on_event)
@@ -136,7 +136,7 @@ class WorkerSlot:
             return undeliverable(f"The {task.job.kind} job's result cannot be read back", error)
         return result
 
-    def _listen(self, worker: WorkerHandle, wanted: bytes, on_event: OnEvent | None) -> bytes:
+    def _listen(self, worker: WorkerProcess, wanted: bytes, on_event: OnEvent | None) -> bytes:
         with ExitStack() as pause:  # of the others; over when the worker ends
             while True:
                 tag, body = worker.receive()
@@ -170,7 +170,7 @@ class WorkerSlot:
             return Broken("timeout", _timeout_text(job.timeout_s or 0.0), seconds)
         return Broken("crash", f"The worker {how}.{last_lines(worker.last_output)}", seconds)
 
-    def _retire(self, worker: WorkerHandle, *, grace_s: float = 0.0) -> int | None:
+    def _retire(self, worker: WorkerProcess, *, grace_s: float = 0.0) -> int | None:
         self._worker = None
         return self._floor.retire(worker, grace_s=grace_s)
 
