@@ -18,7 +18,7 @@ import numpy as np
 import PIL
 from numpy.typing import NDArray
 
-from archfront.trainers.data.disk_cache import Shelf, TooLargeError
+from archfront.trainers.data.disk_cache import DiskCache, TooLargeError
 from archfront.trainers.data.images import read_with_digest
 from archfront.trainers.data.raw import Pixels, RawSample, Source
 from archfront.trainers.data.verify import Progress
@@ -59,7 +59,7 @@ class Decoded:
 
 
 def decoded(
-    parts: Mapping[str, Sequence[RawSample]], shelf: Shelf, progress: Progress | None
+    parts: Mapping[str, Sequence[RawSample]], shelf: DiskCache, progress: Progress | None
 ) -> Decoded | None:
     """Return what reads the decoded images, decoded now if no process did so before.
 

@@ -26,7 +26,7 @@ class TooLargeError(Exception):
 
 
 @dataclass(frozen=True)
-class Shelf:
+class DiskCache:
     """A folder of such folders, the least recently used of them removed first.
 
     Attributes:

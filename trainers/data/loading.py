@@ -14,7 +14,7 @@ import numpy as np
 
 from archfront.trainers.data.checks import class_problems
 from archfront.trainers.data.decoded import decoded
-from archfront.trainers.data.disk_cache import Shelf
+from archfront.trainers.data.disk_cache import DiskCache
 from archfront.trainers.data.images import read_with_digest
 from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.readers import CLASSES_MIN, READERS
@@ -60,7 +60,7 @@ def _load(request: _Request) -> Dataset:
     raw = READERS[ref.reader].read(ref)
     raw = replace(raw, parts={part: raw.parts[part] for part in ORDER if part in raw.parts})
     memory = int(ref.memory_mb * 1e6)
-    shelf = None if ref.shared is None else Shelf(Path(ref.shared), int(ref.shared_mb * 1e6))
+    shelf = None if ref.shared is None else DiskCache(Path(ref.shared), int(ref.shared_mb * 1e6))
     mapped = None if shelf is None else decoded(raw.parts, shelf, request.progress)
     verified = verify(
         raw.parts,
@@ -150,7 +150,7 @@ def _dataset(
     skipped: tuple[Skipped, ...],
     memory_bytes: int,
     division: str,
-    shelf: Shelf | None,
+    shelf: DiskCache | None,
     is_mapped: bool,
 ) -> Dataset:
     samples = [sample for split in splits.values() for sample in split]

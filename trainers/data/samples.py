@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archfront.trainers.data.decoded import DECODING
-from archfront.trainers.data.disk_cache import Shelf
+from archfront.trainers.data.disk_cache import DiskCache
 from archfront.trainers.data.images import read_pixels
 from archfront.trainers.data.preprocess import Preprocess
 from archfront.trainers.data.raw import Pixels, Skipped
@@ -48,7 +48,11 @@ class PixelCache:
     """
 
     def __init__(
-        self, limit_bytes: int, n_images: int, shelf: Shelf | None = None, fingerprint: str = ""
+        self,
+        limit_bytes: int,
+        n_images: int,
+        shelf: DiskCache | None = None,
+        fingerprint: str = "",
     ) -> None:
         self._limit = limit_bytes
         self._n_images = n_images

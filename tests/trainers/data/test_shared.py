@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from archfront.trainers.data import DataRef, Dataset, Preprocess, decoded, load, loading, samples
-from archfront.trainers.data.disk_cache import Shelf
+from archfront.trainers.data.disk_cache import DiskCache
 from archfront.trainers.errors import DataError
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -115,14 +115,14 @@ def test_what_a_dead_process_left_is_made_anew(tmp_path: Path) -> None:
     dead = process(DIES, str(tmp_path))
     dead.communicate(timeout=60)
     assert dead.returncode == -signal.SIGKILL
-    folder = Shelf(tmp_path, 10**6).folder("key", write)
+    folder = DiskCache(tmp_path, 10**6).folder("key", write)
     assert folder is not None
     assert (folder / "content").read_text() == "whole"
     assert sorted(os.listdir(tmp_path)) == [".key.lock", "key"]
 
 
 def test_the_least_recently_used_folders_make_room(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, 25)
+    shelf = DiskCache(tmp_path, 25)
     for number, key in enumerate("abc"):
         folder = shelf.folder(key, lambda f: write(f, "x" * 10))
         assert folder is not None
@@ -133,7 +133,7 @@ def test_the_least_recently_used_folders_make_room(tmp_path: Path) -> None:
 
 
 def test_what_is_larger_than_the_shelf_is_not_kept(tmp_path: Path) -> None:
-    shelf = Shelf(tmp_path, 25)
+    shelf = DiskCache(tmp_path, 25)
     assert shelf.folder("a", lambda f: write(f, "x" * 10)) is not None
     assert shelf.folder("b", lambda f: write(f, "x" * 30)) is None
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["a"]
@@ -146,9 +146,9 @@ def test_what_was_too_large_is_begun_again_only_for_more_room(tmp_path: Path) ->
         begun.append(folder)
         write(folder, "x" * 30)
 
-    assert [Shelf(tmp_path, 25).folder("key", make) for _ in range(2)] == [None, None]
+    assert [DiskCache(tmp_path, 25).folder("key", make) for _ in range(2)] == [None, None]
     assert len(begun) == 1
-    assert Shelf(tmp_path, 35).folder("key", make) == tmp_path / "key"
+    assert DiskCache(tmp_path, 35).folder("key", make) == tmp_path / "key"
 
 
 def test_a_full_disk_is_said_and_costs_only_time(
@@ -158,7 +158,7 @@ def test_a_full_disk_is_said_and_costs_only_time(
         write(folder)
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
-    assert Shelf(tmp_path, 10**6).folder("key", fill) is None
+    assert DiskCache(tmp_path, 10**6).folder("key", fill) is None
     assert "key cannot be shared, so every worker reads for itself: " in caplog.text
     assert "No space left on device" in caplog.text
     assert not [p for p in tmp_path.iterdir() if p.is_dir()]
@@ -166,7 +166,7 @@ def test_a_full_disk_is_said_and_costs_only_time(
 
 def test_a_root_that_cannot_be_made_costs_only_time(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    assert Shelf(tmp_path / "file" / "below", 10**6).folder("key", write) is None
+    assert DiskCache(tmp_path / "file" / "below", 10**6).folder("key", write) is None
 
 
 def test_shared_images_are_those_that_a_process_decodes_itself(
