@@ -35,7 +35,7 @@ from archfront.search.engine.jobs import Job
 from archfront.search.jobs.perform import MeasureRequest, TrainRequest
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.events import TrialFinished
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.results.results import Results
 from archfront.search.space.axes import Axes
@@ -124,7 +124,7 @@ def ours(root: Path, n_trials: int) -> tuple[list[float], list[Evaluation]]:
         sampler__name=SAMPLER,
     )
     replay, ends = Replay(), []
-    tracker = Tracker(Places(root, config.study), None, "bench")
+    tracker = Tracker(StudyPaths(root, config.study), None, "bench")
 
     def stamp(event: object) -> None:
         if isinstance(event, TrialFinished):
@@ -141,7 +141,7 @@ def ours(root: Path, n_trials: int) -> tuple[list[float], list[Evaluation]]:
         followers=(tracker, stamp),
         table=small_study.Forgetful(),
     )
-    places = Places(root, config.study)
+    places = StudyPaths(root, config.study)
     evaluations = Results.read(reading(places, None), places).evaluations
     return list(np.diff(ends)), evaluations
 

@@ -62,7 +62,7 @@ from archfront.search.front.pareto import front_mask
 from archfront.search.jobs.perform import perform
 from archfront.search.prepare.prepare import Prepared, prepare
 from archfront.search.records.candidate import Candidate
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.results.results import Results
 
@@ -240,7 +240,7 @@ def run_archfront(question: Question) -> Stack:
     started = time.time()
     command = [sys.executable, "-m", "archfront.search.cli", "run", *question.words, "--plain"]
     _run(command, question.folder / "archfront.log", question.cores("archfront"))
-    places = Places(Path(question.config.tracking.root), question.config.study)
+    places = StudyPaths(Path(question.config.tracking.root), question.config.study)
     results = Results.read(reading(places, None), places)
     evaluations = sorted(results.evaluations, key=lambda e: e.started + e.seconds)
     points: list[Point] = []

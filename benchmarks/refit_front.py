@@ -31,7 +31,7 @@ from typing import Any
 import numpy as np
 
 from archfront.search.front.members import final_evaluations
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.results.refit_results import refits_of
 from archfront.search.results.results import Results
@@ -122,7 +122,7 @@ def called(*words: str) -> str:
 
 def read(root: Path) -> Results:
     """Return the records of the study."""
-    places = Places(root, STUDY)
+    places = StudyPaths(root, STUDY)
     return Results.read(reading(places, None), places)
 
 

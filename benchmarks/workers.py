@@ -20,7 +20,7 @@ from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
 
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.results.results import Results
 
@@ -45,7 +45,7 @@ def trials_per_hour(workers: int, trials: int, words: list[str]) -> float:
         )
         if done.returncode != 0:
             sys.exit(done.stderr.decode())
-        places = Places(root, "workers")
+        places = StudyPaths(root, "workers")
         evaluations = Results.read(reading(places, None), places).evaluations
     trained = [e for e in evaluations if e.kind == "trained"]
     seconds = max(e.started + e.seconds for e in evaluations) - min(e.started for e in evaluations)

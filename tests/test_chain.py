@@ -17,7 +17,7 @@ import pytest
 
 from archfront.search.cli import main
 from archfront.search.records.evaluation import Evaluation, Trained
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.results.results import Results
 from tests.support.command import Output, fails, succeeds
@@ -53,7 +53,7 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def evaluations(root: Path, name: str) -> list[Evaluation]:
-    places = Places(root, name)
+    places = StudyPaths(root, name)
     return Results.read(reading(places, None), places).evaluations
 
 

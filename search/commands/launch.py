@@ -12,7 +12,7 @@ from rich.text import Text
 from archfront.search.config.schema import Config
 from archfront.search.engine.interrupts import terminate_like_interrupt
 from archfront.search.records.events import Event, EventLog, Follower, StudyStarted
-from archfront.search.records.paths import Places, default_root
+from archfront.search.records.paths import StudyPaths, default_root
 from archfront.search.records.store import hide_password, reading
 from archfront.search.report.terminal import LiveView, PlainView, front_table
 from archfront.search.results.results import Results
@@ -24,7 +24,7 @@ INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 
 def launch(config: Config, console: Console, *, is_plain: bool = False) -> int:
     """Run a study with everything around it and return the exit status."""
-    places = Places(Path(config.tracking.root), config.study)
+    places = StudyPaths(Path(config.tracking.root), config.study)
     terminate_like_interrupt()
     is_live = console.is_terminal and not is_plain
     view = LiveView(console, config.budget, config.task.epochs) if is_live else PlainView(console)
@@ -67,7 +67,7 @@ def _run(
 class _Tracking:
     """Opens MLflow while the first latency is measured; never for a study that has ended."""
 
-    def __init__(self, places: Places, config: Config) -> None:
+    def __init__(self, places: StudyPaths, config: Config) -> None:
         self._places, self._config = places, config
         self._pool = ThreadPoolExecutor(1)
         self._opening: Future[Follower] | None = None
@@ -100,11 +100,11 @@ class _Tracking:
             self._tracker.finish(state, results.figures(), [*files, self._places.config])
 
 
-def _read(places: Places, config: Config) -> Results:
+def _read(places: StudyPaths, config: Config) -> Results:
     return Results.read(reading(places, config.tracking.storage_url), places)
 
 
-def _say_end(console: Console, config: Config, places: Places, result: StudyResult) -> None:
+def _say_end(console: Console, config: Config, places: StudyPaths, result: StudyResult) -> None:
     results = _read(places, config)
     members = results.front()
     if result.was_finished:
@@ -127,7 +127,7 @@ def _say_end(console: Console, config: Config, places: Places, result: StudyResu
         console.print(Text(line), soft_wrap=True)
 
 
-def _where(config: Config, places: Places, result: StudyResult) -> list[str]:
+def _where(config: Config, places: StudyPaths, result: StudyResult) -> list[str]:
     root = "" if places.root == default_root() else f" --root '{places.root}'"
     uri = config.tracking.mlflow_uri
     if uri is not None:

@@ -19,7 +19,7 @@ from rich.text import Text
 
 from archfront.search.errors import ConfigError, StudyError
 from archfront.search.records.evaluation import Trained
-from archfront.search.records.paths import Places, default_root, existing, studies
+from archfront.search.records.paths import StudyPaths, default_root, existing, studies
 from archfront.search.records.store import is_driven, reading, remove
 from archfront.search.results.results import Results
 from archfront.trainers.words import count_of
@@ -238,7 +238,7 @@ def _results(arguments: argparse.Namespace) -> Results:
 
 
 def _summary(arguments: argparse.Namespace, root: Path, name: str) -> dict[str, Any]:
-    places = Places(root, name)
+    places = StudyPaths(root, name)
     try:
         results = Results.read(reading(places, _url(arguments)), places)
     except StudyError as error:

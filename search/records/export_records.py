@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archfront.search.records.files import read_rows, write_rows
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 
 RECORD = "exports.json"
 
@@ -54,7 +54,7 @@ class Export:
         return self.trial, self.weights, self.format
 
 
-def read(places: Places) -> list[Export]:
+def read(places: StudyPaths) -> list[Export]:
     """Return the recorded artifacts of a study, in the order in which they were made.
 
     Raises:
@@ -68,7 +68,7 @@ def read(places: Places) -> list[Export]:
     )
 
 
-def add(places: Places, exports: Iterable[Export]) -> None:
+def add(places: StudyPaths, exports: Iterable[Export]) -> None:
     """Write artifacts into the record of a study, in the place of earlier ones of the same."""
     known = {export.identity: export for export in read(places)}
     for export in exports:

@@ -13,7 +13,7 @@ ROOT_VARIABLE = "ARCHFRONT_ROOT"
 
 
 @dataclass(frozen=True)
-class Places:
+class StudyPaths:
     """The paths of one study.
 
     Attributes:
@@ -88,7 +88,7 @@ def studies(root: Path) -> list[str]:
     return sorted(path.parent.name for path in (root / "studies").glob("*/study.yaml"))
 
 
-def existing(root: Path, name: str) -> Places:
+def existing(root: Path, name: str) -> StudyPaths:
     """Return the places of a study that is there.
 
     Raises:
@@ -101,4 +101,4 @@ def existing(root: Path, name: str) -> Places:
             f"There is no study {name!r} in {root}. {there} Another folder is chosen by "
             f"--root or {ROOT_VARIABLE}; archfront run study={name} ... starts one."
         )
-    return Places(root, name)
+    return StudyPaths(root, name)

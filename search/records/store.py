@@ -25,7 +25,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from archfront.search.errors import StudyError, StudyLockedError
 from archfront.search.records.evaluation import Evaluation, Proposal, Trained
 from archfront.search.records.objectives import Objective
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 
 HEADER, STATE, SCORES = "archfront:header", "archfront:state", "archfront:scores"
 _EVALUATION, _RUNG = "evaluation:", "rung"
@@ -165,7 +165,9 @@ class StudyStore:
 
 
 @contextlib.contextmanager
-def driving(places: Places, url: str | None, objectives: list[Objective]) -> Iterator[StudyStore]:
+def driving(
+    places: StudyPaths, url: str | None, objectives: list[Objective]
+) -> Iterator[StudyStore]:
     """Open a study to run it, made where it is not there, locked until the block ends.
 
     Raises:
@@ -186,7 +188,7 @@ def driving(places: Places, url: str | None, objectives: list[Objective]) -> Ite
         yield StudyStore(study)
 
 
-def reading(places: Places, url: str | None) -> StudyStore:
+def reading(places: StudyPaths, url: str | None) -> StudyStore:
     """Open a study to read it; the driver may go on meanwhile.
 
     Raises:
@@ -203,14 +205,14 @@ def reading(places: Places, url: str | None) -> StudyStore:
         )
 
 
-def remove(places: Places, url: str | None) -> None:
+def remove(places: StudyPaths, url: str | None) -> None:
     """Remove a study's trials from a database; a journal goes with its folder."""
     if url is not None:
         with _clear_errors(places, url):
             optuna.delete_study(study_name=places.study, storage=_storage(places, url))
 
 
-def is_driven(places: Places) -> bool:
+def is_driven(places: StudyPaths) -> bool:
     """Return whether a driver runs the study now."""
     with contextlib.suppress(FileNotFoundError), places.lock.open(encoding="utf-8") as file:
         try:
@@ -254,14 +256,14 @@ class _HeldLock(JournalFileOpenLock):
         return None
 
 
-def _storage(places: Places, url: str | None) -> BaseStorage:
+def _storage(places: StudyPaths, url: str | None) -> BaseStorage:
     if url is not None:
         return RDBStorage(url)
     return JournalStorage(JournalFileBackend(str(places.journal), lock_obj=_HeldLock()))
 
 
 @contextlib.contextmanager
-def _driver_lock(places: Places) -> Iterator[None]:
+def _driver_lock(places: StudyPaths) -> Iterator[None]:
     with places.lock.open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -274,7 +276,7 @@ def _driver_lock(places: Places) -> Iterator[None]:
         yield
 
 
-def _who_runs(places: Places, file: IO[str]) -> str:
+def _who_runs(places: StudyPaths, file: IO[str]) -> str:
     file.seek(0)
     who = "another process"
     with contextlib.suppress(ValueError, KeyError):  # it may be writing this very moment
@@ -288,7 +290,7 @@ def _who_runs(places: Places, file: IO[str]) -> str:
 
 
 @contextlib.contextmanager
-def _clear_errors(places: Places, url: str | None) -> Iterator[None]:
+def _clear_errors(places: StudyPaths, url: str | None) -> Iterator[None]:
     """Turn what opening a storage can raise into one error for people."""
     import sqlalchemy.exc
 

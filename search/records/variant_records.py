@@ -8,7 +8,7 @@ from typing import Any
 
 from archfront.search.records.evaluation import LASTING, Failed, Measurement
 from archfront.search.records.files import read_rows, write_rows
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.trainers.words import count_of
 
 RECORD = "variants.json"
@@ -104,7 +104,7 @@ class Variant:
         return cls(**rest, setting=setting, outcome=scored)
 
 
-def read(places: Places) -> list[Variant]:
+def read(places: StudyPaths) -> list[Variant]:
     """Return the recorded variants of a study, in the order in which they were made.
 
     Raises:
@@ -114,7 +114,7 @@ def read(places: Places) -> list[Variant]:
     return read_rows(places.folder / RECORD, Variant.from_dict, remedy)
 
 
-def write(places: Places, variants: Sequence[Variant]) -> None:
+def write(places: StudyPaths, variants: Sequence[Variant]) -> None:
     """Write the variants of a study whole or not at all."""
     write_rows(places.folder / RECORD, variants)
 

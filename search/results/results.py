@@ -15,7 +15,7 @@ from archfront.search.front.members import FrontMember, build_front, front_hyper
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.files import write_whole
 from archfront.search.records.objectives import Objective, Reference
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.seconds import active_seconds
 from archfront.search.records.store import StudyStore
 from archfront.search.report.document import StudyRecord, render
@@ -37,7 +37,7 @@ class Results:
         waiting: Trials that have not ended: those that wait at a rung may be trained further.
     """
 
-    places: Places
+    places: StudyPaths
     header: dict[str, Any]
     state: str
     reason: str
@@ -46,7 +46,7 @@ class Results:
     waiting: frozenset[int] = frozenset()
 
     @classmethod
-    def read(cls, store: StudyStore, places: Places) -> Results:
+    def read(cls, store: StudyStore, places: StudyPaths) -> Results:
         """Return what is recorded now."""
         state = store.state
         return cls(

@@ -43,7 +43,7 @@ from archfront.search.records.events import (
     TrialsStopped,
 )
 from archfront.search.records.objectives import Reference
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import StudyStore
 from archfront.search.samplers import SAMPLERS
 from archfront.search.samplers.base import OpenCandidates
@@ -87,7 +87,7 @@ class Driver:
         store: StudyStore,
         engine: Engine,
         known: CostLookup,
-        places: Places,
+        places: StudyPaths,
         followers: Iterable[Follower],
         clock: Callable[[], float],
     ) -> None:

@@ -11,7 +11,7 @@ from archfront.search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequ
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.events import Event, Noticed
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import StudyStore
 
 # Name of a member's latency with its trained weights, among its scores.
@@ -34,7 +34,7 @@ class Finale:
         prepared: Prepared,
         store: StudyStore,
         engine: Engine,
-        places: Places,
+        places: StudyPaths,
         emit: Callable[[Event], None],
     ) -> None:
         self._prepared, self._config = prepared, prepared.config

@@ -11,7 +11,7 @@ from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.evaluation import Evaluation, Failed, Measurement, Trained
 from archfront.search.records.events import Event, Noticed
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.trainers.spec import Precision, TrainSettings
 
 
@@ -24,7 +24,7 @@ class JobFactory:
         rungs: Epochs of each rung.
     """
 
-    def __init__(self, prepared: Prepared, places: Places, rungs: tuple[int, ...]) -> None:
+    def __init__(self, prepared: Prepared, places: StudyPaths, rungs: tuple[int, ...]) -> None:
         self._prepared, self._config = prepared, prepared.config
         self._places, self._rungs = places, rungs
         self.precision: Precision = "fp32"

@@ -10,7 +10,7 @@ from typing import Any
 from archfront.search.front.members import build_front
 from archfront.search.records.evaluation import Evaluation, Trained, is_below_top
 from archfront.search.records.objectives import Objective
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import StudyStore
 
 
@@ -43,7 +43,7 @@ class PausedTrials:
         objectives: The metric first.
     """
 
-    def __init__(self, store: StudyStore, places: Places, objectives: list[Objective]) -> None:
+    def __init__(self, store: StudyStore, places: StudyPaths, objectives: list[Objective]) -> None:
         self._store, self._places, self._objectives = store, places, objectives
         self._waiting: dict[int, Waiting] = {}
 
@@ -104,7 +104,7 @@ class KeptFront:
         objectives: The metric first.
     """
 
-    def __init__(self, places: Places, objectives: list[Objective]) -> None:
+    def __init__(self, places: StudyPaths, objectives: list[Objective]) -> None:
         self._places, self._objectives = places, objectives
         self.members: list[Evaluation] = []
 

@@ -25,7 +25,7 @@ from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.imported_device import for_device
 from archfront.search.prepare.prepare import Prepared, Progress, check_same, objectives, prepare
 from archfront.search.records.events import Follower
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.seconds import active_seconds
 from archfront.search.records.store import StudyStore, driving
 from archfront.search.study.budget import Purse, end_reason, exhausted
@@ -78,7 +78,7 @@ def run(
     Raises:
         ArchfrontError: When the study cannot begin or go on.
     """
-    places = Places(Path(config.tracking.root), config.study)
+    places = StudyPaths(Path(config.tracking.root), config.study)
     goals = objectives(config)
     with driving(places, config.tracking.storage_url, goals) as store, ExitStack() as stack:
         header = store.header

@@ -10,7 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from archfront.search.errors import StudyError
 from archfront.search.predict.manifest import Manifest
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.tracking.tracker import TRIAL_TAG, Tracker
 
 # Below a trial's run, where its model lies.
@@ -33,7 +33,7 @@ class Registry:
         StudyError: If MLflow's store cannot be opened, or refuses the name.
     """
 
-    def __init__(self, places: Places, uri: str | None, experiment: str, name: str) -> None:
+    def __init__(self, places: StudyPaths, uri: str | None, experiment: str, name: str) -> None:
         self._tracker = Tracker(places, uri, experiment)
         self._client, self.name = self._tracker.client, name
         try:

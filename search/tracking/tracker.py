@@ -26,7 +26,7 @@ from mlflow.exceptions import MlflowException
 from archfront.search.errors import StudyError
 from archfront.search.records.evaluation import SOMETIMES, Evaluation, Failed, Rejected, Trained
 from archfront.search.records.events import Event, RungFinished, StudyStarted, TrialFinished
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.refit_records import Refit
 from archfront.search.records.store import hide_password
 
@@ -54,7 +54,7 @@ class Tracker:
         StudyError: If MLflow's store cannot be opened.
     """
 
-    def __init__(self, places: Places, uri: str | None, experiment: str) -> None:
+    def __init__(self, places: StudyPaths, uri: str | None, experiment: str) -> None:
         self._places = places
         self.uri = uri or default_uri(places.root)
         places.root.mkdir(parents=True, exist_ok=True)

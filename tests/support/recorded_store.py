@@ -11,7 +11,7 @@ import yaml
 
 from archfront.search.config.build import build
 from archfront.search.records.evaluation import Evaluation, Trained
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving
 from tests.support import recorded_study
 from tests.support.configurations import changed
@@ -40,9 +40,9 @@ def header(root: Path, name: str) -> dict[str, Any]:
     }
 
 
-def write(root: Path, name: str = "flowers") -> Places:
+def write(root: Path, name: str = "flowers") -> StudyPaths:
     """Write the recorded study below a root."""
-    places = Places(root, name)
+    places = StudyPaths(root, name)
     content = header(root, name)
     with driving(places, None, list(recorded_study.OBJECTIVES)) as store:
         store.write_header(content)
@@ -57,7 +57,7 @@ def write(root: Path, name: str = "flowers") -> Places:
     return places
 
 
-def write_predictions(places: Places, evaluation: Evaluation, n_images: int = 200) -> None:
+def write_predictions(places: StudyPaths, evaluation: Evaluation, n_images: int = 200) -> None:
     """Write validation predictions as right as an evaluation's metric says."""
     if not isinstance(evaluation.outcome, Trained):
         return

@@ -17,7 +17,7 @@ from archfront.search.prepare.prepare import data_ref
 from archfront.search.prepare.recorded import Study
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Trained
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.refit_records import Refit
 from archfront.search.records.store import driving, reading
 from archfront.search.results.results import Results
@@ -75,7 +75,7 @@ def write(root: Path, name: str = "digits", **changes: Any) -> Results:
         "reference": recorded_study.REFERENCE.as_dict(),
         "precision": "fp32",
     }
-    places = Places(root, name)
+    places = StudyPaths(root, name)
     with driving(places, None, list(recorded_study.OBJECTIVES)) as store:
         store.write_header(header)
         places.config.write_text(yaml.safe_dump(content), encoding="utf-8")
@@ -95,7 +95,7 @@ def write(root: Path, name: str = "digits", **changes: Any) -> Results:
 
 def results(root: Path, name: str = "digits") -> Results:
     """Return the records of the study."""
-    places = Places(root, name)
+    places = StudyPaths(root, name)
     return Results.read(reading(places, None), places)
 
 

@@ -309,12 +309,12 @@ def run(
 
 def main(root: Path, n_trials: int) -> None:
     """Run the small study with MLflow, as a driver that may be killed."""
-    from archfront.search.records.paths import Places
+    from archfront.search.records.paths import StudyPaths
     from archfront.search.tracking.tracker import Tracker
 
     config = small_config(root)
     config = replace(config, budget=replace(config.budget, trials=n_trials))
-    tracker = Tracker(Places(root, config.study), None, config.tracking.experiment)
+    tracker = Tracker(StudyPaths(root, config.study), None, config.tracking.experiment)
     run(config, followers=(tracker,), table=LatencyTable(root / "latency.db"))
 
 

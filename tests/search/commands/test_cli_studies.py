@@ -16,7 +16,7 @@ import pytest
 from archfront.search.cli import main
 from archfront.search.commands import studies
 from archfront.search.front.members import build_front
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving
 from tests.support import recorded_store, recorded_study
 from tests.support.command import Output, fails, succeeds
@@ -44,7 +44,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def flowers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
+def flowers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StudyPaths:
     """Return a finished study in the root that the environment says."""
     root = tmp_path / "studies [of] mine"
     monkeypatch.setenv("ARCHFRONT_ROOT", str(root))
@@ -53,20 +53,22 @@ def flowers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Places:
 
 
 class TestFront:
-    def test_it_is_a_table_by_default(self, capsys: Output, flowers: Places) -> None:
+    def test_it_is_a_table_by_default(self, capsys: Output, flowers: StudyPaths) -> None:
         text = succeeds(capsys, "front", "flowers")
         members = build_front(recorded_study.study(), recorded_study.OBJECTIVES)
         assert text.splitlines()[0].rstrip() == "Pareto front, fastest first"
         assert all(f"{member.latency_ms:.3f}" in text for member in members)
 
-    def test_json_has_every_member_with_every_field(self, capsys: Output, flowers: Places) -> None:
+    def test_json_has_every_member_with_every_field(
+        self, capsys: Output, flowers: StudyPaths
+    ) -> None:
         rows = json.loads(succeeds(capsys, "front", "flowers", "--json"))
         members = build_front(recorded_study.study(), recorded_study.OBJECTIVES)
         assert [row["trial"] for row in rows] == [member.trial for member in members]
         assert [row["candidate_id"] for row in rows] == [m.candidate.id for m in members]
         assert all(row.keys() >= FRONT_KEYS for row in rows)
 
-    def test_csv_says_the_same_as_json(self, capsys: Output, flowers: Places) -> None:
+    def test_csv_says_the_same_as_json(self, capsys: Output, flowers: StudyPaths) -> None:
         rows = json.loads(succeeds(capsys, "front", "--json", "flowers"))
         table = list(csv.DictReader(io.StringIO(succeeds(capsys, "--csv", "front", "flowers"))))
         assert len(table) == len(rows)
@@ -76,7 +78,7 @@ class TestFront:
             assert json.loads(cells["ties"]) == row["ties"]
 
     def test_a_study_without_trials_has_no_front(self, capsys: Output, tmp_path: Path) -> None:
-        places = Places(tmp_path, "empty")
+        places = StudyPaths(tmp_path, "empty")
         with driving(places, None, list(recorded_study.OBJECTIVES)):
             places.config.write_text("{}")
         words = ("front", "empty", "--root", str(tmp_path))
@@ -88,7 +90,7 @@ class TestFront:
 
     @pytest.mark.parametrize("verb", ["front", "show", "report", "delete"])
     def test_an_unknown_study_gets_the_names_of_those_there(
-        self, capsys: Output, flowers: Places, verb: str
+        self, capsys: Output, flowers: StudyPaths, verb: str
     ) -> None:
         assert fails(capsys, 1, verb, "flower") == (
             f"There is no study 'flower' in {flowers.root}. There are: flowers. Another folder is "
@@ -108,7 +110,7 @@ class TestFront:
 
 
 class TestListShowReport:
-    def test_list_gives_a_line_for_each_study(self, capsys: Output, flowers: Places) -> None:
+    def test_list_gives_a_line_for_each_study(self, capsys: Output, flowers: StudyPaths) -> None:
         recorded_store.write(flowers.root, "front")
         text = succeeds(capsys, "list")
         assert f"Studies in {flowers.root}" in " ".join(text.split())  # a long path is wrapped
@@ -124,7 +126,7 @@ class TestListShowReport:
         assert second["study"] == "front"
 
     def test_list_puts_every_value_under_its_name(
-        self, capsys: Output, flowers: Places, monkeypatch: pytest.MonkeyPatch
+        self, capsys: Output, flowers: StudyPaths, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         """With one study that has trials below the top, values of the others slipped a column."""
         recorded_store.write(flowers.root, "front")
@@ -147,17 +149,17 @@ class TestListShowReport:
         cells = [cell.strip() for cell in line.split("│")]
         assert cells[2] == ""
 
-    def test_a_study_may_be_named_like_a_verb(self, capsys: Output, flowers: Places) -> None:
+    def test_a_study_may_be_named_like_a_verb(self, capsys: Output, flowers: StudyPaths) -> None:
         recorded_store.write(flowers.root, "list")
         assert json.loads(succeeds(capsys, "show", "list", "--json"))["study"] == "list"
         words = ("--root", str(flowers.root), "show", "--json", "list")
         assert json.loads(succeeds(capsys, *words))["study"] == "list"
 
     def test_a_study_that_cannot_be_read_hides_no_other(
-        self, capsys: Output, flowers: Places
+        self, capsys: Output, flowers: StudyPaths
     ) -> None:
         """The first row said how many columns there are."""
-        broken = Places(flowers.root, "broken")
+        broken = StudyPaths(flowers.root, "broken")
         broken.folder.mkdir()
         broken.config.write_text("{}")
         text = succeeds(capsys, "list")
@@ -167,7 +169,9 @@ class TestListShowReport:
         assert first["state"].startswith("unreadable: The study 'broken' has no records")
         assert second["state"] == "finished"
 
-    def test_show_tells_question_state_and_costs(self, capsys: Output, flowers: Places) -> None:
+    def test_show_tells_question_state_and_costs(
+        self, capsys: Output, flowers: StudyPaths
+    ) -> None:
         lines = succeeds(capsys, "show", "flowers").splitlines()
         told = dict(line.split(maxsplit=1) for line in lines)
         assert told["study"] == "flowers"
@@ -176,13 +180,15 @@ class TestListShowReport:
         assert told["folder"] == str(flowers.folder)
         assert "1,234 candidates" in told["space"]
 
-    def test_show_as_json_has_the_front_too(self, capsys: Output, flowers: Places) -> None:
+    def test_show_as_json_has_the_front_too(self, capsys: Output, flowers: StudyPaths) -> None:
         content = json.loads(succeeds(capsys, "show", "flowers", "--json"))
         assert content["counts"] == {"trained": 16, "rejected": 6, "failed": 2}
         assert content["header"] == recorded_store.header(flowers.root, "flowers")
         assert content["front"] == json.loads(succeeds(capsys, "front", "flowers", "--json"))
 
-    def test_report_writes_its_files_and_names_them(self, capsys: Output, flowers: Places) -> None:
+    def test_report_writes_its_files_and_names_them(
+        self, capsys: Output, flowers: StudyPaths
+    ) -> None:
         paths = [Path(line) for line in succeeds(capsys, "report", "flowers").splitlines()]
         assert {path.name for path in paths} == {
             "front.json",
@@ -193,7 +199,9 @@ class TestListShowReport:
         assert all(path.parent == flowers.folder and path.stat().st_size for path in paths)
         assert json.loads((flowers.folder / "front.json").read_text())
 
-    def test_a_file_that_cannot_be_written_is_named(self, capsys: Output, flowers: Places) -> None:
+    def test_a_file_that_cannot_be_written_is_named(
+        self, capsys: Output, flowers: StudyPaths
+    ) -> None:
         """The person was shown a traceback."""
         part = flowers.folder / f".front.json.{os.getpid()}"
         part.mkdir()
@@ -202,7 +210,7 @@ class TestListShowReport:
 
 class TestDelete:
     def test_it_asks_and_without_a_terminal_refuses(
-        self, capsys: Output, flowers: Places, monkeypatch: pytest.MonkeyPatch
+        self, capsys: Output, flowers: StudyPaths, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(sys, "stdin", io.StringIO("y\n"))
         assert fails(capsys, 1, "delete", "flowers") == (
@@ -214,7 +222,7 @@ class TestDelete:
     def test_at_a_terminal_the_answer_counts(
         self,
         capsys: Output,
-        flowers: Places,
+        flowers: StudyPaths,
         monkeypatch: pytest.MonkeyPatch,
         answer: str,
         is_kept: bool,
@@ -226,7 +234,7 @@ class TestDelete:
         assert f"Remove 24 trials in {flowers.folder}? [y/N] " in capsys.readouterr().out
         assert flowers.folder.exists() is is_kept
 
-    def test_yes_removes_one_study_and_no_other(self, capsys: Output, flowers: Places) -> None:
+    def test_yes_removes_one_study_and_no_other(self, capsys: Output, flowers: StudyPaths) -> None:
         recorded_store.write(flowers.root, "other")
         text = succeeds(capsys, "delete", "--yes", "flowers")
         assert text == "Removed flowers: 24 trials, 0 MLflow runs.\n"
@@ -236,13 +244,13 @@ class TestDelete:
         ]
 
     def test_nothing_is_made_where_nothing_is_to_be_removed(
-        self, capsys: Output, flowers: Places
+        self, capsys: Output, flowers: StudyPaths
     ) -> None:
         """A database of MLflow was made, in seconds, to remove no run from it."""
         succeeds(capsys, "delete", "--yes", "flowers")
         assert [path.name for path in flowers.root.iterdir()] == ["studies"]
 
-    def test_a_study_that_is_being_run_stays(self, capsys: Output, flowers: Places) -> None:
+    def test_a_study_that_is_being_run_stays(self, capsys: Output, flowers: StudyPaths) -> None:
         with flowers.lock.open() as file:
             fcntl.flock(file, fcntl.LOCK_EX)
             assert fails(capsys, 1, "delete", "--yes", "flowers") == (
@@ -252,7 +260,7 @@ class TestDelete:
 
     def test_runs_kept_elsewhere_must_be_named(self, capsys: Output, tmp_path: Path) -> None:
         """The study's runs stayed in the other store, and nothing said so."""
-        places = Places(tmp_path, "away")
+        places = StudyPaths(tmp_path, "away")
         content = recorded_store.header(tmp_path, "away")
         content["config"]["tracking"]["mlflow_uri"] = "http://tracking:5000"
         with driving(places, None, list(recorded_study.OBJECTIVES)) as store:

@@ -15,7 +15,7 @@ from archfront.search.export.vary import VariantOrder, formats_of, sizes_around,
 from archfront.search.latency.device import fingerprint
 from archfront.search.prepare.prepare import data_ref
 from archfront.search.records.evaluation import Evaluation, Failed
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving
 from archfront.search.records.variant_records import Scored, Setting, Variant, read, write
 from archfront.search.report.document import render
@@ -190,7 +190,7 @@ def test_every_task_has_variants(task: str, tmp_path: Path) -> None:
     study = small_member.study(task, tmp_path / "root")
     member = small_member.member(small_member.candidate(task), tmp_path / "weights")
     member = replace(member, evaluation=here(member.evaluation))
-    places = Places(tmp_path / "root", "small")
+    places = StudyPaths(tmp_path / "root", "small")
     places.folder.mkdir(parents=True)
     records = Results(places, study.header, "finished", "", [member.evaluation], {})
     order = VariantOrder(formats_of(["onnxruntime"], ["fp32"]), (96,))

@@ -19,7 +19,7 @@ from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.transfer import read_csv
 from archfront.search.prepare.imported_device import for_device
 from archfront.search.records.evaluation import Failed
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.report.terminal import front_table, question
 from archfront.search.results.results import Results
@@ -62,7 +62,7 @@ def phone_config(root: Path, **changes: Any) -> Any:
 
 
 def results(root: Path) -> Results:
-    places = Places(root, "small")
+    places = StudyPaths(root, "small")
     return Results.read(reading(places, None), places)
 
 

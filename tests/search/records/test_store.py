@@ -13,7 +13,7 @@ import pytest
 
 from archfront.search.errors import StudyError, StudyLockedError
 from archfront.search.records.objectives import objectives_for
-from archfront.search.records.paths import Places, existing
+from archfront.search.records.paths import StudyPaths, existing
 from archfront.search.records.store import (
     cut_torn_line,
     driving,
@@ -41,7 +41,7 @@ with driving(Places(Path(sys.argv[1]), "small"), None, list(objectives_for("accu
 def test_a_torn_last_line_is_cut_off_and_the_study_goes_on(tmp_path: Path) -> None:
     config = small_config(tmp_path)
     run(config, engine=Interrupting(5))
-    journal = Places(tmp_path, "small").journal
+    journal = StudyPaths(tmp_path, "small").journal
     whole = journal.read_bytes()
     journal.write_bytes(whole + b'{"op_code":6,"worker_id":"x","tri')
     run(config)
@@ -73,10 +73,10 @@ def test_every_cut_of_a_journal_can_be_resumed(tmp_path: Path) -> None:
     config = small_config(tmp_path / "whole", budget__trials=3)
     run(config)
     wanted = story(results(tmp_path / "whole").evaluations)
-    whole = Places(tmp_path / "whole", "small").journal.read_bytes()
+    whole = StudyPaths(tmp_path / "whole", "small").journal.read_bytes()
     for number, end in enumerate(range(len(whole) // 7, len(whole), len(whole) // 7)):
         root = tmp_path / f"cut-{number}"
-        places = Places(root, "small")
+        places = StudyPaths(root, "small")
         places.folder.mkdir(parents=True)
         places.journal.write_bytes(whole[:end])
         run(small_config(root, budget__trials=3))
@@ -85,7 +85,7 @@ def test_every_cut_of_a_journal_can_be_resumed(tmp_path: Path) -> None:
 
 def test_a_journal_damaged_in_its_middle_is_a_clear_error(tmp_path: Path) -> None:
     run(small_config(tmp_path))
-    places = Places(tmp_path, "small")
+    places = StudyPaths(tmp_path, "small")
     lines = places.journal.read_bytes().splitlines(keepends=True)
     lines[len(lines) // 2] = b"\x00garbage\n"
     places.journal.write_bytes(b"".join(lines))
@@ -96,7 +96,7 @@ def test_a_journal_damaged_in_its_middle_is_a_clear_error(tmp_path: Path) -> Non
 def test_optunas_own_lock_left_behind_does_not_block(tmp_path: Path) -> None:
     config = small_config(tmp_path)
     run(config, engine=Interrupting(4))
-    journal = Places(tmp_path, "small").journal
+    journal = StudyPaths(tmp_path, "small").journal
     Path(f"{journal}.lock").symlink_to(journal)
     assert run(config).state == "finished"
 
@@ -105,7 +105,7 @@ def test_a_reader_needs_no_lock_and_sees_what_is_finished(tmp_path: Path) -> Non
     seen: list[int] = []
 
     def look(event: object) -> None:
-        seen.append(len(reading(Places(tmp_path, "small"), None).evaluations()))
+        seen.append(len(reading(StudyPaths(tmp_path, "small"), None).evaluations()))
 
     run(small_config(tmp_path), followers=(look,))
     assert seen == sorted(seen)
@@ -113,7 +113,7 @@ def test_a_reader_needs_no_lock_and_sees_what_is_finished(tmp_path: Path) -> Non
 
 
 def test_a_killed_driver_frees_its_lock_and_a_living_one_is_named(tmp_path: Path) -> None:
-    places = Places(tmp_path, "small")
+    places = StudyPaths(tmp_path, "small")
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -143,7 +143,7 @@ def test_a_study_lives_in_any_sqlalchemy_database(tmp_path: Path) -> None:
     run(config, engine=Interrupting(5))
     run(config)
     run(small_config(tmp_path / "whole"))
-    places = Places(tmp_path, "small")
+    places = StudyPaths(tmp_path, "small")
     assert not places.journal.exists()
     found = reading(places, url).evaluations()
     assert story(found) == story(results(tmp_path / "whole").evaluations)
@@ -157,7 +157,7 @@ def test_a_database_that_cannot_be_opened_is_an_error_without_its_password(
 ) -> None:
     url = "postgresql+nodriver://me:secret@localhost/db"
     with pytest.raises(StudyError, match=r"The storage postgresql\+nodriver://me:\*\*\*@") as got:
-        reading(Places(tmp_path, "small"), url)
+        reading(StudyPaths(tmp_path, "small"), url)
     assert "secret" not in str(got.value)
     assert hide_password("no url at all") == "no url at all"
 
@@ -180,7 +180,7 @@ def test_a_study_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
 
 def test_trials_in_optuna_carry_values_and_reasons(tmp_path: Path) -> None:
     run(small_config(tmp_path))
-    places = Places(tmp_path, "small")
+    places = StudyPaths(tmp_path, "small")
     backend = optuna.storages.journal.JournalFileBackend(str(places.journal))
     study = optuna.load_study(study_name="small", storage=optuna.storages.JournalStorage(backend))
     by_number = {e.trial: e for e in results(tmp_path).evaluations}
@@ -198,7 +198,7 @@ def test_kill_nine_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> No
     n_trials = 14
     root = tmp_path / "killed"
     program = [sys.executable, "-m", "tests.support.small_study", str(root), str(n_trials)]
-    journal = Places(root, "small").journal
+    journal = StudyPaths(root, "small").journal
     sizes = []
     for threshold in (1_500, 9_000, 16_000, 24_000):
         driver = subprocess.Popen(program)

@@ -11,7 +11,7 @@ from archfront.search.engine.jobs import Job
 from archfront.search.jobs.perform import MeasureRequest
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.events import Event, Noticed
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.study.finalize import TRAINED_LATENCY, Finale
 from archfront.trainers.errors import BuildError
 from archfront.trainers.tasks.classification import Classification
@@ -48,7 +48,7 @@ class Study:
     events: list[Event] = field(default_factory=list)
 
     def end(self) -> Evaluation:
-        places = Places(self.folder, "small")
+        places = StudyPaths(self.folder, "small")
         member = trained(0, 0.9, 1.0)
         for name in (member.outcome.weights, member.outcome.predictions):
             kept = places.folder / name
@@ -80,7 +80,7 @@ def test_what_depends_on_its_weights_is_timed_again_with_them(tmp_path: Path) ->
     study = Study(tmp_path, TwoStage())
     member = study.end()
     [request] = [asked for asked in study.asked if isinstance(asked, MeasureRequest)]
-    assert request.weights == Places(tmp_path, "small").folder / member.outcome.weights
+    assert request.weights == StudyPaths(tmp_path, "small").folder / member.outcome.weights
     assert request.architecture == member.candidate.architecture
     assert set(study.store.scores[0]) == {"accuracy", TRAINED_LATENCY}
 

@@ -23,7 +23,7 @@ from archfront.search.records.events import (
     TrialMeasured,
     TrialPromoted,
 )
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.results.results import Results
 from archfront.search.study.study import run
@@ -83,12 +83,12 @@ def drive(config: Config, moment: Moment | None) -> None:
 
 
 def records(config: Config) -> Results:
-    places = Places(Path(config.tracking.root), config.study)
+    places = StudyPaths(Path(config.tracking.root), config.study)
     return Results.read(reading(places, None), places)
 
 
 def files(config: Config, name: str) -> set[str]:
-    folder = Places(Path(config.tracking.root), config.study).folder
+    folder = StudyPaths(Path(config.tracking.root), config.study).folder
     return {str(path.relative_to(folder)) for path in folder.rglob(name)}
 
 

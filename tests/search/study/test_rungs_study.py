@@ -22,7 +22,7 @@ from archfront.search.records.events import (
     TrialPromoted,
     TrialsStopped,
 )
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import RUNGS, StudyStore, driving
 from archfront.search.study.control import Control
 from archfront.search.study.paused import PausedTrials
@@ -70,7 +70,7 @@ def test_only_full_trainings_are_on_the_front(tmp_path: Path) -> None:
 def test_every_trial_is_told_and_says_how_far_it_came(tmp_path: Path) -> None:
     config = rung_config(tmp_path)
     run(config)
-    with driving(Places(tmp_path, "small"), None, prepared(config).objectives) as store:
+    with driving(StudyPaths(tmp_path, "small"), None, prepared(config).objectives) as store:
         trials = store._study.get_trials(deepcopy=False)
         evaluations = store.evaluations()
     assert not [trial for trial in trials if not trial.state.is_finished()]
@@ -88,7 +88,7 @@ def test_every_trial_is_told_and_says_how_far_it_came(tmp_path: Path) -> None:
 def test_files_are_kept_of_the_front_only(tmp_path: Path) -> None:
     run(rung_config(tmp_path))
     found = results(tmp_path)
-    folder = Places(tmp_path, "small").folder
+    folder = StudyPaths(tmp_path, "small").folder
     assert not list(folder.rglob(RESUME))
     members = {member.trial for member in found.front()}
     kept = {
@@ -165,14 +165,14 @@ def test_a_driver_that_dies_after_a_record_leaves_no_files_behind(
 
 def kept(root: Path) -> list[str]:
     """Return the files of a study's trials."""
-    folder = Places(root, "small").folder / "trials"
+    folder = StudyPaths(root, "small").folder / "trials"
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
 def test_a_measurement_whose_driver_died_leaves_no_files_behind(tmp_path: Path) -> None:
     config = rung_config(tmp_path, budget__trials=2)
     run(config, engine=Interrupting(2))
-    left = Places(tmp_path, "small").measuring / "tmp1" / "model.onnx"
+    left = StudyPaths(tmp_path, "small").measuring / "tmp1" / "model.onnx"
     left.parent.mkdir(parents=True)
     left.touch()
     run(config)
@@ -201,7 +201,7 @@ def test_a_training_that_came_to_no_record_leaves_no_files_behind(
         for e in results(tmp_path).evaluations
         if isinstance(e.outcome, Trained)
     }
-    folder = Places(tmp_path, "small").folder
+    folder = StudyPaths(tmp_path, "small").folder
     assert {f"trials/{path.name}" for path in (folder / "trials").iterdir()} == recorded
 
 
@@ -223,7 +223,7 @@ def test_a_rung_starts_its_attempts_anew_though_its_driver_died_before_it_noted_
         patched.setattr(StudyStore, "record", die_after)
         assert run(config).state == "interrupted"
     assert run(config, engine=Interrupting(0)).state == "interrupted"
-    with driving(Places(tmp_path, "small"), None, prepared(config).objectives) as store:
+    with driving(StudyPaths(tmp_path, "small"), None, prepared(config).objectives) as store:
         frozen = store.in_flight()[0]
         assert store.recorded(frozen)
         assert store.attempts(frozen) == 0
@@ -335,7 +335,7 @@ def test_rungs_of_an_older_study_are_one(tmp_path: Path) -> None:
     """Studies that began before there were rungs have no such entry in their header."""
     config = rung_config(tmp_path, budget__rungs=[])
     run(config, engine=Interrupting(3))
-    with driving(Places(tmp_path, "small"), None, prepared(config).objectives) as store:
+    with driving(StudyPaths(tmp_path, "small"), None, prepared(config).objectives) as store:
         header = store.header
         assert header is not None
         del header["rungs"]

@@ -29,7 +29,7 @@ from archfront.search.records.events import (
     TrialMeasured,
     TrialProposed,
 )
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving, reading
 from archfront.search.results.results import Results
 from archfront.search.study import study
@@ -50,7 +50,7 @@ from tests.support.small_study import (
 
 
 def results(root: Path) -> Results:
-    places = Places(root, "small")
+    places = StudyPaths(root, "small")
     return Results.read(reading(places, None), places)
 
 
@@ -409,7 +409,7 @@ class TestResume:
         whole = small_config(tmp_path / "whole")
         run(whole)
         wanted = results(tmp_path / "whole").evaluations
-        places = Places(tmp_path, "small")
+        places = StudyPaths(tmp_path, "small")
         with driving(places, None, prepared(config).objectives) as store:
             (frozen,) = store.in_flight()
             lost = next(e for e in wanted if e.trial == frozen.number)

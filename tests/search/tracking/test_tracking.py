@@ -11,7 +11,7 @@ from mlflow.entities import Run
 from archfront.search.errors import StudyError
 from archfront.search.records.evaluation import Evaluation, Rejected, Trained
 from archfront.search.records.events import StudyStarted
-from archfront.search.records.paths import Places
+from archfront.search.records.paths import StudyPaths
 from archfront.search.results.refit_results import refits_of
 from archfront.search.tracking.tracker import REFIT_TAG, STUDY_TAG, TRIAL_TAG, Tracker, default_uri
 from tests.search.study.test_study import Interrupting, results
@@ -23,7 +23,7 @@ from tests.support.small_study import run, small_config
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MlflowClient]:
     """A study that was interrupted, resumed and finished, with its files attached."""
     root = tmp_path_factory.mktemp("tracked") / "with spaces, (and) more"
-    places = Places(root, "small")
+    places = StudyPaths(root, "small")
     config = small_config(root)
     for jobs in (5, 1000):
         tracker = Tracker(places, None, "tests")
@@ -101,7 +101,7 @@ def test_nothing_lies_outside_of_the_root(tracked: tuple[Path, MlflowClient]) ->
 
 
 def test_a_half_written_run_is_written_again(tmp_path: Path) -> None:
-    config, places = small_config(tmp_path), Places(tmp_path, "small")
+    config, places = small_config(tmp_path), StudyPaths(tmp_path, "small")
     run(config, followers=(Tracker(places, None, "tests"),), engine=Interrupting(5))
     client = MlflowClient(default_uri(tmp_path))
     _, children = runs_of(client)
@@ -115,7 +115,7 @@ def test_a_half_written_run_is_written_again(tmp_path: Path) -> None:
 
 
 def test_removing_a_study_marks_all_its_runs(tmp_path: Path) -> None:
-    config, places = small_config(tmp_path), Places(tmp_path, "small")
+    config, places = small_config(tmp_path), StudyPaths(tmp_path, "small")
     tracker = Tracker(places, None, "tests")
     run(config, followers=(tracker,))
     header: dict[str, Any] = results(tmp_path).header
@@ -129,12 +129,12 @@ def test_removing_a_study_marks_all_its_runs(tmp_path: Path) -> None:
 def test_a_store_that_cannot_be_opened_is_a_clear_error(tmp_path: Path) -> None:
     uri = "postgresql+nodriver://me:secret@localhost/db"
     with pytest.raises(StudyError, match=r"MLflow's store postgresql\+nodriver://me:\*\*\*@"):
-        Tracker(Places(tmp_path, "small"), uri, "tests")
+        Tracker(StudyPaths(tmp_path, "small"), uri, "tests")
 
 
 def test_the_rungs_of_a_trial_are_one_run(tmp_path: Path) -> None:
     """Interrupted after a trial climbed, and gone on with."""
-    places = Places(tmp_path, "small")
+    places = StudyPaths(tmp_path, "small")
     config = small_config(tmp_path, task__epochs=9, budget__rungs=[3, 9], budget__trials=3)
     for jobs in (16, 1000):
         run(config, followers=(Tracker(places, None, "tests"),), engine=Interrupting(jobs))

@@ -7,13 +7,19 @@ import pytest
 import torch
 
 from archfront.trainers.errors import BuildError
-from archfront.trainers.networks.detectors.assign import Places, Truth, assign, gathered, pair_iou
+from archfront.trainers.networks.detectors.assign import (
+    StudyPaths,
+    Truth,
+    assign,
+    gathered,
+    pair_iou,
+)
 from archfront.trainers.networks.detectors.masks import mask_loss, masks_of, shrunk
 from archfront.trainers.networks.detectors.yolo import Yolo
 from archfront.trainers.spec import Architecture, Weights
 from archfront.trainers.tasks import TASKS
 
-PLACES = Places((8, 4, 2), (8, 16, 32))
+PLACES = StudyPaths((8, 4, 2), (8, 16, 32))
 SIDE = 64
 
 
