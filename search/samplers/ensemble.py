@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from archfront.search.front.warp import AS_IT_IS, FLAT, Warp
 from archfront.search.samplers.request import Request
-from archfront.search.samplers.surrogate import Process, Rows, Scaling, standardized
+from archfront.search.samplers.surrogate import GaussianProcess, Rows, Scaling, standardized
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -39,8 +39,8 @@ LEARNS = 0.03
 
 
 @dataclass(frozen=True)
-class Belief:
-    """What a process believes of the metric before anything is seen, as ``Process`` says it.
+class KernelPrior:
+    """What a process believes of the metric before anything is seen, as ``GaussianProcess`` says it.
 
     Attributes:
         nearness: How much less than usual one training speaks for others, as a logarithm.
@@ -55,11 +55,11 @@ class Belief:
 
 # Few weights are better while few trainings are all there is (tables of timm results); with
 # rungs, many short ones soon tell more of them (tables of short trainings).
-BELIEFS = (Belief(0.0, True), Belief(1.0, False, "costs"))
-BELIEFS_OF_RUNGS = (Belief(0.0, False), Belief(1.0, False, "costs"))
+BELIEFS = (KernelPrior(0.0, True), KernelPrior(1.0, False, "costs"))
+BELIEFS_OF_RUNGS = (KernelPrior(0.0, False), KernelPrior(1.0, False, "costs"))
 # Where something is published, the first has a twin that sees it as well: two that are nearly
 # alike are soon too sure together, so each is less sure (tables of timm's results).
-BELIEFS_OF_PUBLISHED = (Belief(0.5, True), Belief(1.0, False, "costs"))
+BELIEFS_OF_PUBLISHED = (KernelPrior(0.5, True), KernelPrior(1.0, False, "costs"))
 
 
 @dataclass(frozen=True)
@@ -173,8 +173,8 @@ class Ensemble:
         """Return the expected losses of candidates' costs, ``(n, n_costs)``."""
         return self._request.costs.expected(indices // len(self._space.recipes))
 
-    def _process(self, belief: Belief, rows: Rows) -> Process:
-        return Process(
+    def _process(self, belief: KernelPrior, rows: Rows) -> GaussianProcess:
+        return GaussianProcess(
             self._scaling.levels,
             rows.numeric.shape[1],
             nearness=belief.nearness,
@@ -182,7 +182,7 @@ class Ensemble:
             has_own=belief.beside == "published",
         )
 
-    def _fitted(self, number: int, process: Process, told: Rows, lowest: Floats) -> Floats:
+    def _fitted(self, number: int, process: GaussianProcess, told: Rows, lowest: Floats) -> Floats:
         """Return a process's hyperparameters, found from some trials once and for all."""
         n = len(told)
         if (number, n) not in self._fits:
@@ -196,7 +196,11 @@ class Ensemble:
         return self._fits[number, n]
 
     def _beside(
-        self, belief: Belief, parts: tuple[Ints, ...], costs: tuple[Floats, ...], n_fitted: int
+        self,
+        belief: KernelPrior,
+        parts: tuple[Ints, ...],
+        costs: tuple[Floats, ...],
+        n_fitted: int,
     ) -> list[Floats]:
         """Return the columns that a process sees beside the descriptors, for each part."""
         if belief.beside == "costs":  # in units of the first trained ones' spread

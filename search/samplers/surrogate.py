@@ -86,7 +86,7 @@ class Scaling:
         return Rows(numeric, features.categorical[:, self._categorical])
 
 
-class Process:
+class GaussianProcess:
     """A Gaussian process whose hyperparameters are at the maximum of their posterior.
 
     Source: Rasmussen and Williams 2006 (Gaussian Processes for Machine Learning), Algorithm 2.1

@@ -10,7 +10,7 @@ import pytest
 from scipy.optimize import OptimizeResult, approx_fprime, minimize
 
 from archfront.search.samplers import surrogate
-from archfront.search.samplers.surrogate import Process, Rows, Scaling
+from archfront.search.samplers.surrogate import GaussianProcess, Rows, Scaling
 from archfront.search.space.descriptors import Features
 
 LEVELS = (("a", "b", "c"), ("a", "b", "c"), ("x", "y"))
@@ -32,7 +32,7 @@ def test_an_effect_of_a_name_speaks_for_all_that_has_it() -> None:
     codes = np.array([[i, j, 0] for i in range(3) for j in range(3) if (i, j) != (0, 0)])
     rows = Rows(np.zeros((8, 3)), codes)
     targets = truth(rows) - truth(rows).mean()
-    process = Process(LEVELS, 3)
+    process = GaussianProcess(LEVELS, 3)
     theta = process.fit(rows, targets / targets.std())
     both = Rows(np.zeros((1, 3)), np.array([[0, 0, 0]]))
     mean, _ = process.predict(theta, rows, targets, both)
@@ -42,7 +42,7 @@ def test_an_effect_of_a_name_speaks_for_all_that_has_it() -> None:
 @pytest.mark.parametrize("is_even", [False, True])
 def test_a_process_learns_numbers_and_names(is_even: bool) -> None:
     rows, asked = drawn(120), drawn(200, seed=1)
-    process = Process(LEVELS, 3, is_even=is_even)
+    process = GaussianProcess(LEVELS, 3, is_even=is_even)
     losses = truth(rows)
     targets = (losses - losses.mean()) / losses.std()
     theta = process.fit(rows, targets)
@@ -58,7 +58,7 @@ def test_a_process_learns_numbers_and_names(is_even: bool) -> None:
 def test_a_process_is_that_of_the_textbook(is_even: bool, has_own: bool) -> None:
     """The mean and spread by inverting the whole covariance, entry by entry."""
     rows, asked = drawn(12), drawn(5, seed=2)
-    process = Process(LEVELS, 3, is_even=is_even, has_own=has_own)
+    process = GaussianProcess(LEVELS, 3, is_even=is_even, has_own=has_own)
     theta = np.random.default_rng(3).normal(size=len(process.fit(rows, np.zeros(12)))) - 1
     n_weights = len(theta) - 4 - has_own
     weights = np.exp(theta[:n_weights])
@@ -104,7 +104,7 @@ def test_a_number_of_which_much_is_expected_soon_tells_most() -> None:
     told, asked = (Rows(rng.normal(size=(n, 6)), np.zeros((n, 0), int)) for n in (10, 200))
     errors = []
     for has_own in (False, True):
-        process = Process([], 6, is_even=True, has_own=has_own)
+        process = GaussianProcess([], 6, is_even=True, has_own=has_own)
         targets = told.numeric[:, -1] ** 3
         theta = process.fit(told, targets)
         mean, _ = process.predict(theta, told, targets, asked)
@@ -117,7 +117,7 @@ def test_a_number_of_which_much_is_expected_soon_tells_most() -> None:
 def test_a_fit_goes_by_the_slope_of_its_loss(
     is_even: bool, has_own: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process = Process(LEVELS, 3, is_even=is_even, has_own=has_own)
+    process = GaussianProcess(LEVELS, 3, is_even=is_even, has_own=has_own)
     slopes = []
 
     def check(loss: Callable[..., Any], start: np.ndarray, **kwargs: Any) -> OptimizeResult:
@@ -135,7 +135,7 @@ def test_a_fit_goes_by_the_slope_of_its_loss(
 
 def test_what_is_held_out_is_told_from_all_others() -> None:
     rows, targets = drawn(12), truth(drawn(12))
-    process = Process(LEVELS, 3)
+    process = GaussianProcess(LEVELS, 3)
     theta = process.fit(rows, targets)
     expected = 0.0
     for i in range(12):
