@@ -21,14 +21,14 @@ ObjectTargets = list[dict[str, Tensor]]
 Targets = Tensor | ObjectTargets
 
 
-class Learned(Protocol):
+class BatchTargets(Protocol):
     """The targets of a split at one input size."""
 
     def of(self, indices: Tensor) -> Targets:
         """Return the targets of the images with these indices ``(B,)``."""
 
 
-def learned_from(samples: Sequence[Sample], preprocess: Preprocess, classes: int) -> Learned:
+def learned_from(samples: Sequence[Sample], preprocess: Preprocess, classes: int) -> BatchTargets:
     """Return what is learned from samples, by the kind of their targets."""
     match samples[0].target:
         case Labels():

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from archfront.trainers.data import ImageSet, Preprocess
-from archfront.trainers.data.batch_targets import Learned
+from archfront.trainers.data.batch_targets import BatchTargets
 from archfront.trainers.data.image_set import Batch
 from archfront.trainers.networks.classifiers import Classifier
 from archfront.trainers.spec import Recipe, TrainSettings
@@ -30,7 +30,7 @@ TRIED_SEEDS = (0, 1)
 class FeatureSet:
     """The features of one split, which batches take as they take images."""
 
-    def __init__(self, features: Tensor, targets: Learned) -> None:
+    def __init__(self, features: Tensor, targets: BatchTargets) -> None:
         self._features = features
         self._targets = targets
 
