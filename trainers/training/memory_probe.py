@@ -9,7 +9,7 @@ from torch import nn
 
 from archfront.trainers.spec import Architecture, Recipe, TrainSettings
 from archfront.trainers.tasks import Task
-from archfront.trainers.training.micro_batch import Halving, on_device, smallest_part
+from archfront.trainers.training.micro_batch import MicroBatcher, on_device, smallest_part
 
 # AdamW keeps two numbers for each weight, and needs them only after the first step.
 OPTIMIZER_COPIES = 2
@@ -61,7 +61,7 @@ def fitting_batch(
             torch.cuda.synchronize()
         return 0.0
 
-    halving = Halving(recipe.batch_size)
+    halving = MicroBatcher(recipe.batch_size)
     try:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
             halving.run(step, smallest=partial(smallest_part, model))

@@ -37,7 +37,7 @@ def smallest_part(model: nn.Module) -> int:
     return 2 if norms else 1
 
 
-class Halving:
+class MicroBatcher:
     """Does work on parts of a batch, and halves them when memory does not hold one.
 
     Attributes:

@@ -24,7 +24,7 @@ from archfront.trainers.tasks import Judge, Task
 from archfront.trainers.training.augment import augment
 from archfront.trainers.training.batch_norm import buffers_of, estimate_norms, trained_norms
 from archfront.trainers.training.batches import TrainBatches
-from archfront.trainers.training.micro_batch import Halving, parts_of, smallest_part
+from archfront.trainers.training.micro_batch import MicroBatcher, parts_of, smallest_part
 from archfront.trainers.training.resume import Resumed
 
 # torch's OneCycleLR has the same values by default.
@@ -140,7 +140,7 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         self.automatic_optimization = False  # a step may need several backward passes
         self.model = model
         self.plan = plan
-        self.halving = Halving(plan.recipe.batch_size)
+        self.halving = MicroBatcher(plan.recipe.batch_size)
         self.rows: list[EpochRow] = []
         self.kept: dict[str, NDArray[Any]] = {}
         self.carried: dict[str, Tensor] = {}

@@ -20,7 +20,7 @@ from archfront.trainers.spec import Architecture, Recipe, TrainResult, TrainSett
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.tasks.classification import Classification
 from archfront.trainers.training.memory_probe import fitting_batch
-from archfront.trainers.training.micro_batch import Halving, parts_of, smallest_part
+from archfront.trainers.training.micro_batch import MicroBatcher, parts_of, smallest_part
 from archfront.trainers.training.proxy import train
 
 DIGITS = DataRef("digits", None, None, False, 120, 90, 80, 0, None, "stop", 100)
@@ -151,7 +151,7 @@ def test_frozen_norms_bear_single_images() -> None:
 
 
 def test_a_size_that_did_not_fit_is_not_tried_again() -> None:
-    halving, tried = Halving(12), []
+    halving, tried = MicroBatcher(12), []
 
     def work(size: int) -> float:
         tried.append(size)
