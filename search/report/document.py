@@ -22,7 +22,7 @@ from archfront.search.records.objectives import MEASURED, Objective, Reference
 from archfront.search.records.refit_records import RefitSummary
 from archfront.search.records.variant_records import VariantSummary
 from archfront.search.report import figures, refit_text
-from archfront.search.report.plot_data import NAMES, Picture
+from archfront.search.report.plot_data import NAMES, FrontPlot
 from archfront.search.results import rung_stats, stats
 from archfront.trainers.words import count_of
 
@@ -93,10 +93,10 @@ class StudyRecord:
         return self.objectives[0].name
 
     @property
-    def picture(self) -> Picture:
+    def picture(self) -> FrontPlot:
         """Return what the pictures show."""
         title = f"{self.name}: {self.metric.replace('_', ' ')} against latency"
-        return Picture(title, self.evaluations, self.members, self.objectives, self.limits)
+        return FrontPlot(title, self.evaluations, self.members, self.objectives, self.limits)
 
 
 def render(record: StudyRecord) -> str:

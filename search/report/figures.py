@@ -21,7 +21,7 @@ from archfront.search.report.plot_data import (
     ORANGE,
     RED,
     SERIES,
-    Picture,
+    FrontPlot,
     axis_title,
     hover_text,
     log_ticks,
@@ -35,7 +35,7 @@ DASHES = ("solid", "dash", "dot")
 KINDS = {"rejected": ("x", RED), "failed": ("triangle-up", GRAY)}
 
 
-def front_figure(picture: Picture) -> go.Figure:
+def front_figure(picture: FrontPlot) -> go.Figure:
     """Return the interactive front: metric upwards, cost to the right on a logarithmic axis.
 
     Rejected and failed trials, which have a cost and no metric, lie in a strip under the axes.
@@ -74,7 +74,7 @@ def front_figure(picture: Picture) -> go.Figure:
     return figure
 
 
-def curves_figure(picture: Picture) -> go.Figure:
+def curves_figure(picture: FrontPlot) -> go.Figure:
     """Return the learning curves of the front's members: the metric after each epoch."""
     import plotly.graph_objects as go
 
@@ -100,7 +100,7 @@ def curves_figure(picture: Picture) -> go.Figure:
     return figure
 
 
-def params_figure(picture: Picture) -> go.Figure:
+def params_figure(picture: FrontPlot) -> go.Figure:
     """Return the metric of every trained candidate against its parameters."""
     import plotly.graph_objects as go
 
@@ -240,7 +240,7 @@ def _pale() -> dict[str, Any]:
 
 def _add_points(
     figure: go.Figure,
-    picture: Picture,
+    picture: FrontPlot,
     evaluations: list[Evaluation],
     name: str,
     marker: dict[str, Any],
@@ -257,7 +257,7 @@ def _add_points(
         )
 
 
-def _add_members(figure: go.Figure, picture: Picture) -> None:
+def _add_members(figure: go.Figure, picture: FrontPlot) -> None:
     """Add the members with their intervals, then the knee on top of its own dot."""
     members = picture.of_members()
     _add_points(figure, picture, members, "member, 95% interval", {"color": BLUE, "size": 11})
@@ -290,7 +290,7 @@ def _add_members(figure: go.Figure, picture: Picture) -> None:
             )
 
 
-def _front_axes(figure: go.Figure, picture: Picture, *, is_stripped: bool) -> None:
+def _front_axes(figure: go.Figure, picture: FrontPlot, *, is_stripped: bool) -> None:
     low, high = picture.cost_range()
     bottom = 0.16 if is_stripped else 0.0
     figure.update_layout(

@@ -11,7 +11,7 @@ from archfront.search.report.plot_data import (
     INK,
     ORANGE,
     RED,
-    Picture,
+    FrontPlot,
     axis_title,
     log_ticks,
 )
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 KINDS = {"rejected": ("x", RED), "failed": ("^", GRAY)}
 
 
-def write_png(picture: Picture, path: Path) -> None:
+def write_png(picture: FrontPlot, path: Path) -> None:
     """Write the front as a PNG of 1000 x 650 pixels, all that needs no pointer to be seen."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -58,7 +58,7 @@ def write_png(picture: Picture, path: Path) -> None:
     figure.savefig(path, metadata={"Software": "archfront"})
 
 
-def _draw_front(axes: Axes, picture: Picture) -> None:
+def _draw_front(axes: Axes, picture: FrontPlot) -> None:
     """Draw staircase, members with their intervals, dominated trials, knee and the words."""
     axes.plot(*picture.stairs(), color=BLUE, linewidth=1.8, label="front", zorder=2)
     dominated, members = picture.dominated(), picture.of_members()
@@ -103,7 +103,7 @@ def _draw_front(axes: Axes, picture: Picture) -> None:
     _tidy(axes)
 
 
-def _write_words(axes: Axes, picture: Picture) -> None:
+def _write_words(axes: Axes, picture: FrontPlot) -> None:
     """Write beside fastest, knee and best, on the side of the front where there is room."""
     for evaluation in picture.of_members():
         word = picture.named().get(evaluation.trial)
@@ -122,7 +122,7 @@ def _write_words(axes: Axes, picture: Picture) -> None:
             )
 
 
-def _draw_strip(axes: Axes, picture: Picture, kinds: list[str]) -> None:
+def _draw_strip(axes: Axes, picture: FrontPlot, kinds: list[str]) -> None:
     """Draw the trials that have a cost and no metric, one line per kind."""
     for height, kind in enumerate(kinds):
         marker, color = KINDS[kind]
@@ -144,7 +144,7 @@ def _draw_strip(axes: Axes, picture: Picture, kinds: list[str]) -> None:
     axes.grid(visible=False, axis="y")
 
 
-def _draw_cost_axis(main: Axes, lowest: Axes, picture: Picture) -> None:
+def _draw_cost_axis(main: Axes, lowest: Axes, picture: FrontPlot) -> None:
     from matplotlib.ticker import FixedFormatter, FixedLocator, NullLocator
 
     low, high = picture.cost_range()

@@ -34,7 +34,7 @@ NAMES = {
 
 
 @dataclass(frozen=True)
-class Picture:
+class FrontPlot:
     """One study, to be drawn.
 
     Attributes:

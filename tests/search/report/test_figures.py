@@ -21,7 +21,7 @@ from archfront.search.report.figures import (
     to_html,
 )
 from archfront.search.report.front_png import write_png
-from archfront.search.report.plot_data import Picture, axis_title, hover_text, log_ticks
+from archfront.search.report.plot_data import FrontPlot, axis_title, hover_text, log_ticks
 from tests.support.recorded_study import (
     LIMITS,
     OBJECTIVES,
@@ -45,9 +45,9 @@ class Loads(HTMLParser):
         self.found += [f"{tag} {k}={v}" for k, v in attrs if k in {"src", "href", "srcset"}]
 
 
-def picture(evaluations: Sequence[Evaluation], **changes: object) -> Picture:
+def picture(evaluations: Sequence[Evaluation], **changes: object) -> FrontPlot:
     members = build_front(evaluations, OBJECTIVES)
-    whole = Picture("digits", evaluations, members, OBJECTIVES, LIMITS)
+    whole = FrontPlot("digits", evaluations, members, OBJECTIVES, LIMITS)
     return replace(whole, **changes)
 
 
@@ -72,7 +72,7 @@ def test_the_staircase_of_a_maximized_cost_goes_to_the_left_edge() -> None:
     ]
     evaluations.append(trained(2, 0.7, 1.0))  # its throughput was not measured
     members = build_front(evaluations[:2], objectives)
-    whole = Picture("digits", evaluations[:2], members, objectives, {})
+    whole = FrontPlot("digits", evaluations[:2], members, objectives, {})
     xs, ys = whole.stairs()
     left = whole.cost_range()[0]
     assert xs == [900.0, 900.0, 900.0, 300.0, 300.0, left]
@@ -86,7 +86,7 @@ def test_what_was_stopped_without_a_known_cost_is_not_drawn() -> None:
     objectives = objectives_for("accuracy", ("memory_mb",))
     evaluations = [rejected(0, 9.0), rejected(1, 9.0)]
     known = replace(evaluations[1], measurement=replace(measurement(9.0), memory_mb=50.0))
-    whole = Picture("digits", [evaluations[0], known], [], objectives, {"memory_mb": 40.0})
+    whole = FrontPlot("digits", [evaluations[0], known], [], objectives, {"memory_mb": 40.0})
     assert whole.stopped("rejected") == [known]
     low, high = whole.cost_range()
     assert low < 40.0 < 50.0 < high
@@ -97,7 +97,7 @@ def test_a_member_dominated_in_two_of_three_objectives_is_not_a_stair() -> None:
     evaluations = [trained(0, 0.9, 1.0, params_m=5), trained(1, 0.8, 2.0, params_m=1)]
     members = build_front(evaluations, objectives)
     assert len(members) == 2
-    both = Picture("digits", evaluations, members, objectives, LIMITS)
+    both = FrontPlot("digits", evaluations, members, objectives, LIMITS)
     assert set(both.stairs()[0]) == {1.0, 4.0}
 
 
