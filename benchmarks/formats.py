@@ -25,7 +25,7 @@ from tempfile import TemporaryDirectory
 from archfront.search.config.build import build
 from archfront.search.config.compose import compose
 from archfront.search.config.settings import measure_settings, train_settings
-from archfront.search.export.export_request import Order
+from archfront.search.export.export_request import ExportRequest
 from archfront.search.export.ship import export_member
 from archfront.search.formats.formats import FORMATS, formats_named
 from archfront.search.latency.measure import measure_architecture
@@ -108,7 +108,7 @@ def rows_of(task_name: str, backbone: str, words: argparse.Namespace) -> Iterato
         evaluation = Evaluation(0, of, 0, config.seed, 0, measured, outcome, time.time(), 0.0)
         origin = {"kind": "proxy", "seed": config.seed, "epochs": config.task.epochs}
         member = Member(evaluation, result.weights, origin)
-        order = Order(tuple(formats_named([n for n in FORMATS if n != "mlflow"])))
+        order = ExportRequest(tuple(formats_named([n for n in FORMATS if n != "mlflow"])))
         manifest = export_member(study, member, order, folder / "export")
     yield from table_of(manifest, of, measured.latency.p50_ms)
 

@@ -67,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Export, tell what came of it, and return 1 where a format could not be made."""
     _check(arguments)
-    from archfront.search.export.export_request import Order
+    from archfront.search.export.export_request import ExportRequest
     from archfront.search.export.ship import export_member
     from archfront.search.formats.formats import formats_named
     from archfront.search.formats.source import Graph
@@ -81,7 +81,7 @@ def call(arguments: argparse.Namespace) -> int:
     batch = (
         None if arguments.dynamic_batch else arguments.batch or study.config.hardware.batch_size
     )
-    order = Order(
+    order = ExportRequest(
         formats=tuple(formats),
         graph=Graph(batch, arguments.normalize_inside, arguments.calibration),
         max_loss=arguments.max_loss,

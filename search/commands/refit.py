@@ -72,7 +72,7 @@ def call(arguments: argparse.Namespace) -> int:
     from archfront.search.prepare.recorded import study_of
     from archfront.search.results.refit_results import summary
     from archfront.search.results.select_members import chosen_trials
-    from archfront.search.retrain.refit_members import RefitOrder
+    from archfront.search.retrain.refit_members import RefitRequest
     from archfront.trainers.training.full import FullSettings
 
     results = results_of(arguments)
@@ -83,7 +83,7 @@ def call(arguments: argparse.Namespace) -> int:
             f"note: --epochs {epochs} is less than the {study.config.task.epochs} of the search."
         )
     patience = arguments.patience or max(1, (epochs + 1) // 2)
-    order = RefitOrder(
+    order = RefitRequest(
         trials=tuple(chosen_trials(results, names_in(arguments.members))),
         epochs=epochs,
         seeds=arguments.seeds,

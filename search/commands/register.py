@@ -45,7 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Register, tell what was made, and return 1 where a member could not be exported."""
-    from archfront.search.export.export_request import Order
+    from archfront.search.export.export_request import ExportRequest
     from archfront.search.export.ship import export_member
     from archfront.search.formats.formats import formats_named
     from archfront.search.formats.source import Graph
@@ -67,7 +67,9 @@ def call(arguments: argparse.Namespace) -> int:
     name = arguments.name or arguments.study
     experiment = study.config.tracking.experiment
     registry = Registry(results.places, arguments.mlflow_uri, experiment, name)
-    order = Order(tuple(formats_named(["mlflow"])), Graph(study.config.hardware.batch_size))
+    order = ExportRequest(
+        tuple(formats_named(["mlflow"])), Graph(study.config.hardware.batch_size)
+    )
     versions: dict[int, int] = {}
     for member in members:
         trial, evaluation = member.evaluation.trial, member.evaluation

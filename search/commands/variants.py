@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Make the variants, print what they are worth, and write the report again."""
     sizes, precisions = _sizes(arguments.sizes), names_in(arguments.precisions)
-    from archfront.search.export.vary import RUNTIMES, VariantOrder, formats_of, vary
+    from archfront.search.export.vary import RUNTIMES, VariantRequest, formats_of, vary
     from archfront.search.prepare.recorded import study_of
     from archfront.search.records.store import is_driven
     from archfront.search.results.variant_results import summary
@@ -73,7 +73,7 @@ def call(arguments: argparse.Namespace) -> int:
     members, lacking = _members(results, names_in(arguments.members))
     for error in lacking:
         _tell(f"left out: {error}")
-    done = vary(results, study, members, VariantOrder(formats, sizes, arguments.again))
+    done = vary(results, study, members, VariantRequest(formats, sizes, arguments.again))
     for variant, was_there in done:
         if not was_there:
             _tell(_line(variant, study.config.task.metric))

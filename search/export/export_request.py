@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Order:
+class ExportRequest:
     """What is asked of an export.
 
     Attributes:
@@ -46,7 +46,7 @@ def check_batch(member: Member, graph: Graph) -> None:
         )
 
 
-def check_folder(folder: Path, order: Order) -> None:
+def check_folder(folder: Path, order: ExportRequest) -> None:
     """Raise an ArtifactError unless the folder may be written."""
     if folder.is_file():
         raise ArtifactError(f"{folder} is a file. Give a folder with --out.")

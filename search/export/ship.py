@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from archfront.search.config.settings import measure_settings
 from archfront.search.errors import ArchfrontError, ArtifactError
 from archfront.search.export import card, snippets
-from archfront.search.export.export_request import Order, check_batch, check_folder
+from archfront.search.export.export_request import ExportRequest, check_batch, check_folder
 from archfront.search.export.judged import Clocked, score_session, time_session
 from archfront.search.formats.formats import Format
 from archfront.search.formats.source import Graph, Source, load_source
@@ -58,7 +58,7 @@ DECODE = {
 def export_member(
     study: Study,
     member: Member,
-    order: Order,
+    order: ExportRequest,
     folder: Path,
     tell: Callable[[str], None] = lambda line: None,
 ) -> Manifest:
@@ -102,7 +102,7 @@ class _Shipment:
         self,
         study: Study,
         member: Member,
-        order: Order,
+        order: ExportRequest,
         dataset: Dataset,
         folder: Path,
         tell: Callable[[str], None],

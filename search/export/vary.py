@@ -57,7 +57,7 @@ STEP = 8
 
 
 @dataclass(frozen=True)
-class VariantOrder:
+class VariantRequest:
     """Which variants of each member are asked for.
 
     Attributes:
@@ -121,7 +121,7 @@ def sizes_around(architecture: Architecture) -> tuple[int, ...]:
 
 
 def vary(
-    results: Results, study: Study, members: Sequence[Member], order: VariantOrder
+    results: Results, study: Study, members: Sequence[Member], order: VariantRequest
 ) -> Iterator[tuple[Variant, bool]]:
     """Yield every variant that is asked for, and whether it was recorded before.
 

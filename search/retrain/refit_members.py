@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class RefitOrder:
+class RefitRequest:
     """What is asked of a refit.
 
     Attributes:
@@ -62,7 +62,7 @@ class Step:
     teacher: int | None
 
 
-def steps_of(results: Results, study: Study, order: RefitOrder) -> list[Step]:
+def steps_of(results: Results, study: Study, order: RefitRequest) -> list[Step]:
     """Return every full training that is asked for, those of a teacher first.
 
     One that is there and was asked the same is done.
@@ -98,7 +98,7 @@ def steps_of(results: Results, study: Study, order: RefitOrder) -> list[Step]:
 def refit(
     results: Results,
     study: Study,
-    order: RefitOrder,
+    order: RefitRequest,
     on_epoch: Callable[[Step, EpochRow], None] = lambda step, row: None,
 ) -> Iterator[tuple[Step, Refit]]:
     """Yield every full training that is asked for, when it is there.
@@ -126,7 +126,7 @@ def refit(
         yield step, _trained(results, study, order, step, on_epoch)
 
 
-def _question(results: Results, order: RefitOrder, teacher: int | None) -> dict[str, Any]:
+def _question(results: Results, order: RefitRequest, teacher: int | None) -> dict[str, Any]:
     full = asdict(order.full)
     if teacher is None:
         del full["teaching"]
@@ -138,7 +138,7 @@ def _question(results: Results, order: RefitOrder, teacher: int | None) -> dict[
 def _trained(
     results: Results,
     study: Study,
-    order: RefitOrder,
+    order: RefitRequest,
     step: Step,
     on_epoch: Callable[[Step, EpochRow], None],
 ) -> Refit:

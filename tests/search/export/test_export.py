@@ -14,7 +14,7 @@ import pytest
 import torch
 
 from archfront.search.errors import ArtifactError, ConfigError, StudyError
-from archfront.search.export.export_request import Order
+from archfront.search.export.export_request import ExportRequest
 from archfront.search.export.judged import score_session
 from archfront.search.export.ship import export_member
 from archfront.search.formats import graphs
@@ -40,10 +40,10 @@ PROGRAMS = [
     for task in TASKS
     for name in FORMATS
 ]
-UNTIMED = Order((FORMATS["onnx"],), is_timed=False)
+UNTIMED = ExportRequest((FORMATS["onnx"],), is_timed=False)
 
 
-def exported(task: str, folder: Path, order: Order, **changes: object) -> Manifest:
+def exported(task: str, folder: Path, order: ExportRequest, **changes: object) -> Manifest:
     of = small_member.candidate(task, **changes)
     study = small_member.study(task, folder / "root")
     member = small_member.member(of, folder / "weights")
@@ -56,7 +56,7 @@ class TestFormatContract:
         self, task: str, name: str, tmp_path: Path
     ) -> None:
         formats = tuple(formats_named([name]))
-        manifest = exported(task, tmp_path, Order(formats))
+        manifest = exported(task, tmp_path, ExportRequest(formats))
         if FORMATS[name].refuses(small_member.candidate(task).architecture) is not None:
             assert name not in manifest.artifacts
             assert "cannot go to" in manifest.failed[name]
@@ -85,7 +85,7 @@ class TestFormatContract:
         if FORMATS[name].refuses(small_member.candidate(task).architecture) is not None:
             pytest.skip("it cannot go there")
         formats = tuple(formats_named([name]))
-        exported(task, tmp_path, Order(formats, is_timed=False))
+        exported(task, tmp_path, ExportRequest(formats, is_timed=False))
         picture = small_member.picture(tmp_path)
         program = tmp_path / "export" / f"predict_{name.replace('-', '_')}.py"
         assert len(program.read_text().splitlines()) <= 40
@@ -117,7 +117,7 @@ def run_alone(program: Path, picture: Path) -> str:
 @pytest.mark.parametrize("name", ["onnx", "openvino", "torchscript", "torch-export"])
 @pytest.mark.parametrize("task", ["classification", "multilabel", "semantic"])
 def test_a_dynamic_batch_takes_any_number_of_images(task: str, name: str, tmp_path: Path) -> None:
-    order = Order((FORMATS[name],), Graph(batch=None), is_timed=False)
+    order = ExportRequest((FORMATS[name],), Graph(batch=None), is_timed=False)
     manifest = exported(task, tmp_path, order)
     assert manifest.failed == {}
     assert manifest.artifacts[name].input.batch is None
@@ -137,7 +137,7 @@ def test_a_dynamic_batch_takes_any_number_of_images(task: str, name: str, tmp_pa
 def test_a_detector_has_a_fixed_batch_and_says_so(task: str, tmp_path: Path) -> None:
     """Every exporter was tried for half a minute, and refused in words of its own."""
     with pytest.raises(ConfigError, match=r"--dynamic-batch: .* Give it with --batch N\."):
-        exported(task, tmp_path, Order((FORMATS["onnx"],), Graph(batch=None)))
+        exported(task, tmp_path, ExportRequest((FORMATS["onnx"],), Graph(batch=None)))
     manifest = exported(task, tmp_path, replace(UNTIMED, graph=Graph(batch=2)))
     assert manifest.artifacts["onnx"].input.batch == 2
     assert manifest.artifacts["onnx"].parity < 1e-3
@@ -145,7 +145,7 @@ def test_a_detector_has_a_fixed_batch_and_says_so(task: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["onnx", "onnx-int8", "openvino", "torchscript", "torch-export"])
 def test_a_graph_that_normalizes_takes_pixels(name: str, tmp_path: Path) -> None:
-    order = Order((FORMATS[name],), Graph(normalizes=True), is_timed=False)
+    order = ExportRequest((FORMATS[name],), Graph(normalizes=True), is_timed=False)
     manifest = exported("classification", tmp_path, order)
     artifact = manifest.artifacts[name]
     assert artifact.input.dtype == "uint8"
@@ -155,7 +155,7 @@ def test_a_graph_that_normalizes_takes_pixels(name: str, tmp_path: Path) -> None
 
 
 def test_a_fixed_batch_is_filled_and_its_filling_left_out(tmp_path: Path) -> None:
-    order = Order((FORMATS["onnx"],), Graph(batch=3), is_timed=False)
+    order = ExportRequest((FORMATS["onnx"],), Graph(batch=3), is_timed=False)
     manifest = exported("classification", tmp_path, order)
     assert manifest.artifacts["onnx"].input.batch == 3
     assert manifest.artifacts["onnx"].metrics == pytest.approx(manifest.metrics)
@@ -179,7 +179,7 @@ def test_the_manifest_says_everything_that_is_known(tmp_path: Path) -> None:
 
 def test_the_card_shows_every_format_and_what_failed(tmp_path: Path) -> None:
     formats = tuple(formats_named(["onnx", "hf"]))
-    manifest = exported("semantic", tmp_path, Order(formats, is_timed=False))
+    manifest = exported("semantic", tmp_path, ExportRequest(formats, is_timed=False))
     card = (tmp_path / "export" / "README.md").read_text()
     assert f"{manifest.artifacts['onnx'].metrics['miou']:.4f}" in card
     assert "not made:" in card
@@ -199,7 +199,7 @@ def test_one_that_loses_too_much_is_marked(
 
     entry = replace(FORMATS["torchscript"], write=wrong)
     with pytest.warns(FutureWarning):
-        manifest = exported("classification", tmp_path, Order((entry,), is_timed=False))
+        manifest = exported("classification", tmp_path, ExportRequest((entry,), is_timed=False))
     [mark] = manifest.artifacts["torchscript"].marks
     assert mark.startswith("loses ")
     assert "0.10% is allowed" in mark

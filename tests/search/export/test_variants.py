@@ -11,7 +11,7 @@ import pytest
 
 from archfront.search.cli import main
 from archfront.search.errors import ConfigError, StudyError
-from archfront.search.export.vary import VariantOrder, formats_of, sizes_around, vary
+from archfront.search.export.vary import VariantRequest, formats_of, sizes_around, vary
 from archfront.search.latency.device import fingerprint
 from archfront.search.prepare.prepare import data_ref
 from archfront.search.records.evaluation import Evaluation, Failed
@@ -56,7 +56,7 @@ def made(
     precisions: Sequence[str] = ("fp32",),
     **options: bool,
 ) -> list[tuple[Variant, bool]]:
-    order = VariantOrder(formats_of(["onnxruntime"], precisions), sizes, **options)
+    order = VariantRequest(formats_of(["onnxruntime"], precisions), sizes, **options)
     return list(vary(found, small_refits.study(found), [proxy_member(found, trial)], order))
 
 
@@ -127,7 +127,7 @@ class TestMaking:
     def test_what_was_interrupted_goes_on_where_it_was(
         self, found: Results, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        order = VariantOrder(formats_of(["onnxruntime"], ["fp32", "int8"]), (8, 16))
+        order = VariantRequest(formats_of(["onnxruntime"], ["fp32", "int8"]), (8, 16))
         study, member = small_refits.study(found), proxy_member(found, 1)
         first, _ = next(vary(found, study, [member], order))
         assert read(found.places) == [first]
@@ -174,7 +174,7 @@ class TestMaking:
         member = proxy_member(found, 1)
         assert member.evaluation.measurement is not None
         far = replace(member.evaluation, measurement=recorded_study.measurement(1.0))
-        order = VariantOrder(formats_of(["onnxruntime"], ["fp32"]))
+        order = VariantRequest(formats_of(["onnxruntime"], ["fp32"]))
         with pytest.raises(StudyError, match=r"of the device cpu-1234; this one is .* there\."):
             next(vary(found, small_refits.study(found), [replace(member, evaluation=far)], order))
 
@@ -193,7 +193,7 @@ def test_every_task_has_variants(task: str, tmp_path: Path) -> None:
     places = StudyPaths(tmp_path / "root", "small")
     places.folder.mkdir(parents=True)
     records = Results(places, study.header, "finished", "", [member.evaluation], {})
-    order = VariantOrder(formats_of(["onnxruntime"], ["fp32"]), (96,))
+    order = VariantRequest(formats_of(["onnxruntime"], ["fp32"]), (96,))
     [(made_of, _)] = vary(records, study, [member], order)
     assert isinstance(made_of.outcome, Scored)
     larger = resized(member.evaluation.candidate, 96)

@@ -21,7 +21,7 @@ from PIL import Image
 
 from archfront.search.cli import main
 from archfront.search.errors import ArtifactError
-from archfront.search.export.export_request import Order
+from archfront.search.export.export_request import ExportRequest
 from archfront.search.export.ship import export_member
 from archfront.search.formats.formats import FORMATS
 from archfront.search.predict.answer import ANSWERS, Asked, answer, map_of
@@ -63,7 +63,7 @@ def exports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
             names = ["onnx", "openvino", "torch-export"]
             if task != "classification":
                 names.pop()
-            order = Order(tuple(FORMATS[name] for name in names), is_timed=False)
+            order = ExportRequest(tuple(FORMATS[name] for name in names), is_timed=False)
             member = small_member.member(small_member.candidate(task), folder / "weights")
             export_member(small_member.study(task, folder), member, order, folder / "export")
             made[task] = folder / "export"
@@ -158,7 +158,7 @@ def loaded_by(*words: str) -> set[str]:
 def test_a_detector_of_torch_opens_in_a_process_of_its_own(name: str, tmp_path: Path) -> None:
     """Its graph calls torchvision's suppression by name, which nothing had imported."""
     member = small_member.member(small_member.candidate("detection"), tmp_path / "weights")
-    order = Order((FORMATS[name],), is_timed=False)
+    order = ExportRequest((FORMATS[name],), is_timed=False)
     study = small_member.study("detection", tmp_path)
     export_member(study, member, order, tmp_path / "export")
     picture = small_member.picture(tmp_path)
@@ -414,7 +414,7 @@ def test_an_adapter_laid_into_an_hf_export_is_refused(tmp_path: Path) -> None:
     """An adapter in a folder is loaded by transformers itself, where peft is installed."""
     pytest.importorskip("transformers")
     member = small_member.member(small_member.candidate("classification"), tmp_path / "weights")
-    order = Order((FORMATS["hf"],), is_timed=False)
+    order = ExportRequest((FORMATS["hf"],), is_timed=False)
     export = tmp_path / "export"
     export_member(small_member.study("classification", tmp_path), member, order, export)
     open_predictor(export)

@@ -22,14 +22,14 @@ from archfront.search.results.refit_results import (
     summary,
 )
 from archfront.search.results.select_members import chosen_trials
-from archfront.search.retrain.refit_members import RefitOrder, Step, refit, steps_of
+from archfront.search.retrain.refit_members import RefitRequest, Step, refit, steps_of
 from archfront.trainers.spec import EpochRow
 from archfront.trainers.training.full import FullSettings
 from tests.support import small_refits
 from tests.support.command import Output, fails, succeeds
 from tests.support.small_refits import write, write_refits
 
-ORDER = RefitOrder((0, 1), epochs=2, seeds=2, full=FullSettings(0.9, 1))
+ORDER = RefitRequest((0, 1), epochs=2, seeds=2, full=FullSettings(0.9, 1))
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "studies"
 
 
-def all_of(root: Path, order: RefitOrder) -> list[tuple[Step, Refit]]:
+def all_of(root: Path, order: RefitRequest) -> list[tuple[Step, Refit]]:
     found = small_refits.results(root)
     return list(refit(found, small_refits.study(found), order))
 
@@ -81,14 +81,14 @@ class TestTraining:
         found = write(root)
         write_refits(found, 0, [0.6], splits=("val", "test"))
         study = small_refits.study(found)
-        same = RefitOrder((0,), 2, 1, FullSettings(0.9, 1))
-        longer = RefitOrder((0,), 3, 1, FullSettings(0.9, 1))
+        same = RefitRequest((0,), 2, 1, FullSettings(0.9, 1))
+        longer = RefitRequest((0,), 3, 1, FullSettings(0.9, 1))
         assert [step.done is None for step in steps_of(found, study, same)] == [False]
         assert [step.done is None for step in steps_of(found, study, longer)] == [True]
 
     def test_the_teacher_is_trained_first(self, root: Path) -> None:
         found = write(root)
-        order = RefitOrder((0,), 2, 2, FullSettings(0.9, 1), is_taught=True)
+        order = RefitRequest((0,), 2, 2, FullSettings(0.9, 1), is_taught=True)
         steps = steps_of(found, small_refits.study(found), order)
         assert [(s.trial, s.seed, s.teacher) for s in steps] == [
             (1, 0, None),
@@ -96,7 +96,7 @@ class TestTraining:
             (0, 0, 1),
             (0, 1, 1),
         ]
-        made = all_of(root, RefitOrder((0,), 1, 1, FullSettings(0.9, 1), is_taught=True))
+        made = all_of(root, RefitRequest((0,), 1, 1, FullSettings(0.9, 1), is_taught=True))
         assert made[-1][1].question["teacher"] == small_refits.evaluations()[1].candidate.id
 
     def test_a_dataset_that_changed_ends_it(self, root: Path) -> None:

@@ -21,7 +21,7 @@ import pytest
 from mlflow import MlflowClient
 
 from archfront.search.cli import main
-from archfront.search.export.export_request import Order
+from archfront.search.export.export_request import ExportRequest
 from archfront.search.export.ship import export_member
 from archfront.search.formats.formats import formats_named
 from archfront.search.predict.answer import answer
@@ -85,7 +85,7 @@ def alone(program: str, *words: str) -> dict[str, object]:
 def test_pyfunc_says_what_predict_says_for_every_task(task: str, tmp_path: Path) -> None:
     study = small_member.study(task, tmp_path)
     member = small_member.member(small_member.candidate(task), tmp_path / "weights")
-    order = Order(tuple(formats_named(["mlflow"])), is_timed=False)
+    order = ExportRequest(tuple(formats_named(["mlflow"])), is_timed=False)
     export_member(study, member, order, tmp_path / "export")
     folder = tmp_path / "export" / "mlflow"
     picture = small_member.picture(tmp_path)
@@ -145,7 +145,7 @@ class Exported:
         self.left, self.marks = n, marks
 
     def __call__(
-        self, study: Study, member: Member, order: Order, folder: Path, **options: object
+        self, study: Study, member: Member, order: ExportRequest, folder: Path, **options: object
     ) -> Manifest:
         if self.left == 0:
             raise KeyboardInterrupt
@@ -287,7 +287,7 @@ def test_what_is_no_image_gets_one_error(tmp_path: Path) -> None:
 
     study = small_member.study("classification", tmp_path)
     member = small_member.member(small_member.candidate("classification"), tmp_path / "weights")
-    order = Order(tuple(formats_named(["onnx"])), is_timed=False)
+    order = ExportRequest(tuple(formats_named(["onnx"])), is_timed=False)
     export_member(study, member, order, tmp_path / "export")
     served = Served()
     served.open(tmp_path / "export")
@@ -305,7 +305,7 @@ def test_mlflow_models_serve_answers_as_pyfunc_does(task: str, tmp_path: Path) -
     """The real server in its own process, of the environment that the tests run in."""
     study = small_member.study(task, tmp_path)
     member = small_member.member(small_member.candidate(task), tmp_path / "weights")
-    order = Order(tuple(formats_named(["mlflow"])), is_timed=False)
+    order = ExportRequest(tuple(formats_named(["mlflow"])), is_timed=False)
     export_member(study, member, order, tmp_path / "export")
     folder = tmp_path / "export" / "mlflow"
     picture = small_member.picture(tmp_path)

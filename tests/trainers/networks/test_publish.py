@@ -13,7 +13,7 @@ import pytest
 from safetensors.torch import load_file, save_file
 
 from archfront.search.errors import ArtifactError
-from archfront.search.export.export_request import Order
+from archfront.search.export.export_request import ExportRequest
 from archfront.search.export.ship import export_member
 from archfront.search.formats.formats import FORMATS
 from archfront.search.predict.answer import Asked, answer
@@ -42,7 +42,7 @@ print(json.dumps([dict(zip(names, shares.tolist())), model.config.problem_type])
 
 def published(task: str, of: Candidate, folder: Path) -> Path:
     member = small_member.member(of, folder / "weights")
-    order = Order((FORMATS["onnx"], FORMATS["hf"]), is_timed=False)
+    order = ExportRequest((FORMATS["onnx"], FORMATS["hf"]), is_timed=False)
     manifest = export_member(small_member.study(task, folder), member, order, folder / "export")
     assert manifest.failed == {}
     assert manifest.artifacts["hf"].metrics == pytest.approx(manifest.metrics)
