@@ -27,7 +27,8 @@ from archfront.search.catalog import Backbone, catalog
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.measure import measure_architecture
 from archfront.trainers.spec import Architecture, TrainSettings, Weights
-from archfront.trainers.tasks import TASKS, Task
+from archfront.trainers.tasks import TASKS
+from archfront.trainers.tasks.protocol import Task
 
 BACKBONES = (
     *("resnet10t", "mobilenetv3_small_050", "convnext_atto", "swin_tiny_patch4_window7_224"),

@@ -17,3 +17,9 @@ def replacing(path: Path) -> Iterator[Path]:
         written.replace(path)
     finally:
         written.unlink(missing_ok=True)
+
+
+def write_whole(file: Path, text: str) -> None:
+    """Write a file whole or not at all, in UTF-8."""
+    with replacing(file) as written:
+        written.write_text(text, encoding="utf-8")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 
 def cores() -> int:
@@ -20,3 +23,15 @@ def threads() -> int:
         return int(torch.get_num_threads())
     allowed = os.environ.get("OMP_NUM_THREADS", "")
     return int(allowed) if allowed.isdecimal() and int(allowed) > 0 else cores()
+
+
+@contextmanager
+def collector_off() -> Iterator[None]:
+    """Collect nothing within the block, which is timed, or creates much that stays."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

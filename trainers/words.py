@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 
 def count_of(n: float, one: str, many: str | None = None) -> str:
     """Return a count with what is counted, as ``1 image``, ``1,200 images`` or ``2.5 minutes``.
@@ -14,3 +16,17 @@ def count_of(n: float, one: str, many: str | None = None) -> str:
     number = f"{n:g}" if isinstance(n, float) else f"{n:,}"
     is_one = number == "1"
     return f"{number} {one if is_one else many or f'{one}s'}"
+
+
+def duration(seconds: float) -> str:
+    """Return a time span in its two largest units, as ``2 min 5 s``."""
+    if seconds < 10:
+        return f"{seconds:.2g} s"
+    whole = round(seconds)
+    units = ((whole // 3600, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
+    return " ".join([f"{count} {unit}" for count, unit in units if count][:2])
+
+
+def join_words(words: Sequence[str]) -> str:
+    """Return ``a``, ``a and b`` or ``a, b and c``."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

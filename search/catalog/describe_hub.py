@@ -10,8 +10,9 @@ from archfront.trainers.errors import BuildError
 from archfront.trainers.networks.backbone import run_once
 from archfront.trainers.networks.count import Costs as Counts
 from archfront.trainers.networks.count import count_costs
+from archfront.trainers.networks.hf.files import create_hub
 from archfront.trainers.networks.hf.names import licence_of
-from archfront.trainers.networks.hf.network import HubNetwork, config_for, create_hub, own_size
+from archfront.trainers.networks.hf.network import HubNetwork, config_for, own_size
 
 
 def describe_hub(name: str) -> Backbone:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from archfront.search.catalog.backbones import Backbone, Costs, Tag
-from archfront.search.records.files import write_whole
 from archfront.trainers.errors import BuildError, ConfigError
+from archfront.trainers.files import write_whole
 from archfront.trainers.networks.hf.names import canonical, digest_of
 
 logger = logging.getLogger(__name__)

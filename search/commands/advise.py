@@ -25,8 +25,7 @@ from archfront.search.jobs.perform import perform
 from archfront.search.latency.database import LatencyTable
 from archfront.search.prepare.gate import exceeded
 from archfront.search.records.evaluation import Failed, Measurement
-from archfront.search.results.stats import duration
-from archfront.trainers.words import count_of
+from archfront.trainers.words import count_of, duration
 
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 WIDTH = 150  # columns of a table that is not shown in a terminal

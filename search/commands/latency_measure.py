@@ -37,9 +37,8 @@ from archfront.search.jobs.perform import perform
 from archfront.search.latency.database import LatencyTable
 from archfront.search.records.evaluation import LASTING, Failed, Measurement
 from archfront.search.report.latency_tables import first_line
-from archfront.search.results.stats import duration
 from archfront.trainers.spec import Architecture
-from archfront.trainers.words import count_of
+from archfront.trainers.words import count_of, duration
 
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 # Failures of a kind that are told at the end; the others are counted.

@@ -104,7 +104,7 @@ def list_studies(arguments: argparse.Namespace) -> int:
 def show(arguments: argparse.Namespace) -> int:
     """Print one study."""
     from archfront.search.report.terminal import question
-    from archfront.search.results.stats import duration
+    from archfront.trainers.words import duration
 
     results = _results(arguments)
     places, header = results.places, results.header

@@ -25,10 +25,10 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
-from archfront.search.collector import collector_off
 from archfront.search.engine.failures import broken, undeliverable
 from archfront.search.engine.jobs import Done, Job, Perform, Result
 from archfront.search.engine.threads import thread_budget
+from archfront.trainers.threads import collector_off
 
 READY, EVENT, LOG, RESULT, ALONE, BESIDE = b"S", b"E", b"L", b"R", b"A", b"B"
 

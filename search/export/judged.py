@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.records.evaluation import Latency
-from archfront.trainers.tasks import Task
+from archfront.trainers.tasks.protocol import Task
 
 if TYPE_CHECKING:
     import torch

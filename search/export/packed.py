@@ -16,7 +16,7 @@ from PIL import Image
 
 from archfront.search.predict.manifest import Manifest, write_manifest
 from archfront.search.runtimes.quiet import quiet
-from archfront.trainers.data.raw import Pixels
+from archfront.trainers.data.images import Pixels
 
 SERVED = Path(__file__).parents[1] / "predict" / "served.py"
 PACKAGE = Path(__file__).parents[2]

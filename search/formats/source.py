@@ -14,7 +14,8 @@ import numpy as np
 from archfront.search.errors import ExportError
 from archfront.search.predict.manifest import Input
 from archfront.trainers.spec import Architecture, Weights
-from archfront.trainers.tasks import Task, task_named
+from archfront.trainers.tasks import task_named
+from archfront.trainers.tasks.protocol import Task
 
 if TYPE_CHECKING:
     import torch

@@ -19,7 +19,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from archfront.search.errors import unknown
 from archfront.search.records.evaluation import Evaluation, Trained
-from archfront.trainers.tasks import Task
+from archfront.trainers.tasks.protocol import Task
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]

@@ -23,8 +23,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from archfront.search.collector import collector_off
 from archfront.search.latency.pace import MAX_WAITED, Pace, Reading, Step
+from archfront.trainers.threads import collector_off
 
 # Seconds of one run, by whatever tells them.
 Stopwatch = Callable[[], float]

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from archfront.search.predict.answer import Answer, Asked, map_of
-from archfront.trainers.data.raw import Pixels
+from archfront.trainers.data.images import Pixels
 from archfront.trainers.drawing.panels import tinted
 from archfront.trainers.drawing.paper import class_color, tag
 

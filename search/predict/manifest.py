@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from archfront.search.errors import ArtifactError, unknown
-from archfront.search.records.files import write_whole
 from archfront.trainers.data.preprocess import Preprocess
+from archfront.trainers.files import write_whole
 from archfront.trainers.tasks import TASKS
 
 MANIFEST = "manifest.json"

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from archfront.search.errors import ArtifactError
 from archfront.search.predict.manifest import Artifact, Manifest, check_files, find_artifact
 from archfront.search.predict.openers import Opened, Opening, open_file
-from archfront.trainers.data.raw import Pixels
+from archfront.trainers.data.images import Pixels
 
 # Images at a time of a network that takes any number.
 BATCH = 16

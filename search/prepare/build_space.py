@@ -15,7 +15,8 @@ from archfront.search.space.decoders import FIXED, Decoders
 from archfront.search.space.space import Space
 from archfront.trainers.networks.hf.names import is_hub
 from archfront.trainers.spec import Architecture, Recipe, Weights
-from archfront.trainers.tasks import TASKS, Grid, Task
+from archfront.trainers.tasks import TASKS, Grid
+from archfront.trainers.tasks.protocol import Task
 
 
 def build_space(

@@ -26,7 +26,8 @@ from archfront.search.space.space import Space
 from archfront.trainers.data.ref import DataRef, Shapes
 from archfront.trainers.networks.hf.names import is_hub
 from archfront.trainers.spec import Architecture, Weights
-from archfront.trainers.tasks import TASKS, Task
+from archfront.trainers.tasks import TASKS
+from archfront.trainers.tasks.protocol import Task
 from archfront.trainers.words import count_of
 
 Progress = Callable[[int, int], None]

@@ -9,18 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from archfront.search.errors import StudyError
-from archfront.trainers.files import replacing
+from archfront.trainers.files import write_whole
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
 
 Row = TypeVar("Row")
-
-
-def write_whole(file: Path, text: str) -> None:
-    """Write a file whole or not at all, in UTF-8."""
-    with replacing(file) as written:
-        written.write_text(text, encoding="utf-8")
 
 
 def write_rows(file: Path, rows: Iterable[DataclassInstance]) -> None:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from archfront.search.records.files import write_whole
+from archfront.trainers.files import write_whole
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from archfront.search.records.variant_records import VariantSummary
 from archfront.search.report import figures, refit_text
 from archfront.search.report.plot_data import NAMES, FrontPlot
 from archfront.search.results import rung_stats, stats
-from archfront.trainers.words import count_of
+from archfront.trainers.words import count_of, duration
 
 TEMPLATE = "report.html.j2"
 
@@ -110,7 +110,7 @@ def render(record: StudyRecord) -> str:
     )
     environment.filters.update(
         count_of=count_of,
-        duration=stats.duration,
+        duration=duration,
         day=_day,
         short=_short,
         percent=_percent,

@@ -35,9 +35,8 @@ from archfront.search.records.objectives import MEASURED, Objective
 from archfront.search.records.seconds import active_seconds, full_trainings
 from archfront.search.report.plot_data import NAMES
 from archfront.search.results import stats
-from archfront.search.results.stats import duration
 from archfront.trainers.spec import Recipe
-from archfront.trainers.words import count_of
+from archfront.trainers.words import count_of, duration
 
 COLORS = {
     "trained": "green",

@@ -13,13 +13,13 @@ from typing import Any
 from archfront.search.front.intervals import tie_test
 from archfront.search.front.members import FrontMember, build_front, front_hypervolume
 from archfront.search.records.evaluation import Evaluation, Trained
-from archfront.search.records.files import write_whole
 from archfront.search.records.objectives import Objective, Reference
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.seconds import active_seconds
 from archfront.search.records.store import StudyStore
 from archfront.search.report.document import StudyRecord, render
 from archfront.search.results import rung_stats, stats
+from archfront.trainers.files import write_whole
 from archfront.trainers.tasks import TASKS
 
 

@@ -19,6 +19,7 @@ from archfront.search.records.evaluation import (
     Trained,
     is_below_top,
 )
+from archfront.trainers.words import join_words
 
 
 @dataclass(frozen=True)
@@ -208,20 +209,6 @@ def _object_facts(dataset: Mapping[str, Any]) -> dict[str, str]:
             f"{share['p10']:.1%} to {share['p90']:.1%}"
         ),
     }
-
-
-def duration(seconds: float) -> str:
-    """Return a time span in its two largest units, as ``2 min 5 s``."""
-    if seconds < 10:
-        return f"{seconds:.2g} s"
-    whole = round(seconds)
-    units = ((whole // 3600, "h"), (whole // 60 % 60, "min"), (whole % 60, "s"))
-    return " ".join([f"{count} {unit}" for count, unit in units if count][:2])
-
-
-def join_words(words: Sequence[str]) -> str:
-    """Return ``a``, ``a and b`` or ``a, b and c``."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
 
 
 def _color(channels: int) -> str:

@@ -40,7 +40,7 @@ LEARNS = 0.03
 
 @dataclass(frozen=True)
 class KernelPrior:
-    """What a process believes of the metric before anything is seen, as ``GaussianProcess`` says it.
+    """What a ``GaussianProcess`` takes for likely before anything is observed.
 
     Attributes:
         nearness: How much less than usual one training speaks for others, as a logarithm.

@@ -19,10 +19,9 @@ from archfront.search.prepare.imported_device import for_device
 from archfront.search.prepare.prepare import Prepared, prepare
 from archfront.search.prepare.select_backbones import selection
 from archfront.search.records.evaluation import Measurement
-from archfront.search.results.stats import duration
 from archfront.search.space import size
 from archfront.search.study.promotion import KEPT as WAITING
-from archfront.trainers.words import count_of
+from archfront.trainers.words import count_of, duration
 
 # Architectures looked up in the table of latencies; of a larger space, a sample.
 LOOKED_UP = 2000

@@ -19,8 +19,8 @@ import PIL
 from numpy.typing import NDArray
 
 from archfront.trainers.data.disk_cache import DiskCache, TooLargeError
-from archfront.trainers.data.images import read_with_digest
-from archfront.trainers.data.raw import Pixels, RawSample, Source
+from archfront.trainers.data.images import Pixels, Source, read_with_digest
+from archfront.trainers.data.raw import RawSample
 from archfront.trainers.data.verify import Progress
 from archfront.trainers.errors import DataError
 from archfront.trainers.threads import threads

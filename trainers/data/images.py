@@ -18,7 +18,6 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from archfront.trainers.data.raw import Pixels, Source
 from archfront.trainers.errors import DataError
 
 EXTENSIONS = frozenset(
@@ -178,3 +177,9 @@ def _on_white(image: Image.Image) -> Image.Image:
     rgba = image.convert("RGBA")
     white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
     return Image.alpha_composite(white, rgba).convert("RGB")
+
+
+Pixels = NDArray[np.uint8]
+
+
+Source = Path | Pixels | Callable[[], Image.Image]

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from archfront.trainers.data.images import to_pixels
-from archfront.trainers.data.raw import Pixels
+from archfront.trainers.data.images import Pixels, to_pixels
 
 if TYPE_CHECKING:
     import torch

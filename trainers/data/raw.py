@@ -2,20 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
+from archfront.trainers.data.images import Source
 
 if TYPE_CHECKING:
     from archfront.trainers.data.targets import Target
-
-Pixels = NDArray[np.uint8]
-Source = Path | Pixels | Callable[[], Image.Image]
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from archfront.trainers.data.decoded import DECODING
 from archfront.trainers.data.disk_cache import DiskCache
-from archfront.trainers.data.images import read_pixels
+from archfront.trainers.data.images import Pixels, read_pixels
 from archfront.trainers.data.preprocess import Preprocess
-from archfront.trainers.data.raw import Pixels, Skipped
+from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.summary import summarize
 from archfront.trainers.data.verify import Sample
 from archfront.trainers.errors import DataError

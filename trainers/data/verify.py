@@ -11,9 +11,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from archfront.trainers.data.images import read_with_digest
+from archfront.trainers.data.images import Pixels, Source, read_with_digest
 from archfront.trainers.data.objects import checked_objects
-from archfront.trainers.data.raw import Pixels, RawSample, Skipped, Source
+from archfront.trainers.data.raw import RawSample, Skipped
 from archfront.trainers.data.targets import IGNORED, Mask, Objects, Target
 from archfront.trainers.errors import DataError
 from archfront.trainers.threads import threads

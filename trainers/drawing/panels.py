@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
+from archfront.trainers.data.images import Pixels
 from archfront.trainers.data.objects import rle_of
-from archfront.trainers.data.raw import Pixels
 from archfront.trainers.data.targets import IGNORED, Labels, Mask, Objects, Target, TargetKind
 from archfront.trainers.drawing.paper import (
     SOFT,

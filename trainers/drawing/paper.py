@@ -10,7 +10,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from archfront.trainers.data.raw import Pixels
+from archfront.trainers.data.images import Pixels
 
 Color = tuple[int, int, int]
 INK: Color = (32, 36, 42)

@@ -140,7 +140,7 @@ def build_classifier(
 
 
 def _hub_classifier(architecture: Architecture, weights: Weights, dropout: float) -> Classifier:
-    from archfront.trainers.networks.hf.network import create_hub
+    from archfront.trainers.networks.hf.files import create_hub
 
     a = architecture
     if a.head != "timm":

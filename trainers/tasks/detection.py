@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from archfront.trainers.data.preprocess import Preprocess, Resize
     from archfront.trainers.data.targets import TargetKind
     from archfront.trainers.data.verify import Sample
-    from archfront.trainers.tasks import Judge
+    from archfront.trainers.tasks.protocol import Judge
 
 # Levels are halved down to stride 32.
 _ONE_STAGE = Grid(

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from archfront.trainers.data.preprocess import Preprocess
     from archfront.trainers.data.targets import TargetKind
     from archfront.trainers.data.verify import Sample
-    from archfront.trainers.tasks import Judge
+    from archfront.trainers.tasks.protocol import Judge
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from archfront.trainers.data.preprocess import Preprocess
     from archfront.trainers.data.targets import TargetKind
     from archfront.trainers.data.verify import Sample
-    from archfront.trainers.tasks import Judge
+    from archfront.trainers.tasks.protocol import Judge
 
 # Lin et al. 2017 (RetinaNet), section 4.1; without their alpha, whose best value goes with the
 # share of what is shown, and that differs by class.

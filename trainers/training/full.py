@@ -29,7 +29,8 @@ from archfront.trainers.spec import (
     TrainSettings,
     Weights,
 )
-from archfront.trainers.tasks import Task, task_named
+from archfront.trainers.tasks import task_named
+from archfront.trainers.tasks.protocol import Task
 from archfront.trainers.training import proxy
 from archfront.trainers.training.module import TrainingModule
 

@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from archfront.trainers.spec import Architecture, Recipe, TrainSettings
-from archfront.trainers.tasks import Task
+from archfront.trainers.tasks.protocol import Task
 from archfront.trainers.training.micro_batch import MicroBatcher, on_device, smallest_part
 
 # AdamW keeps two numbers for each weight, and needs them only after the first step.

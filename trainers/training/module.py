@@ -20,7 +20,7 @@ from archfront.trainers.data.batch_targets import Targets
 from archfront.trainers.errors import DivergedError
 from archfront.trainers.seeds import derive_seed
 from archfront.trainers.spec import EpochRow, Recipe, Schedule, TrainSettings
-from archfront.trainers.tasks import Judge, Task
+from archfront.trainers.tasks.protocol import Judge, Task
 from archfront.trainers.training.augment import augment
 from archfront.trainers.training.batch_norm import buffers_of, estimate_norms, trained_norms
 from archfront.trainers.training.batches import TrainBatches

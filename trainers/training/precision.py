@@ -12,7 +12,8 @@ from torch import nn
 from torch.optim import AdamW
 
 from archfront.trainers.spec import Architecture, Precision, TrainSettings, Weights
-from archfront.trainers.tasks import Task, task_named
+from archfront.trainers.tasks import task_named
+from archfront.trainers.tasks.protocol import Task
 from archfront.trainers.training.micro_batch import on_device
 
 GAIN = 1.15  # below it, the difference drowns in the noise of a shared machine

@@ -34,7 +34,8 @@ from archfront.trainers.spec import (
     TrainSettings,
     Weights,
 )
-from archfront.trainers.tasks import Task, task_named
+from archfront.trainers.tasks import task_named
+from archfront.trainers.tasks.protocol import Task
 from archfront.trainers.training.batches import EvalBatches, TrainBatches
 from archfront.trainers.training.frozen import cached_features
 from archfront.trainers.training.memory_probe import fitting_batch

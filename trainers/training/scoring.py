@@ -11,7 +11,7 @@ from torch import Tensor
 
 from archfront.trainers.data import Dataset, Preprocess
 from archfront.trainers.errors import DataError
-from archfront.trainers.tasks import Task
+from archfront.trainers.tasks.protocol import Task
 from archfront.trainers.training.batches import EvalBatches
 
 # Resized uint8 images ``(N, C, S, S)`` to the task's outputs by their names, on the CPU.

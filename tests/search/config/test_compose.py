@@ -119,7 +119,7 @@ def test_the_table_of_contents_names_every_group() -> None:
 
 
 def test_the_page_of_options_is_current() -> None:
-    page = conf_dir().parent / "docs" / "options.md"
+    page = conf_dir().resolve().parent / "docs" / "options.md"
     assert page.read_text(encoding="utf-8") == options.page(), "run: make docs"
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from archfront.search.records.files import write_whole
-from archfront.trainers.files import replacing
+from archfront.trainers.files import replacing, write_whole
 
 
 def test_a_file_takes_the_place_of_the_one_before(tmp_path: Path) -> None:

@@ -9,14 +9,8 @@ from archfront.search.front.members import build_front, front_hypervolume
 from archfront.search.records.evaluation import Rejected
 from archfront.search.records.objectives import objectives_for
 from archfront.search.report.document import StudyRecord, render
-from archfront.search.results.stats import (
-    class_rows,
-    duration,
-    failures,
-    join_words,
-    rejections,
-    tie_sentence,
-)
+from archfront.search.results.stats import class_rows, failures, rejections, tie_sentence
+from archfront.trainers.words import duration, join_words
 from tests.support.recorded_study import (
     OBJECTIVES,
     candidate,

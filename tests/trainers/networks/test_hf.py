@@ -28,9 +28,10 @@ from archfront.search.space.space import Space
 from archfront.trainers.data import DataRef
 from archfront.trainers.errors import BuildError, ConfigError, WeightsError
 from archfront.trainers.networks.backbone import preprocess_for
+from archfront.trainers.networks.hf.files import create_hub
 from archfront.trainers.networks.hf.known import KNOWN
 from archfront.trainers.networks.hf.names import canonical, content_of, digest_of
-from archfront.trainers.networks.hf.network import built, config_for, create_hub
+from archfront.trainers.networks.hf.network import built, config_for
 from archfront.trainers.networks.weights import fetch, resolve
 from archfront.trainers.spec import Architecture, Recipe, TrainSettings, Weights
 from archfront.trainers.tasks import TASKS

@@ -30,7 +30,8 @@ from archfront.trainers.networks.detectors.torchvision_two_stage import (
     TwoStage,
 )
 from archfront.trainers.spec import Architecture, TrainSettings, Weights
-from archfront.trainers.tasks import TASKS, Task
+from archfront.trainers.tasks import TASKS
+from archfront.trainers.tasks.protocol import Task
 from tests.support.small_networks import skip_where_it_cannot_run
 
 HEADS = ("fcos", "retinanet", "faster_rcnn", "mask_rcnn")

@@ -17,8 +17,9 @@ from archfront.trainers.data.verify import Sample
 from archfront.trainers.errors import ConfigError
 from archfront.trainers.networks.backbone import preprocess_for
 from archfront.trainers.spec import Architecture, TrainSettings, Weights
-from archfront.trainers.tasks import TASKS, Judge
+from archfront.trainers.tasks import TASKS
 from archfront.trainers.tasks.judges.average_precision import coco_metrics
+from archfront.trainers.tasks.protocol import Judge
 from tests.support.drawn_objects import NAMES, drawn_samples
 
 HEADS = {"detection": "yolo", "instance": "yolo_mask"}

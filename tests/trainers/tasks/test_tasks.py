@@ -13,8 +13,9 @@ from archfront.search.front.intervals import score
 from archfront.trainers.errors import BuildError, ConfigError
 from archfront.trainers.networks.backbone import Pyramid, preprocess_for
 from archfront.trainers.spec import Architecture, TrainSettings, Weights
-from archfront.trainers.tasks import TASKS, Grid, Task, task_named
+from archfront.trainers.tasks import TASKS, Grid, task_named
 from archfront.trainers.tasks.judges.labels import LabelJudge
+from archfront.trainers.tasks.protocol import Task
 from tests.support.small_truth import samples_of
 
 N_JUDGED = 8

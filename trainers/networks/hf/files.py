@@ -14,15 +14,17 @@ from timm.layers.pos_embed import resample_abs_pos_embed
 from torch import nn
 
 from archfront.trainers.data.preprocess import FILTERS, Interpolation, Preprocess, Resize
-from archfront.trainers.errors import WeightsError
+from archfront.trainers.errors import BuildError, ConfigError, WeightsError
 from archfront.trainers.networks.checkpoint import checked_file, sha256_of
 from archfront.trainers.networks.hf.names import CONFIG, cached_file, folder_of, repository_of
 from archfront.trainers.networks.hf.network import (
+    USUAL_CHANNELS,
+    USUAL_CLASSES,
     HubNetwork,
+    _drop,
     built,
     classifiers_of,
     config_for,
-    create_hub,
 )
 from archfront.trainers.spec import Architecture, Weights
 
@@ -247,3 +249,45 @@ def silent() -> Iterator[None]:
         told.set_verbosity(level)
         if had_bar:
             told.enable_progress_bar()
+
+
+def create_hub(
+    name: str,
+    *,
+    channels: int = USUAL_CHANNELS,
+    input_size: int | None = None,
+    classes: int = USUAL_CLASSES,
+    weights: Weights | None = None,
+    dropout: float = 0.0,
+    device: str = "cpu",
+) -> HubNetwork:
+    """Return a network for this image, in training mode.
+
+    Args:
+        name: As ``hf:microsoft/resnet-50``.
+        channels: Channels of the image.
+        input_size: Side of the square image; None for the size it was made for.
+        classes: Number of classes.
+        weights: First weights of all but the classifier; random from torch's seed without.
+        dropout: Dropout before the classifier.
+        device: ``meta`` has no memory for weights.
+
+    Raises:
+        BuildError: If transformers is not there, or does not build it.
+        WeightsError: If the weights do not fit.
+    """
+    try:
+        config = config_for(name, channels=channels, input_size=input_size, classes=classes)
+        has_dropout = hasattr(config, "classifier_dropout_prob")
+        if has_dropout:
+            config.classifier_dropout_prob = dropout
+        network = HubNetwork(built(name, config, device), classifiers_of(name, config))
+    except ConfigError as error:
+        raise BuildError(str(error)) from error
+    if dropout > 0 and not has_dropout:
+        _drop(network, name, dropout)
+    if weights is not None and weights.source != "none":
+        from archfront.trainers.networks.hf.files import load_hub
+
+        load_hub(network, name, weights)
+    return network.train()

@@ -9,9 +9,8 @@ import torch
 from torch import nn
 from torch.nn import functional as F
 
-from archfront.trainers.errors import BuildError, ConfigError
+from archfront.trainers.errors import BuildError
 from archfront.trainers.networks.hf.names import content_of, transformers_version
-from archfront.trainers.spec import Weights
 
 # Side of the input where a configuration names none.
 USUAL_SIZE = 224
@@ -49,48 +48,6 @@ class DroppingLinear(nn.Linear):
     def forward(self, features: torch.Tensor) -> torch.Tensor:
         """Return the products of what is left of the features."""
         return super().forward(F.dropout(features, self.share, self.training))
-
-
-def create_hub(
-    name: str,
-    *,
-    channels: int = USUAL_CHANNELS,
-    input_size: int | None = None,
-    classes: int = USUAL_CLASSES,
-    weights: Weights | None = None,
-    dropout: float = 0.0,
-    device: str = "cpu",
-) -> HubNetwork:
-    """Return a network for this image, in training mode.
-
-    Args:
-        name: As ``hf:microsoft/resnet-50``.
-        channels: Channels of the image.
-        input_size: Side of the square image; None for the size it was made for.
-        classes: Number of classes.
-        weights: First weights of all but the classifier; random from torch's seed without.
-        dropout: Dropout before the classifier.
-        device: ``meta`` has no memory for weights.
-
-    Raises:
-        BuildError: If transformers is not there, or does not build it.
-        WeightsError: If the weights do not fit.
-    """
-    try:
-        config = config_for(name, channels=channels, input_size=input_size, classes=classes)
-        has_dropout = hasattr(config, "classifier_dropout_prob")
-        if has_dropout:
-            config.classifier_dropout_prob = dropout
-        network = HubNetwork(built(name, config, device), classifiers_of(name, config))
-    except ConfigError as error:
-        raise BuildError(str(error)) from error
-    if dropout > 0 and not has_dropout:
-        _drop(network, name, dropout)
-    if weights is not None and weights.source != "none":
-        from archfront.trainers.networks.hf.files import load_hub
-
-        load_hub(network, name, weights)
-    return network.train()
 
 
 def config_for(
