@@ -29,10 +29,10 @@ GOALS = list(objectives_for("accuracy"))
 HOLDER = """
 import sys
 from pathlib import Path
-from archfront.search.front.members import objectives_for
-from archfront.search.records.paths import Places
+from archfront.search.records.objectives import objectives_for
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving
-with driving(Places(Path(sys.argv[1]), "small"), None, list(objectives_for("accuracy"))):
+with driving(StudyPaths(Path(sys.argv[1]), "small"), None, list(objectives_for("accuracy"))):
     print("held", flush=True)
     sys.stdin.read()
 """

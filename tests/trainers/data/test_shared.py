@@ -27,7 +27,7 @@ PREPROCESS = Preprocess(24, 3, (0.5,) * 3, (0.5,) * 3)
 MAKER = """
 import os, sys, time
 from pathlib import Path
-from archfront.trainers.data.disk_cache import Shelf
+from archfront.trainers.data.disk_cache import DiskCache
 
 root, me = Path(sys.argv[1]), sys.argv[2]
 
@@ -40,18 +40,18 @@ def make(folder):
     (folder / "content").write_text(me)
 
 (root / f"at-{me}").touch()
-print((Shelf(root / "shelf", 10**6).folder("key", make) / "content").read_text())
+print((DiskCache(root / "shelf", 10**6).folder("key", make) / "content").read_text())
 """
 DIES = """
 import os, signal, sys
 from pathlib import Path
-from archfront.trainers.data.disk_cache import Shelf
+from archfront.trainers.data.disk_cache import DiskCache
 
 def make(folder):
     (folder / "content").write_text("half")
     os.kill(os.getpid(), signal.SIGKILL)
 
-Shelf(Path(sys.argv[1]), 10**6).folder("key", make)
+DiskCache(Path(sys.argv[1]), 10**6).folder("key", make)
 """
 
 
