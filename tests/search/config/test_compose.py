@@ -10,7 +10,8 @@ import hydra
 import pytest
 import yaml
 
-from archfront.search.config.build import build, options
+from archfront.search.config import options
+from archfront.search.config.build import build
 from archfront.search.config.compose import GROUPS, Composed, choices, compose, conf_dir, load
 from archfront.search.config.schema import Config
 from archfront.search.errors import ConfigError

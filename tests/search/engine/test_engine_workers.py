@@ -252,7 +252,7 @@ class TestWorkers:
     ) -> None:
         value(processes.submit(train("log", "an image was skipped")))
         assert [(r.name, r.getMessage()) for r in caplog.records] == [
-            ("tests.support.engine_jobs", "an image was skipped")
+            ("engine_jobs", "an image was skipped")
         ]
 
     def test_nothing_that_a_worker_prints_reaches_the_terminal(

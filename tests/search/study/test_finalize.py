@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -93,7 +94,7 @@ def test_what_cannot_be_timed_again_is_told_and_ends_nothing(
     def refuse(architecture: Any) -> None:
         raise BuildError("it cannot be built")
 
-    monkeypatch.setattr("test_finale.measurement", refuse)
+    monkeypatch.setattr(sys.modules[__name__], "measurement", refuse)
     study.end()
     assert [event for event in study.events if isinstance(event, Noticed)] == [
         Noticed("trial 0 not measured again: it cannot be built")

@@ -8,7 +8,7 @@ import torch
 
 from archfront.trainers.errors import BuildError
 from archfront.trainers.networks.detectors.assign import (
-    StudyPaths,
+    Places,
     Truth,
     assign,
     gathered,
@@ -19,7 +19,7 @@ from archfront.trainers.networks.detectors.yolo import Yolo
 from archfront.trainers.spec import Architecture, Weights
 from archfront.trainers.tasks import TASKS
 
-PLACES = StudyPaths((8, 4, 2), (8, 16, 32))
+PLACES = Places((8, 4, 2), (8, 16, 32))
 SIDE = 64
 
 
