@@ -90,7 +90,8 @@ def time_session(predictor: Predictor, clocked: Clocked) -> Latency:
         ExportError: If the runtime does not run it.
     """
     from archfront.search.latency import clock
-    from archfront.search.latency.measure import effort_of, latency_of, pace_of
+    from archfront.search.latency.instruments import effort_of, pace_of
+    from archfront.search.latency.measure import latency_of
 
     artifact = predictor.artifact
     settings = replace(

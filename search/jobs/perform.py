@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from archfront.search.engine.jobs import Job
-from archfront.search.engine.worker import emit
+from archfront.search.engine.worker import alone, emit
 from archfront.search.front.intervals import kept_interval
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.measure import measure_architecture
@@ -118,7 +118,11 @@ def measure(request: MeasureRequest) -> Measurement:
     """Return what an architecture costs on this device."""
     request.folder.mkdir(parents=True, exist_ok=True)
     return measure_architecture(
-        request.architecture, request.settings, folder=request.folder, weights=request.weights
+        request.architecture,
+        request.settings,
+        folder=request.folder,
+        weights=request.weights,
+        exclusive=alone,
     )
 
 

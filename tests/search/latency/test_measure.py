@@ -195,14 +195,13 @@ def test_others_stand_still_while_it_is_timed_and_at_no_other_time(
             note("energy")
             return 1.0
 
-    monkeypatch.setattr("archfront.search.latency.measure.alone", stillness.alone)
     monkeypatch.setattr(clock, "measure", measured)
     monkeypatch.setattr(memory, "artifact_mb", memory_mb)
     monkeypatch.setitem(EXPORTERS, "torchscript", export)
     monkeypatch.setitem(METERS, "cpu", Noting)
     monkeypatch.setattr("archfront.search.latency.energy.SECONDS", 0.01)
     asked = replace(SETTINGS, measures_energy=True, throughput_batch=2)
-    measure_architecture(TINY, asked, folder=tmp_path)
+    measure_architecture(TINY, asked, folder=tmp_path, exclusive=stillness.alone)
     alone = {("timed", True), ("energy", True)}
     assert seen == alone | {("exported", False), ("memory", False)}
     assert not stillness.is_alone
