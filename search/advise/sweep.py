@@ -14,7 +14,7 @@ from archfront.search.config.settings import measure_settings, needed_values
 from archfront.search.engine.interrupts import deferred
 from archfront.search.engine.jobs import Done, Engine, Job
 from archfront.search.errors import ConfigError
-from archfront.search.jobs.perform import MeasureRequest
+from archfront.search.jobs.perform import TRIAL_TIMEOUT_TEXT, MeasureRequest
 from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.key import latency_key
 from archfront.search.latency.lookup import DeviceCosts
@@ -137,6 +137,7 @@ class LatencySweep:
             request,
             is_exclusive=True,
             timeout_s=None if minutes is None else minutes * 60,
+            timeout_text=TRIAL_TIMEOUT_TEXT,
         )
         result = self._engine.submit(job).result()
         found = result.value if isinstance(result, Done) else Failed(result.kind, result.message)

@@ -26,12 +26,15 @@ class Job:
         is_exclusive: It runs on all cores, one such job at a time, and nothing else computes while
             it asks to be ``alone`` (``search.engine.worker``), as for a measurement.
         timeout_s: Seconds of its own running time after which it is killed; None for no limit.
+        timeout_text: What sets this limit and what to do about it, the end of the message of a
+            job that was killed after it.
     """
 
     kind: JobKind
     payload: Any
     is_exclusive: bool = False
     timeout_s: float | None = None
+    timeout_text: str = "its limit."
 
 
 @dataclass(frozen=True)

@@ -167,7 +167,7 @@ class WorkerSlot:
         if not worker.is_ready:
             how = "did not finish its imports in time" if is_expired else f"{how} at its start"
         elif is_expired and job is not None:
-            return Broken("timeout", _timeout_text(job.timeout_s or 0.0), seconds)
+            return Broken("timeout", _timeout_message(job), seconds)
         return Broken("crash", f"The worker {how}.{last_lines(worker.last_output)}", seconds)
 
     def _retire(self, worker: WorkerProcess, *, grace_s: float = 0.0) -> int | None:
@@ -184,9 +184,7 @@ def _deliver(body: bytes, on_event: OnEvent) -> None:
         notify(on_event, event)
 
 
-def _timeout_text(limit_s: float) -> str:
+def _timeout_message(job: Job) -> str:
+    limit_s = job.timeout_s or 0.0
     limit = count_of(limit_s / 60, "minute") if limit_s >= 60 else f"{limit_s:g} s"
-    return (
-        f"The job was ended after {limit} of running, the most that budget.trial_minutes allows. "
-        "Raise it, or leave candidates this slow out of the space."
-    )
+    return f"The job was ended after {limit} of running, {job.timeout_text}"

@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from archfront.search.config.settings import measure_settings, train_settings
 from archfront.search.engine.jobs import Broken, Done, Engine, Job, Result
-from archfront.search.jobs.perform import MeasureRequest, ProbeRequest, TrainRequest
+from archfront.search.jobs.perform import (
+    TRIAL_TIMEOUT_TEXT,
+    MeasureRequest,
+    ProbeRequest,
+    TrainRequest,
+)
 from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.evaluation import Evaluation, Failed, Measurement, Trained
@@ -36,7 +42,7 @@ class JobFactory:
             measure_settings(self._config),
             self._places.measuring,
         )
-        return Job("measure", request, is_exclusive=True, timeout_s=self._timeout_s())
+        return self._limited(Job("measure", request, is_exclusive=True))
 
     def train(self, trial: int, index: int, attempt: int, below: Evaluation | None) -> Job:
         """Return the job of training a candidate to its next rung.
@@ -61,7 +67,7 @@ class JobFactory:
             folder=self._places.trial(trial, attempt, rung),
             resume=resume,
         )
-        return Job("train", request, timeout_s=self._timeout_s())
+        return self._limited(Job("train", request))
 
     def measure_now(self, index: int, known: CostLookup, engine: Engine) -> Result:
         """Measure an architecture outside of a trial, unless it is known."""
@@ -96,6 +102,9 @@ class JobFactory:
         counts = list(self._prepared.dataset["splits"]["train"]["per_class"].values())
         return train_settings(self._config, self.precision, counts, until_epoch=until_epoch)
 
-    def _timeout_s(self) -> float | None:
+    def _limited(self, job: Job) -> Job:
+        """Return a job with the time limit of a trial."""
         minutes = self._config.budget.trial_minutes
-        return None if minutes is None else minutes * 60
+        if minutes is None:
+            return job
+        return replace(job, timeout_s=minutes * 60, timeout_text=TRIAL_TIMEOUT_TEXT)

@@ -106,3 +106,19 @@ def test_a_budget_of_few_trainings_is_not_overrun_and_has_a_front(
     used, n_members = minutes_used(tmp_path, 8, rungs, 10.0, 0)
     assert used <= 1.05 * 8
     assert n_members >= 1
+
+
+def test_measurements_and_trainings_end_after_the_minutes_of_a_trial(tmp_path: Path) -> None:
+    jobs: list[Job] = []
+
+    def note(job: Job) -> Any:
+        jobs.append(job)
+        return perform(job)
+
+    engine = InlineEngine(note, workers=1, threads=1)
+    run(small_config(tmp_path, budget__trials=2, budget__trial_minutes=0.5), engine=engine)
+    limited = [job for job in jobs if job.kind in ("measure", "train")]
+    assert {job.kind for job in limited} == {"measure", "train"}
+    assert {job.timeout_s for job in limited} == {30.0}
+    assert all("budget.trial_minutes" in job.timeout_text for job in limited)
+    assert {job.timeout_s for job in jobs if job not in limited} == {None}
