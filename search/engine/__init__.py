@@ -1,4 +1,4 @@
-"""Where jobs run: one seam over this process and over persistent workers."""
+"""Engines, which run jobs: in this process, or in persistent workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What went wrong with a job, as a kind and in a person's words."""
+"""The failure of a job: its kind, and a message for people."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _sentence(error: BaseException) -> str:
     said = _shortened(str(error).strip())
     frames = traceback.extract_tb(error.__traceback__)
     place = ""
-    if frames:  # the file's name only: where it lies is nobody's business in a report
+    if frames:  # the file's name only: its folder does not belong in a report
         last = frames[-1]
         place = f" ({PurePath(last.filename).name}:{last.lineno} in {last.name})"
     return f"{type(error).__name__}{': ' if said else ''}{said}{place}"

@@ -1,4 +1,4 @@
-"""Typed jobs and what comes back from them."""
+"""Jobs, their results, and the protocol of an engine that runs them."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Job:
     Attributes:
         kind: Key of ``search.jobs.perform.JOBS``, the function that performs it.
         payload: The function's one argument; a frozen dataclass that pickles.
-        is_exclusive: It runs on all cores, one such job at a time, and nothing else computes while
-            it asks to be ``alone`` (``search.engine.worker``), as for a measurement.
+        is_exclusive: It runs on all cores, one such job at a time, and nothing else computes in
+            its ``exclusive()`` blocks (``search.engine.worker``), like those of a measurement.
         timeout_s: Seconds of its own running time after which it is killed; None for no limit.
         timeout_text: What sets this limit and what to do about it, the end of the message of a
             job that was killed after it.
@@ -39,7 +39,7 @@ class Job:
 
 @dataclass(frozen=True)
 class Done:
-    """A job that came to its end, after so many seconds of running (pauses do not count)."""
+    """The result of a job that ended well; ``seconds`` is its running time without pauses."""
 
     value: Any
     seconds: float
@@ -47,7 +47,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Broken:
-    """A job that did not: the worker's exception, death or timeout, in a person's words."""
+    """The result of a job that failed: an exception, a dead worker or a timeout, in words."""
 
     kind: FailureKind
     message: str

@@ -1,4 +1,4 @@
-"""Who may compute when: the living workers, and the pause of all but one."""
+"""The workers of an engine: started, paused for an exclusive job, killed, ended."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from archfront.search.engine.process import WorkerProcess
 
 
-class FloorClosedError(Exception):
-    """The floor was closed while somebody waited for a turn on it."""
+class PoolClosedError(Exception):
+    """The pool was closed while a worker was to be started, begun or given the machine."""
 
 
 class WorkerPool:
-    """All workers of an engine; starts, pauses and ends them.
+    """All workers of an engine.
 
     Args:
         perform: The pickled function that does a job.
@@ -29,9 +29,9 @@ class WorkerPool:
         self._start_timeout_s = start_timeout_s
         self._changed = threading.Condition()  # guards what follows
         self._workers: set[WorkerProcess] = set()
-        self._is_held = False
+        self._is_exclusive = False
         self._is_closed = False
-        self._guard = Reaper()
+        self._reaper = Reaper()
 
     @property
     def is_closed(self) -> bool:
@@ -40,44 +40,44 @@ class WorkerPool:
             return self._is_closed
 
     def start(self, *, threads: int, imports: tuple[str, ...]) -> WorkerProcess:
-        """Start a worker without waiting for its imports, once nothing runs alone.
+        """Start a worker without waiting for its imports, once no job is exclusive.
 
         Args:
             threads: Threads of the worker.
-            imports: Modules that it imports beside what ``perform`` needs.
+            imports: Modules that it imports in addition to what ``perform`` needs.
 
         Raises:
-            FloorClosedError: If the floor is closed.
+            PoolClosedError: If the pool is closed.
             OSError: If the system has no room for another process.
         """
         with self._changed:
-            self._wait_for_turn()
+            self._wait_for_shared()
             worker = WorkerProcess(threads=threads, start_timeout_s=self._start_timeout_s)
             self._workers.add(worker)
-            self._guard.watch(worker.group)
+            self._reaper.watch(worker.group)
         worker.set_up(self._perform, imports)
         return worker
 
     def begin(self, worker: WorkerProcess, *, limit_s: float | None) -> None:
-        """Start the watch of a worker for its next job, once nothing runs alone.
+        """Start the watch of a worker for its next job, once no job is exclusive.
 
         Raises:
-            FloorClosedError: If the floor is closed.
+            PoolClosedError: If the pool is closed.
         """
         with self._changed:
-            self._wait_for_turn()
+            self._wait_for_shared()
             worker.begin(limit_s)
 
     @contextlib.contextmanager
-    def alone(self, worker: WorkerProcess) -> Iterator[None]:
-        """Pause all workers but one for the length of the block.
+    def exclusive(self, worker: WorkerProcess) -> Iterator[None]:
+        """Pause all workers except one for the length of the block.
 
         Raises:
-            FloorClosedError: If the floor is closed.
+            PoolClosedError: If the pool is closed.
         """
         with self._changed:
-            self._wait_for_turn()
-            self._is_held = True
+            self._wait_for_shared()
+            self._is_exclusive = True
             paused = self._workers - {worker}
             for other in paused:
                 other.pause()
@@ -87,7 +87,7 @@ class WorkerPool:
             with self._changed:
                 for other in paused:
                     other.resume()
-                self._is_held = False
+                self._is_exclusive = False
                 self._changed.notify_all()
 
     def retire(self, worker: WorkerProcess, *, grace_s: float) -> int | None:
@@ -95,11 +95,11 @@ class WorkerPool:
         exit_code = worker.end(grace_s=grace_s)
         with self._changed:
             self._workers.discard(worker)
-            self._guard.release(worker.group)
+            self._reaper.release(worker.group)
         return exit_code
 
     def kill_overdue(self) -> None:
-        """Kill the workers that ran past their limit; their lanes will see them end."""
+        """Kill the workers that ran past their limit; their slots will see them end."""
         with self._changed:
             for worker in self._workers:
                 worker.kill_if_overdue()
@@ -113,18 +113,18 @@ class WorkerPool:
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Let the guard go, once every worker is retired."""
+        """End the reaper, once every worker is retired."""
         with self._changed:
-            self._guard.close()
+            self._reaper.close()
 
-    def _wait_for_turn(self) -> None:
-        self._changed.wait_for(lambda: self._is_closed or not self._is_held)
+    def _wait_for_shared(self) -> None:
+        self._changed.wait_for(lambda: self._is_closed or not self._is_exclusive)
         if self._is_closed:
-            raise FloorClosedError
+            raise PoolClosedError
 
 
 class Reaper:
-    """The process of ``reaper.py``, which kills what it watches when this process is gone."""
+    """The process of ``reaper.py``, which kills the watched groups when this process is gone."""
 
     def __init__(self) -> None:
         self._process = subprocess.Popen(
@@ -141,20 +141,22 @@ class Reaper:
         self._tell(f"+{group}\n")
 
     def release(self, group: int) -> None:
-        """Let a process group be."""
+        """Watch a process group no longer."""
         self._tell(f"-{group}\n")
 
     def close(self) -> None:
-        """End the guard, which watches nothing any more; repeatable."""
+        """End the reaper, which watches nothing any more; repeatable."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait()
 
     def _tell(self, line: str) -> None:
         assert self._process.stdin is not None
-        if self._process.stdin.closed:  # by a listener which closed the engine from a lane
+        if (
+            self._process.stdin.closed
+        ):  # by a listener which closed the engine from a slot's thread
             return
-        # Without its guard (killed by somebody) the engine works on; only a killed driver then
+        # Without its reaper (killed by somebody) the engine works on; only a killed driver then
         # leaves its workers to find that out by themselves.
         with contextlib.suppress(BrokenPipeError):
             self._process.stdin.write(line.encode())

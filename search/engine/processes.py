@@ -3,9 +3,9 @@
 ::
 
     processes.py   the engine: queues, threads, close
-    lane.py        one thread and its worker; what became of a job
-    pool.py        the living workers, who may compute when, and the guard
-    handle.py      the driver's side of one worker process, a process group of its own
+    slot.py        one thread and its worker; what became of a job
+    pool.py        the workers, which of them may compute, and the reaper
+    process.py     the driver's side of one worker process, a process group of its own
     worker.py      the inside of it
     reaper.py      the process that kills the workers if the driver dies
 
@@ -14,12 +14,13 @@ crashes and cannot kill one that hangs; pebble and loky cannot pause workers; an
 ``multiprocessing``'s spawn imports the user's main script again. There is a thread per worker,
 not one loop over all, because talking to a paused worker blocks.
 
-Exclusive jobs run one at a time in one more worker with all cores. While one asks to be ``alone``
-(``worker.py``), the groups of all other workers are stopped (SIGSTOP); what it does before and
-after, as to build a network before it is timed, goes on beside them. Paused time counts neither as
-a job's seconds nor towards its timeout. A paused job keeps its locks, so an exclusive job must
-need none that others take while it is alone. With one worker on one core that worker does them as
-well: there is nobody to stop, and a second one's imports would take seconds of the only core.
+Exclusive jobs run one at a time in one more worker with all cores. Within its ``exclusive()``
+blocks (``worker.py``) the groups of all other workers are stopped (SIGSTOP); what it does before
+and after, like building a network before it is timed, runs beside the others. Paused time counts
+neither as a job's seconds nor towards its timeout. A paused job keeps its locks, so an exclusive
+job must need none that others take within such a block. With one worker on one core that worker
+does the exclusive jobs as well: there is no other to stop, and the imports of a second one would
+take seconds of the only core.
 POSIX only.
 """
 
@@ -47,11 +48,11 @@ _JOIN_S = 10.0  # a listener that waits for the closing thread must not block it
 class ProcessEngine:
     """Runs jobs in ``workers`` persistent processes, and exclusive ones in one more.
 
-    With one worker on one core there is no other one.
+    With one worker on one core there is no such other process.
 
     Args:
         perform: Does a job; a function of an importable module.
-        workers: Jobs at a time, beside the exclusive one.
+        workers: Jobs at a time, in addition to an exclusive one.
         threads: Threads of one job; None for this machine's cores over ``workers``.
         imports: Modules that workers import before they have a job.
         exclusive_imports: The same of the one for exclusive jobs.
@@ -81,7 +82,7 @@ class ProcessEngine:
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         has_one = workers == self.threads == cores() == 1
         self._exclusive_tasks = self._tasks if has_one else SimpleQueue()
-        self._floor = WorkerPool(pickle.dumps(perform), start_timeout_s=start_timeout_s)
+        self._pool = WorkerPool(pickle.dumps(perform), start_timeout_s=start_timeout_s)
         self._stopped = threading.Event()
         self._imports, self._exclusive_imports = imports, exclusive_imports
         self._threads = self._start_threads()
@@ -111,14 +112,14 @@ class ProcessEngine:
         with self._lock:
             dropped = [] if self._is_closed else self._close_queues()
             self._is_closed = True
-        self._floor.kill_all()
+        self._pool.kill_all()
         self._stopped.set()
         for task in dropped:
             task.finish(CLOSED)
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(_JOIN_S)
-        self._floor.close()
+        self._pool.close()
 
     def __enter__(self) -> Self:
         """Return the engine, which is closed at the end of the block."""
@@ -136,16 +137,16 @@ class ProcessEngine:
     def _start_threads(self) -> list[threading.Thread]:
         has_one = self._exclusive_tasks is self._tasks
         imports = (*self._exclusive_imports, *self._imports) if has_one else self._imports
-        lanes = [
+        slots = [
             WorkerSlot(
-                self._floor, self._tasks, threads=self.threads, is_lazy=False, imports=imports
+                self._pool, self._tasks, threads=self.threads, is_lazy=False, imports=imports
             )
             for _ in range(self.n_slots)
         ]
         if not has_one:
-            lanes.append(
+            slots.append(
                 WorkerSlot(
-                    self._floor,
+                    self._pool,
                     self._exclusive_tasks,
                     threads=cores(),
                     is_lazy=True,
@@ -155,7 +156,7 @@ class ProcessEngine:
         # Daemons, so that a driver which forgets to close its engine can end.
         threads = [
             threading.Thread(target=body, name="archfront-engine", daemon=True)
-            for body in (*(lane.serve for lane in lanes), self._supervise)
+            for body in (*(slot.serve for slot in slots), self._supervise)
         ]
         for thread in threads:
             thread.start()
@@ -163,7 +164,7 @@ class ProcessEngine:
 
     def _supervise(self) -> None:
         while not self._stopped.wait(_SUPERVISION_S):
-            self._floor.kill_overdue()
+            self._pool.kill_overdue()
 
     def _close_queues(self) -> list[Task]:
         dropped = [*_drained(self._tasks), *_drained(self._exclusive_tasks)]

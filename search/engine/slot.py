@@ -1,4 +1,4 @@
-"""One thread and its worker: takes tasks from a queue, one after the other."""
+"""A slot of an engine: a thread and its worker, which take tasks from a queue in turn."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from queue import SimpleQueue
 
 from archfront.search.engine.failures import ending, last_lines, undeliverable
 from archfront.search.engine.jobs import CLOSED, Broken, Job, OnEvent, Result, notify
-from archfront.search.engine.pool import FloorClosedError, WorkerPool
+from archfront.search.engine.pool import PoolClosedError, WorkerPool
 from archfront.search.engine.process import WorkerProcess
-from archfront.search.engine.worker import ALONE, BESIDE, EVENT, LOG, READY, RESULT
+from archfront.search.engine.worker import EVENT, EXCLUSIVE, LOG, READY, RESULT, SHARED
 from archfront.trainers.words import count_of
 
 logger = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ _GRACE_S = 2.0  # a dying process closes its pipe shortly before it can be reape
 
 @dataclasses.dataclass(frozen=True)
 class Task:
-    """A submitted job, pickled, and where its events and its result go."""
+    """A submitted job, pickled, with the receivers of its events and its result."""
 
     job: Job
     message: bytes
@@ -43,8 +43,8 @@ class WorkerSlot:
     """Serves the tasks of a queue with one worker at a time.
 
     Args:
-        floor: Where workers come from.
-        tasks: What to do; None ends the lane.
+        pool: Starts and ends the workers.
+        tasks: What to do; None ends the slot.
         threads: Threads of the worker.
         is_lazy: Whether the worker starts with the first task, unless it has something to import.
         imports: Modules that the worker imports before it has a task.
@@ -52,14 +52,14 @@ class WorkerSlot:
 
     def __init__(
         self,
-        floor: WorkerPool,
+        pool: WorkerPool,
         tasks: SimpleQueue[Task | None],
         *,
         threads: int,
         is_lazy: bool,
         imports: tuple[str, ...] = (),
     ) -> None:
-        self._floor = floor
+        self._pool = pool
         self._tasks = tasks
         self._threads = threads
         self._is_lazy = is_lazy
@@ -67,7 +67,7 @@ class WorkerSlot:
         self._worker: WorkerProcess | None = None
 
     def serve(self) -> None:
-        """Do tasks until there are no more; the body of the lane's thread."""
+        """Do tasks until there are no more; the body of the slot's thread."""
         if self._imports or not self._is_lazy:
             self._start_early()
         while (task := self._tasks.get()) is not None:
@@ -86,14 +86,14 @@ class WorkerSlot:
             self._ready_worker()
         except EOFError:
             logger.debug("A worker did not start: %s", self._obituary(None).message)
-        except (FloorClosedError, OSError) as error:
+        except (PoolClosedError, OSError) as error:
             logger.debug("No worker was started.", exc_info=error)
 
     def _result(self, task: Task) -> Result:
         try:
             worker = self._ready_worker()
             result = self._run(worker, task)
-        except FloorClosedError:
+        except PoolClosedError:
             return CLOSED
         except EOFError:
             return self._obituary(task.job)
@@ -109,7 +109,7 @@ class WorkerSlot:
         return result
 
     def _ready_worker(self) -> WorkerProcess:
-        """Return the lane's worker, started and with its imports done.
+        """Return the slot's worker, started and with its imports done.
 
         Raises:
             EOFError: If it ended at its start.
@@ -119,7 +119,7 @@ class WorkerSlot:
             how = ending(exit_code) if exit_code is not None else "ended"
             logger.warning("A worker without a job %s; another takes its place.", how)
         if self._worker is None:
-            self._worker = self._floor.start(threads=self._threads, imports=self._imports)
+            self._worker = self._pool.start(threads=self._threads, imports=self._imports)
             self._listen(self._worker, READY, None)
             if self._worker.watch.lift_limit():
                 raise EOFError
@@ -127,7 +127,7 @@ class WorkerSlot:
         return self._worker
 
     def _run(self, worker: WorkerProcess, task: Task) -> Result:
-        self._floor.begin(worker, limit_s=task.job.timeout_s)
+        self._pool.begin(worker, limit_s=task.job.timeout_s)
         worker.send(task.message)
         body = self._listen(worker, RESULT, task.on_event)
         try:
@@ -142,10 +142,10 @@ class WorkerSlot:
                 tag, body = worker.receive()
                 if tag == wanted:
                     return body
-                if tag == ALONE:
-                    pause.enter_context(self._floor.alone(worker))
-                    worker.send(ALONE)
-                elif tag == BESIDE:
+                if tag == EXCLUSIVE:
+                    pause.enter_context(self._pool.exclusive(worker))
+                    worker.send(EXCLUSIVE)
+                elif tag == SHARED:
                     pause.close()
                 elif tag == LOG:
                     name, level, text = pickle.loads(body)
@@ -160,7 +160,7 @@ class WorkerSlot:
         seconds = worker.watch.seconds
         is_expired = worker.watch.lift_limit()
         exit_code = self._retire(worker, grace_s=_GRACE_S)
-        if self._floor.is_closed:
+        if self._pool.is_closed:
             return dataclasses.replace(CLOSED, seconds=seconds)
         how = ending(exit_code) if exit_code is not None else "closed its pipe to the driver"
         logger.debug("A worker %s; it had printed:\n%s", how, worker.last_output)
@@ -172,7 +172,7 @@ class WorkerSlot:
 
     def _retire(self, worker: WorkerProcess, *, grace_s: float = 0.0) -> int | None:
         self._worker = None
-        return self._floor.retire(worker, grace_s=grace_s)
+        return self._pool.retire(worker, grace_s=grace_s)
 
 
 def _deliver(body: bytes, on_event: OnEvent) -> None:

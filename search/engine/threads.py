@@ -1,4 +1,4 @@
-"""How many threads a job may use, told to libraries before and after they are imported."""
+"""The number of threads a job may use, set in libraries before and after their import."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ _WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 
 def thread_variables(threads: int) -> dict[str, str]:
-    """Return the environment that limits a process to so many threads per operation."""
+    """Return the environment that limits a process to a number of threads per operation."""
     return {**dict.fromkeys(_VARIABLES, str(threads)), **_WAITING}
 
 
 @contextmanager
 def thread_budget(threads: int) -> Iterator[None]:
-    """Limit this process to so many threads per operation, and give back what was before.
+    """Limit this process to a number of threads per operation within the block.
 
-    torch is not imported for it: loaded before, it is told; loaded within, it reads the
-    environment.
+    torch is not imported for this: if it is loaded already, its number is set; if it is loaded
+    within the block, it reads the environment.
     """
     before = {name: os.environ.get(name) for name in thread_variables(threads)}
     torch = sys.modules.get("torch")

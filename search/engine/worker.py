@@ -30,7 +30,7 @@ from archfront.search.engine.jobs import Done, Job, Perform, Result
 from archfront.search.engine.threads import thread_budget
 from archfront.trainers.threads import collector_off
 
-READY, EVENT, LOG, RESULT, ALONE, BESIDE = b"S", b"E", b"L", b"R", b"A", b"B"
+READY, EVENT, LOG, RESULT, EXCLUSIVE, SHARED = b"S", b"E", b"L", b"R", b"A", b"B"
 
 _listener: ContextVar[Callable[[Any], None] | None] = ContextVar("_listener", default=None)
 _channel: ContextVar[_Channel | None] = ContextVar("_channel", default=None)
@@ -47,30 +47,30 @@ def emit(event: Any) -> None:
 
 
 @contextmanager
-def alone() -> Iterator[Callable[[], AbstractContextManager[None]]]:
-    """Have all other workers stand still within the block, on the thread of a job.
+def exclusive() -> Iterator[Callable[[], AbstractContextManager[None]]]:
+    """Pause all other workers within the block, which runs on the thread of a job.
 
-    The block gets a function for blocks within it in which the others go on. Where there are no
-    other workers, and within another such block, nothing happens.
+    The block gets a function, ``shared()``, for blocks within it in which the others run. Where
+    there are no other workers, and within another exclusive block, nothing happens.
     """
     channel = _channel.get()
-    if channel is None or channel.is_alone:
+    if channel is None or channel.is_exclusive:
         yield nullcontext
         return
 
     @contextmanager
-    def beside() -> Iterator[None]:
-        channel.let_others_go_on()
+    def shared() -> Iterator[None]:
+        channel.resume_others()
         try:
             yield
         finally:
-            channel.wait_to_be_alone()
+            channel.pause_others()
 
-    channel.wait_to_be_alone()
+    channel.pause_others()
     try:
-        yield beside
+        yield shared
     finally:
-        channel.let_others_go_on()
+        channel.resume_others()
 
 
 @contextmanager
@@ -102,11 +102,11 @@ class _Channel:
     """The worker's end of the pipe; shut in forked children, so that its end is seen.
 
     Attributes:
-        is_alone: Whether the driver has stopped all other workers for this one.
+        is_exclusive: Whether the driver has paused all other workers for this one.
     """
 
     def __init__(self, connection: Connection[bytes, bytes]) -> None:
-        self.is_alone = False
+        self.is_exclusive = False
         self._connection: Connection[bytes, bytes] | None = connection
         self._lock = threading.Lock()
         os.register_at_fork(after_in_child=self._leave)
@@ -124,15 +124,15 @@ class _Channel:
             raise EOFError
         return self._connection.recv_bytes()
 
-    def wait_to_be_alone(self) -> None:
+    def pause_others(self) -> None:
         if self._connection is not None:
-            self.send(ALONE, None)
-            self.receive_bytes()  # the driver answers once the others are stopped
-            self.is_alone = True
+            self.send(EXCLUSIVE, None)
+            self.receive_bytes()  # the driver answers once the others are paused
+            self.is_exclusive = True
 
-    def let_others_go_on(self) -> None:
-        self.is_alone = False
-        self.send(BESIDE, None)
+    def resume_others(self) -> None:
+        self.is_exclusive = False
+        self.send(SHARED, None)
 
     def _leave(self) -> None:
         if self._connection is not None:

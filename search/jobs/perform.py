@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from archfront.search.engine.jobs import Job
-from archfront.search.engine.worker import alone, emit
+from archfront.search.engine.worker import emit, exclusive
 from archfront.search.front.intervals import kept_interval
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.measure import measure_architecture
@@ -127,7 +127,7 @@ def measure(request: MeasureRequest) -> Measurement:
         request.settings,
         folder=request.folder,
         weights=request.weights,
-        exclusive=alone,
+        exclusive=exclusive,
     )
 
 

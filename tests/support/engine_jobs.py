@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from archfront.search.engine.jobs import Job
-from archfront.search.engine.worker import alone, emit
+from archfront.search.engine.worker import emit, exclusive
 from archfront.search.errors import (
     BuildError,
     ConfigError,
@@ -45,13 +45,13 @@ ERRORS: dict[str, BaseException] = {
 
 
 def perform(job: Job) -> Any:
-    """Do the job that ``payload = (name, *arguments)`` names, an exclusive one alone.
+    """Do the job that ``payload = (name, *arguments)`` names, exclusive ones in a block of theirs.
 
-    But for those that ask for it themselves.
+    The jobs that open such blocks themselves are called as they are.
     """
     name, *arguments = job.payload
-    if job.is_exclusive and name not in ("rest", "fail beside"):
-        with alone():
+    if job.is_exclusive and name not in ("rest", "fail shared"):
+        with exclusive():
             return JOBS[name](*arguments)
     return JOBS[name](*arguments)
 
@@ -126,27 +126,27 @@ def _count_until(stop: str) -> int:
 
 
 def _rest(folder: str) -> None:
-    """Wait for files of a folder: ``first`` beside others, ``second`` alone, ``third`` at rest."""
-    emit("beside")
+    """Wait for files of a folder: ``first`` shared, ``second`` exclusive, ``third`` shared."""
+    emit("shared")
     _wait_for(f"{folder}/first")
-    with alone() as beside:
-        emit("alone")
+    with exclusive() as shared:
+        emit("exclusive")
         _wait_for(f"{folder}/second")
-        emit("rest")
-        with beside():
+        emit("shared again")
+        with shared():
             _wait_for(f"{folder}/third")
-        emit("alone again")
+        emit("exclusive again")
         _wait_for(f"{folder}/fourth")
 
 
-def _fail_beside() -> None:
-    with alone() as beside, beside():
+def _fail_shared() -> None:
+    with exclusive() as shared, shared():
         _raise("other")
 
 
 def _nest(stop: str) -> int:
-    """Ask to be alone once more, and count until the file ``stop`` is there."""
-    with alone() as beside, beside():
+    """Open an exclusive block in another one, and count until the file ``stop`` is there."""
+    with exclusive() as shared, shared():
         return _count_until(stop)
 
 
@@ -195,7 +195,7 @@ JOBS: dict[str, Callable[..., Any]] = {
     "count": _count_until,
     "wait": _wait_for,
     "rest": _rest,
-    "fail beside": _fail_beside,
+    "fail shared": _fail_shared,
     "nest": _nest,
     "spend": _spend,
     "write": _write,

@@ -72,7 +72,7 @@ class TestExclusiveJobs:
         (tmp_path / "stop").touch()
         assert [value(other) for other in others] == [len(seen) for seen in events]
 
-    def test_others_go_on_before_it_asks_to_be_alone_and_while_it_rests(
+    def test_others_go_on_before_its_exclusive_block_and_in_shared_ones(
         self, processes: ProcessEngine, tmp_path: Path, counted: list[int]
     ) -> None:
         said: list[str] = []
@@ -80,19 +80,19 @@ class TestExclusiveJobs:
         eventually(lambda: said)
         self._assert_goes_on(counted)
         (tmp_path / "first").touch()
-        eventually(lambda: said[-1] == "alone")
+        eventually(lambda: said[-1] == "exclusive")
         self._assert_stands_still(counted)
         (tmp_path / "second").touch()
-        eventually(lambda: said[-1] == "rest")
+        eventually(lambda: said[-1] == "shared again")
         self._assert_goes_on(counted)
         (tmp_path / "third").touch()
-        eventually(lambda: said[-1] == "alone again")
+        eventually(lambda: said[-1] == "exclusive again")
         self._assert_stands_still(counted)
         (tmp_path / "fourth").touch()
         value(measured)
         self._assert_goes_on(counted)
 
-    def test_to_be_alone_within_being_alone_changes_nothing(
+    def test_an_exclusive_block_within_another_changes_nothing(
         self, processes: ProcessEngine, tmp_path: Path, counted: list[int]
     ) -> None:
         seen: list[int] = []
@@ -103,10 +103,10 @@ class TestExclusiveJobs:
         value(measured)
         self._assert_goes_on(counted)
 
-    def test_others_go_on_after_one_that_fails_while_it_rests(
+    def test_others_go_on_after_one_that_fails_in_a_shared_block(
         self, processes: ProcessEngine, counted: list[int]
     ) -> None:
-        broken(processes.submit(measure("fail beside")))
+        broken(processes.submit(measure("fail shared")))
         self._assert_goes_on(counted)
 
     def _assert_goes_on(self, counted: list[int]) -> None:
@@ -214,21 +214,21 @@ class TestClosing:
         environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])}
         driver = subprocess.Popen([sys.executable, "-c", textwrap.dedent(script)], env=environment)
         try:
-            # The third job is alone: the other two workers are paused, if they got that far.
+            # The third job is exclusive: the other two workers are paused, if they got that far.
             eventually((tmp_path / "third").exists)
             family = psutil.Process(driver.pid).children(recursive=True)
-            assert len(family) >= 5  # the guard, three workers, the third one's child
+            assert len(family) >= 5  # the reaper, three workers, the third one's child
         finally:
             driver.kill()
             driver.wait()
         eventually(lambda: not any(is_running(process.pid) for process in family))
 
-    def test_the_engine_works_on_without_its_guard(self) -> None:
+    def test_the_engine_works_on_without_its_reaper(self) -> None:
         with ProcessEngine(engine_jobs.perform, workers=1) as engine:
             worker = value(engine.submit(train("pid")))
-            (guard,) = (child for child in children() if child.pid != worker)
-            guard.kill()
-            eventually(lambda: not is_running(guard.pid))
+            (reaper,) = (child for child in children() if child.pid != worker)
+            reaper.kill()
+            eventually(lambda: not is_running(reaper.pid))
             assert broken(engine.submit(train("exit", 1))).kind == "crash"
             assert value(engine.submit(train("echo", 1))) == 1
 

@@ -149,22 +149,22 @@ def test_energy_is_measured_where_it_is_asked_for(
 
 
 class Stillness:
-    """Notes whether others stand still, in place of the engine's ``alone``."""
+    """Notes whether others stand still, in place of the engine's ``exclusive``."""
 
     def __init__(self) -> None:
-        self.is_alone = False
+        self.is_exclusive = False
 
     @contextmanager
-    def alone(self) -> Iterator[Callable[[], AbstractContextManager[None]]]:
-        self.is_alone = True
-        yield self._beside
-        self.is_alone = False
+    def exclusive(self) -> Iterator[Callable[[], AbstractContextManager[None]]]:
+        self.is_exclusive = True
+        yield self._shared
+        self.is_exclusive = False
 
     @contextmanager
-    def _beside(self) -> Iterator[None]:
-        self.is_alone = False
+    def _shared(self) -> Iterator[None]:
+        self.is_exclusive = False
         yield
-        self.is_alone = True
+        self.is_exclusive = True
 
 
 def test_others_stand_still_while_it_is_timed_and_at_no_other_time(
@@ -174,7 +174,7 @@ def test_others_stand_still_while_it_is_timed_and_at_no_other_time(
     right, timed, probed = EXPORTERS["torchscript"], clock.measure, memory.artifact_mb
 
     def note(what: str) -> None:
-        seen.add((what, stillness.is_alone))
+        seen.add((what, stillness.is_exclusive))
 
     def export(*arguments: Any, **names: Any) -> None:
         note("exported")
@@ -201,10 +201,10 @@ def test_others_stand_still_while_it_is_timed_and_at_no_other_time(
     monkeypatch.setitem(METERS, "cpu", Noting)
     monkeypatch.setattr("archfront.search.latency.energy.SECONDS", 0.01)
     asked = replace(SETTINGS, measures_energy=True, throughput_batch=2)
-    measure_architecture(TINY, asked, folder=tmp_path, exclusive=stillness.alone)
-    alone = {("timed", True), ("energy", True)}
-    assert seen == alone | {("exported", False), ("memory", False)}
-    assert not stillness.is_alone
+    measure_architecture(TINY, asked, folder=tmp_path, exclusive=stillness.exclusive)
+    exclusive = {("timed", True), ("energy", True)}
+    assert seen == exclusive | {("exported", False), ("memory", False)}
+    assert not stillness.is_exclusive
 
 
 def test_the_pace_is_kept_for_other_processes_where_a_file_is_given(tmp_path: Path) -> None:
