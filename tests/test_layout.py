@@ -228,6 +228,7 @@ def test_what_a_module_loads_is_followed_through_ours() -> None:
         "search.config.options",
         "search.results.results",
         "search.report.document",
+        "search.report.pages",
         "search.front.members",
         "search.records.evaluation",
         "search.records.candidate",

@@ -104,6 +104,7 @@ def call(arguments: argparse.Namespace) -> int:
 def _record(results: Results, manifest: Manifest, folder: Path) -> None:
     """Record an export in its study, say what the final front is now, and write the report."""
     from archfront.search.records import export_records
+    from archfront.search.report import pages
     from archfront.search.results.export_results import exports_of, summary
     from archfront.search.results.refit_results import summary as refit_summary
 
@@ -112,7 +113,7 @@ def _record(results: Results, manifest: Manifest, folder: Path) -> None:
     assert found is not None
     for sentence in found.sentences:
         print(sentence)
-    results.write()
+    pages.write(results)
     print(f"report    {results.places.report}")
 
 

@@ -14,6 +14,7 @@ from archfront.search.engine.interrupts import terminate_like_interrupt
 from archfront.search.records.events import Event, EventLog, Follower, StudyStarted
 from archfront.search.records.paths import StudyPaths, default_root
 from archfront.search.records.store import hide_password, reading
+from archfront.search.report import pages
 from archfront.search.report.terminal import LiveView, PlainView, front_table
 from archfront.search.results.results import Results
 from archfront.search.study import study
@@ -95,9 +96,9 @@ class _Tracking:
         from archfront.search.tracking.tracker import Tracker
 
         results = _read(self._places, self._config)
-        files = results.write()
+        files = pages.write(results)
         if isinstance(self._tracker, Tracker):
-            self._tracker.finish(state, results.figures(), [*files, self._places.config])
+            self._tracker.finish(state, pages.key_figures(results), [*files, self._places.config])
 
 
 def _read(places: StudyPaths, config: Config) -> Results:

@@ -70,6 +70,7 @@ def call(arguments: argparse.Namespace) -> int:
     """Train, print what came of it, and write the report again."""
     _check(arguments)
     from archfront.search.prepare.recorded import study_of
+    from archfront.search.report import pages
     from archfront.search.results.refit_results import summary
     from archfront.search.results.select_members import chosen_trials
     from archfront.search.retrain.refit_members import RefitRequest
@@ -96,7 +97,7 @@ def call(arguments: argparse.Namespace) -> int:
         _track(results, study, arguments)
     found = summary(results)
     assert found is not None
-    results.write()
+    pages.write(results)
     if arguments.json:
         print(json.dumps(asdict(found), indent=2))
     else:

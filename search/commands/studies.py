@@ -134,11 +134,13 @@ def show(arguments: argparse.Namespace) -> int:
 
 def report(arguments: argparse.Namespace) -> int:
     """Write the report and the pictures of a study again."""
+    from archfront.search.report import pages
+
     results = _results(arguments)
     if not results.header:
         raise StudyError(f"The study {arguments.study!r} has no records yet, so no report.")
     os.environ.setdefault("MPLCONFIGDIR", str(results.places.matplotlib))
-    for path in results.write():
+    for path in pages.write(results):
         print(path)
     return 0
 

@@ -59,6 +59,7 @@ def call(arguments: argparse.Namespace) -> int:
     from archfront.search.export.vary import RUNTIMES, VariantRequest, formats_of, vary
     from archfront.search.prepare.recorded import study_of
     from archfront.search.records.store import is_driven
+    from archfront.search.report import pages
     from archfront.search.results.variant_results import summary
 
     chosen = RUNTIMES if arguments.runtimes is None else names_in(arguments.runtimes)
@@ -83,7 +84,7 @@ def call(arguments: argparse.Namespace) -> int:
             "Nothing was asked for but what the members already are. Give other --sizes, "
             "--runtimes or --precisions."
         )
-    results.write()
+    pages.write(results)
     if arguments.json:
         print(json.dumps(asdict(found), indent=2))
     else:

@@ -18,6 +18,7 @@ from archfront.search.records.evaluation import Evaluation, Failed
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving
 from archfront.search.records.variant_records import Scored, Setting, Variant, read, write
+from archfront.search.report import pages
 from archfront.search.report.document import render
 from archfront.search.results.results import Results
 from archfront.search.results.select_members import proxy_member
@@ -285,10 +286,10 @@ class TestSummary:
         assert (point.words, point.is_on_front) == ("", True)
 
     def test_the_report_tells_variants_from_members(self, found: Results) -> None:
-        assert "Variants without training" not in render(found.record())
+        assert "Variants without training" not in render(pages.record(found))
         failed = replace(variant(found, 0, 0.1, 9.0, seed=0), outcome=Failed("export", "<no>"))
         write(found.places, [variant(found, 1, 0.8, 0.15, seed=1), failed])
-        page = render(found.record())
+        page = render(pages.record(found))
         assert "Variants without training" in page
         assert "onnxruntime int8 at 15 px" in page
         assert "beats 1" in page

@@ -21,6 +21,7 @@ from archfront.search.prepare.imported_device import for_device
 from archfront.search.records.evaluation import Failed
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
+from archfront.search.report import pages
 from archfront.search.report.terminal import front_table, question
 from archfront.search.results.results import Results
 from archfront.search.study import study
@@ -100,7 +101,7 @@ class TestStudy:
         assert header["environment"]["device"] == "Pixel 8 (imported latencies)"
         assert header["environment"]["device_id"] == "pixel"
         assert "device    Pixel 8 (imported latencies)" in question(header)
-        assert results(tmp_path).record().device == "Pixel 8 (imported latencies)"
+        assert pages.record(results(tmp_path)).device == "Pixel 8 (imported latencies)"
         assert (header["space"]["size"], header["space"]["architectures"]) == (8, 4)
         assert header["space"]["dropped"] == [
             "test_resnet: no latency of Pixel 8 through tflite for 5 of 8 heads and sizes",
@@ -114,7 +115,7 @@ class TestStudy:
         monkeypatch.setenv("MPLCONFIGDIR", str(tmp_path / "matplotlib"))
         run_on_phone(tmp_path, imported(tmp_path))
         found = results(tmp_path)
-        found.write()
+        pages.write(found)
         (folder,) = (tmp_path / "studies").iterdir()
         assert "NaN" not in (folder / "front.json").read_text()
         rows = json.loads((folder / "front.json").read_text())

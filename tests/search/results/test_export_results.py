@@ -12,6 +12,7 @@ import pytest
 from archfront.search.errors import StudyError
 from archfront.search.predict.manifest import sha256_of
 from archfront.search.records.export_records import RECORD, Export, ExportSummary, add, read
+from archfront.search.report import pages
 from archfront.search.report.document import render
 from archfront.search.results.export_results import summary
 from archfront.search.results.refit_results import shipped_refits
@@ -63,7 +64,7 @@ def verdicts(said: ExportSummary) -> dict[str, str]:
 
 def test_nothing_is_said_before_the_first_export(found: Results) -> None:
     assert summary(found, None) is None
-    assert "The final front" not in render(found.record())
+    assert "The final front" not in render(pages.record(found))
 
 
 def test_files_compete_by_their_own_metric_and_latency(found: Results) -> None:
@@ -103,7 +104,7 @@ def test_one_that_loses_too_much_is_left_out_and_dominates_nothing(found: Result
         "Left out, since more of the accuracy is lost than is allowed: "
         "trial 1 as onnx-int8 (12.50%)."
     )
-    page = render(found.record())
+    page = render(pages.record(found))
     assert said.sentences[1] in page
     assert f"left out: {MARK}" in page
 
@@ -127,7 +128,7 @@ def test_what_cannot_be_compared_is_told_with_its_reason(found: Results) -> None
         "members with 1",
         "trial 1 as torchscript": "left out: it was measured on another device than the study's",
     }
-    assert "its head is gem" in render(found.record())
+    assert "its head is gem" in render(pages.record(found))
 
 
 def test_weights_that_a_full_training_replaced_are_left_out(found: Results) -> None:

@@ -12,6 +12,7 @@ from scipy.stats import kendalltau
 from archfront.search.cli import main
 from archfront.search.errors import StudyError
 from archfront.search.records.refit_records import Refit
+from archfront.search.report import pages
 from archfront.search.report.document import render
 from archfront.search.report.refit_text import sentences, verdict
 from archfront.search.results.refit_results import (
@@ -219,9 +220,9 @@ class TestSummary:
 
     def test_the_report_shows_it(self, root: Path) -> None:
         found = write(root)
-        assert "After full training" not in render(found.record())
+        assert "After full training" not in render(pages.record(found))
         write_refits(found, 0, [0.6, 0.62], splits=("val", "test"))
-        page = render(found.record())
+        page = render(pages.record(found))
         assert "After full training" in page
         assert "which the search never saw" in page
         assert "0.6100" in page

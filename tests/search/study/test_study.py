@@ -31,6 +31,7 @@ from archfront.search.records.events import (
 )
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving, reading
+from archfront.search.report import pages
 from archfront.search.results.results import Results
 from archfront.search.study import study
 from archfront.search.study.control import Control
@@ -218,8 +219,8 @@ class TestLoop:
         run(small_config(tmp_path))
         found = results(tmp_path)
         members = {member.trial for member in found.front()}
-        assert set(found.galleries(members)) == members
-        found.write()
+        assert set(pages.galleries(found, members)) == members
+        pages.write(found)
         assert found.places.report.read_text().count('class="gallery"') == len(members)
 
     def test_front_members_are_scored_on_the_test_split(self, tmp_path: Path) -> None:
@@ -329,7 +330,7 @@ class TestLoop:
             "latency_ms": 2.0,
             "params_m": 11.7,
         }
-        assert found.figures()["hypervolume"] > 0
+        assert pages.key_figures(found)["hypervolume"] > 0
 
 
 class TestResume:

@@ -12,6 +12,7 @@ from archfront.search.errors import StudyError
 from archfront.search.records.evaluation import Evaluation, Rejected, Trained
 from archfront.search.records.events import StudyStarted
 from archfront.search.records.paths import StudyPaths
+from archfront.search.report import pages
 from archfront.search.results.refit_results import refits_of
 from archfront.search.tracking.tracker import REFIT_TAG, STUDY_TAG, TRIAL_TAG, Tracker, default_uri
 from tests.search.study.test_study import Interrupting, results
@@ -29,7 +30,9 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MlflowClien
         tracker = Tracker(places, None, "tests")
         result = run(config, followers=(tracker,), engine=Interrupting(jobs))
         found = results(root)
-        tracker.finish(result.state, found.figures(), [*found.write(), places.config])
+        tracker.finish(
+            result.state, pages.key_figures(found), [*pages.write(found), places.config]
+        )
     return root, MlflowClient(default_uri(root))
 
 
