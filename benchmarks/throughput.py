@@ -29,7 +29,7 @@ import torch
 from torch import nn
 from torchmetrics.functional import accuracy
 
-from archfront.trainers.data import DataRef, Preprocess, load
+from archfront.trainers.data import DataRef, ImageSet, Preprocess, load
 from archfront.trainers.networks.backbone import preprocess_for
 from archfront.trainers.spec import Architecture, Recipe, TrainSettings, Weights
 from archfront.trainers.tasks import TASKS
@@ -63,7 +63,9 @@ def loop(architecture: Architecture, settings: TrainSettings) -> float:
     torch.manual_seed(settings.seed)
     dataset = load(DIGITS)
     preprocess = preprocess_for(architecture, Weights())
-    images, val_images = (dataset.splits[s].dataset(preprocess).tensor for s in ("train", "val"))
+    images, val_images = (
+        ImageSet.of(dataset.splits[s], preprocess).tensor for s in ("train", "val")
+    )
     assert images is not None
     assert val_images is not None
     labels, val_labels = (torch.from_numpy(dataset.splits[s].labels) for s in ("train", "val"))

@@ -193,7 +193,9 @@ def _images(dataset: Dataset, split: str, preprocess: Preprocess, n: int) -> tor
     """Return images of a split, evenly spaced over it."""
     import torch
 
-    images = dataset.splits[split].dataset(preprocess)
+    from archfront.trainers.data import ImageSet
+
+    images = ImageSet.of(dataset.splits[split], preprocess)
     places: Sequence[Any] = np.linspace(0, len(images) - 1, min(n, len(images))).round().tolist()
     return torch.stack([images[int(i)] for i in places])
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Self
 
 import numpy as np
 import torch
@@ -13,7 +14,7 @@ from torch import Tensor
 
 from archfront.trainers.data.batch_targets import BatchTargets, Targets, learned_from
 from archfront.trainers.data.preprocess import Preprocess
-from archfront.trainers.data.samples import pixels_of
+from archfront.trainers.data.samples import Samples, pixels_of
 from archfront.trainers.data.verify import Sample
 from archfront.trainers.threads import threads
 
@@ -42,6 +43,16 @@ class ImageSet(torch.utils.data.Dataset[Tensor]):
         self.tensor = None if images is None else torch.from_numpy(images)
         self._samples = samples
         self._preprocess = preprocess
+
+    @classmethod
+    def of(cls, samples: Samples, preprocess: Preprocess) -> Self:
+        """Return the images of a split at one size, in memory when they fit.
+
+        They are remembered by the process for the next candidate of the same size.
+        """
+        is_held = samples.cache.fits(preprocess)
+        images = samples.cache.get(samples.split, samples.samples, preprocess) if is_held else None
+        return cls(samples.samples, preprocess, images, samples.classes)
 
     def __len__(self) -> int:
         """Return the number of images."""

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,9 +22,6 @@ from archfront.trainers.data.summary import summarize
 from archfront.trainers.data.verify import Sample
 from archfront.trainers.errors import DataError
 from archfront.trainers.threads import threads
-
-if TYPE_CHECKING:
-    from archfront.trainers.data.image_set import ImageSet
 
 SHARED_MIN_MB = 4.0  # smaller sets are resized sooner than they are read
 RESIZED = "images.npy"
@@ -124,17 +121,6 @@ class Samples:
     def names(self) -> tuple[str, ...]:
         """Return the name of each image, relative to the data's root where it is a file."""
         return tuple(sample.name for sample in self.samples)
-
-    def dataset(self, preprocess: Preprocess) -> ImageSet:
-        """Return the images at one size, in memory when they fit.
-
-        They are remembered by the process for the next candidate of the same size.
-        """
-        from archfront.trainers.data.image_set import ImageSet
-
-        is_held = self.cache.fits(preprocess)
-        images = self.cache.get(self.split, self.samples, preprocess) if is_held else None
-        return ImageSet(self.samples, preprocess, images, self.classes)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from safetensors.torch import save_file
 from torch import nn
 
-from archfront.trainers.data import DataRef, Dataset, load
+from archfront.trainers.data import DataRef, Dataset, ImageSet, load
 from archfront.trainers.errors import ConfigError, DataError, unknown
 from archfront.trainers.files import replacing
 from archfront.trainers.networks.backbone import preprocess_for
@@ -103,7 +103,7 @@ def train(
     dataset = load(data)
     _check_data(dataset, architecture)
     preprocess = preprocess_for(architecture, weights, task.resize)
-    splits = {name: dataset.splits[name].dataset(preprocess) for name in ("train", "val")}
+    splits = {name: ImageSet.of(dataset.splits[name], preprocess) for name in ("train", "val")}
     folder.mkdir(parents=True, exist_ok=True)
     with _own_chance(settings.seed), _threads(settings.threads):
         model = _network(task, architecture, weights, recipe, start)

@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archfront.trainers.data import Dataset, Preprocess
+from archfront.trainers.data import Dataset, ImageSet, Preprocess
 from archfront.trainers.errors import DataError
 from archfront.trainers.tasks.protocol import Task
 from archfront.trainers.training.batches import EvalBatches
@@ -59,6 +59,6 @@ def score_split(
         raise DataError(f"There is no {split} split. There are: {', '.join(dataset.splits)}.")
     samples = dataset.splits[split]
     judge = task.judge(samples.samples, dataset.class_names, preprocess)
-    for pixels, _ in EvalBatches(samples.dataset(preprocess), batch_size):
+    for pixels, _ in EvalBatches(ImageSet.of(samples, preprocess), batch_size):
         judge.update(predict(pixels))
     return Scored(judge.metrics(), judge.kept())

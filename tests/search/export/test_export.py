@@ -23,7 +23,7 @@ from archfront.search.formats.source import Graph, load_source
 from archfront.search.predict.manifest import Manifest, read_manifest
 from archfront.search.predict.predictor import open_predictor
 from archfront.search.prepare.prepare import data_ref
-from archfront.trainers.data import load
+from archfront.trainers.data import ImageSet, load
 from archfront.trainers.tasks import TASKS
 from tests.support import small_member
 
@@ -312,7 +312,7 @@ def test_calibration_is_of_training_images(tmp_path: Path) -> None:
     of = small_member.candidate("classification")
     weights = small_member.member(of, tmp_path).weights
     source = load_source(of.architecture, of.weights, weights, dataset, Graph(n_calibration=5))
-    train = dataset.splits["train"].dataset(source.preprocess)
+    train = ImageSet.of(dataset.splits["train"], source.preprocess)
     assert source.calibration.shape == (5, 3, 64, 64)
     assert torch.equal(source.calibration[0], train[0])
     assert torch.equal(source.calibration[-1], train[len(train) - 1])

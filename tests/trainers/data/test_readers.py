@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 from torchvision import datasets
 
-from archfront.trainers.data import READERS, DataRef, Dataset, Preprocess, load
+from archfront.trainers.data import READERS, DataRef, Dataset, ImageSet, Preprocess, load
 from archfront.trainers.data.batch_targets import Targets
 from archfront.trainers.data.readers.shapes import mask_of, scene
 from archfront.trainers.data.readers.torchvision_datasets import DATASETS
@@ -92,8 +92,8 @@ class TestEveryReader:
         held, lazy = load(ref), load(replace(ref, memory_mb=0))
         assert held.fingerprint == lazy.fingerprint
         for split, samples in held.splits.items():
-            fast = samples.dataset(preprocess_for(held))
-            slow = lazy.splits[split].dataset(preprocess_for(held))
+            fast = ImageSet.of(samples, preprocess_for(held))
+            slow = ImageSet.of(lazy.splits[split], preprocess_for(held))
             assert fast.tensor is not None
             assert slow.tensor is None
             order = torch.arange(len(fast)).flip(0).split(7)
@@ -104,7 +104,7 @@ class TestEveryReader:
     def test_items_and_batches_agree_and_have_the_shapes_of_their_kind(self, ref: DataRef) -> None:
         dataset = load(ref)
         samples = dataset.splits["val"]
-        images = samples.dataset(preprocess_for(dataset))
+        images = ImageSet.of(samples, preprocess_for(dataset))
         (batch, targets), *_ = images.batches([torch.tensor([3, 1])])
         assert batch.shape == (2, dataset.channels, 9, 9)
         assert batch.dtype == torch.uint8
@@ -116,7 +116,7 @@ class TestEveryReader:
         dataset = load(ref)
         assert load(pickle.loads(pickle.dumps(ref))) is dataset
         preprocess = preprocess_for(dataset)
-        first, again = (dataset.splits["train"].dataset(preprocess).tensor for _ in range(2))
+        first, again = (ImageSet.of(dataset.splits["train"], preprocess).tensor for _ in range(2))
         assert first is not None
         assert again is not None
         assert first.data_ptr() == again.data_ptr()
@@ -258,7 +258,7 @@ def test_the_digits_are_split_600_600_597_with_values_up_to_255() -> None:
     dataset = load(DIGITS)
     assert [len(samples) for samples in dataset.splits.values()] == [600, 600, 597]
     assert dataset.channels == 1
-    images = dataset.splits["train"].dataset(preprocess_for(dataset, 8)).tensor
+    images = ImageSet.of(dataset.splits["train"], preprocess_for(dataset, 8)).tensor
     assert images is not None
     assert (int(images.min()), int(images.max())) == (0, 255)
 
@@ -290,7 +290,7 @@ class TestTorchvision:
 
     def test_pixels_are_those_of_the_file(self, tmp_path: Path) -> None:
         dataset = load(draw_fashion_mnist(tmp_path))
-        images = dataset.splits["test"].dataset(preprocess_for(dataset, 28)).tensor
+        images = ImageSet.of(dataset.splits["test"], preprocess_for(dataset, 28)).tensor
         assert images is not None
         drawn = np.random.default_rng(1).integers(0, 256, (20, 28, 28), np.uint8)
         assert np.array_equal(images[:, 0].numpy(), drawn)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from archfront.trainers.data import Preprocess, Samples, load
+from archfront.trainers.data import ImageSet, Preprocess, Samples, load
 from archfront.trainers.errors import DataError
 from tests.support.drawn_images import draw, draw_folder
 
@@ -63,7 +63,7 @@ def test_progress_counts_every_image_once_and_not_again(tmp_path: Path) -> None:
 
 
 def held_images(samples: Samples, preprocess: Preprocess) -> torch.Tensor:
-    tensor = samples.dataset(preprocess).tensor
+    tensor = ImageSet.of(samples, preprocess).tensor
     assert tensor is not None
     return tensor
 
@@ -76,11 +76,11 @@ def test_memory_holds_as_many_sizes_as_fit(tmp_path: Path) -> None:
     first, second = held_images(train, grey), held_images(train, grey)
     assert first.data_ptr() == second.data_ptr()
     for size in (60, 61, 62, 63):
-        train.dataset(replace(GREY, input_size=size))
+        ImageSet.of(train, replace(GREY, input_size=size))
     again = held_images(train, grey)
     assert again.data_ptr() != first.data_ptr()
     assert torch.equal(first, again)
-    assert train.dataset(replace(GREY, input_size=128)).tensor is None
+    assert ImageSet.of(train, replace(GREY, input_size=128)).tensor is None
 
 
 def test_mean_and_std_share_the_images(tmp_path: Path) -> None:
@@ -92,7 +92,7 @@ def test_mean_and_std_share_the_images(tmp_path: Path) -> None:
 
 def test_a_file_that_vanishes_while_training_is_named(tmp_path: Path) -> None:
     ref = replace(draw_folder(tmp_path, {"a": 4, "b": 4}), memory_mb=0)
-    images = load(ref).splits["train"].dataset(GREY)
+    images = ImageSet.of(load(ref).splits["train"], GREY)
     shutil.rmtree(tmp_path / "a")
     with pytest.raises(DataError, match=r"a/\d\.png could be decoded when the data was load"):
         list(images.batches([torch.arange(len(images))]))
@@ -100,8 +100,8 @@ def test_a_file_that_vanishes_while_training_is_named(tmp_path: Path) -> None:
 
 def test_a_lazy_split_works_in_torchs_loader_with_workers(tmp_path: Path) -> None:
     ref = draw_folder(tmp_path, {"a": 4, "b": 4})
-    held = load(ref).splits["train"].dataset(GREY)
-    lazy = load(replace(ref, memory_mb=0)).splits["train"].dataset(GREY)
+    held = ImageSet.of(load(ref).splits["train"], GREY)
+    lazy = ImageSet.of(load(replace(ref, memory_mb=0)).splits["train"], GREY)
     loader = torch.utils.data.DataLoader(lazy, batch_size=3, num_workers=1)
     images = torch.cat(list(loader))
     assert held.tensor is not None

@@ -15,7 +15,16 @@ import pytest
 import torch
 from PIL import Image
 
-from archfront.trainers.data import DataRef, Dataset, Preprocess, decoded, load, loading, samples
+from archfront.trainers.data import (
+    DataRef,
+    Dataset,
+    ImageSet,
+    Preprocess,
+    decoded,
+    load,
+    loading,
+    samples,
+)
 from archfront.trainers.data.disk_cache import DiskCache
 from archfront.trainers.errors import DataError
 
@@ -90,7 +99,7 @@ def anew(reference: DataRef) -> Dataset:
 
 
 def tensors(dataset: Dataset) -> list[torch.Tensor]:
-    found = [split.dataset(PREPROCESS).tensor for split in dataset.splits.values()]
+    found = [ImageSet.of(split, PREPROCESS).tensor for split in dataset.splits.values()]
     assert all(tensor is not None for tensor in found)
     return [tensor for tensor in found if tensor is not None]
 

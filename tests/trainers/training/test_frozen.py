@@ -16,7 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import archfront.trainers.training.proxy
-from archfront.trainers.data import DataRef, load
+from archfront.trainers.data import DataRef, ImageSet, load
 from archfront.trainers.networks.backbone import preprocess_for
 from archfront.trainers.spec import Architecture, Recipe, TrainResult, TrainSettings, Weights
 from archfront.trainers.tasks import TASKS
@@ -70,7 +70,7 @@ def prepared(
     if recipe.freeze:
         TASKS["classification"].freeze(model)
     preprocess = preprocess_for(architecture, weights, "squash")
-    splits = {n: load(DIGITS).splits[n].dataset(preprocess) for n in ("train", "val")}
+    splits = {n: ImageSet.of(load(DIGITS).splits[n], preprocess) for n in ("train", "val")}
     cache = partial(cached_features, model, splits, preprocess, recipe, SETTINGS)
     return cache(eval_batch=64, limit_bytes=limit_bytes)
 

@@ -11,8 +11,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from archfront.trainers.data import DataRef, load
+from archfront.trainers.data import DataRef, ImageSet, load
 from archfront.trainers.errors import ConfigError, DataError, DivergedError, WeightsError
+from archfront.trainers.networks.backbone import preprocess_for
 from archfront.trainers.spec import (
     Architecture,
     EpochRow,
@@ -165,7 +166,8 @@ def test_the_curve_has_a_row_for_every_epoch(trained: TrainResult, tmp_path: Pat
 
 def test_images_on_disk_train_like_images_in_memory(trained: TrainResult, tmp_path: Path) -> None:
     lazy = replace(DIGITS, memory_mb=0)
-    assert load(lazy).splits["train"].dataset is not None
+    train = load(lazy).splits["train"]
+    assert ImageSet.of(train, preprocess_for(NETWORK, Weights())).tensor is None
     assert content(run(tmp_path, data=lazy)) == content(trained)
 
 
