@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from archfront.search.runtimes import Session
+    from archfront.search.runtimes.protocol import Session
 
 # Largest difference allowed, in units of the outputs' spread over the images. Right exports of
 # 31 timm networks of as many kinds, 2 seeds each, differed by 2e-6 to 8e-4, median 2e-5; only
