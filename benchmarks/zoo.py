@@ -23,7 +23,7 @@ from rich.progress import track
 from scipy.stats import spearmanr
 
 from archfront.search.catalog import Backbone, catalog
-from archfront.search.commands.device_words import composed_config
+from archfront.search.commands.device_text import composed_config
 from archfront.search.config.settings import measure_settings
 from archfront.search.engine import ENGINES
 from archfront.search.engine.jobs import Done, Job

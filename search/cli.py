@@ -1,16 +1,17 @@
-"""The command ``archfront``: verbs over the same calls that any program can make."""
+"""The command ``archfront``: finds the verb among the words and calls its file."""
 
 from __future__ import annotations
 
 import argparse
 import logging
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
-from pathlib import Path
+from types import ModuleType
 
 from archfront.search.errors import ArchfrontError, ConfigError
 
+# Each is a file of ``commands``, which is imported only when the verb is used.
 VERBS = {
     "run": "start a study, or go on with one of the same name",
     "front": "the Pareto front of a study as a table, CSV or JSON",
@@ -31,42 +32,6 @@ VERBS = {
     "reproduce": "train a trial again from its record, and compare",
 }
 
-# Verbs with a file of their own: ``add_arguments(parser)`` and ``call(arguments)``.
-OWN_FILES = (
-    "catalog",
-    "latency",
-    "advise",
-    "refit",
-    "variants",
-    "export",
-    "register",
-    "predict",
-    "reproduce",
-)
-COMMANDS = {name: f"archfront.search.commands.{name}" for name in OWN_FILES}
-
-# Flags whose next word is their value, and so never the verb.
-WITH_VALUE = (
-    "--cfg",
-    "--config",
-    "--config-dir",
-    "--format",
-    "--host",
-    "--max-loss",
-    "--member",
-    "--members",
-    "--mlflow-uri",
-    "--name",
-    "--out",
-    "--port",
-    "--precisions",
-    "--root",
-    "--runtimes",
-    "--sizes",
-    "--storage-url",
-    "--trial",
-)
-
 TOP = """\
 usage: archfront VERB ...
 
@@ -81,24 +46,6 @@ first steps:
   archfront front flowers
 
 'archfront VERB --help' tells more. Studies lie in ./mlruns, or where ARCHFRONT_ROOT says.
-"""
-
-RUN = """\
-Start a study, or go on with the one of the same name where it stopped.
-
-words are group=name (another yaml file of a group) or group.option=value:
-"""
-
-RUN_EXAMPLES = """\
-examples:
-  archfront run data.root='~/my flowers' hardware.limits.latency_ms=20 budget.minutes=30 \\
-      study=flowers
-  archfront run study=flowers data.root='~/my flowers' hardware.limits.latency_ms=20 \\
-      budget.minutes=60                     # the same study, 30 minutes more
-  archfront run data.root=photos space.backbones='resnet*,convnext*' --dry-run
-  archfront run experiment=digits --cfg job # the composed configuration
-
-All options with their meaning: docs/options.md, or --cfg job.
 """
 
 
@@ -144,77 +91,25 @@ def _parse_and_call(verb: str, words: list[str]) -> int:
         logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(name)s: %(message)s")
         for noisy in ("matplotlib", "PIL", "urllib3", "fsspec"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
-    if verb in COMMANDS:
-        status: int = import_module(COMMANDS[verb]).call(arguments)
-        return status
-    from archfront.search.commands.studies import CALLS
+    status: int = _command(verb).call(arguments)
+    return status
 
-    return CALLS[verb](arguments)
+
+def _command(verb: str) -> ModuleType:
+    """Return the module of a verb, with its ``add_arguments`` and ``call``."""
+    return import_module(f"archfront.search.commands.{verb}")
 
 
 def _parser(verb: str) -> argparse.ArgumentParser:
     """Return the parser of one verb; flags may stand anywhere."""
     parser = argparse.ArgumentParser(
         prog=f"archfront {verb}",
-        description=_run_help() if verb == "run" else VERBS[verb].capitalize() + ".",
-        epilog=RUN_EXAMPLES if verb == "run" else None,
+        description=VERBS[verb].capitalize() + ".",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    if verb in COMMANDS:
-        import_module(COMMANDS[verb]).add_arguments(parser)
-        return parser
-    if verb in ("run", "weights"):
-        _add_composition(parser, verb)
-        return parser
-    if verb not in ("list", "ui"):
-        parser.add_argument("study", help="name of the study")
-    parser.add_argument(
-        "--root", type=Path, help="folder of the studies (default: ARCHFRONT_ROOT, else ./mlruns)"
-    )
-    if verb != "ui":
-        parser.add_argument(
-            "--storage-url", help="SQLAlchemy URL, for studies that were run with one"
-        )
-    if verb == "front":
-        form = parser.add_mutually_exclusive_group()
-        form.add_argument("--json", action="store_true", help="records with every field")
-        form.add_argument("--csv", action="store_true", help="the same as comma-separated values")
-    if verb in ("list", "show"):
-        parser.add_argument("--json", action="store_true", help="as JSON")
-    if verb == "delete":
-        parser.add_argument("--yes", action="store_true", help="do not ask")
-    if verb in ("ui", "delete"):
-        parser.add_argument("--mlflow-uri", help="MLflow's store, if it is not in the root")
-    if verb == "ui":
-        parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
-        parser.add_argument("--port", type=int, default=5000, help="port (default: %(default)s)")
+    _command(verb).add_arguments(parser)
     return parser
-
-
-def _add_composition(parser: argparse.ArgumentParser, verb: str) -> None:
-    if verb == "weights":
-        parser.add_argument("action", choices=["fetch"], help="download what the space lacks")
-    parser.add_argument("words", nargs="*", metavar="word", help="group=name or option=value")
-    parser.add_argument(
-        "--config-dir",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="DIR",
-        help="folder with your own yaml files, as DIR/data/flowers.yaml",
-    )
-    if verb == "weights":
-        return
-    parser.add_argument(
-        "--config", type=Path, metavar="FILE", help="a composed configuration, as study.yaml"
-    )
-    parser.add_argument("--cfg", choices=["job"], help="print the composed configuration and end")
-    parser.add_argument(
-        "--dry-run", action="store_true", help="size, time and disk of the study; trains nothing"
-    )
-    parser.add_argument("--plain", action="store_true", help="plain lines, no live view")
-    parser.add_argument("--verbose", action="store_true", help="log what happens inside")
 
 
 def _top_help() -> str:
@@ -222,20 +117,40 @@ def _top_help() -> str:
     return TOP.format(verbs=verbs)
 
 
-def _run_help() -> str:
-    """Return what ``run`` does, with the files of every group."""
-    from archfront.search.config.compose import GROUPS, choices
+def _verb_place(words: Sequence[str]) -> int:
+    """Return where the verb stands, before which may be flags of its own with their values.
 
-    return RUN + "".join(f"  {group}={'|'.join(choices(group))}\n" for group in GROUPS)
-
-
-def _verb_place(words: list[str]) -> int:
-    """Return where the verb stands: flags, and the values of those that take one, may precede."""
+    The name of a verb may be the value of a flag, as in ``--root list front flowers``: the verb is
+    the first one whose own parser takes all words before it as flags. Where there is none, the
+    first word is returned that neither is a flag nor the value of a flag of any verb.
+    """
+    if not words[0].startswith("-"):
+        return 0
     for place, word in enumerate(words):
-        is_value = place > 0 and words[place - 1] in WITH_VALUE
-        if not word.startswith("-") and not is_value:
+        if word in VERBS and _are_flags(words[:place], _n_values(word)):
             return place
-    return 0
+    n_values = {flag: n for verb in VERBS for flag, n in _n_values(verb).items()}
+    place = 0
+    while place < len(words) and words[place].startswith("-"):
+        place += 1 + n_values.get(words[place], 0)
+    return min(place, len(words) - 1)
+
+
+def _are_flags(words: Sequence[str], n_values: Mapping[str, int]) -> bool:
+    """Return whether words are known flags, each with its values, and nothing else."""
+    place = 0
+    while place < len(words):
+        flag, equals, _ = words[place].partition("=")
+        if flag not in n_values:
+            return False
+        place += 1 if equals else 1 + n_values[flag]
+    return place == len(words)
+
+
+def _n_values(verb: str) -> dict[str, int]:
+    """Return the flags of a verb with the number of words that follow each as its values."""
+    actions = _parser(verb)._option_string_actions
+    return {flag: 1 if a.nargs is None else int(a.nargs) for flag, a in actions.items()}
 
 
 def _unknown_verb(word: str) -> int:

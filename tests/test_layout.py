@@ -90,7 +90,7 @@ HEAVY = {
 }
 # But for what only the processes that build the catalog load.
 BUILDERS = {"search/catalog/describe.py", "search/catalog/describe_hub.py"}
-PRINTERS = {"search/cli.py", "search/commands/studies.py", "search/config/options.py"}
+PRINTERS = {"search/cli.py", "search/config/options.py"}
 
 TABLES = {
     ("sampler", "sampler"): SAMPLERS,
@@ -215,14 +215,18 @@ def test_the_search_imports_nothing_heavy_by_itself() -> None:
 def test_what_a_module_loads_is_followed_through_ours() -> None:
     assert "numpy" in loaded_with("search.report.document")
     assert "torch" in loaded_with("trainers.training.proxy")
-    assert "optuna" in loaded_with("search.commands.studies")
+    assert "optuna" in loaded_with("search.commands.list")
 
 
 @pytest.mark.parametrize(
     "module",
     [
         "search.cli",
-        "search.commands.studies",
+        "search.commands.delete",
+        "search.commands.front",
+        "search.commands.list",
+        "search.commands.report",
+        "search.commands.show",
         "search.config.schema",
         "search.config.compose",
         "search.config.options",

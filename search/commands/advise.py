@@ -16,7 +16,7 @@ from rich.text import Text
 
 from archfront.search.advise.advice import Advice, Field, Option, options_of
 from archfront.search.advise.sweep import LatencySweep, known_for_fill
-from archfront.search.commands.device_words import composed_config, image_shape
+from archfront.search.commands.device_text import composed_config, image_shape
 from archfront.search.config.schema import Config
 from archfront.search.engine import ENGINES
 from archfront.search.engine.interrupts import terminate_like_interrupt

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from archfront.search.commands.study_words import add_study, names_in, results_of
+from archfront.search.commands.study_text import add_study, names_in, results_of
 from archfront.search.errors import ConfigError
 from archfront.trainers.words import count_of
 

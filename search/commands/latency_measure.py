@@ -28,7 +28,7 @@ from archfront.search.advise.sweep import (
     plan,
     space_of,
 )
-from archfront.search.commands.device_words import composed_config, image_shape
+from archfront.search.commands.device_text import composed_config, image_shape
 from archfront.search.config.schema import Config
 from archfront.search.engine import ENGINES
 from archfront.search.engine.interrupts import terminate_like_interrupt

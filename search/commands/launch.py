@@ -7,10 +7,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-from rich.text import Text
 
+from archfront.search.commands.consoles import print_lines
 from archfront.search.config.schema import Config
-from archfront.search.engine.interrupts import terminate_like_interrupt
 from archfront.search.records.events import Event, EventLog, Follower, StudyStarted
 from archfront.search.records.paths import StudyPaths, default_root
 from archfront.search.records.store import hide_password, reading
@@ -20,13 +19,16 @@ from archfront.search.results.results import Results
 from archfront.search.study import study
 from archfront.search.study.study import StudyResult
 
-INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 
+def launch(config: Config, console: Console, *, is_plain: bool = False) -> StudyResult:
+    """Run a study with its views, MLflow and files, and return how it ended.
 
-def launch(config: Config, console: Console, *, is_plain: bool = False) -> int:
-    """Run a study with everything around it and return the exit status."""
+    Args:
+        config: The study.
+        console: Where its progress and its front are shown.
+        is_plain: Whether lines are printed in a terminal too, instead of a live view.
+    """
     places = StudyPaths(Path(config.tracking.root), config.study)
-    terminate_like_interrupt()
     is_live = console.is_terminal and not is_plain
     view = LiveView(console, config.budget, config.task.epochs) if is_live else PlainView(console)
     tracking = _Tracking(places, config)
@@ -37,8 +39,8 @@ def launch(config: Config, console: Console, *, is_plain: bool = False) -> int:
         view.close()
     if not result.was_finished:
         tracking.finish(result.state)
-    _say_end(console, config, places, result)
-    return INTERRUPTED if result.state == "interrupted" else 0
+    _print_end(console, config, places, result)
+    return result
 
 
 def _run(
@@ -105,7 +107,7 @@ def _read(places: StudyPaths, config: Config) -> Results:
     return Results.read(reading(places, config.tracking.storage_url), places)
 
 
-def _say_end(console: Console, config: Config, places: StudyPaths, result: StudyResult) -> None:
+def _print_end(console: Console, config: Config, places: StudyPaths, result: StudyResult) -> None:
     results = _read(places, config)
     members = results.front()
     if result.was_finished:
@@ -118,14 +120,12 @@ def _say_end(console: Console, config: Config, places: StudyPaths, result: Study
     else:
         counts = ", ".join(f"{count} {kind}" for kind, count in results.counts().items())
         lines = [f"The study {config.study!r} is {result.state}: {result.reason}. {counts}."]
-    for line in ["", *lines, ""]:
-        console.print(Text(line), soft_wrap=True)
+    print_lines(console, ["", *lines, ""])
     if members:
         console.print(front_table(members, config.task.metric, results.scores))
     else:
         console.print("No candidate is trained, so there is no front.")
-    for line in _where(config, places, result):
-        console.print(Text(line), soft_wrap=True)
+    print_lines(console, _where(config, places, result))
 
 
 def _where(config: Config, places: StudyPaths, result: StudyResult) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
-from archfront.search.commands.study_words import add_study, names_in, results_of
+from archfront.search.commands.study_text import add_study, names_in, results_of
 from archfront.search.errors import StudyError
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from archfront.search.commands.study_words import add_study, results_of
+from archfront.search.commands.study_text import add_study, results_of
 
 if TYPE_CHECKING:
     from archfront.search.retrain.reproduction import Reproduction

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from archfront.search.cli import main
-from archfront.search.commands import studies
+from archfront.search.commands import list as list_command
 from archfront.search.front.members import build_front
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving
@@ -130,10 +130,10 @@ class TestListShowReport:
     ) -> None:
         """With one study that has trials below the top, values of the others slipped a column."""
         recorded_store.write(flowers.root, "front")
-        summary = studies._summary
+        summary = list_command._summary
 
-        def with_stopped(arguments: Any, root: Path, name: str) -> dict[str, Any]:
-            found = summary(arguments, root, name)
+        def with_stopped(root: Path, name: str, url: str | None) -> dict[str, Any]:
+            found = summary(root, name, url)
             if name == "front":
                 return found
             return {
@@ -142,7 +142,7 @@ class TestListShowReport:
                 **{k: v for k, v in found.items() if k != "study"},
             }
 
-        monkeypatch.setattr(studies, "_summary", with_stopped)
+        monkeypatch.setattr(list_command, "_summary", with_stopped)
         monkeypatch.setenv("COLUMNS", "250")
         text = succeeds(capsys, "list")
         (line,) = (line for line in text.splitlines() if "front" in line and "flowers" not in line)

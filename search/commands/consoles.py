@@ -1,0 +1,27 @@
+"""Where commands print: a table as wide as its reader, and notes beside the result."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.text import Text
+
+
+def wide_console(width: int) -> Console:
+    """Return the console of standard output, of a fixed width where it is not a terminal.
+
+    Args:
+        width: Columns of a table in a file or a pipe.
+    """
+    console = Console()
+    return console if console.is_terminal else Console(width=width)
+
+
+def print_lines(console: Console, lines: list[str]) -> None:
+    """Print lines as they are, without markup and without breaking long ones."""
+    for line in lines:
+        console.print(Text(line), soft_wrap=True)
+
+
+def print_note(line: str) -> None:
+    """Print a note on standard error, beside the result."""
+    print_lines(Console(stderr=True), [line])

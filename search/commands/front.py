@@ -1,0 +1,49 @@
+"""``archfront front``: the Pareto front of a study as a table, CSV or JSON."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import sys
+from typing import Any
+
+from archfront.search.commands.consoles import wide_console
+from archfront.search.commands.study_text import add_study, results_of
+
+# Columns of a table that is not shown in a terminal.
+WIDTH = 140
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``archfront front`` takes."""
+    add_study(parser)
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="records with every field")
+    form.add_argument("--csv", action="store_true", help="the same as comma-separated values")
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Print the front of a study and return the exit status."""
+    from archfront.search.report.terminal import front_table
+
+    results = results_of(arguments)
+    rows = results.rows()
+    if arguments.json:
+        print(json.dumps(rows, indent=2))
+    elif arguments.csv:
+        flat = [{name: _cell(value) for name, value in row.items()} for row in rows]
+        names = list(flat[0]) if flat else ["trial"]
+        writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(flat)
+    elif not rows:
+        print(f"The study {arguments.study!r} has no trained candidate yet.")
+    else:
+        metric = results.objectives[0].name
+        wide_console(WIDTH).print(front_table(results.front(), metric, results.scores))
+    return 0
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value) if isinstance(value, dict | list) else value

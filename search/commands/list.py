@@ -1,0 +1,83 @@
+"""``archfront list``: the studies of a root, a line each."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+from rich.text import Text
+
+from archfront.search.commands.consoles import wide_console
+from archfront.search.commands.study_text import (
+    add_root,
+    add_storage,
+    root_or_default,
+    state_text,
+    url_or_default,
+)
+from archfront.search.errors import StudyError
+from archfront.search.records.evaluation import Trained
+from archfront.search.records.paths import StudyPaths, studies
+from archfront.search.records.store import reading
+from archfront.search.results.results import Results
+
+# Columns of a table that is not shown in a terminal.
+WIDTH = 140
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``archfront list`` takes."""
+    add_root(parser)
+    add_storage(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Print the studies of a root and return the exit status."""
+    root = root_or_default(arguments.root)
+    url = url_or_default(arguments.storage_url)
+    summaries = [_summary(root, name, url) for name in studies(root)]
+    if arguments.json:
+        print(json.dumps(summaries, indent=2))
+        return 0
+    if not summaries:
+        print(f"There is no study in {root}. archfront run study=NAME ... starts one.")
+        return 0
+    table = Table(title=Text(f"Studies in {root}"), title_justify="left")
+    # A study that cannot be read has fewer values than others, one with rungs has more.
+    fullest = sorted(summaries, key=len, reverse=True)
+    names = list(dict.fromkeys(name for summary in fullest for name in summary))
+    for name in names:
+        table.add_column(name)
+    for summary in summaries:
+        values = [summary.get(name) for name in names]
+        table.add_row(*(Text("" if v is None else str(v)) for v in values))
+    wide_console(WIDTH).print(table)
+    return 0
+
+
+def _summary(root: Path, name: str, url: str | None) -> dict[str, Any]:
+    """Return what the table shows of one study."""
+    places = StudyPaths(root, name)
+    try:
+        results = Results.read(reading(places, url), places)
+    except StudyError as error:
+        return {"study": name, "state": f"unreadable: {str(error).splitlines()[0]}"}
+    trained = [
+        e.outcome.metric
+        for e in results.evaluations
+        if e.is_top and isinstance(e.outcome, Trained)
+    ]
+    started = results.header.get("started")
+    return {
+        "study": name,
+        "state": state_text(results),
+        **results.counts(),
+        "best": f"{max(trained):.4f}" if trained else None,
+        "metric": results.objectives[0].name if results.header else None,
+        "started": started and time.strftime("%Y-%m-%d %H:%M", time.localtime(started)),
+    }

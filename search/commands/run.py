@@ -1,0 +1,110 @@
+"""``archfront run``: a study started, or gone on with."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from archfront.search.commands.consoles import wide_console
+from archfront.search.config import compose
+from archfront.search.config.build import build
+from archfront.search.config.compose import GROUPS, choices
+from archfront.search.config.schema import Config
+from archfront.search.errors import ConfigError
+
+# Columns of a table that is not shown in a terminal.
+WIDTH = 140
+INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
+TEXT = """\
+Start a study, or go on with the one of the same name where it stopped.
+
+words are group=name (another yaml file of a group) or group.option=value:
+"""
+EXAMPLES = """\
+examples:
+  archfront run data.root='~/my flowers' hardware.limits.latency_ms=20 budget.minutes=30 \\
+      study=flowers
+  archfront run study=flowers data.root='~/my flowers' hardware.limits.latency_ms=20 \\
+      budget.minutes=60                     # the same study, 30 minutes more
+  archfront run data.root=photos space.backbones='resnet*,convnext*' --dry-run
+  archfront run experiment=digits --cfg job # the composed configuration
+
+All options with their meaning: docs/options.md, or --cfg job.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``archfront run`` takes."""
+    files = (f"  {group}={'|'.join(choices(group))}\n" for group in GROUPS)
+    parser.description = TEXT + "".join(files)
+    parser.epilog = EXAMPLES
+    add_composition(parser)
+    parser.add_argument(
+        "--config", type=Path, metavar="FILE", help="a composed configuration, as study.yaml"
+    )
+    parser.add_argument("--cfg", choices=["job"], help="print the composed configuration and end")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="size, time and disk of the study; trains nothing"
+    )
+    parser.add_argument("--plain", action="store_true", help="plain lines, no live view")
+    parser.add_argument("--verbose", action="store_true", help="log what happens inside")
+
+
+def add_composition(parser: argparse.ArgumentParser) -> None:
+    """Add the words of a configuration, and where files of the user's own lie."""
+    parser.add_argument("words", nargs="*", metavar="word", help="group=name or option=value")
+    parser.add_argument(
+        "--config-dir",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="folder with your own yaml files, as DIR/data/flowers.yaml",
+    )
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Run a study, or print what it would be, and return the exit status."""
+    config = config_of(
+        arguments.words, config_dirs=arguments.config_dir, config_file=arguments.config
+    )
+    if arguments.cfg:
+        import yaml
+
+        print(yaml.safe_dump(config.as_dict(), sort_keys=False), end="")
+        return 0
+    if arguments.dry_run:
+        from archfront.search.study import estimate
+
+        for line in estimate.lines(config):
+            print(line)
+        return 0
+    from archfront.search.commands.launch import launch
+    from archfront.search.engine.interrupts import terminate_like_interrupt
+
+    terminate_like_interrupt()
+    result = launch(config, wide_console(WIDTH), is_plain=arguments.plain)
+    return INTERRUPTED if result.state == "interrupted" else 0
+
+
+def config_of(
+    words: Iterable[str], *, config_dirs: Sequence[Path] = (), config_file: Path | None = None
+) -> Config:
+    """Return the configuration that words ask for.
+
+    Args:
+        words: ``group=name`` or ``group.option=value``.
+        config_dirs: Folders of the user's own yaml files.
+        config_file: A composed configuration, of which the words change values.
+
+    Raises:
+        ConfigError: With every problem that was found.
+    """
+    if config_file is not None and config_dirs:
+        raise ConfigError("--config and --config-dir: a composed configuration has no groups.")
+    if config_file is not None:
+        composed = compose.load(config_file, words)
+    else:
+        composed = compose.compose(words, config_dirs=config_dirs)
+    return build(composed.content, texts=composed.texts)

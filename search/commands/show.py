@@ -1,0 +1,48 @@
+"""``archfront show``: one study with its question, its state and its costs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from archfront.search.commands.consoles import print_lines, wide_console
+from archfront.search.commands.study_text import add_study, results_of, state_text
+from archfront.trainers.words import duration
+
+# Columns of lines that are not shown in a terminal.
+WIDTH = 140
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``archfront show`` takes."""
+    add_study(parser)
+    parser.add_argument("--json", action="store_true", help="as JSON")
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Print one study and return the exit status."""
+    from archfront.search.report.terminal import question
+
+    results = results_of(arguments)
+    places, header = results.places, results.header
+    if arguments.json:
+        content = {
+            "study": places.study,
+            "state": state_text(results),
+            "reason": results.reason,
+            "counts": results.counts(),
+            "seconds": results.seconds(),
+            "folder": str(places.folder),
+            "header": header,
+            "front": results.rows(),
+        }
+        print(json.dumps(content, indent=2))
+        return 0
+    lines = [f"study     {places.study}", f"state     {state_text(results)}: {results.reason}"]
+    if header:
+        lines += question(header)
+    counts = ", ".join(f"{count} {kind}" for kind, count in results.counts().items())
+    costs = ", ".join(f"{duration(s)} {name}" for name, s in results.seconds().items())
+    lines += [f"trials    {counts}", f"costs     {costs}", f"folder    {places.folder}"]
+    print_lines(wide_console(WIDTH), lines)
+    return 0

@@ -1,0 +1,80 @@
+"""What the commands on recorded studies have in common: their arguments, and what these name."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+
+from archfront.search.records.paths import default_root, existing
+from archfront.search.records.store import is_driven, reading
+from archfront.search.results.results import Results
+
+STORAGE_VARIABLE = "ARCHFRONT_STORAGE_URL"
+
+
+def add_study(parser: argparse.ArgumentParser) -> None:
+    """Add the name of a study, and where it lies."""
+    parser.add_argument("study", help="name of the study")
+    add_root(parser)
+    add_storage(parser)
+
+
+def add_root(parser: argparse.ArgumentParser) -> None:
+    """Add the folder of the studies."""
+    parser.add_argument(
+        "--root", type=Path, help="folder of the studies (default: ARCHFRONT_ROOT, else ./mlruns)"
+    )
+
+
+def add_storage(parser: argparse.ArgumentParser) -> None:
+    """Add the database of studies that keep their records in one."""
+    parser.add_argument("--storage-url", help="SQLAlchemy URL, for studies that were run with one")
+
+
+def results_of(arguments: argparse.Namespace) -> Results:
+    """Return the records of the study that the arguments name.
+
+    Raises:
+        StudyError: If there is no such study, or its records cannot be read.
+    """
+    return read_results(arguments.study, arguments.root, arguments.storage_url)
+
+
+def read_results(
+    study: str, root: str | Path | None = None, storage_url: str | None = None
+) -> Results:
+    """Return the records of a study.
+
+    Args:
+        study: Name of the study.
+        root: As ``root_or_default`` takes it.
+        storage_url: As ``url_or_default`` takes it.
+
+    Raises:
+        StudyError: If there is no such study, or its records cannot be read.
+    """
+    places = existing(root_or_default(root), study)
+    return Results.read(reading(places, url_or_default(storage_url)), places)
+
+
+def root_or_default(root: str | Path | None) -> Path:
+    """Return a folder of studies as an absolute path; the environment's, or the default one."""
+    return default_root() if root is None else Path(root).expanduser().absolute()
+
+
+def url_or_default(storage_url: str | None) -> str | None:
+    """Return the URL of the database; the environment's where none is given."""
+    return storage_url or os.environ.get(STORAGE_VARIABLE)
+
+
+def state_text(results: Results) -> str:
+    """Return the state of a study; one that is recorded as running without a driver stopped."""
+    if results.state == "running" and not is_driven(results.places):
+        return "stopped"
+    return results.state
+
+
+def names_in(text: str) -> list[str]:
+    """Return the names between commas."""
+    return [name.strip() for name in text.split(",") if name.strip()]

@@ -1,0 +1,123 @@
+"""One mechanism for all verbs: a file each, whose flags may stand before the verb too."""
+
+from __future__ import annotations
+
+import argparse
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from archfront.search import cli
+from archfront.search.cli import VERBS, main
+from tests.support.command import Output, fails, wrong_use
+
+COMMANDS = Path(cli.__file__).parent / "commands"
+PARSERS = {verb: cli._parser(verb) for verb in VERBS}
+FLAGS = [
+    (verb, flag)
+    for verb, parser in PARSERS.items()
+    for flag, action in parser._option_string_actions.items()
+    if not isinstance(action, argparse._HelpAction)
+]
+WITH_VALUE = [
+    (verb, flag)
+    for verb, flag in FLAGS
+    if PARSERS[verb]._option_string_actions[flag].nargs is None
+]
+
+
+@pytest.fixture
+def parsed(monkeypatch: pytest.MonkeyPatch) -> list[argparse.Namespace]:
+    """Return the arguments with which verbs are called, in place of what they do."""
+    found: list[argparse.Namespace] = []
+    for verb in VERBS:
+        module = import_module(f"archfront.search.commands.{verb}")
+        monkeypatch.setattr(module, "call", lambda arguments: found.append(arguments) or 0)
+    return found
+
+
+def value_of(action: argparse.Action) -> str:
+    """Return a word that an argument takes."""
+    if action.choices is not None:
+        return str(next(iter(action.choices)))
+    return {int: "5", float: "0.5"}.get(action.type, "some")  # type: ignore[arg-type]
+
+
+def needed(verb: str, but: str) -> list[str]:
+    """Return the words without which a verb is not called, except for one flag."""
+    words = []
+    for action in PARSERS[verb]._actions:
+        if action.option_strings and action.required and but not in action.option_strings:
+            words += [action.option_strings[0], value_of(action)]
+        elif not action.option_strings and action.nargs != "*":
+            words.append(value_of(action))
+    return words
+
+
+def test_every_verb_is_a_file_and_every_file_with_a_call_is_a_verb() -> None:
+    with_call = {
+        path.stem
+        for path in COMMANDS.glob("*.py")
+        if hasattr(import_module(f"archfront.search.commands.{path.stem}"), "call")
+    }
+    assert with_call == set(VERBS)
+
+
+def test_the_walk_over_the_parsers_finds_their_flags() -> None:
+    assert ("refit", "--seeds") in WITH_VALUE
+    assert ("latency", "--yes") in FLAGS
+    assert ("latency", "--yes") not in WITH_VALUE
+    assert len(FLAGS) > 100
+
+
+@pytest.mark.parametrize(("verb", "flag"), FLAGS)
+def test_a_flag_before_the_verb_means_what_it_means_after(
+    parsed: list[argparse.Namespace], verb: str, flag: str
+) -> None:
+    """Of 25 flags the value was taken for the verb: "Unknown verb '5'" of --seeds 5 refit x."""
+    given = [flag]
+    if (verb, flag) in WITH_VALUE:
+        given.append(value_of(PARSERS[verb]._option_string_actions[flag]))
+    rest = needed(verb, flag)
+    assert main([verb, *rest, *given]) == 0
+    assert main([*given, verb, *rest]) == 0
+    assert main(["=".join(given), verb, *rest]) == 0
+    after, before, joined = parsed
+    assert before == after
+    assert joined == after
+
+
+@pytest.mark.parametrize(("verb", "flag"), WITH_VALUE)
+@pytest.mark.parametrize("value", ["list", "predict"])
+def test_a_value_may_be_the_name_of_a_verb(
+    parsed: list[argparse.Namespace], verb: str, flag: str, value: str
+) -> None:
+    action = PARSERS[verb]._option_string_actions[flag]
+    if action.choices is not None or action.type not in (None, Path):
+        value = value_of(action)
+    rest = needed(verb, flag)
+    assert main([verb, *rest, flag, value]) == 0
+    assert main([flag, value, verb, *rest]) == 0
+    assert parsed[0] == parsed[1]
+
+
+def test_several_flags_of_a_verb_may_stand_before_it(parsed: list[argparse.Namespace]) -> None:
+    words = ["--root", "list", "--seeds", "5", "--distill", "--members=knee,best"]
+    assert main([*words, "refit", "flowers"]) == 0
+    (found,) = parsed
+    assert (found.study, found.root, found.seeds) == ("flowers", Path("list"), 5)
+    assert (found.distill, found.members) == (True, "knee,best")
+
+
+def test_a_verb_that_is_none_is_found_behind_flags(capsys: Output) -> None:
+    assert fails(capsys, 2, "--seeds", "5", "reft", "flowers").startswith(
+        "Unknown verb 'reft'. Did you mean refit?"
+    )
+    assert fails(capsys, 2, "--json", "fornt", "flowers").startswith("Unknown verb 'fornt'.")
+    assert fails(capsys, 2, "--json").startswith("Unknown verb '--json'.")
+
+
+def test_a_flag_that_a_verb_does_not_take_is_named(capsys: Output) -> None:
+    assert "unrecognized arguments: --jsn" in wrong_use(capsys, "--jsn", "list")
+    assert "unrecognized arguments: --seeds 5" in wrong_use(capsys, "--seeds", "5", "list")
