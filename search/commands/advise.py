@@ -16,6 +16,7 @@ from rich.text import Text
 
 from archfront.search.advise.advice import Advice, Field, Option, options_of
 from archfront.search.advise.sweep import LatencySweep, known_for_fill
+from archfront.search.commands.consoles import print_lines, wide_console
 from archfront.search.commands.device_text import composed_config, image_shape
 from archfront.search.config.schema import Config
 from archfront.search.engine import ENGINES
@@ -81,7 +82,7 @@ def call(arguments: argparse.Namespace) -> int:
     limits = config.hardware.limits
     advice = Advice(field.options, lambda m: exceeded(m, limits), limits.latency_ms)
     terminal = Console(stderr=True)
-    console = _console()
+    console = wide_console(WIDTH)
     terminate_like_interrupt()
     status = 0
     started = time.monotonic()
@@ -148,10 +149,10 @@ def _measure(
             found = filling.measure(option.architecture)
             advice.learn(following, found)
             if not is_live:
-                console.print(Text(f"{name}: {_told(found)}"), soft_wrap=True)
+                print_lines(console, [f"{name}: {_describe(found)}"])
 
 
-def _told(answer: Measurement | Failed) -> str:
+def _describe(answer: Measurement | Failed) -> str:
     if isinstance(answer, Failed):
         return f"failed, {answer}".splitlines()[0][:160]
     return f"{answer.latency.p50_ms:.4g} ms"
@@ -207,8 +208,7 @@ def _say(console: Console, advice: Advice, field: Field, config: Config, seconds
         console.print(table)
     else:
         console.print("Nothing that was measured is within the limits.")
-    for line in _unknown(advice, field, config, seconds):
-        console.print(Text(line), soft_wrap=True)
+    print_lines(console, _unknown(advice, field, config, seconds))
 
 
 def _unknown(advice: Advice, field: Field, config: Config, seconds: float) -> list[str]:
@@ -259,8 +259,3 @@ def _draw(advice: Advice, config: Config, path: Path) -> None:
 
     title = f"Expected front on {config.hardware.runtime}"
     path.expanduser().write_text(to_html(advice_figure(advice, title)), encoding="utf-8")
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDTH)

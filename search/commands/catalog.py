@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.text import Text
 
 from archfront.search.catalog import PATH, catalog, near, timm_version
 from archfront.search.catalog.view import (
@@ -27,6 +26,7 @@ from archfront.search.catalog.view import (
     record,
     tags_table,
 )
+from archfront.search.commands.consoles import print_lines, wide_console
 from archfront.search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
 from archfront.search.errors import ConfigError
 from archfront.trainers.words import count_of
@@ -126,7 +126,7 @@ def _list(arguments: argparse.Namespace) -> int:
         writer.writeheader()
         writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     else:
-        _console().print(list_table(rows))
+        wide_console(WIDTH).print(list_table(rows))
     return 0
 
 
@@ -143,9 +143,8 @@ def _show(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps(details(row), indent=2))
         return 0
-    console = _console()
-    for line in (row.name, *detail_lines(row)):
-        console.print(Text(line), soft_wrap=True)
+    console = wide_console(WIDTH)
+    print_lines(console, [row.name, *detail_lines(row)])
     if row.is_built:
         console.print(costs_table(row))
     if row.tags:
@@ -180,8 +179,7 @@ def _space(arguments: argparse.Namespace) -> int:
         both = {**selected.left_out, **summary.left_out}
         print(json.dumps({**asdict(summary), "left_out": both}, indent=2))
         return 0
-    for line in lines(summary, selected.left_out):
-        _console().print(Text(line), soft_wrap=True)
+    print_lines(wide_console(WIDTH), lines(summary, selected.left_out))
     if config.space.weights != "none":
         print("weights   not looked for here; archfront run --dry-run does")
     return 0
@@ -212,11 +210,6 @@ def _build(arguments: argparse.Namespace) -> int:
 
 def _cell(value: Any) -> Any:
     return ";".join(map(str, value)) if isinstance(value, list) else value
-
-
-def _console() -> Console:
-    console = Console()
-    return console if console.is_terminal else Console(width=WIDTH)
 
 
 # What the shipped counts were made with.

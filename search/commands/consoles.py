@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from rich.console import Console
-from rich.text import Text
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def wide_console(width: int) -> Console:
@@ -12,16 +15,22 @@ def wide_console(width: int) -> Console:
     Args:
         width: Columns of a table in a file or a pipe.
     """
+    from rich.console import Console
+
     console = Console()
     return console if console.is_terminal else Console(width=width)
 
 
-def print_lines(console: Console, lines: list[str]) -> None:
+def print_lines(console: Console, lines: Iterable[str]) -> None:
     """Print lines as they are, without markup and without breaking long ones."""
+    from rich.text import Text
+
     for line in lines:
         console.print(Text(line), soft_wrap=True)
 
 
 def print_note(line: str) -> None:
     """Print a note on standard error, beside the result."""
+    from rich.console import Console
+
     print_lines(Console(stderr=True), [line])

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from archfront.search.commands.consoles import wide_console
 from archfront.search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
 from archfront.search.errors import ConfigError, TableError
 from archfront.search.latency.database import Entry, LatencyTable, default_path
@@ -326,8 +327,7 @@ def _check_free(path: Path, *, is_forced: bool) -> None:
 
 def console(is_plain: bool = False) -> Console:
     """Return where to print: as wide as the terminal, or wide enough for a file."""
-    found = Console()
-    return found if found.is_terminal and not is_plain else Console(width=WIDTH)
+    return Console(width=WIDTH) if is_plain else wide_console(WIDTH)
 
 
 CALLS: dict[str, Callable[[argparse.Namespace], int]] = {

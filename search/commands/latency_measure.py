@@ -28,6 +28,7 @@ from archfront.search.advise.sweep import (
     plan,
     space_of,
 )
+from archfront.search.commands.consoles import print_lines
 from archfront.search.commands.device_text import composed_config, image_shape
 from archfront.search.config.schema import Config
 from archfront.search.engine import ENGINES
@@ -41,15 +42,15 @@ from archfront.trainers.spec import Architecture
 from archfront.trainers.words import count_of, duration
 
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
-# Failures of a kind that are told at the end; the others are counted.
-TOLD = 3
+# Failures of a kind that are printed at the end; the others are counted.
+SHOWN = 3
 
 
 class _Rate(ProgressColumn):
     """How many a minute."""
 
     def render(self, task: Task) -> Text:
-        """Return the rate in words."""
+        """Return the rate as text."""
         return Text("" if not task.speed else f"{60 * task.speed:.3g}/min")
 
 
@@ -69,8 +70,7 @@ def measure(arguments: argparse.Namespace, console: Console) -> int:
         limit=arguments.limit,
         seed=arguments.seed or 0,
     )
-    for line in _begin(config, table, planned, space.dropped):
-        console.print(Text(line), soft_wrap=True)
+    print_lines(console, _begin(config, table, planned, space.dropped))
     if arguments.dry_run or not planned.todo:
         return 0
     results: list[tuple[Architecture, Measurement | Failed]] = []
@@ -88,8 +88,7 @@ def measure(arguments: argparse.Namespace, console: Console) -> int:
     except KeyboardInterrupt:
         status = INTERRUPTED
     finally:
-        for line in _summary(results, planned, is_cut=status != 0):
-            console.print(Text(line), soft_wrap=True)
+        print_lines(console, _summary(results, planned, is_cut=status != 0))
     return status
 
 
@@ -109,7 +108,7 @@ def _begin(
         f"{len(planned.todo):,} to measure now",
     ]
     if dropped:
-        shown = "; ".join(dropped[:TOLD]) + ("; ..." if len(dropped) > TOLD else "")
+        shown = "; ".join(dropped[:SHOWN]) + ("; ..." if len(dropped) > SHOWN else "")
         n = count_of(len(dropped), "backbone or size of one", "backbones or sizes of them")
         lines.append(f"left out  {n}: {shown}")
     if planned.todo:
@@ -141,12 +140,12 @@ def _fill(
             found = filling.measure(architecture)
             results.append((architecture, found))
             bar.advance(task)
-            line = f"{label(architecture):<40}  {_told(found)}"
-            last = f"   last: {_told(found)}"
+            line = f"{label(architecture):<40}  {_describe(found)}"
+            last = f"   last: {_describe(found)}"
             if not is_live:
-                console.print(Text(f"{number:>5}/{len(planned.todo)}  {line}"), soft_wrap=True)
+                print_lines(console, [f"{number:>5}/{len(planned.todo)}  {line}"])
             elif isinstance(found, Failed):
-                bar.console.print(Text(line), soft_wrap=True)
+                print_lines(bar.console, [line])
             if _streak(results) >= filling.max_failures:
                 return
 
@@ -156,7 +155,7 @@ def label(architecture: Architecture) -> str:
     return f"{architecture.backbone}@{architecture.input_size} {architecture.head}"
 
 
-def _told(found: Measurement | Failed) -> str:
+def _describe(found: Measurement | Failed) -> str:
     if isinstance(found, Failed):
         return f"failed, {found.kind}: {first_line(found.message)[:120]}"
     note = "" if found.latency.is_stable else ", unstable"
@@ -201,7 +200,7 @@ def _summary(
         of_kind = [(a, found) for a, found in failed if found.kind == kind]
         lines.append(f"failed, {kind}: {count}")
         lines += [
-            f"  {label(a)}: {first_line(found.message)[:200]}" for a, found in of_kind[:TOLD]
+            f"  {label(a)}: {first_line(found.message)[:200]}" for a, found in of_kind[:SHOWN]
         ]
     if is_cut:
         lines.append("interrupted: everything measured is remembered; the same command goes on.")

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from archfront.search.commands.consoles import wide_console
 from archfront.search.errors import ArtifactError
 from archfront.trainers.errors import ConfigError
 from archfront.trainers.words import count_of
@@ -149,7 +150,6 @@ def _names(files: list[Path]) -> dict[Path, str]:
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -157,13 +157,12 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for name in ("image", "answer"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(Text(row["image"]), Text(_words(row)))
-    console = Console()
-    (console if console.is_terminal else Console(width=WIDTH)).print(table)
+        table.add_row(Text(row["image"]), Text(_text(row)))
+    wide_console(WIDTH).print(table)
 
 
-def _words(row: dict[str, Any]) -> str:
-    """Return an answer in words."""
+def _text(row: dict[str, Any]) -> str:
+    """Return an answer as text."""
     if "label" in row:
         return f"{row['label']} {row['score']:.2f}"
     if "labels" in row:

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from archfront.search.commands.consoles import print_lines, print_note, wide_console
 from archfront.search.commands.study_text import add_study, names_in, results_of
 from archfront.search.errors import ConfigError
 
@@ -80,7 +81,7 @@ def call(arguments: argparse.Namespace) -> int:
     study = study_of(results.header)
     epochs = arguments.epochs or TIMES * study.config.task.epochs
     if epochs < study.config.task.epochs:
-        _tell(
+        print_note(
             f"note: --epochs {epochs} is less than the {study.config.task.epochs} of the search."
         )
     patience = arguments.patience or max(1, (epochs + 1) // 2)
@@ -111,7 +112,7 @@ def _track(results: Results, study: Study, arguments: argparse.Namespace) -> Non
 
     stored, uri = study.config.tracking.mlflow_uri, arguments.mlflow_uri
     if stored is not None and uri is None:
-        _tell(f"The study keeps its MLflow runs in {stored}. Give --mlflow-uri to add these.")
+        print_note(f"The study keeps its MLflow runs in {stored}. Give --mlflow-uri to add these.")
         return
     refits = refits_of(results)
     if not refits or (uri is None and not (results.places.root / "mlflow.db").is_file()):
@@ -124,18 +125,9 @@ def _track(results: Results, study: Study, arguments: argparse.Namespace) -> Non
     tracker.write_refits(results.header["id"], refits, names)
 
 
-def _tell(line: str) -> None:
-    """Say something beside the result."""
-    from rich.console import Console
-    from rich.text import Text
-
-    Console(stderr=True).print(Text(line), soft_wrap=True)
-
-
 def _train(results: Results, study: Any, order: Any, arguments: argparse.Namespace) -> None:
     from rich.console import Console
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-    from rich.text import Text
 
     from archfront.search.results.select_members import evaluation_of
     from archfront.search.retrain.refit_members import refit
@@ -168,11 +160,10 @@ def _train(results: Results, study: Any, order: Any, arguments: argparse.Namespa
                     f"trial {step.trial} seed {step.seed}: {study.config.task.metric} {value:.4f} "
                     f"on val, best epoch {record.best_epoch} of {len(record.curve)}, {word}"
                 )
-                console.print(Text(line), soft_wrap=True)
+                print_lines(console, [line])
 
 
 def _print(results: Results, found: RefitSummary) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -196,12 +187,9 @@ def _print(results: Results, found: RefitSummary) -> None:
             f"{member.low:.4f} to {member.high:.4f}",
             verdict(member),
         )
-    console = Console()
-    console = console if console.is_terminal else Console(width=WIDTH)
+    console = wide_console(WIDTH)
     console.print(table)
-    for line in sentences(found):
-        console.print(Text(line), soft_wrap=True)
-    console.print(Text(f"report    {results.places.report}"), soft_wrap=True)
+    print_lines(console, [*sentences(found), f"report    {results.places.report}"])
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from archfront.search.commands.consoles import print_lines, print_note, wide_console
 from archfront.search.commands.study_text import add_study, names_in, results_of
 from archfront.search.errors import ConfigError, StudyError
 
@@ -73,11 +74,11 @@ def call(arguments: argparse.Namespace) -> int:
         )
     members, lacking = _members(results, names_in(arguments.members))
     for error in lacking:
-        _tell(f"left out: {error}")
+        print_note(f"left out: {error}")
     done = vary(results, study, members, VariantRequest(formats, sizes, arguments.again))
     for variant, was_there in done:
         if not was_there:
-            _tell(_line(variant, study.config.task.metric))
+            print_note(_line(variant, study.config.task.metric))
     found = summary(results)
     if found is None:
         raise StudyError(
@@ -137,16 +138,7 @@ def _line(variant: Variant, metric: str) -> str:
     return f"{start} {metric} {scored.metric:.4f}, p50 {latency.p50_ms:.3g} ms"
 
 
-def _tell(line: str) -> None:
-    """Say how it goes, beside the result."""
-    from rich.console import Console
-    from rich.text import Text
-
-    Console(stderr=True).print(Text(line), soft_wrap=True)
-
-
 def _print(results: Results, found: VariantSummary) -> None:
-    from rich.console import Console
     from rich.table import Table
     from rich.text import Text
 
@@ -167,11 +159,7 @@ def _print(results: Results, found: VariantSummary) -> None:
             point.words,
             style="bold" if point.is_on_front else "dim",
         )
-    console = Console()
-    console = console if console.is_terminal else Console(width=WIDTH)
+    console = wide_console(WIDTH)
     console.print(table)
-    for variant in found.refused:
-        line = f"not made  trial {variant.trial}, {variant.setting}: {variant.outcome}"
-        console.print(Text(line), soft_wrap=True)
-    console.print(Text(found.sentence), soft_wrap=True)
-    console.print(Text(f"report    {results.places.report}"), soft_wrap=True)
+    refused = [f"not made  trial {v.trial}, {v.setting}: {v.outcome}" for v in found.refused]
+    print_lines(console, [*refused, found.sentence, f"report    {results.places.report}"])
