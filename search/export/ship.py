@@ -17,6 +17,7 @@ from archfront.search.errors import ArchfrontError, ArtifactError
 from archfront.search.export import card, snippets
 from archfront.search.export.export_request import ExportRequest, check_batch, check_folder
 from archfront.search.export.judged import Clocked, score_session, time_session
+from archfront.search.export.rendering import program_name
 from archfront.search.formats.formats import Format
 from archfront.search.formats.source import Graph, Source, load_source
 from archfront.search.predict.manifest import (
@@ -130,8 +131,8 @@ class _Shipment:
             manifest = replace(manifest, artifacts=artifacts)
             self._tell(_told(artifact, manifest.metric))
         for name, artifact in manifest.artifacts.items():
-            snippet = self._folder / f"predict_{name.replace('-', '_')}.py"
-            snippet.write_text(snippets.snippet(manifest, artifact), encoding="utf-8")
+            program = self._folder / program_name(name)
+            program.write_text(snippets.snippet(manifest, artifact), encoding="utf-8")
         (self._folder / "README.md").write_text(
             card.model_card(manifest, self._member.evaluation, self._study.config),
             encoding="utf-8",
