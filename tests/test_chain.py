@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import shlex
 import signal
 import subprocess
 import sys
@@ -15,16 +14,13 @@ from pathlib import Path
 
 import pytest
 
-from archfront.search.cli import main
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.results.results import Results
 from tests.support.command import Output, fails, succeeds
-from tests.support.drawn_images import draw_folder
 
-README = Path(__file__).parent.parent / "README.md"
-TEXT = README.read_text()
+ROOT = Path(__file__).parent.parent
 TINY = (
     "space.backbones=test_resnet",
     "space.exclude=[]",
@@ -152,7 +148,7 @@ def test_a_dry_run_tells_size_time_and_disk_and_writes_no_study(
 def test_a_wheel_carries_everything_and_works_elsewhere(tmp_path: Path) -> None:
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path / "dist")],
-        cwd=README.parent,
+        cwd=ROOT,
         check=True,
         capture_output=True,
     )
@@ -174,31 +170,3 @@ def test_a_wheel_carries_everything_and_works_elsewhere(tmp_path: Path) -> None:
         check=True,
     )
     assert "study: digits" in ran.stdout
-
-
-def readme_commands() -> list[str]:
-    """Return every ``archfront run`` of the README's code blocks, joined over line ends."""
-    blocks = re.findall(r"^```\n(.*?)^```", TEXT, re.MULTILINE | re.DOTALL)
-    lines = "".join(blocks).replace("\\\n", " ").splitlines()
-    return [line.split("  #")[0].strip() for line in lines if line.startswith("archfront run")]
-
-
-@pytest.mark.parametrize("command", readme_commands())
-def test_every_run_of_the_readme_works_in_small(
-    own_folder: Path, tmp_path: Path, capsys: Output, command: str
-) -> None:
-    for folder in (tmp_path / "home" / "my flowers", own_folder / "photos"):
-        draw_folder(folder, {"daisy": 12, "rose": 12})
-    words = shlex.split(command)[1:]
-    needs = ("data.download=true", "space.weights=pretrained", "hardware.device=Pixel 8")
-    if any(word in needs for word in words):
-        words.append("--cfg=job")  # the network, or another device's latencies
-    assert main([*words, *TINY, "hardware.limits.latency_ms=null"]) == 0
-    assert capsys.readouterr().out
-
-
-def test_the_errors_that_the_readme_shows_are_those_of_the_command(capsys: Output) -> None:
-    block = re.search(r"^\$ (archfront run .*?)\n(archfront: .*?)^```", TEXT, re.M | re.S)
-    assert block is not None
-    words = shlex.split(block.group(1))[1:]
-    assert "archfront: " + fails(capsys, 2, *words) + "\n" == block.group(2)
