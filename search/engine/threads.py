@@ -10,7 +10,7 @@ from contextlib import contextmanager
 # Read once by OpenMP, MKL and OpenBLAS when they are loaded.
 _VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 # Threads that wait sleep instead of spinning: beside one busy core, two spinning threads made
-# trainings of small networks over ten times slower.
+# trainings of small networks over ten times slower (benchmarks/LOG.md, "Waiting threads").
 _WAITING = {"OMP_WAIT_POLICY": "PASSIVE"}
 
 

@@ -12,11 +12,11 @@ Floats = NDArray[np.float64]
 
 
 # Spread of a slope around 1, and of what a line does not explain, in spreads of the lower rung;
-# the latter counts as much as so many pairs.
+# the latter counts as much as so many pairs (benchmarks/LOG.md, "Rungs on replay tables").
 SLOPE_SPREAD, UNEXPLAINED, PRIOR_PAIRS = 0.5, 0.5, 3.0
 
 
-# Of the usual growth of a loss from a rung to the top, in the same unit.
+# Of the usual growth of a loss from a rung to the top, in the same unit (the same entry).
 GROWTH_SPREAD = 3.0
 
 

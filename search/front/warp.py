@@ -13,6 +13,7 @@ Floats = NDArray[np.float64]
 # Losses that differ less are taken for equal.
 FLAT = 1e-3
 # Distances of the logarithm's zero from the best loss, over the median loss's distance.
+# Zeros further out were worse: benchmarks/LOG.md, "Unlike candidates in the start".
 SHIFTS = (1.0, 4.0)
 # A logarithm has to be likelier by so much, in natural logarithms: few losses look like any.
 ADVANTAGE = 2.0

@@ -25,7 +25,8 @@ import numpy as np
 Step = Callable[[], object]
 
 # On a quiet virtual machine nine of ten medians of the kernel lie within 12 % of the fastest, half
-# of them over 8 %; an SMT neighbor makes them 1.2 to 1.8 times as long.
+# of them over 8 %; an SMT neighbor makes them 1.2 to 1.8 times as long (benchmarks/LOG.md, "The
+# latency clock").
 SLOWED = 1.15
 # A median of nine runs of a millisecond passes over interruptions.
 KERNEL_RUNS = 9

@@ -50,7 +50,8 @@ ROUNDS = 8
 PULL = 0.03
 # MACs, elements, kernels, weights, the call itself.
 N_GROUPS = 5
-# A family's own factor is drawn towards 1 as by half a sibling more, measured as predicted.
+# A family's own factor is drawn towards 1 as by half a sibling more, measured as predicted
+# (benchmarks/LOG.md, "Predicted latencies").
 SHRINKAGE = 0.5
 # A fit for each measurement left out: beyond these, some stand for all.
 MAX_LEFT_OUT = 200

@@ -9,7 +9,7 @@ as a number with a weight and a trend of its own, since it says more than any si
 there are few trainings its judgment weighs most, later as much as another's; and it weighs the
 less, the worse it tells what was found than the first does. By likelihood alone it outweighed the
 others, and what was published too low was never tried; as a descriptor for all it was worse still
-(tables of timm's results).
+(benchmarks/LOG.md, "A third process for the publication").
 """
 
 from __future__ import annotations
@@ -28,13 +28,16 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 # Up to here hyperparameters are found anew for every trial, later for every fifth, later for
-# every twentieth part more; and from so many trials at most.
+# every twentieth part more; and from so many trials at most. More often was no better
+# (benchmarks/LOG.md, "Processes not adopted").
 REFIT_EACH, REFIT_STEP, REFIT_SHARE = 30, 5, 20
 FITTED = 250
-# So many trainings tell as much as what was published of all.
+# So many trainings tell as much as what was published of all (benchmarks/LOG.md, "A third
+# process for the publication").
 PUBLISHED_WORTH = 24
 # A network learns if it gets this share of the way from chance to the best: what never does is
-# above chance by luck.
+# above chance by luck (benchmarks/LOG.md, "Names, the logarithm and the probability of
+# learning").
 LEARNS = 0.03
 
 
@@ -53,12 +56,13 @@ class KernelPrior:
     beside: str = ""
 
 
-# Few weights are better while few trainings are all there is (tables of timm results); with
-# rungs, many short ones soon tell more of them (tables of short trainings).
+# Few weights are better while few trainings are all there is; with rungs, many short ones soon
+# tell more of them (benchmarks/LOG.md, "Rungs on replay tables").
 BELIEFS = (KernelPrior(0.0, True), KernelPrior(1.0, False, "costs"))
 BELIEFS_OF_RUNGS = (KernelPrior(0.0, False), KernelPrior(1.0, False, "costs"))
 # Where something is published, the first has a twin that sees it as well: two that are nearly
-# alike are soon too sure together, so each is less sure (tables of timm's results).
+# alike are soon too sure together, so each is less sure (benchmarks/LOG.md, "Alike processes
+# are less sure").
 BELIEFS_OF_PUBLISHED = (KernelPrior(0.5, True), KernelPrior(1.0, False, "costs"))
 
 

@@ -10,10 +10,10 @@ Networks that hardly learn are few and far worse than the others. Losses are the
 logarithm where they look more normal on it (``Warp``), and a candidate's gain counts as far as
 all processes believe that it learns at all: on a logarithm alone, cells of NAS-Bench-201 that
 cost next to nothing and never learn were tried again and again. With rungs losses are seen as they
-are: many short trainings tell what is far worse (tables of short trainings).
+are: many short trainings tell what is far worse (benchmarks/LOG.md, "Rungs on replay tables").
 
 A training that ended at a lower rung counts as what its rung lets expect of a full one. To count
-how unsure that is as noise found less on tables of short trainings.
+how unsure that is as noise found less (the same entry).
 
 Its state is the study's storage. Hyperparameters are found anew from the trials, not from the ones
 before, so that a resumed study goes on with the same proposal.

@@ -25,9 +25,11 @@ Floats = NDArray[np.float64]
 # Added to the diagonal, so that equal rows can be told apart by rounding.
 JITTER = 1e-6
 # Expected variance of the effects of names, over that of all: where a weight is learned for each
-# column, and where one weight is that of all.
+# column, and where one weight is that of all (benchmarks/LOG.md, "Names, the logarithm and the
+# probability of learning").
 EFFECT, EFFECT_EVEN = 1.0, 0.3
-# Names of lists longer than this have no uniqueness and no effect: too little is seen of any.
+# Names of lists longer than this have no uniqueness and no effect: too little is seen of any
+# (the same entry).
 MAX_LEVELS = 12
 # Iterations of a fit; more change the proposals no more than a refit does.
 MAX_ITERATIONS = 40

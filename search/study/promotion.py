@@ -38,7 +38,8 @@ from archfront.search.records.objectives import Objective, Reference
 
 # What a new candidate is expected to add is taken for so many times less. Gains do not add up,
 # since each that joins the front takes from the others, and the best of many expected gains is
-# partly the best of their errors. On tables of known trainings 8 was better than 1, 2 and 4.
+# partly the best of their errors. On replay tables 8 was better than 2, 4 and 16
+# (benchmarks/LOG.md, "Rungs on replay tables").
 CAUTION = 8.0
 # Trials that may go on are kept on disk: so many, or this many times what can still be afforded.
 KEPT, KEPT_TIMES = 16, 2
