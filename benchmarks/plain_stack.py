@@ -20,7 +20,7 @@ suits the plain stack better is told by ``--only plain``, which judges it alone.
 
 On a quiet machine of two cores, where a full training takes 5 to 30 s, about 40 minutes a seed:
 
-    python benchmarks/plain_stack.py --data ../shared/data/fashion_mnist --seconds 600 --seeds 3
+    python benchmarks/plain_stack.py --data FOLDER --seconds 600 --seeds 3
 
 With ``--together`` both run at the same time, each on a core of its own: half the wall time, and
 what else the machine does meets both. Both stacks see the environment of this command. Beside
