@@ -54,7 +54,7 @@ class Claim:
         section: Heading above it.
         claim: What was measured.
         command: The command that measures it.
-        aim: The value to reach; ``none`` where there was none.
+        aim: The value to reach.
         result: The value that was reached.
         error: Its spread, interval or standard error.
         seeds: Seeds, or how often it was repeated.
