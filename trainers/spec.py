@@ -148,9 +148,9 @@ class TrainResult:
             spent on the rungs below. With the features of a frozen backbone, which no epoch's
             row has.
         images_per_s: Training images per second of training time.
-        predictions: npz file with what the task's judge keeps of the validation split, from which
-            every metric can be computed again.
-        weights: safetensors file of the trained network, as it was judged.
+        predictions: npz file with the saved predictions for the validation split, from which every
+            metric can be computed again.
+        weights: safetensors file of the trained network, as it was evaluated.
         resume: What a training goes on from; None where it reached its horizon.
         micro_batch: Images that went through the network at a time at the end, where memory did
             not hold a whole batch; None where it did.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from archfront.search.predict.predictor import Outputs, Predictor
     from archfront.trainers.data import Dataset, Preprocess
-    from archfront.trainers.training.scoring import Scored
+    from archfront.trainers.training.scoring import SplitScores
 
 
 class Session(Protocol):
@@ -32,8 +32,8 @@ class Session(Protocol):
 
 def score_session(
     session: Session, task: Task, dataset: Dataset, preprocess: Preprocess, *, split: str = "val"
-) -> Scored:
-    """Return the metrics of an artifact over a split, and what the judge keeps of it.
+) -> SplitScores:
+    """Return the metrics of an artifact over a split, and its predictions.
 
     Args:
         session: The open artifact.

@@ -316,7 +316,7 @@ class _Sized:
             raise ExportError(f"{metric} of {setting} is {value}, which is not finite.")
         file = self._predictions(setting)
         file.parent.mkdir(exist_ok=True)
-        np.savez_compressed(file, allow_pickle=False, **found.kept)
+        np.savez_compressed(file, allow_pickle=False, **found.predictions)
         rng = np.random.default_rng([config.seed, int(self._candidate.id, 16)])
         low, high = kept_interval(source.task, metric, file, rng=rng)
         return Scored(

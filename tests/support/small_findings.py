@@ -1,4 +1,4 @@
-"""Made-up findings, as a judge keeps them, and pycocotools' opinion of them."""
+"""Made-up findings, as an evaluator saves them, and pycocotools' opinion of them."""
 
 from __future__ import annotations
 

@@ -47,7 +47,7 @@ def slow_if_compiled(name: str) -> list[pytest.MarkDecorator]:
 
 
 def perturbed(network: str, size: int) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
-    """Return a small network as it is measured, with single images to judge it by."""
+    """Return a small network as it is measured, with single images to compare it by."""
     torch.manual_seed(0)
     module = Probabilities(timm.create_model(network, num_classes=10))
     module.eval().requires_grad_(False)

@@ -1,4 +1,4 @@
-"""Classes that cannot be learned or judged, each with its own message."""
+"""Classes that cannot be learned or evaluated, each with its own message."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def _alone(name: str, members: Mapping[str, int]) -> Skipped | None:
         where, missing = "train", "val"
     else:
         return None
-    why = "nothing could learn it" if missing == "train" else "nothing could judge it"
+    why = "nothing could learn it" if missing == "train" else "nothing could evaluate it"
     n = sum(members.values())
     return Skipped(
         name,

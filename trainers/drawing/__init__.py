@@ -1,5 +1,5 @@
 """Pictures of predictions beside the truth.
 
 ``paper`` lays pictures and words out, ``panels`` draws one image by the kind of its target, and
-``gallery`` reads what a judge kept of a split. None of them imports torch by itself.
+``gallery`` reads the saved predictions of a split. None of them imports torch by itself.
 """

@@ -1,13 +1,12 @@
-"""From what a judge kept of a split to a picture of some of its images."""
+"""A picture of some images of a split, from its saved predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from archfront.trainers.data.images import read_pixels
 from archfront.trainers.data.targets import Objects, TargetKind
@@ -16,6 +15,7 @@ from archfront.trainers.drawing.paper import grid
 from archfront.trainers.errors import DataError
 from archfront.trainers.files import replacing
 from archfront.trainers.tasks.judges.average_precision import unpacked
+from archfront.trainers.tasks.protocol import SavedPredictions
 from archfront.trainers.words import count_of
 
 if TYPE_CHECKING:
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
     from archfront.trainers.spec import Architecture
 
 N_IMAGES = 12
-Kept = Mapping[str, NDArray[Any]]
 
 
 def write_gallery(
@@ -44,7 +43,7 @@ def write_gallery(
     Args:
         architecture: Of the network.
         data: What it was trained on.
-        predictions: What its task's judge kept of the split.
+        predictions: What its task's evaluator saved for the split.
         file: PNG to write.
         split: The split.
         seed: Decides which images are shown.
@@ -59,8 +58,8 @@ def write_gallery(
     dataset = load(data)
     samples = dataset.splits[split].samples
     with np.load(predictions) as loaded:
-        kept = dict(loaded)
-    if (n := n_images(kept)) != len(samples):
+        saved = dict(loaded)
+    if (n := n_images(saved)) != len(samples):
         raise DataError(
             f"{predictions} holds predictions for {count_of(n, 'image')} and the {split} split "
             f"has {len(samples)}. Did the data change since the study began?"
@@ -70,7 +69,7 @@ def write_gallery(
             kind,
             read_pixels(samples[i].source),
             samples[i].target,
-            READ[kind](kept, i, samples[i], architecture),
+            READ[kind](saved, i, samples[i], architecture),
             dataset.class_names,
         )
         for i in chosen(len(samples), seed)
@@ -88,16 +87,20 @@ def chosen(n_images: int, seed: int) -> list[int]:
     return sorted(rng.choice(n_images, min(N_IMAGES, n_images), replace=False).tolist())
 
 
-def n_images(kept: Kept) -> int:
-    """Return of how many images predictions were kept."""
-    return len(kept["images"] if "images" in kept else kept["labels"])
+def n_images(saved: SavedPredictions) -> int:
+    """Return the number of images whose predictions were saved."""
+    return len(saved["images"] if "images" in saved else saved["labels"])
 
 
-def _scores(kept: Kept, index: int, sample: Sample, architecture: Architecture) -> DrawnPrediction:
-    return DrawnPrediction(scores=kept["probabilities"][index])
+def _scores(
+    saved: SavedPredictions, index: int, sample: Sample, architecture: Architecture
+) -> DrawnPrediction:
+    return DrawnPrediction(scores=saved["probabilities"][index])
 
 
-def _mask(kept: Kept, index: int, sample: Sample, architecture: Architecture) -> DrawnPrediction:
+def _mask(
+    saved: SavedPredictions, index: int, sample: Sample, architecture: Architecture
+) -> DrawnPrediction:
     """Return the class map of the part of the network's input that the image fills."""
     from archfront.trainers.networks.backbone import preprocess_for
     from archfront.trainers.spec import Weights
@@ -106,29 +109,31 @@ def _mask(kept: Kept, index: int, sample: Sample, architecture: Architecture) ->
     resize = task_named(architecture.task).resize
     preprocess = preprocess_for(architecture, Weights(), resize)
     across, down = preprocess.inside(sample.width, sample.height)
-    return DrawnPrediction(mask=kept["maps"][index][:down, :across])
+    return DrawnPrediction(mask=saved["maps"][index][:down, :across])
 
 
 def _objects(
-    kept: Kept, index: int, sample: Sample, architecture: Architecture
+    saved: SavedPredictions, index: int, sample: Sample, architecture: Architecture
 ) -> DrawnPrediction:
-    """Return the objects found in an image; the keys are those of ``found.ObjectJudge.kept``."""
-    mine = np.flatnonzero(kept["found_images"] == index)
+    """Return the objects found in an image; see ``average_precision`` for the keys."""
+    mine = np.flatnonzero(saved["found_images"] == index)
     segments = None
-    if "found_masks" in kept:
-        outlines = unpacked(kept, "found")
+    if "found_masks" in saved:
+        outlines = unpacked(saved, "found")
         segments = tuple(outlines[i] for i in mine)
     objects = Objects(
-        kept["found_boxes"][mine],
-        kept["found_labels"][mine],
+        saved["found_boxes"][mine],
+        saved["found_labels"][mine],
         np.zeros(len(mine), np.bool_),
         segments,
     )
-    return DrawnPrediction(scores=kept["found_scores"][mine], objects=objects)
+    return DrawnPrediction(scores=saved["found_scores"][mine], objects=objects)
 
 
-# How what a judge kept is read, by the kind of target.
-READ: dict[TargetKind, Callable[[Kept, int, Sample, Architecture], DrawnPrediction]] = {
+# Readers of saved predictions, by the kind of target.
+READ: dict[
+    TargetKind, Callable[[SavedPredictions, int, Sample, Architecture], DrawnPrediction]
+] = {
     "label": _scores,
     "labels": _scores,
     "mask": _mask,

@@ -8,10 +8,10 @@ from archfront.trainers.tasks.detection import Detection
 from archfront.trainers.tasks.grid import Grid
 from archfront.trainers.tasks.instance import Instance
 from archfront.trainers.tasks.multilabel import Multilabel
-from archfront.trainers.tasks.protocol import Judge, Task
+from archfront.trainers.tasks.protocol import Evaluator, Task
 from archfront.trainers.tasks.semantic import Semantic
 
-__all__ = ["NECKS", "TASKS", "Grid", "Judge", "Task", "task_named"]
+__all__ = ["NECKS", "TASKS", "Evaluator", "Grid", "Task", "task_named"]
 
 
 # What may mix the feature maps of a backbone before a head.

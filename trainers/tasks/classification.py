@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from archfront.trainers.data.preprocess import Preprocess, Resize
     from archfront.trainers.data.targets import TargetKind
     from archfront.trainers.data.verify import Sample
-    from archfront.trainers.tasks.protocol import Judge
+    from archfront.trainers.tasks.protocol import Evaluator, SavedPredictions
 
 
 @dataclass(frozen=True)
@@ -168,16 +168,16 @@ class Classification:
 
         return (torch.arange(batch_size) + seed) % architecture.classes
 
-    def judge(
+    def evaluator(
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
-    ) -> Judge:
+    ) -> Evaluator:
         """Return accuracy, mean recall and mean F1 over the classes."""
-        from archfront.trainers.tasks.judges.labels import LabelJudge
+        from archfront.trainers.tasks.judges.labels import LabelEvaluator
 
-        return LabelJudge([sample.target for sample in samples], len(class_names))
+        return LabelEvaluator([sample.target for sample in samples], len(class_names))
 
     def resampled(
-        self, metric: str, kept: Mapping[str, NDArray[Any]]
+        self, metric: str, saved: SavedPredictions
     ) -> Callable[[NDArray[Any]], NDArray[np.float64]] | None:
         """Return None: labels and probabilities are kept."""
         return None

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from archfront.trainers.data.preprocess import Preprocess, Resize
     from archfront.trainers.data.targets import TargetKind
     from archfront.trainers.data.verify import Sample
-    from archfront.trainers.tasks.protocol import Judge
+    from archfront.trainers.tasks.protocol import Evaluator, SavedPredictions
 
 # Levels are halved down to stride 32.
 _ONE_STAGE = Grid(
@@ -202,20 +202,20 @@ class Detection:
             decoded.append({"boxes": found[:, :4], "scores": found[:, 4], "labels": labels})
         return decoded
 
-    def judge(
+    def evaluator(
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
-    ) -> Judge:
+    ) -> Evaluator:
         """Return what compares with the boxes at the size of their images, as COCO does."""
-        from archfront.trainers.tasks.judges.found import ObjectJudge
+        from archfront.trainers.tasks.judges.found import ObjectEvaluator
 
-        return ObjectJudge(samples, class_names, preprocess, has_masks=False)
+        return ObjectEvaluator(samples, class_names, preprocess, has_masks=False)
 
     def resampled(
-        self, metric: str, kept: Mapping[str, NDArray[Any]]
+        self, metric: str, saved: SavedPredictions
     ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
         """Return the average precision over images of any weights."""
         from archfront.trainers.tasks.judges.resampled_ap import resampled_ap
 
         if metric not in self.metrics:
             raise unknown("metric", metric, self.metrics)
-        return resampled_ap(metric, kept)
+        return resampled_ap(metric, saved)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from archfront.trainers.data.preprocess import Preprocess
     from archfront.trainers.data.targets import TargetKind
     from archfront.trainers.data.verify import Sample
-    from archfront.trainers.tasks.protocol import Judge
+    from archfront.trainers.tasks.protocol import Evaluator
 
 
 @dataclass(frozen=True)
@@ -58,10 +58,10 @@ class Instance(Detection):
         pairs = zip(decoded, outputs["detections"], outputs["masks"], strict=True)
         return [{**found, "masks": masks[rows[:, 4] > 0] >= 0.5} for found, rows, masks in pairs]
 
-    def judge(
+    def evaluator(
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
-    ) -> Judge:
+    ) -> Evaluator:
         """Return what compares with the outlines at the size of their images, as COCO does."""
-        from archfront.trainers.tasks.judges.found import ObjectJudge
+        from archfront.trainers.tasks.judges.found import ObjectEvaluator
 
-        return ObjectJudge(samples, class_names, preprocess, has_masks=True)
+        return ObjectEvaluator(samples, class_names, preprocess, has_masks=True)

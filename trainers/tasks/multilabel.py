@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from archfront.trainers.data.preprocess import Preprocess
     from archfront.trainers.data.targets import TargetKind
     from archfront.trainers.data.verify import Sample
-    from archfront.trainers.tasks.protocol import Judge
+    from archfront.trainers.tasks.protocol import Evaluator, SavedPredictions
 
 # Lin et al. 2017 (RetinaNet), section 4.1; without their alpha, whose best value goes with the
 # share of what is shown, and that differs by class.
@@ -111,16 +111,16 @@ class Multilabel(Classification):
         shown = torch.eye(architecture.classes)
         return torch.maximum(shown[first], shown[(first + 1) % architecture.classes])
 
-    def judge(
+    def evaluator(
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
-    ) -> Judge:
+    ) -> Evaluator:
         """Return mean average precision and F1, and ``ap/<class>`` of every class."""
-        from archfront.trainers.tasks.judges.label_sets import LabelSetJudge
+        from archfront.trainers.tasks.judges.label_sets import LabelSetEvaluator
 
-        return LabelSetJudge([sample.target for sample in samples], class_names)
+        return LabelSetEvaluator([sample.target for sample in samples], class_names)
 
     def resampled(
-        self, metric: str, kept: Mapping[str, NDArray[Any]]
+        self, metric: str, saved: SavedPredictions
     ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
         """Return the metric as a function of how often each image counts."""
-        return label_set_metric(metric, kept["probabilities"], kept["labels"])
+        return label_set_metric(metric, saved["probabilities"], saved["labels"])

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from numpy.typing import NDArray
     from torch import nn
 
     from archfront.trainers.data.preprocess import Preprocess, Resize
@@ -18,7 +19,11 @@ if TYPE_CHECKING:
     from archfront.trainers.tasks.grid import Grid
 
 
-class Judge(Protocol):
+# What an evaluator saves, by name; an npz file of it when it is read again.
+SavedPredictions = Mapping[str, NDArray[Any]]
+
+
+class Evaluator(Protocol):
     """Compares the predictions of a split, given in its order, with what is true."""
 
     def update(self, outputs: Mapping[str, torch.Tensor]) -> None:
@@ -31,8 +36,8 @@ class Judge(Protocol):
             ValueError: If not all images were taken in.
         """
 
-    def kept(self) -> dict[str, NDArray[Any]]:
-        """Return arrays from which intervals and other metrics can be computed without images."""
+    def saved_predictions(self) -> dict[str, NDArray[Any]]:
+        """Return the arrays that intervals and metrics can be computed from without images."""
 
 
 class Task(Protocol):
@@ -141,21 +146,21 @@ class Task(Protocol):
     def decode(self, outputs: Mapping[str, NDArray[Any]]) -> Any:
         """Return what a person asks for, one entry an image, from the outputs by their names."""
 
-    def judge(
+    def evaluator(
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
-    ) -> Judge:
-        """Return what judges the predictions for a split."""
+    ) -> Evaluator:
+        """Return the evaluator of predictions for a split."""
 
     def resampled(
-        self, metric: str, kept: Mapping[str, NDArray[Any]]
+        self, metric: str, saved: SavedPredictions
     ) -> Callable[[NDArray[Any]], NDArray[np.float64]] | None:
         """Return the metric as a function of how often each image counts.
 
         Args:
             metric: One of ``metrics``.
-            kept: What a judge kept.
+            saved: Saved predictions of a split.
 
         Returns:
             From weights ``(R, n_images)`` to values ``(R,)``; None where labels and
-            probabilities of every image are kept and say all.
+            probabilities of every image are saved and say all.
         """

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from archfront.trainers.data.preprocess import Preprocess, Resize
     from archfront.trainers.data.targets import TargetKind
     from archfront.trainers.data.verify import Sample
-    from archfront.trainers.tasks.protocol import Judge
+    from archfront.trainers.tasks.protocol import Evaluator, SavedPredictions
 
 # The decoders halve and double maps down to stride 32.
 _PLAIN = Grid(size_step=32)
@@ -200,20 +200,20 @@ class Semantic:
         labels: NDArray[np.uint8] = outputs["logits"].argmax(axis=1).astype(np.uint8)
         return labels
 
-    def judge(
+    def evaluator(
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
-    ) -> Judge:
+    ) -> Evaluator:
         """Return what compares with the masks at the size of their images."""
-        from archfront.trainers.tasks.judges.masks import MaskJudge
+        from archfront.trainers.tasks.judges.masks import MaskEvaluator
 
-        return MaskJudge(samples, class_names, preprocess)
+        return MaskEvaluator(samples, class_names, preprocess)
 
     def resampled(
-        self, metric: str, kept: Mapping[str, NDArray[Any]]
+        self, metric: str, saved: SavedPredictions
     ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
         """Return the metric of the images' confusion matrices, each by its weight."""
         from archfront.trainers.tasks.judges.overlap import resampled_metric
 
         if metric not in self.metrics:
             raise unknown("metric", metric, self.metrics)
-        return resampled_metric(metric, kept["confusion"])
+        return resampled_metric(metric, saved["confusion"])

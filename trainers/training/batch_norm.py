@@ -1,4 +1,4 @@
-"""Statistics of batch norm for a network that is judged in the middle of its schedule."""
+"""Statistics of batch norm for a network that is evaluated in the middle of its schedule."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ def estimate_norms(
     """Put the plain averages over some batches in place of the running statistics.
 
     While the learning rate is high, the weights move faster than running averages follow, and the
-    network is judged by statistics of weights that it no longer has. Source: Wu and Johnson 2021
-    (Rethinking "Batch" in BatchNorm), section 3.1, precise statistics.
+    network is evaluated with statistics of weights that it no longer has. Source: Wu and Johnson
+    2021 (Rethinking "Batch" in BatchNorm), section 3.1, precise statistics.
 
     Args:
         norms: Of a network in evaluation mode, which all its other layers keep.

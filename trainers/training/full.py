@@ -1,6 +1,6 @@
 """A full training of a network that a short one chose: more steps, and the best of them kept.
 
-Averaged weights are judged and kept, those of the best epoch; a training that gets no better is
+Averaged weights are evaluated and kept, those of the best epoch; a training that gets no better is
 ended; and a better network may teach it.
 """
 
@@ -79,7 +79,7 @@ class FullResult:
         training: As of a short one; its weights are those of the best epoch.
         best_epoch: Counted from 1.
         metrics: Of the kept weights, by split.
-        predictions: What the judge kept of each split, npz by split.
+        predictions: What the evaluator saved of each split, npz by split.
     """
 
     training: TrainResult
@@ -143,7 +143,7 @@ def train_full(
     metrics: dict[str, dict[str, float]] = {}
     predictions: dict[str, Path] = {}
     for split in splits:
-        metrics[split], kept = proxy.score(
+        metrics[split], predicted = proxy.score(
             architecture,
             training.weights,
             data,
@@ -151,12 +151,12 @@ def train_full(
             preprocess_of=weights,
             threads=settings.threads,
         )
-        predictions[split] = proxy.save_predictions(folder / f"{split}.npz", kept)
+        predictions[split] = proxy.save_predictions(folder / f"{split}.npz", predicted)
     return FullResult(training, keeper.best_epoch, metrics, predictions)
 
 
 class BestAverage(pl.Callback):  # type: ignore[misc]  # Lightning's types are not read
-    """Judges averaged weights, keeps those of the best epoch, and ends what gets no better.
+    """Evaluates averaged weights, keeps those of the best epoch, and ends what gets no better.
 
     Source: Tarvainen and Valpola 2017 (Mean teachers), section 2; timm's ``ModelEmaV3``.
 
@@ -192,7 +192,7 @@ class BestAverage(pl.Callback):  # type: ignore[misc]  # Lightning's types are n
             self._trained, pl_module.model = pl_module.model, self._average.module
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Keep the judged weights if they are the best, and put back what is trained."""
+        """Keep the evaluated weights if they are the best, and put back what is trained."""
         row = pl_module.rows[-1]
         value = row.metrics[self._metric]
         if value > self._best:

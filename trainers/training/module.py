@@ -20,7 +20,7 @@ from archfront.trainers.data.batch_targets import Targets
 from archfront.trainers.errors import DivergedError
 from archfront.trainers.seeds import derive_seed
 from archfront.trainers.spec import EpochRow, Recipe, Schedule, TrainSettings
-from archfront.trainers.tasks.protocol import Judge, Task
+from archfront.trainers.tasks.protocol import Evaluator, Task
 from archfront.trainers.training.augment import augment
 from archfront.trainers.training.batch_norm import buffers_of, estimate_norms, trained_norms
 from archfront.trainers.training.batches import TrainBatches
@@ -32,7 +32,7 @@ RISE_SHARE = 0.3
 START_DIVISOR = 25.0
 END_DIVISOR = 1e4
 WARMUP_SHARE = 0.05
-# Training images from which the norms of a network are estimated that is judged below the top.
+# Training images from which the norms of a network are estimated below the top rung.
 NORM_IMAGES = 512
 CLIP_NORM = 1.0  # Dosovitskiy et al. 2021 (ViT), appendix B; convnets do not mind
 
@@ -95,7 +95,7 @@ class Plan:
     Attributes:
         task: What is learned.
         classes: Number of classes.
-        new_judge: Returns what judges the validation split, anew for each epoch.
+        new_evaluator: Returns a new evaluator of the validation split for each epoch.
         recipe: How.
         settings: What all trainings of the study share.
         normalize: Turns what a batch holds, uint8 pixels as a rule, into the network's input.
@@ -104,7 +104,7 @@ class Plan:
 
     task: Task
     classes: int
-    new_judge: Callable[[], Judge]
+    new_evaluator: Callable[[], Evaluator]
     recipe: Recipe
     settings: TrainSettings
     normalize: Callable[[Tensor], Tensor]
@@ -121,8 +121,8 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
 
     Attributes:
         rows: One per epoch that was finished here.
-        kept: What the judge of the last epoch keeps.
-        carried: Buffers that a training goes on from, where the network was judged with others.
+        predictions: What the evaluator of the last epoch saved.
+        carried: Buffers that a training goes on from, where the network was evaluated with others.
         trained_s: Seconds spent in training steps.
         halving: Knows how many images go through the network at a time.
 
@@ -142,7 +142,7 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         self.plan = plan
         self.halving = MicroBatcher(plan.recipe.batch_size)
         self.rows: list[EpochRow] = []
-        self.kept: dict[str, NDArray[Any]] = {}
+        self.predictions: dict[str, NDArray[Any]] = {}
         self.carried: dict[str, Tensor] = {}
         self.trained_s = 0.0
         self._start = start
@@ -151,7 +151,7 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         batches.epoch = 0 if start is None else start.epoch
         self._n_steps = len(batches)
         self._losses: list[float] = []
-        self._judge = plan.new_judge()
+        self._evaluator = plan.new_evaluator()
         self._started = 0.0
         self._validated = 0.0
 
@@ -229,10 +229,10 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         )
 
     def on_validation_epoch_start(self) -> None:
-        """Stop the clock of training; a network that is judged below the top gets its norms."""
+        """Stop the clock of training; below the top rung, estimate the norms of the network."""
         self._validated = time.perf_counter()
         self.trained_s += self._validated - self._started
-        self._judge = self.plan.new_judge()
+        self._evaluator = self.plan.new_evaluator()
         settings = self.plan.settings
         if self.epoch + 1 == settings.until_epoch < settings.horizon:
             self._estimate_norms()
@@ -256,7 +256,7 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
                 )
 
     def validation_step(self, batch: tuple[Tensor, Targets], index: int) -> None:
-        """Judge the outputs of a batch, computed as the deployed network will: without autocast.
+        """Evaluate the outputs of a batch, computed without autocast, as when deployed.
 
         Raises:
             DivergedError: If the last step spoiled the network.
@@ -266,13 +266,13 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
             outputs = self.plan.task.predict(self.model, images)
         if not all(bool(torch.isfinite(output).all()) for output in outputs.values()):
             raise self._diverged("predictions are not finite", step=self._n_steps)
-        self._judge.update({name: output.cpu() for name, output in outputs.items()})
+        self._evaluator.update({name: output.cpu() for name, output in outputs.items()})
 
     def on_validation_epoch_end(self) -> None:
         """Compute the metrics, close the epoch's row and tell it."""
-        metrics = self._judge.metrics()
+        metrics = self._evaluator.metrics()
         if self.epoch + 1 == self.plan.settings.until_epoch:
-            self.kept = self._judge.kept()
+            self.predictions = self._evaluator.saved_predictions()
         row = EpochRow(
             epoch=self.epoch + 1,
             train_loss=math.fsum(self._losses) / len(self._losses),

@@ -6,7 +6,7 @@ import logging
 import signal
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
@@ -35,7 +35,7 @@ from archfront.trainers.spec import (
     Weights,
 )
 from archfront.trainers.tasks import task_named
-from archfront.trainers.tasks.protocol import Task
+from archfront.trainers.tasks.protocol import SavedPredictions, Task
 from archfront.trainers.training.batches import EvalBatches, TrainBatches
 from archfront.trainers.training.frozen import cached_features
 from archfront.trainers.training.memory_probe import fitting_batch
@@ -73,7 +73,7 @@ def train(
 
     Half precision is for networks that ``takes_bf16`` accepts; others are trained in full.
     The same arguments, CPU and threads give the same bits, whatever ran before in the process,
-    and in one go or in several. Below its horizon a network is judged with norms estimated
+    and in one go or in several. Below its horizon a network is evaluated with norms estimated
     anew, and what it goes on from is saved beside. Torch's generator and number of threads are
     left as they were found.
 
@@ -112,7 +112,7 @@ def train(
         ):
             settings = replace(settings, precision="fp32")
         val = dataset.splits["val"].samples
-        new_judge = partial(task.judge, val, dataset.class_names, preprocess)
+        new_evaluator = partial(task.evaluator, val, dataset.class_names, preprocess)
         eval_batch, started = _eval_batch(task), time.perf_counter()
         cached = cached_features(
             model,
@@ -125,7 +125,9 @@ def train(
         )
         cached_s = 0.0 if cached is None else time.perf_counter() - started
         normalize = preprocess.normalize if cached is None else nn.Identity()
-        plan = Plan(task, architecture.classes, new_judge, recipe, settings, normalize, on_epoch)
+        plan = Plan(
+            task, architecture.classes, new_evaluator, recipe, settings, normalize, on_epoch
+        )
         train_set = splits["train"] if cached is None else cached.train
         val_set = splits["val"] if cached is None else cached.val
         batches = TrainBatches(train_set, recipe.batch_size, settings.seed)
@@ -144,7 +146,7 @@ def train(
         curve=curve,
         seconds=cached_s + sum(row.seconds for row in module.rows),
         images_per_s=n_trained / module.trained_s,
-        predictions=save_predictions(folder / PREDICTIONS, module.kept),
+        predictions=save_predictions(folder / PREDICTIONS, module.predictions),
         weights=_save_weights(folder / WEIGHTS, model),
         resume=_save_resume(folder / RESUME, asked, curve, module, model),
         micro_batch=_micro_batch(module),
@@ -188,7 +190,7 @@ def score(
     preprocess_of: Weights,
     threads: int,
 ) -> tuple[dict[str, float], dict[str, NDArray[Any]]]:
-    """Return metrics of a trained network, and what the task's judge keeps of its predictions.
+    """Return metrics of a trained network, and what the task's evaluator saves of its predictions.
 
     Args:
         architecture: What was trained.
@@ -224,7 +226,7 @@ def score(
                 preprocess=preprocess,
                 batch_size=_eval_batch(task),
             )
-    return scored.metrics, scored.kept
+    return scored.metrics, scored.predictions
 
 
 def _fit(
@@ -294,7 +296,7 @@ def _micro_batch(module: TrainingModule) -> int | None:
 
 
 def _eval_batch(task: Task) -> int:
-    """Return how many images are judged at a time."""
+    """Return how many images are evaluated at a time."""
     return EVAL_BATCH if task.target in ("label", "labels") else DENSE_EVAL_BATCH
 
 
@@ -321,10 +323,10 @@ def _check_data(dataset: Dataset, architecture: Architecture) -> None:
         )
 
 
-def save_predictions(path: Path, kept: Mapping[str, NDArray[Any]]) -> Path:
-    """Write what a judge keeps, whole or not at all, and return the file."""
+def save_predictions(path: Path, saved: SavedPredictions) -> Path:
+    """Write saved predictions, whole or not at all, and return the file."""
     with replacing(path) as written, written.open("wb") as file:
-        np.savez_compressed(file, allow_pickle=False, **kept)
+        np.savez_compressed(file, allow_pickle=False, **saved)
     return path
 
 
@@ -350,7 +352,7 @@ def _save_resume(
     settings = module.plan.settings
     if settings.until_epoch == settings.horizon:
         return None
-    # The judged network has other norms than the one that is trained, which may be a head alone.
+    # The evaluated network has other norms than the trained one, which may be a head alone.
     (prefix,) = (at for at, part in model.named_modules() if part is module.model)
     carried = {f"{prefix}.{name}".lstrip("."): kept for name, kept in module.carried.items()}
     state = {name: carried.get(name, value) for name, value in model.state_dict().items()}

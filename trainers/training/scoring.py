@@ -19,16 +19,16 @@ Predict = Callable[[Tensor], Mapping[str, Tensor]]
 
 
 @dataclass(frozen=True, eq=False)
-class Scored:
-    """What a split says of a network.
+class SplitScores:
+    """The metrics of a network over a split, with its predictions.
 
     Attributes:
         metrics: Every metric of the task.
-        kept: What the task's judge keeps of the predictions.
+        predictions: What the task's evaluator saved.
     """
 
     metrics: dict[str, float]
-    kept: dict[str, NDArray[Any]]
+    predictions: dict[str, NDArray[Any]]
 
 
 def score_split(
@@ -39,13 +39,13 @@ def score_split(
     split: str,
     preprocess: Preprocess,
     batch_size: int,
-) -> Scored:
-    """Return what a task's judge says of the predictions for a split.
+) -> SplitScores:
+    """Return what a task's evaluator says of the predictions for a split.
 
     What predicts may be a network, a session of a runtime, or a server far away.
 
     Args:
-        predict: What is judged.
+        predict: What is evaluated.
         task: What is asked for.
         dataset: Of the images.
         split: Which of them.
@@ -58,7 +58,7 @@ def score_split(
     if split not in dataset.splits:
         raise DataError(f"There is no {split} split. There are: {', '.join(dataset.splits)}.")
     samples = dataset.splits[split]
-    judge = task.judge(samples.samples, dataset.class_names, preprocess)
+    evaluator = task.evaluator(samples.samples, dataset.class_names, preprocess)
     for pixels, _ in EvalBatches(ImageSet.of(samples, preprocess), batch_size):
-        judge.update(predict(pixels))
-    return Scored(judge.metrics(), judge.kept())
+        evaluator.update(predict(pixels))
+    return SplitScores(evaluator.metrics(), evaluator.saved_predictions())

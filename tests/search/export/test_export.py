@@ -302,7 +302,7 @@ def test_a_session_is_scored_over_any_split(tmp_path: Path) -> None:
             predictor.manifest.preprocess,
             split="test",
         )
-    assert len(scored.kept["labels"]) == len(dataset.splits["test"].samples)
+    assert len(scored.predictions["labels"]) == len(dataset.splits["test"].samples)
     assert scored.metrics.keys() == {"accuracy", "balanced_accuracy", "macro_f1"}
 
 

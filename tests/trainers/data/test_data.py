@@ -161,7 +161,7 @@ BAD_CLASSES = {
     "all broken": (all_broken, "class 'c' has no readable image; add images or remove it"),
     "only in train": (
         lambda root: only_in("train", root),
-        "class 'c' has 2 images in train but none in val, so nothing could judge it",
+        "class 'c' has 2 images in train but none in val, so nothing could evaluate it",
     ),
     "only in val": (
         lambda root: only_in("val", root),

@@ -187,7 +187,7 @@ def reading(kind: TargetKind) -> RawData:
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_what_the_judge_of_a_task_keeps_becomes_a_picture(
+def test_what_the_evaluator_of_a_task_saves_becomes_a_picture(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     task = TASKS[name]
@@ -202,11 +202,11 @@ def test_what_the_judge_of_a_task_keeps_becomes_a_picture(
     }
     a = Architecture(name, "test_resnet", task.heads[0], 64, 3, 3, **shape)
     samples = samples_of(kind, N_VAL, classes=3, side=SIDE_PX)
-    judge = task.judge(samples, NAMES, preprocess_for(a, Weights(), task.resize))
+    evaluator = task.evaluator(samples, NAMES, preprocess_for(a, Weights(), task.resize))
     with torch.no_grad():
         model = task.build(a, Weights()).eval()
-        judge.update(task.predict(model, task.example(a, N_VAL, 0)))
-    np.savez(tmp_path / "kept.npz", **judge.kept())
+        evaluator.update(task.predict(model, task.example(a, N_VAL, 0)))
+    np.savez(tmp_path / "kept.npz", **evaluator.saved_predictions())
     first, second = (
         write_gallery(a, data, tmp_path / "kept.npz", tmp_path / file).read_bytes()
         for file in ("first.png", "second.png")

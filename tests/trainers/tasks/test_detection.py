@@ -19,7 +19,7 @@ from archfront.trainers.networks.backbone import preprocess_for
 from archfront.trainers.spec import Architecture, TrainSettings, Weights
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.tasks.judges.average_precision import coco_metrics
-from archfront.trainers.tasks.protocol import Judge
+from archfront.trainers.tasks.protocol import Evaluator
 from tests.support.drawn_objects import NAMES, drawn_samples
 
 HEADS = {"detection": "yolo", "instance": "yolo_mask"}
@@ -58,13 +58,13 @@ def perfect(samples: tuple[Sample, ...], a: Architecture) -> dict[str, torch.Ten
     return {"detections": detections, "masks": masks}
 
 
-def judged(
+def evaluated(
     samples: tuple[Sample, ...], a: Architecture, outputs: dict[str, torch.Tensor]
-) -> Judge:
+) -> Evaluator:
     task = TASKS[a.task]
-    judge = task.judge(samples, NAMES, preprocess_for(a, Weights(), task.resize))
-    judge.update(outputs)
-    return judge
+    evaluator = task.evaluator(samples, NAMES, preprocess_for(a, Weights(), task.resize))
+    evaluator.update(outputs)
+    return evaluator
 
 
 @pytest.mark.parametrize("task", HEADS)
@@ -88,8 +88,8 @@ class TestBothTasks:
             totals.append(total.item())
         assert totals[-1] < totals[0] / 3
         with torch.no_grad():
-            judge = judged(samples, a, TASKS[task].predict(model.eval(), images))
-        assert judge.metrics()["map50"] > 0.8
+            evaluator = evaluated(samples, a, TASKS[task].predict(model.eval(), images))
+        assert evaluator.metrics()["map50"] > 0.8
 
     @pytest.mark.parametrize(("width", "height"), [(128, 128), (160, 90), (70, 150)])
     def test_what_is_true_is_found_at_the_size_of_the_image(
@@ -98,7 +98,7 @@ class TestBothTasks:
         """Images are shrunk or enlarged, and padded at the right or below."""
         samples = drawn_samples(1, 5, width=width, height=height)
         a = architecture(task, input_size=256)
-        metrics = judged(samples, a, perfect(samples, a)).metrics()
+        metrics = evaluated(samples, a, perfect(samples, a)).metrics()
         if task == "detection":
             assert metrics["map"] == pytest.approx(1.0)
         else:
@@ -113,24 +113,24 @@ class TestBothTasks:
         a, samples = architecture(task), drawn_samples(2, 8)
         outputs = perfect(samples, a)
         outputs["detections"][:5, 0, 5] = 1 - outputs["detections"][:5, 0, 5]
-        judge = judged(samples, a, outputs)
-        np.savez(tmp_path / "kept.npz", **judge.kept())
+        evaluator = evaluated(samples, a, outputs)
+        np.savez(tmp_path / "kept.npz", **evaluator.saved_predictions())
         with np.load(tmp_path / "kept.npz", allow_pickle=False) as kept:
-            assert coco_metrics(kept, NAMES) == judge.metrics()
+            assert coco_metrics(kept, NAMES) == evaluator.metrics()
         for metric in TASKS[task].metrics:
             low, high = kept_interval(
                 TASKS[task], metric, tmp_path / "kept.npz", rng=np.random.default_rng(0)
             )
-            assert 0 < low < judge.metrics()[metric] < high <= 1
+            assert 0 < low < evaluator.metrics()[metric] < high <= 1
 
     def test_a_split_without_objects_scores_nothing(self, task: str) -> None:
         a, [sample] = architecture(task), drawn_samples(0, 1)
         assert isinstance(sample.target, Objects)
         bare = Sample(sample.source, sample.target.only([]), "", 64, 64, is_grey=False, digest="")
-        judge = judged((bare,), a, perfect((sample,), a))
-        assert judge.metrics() == dict.fromkeys(TASKS[task].metrics, 0.0)
+        evaluator = evaluated((bare,), a, perfect((sample,), a))
+        assert evaluator.metrics() == dict.fromkeys(TASKS[task].metrics, 0.0)
         for metric in TASKS[task].metrics:
-            value_of = TASKS[task].resampled(metric, judge.kept())
+            value_of = TASKS[task].resampled(metric, evaluator.saved_predictions())
             assert value_of(np.ones((3, 1))).tolist() == [0, 0, 0]
 
     def test_decoded_are_the_rows_that_are_filled(self, task: str) -> None:
@@ -200,9 +200,9 @@ def test_crowds_are_neither_missed_nor_wrongly_found() -> None:
     grouped = Sample(sample.source, crowd, "", 64, 64, is_grey=False, digest="")
     a = architecture("detection")
     outputs = perfect((sample,), a)
-    assert judged((grouped,), a, outputs).metrics()["map"] == pytest.approx(1.0)
+    assert evaluated((grouped,), a, outputs).metrics()["map"] == pytest.approx(1.0)
     outputs["detections"][0, 0] = 0  # what lies in the crowd is not found
-    assert judged((grouped,), a, outputs).metrics()["map"] == pytest.approx(1.0)
+    assert evaluated((grouped,), a, outputs).metrics()["map"] == pytest.approx(1.0)
 
 
 def test_areas_are_those_of_the_outlines_where_there_are_some() -> None:
@@ -218,7 +218,7 @@ def test_areas_are_those_of_the_outlines_where_there_are_some() -> None:
         one = Sample(sample.source, target, "", 64, 64, is_grey=False, digest="")
         detections = torch.zeros(1, 100, 6)
         detections[0, 0] = torch.tensor([15.0, 15, 49, 49, 0.9, 0])
-        metrics = judged((one,), a, {"detections": detections}).metrics()
+        metrics = evaluated((one,), a, {"detections": detections}).metrics()
         assert [name for name in metrics if name.startswith("map_")] == [size]
 
 

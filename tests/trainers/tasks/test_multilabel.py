@@ -15,7 +15,7 @@ from archfront.trainers.data.targets import Labels
 from archfront.trainers.errors import ConfigError
 from archfront.trainers.spec import Architecture, Recipe, TrainSettings, Weights
 from archfront.trainers.tasks import TASKS
-from archfront.trainers.tasks.judges.label_sets import LabelSetJudge
+from archfront.trainers.tasks.judges.label_sets import LabelSetEvaluator
 from archfront.trainers.tasks.judges.weighted import label_set_metric
 from archfront.trainers.training.augment import augment
 from archfront.trainers.training.proxy import train
@@ -38,12 +38,12 @@ def drawn(seed: int, n: int = 120, classes: int = 5) -> tuple[np.ndarray, np.nda
     return labels, np.round(scores, 2).astype(np.float32)
 
 
-def judge_of(labels: np.ndarray, probabilities: np.ndarray) -> LabelSetJudge:
+def evaluator_of(labels: np.ndarray, probabilities: np.ndarray) -> LabelSetEvaluator:
     targets = [Labels(tuple(np.flatnonzero(row).tolist())) for row in labels]
-    judge = LabelSetJudge(targets, [f"class {i}" for i in range(labels.shape[1])])
+    evaluator = LabelSetEvaluator(targets, [f"class {i}" for i in range(labels.shape[1])])
     for part in np.array_split(probabilities, 3):
-        judge.update({"probabilities": torch.from_numpy(part)})
-    return judge
+        evaluator.update({"probabilities": torch.from_numpy(part)})
+    return evaluator
 
 
 def test_every_metric_has_an_oracle() -> None:
@@ -55,12 +55,14 @@ def test_every_metric_has_an_oracle() -> None:
 def test_metrics_are_those_of_sklearn(metric: str, seed: int) -> None:
     labels, probabilities = drawn(seed)
     expected = ORACLES[metric](labels, probabilities)
-    assert judge_of(labels, probabilities).metrics()[metric] == pytest.approx(expected, abs=1e-6)
+    assert evaluator_of(labels, probabilities).metrics()[metric] == pytest.approx(
+        expected, abs=1e-6
+    )
 
 
 def test_each_class_has_its_average_precision() -> None:
     labels, probabilities = drawn(3)
-    metrics = judge_of(labels, probabilities).metrics()
+    metrics = evaluator_of(labels, probabilities).metrics()
     expected = sklearn.metrics.average_precision_score(labels, probabilities, average=None)
     found = [metrics[f"ap/class {i}"] for i in range(5)]
     assert found == pytest.approx(list(expected), abs=1e-6)
@@ -69,7 +71,7 @@ def test_each_class_has_its_average_precision() -> None:
 def test_a_class_that_no_image_shows_counts_in_no_mean_of_precisions() -> None:
     labels, probabilities = drawn(4)
     labels[:, 2] = 0
-    metrics = judge_of(labels, probabilities).metrics()
+    metrics = evaluator_of(labels, probabilities).metrics()
     others = [0, 1, 3, 4]
     expected = ORACLES["map"](labels[:, others], probabilities[:, others])
     assert metrics["map"] == pytest.approx(expected, abs=1e-6)
@@ -81,10 +83,10 @@ def test_a_class_that_no_image_shows_counts_in_no_mean_of_precisions() -> None:
 @pytest.mark.parametrize("metric", ORACLES)
 def test_with_equal_weights_the_resampled_metric_is_the_metric(metric: str) -> None:
     labels, probabilities = drawn(5)
-    judge = judge_of(labels, probabilities)
-    value_of = TASK.resampled(metric, judge.kept())
+    evaluator = evaluator_of(labels, probabilities)
+    value_of = TASK.resampled(metric, evaluator.saved_predictions())
     assert value_of(np.ones((2, 120), np.int64)) == pytest.approx(
-        [judge.metrics()[metric]] * 2, abs=1e-6
+        [evaluator.metrics()[metric]] * 2, abs=1e-6
     )
 
 

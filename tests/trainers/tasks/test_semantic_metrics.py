@@ -24,7 +24,7 @@ from archfront.trainers.data.verify import Sample
 from archfront.trainers.networks.segmenters.losses import LOSSES, losses_of
 from archfront.trainers.spec import TrainSettings
 from archfront.trainers.tasks import TASKS
-from archfront.trainers.tasks.judges.masks import MaskJudge, labels_at
+from archfront.trainers.tasks.judges.masks import MaskEvaluator, labels_at
 from archfront.trainers.tasks.judges.overlap import margins
 
 TASK = TASKS["semantic"]
@@ -48,11 +48,11 @@ def drawn_masks(
     return [rng.choice(np.array(classes, np.uint8), size=tuple(size)) for size in sizes]
 
 
-def judged(masks: list[NDArray[np.uint8]], logits: torch.Tensor) -> MaskJudge:
-    judge = MaskJudge([sample(mask) for mask in masks], NAMES, SQUARE)
+def evaluated(masks: list[NDArray[np.uint8]], logits: torch.Tensor) -> MaskEvaluator:
+    evaluator = MaskEvaluator([sample(mask) for mask in masks], NAMES, SQUARE)
     for part in torch.split(logits, 2):
-        judge.update({"logits": part})
-    return judge
+        evaluator.update({"logits": part})
+    return evaluator
 
 
 def predictions(
@@ -86,11 +86,11 @@ def test_metrics_are_those_of_independent_implementations(case: str) -> None:
     logits = torch.randn(len(masks), 3, 32, 32, generator=torch.Generator().manual_seed(1))
     if case == "one true class":
         logits[:, 0] = -9  # a class that is neither true nor predicted
-    judge = judged(masks, logits)
+    evaluator = evaluated(masks, logits)
     true, predicted = predictions(masks, logits)
-    found = judge.metrics()
+    found = evaluator.metrics()
     counts = confusion_matrix(true, predicted, labels=range(3))
-    assert np.array_equal(judge.kept()["confusion"].sum(axis=0), counts)
+    assert np.array_equal(evaluator.saved_predictions()["confusion"].sum(axis=0), counts)
     oracles = {
         "miou": MulticlassJaccardIndex(3)(predicted, true),
         "pixel_accuracy": MulticlassAccuracy(3, average="micro")(predicted, true),
@@ -114,15 +114,15 @@ def test_right_predictions_score_one_and_padding_does_not_count() -> None:
     logits = torch.full((1, 3, 32, 32), -5.0)
     logits[0, 0, :16, :16] = logits[0, 1, :16, 16:] = 5
     logits[0, 2, 16:] = 9  # beside the image
-    judge = judged([mask], logits)
-    found = judge.metrics()
+    evaluator = evaluated([mask], logits)
+    found = evaluator.metrics()
     assert found["miou"] == found["pixel_accuracy"] == 1
     assert "iou/car" not in found
-    assert np.array_equal(judge.kept()["maps"][0, :16], mask)
-    assert (judge.kept()["maps"][0, 16:] == IGNORED).all()
+    assert np.array_equal(evaluator.saved_predictions()["maps"][0, :16], mask)
+    assert (evaluator.saved_predictions()["maps"][0, 16:] == IGNORED).all()
 
 
-def test_a_large_image_is_judged_in_bands_as_at_once() -> None:
+def test_a_large_image_is_evaluated_in_bands_as_at_once() -> None:
     logits = torch.randn(3, 20, 31, generator=torch.Generator().manual_seed(0))
     full = F.interpolate(logits[None], size=(97, 150), mode="bilinear", align_corners=False)
     for chunk in (3 * 150 * 7, 10**9, 1):
@@ -137,25 +137,25 @@ def test_a_large_image_is_judged_in_bands_as_at_once() -> None:
 def test_a_resampled_metric_is_that_of_the_images_taken_so_often(metric: str) -> None:
     masks = drawn_masks(4, seed=3)
     logits = torch.randn(4, 3, 32, 32, generator=torch.Generator().manual_seed(2))
-    kept = judged(masks, logits).kept()
+    kept = evaluated(masks, logits).saved_predictions()
     value_of = TASK.resampled(metric, kept)
     weights = np.array([[1, 1, 1, 1], [3, 0, 1, 0], [0, 4, 0, 0]])
     assert value_of is not None
     for row, value in zip(weights, value_of(weights), strict=True):
         taken = np.repeat(np.arange(4), row)
-        expected = judged([masks[i] for i in taken], logits[taken]).metrics()[metric]
+        expected = evaluated([masks[i] for i in taken], logits[taken]).metrics()[metric]
         assert value == pytest.approx(expected, abs=1e-9)
 
 
-def test_an_interval_comes_from_what_a_judge_keeps(tmp_path: Path) -> None:
+def test_an_interval_comes_from_what_a_evaluator_keeps(tmp_path: Path) -> None:
     masks = drawn_masks(6, seed=5)
     logits = torch.randn(6, 3, 32, 32, generator=torch.Generator().manual_seed(4))
-    judge = judged(masks, logits)
-    np.savez_compressed(tmp_path / "kept.npz", **judge.kept())
+    evaluator = evaluated(masks, logits)
+    np.savez_compressed(tmp_path / "kept.npz", **evaluator.saved_predictions())
     low, high = kept_interval(
         TASK, "miou", tmp_path / "kept.npz", rng=np.random.default_rng(0), n_resamples=200
     )
-    assert 0 < low < judge.metrics()["miou"] < high < 1
+    assert 0 < low < evaluator.metrics()["miou"] < high < 1
 
 
 @pytest.mark.parametrize("metric", TASK.metrics)
@@ -163,13 +163,13 @@ def test_chance_is_the_score_of_the_commonest_class(metric: str) -> None:
     mask = np.repeat(np.array([0, 1, 2], np.uint8), (60, 30, 10)).reshape(10, 10)
     logits = torch.zeros(1, 3, 32, 32)
     logits[:, 0] = 1
-    expected = judged([mask], logits).metrics()[metric]
+    expected = evaluated([mask], logits).metrics()[metric]
     assert TASK.chance(metric, [60, 30, 10]) == pytest.approx(expected)
 
 
 def test_masks_that_are_not_known_give_no_error_but_no_number() -> None:
     mask = np.full((8, 8), IGNORED, np.uint8)
-    found = judged([mask], torch.zeros(1, 3, 32, 32)).metrics()
+    found = evaluated([mask], torch.zeros(1, 3, 32, 32)).metrics()
     assert np.isnan(found["miou"])
     assert {name for name in found if "/" in name} == set()
 
@@ -276,6 +276,6 @@ def test_masks_are_learned_from_files_of_indices(tmp_path: Path) -> None:
     Image.fromarray(mask).save(tmp_path / "mask.png")
     from_file = replace(sample(mask), target=Mask(tmp_path / "mask.png"))
     logits = torch.randn(1, 3, 32, 32, generator=torch.Generator().manual_seed(0))
-    judge = MaskJudge([from_file], NAMES, SQUARE)
-    judge.update({"logits": logits})
-    assert judge.metrics() == judged([mask], logits).metrics()
+    evaluator = MaskEvaluator([from_file], NAMES, SQUARE)
+    evaluator.update({"logits": logits})
+    assert evaluator.metrics() == evaluated([mask], logits).metrics()

@@ -14,11 +14,11 @@ from archfront.trainers.errors import BuildError, ConfigError
 from archfront.trainers.networks.backbone import Pyramid, preprocess_for
 from archfront.trainers.spec import Architecture, TrainSettings, Weights
 from archfront.trainers.tasks import TASKS, Grid, task_named
-from archfront.trainers.tasks.judges.labels import LabelJudge
+from archfront.trainers.tasks.judges.labels import LabelEvaluator
 from archfront.trainers.tasks.protocol import Task
 from tests.support.small_truth import samples_of
 
-N_JUDGED = 8
+N_IMAGES = 8
 
 SETTINGS = TrainSettings("accuracy", 1, 1, 0, 0.1, "one_cycle", "fp32", 1)
 
@@ -41,16 +41,16 @@ def architecture(task: str, **changes: object) -> Architecture:
     return Architecture(**{**plain, **changes})
 
 
-def judged(name: str) -> tuple[dict[str, float], dict[str, np.ndarray]]:
-    """Return what a judge says of an untrained network, and what it keeps."""
+def evaluated(name: str) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Return what an evaluator says of an untrained network, and what it keeps."""
     task, a = TASKS[name], architecture(name)
-    samples = samples_of(task.target, N_JUDGED, classes=4, side=32)
-    judge = task.judge(samples, "abcd", preprocess_for(a, Weights(), task.resize))
+    samples = samples_of(task.target, N_IMAGES, classes=4, side=32)
+    evaluator = task.evaluator(samples, "abcd", preprocess_for(a, Weights(), task.resize))
     model = task.build(a, Weights()).eval()
     with torch.no_grad():
         for seed in range(2):
-            judge.update(task.predict(model, task.example(a, N_JUDGED // 2, seed)))
-    return judge.metrics(), judge.kept()
+            evaluator.update(task.predict(model, task.example(a, N_IMAGES // 2, seed)))
+    return evaluator.metrics(), evaluator.saved_predictions()
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -119,30 +119,30 @@ class TestTaskContract:
             plain, dropping = (task.build(a, Weights(), share).state_dict() for share in (0, 0.5))
             assert plain.keys() == dropping.keys()
 
-    def test_a_judge_gives_the_metrics_of_the_task(self, name: str) -> None:
-        metrics, kept = judged(name)
+    def test_an_evaluator_gives_the_metrics_of_the_task(self, name: str) -> None:
+        metrics, kept = evaluated(name)
         assert set(TASKS[name].metrics) <= set(metrics)
         assert all(0 <= value <= 1 for value in metrics.values())
         assert kept
 
-    def test_what_a_judge_keeps_gives_its_metrics_again(self, name: str) -> None:
-        metrics, kept = judged(name)
+    def test_what_an_evaluator_saves_gives_its_metrics_again(self, name: str) -> None:
+        metrics, kept = evaluated(name)
         for metric in TASKS[name].metrics:
             value_of = TASKS[name].resampled(metric, kept)
             if value_of is None:
                 again = score(metric, kept["labels"], kept["probabilities"].argmax(axis=1))
             else:
-                [again] = value_of(np.ones((1, N_JUDGED), np.int64))
+                [again] = value_of(np.ones((1, N_IMAGES), np.int64))
             assert again == pytest.approx(metrics[metric], abs=1e-6)
 
-    def test_a_judge_refuses_to_judge_a_part(self, name: str) -> None:
+    def test_an_evaluator_refuses_to_evaluate_a_part(self, name: str) -> None:
         task, a = TASKS[name], architecture(name)
         samples = samples_of(task.target, 3, classes=4, side=32)
-        judge = task.judge(samples, "abcd", preprocess_for(a, Weights(), task.resize))
+        evaluator = task.evaluator(samples, "abcd", preprocess_for(a, Weights(), task.resize))
         with torch.no_grad():
-            judge.update(task.predict(task.build(a, Weights()).eval(), task.example(a, 2, 0)))
-        with pytest.raises(ValueError, match="2 of 3 images were judged"):
-            judge.metrics()
+            evaluator.update(task.predict(task.build(a, Weights()).eval(), task.example(a, 2, 0)))
+        with pytest.raises(ValueError, match="2 of 3 images were evaluated"):
+            evaluator.metrics()
 
     def test_chance_is_between_nothing_and_all(self, name: str) -> None:
         task = TASKS[name]
@@ -172,11 +172,11 @@ def probabilities_and_labels() -> tuple[np.ndarray, np.ndarray]:
 def test_classification_metrics_are_those_of_sklearn(metric: str) -> None:
     task = TASKS["classification"]
     probabilities, labels = probabilities_and_labels()
-    judge = LabelJudge(labels.tolist(), 5)
+    evaluator = LabelEvaluator(labels.tolist(), 5)
     for part in np.array_split(np.arange(200), 3):
-        judge.update({"probabilities": torch.from_numpy(probabilities[part])})
+        evaluator.update({"probabilities": torch.from_numpy(probabilities[part])})
     expected = SCORES[metric](labels, task.decode({"probabilities": probabilities}))
-    assert judge.metrics()[metric] == pytest.approx(expected, abs=1e-6)
+    assert evaluator.metrics()[metric] == pytest.approx(expected, abs=1e-6)
 
 
 @pytest.mark.parametrize("metric", SCORES)

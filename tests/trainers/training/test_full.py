@@ -57,7 +57,7 @@ def test_what_is_saved_is_of_the_best_epoch(tmp_path: Path) -> None:
         assert np.array_equal(saved["labels"], kept["labels"])
 
 
-def test_averaged_weights_are_judged_and_kept(tmp_path: Path) -> None:
+def test_averaged_weights_are_evaluated_and_kept(tmp_path: Path) -> None:
     plain = run(tmp_path / "plain", FullSettings(ema=0.0))
     averaged = run(tmp_path / "averaged", FullSettings(ema=0.9))
     first, second = (load_file(r.training.weights) for r in (plain, averaged))

@@ -98,7 +98,7 @@ def test_a_shorter_training_is_the_beginning_of_a_longer_one(
     trained: TrainResult, tmp_path: Path
 ) -> None:
     short = run(tmp_path, settings=replace(SETTINGS, until_epoch=1))
-    # Its network was judged with norms of its own.
+    # Its network was evaluated with norms of its own.
     assert [row[:3] for row in content(short)[0]] == [row[:3] for row in content(trained)[0][:1]]
 
 

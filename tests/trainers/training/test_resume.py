@@ -92,7 +92,7 @@ def test_stochastic_depth_is_drawn_as_in_one_go(tmp_path: Path) -> None:
     assert bits(high) == bits(whole)
 
 
-def test_the_weights_of_a_rung_are_those_that_were_judged(tmp_path: Path) -> None:
+def test_the_weights_of_a_rung_are_those_that_were_evaluated(tmp_path: Path) -> None:
     low = run("classification", tmp_path, 1)
     metrics, _ = score(
         architecture("classification"),
@@ -105,8 +105,8 @@ def test_the_weights_of_a_rung_are_those_that_were_judged(tmp_path: Path) -> Non
     assert metrics == low.metrics
     assert low.resume is not None
     carried = torch.load(low.resume, weights_only=True)["state"]
-    judged = load_file(low.weights)
-    differing = {name for name in judged if not torch.equal(judged[name], carried[name])}
+    evaluated = load_file(low.weights)
+    differing = {name for name in evaluated if not torch.equal(evaluated[name], carried[name])}
     assert differing
     assert {name.rpartition(".")[2] for name in differing} <= {
         "running_mean",

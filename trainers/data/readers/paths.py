@@ -95,7 +95,7 @@ def as_parts(
     """Return the parts with every image once, and those that were listed again.
 
     What a part already has, or an earlier one, is left out of the later: an image that is trained
-    on and judged by says nothing. A lone ``train`` becomes ``all``, to be split.
+    on and evaluated by says nothing. A lone ``train`` becomes ``all``, to be split.
 
     Raises:
         DataError: If there is no image for training.

@@ -1,6 +1,6 @@
-"""COCO's average precision of what a judge kept, by faster-coco-eval.
+"""COCO's average precision of saved predictions, by faster-coco-eval.
 
-What is kept of a split with ``n`` images, ``D`` found and ``G`` true objects:
+What is saved of a split with ``n`` images, ``D`` found and ``G`` true objects:
 
 ``images (n, 2)``: width and height. ``found_boxes (D, 4)`` and ``true_boxes (G, 4)``: x1, y1, x2,
 y2 in pixels of the image. ``found_labels``, ``true_labels``, ``found_images`` and ``true_images``:
@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-Kept = Mapping[str, NDArray[Any]]
+from archfront.trainers.tasks.protocol import SavedPredictions
 
 # IoU from which an object is found, places of the recall, and detections of an image and class:
 # pycocotools' own.
@@ -29,16 +29,16 @@ AREAS = ("", "_small", "_medium", "_large")
 AT_50, AT_75 = 0, 5
 
 
-def coco_metrics(kept: Kept, class_names: Sequence[str]) -> dict[str, float]:
+def coco_metrics(saved: SavedPredictions, class_names: Sequence[str]) -> dict[str, float]:
     """Return ``map``, ``map50``, ``map75``, those by area, and ``ap/<class>``.
 
     With masks they are by the IoU of masks, and ``box_map50`` by that of boxes. What no object
     is there for is left out, but for the first three and ``box_map50``, which then are 0.
     """
-    if "true_masks" not in kept:
-        return _summary(_precision(kept, len(class_names), "bbox"), class_names)
-    found = _summary(_precision(kept, len(class_names), "segm"), class_names)
-    boxes = _summary(_precision(kept, len(class_names), "bbox"), class_names)
+    if "true_masks" not in saved:
+        return _summary(_precision(saved, len(class_names), "bbox"), class_names)
+    found = _summary(_precision(saved, len(class_names), "segm"), class_names)
+    boxes = _summary(_precision(saved, len(class_names), "bbox"), class_names)
     return {**found, "box_map50": boxes["map50"]}
 
 
@@ -69,10 +69,10 @@ def packed(encodings: Sequence[bytes]) -> tuple[NDArray[np.uint8], NDArray[np.in
     return np.frombuffer(b"".join(encodings), np.uint8), lengths.cumsum()
 
 
-def unpacked(kept: Kept, side: str) -> list[dict[str, Any]]:
+def unpacked(saved: SavedPredictions, side: str) -> list[dict[str, Any]]:
     """Return the run-length encodings of the ``found`` or the ``true`` objects."""
-    content, ends = kept[f"{side}_masks"].tobytes(), kept[f"{side}_mask_ends"].tolist()
-    sizes = kept["images"][kept[f"{side}_images"]].tolist()
+    content, ends = saved[f"{side}_masks"].tobytes(), saved[f"{side}_mask_ends"].tolist()
+    sizes = saved["images"][saved[f"{side}_images"]].tolist()
     starts = [0, *ends][: len(ends)]
     return [
         {"size": [height, width], "counts": content[start:end]}
@@ -80,19 +80,19 @@ def unpacked(kept: Kept, side: str) -> list[dict[str, Any]]:
     ]
 
 
-def _precision(kept: Kept, classes: int, kind: str) -> NDArray[np.float64]:
+def _precision(saved: SavedPredictions, classes: int, kind: str) -> NDArray[np.float64]:
     """Return precisions by threshold, recall, class and area, -1 where there is no object.
 
     Args:
-        kept: What a judge kept.
+        saved: What an evaluator saved.
         classes: Number of classes.
         kind: ``bbox`` or ``segm``.
     """
     from faster_coco_eval import COCO, COCOeval_faster
 
-    truth = COCO(_truth(kept, classes, kind))
-    evaluation = COCOeval_faster(truth, truth.loadRes(_found(kept, kind)), kind)
-    evaluation.params.imgIds = list(range(len(kept["images"])))
+    truth = COCO(_truth(saved, classes, kind))
+    evaluation = COCOeval_faster(truth, truth.loadRes(_found(saved, kind)), kind)
+    evaluation.params.imgIds = list(range(len(saved["images"])))
     evaluation.params.catIds = list(range(classes))
     evaluation.evaluate()
     evaluation.accumulate()
@@ -100,10 +100,10 @@ def _precision(kept: Kept, classes: int, kind: str) -> NDArray[np.float64]:
     return precision
 
 
-def _truth(kept: Kept, classes: int, kind: str) -> dict[str, Any]:
-    images, crowd = kept["true_images"].tolist(), kept["true_crowd"].tolist()
-    labels, areas = kept["true_labels"].tolist(), kept["true_areas"].tolist()
-    boxes = xywh(kept["true_boxes"]).tolist()
+def _truth(saved: SavedPredictions, classes: int, kind: str) -> dict[str, Any]:
+    images, crowd = saved["true_images"].tolist(), saved["true_crowd"].tolist()
+    labels, areas = saved["true_labels"].tolist(), saved["true_areas"].tolist()
+    boxes = xywh(saved["true_boxes"]).tolist()
     annotations = [
         {
             "id": i + 1,
@@ -116,26 +116,26 @@ def _truth(kept: Kept, classes: int, kind: str) -> dict[str, Any]:
         for i in range(len(labels))
     ]
     if kind == "segm":
-        for annotation, rle in zip(annotations, unpacked(kept, "true"), strict=True):
+        for annotation, rle in zip(annotations, unpacked(saved, "true"), strict=True):
             annotation["segmentation"] = rle
     return {
         "images": [
             {"id": i, "width": width, "height": height}
-            for i, (width, height) in enumerate(kept["images"].tolist())
+            for i, (width, height) in enumerate(saved["images"].tolist())
         ],
         "categories": [{"id": label, "name": str(label)} for label in range(classes)],
         "annotations": annotations,
     }
 
 
-def _found(kept: Kept, kind: str) -> list[dict[str, Any]]:
+def _found(saved: SavedPredictions, kind: str) -> list[dict[str, Any]]:
     """Return the detections; by masks without their boxes, so that areas are of the masks."""
     if kind == "bbox":
-        shapes = [{"bbox": box} for box in xywh(kept["found_boxes"]).tolist()]
+        shapes = [{"bbox": box} for box in xywh(saved["found_boxes"]).tolist()]
     else:
-        shapes = [{"segmentation": rle} for rle in unpacked(kept, "found")]
-    images, labels = kept["found_images"].tolist(), kept["found_labels"].tolist()
-    scores = kept["found_scores"].tolist()
+        shapes = [{"segmentation": rle} for rle in unpacked(saved, "found")]
+    images, labels = saved["found_images"].tolist(), saved["found_labels"].tolist()
+    scores = saved["found_scores"].tolist()
     return [
         {"image_id": images[i], "category_id": labels[i], "score": scores[i], **shape}
         for i, shape in enumerate(shapes)

@@ -14,7 +14,7 @@ Floats = NDArray[np.float32]
 def class_map(logits: Floats, width: int, height: int, *, chunk: int = CHUNK) -> NDArray[np.uint8]:
     """Return the class of each pixel of an image, ``(height, width)``.
 
-    Logits are read between their places linearly, as the judge of masks does it by torch's
+    Logits are read between their places linearly, as the evaluator of masks does it by torch's
     ``interpolate``, a band of rows at a time.
 
     Args:

@@ -1,4 +1,4 @@
-"""Judges of found objects: moved back to the pixels of their image, compared as COCO does."""
+"""The evaluator of found objects: boxes in pixels of their image, compared as COCO does."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from archfront.trainers.tasks.judges.paste import pasted
 Arrays = dict[str, NDArray[Any]]
 
 
-class ObjectJudge:
+class ObjectEvaluator:
     """Average precision of ``detections`` and, where asked for, ``masks``.
 
     A metric is 0 when the split shows no object at all, so that what is maximized is a number;
@@ -81,10 +81,10 @@ class ObjectJudge:
             ValueError: If not all images were taken in.
         """
         if (n_seen := len(self._found)) != len(self._samples):
-            raise ValueError(f"{n_seen} of {len(self._samples)} images were judged")
-        return coco_metrics(self.kept(), self._names)
+            raise ValueError(f"{n_seen} of {len(self._samples)} images were evaluated")
+        return coco_metrics(self.saved_predictions(), self._names)
 
-    def kept(self) -> Arrays:
+    def saved_predictions(self) -> Arrays:
         """Return what was found and what is true; see ``average_precision``."""
         found = {
             "found_boxes": _joined([f["boxes"] for f in self._found], (0, 4), np.float32),

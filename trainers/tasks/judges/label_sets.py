@@ -1,4 +1,4 @@
-"""Judges of images that have any number of labels."""
+"""The evaluator of images that have any number of labels."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from torchmetrics.functional.classification import binary_average_precision, mul
 from archfront.trainers.tasks.judges.weighted import THRESHOLD
 
 
-class LabelSetJudge:
+class LabelSetEvaluator:
     """Mean average precision and F1 of probabilities ``(N, classes)``.
 
     Args:
@@ -39,7 +39,7 @@ class LabelSetJudge:
             ValueError: If not all images were taken in.
         """
         if (n_seen := sum(map(len, self._seen))) != len(self._labels):
-            raise ValueError(f"{n_seen} of {len(self._labels)} images were judged")
+            raise ValueError(f"{n_seen} of {len(self._labels)} images were evaluated")
         probabilities = torch.cat(self._seen)
         precisions = {
             name: float(binary_average_precision(probabilities[:, label], self._labels[:, label]))
@@ -62,7 +62,7 @@ class LabelSetJudge:
         by_class = {f"ap/{name}": value for name, value in precisions.items()}
         return {"map": mean, **f1, **by_class}
 
-    def kept(self) -> dict[str, NDArray[Any]]:
+    def saved_predictions(self) -> dict[str, NDArray[Any]]:
         """Return ``images (N,)``, ``probabilities (N, classes)`` and ``labels (N, classes)``."""
         probabilities = torch.cat(self._seen).numpy().astype(np.float32)
         return {

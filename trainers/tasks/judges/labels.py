@@ -1,4 +1,4 @@
-"""Judges of images that have one label each."""
+"""The evaluator of images that have one label each."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from torchmetrics import MetricCollection
 from torchmetrics.classification import MulticlassAccuracy, MulticlassF1Score
 
 
-class LabelJudge:
+class LabelEvaluator:
     """Accuracy, mean recall and mean F1 of probabilities ``(N, classes)``.
 
     Args:
@@ -45,10 +45,10 @@ class LabelJudge:
             ValueError: If not all images were taken in.
         """
         if (n_seen := sum(map(len, self._seen))) != len(self._labels):
-            raise ValueError(f"{n_seen} of {len(self._labels)} images were judged")
+            raise ValueError(f"{n_seen} of {len(self._labels)} images were evaluated")
         return {name: float(value) for name, value in self._metrics.compute().items()}
 
-    def kept(self) -> dict[str, NDArray[Any]]:
+    def saved_predictions(self) -> dict[str, NDArray[Any]]:
         """Return ``probabilities (N, classes)`` float32 and ``labels (N,)`` int64."""
         probabilities = torch.cat(self._seen).numpy().astype(np.float32)
         return {"probabilities": probabilities, "labels": self._labels.numpy()}

@@ -1,4 +1,4 @@
-"""Judges of images in which every pixel has a class."""
+"""The evaluator of images in which every pixel has a class."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from archfront.trainers.tasks.judges.overlap import METRICS, class_iou, margins
 CHUNK = 16_000_000
 
 
-class MaskJudge:
+class MaskEvaluator:
     """Compares logits ``(N, C, S, S)`` with masks at the size of their images.
 
     The padding is cut off, the logits are resized to the image, and the largest one is the
-    prediction of a pixel: so that no input size is judged by a smaller truth.
+    prediction of a pixel: so that no input size is compared with a smaller truth.
 
     Args:
         samples: The images with their masks, in order.
@@ -63,7 +63,7 @@ class MaskJudge:
         by_class = zip(self._class_names, class_iou(total), strict=True)
         return values | {f"iou/{name}": float(iou) for name, iou in by_class if np.isfinite(iou)}
 
-    def kept(self) -> dict[str, NDArray[Any]]:
+    def saved_predictions(self) -> dict[str, NDArray[Any]]:
         """Return what metrics and pictures can be made of.
 
         ``images (N,)`` numbers them; ``confusion (N, C, C)`` has the pixels of each, true class
@@ -82,7 +82,9 @@ class MaskJudge:
 
     def _checked(self) -> list[NDArray[np.uint32]]:
         if len(self._confusions) != len(self._samples):
-            raise ValueError(f"{len(self._confusions)} of {len(self._samples)} images were judged")
+            raise ValueError(
+                f"{len(self._confusions)} of {len(self._samples)} images were evaluated"
+            )
         return self._confusions
 
     def _confusion(self, sample: Sample, logits: torch.Tensor) -> NDArray[np.uint32]:

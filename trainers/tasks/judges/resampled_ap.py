@@ -20,10 +20,10 @@ from archfront.trainers.tasks.judges.average_precision import (
     MAX_DETECTIONS,
     RECALLS,
     THRESHOLDS,
-    Kept,
     unpacked,
     xywh,
 )
+from archfront.trainers.tasks.protocol import SavedPredictions
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -55,18 +55,18 @@ class _Class:
     n_true: NDArray[np.int64]
 
 
-def resampled_ap(metric: str, kept: Kept) -> Callable[[NDArray[Any]], Floats]:
+def resampled_ap(metric: str, saved: SavedPredictions) -> Callable[[NDArray[Any]], Floats]:
     """Return a metric as a function of how often each image counts.
 
     Args:
         metric: Key of ``AT``.
-        kept: What a judge kept.
+        saved: What an evaluator saved.
 
     Returns:
         From weights ``(R, n_images)`` to values ``(R,)``: NaN where all objects have weight 0,
         but 0 where the split has none at all, as the metric then is.
     """
-    arrays = {name: kept[name] for name in kept}
+    arrays = {name: saved[name] for name in saved}
     is_by_masks = "true_masks" in arrays and metric != "box_map50"
     thresholds = THRESHOLDS[AT[metric]]
     shapes = {
@@ -90,48 +90,48 @@ def resampled_ap(metric: str, kept: Kept) -> Callable[[NDArray[Any]], Floats]:
 
 
 def _matched(
-    kept: Kept, label: int, thresholds: Floats, shapes: Mapping[str, Sequence[Any]]
+    saved: SavedPredictions, label: int, thresholds: Floats, shapes: Mapping[str, Sequence[Any]]
 ) -> _Class:
     """Return what of a class matched.
 
     Args:
-        kept: What a judge kept.
+        saved: What an evaluator saved.
         label: The class.
         thresholds: IoU from which an object is found.
         shapes: Boxes or run-length encodings of the ``found`` and the ``true`` objects.
     """
-    n_images = len(kept["images"])
-    found = np.flatnonzero(kept["found_labels"] == label)
-    found = found[np.argsort(-kept["found_scores"][found].astype(np.float64), kind="stable")]
-    true = np.flatnonzero(kept["true_labels"] == label)
-    right = np.zeros((len(thresholds), len(kept["found_labels"])), np.bool_)
+    n_images = len(saved["images"])
+    found = np.flatnonzero(saved["found_labels"] == label)
+    found = found[np.argsort(-saved["found_scores"][found].astype(np.float64), kind="stable")]
+    true = np.flatnonzero(saved["true_labels"] == label)
+    right = np.zeros((len(thresholds), len(saved["found_labels"])), np.bool_)
     counted = np.ones_like(right)
     taken = []
-    for mine, theirs in _by_image(kept, found, true, n_images):
+    for mine, theirs in _by_image(saved, found, true, n_images):
         taken.append(mine)
         if len(mine) and len(theirs):
-            crowd = kept["true_crowd"][theirs]
+            crowd = saved["true_crowd"][theirs]
             pairs = [shapes["found"][i] for i in mine], [shapes["true"][i] for i in theirs]
             ious = _ious(*pairs, crowd)
             right[:, mine], counted[:, mine] = matches(ious, crowd, thresholds)
     order = np.concatenate(taken)
-    order = order[np.argsort(-kept["found_scores"][order].astype(np.float64), kind="stable")]
-    is_one = ~kept["true_crowd"][true]
+    order = order[np.argsort(-saved["found_scores"][order].astype(np.float64), kind="stable")]
+    is_one = ~saved["true_crowd"][true]
     return _Class(
-        images=kept["found_images"][order],
+        images=saved["found_images"][order],
         is_right=right[:, order],
         is_counted=counted[:, order],
-        n_true=np.bincount(kept["true_images"][true][is_one], minlength=n_images),
+        n_true=np.bincount(saved["true_images"][true][is_one], minlength=n_images),
     )
 
 
 def _by_image(
-    kept: Kept, found: NDArray[np.int64], true: NDArray[np.int64], n_images: int
+    saved: SavedPredictions, found: NDArray[np.int64], true: NDArray[np.int64], n_images: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield the detections of each image, the best of them, and its objects."""
     parts = []
     for side, chosen in (("found", found), ("true", true)):
-        images = kept[f"{side}_images"][chosen]
+        images = saved[f"{side}_images"][chosen]
         order = chosen[np.argsort(images, kind="stable")]
         ends = np.bincount(images, minlength=n_images).cumsum()[:-1]
         parts.append(np.split(order, ends))
