@@ -10,16 +10,16 @@ from statistics import median
 import numpy as np
 
 from archfront.search.config.schema import Config
-from archfront.search.config.settings import measure_settings, needed_values
 from archfront.search.engine.interrupts import deferred
 from archfront.search.engine.jobs import Done, Engine, Job
 from archfront.search.errors import ConfigError
-from archfront.search.jobs.perform import TRIAL_TIMEOUT_TEXT, MeasureRequest
+from archfront.search.jobs.perform import MeasureRequest
 from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.key import latency_key
 from archfront.search.latency.lookup import DeviceCosts
 from archfront.search.prepare.build_space import build_space
 from archfront.search.prepare.select_backbones import select
+from archfront.search.prepare.study_settings import StudySettings
 from archfront.search.records.evaluation import LASTING, Failed, FailureKind, Measurement
 from archfront.search.space.space import Space
 from archfront.trainers.spec import Architecture, Weights
@@ -45,9 +45,9 @@ class Plan:
     n_failed: int
 
 
-def known_for_fill(config: Config, table: LatencyTable) -> DeviceCosts:
-    """Return what this device knows, which here remembers every kind of failure."""
-    return DeviceCosts(table, measure_settings(config), needed_values(config), KINDS)
+def sweep_costs(settings: StudySettings, table: LatencyTable) -> DeviceCosts:
+    """Return the costs that are known of this device, with every kind of failure remembered."""
+    return DeviceCosts(table, settings.measure, settings.needed, KINDS)
 
 
 def space_of(config: Config, *, classes: int, channels: int) -> Space:
@@ -117,28 +117,22 @@ class LatencySweep:
     """Measures architectures and remembers each result at once.
 
     Args:
-        config: How they are measured.
-        known: What learns of it.
-        engine: Where they are measured.
+        settings: How architectures are measured.
+        known: Remembers the results.
+        engine: Measures them.
         folder: For files in between.
     """
 
-    def __init__(self, config: Config, known: DeviceCosts, engine: Engine, folder: Path) -> None:
-        self._config, self._known = config, known
+    def __init__(
+        self, settings: StudySettings, known: DeviceCosts, engine: Engine, folder: Path
+    ) -> None:
+        self._settings, self._known = settings, known
         self._engine, self._folder = engine, folder
-        self.max_failures = config.budget.max_failures
 
     def measure(self, architecture: Architecture) -> Measurement | Failed:
         """Measure one architecture; whatever comes of it is remembered."""
-        minutes = self._config.budget.trial_minutes
-        request = MeasureRequest(architecture, measure_settings(self._config), self._folder)
-        job = Job(
-            "measure",
-            request,
-            is_exclusive=True,
-            timeout_s=None if minutes is None else minutes * 60,
-            timeout_text=TRIAL_TIMEOUT_TEXT,
-        )
+        request = MeasureRequest(architecture, self._settings.measure, self._folder)
+        job = self._settings.limited(Job("measure", request, is_exclusive=True))
         result = self._engine.submit(job).result()
         found = result.value if isinstance(result, Done) else Failed(result.kind, result.message)
         with deferred():
@@ -147,9 +141,11 @@ class LatencySweep:
         return found
 
 
-def expected_seconds(config: Config, table: LatencyTable, like: Architecture) -> float | None:
-    """Return what measuring one architecture takes, from those remembered; None if none is."""
-    key = latency_key(like, measure_settings(config))
+def expected_seconds(
+    settings: StudySettings, table: LatencyTable, like: Architecture
+) -> float | None:
+    """Return the median seconds of the remembered measurements; None if there are none."""
+    key = latency_key(like, settings.measure)
     seconds = [
         entry.measurement.seconds
         for entry in table.entries()

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from archfront.search.advise.advice import Advice, Field, Option, options_of
-from archfront.search.advise.sweep import LatencySweep, known_for_fill
+from archfront.search.advise.sweep import LatencySweep, sweep_costs
 from archfront.search.commands.consoles import print_lines, wide_console
 from archfront.search.commands.device_text import composed_config, image_shape
 from archfront.search.config.schema import Config
@@ -25,6 +25,7 @@ from archfront.search.errors import ConfigError
 from archfront.search.jobs.perform import perform
 from archfront.search.latency.database import LatencyTable
 from archfront.search.prepare.gate import exceeded
+from archfront.search.prepare.study_settings import resolve
 from archfront.search.records.evaluation import Failed, Measurement
 from archfront.trainers.words import count_of, duration
 
@@ -122,7 +123,8 @@ def _measure(
 ) -> None:
     """Measure until no other network could be on the front, or the time is over."""
     table = LatencyTable(Path(config.tracking.device_db))
-    known = known_for_fill(config, table)
+    settings = resolve(config)
+    known = sweep_costs(settings, table)
     for index, option in enumerate(advice.options):
         answer = known.of(option.architecture)
         if isinstance(answer, Measurement | Failed):
@@ -136,7 +138,7 @@ def _measure(
         Progress(*columns, console=console, transient=True, disable=not is_live) as bar,
     ):
         task = bar.add_task("", total=60 * arguments.minutes)
-        filling = LatencySweep(config, known, engine, Path(folder))
+        sweep = LatencySweep(settings, known, engine, Path(folder))
         while (following := advice.next()) is not None and time.monotonic() < deadline:
             option = advice.options[following]
             name = _name(option)
@@ -146,7 +148,7 @@ def _measure(
                 description=f"{name}   {len(advice.front())} on the front, "
                 f"{len(advice.candidates())} could be",
             )
-            found = filling.measure(option.architecture)
+            found = sweep.measure(option.architecture)
             advice.learn(following, found)
             if not is_live:
                 print_lines(console, [f"{name}: {_describe(found)}"])

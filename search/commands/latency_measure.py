@@ -24,9 +24,9 @@ from archfront.search.advise.sweep import (
     LatencySweep,
     Plan,
     expected_seconds,
-    known_for_fill,
     plan,
     space_of,
+    sweep_costs,
 )
 from archfront.search.commands.consoles import print_lines
 from archfront.search.commands.device_text import composed_config, image_shape
@@ -36,6 +36,7 @@ from archfront.search.engine.interrupts import terminate_like_interrupt
 from archfront.search.errors import StudyError
 from archfront.search.jobs.perform import perform
 from archfront.search.latency.database import LatencyTable
+from archfront.search.prepare.study_settings import StudySettings, resolve
 from archfront.search.records.evaluation import LASTING, Failed, Measurement
 from archfront.search.report.latency_tables import first_line
 from archfront.trainers.spec import Architecture
@@ -60,7 +61,8 @@ def measure(arguments: argparse.Namespace, console: Console) -> int:
     table = LatencyTable(Path(config.tracking.device_db))
     classes, channels = image_shape(arguments, config)
     space = space_of(config, classes=classes, channels=channels)
-    known = known_for_fill(config, table)
+    settings = resolve(config)
+    known = sweep_costs(settings, table)
     planned = plan(
         space.architectures,
         known,
@@ -70,7 +72,7 @@ def measure(arguments: argparse.Namespace, console: Console) -> int:
         limit=arguments.limit,
         seed=arguments.seed or 0,
     )
-    print_lines(console, _begin(config, table, planned, space.dropped))
+    print_lines(console, _begin(config, settings, table, planned, space.dropped))
     if arguments.dry_run or not planned.todo:
         return 0
     results: list[tuple[Architecture, Measurement | Failed]] = []
@@ -81,9 +83,9 @@ def measure(arguments: argparse.Namespace, console: Console) -> int:
             TemporaryDirectory(prefix="archfront-") as folder,
             ENGINES[config.engine.name](perform, workers=1, threads=None) as engine,
         ):
-            filling = LatencySweep(config, known, engine, Path(folder))
+            sweep = LatencySweep(settings, known, engine, Path(folder))
             is_live = console.is_terminal and not arguments.plain
-            _fill(filling, planned, results, console, is_live=is_live)
+            _measure_all(sweep, planned, results, console, is_live=is_live, config=config)
             _check_streak(results, config)
     except KeyboardInterrupt:
         status = INTERRUPTED
@@ -93,7 +95,11 @@ def measure(arguments: argparse.Namespace, console: Console) -> int:
 
 
 def _begin(
-    config: Config, table: LatencyTable, planned: Plan, dropped: tuple[str, ...]
+    config: Config,
+    settings: StudySettings,
+    table: LatencyTable,
+    planned: Plan,
+    dropped: tuple[str, ...],
 ) -> list[str]:
     from archfront.search.latency.device import fingerprint
 
@@ -112,7 +118,7 @@ def _begin(
         n = count_of(len(dropped), "backbone or size of one", "backbones or sizes of them")
         lines.append(f"left out  {n}: {shown}")
     if planned.todo:
-        each = expected_seconds(config, table, planned.todo[0])
+        each = expected_seconds(settings, table, planned.todo[0])
         lines.append(
             f"time      about {duration(each * len(planned.todo))}, {duration(each)} each"
             if each
@@ -121,13 +127,14 @@ def _begin(
     return lines
 
 
-def _fill(
-    filling: LatencySweep,
+def _measure_all(
+    sweep: LatencySweep,
     planned: Plan,
     results: list[tuple[Architecture, Measurement | Failed]],
     console: Console,
     *,
     is_live: bool,
+    config: Config,
 ) -> None:
     """Measure everything, each result appended when it is there."""
     columns: list[Any] = [BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn()]
@@ -137,7 +144,7 @@ def _fill(
         last = ""
         for number, architecture in enumerate(planned.todo, 1):
             bar.update(task, description=f"{label(architecture)}{last}")
-            found = filling.measure(architecture)
+            found = sweep.measure(architecture)
             results.append((architecture, found))
             bar.advance(task)
             line = f"{label(architecture):<40}  {_describe(found)}"
@@ -146,7 +153,7 @@ def _fill(
                 print_lines(console, [f"{number:>5}/{len(planned.todo)}  {line}"])
             elif isinstance(found, Failed):
                 print_lines(bar.console, [line])
-            if _streak(results) >= filling.max_failures:
+            if _streak(results) >= config.budget.max_failures:
                 return
 
 

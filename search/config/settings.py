@@ -9,7 +9,6 @@ from pathlib import Path
 
 from archfront.search.config.schema import Config
 from archfront.search.latency.key import MeasureSettings
-from archfront.search.latency.lookup import DeviceCosts, Table
 from archfront.trainers.spec import Precision, TrainSettings
 from archfront.trainers.threads import cores
 
@@ -101,13 +100,3 @@ def balanced(class_counts: Sequence[int]) -> tuple[float, ...]:
 def train_threads(config: Config) -> int:
     """Return the threads of one training: those asked for, else cores over workers."""
     return config.engine.threads or max(1, cores() // config.engine.workers)
-
-
-def device_costs(config: Config, table: Table) -> DeviceCosts:
-    """Return what this device knows, for a configuration."""
-    return DeviceCosts(
-        table,
-        measure_settings(config),
-        needed_values(config),
-        latency_ms_max=config.hardware.limits.latency_ms,
-    )

@@ -12,7 +12,6 @@ from pathlib import Path
 from platform import python_version
 from typing import TYPE_CHECKING, Any
 
-from archfront.search.config.settings import measure_settings
 from archfront.search.errors import ArchfrontError, ArtifactError
 from archfront.search.export import card, snippets
 from archfront.search.export.export_request import ExportRequest, check_batch, check_folder
@@ -232,7 +231,7 @@ class _Shipment:
         from archfront.search.latency.device import pinned
         from archfront.search.predict.predictor import opened_artifact
 
-        settings = measure_settings(self._study.config)
+        settings = self._study.settings.measure
         with (
             pinned(settings.affinity) as cores,
             opened_artifact(self._folder, manifest, artifact, settings.threads) as predictor,
@@ -268,7 +267,7 @@ class _Shipment:
     def _clocked(
         self, predictor: Predictor, source: Source, cores: tuple[int, ...] | None
     ) -> Clocked:
-        settings = measure_settings(self._study.config)
+        settings = self._study.settings.measure
         n = source.input.batch or settings.batch_size
         images = source.compared[:1].repeat(n, 1, 1, 1).numpy()
         return Clocked(

@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from archfront.search.catalog import catalog
-from archfront.search.config.settings import measure_settings, needed_values
 from archfront.search.errors import ConfigError, ExportError, StudyError, WeightsError, unknown
 from archfront.search.export.judged import score_session
 from archfront.search.formats.formats import FORMATS, Format
@@ -200,7 +199,7 @@ class _Bench:
     def settings(self, setting: Setting) -> MeasureSettings:
         """Return how a variant is measured: as the study's candidates are."""
         return replace(
-            measure_settings(self.config), runtime=setting.runtime, precision=setting.precision
+            self._study.settings.measure, runtime=setting.runtime, precision=setting.precision
         )
 
     def measurement(self, architecture: Architecture, setting: Setting) -> Measurement | Failed:
@@ -210,7 +209,7 @@ class _Bench:
         """
         from archfront.search.engine.failures import broken
 
-        settings, needed = self.settings(setting), needed_values(self.config)
+        settings, needed = self.settings(setting), self._study.settings.needed
         known = DeviceCosts(self.table, settings, needed)
         found = known.of(architecture)
         if isinstance(found, Measurement | Failed):

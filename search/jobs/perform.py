@@ -100,11 +100,6 @@ class ProbeRequest:
     settings: TrainSettings
 
 
-# Ends the message of a measurement or training that took too long.
-TRIAL_TIMEOUT_TEXT = (
-    "the most that budget.trial_minutes allows. Raise it, or leave candidates this slow out of "
-    "the space."
-)
 # What a training and a measurement import, which takes seconds.
 TRAINING_IMPORTS = ("archfront.trainers.training.proxy",)
 MEASURING_IMPORTS = (

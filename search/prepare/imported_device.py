@@ -7,7 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from archfront.search.config.schema import HardwareConfig
-from archfront.search.config.settings import device_costs, needed_values
 from archfront.search.errors import ConfigError, unknown
 from archfront.search.latency.database import Entry, KnownDevice, LatencyTable
 from archfront.search.latency.devices import completed, device_named
@@ -31,11 +30,11 @@ def for_device(prepared: Prepared, table: LatencyTable) -> tuple[Prepared, CostL
     """
     config = prepared.config
     if config.hardware.device is None:
-        return prepared, device_costs(config, table)
+        return prepared, prepared.settings.device_costs(table)
     device = device_named(table, config.hardware.device)
     found = _imported(table.entries(), device, config.hardware)
     words = f"{device.words} through {config.hardware.runtime}"
-    needed = needed_values(config)
+    needed = prepared.settings.needed
     lacking = {
         a: [name for name in needed if not m.has([name])]
         for a, m in found.items()

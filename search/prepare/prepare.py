@@ -6,6 +6,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
@@ -13,12 +14,12 @@ from typing import Any
 
 from archfront.search.catalog import Backbone
 from archfront.search.config.schema import Config
-from archfront.search.config.settings import rung_epochs
 from archfront.search.errors import ConfigChangedError, ConfigError, WeightsError
 from archfront.search.latency.database import KnownDevice
 from archfront.search.latency.device import fingerprint
 from archfront.search.prepare.build_space import build_space
 from archfront.search.prepare.select_backbones import select
+from archfront.search.prepare.study_settings import StudySettings, resolve
 from archfront.search.records.candidate import short_hash
 from archfront.search.records.objectives import Objective, objectives_for
 from archfront.search.records.store import hide_password
@@ -73,6 +74,11 @@ class Prepared:
     holes: frozenset[Architecture] = frozenset()
     device: KnownDevice | None = None
 
+    @cached_property
+    def settings(self) -> StudySettings:
+        """Return the settings of the study's jobs, resolved once."""
+        return resolve(self.config, self.dataset)
+
     @property
     def n_candidates(self) -> int:
         """Return the number of candidates that may be proposed."""
@@ -107,7 +113,7 @@ class Prepared:
                 "dropped": list(self.space.dropped),
             },
             "objectives": [o.as_dict() for o in self.objectives],
-            "rungs": list(rung_epochs(self.config)),
+            "rungs": list(self.settings.rungs),
             "environment": {
                 "python": python_version(),
                 **{name: version(name) for name in self._libraries()},

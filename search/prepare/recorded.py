@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 from archfront.search.config.build import build, completed
 from archfront.search.config.schema import Config
 from archfront.search.errors import ConfigError, StudyError
 from archfront.search.prepare.prepare import data_ref
+from archfront.search.prepare.study_settings import StudySettings, resolve
 from archfront.trainers.data import Dataset
+from archfront.trainers.data.ref import DataRef
 
 # What metrics of other data than the study's are worth.
 WORTHLESS = ", so that its metrics would say nothing"
@@ -17,7 +20,7 @@ WORTHLESS = ", so that its metrics would say nothing"
 
 @dataclass(frozen=True)
 class Study:
-    """What an export has to know of a study.
+    """A recorded study: its configuration and its header.
 
     Attributes:
         config: Its configuration.
@@ -26,6 +29,17 @@ class Study:
 
     config: Config
     header: dict[str, Any]
+
+    @cached_property
+    def data(self) -> DataRef:
+        """Return the reference by which a worker loads the data."""
+        return data_ref(self.config)
+
+    @cached_property
+    def settings(self) -> StudySettings:
+        """Return the settings of the study's jobs, in the precision that was chosen."""
+        found = resolve(self.config, self.header["dataset"])
+        return replace(found, train=replace(found.train, precision=self.header["precision"]))
 
 
 def study_of(header: dict[str, Any]) -> Study:
@@ -61,7 +75,7 @@ def dataset_of(
     """
     from archfront.trainers.data import load
 
-    dataset = load(data_ref(study.config))
+    dataset = load(study.data)
     before = study.header["dataset"]["fingerprint"]
     if dataset.fingerprint != before:
         raise StudyError(

@@ -8,10 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from archfront.search.config.settings import train_settings
 from archfront.search.errors import ConfigError
 from archfront.search.front.intervals import kept_interval
-from archfront.search.prepare.prepare import data_ref
 from archfront.search.prepare.recorded import Study, dataset_of
 from archfront.search.records.refit_records import Refit
 from archfront.search.results.refit_results import RECORD, folder_of
@@ -145,9 +143,8 @@ def _trained(
     from archfront.trainers.training.full import train_full
 
     candidate = evaluation_of(results, step.trial).candidate
-    counts = list(study.header["dataset"]["splits"]["train"]["per_class"].values())
     settings = replace(
-        train_settings(study.config, study.header["precision"], counts),
+        study.settings.train,
         until_epoch=order.epochs,
         horizon=order.epochs,
         seed=step.seed,
@@ -160,7 +157,7 @@ def _trained(
         candidate.architecture,
         candidate.weights,
         candidate.recipe,
-        data_ref(study.config),
+        study.data,
         settings,
         order.full,
         folder=folder,
@@ -168,7 +165,7 @@ def _trained(
         splits=splits,
         on_epoch=lambda row: on_epoch(step, row),
     )
-    task, metric = TASKS[study.config.task.name], study.config.task.metric
+    task, metric = TASKS[study.config.task.name], settings.metric
     intervals = {
         split: kept_interval(
             task, metric, file, rng=np.random.default_rng([step.seed, step.trial])

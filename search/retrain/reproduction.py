@@ -16,10 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from archfront.search.config.settings import train_settings
 from archfront.search.errors import StudyError
 from archfront.search.latency.device import fingerprint
-from archfront.search.prepare.prepare import data_ref
 from archfront.search.prepare.recorded import Study, dataset_of
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.results.results import Results
@@ -86,9 +84,8 @@ def reproduce(
         change="is another one than it was",
         consequence=", so that nothing can be compared: images, labels or their split differ",
     )
-    counts = list(study.header["dataset"]["splits"]["train"]["per_class"].values())
     settings = replace(
-        train_settings(study.config, study.header["precision"], counts),
+        study.settings.train,
         seed=evaluation.seed,
         until_epoch=len(recorded.curve),
     )
@@ -98,7 +95,7 @@ def reproduce(
             candidate.architecture,
             candidate.weights,
             candidate.recipe,
-            data_ref(study.config),
+            study.data,
             settings,
             folder=Path(folder),
             on_epoch=on_epoch,

@@ -11,7 +11,6 @@ from typing import Any
 
 import yaml
 
-from archfront.search.config.settings import rung_epochs
 from archfront.search.engine.interrupts import deferred
 from archfront.search.engine.jobs import Broken, Engine, Job, Result
 from archfront.search.errors import StudyError
@@ -99,8 +98,8 @@ class Driver:
         self._open = OpenCandidates(self._space)
         self._flights: dict[Future[Result], RunningTrial] = {}
         self._front = KeptFront(places, prepared.objectives)
-        self._rungs = rung_epochs(self._config)
-        self._orders = JobFactory(prepared, places, self._rungs)
+        self._rungs = prepared.settings.rungs
+        self._jobs = JobFactory(prepared, places)
         self._ladder = PausedTrials(store, places, prepared.objectives)
 
     def run(self, control: Control) -> tuple[str, str]:
@@ -141,12 +140,12 @@ class Driver:
         self._places.config.write_text(yaml.safe_dump(stored, sort_keys=False), encoding="utf-8")
         if is_new:
             found = find_reference(
-                self._prepared, lambda i: self._orders.measure_now(i, self._known, self._engine)
+                self._prepared, lambda i: self._jobs.measure_now(i, self._known, self._engine)
             )
             header["reference"] = found.as_dict()
-            header["precision"] = self._orders.choose_precision(self._engine, self._emit)
+            header["precision"] = self._jobs.choose_precision(self._engine, self._emit)
             self._store.write_header(header)
-        self._orders.precision = header["precision"]
+        self._jobs.precision = header["precision"]
         self._reference = Reference(header["reference"])
         self._prepare_sampler()
         return header
@@ -158,7 +157,7 @@ class Driver:
             self._space,
             self._known,
             self._prepared.objectives,
-            asdict(config.hardware.limits),
+            asdict(self._prepared.settings.limits),
             self._reference,
         )
         for evaluation in self._evaluations:
@@ -304,7 +303,7 @@ class Driver:
         known = self._known.of(architecture)
         if known is None:
             flight.expected = self._known.expected(architecture)
-            self._submit(flight, self._orders.measure(flight.index))
+            self._submit(flight, self._jobs.measure(flight.index))
         elif isinstance(known, Measurement):
             self._pass_gate(flight, known)
         else:
@@ -331,7 +330,7 @@ class Driver:
 
     def _pass_gate(self, flight: RunningTrial, measurement: Measurement) -> None:
         flight.measurement = measurement
-        over = exceeded(measurement, self._config.hardware.limits)
+        over = exceeded(measurement, self._prepared.settings.limits)
         if over:
             self._finish(flight, Rejected(over))
             return
@@ -341,7 +340,7 @@ class Driver:
 
     def _train(self, flight: RunningTrial) -> None:
         below = flight.below[-1] if flight.below else None
-        job = self._orders.train(flight.trial.number, flight.index, flight.attempt, below)
+        job = self._jobs.train(flight.trial.number, flight.index, flight.attempt, below)
         self._submit(flight, job)
 
     def _finish(self, flight: RunningTrial, outcome: Outcome) -> None:

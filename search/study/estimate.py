@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from archfront.search.config.schema import Config
-from archfront.search.config.settings import rung_epochs, train_settings
 from archfront.search.engine.threads import thread_budget
 from archfront.search.errors import BuildError
 from archfront.search.latency.database import LatencyTable
@@ -65,7 +65,6 @@ def lines(config: Config) -> Iterator[str]:
 def _limits(prepared: Prepared, known: CostLookup) -> str:
     """Return how many architectures are known to be over the limits."""
     config, space = prepared.config, prepared.space
-    hardware = config.hardware
     numbers = np.arange(len(space.architectures))
     if len(numbers) > LOOKED_UP:
         numbers = np.random.default_rng(config.seed).choice(numbers, LOOKED_UP, replace=False)
@@ -76,7 +75,7 @@ def _limits(prepared: Prepared, known: CostLookup) -> str:
     n_failed = len(answers) - len(measured) - n_open
     if not measured:
         return "limits    no architecture of this space has been measured on this device yet"
-    over = sum(bool(exceeded(m, hardware.limits)) for m in measured)
+    over = sum(bool(exceeded(m, prepared.settings.limits)) for m in measured)
     fastest = min(m.latency.p50_ms for m in measured)
     of = count_of(len(measured), "measured architecture is", "measured architectures are")
     failed = f", {n_failed} known to fail" if n_failed else ""
@@ -111,8 +110,8 @@ def _seconds_of(prepared: Prepared, index: int) -> float | None:
     """Return the seconds of one training from a few timed steps; None if it cannot be built."""
     from archfront.trainers.training.precision import precision_probe
 
-    config, candidate = prepared.config, prepared.space.at(index)
-    settings = train_settings(config, "fp32")
+    candidate = prepared.space.at(index)
+    settings = replace(prepared.settings.train, precision="fp32")
     batch = candidate.recipe.batch_size
     try:
         with thread_budget(settings.threads):
@@ -122,7 +121,7 @@ def _seconds_of(prepared: Prepared, index: int) -> float | None:
     splits = prepared.dataset["splits"]
     steps = math.ceil(splits["train"]["images"] / batch)
     steps += FORWARD_SHARE * splits["val"]["images"] / batch
-    return float(probe.fp32_ms / 1000 * steps * config.task.epochs)
+    return float(probe.fp32_ms / 1000 * steps * settings.until_epoch)
 
 
 def _time(config: Config, middle_s: float) -> str:
@@ -155,7 +154,7 @@ def _disk(prepared: Prepared, middle_s: float) -> str:
     params = float(np.median([axes.backbone.params_m for axes in space.axes]))
     weights = min(KEPT, trainings) * params * 4e6
     # Weights and two moments of each candidate that waits at a rung.
-    waiting = min(WAITING, space.size) * params * 12e6 if len(rung_epochs(config)) > 1 else 0.0
+    waiting = min(WAITING, space.size) * params * 12e6 if len(prepared.settings.rungs) > 1 else 0.0
     whole = (predictions + weights + waiting) / 1e6 + 15
     line = (
         f"disk      about {whole:,.0f} MB: weights of the front ({weights / 1e6:,.0f}), "

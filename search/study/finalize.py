@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from archfront.search.config.settings import measure_settings, train_threads
 from archfront.search.engine.jobs import Broken, Engine, Job
 from archfront.search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest
 from archfront.search.prepare.prepare import Prepared
@@ -37,7 +36,7 @@ class Finale:
         places: StudyPaths,
         emit: Callable[[Event], None],
     ) -> None:
-        self._prepared, self._config = prepared, prepared.config
+        self._prepared, self._settings = prepared, prepared.settings
         self._store, self._engine, self._places, self._emit = store, engine, places, emit
 
     def perform(self, front: Sequence[Evaluation]) -> None:
@@ -52,14 +51,14 @@ class Finale:
             return
         for evaluation in front:
             scores = self._store.scores
-            if self._prepared.config.task.metric in scores.get(evaluation.trial, {}):
+            if self._settings.train.metric in scores.get(evaluation.trial, {}):
                 continue
             request = ScoreRequest(
                 evaluation.candidate,
                 self._prepared.data,
                 self._places.folder / _trained(evaluation).weights,
                 "test",
-                train_threads(self._config),
+                self._settings.train.threads,
             )
             found = self._done(Job("score", request), evaluation, "scored")
             if found is not None:
@@ -67,7 +66,7 @@ class Finale:
 
     def _measure_again(self, front: Sequence[Evaluation]) -> None:
         """Time members with their trained weights where these decide what is computed."""
-        if self._config.hardware.device is not None:  # it is not at hand
+        if self._prepared.device is not None:  # another device, which is not at hand
             return
         for evaluation in front:
             a = evaluation.candidate.architecture
@@ -76,7 +75,7 @@ class Finale:
                 continue
             request = MeasureRequest(
                 a,
-                measure_settings(self._config),
+                self._settings.measure,
                 self._places.measuring,
                 self._places.folder / _trained(evaluation).weights,
             )
@@ -97,7 +96,7 @@ class Finale:
                 self._prepared.data,
                 predictions,
                 file,
-                self._config.seed,
+                self._settings.train.seed,
             )
             self._done(Job("draw", request), evaluation, "drawn")
 

@@ -30,7 +30,7 @@ def find_reference(prepared: Prepared, measure: Callable[[int], Result]) -> Refe
     Raises:
         StudyError: If none of the heaviest architectures can be measured.
     """
-    limits = asdict(prepared.config.hardware.limits)
+    limits = asdict(prepared.settings.limits)
     costs = [o.name for o in prepared.objectives[1:]]
     slowest: dict[str, float] = {}
     if any(limits.get(name) is None for name in costs):

@@ -91,8 +91,8 @@ def run(
         # First, so that its workers do their imports while the data is read.
         engine = engine or stack.enter_context(_engine(config))
         table = table or LatencyTable(Path(config.tracking.device_db))
-        prepared, from_table = for_device(prepared or prepare(config, progress), table)
-        prepared = replace(prepared, config=config)
+        prepared = replace(prepared or prepare(config, progress), config=config)
+        prepared, from_table = for_device(prepared, table)
         if header is not None:
             check_same(header, prepared)
         known = known or from_table
@@ -119,10 +119,11 @@ def _with_rungs(config: Config, header: dict[str, Any]) -> Config:
         ConfigChangedError: If it asks for others.
     """
     stored = tuple(header.get("rungs", [config.task.epochs]))  # once there was only one
-    if config.budget.rungs is not None and rung_epochs(config) != stored:
+    asked = rung_epochs(config)
+    if config.budget.rungs is not None and asked != stored:
         raise ConfigChangedError(
             f"budget.rungs: {list(stored)} in the study {config.study!r}, "
-            f"{list(rung_epochs(config))} now. What its candidates gave compares at the same "
+            f"{list(asked)} now. What its candidates gave compares at the same "
             "epochs only: leave budget.rungs as it was, or start another study with study=NAME."
         )
     return replace(config, budget=replace(config.budget, rungs=stored))
@@ -137,8 +138,9 @@ def _done_before(store: StudyStore, header: dict[str, Any], config: Config) -> S
         size = header["space"]["size"]
         return StudyResult("finished", exhausted(size), was_finished=True, is_exhausted=True)
     evaluations = store.evaluations()
+    assert config.budget.rungs is not None, "a study goes on with the rungs that it began with"
     purse = Purse(
-        config.budget, rung_epochs(config), evaluations, seconds=active_seconds(evaluations)
+        config.budget, config.budget.rungs, evaluations, seconds=active_seconds(evaluations)
     )
     reason = end_reason(evaluations, config.budget, purse)
     return None if reason is None else StudyResult("finished", reason, was_finished=True)

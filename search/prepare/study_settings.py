@@ -1,0 +1,83 @@
+"""The settings of a study's jobs, resolved once from its configuration and its data."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from archfront.search.config.schema import Config, LimitsConfig
+from archfront.search.config.settings import (
+    measure_settings,
+    needed_values,
+    rung_epochs,
+    train_settings,
+)
+from archfront.search.engine.jobs import Job
+from archfront.search.latency.key import MeasureSettings
+from archfront.search.latency.lookup import DeviceCosts, Table
+from archfront.trainers.spec import Precision, TrainSettings
+
+# Ends the message of a measurement or training that took too long.
+TRIAL_TIMEOUT_TEXT = (
+    "the most that budget.trial_minutes allows. Raise it, or leave candidates this slow out of "
+    "the space."
+)
+
+
+@dataclass(frozen=True)
+class StudySettings:
+    """The settings of a study's jobs and of their limits.
+
+    Attributes:
+        rungs: Epochs of each rung; the last ones are those of a full training.
+        measure: Settings of a measurement.
+        train: Settings of a full training, in fp32 where the precision is still to be probed.
+        precision: The precision that was asked for; ``auto`` for the faster one.
+        needed: Names of the values that a measurement must have: objectives and limits.
+        limits: Limits of the costs.
+        trial_timeout_s: Seconds after which a measurement or training is ended; None for never.
+    """
+
+    rungs: tuple[int, ...]
+    measure: MeasureSettings
+    train: TrainSettings
+    precision: Precision | Literal["auto"]
+    needed: tuple[str, ...]
+    limits: LimitsConfig
+    trial_timeout_s: float | None
+
+    def training(self, rung: int, precision: Precision) -> TrainSettings:
+        """Return the settings of a training that ends at a rung, 0 the lowest."""
+        return replace(self.train, until_epoch=self.rungs[rung], precision=precision)
+
+    def limited(self, job: Job) -> Job:
+        """Return a job that ends after the time limit of a trial."""
+        if self.trial_timeout_s is None:
+            return job
+        return replace(job, timeout_s=self.trial_timeout_s, timeout_text=TRIAL_TIMEOUT_TEXT)
+
+    def device_costs(self, table: Table) -> DeviceCosts:
+        """Return the costs that are known of this device, from its table of latencies."""
+        return DeviceCosts(table, self.measure, self.needed, latency_ms_max=self.limits.latency_ms)
+
+
+def resolve(config: Config, dataset: Mapping[str, Any] | None = None) -> StudySettings:
+    """Return the settings of a configuration's jobs.
+
+    Args:
+        config: The configuration of the study.
+        dataset: Summary of its dataset, for the weights of the classes; None where nothing is
+            trained.
+    """
+    counts = [] if dataset is None else list(dataset["splits"]["train"]["per_class"].values())
+    asked, minutes = config.engine.precision, config.budget.trial_minutes
+    return StudySettings(
+        rungs=rung_epochs(config),
+        measure=measure_settings(config),
+        train=train_settings(config, "fp32" if asked == "auto" else asked, counts),
+        precision=asked,
+        needed=needed_values(config),
+        limits=config.hardware.limits,
+        trial_timeout_s=None if minutes is None else minutes * 60,
+    )
