@@ -38,7 +38,7 @@ class OpenCandidates:
 
     def close_architecture(self, index: int) -> None:
         """Close every recipe of a candidate's architecture."""
-        self._is_open[index // len(self.space.recipes)] = False
+        self._is_open[self.space.architecture_of([index])] = False
 
     def is_open(self, index: int) -> bool:
         """Return whether a candidate may be proposed."""
@@ -254,7 +254,7 @@ def distributions(space: Space) -> dict[str, BaseDistribution]:
     numbered = reversed(list(enumerate(space.architectures)))
     first = {(a.backbone, a.head): number for number, a in numbered}
     for number in first.values():  # one candidate of each backbone and head shows every axis
-        space.suggest(_Walk(space.choices(space.at(number * len(space.recipes))), found))
+        space.suggest(_Walk(space.choices(space.at(space.first_index(number))), found))
     return found
 
 

@@ -175,7 +175,7 @@ class Ensemble:
 
     def costs(self, indices: Ints) -> Floats:
         """Return the expected losses of candidates' costs, ``(n, n_costs)``."""
-        return self._request.costs.expected(indices // len(self._space.recipes))
+        return self._request.costs.expected(self._space.architecture_of(indices))
 
     def _process(self, belief: KernelPrior, rows: Rows) -> GaussianProcess:
         return GaussianProcess(
@@ -212,7 +212,7 @@ class Ensemble:
             level, reach = first.mean(axis=0), np.maximum(first.std(axis=0), FLAT)
             return [(cost - level) / reach for cost in costs]
         if belief.beside == "published":
-            numbers = (indices // len(self._space.recipes) for indices in parts)
+            numbers = (self._space.architecture_of(indices) for indices in parts)
             return [self._published[architectures, None] for architectures in numbers]
         return [np.empty((len(indices), 0)) for indices in parts]
 

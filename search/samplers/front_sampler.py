@@ -70,9 +70,10 @@ class FrontSampler(ProposalSampler):
         seen = self._seen(study, trial)
         rng = np.random.default_rng([self._seed, trial.number])
         if len(seen.told) == 0 or len(seen.told) + len(seen.pending) < self._request.startup:
-            n_recipes, tried = len(self._space.recipes), np.append(seen.told, seen.pending)
-            number = self._start.choose(tried // n_recipes)
-            index = number * n_recipes + int(rng.choice(self._candidates.recipes(number)))
+            tried = self._space.architecture_of(np.append(seen.told, seen.pending))
+            number = self._start.choose(tried)
+            recipe = int(rng.choice(self._candidates.recipes(number)))
+            index = self._space.first_index(number) + recipe
             proposal = self._proposal("start", number)
         else:
             index, proposal = self._improve(seen, rng)
@@ -127,7 +128,7 @@ class FrontSampler(ProposalSampler):
         """Return the candidate with the largest expected gain."""
         n_scored = max(SCORED_LEAST, SCORED // (len(seen.told) + len(seen.pending)))
         asked = self._candidates.sample(n_scored, rng)
-        architectures = asked // len(self._space.recipes)
+        architectures = self._space.architecture_of(asked)
         warp, predictions = self._ensemble.predict(seen, asked)
         cases = self._request.costs.points(architectures)
         gain = np.zeros(len(asked))

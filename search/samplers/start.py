@@ -78,9 +78,8 @@ class Start:
         n_largest = max(LARGEST_LEAST, int(np.ceil(share * len(around))))
         around = around[np.argsort(-capacity[around], kind="stable")]
         around = around[capacity[around] >= capacity[around[:n_largest]][-1]]
-        n_recipes = len(self._space.recipes)
         ours, theirs = (
-            self._scaling.rows(self._space.features(architectures * n_recipes))
+            self._scaling.rows(self._space.architecture_features(architectures))
             for architectures in (around, tried)
         )
         differing = (ours.categorical[:, None] != theirs.categorical).sum(axis=2)
@@ -105,14 +104,13 @@ class Start:
 
     def _capacity(self) -> Floats:
         """Return what architectures may reach by their size and work."""
-        n = len(self._space.architectures)
-        features = self._space.features(np.arange(n) * len(self._space.recipes))
+        features = self._space.architecture_features()
         columns = [
             standardized(column)
             for name, column in zip(features.numeric_names, features.numeric.T, strict=True)
             if name.endswith(("macs_g", "params_m", "log_macs", "log_params"))
         ]
-        return np.sum(columns, axis=0) if columns else np.zeros(n)
+        return np.sum(columns, axis=0) if columns else np.zeros(len(features.numeric))
 
 
 def _known(published: Floats) -> Floats:

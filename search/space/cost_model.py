@@ -144,11 +144,10 @@ class Costs:
         logs = np.array(
             [[_log(self._measured[i].value(name)) for name in self._names] for i in numbers]
         ).reshape(len(numbers), len(self._names))
-        # Recipes do not change a cost, so the first candidate of each stands for all.
         mean, spread = np.empty((n, len(self._names))), np.empty((n, len(self._names)))
         if len(numbers) == n and np.isfinite(logs).all():
             return Expected(logs, np.zeros_like(logs))
-        features = self._space.features(np.arange(n) * len(self._space.recipes))
+        features = self._space.architecture_features()
         for column, name in enumerate(self._names):
             has = np.isfinite(logs[:, column])
             rows = np.array(numbers, dtype=int)[has]

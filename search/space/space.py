@@ -24,7 +24,7 @@ from archfront.trainers.spec import Architecture, Recipe, Weights
 class Space:
     """All candidates of a study.
 
-    A candidate's index is ``architecture index * len(recipes) + recipe index``.
+    A candidate's index is ``architecture number * len(recipes) + recipe number``.
 
     Attributes:
         axes: One entry a backbone, in the catalog's order.
@@ -122,8 +122,17 @@ class Space:
         return number * len(self.recipes) + self._numbers[candidate.recipe]
 
     def architecture_number(self, architecture: Architecture) -> int:
-        """Return the index of an architecture; KeyError when it is not of this space."""
+        """Return the number of an architecture; KeyError when it is not of this space."""
         return self._numbers[architecture]
+
+    def architecture_of(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the numbers of the architectures of candidates, which are given by index."""
+        numbers: np.ndarray = np.asarray(indices, dtype=np.int64) // len(self.recipes)
+        return numbers
+
+    def first_index(self, number: int) -> int:
+        """Return the index of the first candidate of an architecture: that of the first recipe."""
+        return number * len(self.recipes)
 
     def sample(self, rng: np.random.Generator) -> Candidate:
         """Return a candidate drawn uniformly."""
@@ -179,6 +188,15 @@ class Space:
     def features(self, indices: Sequence[int] | np.ndarray) -> Features:
         """Return the descriptors of candidates by index."""
         return self._described.features(indices)
+
+    def architecture_features(self, numbers: np.ndarray | None = None) -> Features:
+        """Return the descriptors of the first candidates of architectures.
+
+        Args:
+            numbers: Numbers of the architectures; None for all of them.
+        """
+        every = np.arange(len(self.architectures)) if numbers is None else numbers
+        return self.features(every * len(self.recipes))
 
     @property
     def published(self) -> np.ndarray | None:

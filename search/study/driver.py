@@ -18,6 +18,7 @@ from archfront.search.front.extrapolation import RungTrial
 from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.gate import exceeded
 from archfront.search.prepare.prepare import Prepared
+from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import (
     LASTING,
     Evaluation,
@@ -66,10 +67,20 @@ POLL_S = 0.2
 
 @dataclass
 class RunningTrial:
-    """A trial on its way to its outcome at a rung; ``below`` is what it gave so far."""
+    """A trial on its way to its outcome at a rung.
+
+    Attributes:
+        trial: The trial of the storage.
+        candidate: The candidate of the trial.
+        attempt: Number of earlier attempts, during which a driver died.
+        started: Seconds since the epoch at which this attempt began.
+        measurement: The costs of the candidate, once they are known.
+        expected: The latency that was expected before the measurement.
+        below: Evaluations of the rungs below, the lowest first.
+    """
 
     trial: Any
-    index: int
+    candidate: Candidate
     attempt: int
     started: float
     measurement: Measurement | None = None
@@ -140,7 +151,7 @@ class Driver:
         self._places.config.write_text(yaml.safe_dump(stored, sort_keys=False), encoding="utf-8")
         if is_new:
             found = find_reference(
-                self._prepared, lambda i: self._jobs.measure_now(i, self._known, self._engine)
+                self._prepared, lambda a: self._jobs.measure_now(a, self._known, self._engine)
             )
             header["reference"] = found.as_dict()
             header["precision"] = self._jobs.choose_precision(self._engine, self._emit)
@@ -178,7 +189,7 @@ class Driver:
         """Close what cannot be or was tried, and take up the trials that a dead driver left."""
         for architecture in self._prepared.holes:
             number = self._space.architecture_number(architecture)
-            self._open.close_architecture(number * len(self._space.recipes))
+            self._open.close_architecture(self._space.first_index(number))
         for evaluation in self._evaluations:
             self._close(evaluation)
             self._front.add(evaluation)
@@ -189,17 +200,17 @@ class Driver:
             if written and not is_below_top(written[-1]):
                 self._store.tell(trial, written, self._prepared.objectives)
                 continue
-            index = self._space.index(self._space.suggest(trial))
-            self._open.close(index)
+            candidate = self._space.suggest(trial)
+            self._open.close(self._space.index(candidate))
             if written and self._store.begun(frozen) <= written[-1].rung:
-                self._ladder.wait(Waiting(trial, index, written))
+                self._ladder.wait(Waiting(trial, candidate, written))
                 continue
             attempt = self._store.attempts(frozen)
             self._places.remove_attempt(frozen.number, attempt, len(written))
             attempt += 1
             self._store.begin(trial, attempt)
             known = written[-1].measurement if written else None
-            flight = RunningTrial(trial, index, attempt, self._clock(), known, below=written)
+            flight = RunningTrial(trial, candidate, attempt, self._clock(), known, below=written)
             if attempt >= MAX_ATTEMPTS:
                 message = f"the driver died {attempt} times while this candidate was in flight"
                 self._finish(flight, Failed("crash", message))
@@ -269,7 +280,7 @@ class Driver:
         """Train a trial that waits to its next rung."""
         w, started = self._ladder.take(number), self._clock()
         self._store.climb(w.trial, w.last.rung + 1)
-        self._train_further(RunningTrial(w.trial, w.index, 0, started, below=w.evaluations))
+        self._train_further(RunningTrial(w.trial, w.candidate, 0, started, below=w.evaluations))
 
     def _train_further(self, flight: RunningTrial) -> None:
         last = flight.below[-1]
@@ -292,18 +303,17 @@ class Driver:
         started = self._clock()
         trial = self._store.ask(self._sampler)
         candidate = self._space.suggest(trial)
-        index = self._space.index(candidate)
-        self._open.close(index)
+        self._open.close(self._space.index(candidate))
         self._emit(TrialProposed(trial.number, candidate))
-        self._start(RunningTrial(trial, index, 0, started))
+        self._start(RunningTrial(trial, candidate, 0, started))
 
     def _start(self, flight: RunningTrial) -> None:
         """Go on with what is known of the architecture, or have it measured."""
-        architecture = self._space.at(flight.index).architecture
+        architecture = flight.candidate.architecture
         known = self._known.of(architecture)
         if known is None:
             flight.expected = self._known.expected(architecture)
-            self._submit(flight, self._jobs.measure(flight.index))
+            self._submit(flight, self._jobs.measure(architecture))
         elif isinstance(known, Measurement):
             self._pass_gate(flight, known)
         else:
@@ -311,7 +321,7 @@ class Driver:
 
     def _land(self, flight: RunningTrial, result: Result) -> None:
         """Take the result of a flight's job and send it on its way."""
-        architecture = self._space.at(flight.index).architecture
+        architecture = flight.candidate.architecture
         if isinstance(result, Broken):
             failed = Failed(result.kind, result.message)
             if flight.measurement is None:
@@ -334,20 +344,21 @@ class Driver:
         if over:
             self._finish(flight, Rejected(over))
             return
-        candidate = self._space.at(flight.index)
-        self._emit(TrialMeasured(flight.trial.number, candidate, measurement))
+        self._emit(TrialMeasured(flight.trial.number, flight.candidate, measurement))
         self._train(flight)
 
     def _train(self, flight: RunningTrial) -> None:
         below = flight.below[-1] if flight.below else None
-        job = self._jobs.train(flight.trial.number, flight.index, flight.attempt, below)
+        job = self._jobs.train(
+            flight.trial.number, flight.candidate, attempt=flight.attempt, below=below
+        )
         self._submit(flight, job)
 
     def _finish(self, flight: RunningTrial, outcome: Outcome) -> None:
         """Record an outcome: the evaluation first, then the trial's end or its wait."""
         evaluation = Evaluation(
             trial=flight.trial.number,
-            candidate=self._space.at(flight.index),
+            candidate=flight.candidate,
             rung=len(flight.below),
             seed=self._config.seed,
             attempt=flight.attempt,
@@ -364,7 +375,7 @@ class Driver:
         with deferred():
             self._store.record(flight.trial, evaluation)
             if goes_on:
-                self._ladder.wait(Waiting(flight.trial, flight.index, every))
+                self._ladder.wait(Waiting(flight.trial, flight.candidate, every))
                 self._ladder.keep_only_state(evaluation)
             else:
                 self._store.tell(flight.trial, every, self._prepared.objectives)

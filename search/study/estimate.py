@@ -18,6 +18,7 @@ from archfront.search.prepare.gate import exceeded
 from archfront.search.prepare.imported_device import for_device
 from archfront.search.prepare.prepare import Prepared, prepare
 from archfront.search.prepare.select_backbones import selection
+from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Measurement
 from archfront.search.space import size
 from archfront.search.study.promotion import KEPT as WAITING
@@ -99,18 +100,19 @@ def _training_seconds(prepared: Prepared) -> list[float]:
             weight[space.architectures[i].backbone] * space.architectures[i].input_size ** 2
         ),
     )
-    recipes = len(space.recipes)
+    middle = len(space.recipes) // 2  # of the grid of recipes
     # A twentieth from both ends: the very lightest and heaviest stand for nothing else.
     chosen = [order[round(q * (len(order) - 1))] for q in (0.05, 0.5, 0.95)]
-    found = [_seconds_of(prepared, number * recipes + recipes // 2) for number in chosen]
+    found = [
+        _seconds_of(prepared, space.at(space.first_index(number) + middle)) for number in chosen
+    ]
     return sorted(seconds for seconds in found if seconds is not None)
 
 
-def _seconds_of(prepared: Prepared, index: int) -> float | None:
+def _seconds_of(prepared: Prepared, candidate: Candidate) -> float | None:
     """Return the seconds of one training from a few timed steps; None if it cannot be built."""
     from archfront.trainers.training.precision import precision_probe
 
-    candidate = prepared.space.at(index)
     settings = replace(prepared.settings.train, precision="fp32")
     batch = candidate.recipe.batch_size
     try:

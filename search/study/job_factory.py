@@ -8,10 +8,11 @@ from archfront.search.engine.jobs import Broken, Done, Engine, Job, Result
 from archfront.search.jobs.perform import MeasureRequest, ProbeRequest, TrainRequest
 from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.prepare import Prepared
+from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Failed, Measurement, Trained
 from archfront.search.records.events import Event, Noticed
 from archfront.search.records.paths import StudyPaths
-from archfront.trainers.spec import Precision
+from archfront.trainers.spec import Architecture, Precision
 
 
 class JobFactory:
@@ -29,23 +30,21 @@ class JobFactory:
         self._prepared, self._settings, self._places = prepared, prepared.settings, places
         self.precision: Precision = "fp32"
 
-    def measure(self, index: int) -> Job:
-        """Return the job of measuring a candidate's architecture."""
-        request = MeasureRequest(
-            self._prepared.space.at(index).architecture,
-            self._settings.measure,
-            self._places.measuring,
-        )
+    def measure(self, architecture: Architecture) -> Job:
+        """Return the job of measuring an architecture."""
+        request = MeasureRequest(architecture, self._settings.measure, self._places.measuring)
         return self._settings.limited(Job("measure", request, is_exclusive=True))
 
-    def train(self, trial: int, index: int, attempt: int, below: Evaluation | None) -> Job:
+    def train(
+        self, trial: int, candidate: Candidate, *, attempt: int, below: Evaluation | None
+    ) -> Job:
         """Return the job of training a candidate to its next rung.
 
         Args:
-            trial: Its number.
-            index: The candidate.
-            attempt: Counts up when a driver died during one.
-            below: What the rung below gave; None for the lowest.
+            trial: Number of the trial.
+            candidate: The candidate of the trial.
+            attempt: Number of earlier attempts, during which a driver died.
+            below: Evaluation of the rung below; None for the lowest.
         """
         rung, resume = 0, None
         if below is not None:
@@ -54,7 +53,7 @@ class JobFactory:
             rung, resume = below.rung + 1, self._places.folder / below.outcome.resume
         request = TrainRequest(
             trial=trial,
-            candidate=self._prepared.space.at(index),
+            candidate=candidate,
             data=self._prepared.data,
             settings=self._settings.training(rung, self.precision),
             study_folder=self._places.folder,
@@ -63,15 +62,14 @@ class JobFactory:
         )
         return self._settings.limited(Job("train", request))
 
-    def measure_now(self, index: int, known: CostLookup, engine: Engine) -> Result:
+    def measure_now(self, architecture: Architecture, known: CostLookup, engine: Engine) -> Result:
         """Measure an architecture outside of a trial, unless it is known."""
-        architecture = self._prepared.space.at(index).architecture
         answer = known.of(architecture)
         if isinstance(answer, Measurement):
             return Done(answer, 0.0)
         if isinstance(answer, Failed):
             return Broken(answer.kind, answer.message, 0.0)
-        result = engine.submit(self.measure(index)).result()
+        result = engine.submit(self.measure(architecture)).result()
         if isinstance(result, Done):
             known.learn(architecture, result.value)
         else:

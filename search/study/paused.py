@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from archfront.search.front.members import build_front
+from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Trained, is_below_top
 from archfront.search.records.objectives import Objective
 from archfront.search.records.paths import StudyPaths
@@ -20,12 +21,12 @@ class Waiting:
 
     Attributes:
         trial: The trial of the storage.
-        index: Its candidate.
+        candidate: The candidate of the trial, as the space has it now.
         evaluations: What its rungs gave, the lowest first.
     """
 
     trial: Any
-    index: int
+    candidate: Candidate
     evaluations: tuple[Evaluation, ...]
 
     @property

@@ -17,15 +17,14 @@ from archfront.trainers.spec import Architecture
 TRIES = 5
 
 
-def find_reference(prepared: Prepared, measure: Callable[[int], Result]) -> Reference:
+def find_reference(prepared: Prepared, measure: Callable[[Architecture], Result]) -> Reference:
     """Return chance level and, for each cost, its limit or what the heaviest candidate has.
 
     That is the worst of what is maximized, as the throughput, too.
 
     Args:
         prepared: The study.
-        measure: Measures the architecture of a candidate by index; called only when a cost has no
-            limit.
+        measure: Measures an architecture; called only when a cost has no limit.
 
     Raises:
         StudyError: If none of the heaviest architectures can be measured.
@@ -43,7 +42,7 @@ def find_reference(prepared: Prepared, measure: Callable[[int], Result]) -> Refe
 def _heaviest(
     space: Space,
     holes: Container[Architecture],
-    measure: Callable[[int], Result],
+    measure: Callable[[Architecture], Result],
     names: list[str],
 ) -> dict[str, float]:
     params = {axes.backbone.name: axes.backbone.params_m for axes in space.axes}
@@ -58,7 +57,7 @@ def _heaviest(
     order.sort(key=lambda number: heaviest[space.architectures[number].backbone] != number)
     reasons = []
     for number in order[:TRIES]:
-        result = measure(number * len(space.recipes))
+        result = measure(space.architectures[number])
         reason = result.message if isinstance(result, Broken) else _lacking(result.value, names)
         if isinstance(result, Done) and reason is None:
             return {name: result.value.value(name) for name in names}

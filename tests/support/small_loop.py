@@ -37,14 +37,13 @@ class Knows:
     """Knows what every architecture of a space costs, or nothing at all."""
 
     def __init__(self, space: Space, *, is_blank: bool = False) -> None:
-        n_recipes = len(space.recipes)
         self._measured = (
             {}
             if is_blank
             else {
                 architecture: Measurement(
-                    latency_of(simulated(space, number * n_recipes)[1]),
-                    simulated(space, number * n_recipes)[2],
+                    latency_of(simulated(space, space.first_index(number))[1]),
+                    simulated(space, space.first_index(number))[2],
                     1.0,
                     1.0,
                     0.1,

@@ -75,6 +75,19 @@ def test_every_index_has_its_own_candidate_and_back(space: Space) -> None:
     assert [space.index(c) for c in candidates] == list(range(space.size))
     numbers = [space.architecture_number(c.architecture) for c in candidates]
     assert numbers == [i // len(space.recipes) for i in range(space.size)]
+    assert space.architecture_of(range(space.size)).tolist() == numbers
+    firsts = [space.first_index(number) for number in range(len(space.architectures))]
+    assert firsts == [numbers.index(number) for number in range(len(space.architectures))]
+
+
+def test_the_features_of_architectures_are_those_of_their_first_candidates() -> None:
+    space = mixed_space()
+    firsts = space.features([space.first_index(n) for n in range(len(space.architectures))])
+    every = space.architecture_features()
+    np.testing.assert_array_equal(every.numeric, firsts.numeric)
+    np.testing.assert_array_equal(every.categorical, firsts.categorical)
+    some = space.architecture_features(np.array([5, 2]))
+    np.testing.assert_array_equal(some.numeric, firsts.numeric[[5, 2]])
 
 
 def test_a_candidate_read_from_a_record_has_its_index() -> None:
@@ -171,7 +184,7 @@ def test_one_input_size_is_no_choice() -> None:
 def candidate_of(space: Space, name: str) -> Candidate:
     """Return the first candidate with a backbone."""
     number = next(i for i, a in enumerate(space.architectures) if a.backbone == name)
-    return space.at(number * len(space.recipes))
+    return space.at(space.first_index(number))
 
 
 # ------------------------------------------------------------------ features
@@ -307,7 +320,7 @@ def test_real_backbones_and_real_heads_make_a_space() -> None:
     assert {a.backbone for a in space.architectures} >= {"test_resnet", "test_vit"}
     assert len({space.choices(space.at(i))["family"] for i in range(space.size)}) > 5
     for number in range(len(space.architectures)):
-        walk(space, space.at(number * len(space.recipes)))
+        walk(space, space.at(space.first_index(number)))
 
 
 # ------------------------------------------------------------------ fingerprint

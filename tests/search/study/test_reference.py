@@ -13,8 +13,8 @@ from archfront.search.engine.jobs import Broken, Done, Result
 from archfront.search.errors import StudyError
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.evaluation import Measurement
-from archfront.search.space.space import Space
 from archfront.search.study.reference import TRIES, find_reference
+from archfront.trainers.spec import Architecture
 from tests.support.recorded_study import measurement
 from tests.support.small_study import prepared, small_config
 
@@ -22,12 +22,11 @@ from tests.support.small_study import prepared, small_config
 class Measuring:
     """Measures by a formula, notes what was asked, and fails for some backbones."""
 
-    def __init__(self, space: Space, *, failing: tuple[str, ...] = ()) -> None:
-        self.space, self.failing = space, failing
+    def __init__(self, *, failing: tuple[str, ...] = ()) -> None:
+        self.failing = failing
         self.asked: list[tuple[str, int]] = []
 
-    def __call__(self, index: int) -> Result:
-        architecture = self.space.at(index).architecture
+    def __call__(self, architecture: Architecture) -> Result:
         self.asked.append((architecture.backbone, architecture.input_size))
         if architecture.backbone in self.failing:
             return Broken("export", f"no exporter took {architecture.head}", 0.1)
@@ -46,7 +45,7 @@ def study(
     return prepared(config)
 
 
-def refuse(index: int) -> Result:
+def refuse(architecture: Architecture) -> Result:
     raise AssertionError("nothing has to be measured")
 
 
@@ -71,7 +70,7 @@ def test_a_limit_that_is_no_objective_counts_for_nothing(tmp_path: Path) -> None
 
 def test_without_a_limit_the_heaviest_is_measured(tmp_path: Path) -> None:
     whole = study(tmp_path, params_m=1.0)
-    measure = Measuring(whole.space)
+    measure = Measuring()
     found = find_reference(whole, measure)
     assert measure.asked == [("resnet18", 32)]
     assert found.values["latency_ms"] == 16.0
@@ -79,7 +78,7 @@ def test_without_a_limit_the_heaviest_is_measured(tmp_path: Path) -> None:
 
 def test_one_cost_without_a_limit_is_measured_and_the_others_keep_theirs(tmp_path: Path) -> None:
     whole = study(tmp_path, objectives=("latency_ms", "params_m"), latency_ms=2.5)
-    measure = Measuring(whole.space)
+    measure = Measuring()
     found = find_reference(whole, measure)
     assert found.values == {
         "accuracy": pytest.approx(1 / 3),
@@ -101,13 +100,13 @@ def test_a_maximized_cost_begins_at_what_the_heaviest_has(tmp_path: Path) -> Non
         def result(self, size: int) -> Measurement:
             return replace(super().result(size), throughput_ips=1000.0 / size)
 
-    found = find_reference(whole, Throughput(whole.space))
+    found = find_reference(whole, Throughput())
     assert found.values["throughput_ips"] == 1000.0 / 32
 
 
 def test_a_value_that_could_not_be_measured_is_the_reason(tmp_path: Path) -> None:
     whole = study(tmp_path, objectives=("latency_ms", "memory_mb"))
-    measure = Measuring(whole.space)
+    measure = Measuring()
     with pytest.raises(
         StudyError, match=r"reference point:\n  resnet18: memory_mb could not be measured\n"
     ):
@@ -120,14 +119,14 @@ def test_a_backbone_that_cannot_be_measured_is_tried_once_before_the_next(
 ) -> None:
     """Its other heads once used up all the tries."""
     whole = study(tmp_path)
-    measure = Measuring(whole.space, failing=("resnet18", "resnet10t"))
+    measure = Measuring(failing=("resnet18", "resnet10t"))
     assert find_reference(whole, measure).values["latency_ms"] == 16.0
     assert measure.asked == [("resnet18", 32), ("resnet10t", 32), ("test_resnet", 32)]
 
 
 def test_when_all_of_the_heaviest_fail_the_reasons_are_told(tmp_path: Path) -> None:
     whole = study(tmp_path)
-    measure = Measuring(whole.space, failing=tuple(a.backbone.name for a in whole.space.axes))
+    measure = Measuring(failing=tuple(a.backbone.name for a in whole.space.axes))
     with pytest.raises(
         StudyError,
         match=r"^None of the heaviest architectures could be measured, so the study has no "
@@ -143,7 +142,7 @@ def test_a_space_of_one_that_fails_has_one_reason(tmp_path: Path) -> None:
     axes = whole.space.axes[0]
     one = replace(axes, heads=axes.heads[:1], input_sizes=axes.input_sizes[:1])
     lone = replace(whole, space=replace(whole.space, axes=(one,)))
-    measure = Measuring(lone.space, failing=(axes.backbone.name,))
+    measure = Measuring(failing=(axes.backbone.name,))
     with pytest.raises(StudyError, match=r"reference point:\n  test_resnet: no exporter took"):
         find_reference(lone, measure)
     assert len(measure.asked) == 1
