@@ -305,7 +305,7 @@ def compared(question: Question, only: str | None) -> dict[str, Any]:
         "hypervolume": final,
         "best_hypervolume": best,
         "n_trained": {stack.name: stack.n_trained for stack in stacks},
-        "reference": reference.as_dict(),
+        "reference": reference.values,
         "judged": {
             c.id: {"label": c.label, "accuracy": judge.found[c.id][0], "ms": judge.found[c.id][1]}
             for c in candidates

@@ -35,6 +35,7 @@ DOORS = {
         "search/export/packed.py",
         "search/predict/served.py",
     ],
+    "pydantic": ["search/records/codec.py"],
     "hydra": ["search/config/compose.py"],
     "omegaconf": ["search/config/compose.py"],
     "onnx": ["search/runtimes/*.py"],

@@ -22,6 +22,7 @@ from archfront.search.errors import ConfigError
 from archfront.search.latency.device import fingerprint
 from archfront.search.latency.sql_schema import BUSY_S, KEY_COLUMNS, ready
 from archfront.search.records.candidate import canonical_json, short_hash
+from archfront.search.records.codec import decode
 from archfront.search.records.evaluation import Failed, Measurement
 from archfront.trainers.spec import Architecture
 
@@ -297,7 +298,7 @@ def _measurement(text: str) -> Measurement:
     content = json.loads(text)
     for part, names in ((content, _MAY_LACK), (content["latency"], _LATENCY_MAY_LACK)):
         part.update({name: math.nan for name in names if part[name] is None})
-    found = Measurement.from_dict(content)
+    found = decode(Measurement, content)
     if found.latency.source == "measured":
         return replace(found, latency=replace(found.latency, source="remembered"))
     return found

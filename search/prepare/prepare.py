@@ -21,6 +21,7 @@ from archfront.search.prepare.build_space import build_space
 from archfront.search.prepare.select_backbones import select
 from archfront.search.prepare.study_settings import StudySettings, resolve
 from archfront.search.records.candidate import short_hash
+from archfront.search.records.codec import encode
 from archfront.search.records.objectives import Objective, objectives_for
 from archfront.search.records.store import hide_password
 from archfront.search.space.space import Space
@@ -112,7 +113,7 @@ class Prepared:
                 "fingerprint": self.fingerprint,
                 "dropped": list(self.space.dropped),
             },
-            "objectives": [o.as_dict() for o in self.objectives],
+            "objectives": [encode(o) for o in self.objectives],
             "rungs": list(self.settings.rungs),
             "environment": {
                 "python": python_version(),

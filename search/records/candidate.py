@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from typing import Any
 
+from archfront.search.records.codec import encode
 from archfront.trainers.spec import Architecture, Recipe, Weights
 
 
@@ -58,14 +59,6 @@ class Candidate:
         return ", ".join(f"{axis} {values[axis]}" for axis in (values if axes is None else axes))
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON content; ``from_dict`` gives the equal candidate back."""
-        return {**asdict(self), "architecture": self.architecture.as_dict()}
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Candidate:
-        """Return the candidate whose ``as_dict`` this is."""
-        return cls(
-            architecture=Architecture(**content["architecture"]),
-            weights=Weights(**content["weights"]),
-            recipe=Recipe(**content["recipe"]),
-        )
+        """Return plain JSON content; ``decode`` gives the equal candidate back."""
+        content: dict[str, Any] = encode(self)
+        return content

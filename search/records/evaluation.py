@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from archfront.search.records.candidate import Candidate
+from archfront.search.records.codec import decode, encode
 
 FailureKind = Literal[
     "build", "export", "parity", "data", "out of memory", "diverged", "timeout", "crash"
@@ -102,14 +103,6 @@ class Measurement:
     def has(self, names: Iterable[str]) -> bool:
         """Return whether every one of these values was measured."""
         return not any(math.isnan(self.value(name)) for name in names)
-
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Measurement:
-        """Return the measurement whose ``asdict`` this is, read from JSON."""
-        latency = dict(content["latency"])
-        if latency.get("affinity") is not None:
-            latency["affinity"] = tuple(latency["affinity"])
-        return cls(**{**content, "latency": Latency(**latency)})
 
 
 @dataclass(frozen=True)
@@ -289,35 +282,17 @@ class Evaluation:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON content; ``from_dict`` gives the equal record back."""
-        return {**asdict(self), "candidate": self.candidate.as_dict(), "kind": self.kind}
+        return {**encode(self), "kind": self.kind}
 
     @classmethod
     def from_dict(cls, content: dict[str, Any]) -> Evaluation:
-        """Return the record whose ``as_dict`` this is."""
-        rest = dict(content)
-        measurement = rest.pop("measurement")
-        if measurement is not None:
-            measurement = Measurement.from_dict(measurement)
-        expected, proposal = rest.pop("expected", None), rest.pop("proposal", None)
-        return cls(
-            candidate=Candidate.from_dict(rest.pop("candidate")),
-            measurement=measurement,
-            expected=None if expected is None else Prediction(**expected),
-            proposal=None if proposal is None else Proposal(**proposal),
-            outcome=_outcome(rest.pop("kind"), rest.pop("outcome")),
-            **rest,
-        )
+        """Return the record whose ``as_dict`` some content is.
 
-
-def _outcome(kind: OutcomeKind, content: dict[str, Any]) -> Outcome:
-    match kind:
-        case "trained":
-            return Trained(**{**content, "curve": tuple(content["curve"])})
-        case "rejected":
-            over = {name: (v, a) for name, (v, a) in content["exceeded"].items()}
-            return Rejected(over, content.get("is_predicted", False))
-        case "failed":
-            return Failed(**content)
+        Raises:
+            ValueError: If it is none.
+        """
+        # The outcome says itself of which kind it is: no two kinds have the same keys.
+        return decode(cls, {key: value for key, value in content.items() if key != "kind"})
 
 
 def trained_outcome(evaluation: Evaluation) -> Trained:

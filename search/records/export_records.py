@@ -61,11 +61,7 @@ def read(places: StudyPaths) -> list[Export]:
         StudyError: If the file is none of this version.
     """
     remedy = f"'archfront export {places.study}' records what it makes anew"
-    return read_rows(
-        places.folder / RECORD,
-        lambda row: Export(**{**row, "marks": tuple(row["marks"])}),
-        remedy,
-    )
+    return read_rows(places.folder / RECORD, Export, remedy)
 
 
 def add(places: StudyPaths, exports: Iterable[Export]) -> None:

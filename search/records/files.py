@@ -3,31 +3,28 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TypeVar
 
 from archfront.search.errors import StudyError
+from archfront.search.records.codec import decode, encode
 from archfront.trainers.files import write_whole
-
-if TYPE_CHECKING:
-    from _typeshed import DataclassInstance
 
 Row = TypeVar("Row")
 
 
-def write_rows(file: Path, rows: Iterable[DataclassInstance]) -> None:
+def write_rows(file: Path, rows: Iterable[object]) -> None:
     """Write records as a JSON list, whole or not at all."""
-    write_whole(file, json.dumps([asdict(row) for row in rows], indent=1) + "\n")
+    write_whole(file, json.dumps([encode(row) for row in rows], indent=1) + "\n")
 
 
-def read_rows(file: Path, make: Callable[[dict[str, Any]], Row], remedy: str) -> list[Row]:
+def read_rows(file: Path, kind: type[Row], remedy: str) -> list[Row]:
     """Return the records of a JSON list in their order; none where there is no file.
 
     Args:
         file: As ``write_rows`` left it.
-        make: Returns the record whose ``asdict`` it is given.
+        kind: Class of the records.
         remedy: What comes of removing the file, in words.
 
     Raises:
@@ -36,6 +33,6 @@ def read_rows(file: Path, make: Callable[[dict[str, Any]], Row], remedy: str) ->
     if not file.is_file():
         return []
     try:
-        return [make(row) for row in json.loads(file.read_text(encoding="utf-8"))]
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        return [decode(kind, row) for row in json.loads(file.read_text(encoding="utf-8"))]
+    except (ValueError, TypeError) as error:
         raise StudyError(f"{file} cannot be used ({error}). Remove it; {remedy}.") from error

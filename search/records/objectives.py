@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -52,10 +52,6 @@ class Objective:
         if evaluation.measurement is None:
             raise ValueError(f"Trial {evaluation.trial} has no measurement of {self.name}.")
         return evaluation.measurement.value(self.name)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON content; ``Objective(**content)`` gives the equal objective back."""
-        return asdict(self)
 
 
 # What a Measurement can add to the metric as an objective.
@@ -131,7 +127,3 @@ class Reference:
             for index, objective in enumerate(objectives)
         ]
         return np.stack(columns, axis=1)
-
-    def as_dict(self) -> dict[str, float]:
-        """Return plain JSON content; ``Reference(content)`` gives the equal point back."""
-        return dict(self.values)

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from archfront.search.records.codec import decode, encode
 from archfront.trainers.files import write_whole
 
 
@@ -47,12 +48,11 @@ class Refit:
             content = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # a training that was not finished
             return None
-        intervals = {split: (low, high) for split, (low, high) in content["intervals"].items()}
-        return cls(**{**content, "intervals": intervals, "curve": tuple(content["curve"])})
+        return decode(cls, content)
 
     def write(self, file: Path) -> None:
         """Write the record whole or not at all: its being there says that all files are."""
-        write_whole(file, json.dumps(asdict(self), indent=1) + "\n")
+        write_whole(file, json.dumps(encode(self), indent=1) + "\n")
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from archfront.search.errors import StudyError, StudyLockedError
+from archfront.search.records.codec import decode
 from archfront.search.records.evaluation import Evaluation, Proposal, Trained
 from archfront.search.records.objectives import Objective
 from archfront.search.records.paths import StudyPaths
@@ -141,7 +142,7 @@ class StudyStore:
         """Return why a trial's candidate was proposed, if its sampler said so."""
         storage = self._study._storage
         content = storage.get_trial_system_attrs(trial._trial_id).get(PROPOSAL)
-        return None if content is None else Proposal(**content)
+        return None if content is None else decode(Proposal, content)
 
     def tell(
         self, trial: Trial, evaluations: Sequence[Evaluation], objectives: list[Objective]

@@ -91,18 +91,6 @@ class Variant:
         """Return whether it would come out the same again, as a crash need not."""
         return not isinstance(self.outcome, Failed) or self.outcome.kind in LASTING
 
-    @classmethod
-    def from_dict(cls, content: dict[str, Any]) -> Variant:
-        """Return the record whose ``asdict`` this is, read from JSON."""
-        rest = dict(content)
-        outcome, setting = rest.pop("outcome"), Setting(**rest.pop("setting"))
-        if "kind" in outcome:
-            return cls(**rest, setting=setting, outcome=Failed(**outcome))
-        measurement = Measurement.from_dict(outcome.pop("measurement"))
-        exceeded = {name: (v, a) for name, (v, a) in outcome.pop("exceeded").items()}
-        scored = Scored(**outcome, measurement=measurement, exceeded=exceeded)
-        return cls(**rest, setting=setting, outcome=scored)
-
 
 def read(places: StudyPaths) -> list[Variant]:
     """Return the recorded variants of a study, in the order in which they were made.
@@ -111,7 +99,7 @@ def read(places: StudyPaths) -> list[Variant]:
         StudyError: If the file is none of this version.
     """
     remedy = f"'archfront variants {places.study}' measures them anew"
-    return read_rows(places.folder / RECORD, Variant.from_dict, remedy)
+    return read_rows(places.folder / RECORD, Variant, remedy)
 
 
 def write(places: StudyPaths, variants: Sequence[Variant]) -> None:

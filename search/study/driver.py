@@ -153,7 +153,7 @@ class Driver:
             found = find_reference(
                 self._prepared, lambda a: self._jobs.measure_now(a, self._known, self._engine)
             )
-            header["reference"] = found.as_dict()
+            header["reference"] = dict(found.values)
             header["precision"] = self._jobs.choose_precision(self._engine, self._emit)
             self._store.write_header(header)
         self._jobs.precision = header["precision"]

@@ -10,6 +10,7 @@ import optuna
 import yaml
 
 from archfront.search.config.build import build
+from archfront.search.records.codec import encode
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving
@@ -34,9 +35,9 @@ def header(root: Path, name: str) -> dict[str, Any]:
             "fingerprint": "abc",
             "dropped": [],
         },
-        "objectives": [objective.as_dict() for objective in recorded_study.OBJECTIVES],
+        "objectives": [encode(objective) for objective in recorded_study.OBJECTIVES],
         "environment": record.environment,
-        "reference": recorded_study.REFERENCE.as_dict(),
+        "reference": recorded_study.REFERENCE.values,
     }
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from archfront.search.config.schema import LIMITS as NAMES
 from archfront.search.front.members import build_front, front_hypervolume
 from archfront.search.records.candidate import Candidate
+from archfront.search.records.codec import encode
 from archfront.search.records.evaluation import (
     Evaluation,
     Failed,
@@ -196,8 +197,8 @@ def golden() -> dict[str, object]:
         "hypervolume": round(front_hypervolume(evaluations, OBJECTIVES, REFERENCE), 9),
         "knee": next(m.candidate.id for m in members if m.is_knee),
         "front": [m.candidate.id for m in members],
-        "reference": REFERENCE.as_dict(),
-        "objectives": [objective.as_dict() for objective in OBJECTIVES],
+        "reference": REFERENCE.values,
+        "objectives": [encode(objective) for objective in OBJECTIVES],
         "evaluations": [evaluation.as_dict() for evaluation in evaluations],
     }
 

@@ -16,6 +16,7 @@ from archfront.search.config.build import build
 from archfront.search.prepare.prepare import data_ref
 from archfront.search.prepare.recorded import Study
 from archfront.search.records.candidate import Candidate
+from archfront.search.records.codec import encode
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.refit_records import Refit
@@ -70,9 +71,9 @@ def write(root: Path, name: str = "digits", **changes: Any) -> Results:
         "question": config.question(),
         "dataset": dataset.summary(),
         "space": {"size": 3, "architectures": 3, "recipes": 1, "fingerprint": "a", "dropped": []},
-        "objectives": [objective.as_dict() for objective in recorded_study.OBJECTIVES],
+        "objectives": [encode(objective) for objective in recorded_study.OBJECTIVES],
         "environment": record.environment,
-        "reference": recorded_study.REFERENCE.as_dict(),
+        "reference": recorded_study.REFERENCE.values,
         "precision": "fp32",
     }
     places = StudyPaths(root, name)

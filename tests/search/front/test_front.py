@@ -17,6 +17,7 @@ from archfront.search.front.members import (
     losses_of,
 )
 from archfront.search.front.pareto import front_mask, hypervolume, knee
+from archfront.search.records.codec import decode, encode
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.objectives import Objective, Reference, objectives_for
 from tests.support.recorded_study import (
@@ -158,9 +159,9 @@ def test_an_unknown_objective_is_named_with_the_nearest() -> None:
 
 
 def test_an_objective_and_a_reference_come_back_from_json() -> None:
-    content = json.loads(json.dumps(OBJECTIVES[1].as_dict()))
-    assert Objective(**content) == OBJECTIVES[1]
-    assert Reference(json.loads(json.dumps(REFERENCE.as_dict()))) == REFERENCE
+    content = json.loads(json.dumps(encode(OBJECTIVES[1])))
+    assert decode(Objective, content) == OBJECTIVES[1]
+    assert decode(Reference, json.loads(json.dumps(encode(REFERENCE)))) == REFERENCE
 
 
 def test_the_reference_is_chance_and_the_limit_or_the_slowest() -> None:
@@ -251,7 +252,7 @@ def test_a_recorded_study_gives_the_front_that_was_reviewed() -> None:
     """Golden: only ``python -m tests.support.recorded_study`` writes it, reviewed as a diff."""
     kept = json.loads(GOLDEN.read_text(encoding="utf-8"))
     evaluations = [Evaluation.from_dict(content) for content in kept["evaluations"]]
-    objectives = [Objective(**content) for content in kept["objectives"]]
+    objectives = [decode(Objective, content) for content in kept["objectives"]]
     members = build_front(evaluations, objectives)
     assert [m.candidate.id for m in members] == kept["front"]
     assert [m.candidate.id for m in members if m.is_knee] == [kept["knee"]]

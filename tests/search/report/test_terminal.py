@@ -12,6 +12,7 @@ from rich.console import Console
 
 from archfront.search.config.schema import BudgetConfig
 from archfront.search.front.members import build_front
+from archfront.search.records.codec import encode
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.events import (
     EpochFinished,
@@ -106,7 +107,7 @@ def header(**changes: Any) -> dict[str, Any]:
             "skipped": {},
         },
         "space": {"size": 4800, "architectures": 1200, "recipes": 4, "dropped": []},
-        "objectives": [o.as_dict() for o in OBJECTIVES],
+        "objectives": [encode(o) for o in OBJECTIVES],
         "environment": {"device": "Some CPU, 2 cores"},
     }
     return {**whole, **changes}

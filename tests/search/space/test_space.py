@@ -18,6 +18,7 @@ from archfront.search.errors import ConfigError
 from archfront.search.prepare.build_space import build_space
 from archfront.search.prepare.select_backbones import select, selection
 from archfront.search.records.candidate import Candidate
+from archfront.search.records.codec import decode
 from archfront.search.space.space import Space
 from archfront.trainers.spec import Recipe, Weights
 from tests.support.small_spaces import (
@@ -93,7 +94,7 @@ def test_the_features_of_architectures_are_those_of_their_first_candidates() -> 
 def test_a_candidate_read_from_a_record_has_its_index() -> None:
     space = mixed_space()
     for index in range(space.size):
-        assert space.index(Candidate.from_dict(space.at(index).as_dict())) == index
+        assert space.index(decode(Candidate, space.at(index).as_dict())) == index
 
 
 def test_a_stranger_has_no_index() -> None:

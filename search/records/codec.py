@@ -1,0 +1,61 @@
+"""The codec of all records: frozen dataclasses to plain JSON content, and back by pydantic.
+
+Content is read by the types of the fields: lists become tuples, mappings become the dataclass that
+they fit. Content with fewer or more keys than the record, or of another type, is refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+from archfront.trainers.spec import Architecture
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
+
+Record = TypeVar("Record")
+
+
+def encode(record: Any) -> Any:
+    """Return a record as plain content; ``decode`` gives the equal record back, after JSON too.
+
+    An architecture leaves out what says nothing of it, as ``Architecture.as_dict`` does.
+    """
+    if isinstance(record, Architecture):
+        return record.as_dict()
+    if is_dataclass(record) and not isinstance(record, type):
+        return {item.name: encode(getattr(record, item.name)) for item in fields(record)}
+    if isinstance(record, Mapping):
+        return {key: encode(value) for key, value in record.items()}
+    if isinstance(record, list | tuple):
+        return [encode(value) for value in record]
+    return record
+
+
+def decode(kind: type[Record], content: Any) -> Record:
+    """Return the record of a kind whose ``encode`` some content is.
+
+    Raises:
+        ValueError: If the content does not fit, with the first key that does not.
+    """
+    from pydantic import ValidationError
+
+    try:
+        record: Record = _adapter(cast(Any, kind)).validate_python([content])[0]
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        where = ".".join(str(key) for key in first["loc"][1:]) or kind.__name__
+        raise ValueError(f"{where}: {first['msg']}") from error
+    return record
+
+
+@cache
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    """Return what validates a list of one record."""
+    from pydantic import ConfigDict, TypeAdapter
+
+    # pydantic takes no configuration beside a dataclass itself, but beside a list of them.
+    return TypeAdapter(list[kind], config=ConfigDict(extra="forbid"))
