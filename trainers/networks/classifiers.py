@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from copy import deepcopy
 from functools import lru_cache
 from typing import Any, cast
 
 import torch
 from timm.utils import reparameterize_model
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from archfront.trainers.errors import BuildError
 from archfront.trainers.networks.backbone import RANDOM, create, run_once
 from archfront.trainers.networks.hf.names import is_hub
+from archfront.trainers.networks.task_network import TaskNetwork
 from archfront.trainers.spec import Architecture, Weights
 
 TIMM_POOLS = ("avg", "max", "avgmax")
@@ -48,58 +47,41 @@ class ToChannelsFirst(nn.Module):
         return features.permute(0, 3, 1, 2)
 
 
-class Classifier(nn.Module):
+class Classifier(TaskNetwork):
     """Images ``(N, C, S, S)`` to logits ``(N, classes)``.
 
     Attributes:
-        architecture: What it was built from.
         backbone: The timm network, with its own classifier unless ``head`` has one.
         head: A head of ours; the identity where timm's is used.
     """
 
     def __init__(self, architecture: Architecture, backbone: nn.Module, head: nn.Module) -> None:
-        super().__init__()
-        self.architecture = architecture
+        super().__init__(architecture)
         self.backbone = backbone
         self.head = head
-        self.is_frozen = False
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits."""
         logits: torch.Tensor = self.head(self.backbone(images))
         return logits
 
-    def train(self, mode: bool = True) -> Classifier:
-        """Set the mode; the norms of a frozen backbone stay in evaluation."""
-        super().train(mode)
-        if self.is_frozen:
-            for module in self.backbone.modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
-        return self
+    def freeze(self) -> None:
+        """Leave only the classifying layers to be trained."""
+        self.backbone.requires_grad_(False)
+        if isinstance(self.head, nn.Identity):
+            own = cast("Any", self.backbone).get_classifier()
+            for layer in own if isinstance(own, tuple | list) else (own,):
+                layer.requires_grad_(True)
+        self.is_frozen = True
+        self.train(self.training)
 
+    def merge_blocks(self) -> None:
+        """Merge the backbone's re-parameterizable blocks, in evaluation mode."""
+        self.backbone = reparameterize_model(self.backbone, inplace=True)
 
-class DeployedClassifier(nn.Module):
-    """Normalized images to a tuple with their probabilities ``(N, classes)``.
-
-    Args:
-        model: A ``Classifier``.
-        link: Turns logits into probabilities.
-    """
-
-    def __init__(self, model: nn.Module, link: nn.Module | None = None) -> None:
-        super().__init__()
-        self.link = link or nn.Softmax(dim=1)
-        if isinstance(model, Classifier) and model.architecture.fused:
-            # A copy in evaluation mode: some blocks cannot be merged while they train.
-            merged = reparameterize_model(deepcopy(model.backbone).eval(), inplace=True)
-            model = Classifier(model.architecture, merged, model.head)
-        self.model = model
-        self.eval()
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
-        """Return the outputs in the order of the task's ``output_names``."""
-        return (self.link(self.model(images)),)
+    def backbone_module(self) -> nn.Module:
+        """Return the timm network."""
+        return self.backbone
 
 
 def build_classifier(
@@ -159,18 +141,6 @@ def _hub_classifier(architecture: Architecture, weights: Weights, dropout: float
     logits = run_once(backbone, a.backbone, channels=a.channels, input_size=a.input_size)
     _check_features(logits, a)
     return Classifier(a, backbone, nn.Identity())
-
-
-def freeze_backbone(model: nn.Module) -> None:
-    """Leave only the classifying layers of a ``Classifier`` to be trained."""
-    classifier = cast("Classifier", model)
-    classifier.backbone.requires_grad_(False)
-    if isinstance(classifier.head, nn.Identity):
-        own = cast("Any", classifier.backbone).get_classifier()
-        for layer in own if isinstance(own, tuple | list) else (own,):
-            layer.requires_grad_(True)
-    classifier.is_frozen = True
-    classifier.train(classifier.training)
 
 
 @lru_cache(maxsize=4096)

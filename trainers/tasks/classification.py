@@ -110,9 +110,10 @@ class Classification:
 
     def freeze(self, model: nn.Module) -> None:
         """Leave only the head to be trained; the norms of the rest keep their statistics."""
-        from archfront.trainers.networks.classifiers import freeze_backbone
+        from archfront.trainers.networks.task_network import TaskNetwork
 
-        freeze_backbone(model)
+        assert isinstance(model, TaskNetwork)
+        model.freeze()
 
     def training_step(
         self, model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSettings
@@ -137,9 +138,11 @@ class Classification:
 
     def deploy_module(self, model: nn.Module) -> nn.Module:
         """Return the network to export, in evaluation mode: a copy where blocks are fused."""
-        from archfront.trainers.networks.classifiers import DeployedClassifier
+        from torch import nn
 
-        return DeployedClassifier(model)
+        from archfront.trainers.networks.task_network import Deployed
+
+        return Deployed(model, nn.Softmax(dim=1))
 
     def aligned(
         self, expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]

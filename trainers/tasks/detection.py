@@ -154,9 +154,9 @@ class Detection:
 
     def deploy_module(self, model: nn.Module) -> nn.Module:
         """Return the network to export, in evaluation mode: a copy where blocks are fused."""
-        from archfront.trainers.networks.detectors.network import DeployedDetector
+        from archfront.trainers.networks.task_network import Deployed
 
-        return DeployedDetector(model)
+        return Deployed(model)
 
     def aligned(
         self, expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]

@@ -93,9 +93,9 @@ class Multilabel(Classification):
         """Return the network to export, in evaluation mode: a copy where blocks are fused."""
         from torch import nn
 
-        from archfront.trainers.networks.classifiers import DeployedClassifier
+        from archfront.trainers.networks.task_network import Deployed
 
-        return DeployedClassifier(model, nn.Sigmoid())
+        return Deployed(model, nn.Sigmoid())
 
     def decode(self, outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.int64]:
         """Return 1 for every class that an image shows, else 0: ``(N, classes)``."""

@@ -160,9 +160,9 @@ class Semantic:
 
     def deploy_module(self, model: nn.Module) -> nn.Module:
         """Return the network to export, in evaluation mode: a copy where blocks are fused."""
-        from archfront.trainers.networks.segmenters.network import DeployedSegmenter
+        from archfront.trainers.networks.task_network import Deployed
 
-        return DeployedSegmenter(model)
+        return Deployed(model)
 
     def aligned(
         self, expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]

@@ -12,7 +12,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 
 from archfront.search.runtimes import torch_threads
 from archfront.search.runtimes.parity import draw_images, perturb
-from archfront.trainers.networks.classifiers import DeployedClassifier, build_classifier
+from archfront.trainers.networks.classifiers import build_classifier
+from archfront.trainers.networks.task_network import Deployed
 from archfront.trainers.spec import Architecture
 
 # One of each kind of block that timm 1.0.31 merges, as small as there is.
@@ -47,6 +48,10 @@ def n_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
 
 
+def deployed(model: nn.Module) -> Deployed:
+    return Deployed(model, nn.Softmax(dim=1))
+
+
 def n_norms(module: nn.Module) -> int:
     return sum(isinstance(part, _BatchNorm) for part in module.modules())
 
@@ -57,11 +62,11 @@ def test_a_merged_network_computes_the_same_with_less(name: str) -> None:
     torch.manual_seed(0)
     architecture = Architecture("classification", name, "timm", size, classes=10, channels=3)
     trained = build_classifier(architecture)
-    whole = DeployedClassifier(trained).requires_grad_(False)
+    whole = deployed(trained).requires_grad_(False)
     images = draw_images(torch.zeros(1, 3, size, size), 0)
     perturb(whole, images, 0)
     trained.architecture = replace(architecture, fused=True)
-    merged = DeployedClassifier(trained).requires_grad_(False)
+    merged = deployed(trained).requires_grad_(False)
     with torch.inference_mode():
         (expected,), (found,) = whole(images), merged(images)
     spread = float(expected.std(dim=0).mean())
@@ -75,7 +80,7 @@ def test_what_is_trained_on_is_not_merged_itself() -> None:
     architecture = Architecture("classification", "repghostnet_050", "timm", 32, 10, 3, fused=True)
     trained = build_classifier(architecture)
     before = n_parameters(trained)
-    merged = DeployedClassifier(trained)
+    merged = deployed(trained)
     assert n_parameters(trained) == before > n_parameters(merged)
     assert trained.training
     assert not any(part.training for part in merged.modules())
@@ -89,7 +94,7 @@ def test_a_network_that_ran_before_is_perturbed_as_one_that_did_not(name: str) -
     for ran_before in (False, True):
         torch.manual_seed(0)
         architecture = Architecture("classification", name, "timm", 224, classes=10, channels=3)
-        module = DeployedClassifier(build_classifier(architecture)).requires_grad_(False)
+        module = deployed(build_classifier(architecture)).requires_grad_(False)
         with torch.inference_mode():
             if ran_before:
                 module(images[:1])

@@ -21,7 +21,8 @@ from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.targets import IGNORED, Mask
 from archfront.trainers.errors import BuildError, ConfigError
 from archfront.trainers.networks.backbone import build_backbone, family_and_strides
-from archfront.trainers.networks.segmenters.network import DeployedSegmenter, Segmenter
+from archfront.trainers.networks.segmenters.network import Segmenter
+from archfront.trainers.networks.task_network import Deployed
 from archfront.trainers.spec import Architecture, Recipe, TrainSettings, Weights
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.tasks.pyramids import DILATING, UNPADDED
@@ -209,7 +210,7 @@ def test_a_fused_network_computes_the_same_with_fewer_parameters() -> None:
     counts = [sum(p.numel() for p in m.parameters()) for m in (model, merged)]
     assert counts[1] < counts[0]
     plain = TASK.build(network(), Weights())
-    assert DeployedSegmenter(plain).model is plain
+    assert Deployed(plain).model is plain
 
 
 def test_drawn_masks_have_every_class_and_an_ignored_row() -> None:

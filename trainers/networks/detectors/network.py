@@ -3,34 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from copy import deepcopy
 from typing import Any, cast
 
 import torch
-from timm.utils import reparameterize_model
 from torch import nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
-from archfront.trainers.networks.backbone import Pyramid, run_once
+from archfront.trainers.networks.backbone import run_once
+from archfront.trainers.networks.task_network import TaskNetwork
 from archfront.trainers.spec import Architecture, Weights
 
 Builder = Callable[[Architecture, Weights, float], nn.Module]
 
 
-class Detector(nn.Module):
+class Detector(TaskNetwork):
     """A network of one head: ``losses`` while it is trained, outputs otherwise.
 
     Attributes:
-        architecture: What it was built from.
         network: What the head's builder gave.
-        is_frozen: Whether the backbone stays as it is.
     """
 
     def __init__(self, architecture: Architecture, network: nn.Module) -> None:
-        super().__init__()
-        self.architecture = architecture
+        super().__init__(architecture)
         self.network = network
-        self.is_frozen = False
 
     def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
         """Return the outputs of the task, in their order."""
@@ -43,47 +37,6 @@ class Detector(nn.Module):
         """Return the named losses of normalized images and of what they show."""
         losses: dict[str, torch.Tensor] = cast("Any", self.network).losses(images, targets)
         return losses
-
-    def train(self, mode: bool = True) -> Detector:
-        """Set the mode; the norms of a frozen backbone stay in evaluation."""
-        super().train(mode)
-        if self.is_frozen:
-            for module in self._pyramid().modules():
-                if isinstance(module, _BatchNorm):
-                    module.eval()
-        return self
-
-    def freeze(self) -> None:
-        """Leave the backbone as it is from now on."""
-        self._pyramid().requires_grad_(False)
-        self.is_frozen = True
-        self.train(self.training)
-
-    def merge_blocks(self) -> None:
-        """Merge the backbone's blocks that can be merged."""
-        pyramid = self._pyramid()
-        pyramid.network = reparameterize_model(pyramid.network, inplace=True)
-
-    def _pyramid(self) -> Pyramid:
-        return next(module for module in self.modules() if isinstance(module, Pyramid))
-
-
-class DeployedDetector(nn.Module):
-    """Normalized images to the outputs of the task."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        if isinstance(model, Detector) and model.architecture.fused:
-            # A copy in evaluation mode: some blocks cannot be merged while they train.
-            model = deepcopy(model).eval()
-            model.merge_blocks()
-        self.model = model
-        self.eval()
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        """Return the outputs in the order of the task's ``output_names``."""
-        outputs: tuple[torch.Tensor, ...] = self.model(images)
-        return outputs
 
 
 def build_detector(architecture: Architecture, weights: Weights, dropout: float) -> Detector:
