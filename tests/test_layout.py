@@ -118,7 +118,6 @@ TOO_HIGH = {"search"}
 # How long those of LONG_FILES may be until they are parted.
 LINES = 400
 LONG_FILES = {
-    "search/export/vary.py",
     "search/latency/measure.py",
     "search/latency/transfer.py",
     "search/runtimes/parity.py",

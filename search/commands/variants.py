@@ -57,7 +57,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Make the variants, print what they are worth, and write the report again."""
     sizes, precisions = _sizes(arguments.sizes), names_in(arguments.precisions)
-    from archfront.search.export.vary import RUNTIMES, VariantRequest, formats_of, vary
+    from archfront.search.export.make_variants import make_variants
+    from archfront.search.export.variant_request import RUNTIMES, VariantRequest, formats_of
     from archfront.search.prepare.recorded import study_of
     from archfront.search.records.store import is_driven
     from archfront.search.report import pages
@@ -75,7 +76,8 @@ def call(arguments: argparse.Namespace) -> int:
     members, lacking = _members(results, names_in(arguments.members))
     for error in lacking:
         print_note(f"left out: {error}")
-    done = vary(results, study, members, VariantRequest(formats, sizes, arguments.again))
+    request = VariantRequest(formats, sizes, arguments.again)
+    done = make_variants(results, study, members, request)
     for variant, was_there in done:
         if not was_there:
             print_note(_line(variant, study.config.task.metric))

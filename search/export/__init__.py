@@ -4,9 +4,10 @@
 
     export_request.py  what an export is asked for, and whether it can be done
     ship.py            one member to one folder with all of it
-    judged.py          an artifact over a split, and timed, in its own runtime
+    scoring.py         the metrics and the latency of an artifact, in its own runtime
     packed.py          writes MLflow's pyfunc around the ONNX file
-    vary.py            members at other sizes, runtimes and precisions
+    variant_request.py which variants of a member are requested
+    make_variants.py   members at other sizes, runtimes and precisions
     card.py            the model card and the note on licences
     licences.py        the licence of a backbone's first weights
     snippets.py        20 lines of Python for each format, without this package

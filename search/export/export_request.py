@@ -1,10 +1,9 @@
-"""What is asked of an export, of which study, and whether it can be done at all."""
+"""What an export is asked for, and whether it can be done at all."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from archfront.search.errors import ArtifactError, ConfigError
 from archfront.search.formats.formats import Format
@@ -12,20 +11,17 @@ from archfront.search.formats.source import ONE_BY_ONE, Graph
 from archfront.search.predict.manifest import MANIFEST, read_manifest
 from archfront.search.results.select_members import Member
 
-if TYPE_CHECKING:
-    pass
-
 
 @dataclass(frozen=True)
 class ExportRequest:
-    """What is asked of an export.
+    """What an export is asked for.
 
     Attributes:
-        formats: What is written.
-        graph: How.
-        max_loss: Share of its metric that a reduced format may lose before it is marked.
-        is_timed: Whether the artifacts are measured.
-        replaces: Whether an export that is there is removed.
+        formats: The formats to write.
+        graph: How the exported graphs are made.
+        max_loss: Share of the metric that a format of reduced precision may lose unmarked.
+        is_timed: Whether the latency of the artifacts is measured.
+        replaces: Whether an export that is already in the folder is removed.
     """
 
     formats: tuple[Format, ...]
@@ -36,7 +32,7 @@ class ExportRequest:
 
 
 def check_batch(member: Member, graph: Graph) -> None:
-    """Raise a ConfigError if any number of images is asked of a detector."""
+    """Raise a ConfigError if a dynamic batch is requested of a detector."""
     a = member.evaluation.candidate.architecture
     if graph.batch is None and a.task in ONE_BY_ONE:
         raise ConfigError(
@@ -46,7 +42,7 @@ def check_batch(member: Member, graph: Graph) -> None:
         )
 
 
-def check_folder(folder: Path, order: ExportRequest) -> None:
+def check_folder(folder: Path, request: ExportRequest) -> None:
     """Raise an ArtifactError unless the folder may be written."""
     if folder.is_file():
         raise ArtifactError(f"{folder} is a file. Give a folder with --out.")
@@ -54,7 +50,7 @@ def check_folder(folder: Path, order: ExportRequest) -> None:
         return
     if not (folder / MANIFEST).is_file():
         raise ArtifactError(f"{folder} holds other files. Give an empty or a new folder.")
-    if not order.replaces:
+    if not request.replaces:
         old = read_manifest(folder)
         raise ArtifactError(
             f"{folder} holds an export of trial {old.trial} of {old.study!r}. Give another "

@@ -8,7 +8,7 @@ from archfront.trainers.networks.hf.names import is_hub, licence_of
 from archfront.trainers.spec import Weights
 
 
-def licence_words(backbone: str, weights: Weights) -> str:
+def licence_text(backbone: str, weights: Weights) -> str:
     """Return a sentence on the licence of a backbone's first weights."""
     return render(
         "licence.txt.j2",

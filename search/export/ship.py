@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from archfront.search.errors import ArchfrontError, ArtifactError
 from archfront.search.export import card, snippets
 from archfront.search.export.export_request import ExportRequest, check_batch, check_folder
-from archfront.search.export.judged import Clocked, score_session, time_session
 from archfront.search.export.rendering import program_name
+from archfront.search.export.scoring import TimingSetup, score_session, time_session
 from archfront.search.formats.formats import Format
 from archfront.search.formats.source import Graph, Source, load_source
 from archfront.search.predict.manifest import (
@@ -37,9 +37,10 @@ if TYPE_CHECKING:
     from archfront.search.predict.predictor import Predictor
     from archfront.trainers.data import Dataset
 
-# A file in float32 computes the same: 0.1 point is what a few images on the border may change.
+# A float32 file computes what the checkpoint does: rounding may turn a few undecided images over,
+# which is at most 0.1 point.
 FP32_LOSS = 0.001
-# From which score on an object is shown; the metric itself counts all of them.
+# The lowest score of an object that is shown; the metric itself counts objects of every score.
 SCORE_MIN = 0.3
 DECODE = {
     "classification": "probabilities (N, classes): the largest one is the label",
@@ -58,64 +59,64 @@ DECODE = {
 def export_member(
     study: Study,
     member: Member,
-    order: ExportRequest,
+    request: ExportRequest,
     folder: Path,
-    tell: Callable[[str], None] = lambda line: None,
+    progress: Callable[[str], None] = lambda line: None,
 ) -> Manifest:
-    """Write a member in every format that was asked for, and return what came of it.
+    """Write a member in every requested format, and return the manifest of the export.
 
-    The folder appears when all is there, and not before. A format that cannot be made does not
-    keep the others from it: its reason is in the manifest.
+    The folder appears when the export is complete, and not before. A format that cannot be made
+    does not stop the others: the manifest says why it failed.
 
     Args:
-        study: What it was found in.
-        member: What is exported.
-        order: What is asked for.
-        folder: Where to; it must not be there, or be empty.
-        tell: Takes a line for people now and then.
+        study: The study that found the member.
+        member: The trained candidate to export.
+        request: The formats and how they are made.
+        folder: Target; it must be missing, empty, or an export that the request replaces.
+        progress: Called with one line of text for each format that is done.
 
     Raises:
         StudyError: If the dataset is no longer that of the study.
-        ConfigError: If any number of images is asked of a network that cannot take it.
-        ArtifactError: If the folder holds something else.
+        ConfigError: If a dynamic batch is requested of a network that has a fixed one.
+        ArtifactError: If the folder holds other files.
         DataError: If the data cannot be read.
     """
     folder = folder.expanduser().absolute()
-    check_batch(member, order.graph)
-    check_folder(folder, order)
+    check_batch(member, request.graph)
+    check_folder(folder, request)
     dataset = dataset_of(study, consequence=WORTHLESS)
     part = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
     try:
-        manifest = _Shipment(study, member, order, dataset, part, tell).made()
+        manifest = _Export(study, member, request, dataset, part, progress).run()
         _replace(folder, part)
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return manifest
 
 
-class _Shipment:
-    """An export on its way."""
+class _Export:
+    """One export while it is made."""
 
     def __init__(
         self,
         study: Study,
         member: Member,
-        order: ExportRequest,
+        request: ExportRequest,
         dataset: Dataset,
         folder: Path,
-        tell: Callable[[str], None],
+        progress: Callable[[str], None],
     ) -> None:
-        self._study, self._member, self._order = study, member, order
-        self._dataset, self._folder, self._tell = dataset, folder, tell
+        self._study, self._member, self._request = study, member, request
+        self._dataset, self._folder, self._progress = dataset, folder, progress
         self._candidate = member.evaluation.candidate
-        self._source = self._loaded(order.graph)
+        self._source = self._load_source(request.graph)
 
-    def made(self) -> Manifest:
-        """Return the manifest of everything that was written."""
-        manifest = self._begun()
-        for entry in self._order.formats:
+    def run(self) -> Manifest:
+        """Write every format and the texts beside them, and return the manifest."""
+        manifest = self._empty_manifest()
+        for entry in self._request.formats:
             folder = self._folder / entry.name
             try:
                 artifact = self._artifact(manifest, entry)
@@ -124,11 +125,11 @@ class _Shipment:
                 manifest = replace(
                     manifest, failed={**manifest.failed, entry.name: str(error).strip()}
                 )
-                self._tell(f"{entry.name}: failed. {error}")
+                self._progress(f"{entry.name}: failed. {error}")
                 continue
             artifacts = {**manifest.artifacts, entry.name: artifact}
             manifest = replace(manifest, artifacts=artifacts)
-            self._tell(_told(artifact, manifest.metric))
+            self._progress(_summary_line(artifact, manifest.metric))
         for name, artifact in manifest.artifacts.items():
             program = self._folder / program_name(name)
             program.write_text(snippets.snippet(manifest, artifact), encoding="utf-8")
@@ -140,7 +141,7 @@ class _Shipment:
         write_manifest(manifest, self._folder)
         return manifest
 
-    def _loaded(self, graph: Graph) -> Source:
+    def _load_source(self, graph: Graph) -> Source:
         return load_source(
             self._candidate.architecture,
             self._candidate.weights,
@@ -149,22 +150,22 @@ class _Shipment:
             graph,
         )
 
-    def _begun(self) -> Manifest:
-        """Return the manifest before anything is written."""
-        from archfront.search.export.licences import licence_words
+    def _empty_manifest(self) -> Manifest:
+        """Return the manifest before any format is written, with the checkpoint's metrics."""
+        from archfront.search.export.licences import licence_text
 
         candidate, config = self._candidate, self._study.config
         task = task_named(candidate.architecture.task)
         metrics = score_session(
             _Eager(self._source), task, self._dataset, self._source.preprocess
         ).metrics
-        self._tell(f"checkpoint: {config.task.metric} {metrics[config.task.metric]:.4f}")
+        self._progress(f"checkpoint: {config.task.metric} {metrics[config.task.metric]:.4f}")
         splits = self._dataset.splits
         return Manifest(
             study=config.study,
             trial=self._member.evaluation.trial,
             candidate_id=candidate.id,
-            # Where this machine keeps the first weights concerns nobody else.
+            # The path of the first weights on this machine is of no use elsewhere.
             candidate=replace(candidate, weights=replace(candidate.weights, path=None)).as_dict(),
             task=candidate.architecture.task,
             class_names=self._dataset.class_names,
@@ -180,17 +181,17 @@ class _Shipment:
                 "division": self._dataset.division,
                 "images": {name: len(split.samples) for name, split in splits.items()},
             },
-            licence=licence_words(candidate.architecture.backbone, candidate.weights),
-            versions=_versions(self._order.formats),
+            licence=licence_text(candidate.architecture.backbone, candidate.weights),
+            versions=_versions(self._request.formats),
             created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         )
 
     def _artifact(self, manifest: Manifest, entry: Format) -> Artifact:
-        """Write a format and return what it is worth.
+        """Write a format and return its artifact with parity, metrics and latency.
 
         Raises:
-            ArtifactError: If the candidate cannot go to it.
-            ExportError: If it cannot be made.
+            ArtifactError: If the format does not take the candidate.
+            ExportError: If the format cannot be made.
         """
         reason = entry.refuses(self._candidate.architecture)
         if reason is not None:
@@ -198,7 +199,7 @@ class _Shipment:
                 f"{self._candidate.label} cannot go to {entry.name}: {reason}. "
                 f"space.exportable=[{entry.name}] keeps a study to those that can."
             )
-        source = self._loaded(Graph(batch=None)) if entry.is_plain else self._source
+        source = self._load_source(Graph(batch=None)) if entry.is_plain else self._source
         folder = self._folder / entry.name
         folder.mkdir()
         if entry.packs is None:
@@ -224,9 +225,9 @@ class _Shipment:
             metrics={},
             lost=0.0,
         )
-        return self._judged(manifest, artifact, source)
+        return self._evaluated(manifest, artifact, source)
 
-    def _judged(self, manifest: Manifest, artifact: Artifact, source: Source) -> Artifact:
+    def _evaluated(self, manifest: Manifest, artifact: Artifact, source: Source) -> Artifact:
         """Return the artifact with its parity, metrics, latency and marks."""
         from archfront.search.latency.device import pinned
         from archfront.search.predict.predictor import opened_artifact
@@ -243,12 +244,13 @@ class _Shipment:
                 predictor, source.task, self._dataset, source.preprocess
             ).metrics
             latency = None
-            if self._order.is_timed:
-                latency = asdict(time_session(predictor, self._clocked(predictor, source, cores)))
+            if self._request.is_timed:
+                setup = self._timing_setup(predictor, source, cores)
+                latency = asdict(time_session(predictor, setup))
         before, after = manifest.metrics[manifest.metric], metrics[manifest.metric]
         lost = (before - after) / before if before else 0.0
         is_reduced = artifact.precision != "fp32"
-        allowed = self._order.max_loss if is_reduced else FP32_LOSS
+        allowed = self._request.max_loss if is_reduced else FP32_LOSS
         marks = []
         if lost > allowed:
             marks.append(
@@ -264,19 +266,19 @@ class _Shipment:
             marks=tuple(marks),
         )
 
-    def _clocked(
+    def _timing_setup(
         self, predictor: Predictor, source: Source, cores: tuple[int, ...] | None
-    ) -> Clocked:
+    ) -> TimingSetup:
         settings = self._study.settings.measure
         n = source.input.batch or settings.batch_size
         images = source.compared[:1].repeat(n, 1, 1, 1).numpy()
-        return Clocked(
+        return TimingSetup(
             settings, images, predictor.artifact.runtime.split()[-1], "archfront", cores
         )
 
 
 class _Eager:
-    """The checkpoint in PyTorch, as the artifacts are judged."""
+    """The checkpoint in PyTorch as a session, so that it is scored like the artifacts."""
 
     def __init__(self, source: Source) -> None:
         self._source = source
@@ -316,11 +318,11 @@ def _versions(formats: tuple[Format, ...]) -> dict[str, str]:
     return found
 
 
-def _told(artifact: Artifact, metric: str) -> str:
-    """Return a line on an artifact for people."""
-    words = [f"{metric} {artifact.metrics[metric]:.4f}", f"parity {artifact.parity:.1e}"]
+def _summary_line(artifact: Artifact, metric: str) -> str:
+    """Return the figures of an artifact as one line of text."""
+    figures = [f"{metric} {artifact.metrics[metric]:.4f}", f"parity {artifact.parity:.1e}"]
     if artifact.latency is not None:
-        words.append(f"p50 {artifact.latency['p50_ms']:.3g} ms")
-    words.append(f"{artifact.size_mb:.2f} MB")
+        figures.append(f"p50 {artifact.latency['p50_ms']:.3g} ms")
+    figures.append(f"{artifact.size_mb:.2f} MB")
     marks = f"  MARKED: {'; '.join(artifact.marks)}" if artifact.marks else ""
-    return f"{artifact.format}: {', '.join(words)}{marks}"
+    return f"{artifact.format}: {', '.join(figures)}{marks}"

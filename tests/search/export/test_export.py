@@ -15,7 +15,7 @@ import torch
 
 from archfront.search.errors import ArtifactError, ConfigError, StudyError
 from archfront.search.export.export_request import ExportRequest
-from archfront.search.export.judged import score_session
+from archfront.search.export.scoring import score_session
 from archfront.search.export.ship import export_member
 from archfront.search.formats import graphs
 from archfront.search.formats.formats import FORMATS, Format, formats_named
@@ -43,11 +43,11 @@ PROGRAMS = [
 UNTIMED = ExportRequest((FORMATS["onnx"],), is_timed=False)
 
 
-def exported(task: str, folder: Path, order: ExportRequest, **changes: object) -> Manifest:
+def exported(task: str, folder: Path, request: ExportRequest, **changes: object) -> Manifest:
     of = small_member.candidate(task, **changes)
     study = small_member.study(task, folder / "root")
     member = small_member.member(of, folder / "weights")
-    return export_member(study, member, order, folder / "export")
+    return export_member(study, member, request, folder / "export")
 
 
 class TestFormatContract:
@@ -117,8 +117,8 @@ def run_alone(program: Path, picture: Path) -> str:
 @pytest.mark.parametrize("name", ["onnx", "openvino", "torchscript", "torch-export"])
 @pytest.mark.parametrize("task", ["classification", "multilabel", "semantic"])
 def test_a_dynamic_batch_takes_any_number_of_images(task: str, name: str, tmp_path: Path) -> None:
-    order = ExportRequest((FORMATS[name],), Graph(batch=None), is_timed=False)
-    manifest = exported(task, tmp_path, order)
+    request = ExportRequest((FORMATS[name],), Graph(batch=None), is_timed=False)
+    manifest = exported(task, tmp_path, request)
     assert manifest.failed == {}
     assert manifest.artifacts[name].input.batch is None
     assert manifest.artifacts[name].parity < 1e-3
@@ -145,8 +145,8 @@ def test_a_detector_has_a_fixed_batch_and_says_so(task: str, tmp_path: Path) -> 
 
 @pytest.mark.parametrize("name", ["onnx", "onnx-int8", "openvino", "torchscript", "torch-export"])
 def test_a_graph_that_normalizes_takes_pixels(name: str, tmp_path: Path) -> None:
-    order = ExportRequest((FORMATS[name],), Graph(normalizes=True), is_timed=False)
-    manifest = exported("classification", tmp_path, order)
+    request = ExportRequest((FORMATS[name],), Graph(normalizes=True), is_timed=False)
+    manifest = exported("classification", tmp_path, request)
     artifact = manifest.artifacts[name]
     assert artifact.input.dtype == "uint8"
     if artifact.precision == "fp32":
@@ -155,8 +155,8 @@ def test_a_graph_that_normalizes_takes_pixels(name: str, tmp_path: Path) -> None
 
 
 def test_a_fixed_batch_is_filled_and_its_filling_left_out(tmp_path: Path) -> None:
-    order = ExportRequest((FORMATS["onnx"],), Graph(batch=3), is_timed=False)
-    manifest = exported("classification", tmp_path, order)
+    request = ExportRequest((FORMATS["onnx"],), Graph(batch=3), is_timed=False)
+    manifest = exported("classification", tmp_path, request)
     assert manifest.artifacts["onnx"].input.batch == 3
     assert manifest.artifacts["onnx"].metrics == pytest.approx(manifest.metrics)
 

@@ -13,7 +13,7 @@ from jinja2 import TemplateNotFound, UndefinedError
 from markdown_it import MarkdownIt
 
 from archfront.search.export.card import licence_note, model_card
-from archfront.search.export.licences import licence_words
+from archfront.search.export.licences import licence_text
 from archfront.search.export.rendering import TEMPLATES, code, docstring, literal, markdown, render
 from archfront.search.export.snippets import snippet
 from archfront.search.formats.formats import FORMATS
@@ -182,13 +182,13 @@ def test_the_texts_are_those_that_were_kept() -> None:
 
 
 def test_the_note_on_licences_names_the_weights_and_their_licence() -> None:
-    said = licence_words("resnet50", Weights("timm", "a1_in1k"))
+    said = licence_text("resnet50", Weights("timm", "a1_in1k"))
     assert said.startswith("Fine-tuned from the timm weights a1_in1k of resnet50, whose licence")
     assert "is given as: apache-2.0." in said
-    assert "given as: unknown." in licence_words("resnet50", Weights("timm", "no_such_tag"))
-    assert "given as: unknown." in licence_words("no_such_backbone", Weights("timm", "x"))
+    assert "given as: unknown." in licence_text("resnet50", Weights("timm", "no_such_tag"))
+    assert "given as: unknown." in licence_text("no_such_backbone", Weights("timm", "x"))
     drawn = "Trained from random weights: no licence of pretrained weights applies."
-    assert licence_words("resnet50", Weights()).startswith(drawn)
+    assert licence_text("resnet50", Weights()).startswith(drawn)
 
 
 def test_a_template_that_lacks_a_value_or_is_not_there_fails() -> None:

@@ -11,7 +11,8 @@ import pytest
 
 from archfront.search.cli import main
 from archfront.search.errors import ConfigError, StudyError
-from archfront.search.export.vary import VariantRequest, formats_of, sizes_around, vary
+from archfront.search.export.make_variants import make_variants
+from archfront.search.export.variant_request import VariantRequest, formats_of, sizes_around
 from archfront.search.latency.device import fingerprint
 from archfront.search.prepare.prepare import data_ref
 from archfront.search.records.evaluation import Evaluation, Failed
@@ -57,8 +58,9 @@ def made(
     precisions: Sequence[str] = ("fp32",),
     **options: bool,
 ) -> list[tuple[Variant, bool]]:
-    order = VariantRequest(formats_of(["onnxruntime"], precisions), sizes, **options)
-    return list(vary(found, small_refits.study(found), [proxy_member(found, trial)], order))
+    request = VariantRequest(formats_of(["onnxruntime"], precisions), sizes, **options)
+    members = [proxy_member(found, trial)]
+    return list(make_variants(found, small_refits.study(found), members, request))
 
 
 def variant(
@@ -128,23 +130,23 @@ class TestMaking:
     def test_what_was_interrupted_goes_on_where_it_was(
         self, found: Results, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        order = VariantRequest(formats_of(["onnxruntime"], ["fp32", "int8"]), (8, 16))
+        request = VariantRequest(formats_of(["onnxruntime"], ["fp32", "int8"]), (8, 16))
         study, member = small_refits.study(found), proxy_member(found, 1)
-        first, _ = next(vary(found, study, [member], order))
+        first, _ = next(make_variants(found, study, [member], request))
         assert read(found.places) == [first]
-        again = list(vary(found, study, [member], order))
+        again = list(make_variants(found, study, [member], request))
         assert [was_there for _, was_there in again] == [True, False, False]
         assert read(found.places) == [variant for variant, _ in again]
-        monkeypatch.setattr("archfront.search.export.vary.load_source", refuse)
-        third = list(vary(found, study, [member], order))
+        monkeypatch.setattr("archfront.search.export.make_variants.load_source", refuse)
+        third = list(make_variants(found, study, [member], request))
         assert [variant for variant, _ in third] == [variant for variant, _ in again]
-        anew = list(vary(found, study, [member], replace(order, again=True)))
+        anew = list(make_variants(found, study, [member], replace(request, again=True)))
         assert [was_there for _, was_there in anew] == [False] * 3
         assert all("made again" in str(v.outcome) for v, _ in anew)
 
     def test_a_crash_is_tried_again(self, found: Results, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as broken:
-            broken.setattr("archfront.search.export.vary.load_source", refuse)
+            broken.setattr("archfront.search.export.make_variants.load_source", refuse)
             [(first, _)] = made(found)
         [(second, was_there)] = made(found)
         assert isinstance(first.outcome, Failed)
@@ -157,7 +159,7 @@ class TestMaking:
         self, found: Results, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         [(first, _)] = made(found)
-        monkeypatch.setattr("archfront.search.export.vary.measure_architecture", refuse)
+        monkeypatch.setattr("archfront.search.export.make_variants.measure_architecture", refuse)
         [(second, _)] = made(found, again=True)
         assert isinstance(first.outcome, Scored)
         assert isinstance(second.outcome, Scored)
@@ -175,9 +177,10 @@ class TestMaking:
         member = proxy_member(found, 1)
         assert member.evaluation.measurement is not None
         far = replace(member.evaluation, measurement=recorded_study.measurement(1.0))
-        order = VariantRequest(formats_of(["onnxruntime"], ["fp32"]))
+        request = VariantRequest(formats_of(["onnxruntime"], ["fp32"]))
+        members = [replace(member, evaluation=far)]
         with pytest.raises(StudyError, match=r"of the device cpu-1234; this one is .* there\."):
-            next(vary(found, small_refits.study(found), [replace(member, evaluation=far)], order))
+            next(make_variants(found, small_refits.study(found), members, request))
 
     def test_a_dataset_that_changed_ends_it(self, found: Results) -> None:
         found.header["dataset"]["fingerprint"] = "other"
@@ -194,8 +197,8 @@ def test_every_task_has_variants(task: str, tmp_path: Path) -> None:
     places = StudyPaths(tmp_path / "root", "small")
     places.folder.mkdir(parents=True)
     records = Results(places, study.header, "finished", "", [member.evaluation], {})
-    order = VariantRequest(formats_of(["onnxruntime"], ["fp32"]), (96,))
-    [(made_of, _)] = vary(records, study, [member], order)
+    request = VariantRequest(formats_of(["onnxruntime"], ["fp32"]), (96,))
+    [(made_of, _)] = make_variants(records, study, [member], request)
     assert isinstance(made_of.outcome, Scored)
     larger = resized(member.evaluation.candidate, 96)
     metrics, _ = score(

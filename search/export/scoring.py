@@ -1,4 +1,4 @@
-"""What an artifact is worth: its metrics over a split and its latency, in its own runtime."""
+"""The metrics of an artifact over a split and its latency, in its own runtime."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 
 class Session(Protocol):
-    """Anything that predicts resized images."""
+    """A loaded model that predicts resized images."""
 
     @property
     def batch(self) -> int:
-        """Return how many images it takes at a time."""
+        """Return how many images the model takes at a time."""
 
     def outputs(self, images: NDArray[Any]) -> Outputs:
         """Return the outputs by name for uint8 ``(N, C, S, S)``."""
@@ -37,14 +37,14 @@ def score_session(
 
     Args:
         session: The open artifact.
-        task: What is asked for.
-        dataset: Of the images.
-        preprocess: How they become the artifact's input.
-        split: Which of them.
+        task: The task, which decodes the outputs and computes the metrics.
+        dataset: The images and their targets.
+        preprocess: How an image becomes the artifact's input.
+        split: Name of the split.
 
     Raises:
         DataError: If the data has no such split.
-        ExportError: If the runtime does not run it.
+        ExportError: If the runtime does not run the artifact.
     """
     from archfront.trainers.training.scoring import score_split
 
@@ -65,15 +65,15 @@ def score_session(
 
 
 @dataclass(frozen=True)
-class Clocked:
+class TimingSetup:
     """How an artifact is timed.
 
     Attributes:
         settings: Threads, batch, effort; the runtime is the artifact's own.
         images: Images of one prediction, resized, uint8 ``(N, C, S, S)``.
-        runtime_version: Of the library that runs it.
-        exporter: What made the file.
-        cores: That it was opened on, so that its threads run there; None where not known.
+        runtime_version: Version of the library that runs the artifact.
+        exporter: Name of what made the file.
+        cores: The cores that the artifact was opened on, where its threads run; None if unknown.
     """
 
     settings: MeasureSettings
@@ -83,11 +83,11 @@ class Clocked:
     cores: tuple[int, ...] | None = None
 
 
-def time_session(predictor: Predictor, clocked: Clocked) -> Latency:
-    """Return the time of one prediction of an open artifact, as a study measures it.
+def time_session(predictor: Predictor, setup: TimingSetup) -> Latency:
+    """Return the latency of an open artifact, measured like a study measures its candidates.
 
     Raises:
-        ExportError: If the runtime does not run it.
+        ExportError: If the runtime does not run the artifact.
     """
     from archfront.search.latency import clock
     from archfront.search.latency.instruments import effort_of, pace_of
@@ -95,18 +95,18 @@ def time_session(predictor: Predictor, clocked: Clocked) -> Latency:
 
     artifact = predictor.artifact
     settings = replace(
-        clocked.settings,
+        setup.settings,
         runtime=artifact.format,
         precision=artifact.precision,
-        batch_size=len(clocked.images),
+        batch_size=len(setup.images),
     )
     timing = clock.measure(
-        predictor.step(clocked.images), effort_of(settings), pace=pace_of(settings)
+        predictor.step(setup.images), effort_of(settings), pace=pace_of(settings)
     )
     return latency_of(
         timing,
         settings,
-        version=clocked.runtime_version,
-        exporter=clocked.exporter,
-        cores=clocked.cores,
+        version=setup.runtime_version,
+        exporter=setup.exporter,
+        cores=setup.cores,
     )

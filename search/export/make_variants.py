@@ -1,10 +1,10 @@
-"""Trained members at other sizes, in other runtimes and fewer bits: written, measured, scored."""
+"""Trained members at other sizes, runtimes and precisions: written, measured, scored."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from archfront.search.catalog import catalog
-from archfront.search.errors import ConfigError, ExportError, StudyError, WeightsError, unknown
-from archfront.search.export.judged import score_session
-from archfront.search.formats.formats import FORMATS, Format
+from archfront.search.errors import ExportError, StudyError, WeightsError
+from archfront.search.export.scoring import score_session
+from archfront.search.export.variant_request import VariantRequest, sizes_around
+from archfront.search.formats.formats import Format
 from archfront.search.formats.graphs import APART
 from archfront.search.formats.source import Graph, Source, load_source
 from archfront.search.front.intervals import kept_interval
@@ -38,100 +39,20 @@ from archfront.trainers.spec import Architecture
 if TYPE_CHECKING:
     from archfront.trainers.data import Dataset
 
-# What a runtime and a precision are exported as; their metrics are of the very file.
-DEPLOYED = {
-    ("onnxruntime", "fp32"): "onnx",
-    ("onnxruntime", "int8"): "onnx-int8",
-    ("openvino", "fp32"): "openvino",
-    ("openvino", "int8"): "openvino-int8",
-}
-RUNTIMES = tuple(dict.fromkeys(runtime for runtime, _ in DEPLOYED))
-PRECISIONS = tuple(dict.fromkeys(precision for _, precision in DEPLOYED))
-# Sides over that of the training. Smaller ones are cheaper; somewhat above it networks are often
-# more accurate than at their own. Source: Touvron et al. 2019, Fixing the train-test resolution
-# discrepancy.
-SHARES = (0.5, 0.75, 1.0, 1.25)
-# Where a backbone asks for no multiple, its sizes are those of most strides.
-STEP = 8
 
-
-@dataclass(frozen=True)
-class VariantRequest:
-    """Which variants of each member are asked for.
-
-    Attributes:
-        formats: By runtime and precision.
-        sizes: Sides of the input; None for some around each member's own.
-        again: Whether what is recorded is made anew.
-    """
-
-    formats: dict[tuple[str, str], Format]
-    sizes: tuple[int, ...] | None = None
-    again: bool = False
-
-
-def formats_of(
-    runtimes: Sequence[str], precisions: Sequence[str], *, installed_only: bool = False
-) -> dict[tuple[str, str], Format]:
-    """Return what to export for every pair.
-
-    Args:
-        runtimes: Some of ``RUNTIMES``.
-        precisions: Some of ``PRECISIONS``.
-        installed_only: Leave out what is not installed, instead of refusing it.
-
-    Raises:
-        ConfigError: For every name that is none, and for libraries that are not installed.
-    """
-    problems = [str(unknown("runtime", r, RUNTIMES)) for r in runtimes if r not in RUNTIMES]
-    problems += [
-        str(unknown("precision", p, PRECISIONS)) for p in precisions if p not in PRECISIONS
-    ]
-    given = {"runtime": runtimes, "precision": precisions}
-    problems += [
-        f"--{name}s: at least one is needed." for name, names in given.items() if not names
-    ]
-    if problems:
-        raise ConfigError(*problems)
-    found = {}
-    for runtime in dict.fromkeys(runtimes):
-        for precision in dict.fromkeys(precisions):
-            entry = FORMATS[DEPLOYED[runtime, precision]]
-            try:
-                entry.check()
-            except ConfigError as error:
-                problems.append(f"{runtime} {precision}: {error}")
-                continue
-            found[runtime, precision] = entry
-    if problems and not (installed_only and found):
-        raise ConfigError(*problems)
-    return found
-
-
-def sizes_around(architecture: Architecture) -> tuple[int, ...]:
-    """Return input sizes around that of a trained network, those that its backbone takes.
-
-    A backbone that is not in the catalog is tried at multiples of ``STEP``.
-    """
-    own, backbone = architecture.input_size, catalog().get(architecture.backbone)
-    step = STEP if backbone is None or backbone.size_step == 1 else backbone.size_step
-    sizes = {own, *(round(share * own / step) * step for share in SHARES)}
-    return tuple(sorted(s for s in sizes if s > 0 and (backbone is None or backbone.takes(s))))
-
-
-def vary(
-    results: Results, study: Study, members: Sequence[Member], order: VariantRequest
+def make_variants(
+    results: Results, study: Study, members: Sequence[Member], request: VariantRequest
 ) -> Iterator[tuple[Variant, bool]]:
-    """Yield every variant that is asked for, and whether it was recorded before.
+    """Yield every requested variant, and whether it was recorded before.
 
-    Each new one is recorded before it is given, those that could not be made with their reason,
-    so that an interrupted run goes on where it stopped.
+    Each new variant is recorded before it is yielded, with the reason if it could not be made, so
+    that an interrupted run continues where it stopped.
 
     Args:
-        results: The study.
-        study: Its configuration.
-        members: Of its front, with their weights.
-        order: Which variants.
+        results: The study's results.
+        study: The study's configuration and header.
+        members: Members of the study's front, with their weights.
+        request: Which variants to make.
 
     Raises:
         StudyError: If the study ran on another device, or its dataset changed.
@@ -139,13 +60,13 @@ def vary(
     """
     _check_device(study, members)
     records = {variant.identity: variant for variant in read(results.places)}
-    bench = _Bench(results, study)
+    context = _Context(results, study)
     for member in members:
         digest = sha256_of(member.weights)
         architecture = member.evaluation.candidate.architecture
-        for size in order.sizes or sizes_around(architecture):
-            sized = _Sized(bench, member, size)
-            for (runtime, precision), entry in order.formats.items():
+        for size in request.sizes or sizes_around(architecture):
+            sized = _SizedMember(context, member, size)
+            for (runtime, precision), entry in request.formats.items():
                 setting = Setting(runtime, precision, size)
                 if setting == setting_of(member.evaluation):
                     continue  # the trained member itself
@@ -160,7 +81,7 @@ def vary(
                     seconds=0.0,
                 )
                 held = records.get(blank.identity)
-                if held is not None and held.is_lasting and not order.again:
+                if held is not None and held.is_lasting and not request.again:
                     yield held, True
                     continue
                 outcome = sized.outcome(setting, entry)
@@ -171,7 +92,7 @@ def vary(
 
 
 def _check_device(study: Study, members: Sequence[Member]) -> None:
-    """Raise a StudyError unless latencies of here compare with those of the members."""
+    """Raise a StudyError unless this is the device that the members were measured on."""
     here = fingerprint().id
     for member in members:
         assert member.evaluation.measurement is not None, "what was trained was measured before"
@@ -183,8 +104,8 @@ def _check_device(study: Study, members: Sequence[Member]) -> None:
             )
 
 
-class _Bench:
-    """What is the same for all variants of a study."""
+class _Context:
+    """What all variants of a study share: dataset, configuration, the device's latencies."""
 
     def __init__(self, results: Results, study: Study) -> None:
         self.config, self.folder = study.config, results.places.folder
@@ -193,19 +114,19 @@ class _Bench:
 
     @cached_property
     def dataset(self) -> Dataset:
-        """Return the data, which must be that of the study."""
+        """Return the dataset, which must still be that of the study."""
         return dataset_of(self._study, consequence=WORTHLESS)
 
     def settings(self, setting: Setting) -> MeasureSettings:
-        """Return how a variant is measured: as the study's candidates are."""
+        """Return how a variant is measured: like the study's candidates."""
         return replace(
             self._study.settings.measure, runtime=setting.runtime, precision=setting.precision
         )
 
     def measurement(self, architecture: Architecture, setting: Setting) -> Measurement | Failed:
-        """Return what it costs, from the device's table or measured now and remembered there.
+        """Return the measurement, from the device's table or made now and written to it.
 
-        On drawn weights, as the costs of the members are, so that the two compare.
+        It is made on random weights, like that of a member, so that the two can be compared.
         """
         from archfront.search.engine.failures import broken
 
@@ -218,7 +139,7 @@ class _Bench:
         try:
             with TemporaryDirectory(dir=self.folder) as temporary:
                 result = measure_architecture(architecture, settings, folder=Path(temporary))
-        # A library may refuse a size in any way: that is the record of this variant.
+        # A library may refuse a size by any error, which becomes the record of this variant.
         except Exception as error:
             one = broken(error)
             result = Failed(one.kind, one.message)
@@ -229,25 +150,25 @@ class _Bench:
         return result
 
 
-class _Sized:
+class _SizedMember:
     """A trained member at one input size."""
 
-    def __init__(self, bench: _Bench, member: Member, size: int) -> None:
-        self._bench, self._member, self._size = bench, member, size
+    def __init__(self, context: _Context, member: Member, size: int) -> None:
+        self._context, self._member, self._size = context, member, size
         self._candidate = resized(member.evaluation.candidate, size)
 
     def outcome(self, setting: Setting, entry: Format) -> Scored | Failed:
-        """Return what a variant is worth and costs, or why it could not be made."""
+        """Return the metrics and costs of a variant, or why it could not be made."""
         from archfront.search.engine.failures import broken
 
-        _ = self._bench.dataset  # data that changed or is gone ends it all
+        _ = self._context.dataset  # a dataset that changed or is gone ends the whole run
         try:
             source = self._source
-            measurement = self._bench.measurement(self._candidate.architecture, setting)
+            measurement = self._context.measurement(self._candidate.architecture, setting)
             if isinstance(measurement, Failed):
                 return measurement
             return self._scored(source, measurement, setting, entry)
-        # As above: no error of one variant keeps the others from being made.
+        # As above: no error of one variant stops the others.
         except Exception as error:
             one = broken(error)
             return Failed(one.kind, one.message)
@@ -257,8 +178,8 @@ class _Sized:
         """Return the trained network at this size.
 
         Raises:
-            BuildError: If there is no such network.
-            WeightsError: If its weights are bound to the size that they were trained at.
+            BuildError: If the network cannot be built at this size.
+            WeightsError: If its weights only fit the size that they were trained at.
         """
         architecture = self._candidate.architecture
         backbone = catalog().get(architecture.backbone)
@@ -266,13 +187,13 @@ class _Sized:
             raise ExportError(
                 f"{architecture.backbone} takes {backbone.size_rule}, not {self._size} px."
             )
-        graph = Graph(batch=self._bench.config.hardware.batch_size)
+        graph = Graph(batch=self._context.config.hardware.batch_size)
         try:
             return load_source(
                 architecture,
                 self._candidate.weights,
                 self._member.weights,
-                self._bench.dataset,
+                self._context.dataset,
                 graph,
             )
         except WeightsError as error:
@@ -287,10 +208,10 @@ class _Sized:
     def _scored(
         self, source: Source, measurement: Measurement, setting: Setting, entry: Format
     ) -> Scored:
-        """Write the file, compare it, score it in its runtime and keep what it predicts."""
-        bench, config = self._bench, self._bench.config
-        settings = bench.settings(setting)
-        with TemporaryDirectory(dir=bench.folder) as temporary, pinned(settings.affinity):
+        """Write the file, compare it, score it in its runtime and save its predictions."""
+        context, config = self._context, self._context.config
+        settings = context.settings(setting)
+        with TemporaryDirectory(dir=context.folder) as temporary, pinned(settings.affinity):
             folder = Path(temporary)
             entry.write(source, folder)
             opening = Opening(
@@ -308,7 +229,7 @@ class _Sized:
                         f"allowed is {APART:g}."
                     )
                 found = score_session(
-                    _Session(source, opened), source.task, bench.dataset, source.preprocess
+                    _Session(source, opened), source.task, context.dataset, source.preprocess
                 )
         metric, value = config.task.metric, found.metrics[config.task.metric]
         if not np.isfinite(value):
@@ -326,17 +247,17 @@ class _Sized:
             measurement=measurement,
             parity=parity,
             exceeded=exceeded(measurement, config.hardware.limits),
-            predictions=str(file.relative_to(bench.folder)),
+            predictions=str(file.relative_to(context.folder)),
         )
 
     def _predictions(self, setting: Setting) -> Path:
         name = f"{self._member.evaluation.trial:05d}-{setting.runtime}-{setting.precision}"
-        folder = self._bench.folder / RECORD.removesuffix(".json")
+        folder = self._context.folder / RECORD.removesuffix(".json")
         return folder / f"{name}-{setting.input_size}.npz"
 
 
 class _Session:
-    """An open file as it is scored, in batches of the number that it was made for."""
+    """An open file as a session, in batches of the size that the file was made for."""
 
     def __init__(self, source: Source, opened: Opened) -> None:
         self._source, self._opened = source, opened
