@@ -1,12 +1,10 @@
-"""A study whose jobs answer by formula: the real loop, storage and records without training.
-
-Run as a program it is a driver that can be killed:
-``python -m tests.support.small_study ROOT [N_TRIALS]``.
-"""
+"""A study whose jobs answer by formula: the real loop, storage and records without training."""
 
 from __future__ import annotations
 
-import sys
+import os
+import signal
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -307,16 +305,29 @@ def run(
     )
 
 
-def main(root: Path, n_trials: int) -> None:
-    """Run the small study with MLflow, as a driver that may be killed."""
+def drive(root: Path, n_trials: int, kill_beyond: int | None = None) -> None:
+    """Run the small study with MLflow, in a process of its own.
+
+    Args:
+        root: Folder of the study.
+        n_trials: The budget.
+        kill_beyond: Size of the journal, in bytes, beyond which the process is killed. A thread of
+            the process itself waits for it: another process may wait for its own turn meanwhile.
+    """
     from archfront.search.records.paths import StudyPaths
     from archfront.search.tracking.tracker import Tracker
 
     config = small_config(root)
     config = replace(config, budget=replace(config.budget, trials=n_trials))
-    tracker = Tracker(StudyPaths(root, config.study), None, config.tracking.experiment)
+    places = StudyPaths(root, config.study)
+    if kill_beyond is not None:
+        threading.Thread(target=_kill, args=(places.journal, kill_beyond), daemon=True).start()
+    tracker = Tracker(places, None, config.tracking.experiment)
     run(config, followers=(tracker,), table=LatencyTable(root / "latency.db"))
 
 
-if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 12)
+def _kill(journal: Path, beyond: int) -> None:
+    """End this process without notice once a file is larger than a number of bytes."""
+    while not journal.exists() or journal.stat().st_size <= beyond:
+        time.sleep(0)
+    os.kill(os.getpid(), signal.SIGKILL)
