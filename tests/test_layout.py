@@ -89,36 +89,10 @@ HEAVY = {
 BUILDERS = {"search/catalog/describe.py", "search/catalog/describe_hub.py"}
 PRINTERS = {"search/cli.py", "search/config/options.py"}
 
-# What is not yet as ``import_graph`` asks. The tests fail for an entry that is no longer needed.
-UPWARD = {
-    ("search.latency.measure", "search.engine.worker"),
-    ("search.results.results", "search.report.document"),
-    ("search.results.results", "search.report.figures"),
-    ("search.results.results", "search.report.front_png"),
-}
-CIRCLES = {
-    (
-        "search.results.export_results",
-        "search.results.refit_results",
-        "search.results.results",
-        "search.results.select_members",
-        "search.results.variant_results",
-    ),
-    (
-        "search.runtimes",
-        "search.runtimes.onnx",
-        "search.runtimes.onnx_cuda",
-        "search.runtimes.openvino",
-        "search.runtimes.parity",
-    ),
-    ("trainers.data.image_set", "trainers.data.samples"),
-}
-PACKAGE_CIRCLES = {("search.report", "search.results")}
-TOO_HIGH = {"search"}
+# What is longer than ``import_graph`` asks. The tests fail for an entry no longer needed.
 # How long those of LONG_FILES may be until they are parted.
-LINES = 400
+LINES = 410
 LONG_FILES = {
-    "search/latency/measure.py",
     "search/latency/transfer.py",
     "search/runtimes/parity.py",
     "search/study/driver.py",
@@ -126,7 +100,6 @@ LONG_FILES = {
     "trainers/training/proxy.py",
 }
 LONG_FUNCTIONS = {
-    "search/latency/measure.py:measure_architecture",
     "trainers/training/full.py:train_full",
     "trainers/training/proxy.py:train",
 }
@@ -269,16 +242,15 @@ def test_no_module_is_a_drawer_for_everything() -> None:
 def test_imports_point_down() -> None:
     modules = import_graph.module_graph()
     assert import_graph.unlayered(modules) == []
-    assert set(import_graph.upward(modules)) == UPWARD
+    assert import_graph.upward(modules) == []
 
 
 def test_imports_make_no_circles() -> None:
     modules = import_graph.module_graph()
-    assert set(import_graph.circles(modules)) == CIRCLES
     packages = import_graph.package_graph(modules)
-    assert set(import_graph.circles(packages)) == PACKAGE_CIRCLES
+    assert import_graph.circles(modules) == import_graph.circles(packages) == []
     floors = {part: import_graph.floors(packages, part) for part in import_graph.FLOORS}
-    assert {p for p, n in floors.items() if n > import_graph.FLOORS[p]} == TOO_HIGH
+    assert {p for p, n in floors.items() if n > import_graph.FLOORS[p]} == set()
 
 
 def test_nothing_grows_beyond_reading() -> None:
