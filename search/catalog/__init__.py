@@ -1,7 +1,7 @@
-"""Every timm backbone with what is known of it before a network is built.
+"""Every timm backbone with its costs, sizes, heads and weights, known before it is built.
 
-``table`` reads the two shipped files and needs neither timm nor torch; ``describe`` and ``build``
-write the larger one from the installed timm: ``archfront catalog build``.
+``backbones`` reads the two shipped files and needs neither timm nor torch; ``describe`` and
+``build_catalog`` write the larger one from the installed timm: ``archfront catalog build``.
 """
 
 from archfront.search.catalog.backbones import (

@@ -23,12 +23,12 @@ Sizes = Literal["any", "img_size", "fixed"]
 
 @dataclass(frozen=True)
 class Costs:
-    """What a network costs for one image of a size.
+    """The costs of a network for one image of a size.
 
     Attributes:
         macs_g: Multiply-accumulates of convolutions and matrix products, in billions.
         acts_m: Output elements of the same, in millions.
-        elements_m: Output elements of all operations, in millions: memory traffic.
+        elements_m: Output elements of all operations, in millions, a measure of memory traffic.
     """
 
     macs_g: float
@@ -38,11 +38,11 @@ class Costs:
 
 @dataclass(frozen=True)
 class Tag:
-    """Pretrained weights of timm's.
+    """Pretrained weights of a timm architecture.
 
     Attributes:
-        name: As ``a1_in1k``; empty for weights without a tag.
-        licence: As timm gives it, in lower case.
+        name: The tag, such as ``a1_in1k``; empty for weights without one.
+        licence: The licence that timm gives, in lower case.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Tag:
 
     @property
     def data(self) -> str:
-        """Return what the weights learned from, as ``in22k->in1k``; ``?`` where unknown."""
+        """Return the training data, such as ``in22k->in1k``; ``?`` where unknown."""
         return data_of(self.name)
 
 
@@ -67,31 +67,30 @@ class Published:
 class Backbone:
     """One timm architecture.
 
-    Costs, operations and shares are those of the network with timm's own classifier, its blocks
-    merged where it ``is_fusable``: what is deployed.
+    Costs, operations and shares are those of the deployed network: with timm's own classifier,
+    and with its blocks merged if it ``is_fusable``.
 
     Attributes:
         name: timm's name without a pretrained tag.
-        family: The timm module that defines it, as ``resnet``.
-        params_m: Parameters as trained, in millions; NaN when it could not be built.
-        input_size: The published side of its input, in pixels.
-        sizes: Which input sizes it takes: ``any``; ``img_size`` when it is built for one;
-            ``fixed`` when only its own.
-        size_step: Input sizes are multiples of this.
-        size_min: And at least this.
+        family: The timm module that defines the architecture, such as ``resnet``.
+        params_m: Parameters during training, in millions; NaN if the network could not be built.
+        input_size: The published side of the input, in pixels.
+        sizes: Which input sizes the network takes: ``any``; ``img_size`` if it is built for one;
+            ``fixed`` if only its own.
+        size_step: Number of pixels that input sizes are multiples of.
+        size_min: The smallest input size, in pixels.
         costs: By input size, ascending.
-        n_ops: Operations of one forward pass at the published size, about its kernels.
+        n_ops: Operations of one forward pass at the published size, about as many as kernels.
         macs_shares: Shares of the MACs by ``count.MAC_KINDS``, at that size.
         elements_shares: Shares of the elements by ``ELEMENT_KINDS``, at that size.
-        strides: Pixels of the image per pixel of each feature map, the finest first; empty where
-            timm gives no maps.
-        channels: Channels of each.
-        heads: The heads of the classification task that it can carry, in groups of those that
-            make the same network.
-        is_fusable: Whether it has blocks that are merged for inference.
+        strides: Stride of each feature map, the finest first; empty where timm gives no maps.
+        channels: Channels of each feature map.
+        heads: The heads of the classification task that the backbone takes, in groups of heads
+            that make the same network.
+        is_fusable: Whether the network has blocks that are merged for inference.
         tags: Pretrained weights, timm's default first.
         published: Published accuracies, the best first.
-        problem: What could not be found out and why, as ``strides: RuntimeError: ...``.
+        problem: What could not be determined and why, such as ``strides: RuntimeError: ...``.
     """
 
     name: str
@@ -115,7 +114,7 @@ class Backbone:
 
     @property
     def is_built(self) -> bool:
-        """Return whether it could be built and run."""
+        """Return whether the network could be built and run."""
         return bool(self.costs)
 
     @property
@@ -140,7 +139,7 @@ class Backbone:
         return next((entry for entry in self.published if entry.tag == wanted), None)
 
     def licence(self, tag: str | None = None) -> str:
-        """Return the licence of weights, timm's default ones without a tag; ``?`` if unknown."""
+        """Return the licence of a tag's weights, the default ones for None; ``?`` if unknown."""
         if tag is None:
             return self.tags[0].licence if self.tags else "?"
         return next((entry.licence for entry in self.tags if entry.name == tag), "?")
@@ -153,14 +152,14 @@ class Backbone:
 
     @property
     def size_rule(self) -> str:
-        """Return which input sizes it takes, in words."""
+        """Return a text on which input sizes the network takes."""
         if self.sizes == "fixed":
             return f"{self.input_size} px only"
         step = f"multiples of {self.size_step} px" if self.size_step > 1 else "any size"
         return f"{step} from {self.size_min} px"
 
     def heads_among(self, wanted: Sequence[str]) -> tuple[str, ...]:
-        """Return those heads that it can carry; of equal ones, the one named first."""
+        """Return the wanted heads that the backbone takes; of equal ones, the one named first."""
         kept: dict[tuple[str, ...], str] = {}
         for head in wanted:
             group = next((group for group in self.heads if head in group), None)
@@ -169,10 +168,10 @@ class Backbone:
         return tuple(kept.values())
 
     def costs_at(self, size: int) -> Costs:
-        """Return the costs at an input size; NaN when the backbone was not built.
+        """Return the costs at an input size; NaN if the backbone was not built.
 
-        Exact at the sizes of the table; between and beyond them costs are taken as powers of
-        the size. From one size alone they grow with the area.
+        Exact at the sizes of the table; between and beyond these, costs are interpolated as
+        powers of the size. From a single size they grow with the area.
         """
         known = dict(self.costs)
         if size in known:
@@ -234,13 +233,13 @@ def timm_version(path: Path = PATH) -> str:
 
 
 def match(patterns: Iterable[str], names: Sequence[str]) -> list[str]:
-    """Return the names that any shell pattern matches, in their own order."""
+    """Return the names that match any of the shell patterns, in the order of the names."""
     wanted = list(patterns)
     return [name for name in names if any(fnmatch.fnmatchcase(name, p) for p in wanted)]
 
 
 def near(pattern: str, names: Sequence[str]) -> str:
-    """Return the names nearest to a pattern in brackets, for an error; nothing without any."""
+    """Return the names nearest to a pattern in parentheses, for an error; empty without any."""
     found = difflib.get_close_matches(pattern.strip("*?"), names, n=3)
     return f" (near: {', '.join(found)})" if found else ""
 
@@ -264,7 +263,7 @@ def read(path: Path, published: dict[str, tuple[Published, ...]]) -> dict[str, B
 
 
 def write(path: Path, rows: Iterable[Backbone], version: str) -> None:
-    """Write rows so that ``read`` gives them back, but for what was published."""
+    """Write rows so that ``read`` returns them, except for the published accuracies."""
     with replacing(path) as written, written.open("w", newline="", encoding="utf-8") as file:
         file.write(f"# timm {version}\n")
         writer = csv.writer(file, lineterminator="\n")

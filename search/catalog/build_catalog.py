@@ -1,4 +1,4 @@
-"""The catalog of the installed timm, built by a few processes, a crash of which is a row's."""
+"""The catalog of the installed timm, built by processes whose crash costs a single row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from archfront.search.catalog.backbones import Backbone, write
 
-# Rows that are lost, and begun again one by one, when a process dies.
+# Rows of one job. When a process dies, its rows are lost and built again one by one.
 CHUNK = 12
 
 Progress = Callable[[int, int], None]
@@ -21,9 +21,9 @@ def build(path: Path, *, workers: int = 2, progress: Progress | None = None) -> 
     """Write the catalog of the installed timm and return its rows, in timm's order.
 
     Args:
-        path: File that is written when all rows are known.
-        workers: Processes, each of one thread.
-        progress: Called with the rows done and all rows.
+        path: File to write when all rows are known.
+        workers: Number of processes, each of one thread.
+        progress: Called with the number of rows done and of all rows.
     """
     import timm
 
@@ -61,7 +61,7 @@ def _described(chunks: list[list[str]], workers: int) -> Iterator[list[Backbone]
         for future in as_completed(waiting):
             try:
                 rows = future.result()
-            except BrokenProcessPool:  # all that had not ended are begun again
+            except BrokenProcessPool:  # all chunks that had not ended are started again
                 continue
             left.discard(waiting[future])
             yield rows
@@ -72,7 +72,7 @@ def _described(chunks: list[list[str]], workers: int) -> Iterator[list[Backbone]
 
 
 def _alone(name: str) -> Backbone:
-    """Return a row from a process of its own; that it died is the row's problem."""
+    """Return a row from a process of its own; if it dies, that is the row's problem."""
     with _pool(1) as pool:
         future: Future[list[Backbone]] = pool.submit(_rows, [name])
         try:
@@ -98,7 +98,7 @@ def _begin() -> None:
     import torch
 
     torch.set_num_threads(1)
-    warnings.simplefilter("ignore")  # timm's on names that moved
+    warnings.simplefilter("ignore")  # timm warns about renamed modules
     logging.disable(logging.ERROR)
 
 
@@ -106,5 +106,5 @@ def _rows(names: Sequence[str]) -> list[Backbone]:
     from archfront.search.catalog.describe import describe
     from archfront.trainers.networks.meta_cache import Memo
 
-    with Memo():  # siblings are made of the same blocks
+    with Memo():  # architectures of one family are made of the same blocks
         return [describe(name) for name in names]

@@ -1,4 +1,4 @@
-"""One row of the catalog, found out by building the network without weights or arithmetic."""
+"""One row of the catalog, read off the network, built without weights or arithmetic."""
 
 from __future__ import annotations
 
@@ -20,26 +20,26 @@ from archfront.trainers.networks.count import Costs as Counts
 from archfront.trainers.networks.count import count_costs
 from archfront.trainers.tasks import TASKS
 
-# What is asked of every network; its own size and 224 come on top where they are not among these.
+# Input sizes that every network is counted at, beside its own.
 COST_SIZES = (64, 128, 224, 384)
-# Steps between input sizes that occur: strides, patches, windows of them.
+# Steps between input sizes that occur: strides, patches, windows of patches.
 STEPS = (1, 2, 4, 7, 8, 12, 14, 16, 24, 28, 32, 48, 56, 64, 96, 112, 128, 192, 224, 256)
-# Multiples of a step that stand for all: sides that are halved five times round up and down.
+# Multiples of a step to try for all: sides that five halvings round up and down.
 TIMES = (1, 2, 3, 5, 9, 15)
 SMALLEST = (8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
-# What timm's own model cards say where a record of weights names no licence: the default in
+# The licence in timm's own model cards where a record of weights names none: the default of
 # ``timm.models._hub.generate_readme``.
 DEFAULT_LICENCE = "apache-2.0"
-# A network on the CPU takes memory for its weights: 3.2 GB.
+# The most parameters of a network that is built on the CPU, where they take memory: 3.2 GB.
 CPU_PARAMS_MAX = 800_000_000
 REASON_LENGTH = 160
-# What draws first weights, and what is done to them then.
+# Operations that draw first weights, and those that change the drawn weights.
 DRAWING = {"uniform_", "normal_", "kaiming_uniform_"}
 FILLING = DRAWING | {"constant_", "erfinv_", "mul_", "add_", "clamp_", "fill_", "zero_", "copy_"}
 
 
 def describe(name: str) -> Backbone:
-    """Return the row of one timm architecture; what cannot be found out is its problem."""
+    """Return the row of one timm architecture; its problem says what could not be determined."""
     default = get_pretrained_cfg(name)
     known = Backbone(
         name=name,
@@ -54,7 +54,7 @@ def describe(name: str) -> Backbone:
     def attempt(part: str, find: Callable[[], dict[str, Any]]) -> dict[str, Any]:
         try:
             return find()
-        except Exception as error:  # any failure of timm's is the row's problem
+        except Exception as error:  # any error in timm is the row's problem
             problems.append(f"{part}: {_reason(error)}")
             return {}
 
@@ -84,15 +84,15 @@ def _licence(name: str, tag: str) -> str:
 
 
 class _Uninitialized(TorchFunctionMode):
-    """Leaves out drawing first weights, most of the time that building a network takes.
+    """Skips drawing first weights, which is most of the time that building a network takes.
 
-    Tables that are looked up, as those of relative positions, are no weights and stay whole.
+    Lookup tables, such as those of relative positions, are no weights and stay as they are.
     """
 
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        """Return the tensor itself where it has no memory to fill; a drawn weight as zeros."""
+        """Return a tensor on meta unchanged, and zeros in place of a drawn weight."""
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
         if name in FILLING:
@@ -106,7 +106,7 @@ class _Uninitialized(TorchFunctionMode):
 
 
 def _blank(name: str, *, input_size: int | None = None, **options: Any) -> nn.Module:
-    """Return a network of color images whose weights were not drawn."""
+    """Return a network for color images with zeros in place of drawn weights."""
     with _Uninitialized():
         return create(name, channels=3, input_size=input_size, **options)
 
@@ -116,15 +116,15 @@ class Builder(Protocol):
 
     @property
     def own_size(self) -> int:
-        """Return the published side of its input."""
+        """Return the published side of the architecture's input."""
 
     @property
     def is_sized(self) -> bool:
-        """Return whether it is built for an input size."""
+        """Return whether the network is built for an input size."""
 
     @property
     def patch(self) -> int:
-        """Return the side of the patches that must fill the image; 1 without any."""
+        """Return the side of the patches that must fill the image; 1 without patches."""
 
     def takes(self, size: int) -> bool:
         """Return whether the network runs at an input size."""
@@ -133,20 +133,20 @@ class Builder(Protocol):
         """Return whether a network that is built for a size computes something on the CPU."""
 
     def own_counts(self) -> Counts:
-        """Return the costs at its own size."""
+        """Return the costs at the architecture's own size."""
 
     def counts(self, size: int) -> Counts:
-        """Return what one image of a size costs."""
+        """Return the costs of one image of a size."""
 
 
 class _Builder:
-    """One architecture at any input size, its blocks merged where that changes it.
+    """One timm architecture at any input size, its blocks merged where timm can.
 
     Attributes:
-        own_size: The published side of its input.
-        params: Parameters before merging.
+        own_size: The published side of the architecture's input.
+        params: Number of parameters before merging.
         is_fusable: Whether merging changes the network.
-        is_sized: Whether it is built for an input size.
+        is_sized: Whether the network is built for an input size.
     """
 
     def __init__(self, name: str, own_size: int) -> None:
@@ -158,7 +158,7 @@ class _Builder:
         cfg = get_pretrained_cfg(name)
         self.is_sized = bool(cfg is not None and cfg.fixed_input_size)
         before = set(network.state_dict())
-        # An LSTM is one operation on the CPU and one for each step of its sequence on meta.
+        # An LSTM is one operation on the CPU, and one for each step of its sequence on meta.
         has_recurrence = any(isinstance(module, nn.RNNBase) for module in network.modules())
         self._device = "meta"
         self._own = self._merged(network)
@@ -169,7 +169,7 @@ class _Builder:
 
     @property
     def patch(self) -> int:
-        """Return the side of the patches that must fill the image; 1 without any."""
+        """Return the side of the patches that must fill the image; 1 without patches."""
         patch = getattr(getattr(self._own, "patch_embed", None), "patch_size", 1)
         side = max(patch) if isinstance(patch, tuple) else patch
         return side if isinstance(side, int) else 1
@@ -200,10 +200,10 @@ class _Builder:
         return True
 
     def own_counts(self) -> Counts:
-        """Return the costs at its own size, from the CPU where meta knows not every operation."""
+        """Return the costs at the own size, on the CPU where meta lacks an operation."""
         try:
             return self.counts(self.own_size)
-        except Exception:  # a hundred model files fail in their own ways
+        except Exception:  # each model file fails in its own way
             if self._device == "cpu" or self.params > CPU_PARAMS_MAX:
                 raise
             self._device = "cpu"
@@ -211,7 +211,7 @@ class _Builder:
             return self.counts(self.own_size)
 
     def counts(self, size: int) -> Counts:
-        """Return what one image of a size costs."""
+        """Return the costs of one image of a size."""
         image = torch.zeros(1, 3, size, size, device=self._device)
         return count_costs(self._at(size), image)
 
@@ -224,13 +224,13 @@ class _Builder:
         return self._built[size]
 
     def _merged(self, network: nn.Module) -> nn.Module:
-        with torch.device(self._device):  # merged blocks make their layers anew
+        with torch.device(self._device):  # merging blocks makes new layers
             merged: nn.Module = timm.utils.reparameterize_model(network.eval(), inplace=True)
         return merged
 
 
 def sizes_and_costs(builder: Builder) -> dict[str, Any]:
-    """Return which input sizes a network takes and what it costs, by the columns of the row."""
+    """Return the input sizes that a network takes and its costs, by columns of the row."""
     own = builder.own_size
     counts = builder.own_counts()
     kind: Literal["any", "img_size", "fixed"] = "img_size" if builder.is_sized else "any"
@@ -238,7 +238,7 @@ def sizes_and_costs(builder: Builder) -> dict[str, Any]:
         sizes = {max(smallest, round(size / step) * step) for size in COST_SIZES} - {own}
         try:
             table = {size: builder.counts(size) for size in sizes} | {own: counts}
-        except Exception:  # as above; the next rule may hold at all of them
+        except Exception:  # as above; the next rule may hold at all sizes
             continue
         break
     else:
@@ -259,7 +259,7 @@ def _row(counts: Counts) -> Costs:
 
 
 def _rules(builder: Builder) -> Iterator[tuple[int, int]]:
-    """Yield a step and a smallest input size that hold as far as they were tried."""
+    """Yield pairs of a step and a smallest input size, right for all sizes that were tried."""
     patch = builder.patch
     base = builder.own_size - builder.own_size % patch
     if builder.is_sized and not builder.takes(2 * base):
@@ -269,8 +269,8 @@ def _rules(builder: Builder) -> Iterator[tuple[int, int]]:
             rounded = dict.fromkeys(-(-size // step) * step for size in SMALLEST)
             smaller = (size for size in rounded if size < base and builder.takes(size))
             smallest = next(smaller, base)
-            # Patches are counted; other tables of positions are looked up, and on the meta device
-            # no index is out of bounds.
+            # The number of patches is checked on meta; other tables of positions are indexed, and
+            # on meta no index is out of bounds.
             if 1 < step == patch or builder.runs(smallest + 3 * step):
                 yield step, smallest
 
@@ -282,13 +282,13 @@ def _levels(name: str) -> dict[str, Any]:
 
 
 def _heads(name: str) -> dict[str, Any]:
-    """Return the heads of the task in groups of those that make the same network."""
+    """Return the heads of classification, in groups of heads that make the same network."""
     task: Any = TASKS["classification"]
     with _Uninitialized():
-        carried = [head for head in task.heads if task.heads_for(name, (head,))]
-    same = {pair for pair in combinations(carried, 2) if len(task.heads_for(name, pair)) == 1}
+        taken = [head for head in task.heads if task.heads_for(name, (head,))]
+    same = {pair for pair in combinations(taken, 2) if len(task.heads_for(name, pair)) == 1}
     groups: list[list[str]] = []
-    for head in carried:
+    for head in taken:
         group = next((group for group in groups if (group[0], head) in same), None)
         if group is None:
             groups.append([head])
@@ -298,8 +298,8 @@ def _heads(name: str) -> dict[str, Any]:
 
 
 def _reason(error: BaseException) -> str:
-    """Return the kind and the first line of what went wrong at the bottom, as timm said it."""
+    """Return the type and the first line of the error that caused a failure, as timm raised it."""
     while isinstance(error, BuildError) and error.__cause__ is not None:
         error = error.__cause__
-    words = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-    return words.replace(";", ",")[:REASON_LENGTH]
+    text = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    return text.replace(";", ",")[:REASON_LENGTH]

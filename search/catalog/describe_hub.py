@@ -1,4 +1,4 @@
-"""One row for a classifier of transformers, found out as ``describe`` does for timm's."""
+"""One row for a classifier of transformers, read off the network like ``describe`` does."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def describe_hub(name: str) -> Backbone:
     """Return the row of a network of transformers.
 
     Raises:
-        BuildError: If it cannot be built or run.
-        ConfigError: If there is no configuration, or transformers is not installed.
+        BuildError: If the network cannot be built or run.
+        ConfigError: If the name has no configuration, or transformers is not installed.
     """
     builder = _HubBuilder(name)
     licence = licence_of(name)
@@ -36,14 +36,14 @@ def describe_hub(name: str) -> Backbone:
 
 
 class _HubBuilder:
-    """One network at any input size.
+    """One network of transformers at any input size.
 
     Attributes:
-        kind: Its ``model_type``.
-        own_size: The published side of its input.
-        params: Parameters with 1,000 classes.
-        patch: Side of the patches that must fill the image; 1 without any.
-        is_sized: Whether its weights differ by input size.
+        kind: The ``model_type`` of the configuration.
+        own_size: The published side of the network's input.
+        params: Number of parameters with 1,000 classes.
+        patch: Side of the patches that must fill the image; 1 without patches.
+        is_sized: Whether the shapes of the weights depend on the input size.
     """
 
     def __init__(self, name: str) -> None:
@@ -81,11 +81,11 @@ class _HubBuilder:
         return True
 
     def own_counts(self) -> Counts:
-        """Return the costs at its own size."""
+        """Return the costs at the network's own size."""
         return self.counts(self.own_size)
 
     def counts(self, size: int) -> Counts:
-        """Return what one image of a size costs."""
+        """Return the costs of one image of a size."""
         return count_costs(self._at(size), torch.zeros(1, 3, size, size, device="meta"))
 
     def _at(self, size: int) -> HubNetwork:

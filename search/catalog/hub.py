@@ -1,4 +1,4 @@
-"""Rows for backbones that begin with ``hf:``, built once and then remembered in a file."""
+"""Rows for backbones whose names begin with ``hf:``, built once and kept in a file."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ logger = logging.getLogger(__name__)
 
 
 def hub_rows(names: Iterable[str], memory: Path) -> list[Backbone]:
-    """Return a row for each of transformers' classifiers.
+    """Return a row for each classifier of transformers.
 
     Args:
-        names: As ``hf:microsoft/resnet-50`` or ``hf:./folder``.
-        memory: JSON file of rows that were built before; made if need be.
+        names: Names such as ``hf:microsoft/resnet-50`` or ``hf:./folder``.
+        memory: JSON file of rows that were built before; created if missing.
 
     Raises:
-        ConfigError: For every name that has no configuration or cannot be built.
+        ConfigError: For every name without a configuration or whose network cannot be built.
     """
     remembered = _read(memory)
     rows: list[Backbone] = []
@@ -49,7 +49,7 @@ def _row(name: str, remembered: dict[str, Any], memory: Path) -> Backbone:
         return _parsed(known["row"])
     from archfront.search.catalog.describe_hub import describe_hub
 
-    logger.info("building %s to count what it costs", name)
+    logger.info("building %s to count its costs", name)
     row = describe_hub(name)
     remembered[name] = {"digest": digest, "row": asdict(row)}
     _write(memory, remembered)
@@ -68,7 +68,7 @@ def _tuples(value: Any) -> Any:
 
 
 def _read(memory: Path) -> dict[str, Any]:
-    """Return what is remembered; nothing of a file that is not there or is none of ours."""
+    """Return the kept rows by name; none if the file is missing or holds something else."""
     try:
         content = json.loads(memory.read_text(encoding="utf-8"))
     except (OSError, ValueError):

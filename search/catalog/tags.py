@@ -1,10 +1,10 @@
-"""What pretrained weights learned from, as far as the name of their tag says."""
+"""The training data of pretrained weights, as far as their tag names it."""
 
 from __future__ import annotations
 
 UNKNOWN = "?"
 
-# Words of timm's tags that name images. What is no such word (a lab, a recipe, a size) is skipped.
+# Words of timm's tags that name a dataset. Other words (a lab, a recipe, a size) are skipped.
 DATA = {
     "in1k": "in1k",
     "in12k": "in12k",
@@ -36,7 +36,7 @@ DATA = {
     "cc12m": "cc12m",
     "ogvl": "ogvl",
     "bamboo": "bamboo",
-    # A method whose paper has one set of images.
+    # A method whose paper has one dataset.
     "openai": "wit400m",  # Radford et al. 2021
     "mclip": "datacompdr",  # Vasu et al. 2023, MobileCLIP
     "florence2": "fld5b",  # Xiao et al. 2023
@@ -50,9 +50,9 @@ DATA = {
 
 
 def data_of(tag: str) -> str:
-    """Return the images behind a tag in the order of training, as ``in22k->in1k``.
+    """Return the datasets behind a tag in the order of training, such as ``in22k->in1k``.
 
-    ``?`` stands for images that the tag does not name.
+    ``?`` stands for a dataset that the tag does not name.
     """
     found: list[str] = []
     for word in tag.split("_"):

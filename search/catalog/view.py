@@ -1,4 +1,4 @@
-"""Rows of the catalog as a person or a program reads them."""
+"""Rows of the catalog as tables for people and as flat records for programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from archfront.search.catalog.backbones import Backbone, catalog, match, near
 from archfront.search.errors import ConfigError, unknown
 from archfront.trainers.words import count_of
 
-# By which values a list can be sorted; of accuracies the best comes first.
+# The values that a list can be sorted by; the best accuracy comes first.
 SORTS: dict[str, Callable[[dict[str, Any]], Any]] = {
     "name": lambda row: row["name"],
     "params_m": lambda row: _last(row["params_m"]),
@@ -29,10 +29,10 @@ class Filter:
     """Which rows are shown; None for no limit.
 
     Attributes:
-        patterns: Names or patterns; all without any.
+        patterns: Names or patterns of names; all rows if empty.
         families: Patterns of timm modules.
         licences: Patterns of the licence of timm's default weights.
-        input_size: Only what takes this side; costs are those at it.
+        input_size: Only rows that take this input size; costs are those at this size.
         params_m_max: The most parameters, in millions.
         macs_g_max: The most multiply-accumulates at the size shown, in billions.
     """
@@ -46,10 +46,10 @@ class Filter:
 
 
 def chosen(wanted: Filter) -> list[Backbone]:
-    """Return the rows that a filter leaves, in timm's order.
+    """Return the rows that pass a filter, in timm's order.
 
     Raises:
-        ConfigError: If a pattern matches nothing, or nothing is left.
+        ConfigError: If a pattern matches nothing, or no row is left.
     """
     rows = catalog()
     names = list(rows)
@@ -62,7 +62,7 @@ def chosen(wanted: Filter) -> list[Backbone]:
     left = [row for row in of_pattern if _is_within(row, wanted)]
     if not left:
         raise ConfigError(
-            f"None of {count_of(len(of_pattern), 'architecture')} is within what was asked for. "
+            f"None of {count_of(len(of_pattern), 'architecture')} passes the filters. "
             "Raise the limits, or leave some out."
         )
     return left
@@ -94,7 +94,7 @@ def _is_within(row: Backbone, wanted: Filter) -> bool:
 
 
 def record(row: Backbone, size: int | None = None) -> dict[str, Any]:
-    """Return one flat row for programs; its costs are those at a size, its own without one."""
+    """Return a row as a flat record, with costs at a size; at the row's own size for None."""
     shown = size or row.input_size
     costs = row.costs_at(shown)
     best = row.published[0] if row.published else None
@@ -126,7 +126,7 @@ def record(row: Backbone, size: int | None = None) -> dict[str, Any]:
 
 
 def details(row: Backbone) -> dict[str, Any]:
-    """Return everything that is known of a row, nested."""
+    """Return a row as a nested record of everything in it."""
     return {
         **record(row),
         "head_groups": [list(group) for group in row.heads],
@@ -147,10 +147,10 @@ def details(row: Backbone) -> dict[str, Any]:
 
 
 def in_order(records: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
-    """Return records by a value, what is unknown last.
+    """Return records sorted by a value, those without the value last.
 
     Raises:
-        ConfigError: If one cannot sort by it.
+        ConfigError: If records cannot be sorted by this value.
     """
     if key not in SORTS:
         raise ConfigError(f"--sort: {unknown('value', key, SORTS)}")
@@ -158,7 +158,7 @@ def in_order(records: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
 
 
 def list_table(records: Sequence[dict[str, Any]]) -> Table:
-    """Return many rows as a table."""
+    """Return records as a table."""
     table = Table(title=count_of(len(records), "architecture"), title_justify="left")
     numbers = ("params M", "px", "MACs G", "acts M", "top-1 %")
     for name in ("name", "family", *numbers, "strides", "fusable", "data", "licence"):
@@ -179,7 +179,7 @@ def list_table(records: Sequence[dict[str, Any]]) -> Table:
 
 
 def detail_lines(row: Backbone) -> list[str]:
-    """Return what is known of one row, but for its tables."""
+    """Return the facts of one row as lines of text, without its tables."""
     heads = ", ".join(" = ".join(group) for group in row.heads) or "none"
     maps = zip(row.strides, row.channels, strict=True)
     facts = {
@@ -201,7 +201,7 @@ def detail_lines(row: Backbone) -> list[str]:
 
 
 def costs_table(row: Backbone) -> Table:
-    """Return the costs by input size."""
+    """Return the costs of a row by input size as a table."""
     table = Table(title="Costs of one image", title_justify="left")
     for name in ("px", "MACs G", "activations M", "all outputs M"):
         table.add_column(name, justify="right")
@@ -212,7 +212,7 @@ def costs_table(row: Backbone) -> Table:
 
 
 def tags_table(row: Backbone) -> Table:
-    """Return the pretrained weights, timm's default first."""
+    """Return the pretrained weights of a row as a table, timm's default first."""
     table = Table(title="Pretrained weights", title_justify="left")
     for name in ("tag", "learned from", "licence", "top-1 %"):
         table.add_column(name)

@@ -20,7 +20,7 @@ from archfront.trainers.data.images import Pixels
 
 SERVED = Path(__file__).parents[1] / "predict" / "served.py"
 PACKAGE = Path(__file__).parents[2]
-# What the code needs to predict; torch is not among it.
+# The libraries that prediction needs; torch is none of them.
 NEEDS = (
     "mlflow",
     "numpy",
@@ -40,8 +40,8 @@ def pack(
 
     Args:
         exported: The folder of the export.
-        manifest: What it says of itself.
-        format_name: The format that is packed.
+        manifest: The manifest of the export.
+        format_name: The format to pack.
         target: Folder to fill.
         image: The input example.
     """
@@ -77,7 +77,7 @@ def encoded(image: Pixels) -> str:
 
 
 def _schemas(task: str) -> dict[str, Any]:
-    """Return what goes in and what comes out, as MLflow describes it."""
+    """Return the schemas of the inputs and outputs of a task's model for MLflow."""
     from mlflow.types import ColSpec, Schema
     from mlflow.types.schema import Array, DataType, Map, Object, Property
 

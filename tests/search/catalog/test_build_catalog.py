@@ -110,7 +110,7 @@ def test_the_sizes_of_the_catalog_are_those_that_can_be_built(
 
 
 @pytest.mark.slow
-def test_sizes_drawn_from_every_tenth_family_tell_the_truth() -> None:
+def test_sizes_of_every_tenth_family_are_those_that_its_networks_take() -> None:
     """Steps that held at a few sizes once did not hold at others (resnetaa34d, coatnet)."""
     rng, task = random.Random(0), TASKS["classification"]
     small: dict[str, Backbone] = {}

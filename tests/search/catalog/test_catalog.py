@@ -1,4 +1,4 @@
-"""The shipped catalog is timm's own list, reads without timm, and tells the truth about it."""
+"""The shipped catalog is timm's own list, is read without timm, and agrees with it."""
 
 from __future__ import annotations
 
@@ -249,7 +249,7 @@ def test_match_keeps_the_names_order_and_counts_nobody_twice() -> None:
     assert match([], names) == []
 
 
-def test_the_nearest_names_are_told() -> None:
+def test_an_error_names_the_nearest_names() -> None:
     assert near("resnet19*", ["resnet18", "vit"]) == " (near: resnet18)"
     assert near("zzz", ["resnet18"]) == ""
 

@@ -93,7 +93,7 @@ class TestList:
 
     def test_limits_that_leave_nothing_say_so(self, capsys: Output) -> None:
         assert fails(capsys, 2, "catalog", "list", "resnet1*", "--params-m-max", "0.1").startswith(
-            "None of 14 architectures is within what was asked for. "
+            "None of 14 architectures passes the filters. "
         )
 
     def test_wrong_flags_are_told_together(self, capsys: Output) -> None:

@@ -135,7 +135,7 @@ def test_a_dynamic_batch_takes_any_number_of_images(task: str, name: str, tmp_pa
 
 @pytest.mark.parametrize("task", ["detection", "instance"])
 def test_a_detector_has_a_fixed_batch_and_says_so(task: str, tmp_path: Path) -> None:
-    """Every exporter was tried for half a minute, and refused in words of its own."""
+    """Every exporter was tried for half a minute, and refused with a message of its own."""
     with pytest.raises(ConfigError, match=r"--dynamic-batch: .* Give it with --batch N\."):
         exported(task, tmp_path, ExportRequest((FORMATS["onnx"],), Graph(batch=None)))
     manifest = exported(task, tmp_path, replace(UNTIMED, graph=Graph(batch=2)))
@@ -241,7 +241,9 @@ def wrong_exporter(*given: object, **options: object) -> None:
         ("detection", {}, "transformers loads classifiers only"),
     ],
 )
-def test_what_cannot_go_to_hf_is_told(task: str, changes: dict[str, object], reason: str) -> None:
+def test_a_candidate_that_hf_does_not_take_gets_the_reason(
+    task: str, changes: dict[str, object], reason: str
+) -> None:
     architecture = replace(small_member.candidate(task).architecture, **changes)
     assert reason in str(FORMATS["hf"].refuses(architecture))
 

@@ -66,7 +66,7 @@ def made(
 def variant(
     found: Results, trial: int, metric: float, p50_ms: float, *, seed: int, **changes: object
 ) -> Variant:
-    """Return a made-up variant of int8 with so many right predictions."""
+    """Return a made-up int8 variant with a given number of right predictions."""
     file = found.places.folder / "variants" / f"{trial}-{metric}-{p50_ms}.npz"
     file.parent.mkdir(exist_ok=True)
     small_refits.write_predictions(file, metric, seed=seed)
@@ -252,7 +252,7 @@ class TestSummary:
     def test_nothing_is_said_before_the_first_variant(self, found: Results) -> None:
         assert summary(found) is None
 
-    def test_variants_are_judged_beside_the_members(self, found: Results) -> None:
+    def test_variants_are_compared_with_the_members(self, found: Results) -> None:
         # Members: trial 0 has 0.6 at 0.1 ms, trial 1 has 0.8 at 0.2 ms.
         before = found.rows()
         failed = replace(variant(found, 0, 0.1, 9.0, seed=0), outcome=Failed("export", "no."))
@@ -298,7 +298,7 @@ class TestSummary:
         assert "beats 1" in page
         assert "export: &lt;no&gt;" in page
 
-    def test_a_record_that_is_none_is_told(self, found: Results) -> None:
+    def test_a_broken_record_is_an_error(self, found: Results) -> None:
         (found.places.folder / "variants.json").write_text("[{}]")
         with pytest.raises(StudyError, match=r"variants\.json cannot be used .* Remove it;"):
             summary(found)
