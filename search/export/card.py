@@ -9,10 +9,10 @@ from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.trainers.data.preprocess import Resize
 
 RESIZED: dict[Resize, str] = {
-    "squash": "the whole image is resized to the square, whatever its shape",
+    "squash": "the whole image is resized to the square, whatever its aspect ratio",
     "crop": "the central square of the image is resized",
-    "pad": "the image keeps its shape, its longer side becomes that of the square and it lies at "
-    "the upper left; the rest is grey (114)",
+    "pad": "the image keeps its aspect ratio, its longer side becomes that of the square and it "
+    "lies at the upper left; the rest is gray (114)",
 }
 
 
