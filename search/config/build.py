@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 from typing import Any
 
-from archfront.search.config.check import Problems, UnreadError, check, option_paths
+from archfront.search.config.check import Findings, mark, option_paths, read
 from archfront.search.config.rules import RULES
 from archfront.search.config.schema import Config
 from archfront.search.errors import ConfigError
@@ -22,13 +21,12 @@ def build(content: dict[str, Any], *, texts: frozenset[str] = frozenset()) -> Co
     Raises:
         ConfigError: With every problem that was found, none twice.
     """
-    problems = Problems()
-    config: Config | None = check(Config, content, texts=texts, problems=problems)
-    if config is None:
-        raise ConfigError(*problems)
-    for rule in RULES:
-        with contextlib.suppress(UnreadError):
-            problems.extend(rule(config))
+    findings = Findings()
+    config: Config = read(Config, mark(content, texts), findings)
+    problems = list(findings.problems)
+    for rule, options_read in RULES.items():
+        if findings.has_read(options_read):
+            problems += rule(config)
     if problems:
         raise ConfigError(*problems)
     return config
@@ -36,7 +34,7 @@ def build(content: dict[str, Any], *, texts: frozenset[str] = frozenset()) -> Co
 
 def options() -> list[tuple[str, str, str]]:
     """Return (dotted path, type, help) of every option, in order."""
-    return option_paths(Config)
+    return list(option_paths(Config))
 
 
 # What options mean in a study that was begun before there were any such.

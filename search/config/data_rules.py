@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from archfront.search.config.schema import Config
 from archfront.search.errors import unknown
 from archfront.trainers.data.readers import READERS
 from archfront.trainers.tasks import TASKS
-
-if TYPE_CHECKING:
-    from archfront.search.config.schema import Config
 
 TARGETS = {
     "label": "one label per image",

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import fields
-from typing import TYPE_CHECKING
 
 from archfront.search.config import data_rules
+from archfront.search.config.schema import Config
 from archfront.search.errors import ConfigError, unknown
 from archfront.search.latency.device import affinity_problem
 from archfront.search.latency.energy import METERS
 from archfront.search.runtimes import PRECISIONS, RUNTIMES
 from archfront.trainers.tasks import TASKS
-
-if TYPE_CHECKING:
-    from archfront.search.config.schema import Config
 
 # File systems end at 255 bytes, of which a letter can take four.
 NAME_LENGTH = 60
@@ -78,20 +74,6 @@ def _rungs(config: Config) -> list[str]:
     ]
 
 
-def _zero_limits(config: Config) -> list[str]:
-    limits = config.hardware.limits
-    values = {f"hardware.limits.{f.name}": getattr(limits, f.name) for f in fields(limits)}
-    values["space.params_m_max"] = config.space.params_m_max
-    values["space.macs_g_max"] = config.space.macs_g_max
-    values["budget.minutes"] = config.budget.minutes
-    values["budget.trial_minutes"] = config.budget.trial_minutes
-    return [
-        f"{path}: nothing costs 0; got 0. Give a number above 0, or null for no limit."
-        for path, value in values.items()
-        if value == 0
-    ]
-
-
 def _runtime_names(config: Config) -> list[str]:
     hardware = config.hardware  # an imported device has names of its own, known to its table
     names = {
@@ -122,25 +104,28 @@ def _precision(config: Config) -> list[str]:
     ]
 
 
-def _task_names(config: Config) -> list[str]:
+def _metric(config: Config) -> list[str]:
+    metric, known = config.task.metric, TASKS[config.task.name].metrics
+    return [] if metric in known else [f"task.metric: {unknown('metric', metric, known)}"]
+
+
+def _loss(config: Config) -> list[str]:
+    loss, known = config.task.loss, TASKS[config.task.name].losses
+    return [] if loss in known else [f"task.loss: {unknown('loss', loss, known)}"]
+
+
+def _heads(config: Config) -> list[str]:
     task = TASKS[config.task.name]
-    problems = []
-    if config.task.metric not in task.metrics:
-        problems.append(f"task.metric: {unknown('metric', config.task.metric, task.metrics)}")
-    if config.task.loss not in task.losses:
-        problems.append(f"task.loss: {unknown('loss', config.task.loss, task.losses)}")
     others = [head for head in config.space.heads if head not in task.heads]
     known = {head for one in TASKS.values() for head in one.heads}
     if len(others) == len(config.space.heads) and known.issuperset(others):
         is_labels = task.heads == TASKS["classification"].heads
-        problems.append(
+        return [
             f"space.heads: {', '.join(others)} are of another task than {config.task.name!r}, "
             f"which has {', '.join(task.heads)}. Choose "
             f"space={'small' if is_labels else config.task.name}, or give space.heads=NAMES."
-        )
-        return problems
-    problems += [f"space.heads: {unknown('head', head, task.heads)}" for head in others]
-    return problems
+        ]
+    return [f"space.heads: {unknown('head', head, task.heads)}" for head in others]
 
 
 def _decoder_shapes(config: Config) -> list[str]:
@@ -211,26 +196,38 @@ def _energy(config: Config) -> list[str]:
     return []
 
 
-RULES: tuple[Callable[[Config], list[str]], ...] = (
-    _study_name,
-    data_rules.data_source,
-    _split,
-    _freeze,
-    _budget,
-    _rungs,
-    _zero_limits,
-    _runtime_names,
-    _precision,
-    _task_names,
-    _decoder_shapes,
-    data_rules.target,
-    data_rules.torchvision_name,
-    data_rules.unread_options,
-    data_rules.palette,
-    data_rules.shapes,
-    _inline_workers,
-    _hidden_password,
-    _affinity,
-    _throughput,
-    _energy,
-)
+# Each rule with the options that it reads: without a value of one of them it has nothing to say.
+RULES: dict[Callable[[Config], list[str]], tuple[str, ...]] = {
+    _study_name: ("study",),
+    data_rules.data_source: ("data.reader", "data.name", "data.root"),
+    _split: ("data.train", "data.val", "data.test"),
+    _freeze: ("space.weights", "space.recipe.freeze"),
+    _budget: ("budget.trials", "budget.minutes"),
+    _rungs: ("budget.rungs", "task.epochs"),
+    _runtime_names: ("hardware.device", "hardware.runtime", "hardware.precision"),
+    _precision: ("hardware.device", "hardware.runtime", "hardware.precision"),
+    _metric: ("task.name", "task.metric"),
+    _loss: ("task.name", "task.loss"),
+    _heads: ("task.name", "space.heads"),
+    _decoder_shapes: (
+        "task.name",
+        *(f"space.{name}" for name in ("heads", "widths", "depths", "input_sizes")),
+    ),
+    data_rules.target: ("task.name", "data.reader"),
+    data_rules.torchvision_name: ("data.reader", "data.name"),
+    data_rules.unread_options: ("data.reader", *(f"data.{name}" for name in data_rules.UNSAID)),
+    data_rules.palette: ("data.palette", "data.ignore_index", "data.classes"),
+    data_rules.shapes: (
+        "task.name",
+        "data.reader",
+        *(f"data.shapes.{part}_{end}" for part in ("objects", "share") for end in ("min", "max")),
+    ),
+    _inline_workers: ("engine.name", "engine.workers"),
+    _hidden_password: ("tracking.mlflow_uri", "tracking.storage_url"),
+    _affinity: ("hardware.device", "hardware.affinity"),
+    _throughput: ("hardware.device", "hardware.throughput_batch", "objectives"),
+    _energy: (
+        *("hardware.device", "hardware.runtime", "hardware.limits.energy_mj"),
+        "objectives",
+    ),
+}

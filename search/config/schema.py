@@ -1,15 +1,30 @@
-"""From a composed mapping to one plain, checked ``Config``, or every problem at once.
+"""The schema of a configuration: frozen dataclasses whose annotations pydantic checks.
 
-The dataclasses below are the schema: a field's type, its bounds and its help stand in one place,
-and the check, the messages and ``docs/options.md`` are made from them.
+The type, the bounds and the meaning of an option stand in one place; the check, the messages and
+``docs/options.md`` are made from them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Literal
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from typing import Annotated, Any, Literal
 
+from archfront.search.config.option_types import (
+    READ_NUMBER,
+    AbsolutePath,
+    Bounds,
+    Color,
+    Flag,
+    Limit,
+    Named,
+    Nullable,
+    OneOf,
+    Text,
+    Values,
+    ValuesOrEmpty,
+    option,
+)
 from archfront.search.engine import ENGINES
 from archfront.search.formats.formats import FORMATS
 from archfront.search.runtimes import PRECISIONS, RUNTIMES
@@ -17,23 +32,6 @@ from archfront.search.samplers import SAMPLERS
 from archfront.trainers.data.readers import READERS
 from archfront.trainers.data.readers.shapes import KINDS
 from archfront.trainers.tasks import NECKS, TASKS
-
-
-def _option(
-    text: str,
-    *,
-    low: float | None = None,
-    high: float | None = None,
-    known: Iterable[str] | None = None,
-    is_path: bool = False,
-    may_be_empty: bool = False,
-    may_repeat: bool = False,
-) -> Any:
-    """Return a dataclass field with its help, its bounds (both allowed) and its known names."""
-    known = tuple(known) if known is not None else None
-    metadata = {"help": text, "low": low, "high": high, "known": known, "is_path": is_path}
-    lists = {"may_be_empty": may_be_empty, "may_repeat": may_repeat}
-    return field(metadata={**metadata, **lists})
 
 
 def _names(known: Iterable[str]) -> str:
@@ -44,67 +42,73 @@ def _names(known: Iterable[str]) -> str:
 class TaskConfig:
     """What is learned, how it is judged and how long one proxy training is."""
 
-    name: str = _option("the task", known=TASKS)
-    metric: str = _option("the metric to maximize, on the validation split")
-    epochs: int = _option("epochs of one proxy training", low=1, high=10_000)
-    loss: str = _option("the loss to minimize")
-    class_weights: Literal["none", "balanced"] = _option(
+    name: Annotated[str, OneOf(TASKS)] = option("the task")
+    metric: Text = option("the metric to maximize, on the validation split")
+    epochs: Annotated[int, Bounds(1, 10_000)] = option("epochs of one proxy training")
+    loss: Text = option("the loss to minimize")
+    class_weights: Literal["none", "balanced"] = option(
         "balanced: classes that are rare in the training split weigh more in the loss"
     )
-    label_smoothing: float = _option("share of the target given to other classes", low=0, high=0.5)
-    schedule: Literal["one_cycle", "cosine"] = _option("schedule of the learning rate")
+    label_smoothing: Annotated[float, Bounds(0, 0.5)] = option(
+        "share of the target given to other classes"
+    )
+    schedule: Literal["one_cycle", "cosine"] = option("schedule of the learning rate")
 
 
 @dataclass(frozen=True, kw_only=True)
 class ShapesConfig:
     """What is drawn for data=shapes."""
 
-    images: int = _option("images to draw", low=1, high=1_000_000)
-    side: int = _option("side of an image, in px", low=8, high=4096)
-    classes: int = _option(f"kinds of shapes: the first of {', '.join(KINDS)}", low=1, high=6)
-    objects_min: int = _option("fewest shapes in an image", low=0, high=100)
-    objects_max: int = _option("most shapes in an image", low=1, high=100)
-    share_min: float = _option("smallest diameter, over the side", low=0.02, high=1)
-    share_max: float = _option("largest diameter, over the side", low=0.02, high=1)
-    imbalance: float = _option(
-        "how often the first class is drawn for each time that the last is", low=1, high=1000
+    images: Annotated[int, Bounds(1, 1_000_000)] = option("images to draw")
+    side: Annotated[int, Bounds(8, 4096)] = option("side of an image, in px")
+    classes: Annotated[int, Bounds(1, 6)] = option(
+        f"kinds of shapes: the first of {', '.join(KINDS)}"
     )
-    overlap: bool = _option("whether a shape may hide up to half of another")
-    seed: int = _option("seed of everything that is drawn", low=0)
+    objects_min: Annotated[int, Bounds(0, 100)] = option("fewest shapes in an image")
+    objects_max: Annotated[int, Bounds(1, 100)] = option("most shapes in an image")
+    share_min: Annotated[float, Bounds(0.02, 1)] = option("smallest diameter, over the side")
+    share_max: Annotated[float, Bounds(0.02, 1)] = option("largest diameter, over the side")
+    imbalance: Annotated[float, Bounds(1, 1000)] = option(
+        "how often the first class is drawn for each time that the last is"
+    )
+    overlap: Flag = option("whether a shape may hide up to half of another")
+    seed: Annotated[int, Bounds(0)] = option("seed of everything that is drawn")
 
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
     """Where the images are and how they are split."""
 
-    reader: str = _option("format of the dataset", known=READERS)
-    root: str | None = _option("folder of the dataset", is_path=True)
-    name: str | None = _option("name of a torchvision dataset, as FashionMNIST")
-    download: bool = _option("whether a torchvision dataset may be downloaded")
-    train: float = _option("share (below 1) or number of images to train on", low=0)
-    val: float = _option("share or number of images to judge candidates on", low=0)
-    test: float = _option("share or number of images kept for the final scores; 0: none", low=0)
-    split_seed: int = _option("seed of the split", low=0)
-    channels: Literal[1, 3] | None = _option("channels of the images; null: as in the files")
-    on_error: Literal["stop", "skip"] = _option("what a broken image or annotation does")
-    memory_mb: float = _option("decoded images are kept in memory up to this, in MB", low=0)
-    annotations: str | None = _option(
-        "file of the annotations, where the format does not say it: json, csv or data.yaml",
-        is_path=True,
+    reader: Annotated[str, OneOf(READERS)] = option("format of the dataset")
+    root: Nullable[AbsolutePath] = option("folder of the dataset")
+    name: Nullable[Text] = option("name of a torchvision dataset, as FashionMNIST")
+    download: Flag = option("whether a torchvision dataset may be downloaded")
+    train: Annotated[float, Bounds(0)] = option("share (below 1) or number of images to train on")
+    val: Annotated[float, Bounds(0)] = option("share or number of images to judge candidates on")
+    test: Annotated[float, Bounds(0)] = option(
+        "share or number of images kept for the final scores; 0: none"
     )
-    classes: tuple[str, ...] | None = _option(
+    split_seed: Annotated[int, Bounds(0)] = option("seed of the split")
+    channels: Nullable[Annotated[Literal[1, 3], READ_NUMBER]] = option(
+        "channels of the images; null: as in the files"
+    )
+    on_error: Literal["stop", "skip"] = option("what a broken image or annotation does")
+    memory_mb: Annotated[float, Bounds(0)] = option(
+        "decoded images are kept in memory up to this, in MB"
+    )
+    annotations: Nullable[AbsolutePath] = option(
+        "file of the annotations, where the format does not say it: json, csv or data.yaml"
+    )
+    classes: Nullable[Values[Text]] = option(
         "class names in the order of their numbers, for masks and YOLO that have none"
     )
-    palette: Mapping[str, tuple[int, ...]] = _option(
-        "classes of masks, each with its value or its color; ignored: what does not count",
-        low=0,
-        high=255,
-        may_repeat=True,
+    palette: Named[Color] = option(
+        "classes of masks, each with its value or its color; ignored: what does not count"
     )
-    ignore_index: int | None = _option(
-        "value of the pixels in a mask that do not count, beside 255", low=0, high=255
+    ignore_index: Nullable[Annotated[int, Bounds(0, 255)]] = option(
+        "value of the pixels in a mask that do not count, beside 255"
     )
-    delimiter: Literal["|", ";", ",", "space"] = _option(
+    delimiter: Literal["|", ";", ",", "space"] = option(
         "between the labels of an image in a table"
     )
     shapes: ShapesConfig
@@ -114,12 +118,12 @@ class DataConfig:
 class LimitsConfig:
     """What a candidate may cost; null for no limit."""
 
-    latency_ms: float | None = _option("p50 of one prediction, in ms", low=0)
-    params_m: float | None = _option("parameters, in millions", low=0)
-    macs_g: float | None = _option("multiply-accumulates of one image, in billions", low=0)
-    size_mb: float | None = _option("size of the exported file, in MB", low=0)
-    memory_mb: float | None = _option("peak memory of loading and predicting, in MB", low=0)
-    energy_mj: float | None = _option("energy of one image, in mJ", low=0)
+    latency_ms: Nullable[Limit] = option("p50 of one prediction, in ms")
+    params_m: Nullable[Limit] = option("parameters, in millions")
+    macs_g: Nullable[Limit] = option("multiply-accumulates of one image, in billions")
+    size_mb: Nullable[Limit] = option("size of the exported file, in MB")
+    memory_mb: Nullable[Limit] = option("peak memory of loading and predicting, in MB")
+    energy_mj: Nullable[Limit] = option("energy of one image, in mJ")
 
 
 LIMITS = tuple(item.name for item in fields(LimitsConfig))
@@ -131,20 +135,28 @@ OBJECTIVES = (*LIMITS, "throughput_ips")
 class HardwareConfig:
     """The device, the runtime and the clock."""
 
-    device: str | None = _option("null: this machine; else one that was imported, by id or words")
-    runtime: str = _option(f"what runs the exported model: {_names(RUNTIMES)}")
-    precision: str = _option(f"numeric precision of the exported model: {_names(PRECISIONS)}")
-    threads: int = _option("threads of one prediction", low=1, high=1024)
-    affinity: tuple[int, ...] | None = _option("logical cores to run on; null: any", low=0)
-    batch_size: int = _option("images of one prediction", low=1, high=4096)
-    warmup: int = _option("predictions before the clock starts, at least", low=1, high=10_000)
-    repeats: int = _option("timed predictions, at least", low=5, high=100_000)
-    interval: float = _option(
-        "half the confidence interval of the median, over the median, to reach", low=0.001, high=1
+    device: Nullable[Text] = option(
+        "null: this machine; else one that was imported, by id or words"
     )
-    max_seconds: float = _option("seconds of timing one architecture, at most", low=0.1)
-    throughput_batch: int | None = _option(
-        "images at a time for throughput_ips; null: not measured", low=1, high=65_536
+    runtime: Text = option(f"what runs the exported model: {_names(RUNTIMES)}")
+    precision: Text = option(f"numeric precision of the exported model: {_names(PRECISIONS)}")
+    threads: Annotated[int, Bounds(1, 1024)] = option("threads of one prediction")
+    affinity: Nullable[Values[Annotated[int, Bounds(0)]]] = option(
+        "logical cores to run on; null: any"
+    )
+    batch_size: Annotated[int, Bounds(1, 4096)] = option("images of one prediction")
+    warmup: Annotated[int, Bounds(1, 10_000)] = option(
+        "predictions before the clock starts, at least"
+    )
+    repeats: Annotated[int, Bounds(5, 100_000)] = option("timed predictions, at least")
+    interval: Annotated[float, Bounds(0.001, 1)] = option(
+        "half the confidence interval of the median, over the median, to reach"
+    )
+    max_seconds: Annotated[float, Bounds(0.1)] = option(
+        "seconds of timing one architecture, at most"
+    )
+    throughput_batch: Nullable[Annotated[int, Bounds(1, 65_536)]] = option(
+        "images at a time for throughput_ips; null: not measured"
     )
     limits: LimitsConfig
 
@@ -153,12 +165,12 @@ class HardwareConfig:
 class RecipeConfig:
     """Grids of the training recipe; one value fixes an axis."""
 
-    lr: tuple[float, ...] = _option("peak learning rates of AdamW", low=1e-8, high=10)
-    weight_decay: tuple[float, ...] = _option("weight decays of AdamW", low=0, high=10)
-    batch_size: tuple[int, ...] = _option("images per step", low=1, high=65_536)
-    augment: tuple[Literal["none", "light", "strong"], ...] = _option("augmentation strengths")
-    dropout: tuple[float, ...] = _option("dropout before the classifier", low=0, high=0.9)
-    freeze: tuple[bool, ...] = _option(
+    lr: Values[Annotated[float, Bounds(1e-8, 10)]] = option("peak learning rates of AdamW")
+    weight_decay: Values[Annotated[float, Bounds(0, 10)]] = option("weight decays of AdamW")
+    batch_size: Values[Annotated[int, Bounds(1, 65_536)]] = option("images per step")
+    augment: Values[Literal["none", "light", "strong"]] = option("augmentation strengths")
+    dropout: Values[Annotated[float, Bounds(0, 0.9)]] = option("dropout before the classifier")
+    freeze: Values[Flag] = option(
         "train the head only (with weights); without augmentation on features computed once"
     )
 
@@ -167,28 +179,32 @@ class RecipeConfig:
 class SpaceConfig:
     """Which candidates there are."""
 
-    backbones: tuple[str, ...] = _option("timm names or patterns, as resnet*")
-    exclude: tuple[str, ...] = _option("names or patterns to leave out", may_be_empty=True)
-    families: tuple[str, ...] = _option("timm modules or patterns, as resnet or mobilenet*")
-    params_m_max: float | None = _option("largest backbone, in 10^6 parameters", low=0)
-    macs_g_max: float | None = _option(
-        "most multiply-accumulates of a backbone at an input size, in 10^9", low=0
+    backbones: Values[Text] = option("timm names or patterns, as resnet*")
+    exclude: ValuesOrEmpty[Text] = option("names or patterns to leave out")
+    families: Values[Text] = option("timm modules or patterns, as resnet or mobilenet*")
+    params_m_max: Nullable[Limit] = option("largest backbone, in 10^6 parameters")
+    macs_g_max: Nullable[Limit] = option(
+        "most multiply-accumulates of a backbone at an input size, in 10^9"
     )
-    licences: tuple[str, ...] = _option(
+    licences: Values[Text] = option(
         "licences or patterns, as mit or apache*, that the weights to use may have"
     )
-    heads: tuple[str, ...] = _option("heads of the task")
-    necks: tuple[str, ...] = _option("what may mix the feature maps before a head", known=NECKS)
-    widths: tuple[int, ...] = _option("channels of decoders and heads", low=4, high=2048)
-    depths: tuple[int, ...] = _option("stages of decoders, convolutions of heads", low=1, high=8)
-    input_sizes: tuple[int, ...] = _option("sides of the square input, in px", low=4, high=4096)
-    weights: str = _option("none, pretrained, or a folder with files of timm's names")
-    exportable: tuple[str, ...] = _option(
-        "formats of archfront export that every candidate must be able to go to, as hf",
-        known=FORMATS,
-        may_be_empty=True,
+    heads: Values[Text] = option("heads of the task")
+    necks: Values[Annotated[str, OneOf(NECKS)]] = option(
+        "what may mix the feature maps before a head"
     )
-    weights_missing: Literal["stop", "drop"] = _option("what a backbone without weights does")
+    widths: Values[Annotated[int, Bounds(4, 2048)]] = option("channels of decoders and heads")
+    depths: Values[Annotated[int, Bounds(1, 8)]] = option(
+        "stages of decoders, convolutions of heads"
+    )
+    input_sizes: Values[Annotated[int, Bounds(4, 4096)]] = option(
+        "sides of the square input, in px"
+    )
+    weights: Text = option("none, pretrained, or a folder with files of timm's names")
+    exportable: ValuesOrEmpty[Annotated[str, OneOf(FORMATS)]] = option(
+        "formats of archfront export that every candidate must be able to go to, as hf"
+    )
+    weights_missing: Literal["stop", "drop"] = option("what a backbone without weights does")
     recipe: RecipeConfig
 
 
@@ -196,9 +212,9 @@ class SpaceConfig:
 class SamplerConfig:
     """Who proposes the next candidate."""
 
-    name: str = _option("the sampler", known=SAMPLERS)
-    startup: int = _option(
-        "proposals before the sampler's own: random, or spread by front", low=1, high=10_000
+    name: Annotated[str, OneOf(SAMPLERS)] = option("the sampler")
+    startup: Annotated[int, Bounds(1, 10_000)] = option(
+        "proposals before the sampler's own: random, or spread by front"
     )
 
 
@@ -206,30 +222,33 @@ class SamplerConfig:
 class BudgetConfig:
     """When the study ends; may change when a study is resumed."""
 
-    trials: int | None = _option("full trainings to spend; null: no such limit", low=1)
-    minutes: float | None = _option("wall minutes of the study; null: no such limit", low=0)
-    trial_minutes: float | None = _option("wall minutes of one job, then it is ended", low=0)
-    rungs: tuple[int, ...] | None = _option(
-        "epochs at which candidates compete, up to task.epochs; []: full trainings only; null: "
-        "by thirds of task.epochs; cannot change on resume",
-        low=1,
-        high=10_000,
-        may_be_empty=True,
+    trials: Nullable[Annotated[int, Bounds(1)]] = option(
+        "full trainings to spend; null: no such limit"
     )
-    max_rejections: int = _option("rejections in a row that end the study", low=1)
-    max_failures: int = _option("failures in a row that end the study with an error", low=1)
+    minutes: Nullable[Limit] = option("wall minutes of the study; null: no such limit")
+    trial_minutes: Nullable[Limit] = option("wall minutes of one job, then it is ended")
+    rungs: Nullable[ValuesOrEmpty[Annotated[int, Bounds(1, 10_000)]]] = option(
+        "epochs at which candidates compete, up to task.epochs; []: full trainings only; null: "
+        "by thirds of task.epochs; cannot change on resume"
+    )
+    max_rejections: Annotated[int, Bounds(1)] = option("rejections in a row that end the study")
+    max_failures: Annotated[int, Bounds(1)] = option(
+        "failures in a row that end the study with an error"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
     """Where jobs run; may change when a study is resumed."""
 
-    name: str = _option("the engine", known=ENGINES)
-    workers: int = _option("trainings at a time", low=1, high=256)
-    threads: int | None = _option("threads of one training; null: cores / workers", low=1)
-    precision: Literal["fp32", "bf16", "auto"] = _option("auto: bf16 where measured to be faster")
-    shared_mb: float = _option(
-        "decoded images shared by all workers and studies of this machine, in MB; 0: none", low=0
+    name: Annotated[str, OneOf(ENGINES)] = option("the engine")
+    workers: Annotated[int, Bounds(1, 256)] = option("trainings at a time")
+    threads: Nullable[Annotated[int, Bounds(1)]] = option(
+        "threads of one training; null: cores / workers"
+    )
+    precision: Literal["fp32", "bf16", "auto"] = option("auto: bf16 where measured to be faster")
+    shared_mb: Annotated[float, Bounds(0)] = option(
+        "decoded images shared by all workers and studies of this machine, in MB; 0: none"
     )
 
 
@@ -237,21 +256,23 @@ class EngineConfig:
 class TrackingConfig:
     """Where records go; may change when a study is resumed."""
 
-    root: str = _option("folder of all studies and of MLflow", is_path=True)
-    mlflow_uri: str | None = _option("SQLAlchemy or http URL of MLflow; null: mlflow.db in root")
-    storage_url: str | None = _option("SQLAlchemy URL for Optuna; null: a journal per study")
-    experiment: str = _option("MLflow experiment of the studies")
-    device_db: str = _option("latencies remembered on this device", is_path=True)
+    root: AbsolutePath = option("folder of all studies and of MLflow")
+    mlflow_uri: Nullable[Text] = option(
+        "SQLAlchemy or http URL of MLflow; null: mlflow.db in root"
+    )
+    storage_url: Nullable[Text] = option("SQLAlchemy URL for Optuna; null: a journal per study")
+    experiment: Text = option("MLflow experiment of the studies")
+    device_db: AbsolutePath = option("latencies remembered on this device")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
     """One study: everything it needs to know, checked."""
 
-    study: str = _option("name of the study; the same name again resumes it")
-    seed: int = _option("seed of the study", low=0, high=2**31)
-    objectives: tuple[str, ...] = _option(
-        "what to minimize beside the metric; throughput_ips is maximized", known=OBJECTIVES
+    study: Text = option("name of the study; the same name again resumes it")
+    seed: Annotated[int, Bounds(0, 2**31)] = option("seed of the study")
+    objectives: Values[Annotated[str, OneOf(OBJECTIVES)]] = option(
+        "what to minimize beside the metric; throughput_ips is maximized"
     )
     task: TaskConfig
     data: DataConfig
@@ -268,7 +289,7 @@ class Config:
         return content
 
     def question(self) -> dict[str, Any]:
-        """Return what defines the study: all but the parts that may change on resume."""
+        """Return the options that define the study: all groups but those free on resume."""
         content = self.as_dict()
         for part in ("budget", "engine", "tracking"):
             del content[part]

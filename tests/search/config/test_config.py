@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import is_dataclass, replace
 from typing import Any
 
 import pytest
 
 from archfront.search.config.build import build, differences, options
+from archfront.search.config.check import Findings, read
 from archfront.search.config.compose import compose
 from archfront.search.config.rules import RULES
-from archfront.search.config.schema import LIMITS, OBJECTIVES
+from archfront.search.config.schema import LIMITS, OBJECTIVES, Config
 from archfront.search.config.settings import measure_settings, needed_values
 from archfront.search.errors import ConfigError
 from archfront.search.latency.energy import METERS
@@ -135,6 +136,24 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
         "objectives: one of latency_ms, params_m, macs_g, size_mb, memory_mb, energy_mj, "
         "throughput_ips is needed (did you mean latency_ms?); got ['latency'].",
     ),
+    "a limit of 0": (
+        {"hardware__limits__size_mb": 0},
+        "hardware.limits.size_mb: nothing costs 0; got 0. Give a number above 0, or null for no "
+        "limit.",
+    ),
+    "a value twice in a list that may be null": (
+        {"hardware__affinity": [0, 0]},
+        "hardware.affinity: every value may stand once; got [0, 0].",
+    ),
+    "a task that is not in a table": (
+        {"task__name": "clasification"},
+        "task.name: one of classification, multilabel, semantic, detection, instance is needed "
+        "(did you mean classification?); got 'clasification'.",
+    ),
+    "a list for the name of a runtime": (
+        {"hardware__runtime": ["eager"]},
+        "hardware.runtime: text is needed; got ['eager'].",
+    ),
 }
 
 
@@ -174,11 +193,6 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
         "budget.rungs: rungs rise up to task.epochs=9; got [3, 1, 9]. Give them as [3, 9], [] for "
         "full trainings only, or null.",
     ),
-    "_zero_limits": (
-        {"hardware__limits__size_mb": 0},
-        "hardware.limits.size_mb: nothing costs 0; got 0. Give a number above 0, or null for no "
-        "limit.",
-    ),
     "_runtime_names": (
         {"hardware__runtime": "onnxrt"},
         "hardware.runtime: Unknown runtime 'onnxrt'. Did you mean 'onnxruntime'? Known: ",
@@ -188,10 +202,18 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
         "hardware.precision: the runtime 'onnxruntime' has fp32 and int8; got 'bf16', which "
         "eager, compiled, openvino, eager_cuda, compiled_cuda have.",
     ),
-    "_task_names": (
+    "_metric": (
         {"task__metric": "acuracy"},
         "task.metric: Unknown metric 'acuracy'. Did you mean 'accuracy'? Known: accuracy, "
         "balanced_accuracy, macro_f1.",
+    ),
+    "_loss": (
+        {"task__loss": "cross_entropi"},
+        "task.loss: Unknown loss 'cross_entropi'. Did you mean 'cross_entropy'? Known: ",
+    ),
+    "_heads": (
+        {"space__heads": ["avg", "gemm"]},
+        "space.heads: Unknown head 'gemm'. Did you mean 'gem'? Known: ",
     ),
     "target": (
         {"data__reader": "voc", "data__root": "x"},
@@ -264,6 +286,33 @@ def test_every_rule_across_options_has_its_message(
     option = message.split(":")[0]
     (problem,) = (text for text in problems(changed(**leaves)) if text.startswith(f"{option}:"))
     assert problem.startswith(message) if message.endswith(" ") else problem == message
+
+
+class Recorder:
+    """A configuration, or a group of it, that keeps the paths of the options looked at."""
+
+    def __init__(self, part: Any, paths: set[str], path: str = "") -> None:
+        self.part, self.paths, self.path = part, paths, path
+
+    def __getattr__(self, name: str) -> Any:
+        """Return an option's value, or a group of which the paths are kept too."""
+        value, here = getattr(self.part, name), f"{self.path}.{name}".lstrip(".")
+        if is_dataclass(value):
+            return Recorder(value, self.paths, here)
+        self.paths.add(here)
+        return value
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_a_rule_reads_only_options_that_it_names(
+    rule: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METERS, "cpu", _no_counter)
+    paths: set[str] = set()
+    leaves, _ = BROKEN_RULES[rule.__name__]
+    config: Any = Recorder(read(Config, changed(**leaves), Findings()), paths)
+    assert rule(config)
+    assert paths <= set(RULES[rule]) <= {path for path, _, _ in options()}
 
 
 @pytest.mark.parametrize(
@@ -350,6 +399,23 @@ def test_all_problems_come_at_once_in_order_and_none_twice() -> None:
         "hardware.limits.latency_ms",
         "space.heads",
         "engine.workers",
+    ]
+
+
+def test_rules_about_good_options_are_checked_beside_bad_options() -> None:
+    leaves = {"data__train": "many", "data__val": 0, "task__name": "x", "task__metric": "y"}
+    found = problems(changed(seed=-1, study="a b", budget__trials=None, engine=3, **leaves))
+    assert [problem.split(":")[0] for problem in found] == [
+        *("seed", "task.name", "data.train", "engine"),
+        *("study", "budget"),
+    ]
+
+
+def test_every_unknown_name_in_a_list_has_its_own_hint() -> None:
+    found = problems(changed(objectives=["latency", "params"]))
+    assert [problem.split("did you mean ")[1].split("?")[0] for problem in found] == [
+        "latency_ms",
+        "params_m",
     ]
 
 

@@ -1,0 +1,148 @@
+"""The types of options, and how a configuration file's or a command line's values are read.
+
+pydantic converts and bounds the values. The validators here add what it does not know: numbers
+that YAML takes for text, and the text of a command line, which its option's type reads.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler
+from pydantic_core import CoreSchema, PydanticCustomError, core_schema
+
+T = TypeVar("T")
+
+# The kind of the errors raised here: their message is complete, pydantic's are put in our words.
+WORDED = "worded"
+
+
+class CommandText(str):
+    """The text that a command line gives for an option."""
+
+
+def option(meaning: str) -> Any:
+    """Return the dataclass field of an option, whose default stands in the yaml files."""
+    return field(metadata={"description": meaning})
+
+
+def _refusal(needed: str, advice: str = "") -> PydanticCustomError:
+    """Return the error that says what is needed and, behind the value, what to do."""
+    return PydanticCustomError(WORDED, "{needed}", {"needed": needed, "advice": advice})
+
+
+def _number(value: Any) -> Any:
+    """Return a number as it is, and the number that a text means: YAML reads 1e-3 as text."""
+    if isinstance(value, bool):
+        raise ValueError  # pydantic takes true for 1
+    if isinstance(value, str):
+        try:
+            return int(value)  # exact, however large
+        except ValueError:
+            value = float(value)
+    # 1e30 is whole too, but above what pydantic takes for it.
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _flag(value: Any) -> Any:
+    """Return the truth value that a command line's text means."""
+    if isinstance(value, CommandText):
+        return {"true": True, "false": False}.get(value.lower(), value)
+    return value
+
+
+def _null(value: Any) -> Any:
+    """Return None for the texts of a command line that mean it."""
+    return None if isinstance(value, CommandText) and value in ("null", "") else value
+
+
+def _mapping(value: Any) -> Any:
+    """Return an empty mapping for None and for the texts of a command line that mean it."""
+    is_empty = isinstance(value, CommandText) and value in ("null", "", "{}")
+    return {} if value is None or is_empty else value
+
+
+def _items(value: Any) -> list[Any]:
+    """Return the items of a list; text is a YAML list or values between commas."""
+    if not isinstance(value, CommandText):
+        return list(value) if isinstance(value, list | tuple) else [value]
+    text = value.strip()
+    if text.count("[") != text.count("]"):
+        raise _refusal("a list as [a, b] is needed")
+    # A pattern may begin with a set of letters, as [rv]es*, but a list ends as it begins.
+    if text.startswith("[") and text.find("]") == len(text) - 1:
+        text = text[1:-1]
+    parts = (part.strip().strip("'\"") for part in text.split(","))
+    return [CommandText(part) for part in parts if part]
+
+
+def _channels(value: Any) -> list[Any]:
+    """Return the numbers of a color; in a file, too, text is values between commas."""
+    return _items(CommandText(value) if isinstance(value, str) else value)
+
+
+def _once(values: tuple[T, ...]) -> tuple[T, ...]:
+    if len(set(values)) < len(values):
+        raise _refusal("every value may stand once")
+    return values
+
+
+def _absolute(path: str) -> str:
+    try:
+        return os.path.abspath(Path(path).expanduser())
+    except RuntimeError:
+        raise _refusal("a path is needed, and this user has no home folder") from None
+
+
+def _above_zero(limit: float) -> float:
+    if limit == 0:
+        raise _refusal("nothing costs 0", " Give a number above 0, or null for no limit.")
+    return limit
+
+
+@dataclass(frozen=True)
+class OneOf:
+    """Annotates text that is one of a table's names."""
+
+    names: Iterable[str]
+
+    def __get_pydantic_core_schema__(self, _: Any, __: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the check against the names, as pydantic has it for ``Literal``."""
+        return core_schema.literal_schema(list(self.names))
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Annotates a number that is at least ``low`` and at most ``high``, where there is one."""
+
+    low: float
+    high: float | None = None
+
+    def __get_pydantic_core_schema__(self, kind: Any, _: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the check of a whole or any number, after a text is read as one."""
+        make: Any = core_schema.int_schema if kind is int else core_schema.float_schema
+        number = make(ge=self.low, le=self.high)
+        return core_schema.no_info_before_validator_function(_number, number)
+
+
+READ_NUMBER = BeforeValidator(_number)
+
+Flag = Annotated[bool, Field(strict=True), BeforeValidator(_flag)]
+Text = Annotated[str, Field(pattern=r"\S")]
+AbsolutePath = Annotated[
+    Text, Field(json_schema_extra={"format": "path"}), AfterValidator(_absolute)
+]
+Limit = Annotated[float, Bounds(0), AfterValidator(_above_zero)]
+
+Nullable = Annotated[T | None, BeforeValidator(_null)]
+ValuesOrEmpty = Annotated[tuple[T, ...], BeforeValidator(_items), AfterValidator(_once)]
+Values = Annotated[ValuesOrEmpty[T], Field(min_length=1)]
+Named = Annotated[Mapping[str, T], BeforeValidator(_mapping)]
+# The value of a class in masks, or its red, green and blue, which may be equal.
+Color = Annotated[
+    tuple[Annotated[int, Bounds(0, 255)], ...], BeforeValidator(_channels), Field(min_length=1)
+]
