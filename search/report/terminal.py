@@ -6,7 +6,7 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -14,7 +14,6 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from archfront.search.config.schema import BudgetConfig
 from archfront.search.front.members import FrontMember, build_front
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import SOMETIMES, Evaluation, Trained, is_below_top
@@ -37,6 +36,9 @@ from archfront.search.report.plot_data import NAMES
 from archfront.search.results import stats
 from archfront.trainers.spec import Recipe
 from archfront.trainers.words import count_of, duration
+
+if TYPE_CHECKING:
+    from archfront.search.config.schema import BudgetConfig
 
 COLORS = {
     "trained": "green",
