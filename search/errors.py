@@ -14,7 +14,7 @@
     ├── ArtifactError          an exported model that is damaged, foreign or asked the wrong thing
     └── StudyError             a study that cannot be opened or go on
         ├── StudyLockedError   another driver runs it
-        └── ConfigChangedError resumed with another question
+        └── ConfigChangedError resumed with another identity
 """
 
 from __future__ import annotations
@@ -72,4 +72,4 @@ class StudyLockedError(StudyError):
 
 
 class ConfigChangedError(StudyError):
-    """A resumed study whose question differs from the stored one."""
+    """A resumed study whose identity differs from the stored one."""

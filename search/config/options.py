@@ -25,7 +25,7 @@ written `a,b` or `[a, b]`, and `--cfg job` prints what comes out. `--config-dir 
 your own, as `DIR/data/flowers.yaml`, which may begin with `defaults: [folder]` to change only some
 values.
 
-`budget`, `engine` and `tracking` may change when a study is resumed; the rest is its question.
+`budget`, `engine` and `tracking` may change when a study is resumed; the rest is its identity.
 """
 
 

@@ -288,7 +288,7 @@ class Config:
         content: dict[str, Any] = _plain(asdict(self))
         return content
 
-    def question(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """Return the options that define the study: all groups but those free on resume."""
         content = self.as_dict()
         for part in ("budget", "engine", "tracking"):

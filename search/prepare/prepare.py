@@ -104,7 +104,7 @@ class Prepared:
             "id": uuid.uuid4().hex,
             "started": time.time(),
             "config": config,
-            "question": self.config.question(),
+            "question": self.config.identity(),
             "dataset": self.dataset,
             "space": {
                 "size": self.n_candidates,

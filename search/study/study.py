@@ -83,7 +83,7 @@ def run(
     with driving(places, config.tracking.storage_url, goals) as store, ExitStack() as stack:
         header = store.header
         if header is not None:
-            _check_question(header, config)
+            _check_identity(header, config)
             config = _with_rungs(config, header)
             done = _done_before(store, header, config)
             if done is not None:
@@ -101,8 +101,8 @@ def run(
     return StudyResult(state, reason)
 
 
-def _check_question(header: dict[str, Any], config: Config) -> None:
-    changed = differences(completed(header["question"]), config.question())
+def _check_identity(header: dict[str, Any], config: Config) -> None:
+    changed = differences(completed(header["question"]), config.identity())
     if changed:
         lines = "\n".join(f"  {line}" for line in changed)
         raise ConfigChangedError(

@@ -26,7 +26,7 @@ def header(root: Path, name: str) -> dict[str, Any]:
         "id": f"id-of-{name}",
         "started": record.started,
         "config": config.as_dict(),
-        "question": config.question(),
+        "question": config.identity(),
         "dataset": record.dataset,
         "space": {
             "size": record.space_size,

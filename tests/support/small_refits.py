@@ -68,7 +68,7 @@ def write(root: Path, name: str = "digits", **changes: Any) -> Results:
         "id": f"id-of-{name}",
         "started": record.started,
         "config": config.as_dict(),
-        "question": config.question(),
+        "question": config.identity(),
         "dataset": dataset.summary(),
         "space": {"size": 3, "architectures": 3, "recipes": 1, "fingerprint": "a", "dropped": []},
         "objectives": [encode(objective) for objective in recorded_study.OBJECTIVES],

@@ -445,10 +445,10 @@ def test_other_names_do_not(name: str) -> None:
     assert problem.endswith(f"got {name!r}.")
 
 
-def test_the_question_leaves_out_what_may_change() -> None:
+def test_the_identity_leaves_out_what_may_change() -> None:
     config = build(compose(["experiment=digits"]).content)
     left = {"budget", "engine", "tracking"}
-    assert config.question().keys() == config.as_dict().keys() - left
+    assert config.identity().keys() == config.as_dict().keys() - left
 
 
 def test_differences_name_each_leaf_with_both_values() -> None:
