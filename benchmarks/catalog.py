@@ -36,12 +36,12 @@ AIM_S = 0.3
 COMPLETE = 0.99
 LOAD = """
 import time
-from archfront.search import compose
-from archfront.search.config.schema import build
+from archfront.search.config.build import build
+from archfront.search.config.compose import compose
 from archfront.search.prepare.select_backbones import select
 from archfront.search.prepare.build_space import build_space
 from archfront.trainers.spec import Weights
-content = compose.compose(["space=timm", "data=digits"]).content
+content = compose(["space=timm", "data=digits"]).content
 config = build(content).space
 start = time.perf_counter()
 rows = select(config)
