@@ -1,4 +1,4 @@
-"""Flags of a verb with actions: each belongs to some of them, and is an error with the others."""
+"""Flags of verbs: which actions take them, and what is wrong with their values."""
 
 from __future__ import annotations
 
@@ -7,7 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from archfront.search.errors import ConfigError
+
 SWITCH = {"action": "store_true"}
+# What is wrong with the values of options, by the option's name in Python.
+Problems = dict[str, str]
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,22 @@ def add_flags(parser: argparse.ArgumentParser, flags: Mapping[str, Flag]) -> Non
 def given(arguments: argparse.Namespace, name: str) -> Any:
     """Return the value of a flag by its name, with or without the dashes before it."""
     return getattr(arguments, name.removeprefix("--").replace("-", "_"))
+
+
+def check_flags(problems: Problems) -> None:
+    """Raise a ConfigError with every problem, each after the flag as it is typed."""
+    if problems:
+        flags = {f"--{name.replace('_', '-')}": text for name, text in problems.items()}
+        raise ConfigError(*(f"{flag}: {text}" for flag, text in flags.items()))
+
+
+def not_counts(counts: Mapping[str, int | None]) -> Problems:
+    """Return a problem for each value that is given and not a number of at least 1."""
+    return {
+        name: f"a whole number of at least 1 is needed; got {value}."
+        for name, value in counts.items()
+        if value is not None and value < 1
+    }
 
 
 def misplaced(arguments: argparse.Namespace, verb: str, flags: Mapping[str, Flag]) -> list[str]:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from archfront.search.commands.consoles import wide_console
+from archfront.search.commands.flags import Problems, check_flags, not_counts
 from archfront.search.errors import ArtifactError
-from archfront.trainers.errors import ConfigError
 from archfront.trainers.words import count_of
+
+if TYPE_CHECKING:
+    from archfront.search.predict.answer import Answer, Asked
+    from archfront.search.predict.predictor import Predictor
+    from archfront.trainers.data.images import Pixels
 
 TEXT = """\
 The artifact is a folder that 'archfront export' wrote, the folder of one of its formats, or the
@@ -49,12 +55,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Predict and print or draw; return 1 where an image could not be read."""
-    _check(arguments)
+    check_flags(_problems(arguments))
     from archfront.search.predict.predictor import open_predictor
     from archfront.trainers.data.images import read_pixels
     from archfront.trainers.errors import DataError
 
-    files = list(_files(arguments.images))
+    files = list(image_files(arguments.images))
     status, rows = 0, []
     with open_predictor(
         arguments.artifact, arguments.format, threads=arguments.threads
@@ -67,7 +73,9 @@ def call(arguments: argparse.Namespace) -> int:
                 status = 1
                 _complain(f"{file}: {error}")
                 continue
-            said = _answered(predictor, pixels, arguments, names[file])
+            asked, said = answer_to(predictor, pixels, arguments.min_score)
+            if arguments.draw is not None:
+                _draw(pixels, asked, said, arguments.draw / names[file])
             rows.append({"image": str(file), **said})
             if arguments.json:
                 print(json.dumps(rows[-1]), flush=True)
@@ -78,8 +86,16 @@ def call(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _answered(predictor: Any, pixels: Any, arguments: argparse.Namespace, name: str) -> Any:
-    """Return what the model says of an image, drawn too where that is asked for."""
+def answer_to(
+    predictor: Predictor, pixels: Pixels, min_score: float | None = None
+) -> tuple[Asked, Answer]:
+    """Return one image with its outputs, and what the model says of it.
+
+    Args:
+        predictor: The opened model.
+        pixels: The image, uint8 ``(H, W, 1 or 3)``.
+        min_score: From which score on labels and objects count; the export's when None.
+    """
     from archfront.search.predict.answer import Asked, answer, threshold_of
 
     outputs = predictor.outputs(predictor.resized([pixels]))
@@ -88,34 +104,34 @@ def _answered(predictor: Any, pixels: Any, arguments: argparse.Namespace, name: 
         width=pixels.shape[1],
         height=pixels.shape[0],
         manifest=predictor.manifest,
-        threshold=threshold_of(predictor.manifest, arguments.min_score),
+        threshold=threshold_of(predictor.manifest, min_score),
     )
-    said = answer(asked)
-    if arguments.draw is not None:
-        from archfront.search.predict.draw import drawn
-
-        arguments.draw.mkdir(parents=True, exist_ok=True)
-        drawn(pixels, asked, said).save(arguments.draw / name)
-    return said
+    return asked, answer(asked)
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    problems = []
-    if arguments.min_score is not None and not 0 <= arguments.min_score <= 1:
-        problems.append(
-            f"--min-score: a number from 0 to 1 is needed; got {arguments.min_score:g}."
-        )
-    if arguments.threads < 1:
-        problems.append(
-            f"--threads: a whole number of at least 1 is needed; got {arguments.threads}."
-        )
+def _draw(pixels: Pixels, asked: Asked, said: Answer, file: Path) -> None:
+    from archfront.search.predict.draw import drawn
+
+    file.parent.mkdir(parents=True, exist_ok=True)
+    drawn(pixels, asked, said).save(file)
+
+
+def value_problems(min_score: float | None, threads: int) -> Problems:
+    """Return what is wrong with a threshold and a number of threads, by option."""
+    problems: Problems = {}
+    if min_score is not None and not 0 <= min_score <= 1:
+        problems["min_score"] = f"a number from 0 to 1 is needed; got {min_score:g}."
+    return problems | not_counts({"threads": threads})
+
+
+def _problems(arguments: argparse.Namespace) -> Problems:
+    problems = value_problems(arguments.min_score, arguments.threads)
     if arguments.draw is not None and arguments.draw.exists() and not arguments.draw.is_dir():
-        problems.append(f"--draw: {arguments.draw} is a file. Give a folder.")
-    if problems:
-        raise ConfigError(*problems)
+        problems["draw"] = f"{arguments.draw} is a file. Give a folder."
+    return problems
 
 
-def _files(places: list[Path]) -> Iterator[Path]:
+def image_files(places: Iterable[Path]) -> Iterator[Path]:
     """Yield the images of files and folders.
 
     Raises:
@@ -182,6 +198,4 @@ def _text(row: dict[str, Any]) -> str:
 
 
 def _complain(text: str) -> None:
-    import sys
-
     print(f"archfront: {text}", file=sys.stderr)

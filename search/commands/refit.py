@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import argparse
 import json
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING
 
-from archfront.search.commands.consoles import print_lines, print_note, wide_console
+from archfront.search.commands.consoles import print_lines, wide_console
+from archfront.search.commands.flags import Problems, check_flags, not_counts
 from archfront.search.commands.study_text import add_study, names_in, results_of
-from archfront.search.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from archfront.search.prepare.recorded import Study
     from archfront.search.records.refit_records import RefitSummary
     from archfront.search.results.results import Results
+    from archfront.search.retrain.refit_members import RefitRequest
+    from archfront.trainers.spec import EpochRow
 
 TEXT = """\
 Each member is trained with its own recipe for more epochs and with several seeds; averaged weights
@@ -32,10 +36,49 @@ WIDTH = 140
 TIMES = 5
 
 
+@dataclass(frozen=True)
+class RefitOptions:
+    """What is asked of full trainings; each is a flag of the command of the same name.
+
+    Attributes:
+        members: As ``search.results.select_members.chosen_trials`` takes them.
+        epochs: Of each training; ``TIMES`` those of the search when None.
+        seeds: Trainings of each member.
+        ema: Decay of averaged weights; 0 for none.
+        patience: Epochs without a better metric that end a training; half of all when None.
+        distill: Whether the best member teaches the others.
+        teaching: Share of the loss that is the teacher's.
+        mlflow_uri: MLflow's store, where it is not in the root.
+    """
+
+    members: tuple[str, ...] = ("all",)
+    epochs: int | None = None
+    seeds: int = 3
+    ema: float = 0.998
+    patience: int | None = None
+    distill: bool = False
+    teaching: float = 0.5
+    mlflow_uri: str | None = None
+
+    def problems(self) -> Problems:
+        """Return what is wrong with the values, by option."""
+        problems = not_counts(
+            {"epochs": self.epochs, "seeds": self.seeds, "patience": self.patience}
+        )
+        if not 0 <= self.ema < 1:
+            problems["ema"] = f"a number from 0 to below 1 is needed; got {self.ema:g}."
+        if not 0 < self.teaching <= 1:
+            problems["teaching"] = f"a share above 0 and up to 1 is needed; got {self.teaching:g}."
+        if not self.members:
+            problems["members"] = "at least one member is needed."
+        return problems
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what ``archfront refit`` takes."""
     parser.epilog = TEXT
     add_study(parser)
+    default = RefitOptions()
     parser.add_argument(
         "--members",
         default="all",
@@ -46,9 +89,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--epochs", type=int, metavar="N", help=f"(default: {TIMES} times those of the search)"
     )
-    parser.add_argument("--seeds", type=int, default=3, metavar="N", help="(default: 3)")
     parser.add_argument(
-        "--ema", type=float, default=0.998, help="decay of averaged weights, 0: none (0.998)"
+        "--seeds", type=int, default=default.seeds, metavar="N", help="(default: %(default)s)"
+    )
+    parser.add_argument(
+        "--ema",
+        type=float,
+        default=default.ema,
+        help="decay of averaged weights, 0: none (default: %(default)s)",
     )
     parser.add_argument(
         "--patience",
@@ -60,7 +108,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--distill", action="store_true", help="the best member teaches the others"
     )
     parser.add_argument(
-        "--teaching", type=float, default=0.5, metavar="SHARE", help="of the loss (default: 0.5)"
+        "--teaching",
+        type=float,
+        default=default.teaching,
+        metavar="SHARE",
+        help="of the loss (default: %(default)s)",
     )
     parser.add_argument("--mlflow-uri", help="MLflow's store, if it is not in the root")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
@@ -68,37 +120,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """Train, print what came of it, and write the report again."""
-    _check(arguments)
-    from archfront.search.prepare.recorded import study_of
-    from archfront.search.report import pages
-    from archfront.search.results.refit_results import summary
-    from archfront.search.results.select_members import chosen_trials
-    from archfront.search.retrain.refit_members import RefitRequest
-    from archfront.trainers.training.full import FullSettings
+    """Train, print what came of it, and return the exit status."""
+    from rich.console import Console
 
-    results = results_of(arguments)
-    study = study_of(results.header)
-    epochs = arguments.epochs or TIMES * study.config.task.epochs
-    if epochs < study.config.task.epochs:
-        print_note(
-            f"note: --epochs {epochs} is less than the {study.config.task.epochs} of the search."
-        )
-    patience = arguments.patience or max(1, (epochs + 1) // 2)
-    order = RefitRequest(
-        trials=tuple(chosen_trials(results, names_in(arguments.members))),
-        epochs=epochs,
+    options = RefitOptions(
+        members=tuple(names_in(arguments.members)),
+        epochs=arguments.epochs,
         seeds=arguments.seeds,
-        full=FullSettings(arguments.ema, patience, arguments.teaching),
-        is_taught=arguments.distill,
+        ema=arguments.ema,
+        patience=arguments.patience,
+        distill=arguments.distill,
+        teaching=arguments.teaching,
+        mlflow_uri=arguments.mlflow_uri,
     )
-    try:
-        _train(results, study, order, arguments)
-    finally:  # what was trained before an interruption too
-        _track(results, study, arguments)
-    found = summary(results)
-    assert found is not None
-    pages.write(results)
+    check_flags(options.problems())
+    results = results_of(arguments)
+    console = Console(stderr=True)
+    found = refit_members(
+        results, options, console, is_plain=arguments.plain, has_lines=not arguments.json
+    )
     if arguments.json:
         print(json.dumps(asdict(found), indent=2))
     else:
@@ -106,13 +146,67 @@ def call(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _track(results: Results, study: Study, arguments: argparse.Namespace) -> None:
+def refit_members(
+    results: Results,
+    options: RefitOptions,
+    console: Console,
+    *,
+    is_plain: bool = False,
+    has_lines: bool = True,
+) -> RefitSummary:
+    """Train members in full, track them in MLflow, and write the study's report again.
+
+    Args:
+        results: The study.
+        options: What is asked for, without problems.
+        console: Where the progress is shown.
+        is_plain: Whether lines are printed in a terminal too, instead of a bar.
+        has_lines: Whether a line is printed for each training where there is no bar.
+
+    Returns:
+        What all full trainings of the study say together.
+    """
+    from archfront.search.prepare.recorded import study_of
+    from archfront.search.report import pages
+    from archfront.search.results.refit_results import summary
+    from archfront.search.results.select_members import chosen_trials
+    from archfront.search.retrain.refit_members import RefitRequest
+    from archfront.trainers.training.full import FullSettings
+
+    study = study_of(results.header)
+    proxy_epochs = study.config.task.epochs
+    epochs = options.epochs or TIMES * proxy_epochs
+    if epochs < proxy_epochs:
+        print_lines(
+            console, [f"note: --epochs {epochs} is less than the {proxy_epochs} of the search."]
+        )
+    patience = options.patience or max(1, (epochs + 1) // 2)
+    request = RefitRequest(
+        trials=tuple(chosen_trials(results, options.members)),
+        epochs=epochs,
+        seeds=options.seeds,
+        full=FullSettings(options.ema, patience, options.teaching),
+        is_taught=options.distill,
+    )
+    is_live = console.is_terminal and not is_plain
+    try:
+        _train(results, study, request, console, is_live=is_live, has_lines=has_lines)
+    finally:  # what was trained before an interruption too
+        _track(results, study, options.mlflow_uri, console)
+    found = summary(results)
+    assert found is not None
+    pages.write(results)
+    return found
+
+
+def _track(results: Results, study: Study, uri: str | None, console: Console) -> None:
     """Write full trainings to MLflow, where the study's own runs are."""
     from archfront.search.results.refit_results import refits_of
 
-    stored, uri = study.config.tracking.mlflow_uri, arguments.mlflow_uri
+    stored = study.config.tracking.mlflow_uri
     if stored is not None and uri is None:
-        print_note(f"The study keeps its MLflow runs in {stored}. Give --mlflow-uri to add these.")
+        line = f"The study keeps its MLflow runs in {stored}. Give --mlflow-uri to add these."
+        print_lines(console, [line])
         return
     refits = refits_of(results)
     if not refits or (uri is None and not (results.places.root / "mlflow.db").is_file()):
@@ -125,40 +219,45 @@ def _track(results: Results, study: Study, arguments: argparse.Namespace) -> Non
     tracker.write_refits(results.header["id"], refits, names)
 
 
-def _train(results: Results, study: Any, order: Any, arguments: argparse.Namespace) -> None:
-    from rich.console import Console
+def _train(
+    results: Results,
+    study: Study,
+    request: RefitRequest,
+    console: Console,
+    *,
+    is_live: bool,
+    has_lines: bool,
+) -> None:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from archfront.search.results.select_members import evaluation_of
-    from archfront.search.retrain.refit_members import refit
+    from archfront.search.retrain.refit_members import Step, refit
 
-    console = Console(stderr=True)
-    is_live = console.is_terminal and not arguments.plain
+    metric = study.config.task.metric
     columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
-    n_steps = len(order.trials) * order.seeds
+    n_steps = len(request.trials) * request.seeds
     with Progress(*columns, console=console, transient=True, disable=not is_live) as bar:
-        task = bar.add_task("", total=n_steps * order.epochs)
+        task = bar.add_task("", total=n_steps * request.epochs)
         n_done = 0
 
-        def on_epoch(step: Any, row: Any) -> None:
+        def on_epoch(step: Step, row: EpochRow) -> None:
             label = evaluation_of(results, step.trial).candidate.label
-            metric = study.config.task.metric
             bar.update(
                 task,
-                completed=n_done * order.epochs + row.epoch,
+                completed=n_done * request.epochs + row.epoch,
                 description=f"trial {step.trial} {label}, seed {step.seed}, epoch {row.epoch} of "
-                f"{order.epochs}: {metric} {row.metrics[metric]:.4f}",
+                f"{request.epochs}: {metric} {row.metrics[metric]:.4f}",
             )
 
-        for step, record in refit(results, study, order, on_epoch):
+        for step, record in refit(results, study, request, on_epoch):
             n_done += 1
-            bar.update(task, completed=n_done * order.epochs)
-            if not is_live and not arguments.json:
-                value = record.metrics["val"][study.config.task.metric]
-                word = "was there" if step.done is not None else f"{record.seconds:.0f} s"
+            bar.update(task, completed=n_done * request.epochs)
+            if has_lines and not is_live:
+                spent = "was there" if step.done is not None else f"{record.seconds:.0f} s"
                 line = (
-                    f"trial {step.trial} seed {step.seed}: {study.config.task.metric} {value:.4f} "
-                    f"on val, best epoch {record.best_epoch} of {len(record.curve)}, {word}"
+                    f"trial {step.trial} seed {step.seed}: {metric} "
+                    f"{record.metrics['val'][metric]:.4f} on val, best epoch {record.best_epoch} "
+                    f"of {len(record.curve)}, {spent}"
                 )
                 print_lines(console, [line])
 
@@ -190,25 +289,3 @@ def _print(results: Results, found: RefitSummary) -> None:
     console = wide_console(WIDTH)
     console.print(table)
     print_lines(console, [*sentences(found), f"report    {results.places.report}"])
-
-
-def _check(arguments: argparse.Namespace) -> None:
-    problems = [
-        f"--{name}: a whole number of at least 1 is needed; got {value}."
-        for name, value in (
-            ("epochs", arguments.epochs),
-            ("seeds", arguments.seeds),
-            ("patience", arguments.patience),
-        )
-        if value is not None and value < 1
-    ]
-    if not 0 <= arguments.ema < 1:
-        problems.append(f"--ema: a number from 0 to below 1 is needed; got {arguments.ema:g}.")
-    if not 0 < arguments.teaching <= 1:
-        problems.append(
-            f"--teaching: a share above 0 and up to 1 is needed; got {arguments.teaching:g}."
-        )
-    if not names_in(arguments.members):
-        problems.append("--members: at least one member is needed.")
-    if problems:
-        raise ConfigError(*problems)
