@@ -1,5 +1,52 @@
 """The Pareto front of accuracy against latency for your images on your device.
 
-``search``, ``trainers`` and ``conf`` are links to the folders beside this one, so that a checkout,
-an installed wheel, linters and editors all see one package of one name.
+::
+
+    import archfront as af
+
+    study = af.run("data.root=photos", "hardware.limits.latency_ms=20", "study=flowers")
+    study = af.open("flowers")
+    study.front                               # a pandas DataFrame
+    study.member("knee").predict("photo.jpg")
+
+Importing the package loads nothing: what it gives is loaded when it is used first. ``search``,
+``trainers`` and ``conf`` are links to the folders beside this one, so that a checkout, an
+installed wheel, linters and editors all see one package of one name.
 """
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from archfront.search.api.member_handle import Member
+    from archfront.search.api.run_study import run
+    from archfront.search.api.study_handle import Study
+    from archfront.search.api.study_handle import open_study as open
+    from archfront.search.errors import ArchfrontError
+
+__all__ = ["ArchfrontError", "Member", "Study", "open", "run"]
+
+# The module of each name, and what it is called there.
+_PLACES = {
+    "ArchfrontError": ("archfront.search.errors", "ArchfrontError"),
+    "Member": ("archfront.search.api.member_handle", "Member"),
+    "Study": ("archfront.search.api.study_handle", "Study"),
+    "open": ("archfront.search.api.study_handle", "open_study"),
+    "run": ("archfront.search.api.run_study", "run"),
+}
+
+if not TYPE_CHECKING:  # for which every name would be one of the package
+
+    def __getattr__(name: str) -> Any:
+        """Return a name of the package, loaded when it is used first."""
+        if name not in _PLACES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        module, own_name = _PLACES[name]
+        globals()[name] = value = getattr(import_module(module), own_name)
+        return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -42,7 +42,11 @@ DOORS = {
     "pynvml": ["search/latency/energy.py"],
     "pytorch_lightning": ["trainers/*.py"],
     "torchmetrics": ["trainers/*.py"],
-    "plotly": ["search/report/figures.py", "search/report/*_figure.py"],
+    "plotly": [
+        "search/report/figures.py",
+        "search/report/*_figure.py",
+        "search/api/study_handle.py",
+    ],
     "matplotlib": ["search/report/front_png.py", "search/report/latency_png.py"],
     "jinja2": ["search/report/document.py", "search/export/rendering.py"],
     "markupsafe": ["search/report/document.py"],
@@ -67,7 +71,11 @@ DOORS = {
     "torchvision": ["trainers/*.py", "search/predict/openers.py"],
     "transformers": ["trainers/networks/hf/*.py"],
     "faster_coco_eval": ["trainers/*.py", "search/predict/draw.py"],
-    "pandas": ["search/export/packed.py", "search/predict/served.py"],
+    "pandas": [
+        "search/export/packed.py",
+        "search/predict/served.py",
+        "search/api/study_handle.py",
+    ],
     "segmentation_models_pytorch": [
         "trainers/networks/segmenters/*.py",
     ],
@@ -209,6 +217,7 @@ def test_what_a_module_loads_is_followed_through_ours() -> None:
         "search.space.space",
         "search.catalog",
         "search.catalog.build_catalog",
+        "search.api.run_study",
         "search.commands.catalog",
         "search.commands.export",
         "search.commands.predict",

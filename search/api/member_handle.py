@@ -1,0 +1,189 @@
+"""A trained candidate of a study in a program or a notebook: its predictions and its export."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterable
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Unpack
+
+import numpy as np
+
+from archfront.search.api.export_call import FORMAT, ExportKeywords, export
+from archfront.search.api.keywords import Names, check_keywords
+from archfront.search.commands.predict import answer_to, image_files, value_problems
+from archfront.search.errors import ArtifactError, ConfigError, DataError
+from archfront.search.records.evaluation import Trained
+from archfront.search.results.results import Results
+from archfront.search.results.select_members import evaluation_of
+
+if TYPE_CHECKING:
+    from archfront.search.results import select_members
+    from archfront.trainers.data.images import Pixels
+
+
+class Member:
+    """A trained candidate of a study.
+
+    Attributes:
+        trial: Number of its trial.
+        candidate_id: Hash of what was trained.
+        label: Backbone, input size and head, for people.
+        metric: Of its short training, on the validation split.
+        latency_ms: Median latency on the study's device.
+    """
+
+    def __init__(self, read: Callable[[], Results], trial: int, proxy: bool | None) -> None:
+        """Look a trial up.
+
+        Args:
+            read: Gives the records of the study.
+            trial: Number of a trained trial.
+            proxy: Whether the weights of its short training are meant; None for those of its full
+                training where there is one.
+        """
+        self._read, self._proxy, self.trial = read, proxy, trial
+        results = read()
+        evaluation = evaluation_of(results, trial)
+        assert isinstance(evaluation.outcome, Trained)
+        assert evaluation.measurement is not None
+        self._study, self._metric = results.places.study, results.objectives[0].name
+        self.candidate_id = evaluation.candidate.id
+        self.label = evaluation.candidate.label
+        self.metric = evaluation.outcome.metric
+        self.latency_ms = evaluation.measurement.latency.p50_ms
+
+    def predict(self, images: Any, *, min_score: float | None = None, threads: int = 1) -> Any:
+        """Return what the model says of images, as ``archfront predict --json`` says it.
+
+        The first call exports the member to ONNX, into the study's folder; later ones open that.
+
+        Args:
+            images: One image: a path, a PIL image, or a uint8 array ``(H, W)`` or ``(H, W, C)`` of
+                one to four channels. Or many: a list of these, an array ``(N, H, W, C)``, or the
+                path of a folder.
+            min_score: From which score on labels and objects count; the export's when None.
+            threads: Of the runtime.
+
+        Returns:
+            The answer as a dictionary; for many images, a list of them.
+
+        Raises:
+            ArchfrontError: If an image cannot be read or the member cannot be exported.
+        """
+        from archfront.search.predict.predictor import open_predictor
+
+        check_keywords(value_problems(min_score, threads))
+        is_one, sources = _sources(images)
+        folder = self._exported()
+        with open_predictor(folder, FORMAT, threads=threads) as predictor:
+            answers = [answer_to(predictor, _pixels(source), min_score)[1] for source in sources]
+        return answers[0] if is_one else answers
+
+    def export(
+        self,
+        out: str | Path,
+        *,
+        format: Names = FORMAT,
+        quiet: bool = False,
+        **keywords: Unpack[ExportKeywords],
+    ) -> Path:
+        """Write the member as files to deploy, and return the folder; as ``Study.export``."""
+        return export(self._read(), out, member=self.trial, format=format, quiet=quiet, **keywords)
+
+    def _exported(self) -> Path:
+        """Return the folder of an export of these weights, made when there is none."""
+        from archfront.search.export.export_request import ExportRequest
+        from archfront.search.export.ship import export_member
+        from archfront.search.formats.formats import formats_named
+        from archfront.search.formats.source import Graph
+        from archfront.search.predict.manifest import MANIFEST, sha256_of
+        from archfront.search.prepare.recorded import study_of
+
+        results = self._read()
+        member = self._with_weights(results)
+        digest = sha256_of(member.weights)[:12]
+        folder = results.places.folder / "predictors" / f"{self.trial:05d}-{digest}"
+        if (folder / MANIFEST).is_file():
+            return folder
+        study = study_of(results.header)
+        graph = Graph(study.config.hardware.batch_size)
+        request = ExportRequest(tuple(formats_named([FORMAT])), graph, is_timed=False)
+        manifest = export_member(study, member, request, folder)
+        if manifest.failed:
+            shutil.rmtree(folder)
+            raise ArtifactError(
+                f"Trial {self.trial} of {self._study!r} cannot predict, since it cannot be "
+                f"exported to {FORMAT}: {manifest.failed[FORMAT]}"
+            )
+        return folder
+
+    def _with_weights(self, results: Results) -> select_members.Member:
+        from archfront.search.results.refit_results import member_of, refits_of
+
+        proxy = self._proxy
+        if proxy is None:
+            proxy = all(refit.trial != self.trial for refit in refits_of(results))
+        return member_of(results, str(self.trial), is_proxy=proxy)
+
+    def __repr__(self) -> str:
+        """Return the member in one line."""
+        return (
+            f"<Member trial {self.trial} of {self._study!r}: {self.label}, {self._metric} "
+            f"{self.metric:.4f}, {self.latency_ms:.3g} ms>"
+        )
+
+    def _repr_html_(self) -> str:
+        """Return the member as a notebook shows it."""
+        return (
+            f"<b>Trial {self.trial} of {escape(self._study)}</b>: {escape(self.label)}, "
+            f"{escape(self._metric)} {self.metric:.4f}, {self.latency_ms:.3g} ms"
+        )
+
+
+def _sources(images: Any) -> tuple[bool, list[Any]]:
+    """Return whether one image is given, and the images one by one."""
+    from PIL import Image
+
+    if isinstance(images, str | Path):
+        path = Path(images).expanduser()
+        return not path.is_dir(), list(image_files([path]))
+    if isinstance(images, Image.Image):
+        return True, [images]
+    if hasattr(images, "__array__"):
+        array = np.asarray(images)
+        return array.ndim != 4, list(array) if array.ndim == 4 else [array]
+    if isinstance(images, Iterable):
+        return False, list(images)
+    raise _no_image(images)
+
+
+def _pixels(source: Any) -> Pixels:
+    """Return the pixels of one image, uint8 ``(H, W, 1 or 3)``."""
+    from PIL import Image
+
+    from archfront.trainers.data.images import read_pixels, to_pixels
+
+    if isinstance(source, str | Path):
+        try:
+            return read_pixels(Path(source).expanduser())
+        except DataError as error:
+            raise DataError(f"{source}: {error}") from error
+    if isinstance(source, Image.Image):
+        return to_pixels(source)
+    if not hasattr(source, "__array__"):
+        raise _no_image(source)
+    array = np.asarray(source)
+    if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] > (4,):
+        raise ConfigError(
+            "images: an array of one image is uint8 of shape (H, W) or (H, W, C) with one to four "
+            f"channels; got {array.dtype} of shape {array.shape}."
+        )
+    return to_pixels(Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array))
+
+
+def _no_image(value: Any) -> ConfigError:
+    return ConfigError(
+        f"images: an image is a path, a PIL image or an array; got {type(value).__name__}."
+    )
