@@ -16,10 +16,10 @@ installed wheel, linters and editors all see one package of one name.
 
 from __future__ import annotations
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
-
+TYPE_CHECKING = False  # importing it from typing would take longer than all of the rest
 if TYPE_CHECKING:
+    from typing import Any
+
     from archfront.search.api.member_handle import Member
     from archfront.search.api.run_study import run
     from archfront.search.api.study_handle import Study
@@ -43,6 +43,8 @@ if not TYPE_CHECKING:  # for which every name would be one of the package
         """Return a name of the package, loaded when it is used first."""
         if name not in _PLACES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
         module, own_name = _PLACES[name]
         globals()[name] = value = getattr(import_module(module), own_name)
         return value
