@@ -13,6 +13,7 @@ from archfront.search.prepare.prepare import data_ref
 from archfront.search.prepare.study_settings import StudySettings, resolve
 from archfront.trainers.data import Dataset
 from archfront.trainers.data.ref import DataRef
+from archfront.trainers.spec import TrainSettings
 
 # What metrics of other data than the study's are worth.
 WORTHLESS = ", so that its metrics would say nothing"
@@ -37,9 +38,13 @@ class Study:
 
     @cached_property
     def settings(self) -> StudySettings:
-        """Return the settings of the study's jobs, in the precision that was chosen."""
-        found = resolve(self.config, self.header["dataset"])
-        return replace(found, train=replace(found.train, precision=self.header["precision"]))
+        """Return the settings of the study's jobs, resolved once."""
+        return resolve(self.config, self.header["dataset"])
+
+    @property
+    def train_settings(self) -> TrainSettings:
+        """Return the settings of a full training, in the precision that the study chose."""
+        return replace(self.settings.train, precision=self.header["precision"])
 
 
 def study_of(header: dict[str, Any]) -> Study:

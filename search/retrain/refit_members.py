@@ -144,7 +144,7 @@ def _trained(
 
     candidate = evaluation_of(results, step.trial).candidate
     settings = replace(
-        study.settings.train,
+        study.train_settings,
         until_epoch=order.epochs,
         horizon=order.epochs,
         seed=step.seed,

@@ -85,7 +85,7 @@ def reproduce(
         consequence=", so that nothing can be compared: images, labels or their split differ",
     )
     settings = replace(
-        study.settings.train,
+        study.train_settings,
         seed=evaluation.seed,
         until_epoch=len(recorded.curve),
     )
