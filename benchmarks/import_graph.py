@@ -47,7 +47,7 @@ LAYERS = (
     ("search.study", "search.advise", "search.retrain", "search.export"),
     ("search.report",),
     ("search.commands",),
-    ("search.cli",),
+    ("search.cli", "search.api"),
 )
 FLOORS = {"search": 12, "trainers": 5}
 FILE_LINES = 350

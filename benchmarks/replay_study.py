@@ -277,7 +277,7 @@ class _Guessed:
         self._space, self._latencies, self._error = space, latencies, error
         self._measured: dict[Architecture, Measurement] = {}
 
-    def of(self, architecture: Architecture) -> Measurement | None:
+    def lookup(self, architecture: Architecture) -> Measurement | None:
         """Return what was measured, if it was."""
         return self._measured.get(architecture)
 

@@ -67,7 +67,7 @@ def measured(
             a = Architecture("classification", row.name, "timm", size, 1000, 3, row.is_fusable)
             for runtime in runtimes:
                 settings, known = asked[runtime]
-                found = known.of(a)
+                found = known.lookup(a)
                 if found is None:
                     request = MeasureRequest(a, settings, Path(folder))
                     result = engine.submit(Job("measure", request, is_exclusive=True)).result()

@@ -99,11 +99,10 @@ PRINTERS = {"search/cli.py", "search/config/options.py"}
 
 # What is longer than ``import_graph`` asks. The tests fail for an entry no longer needed.
 # How long those of LONG_FILES may be until they are parted.
-LINES = 410
+LINES = 400
 LONG_FILES = {
     "search/latency/transfer.py",
     "search/runtimes/parity.py",
-    "search/study/driver.py",
     "search/tracking/tracker.py",
     "trainers/training/proxy.py",
 }

@@ -97,7 +97,7 @@ def plan(
     if sample is not None and sample < len(chosen):
         drawn = np.random.default_rng(seed).permutation(len(chosen))[:sample]
         chosen = [chosen[i] for i in drawn]
-    answers = [known.of(architecture) for architecture in chosen]
+    answers = [known.lookup(architecture) for architecture in chosen]
     todo = [
         architecture
         for architecture, answer in zip(chosen, answers, strict=True)

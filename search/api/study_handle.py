@@ -94,9 +94,10 @@ class Study:
         results = self._results()
         if not results.front():
             raise StudyError(f"The study {self.name!r} has no trained candidate yet.")
+        from archfront.search.report import pages
         from archfront.search.report.figures import front_figure
 
-        return front_figure(results.record().picture)
+        return front_figure(pages.record(results).picture)
 
     @property
     def report(self) -> Path:

@@ -126,7 +126,7 @@ def _measure(
     settings = resolve(config)
     known = sweep_costs(settings, table)
     for index, option in enumerate(advice.options):
-        answer = known.of(option.architecture)
+        answer = known.lookup(option.architecture)
         if isinstance(answer, Measurement | Failed):
             advice.learn(index, answer)
     deadline = time.monotonic() + 60 * arguments.minutes

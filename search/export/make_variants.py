@@ -132,7 +132,7 @@ class _Context:
 
         settings, needed = self.settings(setting), self._study.settings.needed
         known = DeviceCosts(self.table, settings, needed)
-        found = known.of(architecture)
+        found = known.lookup(architecture)
         if isinstance(found, Measurement | Failed):
             return found
         result: Measurement | Failed

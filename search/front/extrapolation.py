@@ -61,8 +61,8 @@ def expected_tops(seen: Sequence[RungTrial], n_rungs: int, rung: int) -> tuple[F
         n_rungs: Of the study.
         rung: Where to tell from, 0 the lowest.
     """
-    low = np.array([climber.losses[rung] for climber in seen])
-    has_top = np.array([len(climber.losses) == n_rungs for climber in seen])
+    low = np.array([trial.losses[rung] for trial in seen])
+    has_top = np.array([len(trial.losses) == n_rungs for trial in seen])
     top = np.array([c.losses[-1] for c, has in zip(seen, has_top, strict=True) if has])
     scale = max(float(low.std()), FLAT)
     middle = float(low[has_top].mean()) if has_top.any() else float(low.mean())
@@ -92,7 +92,7 @@ def expected_losses(seen: Sequence[RungTrial], n_rungs: int) -> tuple[Floats, Fl
     """
     mean, spread = np.empty(len(seen)), np.full(len(seen), FLAT)
     for rung in range(n_rungs):
-        rows = [i for i, climber in enumerate(seen) if len(climber.losses) > rung]
+        rows = [i for i, trial in enumerate(seen) if len(trial.losses) > rung]
         if not rows:
             break
         if rung == n_rungs - 1:

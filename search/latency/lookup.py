@@ -49,7 +49,7 @@ class Table(Protocol):
 class CostLookup(Protocol):
     """Answers for the architectures of a study."""
 
-    def of(self, architecture: Architecture) -> Answer:
+    def lookup(self, architecture: Architecture) -> Answer:
         """Return its measurement, why it has none, or None when it must be measured."""
 
     def expected(self, architecture: Architecture) -> Prediction | None:
@@ -89,7 +89,7 @@ class DeviceCosts:
         self._needed, self._lasting = tuple(needed), tuple(lasting)
         self._latency_ms_max = latency_ms_max
 
-    def of(self, architecture: Architecture) -> Answer:
+    def lookup(self, architecture: Architecture) -> Answer:
         """Return its measurement, why it has none, or None when it must be measured."""
         key = latency_key(architecture, self._settings)
         found = self._table.get(key)
@@ -157,7 +157,7 @@ class ImportedCosts:
     def __init__(self, measurements: Mapping[Architecture, Measurement], words: str) -> None:
         self._measurements, self._words = measurements, words
 
-    def of(self, architecture: Architecture) -> Answer:
+    def lookup(self, architecture: Architecture) -> Answer:
         """Return what was imported, or that nothing was."""
         found = self._measurements.get(architecture)
         return found or Failed("build", f"no latency of {self._words} was imported for it")

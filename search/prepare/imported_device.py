@@ -45,9 +45,9 @@ def for_device(prepared: Prepared, table: LatencyTable) -> tuple[Prepared, CostL
     space = _kept(prepared.space, usable, reasons, words)
     if not space.axes:
         raise ConfigError(_nothing_left(prepared.space, found, reasons, words))
-    holes = frozenset(a for a in space.architectures if a not in usable)
+    unavailable = frozenset(a for a in space.architectures if a not in usable)
     return (
-        replace(prepared, space=space, holes=holes, device=device),
+        replace(prepared, space=space, unavailable=unavailable, device=device),
         ImportedCosts(usable, words),
     )
 

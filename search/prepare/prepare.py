@@ -60,8 +60,8 @@ class Prepared:
         space: The candidates.
         objectives: The metric first.
         chance: What the metric gives without looking at the images.
-        holes: Architectures of the space that no candidate may have: their latency is not known
-            and cannot be measured.
+        unavailable: Architectures of the space that no candidate may have: their latency is not
+            known and cannot be measured.
         device: The device that is not at hand; None for this machine.
     """
 
@@ -72,7 +72,7 @@ class Prepared:
     space: Space
     objectives: list[Objective]
     chance: float
-    holes: frozenset[Architecture] = frozenset()
+    unavailable: frozenset[Architecture] = frozenset()
     device: KnownDevice | None = None
 
     @cached_property
@@ -83,15 +83,15 @@ class Prepared:
     @property
     def n_candidates(self) -> int:
         """Return the number of candidates that may be proposed."""
-        return self.space.size - len(self.holes) * len(self.space.recipes)
+        return self.space.size - len(self.unavailable) * len(self.space.recipes)
 
     @property
     def fingerprint(self) -> str:
-        """Return a hash of the space and its holes."""
-        if not self.holes:
+        """Return a hash of the space and its unavailable architectures."""
+        if not self.unavailable:
             return self.space.fingerprint
         return short_hash(
-            [self.space.fingerprint, sorted(short_hash(a.as_dict()) for a in self.holes)]
+            [self.space.fingerprint, sorted(short_hash(a.as_dict()) for a in self.unavailable)]
         )
 
     def header(self) -> dict[str, Any]:
@@ -108,7 +108,7 @@ class Prepared:
             "dataset": self.dataset,
             "space": {
                 "size": self.n_candidates,
-                "architectures": len(self.space.architectures) - len(self.holes),
+                "architectures": len(self.space.architectures) - len(self.unavailable),
                 "recipes": len(self.space.recipes),
                 "fingerprint": self.fingerprint,
                 "dropped": list(self.space.dropped),

@@ -1,4 +1,4 @@
-"""Who proposes the next candidate, by name: ours, and Optuna's samplers.
+"""The table of samplers, which propose the next candidate: ours, and Optuna's.
 
 Optuna's are made anew for every proposal from (study seed, trial number, draw). Kept alive they
 would start their random numbers over after a resume; so a resumed study goes on with the proposal

@@ -1,4 +1,4 @@
-"""One whole proposal at a time: inside the space, open, and the same after a resume."""
+"""The base of all samplers: a proposal is whole, within the space, open, the same on resume."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ from optuna.trial import FrozenTrial, TrialState
 
 from archfront.search.space.space import Space
 
-# A sampler that repeats itself gets this many draws; then the choice is uniform over what is open.
+# A sampler that repeats itself gets this many draws; then the choice is uniform over the open
+# candidates.
 DRAWS = 8
 # Draws to complete a trial that was half chosen, so that an open candidate comes out.
 COMPLETIONS = 256
@@ -58,7 +59,7 @@ class OpenCandidates:
         return counts
 
     def sample(self, size: int, rng: np.random.Generator) -> np.ndarray:
-        """Return up to so many open candidates, all of them or drawn uniformly, in order."""
+        """Return up to ``size`` open candidates, all of them or drawn uniformly, in order."""
         found = np.flatnonzero(self._is_open)
         if len(found) > size:
             found = np.sort(rng.choice(found, size, replace=False))
@@ -73,10 +74,10 @@ class OpenCandidates:
 
 
 class ProposalSampler(BaseSampler, abc.ABC):
-    """Proposes whole candidates that are open, the same ones after a resume.
+    """A sampler that proposes whole open candidates, the same ones after a resume.
 
     Args:
-        candidates: What may be proposed.
+        candidates: The candidates that may be proposed.
         seed: Seed of the study.
     """
 
@@ -94,7 +95,7 @@ class ProposalSampler(BaseSampler, abc.ABC):
     def sample_relative(
         self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
     ) -> dict[str, Any]:
-        """Return the axes of one open candidate; what it does not have stays out.
+        """Return the axes of one open candidate, without those that it does not have.
 
         A trial whose driver died between two axes has some of them written. The same proposal
         comes out again, unless the trials around it have ended since and changed what a sampler
@@ -108,10 +109,10 @@ class ProposalSampler(BaseSampler, abc.ABC):
 
     @abc.abstractmethod
     def _propose(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
-        """Return the axes of one open candidate, by the study's other trials alone."""
+        """Return the axes of one open candidate, decided by the study's other trials alone."""
 
     def _complete(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
-        """Return axes that agree with the written ones; those of an open candidate if any."""
+        """Return axes that agree with the written ones, of an open candidate if there is one."""
         space = self._candidates.space
         draft: _Draft
         for draw in range(COMPLETIONS):
@@ -128,16 +129,16 @@ class ProposalSampler(BaseSampler, abc.ABC):
         param_name: str,
         param_distribution: BaseDistribution,
     ) -> Any:
-        """Never asked: a proposal is whole."""
+        """Raise, since a proposal is whole."""
         raise AssertionError(f"{param_name} was not part of the proposal")
 
 
 class WrappedSampler(ProposalSampler):
-    """Makes an Optuna sampler anew for each proposal and asks it until one is open.
+    """An Optuna sampler, made anew for each proposal and asked until the proposal is open.
 
     Args:
         make: Gives a sampler from a seed.
-        candidates: What may be proposed.
+        candidates: The candidates that may be proposed.
         seed: Seed of the study.
     """
 
@@ -179,7 +180,7 @@ class _Others(Study):
 
 
 class _Draft:
-    """Asks a sampler for a candidate without writing an axis of the trial.
+    """A proposal of a sampler, of which no axis is written to the trial.
 
     Samplers may write notes of their own: a generation, what they propose while others run.
     """
@@ -218,22 +219,22 @@ class _Draft:
 
 
 class Written:
-    """Answers what a trial was, so that its candidate comes out."""
+    """Gives the axes that a trial has written, so that its candidate comes out."""
 
     def __init__(self, answers: Mapping[str, Any]) -> None:
         self._answers = answers
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
-        """Return what was chosen; KeyError when it was not yet."""
+        """Return the written choice; KeyError when there is none yet."""
         return self._answers[name]
 
     def suggest_int(self, name: str, low: int, high: int) -> int:
-        """Return what was chosen; KeyError when it was not yet."""
+        """Return the written choice; KeyError when there is none yet."""
         return int(self._answers[name])
 
 
 class _Walk(Written):
-    """Notes the axes that are asked on the way to a known candidate."""
+    """Notes the axes on the way to a known candidate."""
 
     def __init__(self, answers: dict[str, Any], found: dict[str, BaseDistribution]) -> None:
         super().__init__(answers)

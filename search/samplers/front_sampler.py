@@ -1,22 +1,22 @@
 """The sampler ``front``: costs are known before training, only the metric is uncertain.
 
-It starts with candidates spread over the front that can be told without training: published
+It starts with candidates spread over the front that is expected without training: published
 accuracy against cost, or capacity where nothing is published (``Start``). Then it proposes what
 adds most to the hypervolume in expectation, under Gaussian processes of the metric over all
 descriptors (``Ensemble``). What was published leads two of three candidates of the start, capacity
 the third: a misleading publication cannot hold the search.
 
 Networks that hardly learn are few and far worse than the others. Losses are therefore seen on a
-logarithm where they look more normal on it (``Warp``), and a candidate's gain counts as far as
-all processes believe that it learns at all: on a logarithm alone, cells of NAS-Bench-201 that
-cost next to nothing and never learn were tried again and again. With rungs losses are seen as they
-are: many short trainings tell what is far worse (benchmarks/LOG.md, "Rungs on replay tables").
+logarithm where they look more normal on it (``Warp``), and a candidate's gain is multiplied by the
+probability that it learns at all: on a logarithm alone, cells of NAS-Bench-201 that cost next to
+nothing and never learn were tried again and again. With rungs losses are seen as they are: many
+short trainings show what is far worse (benchmarks/LOG.md, "Rungs on replay tables").
 
-A training that ended at a lower rung counts as what its rung lets expect of a full one. To count
-how unsure that is as noise found less (the same entry).
+A training that ended at a lower rung counts with the loss that its rung predicts of a full one. To
+count the uncertainty of this prediction as noise found less (the same entry).
 
-Its state is the study's storage. Hyperparameters are found anew from the trials, not from the ones
-before, so that a resumed study goes on with the same proposal.
+Its state is the study's storage. Hyperparameters are fitted anew to the trials, never to earlier
+hyperparameters, so that a resumed study goes on with the same proposal.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from archfront.search.front.pareto import hypervolume
 from archfront.search.records.evaluation import Proposal
 from archfront.search.records.store import PROPOSAL, RUNGS, TRAIN_S
 from archfront.search.samplers.base import ProposalSampler, Written
-from archfront.search.samplers.ensemble import Ensemble, Seen
+from archfront.search.samplers.ensemble import Ensemble, Observations
 from archfront.search.samplers.request import Request
 from archfront.search.samplers.start import Start
 from archfront.search.samplers.surrogate import Scaling
@@ -67,10 +67,13 @@ class FrontSampler(ProposalSampler):
         self._ensemble = Ensemble(request, scaling)
 
     def _propose(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
-        seen = self._seen(study, trial)
+        seen = self._observations(study, trial)
         rng = np.random.default_rng([self._seed, trial.number])
-        if len(seen.told) == 0 or len(seen.told) + len(seen.pending) < self._request.startup:
-            tried = self._space.architecture_of(np.append(seen.told, seen.pending))
+        if (
+            len(seen.observed) == 0
+            or len(seen.observed) + len(seen.pending) < self._request.startup
+        ):
+            tried = self._space.architecture_of(np.append(seen.observed, seen.pending))
             number = self._start.choose(tried)
             recipe = int(rng.choice(self._candidates.recipes(number)))
             index = self._space.first_index(number) + recipe
@@ -80,11 +83,9 @@ class FrontSampler(ProposalSampler):
         study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, asdict(proposal))
         return self._space.choices(self._space.at(index))
 
-    # ------------------------------------------------------------------ what was seen
-
-    def _seen(self, study: Study, trial: FrozenTrial) -> Seen:
+    def _observations(self, study: Study, trial: FrozenTrial) -> Observations:
         objectives, reference = self._request.costs.objectives, self._request.reference
-        told, found, seconds, pending = [], [], [], []
+        observed, found, seconds, pending = [], [], [], []
         for other in study.get_trials(deepcopy=False):
             index = self._index(other)
             if other.number == trial.number or other.state == TrialState.FAIL or index is None:
@@ -95,19 +96,19 @@ class FrontSampler(ProposalSampler):
             if metrics is None:
                 pending.append(index)
                 continue
-            told.append(index)
+            observed.append(index)
             losses = reference.losses(metrics, objectives[:1])[:, 0]
             found.append(RungTrial(other.number, tuple(losses.tolist()), ()))
             share = self._request.rung_costs[len(metrics) - 1]
             seconds.append(other.user_attrs.get(TRAIN_S, np.nan) / share)
         n_rungs = len(self._request.rung_costs)
         means, _ = expected_losses(found, n_rungs)
-        numbers = np.array(told, int)
-        return Seen(
-            told=numbers,
+        numbers = np.array(observed, int)
+        return Observations(
+            observed=numbers,
             losses=np.column_stack([means, self._ensemble.costs(numbers)]),
-            is_full=np.array([len(climber.losses) == n_rungs for climber in found], bool),
-            lowest=np.array([climber.losses[0] for climber in found], float),
+            is_full=np.array([len(each.losses) == n_rungs for each in found], bool),
+            lowest_rung=np.array([each.losses[0] for each in found], float),
             pending=np.array(pending, int),
             seconds=np.array(seconds, float),
         )
@@ -122,16 +123,14 @@ class FrontSampler(ProposalSampler):
             self._indices[trial.number] = self._space.index(candidate)
         return self._indices[trial.number]
 
-    # ------------------------------------------------------------------ the improvement
-
-    def _improve(self, seen: Seen, rng: np.random.Generator) -> tuple[int, Proposal]:
+    def _improve(self, seen: Observations, rng: np.random.Generator) -> tuple[int, Proposal]:
         """Return the candidate with the largest expected gain."""
-        n_scored = max(SCORED_LEAST, SCORED // (len(seen.told) + len(seen.pending)))
-        asked = self._candidates.sample(n_scored, rng)
-        architectures = self._space.architecture_of(asked)
-        warp, predictions = self._ensemble.predict(seen, asked)
+        n_scored = max(SCORED_LEAST, SCORED // (len(seen.observed) + len(seen.pending)))
+        candidates = self._candidates.sample(n_scored, rng)
+        architectures = self._space.architecture_of(candidates)
+        warp, predictions = self._ensemble.predict(seen, candidates)
         cases = self._request.costs.points(architectures)
-        gain = np.zeros(len(asked))
+        gain = np.zeros(len(candidates))
         for prediction in predictions:
             found = np.concatenate([seen.losses, prediction.pending])
             for chance, costs in cases:
@@ -142,7 +141,7 @@ class FrontSampler(ProposalSampler):
                 )
         gain *= self._request.costs.chance(architectures)
         gain *= np.prod([prediction.learning for prediction in predictions], axis=0)
-        seconds = self._seconds(seen, asked)
+        seconds = self._seconds(seen, candidates)
         score = gain if seconds is None else gain / seconds
         best = int(rng.choice(np.flatnonzero(score == score.max())))
         full = seen.losses[seen.is_full]
@@ -163,17 +162,17 @@ class FrontSampler(ProposalSampler):
             gain=float(gain[best] / whole) if whole > 0 else None,
             train_s=None if seconds is None else float(seconds[best]),
         )
-        return int(asked[best]), proposal
+        return int(candidates[best]), proposal
 
-    def _seconds(self, seen: Seen, asked: Ints) -> Floats | None:
+    def _seconds(self, seen: Observations, candidates: Ints) -> Floats | None:
         """Return the seconds that trainings will take, where time is what runs out."""
         known = np.flatnonzero(seen.seconds > 0)
         if not self._request.is_timed or len(known) < 2:
             return None
         return _regressed_seconds(
-            self._ensemble.rows(seen.told[known]).numeric,
+            self._ensemble.rows(seen.observed[known]).numeric,
             np.log(seen.seconds[known]),
-            self._ensemble.rows(asked).numeric,
+            self._ensemble.rows(candidates).numeric,
         )
 
     def _proposal(self, chosen_by: str, number: int, **expected: float | None) -> Proposal:
@@ -182,12 +181,12 @@ class FrontSampler(ProposalSampler):
         return Proposal(chosen_by, costs.values(number), is_measured, **expected)
 
 
-def _regressed_seconds(told: Floats, logs: Floats, asked: Floats) -> Floats:
+def _regressed_seconds(observed: Floats, logs: Floats, candidates: Floats) -> Floats:
     """Return seconds by a ridge on standardized descriptors, within twice what was seen."""
-    middle, logs_middle = told.mean(axis=0), logs.mean()
-    centered = told - middle
-    gram = centered.T @ centered + np.eye(told.shape[1])
+    middle, logs_middle = observed.mean(axis=0), logs.mean()
+    centered = observed - middle
+    gram = centered.T @ centered + np.eye(observed.shape[1])
     slopes = np.linalg.solve(gram, centered.T @ (logs - logs_middle))
-    expected = logs_middle + (asked - middle) @ slopes
+    expected = logs_middle + (candidates - middle) @ slopes
     seconds: Floats = np.exp(np.clip(expected, logs.min() - np.log(2), logs.max() + np.log(2)))
     return seconds

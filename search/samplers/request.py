@@ -1,4 +1,4 @@
-"""What a sampler is made from, and the names under which it and the loop leave notes."""
+"""The request of a study to its sampler."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from archfront.search.records.objectives import Reference
     from archfront.search.samplers.base import OpenCandidates
-    from archfront.search.space.cost_model import Costs
+    from archfront.search.space.cost_model import CostModel
 
 
 @dataclass(frozen=True)
 class Request:
-    """What a study asks of a sampler.
+    """The request of a study to its sampler.
 
     Attributes:
-        candidates: What may be proposed.
+        candidates: The candidates that may be proposed.
         seed: Seed of the study.
         startup: Proposals before the sampler's own way begins.
-        costs: What is known or expected of each architecture.
+        costs: The measured or expected costs of each architecture.
         reference: Where the hypervolume is measured from.
         is_timed: Whether the study ends by the clock, so that seconds count, not trainings.
         rung_costs: Epochs of each rung over those of a full training, the last one 1.
@@ -28,7 +28,7 @@ class Request:
     candidates: OpenCandidates
     seed: int
     startup: int
-    costs: Costs
+    costs: CostModel
     reference: Reference
     is_timed: bool = False
     rung_costs: tuple[float, ...] = (1.0,)

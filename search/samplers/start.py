@@ -1,4 +1,4 @@
-"""The first candidates of a study: spread over the front that can be told without training."""
+"""The first candidates of a study, spread over the front that is expected without training."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Start:
     Intercluster Distance).
 
     Args:
-        request: What the study asks for.
-        scaling: Of the descriptors that differences are measured in.
+        request: The request of the study.
+        scaling: Scaling of the descriptors, in which differences are measured.
     """
 
     def __init__(self, request: Request, scaling: Scaling) -> None:
@@ -55,7 +55,7 @@ class Start:
         numbers = numbers[likely] if counts[numbers[likely]].any() else numbers
         k = min(len(tried), self._request.startup - 1)
         published = self._space.published if k % BY_CAPACITY < BY_CAPACITY - 1 else None
-        expected = self._capacity() if published is None else _known(published)
+        expected = self._capacity() if published is None else _filled(published)
         front = self._front(numbers, expected)
         wanted = (k + self._places[k]) / self._request.startup * (len(front) - 1)
         nearest = front[np.argsort(np.abs(np.arange(len(front)) - wanted), kind="stable")]
@@ -70,7 +70,7 @@ class Start:
         return self._most_different(number, numbers[is_new[numbers]], expected, tried)
 
     def _most_different(self, number: int, numbers: Ints, capacity: Floats, tried: Ints) -> int:
-        """Return who stands for a member of the front of capacity, of ``numbers`` with itself."""
+        """Return the stand-in of a member of the front of capacity, one of ``numbers``."""
         order = numbers[np.argsort(self._cost(numbers, capacity), kind="stable")]
         at, reach = int(np.flatnonzero(order == number)[0]), int(np.ceil(AROUND * len(order)))
         around = order[max(0, at - reach) : at + reach + 1]
@@ -87,10 +87,10 @@ class Start:
         return int(around[np.argmax(differences.min(axis=1))])
 
     def _front(self, numbers: Ints, expected: Floats) -> Ints:
-        """Return architectures that no cheaper one is expected to better, by cost."""
+        """Return the architectures that no cheaper one is expected to surpass, by cost."""
         order = numbers[np.lexsort((-expected[numbers], self._cost(numbers, expected)))]
         found = expected[order]
-        if found.max() == found.min():  # nothing is known of them but what they cost
+        if found.max() == found.min():  # only their costs are known
             return order
         best = np.maximum.accumulate(found)
         chosen: Ints = order[np.append(True, best[1:] > best[:-1])]
@@ -103,7 +103,7 @@ class Start:
         return total
 
     def _capacity(self) -> Floats:
-        """Return what architectures may reach by their size and work."""
+        """Return a score of each architecture's capacity: its size and its work."""
         features = self._space.architecture_features()
         columns = [
             standardized(column)
@@ -113,6 +113,6 @@ class Start:
         return np.sum(columns, axis=0) if columns else np.zeros(len(features.numeric))
 
 
-def _known(published: Floats) -> Floats:
-    """Return what was published, and the least where nothing was."""
+def _filled(published: Floats) -> Floats:
+    """Return the published values, with minus infinity where there are none."""
     return np.where(np.isnan(published), -np.inf, published)

@@ -27,7 +27,7 @@ JITTER = 1e-6
 # Expected variance of the effects of names, over that of all: where a weight is learned for each
 # column, and where one weight is that of all (benchmarks/LOG.md, "Names, the logarithm and the
 # probability of learning").
-EFFECT, EFFECT_EVEN = 1.0, 0.3
+EFFECT, EFFECT_ISOTROPIC = 1.0, 0.3
 # Names of lists longer than this have no uniqueness and no effect: too little is seen of any
 # (the same entry).
 MAX_LEVELS = 12
@@ -97,11 +97,12 @@ class GaussianProcess:
     Args:
         levels: Names behind the codes of each categorical column.
         n_numeric: Numeric columns.
-        nearness: Logarithm by which the expected weight of a difference is larger than usual: the
-            larger, the less far does one training speak for others.
-        is_even: One distance of numbers and names together, in which all numeric columns have one
-            weight and all columns of names: few weights are found from few trainings. Then the
-            names of every short list have effects, else those that occur in several columns.
+        log_lengthscale_shift: Natural logarithm by which the expected length scales are longer
+            than usual; where it is negative, a training says less of other candidates.
+        is_isotropic: One distance of numbers and names together, in which all numeric columns
+            have one weight, and all columns of names have one: few weights are found from few
+            trainings. Then the names of every short list have effects, else those that occur in
+            several columns.
         has_own: Whether the last numeric column has a weight and a trend of its own.
     """
 
@@ -110,8 +111,8 @@ class GaussianProcess:
         levels: Sequence[tuple[str, ...]],
         n_numeric: int,
         *,
-        nearness: float = 0.0,
-        is_even: bool = False,
+        log_lengthscale_shift: float = 0.0,
+        is_isotropic: bool = False,
         has_own: bool = False,
     ) -> None:
         self._d, self._k = n_numeric, len(levels)
@@ -120,33 +121,37 @@ class GaussianProcess:
         self._shared = _shared_columns(levels)
         self._n_levels = [len(levels[columns[0]]) for columns in self._shared]
         n_unique = sum(self._n_levels)
-        # Lognormal beliefs, under which a usual difference in all columns together weighs 1.
+        # Lognormal priors, under which a usual difference in all columns together weighs 1; a
+        # weight is the inverse square of a length scale.
+        log_weight = -2 * log_lengthscale_shift
         means = [
-            *[nearness - np.log(max(self._d, 1))] * self._d,
-            *[nearness - np.log(max(self._k, 1))] * self._k,
+            *[log_weight - np.log(max(self._d, 1))] * self._d,
+            *[log_weight - np.log(max(self._k, 1))] * self._k,
             *[np.log(0.1)] * n_unique,
         ]
         spreads = [2.0] * (self._d + self._k) + [1.5] * n_unique
         self._n_weights = len(means)
         # So many of them are in the Matern kernel's distance; the others multiply it.
-        self._m = self._n_weights if is_even else self._d
+        self._m = self._n_weights if is_isotropic else self._d
         # The hyperparameter that is the weight of each column, and of each unique name.
         names = ["number"] * n_alike + ["own"] * has_own + ["name"] * self._k
-        by_column = names if is_even else range(self._d + self._k)
+        by_column = names if is_isotropic else range(self._d + self._k)
         keys = [*by_column, *(f"unique {i}" for i in range(n_unique))]
-        known = list(dict.fromkeys(keys))
-        self._of = np.array([known.index(key) for key in keys], dtype=int)
-        self._n_known = len(known)  # hyperparameters; effect, amplitude, noise and trends follow
-        first = [keys.index(key) for key in known]
+        distinct = list(dict.fromkeys(keys))
+        self._of = np.array([distinct.index(key) for key in keys], dtype=int)
+        self._n_distinct = len(
+            distinct
+        )  # hyperparameters; effect, amplitude, noise and trends follow
+        first = [keys.index(key) for key in distinct]
         of_several = sorted(column for columns in self._shared for column in columns)
         short = [column for column, names in enumerate(levels) if len(names) <= MAX_LEVELS]
-        self._effective = short if is_even else of_several
-        effect = EFFECT_EVEN if is_even else EFFECT
+        self._effective = short if is_isotropic else of_several
+        effect = EFFECT_ISOTROPIC if is_isotropic else EFFECT
         n_trends = len(self._trends)
         effect_amplitude_noise_trends = np.log((effect, 1.0, 0.01, *[0.3] * n_trends))
         self._means = np.append(np.array(means)[first], effect_amplitude_noise_trends)
         self._spreads = np.append(np.array(spreads)[first], (1.0, 1.0, 1.5, *[1.0] * n_trends))
-        self._bounds = [BOUNDS[0]] * len(known) + [*BOUNDS[1:4], *[BOUNDS[4]] * n_trends]
+        self._bounds = [BOUNDS[0]] * len(distinct) + [*BOUNDS[1:4], *[BOUNDS[4]] * n_trends]
 
     def fit(self, rows: Rows, targets: Floats) -> Floats:
         """Return the logarithms of the hyperparameters for standardized targets ``(n,)``."""
@@ -162,7 +167,7 @@ class GaussianProcess:
 
         def loss(theta: Floats) -> tuple[float, Floats]:
             weights = np.exp(theta[self._of])
-            effect, amplitude, noise, *slopes = np.exp(theta[self._n_known :])
+            effect, amplitude, noise, *slopes = np.exp(theta[self._n_distinct :])
             distances = (weights[:m] @ differences[:m]).reshape(n_rows, n_rows)
             kept = np.exp(-(weights[m:] @ differences[m:])).reshape(n_rows, n_rows)
             kernel, steepness = _matern(distances)
@@ -175,8 +180,10 @@ class GaussianProcess:
                 return 1e10, np.zeros_like(theta)
             inverse = cho_solve((factor, True), identity)
             solved = inverse @ targets
-            belief = (theta - self._means) / self._spreads
-            value = targets @ solved / 2 + np.log(np.diag(factor)).sum() + belief @ belief / 2
+            deviation = (theta - self._means) / self._spreads
+            value = (
+                targets @ solved / 2 + np.log(np.diag(factor)).sum() + deviation @ deviation / 2
+            )
             by_covariance = (inverse - np.outer(solved, solved)) / 2
             by_weight = np.concatenate(
                 [
@@ -185,13 +192,13 @@ class GaussianProcess:
                 ]
             )
             gradient = np.empty_like(theta)
-            at = self._n_known
+            at = self._n_distinct
             gradient[:at] = np.bincount(self._of, weights * by_weight, at)
             gradient[at] = effect * (by_covariance * same).sum()
             gradient[at + 1] = (by_covariance * kernel).sum()
             gradient[at + 2] = noise * np.trace(by_covariance)
             gradient[at + 3 :] = slopes * (by_covariance * trends).sum(axis=(1, 2))
-            return float(value), gradient + belief / self._spreads
+            return float(value), gradient + deviation / self._spreads
 
         found = minimize(
             loss,
@@ -205,26 +212,26 @@ class GaussianProcess:
         return theta
 
     def predict(
-        self, theta: Floats, rows: Rows, targets: Floats, asked: Rows
+        self, theta: Floats, rows: Rows, targets: Floats, candidates: Rows
     ) -> tuple[Floats, Floats]:
-        """Return mean and standard deviation ``(len(asked),)``, without the noise.
+        """Return mean and standard deviation ``(len(candidates),)``, without the noise.
 
         Of several targets, ``(len(rows), k)``, there are as many means.
         """
-        effect, amplitude, _, *slopes = np.exp(theta[self._n_known :])
+        effect, amplitude, _, *slopes = np.exp(theta[self._n_distinct :])
         own = self._kernel(theta, rows, rows) + self._noise(theta, len(rows))
         factor = cholesky(own, lower=True)
-        cross = self._kernel(theta, rows, asked)
+        cross = self._kernel(theta, rows, candidates)
         mean = cross.T @ cho_solve((factor, True), targets)
         explained = (solve_triangular(factor, cross, lower=True) ** 2).sum(axis=0)
         before = amplitude + effect * bool(self._effective)
         for slope, columns in zip(slopes, self._trends, strict=True):
-            numbers = asked.numeric[:, columns]
+            numbers = candidates.numeric[:, columns]
             before += slope * (numbers**2).sum(axis=1) / max(numbers.shape[1], 1)
         return mean, np.sqrt(np.maximum(before - explained, 1e-10))
 
     def held_out(self, theta: Floats, rows: Rows, targets: Floats) -> float:
-        """Return the log density of targets ``(n,)``, each told from all others.
+        """Return the log density of targets ``(n,)``, each predicted from all others.
 
         Source: leave-one-out of Rasmussen and Williams 2006, equations 5.10 to 5.12, without
         what is the same for all processes.
@@ -236,12 +243,12 @@ class GaussianProcess:
         return float(-np.sum(errors**2 / variances + np.log(variances)) / 2)
 
     def _noise(self, theta: Floats, n_rows: int) -> Floats:
-        noise: Floats = (np.exp(theta[self._n_known + 2]) + JITTER) * np.eye(n_rows)
+        noise: Floats = (np.exp(theta[self._n_distinct + 2]) + JITTER) * np.eye(n_rows)
         return noise
 
     def _kernel(self, theta: Floats, left: Rows, right: Rows) -> Floats:
         weights = np.exp(theta[self._of])
-        effect, amplitude, _, *slopes = np.exp(theta[self._n_known :])
+        effect, amplitude, _, *slopes = np.exp(theta[self._n_distinct :])
         roots = np.sqrt(weights[: self._d])
         distances = cdist(left.numeric * roots, right.numeric * roots, "sqeuclidean")
         names = np.zeros_like(distances)

@@ -53,7 +53,7 @@ class Expected:
     spread: Floats
 
 
-class Costs:
+class CostModel:
     """The costs that are objectives or limited, of every architecture of a space.
 
     Args:

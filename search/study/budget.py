@@ -1,4 +1,4 @@
-"""What a study may still spend, in trainings and in minutes, and what each of its steps costs."""
+"""The remaining budget of a study in trainings and minutes, and the price of its steps."""
 
 from __future__ import annotations
 
@@ -25,31 +25,31 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
-class Work:
-    """A step that is being done.
+class RungInTraining:
+    """A training to a rung that is running.
 
     Attributes:
         trial: Number of the trial.
-        done: Its finished rungs.
+        done: Finished rungs of the trial.
     """
 
     trial: int
     done: int
 
 
-class Purse:
-    """What is left at one moment.
+class RemainingBudget:
+    """The trainings and minutes that are left at one moment.
 
-    Trainings are counted in full ones, a rung by its epochs; what was rejected or failed costs
-    none. Minutes are wall minutes, and the front's last scores are made within them.
+    Trainings are counted in full ones, a rung by its epochs; rejected and failed candidates cost
+    none. Minutes are wall minutes, and the members of the front are scored within them.
 
     Args:
-        budget: What may be used.
+        budget: The whole budget.
         rungs: Epochs of each rung.
         evaluations: Everything recorded.
-        seconds: Wall seconds used; None for those of the evaluations.
-        running: What is being done.
-        n_slots: Steps at a time.
+        seconds: Wall seconds used.
+        running: The trainings that are running.
+        n_slots: Trainings at a time.
         n_members: Members of the front so far, which will be scored.
     """
 
@@ -60,18 +60,18 @@ class Purse:
         evaluations: Sequence[Evaluation],
         *,
         seconds: float,
-        running: Sequence[Work] = (),
+        running: Sequence[RungInTraining] = (),
         n_slots: int = 1,
         n_members: int = 0,
     ) -> None:
         self._budget, self._rungs, self._n_slots = budget, tuple(rungs), n_slots
         trained = [e for e in evaluations if isinstance(e.outcome, Trained)]
         self._spent = full_trainings(trained, self._rungs)
-        self._promised = sum(self._trainings(work.done, work.done + 1) for work in running)
-        self._pace = Pace(trained, self._rungs)
+        self._committed = sum(self._trainings(one.done, one.done + 1) for one in running)
+        self._times = TrainingTimes(trained, self._rungs)
         self._left_s = math.inf
         if budget.minutes is not None:
-            ending = n_members * self._pace.scoring()
+            ending = n_members * self._times.scoring()
             # Nothing is drawn while something is trained: the rest has the whole machine.
             self._left_s = budget.minutes * 60 * (1 + OVER) - seconds - ending
 
@@ -82,37 +82,41 @@ class Purse:
 
     @property
     def spent(self) -> float:
-        """Return what was trained, in full trainings."""
+        """Return the trainings that were made, counted in full ones."""
         return self._spent
 
     def share(self, trial: int | None, done: int, rungs: int) -> float:
-        """Return the cost of training a trial from so many rungs to so many, over what is left.
+        """Return the price of training a trial from rung to rung, as a share of what is left.
 
-        Of two limits the tighter one counts. None is a trial that is still to be proposed. What
-        is left of minutes is that of all workers.
+        Of two limits the tighter one counts. The minutes that are left are those of all workers.
+
+        Args:
+            trial: Number of the trial; None for one that is still to be proposed.
+            done: Finished rungs of the trial.
+            rungs: Rungs to be finished.
         """
         shares = [ROUNDING]
         if self._budget.trials is not None:
-            left = self._budget.trials - self._spent - self._promised
+            left = self._budget.trials - self._spent - self._committed
             shares.append(self._trainings(done, rungs) / max(left, ROUNDING))
-        seconds = self._pace.seconds(trial, done, rungs)
+        seconds = self._times.seconds(trial, done, rungs)
         if self._budget.minutes is not None and seconds is not None:
             shares.append(seconds / max(self._left_s * self._n_slots, ROUNDING))
         return max(shares)
 
     def fits(self, trial: int | None, done: int, rungs: int) -> bool:
-        """Return whether that can be afforded and ends in time."""
+        """Return whether such a training can be afforded and ends in time."""
         if self._budget.trials is not None:
-            left = self._budget.trials - self._spent - self._promised
+            left = self._budget.trials - self._spent - self._committed
             if self._trainings(done, rungs) > left + ROUNDING:
                 return False
         if self._left_s <= 0:
             return False
-        seconds = self._pace.seconds(trial, done, rungs, is_slow=True)
+        seconds = self._times.seconds(trial, done, rungs, is_slow=True)
         return seconds is None or seconds <= self._left_s
 
     def reason(self, evaluations: Iterable[Evaluation]) -> str:
-        """Return in words what is used up."""
+        """Return in words which part of the budget is used up."""
         budget = self._budget
         if budget.trials is not None and (
             self._trainings(0, self.n_rungs) > budget.trials - self._spent + ROUNDING
@@ -126,15 +130,15 @@ class Purse:
         return f"the time is used up (budget.minutes={budget.minutes or 0:g})"
 
     def _trainings(self, done: int, rungs: int) -> float:
-        """Return the part of a full training from so many rungs to so many."""
+        """Return the share of a full training between two numbers of finished rungs."""
         return (self._epochs(rungs) - self._epochs(done)) / self._rungs[-1]
 
     def _epochs(self, rungs: int) -> int:
         return 0 if rungs == 0 else self._rungs[rungs - 1]
 
 
-class Pace:
-    """How long trainings take, by those that were seen.
+class TrainingTimes:
+    """The times that trainings take, estimated from those that were made.
 
     Args:
         trained: Evaluations whose outcome is ``Trained``.
@@ -163,15 +167,13 @@ class Pace:
     def seconds(
         self, trial: int | None, done: int, rungs: int, *, is_slow: bool = False
     ) -> float | None:
-        """Return the seconds of training a trial from so many rungs to so many.
-
-        None where nothing was trained yet.
+        """Return the seconds of training a trial from rung to rung; None before any training.
 
         Args:
             trial: Number of the trial; None for one that is still to be proposed.
             done: Its finished rungs.
             rungs: Rungs to be finished.
-            is_slow: How long it may take at worst, not usually.
+            is_slow: Return the time at worst instead of the usual one.
         """
         if not self._usual:
             return None
@@ -196,17 +198,17 @@ class Pace:
 def end_reason(
     evaluations: Sequence[Evaluation],
     budget: BudgetConfig,
-    purse: Purse,
+    left: RemainingBudget,
 ) -> str | None:
     """Return why a study has nothing more to propose, or None when it has.
 
     Args:
         evaluations: Everything recorded, in order of recording.
-        budget: What it may use.
-        purse: What of it is left.
+        budget: The whole budget.
+        left: What of the budget is left.
     """
-    if not purse.fits(None, 0, purse.n_rungs):
-        return purse.reason(evaluations)
+    if not left.fits(None, 0, left.n_rungs):
+        return left.reason(evaluations)
     if is_too_strict(evaluations, budget):
         return _too_strict(_trailing_rejections(evaluations))
     return None
@@ -224,38 +226,46 @@ def exhausted(size: int) -> str:
     return f"all {size:,} candidates of the space were tried"
 
 
-class Ledger:
-    """What one run of a study has used, on top of the runs before it."""
+class RunTimer:
+    """Counts the wall seconds that a run of a study uses, on top of those of earlier runs.
 
-    def __init__(
-        self, budget: BudgetConfig, earlier: Sequence[Evaluation], clock: Callable[[], float]
-    ) -> None:
-        self._budget, self._clock = budget, clock
-        self._earlier_s = active_seconds(earlier)
+    Args:
+        earlier: Evaluations of the earlier runs.
+        clock: Seconds since any fixed point.
+    """
+
+    def __init__(self, earlier: Sequence[Evaluation], clock: Callable[[], float]) -> None:
+        self._clock, self._earlier_s = clock, active_seconds(earlier)
         self._started = clock()
-        self._failures = 0
 
     def seconds(self) -> float:
         """Return the wall seconds used by all runs."""
         return self._earlier_s + self._clock() - self._started
 
-    def check_failures(self, evaluation: Evaluation) -> None:
-        """Count failures in a row.
 
-        Raises:
-            StudyError: When ``budget.max_failures`` of them came in this run.
-        """
+def check_failures(evaluations: Sequence[Evaluation], budget: BudgetConfig) -> None:
+    """Check that not too many candidates failed in a row; remembered failures do not count.
+
+    Args:
+        evaluations: Those of one run, in order of recording.
+        budget: The whole budget.
+
+    Raises:
+        StudyError: If the last ``budget.max_failures`` of them failed.
+    """
+    failed: list[Evaluation] = []
+    for evaluation in reversed(evaluations):
         if not isinstance(evaluation.outcome, Failed):
-            self._failures = 0
-            return
-        self._failures += 1
-        if self._failures >= self._budget.max_failures:
-            raise StudyError(
-                f"{count_of(self._failures, 'candidate')} failed in a row (budget.max_failures="
-                f"{self._budget.max_failures}). The last one, {evaluation.candidate.label}: "
-                f"{evaluation.outcome}\nEverything finished is recorded; resume with the same "
-                "command when the cause is gone."
-            )
+            break
+        if not evaluation.outcome.is_remembered:
+            failed.append(evaluation)
+    if len(failed) >= budget.max_failures:
+        raise StudyError(
+            f"{count_of(len(failed), 'candidate')} failed in a row (budget.max_failures="
+            f"{budget.max_failures}). The last one, {failed[0].candidate.label}: "
+            f"{failed[0].outcome}\nEverything finished is recorded; resume with the same "
+            "command when the cause is gone."
+        )
 
 
 def _trailing_rejections(evaluations: Sequence[Evaluation]) -> list[Evaluation]:

@@ -70,7 +70,7 @@ def _limits(prepared: Prepared, known: CostLookup) -> str:
     if len(numbers) > LOOKED_UP:
         numbers = np.random.default_rng(config.seed).choice(numbers, LOOKED_UP, replace=False)
     looked_up = (space.architectures[i] for i in numbers)
-    answers = [known.of(each) for each in looked_up if each not in prepared.holes]
+    answers = [known.lookup(each) for each in looked_up if each not in prepared.unavailable]
     measured = [answer for answer in answers if isinstance(answer, Measurement)]
     n_open = sum(answer is None for answer in answers)
     n_failed = len(answers) - len(measured) - n_open

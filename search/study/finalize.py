@@ -1,4 +1,4 @@
-"""The end of a study: its front's members are scored, drawn and, where need be, timed again."""
+"""The end of a study: the members of its front are scored, drawn and, if needed, timed again."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from archfront.search.records.store import StudyStore
 TRAINED_LATENCY = "trained_latency_ms"
 
 
-class Finale:
-    """What is done once with the members of a front; what is there already is not done again.
+class FrontFinalizer:
+    """Scores, times and draws the members of a front; what is recorded is not done again.
 
     Args:
         prepared: The study.
         store: Its records.
         engine: Where jobs run.
         places: Its files.
-        emit: Takes what happens.
+        emit: Takes the events.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ class Finale:
         self._prepared, self._settings = prepared, prepared.settings
         self._store, self._engine, self._places, self._emit = store, engine, places, emit
 
-    def perform(self, front: Sequence[Evaluation]) -> None:
+    def finalize(self, front: Sequence[Evaluation]) -> None:
         """Score the members, time those again whose time depends on their weights, draw them."""
         self._score(front)
         self._measure_again(front)
@@ -101,7 +101,7 @@ class Finale:
             self._done(Job("draw", request), evaluation, "drawn")
 
     def _done(self, job: Job, evaluation: Evaluation, word: str) -> Any:
-        """Return what a job gives; None when it broke, which is told."""
+        """Return the value of a job, or None if it failed, of which an event tells."""
         result = self._engine.submit(job).result()
         if isinstance(result, Broken):
             self._emit(Noticed(f"trial {evaluation.trial} not {word}: {result.message}"))

@@ -64,7 +64,7 @@ class JobFactory:
 
     def measure_now(self, architecture: Architecture, known: CostLookup, engine: Engine) -> Result:
         """Measure an architecture outside of a trial, unless it is known."""
-        answer = known.of(architecture)
+        answer = known.lookup(architecture)
         if isinstance(answer, Measurement):
             return Done(answer, 0.0)
         if isinstance(answer, Failed):

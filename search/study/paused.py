@@ -1,4 +1,4 @@
-"""The trials that wait at a rung, and their files."""
+"""The trials that are paused at a rung, the front so far, and the files of both."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from archfront.search.records.store import StudyStore
 
 
 @dataclass(frozen=True)
-class Waiting:
+class PausedTrial:
     """A trial that may be trained further.
 
     Attributes:
         trial: The trial of the storage.
         candidate: The candidate of the trial, as the space has it now.
-        evaluations: What its rungs gave, the lowest first.
+        evaluations: Evaluations of its rungs, the lowest first.
     """
 
     trial: Any
@@ -31,12 +31,12 @@ class Waiting:
 
     @property
     def last(self) -> Evaluation:
-        """Return what its highest rung gave."""
+        """Return the evaluation of its highest rung."""
         return self.evaluations[-1]
 
 
 class PausedTrials:
-    """Keeps the trials below the top until they are trained further or stopped for good.
+    """The trials below the top rung, until they are resumed or stopped for good.
 
     Args:
         store: Records of the study.
@@ -46,31 +46,31 @@ class PausedTrials:
 
     def __init__(self, store: StudyStore, places: StudyPaths, objectives: list[Objective]) -> None:
         self._store, self._places, self._objectives = store, places, objectives
-        self._waiting: dict[int, Waiting] = {}
+        self._paused: dict[int, PausedTrial] = {}
 
     def numbers(self) -> list[int]:
-        """Return the numbers of the trials that wait, in order."""
-        return sorted(self._waiting)
+        """Return the numbers of the paused trials, in order."""
+        return sorted(self._paused)
 
-    def wait(self, waiting: Waiting) -> None:
-        """Take a trial in whose evaluation is recorded."""
-        self._store.begin(waiting.trial, 0)  # another rung may be tried as often
-        self._store.note_rungs(waiting.trial, waiting.evaluations)
-        self._waiting[waiting.last.trial] = waiting
+    def pause(self, trial: PausedTrial) -> None:
+        """Pause a trial whose evaluation is recorded."""
+        self._store.begin(trial.trial, 0)  # another rung may be tried as often
+        self._store.note_rungs(trial.trial, trial.evaluations)
+        self._paused[trial.last.trial] = trial
 
-    def take(self, number: int) -> Waiting:
-        """Hand a trial over that is trained further."""
-        return self._waiting.pop(number)
+    def resume(self, number: int) -> PausedTrial:
+        """Return a paused trial, which is trained further and no longer paused."""
+        return self._paused.pop(number)
 
     def stop(self, numbers: Iterable[int]) -> None:
         """End trials with the values of the rung that they reached."""
         for number in numbers:
-            waiting = self._waiting.pop(number)
-            self._store.tell(waiting.trial, waiting.evaluations, self._objectives)
-            self.forget_state(waiting.last)
+            paused = self._paused.pop(number)
+            self._store.tell(paused.trial, paused.evaluations, self._objectives)
+            self.forget_state(paused.last)
 
     def clear(self, evaluations: Sequence[Evaluation]) -> None:
-        """Delete what a driver that died had yet to delete.
+        """Delete the files that a driver which died had yet to delete.
 
         Args:
             evaluations: All of the study, by trial and rung.
@@ -84,11 +84,11 @@ class PausedTrials:
                     self.forget_state(evaluation)
 
     def keep_only_state(self, evaluation: Evaluation) -> None:
-        """Delete the weights of a rung below the top, which are no candidate's."""
+        """Delete the weights of a rung below the top: only those of full trainings are kept."""
         self._delete(_trained(evaluation).weights)
 
     def forget_state(self, evaluation: Evaluation) -> None:
-        """Delete what a training would go on from."""
+        """Delete the state from which a training would be resumed."""
         resume = _trained(evaluation).resume
         if resume is not None:
             self._delete(resume)
@@ -98,7 +98,7 @@ class PausedTrials:
 
 
 class KeptFront:
-    """The front so far; weights are kept of its members only.
+    """The front so far; only the weights of its members are kept.
 
     Args:
         places: Files of the study.
@@ -110,7 +110,7 @@ class KeptFront:
         self.members: list[Evaluation] = []
 
     def add(self, evaluation: Evaluation) -> None:
-        """Take a full training in; a dominated trial never returns to the front."""
+        """Add a full training; a dominated trial never returns to the front."""
         if not isinstance(evaluation.outcome, Trained) or not evaluation.is_top:
             return
         before = [*self.members, evaluation]

@@ -1,4 +1,4 @@
-"""Which trials are trained further: decided from what was found and what is left, by nothing else.
+"""Which trials are promoted to the next rung: decided by the records and the remaining budget.
 
 A study's candidates compete at rungs, epochs at which each is judged; the top one is a full
 training. Whenever a worker is free, either a trial that waits at its rung is trained to the next
@@ -8,18 +8,18 @@ Archambeau 2021, Multi-objective Asynchronous Successive Halving). There, trials
 ranked by domination and a fixed share of them goes on. Here a trial goes on for what it is
 expected to add to the front:
 
-- Its costs do not change with training, so only its metric at the top is uncertain. It is told
-  from its highest rung by a line that is fitted to the trials that reached the top, drawn towards
-  what is usual while there are few (``expected_tops``).
-- With it comes the expected growth of the front's hypervolume, which is exact since the costs are
-  certain (``expected_improvement``), and is divided by what the way to the top costs.
-- A new candidate is worth its price while it can be expected to be better than the least of the
-  trials that what is left would bring to the top, by more than the share of such a trial that is
-  paid for it. Source: the rule by which Weitzman 1979 (Optimal Search for the Best Alternative)
-  opens one more box, with what was screened so far as the distribution of what is inside.
+- Its costs do not change with training, so only its metric at the top is uncertain. It is
+  extrapolated from its highest rung by a line that is fitted to the trials that reached the top,
+  drawn towards what is usual while there are few (``expected_tops``).
+- From it follows the expected growth of the front's hypervolume, which is exact since the costs
+  are certain (``expected_improvement``), and is divided by the price of the way to the top.
+- A new candidate is worth its price while it can be expected to be better than the last of the
+  trials that the remaining budget would bring to the top, by more than the share of such a trial
+  that is paid for it. Source: the rule by which Weitzman 1979 (Optimal Search for the Best
+  Alternative) opens one more box, with the trials so far as the distribution of what is inside.
 - Lowest rungs never take more than the full trainings do, the next one included: a study that is
-  stopped early has a front, and where lowest rungs are dear, as beside slow measurements, few are
-  worth it.
+  stopped early has a front, and where lowest rungs are expensive, like those after slow
+  measurements, few are worth it.
 """
 
 from __future__ import annotations
@@ -36,12 +36,12 @@ from archfront.search.front.pareto import front_mask
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.objectives import Objective, Reference
 
-# What a new candidate is expected to add is taken for so many times less. Gains do not add up,
+# The expected gain of a new candidate is divided by this. Gains do not add up,
 # since each that joins the front takes from the others, and the best of many expected gains is
 # partly the best of their errors. On replay tables 8 was better than 2, 4 and 16
 # (benchmarks/LOG.md, "Rungs on replay tables").
 CAUTION = 8.0
-# Trials that may go on are kept on disk: so many, or this many times what can still be afforded.
+# Paused trials that are kept on disk: this many, or this multiple of what can still be afforded.
 KEPT, KEPT_TIMES = 16, 2
 
 
@@ -60,17 +60,17 @@ class Propose:
 Step = Promote | Propose
 
 
-class Purse(Protocol):
-    """What may still be spent."""
+class Remaining(Protocol):
+    """The part of the budget that is left."""
 
     def share(self, trial: int | None, done: int, rungs: int) -> float:
-        """Return the cost of training a trial from so many rungs to so many, over what is left.
+        """Return the price of training a trial from rung to rung, as a share of what is left.
 
         None is a trial that is still to be proposed.
         """
 
     def fits(self, trial: int | None, done: int, rungs: int) -> bool:
-        """Return whether that can be afforded."""
+        """Return whether such a training can be afforded."""
 
 
 def rung_trials(
@@ -87,11 +87,11 @@ def rung_trials(
         if isinstance(evaluation.outcome, Trained):
             found.setdefault(evaluation.trial, {})[evaluation.rung] = evaluation
     is_waiting, is_running = set(waiting), set(running)
-    climbing = []
+    trials = []
     for trial in sorted(found):
         rungs = [found[trial][rung] for rung in sorted(found[trial])]
         table = reference.losses([[o.value(e) for o in objectives] for e in rungs], objectives)
-        climbing.append(
+        trials.append(
             RungTrial(
                 trial,
                 tuple(table[:, 0].tolist()),
@@ -100,11 +100,11 @@ def rung_trials(
                 trial in is_running,
             )
         )
-    return climbing
+    return trials
 
 
 def next_step(
-    seen: Sequence[RungTrial], n_rungs: int, purse: Purse, *, may_propose: bool
+    seen: Sequence[RungTrial], n_rungs: int, left: Remaining, *, may_propose: bool
 ) -> Step | None:
     """Return what a free worker does next; None when nothing can be afforded.
 
@@ -112,27 +112,27 @@ def next_step(
     can still reach the front.
 
     Args:
-        seen: What ``rung_trials`` gives.
+        seen: The trials that ``rung_trials`` returns.
         n_rungs: Of the study.
-        purse: What may still be spent.
+        left: The part of the budget that is left.
         may_propose: Whether there is anything left to propose.
     """
-    can_propose = may_propose and purse.fits(None, 0, n_rungs)
-    waiting = [c for c in seen if c.is_waiting and purse.fits(c.trial, len(c.losses), n_rungs)]
+    can_propose = may_propose and left.fits(None, 0, n_rungs)
+    waiting = [c for c in seen if c.is_waiting and left.fits(c.trial, len(c.losses), n_rungs)]
     if not waiting:
         return Propose() if can_propose else None
     gain = gains(seen, waiting, n_rungs)
-    shares = np.array([purse.share(c.trial, len(c.losses), n_rungs) for c in waiting])
-    if can_propose and _is_worth_a_new_one(seen, gain, shares, n_rungs, purse):
+    shares = np.array([left.share(c.trial, len(c.losses), n_rungs) for c in waiting])
+    if can_propose and _is_worth_a_new_one(seen, gain, shares, n_rungs, left):
         return Propose()
     return Promote(waiting[int(np.argmax(gain / shares))].trial)
 
 
 def _is_worth_a_new_one(
-    seen: Sequence[RungTrial], gain: Floats, shares: Floats, n_rungs: int, purse: Purse
+    seen: Sequence[RungTrial], gain: Floats, shares: Floats, n_rungs: int, left: Remaining
 ) -> bool:
     """Return whether a new candidate is worth more than what its price takes from the waiting."""
-    price, usual = purse.share(None, 0, 1), float(np.median(shares))
+    price, usual = left.share(None, 0, 1), float(np.median(shares))
     # No more goes into lowest rungs than into full trainings: the front grows all the while.
     n_tops = sum(len(c.losses) == n_rungs or c.is_running for c in seen)
     if n_tops < int(len(seen) * price / usual + 1e-9):
@@ -157,19 +157,19 @@ def gains(seen: Sequence[RungTrial], waiting: Sequence[RungTrial], n_rungs: int)
     """
     mean, spread = expected_losses(seen, n_rungs)
     found = [
-        (mean[i], *climber.costs)
-        for i, climber in enumerate(seen)
-        if len(climber.losses) == n_rungs or climber.is_running
+        (mean[i], *each.costs)
+        for i, each in enumerate(seen)
+        if len(each.losses) == n_rungs or each.is_running
     ]
-    at = {climber.trial: i for i, climber in enumerate(seen)}
-    rows = [at[climber.trial] for climber in waiting]
+    at = {each.trial: i for i, each in enumerate(seen)}
+    rows = [at[each.trial] for each in waiting]
     return _improvements(seen, rows, mean, spread, found)
 
 
 def _gains_when_fresh(seen: Sequence[RungTrial], n_rungs: int) -> Floats:
     """Return what every trial would be expected to add had it finished its lowest rung only."""
     mean, spread = expected_tops(seen, n_rungs, 0)
-    tops = [i for i, climber in enumerate(seen) if len(climber.losses) == n_rungs]
+    tops = [i for i, each in enumerate(seen) if len(each.losses) == n_rungs]
     losses = {i: (seen[i].losses[-1], *seen[i].costs) for i in tops}
     gain = _improvements(seen, range(len(seen)), mean, spread, list(losses.values()))
     # Without itself; to leave out what others dominate changes nothing.
@@ -194,7 +194,7 @@ def _improvements(
     return expected_improvement(mean[chosen], spread[chosen], costs, table)
 
 
-def to_stop(seen: Sequence[RungTrial], n_rungs: int, purse: Purse) -> list[int]:
+def to_stop(seen: Sequence[RungTrial], n_rungs: int, left: Remaining) -> list[int]:
     """Return the waiting trials that are stopped for good, since better ones will use the budget.
 
     What they would go on from takes room on the disk.
@@ -202,7 +202,7 @@ def to_stop(seen: Sequence[RungTrial], n_rungs: int, purse: Purse) -> list[int]:
     waiting = [c for c in seen if c.is_waiting]
     if len(waiting) <= KEPT:
         return []
-    shares = np.array([purse.share(c.trial, len(c.losses), n_rungs) for c in waiting])
+    shares = np.array([left.share(c.trial, len(c.losses), n_rungs) for c in waiting])
     kept = max(KEPT, KEPT_TIMES * int(1 / float(np.median(shares))))
     worst_first = np.argsort(gains(seen, waiting, n_rungs) / shares, kind="stable")
     return [waiting[i].trial for i in worst_first[: max(0, len(waiting) - kept)]]

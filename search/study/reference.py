@@ -33,7 +33,7 @@ def find_reference(prepared: Prepared, measure: Callable[[Architecture], Result]
     costs = [o.name for o in prepared.objectives[1:]]
     slowest: dict[str, float] = {}
     if any(limits.get(name) is None for name in costs):
-        slowest = _heaviest(prepared.space, prepared.holes, measure, costs)
+        slowest = _heaviest(prepared.space, prepared.unavailable, measure, costs)
     return Reference.at_start(
         prepared.objectives, chance=prepared.chance, limits=limits, slowest=slowest
     )
@@ -41,13 +41,13 @@ def find_reference(prepared: Prepared, measure: Callable[[Architecture], Result]
 
 def _heaviest(
     space: Space,
-    holes: Container[Architecture],
+    unavailable: Container[Architecture],
     measure: Callable[[Architecture], Result],
     names: list[str],
 ) -> dict[str, float]:
     params = {axes.backbone.name: axes.backbone.params_m for axes in space.axes}
     order = sorted(
-        (n for n, a in enumerate(space.architectures) if a not in holes),
+        (n for n, a in enumerate(space.architectures) if a not in unavailable),
         key=lambda i: (
             -params[space.architectures[i].backbone] * space.architectures[i].input_size ** 2
         ),

@@ -28,7 +28,7 @@ from archfront.search.records.events import Follower
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.seconds import active_seconds
 from archfront.search.records.store import StudyStore, driving
-from archfront.search.study.budget import Purse, end_reason, exhausted
+from archfront.search.study.budget import RemainingBudget, end_reason, exhausted
 from archfront.search.study.control import Control
 from archfront.search.study.driver import Driver
 
@@ -96,7 +96,15 @@ def run(
         if header is not None:
             check_same(header, prepared)
         known = known or from_table
-        driver = Driver(prepared, store, engine, known, places, followers, clock)
+        driver = Driver(
+            prepared,
+            store,
+            engine,
+            lookup=known,
+            places=places,
+            followers=followers,
+            clock=clock,
+        )
         state, reason = driver.run(control or Control())
     return StudyResult(state, reason)
 
@@ -139,10 +147,10 @@ def _done_before(store: StudyStore, header: dict[str, Any], config: Config) -> S
         return StudyResult("finished", exhausted(size), was_finished=True, is_exhausted=True)
     evaluations = store.evaluations()
     assert config.budget.rungs is not None, "a study goes on with the rungs that it began with"
-    purse = Purse(
+    left = RemainingBudget(
         config.budget, config.budget.rungs, evaluations, seconds=active_seconds(evaluations)
     )
-    reason = end_reason(evaluations, config.budget, purse)
+    reason = end_reason(evaluations, config.budget, left)
     return None if reason is None else StudyResult("finished", reason, was_finished=True)
 
 

@@ -15,7 +15,7 @@ from archfront.search.records.objectives import Reference, objectives_for
 from archfront.search.samplers import SAMPLERS
 from archfront.search.samplers.base import OpenCandidates, WrappedSampler, Written
 from archfront.search.samplers.request import Request
-from archfront.search.space.cost_model import Costs
+from archfront.search.space.cost_model import CostModel
 from archfront.search.space.space import Space
 from archfront.trainers.spec import Architecture
 
@@ -77,7 +77,7 @@ def sampler_of(
     goals = objectives_for("accuracy", ("latency_ms", "params_m")[: objectives - 1])
     reference = Reference({"accuracy": 0.1, "latency_ms": 100.0, "params_m": 50.0})
     knows: Any = Knows(candidates.space, is_blank=is_blank)
-    costs = Costs(candidates.space, knows, goals, limits or {}, reference)
+    costs = CostModel(candidates.space, knows, goals, limits or {}, reference)
     request = Request(candidates, seed, STARTUP, costs, reference, rung_costs=rung_costs)
     made = SAMPLERS[name](request)
     if name == "gp":

@@ -39,7 +39,7 @@ def known(table: LatencyTable, limit: float | None = None) -> DeviceCosts:
 
 def test_nothing_is_expected_of_an_unknown_device(table: LatencyTable) -> None:
     here = known(table, limit=1e-9)
-    assert here.of(SHOWN[0]) is None
+    assert here.lookup(SHOWN[0]) is None
     assert here.expected(SHOWN[0]) is None
 
 
@@ -68,13 +68,13 @@ def test_only_what_can_hardly_be_fast_enough_is_rejected_unmeasured(table: Laten
     one = drawn(60)[45]
     expected = known(table).expected(one)
     assert expected is not None
-    assert known(table, limit=expected.least_ms * 1.01).of(one) is None
+    assert known(table, limit=expected.least_ms * 1.01).lookup(one) is None
     limit = expected.least_ms * 0.99
-    rejected = known(table, limit=limit).of(one)
+    rejected = known(table, limit=limit).lookup(one)
     assert rejected == Rejected({"latency_ms": (expected.least_ms, limit)}, is_predicted=True)
     assert str(rejected).startswith("latency_ms of at least (predicted) ")
     # One that was measured is judged by its measurement.
-    assert isinstance(known(table, limit=1e-9).of(SHOWN[0]), Measurement)
+    assert isinstance(known(table, limit=1e-9).lookup(SHOWN[0]), Measurement)
 
 
 def test_what_is_measured_in_a_study_is_learned_at_once(table: LatencyTable) -> None:
@@ -124,10 +124,10 @@ def test_a_throughput_at_another_batch_is_measured_again(table: LatencyTable) ->
     one = SHOWN[0]
     of_16 = replace(measurement(5.0), throughput_ips=900.0, throughput_batch=16)
     at_batch(16).learn(one, of_16)
-    assert isinstance(at_batch(16).of(one), Measurement)
-    assert isinstance(at_batch(None).of(one), Measurement)
-    assert at_batch(32).of(one) is None
+    assert isinstance(at_batch(16).lookup(one), Measurement)
+    assert isinstance(at_batch(None).lookup(one), Measurement)
+    assert at_batch(32).lookup(one) is None
     at_batch(32).learn(one, replace(of_16, throughput_ips=950.0, throughput_batch=32))
-    found = at_batch(32).of(one)
+    found = at_batch(32).lookup(one)
     assert isinstance(found, Measurement)
     assert found.throughput_ips == 950.0

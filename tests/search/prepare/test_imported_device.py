@@ -163,8 +163,8 @@ class TestWhatIsKnown:
     def test_parameters_and_work_come_from_the_catalog(self, tmp_path: Path) -> None:
         ready = prepared(phone_config(tmp_path))
         after, known = for_device(ready, imported(tmp_path))
-        for architecture in set(after.space.architectures) - after.holes:
-            found = known.of(architecture)
+        for architecture in set(after.space.architectures) - after.unavailable:
+            found = known.lookup(architecture)
             row = catalog()[architecture.backbone]
             assert not isinstance(found, Failed)
             assert found is not None
@@ -173,9 +173,9 @@ class TestWhatIsKnown:
 
     def test_what_was_not_imported_cannot_be_had(self, tmp_path: Path) -> None:
         after, known = for_device(prepared(phone_config(tmp_path)), imported(tmp_path))
-        (hole,) = after.holes
+        (hole,) = after.unavailable
         assert (hole.head, hole.input_size) == ("gem", 16)
-        assert known.of(hole) == Failed(
+        assert known.lookup(hole) == Failed(
             "build", "no latency of Pixel 8 through tflite was imported for it"
         )
 
@@ -189,7 +189,7 @@ class TestWhatIsKnown:
             header=header,
         )
         _, known = for_device(prepared(phone_config(tmp_path, hardware__device="pixel")), table)
-        found = known.of(small_space().architectures[0])
+        found = known.lookup(small_space().architectures[0])
         assert not isinstance(found, Failed)
         assert found is not None
         assert found.latency.p50_ms == 3.0

@@ -12,21 +12,21 @@ from archfront.search.catalog import Published, Tag
 from archfront.search.records.objectives import Reference, objectives_for
 from archfront.search.samplers.base import OpenCandidates
 from archfront.search.samplers.ensemble import (
-    BELIEFS,
+    PRIORS,
     PUBLISHED_WORTH,
     Ensemble,
-    Seen,
+    Observations,
     weight_of_published,
 )
 from archfront.search.samplers.request import Request
 from archfront.search.samplers.surrogate import Scaling
-from archfront.search.space.cost_model import Costs
+from archfront.search.space.cost_model import CostModel
 from archfront.search.space.space import Space
 from archfront.trainers.spec import Weights
 from tests.support.small_loop import Knows
 from tests.support.small_spaces import backbone, mixed_space, recipe_config
 
-N, N_TOLD = 60, 20
+N, N_OBSERVED = 60, 20
 
 
 def published_space(*, unknown: int = 0) -> Space:
@@ -54,21 +54,21 @@ def ensemble_of(space: Space) -> Ensemble:
     goals = objectives_for("accuracy", ("latency_ms",))
     reference = Reference({"accuracy": 0.1, "latency_ms": 100.0})
     knows: Any = Knows(space)
-    costs = Costs(space, knows, goals, {}, reference)
+    costs = CostModel(space, knows, goals, {}, reference)
     request = Request(OpenCandidates(space), 0, 4, costs, reference, rung_costs=(1.0,))
     return Ensemble(request, Scaling(space.features(np.arange(space.size))))
 
 
-def seen_of(ensemble: Ensemble, accuracies: np.ndarray) -> Seen:
-    told = np.random.default_rng(2).permutation(N)[:N_TOLD]
-    losses = 0.1 - accuracies[told]
-    return Seen(
-        told=told,
-        losses=np.column_stack([losses, ensemble.costs(told)]),
-        is_full=np.ones(N_TOLD, bool),
-        lowest=losses,
+def seen_of(ensemble: Ensemble, accuracies: np.ndarray) -> Observations:
+    observed = np.random.default_rng(2).permutation(N)[:N_OBSERVED]
+    losses = 0.1 - accuracies[observed]
+    return Observations(
+        observed=observed,
+        losses=np.column_stack([losses, ensemble.costs(observed)]),
+        is_full=np.ones(N_OBSERVED, bool),
+        lowest_rung=losses,
         pending=np.empty(0, int),
-        seconds=np.full(N_TOLD, np.nan),
+        seconds=np.full(N_OBSERVED, np.nan),
     )
 
 
@@ -80,15 +80,17 @@ def test_a_publication_that_tells_is_listened_to(unknown: int) -> None:
     accuracies = np.nan_to_num(space.published, nan=0.75) ** 2
     ensemble = ensemble_of(space)
     seen = seen_of(ensemble, accuracies)
-    asked = np.setdiff1d(np.arange(N), seen.told)
-    warp, predictions = ensemble.predict(seen, asked)
-    assert len(predictions) == len(BELIEFS) + 1
-    errors = [np.abs(warp.back(p.mean) - (0.1 - accuracies[asked])).mean() for p in predictions]
+    candidates = np.setdiff1d(np.arange(N), seen.observed)
+    warp, predictions = ensemble.predict(seen, candidates)
+    assert len(predictions) == len(PRIORS) + 1
+    errors = [
+        np.abs(warp.back(p.mean) - (0.1 - accuracies[candidates])).mean() for p in predictions
+    ]
     assert errors[-1] < min(errors[:-1]) / 2
     # As much as the others together, times what it is worth so early.
     weights = [p.weight for p in predictions]
     assert sum(weights) == pytest.approx(1)
-    assert weights[-1] / weights[0] == pytest.approx(PUBLISHED_WORTH / N_TOLD)
+    assert weights[-1] / weights[0] == pytest.approx(PUBLISHED_WORTH / N_OBSERVED)
 
 
 def test_a_publication_that_misleads_is_not() -> None:
@@ -97,14 +99,14 @@ def test_a_publication_that_misleads_is_not() -> None:
     # Size tells all, and with what was published it has nothing to do.
     accuracies = 0.5 + 0.3 * np.log10(1.0 + np.arange(N)) / 2
     seen = seen_of(ensemble, accuracies)
-    _, predictions = ensemble.predict(seen, np.setdiff1d(np.arange(N), seen.told))
+    _, predictions = ensemble.predict(seen, np.setdiff1d(np.arange(N), seen.observed))
     assert predictions[-1].weight < predictions[0].weight / 4
 
 
 def test_without_a_publication_all_processes_judge_alike() -> None:
     ensemble = ensemble_of(from_scratch(published_space()))
     seen = seen_of(ensemble, np.linspace(0.2, 0.8, N))
-    _, predictions = ensemble.predict(seen, np.setdiff1d(np.arange(N), seen.told))
+    _, predictions = ensemble.predict(seen, np.setdiff1d(np.arange(N), seen.observed))
     assert [p.weight for p in predictions] == [0.5, 0.5]
 
 
@@ -114,7 +116,7 @@ def test_beside_a_publication_the_process_that_is_alike_is_less_sure() -> None:
     for of in (from_scratch(space), space):
         ensemble = ensemble_of(of)
         seen = seen_of(ensemble, 0.5 + 0.3 * np.sin(np.arange(N) / 8))
-        _, predictions = ensemble.predict(seen, np.setdiff1d(np.arange(N), seen.told))
+        _, predictions = ensemble.predict(seen, np.setdiff1d(np.arange(N), seen.observed))
         spreads.append(predictions[0].spread)
     assert (spreads[1] > spreads[0]).mean() > 0.9
 

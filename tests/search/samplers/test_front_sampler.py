@@ -14,7 +14,7 @@ from archfront.search.front.warp import Warp
 from archfront.search.records.objectives import Reference, objectives_for
 from archfront.search.records.store import PROPOSAL, RUNGS
 from archfront.search.samplers.base import OpenCandidates
-from archfront.search.space.cost_model import Costs
+from archfront.search.space.cost_model import CostModel
 from archfront.search.space.space import Space
 from tests.support.small_loop import LIMIT, STARTUP, Knows, Loop, sampler_of, simulated
 from tests.support.small_spaces import mixed_space
@@ -84,11 +84,11 @@ def test_losses_of_which_few_are_much_worse_are_seen_on_a_logarithm() -> None:
 # ------------------------------------------------------------------ the costs
 
 
-def costs_of(space: Space, *, is_blank: bool, limit: float | None = None) -> Costs:
+def costs_of(space: Space, *, is_blank: bool, limit: float | None = None) -> CostModel:
     goals = objectives_for("accuracy", ("latency_ms", "params_m"))
     reference = Reference({"accuracy": 0.1, "latency_ms": 100.0, "params_m": 50.0})
     knows: object = Knows(space, is_blank=is_blank)
-    return Costs(space, knows, goals, {"latency_ms": limit}, reference)  # type: ignore[arg-type]
+    return CostModel(space, knows, goals, {"latency_ms": limit}, reference)  # type: ignore[arg-type]
 
 
 def test_measured_costs_are_certain_and_others_a_band() -> None:

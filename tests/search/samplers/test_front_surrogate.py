@@ -39,32 +39,32 @@ def test_an_effect_of_a_name_speaks_for_all_that_has_it() -> None:
     assert mean[0] == pytest.approx(truth(both)[0] - truth(rows).mean(), abs=0.2)
 
 
-@pytest.mark.parametrize("is_even", [False, True])
-def test_a_process_learns_numbers_and_names(is_even: bool) -> None:
-    rows, asked = drawn(120), drawn(200, seed=1)
-    process = GaussianProcess(LEVELS, 3, is_even=is_even)
+@pytest.mark.parametrize("is_isotropic", [False, True])
+def test_a_process_learns_numbers_and_names(is_isotropic: bool) -> None:
+    rows, candidates = drawn(120), drawn(200, seed=1)
+    process = GaussianProcess(LEVELS, 3, is_isotropic=is_isotropic)
     losses = truth(rows)
     targets = (losses - losses.mean()) / losses.std()
     theta = process.fit(rows, targets)
-    mean, spread = process.predict(theta, rows, targets, asked)
-    wanted = (truth(asked) - losses.mean()) / losses.std()
+    mean, spread = process.predict(theta, rows, targets, candidates)
+    wanted = (truth(candidates) - losses.mean()) / losses.std()
     errors = mean - wanted
     assert np.sqrt((errors**2).mean()) < 0.3
     assert (np.abs(errors) < 1.645 * np.sqrt(spread**2 + np.exp(theta[-2]))).mean() > 0.8
 
 
 @pytest.mark.parametrize("has_own", [False, True])
-@pytest.mark.parametrize("is_even", [False, True])
-def test_a_process_is_that_of_the_textbook(is_even: bool, has_own: bool) -> None:
+@pytest.mark.parametrize("is_isotropic", [False, True])
+def test_a_process_is_that_of_the_textbook(is_isotropic: bool, has_own: bool) -> None:
     """The mean and spread by inverting the whole covariance, entry by entry."""
-    rows, asked = drawn(12), drawn(5, seed=2)
-    process = GaussianProcess(LEVELS, 3, is_even=is_even, has_own=has_own)
+    rows, candidates = drawn(12), drawn(5, seed=2)
+    process = GaussianProcess(LEVELS, 3, is_isotropic=is_isotropic, has_own=has_own)
     theta = np.random.default_rng(3).normal(size=len(process.fit(rows, np.zeros(12)))) - 1
     n_weights = len(theta) - 4 - has_own
     weights = np.exp(theta[:n_weights])
     effect, amplitude, noise, *trends = np.exp(theta[n_weights:])
     slopes = np.array([trends[0] / 2] * 2 + [trends[1]] if has_own else [trends[0] / 3] * 3)
-    if is_even:  # one weight of the numbers, one of three columns, one of each shared name
+    if is_isotropic:  # one weight of the numbers, one of three columns, one of each shared name
         assert n_weights == 5 + has_own
         numbers = [0, 0, 1] if has_own else [0, 0, 0]
         weights = weights[np.array([*numbers, *[1 + has_own] * 3, *(np.arange(2, 5) + has_own)])]
@@ -77,21 +77,23 @@ def test_a_process_is_that_of_the_textbook(is_even: bool, has_own: bool) -> None
             pairs = zip(ours[:2], theirs[:2], strict=True)
             parts.append(sum((a == level) != (b == level) for a, b in pairs))
         square, names = weights[:3] @ gaps, weights[3:] @ np.array(parts)
-        r = np.sqrt(5 * (square + names if is_even else square))
-        near = (1 + r + r * r / 3) * np.exp(-r) * (1.0 if is_even else np.exp(-names))
+        r = np.sqrt(5 * (square + names if is_isotropic else square))
+        near = (1 + r + r * r / 3) * np.exp(-r) * (1.0 if is_isotropic else np.exp(-names))
         # All columns have effects where one weight is that of all, else those of the shared list.
-        same = 1 - np.mean(parts[:3] if is_even else parts[:2])
+        same = 1 - np.mean(parts[:3] if is_isotropic else parts[:2])
         trend = slopes @ (x.numeric[i] * y.numeric[j])
         return float(amplitude * near + effect * same + trend)
 
     own = np.array([[kernel(rows, i, rows, j) for j in range(12)] for i in range(12)])
-    cross = np.array([[kernel(rows, i, asked, j) for j in range(5)] for i in range(12)])
-    before = np.array([kernel(asked, j, asked, j) for j in range(5)])
+    cross = np.array([[kernel(rows, i, candidates, j) for j in range(5)] for i in range(12)])
+    before = np.array([kernel(candidates, j, candidates, j) for j in range(5)])
     inverse = np.linalg.inv(own + (noise + 1e-6) * np.eye(12))
     targets = truth(rows)
-    mean, spread = process.predict(theta, rows, targets, asked)
+    mean, spread = process.predict(theta, rows, targets, candidates)
     assert mean == pytest.approx(cross.T @ inverse @ targets, rel=1e-6)
-    both, same_spread = process.predict(theta, rows, np.column_stack([targets, -targets]), asked)
+    both, same_spread = process.predict(
+        theta, rows, np.column_stack([targets, -targets]), candidates
+    )
     assert both == pytest.approx(np.column_stack([mean, -mean]))
     assert same_spread == pytest.approx(spread)
     explained = np.einsum("ij,ik,kj->j", cross, inverse, cross)
@@ -101,23 +103,25 @@ def test_a_process_is_that_of_the_textbook(is_even: bool, has_own: bool) -> None
 def test_a_number_of_which_much_is_expected_soon_tells_most() -> None:
     """Ten rows tell a process with one weight too little of which number matters."""
     rng = np.random.default_rng(0)
-    told, asked = (Rows(rng.normal(size=(n, 6)), np.zeros((n, 0), int)) for n in (10, 200))
+    observed, candidates = (
+        Rows(rng.normal(size=(n, 6)), np.zeros((n, 0), int)) for n in (10, 200)
+    )
     errors = []
     for has_own in (False, True):
-        process = GaussianProcess([], 6, is_even=True, has_own=has_own)
-        targets = told.numeric[:, -1] ** 3
-        theta = process.fit(told, targets)
-        mean, _ = process.predict(theta, told, targets, asked)
-        errors.append(np.abs(mean - asked.numeric[:, -1] ** 3).mean())
+        process = GaussianProcess([], 6, is_isotropic=True, has_own=has_own)
+        targets = observed.numeric[:, -1] ** 3
+        theta = process.fit(observed, targets)
+        mean, _ = process.predict(theta, observed, targets, candidates)
+        errors.append(np.abs(mean - candidates.numeric[:, -1] ** 3).mean())
     assert errors[1] < errors[0] / 2
 
 
 @pytest.mark.parametrize("has_own", [False, True])
-@pytest.mark.parametrize("is_even", [False, True])
+@pytest.mark.parametrize("is_isotropic", [False, True])
 def test_a_fit_goes_by_the_slope_of_its_loss(
-    is_even: bool, has_own: bool, monkeypatch: pytest.MonkeyPatch
+    is_isotropic: bool, has_own: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    process = GaussianProcess(LEVELS, 3, is_even=is_even, has_own=has_own)
+    process = GaussianProcess(LEVELS, 3, is_isotropic=is_isotropic, has_own=has_own)
     slopes = []
 
     def check(loss: Callable[..., Any], start: np.ndarray, **kwargs: Any) -> OptimizeResult:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,10 +11,19 @@ import pytest
 from archfront.search.config.schema import BudgetConfig
 from archfront.search.errors import StudyError
 from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.seconds import active_seconds
-from archfront.search.study.budget import Ledger, Purse, Work, is_too_strict
+from archfront.search.study.budget import (
+    RemainingBudget,
+    RungInTraining,
+    RunTimer,
+    check_failures,
+    is_too_strict,
+)
 from archfront.search.study.budget import end_reason as reason_of
+from archfront.search.study.progress import StudyProgress
 from tests.support.recorded_study import failed, rejected, trained
+from tests.support.small_study import prepared, small_config
 
 
 class HandClock:
@@ -42,21 +52,21 @@ def timed(trial: int, started: float, seconds: float) -> Evaluation:
     return replace(trained(trial, 0.9, 1.0), started=started, seconds=seconds)
 
 
-def purse(
+def remaining(
     evaluations: list[Evaluation],
     of: BudgetConfig,
     seconds: float | None = None,
     rungs: tuple[int, ...] = (1,),
     **more: Any,
-) -> Purse:
+) -> RemainingBudget:
     used = active_seconds(evaluations) if seconds is None else seconds
-    return Purse(of, rungs, evaluations, seconds=used, **more)
+    return RemainingBudget(of, rungs, evaluations, seconds=used, **more)
 
 
 def end_reason(
     evaluations: list[Evaluation], of: BudgetConfig, seconds: float | None = None
 ) -> str | None:
-    return reason_of(evaluations, of, purse(evaluations, of, seconds))
+    return reason_of(evaluations, of, remaining(evaluations, of, seconds))
 
 
 # ------------------------------------------------------------------ seconds
@@ -123,21 +133,21 @@ def rung(of: Evaluation, number: int, seconds: float = 12.0) -> Evaluation:
 def test_rungs_count_by_their_epochs() -> None:
     first = rung(trained(0, 0.5, 1.0), 0)
     both = [first, rung(trained(0, 0.6, 1.0), 1)]
-    assert purse([first], budget(trials=2), rungs=(1, 3, 9)).spent == pytest.approx(1 / 9)
-    left = purse(both, budget(trials=2), rungs=(1, 3, 9), running=[Work(0, 2)])
+    assert remaining([first], budget(trials=2), rungs=(1, 3, 9)).spent == pytest.approx(1 / 9)
+    left = remaining(both, budget(trials=2), rungs=(1, 3, 9), running=[RungInTraining(0, 2)])
     assert left.spent == pytest.approx(3 / 9)
     assert left.share(None, 0, 1) == pytest.approx(1 / 9)  # one training is left
     assert left.share(0, 2, 3) == pytest.approx(6 / 9)
     assert left.fits(None, 0, 3)
-    assert not purse(both, budget(trials=1), rungs=(1, 3, 9)).fits(None, 0, 3)
-    assert purse(both, budget(trials=1), rungs=(1, 3, 9)).fits(0, 2, 3)
+    assert not remaining(both, budget(trials=1), rungs=(1, 3, 9)).fits(None, 0, 3)
+    assert remaining(both, budget(trials=1), rungs=(1, 3, 9)).fits(0, 2, 3)
 
 
 def test_rungs_are_used_up_in_words() -> None:
     evaluations = [rung(trained(0, 0.5, 1.0), number) for number in range(3)]
     evaluations.append(rung(trained(1, 0.5, 1.0), 0))
     of = budget(trials=1)
-    assert reason_of(evaluations, of, purse(evaluations, of, rungs=(1, 3, 9))) == (
+    assert reason_of(evaluations, of, remaining(evaluations, of, rungs=(1, 3, 9))) == (
         "1 candidate is trained, with those below the top 1.11 trainings (budget.trials=1)"
     )
 
@@ -145,7 +155,7 @@ def test_rungs_are_used_up_in_words() -> None:
 def test_the_time_of_a_step_is_told_from_those_that_were_seen() -> None:
     slow = rung(trained(0, 0.5, 1.0), 0, seconds=4)  # 10 s around it, 1.5 of them measuring
     fast = rung(trained(1, 0.5, 1.0), 0, seconds=2)
-    found = purse(
+    found = remaining(
         [slow, replace(fast, seconds=12.0)], budget(minutes=100 / 1.02 / 60), 0.0, (1, 3, 9)
     )
     # Two more epochs of its own, with what is around a training that needs no measuring.
@@ -153,20 +163,22 @@ def test_the_time_of_a_step_is_told_from_those_that_were_seen() -> None:
     assert found.share(1, 1, 2) == pytest.approx((8.5 + 2 * 2) / 100)
     assert found.share(None, 0, 1) == pytest.approx((10 + 3) / 100)
     assert found.fits(0, 1, 3)  # 17 + 35.2 s
-    later = purse([slow, fast], budget(minutes=100 / 1.02 / 60), 49.0, (1, 3, 9))
+    later = remaining([slow, fast], budget(minutes=100 / 1.02 / 60), 49.0, (1, 3, 9))
     assert not later.fits(0, 1, 3)
     assert later.fits(1, 1, 3)
 
 
 def test_the_last_scores_of_the_front_are_within_the_time() -> None:
     evaluations = [timed(i, 30 * i, 30) for i in range(2)]
-    assert purse(evaluations, budget(minutes=2), 60.0).fits(None, 0, 1)
-    assert not purse(evaluations, budget(minutes=2), 60.0, n_members=2).fits(None, 0, 1)
+    assert remaining(evaluations, budget(minutes=2), 60.0).fits(None, 0, 1)
+    assert not remaining(evaluations, budget(minutes=2), 60.0, n_members=2).fits(None, 0, 1)
 
 
 def test_several_workers_have_so_many_times_the_minutes() -> None:
     evaluations = [timed(0, 0, 30)]
-    one, two = (purse(evaluations, budget(minutes=9), n_slots=n).share(None, 0, 1) for n in (1, 2))
+    one, two = (
+        remaining(evaluations, budget(minutes=9), n_slots=n).share(None, 0, 1) for n in (1, 2)
+    )
     assert one == pytest.approx(2 * two)
 
 
@@ -195,18 +207,20 @@ def test_trials_that_climb_do_not_break_a_row_of_rejections() -> None:
 
 def test_a_run_counts_its_seconds_on_top_of_the_earlier_ones() -> None:
     clock = HandClock()
-    ledger = Ledger(budget(minutes=1), [timed(0, 0, 20), timed(1, 10, 20)], clock)
-    assert ledger.seconds() == 30
+    timer = RunTimer([timed(0, 0, 20), timed(1, 10, 20)], clock)
+    assert timer.seconds() == 30
     clock.now += 29
-    assert ledger.seconds() == 59
+    assert timer.seconds() == 59
 
 
 def test_trials_in_flight_take_room() -> None:
     evaluations = [trained(0, 0.9, 1.0), rejected(1, 5.0)]
-    assert purse(evaluations, budget(trials=3), running=[Work(2, 0)]).fits(None, 0, 1)
-    assert not purse(evaluations, budget(trials=3), running=[Work(2, 0), Work(3, 0)]).fits(
+    assert remaining(evaluations, budget(trials=3), running=[RungInTraining(2, 0)]).fits(
         None, 0, 1
     )
+    assert not remaining(
+        evaluations, budget(trials=3), running=[RungInTraining(2, 0), RungInTraining(3, 0)]
+    ).fits(None, 0, 1)
 
 
 def test_too_many_rejections_in_a_row_are_too_strict() -> None:
@@ -216,26 +230,42 @@ def test_too_many_rejections_in_a_row_are_too_strict() -> None:
 
 
 def test_failures_in_a_row_are_an_error_that_shows_the_last() -> None:
-    ledger = Ledger(budget(trials=9), [], HandClock())
-    ledger.check_failures(failed(0))
-    ledger.check_failures(failed(1))
+    of = budget(trials=9)
+    check_failures([failed(0)], of)
+    check_failures([failed(0), failed(1)], of)
     with pytest.raises(
         StudyError,
         match=r"^3 candidates failed in a row \(budget\.max_failures=3\)\. The last one, "
         r"resnet18@32 avg: diverged: no number\nEverything finished is recorded; resume with the "
         r"same command when the cause is gone\.$",
     ):
-        ledger.check_failures(failed(2, "no number"))
+        check_failures([failed(0), failed(1), failed(2, "no number")], of)
 
 
 @pytest.mark.parametrize("between", [trained(9, 0.9, 1.0), rejected(9, 5.0)])
 def test_whatever_is_no_failure_starts_the_count_over(between: Evaluation) -> None:
-    ledger = Ledger(budget(trials=9), [], HandClock())
-    for evaluation in (failed(0), failed(1), between, failed(2), failed(3)):
-        ledger.check_failures(evaluation)
+    run = [failed(0), failed(1), between, failed(2), failed(3)]
+    for n in range(1, len(run) + 1):
+        check_failures(run[:n], budget(trials=9))
 
 
-def test_failures_of_earlier_runs_do_not_count() -> None:
-    ledger = Ledger(budget(trials=9), [failed(0), failed(1)], HandClock())
-    ledger.check_failures(failed(2))
-    ledger.check_failures(failed(3))
+@dataclass
+class Recorded:
+    """A store of which only the evaluations are read."""
+
+    found: list[Evaluation]
+
+    def evaluations(self) -> list[Evaluation]:
+        return list(self.found)
+
+
+def test_failures_of_earlier_runs_do_not_count(tmp_path: Path) -> None:
+    store: Any = Recorded([failed(0), failed(1)])
+    whole = prepared(small_config(tmp_path, budget__max_failures=3))
+    paths = StudyPaths(tmp_path, "small")
+    progress = StudyProgress(whole, store, paths, n_slots=1, clock=HandClock())
+    progress.evaluations += [failed(2), failed(3)]
+    progress.check_failures()
+    progress.evaluations.append(failed(4))
+    with pytest.raises(StudyError, match=r"^3 candidates failed in a row"):
+        progress.check_failures()

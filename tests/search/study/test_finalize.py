@@ -13,7 +13,7 @@ from archfront.search.jobs.perform import MeasureRequest
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.events import Event, Noticed
 from archfront.search.records.paths import StudyPaths
-from archfront.search.study.finalize import TRAINED_LATENCY, Finale
+from archfront.search.study.finalize import TRAINED_LATENCY, FrontFinalizer
 from archfront.trainers.errors import BuildError
 from archfront.trainers.tasks.classification import Classification
 from tests.support.recorded_study import trained
@@ -57,7 +57,8 @@ class Study:
             kept.write_bytes(b"kept")
         whole = replace(prepared(small_config(self.folder)), task=self.task)
         with InlineEngine(self.do, workers=1, threads=1) as engine:
-            Finale(whole, self.store, engine, places, self.events.append).perform([member])
+            finalizer = FrontFinalizer(whole, self.store, engine, places, self.events.append)
+            finalizer.finalize([member])
         return member
 
     def do(self, job: Job) -> Any:

@@ -64,7 +64,7 @@ def wide_space() -> Space:
 def minutes_used(
     root: Path, minutes: float, rungs: list[int], epoch_s: float, seed: int
 ) -> tuple[float, int]:
-    """Return the minutes of a study with its finale, and the members of its front."""
+    """Return the minutes of a study up to its end, and the members of its front."""
     clock = HandClock()
     before = clock.now
     engine = InlineEngine(Timed(clock, epoch_s).perform, workers=1, threads=1)

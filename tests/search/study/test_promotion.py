@@ -28,7 +28,7 @@ from tests.support.small_study import small_config
 
 @dataclass
 class Coins:
-    """A purse of full trainings; the low rung of two costs a tenth of one."""
+    """A budget of full trainings; the low rung of two costs a tenth of one."""
 
     left: float
     low: float = 0.1
@@ -51,8 +51,8 @@ def waiting(n: int, seed: int = 0) -> list[RungTrial]:
     return [RungTrial(i, (float(losses[i]),), (float(costs[i]),), True) for i in range(n)]
 
 
-def promoted(climber: RungTrial, top: float) -> RungTrial:
-    return replace(climber, losses=(*climber.losses, top), is_waiting=False)
+def promoted(trial: RungTrial, top: float) -> RungTrial:
+    return replace(trial, losses=(*trial.losses, top), is_waiting=False)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +77,7 @@ def test_rungs_are_thirds_of_thirds_or_as_asked_for(
     assert rung_epochs(config) == expected
 
 
-def test_climbers_are_told_from_records_in_any_order() -> None:
+def test_trials_are_told_from_records_in_any_order() -> None:
     def at(rung: int, of: Evaluation) -> Evaluation:
         return replace(of, rung=rung, n_rungs=2)
 
@@ -221,12 +221,12 @@ def test_each_trial_is_judged_anew_as_if_it_had_not_reached_the_top() -> None:
         seen[i] = promoted(seen[i], seen[i].losses[0] - 0.1 - 0.01 * (i % 7))
     mean, spread = expected_tops(seen, 2, 0)
     wanted = []
-    for row, climber in enumerate(seen):
+    for row, trial in enumerate(seen):
         others = [
             (c.losses[-1], *c.costs) for i, c in enumerate(seen) if i != row and len(c.losses) == 2
         ]
         at = slice(row, row + 1)
-        costs = np.array([climber.costs])
+        costs = np.array([trial.costs])
         wanted.extend(expected_improvement(mean[at], spread[at], costs, np.array(others)))
     assert _gains_when_fresh(seen, 2) == pytest.approx(wanted)
 

@@ -1,0 +1,100 @@
+"""What a run of a study begins with: its header, and the sampler over what is known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import yaml
+
+from archfront.search.engine.jobs import Engine
+from archfront.search.latency.lookup import CostLookup
+from archfront.search.prepare.prepare import Prepared
+from archfront.search.records.evaluation import Evaluation
+from archfront.search.records.events import Event
+from archfront.search.records.objectives import Reference
+from archfront.search.records.paths import StudyPaths
+from archfront.search.records.store import StudyStore
+from archfront.search.samplers import SAMPLERS
+from archfront.search.samplers.base import OpenCandidates, ProposalSampler
+from archfront.search.samplers.request import Request
+from archfront.search.space.cost_model import CostModel
+from archfront.search.study.job_factory import JobFactory
+from archfront.search.study.reference import find_reference
+
+
+def begin(
+    prepared: Prepared,
+    store: StudyStore,
+    places: StudyPaths,
+    *,
+    jobs: JobFactory,
+    engine: Engine,
+    lookup: CostLookup,
+    emit: Callable[[Event], None],
+) -> dict[str, Any]:
+    """Return the header of a study, written first if this is its first run.
+
+    The first run finds the reference point and the precision of the trainings, for which it
+    measures. The configuration beside the records is written with the budget of this run.
+
+    Args:
+        prepared: The study.
+        store: Its records.
+        places: Its files.
+        jobs: Makes the jobs of measuring and probing.
+        engine: Runs these jobs.
+        lookup: Costs that are known.
+        emit: Takes the events.
+
+    Raises:
+        StudyError: If the study can have no reference point.
+    """
+    stored = store.header
+    header = prepared.header() if stored is None else stored
+    config = {**header["config"], "budget": asdict(prepared.config.budget)}
+    places.config.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    if stored is None:
+        found = find_reference(prepared, lambda a: jobs.measure_now(a, lookup, engine))
+        header["reference"] = dict(found.values)
+        header["precision"] = jobs.choose_precision(engine, emit)
+        store.write_header(header)
+    return header
+
+
+def cost_model_of(
+    prepared: Prepared,
+    lookup: CostLookup,
+    reference: Reference,
+    evaluations: Sequence[Evaluation],
+) -> CostModel:
+    """Return the costs of all architectures of a study, by all that was measured so far."""
+    costs = CostModel(
+        prepared.space,
+        lookup,
+        prepared.objectives,
+        asdict(prepared.settings.limits),
+        reference,
+    )
+    for evaluation in evaluations:
+        if evaluation.measurement is not None:
+            costs.learn(evaluation.candidate.architecture, evaluation.measurement)
+    return costs
+
+
+def sampler_of(
+    prepared: Prepared, candidates: OpenCandidates, costs: CostModel, reference: Reference
+) -> ProposalSampler:
+    """Return the sampler of a study's configuration."""
+    config, rungs = prepared.config, prepared.settings.rungs
+    request = Request(
+        candidates=candidates,
+        seed=config.seed,
+        startup=config.sampler.startup,
+        costs=costs,
+        reference=reference,
+        is_timed=config.budget.trials is None,
+        rung_costs=tuple(epochs / rungs[-1] for epochs in rungs),
+    )
+    return SAMPLERS[config.sampler.name](request)

@@ -1,0 +1,185 @@
+"""What a run of a study knows: what is recorded, paused, running, still open and affordable."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Any
+
+from archfront.search.engine.jobs import Result
+from archfront.search.front.extrapolation import RungTrial
+from archfront.search.prepare.prepare import Prepared
+from archfront.search.records.candidate import Candidate
+from archfront.search.records.evaluation import (
+    LASTING,
+    Evaluation,
+    Failed,
+    Measurement,
+    Prediction,
+    Rejected,
+)
+from archfront.search.records.objectives import Reference
+from archfront.search.records.paths import StudyPaths
+from archfront.search.records.store import StudyStore
+from archfront.search.samplers.base import OpenCandidates
+from archfront.search.study.budget import (
+    RemainingBudget,
+    RungInTraining,
+    RunTimer,
+    check_failures,
+    end_reason,
+    exhausted,
+    is_too_strict,
+)
+from archfront.search.study.paused import KeptFront, PausedTrials
+from archfront.search.study.promotion import Step, next_step, rung_trials, to_stop
+
+
+@dataclass
+class RunningTrial:
+    """A trial on its way to its outcome at a rung.
+
+    Attributes:
+        trial: The trial of the storage.
+        candidate: The candidate of the trial.
+        attempt: Number of earlier attempts, during which a driver died.
+        started: Seconds since the epoch at which this attempt began.
+        measurement: The costs of the candidate, once they are known.
+        expected: The latency that was expected before the measurement.
+        below: Evaluations of the rungs below, the lowest first.
+    """
+
+    trial: Any
+    candidate: Candidate
+    attempt: int
+    started: float
+    measurement: Measurement | None = None
+    expected: Prediction | None = None
+    below: tuple[Evaluation, ...] = ()
+
+    @property
+    def number(self) -> int:
+        """Return the number of the trial."""
+        number: int = self.trial.number
+        return number
+
+
+class StudyProgress:
+    """The state of a run, from which its next step is decided.
+
+    Args:
+        prepared: The study.
+        store: Its records.
+        places: Its files.
+        n_slots: Jobs at a time.
+        clock: Seconds since the epoch.
+
+    Attributes:
+        evaluations: All that is recorded, in order of recording.
+        open: The candidates that may still be proposed.
+        running: The trials whose jobs run, by the futures of these jobs.
+        paused: The trials that wait below the top rung.
+        front: The front of the full trainings.
+        reference: The reference point of the study, once it is found.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        store: StudyStore,
+        places: StudyPaths,
+        *,
+        n_slots: int,
+        clock: Callable[[], float],
+    ) -> None:
+        self._prepared, self._space, self._n_slots = prepared, prepared.space, n_slots
+        self._budget, self._rungs = prepared.config.budget, prepared.settings.rungs
+        self.evaluations = store.evaluations()
+        self._n_earlier = len(self.evaluations)
+        self._timer = RunTimer(self.evaluations, clock)
+        self.open = OpenCandidates(self._space)
+        self.running: dict[Future[Result], RunningTrial] = {}
+        self.paused = PausedTrials(store, places, prepared.objectives)
+        self.front = KeptFront(places, prepared.objectives)
+        self.reference: Reference
+
+    def restore(self) -> None:
+        """Take up what earlier runs recorded, and delete what they had yet to delete."""
+        for architecture in self._prepared.unavailable:
+            number = self._space.architecture_number(architecture)
+            self.open.close_architecture(self._space.first_index(number))
+        for evaluation in self.evaluations:
+            self._close(evaluation)
+            self.front.add(evaluation)
+        self.paused.clear(self.evaluations)
+
+    def add(self, evaluation: Evaluation) -> None:
+        """Take in an evaluation of this run, which is recorded."""
+        self.evaluations.append(evaluation)
+        self._close(evaluation)
+        self.front.add(evaluation)
+
+    def check_failures(self) -> None:
+        """Check that not too many trials of this run failed in a row.
+
+        Raises:
+            StudyError: If ``budget.max_failures`` of them did.
+        """
+        check_failures(self.evaluations[self._n_earlier :], self._budget)
+
+    def is_exhausted(self) -> bool:
+        """Return whether there is nothing left to propose or to train further."""
+        return not self.open.has_any() and not self.paused.numbers()
+
+    def next_step(self) -> Step | None:
+        """Return what a free worker does next; None when there is nothing."""
+        may_propose = self.open.has_any() and not is_too_strict(self.evaluations, self._budget)
+        trials, n_rungs = self._rung_trials(), len(self._rungs)
+        return next_step(trials, n_rungs, self._remaining(), may_propose=may_propose)
+
+    def end_reason(self) -> str | None:
+        """Return in words why nothing more can be proposed, or None if something can."""
+        reason = end_reason(self.evaluations, self._budget, self._remaining())
+        if reason is None and not self.open.has_any():
+            return exhausted(self._prepared.n_candidates)
+        return reason
+
+    def surplus(self) -> list[int]:
+        """Return the numbers of the paused trials that will not be trained further."""
+        if len(self._rungs) == 1:
+            return []
+        return to_stop(self._rung_trials(), len(self._rungs), self._remaining())
+
+    def _rung_trials(self) -> list[RungTrial]:
+        if len(self._rungs) == 1:  # there is nothing to be promoted to
+            return []
+        return rung_trials(
+            self.evaluations,
+            self._prepared.objectives,
+            self.reference,
+            waiting=self.paused.numbers(),
+            running=[each.number for each in self.running.values() if each.below],
+        )
+
+    def _remaining(self) -> RemainingBudget:
+        return RemainingBudget(
+            self._budget,
+            self._rungs,
+            self.evaluations,
+            seconds=self._timer.seconds(),
+            running=[RungInTraining(r.number, len(r.below)) for r in self.running.values()],
+            n_slots=self._n_slots,
+            n_members=len(self.front.members),
+        )
+
+    def _close(self, evaluation: Evaluation) -> None:
+        """Take a tried candidate, and an architecture that cannot be used, out of the space."""
+        index = self._space.index(evaluation.candidate)
+        self.open.close(index)
+        outcome = evaluation.outcome
+        is_unusable = isinstance(outcome, Rejected) or (
+            isinstance(outcome, Failed) and (outcome.is_remembered or outcome.kind in LASTING)
+        )
+        if is_unusable:
+            self.open.close_architecture(index)
