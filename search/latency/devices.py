@@ -37,7 +37,7 @@ def device_named(table: LatencyTable, name: str) -> KnownDevice:
     raise ConfigError(f"{str(near).split(' Known: ')[0]} In the table: {'; '.join(names)}.")
 
 
-def completed(architecture: Architecture, measurement: Measurement) -> Measurement:
+def with_catalog_costs(architecture: Architecture, measurement: Measurement) -> Measurement:
     """Return a measurement whose unknown parameters and work are those of the catalog."""
     row = catalog().get(architecture.backbone)
     if row is None:

@@ -9,7 +9,7 @@ from dataclasses import replace
 from archfront.search.config.schema import HardwareConfig
 from archfront.search.errors import ConfigError, unknown
 from archfront.search.latency.database import Entry, KnownDevice, LatencyTable
-from archfront.search.latency.devices import completed, device_named
+from archfront.search.latency.devices import device_named, with_catalog_costs
 from archfront.search.latency.lookup import CostLookup, ImportedCosts
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.evaluation import Measurement
@@ -69,7 +69,7 @@ def _imported(
     asked = (hardware.threads, hardware.batch_size, hardware.precision)
     pinned = None if hardware.affinity is None else tuple(sorted(hardware.affinity))
     found = {
-        entry.key.architecture: completed(entry.key.architecture, entry.measurement)
+        entry.key.architecture: with_catalog_costs(entry.key.architecture, entry.measurement)
         for entry in of_runtime  # the oldest first, so that the newest stays
         if (entry.key.threads, entry.key.batch_size, entry.key.precision) == asked
         and pinned in (None, entry.key.affinity)

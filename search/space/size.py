@@ -35,7 +35,7 @@ class Summary:
     left_out: dict[str, int]
 
 
-def _group(dropped: str) -> str:
+def drop_reason(dropped: str) -> str:
     """Return why a backbone was left out, without its name and sizes."""
     _, _, reason = dropped.partition(": ")
     if reason.startswith("not at "):

@@ -15,7 +15,7 @@ from archfront.search.records.candidate import Candidate, short_hash
 from archfront.search.space.axes import Axes, Suggester
 from archfront.search.space.decoders import FIXED
 from archfront.search.space.descriptors import Descriptors, Features
-from archfront.search.space.size import Summary, _group
+from archfront.search.space.size import Summary, drop_reason
 from archfront.trainers.networks.hf.names import digest_of, is_hub
 from archfront.trainers.spec import Architecture, Recipe, Weights
 
@@ -94,7 +94,7 @@ class Space:
             fused=sum(axes.backbone.is_fusable for axes in self.axes),
             macs_g=(float(macs.min()), float(macs.max())),
             params_m=(min(params), max(params)),
-            left_out=dict(Counter(map(_group, self.dropped)).most_common()),
+            left_out=dict(Counter(map(drop_reason, self.dropped)).most_common()),
         )
 
     @cached_property

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from archfront.search.errors import TableError
+from archfront.search.latency.csv_columns import COLUMNS, REQUIRED
 from archfront.search.latency.database import Entry, LatencyKey, LatencyTable
-from archfront.search.latency.transfer import COLUMNS, REQUIRED, Reading, read_csv, write_csv
+from archfront.search.latency.transfer import ImportedLatencies, read_csv, write_csv
 from archfront.search.records.evaluation import Latency, Measurement
 from archfront.trainers.spec import Architecture
 
@@ -64,7 +65,7 @@ BARE = "device,runtime,backbone,head,input_size,classes,channels,latency_ms\n"
 ROW = "phone,tflite,resnet18,avg,224,1000,3,12.5\n"
 
 
-def read(tmp_path: Path, content: str | bytes, **options: str) -> Reading:
+def read(tmp_path: Path, content: str | bytes, **options: str) -> ImportedLatencies:
     path = tmp_path / "phone.csv"
     path.write_bytes(content if isinstance(content, bytes) else content.encode())
     return read_csv(path, clock=lambda: 5.0, **options)
@@ -189,7 +190,7 @@ class TestBadRows:
         [
             ("threads", "0", "a whole number of at least 1"),
             ("is_stable", "maybe", "true or false"),
-            ("measured_at", "yesterday", "a date as 2026-01-31"),
+            ("measured_at", "yesterday", "a date like 2026-01-31"),
             ("affinity", "0;1", "numbers of cores with spaces"),
             ("spread", "-1", "a number of at least 0"),
             ("task", "painting", "one of classification"),
