@@ -142,11 +142,13 @@ def test_weights_that_a_full_training_replaced_are_left_out(found: Results) -> N
         export(1, "onnx", 0.8, 0.3),
         export(1, "openvino", 0.8, 0.2, weights="1" * 64, kind="refit"),
     )
-    assert {one.export.weights[:1]: one.verdict for one in said.artifacts} == {
-        now[:1]: "on the final front",
-        "0": "left out: its weights are of the search's short training; the trial was trained in "
+    assert {one.export.weights: one.verdict for one in said.artifacts} == {
+        now: "on the final front",
+        "0"
+        * 64: "left out: its weights are of the search's short training; the trial was trained in "
         "full since",
-        "1": "left out: its weights are of an earlier full training; the trial was trained in "
+        "1"
+        * 64: "left out: its weights are of an earlier full training; the trial was trained in "
         "full since",
     }
 
