@@ -31,7 +31,7 @@ DOORS = {
         "search/export/packed.py",
         "search/predict/served.py",
     ],
-    "pydantic": ["search/records/codec.py"],
+    "pydantic": ["search/config/*.py", "search/records/codec.py"],
     "hydra": ["search/config/compose.py"],
     "omegaconf": ["search/config/compose.py"],
     "onnx": ["search/runtimes/*.py"],

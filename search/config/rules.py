@@ -119,11 +119,10 @@ def _heads(config: Config) -> list[str]:
     others = [head for head in config.space.heads if head not in task.heads]
     known = {head for one in TASKS.values() for head in one.heads}
     if len(others) == len(config.space.heads) and known.issuperset(others):
-        is_labels = task.heads == TASKS["classification"].heads
+        space = "small" if task.is_image_level else config.task.name
         return [
             f"space.heads: {', '.join(others)} are of another task than {config.task.name!r}, "
-            f"which has {', '.join(task.heads)}. Choose "
-            f"space={'small' if is_labels else config.task.name}, or give space.heads=NAMES."
+            f"which has {', '.join(task.heads)}. Choose space={space}, or give space.heads=NAMES."
         ]
     return [f"space.heads: {unknown('head', head, task.heads)}" for head in others]
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from statistics import NormalDist
 
@@ -19,49 +19,16 @@ from numpy.typing import ArrayLike, NDArray
 
 from archfront.search.errors import unknown
 from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.trainers.tasks.judges.label_counts import METRICS, Score
 from archfront.trainers.tasks.protocol import Task
 
 Counts = NDArray[np.int64]
 Floats = NDArray[np.float64]
-Score = Callable[[NDArray[np.number], NDArray[np.number], NDArray[np.number]], Floats]
 
 # The usual bound for trusting resampled or normal proportions: ten of each kind.
 FEW = 10
 # Numbers held at once while resampling, about 32 MB.
 CHUNK = 4_000_000
-
-
-def accuracy(
-    hits: NDArray[np.number], labels: NDArray[np.number], predicted: NDArray[np.number]
-) -> Floats:
-    """Return the share of right predictions."""
-    return np.asarray(hits.sum(axis=-1) / labels.sum(axis=-1), dtype=float)
-
-
-def balanced_accuracy(
-    hits: NDArray[np.number], labels: NDArray[np.number], predicted: NDArray[np.number]
-) -> Floats:
-    """Return the mean recall of the classes that occur among the labels."""
-    recalls = hits / np.maximum(labels, 1)
-    return np.asarray(recalls.sum(axis=-1) / (labels > 0).sum(axis=-1), dtype=float)
-
-
-def macro_f1(
-    hits: NDArray[np.number], labels: NDArray[np.number], predicted: NDArray[np.number]
-) -> Floats:
-    """Return the mean F1 of the classes that occur among the labels or the predictions."""
-    total = labels + predicted
-    scores = 2 * hits / np.maximum(total, 1)
-    return np.asarray(scores.sum(axis=-1) / (total > 0).sum(axis=-1), dtype=float)
-
-
-# Each takes, per class on the last axis: right predictions, labels, predictions. They are the
-# diagonal, row sums and column sums of the confusion matrix, whose other cells no metric needs.
-METRICS: dict[str, Score] = {
-    "accuracy": accuracy,
-    "balanced_accuracy": balanced_accuracy,
-    "macro_f1": macro_f1,
-}
 
 
 def score(metric: str, labels: ArrayLike, predicted: ArrayLike) -> float:
@@ -168,16 +135,28 @@ def kept_interval(
     Where an image has more than one label, whole images are resampled: what one image shows is
     not independent. Args as of ``bootstrap_interval``.
     """
-    with np.load(predictions) as kept:
-        value_of = task.resampled(metric, kept)
-        n_images = len(kept["images"]) if "images" in kept else 0
-    if value_of is None:
+    if _is_counted(task, metric):
         labels, predicted = load_predictions(predictions)
         return bootstrap_interval(
             metric, labels, predicted, rng=rng, n_resamples=n_resamples, level=level
         )
+    value_of, n_images = _resampled(task, metric, predictions)
     values = value_of(_image_weights(n_images, n_resamples, rng))
     return _percentiles(values[np.isfinite(values)], level)
+
+
+def _is_counted(task: Task, metric: str) -> bool:
+    """Return whether a metric follows from how many images have each label and prediction."""
+    return task.target == "label" and metric in METRICS
+
+
+def _resampled(
+    task: Task, metric: str, predictions: Path
+) -> tuple[Callable[[Counts], Floats], int]:
+    """Return the metric of saved predictions by how often each image counts, and their number."""
+    with np.load(predictions) as saved:
+        n_images = len(saved["images"] if "images" in saved else saved["labels"])
+        return task.resampled(metric, saved), n_images
 
 
 def _image_weights(n_images: int, n_resamples: int, rng: np.random.Generator) -> Counts:
@@ -216,18 +195,14 @@ def tie_test(
     """
     load = lru_cache(maxsize=64)(load_predictions)
 
-    @lru_cache(maxsize=64)
-    def value_of(path: Path) -> tuple[Callable[[Counts], Floats] | None, int]:
-        with np.load(path) as kept:
-            n_images = len(kept["images"]) if "images" in kept else 0
-            return task.resampled(metric, kept), n_images
+    value_of = lru_cache(maxsize=64)(partial(_resampled, task, metric))
 
     def test(first: Evaluation, second: Evaluation) -> bool:
         low, high = sorted((first, second), key=lambda evaluation: evaluation.trial)
         paths = folder / _predictions(low), folder / _predictions(high)
         rng = np.random.default_rng((seed, low.trial, high.trial))
-        (one, n_images), (other, _) = map(value_of, paths)
-        if one is not None and other is not None:
+        if not _is_counted(task, metric):
+            (one, n_images), (other, _) = map(value_of, paths)
             weights = _image_weights(n_images, n_resamples, rng)
             difference = one(weights) - other(weights)
             ends = _percentiles(difference[np.isfinite(difference)], level)

@@ -119,7 +119,8 @@ class LatencyModel:
 def is_predictable(architecture: Architecture) -> bool:
     """Return whether the catalog knows enough: nearly all the work is the backbone's."""
     row = catalog().get(architecture.backbone)
-    is_bare = architecture.head in TASKS["classification"].heads
+    task = TASKS.get(architecture.task)
+    is_bare = task is not None and task.is_image_level
     return row is not None and row.is_built and is_bare
 
 

@@ -81,7 +81,7 @@ def _heads(
     backbone: Backbone, config: SpaceConfig, task: Task
 ) -> tuple[tuple[str, ...], list[str]]:
     """Return the heads that a backbone carries, and why not the others."""
-    if task.heads == TASKS["classification"].heads:  # the catalog has tried each of them
+    if task.is_image_level:  # the catalog has tried each of them
         kept_heads = backbone.heads_among(config.heads)
         is_own = is_hub(backbone.name) and not kept_heads
         return kept_heads, ["transformers' classifiers carry their own: timm"] if is_own else []

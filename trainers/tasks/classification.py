@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archfront.trainers.errors import BuildError, unknown
+from archfront.trainers.errors import unknown
 from archfront.trainers.spec import Architecture, TrainSettings, Weights
-from archfront.trainers.tasks.grid import Grid
+from archfront.trainers.tasks.defaults import TaskDefaults
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Classification:
+class Classification(TaskDefaults):
     """The task protocol for images that have one label each.
 
     Attributes:
@@ -38,7 +38,6 @@ class Classification:
     metrics: tuple[str, ...] = ("accuracy", "balanced_accuracy", "macro_f1")
     losses: tuple[str, ...] = ("cross_entropy",)
     output_names: tuple[str, ...] = ("probabilities",)
-    compared: tuple[str, ...] = ("probabilities",)
     target: TargetKind = "label"
     resize: Resize = "squash"
 
@@ -66,18 +65,6 @@ class Classification:
                 kept.setdefault(signature, head)
         return tuple(kept.values())
 
-    def misfit(self, head: str, family: str, strides: Sequence[int]) -> str | None:
-        """Return None: the catalog knows which backbone carries which head."""
-        return None
-
-    def depends_on_weights(self, head: str) -> bool:
-        """Return that it does not."""
-        return False
-
-    def grid(self, head: str) -> Grid:
-        """Return that nothing is left open."""
-        return Grid()
-
     def chance(
         self, metric: str, class_counts: Sequence[int], n_images: int | None = None
     ) -> float:
@@ -104,16 +91,8 @@ class Classification:
         """
         from archfront.trainers.networks.classifiers import build_classifier
 
-        if architecture.head not in self.heads:
-            raise BuildError(str(unknown("head", architecture.head, self.heads)))
+        self.check_architecture(architecture)
         return build_classifier(architecture, weights, dropout)
-
-    def freeze(self, model: nn.Module) -> None:
-        """Leave only the head to be trained; the norms of the rest keep their statistics."""
-        from archfront.trainers.networks.task_network import TaskNetwork
-
-        assert isinstance(model, TaskNetwork)
-        model.freeze()
 
     def training_step(
         self, model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSettings
@@ -144,20 +123,6 @@ class Classification:
 
         return Deployed(model, nn.Softmax(dim=1))
 
-    def aligned(
-        self, expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]
-    ) -> list[NDArray[Any]]:
-        """Return what was found as it is: every value has its place."""
-        return list(found)
-
-    def example(self, architecture: Architecture, batch_size: int, seed: int) -> torch.Tensor:
-        """Return seeded normal noise ``(batch_size, C, S, S)``."""
-        import torch
-
-        size = architecture.input_size
-        generator = torch.Generator().manual_seed(seed)
-        return torch.randn(batch_size, architecture.channels, size, size, generator=generator)
-
     def decode(self, outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.int64]:
         """Return the label ``(N,)`` of each image; the lower one of two equal ones."""
         labels: NDArray[np.int64] = np.asarray(outputs["probabilities"]).argmax(axis=1)
@@ -181,6 +146,9 @@ class Classification:
 
     def resampled(
         self, metric: str, saved: SavedPredictions
-    ) -> Callable[[NDArray[Any]], NDArray[np.float64]] | None:
-        """Return None: labels and probabilities are kept."""
-        return None
+    ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
+        """Return the metric as a function of how often each image counts."""
+        from archfront.trainers.tasks.judges.label_counts import resampled_labels
+
+        self.check_metric(metric)
+        return resampled_labels(metric, saved["probabilities"], saved["labels"])

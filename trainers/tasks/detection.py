@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archfront.trainers.errors import BuildError, unknown
 from archfront.trainers.spec import Architecture, TrainSettings, Weights
+from archfront.trainers.tasks.defaults import TaskDefaults
 from archfront.trainers.tasks.grid import Grid
 from archfront.trainers.tasks.pyramids import no_pyramid
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from archfront.trainers.data.preprocess import Preprocess, Resize
+    from archfront.trainers.data.preprocess import Preprocess
     from archfront.trainers.data.targets import TargetKind
     from archfront.trainers.data.verify import Sample
     from archfront.trainers.tasks.protocol import Evaluator, SavedPredictions
@@ -46,47 +46,21 @@ N_DRAWN = 3
 
 
 @dataclass(frozen=True)
-class Detection:
+class Detection(TaskDefaults):
     """The task protocol for images whose objects have boxes.
 
     Attributes:
         heads: ``yolo`` is ours, the others are torchvision's.
         metrics: COCO's average precision, over IoU thresholds from 0.5 to 0.95, at 0.5 and at
             0.75.
-        losses: Each head has its own.
         output_names: Boxes and scores of all places, before any is chosen; and detections
             ``(N, 100, 6)``: x1, y1, x2, y2 in pixels of the input, score, label.
     """
 
     heads: tuple[str, ...] = ("yolo", "fcos", "retinanet", "faster_rcnn")
     metrics: tuple[str, ...] = ("map", "map50", "map75")
-    losses: tuple[str, ...] = ("own",)
     output_names: tuple[str, ...] = ("boxes", "scores", "detections")
-    compared: tuple[str, ...] = ("boxes", "scores", "detections")
     target: TargetKind = "boxes"
-    resize: Resize = "pad"
-
-    def heads_for(self, backbone: str, among: Sequence[str] | None = None) -> tuple[str, ...]:
-        """Return the heads that the backbone can carry.
-
-        The backbone is built without memory for its weights.
-
-        Args:
-            backbone: timm model name without a tag.
-            among: The heads asked for; all when None.
-
-        Raises:
-            ConfigError: If one of ``among`` is no head.
-            BuildError: If there is no such backbone.
-        """
-        from archfront.trainers.networks.backbone import family_and_strides
-
-        asked = self.heads if among is None else tuple(among)
-        for head in asked:
-            if head not in self.heads:
-                raise unknown("head", head, self.heads)
-        family, strides = family_and_strides(backbone)
-        return tuple(head for head in asked if self.misfit(head, family, strides) is None)
 
     def misfit(self, head: str, family: str, strides: Sequence[int]) -> str | None:
         """Return why a head cannot sit on a backbone; None if it can."""
@@ -104,8 +78,7 @@ class Detection:
         self, metric: str, class_counts: Sequence[int], n_images: int | None = None
     ) -> float:
         """Return 0: without looking at an image no object is found."""
-        if metric not in self.metrics:
-            raise unknown("metric", metric, self.metrics)
+        self.check_metric(metric)
         return 0.0
 
     def build(
@@ -117,26 +90,10 @@ class Detection:
             BuildError: If backbone, neck, head, width, depth and input size do not make a network.
             WeightsError: If the first weights do not fit it.
         """
-        a = architecture
-        if a.head not in self.heads:
-            raise BuildError(str(unknown("head", a.head, self.heads)))
-        grid = self.grid(a.head)
-        refused = grid.refused(widths=[a.width], depths=[a.depth], sizes=[a.input_size])
-        if a.neck not in grid.neck:
-            refused["neck"] = f"takes {', '.join(grid.neck)}; got {a.neck}"
-        if refused:
-            said = "; ".join(f"{name} {reason}" for name, reason in refused.items())
-            raise BuildError(f"{a.backbone} with head {a.head!r}: {said}.")
+        self.check_architecture(architecture)
         from archfront.trainers.networks.detectors.network import build_detector
 
-        return build_detector(a, weights, dropout)
-
-    def freeze(self, model: nn.Module) -> None:
-        """Leave all but the backbone to be trained; its norms keep their statistics."""
-        from archfront.trainers.networks.detectors.network import Detector
-
-        assert isinstance(model, Detector)
-        model.freeze()
+        return build_detector(architecture, weights, dropout)
 
     def training_step(
         self, model: nn.Module, batch: tuple[torch.Tensor, Any], settings: TrainSettings
@@ -147,17 +104,6 @@ class Detection:
         assert isinstance(model, Detector)
         return model.losses(*batch)
 
-    def predict(self, model: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the outputs for normalized images."""
-        outputs = model(images)
-        return {n: value.float() for n, value in zip(self.output_names, outputs, strict=True)}
-
-    def deploy_module(self, model: nn.Module) -> nn.Module:
-        """Return the network to export, in evaluation mode: a copy where blocks are fused."""
-        from archfront.trainers.networks.task_network import Deployed
-
-        return Deployed(model)
-
     def aligned(
         self, expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]
     ) -> list[NDArray[Any]]:
@@ -165,14 +111,6 @@ class Detection:
         from archfront.trainers.networks.detectors.align import aligned
 
         return aligned(expected, found)
-
-    def example(self, architecture: Architecture, batch_size: int, seed: int) -> torch.Tensor:
-        """Return seeded normal noise ``(batch_size, C, S, S)``."""
-        import torch
-
-        size = architecture.input_size
-        generator = torch.Generator().manual_seed(seed)
-        return torch.randn(batch_size, architecture.channels, size, size, generator=generator)
 
     def example_targets(
         self, architecture: Architecture, batch_size: int, seed: int
@@ -216,6 +154,5 @@ class Detection:
         """Return the average precision over images of any weights."""
         from archfront.trainers.tasks.judges.resampled_ap import resampled_ap
 
-        if metric not in self.metrics:
-            raise unknown("metric", metric, self.metrics)
+        self.check_metric(metric)
         return resampled_ap(metric, saved)

@@ -30,12 +30,14 @@ class Instance(Detection):
         output_names: As of boxes, and masks from 0 to 1 of the detections,
             ``(N, 100, S/4, S/4)``, 0 beside their boxes. A rounding error of a box moves whole
             pixels of them across its border, so that they are not compared.
+        compared: All but the masks.
     """
 
     heads: tuple[str, ...] = ("yolo_mask", "mask_rcnn")
     metrics: tuple[str, ...] = ("map", "map50", "map75", "box_map50")
     output_names: tuple[str, ...] = ("boxes", "scores", "detections", "masks")
     target: TargetKind = "outlines"
+    compared: tuple[str, ...] = ("boxes", "scores", "detections")
 
     def example_targets(
         self, architecture: Architecture, batch_size: int, seed: int

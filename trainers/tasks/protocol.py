@@ -1,4 +1,4 @@
-"""What a task and its evaluator give."""
+"""The contract of tasks and evaluators; ``defaults.py`` has what most tasks share."""
 
 from __future__ import annotations
 
@@ -51,6 +51,7 @@ class Task(Protocol):
         compared: Those of them that an export is compared by with eager PyTorch; the others
             follow from them.
         target: What it learns from.
+        is_image_level: Whether that is labels of whole images.
         resize: How an image becomes a square.
     """
 
@@ -77,6 +78,10 @@ class Task(Protocol):
     @property
     def target(self) -> TargetKind:
         """Return what it learns from."""
+
+    @property
+    def is_image_level(self) -> bool:
+        """Return whether its targets are labels of whole images."""
 
     @property
     def resize(self) -> Resize:
@@ -153,7 +158,7 @@ class Task(Protocol):
 
     def resampled(
         self, metric: str, saved: SavedPredictions
-    ) -> Callable[[NDArray[Any]], NDArray[np.float64]] | None:
+    ) -> Callable[[NDArray[Any]], NDArray[np.float64]]:
         """Return the metric as a function of how often each image counts.
 
         Args:
@@ -161,6 +166,5 @@ class Task(Protocol):
             saved: Saved predictions of a split.
 
         Returns:
-            From weights ``(R, n_images)`` to values ``(R,)``; None where labels and
-            probabilities of every image are saved and say all.
+            From weights ``(R, n_images)`` to values ``(R,)``.
         """

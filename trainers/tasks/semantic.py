@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from archfront.trainers.errors import BuildError, unknown
 from archfront.trainers.spec import Architecture, TrainSettings, Weights
+from archfront.trainers.tasks.defaults import TaskDefaults
 from archfront.trainers.tasks.grid import Grid
 from archfront.trainers.tasks.pyramids import DILATING, no_pyramid
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from archfront.trainers.data.preprocess import Preprocess, Resize
+    from archfront.trainers.data.preprocess import Preprocess
     from archfront.trainers.data.targets import TargetKind
     from archfront.trainers.data.verify import Sample
     from archfront.trainers.tasks.protocol import Evaluator, SavedPredictions
@@ -47,7 +47,7 @@ PATCH = 8
 
 
 @dataclass(frozen=True)
-class Semantic:
+class Semantic(TaskDefaults):
     """The task protocol for images in which every pixel has a class.
 
     Attributes:
@@ -62,31 +62,7 @@ class Semantic:
     metrics: tuple[str, ...] = ("miou", "dice", "pixel_accuracy", "class_accuracy")
     losses: tuple[str, ...] = ("cross_entropy", "dice", "focal", "ce_dice")
     output_names: tuple[str, ...] = ("logits",)
-    compared: tuple[str, ...] = ("logits",)
     target: TargetKind = "mask"
-    resize: Resize = "pad"
-
-    def heads_for(self, backbone: str, among: Sequence[str] | None = None) -> tuple[str, ...]:
-        """Return the heads that the backbone can carry.
-
-        The backbone is built without memory for its weights.
-
-        Args:
-            backbone: timm model name without a tag.
-            among: The heads asked for; all when None.
-
-        Raises:
-            ConfigError: If one of ``among`` is no head.
-            BuildError: If there is no such backbone.
-        """
-        from archfront.trainers.networks.backbone import family_and_strides
-
-        asked = self.heads if among is None else tuple(among)
-        for head in asked:
-            if head not in self.heads:
-                raise unknown("head", head, self.heads)
-        family, strides = family_and_strides(backbone)
-        return tuple(head for head in asked if self.misfit(head, family, strides) is None)
 
     def misfit(self, head: str, family: str, strides: Sequence[int]) -> str | None:
         """Return why a head cannot sit on a backbone; None if it can."""
@@ -96,10 +72,6 @@ class Semantic:
         if head in DILATED and family not in DILATING:
             return f"needs a dilated last stage, which timm's {family} does not have"
         return None
-
-    def depends_on_weights(self, head: str) -> bool:
-        """Return that it does not."""
-        return False
 
     def grid(self, head: str) -> Grid:
         """Return what the head leaves open."""
@@ -111,8 +83,7 @@ class Semantic:
         """Return what the metric gives when every pixel gets the commonest class."""
         from archfront.trainers.tasks.judges.overlap import METRICS
 
-        if metric not in self.metrics:
-            raise unknown("metric", metric, self.metrics)
+        self.check_metric(metric)
         true = np.asarray(class_counts, np.float64)
         answer = np.arange(len(true)) == true.argmax()
         return float(METRICS[metric](true * answer, true, true.sum() * answer))
@@ -126,24 +97,10 @@ class Semantic:
             BuildError: If backbone, head, width, depth and input size do not make a network.
             WeightsError: If the first weights do not fit it.
         """
-        a = architecture
-        if a.head not in self.heads:
-            raise BuildError(str(unknown("head", a.head, self.heads)))
-        grid = self.grid(a.head)
-        refused = grid.refused(widths=[a.width], depths=[a.depth], sizes=[a.input_size])
-        if refused:
-            said = "; ".join(f"{name} {reason}" for name, reason in refused.items())
-            raise BuildError(f"{a.backbone} with head {a.head!r}: {said}.")
+        self.check_architecture(architecture)
         from archfront.trainers.networks.segmenters.network import build_segmenter
 
-        return build_segmenter(a, weights, dropout)
-
-    def freeze(self, model: nn.Module) -> None:
-        """Leave all but the backbone to be trained; its norms keep their statistics."""
-        from archfront.trainers.networks.segmenters.network import Segmenter
-
-        assert isinstance(model, Segmenter)
-        model.freeze()
+        return build_segmenter(architecture, weights, dropout)
 
     def training_step(
         self, model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSettings
@@ -153,30 +110,6 @@ class Semantic:
 
         images, masks = batch
         return losses_of(model(images), masks, settings)
-
-    def predict(self, model: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return ``logits (N, classes, S, S)`` of normalized images."""
-        return {"logits": model(images).float()}
-
-    def deploy_module(self, model: nn.Module) -> nn.Module:
-        """Return the network to export, in evaluation mode: a copy where blocks are fused."""
-        from archfront.trainers.networks.task_network import Deployed
-
-        return Deployed(model)
-
-    def aligned(
-        self, expected: Sequence[NDArray[Any]], found: Sequence[NDArray[Any]]
-    ) -> list[NDArray[Any]]:
-        """Return what was found as it is: every value has its place."""
-        return list(found)
-
-    def example(self, architecture: Architecture, batch_size: int, seed: int) -> torch.Tensor:
-        """Return seeded normal noise ``(batch_size, C, S, S)``."""
-        import torch
-
-        size = architecture.input_size
-        generator = torch.Generator().manual_seed(seed)
-        return torch.randn(batch_size, architecture.channels, size, size, generator=generator)
 
     def example_targets(
         self, architecture: Architecture, batch_size: int, seed: int
@@ -214,6 +147,5 @@ class Semantic:
         """Return the metric of the images' confusion matrices, each by its weight."""
         from archfront.trainers.tasks.judges.overlap import resampled_metric
 
-        if metric not in self.metrics:
-            raise unknown("metric", metric, self.metrics)
+        self.check_metric(metric)
         return resampled_metric(metric, saved["confusion"])

@@ -297,7 +297,7 @@ def _micro_batch(module: TrainingModule) -> int | None:
 
 def _eval_batch(task: Task) -> int:
     """Return how many images are evaluated at a time."""
-    return EVAL_BATCH if task.target in ("label", "labels") else DENSE_EVAL_BATCH
+    return EVAL_BATCH if task.is_image_level else DENSE_EVAL_BATCH
 
 
 def _check_settings(task: Task, recipe: Recipe, weights: Weights, settings: TrainSettings) -> None:

@@ -12,7 +12,6 @@ from archfront.search.errors import ConfigError
 from archfront.search.front import intervals
 from archfront.search.front.intervals import (
     FEW,
-    METRICS,
     bootstrap_interval,
     chance_level,
     is_tie,
@@ -21,6 +20,7 @@ from archfront.search.front.intervals import (
     tie_test,
 )
 from archfront.trainers.tasks import TASKS
+from archfront.trainers.tasks.judges.label_counts import METRICS
 from tests.support.recorded_study import rejected, trained
 
 ORACLES = {

@@ -16,6 +16,7 @@ from archfront.trainers.spec import Architecture, TrainSettings, Weights
 from archfront.trainers.tasks import TASKS, Grid, task_named
 from archfront.trainers.tasks.judges.labels import LabelEvaluator
 from archfront.trainers.tasks.protocol import Task
+from tests.support.minimal_task import Odd
 from tests.support.small_truth import samples_of
 
 N_IMAGES = 8
@@ -53,8 +54,13 @@ def evaluated(name: str) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     return evaluator.metrics(), evaluator.saved_predictions()
 
 
-@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize("name", [*TASKS, "odd"])
 class TestTaskContract:
+    @pytest.fixture(autouse=True)
+    def _with_a_minimal_task(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        odd: Task = Odd()
+        monkeypatch.setitem(TASKS, "odd", odd)
+
     def test_the_example_fits_the_deployed_network(self, name: str) -> None:
         task, a = TASKS[name], architecture(name)
         outputs = task.deploy_module(task.build(a, Weights()))(task.example(a, 2, 0))
@@ -129,10 +135,7 @@ class TestTaskContract:
         metrics, kept = evaluated(name)
         for metric in TASKS[name].metrics:
             value_of = TASKS[name].resampled(metric, kept)
-            if value_of is None:
-                again = score(metric, kept["labels"], kept["probabilities"].argmax(axis=1))
-            else:
-                [again] = value_of(np.ones((1, N_IMAGES), np.int64))
+            [again] = value_of(np.ones((1, N_IMAGES), np.int64))
             assert again == pytest.approx(metrics[metric], abs=1e-6)
 
     def test_an_evaluator_refuses_to_evaluate_a_part(self, name: str) -> None:
@@ -177,6 +180,23 @@ def test_classification_metrics_are_those_of_sklearn(metric: str) -> None:
         evaluator.update({"probabilities": torch.from_numpy(probabilities[part])})
     expected = SCORES[metric](labels, task.decode({"probabilities": probabilities}))
     assert evaluator.metrics()[metric] == pytest.approx(expected, abs=1e-6)
+    saved = evaluator.saved_predictions()
+    again = score(metric, saved["labels"], saved["probabilities"].argmax(axis=1))
+    assert again == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("metric", SCORES)
+@pytest.mark.filterwarnings("ignore::UserWarning")  # sklearn, about classes that a draw lacks
+def test_resampled_classification_metrics_are_those_of_repeated_images(metric: str) -> None:
+    task = TASKS["classification"]
+    probabilities, labels = probabilities_and_labels()
+    weights = np.random.default_rng(1).integers(0, 3, (4, len(labels)))
+    weights[0, labels == 4] = 0
+    found = task.resampled(metric, {"probabilities": probabilities, "labels": labels})(weights)
+    predicted = probabilities.argmax(axis=1)
+    for value, counts in zip(found, weights, strict=True):
+        taken = np.repeat(np.arange(len(labels)), counts)
+        assert value == pytest.approx(SCORES[metric](labels[taken], predicted[taken]))
 
 
 @pytest.mark.parametrize("metric", SCORES)
