@@ -14,7 +14,7 @@ import numpy as np
 
 from archfront.search.catalog import catalog
 from archfront.search.errors import ExportError, StudyError, WeightsError
-from archfront.search.export.scoring import score_session
+from archfront.search.export.scoring import score_outputs
 from archfront.search.export.variant_request import VariantRequest, sizes_around
 from archfront.search.formats.formats import Format
 from archfront.search.formats.graphs import APART
@@ -26,7 +26,7 @@ from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.lookup import DeviceCosts
 from archfront.search.latency.measure import measure_architecture
 from archfront.search.predict.manifest import sha256_of
-from archfront.search.predict.openers import Opened, Opening, open_file
+from archfront.search.predict.openers import Opening, open_file
 from archfront.search.prepare.gate import exceeded
 from archfront.search.prepare.recorded import WORTHLESS, Study, dataset_of
 from archfront.search.records.evaluation import Failed, Measurement
@@ -34,6 +34,7 @@ from archfront.search.records.variant_records import RECORD, Scored, Setting, Va
 from archfront.search.results.results import Results
 from archfront.search.results.select_members import Member
 from archfront.search.results.variant_results import resized, setting_of
+from archfront.search.runtimes.protocol import LoadedModel
 from archfront.trainers.spec import Architecture
 
 if TYPE_CHECKING:
@@ -228,8 +229,13 @@ class _SizedMember:
                         f"The file differs from PyTorch by {parity:.2g} of the outputs' spread; "
                         f"allowed is {APART:g}."
                     )
-                found = score_session(
-                    _Session(source, opened), source.task, context.dataset, source.preprocess
+                session = _Session(source, opened)
+                found = score_outputs(
+                    session.outputs,
+                    source.task,
+                    context.dataset,
+                    source.preprocess,
+                    batch=session.batch,
                 )
         metric, value = config.task.metric, found.metrics[config.task.metric]
         if not np.isfinite(value):
@@ -259,7 +265,7 @@ class _SizedMember:
 class _Session:
     """An open file as a session, in batches of the size that the file was made for."""
 
-    def __init__(self, source: Source, opened: Opened) -> None:
+    def __init__(self, source: Source, opened: LoadedModel) -> None:
         self._source, self._opened = source, opened
 
     @property
@@ -271,5 +277,4 @@ class _Session:
 
         n = len(images)
         found = self._opened.outputs(self._source.given(torch.from_numpy(images)).numpy())
-        names = self._source.task.output_names
-        return {name: out[:n] for name, out in zip(names, found, strict=True)}
+        return {name: output[:n] for name, output in found.items()}

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
@@ -19,27 +20,23 @@ if TYPE_CHECKING:
     from archfront.trainers.training.scoring import SplitScores
 
 
-class Session(Protocol):
-    """A loaded model that predicts resized images."""
-
-    @property
-    def batch(self) -> int:
-        """Return how many images the model takes at a time."""
-
-    def outputs(self, images: NDArray[Any]) -> Outputs:
-        """Return the outputs by name for uint8 ``(N, C, S, S)``."""
-
-
-def score_session(
-    session: Session, task: Task, dataset: Dataset, preprocess: Preprocess, *, split: str = "val"
+def score_outputs(
+    outputs: Callable[[NDArray[Any]], Outputs],
+    task: Task,
+    dataset: Dataset,
+    preprocess: Preprocess,
+    *,
+    batch: int,
+    split: str = "val",
 ) -> SplitScores:
     """Return the metrics of an artifact over a split, and its predictions.
 
     Args:
-        session: The open artifact.
+        outputs: Outputs by name for resized images, uint8 ``(N, C, S, S)``.
         task: The task, which decodes the outputs and computes the metrics.
         dataset: The images and their targets.
         preprocess: How an image becomes the artifact's input.
+        batch: How many images the artifact takes at a time.
         split: Name of the split.
 
     Raises:
@@ -51,7 +48,7 @@ def score_session(
     def predict(pixels: torch.Tensor) -> dict[str, torch.Tensor]:
         import torch
 
-        found = session.outputs(pixels.numpy())
+        found = outputs(pixels.numpy())
         return {name: torch.from_numpy(output) for name, output in found.items()}
 
     return score_split(
@@ -60,7 +57,7 @@ def score_session(
         dataset=dataset,
         split=split,
         preprocess=preprocess,
-        batch_size=session.batch,
+        batch_size=batch,
     )
 
 

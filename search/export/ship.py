@@ -16,7 +16,7 @@ from archfront.search.errors import ArchfrontError, ArtifactError
 from archfront.search.export import card, snippets
 from archfront.search.export.export_request import ExportRequest, check_batch, check_folder
 from archfront.search.export.rendering import program_name
-from archfront.search.export.scoring import TimingSetup, score_session, time_session
+from archfront.search.export.scoring import TimingSetup, score_outputs, time_session
 from archfront.search.formats.formats import Format
 from archfront.search.formats.source import Graph, Source, load_source
 from archfront.search.predict.manifest import (
@@ -156,8 +156,9 @@ class _Export:
 
         candidate, config = self._candidate, self._study.config
         task = task_named(candidate.architecture.task)
-        metrics = score_session(
-            _Eager(self._source), task, self._dataset, self._source.preprocess
+        eager, preprocess = _Eager(self._source), self._source.preprocess
+        metrics = score_outputs(
+            eager.outputs, task, self._dataset, preprocess, batch=eager.batch
         ).metrics
         self._progress(f"checkpoint: {config.task.metric} {metrics[config.task.metric]:.4f}")
         splits = self._dataset.splits
@@ -240,8 +241,12 @@ class _Export:
             parity = source.difference(predictor.opened)
             if not math.isfinite(parity):
                 raise ArtifactError("Its outputs are not finite where the network's are.")
-            metrics = score_session(
-                predictor, source.task, self._dataset, source.preprocess
+            metrics = score_outputs(
+                predictor.outputs,
+                source.task,
+                self._dataset,
+                source.preprocess,
+                batch=predictor.batch,
             ).metrics
             latency = None
             if self._request.is_timed:

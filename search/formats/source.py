@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from archfront.search.predict.openers import Opened
+    from archfront.search.runtimes.protocol import LoadedModel
     from archfront.trainers.data import Dataset, Preprocess
 
 # An output that is the same for all images has no spread: a share of its size takes its place.
@@ -108,7 +108,7 @@ class Source:
             found = [self.module(batch) for batch in self.batches(self.compared)]
         return [torch.cat(parts).float().numpy() for parts in zip(*found, strict=True)]
 
-    def difference(self, opened: Opened) -> float:
+    def difference(self, model: LoadedModel) -> float:
         """Return how far a file is from eager PyTorch, in units of the outputs' spread.
 
         The largest difference over the compared images, of the outputs that the task compares;
@@ -118,8 +118,9 @@ class Source:
         Raises:
             ExportError: If the runtime does not run it, or gives other shapes.
         """
-        parts = [opened.outputs(batch.numpy()) for batch in self.batches(self.compared)]
-        found = [np.concatenate(outputs) for outputs in zip(*parts, strict=True)]
+        parts = [model.outputs(batch.numpy()) for batch in self.batches(self.compared)]
+        names = self.task.output_names
+        found = [np.concatenate([part[name] for part in parts]) for name in names]
         expected = self.expected
         shapes = [[output.shape for output in outputs] for outputs in (found, expected)]
         if shapes[0] != shapes[1]:

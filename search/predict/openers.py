@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,29 +21,13 @@ from numpy.typing import NDArray
 from archfront.search.errors import ArtifactError, ConfigError, ExportError
 from archfront.search.runtimes.exporters import INPUT_NAME, root_reason
 from archfront.search.runtimes.installed import installed_version
+from archfront.search.runtimes.protocol import LoadedModel
 from archfront.search.runtimes.quiet import quiet
 
 if TYPE_CHECKING:
     from torch import nn
 
 Array = NDArray[Any]
-
-
-class Opened(Protocol):
-    """A network ready to run, in a ``with`` block."""
-
-    def outputs(self, images: Array) -> list[Array]:
-        """Return the outputs for ``(N, C, S, S)`` of the type that the manifest says.
-
-        Raises:
-            ExportError: If the runtime does not run it.
-        """
-
-    def __enter__(self) -> Self:
-        """Make it ready."""
-
-    def __exit__(self, *raised: object) -> None:
-        """Free what it holds."""
 
 
 @dataclass(frozen=True)
@@ -68,17 +52,21 @@ class Opening:
 class _Function:
     """A network that is one function of an array."""
 
-    def __init__(self, function: Callable[[Array], Sequence[Any]], what: str) -> None:
+    def __init__(
+        self, function: Callable[[Array], Sequence[Any]], output_names: Sequence[str], what: str
+    ) -> None:
         self._function: Callable[[Array], Sequence[Any]] | None = function
+        self._output_names = output_names
         self._what = what
 
-    def outputs(self, images: Array) -> list[Array]:
+    def outputs(self, images: Array) -> dict[str, Array]:
         assert self._function is not None
         try:
-            return [np.asarray(output, np.float32) for output in self._function(images)]
+            found = [np.asarray(output, np.float32) for output in self._function(images)]
         # The runtimes' exceptions have no common class.
         except Exception as error:
             raise ExportError(f"{self._what} does not run it: {root_reason(error)}") from error
+        return dict(zip(self._output_names, found, strict=True))
 
     def __enter__(self) -> Self:
         return self
@@ -87,7 +75,7 @@ class _Function:
         self._function = None
 
 
-def open_file(opener: str, opening: Opening) -> Opened:
+def open_file(opener: str, opening: Opening) -> LoadedModel:
     """Return the network in a file.
 
     Raises:
@@ -108,15 +96,17 @@ def open_file(opener: str, opening: Opening) -> Opened:
         ) from error
 
 
-def _onnx(opening: Opening) -> Opened:
+def _onnx(opening: Opening) -> LoadedModel:
     from archfront.search.runtimes.onnx import open_onnx
 
     session = open_onnx(opening.path, opening.threads)
     names = list(opening.output_names)
-    return _Function(lambda images: session.run(names, {INPUT_NAME: images}), "ONNX Runtime")
+    return _Function(
+        lambda images: session.run(names, {INPUT_NAME: images}), names, "ONNX Runtime"
+    )
 
 
-def _openvino(opening: Opening) -> Opened:
+def _openvino(opening: Opening) -> LoadedModel:
     from archfront.search.runtimes.openvino import open_openvino
 
     installed_version("openvino", "openvino")
@@ -128,10 +118,10 @@ def _openvino(opening: Opening) -> Opened:
         request.infer([np.ascontiguousarray(images)])
         return [np.array(request.get_tensor(name).data) for name in opening.output_names]
 
-    return _Function(run, "OpenVINO")
+    return _Function(run, opening.output_names, "OpenVINO")
 
 
-def _torchscript(opening: Opening) -> Opened:
+def _torchscript(opening: Opening) -> LoadedModel:
     import torch
 
     _with_nms(opening)
@@ -140,7 +130,7 @@ def _torchscript(opening: Opening) -> Opened:
     return _torch_function(network, opening)
 
 
-def _torch_export(opening: Opening) -> Opened:
+def _torch_export(opening: Opening) -> LoadedModel:
     import torch
 
     check_archive(opening.path)
@@ -156,13 +146,13 @@ def _with_nms(opening: Opening) -> None:
         import_module("torchvision")
 
 
-def _hf(opening: Opening) -> Opened:
+def _hf(opening: Opening) -> LoadedModel:
     from archfront.trainers.networks.hf.publish import load_published
 
     return _torch_function(load_published(opening.path, opening.task), opening)
 
 
-def _torch_function(network: nn.Module, opening: Opening) -> Opened:
+def _torch_function(network: nn.Module, opening: Opening) -> LoadedModel:
     import torch
 
     from archfront.search.runtimes.torch_session import torch_threads
@@ -173,7 +163,7 @@ def _torch_function(network: nn.Module, opening: Opening) -> Opened:
             found = network(torch.from_numpy(np.ascontiguousarray(images)))
         return [output.float().numpy() for output in found]
 
-    return _Function(run, "PyTorch")
+    return _Function(run, opening.output_names, "PyTorch")
 
 
 def check_archive(path: Path) -> None:
@@ -220,7 +210,7 @@ def check_archive(path: Path) -> None:
         ) from error
 
 
-OPENERS: dict[str, Callable[[Opening], Opened]] = {
+OPENERS: dict[str, Callable[[Opening], LoadedModel]] = {
     "onnx": _onnx,
     "openvino": _openvino,
     "torchscript": _torchscript,

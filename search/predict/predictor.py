@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from archfront.search.errors import ArtifactError
 from archfront.search.predict.manifest import Artifact, Manifest, check_files, find_artifact
-from archfront.search.predict.openers import Opened, Opening, open_file
+from archfront.search.predict.openers import Opening, open_file
+from archfront.search.runtimes.protocol import LoadedModel
 from archfront.trainers.data.images import Pixels
 
 # Images at a time of a network that takes any number.
@@ -29,7 +30,7 @@ class Predictor:
         opened: What runs it.
     """
 
-    def __init__(self, manifest: Manifest, artifact: Artifact, opened: Opened) -> None:
+    def __init__(self, manifest: Manifest, artifact: Artifact, opened: LoadedModel) -> None:
         self.manifest, self.artifact, self.opened = manifest, artifact, opened
 
     @property
@@ -48,9 +49,9 @@ class Predictor:
         """
         parts = list(self._parts(images))
         names = self.manifest.output_names
-        return {name: np.concatenate([part[i] for part in parts]) for i, name in enumerate(names)}
+        return {name: np.concatenate([part[name] for part in parts]) for name in names}
 
-    def _parts(self, images: Pixels) -> Iterator[list[NDArray[Any]]]:
+    def _parts(self, images: Pixels) -> Iterator[Outputs]:
         fixed = self.artifact.input.batch
         for start in range(0, len(images), self.batch):
             part = images[start : start + self.batch]
@@ -58,7 +59,8 @@ class Predictor:
             if fixed is not None and n < fixed:
                 rest = np.zeros((fixed - n, *part.shape[1:]), np.uint8)
                 part = np.concatenate([part, rest])
-            yield [output[:n] for output in self.opened.outputs(self._given(part))]
+            outputs = self.opened.outputs(self._given(part))
+            yield {name: output[:n] for name, output in outputs.items()}
 
     def _given(self, pixels: Pixels) -> NDArray[Any]:
         """Return what the network takes."""

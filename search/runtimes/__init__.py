@@ -2,7 +2,7 @@
 
 ::
 
-    protocol.py       the contract: Runtime, Session, LoadSettings
+    protocol.py       the contract: Runtime, Session, LoadedModel, LoadSettings
     installed.py      what is missing, in words
     eager.py          PyTorch as it is; compiled.py: through TorchInductor
     torch_session.py  what both give, on the processor or a GPU
@@ -19,13 +19,14 @@ from archfront.search.runtimes.installed import installed_version
 from archfront.search.runtimes.onnx import OnnxRuntime, open_onnx
 from archfront.search.runtimes.onnx_cuda import OnnxCudaRuntime
 from archfront.search.runtimes.openvino import OpenVinoRuntime
-from archfront.search.runtimes.protocol import LoadSettings, Runtime, Session
+from archfront.search.runtimes.protocol import LoadedModel, LoadSettings, Runtime, Session
 from archfront.search.runtimes.torch_session import torch_threads
 
 __all__ = [
     "PRECISIONS",
     "RUNTIMES",
     "LoadSettings",
+    "LoadedModel",
     "Runtime",
     "Session",
     "installed_version",

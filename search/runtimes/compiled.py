@@ -51,12 +51,10 @@ class CompiledRuntime:
         torch.compiler.reset()
         network = moved(module, self.runs_on, settings.precision)
         compiled = torch.compile(network, dynamic=False)
-        session = session_on(self.runs_on)(
-            network, compiled, example, settings.threads, "TorchInductor"
-        )
+        session = session_on(self.runs_on)(network, compiled, example, settings, "TorchInductor")
         # What is compiled holds for this number of threads, and for this state of autograd.
         with torch_threads(settings.threads), _without_workers(), quiet():
-            session.outputs(example)
+            session.outputs(example.numpy())
         session.during.append(_compiled_once)
         return session
 

@@ -39,7 +39,7 @@ class EagerRuntime:
         self.check(settings.precision)
         network = moved(module, self.runs_on, settings.precision)
         what = f"PyTorch in {settings.precision}"
-        session = session_on(self.runs_on)(network, network, example, settings.threads, what)
+        session = session_on(self.runs_on)(network, network, example, settings, what)
         if network is not module:
-            session.outputs(example)  # some networks make float32 tensors as they run
+            session.outputs(example.numpy())  # some networks make float32 tensors as they run
         return session

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from archfront.search.errors import ConfigError, ExportError
 from archfront.search.runtimes.exporters import INPUT_NAME, export_onnx, root_reason
@@ -127,15 +128,16 @@ class OnnxSession:
         assert self._inference is not None
         self._inference.run(self._output_names, self._feed)
 
-    def outputs(self, images: torch.Tensor) -> list[np.ndarray]:
+    def outputs(self, images: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Return the outputs for a batch of the example's shape."""
         assert self._inference is not None
         try:
-            found = self._inference.run(self._output_names, {INPUT_NAME: images.numpy()})
+            found = self._inference.run(self._output_names, {INPUT_NAME: images})
         # As in loading: what fails when it runs, another export may do.
         except Exception as error:
             raise ExportError(f"ONNX Runtime does not run it: {root_reason(error)}") from error
-        return [np.asarray(output, dtype=np.float32) for output in found]
+        arrays = (np.asarray(output, dtype=np.float32) for output in found)
+        return dict(zip(self._output_names, arrays, strict=True))
 
     def __enter__(self) -> Self:
         """Return itself."""

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
+from numpy.typing import NDArray
 
 from archfront.search.errors import ConfigError, ExportError
 from archfront.search.runtimes.exporters import export_onnx, root_reason
@@ -170,14 +171,14 @@ class _OpenVinoSession:
     def run(self) -> None:
         self._request.infer(share_outputs=True)
 
-    def outputs(self, images: torch.Tensor) -> list[np.ndarray]:
+    def outputs(self, images: NDArray[Any]) -> dict[str, NDArray[Any]]:
         example = np.array(self._request.get_input_tensor().data)
         try:
-            self._request.infer([images.numpy()])
+            self._request.infer([images])
         except Exception as error:
             raise ExportError(f"OpenVINO does not run it: {root_reason(error)}") from error
-        tensors = (self._request.get_tensor(name) for name in self._output_names)
-        found = [np.array(tensor.data, dtype=np.float32) for tensor in tensors]
+        tensors = {name: self._request.get_tensor(name) for name in self._output_names}
+        found = {name: np.array(tensor.data, np.float32) for name, tensor in tensors.items()}
         self._request.get_input_tensor().data[:] = example
         return found
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from archfront.search.runtimes.protocol import Session
+    from archfront.search.runtimes.protocol import LoadedModel
 
 # Largest difference allowed, in units of the outputs' spread over the images. Right exports of
 # 31 timm networks of as many kinds, 2 seeds each, differed by 2e-6 to 8e-4, median 2e-5; only
@@ -97,7 +97,7 @@ def perturb(module: nn.Module, images: torch.Tensor, seed: int) -> None:
 
 def check_parity(
     module: nn.Module,
-    session: Session,
+    model: LoadedModel,
     batches: Sequence[torch.Tensor],
     *,
     precision: str = "fp32",
@@ -108,7 +108,7 @@ def check_parity(
 
     Args:
         module: The network that was exported, in evaluation mode.
-        session: The export.
+        model: The export, loaded.
         batches: Images of the export's batch size and image size, at least two in all.
         precision: Numeric precision of the export.
         compared: Places of the outputs to compare; all when None. The others must be there.
@@ -123,7 +123,7 @@ def check_parity(
 
     with torch.inference_mode():
         expected = _stack([_arrays(module(batch)) for batch in batches])
-    found = _stack([session.outputs(batch) for batch in batches])
+    found = _stack([list(model.outputs(batch.numpy()).values()) for batch in batches])
     if _shapes(found) != _shapes(expected):
         raise ParityError(
             f"The export gives outputs of shapes {_shapes(found)}, eager PyTorch "

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol, Self
+from typing import TYPE_CHECKING, Any, Literal, Protocol, Self
+
+from numpy.typing import NDArray
 
 from archfront.search.runtimes.alignment import Aligned, unmoved
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
-    import numpy as np
     import torch
     from torch import nn
 
@@ -46,8 +45,25 @@ class LoadSettings:
     aligned: Aligned = unmoved
 
 
-class Session(Protocol):
-    """A loaded network, in a ``with`` block; what it changed in the process is put back after.
+class LoadedModel(Protocol):
+    """A network that is ready to predict, in a ``with`` block."""
+
+    def outputs(self, images: NDArray[Any]) -> dict[str, NDArray[Any]]:
+        """Return the outputs by name, in the network's order, for images ``(N, C, H, W)``.
+
+        Raises:
+            ExportError: If the runtime does not run it.
+        """
+
+    def __enter__(self) -> Self:
+        """Make it ready to predict."""
+
+    def __exit__(self, *raised: object) -> None:
+        """Free what it holds, and put back what it changed in the process."""
+
+
+class Session(LoadedModel, Protocol):
+    """A loaded network that can be measured; its images are float32, of the example's shape.
 
     Attributes:
         size_mb: Size of the artifact in 10^6 bytes.
@@ -68,24 +84,6 @@ class Session(Protocol):
 
     def run(self) -> None:
         """Predict the example once; return when that is done."""
-
-    def outputs(self, images: torch.Tensor) -> list[np.ndarray]:
-        """Return the outputs for a batch of the example's shape, in their order, as float32.
-
-        Raises:
-            ExportError: If the runtime does not run it.
-        """
-
-    def __enter__(self) -> Self:
-        """Make the session ready to run."""
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Free what it holds."""
 
 
 class Runtime(Protocol):

@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
+from numpy.typing import NDArray
 
 from archfront.search.errors import ExportError
 from archfront.search.runtimes.exporters import root_reason
-from archfront.search.runtimes.protocol import RunsOn
+from archfront.search.runtimes.protocol import LoadSettings, RunsOn
 
 if TYPE_CHECKING:
     import torch
@@ -28,7 +28,7 @@ class TorchSession:
         module: The network as it is run; its state tells the size.
         network: What is called: the module, or what a compiler made of it.
         example: Images on the CPU.
-        threads: Intra-op threads.
+        settings: How it is loaded.
         what: The runtime in words, for errors.
 
     Attributes:
@@ -36,16 +36,22 @@ class TorchSession:
     """
 
     def __init__(
-        self, module: nn.Module, network: Network, example: torch.Tensor, threads: int, what: str
+        self,
+        module: nn.Module,
+        network: Network,
+        example: torch.Tensor,
+        settings: LoadSettings,
+        what: str,
     ) -> None:
         first = next(module.parameters(), None)
         self._place = None if first is None else (first.device, first.dtype)
         self._network = network
         self._example = self._moved(example)
+        self._output_names = settings.output_names
         self._what = what
         self._stack = ExitStack()
         self.during: list[Callable[[], AbstractContextManager[object]]] = [
-            lambda: torch_threads(threads)
+            lambda: torch_threads(settings.threads)
         ]
         state = module.state_dict().values()
         self.size_mb = sum(tensor.numel() * tensor.element_size() for tensor in state) / 1e6
@@ -67,21 +73,22 @@ class TorchSession:
         with torch.inference_mode():
             self._network(self._example)
 
-    def outputs(self, images: torch.Tensor) -> list[np.ndarray]:
+    def outputs(self, images: NDArray[Any]) -> dict[str, NDArray[Any]]:
         """Return the outputs for a batch of the example's shape."""
         import torch
 
         # Moved outside of inference mode: what is compiled tells tensors made in it apart.
-        images = self._moved(images)
+        batch = self._moved(torch.from_numpy(images))
         try:
             with torch.inference_mode():
-                found = self._network(images)
+                found = self._network(batch)
         # What a network refuses in another precision, on a GPU or compiled has no common class.
         except Exception as error:
             if isinstance(error, torch.OutOfMemoryError):
                 raise
             raise ExportError(f"{self._what} does not run it: {root_reason(error)}") from error
-        return [output.float().cpu().numpy() for output in found]
+        arrays = (output.float().cpu().numpy() for output in found)
+        return dict(zip(self._output_names, arrays, strict=True))
 
     def __enter__(self) -> Self:
         """Enter what holds while it is open."""
@@ -104,13 +111,18 @@ class CudaSession(TorchSession):
     """
 
     def __init__(
-        self, module: nn.Module, network: Network, example: torch.Tensor, threads: int, what: str
+        self,
+        module: nn.Module,
+        network: Network,
+        example: torch.Tensor,
+        settings: LoadSettings,
+        what: str,
     ) -> None:
         import torch
 
         # The weights came to the device before this, and are counted.
         torch.cuda.reset_peak_memory_stats()
-        super().__init__(module, network, example, threads, what)
+        super().__init__(module, network, example, settings, what)
         self.during.append(exact_float32)
 
     @property

@@ -15,7 +15,7 @@ import torch
 
 from archfront.search.errors import ArtifactError, ConfigError, StudyError
 from archfront.search.export.export_request import ExportRequest
-from archfront.search.export.scoring import score_session
+from archfront.search.export.scoring import score_outputs
 from archfront.search.export.ship import export_member
 from archfront.search.formats import graphs
 from archfront.search.formats.formats import FORMATS, Format, formats_named
@@ -297,11 +297,12 @@ def test_a_session_is_scored_over_any_split(tmp_path: Path) -> None:
     study = small_member.study("classification", tmp_path)
     dataset = load(data_ref(study.config))
     with open_predictor(tmp_path / "export") as predictor:
-        scored = score_session(
-            predictor,
+        scored = score_outputs(
+            predictor.outputs,
             TASKS["classification"],
             dataset,
             predictor.manifest.preprocess,
+            batch=predictor.batch,
             split="test",
         )
     assert len(scored.predictions["labels"]) == len(dataset.splits["test"].samples)

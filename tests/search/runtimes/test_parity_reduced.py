@@ -35,9 +35,10 @@ class Session:
     def run(self) -> None:
         """Do nothing."""
 
-    def outputs(self, images: torch.Tensor) -> list[np.ndarray]:
+    def outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
         with torch.inference_mode():
-            return [output.numpy().copy() for output in self.function(images)]
+            found = self.function(torch.from_numpy(images))
+            return {str(i): output.numpy().copy() for i, output in enumerate(found)}
 
     def __enter__(self) -> Self:
         """Return itself."""

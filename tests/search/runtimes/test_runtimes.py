@@ -95,9 +95,9 @@ class TestRuntimeContract:
         images = small_images(batch_size, seed=1)
         expected = module(images)
         with runtime.load(module, example, settings) as session:
-            found = session.outputs(images)
-        assert len(found) == 2
-        for one, other in zip(found, expected, strict=True):
+            found = session.outputs(images.numpy())
+        assert tuple(found) == settings.output_names
+        for one, other in zip(found.values(), expected, strict=True):
             assert isinstance(one, np.ndarray)
             np.testing.assert_allclose(one, other.numpy(), atol=1e-5)
 
@@ -106,10 +106,13 @@ class TestRuntimeContract:
     ) -> None:
         example = small_images()
         with runtime.load(Small(), example, settings) as session:
-            before = session.outputs(example)
+            before = session.outputs(example.numpy())
             for _ in range(3):
                 session.run()
-            np.testing.assert_array_equal(session.outputs(example)[0], before[0])
+            after = session.outputs(example.numpy())
+        assert after.keys() == before.keys()
+        for name, output in after.items():
+            np.testing.assert_array_equal(output, before[name])
 
     def test_a_gpu_has_a_clock_and_a_memory_of_its_own(
         self, runtime: Runtime, settings: LoadSettings
@@ -215,7 +218,9 @@ def test_dynamo_takes_what_torchscript_refuses(tmp_path: Path) -> None:
     module, images = Unscalable(), small_images()
     settings = LoadSettings(tmp_path, "dynamo", ("pooled",))
     with RUNTIMES["onnxruntime"].load(module, images, settings) as session:
-        np.testing.assert_allclose(session.outputs(images)[0], module(images)[0], atol=1e-6)
+        np.testing.assert_allclose(
+            session.outputs(images.numpy())["pooled"], module(images)[0], atol=1e-6
+        )
 
 
 def test_a_file_that_onnx_runtime_does_not_take_is_an_export_error(

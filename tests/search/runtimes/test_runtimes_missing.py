@@ -172,7 +172,7 @@ def test_what_is_compiled_is_not_compiled_again_while_it_is_timed(tmp_path: Path
     with RUNTIMES["compiled"].load(Refusing(), images, settings) as session:
         session.run()
         with pytest.raises(ExportError, match=r"^TorchInductor does not run it: .*recompile"):
-            session.outputs(torch.rand(2, 3, 8, 8))
+            session.outputs(torch.rand(2, 3, 8, 8).numpy())
 
 
 def test_float16_of_a_file_is_half_of_it_and_close_to_it(tmp_path: Path) -> None:

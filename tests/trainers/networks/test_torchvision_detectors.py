@@ -216,7 +216,7 @@ def test_an_export_gives_the_masks_of_its_detections(tmp_path: Path) -> None:
     batches = torch.split(shown, 1)
     settings = LoadSettings(tmp_path, "torchscript", task.output_names)
     with RUNTIMES["onnxruntime"].load(module, shown[:1], settings) as session:
-        given = [session.outputs(batch) for batch in batches]
+        given = [list(session.outputs(batch.numpy()).values()) for batch in batches]
     wanted = [[output.numpy() for output in module(batch)] for batch in batches]
     found, expected = ([np.concatenate(v) for v in zip(*o, strict=True)] for o in (given, wanted))
     masks, truth = task.aligned(expected, found)[3], expected[3]
