@@ -101,7 +101,6 @@ PRINTERS = {"search/cli.py", "search/config/options.py"}
 # How long those of LONG_FILES may be until they are parted.
 LINES = 400
 LONG_FILES = {
-    "search/latency/transfer.py",
     "search/runtimes/parity.py",
     "search/tracking/tracker.py",
     "trainers/training/proxy.py",

@@ -21,7 +21,7 @@ from archfront.search.latency.database import (
     LatencyKey,
     LatencyTable,
 )
-from archfront.search.latency.devices import completed, device_named
+from archfront.search.latency.devices import device_named, with_catalog_costs
 from archfront.trainers.words import count_of
 
 
@@ -76,7 +76,8 @@ def ms_per_gmac(entry: Entry) -> float:
 def filled(entries: Iterable[Entry]) -> list[Entry]:
     """Return entries whose unknown parameters and work are those of the catalog."""
     return [
-        Entry(e.key, completed(e.key.architecture, e.measurement), e.measured_at) for e in entries
+        Entry(e.key, with_catalog_costs(e.key.architecture, e.measurement), e.measured_at)
+        for e in entries
     ]
 
 
