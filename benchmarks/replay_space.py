@@ -89,6 +89,14 @@ class TableSpace:
         """Return the index of an architecture; KeyError when it is not of this space."""
         return self._rows[architecture.backbone]
 
+    def architecture_of(self, indices: Sequence[int] | np.ndarray) -> np.ndarray:
+        """Return the numbers of the architectures of candidates: with one recipe their indices."""
+        return np.asarray(indices, dtype=np.int64)
+
+    def first_index(self, number: int) -> int:
+        """Return the index of the one candidate of an architecture."""
+        return number
+
     def suggest(self, trial: Suggester) -> Candidate:
         """Return the candidate that a trial chooses."""
         if self.table.has_grid:
@@ -116,6 +124,10 @@ class TableSpace:
             categorical_names=self.table.categorical_names,
             levels=tuple(map(tuple, self._levels)),
         )
+
+    def architecture_features(self, numbers: np.ndarray | None = None) -> Features:
+        """Return the descriptors of architectures by number; None for all of them."""
+        return self.features(np.arange(self.size) if numbers is None else numbers)
 
     @cached_property
     def _grid(self) -> dict[str, list[str]]:

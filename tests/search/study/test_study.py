@@ -35,7 +35,7 @@ from archfront.search.report import pages
 from archfront.search.results.results import Results
 from archfront.search.study import study
 from archfront.search.study.control import Control
-from archfront.search.study.driver import Driver
+from archfront.search.study.progress import StudyProgress
 from archfront.search.study.promotion import Step
 from tests.support.small_study import (
     DIVERGING_LR,
@@ -506,14 +506,14 @@ def test_an_idle_slot_decides_anew_only_when_something_landed(
 ) -> None:
     """It decided at each look at the control, five times a second."""
     n_decisions = 0
-    real = Driver._next_step
+    real = StudyProgress.next_step
 
-    def counted(driver: Driver) -> Step | None:
+    def counted(progress: StudyProgress) -> Step | None:
         nonlocal n_decisions
         n_decisions += 1
-        return real(driver)
+        return real(progress)
 
-    monkeypatch.setattr(Driver, "_next_step", counted)
+    monkeypatch.setattr(StudyProgress, "next_step", counted)
     monkeypatch.setattr("archfront.search.study.driver.POLL_S", 0.0005)
     with closing(Threaded()) as engine:
         run(small_config(tmp_path, budget__trials=1), engine=engine)
