@@ -1,1 +1,1 @@
-"""What can be said before any training."""
+"""Advice before any training: the expected front, and the latencies of a space."""

@@ -1,8 +1,8 @@
-"""The front to expect before anything is trained: published accuracy against latency here.
+"""The front to expect before any training: published accuracy against measured latency.
 
 Only what could be on that front is measured. A network could be unless another one is at least as
-accurate and no slower than it can be by its prediction. Who is measured next is who would
-add most to the front's hypervolume if its prediction were true.
+accurate and no slower than the prediction allows it to be. The next network to be measured is the
+one that would add most to the front's hypervolume if its prediction were true.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from archfront.search.prepare.select_backbones import select
 from archfront.search.records.evaluation import Failed, Measurement
 from archfront.trainers.spec import Architecture
 
-Answer = Measurement | Failed
+MeasureResult = Measurement | Failed
 Array = np.ndarray
 
 # Accuracy of guessing one of ImageNet's classes, in percent.
 CHANCE = 0.1
-# Before there is a model, networks of so many times the MACs of one that took no more than so many
-# times the limit are tried next.
+# Before there is a model, the next networks have at most MACS_STEP times the MACs of one that took
+# at most FAR_OVER times the limit.
 MACS_STEP = 8.0
 FAR_OVER = 3.0
 
@@ -41,7 +41,7 @@ class Option:
     Attributes:
         backbone: Its row of the catalog.
         published: Weights, size and ImageNet-1k top-1.
-        architecture: What is measured: with the classes and channels of the user's data.
+        architecture: The architecture to measure, for the classes and channels of the user's data.
     """
 
     backbone: Backbone
@@ -61,12 +61,12 @@ class Option:
 
 @dataclass(frozen=True)
 class Field:
-    """What there is to choose from.
+    """The options to choose from.
 
     Attributes:
         options: Each architecture once, with its most accurate published weights.
         unpublished: Backbones of the space without a published accuracy.
-        left_out: Counts by reason of what is not looked at.
+        left_out: Number of the published weights that are left out, by reason.
     """
 
     options: tuple[Option, ...]
@@ -116,22 +116,22 @@ def options_of(config: Config, *, classes: int, channels: int) -> Field:
 
 @dataclass
 class Advice:
-    """What is known so far of the expected front; grows as networks are measured.
+    """The expected front so far; it grows as networks are measured.
 
     Args:
-        options: What there is to choose from.
-        limits: Says of a measurement which limits it exceeds.
-        latency_ms_max: The limit of the latency; None for none.
+        options: The options to choose from.
+        limits: Returns the limits that a measurement exceeds.
+        latency_ms_max: The limit of the latency; None for no limit.
     """
 
     options: Sequence[Option]
     limits: Callable[[Measurement], Mapping[str, tuple[float, float]]]
     latency_ms_max: float | None = None
-    answers: dict[int, Answer] = field(default_factory=dict)
+    answers: dict[int, MeasureResult] = field(default_factory=dict)
     _model: LatencyModel | None = None
 
-    def learn(self, index: int, answer: Answer) -> None:
-        """Take in what measuring an option gave."""
+    def learn(self, index: int, answer: MeasureResult) -> None:
+        """Take in the result of measuring an option."""
         self.answers[index] = answer
         measured = self._measured()
         if len(measured) >= MIN_MEASURED:
@@ -173,7 +173,7 @@ class Advice:
         return [i for i, is_possible in zip(left, possible, strict=True) if is_possible]
 
     def band(self, indices: Sequence[int]) -> Band:
-        """Return the predicted latencies of options; a model is there."""
+        """Return the predicted latencies of options; there must be a model."""
         assert self._model is not None
         return self._model.predict([self.options[i].architecture for i in indices])
 
@@ -183,7 +183,7 @@ class Advice:
         return self._model is not None
 
     def front(self) -> list[int]:
-        """Return the front of what is measured and within the limits, the fastest first."""
+        """Return the front of the measured options within the limits, the fastest first."""
         feasible = self._feasible()
         if not feasible:
             return []
@@ -198,7 +198,7 @@ class Advice:
         return {i: m for i, m in self._measured().items() if not self.limits(m)}
 
     def _starts(self) -> Iterator[int]:
-        """Yield what to measure before there is a model.
+        """Yield the options to measure before there is a model.
 
         They are fronts of published accuracy against MACs, peeled off one after the other, so
         that all of them could be on the front; of each the lightest and heaviest first, then
@@ -216,9 +216,9 @@ class Advice:
             left = [i for i in left if i not in set(layer)]
 
     def _strangest(self) -> int | None:
-        """Return the option whose kinds of work are least like those measured, or tried, so far.
+        """Return the option whose kinds of work differ most from those measured or tried so far.
 
-        The model can't tell what a kind costs that it never saw.
+        The model cannot predict the cost of a kind of work that it never saw.
         """
         macs_g_max = self._macs_g_max()
         near = [
@@ -235,9 +235,9 @@ class Advice:
         return near[int(apart.min(axis=1).argmax())]
 
     def _macs_g_max(self) -> float:
-        """Return up to where there is a point in measuring: a step beyond what was not too slow.
+        """Return the most work worth measuring: a step beyond the networks that were not too slow.
 
-        The rate of small networks says nothing of large ones, so the limit is felt for.
+        The rate of small networks says nothing of large ones, so the limit is approached in steps.
         """
         if self.latency_ms_max is None:
             return math.inf
@@ -249,7 +249,7 @@ class Advice:
         return min(MACS_STEP * reached, too_heavy)
 
     def _gains(self, indices: Sequence[int], p50_ms: Array) -> Array:
-        """Return what each option would add to the hypervolume if it took so long."""
+        """Return what each option would add to the hypervolume with these latencies."""
         feasible = self._feasible()
         known = [
             [np.log(m.latency.p50_ms), -self.options[i].published.top1]

@@ -1,4 +1,4 @@
-"""The architectures of a space, measured on this device one after the other."""
+"""A sweep: the architectures of a space are measured on this device one after the other."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ KINDS: tuple[FailureKind, ...] = (*LASTING, "out of memory", "timeout", "crash")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """What there is to measure.
+class SweepPlan:
+    """The plan of a sweep.
 
     Attributes:
         todo: The architectures to measure now, in this order.
-        n_all: All that were asked for.
-        n_known: Those of them that are remembered.
-        n_failed: Those whose failure is remembered.
+        n_all: Number of the architectures that were asked for.
+        n_known: Number of them whose measurement is remembered.
+        n_failed: Number of them whose failure is remembered.
     """
 
     todo: tuple[Architecture, ...]
@@ -81,16 +81,16 @@ def plan(
     sample: int | None = None,
     limit: int | None = None,
     seed: int = 0,
-) -> Plan:
-    """Return what of some architectures is still to be measured.
+) -> SweepPlan:
+    """Return the plan of a sweep over architectures.
 
     Args:
-        architectures: What was asked for.
-        known: What is remembered of them.
-        again: What is remembered is measured too.
-        retry_failed: What failed is tried again.
-        sample: Only so many, drawn by the seed: the same ones whatever is remembered.
-        limit: Only so many of those to be measured.
+        architectures: The architectures that were asked for.
+        known: The look-up of their costs.
+        again: Whether remembered architectures are measured again.
+        retry_failed: Whether architectures that failed are tried again.
+        sample: Number of architectures to draw by the seed, whatever is remembered; None for all.
+        limit: Number of architectures to measure at most; None for no limit.
         seed: Seed of the sample.
     """
     chosen = list(architectures)
@@ -105,7 +105,7 @@ def plan(
         or (again and isinstance(answer, Measurement))
         or (retry_failed and isinstance(answer, Failed))
     ]
-    return Plan(
+    return SweepPlan(
         todo=tuple(todo[:limit]),
         n_all=len(chosen),
         n_known=sum(isinstance(answer, Measurement) for answer in answers),
@@ -114,7 +114,7 @@ def plan(
 
 
 class LatencySweep:
-    """Measures architectures and remembers each result at once.
+    """A sweep, which measures architectures and remembers each result at once.
 
     Args:
         settings: How architectures are measured.
@@ -130,7 +130,7 @@ class LatencySweep:
         self._engine, self._folder = engine, folder
 
     def measure(self, architecture: Architecture) -> Measurement | Failed:
-        """Measure one architecture; whatever comes of it is remembered."""
+        """Return the result of measuring one architecture, which is remembered."""
         request = MeasureRequest(architecture, self._settings.measure, self._folder)
         job = self._settings.limited(Job("measure", request, is_exclusive=True))
         result = self._engine.submit(job).result()

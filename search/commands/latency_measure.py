@@ -22,7 +22,7 @@ from rich.text import Text
 
 from archfront.search.advise.sweep import (
     LatencySweep,
-    Plan,
+    SweepPlan,
     expected_seconds,
     plan,
     space_of,
@@ -98,7 +98,7 @@ def _begin(
     config: Config,
     settings: StudySettings,
     table: LatencyTable,
-    planned: Plan,
+    planned: SweepPlan,
     dropped: tuple[str, ...],
 ) -> list[str]:
     from archfront.search.latency.device import fingerprint
@@ -129,7 +129,7 @@ def _begin(
 
 def _measure_all(
     sweep: LatencySweep,
-    planned: Plan,
+    planned: SweepPlan,
     results: list[tuple[Architecture, Measurement | Failed]],
     console: Console,
     *,
@@ -193,7 +193,7 @@ def _check_streak(
 
 
 def _summary(
-    results: list[tuple[Architecture, Measurement | Failed]], planned: Plan, *, is_cut: bool
+    results: list[tuple[Architecture, Measurement | Failed]], planned: SweepPlan, *, is_cut: bool
 ) -> list[str]:
     measured = [found for _, found in results if isinstance(found, Measurement)]
     failed = [(a, found) for a, found in results if isinstance(found, Failed)]

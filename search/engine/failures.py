@@ -31,7 +31,7 @@ _LAST_LINES = 8
 
 
 def broken(error: BaseException, *, seconds: float = 0.0) -> Broken:
-    """Return the failure that an exception of a job is.
+    """Return the failure of a job that raised an exception.
 
     An error of archfront is complete by its message; any other gets its type and the place
     where it was raised.
@@ -45,7 +45,7 @@ def broken(error: BaseException, *, seconds: float = 0.0) -> Broken:
 
 
 def undeliverable(what: str, error: Exception) -> Broken:
-    """Return the failure of a job, result or event that does not travel between processes."""
+    """Return the failure of a job whose payload, result or event cannot be sent to a process."""
     kind: FailureKind = "out of memory" if is_out_of_memory(error) else "crash"
     return Broken(kind, f"{what}: {type(error).__name__}: {_shortened(str(error))}", 0.0)
 

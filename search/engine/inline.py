@@ -25,7 +25,7 @@ logger = logging.getLogger(__name__)
 
 
 class InlineEngine:
-    """Runs each job within ``submit`` and returns a finished future.
+    """The engine that runs each job within ``submit`` and returns a finished future.
 
     Only an exception is contained; Ctrl-C passes through. See the module's docstring for what
     this engine cannot do. Nothing is imported before a job needs it.

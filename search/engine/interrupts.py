@@ -1,4 +1,4 @@
-"""Ctrl-C and termination at moments where they do no harm."""
+"""Ctrl-C and termination: deferred while records are written."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def deferred() -> Iterator[None]:
 
 
 def terminate_like_interrupt() -> None:
-    """Let a polite end from the system (SIGTERM) do what Ctrl-C does.
+    """Let a termination by the system (SIGTERM) do what Ctrl-C does.
 
-    It does so too where Ctrl-C is ignored, as in a job that a shell put into the background.
+    That works where Ctrl-C is ignored too, like in a job that a shell put into the background.
     """
     signal.signal(signal.SIGTERM, signal.default_int_handler)

@@ -62,7 +62,7 @@ CLOSED = Broken("crash", "The engine was closed before the job came to its end."
 
 
 def notify(on_event: OnEvent, event: Any) -> None:
-    """Hand an event to its listener; what the listener raises is logged and goes no further."""
+    """Call the listener of an event; an exception of the listener is only logged."""
     try:
         on_event(event)
     except Exception:
@@ -70,7 +70,7 @@ def notify(on_event: OnEvent, event: Any) -> None:
 
 
 class Engine(Protocol):
-    """Where jobs run. ``submit`` never raises for what the job does.
+    """An engine, which runs jobs; ``submit`` never raises an exception of a job.
 
     Attributes:
         isolates: Whether a job that crashes or hangs harms nothing but itself.

@@ -29,7 +29,7 @@ _TAIL_BYTES = 4096
 
 
 class Stopwatch:
-    """Counts the seconds that a worker runs, against a limit; pauses do not count."""
+    """The running time of a worker, against a limit; pauses do not count."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock

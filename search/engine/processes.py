@@ -46,7 +46,7 @@ _JOIN_S = 10.0  # a listener that waits for the closing thread must not block it
 
 
 class ProcessEngine:
-    """Runs jobs in ``workers`` persistent processes, and exclusive ones in one more.
+    """The engine of ``workers`` persistent processes, and of one more for exclusive jobs.
 
     With one worker on one core there is no such other process.
 

@@ -40,7 +40,7 @@ class Task:
 
 
 class WorkerSlot:
-    """Serves the tasks of a queue with one worker at a time.
+    """A slot, which serves the tasks of a queue with one worker at a time.
 
     Args:
         pool: Starts and ends the workers.
@@ -154,7 +154,7 @@ class WorkerSlot:
                     _deliver(body, on_event)
 
     def _obituary(self, job: Job | None) -> Broken:
-        """Retire a worker that ended at its start or within a job; return why it did."""
+        """Retire a worker that ended at its start or within a job; return the failure."""
         worker = self._worker
         assert worker is not None
         seconds = worker.watch.seconds

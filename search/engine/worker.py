@@ -75,7 +75,7 @@ def exclusive() -> Iterator[Callable[[], AbstractContextManager[None]]]:
 
 @contextmanager
 def events_to(listener: Callable[[Any], None]) -> Iterator[None]:
-    """Hand what is emitted within the block to ``listener``."""
+    """Hand the events emitted within the block to ``listener``."""
     token = _listener.set(listener)
     try:
         yield
@@ -141,7 +141,7 @@ class _Channel:
 
 
 class _LogToDriver(logging.Handler):
-    """Passes warnings on to the driver's logger of the same name."""
+    """The handler that passes warnings on to the driver's logger of the same name."""
 
     def __init__(self, channel: _Channel) -> None:
         super().__init__(logging.WARNING)
@@ -177,7 +177,7 @@ def main(fd: int) -> None:
 
 
 def _import(setup: Setup, channel: _Channel) -> None:
-    """Import what jobs will need; what cannot be imported is for the job to say."""
+    """Import the modules that jobs need; a failed import is reported by the job that needs it."""
     try:
         with thread_budget(setup.threads), collector_off():
             try:

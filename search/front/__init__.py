@@ -1,1 +1,1 @@
-"""The front: Pareto masks, intervals, hypervolume, what rungs let expect."""
+"""The front: Pareto masks, intervals, hypervolume, extrapolation from rungs."""

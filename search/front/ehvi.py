@@ -1,4 +1,4 @@
-"""How much a candidate can be expected to add to the hypervolume when its costs are known."""
+"""The expected hypervolume improvement of a candidate whose costs are known."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ def expected_improvement(
     """Return the exact expected gain in hypervolume of candidates ``(n,)``.
 
     All losses are measured from the reference point, which is the origin: only what is below 0
-    counts. With the costs known, a candidate gains in each cell of the grid of costs found so
-    far by how much its error undercuts the least error found at those costs or lower; that is
-    normal, or its logarithm is, so each cell has a closed form. Source: the sum over cells is
-    the expected hypervolume improvement of Emmerich et al. 2011 where all objectives but one are
-    certain.
+    counts. With the costs known, the gain of a candidate in each cell of the grid of observed
+    costs is the amount by which its error undercuts the least error observed at those costs or
+    lower; the error is normal, or its logarithm is, so each cell has a closed form. Source: the
+    sum over cells is the expected hypervolume improvement of Emmerich et al. 2011 where all
+    objectives except one are certain.
 
     Args:
         mean: Expected error on the scale of ``warp``, ``(n,)``.
         spread: Its standard deviation there, ``(n,)``, above 0.
         costs: Losses of the costs, ``(n, n_costs)``; none for one objective.
-        found: Losses of what was trained, ``(n_found, 1 + n_costs)``, the error first.
+        found: Losses of the trained candidates, ``(n_found, 1 + n_costs)``, the error first.
         warp: The scale on which the error is normal.
     """
     inside = found[(found < 0).all(axis=1)]
@@ -39,7 +39,7 @@ def expected_improvement(
 def _volumes(found: Floats, costs: Floats) -> tuple[Floats, Floats]:
     """Return the distinct least errors ``(n_levels,)`` and a candidate's volume at each.
 
-    The volumes, ``(n, n_levels)``, are of the costs that are no better than the candidate's own.
+    The volumes, ``(n, n_levels)``, count the costs that are no better than the candidate's own.
     """
     n_costs = costs.shape[1]
     least, edges = np.zeros(()), []

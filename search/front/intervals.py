@@ -1,4 +1,4 @@
-"""How sure a metric is: seeded bootstrap intervals and paired ties from kept predictions.
+"""The uncertainty of a metric: seeded bootstrap intervals and paired ties of saved predictions.
 
 Resampling is done on counts, not on samples: samples with the same label and prediction are one
 cell, and a resample is one multinomial draw over the cells. A percentile bootstrap is too narrow
@@ -97,7 +97,7 @@ def is_tie(
     n_resamples: int = 1000,
     level: float = 0.95,
 ) -> bool:
-    """Return whether two predictions of the same samples leave it open which one is better.
+    """Return whether two predictions of the same samples are a statistical tie.
 
     Open means that the paired bootstrap interval of the difference contains zero. When fewer than
     ``FEW`` samples are right in exactly one of the two, it means that the exact sign test over
@@ -130,7 +130,7 @@ def kept_interval(
     n_resamples: int = 1000,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """Return the interval of a metric from the predictions that were kept of a split.
+    """Return the interval of a metric from the saved predictions of a split.
 
     Where an image has more than one label, whole images are resampled: what one image shows is
     not independent. Args as of ``bootstrap_interval``.

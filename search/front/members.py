@@ -32,7 +32,7 @@ class FrontMember:
         params_m: Parameters in millions.
         macs_g: Multiply-accumulates in billions.
         size_mb: Size of the artifact in 10^6 bytes.
-        memory_mb: Peak memory in 10^6 bytes; None where it was not measured, as the next two.
+        memory_mb: Peak memory in 10^6 bytes; None where it was not measured, like the next two.
         throughput_ips: Images per second.
         energy_mj: Energy of one image in millijoules.
         is_knee: Whether it is the front's knee.
@@ -114,7 +114,7 @@ def build_front(
         evaluations: All of a study; only full trainings count, one per trial.
         objectives: The metric first.
         is_tie: Whether two members' metrics are a statistical tie, as
-            ``search.front.intervals.tie_test`` gives it; without it no ties are told.
+            ``search.front.intervals.tie_test`` returns it; None for no ties.
 
     Raises:
         ValueError: If a trained value is not finite.

@@ -1,4 +1,4 @@
-"""Losses on the scale on which a Gaussian process believes them best."""
+"""The scale of losses on which they look most normal, as a Gaussian process assumes them."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from scipy.special import log_ndtr, ndtr
 
 Floats = NDArray[np.float64]
 
-# Losses that differ less are taken for equal.
+# Losses that differ less count as equal.
 FLAT = 1e-3
 # Distances of the logarithm's zero from the best loss, over the median loss's distance.
 # Zeros further out were worse: benchmarks/LOG.md, "Unlike candidates in the start".
 SHIFTS = (1.0, 4.0)
-# A logarithm has to be likelier by so much, in natural logarithms: few losses look like any.
+# Log likelihood by which a logarithm has to be better: few losses look like any distribution.
 ADVANTAGE = 2.0
 
 
@@ -24,7 +24,7 @@ class Warp:
     """A scale of losses: as they are, or the logarithm of their distance from a point.
 
     Where few candidates are much worse than all others, as networks that hardly learn are,
-    those few decide what a process believes of the others' differences. On a logarithm they
+    those few decide what a process learns of the others' differences. On a logarithm they
     count less. Source: the shifted logarithm is one of the transformations of Box and Cox 1964
     (An Analysis of Transformations), its shift at the profile likelihood's maximum of a few.
 
@@ -49,16 +49,16 @@ class Warp:
         return losses if self.zero is None else np.log(losses - self.zero)
 
     def back(self, warped: Floats) -> Floats:
-        """Return the losses of what is on this scale."""
+        """Return the losses of values on this scale."""
         return warped if self.zero is None else self.zero + np.exp(warped)
 
     def undercut(self, levels: Floats, mean: Floats, spread: Floats) -> Floats:
-        """Return by how much losses are expected to be below levels, no less than 0.
+        """Return the expected amounts by which losses are below levels, at least 0.
 
         Args:
             levels: Losses, broadcast against the others.
-            mean: Expected on this scale.
-            spread: Its standard deviation on this scale, above 0.
+            mean: Means of the losses on this scale.
+            spread: Their standard deviations on this scale, above 0.
 
         Source: Jones et al. 1998 (Efficient Global Optimization), equation 15; on a logarithm
         it is the price of a put in Black and Scholes 1973, without interest.

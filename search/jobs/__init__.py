@@ -1,1 +1,1 @@
-"""What a worker does with a job."""
+"""The functions that perform the jobs of workers."""

@@ -1,4 +1,4 @@
-"""What a worker does with a job: pure functions of their payload."""
+"""The functions that perform a worker's jobs: pure functions of the job's payload."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from archfront.trainers.tasks import TASKS
 
 @dataclass(frozen=True)
 class MeasureRequest:
-    """Build, export and measure an architecture.
+    """The request to build, export and measure an architecture.
 
     Attributes:
-        architecture: What to build.
-        settings: How to measure it.
+        architecture: The architecture to build.
+        settings: The settings of the measurement.
         folder: For files in between.
         weights: Trained weights; None for drawn ones.
     """
@@ -41,16 +41,16 @@ class MeasureRequest:
 
 @dataclass(frozen=True)
 class TrainRequest:
-    """Train a candidate of a study.
+    """The request to train a candidate of a study.
 
     Attributes:
         trial: Number of the trial, for its events.
-        candidate: What to train.
-        data: On what.
-        settings: How long and how.
-        study_folder: What recorded paths are relative to.
-        folder: Where predictions and weights go, below it.
-        resume: What the rung below left to go on from; None for the lowest rung.
+        candidate: The candidate to train.
+        data: The data to train on.
+        settings: The settings of the training.
+        study_folder: Folder to which recorded paths are relative.
+        folder: Folder below it for predictions and weights.
+        resume: State of the rung below to resume from; None for the lowest rung.
     """
 
     trial: int
@@ -64,7 +64,7 @@ class TrainRequest:
 
 @dataclass(frozen=True)
 class ScoreRequest:
-    """Score the kept weights of a trained candidate on a split."""
+    """The request to score the saved weights of a trained candidate on a split."""
 
     candidate: Candidate
     data: DataRef
@@ -75,12 +75,12 @@ class ScoreRequest:
 
 @dataclass(frozen=True)
 class DrawRequest:
-    """Draw what a trained candidate said of some validation images.
+    """The request to draw a trained candidate's predictions of some validation images.
 
     Attributes:
-        architecture: Of the candidate.
-        data: What it was trained on.
-        predictions: What was kept of its predictions.
+        architecture: The architecture of the candidate.
+        data: The data that it was trained on.
+        predictions: File of its saved predictions.
         file: Picture to write.
         seed: Decides which images; the same for a whole study, so that pictures compare.
     """
@@ -94,13 +94,13 @@ class DrawRequest:
 
 @dataclass(frozen=True)
 class ProbeRequest:
-    """Choose the precision in which trainings of a candidate are faster."""
+    """The request to find the precision in which trainings of a candidate are faster."""
 
     candidate: Candidate
     settings: TrainSettings
 
 
-# What a training and a measurement import, which takes seconds.
+# The modules that a training and a measurement import, which takes seconds.
 TRAINING_IMPORTS = ("archfront.trainers.training.proxy",)
 MEASURING_IMPORTS = (
     "archfront.trainers.networks.checkpoint",
@@ -110,12 +110,12 @@ MEASURING_IMPORTS = (
 
 
 def perform(job: Job) -> Any:
-    """Do a job; any exception is the engine's to report."""
+    """Return the result of a job; the engine reports any exception."""
     return JOBS[job.kind](job.payload)
 
 
 def measure(request: MeasureRequest) -> Measurement:
-    """Return what an architecture costs on this device."""
+    """Return the costs of an architecture on this device."""
     request.folder.mkdir(parents=True, exist_ok=True)
     return measure_architecture(
         request.architecture,

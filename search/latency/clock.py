@@ -1,4 +1,4 @@
-"""The clock: how long one step takes, measured so that it comes out the same tomorrow.
+"""The clock: the time of one step, measured so that it comes out the same tomorrow.
 
 A single unwarmed run is off by far more than two architectures differ, so:
 
@@ -26,8 +26,8 @@ from numpy.typing import NDArray
 from archfront.search.latency.pace import MAX_WAITED, Pace, Reading, Step
 from archfront.trainers.threads import collector_off
 
-# Seconds of one run, by whatever tells them.
-Stopwatch = Callable[[], float]
+# Runs the step once and returns its seconds.
+StepTimer = Callable[[], float]
 Clock = Callable[[], float]
 
 # Halves of an undisturbed sitting differ by 1 to 2 %.
@@ -52,7 +52,7 @@ CONFIDENCE, NORMAL_QUANTILE = 0.95, 1.96
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is done for one timing.
+    """The effort of one timing.
 
     Attributes:
         warmup: Runs before the first timed one, at least.
@@ -68,7 +68,7 @@ class Effort:
     max_seconds: float = 10.0
 
     def __post_init__(self) -> None:
-        """Refuse numbers that make no sense.
+        """Check the numbers.
 
         Raises:
             ValueError: If one of them is not above zero; ``warmup`` may be zero.
@@ -111,7 +111,7 @@ def measure(
     step: Step,
     effort: Effort | None = None,
     *,
-    timer: Stopwatch | None = None,
+    timer: StepTimer | None = None,
     pace: Pace | None = None,
     clock: Clock = time.perf_counter,
     pause: Callable[[float], object] = time.sleep,
@@ -120,16 +120,16 @@ def measure(
 
     Sittings are made until two of them agree, are believed, and together give the interval. Of
     all sittings those near the lowest median are kept, since a disturbance can only slow a step.
-    Where the reference kernel tells that the core is slowed, a quiet moment is waited for first.
+    Where the reference kernel shows that the core is slowed, a quiet moment is waited for first.
 
     Args:
         step: What is timed.
-        effort: How much is done.
+        effort: The effort of the timing.
         timer: Runs the step once and returns its seconds, where the device has a clock of its
             own; the wall clock if None.
-        pace: Tells whether the core is slowed; None where the step does not run on one.
+        pace: Shows whether the core is slowed; None where the step does not run on one.
         clock: Seconds from any fixed point.
-        pause: Waits so many seconds, or longer; others may go on meanwhile.
+        pause: Waits the given seconds, or longer; other work may go on meanwhile.
     """
     effort = effort or Effort()
     stopwatch = timer or (lambda: _seconds(step, clock))
@@ -189,13 +189,13 @@ def _lower_rank(n: int) -> int | None:
 
 @dataclass(frozen=True)
 class _Sitting:
-    """Times of the step in a row, and what tells whether anything interfered.
+    """Times of the step in a row, and the readings that show whether anything interfered.
 
     Attributes:
         times: Seconds of each run.
         waited: Share of the time in which a thread waited for a core.
-        before: The reference kernel before; None without one.
-        after: The reference kernel after.
+        before: Reading of the reference kernel before; None without one.
+        after: Reading of the reference kernel after.
     """
 
     times: NDArray[np.float64]
@@ -214,7 +214,7 @@ class _Sitting:
         return self.after.seconds / self.before.seconds - 1
 
     def is_believed(self, pace: Pace | None) -> bool:
-        """Return whether nothing interfered, as far as is known by now."""
+        """Return whether nothing interfered, by the fastest pace seen so far."""
         first, second = np.array_split(self.times, 2)
         if abs(np.median(first) / np.median(second) - 1) > TOLERANCE or self.waited > MAX_WAITED:
             return False
@@ -296,7 +296,7 @@ def _quiet_moment(
 
 
 def _sit(
-    stopwatch: Stopwatch, effort: Effort, started: float, clock: Clock
+    stopwatch: StepTimer, effort: Effort, started: float, clock: Clock
 ) -> NDArray[np.float64]:
     """Return the seconds of runs in a row: enough for the interval, or until time is up."""
     until = min(started + effort.max_seconds, clock() + effort.max_seconds * SITTING_SHARE)
@@ -315,8 +315,8 @@ def _sit(
         wanted = len(seconds) + max(MIN_SITTING, len(seconds) // 2)
 
 
-def _warm_up(stopwatch: Stopwatch, effort: Effort, clock: Clock) -> int:
-    """Run until a window of runs is no faster than the one before; return how often."""
+def _warm_up(stopwatch: StepTimer, effort: Effort, clock: Clock) -> int:
+    """Run until a window of runs is no faster than the one before; return the number of runs."""
     window = max(effort.warmup, MIN_WINDOW)
     until = clock() + effort.max_seconds * WARMUP_SHARE
     n_runs, previous = 0, math.inf

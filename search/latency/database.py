@@ -1,4 +1,4 @@
-"""What was measured before: one SQLite file that serves every study on a device.
+"""The table of latencies: one SQLite file that serves every study on a device.
 
 Several processes read and write it at once. Every call opens the file anew, so a table may be
 kept, pickled or used from any thread; an open takes a fraction of a millisecond.
@@ -33,7 +33,7 @@ _LATENCY_MAY_LACK = ("p95_ms", "spread")
 _MARKS = ", ".join("?" * (len(KEY_COLUMNS) + 1))
 _IS_KEY = f"({', '.join(KEY_COLUMNS)}, architecture_id) = ({_MARKS})"
 _GET = f"SELECT measurement FROM measurements WHERE {_IS_KEY}"
-# What was measured in peace is not replaced by what was measured under disturbance.
+# A stable measurement is not replaced by one that was disturbed.
 _PUT = f"""
 INSERT INTO measurements VALUES ({_MARKS}, ?, ?, ?, ?)
 ON CONFLICT DO UPDATE SET measurement = excluded.measurement,
@@ -144,7 +144,7 @@ class LatencyTable:
         self.path = path
 
     def get(self, key: LatencyKey) -> Measurement | None:
-        """Return what was measured, its source ``remembered``; None if nothing was."""
+        """Return the measurement, its source ``remembered``; None if there is none."""
         with self._open() as connection:
             row = connection.execute(_GET, _columns(key)).fetchone()
         return None if row is None else _measurement(row[0])
@@ -164,7 +164,7 @@ class LatencyTable:
             connection.execute(_PUT_DEVICE, _device_row(key.device))
 
     def put_imported(self, entries: Iterable[Entry], words: dict[str, str]) -> dict[str, int]:
-        """Remember what others measured, all of it or nothing.
+        """Remember the measurements of others, all of them or none.
 
         What was measured here is kept: it is not replaced by what is imported.
 

@@ -1,4 +1,4 @@
-"""What this machine is, as far as a latency depends on it, and which of its cores are used."""
+"""The fingerprint of this machine, as far as a latency depends on it, and its cores in use."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Device:
 
 
 def fingerprint(root: Path = Path("/")) -> Device:
-    """Return what this machine is.
+    """Return the fingerprint of this machine.
 
     Args:
         root: Where ``proc`` and ``sys`` lie; what is not there is left out.
@@ -162,7 +162,7 @@ def _cpu(root: Path) -> str:
 
 
 def _cpu_quota(root: Path) -> float | None:
-    """Return the cores of the control group's limit, as ``200000 100000`` gives 2."""
+    """Return the cores of the control group's limit, like 2 for ``200000 100000``."""
     quota, _, period = (_read(root / _QUOTA) or "").partition(" ")
     if not (quota.isdigit() and period.isdigit()):
         return None

@@ -1,7 +1,7 @@
 """The energy of one image, from the counters that processors and GPUs keep themselves.
 
 What is counted is everything that the counted part of the machine took while the step ran back
-to back: idle power is *not* subtracted. It is real, a meter at the plug shows it (as in MLPerf
+to back: idle power is *not* subtracted. It is real, a meter at the plug shows it (like in MLPerf
 Power, Tschand et al. 2025), and a difference of two noisy powers would rank small networks by
 chance. On the processor these are its packages and, where counted apart, the memory; another
 process on them counts too. On a GPU it is the whole board.
@@ -54,7 +54,7 @@ class Rapl:
         if not self._zones:
             raise ConfigError(
                 "The energy of this processor cannot be measured: there is no RAPL counter in "
-                f"{str(root)!r}, as in most virtual machines. Leave energy_mj out of objectives "
+                f"{str(root)!r}, like in most virtual machines. Leave energy_mj out of objectives "
                 "and limits, or measure on the bare machine."
             )
         try:
@@ -116,7 +116,7 @@ class Nvml:
         return float(self._total() - self._before)
 
     def _first(self) -> Any:
-        # NVML counts all GPUs, whatever CUDA is told to show.
+        # NVML counts all GPUs, whichever CUDA is set to show.
         first = os.environ.get("CUDA_VISIBLE_DEVICES", "").split(",")[0].strip()
         if first and not first.isdigit():
             return self._nvml.nvmlDeviceGetHandleByUUID(first)

@@ -1,4 +1,4 @@
-"""What is expected of architectures not measured yet, from all that were on the same device."""
+"""The latencies that are expected of architectures, from those measured on the same device."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from archfront.search.latency.predicted import MIN_MEASURED, LatencyModel, is_pr
 from archfront.search.records.evaluation import Prediction
 from archfront.trainers.spec import Architecture
 
-# The model is fitted again when so many times the measurements are there, counted from the fewest.
+# The model is fitted again whenever the number of measurements has grown by this factor.
 GROWTH = 1.1
 
 
 class Expectations:
-    """Predictions from measurements that grow.
+    """Predictions from a growing number of measurements.
 
     Args:
         measured_ms: p50s by architecture, of one device, runtime, precision and batch, in the
-            order of their measuring. What is expected depends on nothing else, so that a study
+            order of their measuring. The predictions depend on nothing else, so that a study
             that was stopped goes on with the same expectations.
     """
 
@@ -32,11 +32,11 @@ class Expectations:
             self._measured[architecture] = p50_ms
 
     def of(self, architecture: Architecture) -> Prediction | None:
-        """Return what is expected; None with too few measurements or an unknown backbone."""
+        """Return the expected latency; None with too few measurements or an unknown backbone."""
         return self.bands([architecture]).get(0)
 
     def bands(self, architectures: Sequence[Architecture]) -> dict[int, Prediction]:
-        """Return what is expected of several, by position, without those of which nothing is."""
+        """Return the expected latencies by position, of those architectures that have one."""
         if len(self._measured) < MIN_MEASURED:
             return {}
         positions = [i for i, a in enumerate(architectures) if is_predictable(a)]

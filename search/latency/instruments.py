@@ -1,4 +1,4 @@
-"""What is measured of a loaded network: its time, its memory, its energy."""
+"""The instruments that measure a loaded network: its time, memory, energy and throughput."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def no_others() -> Iterator[Shared]:
 
 @dataclass(frozen=True)
 class SessionCosts:
-    """What running a loaded network costs.
+    """The costs of running a loaded network.
 
     Attributes:
         timing: Time of a run.
@@ -54,12 +54,12 @@ class SessionCosts:
 
 @dataclass(frozen=True)
 class Instruments:
-    """What reads the costs of a loaded network.
+    """The instruments that measure a loaded network.
 
     Attributes:
         runtime: The runtime of the network.
         settings: How architectures are measured.
-        pace: Tells whether the core is slowed.
+        pace: Shows whether the core is slowed.
         meter: Counter of the energy; None if the energy is not asked for.
         exclusive: Holds other work off within its block.
     """
@@ -81,7 +81,7 @@ class Instruments:
         return cls(runtime, settings, pace_of(settings), meter, exclusive)
 
     def costs(self, session: Session, artifact: Path) -> SessionCosts:
-        """Return what a session costs; the memory is measured in the pauses of the clock.
+        """Return the costs of a session; the memory is measured in the pauses of the clock.
 
         Args:
             session: The loaded network.
@@ -146,7 +146,7 @@ class Instruments:
 
 
 def effort_of(settings: MeasureSettings) -> clock.Effort:
-    """Return how much is done for one latency."""
+    """Return the effort of one timing."""
     return clock.Effort(settings.warmup, settings.repeats, settings.interval, settings.max_seconds)
 
 

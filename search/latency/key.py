@@ -1,4 +1,4 @@
-"""How architectures are measured, and the key under which a device remembers the results."""
+"""The settings of a measurement, and the key under which a device remembers its result."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from archfront.trainers.spec import Architecture
 
 @dataclass(frozen=True)
 class MeasureSettings:
-    """How architectures are measured.
+    """The settings of a measurement.
 
     Attributes:
         runtime: Key of ``RUNTIMES``.
@@ -71,7 +71,7 @@ def latency_key(architecture: Architecture, settings: MeasureSettings) -> Latenc
 
 @lru_cache(maxsize=256)
 def _library(backbone: str) -> str | None:
-    """Return what defines a network that is not timm's: transformers and its configuration."""
+    """Return the library and configuration of a network that is not timm's; None for timm's."""
     if not is_hub(backbone):
         return None
     return f"transformers {transformers_version()} {digest_of(backbone)}"

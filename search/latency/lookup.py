@@ -1,7 +1,7 @@
-"""What is known of an architecture before a job is submitted for it.
+"""The look-up of an architecture's costs, before a job is submitted for it.
 
-The one place that a driver asks: a measurement, a reason why there is none, or nothing, and then
-it must be measured.
+The one place where a driver looks them up: it gives a measurement, a reason why there is none, or
+None, and then the architecture must be measured.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ Answer = Measurement | Rejected | Failed | None
 
 
 class Table(Protocol):
-    """What is asked of a table of latencies."""
+    """A table of latencies."""
 
     def get(self, key: LatencyKey) -> Measurement | None:
         """Return what was measured."""
@@ -47,34 +47,34 @@ class Table(Protocol):
 
 
 class CostLookup(Protocol):
-    """Answers for the architectures of a study."""
+    """The look-up of the costs of a study's architectures."""
 
     def lookup(self, architecture: Architecture) -> Answer:
-        """Return its measurement, why it has none, or None when it must be measured."""
+        """Return a measurement, the reason why there is none, or None if it must be measured."""
 
     def expected(self, architecture: Architecture) -> Prediction | None:
-        """Return the latency to expect of an architecture that must be measured, if any can."""
+        """Return the expected latency of an architecture; None if there is none."""
 
     def measured(self) -> Mapping[Architecture, Measurement]:
-        """Return all that is measured under the study's settings."""
+        """Return all measurements under the study's settings."""
 
     def bands(self, architectures: Sequence[Architecture]) -> Mapping[int, Prediction]:
-        """Return the latency to expect by position, of those of which any can be."""
+        """Return the expected latencies by position, of those architectures that have one."""
 
     def learn(self, architecture: Architecture, result: Measurement | Failed) -> None:
-        """Take in what measuring an architecture gave."""
+        """Take in the result of measuring an architecture."""
 
 
 class DeviceCosts:
-    """What this device remembers and learns.
+    """The costs that this device remembers, and learns.
 
     Args:
-        table: Where it is remembered.
+        table: The table that remembers them.
         settings: How architectures are measured.
         needed: Names of the values that a measurement must have; one that lacks any is taken
             again.
         lasting: Kinds of failures that are remembered.
-        latency_ms_max: What can only be slower than this is rejected without being measured.
+        latency_ms_max: An architecture that can only be slower is rejected without being measured.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class DeviceCosts:
         self._latency_ms_max = latency_ms_max
 
     def lookup(self, architecture: Architecture) -> Answer:
-        """Return its measurement, why it has none, or None when it must be measured."""
+        """Return a measurement, the reason why there is none, or None if it must be measured."""
         key = latency_key(architecture, self._settings)
         found = self._table.get(key)
         if found is not None:
@@ -106,17 +106,17 @@ class DeviceCosts:
         return None
 
     def _serves(self, found: Measurement) -> bool:
-        """Return whether a measurement has all that is needed, as it is asked for now."""
+        """Return whether a measurement has all values that are needed now."""
         batch = self._settings.throughput_batch
         return found.has(self._needed) and batch in (None, found.throughput_batch)
 
     def expected(self, architecture: Architecture) -> Prediction | None:
-        """Return the latency to expect from what was measured so far under the same settings."""
+        """Return the latency expected from the measurements so far under the same settings."""
         return self._expectations.of(architecture)
 
     @cached_property
     def _expectations(self) -> Expectations:
-        """Return what this device's measurements say, read when it is first asked for."""
+        """Return the expectations from this device's measurements, read at the first use."""
         return Expectations({a: m.latency.p50_ms for a, m in self._entries().items()})
 
     def _entries(self) -> dict[Architecture, Measurement]:
@@ -127,11 +127,11 @@ class DeviceCosts:
         }
 
     def measured(self) -> Mapping[Architecture, Measurement]:
-        """Return all that is measured under the study's settings."""
+        """Return all measurements under the study's settings."""
         return {a: m for a, m in self._entries().items() if self._serves(m)}
 
     def bands(self, architectures: Sequence[Architecture]) -> Mapping[int, Prediction]:
-        """Return the latency to expect by position, of those of which any can be."""
+        """Return the expected latencies by position, of those architectures that have one."""
         return self._expectations.bands(architectures)
 
     def learn(self, architecture: Architecture, result: Measurement | Failed) -> None:
@@ -147,10 +147,10 @@ class DeviceCosts:
 
 
 class ImportedCosts:
-    """What was imported for a device that is not at hand: nothing can be measured on it.
+    """The costs imported for a device that is not at hand, where nothing can be measured.
 
     Args:
-        measurements: What was imported, by architecture.
+        measurements: The imported measurements by architecture.
         words: The device and runtime, for people.
     """
 
@@ -158,26 +158,26 @@ class ImportedCosts:
         self._measurements, self._words = measurements, words
 
     def lookup(self, architecture: Architecture) -> Answer:
-        """Return what was imported, or that nothing was."""
+        """Return the imported measurement, or Failed if none was imported."""
         found = self._measurements.get(architecture)
         return found or Failed("build", f"no latency of {self._words} was imported for it")
 
     def expected(self, architecture: Architecture) -> Prediction | None:
-        """Return None: nothing of another device is measured."""
+        """Return None: no latency of another device is predicted."""
         return None
 
     def measured(self) -> Mapping[Architecture, Measurement]:
-        """Return what was imported."""
+        """Return the imported measurements."""
         return self._measurements
 
     def bands(self, architectures: Sequence[Architecture]) -> Mapping[int, Prediction]:
-        """Return nothing, as above."""
+        """Return no expected latencies, like ``expected``."""
         return {}
 
     def learn(self, architecture: Architecture, result: Measurement | Failed) -> None:
-        """Learn nothing: what was not imported stays unknown."""
+        """Ignore the result: an architecture that was not imported stays unknown."""
 
 
 def remembered(failed: Failed) -> Failed:
-    """Return a failure of the table as a study records it."""
+    """Return the failure that a study records for a failure of the table."""
     return replace(failed, message=f"remembered: {failed.message}", is_remembered=True)

@@ -1,4 +1,4 @@
-"""How much memory a network takes to load and run.
+"""The peak memory of loading and running a network.
 
 What is counted is by how much the resident memory of a process grows, at its peak, from before
 the artifact is opened until it has run a few times: weights as the runtime keeps them, what it
@@ -13,7 +13,7 @@ without torch, which costs 0.1 to 0.4 s; fresh processes agree to 2 %.
 Where PyTorch itself runs the network, on the processor, a process of its own would import torch
 for seconds. There it is the weights and the peak of what PyTorch's own allocator holds during one
 run, which is the same every time; the scratch memory of the libraries below is not in it. On a GPU
-the session tells the peak of the device's memory.
+the session gives the peak of the device's memory.
 """
 
 from __future__ import annotations
@@ -126,7 +126,7 @@ def main() -> None:
     sys.stdout.write(f"{growth_mb(work)}\n")
 
 
-# Opens an artifact for so many threads and a precision, and returns what runs it once.
+# Opens an artifact for a number of threads and a precision; returns a function that runs it once.
 Opener = Callable[[Path, int, str], Step]
 
 

@@ -1,12 +1,12 @@
-"""How fast this machine is just now, told by a fixed piece of work.
+"""The pace of the core at a moment, by the time of a fixed piece of work.
 
 A neighbor on the same host slows a core evenly for tenths of seconds to seconds. A step timed
-meanwhile looks steady, so nothing in its own times tells; but the fixed kernel takes longer than
-it was seen to take before. The fastest time seen is kept for this process and, where a file is
-given, for the processes after it.
+meanwhile looks steady, so nothing in its own times shows it; but the fixed kernel takes longer
+than it was seen to take before. The fastest time seen is kept for this process and, where a file
+is given, for the processes after it.
 
 Another process of this machine takes turns on the core, each longer than the kernel, whose median
-run sees nothing of it; but Linux tells how long threads waited for their turn.
+run shows nothing of it; but Linux says how long threads waited for their turn.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ MAX_WAITED = 0.03
 
 @dataclass(frozen=True)
 class Reading:
-    """How fast the core was at a moment.
+    """The pace of the core at a moment.
 
     Attributes:
         seconds: Median of the kernel.
@@ -52,7 +52,7 @@ class Reading:
 
 
 class Pace:
-    """Times a fixed kernel and knows how fast it was at its fastest.
+    """The pace of the core: times a fixed kernel and remembers the fastest time.
 
     Args:
         kernel: The fixed work; ``reference_kernel()`` if None.
@@ -85,7 +85,7 @@ class Pace:
         self._recall()
 
     def read(self) -> Reading:
-        """Return how fast the core is now, from about 10 ms of work."""
+        """Return the pace of the core now, from about 10 ms of work."""
         self._kernel()
         waited, began = self.waiting(), self._clock()
         seconds = []
@@ -117,7 +117,7 @@ class Pace:
         if self._file is None:
             return
         text = json.dumps({"seconds": self.fastest, "at": self._seen_at})
-        # Written beside and moved, so that another process never reads half of it.
+        # Written to a file beside it and moved, so that another process never reads half of it.
         beside = self._file.with_name(f"{self._file.name}.{os.getpid()}")
         with suppress(OSError):
             self._file.parent.mkdir(parents=True, exist_ok=True)
@@ -128,7 +128,7 @@ class Pace:
 def waiting_s() -> float:
     """Return the seconds that the threads of this process have waited for a core so far.
 
-    Zero where the system does not tell: only Linux does.
+    Zero where the system does not say: only Linux does.
     """
     total = 0
     for task in glob("/proc/self/task/*/schedstat"):

@@ -1,6 +1,6 @@
-"""Latencies to expect where nothing was measured yet, with a band that says how sure.
+"""The prediction of latencies that were not measured, with a band of uncertainty.
 
-A network's time is taken as a sum over the kinds of work that the catalog counts: so many
+A network's time is modeled as a sum over the kinds of work that the catalog counts: some
 nanoseconds for each multiply-accumulate of a pointwise convolution, each element that a softmax
 writes, each kernel that is started. What these cost on one device in one runtime is fitted to what
 was measured there. No cost is negative, so that the sum extrapolates as time does.
@@ -75,7 +75,7 @@ class Band:
 
 
 class LatencyModel:
-    """Predicts p50s of one runtime, precision, batch and number of threads on one device.
+    """The model of p50s of one runtime, precision, batch and number of threads on one device.
 
     Args:
         architectures: What was measured, of backbones of the catalog.
@@ -190,7 +190,7 @@ def _families(architectures: Sequence[Architecture]) -> list[str]:
 
 
 def _factors(predicted: Array, measured: Array, families: Sequence[str]) -> dict[str, float]:
-    """Return by family what its measurements are of the predicted ones, drawn towards 1."""
+    """Return by family the ratio of its measurements to the predictions, drawn towards 1."""
     errors: dict[str, list[float]] = {}
     for family, error in zip(families, np.log(measured / predicted), strict=True):
         errors.setdefault(family, []).append(float(error))
@@ -201,7 +201,7 @@ def _factors(predicted: Array, measured: Array, families: Sequence[str]) -> dict
 
 
 def _left_out_errors(amounts: Array, measured: Array, families: Sequence[str]) -> Array:
-    """Return how far, in logarithms, each measurement is from what all others predict, sorted."""
+    """Return the errors, in logarithms, of predicting each measurement from the others, sorted."""
     n_measured = len(measured)
     left_out = np.unique(np.linspace(0, n_measured - 1, MAX_LEFT_OUT).astype(int))
     errors = []

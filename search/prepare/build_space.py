@@ -33,13 +33,13 @@ def build_space(
     """Return the space over backbones whose weights are known to be there.
 
     Args:
-        config: What was asked for.
-        backbones: What ``select`` gave and weights left.
+        config: The configuration of the space.
+        backbones: The backbones that ``select`` returned and that have weights.
         weights: First weights by backbone.
         task: Name of the task.
         classes: Classes of the dataset.
         channels: Channels of its images.
-        dropped: What was left out before, in words.
+        dropped: The backbones left out before, in words.
         small_object: Side of a small object as a share of its image's; None where that is not
             known, and then a head's coarsest stride is taken.
 
@@ -80,7 +80,7 @@ def build_space(
 def _heads(
     backbone: Backbone, config: SpaceConfig, task: Task
 ) -> tuple[tuple[str, ...], list[str]]:
-    """Return the heads that a backbone carries, and why not the others."""
+    """Return the heads that a backbone carries, and the reasons against the others."""
     if task.is_image_level:  # the catalog has tried each of them
         kept_heads = backbone.heads_among(config.heads)
         is_own = is_hub(backbone.name) and not kept_heads
@@ -100,7 +100,7 @@ def _heads(
 def _exportable(
     heads: tuple[str, ...], config: SpaceConfig, backbone: Backbone, task: str, channels: int
 ) -> tuple[tuple[str, ...], list[str]]:
-    """Return the heads whose networks can go to every format that is asked for, and why not."""
+    """Return the heads that every format asked for can hold, and the reasons against others."""
     kept, reasons = [], []
     for head in heads:
         a = Architecture(task, backbone.name, head, backbone.input_size, 2, channels)
@@ -116,7 +116,7 @@ def _exportable(
 
 
 def _sizes(backbone: Backbone, config: SpaceConfig) -> tuple[tuple[int, ...], list[str]]:
-    """Return the input sizes that the backbone takes within the limits, and why not the others."""
+    """Return the input sizes of a backbone within the limits, and the reasons against others."""
     reasons = []
     takes = [size for size in config.input_sizes if backbone.takes(size)]
     if len(takes) < len(config.input_sizes):
@@ -149,7 +149,7 @@ def decoders_of(
     sizes: Sequence[int],
     small_object: float | None,
 ) -> Decoders:
-    """Return what a head leaves open, within what is asked for."""
+    """Return the open choices of a head, within the configuration."""
     asked = [neck for neck in config.necks if neck in grid.neck]
     has = [stride for stride in grid.finest if stride in backbone.strides]
     finest = {size: _finest(has, (small_object or 1.0) * size) for size in sizes} if has else {}

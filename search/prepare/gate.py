@@ -1,4 +1,4 @@
-"""The gate: what a candidate may cost, checked before a second of training is spent."""
+"""The gate: the limits of a candidate's costs, checked before any training."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from archfront.search.records.evaluation import Measurement
 def exceeded(measurement: Measurement, limits: LimitsConfig) -> dict[str, tuple[float, float]]:
     """Return ``{limit: (value, allowed)}`` of every limit that is exceeded.
 
-    What lies exactly on a limit is within it. A value that is not a number is over every limit.
+    A value exactly on a limit is within it. A value that is not a number is over every limit.
     """
     over: dict[str, tuple[float, float]] = {}
     for field in fields(limits):

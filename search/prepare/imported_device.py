@@ -20,13 +20,13 @@ from archfront.trainers.words import count_of
 
 
 def for_device(prepared: Prepared, table: LatencyTable) -> tuple[Prepared, CostLookup]:
-    """Return a study as the device of its configuration allows it, and what is known of it.
+    """Return a study for the device of its configuration, and the look-up of its costs.
 
     On this machine that is the study itself. For another device the space keeps only the
     architectures whose latency was imported.
 
     Raises:
-        ConfigError: If the device, or what is asked of it, is not in the table.
+        ConfigError: If the device, or the values that are needed, are not in the table.
     """
     config = prepared.config
     if config.hardware.device is None:

@@ -50,16 +50,16 @@ LIBRARIES = (
 
 @dataclass(frozen=True)
 class Prepared:
-    """A study that can begin.
+    """Everything that a study needs to begin.
 
     Attributes:
-        config: What was asked for.
-        task: Its task.
-        data: What a worker loads.
+        config: The configuration.
+        task: The task.
+        data: The reference by which a worker loads the data.
         dataset: ``Dataset.summary()``.
         space: The candidates.
         objectives: The metric first.
-        chance: What the metric gives without looking at the images.
+        chance: The metric of the best answer that does not look at the images.
         unavailable: Architectures of the space that no candidate may have: their latency is not
             known and cannot be measured.
         device: The device that is not at hand; None for this machine.
@@ -95,7 +95,7 @@ class Prepared:
         )
 
     def header(self) -> dict[str, Any]:
-        """Return what is stored of the study, but for what has yet to be measured."""
+        """Return the header of the study, except for what has yet to be measured."""
         config = self.config.as_dict()
         for name in ("mlflow_uri", "storage_url"):
             url = config["tracking"][name]
@@ -128,7 +128,7 @@ class Prepared:
         return (*LIBRARIES, "transformers") if is_hf else LIBRARIES
 
     def _device(self) -> dict[str, str]:
-        """Return what the latencies are of: this machine or an imported device."""
+        """Return the device of the latencies: this machine or an imported device."""
         if self.device is not None:
             return {
                 "device": f"{self.device.words} (imported latencies)",
@@ -139,7 +139,7 @@ class Prepared:
 
 
 def objectives(config: Config) -> list[Objective]:
-    """Return the metric and what is minimized beside it."""
+    """Return the objectives: the metric first, then the costs."""
     return list(objectives_for(config.task.metric, config.objectives))
 
 
@@ -182,7 +182,7 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
 
 
 def data_ref(config: Config) -> DataRef:
-    """Return what a worker needs to load the data."""
+    """Return the reference by which a worker loads the data."""
     options = asdict(config.data)
     options["palette"] = tuple(config.data.palette.items())
     options["shapes"] = Shapes(**options["shapes"])
@@ -223,7 +223,7 @@ def check_same(header: dict[str, Any], prepared: Prepared) -> None:
 def _weights(
     config: Config, backbones: list[Backbone], channels: int
 ) -> tuple[dict[str, Weights], tuple[str, ...]]:
-    """Return the first weights of the backbones that have them, and who was dropped."""
+    """Return the first weights of the backbones that have them, and the dropped backbones."""
     if config.space.weights == "none":  # nothing to look for, and no need of torch
         return {b.name: Weights() for b in backbones}, ()
     from archfront.trainers.networks.weights import resolve

@@ -1,4 +1,4 @@
-"""A recorded study, as refit, export and reproduce need it."""
+"""A recorded study, which refit, export and reproduce take."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from archfront.trainers.data import Dataset
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.spec import TrainSettings
 
-# What metrics of other data than the study's are worth.
+# The consequence of other data than the study's, in words.
 WORTHLESS = ", so that its metrics would say nothing"
 
 
@@ -25,7 +25,7 @@ class Study:
 
     Attributes:
         config: Its configuration.
-        header: What was stored when it started.
+        header: The header that was stored when it started.
     """
 
     config: Config
@@ -48,7 +48,7 @@ class Study:
 
 
 def study_of(header: dict[str, Any]) -> Study:
-    """Return a recorded study, by what was stored when it started.
+    """Return the recorded study of a header.
 
     Raises:
         StudyError: If it has no records yet.
@@ -71,11 +71,11 @@ def dataset_of(
 
     Args:
         study: The study.
-        change: What is said of data that is no longer the same.
-        consequence: What follows from that, as ``, so that ...``.
+        change: How the data differs, in words of the error.
+        consequence: The consequence of this in words, like ``, so that ...``.
 
     Raises:
-        StudyError: If it is no longer the same.
+        StudyError: If the data is no longer the same.
         DataError: If it cannot be read.
     """
     from archfront.trainers.data import load

@@ -1,4 +1,4 @@
-"""Which backbones a configuration asks for, from the catalog alone."""
+"""The selection of a configuration's backbones, from the catalog alone."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ DEFAULT = Weights("pretrained")
 
 @dataclass(frozen=True)
 class Selection:
-    """What patterns and limits leave of the catalog.
+    """The backbones of the catalog that patterns and limits leave.
 
     Attributes:
         backbones: Those that are left, in the catalog's order.
-        left_out: How many of those that ``space.backbones`` names were left out, by reason.
+        left_out: Number of the backbones of ``space.backbones`` that were left out, by reason.
     """
 
     backbones: tuple[Backbone, ...]
@@ -37,8 +37,8 @@ def select(config: SpaceConfig, root: Path | None = None) -> list[Backbone]:
     Torch is imported only for names that begin with ``hf:`` and were not seen before.
 
     Args:
-        config: What is asked for.
-        root: Of all studies, below which rows of such names are remembered.
+        config: The configuration of the space.
+        root: Folder of all studies, in which the rows of such names are remembered.
 
     Raises:
         ConfigError: For every pattern that matches nothing, or when nothing is left.
@@ -47,12 +47,12 @@ def select(config: SpaceConfig, root: Path | None = None) -> list[Backbone]:
 
 
 def selection(config: SpaceConfig, root: Path | None = None) -> Selection:
-    """Return the backbones that are left and how many are not.
+    """Return the backbones that are left, and the number of the others by reason.
 
     Each backbone that is left out counts for the first reason.
 
     Raises:
-        ConfigError: As ``select``.
+        ConfigError: Like ``select``.
     """
     rows = catalog()
     hub = {row.name: row for row in _hub(config, root)}
@@ -111,7 +111,7 @@ def _check_patterns(
 
 
 def _rules(config: SpaceConfig, names: list[str]) -> list[tuple[str, Callable[[Backbone], bool]]]:
-    """Return every reason to leave a backbone out, with what keeps it."""
+    """Return every reason to leave a backbone out, with the rule that keeps it."""
     excluded = set(match(config.exclude, names))
     limit = math.inf if config.params_m_max is None else config.params_m_max
     return [

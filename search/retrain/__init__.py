@@ -1,1 +1,1 @@
-"""Trainings after the search: members in full, trials again."""
+"""Trainings after the search: members of a front in full, and trials again."""

@@ -1,4 +1,4 @@
-"""Trains members of a front in full: every (member, seed) once, one after the other."""
+"""The refit of a front's members: every (member, seed) is trained in full, one after the other."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class RefitRequest:
-    """What is asked of a refit.
+    """The request of a refit.
 
     Attributes:
-        trials: Which members.
-        epochs: Of each full training.
-        seeds: How many of each.
+        trials: Trials of the members.
+        epochs: Epochs of each full training.
+        seeds: Number of the full trainings of each member.
         full: Average, patience, share of the teacher.
         is_taught: Whether the best member teaches the others.
     """
@@ -42,14 +42,14 @@ class RefitRequest:
 
 
 @dataclass(frozen=True)
-class Step:
-    """One full training that is to be there.
+class FullTraining:
+    """One full training of a refit.
 
     Attributes:
         trial: Number of the trial.
-        seed: Of the training.
-        question: What it is asked to be.
-        done: The record, where it is there already.
+        seed: Seed of the training.
+        question: Its settings, by which a record of the same training is recognized.
+        done: The record, if the training was made already.
         teacher: Trial of the member that teaches; None for none.
     """
 
@@ -60,10 +60,10 @@ class Step:
     teacher: int | None
 
 
-def steps_of(results: Results, study: Study, order: RefitRequest) -> list[Step]:
-    """Return every full training that is asked for, those of a teacher first.
+def steps_of(results: Results, study: Study, order: RefitRequest) -> list[FullTraining]:
+    """Return every full training of a request, those of a teacher first.
 
-    One that is there and was asked the same is done.
+    A training with a record of the same settings is done.
 
     Raises:
         ConfigError: If networks of this task cannot be taught.
@@ -89,7 +89,7 @@ def steps_of(results: Results, study: Study, order: RefitRequest) -> list[Step]:
             question = _question(results, order, teacher)
             found = Refit.read(folder_of(results, trial, seed) / RECORD)
             done = found if found is not None and found.question == question else None
-            steps.append(Step(trial, seed, question, done, teacher))
+            steps.append(FullTraining(trial, seed, question, done, teacher))
     return steps
 
 
@@ -97,21 +97,21 @@ def refit(
     results: Results,
     study: Study,
     order: RefitRequest,
-    on_epoch: Callable[[Step, EpochRow], None] = lambda step, row: None,
-) -> Iterator[tuple[Step, Refit]]:
-    """Yield every full training that is asked for, when it is there.
+    on_epoch: Callable[[FullTraining, EpochRow], None] = lambda step, row: None,
+) -> Iterator[tuple[FullTraining, Refit]]:
+    """Yield every full training of a request with its record, once it is made.
 
     After an interruption the same call goes on with the one that was not finished.
 
     Args:
         results: The study's records.
-        study: What is known of it.
-        order: What is asked for.
+        study: The recorded study.
+        order: The request.
         on_epoch: Called after every epoch.
 
     Raises:
         StudyError: If the dataset is no longer that of the study.
-        ConfigError: As ``steps_of``.
+        ConfigError: Like ``steps_of``.
         DivergedError: If a loss is no finite number.
     """
     steps = steps_of(results, study, order)
@@ -137,8 +137,8 @@ def _trained(
     results: Results,
     study: Study,
     order: RefitRequest,
-    step: Step,
-    on_epoch: Callable[[Step, EpochRow], None],
+    step: FullTraining,
+    on_epoch: Callable[[FullTraining, EpochRow], None],
 ) -> Refit:
     from archfront.trainers.training.full import train_full
 

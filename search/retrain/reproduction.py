@@ -1,7 +1,7 @@
-"""A trial trained again from its record alone, and compared with what was recorded.
+"""The reproduction of a trial: trained again from its record alone, and compared with it.
 
 On the same CPU, with the same versions, threads and data, every number comes out the same to the
-last bit; where one does not, what differs between then and now is told.
+last bit; if one does not, the differences between then and now are given.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ class Reproduction:
         trial: Its number.
         metrics: ``{name: (then, now)}``.
         is_same: Whether all that was compared is the same to the last bit.
-        compared: What that is, in words.
-        differing: What of it is not the same, in words.
-        changed: What is other than it was, in words: versions, device, data.
-        seconds: Of the training now.
+        compared: The compared results, in words.
+        differing: Those of them that are not the same, in words.
+        changed: The changes since then, in words: versions, device, data.
+        seconds: Seconds of the training now.
     """
 
     trial: int
@@ -61,11 +61,11 @@ def reproduce(
     trial: int,
     on_epoch: Callable[[EpochRow], None] | None = None,
 ) -> Reproduction:
-    """Train a trial again and compare.
+    """Return the comparison of a trial with its training now.
 
     Args:
         results: The study's records.
-        study: What is known of it.
+        study: The recorded study.
         trial: Its number.
         on_epoch: Called after every epoch.
 
@@ -117,7 +117,7 @@ def reproduce(
 
 
 def changes(environment: Mapping[str, Any]) -> tuple[str, ...]:
-    """Return what is other now than an environment says, in words."""
+    """Return the differences of this environment from a recorded one, in words."""
     found = []
     for name, then in environment.items():
         if name == DEVICE:
@@ -143,7 +143,7 @@ def _now(name: str) -> str | None:
 
 
 def _recorded(results: Results, trial: int) -> Evaluation:
-    """Return the evaluation of a trial that went furthest.
+    """Return the evaluation of a trial's highest trained rung.
 
     Raises:
         StudyError: If there is none, or it was not trained.
@@ -163,7 +163,7 @@ def _recorded(results: Results, trial: int) -> Evaluation:
 def _compared(
     folder: Path, recorded: Trained, found: TrainResult
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return what was compared, and what of it is not the same."""
+    """Return the names of the compared results, and of those that are not the same."""
     then = [{name: row[name] for name in COMPARED} for row in recorded.curve]
     now = [{name: asdict(row)[name] for name in COMPARED} for row in found.curve]
     same = {

@@ -28,7 +28,7 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 # Up to here hyperparameters are found anew for every trial, later for every fifth, later for
-# every twentieth part more; and from so many trials at most. More often was no better
+# every twentieth part more; and from this many trials at most. More often was no better
 # (benchmarks/LOG.md, "Processes not adopted").
 REFIT_EACH, REFIT_STEP, REFIT_SHARE = 30, 5, 20
 FITTED = 250

@@ -45,9 +45,9 @@ Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
 # Candidates whose gain is computed for one proposal: all of a small space. More trials make each
-# dearer, so there are fewer then, down to the second number.
+# more expensive, so there are fewer then, down to the second number.
 SCORED, SCORED_LEAST = 200_000, 1_000
-# Scales are those of so many candidates.
+# The scales of descriptors are those of this many candidates.
 SCALED = 20_000
 
 

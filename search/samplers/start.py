@@ -11,14 +11,15 @@ from archfront.search.samplers.surrogate import Scaling, standardized
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
 
-# Every so many candidates one is chosen by capacity whatever was published, so that a misleading
+# One of this many candidates is chosen by capacity whatever was published, so that a misleading
 # publication does not choose all that the processes first learn from (benchmarks/LOG.md,
 # "Capacity in the start").
 BY_CAPACITY = 3
-# A place on the front of capacity goes to one of the candidates around it, no further by cost than
-# so many of all are; and of those to one of the largest: this share of them, or so many. It is a
-# larger share where a start is a short training, in which less is lost (benchmarks/LOG.md,
-# "Unlike candidates in the start"; benchmarks/LOG.md, "Rungs on replay tables").
+# A place on the front of capacity goes to one of the candidates around it by cost, within AROUND
+# of all candidates to both sides, and of those to one of the largest: a share of them, but at
+# least LARGEST_LEAST. The share is larger where a start is a short training, in which less is lost
+# (benchmarks/LOG.md, "Unlike candidates in the start"; benchmarks/LOG.md, "Rungs on replay
+# tables").
 AROUND = 0.03
 LARGEST, LARGEST_OF_RUNGS, LARGEST_LEAST = 0.1, 0.2, 3
 

@@ -11,7 +11,7 @@ from archfront.search.space.decoders import FIXED, Decoders
 
 
 class Suggester(Protocol):
-    """What ``Space.suggest`` asks; Optuna's ``Trial`` is one."""
+    """The part of Optuna's ``Trial`` that ``Space.suggest`` uses."""
 
     def suggest_categorical(self, name: str, choices: Sequence[Any]) -> Any:
         """Return one of the choices."""
@@ -22,13 +22,13 @@ class Suggester(Protocol):
 
 @dataclass(frozen=True)
 class Axes:
-    """What one backbone can be combined with.
+    """The heads, sizes and decoders that one backbone can be combined with.
 
     Attributes:
         backbone: Its row of the catalog.
         heads: Heads that it carries.
         input_sizes: Sides of the input that it takes.
-        decoders: What each head leaves open; a head that leaves nothing open may be missing.
+        decoders: The open choices of each head; a head without any may be missing.
     """
 
     backbone: Backbone
@@ -37,5 +37,5 @@ class Axes:
     decoders: Mapping[str, Decoders] = field(default_factory=dict)
 
     def of(self, head: str) -> Decoders:
-        """Return what a head leaves open."""
+        """Return the open choices of a head."""
         return self.decoders.get(head, FIXED)

@@ -1,4 +1,4 @@
-"""What every architecture of a space costs: measured, or expected with how unsure that is."""
+"""The costs of every architecture of a space: measured, or predicted with an uncertainty."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from archfront.trainers.spec import Architecture
 
 Floats = NDArray[np.float64]
 
-# Natural logarithm of a cost that has been measured nowhere: unsure by a factor of 20.
+# Standard deviation of a cost's natural logarithm before any measurement: a factor of 20.
 UNKNOWN = 3.0
-# How a cost grows with each descriptor, in logarithms, before any is measured. More work makes
-# fewer images a second.
+# Growth of a cost with each descriptor, both in logarithms, before any is measured. More work
+# makes fewer images a second.
 GROWTH = {
     "params_m": {"log10_params_m": 1.0},
     "size_mb": {"log10_params_m": 1.0},
@@ -30,22 +30,22 @@ GROWTH = {
 }
 USUAL_GROWTH = {"log10_macs_g": 0.7}
 DESCRIPTORS = ("log10_params_m", "log10_macs_g", "log10_acts_m", "log10_input_size")
-# Standard deviation of a growth around what is usual, and of what descriptors do not explain.
+# Standard deviation of a growth around the usual one, and of what descriptors do not explain.
 GROWTH_SPREAD = 0.3
 UNEXPLAINED = 0.3
-# Half a 90 % band is so many standard deviations.
+# Half the width of a 90 % band, in standard deviations.
 BAND = float(ndtri((1 + COVERAGE) / 2))
-# A band that is expected is cut into three points of equal mean, variance and fourth moment.
+# A predicted cost is replaced by three points of equal mean, variance and fourth moment.
 # Source: Abramowitz and Stegun 1964, table 25.10 (Gauss-Hermite), n = 3.
 NODES = ((-(3**0.5), 1 / 6), (0.0, 2 / 3), (3**0.5, 1 / 6))
 
 
 @dataclass(frozen=True)
 class Expected:
-    """Natural logarithms of the costs of some architectures, ``(n, n_costs)``.
+    """Natural logarithms of the costs of architectures, ``(n, n_costs)``.
 
     Attributes:
-        mean: Measured or expected.
+        mean: Measured or predicted logarithms.
         spread: Standard deviation; 0 where measured.
     """
 
@@ -58,7 +58,7 @@ class CostModel:
 
     Args:
         space: The candidates.
-        known: What this device remembers and expects.
+        known: The costs that are known or predicted of this device.
         objectives: The metric first.
         limits: Allowed values by name; None for no limit.
         reference: Reference point of the study.
@@ -82,7 +82,7 @@ class CostModel:
             self.learn(architecture, measurement)
 
     def learn(self, architecture: Architecture, measurement: Measurement) -> None:
-        """Take in a measurement; one of an architecture outside of the space says nothing."""
+        """Take in a measurement; that of an architecture outside of the space is ignored."""
         try:
             number = self._space.architecture_number(architecture)
         except KeyError:
@@ -93,10 +93,10 @@ class CostModel:
     def points(self, numbers: NDArray[np.int64]) -> list[tuple[float, Floats]]:
         """Return losses of architectures as weighted cases, each ``(n, n_objectives - 1)``.
 
-        The losses are measured from the reference point. There is one case where all costs are
-        measured, and three, of all costs together, where some are only expected.
+        The losses are measured from the reference point. There is one case if all costs are
+        measured, and three, of all costs together, if some are only predicted.
         """
-        table = self._whole()
+        table = self._logs_of_all()
         mean, spread = table.mean[numbers], table.spread[numbers]
         n_costs = len(self.objectives) - 1
         if not spread[:, :n_costs].any():
@@ -109,8 +109,8 @@ class CostModel:
         return mean
 
     def chance(self, numbers: NDArray[np.int64]) -> Floats:
-        """Return how likely each architecture is within all limits, ``(n,)``."""
-        table = self._whole()
+        """Return the probability that each architecture is within all limits, ``(n,)``."""
+        table = self._logs_of_all()
         likely = np.ones(len(numbers))
         for name, limit in self._limits.items():
             column = self._names.index(name)
@@ -120,8 +120,8 @@ class CostModel:
         return likely
 
     def values(self, number: int) -> dict[str, float]:
-        """Return the measured or expected costs of an architecture, in their own units."""
-        row = np.exp(self._whole().mean[number])
+        """Return the measured or predicted costs of an architecture, in their own units."""
+        row = np.exp(self._logs_of_all().mean[number])
         return {o.name: float(row[i]) for i, o in enumerate(self.objectives[1:])}
 
     def _losses(self, logs: Floats) -> Floats:
@@ -131,12 +131,12 @@ class CostModel:
         ]
         return np.stack(columns, axis=1) if columns else np.empty((len(logs), 0))
 
-    def _whole(self) -> Expected:
+    def _logs_of_all(self) -> Expected:
         if self._table is None:
-            self._table = self._find()
+            self._table = self._estimate()
         return self._table
 
-    def _find(self) -> Expected:
+    def _estimate(self) -> Expected:
         n = len(self._space.architectures)
         if not self._names:
             return Expected(np.zeros((n, 0)), np.zeros((n, 0)))
@@ -163,7 +163,7 @@ class CostModel:
         return Expected(mean, spread)
 
     def _predict(self, mean: Floats, spread: Floats) -> None:
-        """Put in what the model of this device's latencies says, where it says anything."""
+        """Put in the latencies that are predicted for this device, where there are any."""
         for number, band in self._known.bands(self._space.architectures).items():
             mean[number] = np.log(band.p50_ms)
             spread[number] = np.log(band.high_ms / band.low_ms) / (2 * BAND)
@@ -176,10 +176,10 @@ def _log(value: float) -> float:
 def _regress(
     table: Floats, usual: Floats, rows: NDArray[np.int64], logs: Floats
 ) -> tuple[Floats, Floats]:
-    """Return mean and spread of a linear model for every row, from the rows that are known.
+    """Return mean and spread of a linear model for every row, fitted to the known rows.
 
     Source: Bishop 2006 (Pattern Recognition and Machine Learning), equations 3.50, 3.51 and 3.59,
-    with the growths drawn towards what is usual.
+    with the growths drawn towards the usual ones.
     """
     centered = table - (table[rows] if len(rows) else table).mean(axis=0)
     design = np.column_stack([np.ones(len(table)), centered])

@@ -1,4 +1,4 @@
-"""What heads leave open on a backbone: necks, widths, depths, the finest feature map."""
+"""The open choices of heads on a backbone: necks, widths, depths, the finest feature map."""
 
 from __future__ import annotations
 

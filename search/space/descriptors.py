@@ -1,4 +1,4 @@
-"""What is known of every candidate before training, as numbers and names."""
+"""The descriptors of every candidate that are known before training: numbers and names."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Features:
 
 
 class Descriptors:
-    """Describes the candidates of a space.
+    """The descriptors of a space's candidates.
 
     Args:
         axes: One entry a backbone.
@@ -112,7 +112,7 @@ class Descriptors:
 
     @cached_property
     def _numbers(self) -> np.ndarray:
-        """Return the numbers of each architecture, in log10 but for the depth."""
+        """Return the numbers of each architecture, in log10 except the depth."""
         backbones = {axes.backbone.name: axes.backbone for axes in self._axes}
         costs = {
             (axes.backbone.name, size): axes.backbone.costs_at(size)

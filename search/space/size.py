@@ -1,4 +1,4 @@
-"""How many candidates a space has, and why the others left."""
+"""The size of a space, and the reasons why backbones were left out, in words."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from archfront.trainers.words import count_of
 
 @dataclass(frozen=True)
 class Summary:
-    """How large a space is.
+    """The size of a space.
 
     Attributes:
         candidates: Architectures times recipes.
-        backbones: How many there are.
-        families: How many timm modules they come from.
-        architectures: Backbones with a head and an input size.
-        recipes: How many there are.
+        backbones: Number of the backbones.
+        families: Number of the timm modules that define them.
+        architectures: Number of backbones with a head and an input size.
+        recipes: Number of the recipes.
         fused: Backbones whose blocks are merged before they are measured.
         macs_g: The least and the most of an architecture.
         params_m: The least and the most of a backbone.
-        left_out: How many backbones were left out, wholly or at some input sizes, by reason.
+        left_out: Number of backbones left out, wholly or at some input sizes, by reason.
     """
 
     candidates: int
@@ -36,7 +36,7 @@ class Summary:
 
 
 def drop_reason(dropped: str) -> str:
-    """Return why a backbone was left out, without its name and sizes."""
+    """Return the reason why a backbone was left out, without its name and sizes."""
     _, _, reason = dropped.partition(": ")
     if reason.startswith("not at "):
         return f"at some sizes or all: {reason.partition(': ')[2]}"
@@ -48,11 +48,11 @@ NAMED = 12
 
 
 def lines(summary: Summary, before: Mapping[str, int]) -> Iterator[str]:
-    """Yield what there is to say, line by line.
+    """Yield the lines that describe the size of a space.
 
     Args:
-        summary: Of the space.
-        before: How many backbones were left out before, by reason.
+        summary: Summary of the space.
+        before: Number of backbones left out before the space was built, by reason.
     """
     yield (
         f"space     {count_of(summary.candidates, 'candidate')}: "

@@ -1,4 +1,4 @@
-"""The finite space of candidates: which there are, how many, how one is chosen axis by axis."""
+"""The finite space of candidates: their indices, their number, and the axes they are chosen by."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class Space:
         task: Task of every architecture.
         classes: Classes of the dataset.
         channels: Channels of its images.
-        dropped: What was left out and why, as ``name: reason``.
+        dropped: The backbones left out, like ``name: reason``.
     """
 
     axes: tuple[Axes, ...]
@@ -82,7 +82,7 @@ class Space:
         return len(self.architectures) * len(self.recipes)
 
     def summary(self) -> Summary:
-        """Return how large it is and what was left out."""
+        """Return the size of the space and the reasons why backbones were left out."""
         macs = self._described.macs_g
         params = [axes.backbone.params_m for axes in self.axes]
         return Summary(
@@ -171,7 +171,7 @@ class Space:
         return Candidate(architecture, self.weights[name], Recipe(**values))
 
     def _shape_axes(self, axes: Axes, head: str) -> Iterator[tuple[str, str, tuple[Any, ...]]]:
-        """Yield field, axis name and choices of what a head leaves open and has a choice."""
+        """Yield field, axis name and choices of a head's neck, width and depth, if it has any."""
         decoders = axes.of(head)
         for part in ("neck", "width", "depth"):
             choices = getattr(decoders, part)

@@ -1,4 +1,4 @@
-"""What a run of a study begins with: its header, and the sampler over what is known."""
+"""The begin of a run: the study's header, its costs so far and its sampler."""
 
 from __future__ import annotations
 

@@ -13,10 +13,10 @@ from archfront.search.records.evaluation import Evaluation, Failed, Rejected, Tr
 from archfront.search.records.seconds import active_seconds, full_trainings
 from archfront.trainers.words import count_of
 
-# A study may run over its minutes by this share, so that a step that just fits is begun.
+# A study may exceed its minutes by this share, so that a training that just fits is begun.
 OVER = 0.02
-# What a step takes longer than it was seen to take before: a new candidate's training is that of
-# the slowest tenth of candidates; that of a known one differs by little.
+# Safety margins of a training's time: that of a new candidate counts with this quantile of the
+# candidates so far, that of a known one with this factor.
 SLOW, LONGER = 0.9, 1.1
 # Scoring a member on the test split and drawing its predictions, in epochs of its training: it is
 # a pass over images without gradients.
@@ -77,7 +77,7 @@ class RemainingBudget:
 
     @property
     def n_rungs(self) -> int:
-        """Return how many rungs the study has."""
+        """Return the number of the study's rungs."""
         return len(self._rungs)
 
     @property
@@ -200,12 +200,12 @@ def end_reason(
     budget: BudgetConfig,
     left: RemainingBudget,
 ) -> str | None:
-    """Return why a study has nothing more to propose, or None when it has.
+    """Return the reason why a study proposes nothing more, or None if it does.
 
     Args:
         evaluations: Everything recorded, in order of recording.
         budget: The whole budget.
-        left: What of the budget is left.
+        left: The part of the budget that is left.
     """
     if not left.fits(None, 0, left.n_rungs):
         return left.reason(evaluations)
@@ -227,7 +227,7 @@ def exhausted(size: int) -> str:
 
 
 class RunTimer:
-    """Counts the wall seconds that a run of a study uses, on top of those of earlier runs.
+    """The wall seconds that a run of a study uses, added to those of earlier runs.
 
     Args:
         earlier: Evaluations of the earlier runs.

@@ -1,4 +1,4 @@
-"""Pausing and cancelling a study from outside of its loop."""
+"""The control of a running study from outside of its loop: pause and cancel."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 
 
 class Control:
-    """Pauses or cancels a running study from another thread."""
+    """The control of a running study, which another thread pauses or cancels."""
 
     def __init__(self) -> None:
         self._cancelled = threading.Event()
@@ -32,5 +32,5 @@ class Control:
 
     @property
     def is_paused(self) -> bool:
-        """Return whether nothing may be proposed now."""
+        """Return whether the study is paused, so that nothing may be proposed."""
         return not self._going.is_set()

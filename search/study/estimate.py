@@ -1,4 +1,4 @@
-"""What a study would be, before an hour is spent: its size, its time, its disk."""
+"""The estimate of a study before it runs: its size, its time, its disk space."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KEPT = 8
 
 
 def lines(config: Config) -> Iterator[str]:
-    """Yield what there is to say, line by line, the slow parts last.
+    """Yield the lines of the estimate, the slow parts last.
 
     Raises:
         ArchfrontError: If the study could not begin.
@@ -64,7 +64,7 @@ def lines(config: Config) -> Iterator[str]:
 
 
 def _limits(prepared: Prepared, known: CostLookup) -> str:
-    """Return how many architectures are known to be over the limits."""
+    """Return the line of how many architectures are known to be over the limits."""
     config, space = prepared.config, prepared.space
     numbers = np.arange(len(space.architectures))
     if len(numbers) > LOOKED_UP:

@@ -40,7 +40,7 @@ class FrontFinalizer:
         self._store, self._engine, self._places, self._emit = store, engine, places, emit
 
     def finalize(self, front: Sequence[Evaluation]) -> None:
-        """Score the members, time those again whose time depends on their weights, draw them."""
+        """Score the members, time them again if latency depends on their weights, draw them."""
         self._score(front)
         self._measure_again(front)
         self._draw(front)

@@ -16,7 +16,7 @@ from archfront.trainers.spec import Architecture, Precision
 
 
 class JobFactory:
-    """Makes the jobs of a study.
+    """The factory of a study's jobs.
 
     Args:
         prepared: The study.
@@ -77,7 +77,7 @@ class JobFactory:
         return result
 
     def choose_precision(self, engine: Engine, emit: Callable[[Event], None]) -> Precision:
-        """Return the precision to train in: as asked for, or the faster one."""
+        """Return the precision of the trainings: the one asked for, or the faster one."""
         asked = self._settings.precision
         if asked != "auto":
             return asked

@@ -1,4 +1,4 @@
-"""What a run of a study knows: what is recorded, paused, running, still open and affordable."""
+"""The progress of a run: the records, the trials at work and paused, the remaining choices."""
 
 from __future__ import annotations
 

@@ -131,9 +131,9 @@ def next_step(
 def _is_worth_a_new_one(
     seen: Sequence[RungTrial], gain: Floats, shares: Floats, n_rungs: int, left: Remaining
 ) -> bool:
-    """Return whether a new candidate is worth more than what its price takes from the waiting."""
+    """Return whether a new candidate is worth more than its price takes from the paused trials."""
     price, usual = left.share(None, 0, 1), float(np.median(shares))
-    # No more goes into lowest rungs than into full trainings: the front grows all the while.
+    # Lowest rungs take no more than full trainings, so that the front grows all the time.
     n_tops = sum(len(c.losses) == n_rungs or c.is_running for c in seen)
     if n_tops < int(len(seen) * price / usual + 1e-9):
         return False
@@ -151,9 +151,9 @@ def _is_worth_a_new_one(
 
 
 def gains(seen: Sequence[RungTrial], waiting: Sequence[RungTrial], n_rungs: int) -> Floats:
-    """Return the expected growth of the front's hypervolume by trials that go to the top.
+    """Return the expected growth of the front's hypervolume by trials that are trained in full.
 
-    Trials that are being trained are taken to give what is expected of them.
+    Trials in training count with the losses that are expected of them.
     """
     mean, spread = expected_losses(seen, n_rungs)
     found = [
@@ -167,12 +167,12 @@ def gains(seen: Sequence[RungTrial], waiting: Sequence[RungTrial], n_rungs: int)
 
 
 def _gains_when_fresh(seen: Sequence[RungTrial], n_rungs: int) -> Floats:
-    """Return what every trial would be expected to add had it finished its lowest rung only."""
+    """Return every trial's expected gain as if only its lowest rung were finished."""
     mean, spread = expected_tops(seen, n_rungs, 0)
     tops = [i for i, each in enumerate(seen) if len(each.losses) == n_rungs]
     losses = {i: (seen[i].losses[-1], *seen[i].costs) for i in tops}
     gain = _improvements(seen, range(len(seen)), mean, spread, list(losses.values()))
-    # Without itself; to leave out what others dominate changes nothing.
+    # A trial does not compete with itself; leaving out dominated ones changes nothing.
     on_front = front_mask(list(losses.values())) if tops else ()
     for row in (top for top, is_on_it in zip(tops, on_front, strict=True) if is_on_it):
         others = [values for i, values in losses.items() if i != row]
@@ -195,9 +195,9 @@ def _improvements(
 
 
 def to_stop(seen: Sequence[RungTrial], n_rungs: int, left: Remaining) -> list[int]:
-    """Return the waiting trials that are stopped for good, since better ones will use the budget.
+    """Return the paused trials to stop for good, since better ones will use the budget.
 
-    What they would go on from takes room on the disk.
+    The states from which they would be resumed take room on the disk.
     """
     waiting = [c for c in seen if c.is_waiting]
     if len(waiting) <= KEPT:

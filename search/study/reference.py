@@ -18,9 +18,9 @@ TRIES = 5
 
 
 def find_reference(prepared: Prepared, measure: Callable[[Architecture], Result]) -> Reference:
-    """Return chance level and, for each cost, its limit or what the heaviest candidate has.
+    """Return the chance level and, for each cost, its limit or that of the heaviest candidate.
 
-    That is the worst of what is maximized, as the throughput, too.
+    The heaviest candidate is also the worst one for a cost that is maximized, like throughput.
 
     Args:
         prepared: The study.
@@ -69,6 +69,6 @@ def _heaviest(
 
 
 def _lacking(measurement: Measurement, names: list[str]) -> str | None:
-    """Return which values could not be measured; None if all could."""
+    """Return in words which values could not be measured; None if all could."""
     lacking = [name for name in names if not measurement.has([name])]
     return f"{', '.join(lacking)} could not be measured" if lacking else None

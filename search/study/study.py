@@ -35,7 +35,7 @@ from archfront.search.study.driver import Driver
 
 @dataclass(frozen=True)
 class StudyResult:
-    """How a run of a study ended.
+    """The end of a run of a study.
 
     Attributes:
         state: ``finished``, ``interrupted`` or ``failed``.
@@ -72,7 +72,7 @@ def run(
         engine: Where jobs run; made from the configuration when None.
         prepared: The study's data and space; made from the configuration when None.
         table: Remembered latencies; the device's own when None.
-        known: What is known of the costs; what the table says when None.
+        known: The look-up of the costs; that of the table when None.
         clock: Seconds since the epoch.
 
     Raises:

@@ -65,7 +65,7 @@ def test_a_machine_without_counters_says_what_to_do(tmp_path: Path) -> None:
     with pytest.raises(
         ConfigError,
         match=r"^The energy of this processor cannot be measured: there is no RAPL counter in "
-        r"'.*nowhere', as in most virtual machines\. Leave energy_mj out of objectives and "
+        r"'.*nowhere', like in most virtual machines\. Leave energy_mj out of objectives and "
         r"limits, or measure on the bare machine\.$",
     ):
         Rapl(tmp_path / "nowhere")

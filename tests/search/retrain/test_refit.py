@@ -23,7 +23,7 @@ from archfront.search.results.refit_results import (
     summary,
 )
 from archfront.search.results.select_members import chosen_trials
-from archfront.search.retrain.refit_members import RefitRequest, Step, refit, steps_of
+from archfront.search.retrain.refit_members import FullTraining, RefitRequest, refit, steps_of
 from archfront.trainers.spec import EpochRow
 from archfront.trainers.training.full import FullSettings
 from tests.support import small_refits
@@ -38,7 +38,7 @@ def root(tmp_path: Path) -> Path:
     return tmp_path / "studies"
 
 
-def all_of(root: Path, order: RefitRequest) -> list[tuple[Step, Refit]]:
+def all_of(root: Path, order: RefitRequest) -> list[tuple[FullTraining, Refit]]:
     found = small_refits.results(root)
     return list(refit(found, small_refits.study(found), order))
 
@@ -65,11 +65,11 @@ class TestTraining:
     def test_what_was_interrupted_goes_on_where_it_was(self, root: Path) -> None:
         found = write(root)
 
-        def stop(step: Step, row: EpochRow) -> None:
+        def stop(step: FullTraining, row: EpochRow) -> None:
             if (step.trial, step.seed, row.epoch) == (0, 1, 2):
                 raise KeyboardInterrupt
 
-        trainings: Iterator[tuple[Step, Refit]] = refit(
+        trainings: Iterator[tuple[FullTraining, Refit]] = refit(
             found, small_refits.study(found), ORDER, stop
         )
         with pytest.raises(KeyboardInterrupt):
