@@ -60,7 +60,7 @@ class FullTraining:
     teacher: int | None
 
 
-def steps_of(results: Results, study: Study, order: RefitRequest) -> list[FullTraining]:
+def steps_of(results: Results, study: Study, request: RefitRequest) -> list[FullTraining]:
     """Return every full training of a request, those of a teacher first.
 
     A training with a record of the same settings is done.
@@ -70,13 +70,13 @@ def steps_of(results: Results, study: Study, order: RefitRequest) -> list[FullTr
     """
     from archfront.trainers.training.full import TAUGHT
 
-    best = aliases(results.front())["best"] if order.is_taught else None
+    best = aliases(results.front())["best"] if request.is_taught else None
     if best is not None and study.config.task.name not in TAUGHT:
         raise ConfigError(
             "--distill: only networks with a logit per class can be taught "
             f"({', '.join(TAUGHT)}); the study's task is {study.config.task.name}. Leave it out."
         )
-    trials = list(order.trials)
+    trials = list(request.trials)
     if best is not None:
         trials = [best, *(trial for trial in trials if trial != best)]
     steps = []
@@ -84,9 +84,9 @@ def steps_of(results: Results, study: Study, order: RefitRequest) -> list[FullTr
         # A head over features that are computed once has nothing to learn from other outputs.
         is_frozen = evaluation_of(results, trial).candidate.recipe.freeze
         teacher = None if best is None or trial == best or is_frozen else best
-        for k in range(order.seeds):
+        for k in range(request.seeds):
             seed = study.config.seed + k
-            question = _question(results, order, teacher)
+            question = _question(results, request, teacher)
             found = Refit.read(folder_of(results, trial, seed) / RECORD)
             done = found if found is not None and found.question == question else None
             steps.append(FullTraining(trial, seed, question, done, teacher))
@@ -96,7 +96,7 @@ def steps_of(results: Results, study: Study, order: RefitRequest) -> list[FullTr
 def refit(
     results: Results,
     study: Study,
-    order: RefitRequest,
+    request: RefitRequest,
     on_epoch: Callable[[FullTraining, EpochRow], None] = lambda step, row: None,
 ) -> Iterator[tuple[FullTraining, Refit]]:
     """Yield every full training of a request with its record, once it is made.
@@ -106,7 +106,7 @@ def refit(
     Args:
         results: The study's records.
         study: The recorded study.
-        order: The request.
+        request: The request.
         on_epoch: Called after every epoch.
 
     Raises:
@@ -114,29 +114,29 @@ def refit(
         ConfigError: Like ``steps_of``.
         DivergedError: If a loss is no finite number.
     """
-    steps = steps_of(results, study, order)
+    steps = steps_of(results, study, request)
     if any(step.done is None for step in steps):
         dataset_of(study)
     for step in steps:
         if step.done is not None:
             yield step, step.done
             continue
-        yield step, _trained(results, study, order, step, on_epoch)
+        yield step, _trained(results, study, request, step, on_epoch)
 
 
-def _question(results: Results, order: RefitRequest, teacher: int | None) -> dict[str, Any]:
-    full = asdict(order.full)
+def _question(results: Results, request: RefitRequest, teacher: int | None) -> dict[str, Any]:
+    full = asdict(request.full)
     if teacher is None:
         del full["teaching"]
-        return {"epochs": order.epochs, **full, "teacher": None}
+        return {"epochs": request.epochs, **full, "teacher": None}
     taught_by = evaluation_of(results, teacher).candidate.id
-    return {"epochs": order.epochs, **full, "teacher": taught_by}
+    return {"epochs": request.epochs, **full, "teacher": taught_by}
 
 
 def _trained(
     results: Results,
     study: Study,
-    order: RefitRequest,
+    request: RefitRequest,
     step: FullTraining,
     on_epoch: Callable[[FullTraining, EpochRow], None],
 ) -> Refit:
@@ -145,8 +145,8 @@ def _trained(
     candidate = evaluation_of(results, step.trial).candidate
     settings = replace(
         study.train_settings,
-        until_epoch=order.epochs,
-        horizon=order.epochs,
+        until_epoch=request.epochs,
+        horizon=request.epochs,
         seed=step.seed,
     )
     splits = ("val", "test") if "test" in study.header["dataset"]["splits"] else ("val",)
@@ -159,7 +159,7 @@ def _trained(
         candidate.recipe,
         study.data,
         settings,
-        order.full,
+        request.full,
         folder=folder,
         teacher=None if step.teacher is None else _teacher(results, study, step.teacher),
         splits=splits,

@@ -27,7 +27,7 @@ from archfront.search.study.reference import find_reference
 def begin(
     prepared: Prepared,
     store: StudyStore,
-    places: StudyPaths,
+    paths: StudyPaths,
     *,
     jobs: JobFactory,
     engine: Engine,
@@ -42,7 +42,7 @@ def begin(
     Args:
         prepared: The study.
         store: Its records.
-        places: Its files.
+        paths: Its files.
         jobs: Makes the jobs of measuring and probing.
         engine: Runs these jobs.
         lookup: Costs that are known.
@@ -54,7 +54,7 @@ def begin(
     stored = store.header
     header = prepared.header() if stored is None else stored
     config = {**header["config"], "budget": asdict(prepared.config.budget)}
-    places.config.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    paths.config.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     if stored is None:
         found = find_reference(prepared, lambda a: jobs.measure_now(a, lookup, engine))
         header["reference"] = dict(found.values)

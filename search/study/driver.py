@@ -63,7 +63,7 @@ class Driver:
         store: Its records.
         engine: Where jobs run.
         lookup: Costs that are known, and learned.
-        places: Its files.
+        paths: Its files.
         followers: Called with every event.
         clock: Seconds since the epoch.
     """
@@ -75,17 +75,15 @@ class Driver:
         engine: Engine,
         *,
         lookup: CostLookup,
-        places: StudyPaths,
+        paths: StudyPaths,
         followers: Iterable[Follower],
         clock: Callable[[], float],
     ) -> None:
         self._prepared, self._config, self._space = prepared, prepared.config, prepared.space
         self._store, self._engine, self._lookup = store, engine, lookup
-        self._places, self._followers, self._clock = places, tuple(followers), clock
-        self._jobs = JobFactory(prepared, places)
-        self._progress = StudyProgress(
-            prepared, store, places, n_slots=engine.n_slots, clock=clock
-        )
+        self._paths, self._followers, self._clock = paths, tuple(followers), clock
+        self._jobs = JobFactory(prepared, paths)
+        self._progress = StudyProgress(prepared, store, paths, n_slots=engine.n_slots, clock=clock)
 
     def run(self, control: Control) -> tuple[str, str]:
         """Run to the end, which is recorded whatever it is; return state and reason."""
@@ -116,7 +114,7 @@ class Driver:
         header = begin(
             self._prepared,
             self._store,
-            self._places,
+            self._paths,
             jobs=self._jobs,
             engine=self._engine,
             lookup=self._lookup,
@@ -134,7 +132,7 @@ class Driver:
         if progress.open.has_any():  # else a larger budget can only go on with the paused trials
             self._stop(progress.paused.numbers())
         finalizer = FrontFinalizer(
-            self._prepared, self._store, self._engine, self._places, self._emit
+            self._prepared, self._store, self._engine, self._paths, self._emit
         )
         finalizer.finalize(progress.front.members)
 
@@ -153,7 +151,7 @@ class Driver:
                 self._progress.paused.pause(PausedTrial(trial, candidate, written))
                 continue
             attempt = self._store.attempts(frozen)
-            self._places.remove_attempt(frozen.number, attempt, len(written))
+            self._paths.remove_attempt(frozen.number, attempt, len(written))
             attempt += 1
             self._store.begin(trial, attempt)
             known = written[-1].measurement if written else None

@@ -24,7 +24,7 @@ class FrontFinalizer:
         prepared: The study.
         store: Its records.
         engine: Where jobs run.
-        places: Its files.
+        paths: Its files.
         emit: Takes the events.
     """
 
@@ -33,11 +33,11 @@ class FrontFinalizer:
         prepared: Prepared,
         store: StudyStore,
         engine: Engine,
-        places: StudyPaths,
+        paths: StudyPaths,
         emit: Callable[[Event], None],
     ) -> None:
         self._prepared, self._settings = prepared, prepared.settings
-        self._store, self._engine, self._places, self._emit = store, engine, places, emit
+        self._store, self._engine, self._paths, self._emit = store, engine, paths, emit
 
     def finalize(self, front: Sequence[Evaluation]) -> None:
         """Score the members, time them again if latency depends on their weights, draw them."""
@@ -56,7 +56,7 @@ class FrontFinalizer:
             request = ScoreRequest(
                 evaluation.candidate,
                 self._prepared.data,
-                self._places.folder / _trained(evaluation).weights,
+                self._paths.folder / _trained(evaluation).weights,
                 "test",
                 self._settings.train.threads,
             )
@@ -76,8 +76,8 @@ class FrontFinalizer:
             request = MeasureRequest(
                 a,
                 self._settings.measure,
-                self._places.measuring,
-                self._places.folder / _trained(evaluation).weights,
+                self._paths.measuring,
+                self._paths.folder / _trained(evaluation).weights,
             )
             job = Job("measure", request, is_exclusive=True)
             found = self._done(job, evaluation, "measured again")
@@ -87,8 +87,8 @@ class FrontFinalizer:
     def _draw(self, front: Sequence[Evaluation]) -> None:
         """Draw predictions of members that have no picture yet."""
         for evaluation in front:
-            predictions = self._places.folder / _trained(evaluation).predictions
-            file = self._places.gallery(predictions)
+            predictions = self._paths.folder / _trained(evaluation).predictions
+            file = self._paths.gallery(predictions)
             if file.is_file():
                 continue
             request = DrawRequest(

@@ -20,19 +20,19 @@ class JobFactory:
 
     Args:
         prepared: The study.
-        places: Its files.
+        paths: Its files.
 
     Attributes:
         precision: The precision of its trainings.
     """
 
-    def __init__(self, prepared: Prepared, places: StudyPaths) -> None:
-        self._prepared, self._settings, self._places = prepared, prepared.settings, places
+    def __init__(self, prepared: Prepared, paths: StudyPaths) -> None:
+        self._prepared, self._settings, self._paths = prepared, prepared.settings, paths
         self.precision: Precision = "fp32"
 
     def measure(self, architecture: Architecture) -> Job:
         """Return the job of measuring an architecture."""
-        request = MeasureRequest(architecture, self._settings.measure, self._places.measuring)
+        request = MeasureRequest(architecture, self._settings.measure, self._paths.measuring)
         return self._settings.limited(Job("measure", request, is_exclusive=True))
 
     def train(
@@ -50,14 +50,14 @@ class JobFactory:
         if below is not None:
             assert isinstance(below.outcome, Trained)
             assert below.outcome.resume is not None, "a trial below the top goes on"
-            rung, resume = below.rung + 1, self._places.folder / below.outcome.resume
+            rung, resume = below.rung + 1, self._paths.folder / below.outcome.resume
         request = TrainRequest(
             trial=trial,
             candidate=candidate,
             data=self._prepared.data,
             settings=self._settings.training(rung, self.precision),
-            study_folder=self._places.folder,
-            folder=self._places.trial(trial, attempt, rung),
+            study_folder=self._paths.folder,
+            folder=self._paths.trial(trial, attempt, rung),
             resume=resume,
         )
         return self._settings.limited(Job("train", request))

@@ -40,12 +40,12 @@ class PausedTrials:
 
     Args:
         store: Records of the study.
-        places: Its files.
+        paths: Its files.
         objectives: The metric first.
     """
 
-    def __init__(self, store: StudyStore, places: StudyPaths, objectives: list[Objective]) -> None:
-        self._store, self._places, self._objectives = store, places, objectives
+    def __init__(self, store: StudyStore, paths: StudyPaths, objectives: list[Objective]) -> None:
+        self._store, self._paths, self._objectives = store, paths, objectives
         self._paused: dict[int, PausedTrial] = {}
 
     def numbers(self) -> list[int]:
@@ -75,7 +75,7 @@ class PausedTrials:
         Args:
             evaluations: All of the study, by trial and rung.
         """
-        shutil.rmtree(self._places.measuring, ignore_errors=True)
+        shutil.rmtree(self._paths.measuring, ignore_errors=True)
         open_trials, last = self._store.open_trials(), {e.trial: e for e in evaluations}
         for evaluation in evaluations:
             if is_below_top(evaluation):
@@ -94,19 +94,19 @@ class PausedTrials:
             self._delete(resume)
 
     def _delete(self, path: str) -> None:
-        (self._places.folder / path).unlink(missing_ok=True)
+        (self._paths.folder / path).unlink(missing_ok=True)
 
 
 class KeptFront:
     """The front so far; only the weights of its members are kept.
 
     Args:
-        places: Files of the study.
+        paths: Files of the study.
         objectives: The metric first.
     """
 
-    def __init__(self, places: StudyPaths, objectives: list[Objective]) -> None:
-        self._places, self._objectives = places, objectives
+    def __init__(self, paths: StudyPaths, objectives: list[Objective]) -> None:
+        self._paths, self._objectives = paths, objectives
         self.members: list[Evaluation] = []
 
     def add(self, evaluation: Evaluation) -> None:
@@ -118,7 +118,7 @@ class KeptFront:
         self.members = [e for e in before if e.trial in trials]
         for left in before:
             if left.trial not in trials:
-                (self._places.folder / _trained(left).weights).unlink(missing_ok=True)
+                (self._paths.folder / _trained(left).weights).unlink(missing_ok=True)
 
 
 def _trained(evaluation: Evaluation) -> Trained:

@@ -71,7 +71,7 @@ class StudyProgress:
     Args:
         prepared: The study.
         store: Its records.
-        places: Its files.
+        paths: Its files.
         n_slots: Jobs at a time.
         clock: Seconds since the epoch.
 
@@ -88,7 +88,7 @@ class StudyProgress:
         self,
         prepared: Prepared,
         store: StudyStore,
-        places: StudyPaths,
+        paths: StudyPaths,
         *,
         n_slots: int,
         clock: Callable[[], float],
@@ -100,8 +100,8 @@ class StudyProgress:
         self._timer = RunTimer(self.evaluations, clock)
         self.open = OpenCandidates(self._space)
         self.running: dict[Future[Result], RunningTrial] = {}
-        self.paused = PausedTrials(store, places, prepared.objectives)
-        self.front = KeptFront(places, prepared.objectives)
+        self.paused = PausedTrials(store, paths, prepared.objectives)
+        self.front = KeptFront(paths, prepared.objectives)
         self.reference: Reference
 
     def restore(self) -> None:

@@ -78,9 +78,9 @@ def run(
     Raises:
         ArchfrontError: When the study cannot begin or go on.
     """
-    places = StudyPaths(Path(config.tracking.root), config.study)
+    paths = StudyPaths(Path(config.tracking.root), config.study)
     goals = objectives(config)
-    with driving(places, config.tracking.storage_url, goals) as store, ExitStack() as stack:
+    with driving(paths, config.tracking.storage_url, goals) as store, ExitStack() as stack:
         header = store.header
         if header is not None:
             _check_identity(header, config)
@@ -101,7 +101,7 @@ def run(
             store,
             engine,
             lookup=known,
-            places=places,
+            paths=paths,
             followers=followers,
             clock=clock,
         )
