@@ -24,6 +24,7 @@ from tempfile import TemporaryDirectory
 
 from archfront.search.config.build import build
 from archfront.search.config.compose import compose
+from archfront.search.config.schema import Config
 from archfront.search.config.settings import measure_settings, train_settings
 from archfront.search.export.export_request import ExportRequest
 from archfront.search.export.ship import export_member
@@ -34,8 +35,10 @@ from archfront.search.prepare.prepare import data_ref
 from archfront.search.prepare.recorded import Study
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.header import Environment, SpaceFacts, StudyHeader
+from archfront.search.records.objectives import Reference
 from archfront.search.results.select_members import Member
-from archfront.trainers.data import load
+from archfront.trainers.data import Dataset, load
 from archfront.trainers.spec import Architecture, Recipe, Weights
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.training import proxy
@@ -78,7 +81,7 @@ def rows_of(task_name: str, backbone: str, words: argparse.Namespace) -> Iterato
     )
     config = build(content.content, texts=content.texts)
     dataset = load(data_ref(config))
-    study = Study(config, {"config": config.as_dict(), "dataset": dataset.summary()})
+    study = Study(config, _header(config, dataset))
     of = candidate(task_name, backbone, len(dataset.class_names), dataset.channels)
     with TemporaryDirectory() as temporary:
         folder = Path(temporary)
@@ -111,6 +114,23 @@ def rows_of(task_name: str, backbone: str, words: argparse.Namespace) -> Iterato
         order = ExportRequest(tuple(formats_named([n for n in FORMATS if n != "mlflow"])))
         manifest = export_member(study, member, order, folder / "export")
     yield from table_of(manifest, of, measured.latency.p50_ms)
+
+
+def _header(config: Config, dataset: Dataset) -> StudyHeader:
+    """Return the header of a study that was never run: what an export reads of it."""
+    return StudyHeader(
+        id="formats",
+        started=0.0,
+        config=config.as_dict(),
+        identity=config.question(),
+        dataset=dataset.summary(),
+        space=SpaceFacts(1, 1, 1, "", ()),
+        objectives=(),
+        rungs=(config.task.epochs,),
+        environment=Environment({}, ""),
+        reference=Reference({}),
+        precision="fp32",
+    )
 
 
 def candidate(task_name: str, backbone: str, classes: int, channels: int) -> Candidate:

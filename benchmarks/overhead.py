@@ -133,7 +133,7 @@ def ours(root: Path, n_trials: int) -> tuple[list[float], list[Evaluation]]:
     engine = InlineEngine(replay.perform, workers=1, threads=1)
     space = wide_space()
     prepared = small_study.prepared(config, space)
-    del prepared.dataset["splits"]["test"]  # scores would be another kind of work
+    del prepared.dataset.splits["test"]  # scores would be another kind of work
     small_study.study.run(
         config,
         prepared=prepared,

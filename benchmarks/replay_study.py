@@ -42,6 +42,7 @@ from archfront.search.records.events import (
 from archfront.search.records.objectives import Objective
 from archfront.search.space.cost_model import BAND
 from archfront.search.study import study
+from archfront.trainers.data.summary import DatasetSummary, SplitSummary
 from archfront.trainers.spec import Architecture
 from archfront.trainers.tasks import TASKS
 
@@ -343,13 +344,13 @@ def _with_low_rung(config: Config, table: Table) -> Config:
 
 def _prepared(config: Config, space: TableSpace) -> Prepared:
     """Return a study without data: what it is asked for is in the table."""
-    split = {"images": 2, "per_class": {"a": 1, "b": 1}}
-    dataset = {
-        "class_names": ["a", "b"],
-        "channels": 3,
-        "fingerprint": space.fingerprint,
-        "splits": {"train": split, "val": split},
-    }
+    split = SplitSummary(images=2, per_class={"a": 1, "b": 1})
+    dataset = DatasetSummary(
+        class_names=("a", "b"),
+        channels=3,
+        fingerprint=space.fingerprint,
+        splits={"train": split, "val": split},
+    )
     is_log = space.table.latency_scale == "log"
     return Prepared(
         config=config,

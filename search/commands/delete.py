@@ -50,7 +50,7 @@ def call(arguments: argparse.Namespace) -> int:
 
 def _check_runs_known(results: Results, uri: str | None) -> None:
     """Raise a StudyError unless it is known where the study's MLflow runs are."""
-    stored = results.header.get("config", {}).get("tracking", {}).get("mlflow_uri")
+    stored = None if results.header is None else results.header.mlflow_uri
     if stored is not None and uri is None:
         raise StudyError(
             f"The study {results.places.study!r} keeps its runs in {stored}. Give --mlflow-uri, "
@@ -61,9 +61,9 @@ def _check_runs_known(results: Results, uri: str | None) -> None:
 def _remove_runs(results: Results, uri: str | None) -> int:
     """Remove the study's runs from MLflow and return how many there were."""
     is_there = uri is not None or (results.places.root / "mlflow.db").is_file()
-    if not results.header or not is_there:
+    if results.header is None or not is_there:
         return 0
     from archfront.search.tracking.tracker import Tracker
 
-    experiment = results.header["config"]["tracking"]["experiment"]
-    return Tracker(results.places, uri, experiment).remove(results.header["id"])
+    tracker = Tracker(results.places, uri, results.header.experiment)
+    return tracker.remove(results.header.id)

@@ -72,12 +72,12 @@ def _summary(root: Path, name: str, url: str | None) -> dict[str, Any]:
         for e in results.evaluations
         if e.is_top and isinstance(e.outcome, Trained)
     ]
-    started = results.header.get("started")
+    started = None if results.header is None else results.header.started
     return {
         "study": name,
         "state": state_text(results),
         **results.counts(),
         "best": f"{max(trained):.4f}" if trained else None,
-        "metric": results.objectives[0].name if results.header else None,
+        "metric": results.objectives[0].name if results.objectives else None,
         "started": started and time.strftime("%Y-%m-%d %H:%M", time.localtime(started)),
     }

@@ -216,7 +216,7 @@ def _track(results: Results, study: Study, uri: str | None, console: Console) ->
 
     names = {r.trial: evaluation_of(results, r.trial).candidate.label for r in refits}
     tracker = Tracker(results.places, uri, study.config.tracking.experiment)
-    tracker.write_refits(results.header["id"], refits, names)
+    tracker.write_refits(study.header.id, refits, names)
 
 
 def _train(
@@ -231,7 +231,7 @@ def _train(
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from archfront.search.results.select_members import evaluation_of
-    from archfront.search.retrain.refit_members import Step, refit
+    from archfront.search.retrain.refit_members import FullTraining, refit
 
     metric = study.config.task.metric
     columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
@@ -240,7 +240,7 @@ def _train(
         task = bar.add_task("", total=n_steps * request.epochs)
         n_done = 0
 
-        def on_epoch(step: Step, row: EpochRow) -> None:
+        def on_epoch(step: FullTraining, row: EpochRow) -> None:
             label = evaluation_of(results, step.trial).candidate.label
             bar.update(
                 task,

@@ -83,7 +83,7 @@ def call(arguments: argparse.Namespace) -> int:
                 if reason is not None:
                     print(f"trial {trial} not registered: {reason}", flush=True)
                     continue
-                found = registry.add(manifest, folder / "mlflow", results.header["id"])
+                found = registry.add(manifest, folder / "mlflow", study.header.id)
         versions[trial] = found
         print(
             f"trial {trial}: version {found} of {name}{word}, {evaluation.candidate.label}, "

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -21,13 +20,14 @@ from archfront.search.prepare.build_space import build_space
 from archfront.search.prepare.select_backbones import select
 from archfront.search.prepare.study_settings import StudySettings, resolve
 from archfront.search.records.candidate import short_hash
-from archfront.search.records.codec import encode
-from archfront.search.records.objectives import Objective, objectives_for
+from archfront.search.records.header import Environment, SpaceFacts, StudyHeader
+from archfront.search.records.objectives import Objective, Reference, objectives_for
 from archfront.search.records.store import hide_password
 from archfront.search.space.space import Space
 from archfront.trainers.data.ref import DataRef, Shapes
+from archfront.trainers.data.summary import DatasetSummary
 from archfront.trainers.networks.hf.names import is_hub
-from archfront.trainers.spec import Architecture, Weights
+from archfront.trainers.spec import Architecture, Precision, Weights
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.tasks.protocol import Task
 from archfront.trainers.words import count_of
@@ -56,7 +56,7 @@ class Prepared:
         config: The configuration.
         task: The task.
         data: The reference by which a worker loads the data.
-        dataset: ``Dataset.summary()``.
+        dataset: The summary of the dataset.
         space: The candidates.
         objectives: The metric first.
         chance: The metric of the best answer that does not look at the images.
@@ -68,7 +68,7 @@ class Prepared:
     config: Config
     task: Task
     data: DataRef
-    dataset: dict[str, Any]
+    dataset: DatasetSummary
     space: Space
     objectives: list[Objective]
     chance: float
@@ -94,48 +94,56 @@ class Prepared:
             [self.space.fingerprint, sorted(short_hash(a.as_dict()) for a in self.unavailable)]
         )
 
-    def header(self) -> dict[str, Any]:
-        """Return the header of the study, except for what has yet to be measured."""
+    def stored_config(self) -> dict[str, Any]:
+        """Return the configuration as it is stored: without passwords."""
         config = self.config.as_dict()
         for name in ("mlflow_uri", "storage_url"):
             url = config["tracking"][name]
             config["tracking"][name] = None if url is None else hide_password(url)
-        return {
-            "id": uuid.uuid4().hex,
-            "started": time.time(),
-            "config": config,
-            "question": self.config.identity(),
-            "dataset": self.dataset,
-            "space": {
-                "size": self.n_candidates,
-                "architectures": len(self.space.architectures) - len(self.unavailable),
-                "recipes": len(self.space.recipes),
-                "fingerprint": self.fingerprint,
-                "dropped": list(self.space.dropped),
-            },
-            "objectives": [encode(o) for o in self.objectives],
-            "rungs": list(self.settings.rungs),
-            "environment": {
-                "python": python_version(),
-                **{name: version(name) for name in self._libraries()},
-                **self._device(),
-            },
-        }
+        return config
+
+    def header(self, *, started: float, reference: Reference, precision: Precision) -> StudyHeader:
+        """Return what is stored of the study when it starts.
+
+        Args:
+            started: Seconds since the epoch.
+            reference: The point that hypervolumes are measured from.
+            precision: Numeric precision of its trainings.
+        """
+        return StudyHeader(
+            id=uuid.uuid4().hex,
+            started=started,
+            config=self.stored_config(),
+            identity=self.config.identity(),
+            dataset=self.dataset,
+            space=SpaceFacts(
+                size=self.n_candidates,
+                architectures=len(self.space.architectures) - len(self.unavailable),
+                recipes=len(self.space.recipes),
+                fingerprint=self.fingerprint,
+                dropped=tuple(self.space.dropped),
+            ),
+            objectives=tuple(self.objectives),
+            rungs=self.settings.rungs,
+            environment=self._environment(),
+            reference=reference,
+            precision=precision,
+        )
+
+    def _environment(self) -> Environment:
+        """Return the versions that can change a result, and what the latencies are of."""
+        versions = {name: version(name) for name in self._libraries()}
+        versions = {"python": python_version(), **versions}
+        if self.device is not None:
+            words = f"{self.device.words} (imported latencies)"
+            return Environment(versions, words, self.device.id)
+        here = fingerprint()
+        return Environment(versions, str(here), here.id)
 
     def _libraries(self) -> tuple[str, ...]:
         """Return the libraries whose version can change a result of this study."""
         is_hf = any(is_hub(axes.backbone.name) for axes in self.space.axes)
         return (*LIBRARIES, "transformers") if is_hf else LIBRARIES
-
-    def _device(self) -> dict[str, str]:
-        """Return the device of the latencies: this machine or an imported device."""
-        if self.device is not None:
-            return {
-                "device": f"{self.device.words} (imported latencies)",
-                "device_id": self.device.id,
-            }
-        here = fingerprint()
-        return {"device": str(here), "device_id": here.id}
 
 
 def objectives(config: Config) -> list[Objective]:
@@ -169,7 +177,7 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
         dropped=dropped,
         small_object=_small_object(summary),
     )
-    val = summary["splits"]["val"]
+    n_val = summary.splits["val"].images
     return Prepared(
         config=config,
         task=task,
@@ -177,7 +185,7 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
         dataset=summary,
         space=space,
         objectives=objectives(config),
-        chance=task.chance(config.task.metric, list(val["per_class"].values()), val["images"]),
+        chance=task.chance(config.task.metric, summary.class_counts("val"), n_val),
     )
 
 
@@ -195,12 +203,12 @@ def data_ref(config: Config) -> DataRef:
     )
 
 
-def _small_object(summary: dict[str, Any]) -> float | None:
+def _small_object(summary: DatasetSummary) -> float | None:
     """Return the side of a small object as a share of its image's; None without objects."""
-    return summary["objects"]["side_share"]["p10"] if "objects" in summary else None
+    return None if summary.objects is None else summary.objects.side_share.p10
 
 
-def check_same(header: dict[str, Any], prepared: Prepared) -> None:
+def check_same(header: StudyHeader, prepared: Prepared) -> None:
     """Check that data and space are still those that the study began with.
 
     Raises:
@@ -208,8 +216,8 @@ def check_same(header: dict[str, Any], prepared: Prepared) -> None:
     """
     name = prepared.config.study
     pairs = {
-        "dataset": (header["dataset"].get("fingerprint"), prepared.dataset.get("fingerprint")),
-        "search space": (header["space"]["fingerprint"], prepared.fingerprint),
+        "dataset": (header.dataset.fingerprint, prepared.dataset.fingerprint),
+        "search space": (header.space.fingerprint, prepared.fingerprint),
     }
     for what, (before, now) in pairs.items():
         if before != now:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any
 
 from archfront.search.config.build import build, completed
 from archfront.search.config.schema import Config
 from archfront.search.errors import ConfigError, StudyError
 from archfront.search.prepare.prepare import data_ref
 from archfront.search.prepare.study_settings import StudySettings, resolve
+from archfront.search.records.header import StudyHeader
 from archfront.trainers.data import Dataset
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.spec import TrainSettings
@@ -29,7 +29,7 @@ class Study:
     """
 
     config: Config
-    header: dict[str, Any]
+    header: StudyHeader
 
     @cached_property
     def data(self) -> DataRef:
@@ -39,25 +39,25 @@ class Study:
     @cached_property
     def settings(self) -> StudySettings:
         """Return the settings of the study's jobs, resolved once."""
-        return resolve(self.config, self.header["dataset"])
+        return resolve(self.config, self.header.dataset)
 
     @property
     def train_settings(self) -> TrainSettings:
         """Return the settings of a full training, in the precision that the study chose."""
-        return replace(self.settings.train, precision=self.header["precision"])
+        return replace(self.settings.train, precision=self.header.precision)
 
 
-def study_of(header: dict[str, Any]) -> Study:
+def study_of(header: StudyHeader | None) -> Study:
     """Return the recorded study of a header.
 
     Raises:
         StudyError: If it has no records yet.
         ConfigError: If its configuration is none of this version.
     """
-    if not header:
+    if header is None:
         raise StudyError("The study has no records yet.")
     try:
-        return Study(build(completed(header["config"])), header)
+        return Study(build(completed(header.config)), header)
     except ConfigError as error:
         raise ConfigError(
             "The configuration of the study is not of this version of archfront:", *error.problems
@@ -81,7 +81,7 @@ def dataset_of(
     from archfront.trainers.data import load
 
     dataset = load(study.data)
-    before = study.header["dataset"]["fingerprint"]
+    before = study.header.dataset.fingerprint
     if dataset.fingerprint != before:
         raise StudyError(
             f"The dataset of the study {study.config.study!r} {change} (fingerprint {before}, now "

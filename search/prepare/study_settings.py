@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Literal
+from typing import Literal
 
 from archfront.search.config.schema import Config, LimitsConfig
 from archfront.search.config.settings import (
@@ -16,6 +15,7 @@ from archfront.search.config.settings import (
 from archfront.search.engine.jobs import Job
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.lookup import DeviceCosts, Table
+from archfront.trainers.data.summary import DatasetSummary
 from archfront.trainers.spec import Precision, TrainSettings
 
 # Ends the message of a measurement or training that took too long.
@@ -62,7 +62,7 @@ class StudySettings:
         return DeviceCosts(table, self.measure, self.needed, latency_ms_max=self.limits.latency_ms)
 
 
-def resolve(config: Config, dataset: Mapping[str, Any] | None = None) -> StudySettings:
+def resolve(config: Config, dataset: DatasetSummary | None = None) -> StudySettings:
     """Return the settings of a configuration's jobs.
 
     Args:
@@ -70,7 +70,7 @@ def resolve(config: Config, dataset: Mapping[str, Any] | None = None) -> StudySe
         dataset: Summary of its dataset, for the weights of the classes; None where nothing is
             trained.
     """
-    counts = [] if dataset is None else list(dataset["splits"]["train"]["per_class"].values())
+    counts = [] if dataset is None else dataset.class_counts("train")
     asked, minutes = config.engine.precision, config.budget.trial_minutes
     return StudySettings(
         rungs=rung_epochs(config),

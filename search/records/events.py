@@ -11,6 +11,7 @@ from typing import Any
 
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Measurement
+from archfront.search.records.header import StudyHeader
 
 
 @dataclass(frozen=True)
@@ -19,14 +20,14 @@ class StudyStarted:
 
     Attributes:
         study: Name of the study.
-        header: What is stored of it: config, dataset, space, environment, reference.
+        header: What was stored when it started first.
         evaluations: What earlier runs of it have finished.
         isolates: Whether the engine isolates its jobs.
         waiting: Trials that earlier runs of it left open.
     """
 
     study: str
-    header: dict[str, Any]
+    header: StudyHeader
     evaluations: tuple[Evaluation, ...]
     isolates: bool
     waiting: frozenset[int] = frozenset()

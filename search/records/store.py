@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 from archfront.search.errors import StudyError, StudyLockedError
 from archfront.search.records.codec import decode
 from archfront.search.records.evaluation import Evaluation, Proposal, Trained
+from archfront.search.records.header import StudyHeader
 from archfront.search.records.objectives import Objective
 from archfront.search.records.paths import StudyPaths
 
@@ -46,13 +47,18 @@ class StudyStore:
         self._study = study
 
     @property
-    def header(self) -> dict[str, Any] | None:
-        """Return what was stored when the study started; None before."""
-        return self._study.user_attrs.get(HEADER)
+    def header(self) -> StudyHeader | None:
+        """Return the header that was stored when the study started; None before.
 
-    def write_header(self, header: dict[str, Any]) -> None:
+        Raises:
+            StudyError: If a later version of archfront stored it.
+        """
+        content = self._study.user_attrs.get(HEADER)
+        return None if content is None else StudyHeader.from_dict(content)
+
+    def write_header(self, header: StudyHeader) -> None:
         """Store what the study is; once."""
-        self._study.set_user_attr(HEADER, header)
+        self._study.set_user_attr(HEADER, header.as_dict())
 
     @property
     def state(self) -> dict[str, Any]:

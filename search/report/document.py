@@ -12,18 +12,20 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
+import jinja2
 from markupsafe import Markup
 
 from archfront.search.front.members import FrontMember, final_evaluations, front_hypervolume
 from archfront.search.records.evaluation import SOMETIMES, Evaluation
 from archfront.search.records.export_records import ExportSummary
+from archfront.search.records.header import Environment
 from archfront.search.records.objectives import MEASURED, Objective, Reference
 from archfront.search.records.refit_records import RefitSummary
 from archfront.search.records.variant_records import VariantSummary
 from archfront.search.report import figures, refit_text
 from archfront.search.report.plot_data import NAMES, FrontPlot
 from archfront.search.results import rung_stats, stats
+from archfront.trainers.data.summary import DatasetSummary
 from archfront.trainers.words import count_of, duration
 
 TEMPLATE = "report.html.j2"
@@ -44,7 +46,7 @@ class StudyRecord:
         evaluations: Every evaluation so far.
         members: The front, fastest first.
         data: What to call the dataset.
-        dataset: ``Dataset.summary()``.
+        dataset: What is known of its data.
         environment: Versions and the device's fingerprint.
         config: The composed configuration.
         command: What runs the study again.
@@ -71,8 +73,8 @@ class StudyRecord:
     evaluations: Sequence[Evaluation]
     members: Sequence[FrontMember]
     data: str
-    dataset: Mapping[str, Any]
-    environment: Mapping[str, Any]
+    dataset: DatasetSummary
+    environment: Environment
     config: Mapping[str, Any]
     command: str
     space_size: int
@@ -101,10 +103,10 @@ class StudyRecord:
 
 def render(record: StudyRecord) -> str:
     """Return the report as one HTML page that loads nothing from anywhere."""
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
-        undefined=StrictUndefined,
+        undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -128,7 +130,6 @@ def render(record: StudyRecord) -> str:
         rejected=[e for e in record.evaluations if e.kind == "rejected"],
         facts=stats.dataset_facts(record.dataset),
         classes=stats.class_rows(record.dataset),
-        counted=stats.counted(record.dataset),
         config=json.dumps(record.config, indent=2, default=str, ensure_ascii=False),
         figures=_figures(record),
         galleries=_galleries(record),

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from archfront.search.front.members import front_hypervolume
 from archfront.search.records.evaluation import Trained
-from archfront.search.records.objectives import Reference
 from archfront.search.records.paths import StudyPaths
 from archfront.search.report.document import StudyRecord, render
 from archfront.search.results import (
@@ -44,7 +43,7 @@ def write(results: Results) -> list[Path]:
 
 def record(results: Results) -> StudyRecord:
     """Return what the report of a study shows."""
-    header, config = results.header, results.header["config"]
+    header = results.begun()
     ends = [e.started + e.seconds for e in results.evaluations]
     words = f"{results.state}: {results.reason}" if results.reason else results.state
     members = results.front()
@@ -52,20 +51,20 @@ def record(results: Results) -> StudyRecord:
     return StudyRecord(
         name=results.places.study,
         state=words,
-        task=config["task"]["name"],
-        device=header["environment"]["device"],
+        task=header.task,
+        device=header.environment.device,
         objectives=results.objectives,
-        limits=config["hardware"]["limits"],
-        reference=Reference(header["reference"]),
+        limits=header.limits,
+        reference=header.reference,
         evaluations=results.evaluations,
         members=members,
-        data=config["data"]["root"] or config["data"]["name"] or config["data"]["reader"],
-        dataset=header["dataset"],
-        environment=header["environment"],
-        config=config,
+        data=header.data,
+        dataset=header.dataset,
+        environment=header.environment,
+        config=header.config,
         command=command(results.places),
-        space_size=header["space"]["size"],
-        started=header["started"],
+        space_size=header.space.size,
+        started=header.started,
         finished=max(ends) if ends and results.state != "running" else None,
         seconds=results.seconds(),
         test_scores=results.scores,
@@ -98,7 +97,7 @@ def key_figures(results: Results) -> dict[str, float]:
     numbers: dict[str, float] = {f"n_{k}": float(v) for k, v in results.counts().items()}
     numbers |= {f"{name}_s": value for name, value in results.seconds().items()}
     numbers["hypervolume"] = front_hypervolume(
-        results.evaluations, results.objectives, Reference(results.header["reference"])
+        results.evaluations, results.objectives, results.begun().reference
     )
     if len(results.rungs) > 1:
         numbers["rungs_saved_s"] = rung_stats.saved(results.evaluations, results.rungs).seconds

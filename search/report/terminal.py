@@ -30,6 +30,7 @@ from archfront.search.records.events import (
     TrialProposed,
     TrialsStopped,
 )
+from archfront.search.records.header import StudyHeader
 from archfront.search.records.objectives import MEASURED, Objective
 from archfront.search.records.seconds import active_seconds, full_trainings
 from archfront.search.report.plot_data import NAMES
@@ -124,29 +125,28 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def question(header: dict[str, Any]) -> list[str]:
+def question(header: StudyHeader) -> list[str]:
     """Return what a study asks, in a few lines."""
-    config, dataset = header["config"], header["dataset"]
-    splits = ", ".join(f"{part['images']:,} {name}" for name, part in dataset["splits"].items())
-    data = config["data"]["root"] or config["data"]["name"] or config["data"]["reader"]
-    hardware = config["hardware"]
+    dataset, space, hardware = header.dataset, header.space, header.hardware
+    splits = ", ".join(f"{part.images:,} {name}" for name, part in dataset.splits.items())
     limits = [
         f"{NAMES[name]} at most {value:g} {MEASURED[name].unit}"
-        for name, value in hardware["limits"].items()
+        for name, value in header.limits.items()
         if value is not None
     ]
-    space, epochs = header["space"], header.get("rungs", [])
-    rungs = f"after {', '.join(map(str, epochs))} epochs; the last ones are full trainings"
+    epochs = ", ".join(map(str, header.rungs))
+    rungs = f"after {epochs} epochs; the last ones are full trainings"
     return [
-        f"data      {data}: {count_of(len(dataset['class_names']), 'class', 'classes')}, {splits}",
-        f"space     {count_of(space['size'], 'candidate')}: "
-        f"{count_of(space['architectures'], 'architecture')} x "
-        f"{count_of(space['recipes'], 'recipe')}; weights {config['space']['weights']}",
-        f"device    {header['environment']['device']}",
+        f"data      {header.data}: {count_of(len(dataset.class_names), 'class', 'classes')}, "
+        f"{splits}",
+        f"space     {count_of(space.size, 'candidate')}: "
+        f"{count_of(space.architectures, 'architecture')} x "
+        f"{count_of(space.recipes, 'recipe')}; weights {header.weights}",
+        f"device    {header.environment.device}",
         f"runtime   {hardware['runtime']}, threads {hardware['threads']}, batch "
         f"{hardware['batch_size']}",
         f"limits    {', '.join(limits) or 'none'}",
-        *([f"rungs     {rungs}"] if len(epochs) > 1 else []),
+        *([f"rungs     {rungs}"] if len(header.rungs) > 1 else []),
     ]
 
 
@@ -162,10 +162,7 @@ class PlainView:
         """Print what an event means."""
         match event:
             case StudyStarted():
-                config = event.header["config"]
-                self._metric = config["task"]["metric"]
-                grids = config["space"]["recipe"].items()
-                self._axes = [axis for axis, values in grids if len(values) > 1]
+                self._metric, self._axes = event.header.metric, event.header.recipe_axes
                 self._print(f"study     {event.study}")
                 for line in [*question(event.header), *_notes(event)]:
                     self._print(line)
@@ -198,11 +195,11 @@ class LiveView(PlainView):
         self._budget, self._epochs, self._clock = budget, epochs, clock
         self._started, self._earlier_s = clock(), 0.0
         self._evaluations: list[Evaluation] = []
-        self._objectives: list[Objective] = []
+        self._objectives: Sequence[Objective] = ()
         self._members: list[FrontMember] = []
         self._now: dict[int, str] = {}
         self._waiting: set[int] = set()
-        self._rungs: list[int] = [epochs]
+        self._rungs: Sequence[int] = (epochs,)
         self._is_open = False
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self.render)
 
@@ -214,8 +211,8 @@ class LiveView(PlainView):
                 self._waiting = set(event.waiting)
                 self._earlier_s = active_seconds(self._evaluations)
                 self._started = self._clock()
-                self._rungs = event.header.get("rungs", [self._epochs])
-                self._objectives = [Objective(**o) for o in event.header["objectives"]]
+                self._rungs = event.header.rungs
+                self._objectives = event.header.objectives
                 self._members = build_front(self._evaluations, self._objectives)
                 self._is_open = True
                 self._live.start()
@@ -305,15 +302,15 @@ def _notes(event: StudyStarted) -> list[str]:
             "engine    inline: a candidate that crashes or hangs ends the study with it "
             "(engine=processes isolates)"
         )
-    dropped = event.header["space"]["dropped"]
+    dropped = event.header.space.dropped
     if dropped:
         shown = "; ".join(dropped[:5]) + ("; ..." if len(dropped) > 5 else "")
         n = count_of(len(dropped), "backbone or size of one", "backbones or sizes of them")
         lines.append(f"left out  {n}: {shown}")
-    skipped = event.header["dataset"].get("skipped", {})
+    skipped = event.header.dataset.skipped
     if skipped:
-        total = sum(reason["count"] for reason in skipped.values())
-        words = ", ".join(f"{reason['count']} {name}" for name, reason in skipped.items())
+        total = sum(reason.count for reason in skipped.values())
+        words = ", ".join(f"{reason.count} {name}" for name, reason in skipped.items())
         lines.append(f"skipped   {count_of(total, 'file')}: {words}")
     return lines
 

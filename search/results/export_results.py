@@ -128,7 +128,7 @@ def _why_not(
     assert evaluation.measurement is not None, "what was trained was measured before"
     if export.latency["device"] != evaluation.measurement.latency.device:
         return "left out: it was measured on another device than the study's"
-    batch = results.header["config"]["hardware"]["batch_size"]
+    batch = results.begun().hardware["batch_size"]
     if export.latency["batch_size"] != batch:
         return (
             f"left out: it was measured with {export.latency['batch_size']} images at a time, the "

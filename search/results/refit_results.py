@@ -9,7 +9,6 @@ from statistics import mean, stdev
 from typing import Any
 
 from archfront.search.errors import StudyError
-from archfront.search.front.intervals import tie_test
 from archfront.search.front.members import FrontMember, build_front
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.refit_records import Refit, RefitMember, RefitSummary
@@ -20,7 +19,6 @@ from archfront.search.results.select_members import (
     evaluation_of,
     proxy_member,
 )
-from archfront.trainers.tasks import TASKS
 
 RECORD = "refit.json"
 # Seeds of two members differ when this two-sided test says so.
@@ -105,9 +103,7 @@ def summary(results: Results) -> RefitSummary | None:
     split = "test" if all("test" in refit.metrics for refit in refits) else "val"
     groups = {r.trial: [o for o in refits if o.trial == r.trial] for r in refits}
     again = [_refitted(results, group, metric, split) for group in groups.values()]
-    task = TASKS[results.header["config"]["task"]["name"]]
-    seed = results.header["config"]["seed"]
-    is_tie = tie_test(results.places.folder, task, metric, seed=seed)
+    is_tie = results.tie_test()
 
     def is_open(first: Evaluation, second: Evaluation) -> bool:
         """Return whether images or seeds leave it open which of two is better."""

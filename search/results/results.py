@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from archfront.search.errors import StudyError
 from archfront.search.front.intervals import tie_test
 from archfront.search.front.members import FrontMember, build_front
 from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.header import StudyHeader
 from archfront.search.records.objectives import Objective
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.seconds import active_seconds
@@ -22,7 +25,7 @@ class Results:
 
     Attributes:
         places: Where its files lie.
-        header: What was stored when it started; empty before.
+        header: What was stored when it started; None before.
         state: ``running``, ``finished``, ``interrupted`` or ``failed``.
         reason: Why it ended, in words.
         evaluations: Everything recorded.
@@ -31,7 +34,7 @@ class Results:
     """
 
     places: StudyPaths
-    header: dict[str, Any]
+    header: StudyHeader | None
     state: str
     reason: str
     evaluations: list[Evaluation]
@@ -44,7 +47,7 @@ class Results:
         state = store.state
         return cls(
             places=places,
-            header=store.header or {},
+            header=store.header,
             state=state["state"],
             reason=state["reason"],
             evaluations=store.evaluations(),
@@ -55,22 +58,34 @@ class Results:
     @property
     def objectives(self) -> list[Objective]:
         """Return the objectives, the metric first."""
-        return [Objective(**content) for content in self.header.get("objectives", [])]
+        return [] if self.header is None else list(self.header.objectives)
 
     @property
     def rungs(self) -> list[int]:
-        """Return the epochs at which candidates compete; one rung where none are stored."""
-        epochs: list[int] = self.header.get("rungs") or [self.header["config"]["task"]["epochs"]]
-        return epochs
+        """Return the epochs at which candidates compete."""
+        return list(self.begun().rungs)
+
+    def begun(self) -> StudyHeader:
+        """Return the header of a study that has begun.
+
+        Raises:
+            StudyError: If it has no records yet.
+        """
+        if self.header is None:
+            raise StudyError(f"The study {self.places.study!r} has no records yet.")
+        return self.header
+
+    def tie_test(self) -> Callable[[Evaluation, Evaluation], bool]:
+        """Return what says whether two trained candidates tie on the validation images."""
+        header = self.begun()
+        task = TASKS[header.task]
+        return tie_test(self.places.folder, task, header.metric, seed=header.seed)
 
     def front(self) -> list[FrontMember]:
         """Return the members of the front, fastest first."""
-        if not self.header:
+        if self.header is None:
             return []
-        config = self.header["config"]
-        task, metric = TASKS[config["task"]["name"]], config["task"]["metric"]
-        is_tie = tie_test(self.places.folder, task, metric, seed=config["seed"])
-        return build_front(self.evaluations, self.objectives, is_tie=is_tie)
+        return build_front(self.evaluations, self.objectives, is_tie=self.tie_test())
 
     def counts(self) -> dict[str, int]:
         """Return the number of trials by outcome; those below the top where there are any."""

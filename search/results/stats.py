@@ -6,7 +6,6 @@ from collections import defaultdict
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Any
 
 from archfront.search.front.members import FrontMember
 from archfront.search.records.evaluation import (
@@ -19,6 +18,7 @@ from archfront.search.records.evaluation import (
     Trained,
     is_below_top,
 )
+from archfront.trainers.data.summary import DatasetSummary, ObjectSummary, SplitSummary
 from archfront.trainers.words import join_words
 
 
@@ -152,61 +152,51 @@ def tie_sentence(members: Sequence[FrontMember], metric: str) -> str:
     )
 
 
-def class_rows(dataset: Mapping[str, Any]) -> list[tuple[str, dict[str, int], int]]:
+def class_rows(dataset: DatasetSummary) -> list[tuple[str, dict[str, int], int]]:
     """Return name, number per split and number in all of each class of a dataset's summary.
 
-    ``counted`` says what the numbers are of.
+    ``counted`` of the summary says what the numbers are of.
     """
-    splits: Mapping[str, Any] = dataset.get("splits", {})
-    names = dataset.get("class_names", ())
     rows = []
-    for name in names:
-        counts = {split: int(part["per_class"].get(name, 0)) for split, part in splits.items()}
-        rows.append((str(name), counts, sum(counts.values())))
+    for name in dataset.class_names:
+        counts = {split: part.per_class.get(name, 0) for split, part in dataset.splits.items()}
+        rows.append((name, counts, sum(counts.values())))
     return rows
 
 
-def counted(dataset: Mapping[str, Any]) -> str:
-    """Return what a dataset counts per class: images, objects or pixels."""
-    return str(dataset.get("counted", "images"))
-
-
-def dataset_facts(dataset: Mapping[str, Any]) -> dict[str, str]:
+def dataset_facts(dataset: DatasetSummary) -> dict[str, str]:
     """Return the lines about a dataset that are not a table."""
     facts = {}
-    if "splits" in dataset:
-        counts = [f"{part['images']:,} {name}" for name, part in dataset["splits"].items()]
-        facts["images"] = join_words(counts)
-    if "class_names" in dataset:
-        facts["classes"] = f"{len(dataset['class_names']):,}"
-    facts.update(_object_facts(dataset))
-    if "channels" in dataset:
-        facts["channels"] = f"{dataset['channels']} ({_color(dataset['channels'])})"
-    for side, spread in dataset.get("sizes", {}).items():
-        low, middle, high = (f"{spread[key]:g}" for key in ("min", "median", "max"))
+    if dataset.splits:
+        facts["images"] = join_words([f"{s.images:,} {n}" for n, s in dataset.splits.items()])
+    if dataset.class_names:
+        facts["classes"] = f"{len(dataset.class_names):,}"
+    if dataset.objects is not None:
+        facts |= _object_facts(dataset.objects, dataset.splits)
+    if dataset.channels is not None:
+        facts["channels"] = f"{dataset.channels} ({_color(dataset.channels)})"
+    for side, spread in dataset.sizes.items():
+        low, middle, high = (f"{end:g}" for end in (spread.min, spread.median, spread.max))
         facts[side] = f"{low} px" if low == high else f"{low} to {high} px, median {middle}"
-    for key in ("division", "fingerprint"):
-        if key in dataset:
-            facts[key] = str(dataset[key])
+    if dataset.division:
+        facts["division"] = dataset.division
+    if dataset.fingerprint is not None:
+        facts["fingerprint"] = dataset.fingerprint
     return facts
 
 
-def _object_facts(dataset: Mapping[str, Any]) -> dict[str, str]:
+def _object_facts(objects: ObjectSummary, splits: Mapping[str, SplitSummary]) -> dict[str, str]:
     """Return how many objects there are, how many in an image and of which size."""
-    if "objects" not in dataset:
-        return {}
-    per_image, share = dataset["objects"]["per_image"], dataset["objects"]["side_share"]
-    counts = [
-        f"{sum(part['per_class'].values()):,} {name}" for name, part in dataset["splits"].items()
-    ]
+    per_image, share = objects.per_image, objects.side_share
+    counts = [f"{sum(part.per_class.values()):,} {name}" for name, part in splits.items()]
     return {
         "objects": join_words(counts),
         "objects per image": (
-            f"{per_image['min']:g} to {per_image['max']:g}, median {per_image['median']:g}"
+            f"{per_image.min:g} to {per_image.max:g}, median {per_image.median:g}"
         ),
         "object size": (
-            f"median {share['median']:.1%} of the image's longer side; 8 in 10 from "
-            f"{share['p10']:.1%} to {share['p90']:.1%}"
+            f"median {share.median:.1%} of the image's longer side; 8 in 10 from "
+            f"{share.p10:.1%} to {share.p90:.1%}"
         ),
     }
 

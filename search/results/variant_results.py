@@ -11,7 +11,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from archfront.search.front.intervals import tie_test
 from archfront.search.front.members import final_evaluations, losses_of
 from archfront.search.front.pareto import front_mask
 from archfront.search.records.candidate import Candidate
@@ -25,7 +24,6 @@ from archfront.search.records.variant_records import (
     read,
 )
 from archfront.search.results.results import Results
-from archfront.trainers.tasks import TASKS
 
 
 def summary(results: Results) -> VariantSummary | None:
@@ -93,9 +91,7 @@ def _points(
     variants: Sequence[tuple[Evaluation, Setting]],
     over: Sequence[dict[str, tuple[float, float]]],
 ) -> list[Point]:
-    objectives, config = results.objectives, results.header["config"]
-    task, metric = TASKS[config["task"]["name"]], config["task"]["metric"]
-    is_tie = tie_test(results.places.folder, task, metric, seed=config["seed"])
+    objectives, is_tie = results.objectives, results.tie_test()
     everything = [*front, *variants]
     losses = losses_of([evaluation for evaluation, _ in everything], objectives)
     is_front = front_mask(losses)

@@ -149,7 +149,7 @@ def _trained(
         horizon=request.epochs,
         seed=step.seed,
     )
-    splits = ("val", "test") if "test" in study.header["dataset"]["splits"] else ("val",)
+    splits = ("val", "test") if "test" in study.header.dataset.splits else ("val",)
     folder = folder_of(results, step.trial, step.seed)
     folder.mkdir(parents=True, exist_ok=True)
     (folder / RECORD).unlink(missing_ok=True)

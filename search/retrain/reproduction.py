@@ -20,13 +20,13 @@ from archfront.search.errors import StudyError
 from archfront.search.latency.device import fingerprint
 from archfront.search.prepare.recorded import Study, dataset_of
 from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.header import DEVICE, DEVICE_ID
 from archfront.search.results.results import Results
 
 if TYPE_CHECKING:
     from archfront.trainers.spec import EpochRow, TrainResult
 
-# What a header's environment says beside the versions of libraries.
-DEVICE, DEVICE_ID, PYTHON = "device", "device_id", "python"
+PYTHON = "python"
 # What of every epoch must come out the same. Its metrics are those of the last one: in between a
 # network may have been judged otherwise, where it competed there.
 COMPARED = ("epoch", "train_loss", "lr")
@@ -111,7 +111,7 @@ def reproduce(
         is_same=not differing,
         compared=compared,
         differing=differing,
-        changed=changes(study.header["environment"]),
+        changed=changes(study.header.environment.as_dict()),
         seconds=found.seconds,
     )
 

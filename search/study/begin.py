@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from typing import Any
 
 import yaml
 
@@ -13,6 +13,7 @@ from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.events import Event
+from archfront.search.records.header import StudyHeader
 from archfront.search.records.objectives import Reference
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import StudyStore
@@ -33,7 +34,7 @@ def begin(
     engine: Engine,
     lookup: CostLookup,
     emit: Callable[[Event], None],
-) -> dict[str, Any]:
+) -> StudyHeader:
     """Return the header of a study, written first if this is its first run.
 
     The first run finds the reference point and the precision of the trainings, for which it
@@ -51,14 +52,14 @@ def begin(
     Raises:
         StudyError: If the study can have no reference point.
     """
-    stored = store.header
-    header = prepared.header() if stored is None else stored
-    config = {**header["config"], "budget": asdict(prepared.config.budget)}
+    header, started = store.header, time.time()
+    stored = prepared.stored_config() if header is None else header.config
+    config = {**stored, "budget": asdict(prepared.config.budget)}
     paths.config.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
-    if stored is None:
-        found = find_reference(prepared, lambda a: jobs.measure_now(a, lookup, engine))
-        header["reference"] = dict(found.values)
-        header["precision"] = jobs.choose_precision(engine, emit)
+    if header is None:
+        reference = find_reference(prepared, lambda a: jobs.measure_now(a, lookup, engine))
+        precision = jobs.choose_precision(engine, emit)
+        header = prepared.header(started=started, reference=reference, precision=precision)
         store.write_header(header)
     return header
 

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import replace
-from typing import Any
 
 from archfront.search.engine.interrupts import deferred
 from archfront.search.engine.jobs import Broken, Engine, Job, Result
@@ -36,7 +35,7 @@ from archfront.search.records.events import (
     TrialProposed,
     TrialsStopped,
 )
-from archfront.search.records.objectives import Reference
+from archfront.search.records.header import StudyHeader
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import StudyStore
 from archfront.search.study.begin import begin, cost_model_of, sampler_of
@@ -109,7 +108,7 @@ class Driver:
             self._emit(StudyFinished(state, reason))
         return state, reason
 
-    def _begin(self) -> dict[str, Any]:
+    def _begin(self) -> StudyHeader:
         """Return the study's header, and make the sampler over all that is known."""
         header = begin(
             self._prepared,
@@ -120,9 +119,9 @@ class Driver:
             lookup=self._lookup,
             emit=self._emit,
         )
-        self._jobs.precision = header["precision"]
+        self._jobs.precision = header.precision
         progress = self._progress
-        progress.reference = reference = Reference(header["reference"])
+        progress.reference = reference = header.reference
         self._costs = cost_model_of(self._prepared, self._lookup, reference, progress.evaluations)
         self._sampler = sampler_of(self._prepared, progress.open, self._costs, reference)
         return header

@@ -41,9 +41,9 @@ def lines(config: Config) -> Iterator[str]:
         ArchfrontError: If the study could not begin.
     """
     prepared, known = for_device(prepare(config), LatencyTable(Path(config.tracking.device_db)))
-    space, splits = prepared.space, prepared.dataset["splits"]
-    n_classes = len(prepared.dataset["class_names"])
-    images = ", ".join(f"{part['images']:,} {name}" for name, part in splits.items())
+    space, splits = prepared.space, prepared.dataset.splits
+    n_classes = len(prepared.dataset.class_names)
+    images = ", ".join(f"{part.images:,} {name}" for name, part in splits.items())
     yield f"study     {config.study} (dry run: nothing is trained or recorded)"
     yield f"data      {count_of(n_classes, 'class', 'classes')}, {images}"
     selected = selection(config.space, Path(config.tracking.root))
@@ -120,9 +120,9 @@ def _seconds_of(prepared: Prepared, candidate: Candidate) -> float | None:
             probe = precision_probe(candidate.architecture, settings, batch_size=batch, rounds=2)
     except BuildError:
         return None
-    splits = prepared.dataset["splits"]
-    steps = math.ceil(splits["train"]["images"] / batch)
-    steps += FORWARD_SHARE * splits["val"]["images"] / batch
+    splits = prepared.dataset.splits
+    steps: float = math.ceil(splits["train"].images / batch)
+    steps += FORWARD_SHARE * splits["val"].images / batch
     return float(probe.fp32_ms / 1000 * steps * settings.until_epoch)
 
 
@@ -151,7 +151,7 @@ def _disk(prepared: Prepared, middle_s: float) -> str:
         minutes = config.budget.minutes or 0
         trainings = int(minutes * 60 * config.engine.workers / middle_s)
     trainings = min(trainings, space.size)
-    n_val = prepared.dataset["splits"]["val"]["images"]
+    n_val = prepared.dataset.splits["val"].images
     predictions = trainings * n_val * (4 * space.classes + 8)
     params = float(np.median([axes.backbone.params_m for axes in space.axes]))
     weights = min(KEPT, trainings) * params * 4e6

@@ -47,7 +47,7 @@ class FrontFinalizer:
 
     def _score(self, front: Sequence[Evaluation]) -> None:
         """Score members on the test split, which the search never saw."""
-        if "test" not in self._prepared.dataset["splits"]:
+        if "test" not in self._prepared.dataset.splits:
             return
         for evaluation in front:
             scores = self._store.scores

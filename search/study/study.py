@@ -11,7 +11,6 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from archfront.search.config.build import completed, differences
 from archfront.search.config.schema import Config
@@ -25,6 +24,7 @@ from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.imported_device import for_device
 from archfront.search.prepare.prepare import Prepared, Progress, check_same, objectives, prepare
 from archfront.search.records.events import Follower
+from archfront.search.records.header import StudyHeader
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.seconds import active_seconds
 from archfront.search.records.store import StudyStore, driving
@@ -109,8 +109,8 @@ def run(
     return StudyResult(state, reason)
 
 
-def _check_identity(header: dict[str, Any], config: Config) -> None:
-    changed = differences(completed(header["question"]), config.identity())
+def _check_identity(header: StudyHeader, config: Config) -> None:
+    changed = differences(completed(header.identity), config.identity())
     if changed:
         lines = "\n".join(f"  {line}" for line in changed)
         raise ConfigChangedError(
@@ -120,14 +120,13 @@ def _check_identity(header: dict[str, Any], config: Config) -> None:
         )
 
 
-def _with_rungs(config: Config, header: dict[str, Any]) -> Config:
+def _with_rungs(config: Config, header: StudyHeader) -> Config:
     """Return the configuration with the rungs that the study began with.
 
     Raises:
         ConfigChangedError: If it asks for others.
     """
-    stored = tuple(header.get("rungs", [config.task.epochs]))  # once there was only one
-    asked = rung_epochs(config)
+    stored, asked = header.rungs, rung_epochs(config)
     if config.budget.rungs is not None and asked != stored:
         raise ConfigChangedError(
             f"budget.rungs: {list(stored)} in the study {config.study!r}, "
@@ -137,13 +136,13 @@ def _with_rungs(config: Config, header: dict[str, Any]) -> Config:
     return replace(config, budget=replace(config.budget, rungs=stored))
 
 
-def _done_before(store: StudyStore, header: dict[str, Any], config: Config) -> StudyResult | None:
+def _done_before(store: StudyStore, header: StudyHeader, config: Config) -> StudyResult | None:
     """Return the result of a study that has nothing left to do."""
     state = store.state
     if state["state"] != "finished":
         return None
     if state["is_exhausted"]:
-        size = header["space"]["size"]
+        size = header.space.size
         return StudyResult("finished", exhausted(size), was_finished=True, is_exhausted=True)
     evaluations = store.evaluations()
     assert config.budget.rungs is not None, "a study goes on with the rungs that it began with"

@@ -68,7 +68,7 @@ class Tracker:
             ) from error
         self._parent: str | None = None
         self._study_id = ""
-        self._rungs: list[int] = []
+        self._rungs: Sequence[int] = ()
         self._runs: dict[int, str] = {}
 
     def __call__(self, event: Event) -> None:
@@ -181,8 +181,8 @@ class Tracker:
             return str(found.experiment_id)
 
     def _start(self, event: StudyStarted) -> None:
-        self._study_id = event.header["id"]
-        self._rungs = event.header.get("rungs", [0])
+        self._study_id = event.header.id
+        self._rungs = event.header.rungs
         runs = self._search(f"tags.`{STUDY_TAG}` = '{self._study_id}'")
         parents = [run for run in runs if _is_parent(run)]
         if parents:
@@ -201,10 +201,10 @@ class Tracker:
         run = self._client.create_run(self._experiment, run_name=event.study, tags=tags)
         header = event.header
         params = {
-            **_flat(header["config"]),
-            **_flat(header["environment"], "environment"),
-            "dataset.fingerprint": header["dataset"].get("fingerprint"),
-            "space.size": header["space"]["size"],
+            **_flat(header.config),
+            **_flat(header.environment.as_dict(), "environment"),
+            "dataset.fingerprint": header.dataset.fingerprint,
+            "space.size": header.space.size,
         }
         self._log(run.info.run_id, [], _params(params))
         return str(run.info.run_id)

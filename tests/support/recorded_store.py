@@ -3,42 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import optuna
 import yaml
 
 from archfront.search.config.build import build
-from archfront.search.records.codec import encode
 from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.header import StudyHeader
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving
 from tests.support import recorded_study
 from tests.support.configurations import changed
+from tests.support.study_headers import study_header
 
 
-def header(root: Path, name: str) -> dict[str, Any]:
+def header(root: Path, name: str) -> StudyHeader:
     """Return what a driver stores when the recorded study starts."""
     config = build(changed(study=name, tracking__root=str(root), hardware__limits__latency_ms=4.0))
-    record = recorded_study.record()
-    return {
-        "id": f"id-of-{name}",
-        "started": record.started,
-        "config": config.as_dict(),
-        "question": config.identity(),
-        "dataset": record.dataset,
-        "space": {
-            "size": record.space_size,
-            "architectures": 617,
-            "recipes": 2,
-            "fingerprint": "abc",
-            "dropped": [],
-        },
-        "objectives": [encode(objective) for objective in recorded_study.OBJECTIVES],
-        "environment": record.environment,
-        "reference": recorded_study.REFERENCE.values,
-    }
+    return study_header(config.as_dict(), id=f"id-of-{name}", identity=config.identity())
 
 
 def write(root: Path, name: str = "flowers") -> StudyPaths:
@@ -47,7 +30,7 @@ def write(root: Path, name: str = "flowers") -> StudyPaths:
     content = header(root, name)
     with driving(places, None, list(recorded_study.OBJECTIVES)) as store:
         store.write_header(content)
-        places.config.write_text(yaml.safe_dump(content["config"]), encoding="utf-8")
+        places.config.write_text(yaml.safe_dump(content.config), encoding="utf-8")
         for evaluation in recorded_study.study():
             trial = store.ask(optuna.samplers.RandomSampler(seed=0))
             assert trial.number == evaluation.trial

@@ -23,8 +23,16 @@ from archfront.search.records.evaluation import (
     Rejected,
     Trained,
 )
+from archfront.search.records.header import Environment
 from archfront.search.records.objectives import Reference, objectives_for
 from archfront.search.report.document import StudyRecord
+from archfront.trainers.data.summary import (
+    DatasetSummary,
+    SkippedExample,
+    SkippedSummary,
+    SplitSummary,
+    Spread,
+)
 from archfront.trainers.spec import Architecture, Recipe, Weights
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "front.json"
@@ -157,27 +165,18 @@ def record(**changes: object) -> StudyRecord:
         evaluations=evaluations,
         members=build_front(evaluations, OBJECTIVES, is_tie=lambda a, b: a.trial + b.trial == 24),
         data="digits",
-        dataset={
-            "class_names": list(counts),
-            "channels": 1,
-            "fingerprint": "abc123",
-            "division": "split 50/50 with seed 0",
-            "splits": {
-                "train": {"images": 146, "per_class": counts},
-                "val": {"images": 146, "per_class": counts},
+        dataset=DatasetSummary(
+            class_names=tuple(counts),
+            channels=1,
+            fingerprint="abc123",
+            division="split 50/50 with seed 0",
+            splits=dict.fromkeys(("train", "val"), SplitSummary(146, counts)),
+            sizes={"width": Spread(8, 8, 8), "height": Spread(8, 9.5, 12)},
+            skipped={
+                "broken image": SkippedSummary(7, (SkippedExample("a/b.png", "it ends too soon"),))
             },
-            "sizes": {
-                "width": {"min": 8, "median": 8, "max": 8},
-                "height": {"min": 8, "median": 9.5, "max": 12},
-            },
-            "skipped": {
-                "broken image": {
-                    "count": 7,
-                    "examples": [{"name": "a/b.png", "detail": "it ends too soon"}],
-                }
-            },
-        },
-        environment={"torch": "2.15.0", "device": "cpu-1234"},
+        ),
+        environment=Environment({"torch": "2.15.0"}, "cpu-1234"),
         config={"task": {"name": "classification", "metric": "accuracy"}},
         command="archfront run experiment=digits",
         space_size=1234,

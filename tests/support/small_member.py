@@ -26,6 +26,7 @@ from archfront.trainers.spec import Architecture, Recipe, Weights
 from archfront.trainers.tasks import TASKS
 from tests.support.configurations import changed
 from tests.support.recorded_study import measurement
+from tests.support.study_headers import study_header
 
 SIDE = 64
 SHAPES = {
@@ -68,7 +69,7 @@ def study(task: str, root: Path, **changes: Any) -> Study:
     )
     config = build(content)
     dataset = load(data_ref(config))
-    return Study(config, {"config": config.as_dict(), "dataset": dataset.summary()})
+    return Study(config, study_header(config.as_dict(), dataset=dataset.summary()))
 
 
 def candidate(task: str, backbone: str = "test_resnet", **changes: Any) -> Candidate:

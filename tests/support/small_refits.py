@@ -16,8 +16,8 @@ from archfront.search.config.build import build
 from archfront.search.prepare.prepare import data_ref
 from archfront.search.prepare.recorded import Study
 from archfront.search.records.candidate import Candidate
-from archfront.search.records.codec import encode
 from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.header import SpaceFacts
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.refit_records import Refit
 from archfront.search.records.store import driving, reading
@@ -27,6 +27,7 @@ from archfront.trainers.spec import Architecture, Recipe, Weights
 from archfront.trainers.tasks import TASKS
 from tests.support import recorded_study
 from tests.support.configurations import changed
+from tests.support.study_headers import study_header
 
 N_CLASSES, N_KEPT = 10, 400
 QUESTION = {"epochs": 2, "ema": 0.9, "patience": 1, "teacher": None}
@@ -63,19 +64,13 @@ def write(root: Path, name: str = "digits", **changes: Any) -> Results:
     )
     config = build(content)
     dataset = load(data_ref(config))
-    record = recorded_study.record()
-    header = {
-        "id": f"id-of-{name}",
-        "started": record.started,
-        "config": config.as_dict(),
-        "question": config.identity(),
-        "dataset": dataset.summary(),
-        "space": {"size": 3, "architectures": 3, "recipes": 1, "fingerprint": "a", "dropped": []},
-        "objectives": [encode(objective) for objective in recorded_study.OBJECTIVES],
-        "environment": record.environment,
-        "reference": recorded_study.REFERENCE.values,
-        "precision": "fp32",
-    }
+    header = study_header(
+        config.as_dict(),
+        id=f"id-of-{name}",
+        identity=config.identity(),
+        dataset=dataset.summary(),
+        space=SpaceFacts(3, 3, 1, "a", ()),
+    )
     places = StudyPaths(root, name)
     with driving(places, None, list(recorded_study.OBJECTIVES)) as store:
         store.write_header(header)
@@ -102,7 +97,7 @@ def results(root: Path, name: str = "digits") -> Results:
 
 def study(found: Results) -> Study:
     """Return the study of some records."""
-    return Study(build(found.header["config"]), found.header)
+    return Study(build(found.begun().config), found.begun())
 
 
 def write_weights(file: Path, candidate: Candidate) -> None:

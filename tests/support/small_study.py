@@ -31,6 +31,7 @@ from archfront.search.study import study
 from archfront.search.study.control import Control
 from archfront.search.study.study import StudyResult
 from archfront.trainers.data.ref import DataRef, Shapes
+from archfront.trainers.data.summary import DatasetSummary, SplitSummary, Spread
 from archfront.trainers.spec import Architecture, Recipe, Weights
 from archfront.trainers.tasks import TASKS
 from tests.support.small_spaces import backbone
@@ -242,16 +243,15 @@ def small_config(root: Path, **changes: Any) -> Config:
 def prepared(config: Config, space: Space | None = None) -> Prepared:
     """Return what ``search.prepare.prepare`` would, without data on disk."""
     per_class = dict.fromkeys("abc", N_VAL // CLASSES)
-    split = {"images": N_VAL, "per_class": per_class}
-    dataset = {
-        "class_names": ["a", "b", "c"],
-        "channels": 1,
-        "fingerprint": "f" * 16,
-        "division": "as recorded",
-        "splits": {"train": split, "val": split, "test": split},
-        "sizes": {side: {"min": 8, "median": 8, "max": 8} for side in ("width", "height")},
-        "skipped": {},
-    }
+    split = SplitSummary(N_VAL, per_class)
+    dataset = DatasetSummary(
+        class_names=("a", "b", "c"),
+        channels=1,
+        fingerprint="f" * 16,
+        division="as recorded",
+        splits={"train": split, "val": split, "test": split},
+        sizes={side: Spread(8, 8, 8) for side in ("width", "height")},
+    )
     return Prepared(
         config=config,
         task=TASKS["classification"],

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +17,7 @@ from archfront.trainers.data.disk_cache import DiskCache
 from archfront.trainers.data.images import Pixels, read_pixels
 from archfront.trainers.data.preprocess import Preprocess
 from archfront.trainers.data.raw import Skipped
-from archfront.trainers.data.summary import summarize
+from archfront.trainers.data.summary import DatasetSummary, summarize
 from archfront.trainers.data.verify import Sample
 from archfront.trainers.errors import DataError
 from archfront.trainers.threads import threads
@@ -143,19 +142,19 @@ class Dataset:
     fingerprint: str
     division: str
 
-    def summary(self) -> dict[str, Any]:
-        """Return plain JSON content for a report: counts, sizes, what was left out."""
-        return {
-            "class_names": list(self.class_names),
-            "channels": self.channels,
-            "fingerprint": self.fingerprint,
-            "division": self.division,
-            **summarize(
-                {name: samples.samples for name, samples in self.splits.items()},
-                self.class_names,
-                self.skipped,
-            ),
-        }
+    def summary(self) -> DatasetSummary:
+        """Return what a report says: counts, sizes, what was left out."""
+        found = summarize(
+            {name: samples.samples for name, samples in self.splits.items()},
+            self.class_names,
+            self.skipped,
+        )
+        return replace(
+            found,
+            channels=self.channels,
+            fingerprint=self.fingerprint,
+            division=self.division,
+        )
 
 
 def _stacked(samples: tuple[Sample, ...], preprocess: Preprocess) -> NDArray[np.uint8]:

@@ -183,7 +183,9 @@ class TestListShowReport:
     def test_show_as_json_has_the_front_too(self, capsys: Output, flowers: StudyPaths) -> None:
         content = json.loads(succeeds(capsys, "show", "flowers", "--json"))
         assert content["counts"] == {"trained": 16, "rejected": 6, "failed": 2}
-        assert content["header"] == recorded_store.header(flowers.root, "flowers")
+        assert content["header"] == json.loads(
+            json.dumps(recorded_store.header(flowers.root, "flowers").as_dict())
+        )
         assert content["front"] == json.loads(succeeds(capsys, "front", "flowers", "--json"))
 
     def test_report_writes_its_files_and_names_them(
@@ -262,7 +264,7 @@ class TestDelete:
         """The study's runs stayed in the other store, and nothing said so."""
         places = StudyPaths(tmp_path, "away")
         content = recorded_store.header(tmp_path, "away")
-        content["config"]["tracking"]["mlflow_uri"] = "http://tracking:5000"
+        content.config["tracking"]["mlflow_uri"] = "http://tracking:5000"
         with driving(places, None, list(recorded_study.OBJECTIVES)) as store:
             store.write_header(content)
             places.config.write_text("{}")

@@ -26,6 +26,7 @@ from archfront.search.prepare.prepare import data_ref
 from archfront.trainers.data import ImageSet, load
 from archfront.trainers.tasks import TASKS
 from tests.support import small_member
+from tests.support.study_headers import with_other_data
 
 # Formats whose own libraries take seconds to start.
 SLOW = ("openvino-int8", "mlflow")
@@ -266,10 +267,10 @@ def test_an_export_is_replaced_only_when_asked(tmp_path: Path) -> None:
 
 def test_a_dataset_that_changed_ends_it(tmp_path: Path) -> None:
     study = small_member.study("classification", tmp_path)
-    study.header["dataset"]["fingerprint"] = "other"
+    other = replace(study, header=with_other_data(study.header))
     member = small_member.member(small_member.candidate("classification"), tmp_path)
     with pytest.raises(StudyError, match=r"The dataset of the study .* changed since it began"):
-        export_member(study, member, UNTIMED, tmp_path / "export")
+        export_member(other, member, UNTIMED, tmp_path / "export")
 
 
 def test_an_unknown_format_gets_the_names_of_those_there() -> None:

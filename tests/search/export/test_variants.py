@@ -28,6 +28,7 @@ from archfront.trainers.tasks import TASKS
 from archfront.trainers.training.proxy import score
 from tests.support import recorded_study, small_member, small_refits
 from tests.support.command import Output, fails, succeeds
+from tests.support.study_headers import with_other_data
 
 
 def here(evaluation: Evaluation) -> Evaluation:
@@ -168,7 +169,7 @@ class TestMaking:
         )
 
     def test_what_is_over_a_limit_is_marked(self, found: Results) -> None:
-        found.header["config"]["hardware"]["limits"]["size_mb"] = 0.01
+        found.begun().hardware["limits"]["size_mb"] = 0.01
         [(over, _)] = made(found)
         assert isinstance(over.outcome, Scored)
         assert over.outcome.exceeded == {"size_mb": (over.outcome.measurement.size_mb, 0.01)}
@@ -183,9 +184,9 @@ class TestMaking:
             next(make_variants(found, small_refits.study(found), members, request))
 
     def test_a_dataset_that_changed_ends_it(self, found: Results) -> None:
-        found.header["dataset"]["fingerprint"] = "other"
+        other = replace(found, header=with_other_data(found.begun()))
         with pytest.raises(StudyError, match=r"The dataset of the study 'digits' changed"):
-            made(found)
+            made(other)
         assert read(found.places) == []
 
 

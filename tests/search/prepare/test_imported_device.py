@@ -97,13 +97,13 @@ class TestStudy:
 
     def test_its_records_name_the_device(self, tmp_path: Path) -> None:
         run_on_phone(tmp_path, imported(tmp_path))
-        header = results(tmp_path).header
-        assert header["environment"]["device"] == "Pixel 8 (imported latencies)"
-        assert header["environment"]["device_id"] == "pixel"
+        header = results(tmp_path).begun()
+        assert header.environment.device == "Pixel 8 (imported latencies)"
+        assert header.environment.device_id == "pixel"
         assert "device    Pixel 8 (imported latencies)" in question(header)
         assert pages.record(results(tmp_path)).device == "Pixel 8 (imported latencies)"
-        assert (header["space"]["size"], header["space"]["architectures"]) == (8, 4)
-        assert header["space"]["dropped"] == [
+        assert (header.space.size, header.space.architectures) == (8, 4)
+        assert list(header.space.dropped) == [
             "test_resnet: no latency of Pixel 8 through tflite for 5 of 8 heads and sizes",
             "resnet10t: no latency of Pixel 8 through tflite for 7 of 8 heads and sizes",
             "resnet18: no latency of Pixel 8 through tflite",
@@ -149,7 +149,7 @@ class TestStudy:
         self, tmp_path: Path
     ) -> None:
         run_on_phone(tmp_path, imported(tmp_path), hardware__limits__latency_ms=None)
-        assert results(tmp_path).header["reference"]["latency_ms"] == 5.0
+        assert results(tmp_path).begun().reference.values["latency_ms"] == 5.0
 
     def test_this_machine_s_studies_are_as_they_were(self, tmp_path: Path) -> None:
         config = small_config(tmp_path)

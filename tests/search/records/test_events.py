@@ -17,9 +17,10 @@ from archfront.search.records.events import (
     TrialProposed,
 )
 from tests.support.recorded_study import candidate, failed, measurement, trained
+from tests.support.study_headers import study_header
 
 EVENTS = [
-    StudyStarted("digits", {"config": {"task": {}}}, (trained(0, 0.9, 1.0),), isolates=True),
+    StudyStarted("digits", study_header({"task": {}}), (trained(0, 0.9, 1.0),), isolates=True),
     TrialProposed(1, candidate()),
     TrialMeasured(1, candidate(), measurement(2.0)),
     EpochFinished(1, 3, {"accuracy": 0.75}),

@@ -24,6 +24,7 @@ from archfront.search.records.store import (
     remove,
 )
 from tests.search.study.test_study import Interrupting, results, story
+from tests.support.recorded_study import REFERENCE
 from tests.support.small_study import drive, prepared, run, small_config
 
 GOALS = list(objectives_for("accuracy"))
@@ -166,8 +167,8 @@ def test_a_database_that_cannot_be_opened_is_an_error_without_its_password(
 def test_the_password_of_a_url_is_never_stored(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'team.db'}?password=1"
     config = small_config(tmp_path, tracking__mlflow_uri="postgresql://me:secret@localhost/db")
-    header = prepared(config).header()
-    assert "secret" not in json.dumps(header)
+    header = prepared(config).header(started=0.0, reference=REFERENCE, precision="fp32")
+    assert "secret" not in json.dumps(header.as_dict())
     assert url.startswith("sqlite")
 
 

@@ -7,9 +7,16 @@ import pytest
 
 from archfront.search.front.members import build_front, front_hypervolume
 from archfront.search.records.evaluation import Rejected
+from archfront.search.records.header import Environment
 from archfront.search.records.objectives import objectives_for
 from archfront.search.report.document import StudyRecord, render
 from archfront.search.results.stats import class_rows, failures, rejections, tie_sentence
+from archfront.trainers.data.summary import (
+    DatasetSummary,
+    SkippedExample,
+    SkippedSummary,
+    SplitSummary,
+)
 from archfront.trainers.words import duration, join_words
 from tests.support.recorded_study import (
     OBJECTIVES,
@@ -186,7 +193,7 @@ def test_the_dataset_is_told_with_its_classes_and_what_was_left_out(page: Page) 
     ]
     assert "Left out, broken image: 7" in page.words
     assert "a/b.png: it ends too soon and 6 more" in page.words
-    assert class_rows({}) == []
+    assert class_rows(DatasetSummary()) == []
 
 
 def test_the_cost_adds_up(page: Page) -> None:
@@ -210,12 +217,12 @@ def test_command_versions_and_configuration_are_there(page: Page) -> None:
 def test_nothing_that_a_user_names_can_break_the_page() -> None:
     of = candidate(EVIL, EVIL)
     evaluations = [trained(0, 0.9, 1.0, of=of), rejected(1, 9.0, of=of), failed(2, EVIL, of=of)]
-    dataset = {
-        "class_names": [EVIL],
-        "channels": 3,
-        "splits": {"train": {"images": 1, "per_class": {EVIL: 1}}},
-        "skipped": {EVIL: {"count": 1, "examples": [{"name": EVIL, "detail": EVIL}]}},
-    }
+    dataset = DatasetSummary(
+        class_names=(EVIL,),
+        channels=3,
+        splits={"train": SplitSummary(1, {EVIL: 1})},
+        skipped={EVIL: SkippedSummary(1, (SkippedExample(EVIL, EVIL),))},
+    )
     evil = Page(
         render(
             record(
@@ -227,7 +234,7 @@ def test_nothing_that_a_user_names_can_break_the_page() -> None:
                 dataset=dataset,
                 evaluations=evaluations,
                 members=build_front(evaluations, OBJECTIVES),
-                environment={EVIL: EVIL},
+                environment=Environment({EVIL: EVIL}, EVIL),
                 config={EVIL: EVIL},
             )
         )
@@ -242,7 +249,14 @@ def test_nothing_that_a_user_names_can_break_the_page() -> None:
     "empty",
     [
         record(evaluations=[], members=[], reference=None, finished=None, seconds={}),
-        record(evaluations=[], members=[], dataset={}, limits={}, environment={}, config={}),
+        record(
+            evaluations=[],
+            members=[],
+            dataset=DatasetSummary(),
+            limits={},
+            environment=Environment({}, ""),
+            config={},
+        ),
         record(evaluations=[rejected(0, 9.0), failed(1, p50_ms=None)], members=[]),
     ],
     ids=["new", "bare", "nothing trained"],

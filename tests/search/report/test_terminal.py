@@ -12,7 +12,6 @@ from rich.console import Console
 
 from archfront.search.config.schema import BudgetConfig
 from archfront.search.front.members import build_front
-from archfront.search.records.codec import encode
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.events import (
     EpochFinished,
@@ -26,6 +25,7 @@ from archfront.search.records.events import (
     TrialProposed,
     TrialsStopped,
 )
+from archfront.search.records.header import Environment, SpaceFacts, StudyHeader
 from archfront.search.report.terminal import (
     SHOWN,
     LiveView,
@@ -34,6 +34,7 @@ from archfront.search.report.terminal import (
     outcome_line,
     question,
 )
+from archfront.trainers.data.summary import DatasetSummary, SkippedSummary, SplitSummary
 from tests.support.recorded_study import (
     LIMITS,
     OBJECTIVES,
@@ -44,6 +45,7 @@ from tests.support.recorded_study import (
     study,
     trained,
 )
+from tests.support.study_headers import study_header
 
 LONG = "tf_efficientnet_of_a_name_that_is_longer_than_any_line_should_be_" * 3
 
@@ -88,29 +90,28 @@ class Screen:
         return "\n".join(line.rstrip() for line in self.lines).rstrip()
 
 
-def header(**changes: Any) -> dict[str, Any]:
-    whole = {
-        "config": {
-            "task": {"metric": "accuracy"},
-            "data": {"root": None, "name": None, "reader": "digits"},
-            "hardware": {
-                "runtime": "onnxruntime",
-                "threads": 1,
-                "batch_size": 1,
-                "limits": LIMITS,
-            },
-            "space": {"weights": "none", "recipe": {"lr": [0.003], "augment": ["light"]}},
+def header(**changes: Any) -> StudyHeader:
+    config = {
+        "task": {"metric": "accuracy"},
+        "data": {"root": None, "name": None, "reader": "digits"},
+        "hardware": {
+            "runtime": "onnxruntime",
+            "threads": 1,
+            "batch_size": 1,
+            "limits": LIMITS,
         },
-        "dataset": {
-            "class_names": ["0", "1", "2"],
-            "splits": {"train": {"images": 1600}, "val": {"images": 600}},
-            "skipped": {},
-        },
-        "space": {"size": 4800, "architectures": 1200, "recipes": 4, "dropped": []},
-        "objectives": [encode(o) for o in OBJECTIVES],
-        "environment": {"device": "Some CPU, 2 cores"},
+        "space": {"weights": "none", "recipe": {"lr": [0.003], "augment": ["light"]}},
     }
-    return {**whole, **changes}
+    whole = study_header(
+        config,
+        dataset=DatasetSummary(
+            class_names=("0", "1", "2"),
+            splits={"train": SplitSummary(1600), "val": SplitSummary(600)},
+        ),
+        space=SpaceFacts(4800, 1200, 4, "abc", ()),
+        environment=Environment({}, "Some CPU, 2 cores"),
+    )
+    return replace(whole, **changes)
 
 
 def started(*evaluations: Evaluation, isolates: bool = True, **changes: Any) -> StudyStarted:
@@ -173,7 +174,7 @@ SEQUENCE: tuple[Event, ...] = (
 def test_a_trial_waits_until_it_is_told_that_it_stopped() -> None:
     view, _, _ = live()
     first, second = (replace(trained(i, 0.5, 2.5), n_rungs=3) for i in range(2))
-    view(StudyStarted("digits", header(rungs=[1, 3, 8]), (first,), True, frozenset({0})))
+    view(StudyStarted("digits", header(rungs=(1, 3, 8)), (first,), True, frozenset({0})))
     view(RungFinished(second))
     assert "2 waiting" in shown(view)
     view(TrialsStopped((0,)))
@@ -202,7 +203,7 @@ def test_a_rejected_trial_is_told_with_its_limit_and_a_failed_one_in_one_line() 
 
 def test_lines_tell_the_axes_on_which_recipes_differ() -> None:
     event = started()
-    event.header["config"]["space"]["recipe"] = {
+    event.header.config["space"]["recipe"] = {
         "lr": [0.003, 0.01],
         "batch_size": [64],
         "augment": ["none", "light"],
@@ -253,12 +254,12 @@ def test_plain_lines_tell_what_ended_and_nothing_else() -> None:
 
 def test_the_beginning_tells_what_is_unusual() -> None:
     to = console()
-    dropped = [f"net_{i}: no file" for i in range(7)]
-    dataset = header()["dataset"] | {"skipped": {"broken image": {"count": 3, "examples": []}}}
+    dropped = tuple(f"net_{i}: no file" for i in range(7))
+    dataset = replace(header().dataset, skipped={"broken image": SkippedSummary(3)})
     event = started(
         trained(0, 0.9, 1.0),
         isolates=False,
-        space={**header()["space"], "dropped": dropped},
+        space=replace(header().space, dropped=dropped),
         dataset=dataset,
     )
     PlainView(to)(event)
@@ -272,7 +273,7 @@ def test_the_beginning_tells_what_is_unusual() -> None:
 
 
 def test_no_limits_and_a_folder_of_data_are_told() -> None:
-    config = header()["config"]
+    config = header().config
     config["data"] = {"root": "/data/flowers", "name": None, "reader": "folder"}
     config["hardware"] = {**config["hardware"], "limits": dict.fromkeys(LIMITS)}
     lines = question(header(config=config))

@@ -3,23 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
 
+from archfront.search.records.header import StudyHeader
 from archfront.search.report.document import render
-from archfront.search.results.stats import class_rows, counted, dataset_facts
+from archfront.search.results.stats import class_rows, dataset_facts
 from archfront.trainers.data import load
 from archfront.trainers.data.objects import Found, gathered
-from archfront.trainers.data.summary import summarize
+from archfront.trainers.data.summary import (
+    DatasetSummary,
+    ObjectSummary,
+    SideShare,
+    SplitSummary,
+    Spread,
+    summarize,
+)
 from archfront.trainers.data.targets import class_counts
 from archfront.trainers.data.verify import Sample
 from tests.support.drawn_datasets import NAMES, SHAPES, drawn
 from tests.support.recorded_study import record
+from tests.support.study_headers import study_header
 
 
-def summary_of(target: str) -> dict[str, Any]:
+def summary_of(target: str) -> DatasetSummary:
     return load(drawn(target)).summary()
 
 
@@ -28,7 +36,7 @@ def summary_of(target: str) -> dict[str, Any]:
 )
 def test_the_numbers_per_class_say_what_they_count(target: str, what: str) -> None:
     summary = summary_of(target)
-    assert counted(summary) == what
+    assert summary.counted == what
     total = {"images": 24, "pixels": 24 * 32 * 32}.get(what) or sum(
         sum(class_counts(s.target).values())
         for samples in load(drawn(target)).splits.values()
@@ -40,21 +48,22 @@ def test_the_numbers_per_class_say_what_they_count(target: str, what: str) -> No
 
 
 def test_a_summary_of_before_counts_images() -> None:
-    assert counted({}) == "images"
+    content = study_header({"task": {"epochs": 3}}).as_dict()
+    for newer in ("version", "rungs"):
+        del content[newer]
+    del content["dataset"]["counted"]
+    assert StudyHeader.from_dict(content).dataset.counted == "images"
 
 
 def test_objects_are_told_with_their_number_and_size() -> None:
-    dataset = {
-        "class_names": ["a", "b"],
-        "splits": {
-            "train": {"images": 3, "per_class": {"a": 1000, "b": 234}},
-            "val": {"images": 2, "per_class": {"a": 5, "b": 6}},
+    dataset = DatasetSummary(
+        class_names=("a", "b"),
+        splits={
+            "train": SplitSummary(3, {"a": 1000, "b": 234}),
+            "val": SplitSummary(2, {"a": 5, "b": 6}),
         },
-        "objects": {
-            "per_image": {"min": 0, "median": 2.5, "max": 30},
-            "side_share": {"p10": 0.0312, "median": 0.055, "p90": 0.113},
-        },
-    }
+        objects=ObjectSummary(Spread(0, 2.5, 30), SideShare(0.0312, 0.055, 0.113)),
+    )
     assert dataset_facts(dataset) == {
         "images": "3 train and 2 val",
         "classes": "2",
@@ -71,10 +80,11 @@ def test_data_without_objects_tells_of_none() -> None:
 
 def test_the_facts_of_drawn_shapes_are_those_they_were_drawn_with() -> None:
     summary = summary_of("boxes")
-    assert summary["objects"]["per_image"]["min"] == SHAPES.objects_min
-    assert summary["objects"]["per_image"]["max"] == SHAPES.objects_max
-    share = summary["objects"]["side_share"]
-    assert 0.1 < share["p10"] < share["median"] < share["p90"] < SHAPES.share_max
+    assert summary.objects is not None
+    assert summary.objects.per_image.min == SHAPES.objects_min
+    assert summary.objects.per_image.max == SHAPES.objects_max
+    share = summary.objects.side_share
+    assert 0.1 < share.p10 < share.median < share.p90 < SHAPES.share_max
     assert [row[0] for row in class_rows(summary)] == list(NAMES)
 
 
@@ -87,6 +97,7 @@ def test_crowds_are_not_counted() -> None:
     pixels = np.zeros((100, 100, 1), np.uint8)
     sample = Sample(pixels, target, "a", 100, 100, is_grey=True, digest="0")
     summary = summarize({"train": [sample, replace(sample, name="b")]}, ["a"], [])
-    assert summary["splits"]["train"]["per_class"] == {"a": 2}
-    assert summary["objects"]["per_image"] == {"min": 1, "median": 1, "max": 1}
-    assert summary["objects"]["side_share"]["median"] == pytest.approx(0.1)
+    assert summary.splits["train"].per_class == {"a": 2}
+    assert summary.objects is not None
+    assert summary.objects.per_image == Spread(1, 1, 1)
+    assert summary.objects.side_share.median == pytest.approx(0.1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from archfront.trainers.training.full import FullSettings
 from tests.support import small_refits
 from tests.support.command import Output, fails, succeeds
 from tests.support.small_refits import write, write_refits
+from tests.support.study_headers import with_other_data
 
 ORDER = RefitRequest((0, 1), epochs=2, seeds=2, full=FullSettings(0.9, 1))
 
@@ -102,9 +104,9 @@ class TestTraining:
 
     def test_a_dataset_that_changed_ends_it(self, root: Path) -> None:
         found = write(root)
-        found.header["dataset"]["fingerprint"] = "other"
+        other = replace(found, header=with_other_data(found.begun()))
         with pytest.raises(StudyError, match=r"The dataset of the study 'digits' changed"):
-            list(refit(found, small_refits.study(found), ORDER))
+            list(refit(other, small_refits.study(other), ORDER))
 
 
 def refuse(*given: object, **options: object) -> None:

@@ -21,6 +21,7 @@ from archfront.search.retrain.reproduction import changes, reproduce
 from archfront.trainers.training import proxy
 from tests.support import recorded_study, small_refits
 from tests.support.command import Output, fails, succeeds
+from tests.support.study_headers import with_other_data
 
 REAL = 3
 
@@ -119,7 +120,7 @@ def test_an_environment_that_is_this_one_has_no_changes() -> None:
 
 def test_other_data_is_told_before_anything_is_trained(trained: Results) -> None:
     study = small_refits.study(trained)
-    header = {**study.header, "dataset": {**study.header["dataset"], "fingerprint": "other"}}
+    header = with_other_data(study.header)
     with pytest.raises(StudyError, match=r"is another one than it was \(fingerprint other, now"):
         reproduce(trained, replace(study, header=header), REAL)
 

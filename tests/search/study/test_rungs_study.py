@@ -23,7 +23,7 @@ from archfront.search.records.events import (
     TrialsStopped,
 )
 from archfront.search.records.paths import StudyPaths
-from archfront.search.records.store import RUNGS, StudyStore, driving
+from archfront.search.records.store import HEADER, RUNGS, StudyStore, driving
 from archfront.search.study.control import Control
 from archfront.search.study.paused import PausedTrials
 from tests.search.study.test_study import Interrupting, results, story
@@ -338,8 +338,9 @@ def test_rungs_of_an_older_study_are_one(tmp_path: Path) -> None:
     with driving(StudyPaths(tmp_path, "small"), None, prepared(config).objectives) as store:
         header = store.header
         assert header is not None
-        del header["rungs"]
-        store.write_header(header)
+        content = header.as_dict()
+        del content["rungs"], content["version"]
+        store._study.set_user_attr(HEADER, content)
     assert run(rung_config(tmp_path, budget__rungs=None)).state == "finished"
     assert {e.n_rungs for e in results(tmp_path).evaluations} == {1}
 

@@ -325,7 +325,7 @@ class TestLoop:
         found = results(tmp_path)
         assert [o.name for o in found.objectives] == ["accuracy", "latency_ms", "params_m"]
         # no limit on params_m: the heaviest architecture that can be measured gives the reference
-        assert found.header["reference"] == {
+        assert found.begun().reference.values == {
             "accuracy": pytest.approx(1 / 3),
             "latency_ms": 2.0,
             "params_m": 11.7,
@@ -385,8 +385,8 @@ class TestResume:
     def test_other_images_are_an_error(self, tmp_path: Path) -> None:
         config = small_config(tmp_path)
         run(config, engine=Interrupting(3))
-        other = prepared(config)
-        other.dataset["fingerprint"] = "0" * 16
+        known = prepared(config)
+        other = replace(known, dataset=replace(known.dataset, fingerprint="0" * 16))
         with pytest.raises(ConfigChangedError, match="The dataset of the study 'small' changed"):
             study.run(config, prepared=other, engine=Interrupting(9), table=Forgetful())  # type: ignore[arg-type]  # a fake table
 

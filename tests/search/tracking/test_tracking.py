@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pytest
 from mlflow import MlflowClient
@@ -121,8 +120,7 @@ def test_removing_a_study_marks_all_its_runs(tmp_path: Path) -> None:
     config, places = small_config(tmp_path), StudyPaths(tmp_path, "small")
     tracker = Tracker(places, None, "tests")
     run(config, followers=(tracker,))
-    header: dict[str, Any] = results(tmp_path).header
-    assert tracker.remove(header["id"]) == len(results(tmp_path).evaluations) + 1
+    assert tracker.remove(results(tmp_path).begun().id) == len(results(tmp_path).evaluations) + 1
     client = MlflowClient(default_uri(tmp_path))
     experiment = client.get_experiment_by_name("tests")
     left = client.search_runs([experiment.experiment_id], f"tags.`{STUDY_TAG}` != ''")
@@ -168,9 +166,9 @@ def test_full_trainings_are_runs_of_their_study_each_once(tmp_path: Path) -> Non
     refits = refits_of(found)
     names = {e.trial: e.candidate.label for e in found.evaluations}
     tracker = Tracker(found.places, None, "tests")
-    begun = StudyStarted("digits", found.header, tuple(found.evaluations), isolates=True)
+    begun = StudyStarted("digits", found.begun(), tuple(found.evaluations), isolates=True)
     tracker(begun)
-    study_id = found.header["id"]
+    study_id = found.begun().id
     assert tracker.write_refits(study_id, refits[:3], names) == 3
     client = MlflowClient(default_uri(tmp_path))
     everything = client.search_runs([client.get_experiment_by_name("tests").experiment_id])

@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from archfront.trainers.data import DataRef, Dataset, load
+from archfront.trainers.data.summary import SkippedExample
 from archfront.trainers.errors import DataError
 from tests.support.drawn_images import REF, draw, draw_folder
 
@@ -220,9 +221,9 @@ class TestProblems:
             (tmp_path / "a" / f"{index}.png").write_bytes(b"")
         dataset = load(replace(ref, on_error="skip"))
         assert sum(sizes(dataset).values()) == 10
-        skipped = dataset.summary()["skipped"]["broken image"]
-        assert skipped["count"] == 2
-        assert skipped["examples"][0] == {"name": "a/0.png", "detail": "the file is empty"}
+        skipped = dataset.summary().skipped["broken image"]
+        assert skipped.count == 2
+        assert skipped.examples[0] == SkippedExample("a/0.png", "the file is empty")
 
     def test_skipping_still_stops_when_too_little_is_left(self, tmp_path: Path) -> None:
         ref = draw_folder(tmp_path, {"a": 6, "b": 1})
@@ -233,4 +234,4 @@ class TestProblems:
     def test_a_class_missing_only_in_test_is_allowed(self, tmp_path: Path) -> None:
         classes = {"a": 2, "b": 2}
         dataset = load(draw_splits(tmp_path, {"train": classes, "val": classes, "test": {"a": 1}}))
-        assert dataset.summary()["splits"]["test"]["per_class"] == {"a": 1, "b": 0}
+        assert dataset.summary().splits["test"].per_class == {"a": 1, "b": 0}

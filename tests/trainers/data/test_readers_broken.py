@@ -313,9 +313,5 @@ class TestEachBrokenThing:
         dataset = load(replace(broken.write(tmp_path), on_error="skip"))
         assert [item.reason for item in dataset.skipped] == [broken.reason]
         assert sum(map(len, dataset.splits.values())) == SHAPES.images - broken.images_lost
-        if (
-            dataset.summary()["counted"] == "objects"
-            and not broken.images_lost
-            and "voc" not in case
-        ):
+        if dataset.summary().counted == "objects" and not broken.images_lost and "voc" not in case:
             assert n_objects(dataset) == whole - broken.objects_lost

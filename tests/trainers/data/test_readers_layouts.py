@@ -311,7 +311,7 @@ class TestMaskValues:
             Image.fromarray(white).save(tmp_path / "masks" / f"{stem(index)}.png")
         dataset = load(replace(drawn("mask"), reader="masks", root=str(tmp_path)))
         assert dataset.class_names == ("class 0", "class 255")
-        assert dataset.summary()["splits"]["val"]["per_class"]["class 255"] == 6 * 9 * 32
+        assert dataset.summary().splits["val"].per_class["class 255"] == 6 * 9 * 32
 
     def test_255_beside_others_does_not_count(self, tmp_path: Path) -> None:
         rim = np.zeros((32, 32), np.uint8)

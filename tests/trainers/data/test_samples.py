@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from archfront.trainers.data import ImageSet, Preprocess, Samples, load
+from archfront.trainers.data.summary import Spread
 from archfront.trainers.errors import DataError
 from tests.support.drawn_images import draw, draw_folder
 
@@ -47,11 +48,8 @@ def test_the_fingerprint_follows_content_name_and_label_but_not_the_place(tmp_pa
 def test_sizes_in_the_summary_are_those_of_the_images(tmp_path: Path) -> None:
     ref = draw_folder(tmp_path, {"a": 8, "b": 7})
     widths = [8 + seed % 5 for seed in range(15)]  # as draw_folder draws them
-    assert load(ref).summary()["sizes"]["width"] == {
-        "min": min(widths),
-        "median": float(np.median(widths)),
-        "max": max(widths),
-    }
+    middle = float(np.median(widths))
+    assert load(ref).summary().sizes["width"] == Spread(min(widths), middle, max(widths))
 
 
 def test_progress_counts_every_image_once_and_not_again(tmp_path: Path) -> None:

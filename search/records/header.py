@@ -1,0 +1,204 @@
+"""The header of a study: what is stored once, when it starts, with the version of its form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from archfront.search.errors import StudyError
+from archfront.search.records.codec import decode, encode
+from archfront.search.records.objectives import Objective, Reference
+from archfront.trainers.data.summary import DatasetSummary
+from archfront.trainers.spec import Precision
+
+Content = dict[str, Any]
+
+# What a header's environment says beside the versions of libraries.
+DEVICE, DEVICE_ID = "device", "device_id"
+
+
+@dataclass(frozen=True)
+class SpaceFacts:
+    """The search space of a study.
+
+    Attributes:
+        size: Candidates that may be proposed.
+        architectures: Architectures of them.
+        recipes: Recipes of each architecture.
+        fingerprint: Hash that tells the space from another one.
+        dropped: Backbones, or sizes of them, that were left out, with the reason.
+    """
+
+    size: int
+    architectures: int
+    recipes: int
+    fingerprint: str
+    dropped: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Environment:
+    """The software and the device that a study began with.
+
+    Attributes:
+        versions: Version of Python and of each library, by name.
+        device: The device of the latencies, in words.
+        device_id: Id of its fingerprint; empty where it is not known.
+    """
+
+    versions: dict[str, str]
+    device: str
+    device_id: str = ""
+
+    def as_dict(self) -> dict[str, str]:
+        """Return all that is known of it by name, the versions first, as it is stored."""
+        known = {DEVICE: self.device, DEVICE_ID: self.device_id}
+        return {**self.versions, **{name: value for name, value in known.items() if value}}
+
+    @classmethod
+    def from_dict(cls, content: Mapping[str, str]) -> Environment:
+        """Return the environment whose ``as_dict`` some content is."""
+        versions = {k: v for k, v in content.items() if k not in (DEVICE, DEVICE_ID)}
+        return cls(versions, content.get(DEVICE, ""), content.get(DEVICE_ID, ""))
+
+
+@dataclass(frozen=True)
+class StudyHeader:
+    """What a study is: stored when it starts and never changed.
+
+    Attributes:
+        id: By which its runs are found in MLflow.
+        started: Seconds since the epoch.
+        config: The composed configuration, without passwords.
+        identity: The part of the configuration that may not change on resume.
+        dataset: Its data.
+        space: Its candidates.
+        objectives: The metric first.
+        rungs: Epochs at which candidates compete, the last those of a full training.
+        environment: Its software and its device.
+        reference: The point that hypervolumes are measured from.
+        precision: Numeric precision of its trainings.
+    """
+
+    id: str
+    started: float
+    config: dict[str, Any]
+    identity: dict[str, Any]
+    dataset: DatasetSummary
+    space: SpaceFacts
+    objectives: tuple[Objective, ...]
+    rungs: tuple[int, ...]
+    environment: Environment
+    reference: Reference
+    precision: Precision
+
+    @property
+    def task(self) -> str:
+        """Return the key of the task."""
+        return str(self.config["task"]["name"])
+
+    @property
+    def metric(self) -> str:
+        """Return the name of the metric that the study maximizes."""
+        return str(self.config["task"]["metric"])
+
+    @property
+    def seed(self) -> int:
+        """Return the seed of the study."""
+        return int(self.config["seed"])
+
+    @property
+    def data(self) -> str:
+        """Return a name of the data for people: its folder, its name, else its format."""
+        data = self.config["data"]
+        return str(data["root"] or data["name"] or data["reader"])
+
+    @property
+    def hardware(self) -> Content:
+        """Return the options of the device, the runtime and the limits."""
+        return cast(Content, self.config["hardware"])
+
+    @property
+    def limits(self) -> dict[str, float | None]:
+        """Return the allowed values by name; None for no limit."""
+        return cast("dict[str, float | None]", self.hardware["limits"])
+
+    @property
+    def weights(self) -> str:
+        """Return which first weights the backbones have."""
+        return str(self.config["space"]["weights"])
+
+    @property
+    def recipe_axes(self) -> list[str]:
+        """Return the axes of the recipe on which candidates differ."""
+        grids = self.config["space"]["recipe"]
+        return [axis for axis, values in grids.items() if len(values) > 1]
+
+    @property
+    def experiment(self) -> str:
+        """Return the MLflow experiment of the study."""
+        return str(self.config["tracking"]["experiment"])
+
+    @property
+    def mlflow_uri(self) -> str | None:
+        """Return MLflow's store, without its password; None for that of the root."""
+        return cast("str | None", self.config["tracking"]["mlflow_uri"])
+
+    def as_dict(self) -> Content:
+        """Return plain JSON content as it is stored; ``from_dict`` gives the equal header back."""
+        content: Content = encode(self)
+        content["environment"] = self.environment.as_dict()
+        content["reference"] = dict(self.reference.values)
+        if self.dataset.objects is None:
+            del content["dataset"]["objects"]
+        # Of the fields, ``identity`` alone has another name where it is stored.
+        renamed = {("question" if k == "identity" else k): v for k, v in content.items()}
+        return {"version": VERSION, **renamed}
+
+    @classmethod
+    def from_dict(cls, stored: Mapping[str, Any]) -> StudyHeader:
+        """Return the header whose ``as_dict`` some content is, of this version or an earlier one.
+
+        Raises:
+            StudyError: If it is of a later version, or none.
+        """
+        content = migrated(stored)
+        del content["version"]
+        try:
+            content["identity"] = content.pop("question")
+            content["environment"] = Environment.from_dict(content["environment"])
+            content["reference"] = {"values": content["reference"]}
+            return decode(cls, content)
+        except (ValueError, KeyError) as error:
+            raise StudyError(f"The header of the study cannot be read: {error}.") from error
+
+
+def _since_rungs(content: Content) -> Content:
+    """Return a header of before there were rungs, and before dense tasks, with what it lacks."""
+    dataset = {"counted": "images", **content["dataset"]}
+    rungs = content.get("rungs") or [content["config"]["task"]["epochs"]]
+    return {**content, "dataset": dataset, "rungs": rungs}
+
+
+# The step from each version to the next one; headers were stored without a version at first.
+MIGRATIONS: tuple[Callable[[Content], Content], ...] = (_since_rungs,)
+VERSION = len(MIGRATIONS)
+
+
+def migrated(stored: Mapping[str, Any]) -> Content:
+    """Return a stored header in the form of this version.
+
+    Raises:
+        StudyError: If a later version of archfront stored it.
+    """
+    content = dict(stored)
+    version = int(content.pop("version", 0))
+    if version > VERSION:
+        raise StudyError(
+            f"The study was begun by a later archfront: its header has version {version}; "
+            f"this one reads up to {VERSION}. Update archfront to read the study."
+        )
+    for step in MIGRATIONS[version:]:
+        content = step(content)
+    return {**content, "version": VERSION}
