@@ -148,7 +148,7 @@ def _throughput(
     """Return images per second at the batch that was asked for, by an export of that batch."""
     import torch
 
-    from archfront.search.runtimes.parity import draw_images
+    from archfront.search.runtimes.perturb import draw_images
     from archfront.trainers.tasks import task_named
 
     batch, architecture = instruments.settings.throughput_batch, network.architecture

@@ -59,7 +59,7 @@ def build_network(
     """
     import torch
 
-    from archfront.search.runtimes.parity import draw_images, perturb
+    from archfront.search.runtimes.perturb import draw_images, perturb
     from archfront.trainers.networks.checkpoint import load_trained
     from archfront.trainers.networks.count import count_costs
     from archfront.trainers.tasks import task_named

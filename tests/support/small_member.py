@@ -18,7 +18,7 @@ from archfront.search.prepare.recorded import Study
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.results.select_members import Member
-from archfront.search.runtimes.parity import draw_images, perturb
+from archfront.search.runtimes.perturb import draw_images, perturb
 from archfront.trainers.data import load
 from archfront.trainers.data.images import read_pixels
 from archfront.trainers.data.ref import Shapes

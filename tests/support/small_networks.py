@@ -9,7 +9,7 @@ from torch import nn
 
 from archfront.search.errors import ConfigError
 from archfront.search.runtimes import RUNTIMES
-from archfront.search.runtimes.parity import draw_images, perturb
+from archfront.search.runtimes.perturb import draw_images, perturb
 
 
 class Small(nn.Module):

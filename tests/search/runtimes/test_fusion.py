@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from archfront.search.runtimes import torch_threads
-from archfront.search.runtimes.parity import draw_images, perturb
+from archfront.search.runtimes.perturb import draw_images, perturb
 from archfront.trainers.networks.classifiers import build_classifier
 from archfront.trainers.networks.task_network import Deployed
 from archfront.trainers.spec import Architecture

@@ -15,7 +15,8 @@ from torch import nn
 
 from archfront.search.errors import ParityError
 from archfront.search.runtimes import RUNTIMES, LoadSettings, torch_threads
-from archfront.search.runtimes.parity import TOLERANCE, check_parity, draw_images, perturb
+from archfront.search.runtimes.parity import TOLERANCE, check_parity
+from archfront.search.runtimes.perturb import draw_images, perturb
 
 TINY = ["test_resnet", "test_efficientnet", "test_convnext", "test_nfnet", "test_byobnet"]
 EXAMPLE = torch.zeros(1, 3, 32, 32)

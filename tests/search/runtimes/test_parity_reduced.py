@@ -15,7 +15,8 @@ from torch import nn
 
 from archfront.search.errors import ParityError
 from archfront.search.runtimes import PRECISIONS, torch_threads
-from archfront.search.runtimes.parity import check_parity, draw_images, perturb
+from archfront.search.runtimes.parity import check_parity
+from archfront.search.runtimes.perturb import draw_images, perturb
 from archfront.search.runtimes.rounding import ROUNDINGS, rounded_outputs
 
 Function = Callable[[torch.Tensor], Sequence[torch.Tensor]]

@@ -17,7 +17,8 @@ from torchvision.ops.poolers import LevelMapper
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.measure import measure_architecture
 from archfront.search.runtimes import RUNTIMES, LoadSettings
-from archfront.search.runtimes.parity import TOLERANCE, draw_images, perturb
+from archfront.search.runtimes.parity import TOLERANCE
+from archfront.search.runtimes.perturb import draw_images, perturb
 from archfront.trainers.errors import BuildError
 from archfront.trainers.networks.backbone import Pyramid
 from archfront.trainers.networks.detectors.levels import level_strides

@@ -10,7 +10,7 @@ from archfront.search.front.intervals import kept_interval
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.measure import measure_architecture
 from archfront.search.runtimes import LoadSettings, runtime_named
-from archfront.search.runtimes.parity import draw_images, perturb
+from archfront.search.runtimes.perturb import draw_images, perturb
 from archfront.trainers.data.batch_targets import learned_from
 from archfront.trainers.data.targets import Objects
 from archfront.trainers.data.verify import Sample
