@@ -165,9 +165,9 @@ def train(request: TrainRequest) -> Trained:
 
 def score(request: ScoreRequest) -> dict[str, float]:
     """Return every metric of a trained candidate on a split."""
-    from archfront.trainers.training import proxy
+    from archfront.trainers.training.scoring import score
 
-    metrics, _ = proxy.score(
+    metrics, _ = score(
         request.candidate.architecture,
         request.weights,
         request.data,

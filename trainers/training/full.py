@@ -31,8 +31,10 @@ from archfront.trainers.spec import (
 )
 from archfront.trainers.tasks import task_named
 from archfront.trainers.tasks.protocol import Task
-from archfront.trainers.training import proxy
 from archfront.trainers.training.module import TrainingModule
+from archfront.trainers.training.proxy import train
+from archfront.trainers.training.saving import save_predictions
+from archfront.trainers.training.scoring import score
 
 # Tasks whose networks give one logit per class, of an image or of a pixel.
 TAUGHT = ("classification", "multilabel", "semantic")
@@ -119,17 +121,16 @@ def train_full(
         ConfigError: If the task's networks cannot be taught.
         BuildError, WeightsError, DivergedError, DataError: As ``trainers.training.proxy.train``.
     """
-    task = task_named(architecture.task)
-    learned: Task | None = None
     if teacher is not None and recipe.freeze:
         raise ConfigError(
             "A network whose backbone is frozen cannot be taught: its head learns from kept "
             "features, which a teacher does not see. Leave --distill out."
         )
+    task = task_named(architecture.task)
     if teacher is not None:
-        learned = _taught(task, architecture, weights, teacher, full)
+        task = _taught(task, architecture, weights, teacher, full)
     keeper = BestAverage(settings.metric, full)
-    training = proxy.train(
+    training = train(
         architecture,
         weights,
         recipe,
@@ -138,12 +139,12 @@ def train_full(
         folder=folder,
         on_epoch=on_epoch,
         callbacks=(keeper,),
-        learned=learned,
+        task=task,
     )
     metrics: dict[str, dict[str, float]] = {}
     predictions: dict[str, Path] = {}
     for split in splits:
-        metrics[split], predicted = proxy.score(
+        metrics[split], predicted = score(
             architecture,
             training.weights,
             data,
@@ -151,7 +152,7 @@ def train_full(
             preprocess_of=weights,
             threads=settings.threads,
         )
-        predictions[split] = proxy.save_predictions(folder / f"{split}.npz", predicted)
+        predictions[split] = save_predictions(folder / f"{split}.npz", predicted)
     return FullResult(training, keeper.best_epoch, metrics, predictions)
 
 

@@ -61,14 +61,14 @@ def fitting_batch(
             torch.cuda.synchronize()
         return 0.0
 
-    halving = MicroBatcher(recipe.batch_size)
+    micro_batcher = MicroBatcher(recipe.batch_size)
     try:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            halving.run(step, smallest=partial(smallest_part, model))
+            micro_batcher.run(step, smallest=partial(smallest_part, model))
     finally:
         del room
         model.zero_grad()
         with torch.no_grad():
             for name, value in model.named_buffers():
                 value.copy_(buffers[name])
-    return halving.size
+    return micro_batcher.size

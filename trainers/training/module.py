@@ -19,7 +19,7 @@ from torch.optim import AdamW
 from archfront.trainers.data.batch_targets import Targets
 from archfront.trainers.errors import DivergedError
 from archfront.trainers.seeds import derive_seed
-from archfront.trainers.spec import EpochRow, Recipe, Schedule, TrainSettings
+from archfront.trainers.spec import Architecture, EpochRow, Recipe, Schedule, TrainSettings
 from archfront.trainers.tasks.protocol import Evaluator, Task
 from archfront.trainers.training.augment import augment
 from archfront.trainers.training.batch_norm import buffers_of, estimate_norms, trained_norms
@@ -89,12 +89,12 @@ def channels_last(images: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Plan:
+class TrainingPlan:
     """What a training needs beside its network and its images.
 
     Attributes:
         task: What is learned.
-        classes: Number of classes.
+        architecture: What is trained.
         new_evaluator: Returns a new evaluator of the validation split for each epoch.
         recipe: How.
         settings: What all trainings of the study share.
@@ -103,7 +103,7 @@ class Plan:
     """
 
     task: Task
-    classes: int
+    architecture: Architecture
     new_evaluator: Callable[[], Evaluator]
     recipe: Recipe
     settings: TrainSettings
@@ -124,7 +124,7 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         predictions: What the evaluator of the last epoch saved.
         carried: Buffers that a training goes on from, where the network was evaluated with others.
         trained_s: Seconds spent in training steps.
-        halving: Knows how many images go through the network at a time.
+        micro_batcher: Knows how many images go through the network at a time.
 
     Args:
         model: The network, as it was left where a training is resumed.
@@ -134,13 +134,17 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
     """
 
     def __init__(
-        self, model: nn.Module, plan: Plan, batches: TrainBatches, start: Resumed | None = None
+        self,
+        model: nn.Module,
+        plan: TrainingPlan,
+        batches: TrainBatches,
+        start: Resumed | None = None,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False  # a step may need several backward passes
         self.model = model
         self.plan = plan
-        self.halving = MicroBatcher(plan.recipe.batch_size)
+        self.micro_batcher = MicroBatcher(plan.recipe.batch_size)
         self.rows: list[EpochRow] = []
         self.predictions: dict[str, NDArray[Any]] = {}
         self.carried: dict[str, Tensor] = {}
@@ -190,7 +194,7 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
             return self._gradients(images, targets, size, seed=seed, step=index + 1)
 
         smallest = partial(smallest_part, self.model)
-        self._losses.append(self.halving.run(learn, smallest=smallest))
+        self._losses.append(self.micro_batcher.run(learn, smallest=smallest))
         self.optimizers().step()
 
     def _gradients(
@@ -217,7 +221,7 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
             self.plan.normalize(batch[0]),
             batch[1],
             strength=self.plan.recipe.augment,
-            classes=self.plan.classes,
+            classes=self.plan.architecture.classes,
             rng=np.random.default_rng(seed),
         )
         return channels_last(images), targets

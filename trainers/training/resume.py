@@ -41,7 +41,7 @@ class Resumed:
     optimizer: Mapping[str, Any]
 
 
-def question(
+def identity_of(
     architecture: Architecture, weights: Weights, recipe: Recipe, settings: TrainSettings
 ) -> dict[str, Any]:
     """Return what must be the same above and below a rung, as plain JSON content."""
@@ -58,7 +58,7 @@ def question(
 
 def write_resume(
     path: Path,
-    asked: Mapping[str, Any],
+    identity: Mapping[str, Any],
     rows: Sequence[EpochRow],
     state: Mapping[str, Tensor],
     optimizer: Mapping[str, Any],
@@ -67,16 +67,16 @@ def write_resume(
 
     Args:
         path: File to write.
-        asked: Its ``question``.
+        identity: What ``identity_of`` gives.
         rows: Its curve so far.
         state: State dict of the network.
         optimizer: State dict of the optimizer.
     """
-    about = json.dumps({"question": asked, "rows": [asdict(row) for row in rows]})
+    about = json.dumps({"question": identity, "rows": [asdict(row) for row in rows]})
     torch.save({"about": about, "state": dict(state), "optimizer": dict(optimizer)}, path)
 
 
-def read_resume(path: Path, asked: Mapping[str, Any]) -> Resumed:
+def read_resume(path: Path, identity: Mapping[str, Any]) -> Resumed:
     """Return a training as it was left; no code in the file is ever run.
 
     Raises:
@@ -93,7 +93,7 @@ def read_resume(path: Path, asked: Mapping[str, Any]) -> Resumed:
         raise WeightsError(
             f"{path} cannot be read as the state of a training: {reason}. Train from the start."
         ) from error
-    differing = [name for name in asked if asked[name] != about["question"].get(name)]
+    differing = [name for name in identity if identity[name] != about["question"].get(name)]
     if differing:
         raise ConfigError(
             f"{path} is of another training: {', '.join(differing)} differ. Give the file of this "

@@ -25,7 +25,7 @@ from archfront.search.results.results import Results
 from archfront.search.results.select_members import proxy_member
 from archfront.search.results.variant_results import resized, summary
 from archfront.trainers.tasks import TASKS
-from archfront.trainers.training.proxy import score
+from archfront.trainers.training.scoring import score
 from tests.support import recorded_study, small_member, small_refits
 from tests.support.command import Output, fails, succeeds
 from tests.support.study_headers import with_other_data

@@ -35,7 +35,8 @@ from archfront.trainers.networks.hf.network import built, config_for
 from archfront.trainers.networks.weights import fetch, resolve
 from archfront.trainers.spec import Architecture, Recipe, TrainSettings, Weights
 from archfront.trainers.tasks import TASKS
-from archfront.trainers.training.proxy import score, train
+from archfront.trainers.training.proxy import train
+from archfront.trainers.training.scoring import score
 from tests.support.small_spaces import recipe_config, space_config
 
 TINY: dict[str, dict[str, Any]] = {

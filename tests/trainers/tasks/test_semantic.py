@@ -28,7 +28,8 @@ from archfront.trainers.tasks import TASKS
 from archfront.trainers.tasks.pyramids import DILATING, UNPADDED
 from archfront.trainers.tasks.semantic import DILATED, GRIDS
 from archfront.trainers.training.precision import precision_probe
-from archfront.trainers.training.proxy import score, train
+from archfront.trainers.training.proxy import train
+from archfront.trainers.training.scoring import score
 from tests.support.configurations import changed, problems
 from tests.support.drawn_images import REF
 from tests.support.small_spaces import space_config

@@ -25,7 +25,7 @@ from archfront.trainers.training.full import (
     train_full,
     turning,
 )
-from archfront.trainers.training.proxy import score
+from archfront.trainers.training.scoring import score
 
 DATA = DataRef("digits", None, None, False, 300, 100, 80, 0, None, "stop", 100)
 NETWORK = Architecture("classification", "test_resnet", "timm", 16, 10, 1)

@@ -22,7 +22,8 @@ from archfront.trainers.spec import (
     TrainSettings,
     Weights,
 )
-from archfront.trainers.training.proxy import score, train
+from archfront.trainers.training.proxy import train
+from archfront.trainers.training.scoring import score
 
 DIGITS = DataRef(
     reader="digits",

@@ -19,7 +19,8 @@ from archfront.trainers.errors import ConfigError, WeightsError
 from archfront.trainers.spec import Architecture, Recipe, TrainResult, TrainSettings, Weights
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.training.batch_norm import estimate_norms, trained_norms
-from archfront.trainers.training.proxy import score, train
+from archfront.trainers.training.proxy import train
+from archfront.trainers.training.scoring import score
 from tests.trainers.tasks.test_tasks import architecture
 
 RECIPE = Recipe(lr=5e-3, weight_decay=0.05, batch_size=4, augment="strong", dropout=0.2)

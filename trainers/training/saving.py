@@ -1,0 +1,58 @@
+"""Files of a training, each written whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from archfront.trainers.files import replacing
+from archfront.trainers.spec import EpochRow
+from archfront.trainers.tasks.protocol import SavedPredictions
+from archfront.trainers.training.module import TrainingModule
+from archfront.trainers.training.resume import write_resume
+
+
+def save_predictions(path: Path, saved: SavedPredictions) -> Path:
+    """Write saved predictions, whole or not at all, and return the file."""
+    with replacing(path) as written, written.open("wb") as file:
+        np.savez_compressed(file, allow_pickle=False, **saved)
+    return path
+
+
+def save_weights(path: Path, model: nn.Module) -> Path:
+    """Write the state of a network, and return the file."""
+    # Copies, since safetensors refuses layers that share their weights.
+    state = {
+        name: value.cpu().clone(memory_format=torch.contiguous_format)
+        for name, value in model.state_dict().items()
+    }
+    with replacing(path) as written:
+        save_file(state, written)
+    return path
+
+
+def save_resume(
+    path: Path,
+    identity: Mapping[str, Any],
+    curve: tuple[EpochRow, ...],
+    module: TrainingModule,
+    model: nn.Module,
+) -> Path | None:
+    """Save what the training goes on from; None where it is at its end."""
+    settings = module.plan.settings
+    if settings.until_epoch == settings.horizon:
+        return None
+    # The evaluated network has other norms than the trained one, which may be a head alone.
+    (prefix,) = (at for at, part in model.named_modules() if part is module.model)
+    carried = {f"{prefix}.{name}".lstrip("."): kept for name, kept in module.carried.items()}
+    state = {name: carried.get(name, value) for name, value in model.state_dict().items()}
+    optimizer = module.trainer.optimizers[0].state_dict()
+    with replacing(path) as written:
+        write_resume(written, identity, curve, state, optimizer)
+    return path
