@@ -16,8 +16,7 @@ from torch.overrides import TorchFunctionMode
 from archfront.search.catalog.backbones import Backbone, Costs, Tag
 from archfront.trainers.errors import BuildError
 from archfront.trainers.networks.backbone import create, run_once
-from archfront.trainers.networks.count import Costs as Counts
-from archfront.trainers.networks.count import count_costs
+from archfront.trainers.networks.count import OpCounts, count_costs
 from archfront.trainers.tasks import TASKS
 
 # Input sizes that every network is counted at, beside its own.
@@ -132,10 +131,10 @@ class Builder(Protocol):
     def runs(self, size: int) -> bool:
         """Return whether a network that is built for a size computes something on the CPU."""
 
-    def own_counts(self) -> Counts:
+    def own_counts(self) -> OpCounts:
         """Return the costs at the architecture's own size."""
 
-    def counts(self, size: int) -> Counts:
+    def counts(self, size: int) -> OpCounts:
         """Return the costs of one image of a size."""
 
 
@@ -199,7 +198,7 @@ class _Builder:
             return False
         return True
 
-    def own_counts(self) -> Counts:
+    def own_counts(self) -> OpCounts:
         """Return the costs at the own size, on the CPU where meta lacks an operation."""
         try:
             return self.counts(self.own_size)
@@ -210,7 +209,7 @@ class _Builder:
             self._own = self._merged(_blank(self.name))
             return self.counts(self.own_size)
 
-    def counts(self, size: int) -> Counts:
+    def counts(self, size: int) -> OpCounts:
         """Return the costs of one image of a size."""
         image = torch.zeros(1, 3, size, size, device=self._device)
         return count_costs(self._at(size), image)
@@ -254,7 +253,7 @@ def sizes_and_costs(builder: Builder) -> dict[str, Any]:
     }
 
 
-def _row(counts: Counts) -> Costs:
+def _row(counts: OpCounts) -> Costs:
     return Costs(counts.macs / 1e9, counts.acts / 1e6, counts.elements / 1e6)
 
 

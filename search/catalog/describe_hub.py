@@ -8,8 +8,7 @@ from archfront.search.catalog.backbones import Backbone, Tag
 from archfront.search.catalog.describe import CPU_PARAMS_MAX, sizes_and_costs
 from archfront.trainers.errors import BuildError
 from archfront.trainers.networks.backbone import run_once
-from archfront.trainers.networks.count import Costs as Counts
-from archfront.trainers.networks.count import count_costs
+from archfront.trainers.networks.count import OpCounts, count_costs
 from archfront.trainers.networks.hf.files import create_hub
 from archfront.trainers.networks.hf.names import licence_of
 from archfront.trainers.networks.hf.network import HubNetwork, config_for, own_size
@@ -80,11 +79,11 @@ class _HubBuilder:
             return False
         return True
 
-    def own_counts(self) -> Counts:
+    def own_counts(self) -> OpCounts:
         """Return the costs at the network's own size."""
         return self.counts(self.own_size)
 
-    def counts(self, size: int) -> Counts:
+    def counts(self, size: int) -> OpCounts:
         """Return the costs of one image of a size."""
         return count_costs(self._at(size), torch.zeros(1, 3, size, size, device="meta"))
 

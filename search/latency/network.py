@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from archfront.trainers.networks.count import Costs
+    from archfront.trainers.networks.count import OpCounts
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class MeasuredNetwork:
     output_names: tuple[str, ...]
     compared: tuple[int, ...]
     aligned: Aligned
-    costs: Costs
+    costs: OpCounts
 
 
 def build_network(

@@ -18,7 +18,7 @@ aten = torch.ops.aten
 
 
 @dataclass(frozen=True)
-class Costs:
+class OpCounts:
     """What one forward pass of one image costs; exact counts.
 
     Attributes:
@@ -42,17 +42,17 @@ class Costs:
 
 
 @dataclass(frozen=True)
-class Tally:
+class PassCounts:
     """Counts of a part of a pass: MACs and elements by kind, activations, operations."""
 
-    counts: tuple[int, ...]
+    values: tuple[int, ...]
 
-    def __sub__(self, other: Tally) -> Tally:
+    def __sub__(self, other: PassCounts) -> PassCounts:
         """Return what was counted since."""
-        return Tally(tuple(a - b for a, b in zip(self.counts, other.counts, strict=True)))
+        return PassCounts(tuple(a - b for a, b in zip(self.values, other.values, strict=True)))
 
 
-def count_costs(model: nn.Module, example: torch.Tensor) -> Costs:
+def count_costs(model: nn.Module, example: torch.Tensor) -> OpCounts:
     """Return what a network costs for one image.
 
     Norms, activations and pooling are no multiply-accumulates, as in the figures that timm
@@ -73,7 +73,7 @@ def count_costs(model: nn.Module, example: torch.Tensor) -> Costs:
     images = example.shape[0]
     macs_by = tuple(counter.macs[kind] // images for kind in MAC_KINDS)
     elements_by = tuple(counter.elements[kind] // images for kind in ELEMENT_KINDS)
-    return Costs(
+    return OpCounts(
         params=sum(parameter.numel() for parameter in model.parameters()),
         macs=sum(macs_by),
         acts=counter.acts // images,
@@ -149,14 +149,14 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's ow
                 self.n_ops += 1
         return result
 
-    def tally(self) -> Tally:
+    def counts(self) -> PassCounts:
         """Return the counts so far."""
         macs, elements = tuple(self.macs.values()), tuple(self.elements.values())
-        return Tally((*macs, *elements, self.acts, self.n_ops))
+        return PassCounts((*macs, *elements, self.acts, self.n_ops))
 
-    def add(self, tally: Tally) -> None:
+    def add(self, counts: PassCounts) -> None:
         """Add what another module of the same kind gave on inputs of the same shapes."""
-        *by_kind, acts, n_ops = tally.counts
+        *by_kind, acts, n_ops = counts.values
         for kind, count in zip(MAC_KINDS, by_kind, strict=False):
             self.macs[kind] += count
         for kind, count in zip(ELEMENT_KINDS, by_kind[len(MAC_KINDS) :], strict=True):

@@ -18,7 +18,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import _get_current_dispatch_mode
 
-from archfront.trainers.networks.count import Counter, Tally
+from archfront.trainers.networks.count import Counter, PassCounts
 
 Call = Callable[..., Any]
 Args = tuple[Any, ...]
@@ -66,7 +66,7 @@ class _Input:
 @dataclass(frozen=True)
 class _Seen:
     outputs: Any
-    tally: Tally | None
+    counts: PassCounts | None
 
 
 class Memo:
@@ -110,7 +110,7 @@ class Memo:
 
     def _outer(self, call: Call, network: nn.Module, args: Args, kwargs: dict[str, Any]) -> Any:
         counter = _counter()
-        tally = None if counter is None else counter.tally()
+        counts = None if counter is None else counter.counts()
         if network is not self._network:
             try:
                 self._network, self._signatures = network, self._signed(network)
@@ -131,8 +131,8 @@ class Memo:
             return result
         for key in self._fresh:
             del self._seen[key]
-        if counter is not None and tally is not None:
-            counter.add(tally - counter.tally())
+        if counter is not None and counts is not None:
+            counter.add(counts - counter.counts())
         try:
             return call(network, *args, **kwargs)
         finally:
@@ -151,10 +151,10 @@ class Memo:
         key = (number, counter is None, given)
         seen = self._seen.get(key)
         if seen is not None:
-            if counter is not None and seen.tally is not None:
-                counter.add(seen.tally)
+            if counter is not None and seen.counts is not None:
+                counter.add(seen.counts)
             return _made(seen.outputs, tensors, counter)
-        before = None if counter is None else counter.tally()
+        before = None if counter is None else counter.counts()
         result = call(module, *args, **kwargs)
         try:
             if given != _given((args, tuple(kwargs.items())), [], counter):
@@ -162,8 +162,8 @@ class Memo:
             outputs = _outputs(result, tensors, counter)
         except _Unknown:
             return result
-        tally = None if counter is None or before is None else counter.tally() - before
-        self._seen[key] = _Seen(outputs, tally)
+        counts = None if counter is None or before is None else counter.counts() - before
+        self._seen[key] = _Seen(outputs, counts)
         self._fresh.append(key)
         return result
 

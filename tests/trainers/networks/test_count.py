@@ -1,4 +1,4 @@
-"""Costs are counted operation by operation: closed forms, other devices, published figures."""
+"""OpCounts are counted operation by operation: closed forms, other devices, published figures."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 from archfront.trainers.networks.backbone import create
-from archfront.trainers.networks.count import ELEMENT_KINDS, MAC_KINDS, Costs, count_costs
+from archfront.trainers.networks.count import ELEMENT_KINDS, MAC_KINDS, OpCounts, count_costs
 
 # timm's published figures, where the development machine has them.
 PUBLISHED = Path(__file__).resolve().parents[4] / "shared/bench/tables/zoo-i7-r.csv.gz"
@@ -27,14 +27,14 @@ class Attention(nn.Module):
         return nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
 
 
-def counted(layer: nn.Module, *shape: int) -> Costs:
+def counted(layer: nn.Module, *shape: int) -> OpCounts:
     return count_costs(layer, torch.zeros(shape))
 
 
 def test_a_convolution_is_its_closed_form() -> None:
     layer = nn.Conv2d(3, 8, 3, padding=1, bias=False)
     n = 10 * 12
-    assert counted(layer, 4, 3, 10, 12) == Costs(
+    assert counted(layer, 4, 3, 10, 12) == OpCounts(
         params=8 * 27,
         macs=8 * 27 * n,
         acts=8 * n,
@@ -83,7 +83,7 @@ def test_the_fast_path_of_multihead_attention_hides_nothing() -> None:
 
 def test_what_only_looks_at_memory_is_free() -> None:
     looks = nn.Sequential(nn.Flatten(), nn.Unflatten(1, (2, 8)), nn.Identity())
-    assert counted(looks, 1, 16) == Costs(0, 0, 0, 0, 0, (0,) * 4, (0,) * 6)
+    assert counted(looks, 1, 16) == OpCounts(0, 0, 0, 0, 0, (0,) * 4, (0,) * 6)
     norms = nn.Sequential(nn.BatchNorm2d(4), nn.ReLU(), nn.MaxPool2d(2))
     costs = counted(norms, 1, 4, 8, 8)
     assert (costs.n_ops, costs.elements) == (3, 4 * 64 + 4 * 64 + 4 * 16)

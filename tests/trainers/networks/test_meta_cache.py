@@ -9,7 +9,7 @@ import timm
 import torch
 from torch import nn
 
-from archfront.trainers.networks.count import Costs, count_costs
+from archfront.trainers.networks.count import OpCounts, count_costs
 from archfront.trainers.networks.meta_cache import Memo
 
 # Blocks of one kind, windows, states written while it runs, two branches, blocks in place.
@@ -75,11 +75,11 @@ def _passed(network: nn.Module, *shape: int) -> Any:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_costs_and_outputs_are_those_without_a_memo(name: str) -> None:
-    def costs() -> list[Costs | torch.Size]:
+    def costs() -> list[OpCounts | torch.Size]:
         network = timm.create_model(name, device="meta").eval()
         side = network.pretrained_cfg["input_size"][-1]
         image = torch.zeros(1, 3, side, side, device="meta")
-        found: list[Costs | torch.Size] = [count_costs(network, image)]
+        found: list[OpCounts | torch.Size] = [count_costs(network, image)]
         return [*found, _passed(network, 1, 3, side, side).shape, count_costs(network, image)]
 
     alone = costs()
