@@ -104,7 +104,7 @@ def _begin() -> None:
 
 def _rows(names: Sequence[str]) -> list[Backbone]:
     from archfront.search.catalog.describe import describe
-    from archfront.trainers.networks.meta_cache import Memo
+    from archfront.trainers.networks.meta_cache import MetaCache
 
-    with Memo():  # architectures of one family are made of the same blocks
+    with MetaCache():  # architectures of one family are made of the same blocks
         return [describe(name) for name in names]

@@ -69,7 +69,7 @@ class _Seen:
     counts: PassCounts | None
 
 
-class Memo:
+class MetaCache:
     """What modules of any networks gave on the meta device, kept for their equals.
 
     While it is entered, networks that are called without grad go through it.
@@ -89,7 +89,7 @@ class Memo:
         self._signatures: dict[int, int] = {}  # of its modules, by their ids
         self._is_inside = False
 
-    def __enter__(self) -> Memo:
+    def __enter__(self) -> MetaCache:
         """Take the place of the call of every module, as torch.fx does while it traces."""
         self._call = call = nn.Module.__call__
 

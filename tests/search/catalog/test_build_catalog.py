@@ -53,10 +53,10 @@ def test_a_row_is_what_building_the_network_says(name: str, tmp_path: Path) -> N
 @is_same_timm
 def test_rows_of_siblings_described_together_are_those_of_each_alone(tmp_path: Path) -> None:
     from archfront.search.catalog.backbones import write
-    from archfront.trainers.networks.meta_cache import Memo
+    from archfront.trainers.networks.meta_cache import MetaCache
 
     names = ["vit_tiny_patch16_224", "deit_tiny_patch16_224", "test_resnet", "resnet18"]
-    with Memo():
+    with MetaCache():
         rows = [describe(name) for name in names]
     write(tmp_path / "rows.csv", rows, "x")
     published = {name: catalog()[name].published for name in names}

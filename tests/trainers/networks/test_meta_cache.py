@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from archfront.trainers.networks.count import OpCounts, count_costs
-from archfront.trainers.networks.meta_cache import Memo
+from archfront.trainers.networks.meta_cache import MetaCache
 
 # Blocks of one kind, windows, states written while it runs, two branches, blocks in place.
 NAMES = ["resnet18", "test_vit", "swin_tiny_patch4_window7_224", "levit_128s", "crossvit_9_240"]
@@ -83,7 +83,7 @@ def test_costs_and_outputs_are_those_without_a_memo(name: str) -> None:
         return [*found, _passed(network, 1, 3, side, side).shape, count_costs(network, image)]
 
     alone = costs()
-    with Memo():
+    with MetaCache():
         assert costs() == alone
         assert costs() == alone  # now from what was kept
 
@@ -91,7 +91,7 @@ def test_costs_and_outputs_are_those_without_a_memo(name: str) -> None:
 def test_equal_blocks_run_once_on_equal_inputs() -> None:
     ran: list[str] = []
     network = _network(ran)
-    with Memo():
+    with MetaCache():
         assert _passed(network, 2, 4).shape == (2, 4)
         assert len(ran) == 1
         assert _passed(network, 5, 4).shape == (5, 4)
@@ -101,7 +101,7 @@ def test_equal_blocks_run_once_on_equal_inputs() -> None:
 def test_blocks_of_another_width_or_another_object_are_not_equal() -> None:
     ran: list[str] = []
     first, second = Block(ran), Block(ran, name="other")
-    with Memo():
+    with MetaCache():
         _passed(nn.Sequential(first, second), 2, 4)
         wide = nn.Sequential(nn.Linear(4, 6, device="meta"), Block(ran, 6, "wide"))
         assert _passed(wide, 2, 4).shape == (2, 6)
@@ -113,7 +113,7 @@ def test_a_network_that_changes_while_it_runs_runs_as_without() -> None:
     network = _network(ran, Stateful)
     image = torch.zeros(2, 4, device="meta")
     alone = count_costs(_network([], Stateful), image)
-    with Memo():
+    with MetaCache():
         assert count_costs(network, image) == alone
         assert count_costs(network, image) == alone
 
@@ -133,7 +133,7 @@ def test_a_block_that_writes_to_its_input_is_not_recalled() -> None:
     image = torch.zeros(2, 4, device="meta")
     network = Written(_network([], InPlace)).eval()
     alone = count_costs(network, image)
-    with Memo():
+    with MetaCache():
         assert count_costs(network, image) == alone
         assert count_costs(network, image) == alone
 
@@ -141,7 +141,7 @@ def test_a_block_that_writes_to_its_input_is_not_recalled() -> None:
 def test_a_refusal_is_the_same() -> None:
     network = Growing().eval()
     assert _passed(network, 1, 3, 4, 4).shape == (1, 3)
-    with Memo():
+    with MetaCache():
         assert _passed(network, 1, 3, 4, 4).shape == (1, 3)
         for _ in range(2):
             with pytest.raises(RuntimeError, match=r"Kernel size can't be greater"):
@@ -152,7 +152,7 @@ def test_a_refusal_is_the_same() -> None:
 def test_hooks_hear_of_every_call() -> None:
     network, heard = _network([]), list[int]()
     network[0].register_forward_hook(lambda *_: heard.append(1))  # type: ignore[operator]
-    with Memo():
+    with MetaCache():
         for _ in range(2):
             _passed(network, 2, 4)
     assert len(heard) == 2
@@ -162,7 +162,7 @@ def test_arithmetic_and_gradients_are_left_alone() -> None:
     layer = nn.Linear(2, 2)
     images = torch.rand(3, 2)
     call = nn.Module.__call__
-    with Memo():
+    with MetaCache():
         assert nn.Module.__call__ is not call
         assert torch.equal(layer(images), layer(images))
         assert layer(images).requires_grad
