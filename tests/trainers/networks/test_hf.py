@@ -29,7 +29,7 @@ from archfront.trainers.data import DataRef
 from archfront.trainers.errors import BuildError, ConfigError, WeightsError
 from archfront.trainers.networks.backbone import preprocess_for
 from archfront.trainers.networks.hf.files import create_hub
-from archfront.trainers.networks.hf.known import KNOWN
+from archfront.trainers.networks.hf.hub_models import HUB_MODELS
 from archfront.trainers.networks.hf.names import canonical, content_of, digest_of
 from archfront.trainers.networks.hf.network import built, config_for
 from archfront.trainers.networks.weights import fetch, resolve
@@ -121,10 +121,10 @@ def architecture(name: str, **changes: Any) -> Architecture:
 
 
 def test_every_known_configuration_has_a_twin() -> None:
-    assert set(TWINS) == set(KNOWN)
+    assert set(TWINS) == set(HUB_MODELS)
 
 
-@pytest.mark.parametrize("repository", KNOWN)
+@pytest.mark.parametrize("repository", HUB_MODELS)
 def test_a_known_configuration_has_as_many_parameters_as_its_twin(repository: str) -> None:
     network = built(repository, config_for(f"hf:{repository}"), "meta")
     count = sum(parameter.numel() for parameter in network.parameters()) / 1e6

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from archfront.trainers.errors import ConfigError
-from archfront.trainers.networks.hf.known import KNOWN
+from archfront.trainers.networks.hf.hub_models import HUB_MODELS
 
 PREFIX = "hf:"
 CONFIG = "config.json"
@@ -65,7 +65,7 @@ def content_of(name: str) -> dict[str, Any]:
     Raises:
         ConfigError: If there is none on this machine or it cannot be read.
     """
-    known = KNOWN.get(repository_of(name))
+    known = HUB_MODELS.get(repository_of(name))
     if known is not None:
         return {"model_type": known.model_type, **known.arguments}
     file = _file(name)
@@ -92,7 +92,7 @@ def digest_of(name: str) -> str:
 
 def licence_of(name: str) -> str | None:
     """Return the licence of the weights as far as the table knows it."""
-    known = KNOWN.get(repository_of(name))
+    known = HUB_MODELS.get(repository_of(name))
     return None if known is None else known.licence
 
 
@@ -123,12 +123,12 @@ def _file(name: str) -> Path:
         return folder / CONFIG
     cached = cached_file(name, CONFIG)
     if cached is None:
-        near = difflib.get_close_matches(repository_of(name), list(KNOWN), n=3, cutoff=0.5)
+        near = difflib.get_close_matches(repository_of(name), list(HUB_MODELS), n=3, cutoff=0.5)
         hint = f" (near: {', '.join(near)})" if near else ""
         raise ConfigError(
             f"space.backbones: the configuration of {name} is not on this machine{hint}. Fetch "
             f"it with: archfront weights fetch space.backbones={name}; or give a folder, as "
-            f"hf:./folder. Built in are {', '.join(sorted(KNOWN))}."
+            f"hf:./folder. Built in are {', '.join(sorted(HUB_MODELS))}."
         )
     return cached
 

@@ -13,7 +13,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Known:
+class HubModel:
     """One repository of the hub.
 
     Attributes:
@@ -27,9 +27,9 @@ class Known:
     licence: str = "apache-2.0"
 
 
-def _resnet(depths: list[int], *, is_basic: bool = False) -> Known:
+def _resnet(depths: list[int], *, is_basic: bool = False) -> HubModel:
     widths = [64, 128, 256, 512]
-    return Known(
+    return HubModel(
         "resnet",
         {
             "depths": depths,
@@ -39,8 +39,8 @@ def _resnet(depths: list[int], *, is_basic: bool = False) -> Known:
     )
 
 
-def _vit(width: int, depth: int, heads: int) -> Known:
-    return Known(
+def _vit(width: int, depth: int, heads: int) -> HubModel:
+    return HubModel(
         "vit",
         {
             "hidden_size": width,
@@ -51,27 +51,27 @@ def _vit(width: int, depth: int, heads: int) -> Known:
     )
 
 
-def _convnext(depth: int, width: int) -> Known:
+def _convnext(depth: int, width: int) -> HubModel:
     widths = [width * 2**stage for stage in range(4)]
-    return Known("convnext", {"depths": [3, 3, depth, 3], "hidden_sizes": widths})
+    return HubModel("convnext", {"depths": [3, 3, depth, 3], "hidden_sizes": widths})
 
 
-def _swin(width: int, depth: int, heads: int) -> Known:
+def _swin(width: int, depth: int, heads: int) -> HubModel:
     counts = [heads * 2**stage for stage in range(4)]
-    return Known("swin", {"embed_dim": width, "depths": [2, 2, depth, 2], "num_heads": counts})
+    return HubModel("swin", {"embed_dim": width, "depths": [2, 2, depth, 2], "num_heads": counts})
 
 
-def _mobilenet_v2(multiplier: float, size: int) -> Known:
+def _mobilenet_v2(multiplier: float, size: int) -> HubModel:
     arguments = {"depth_multiplier": multiplier, "image_size": size}
-    return Known("mobilenet_v2", arguments, "other")
+    return HubModel("mobilenet_v2", arguments, "other")
 
 
-def _mobilevit(widths: list[int], neck: list[int], **more: Any) -> Known:
+def _mobilevit(widths: list[int], neck: list[int], **more: Any) -> HubModel:
     arguments = {"hidden_sizes": widths, "neck_hidden_sizes": neck, **more}
-    return Known("mobilevit", arguments, "other")
+    return HubModel("mobilevit", arguments, "other")
 
 
-KNOWN: Mapping[str, Known] = {
+HUB_MODELS: Mapping[str, HubModel] = {
     "apple/mobilevit-small": _mobilevit([144, 192, 240], [16, 32, 64, 96, 128, 160, 640]),
     "apple/mobilevit-x-small": _mobilevit([96, 120, 144], [16, 32, 48, 64, 80, 96, 384]),
     "apple/mobilevit-xx-small": _mobilevit(
