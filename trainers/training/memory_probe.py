@@ -9,7 +9,7 @@ from torch import nn
 
 from archfront.trainers.spec import Architecture, Recipe, TrainSettings
 from archfront.trainers.tasks.protocol import Task
-from archfront.trainers.training.micro_batch import MicroBatcher, on_device, smallest_part
+from archfront.trainers.training.micro_batch import MicroBatcher, on_device, smallest_micro_batch
 
 # AdamW keeps two numbers for each weight, and needs them only after the first step.
 OPTIMIZER_COPIES = 2
@@ -53,9 +53,9 @@ def fitting_batch(
         model.zero_grad()
         images = task.example(architecture, size, settings.seed).to(device)
         images = images.contiguous(memory_format=torch.channels_last)
-        learned = on_device(task.example_targets(architecture, size, settings.seed), device)
+        targets = on_device(task.example_targets(architecture, size, settings.seed), device)
         with torch.autocast(device.type, torch.bfloat16, enabled=settings.precision == "bf16"):
-            losses = task.training_step(model, (images, learned), settings)
+            losses = task.training_step(model, (images, targets), settings)
         torch.autograd.backward(torch.stack(tuple(losses.values())).sum())
         if device.type == "cuda":
             torch.cuda.synchronize()
@@ -64,7 +64,7 @@ def fitting_batch(
     micro_batcher = MicroBatcher(recipe.batch_size)
     try:
         with torch.random.fork_rng(devices=range(torch.cuda.device_count())):
-            micro_batcher.run(step, smallest=partial(smallest_part, model))
+            micro_batcher.run(step, smallest=partial(smallest_micro_batch, model))
     finally:
         del room
         model.zero_grad()

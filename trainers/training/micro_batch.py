@@ -1,4 +1,4 @@
-"""A batch in parts, where memory does not hold it at once: gradients add up, batches halve."""
+"""Micro-batches, where memory does not hold a whole batch: their gradients add up."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from archfront.trainers.data.batch_targets import Targets
 from archfront.trainers.errors import is_out_of_memory
 
-Part = tuple[Tensor, Targets, float]
+MicroBatch = tuple[Tensor, Targets, float]
 
 
-def parts_of(images: Tensor, targets: Targets, size: int) -> Iterator[Part]:
-    """Yield nearly equal parts of at most ``size`` images, each with its share of the batch."""
+def micro_batches(images: Tensor, targets: Targets, size: int) -> Iterator[MicroBatch]:
+    """Yield nearly equal micro-batches of at most ``size`` images, each with its share."""
     n_images = len(images)
     n_parts = -(-n_images // size)
     bounds = [n_images * part // n_parts for part in range(n_parts + 1)]
@@ -31,17 +31,17 @@ def on_device(targets: Targets, device: torch.device) -> Targets:
     return [{name: value.to(device) for name, value in one.items()} for one in targets]
 
 
-def smallest_part(model: nn.Module) -> int:
+def smallest_micro_batch(model: nn.Module) -> int:
     """Return 2 where norms learn with the statistics of a batch, which one image has not."""
     norms = [m for m in model.modules() if isinstance(m, _BatchNorm) and m.training]
     return 2 if norms else 1
 
 
 class MicroBatcher:
-    """Does work on parts of a batch, and halves them when memory does not hold one.
+    """Runs micro-batches, and halves their size when memory does not hold one.
 
     Attributes:
-        size: Most images of a part; what did not fit once is not tried again.
+        size: Most images of a micro-batch; what did not fit once is not tried again.
     """
 
     def __init__(self, size: int) -> None:

@@ -24,7 +24,11 @@ from archfront.trainers.tasks.protocol import Evaluator, Task
 from archfront.trainers.training.augment import augment
 from archfront.trainers.training.batch_norm import buffers_of, estimate_norms, trained_norms
 from archfront.trainers.training.batches import TrainBatches
-from archfront.trainers.training.micro_batch import MicroBatcher, parts_of, smallest_part
+from archfront.trainers.training.micro_batch import (
+    MicroBatcher,
+    micro_batches,
+    smallest_micro_batch,
+)
 from archfront.trainers.training.resume import Resumed
 
 # torch's OneCycleLR has the same values by default.
@@ -114,10 +118,10 @@ class TrainingPlan:
 class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's types are not read
     """Trains a network by a plan; all chance in a step comes from (seed, epoch, step).
 
-    A batch for which there is not enough memory is halved, and halved again, and the gradients of
-    its parts add up to that of the batch. That is the same training where the loss is a mean over
-    images and nothing in the network depends on the other images of a batch; with norms over the
-    batch it is another recipe. Dropout is drawn for each part.
+    A batch for which there is not enough memory is halved, and halved again; the gradients of the
+    micro-batches add up to that of the batch. That is the same training where the loss is a mean
+    over images and nothing in the network depends on the other images of a batch; with norms over
+    the batch it is another recipe. Dropout is drawn for each micro-batch.
 
     Attributes:
         rows: One per epoch that was finished here.
@@ -193,19 +197,19 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         def learn(size: int) -> float:
             return self._gradients(images, targets, size, seed=seed, step=index + 1)
 
-        smallest = partial(smallest_part, self.model)
+        smallest = partial(smallest_micro_batch, self.model)
         self._losses.append(self.micro_batcher.run(learn, smallest=smallest))
         self.optimizers().step()
 
     def _gradients(
         self, images: Tensor, targets: Targets, size: int, *, seed: int, step: int
     ) -> float:
-        """Leave the gradient of the loss at the weights, part by part, and return the loss."""
+        """Leave the gradient of the loss at the weights, by micro-batch, and return the loss."""
         seed_dropout(seed, images.device)
         self.optimizers().zero_grad()
         values = []
-        for part, learned, share in parts_of(images, targets, size):
-            losses = self.plan.task.training_step(self.model, (part, learned), self.plan.settings)
+        for part, wanted, share in micro_batches(images, targets, size):
+            losses = self.plan.task.training_step(self.model, (part, wanted), self.plan.settings)
             loss = torch.stack(tuple(losses.values())).sum()
             if share < 1:
                 loss = loss * share

@@ -126,12 +126,12 @@ def _step(
     optimizer = AdamW(model.parameters(), fused=True)
     images = task.example(architecture, batch_size, settings.seed).to(device)
     images = images.contiguous(memory_format=torch.channels_last)
-    targets = task.example_targets(architecture, batch_size, settings.seed)
-    learned = on_device(targets, torch.device(device))
+    drawn = task.example_targets(architecture, batch_size, settings.seed)
+    targets = on_device(drawn, torch.device(device))
 
     def step(precision: Precision) -> None:
         with torch.autocast(device, torch.bfloat16, enabled=precision == "bf16"):
-            losses = task.training_step(model, (images, learned), settings)
+            losses = task.training_step(model, (images, targets), settings)
         torch.autograd.backward(torch.stack(tuple(losses.values())).sum())
         optimizer.step()
         optimizer.zero_grad()

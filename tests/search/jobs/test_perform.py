@@ -20,7 +20,11 @@ from archfront.trainers.spec import Architecture, Recipe, TrainResult, TrainSett
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.tasks.classification import Classification
 from archfront.trainers.training.memory_probe import fitting_batch
-from archfront.trainers.training.micro_batch import MicroBatcher, parts_of, smallest_part
+from archfront.trainers.training.micro_batch import (
+    MicroBatcher,
+    micro_batches,
+    smallest_micro_batch,
+)
 from archfront.trainers.training.proxy import train
 
 DIGITS = DataRef("digits", None, None, False, 120, 90, 80, 0, None, "stop", 100)
@@ -134,7 +138,7 @@ def test_other_errors_are_not_tried_again(
 @pytest.mark.parametrize(("n_images", "size"), [(10, 4), (33, 32), (5, 8), (1, 1), (64, 32)])
 def test_parts_are_nearly_equal_and_in_order(n_images: int, size: int) -> None:
     images = torch.arange(n_images)
-    parts = list(parts_of(images, [{"number": i} for i in images], size))
+    parts = list(micro_batches(images, [{"number": i} for i in images], size))
     assert torch.equal(torch.cat([part for part, _, _ in parts]), images)
     assert [t["number"] for _, targets, _ in parts for t in targets] == images.tolist()
     sizes = [len(part) for part, _, _ in parts]
@@ -145,9 +149,9 @@ def test_parts_are_nearly_equal_and_in_order(n_images: int, size: int) -> None:
 
 def test_frozen_norms_bear_single_images() -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
-    assert smallest_part(network) == 2
+    assert smallest_micro_batch(network) == 2
     network[1].eval()
-    assert smallest_part(network) == 1
+    assert smallest_micro_batch(network) == 1
 
 
 def test_a_size_that_did_not_fit_is_not_tried_again() -> None:
