@@ -28,7 +28,7 @@ class BatchTargets(Protocol):
         """Return the targets of the images with these indices ``(B,)``."""
 
 
-def learned_from(samples: Sequence[Sample], preprocess: Preprocess, classes: int) -> BatchTargets:
+def batch_targets(samples: Sequence[Sample], preprocess: Preprocess, classes: int) -> BatchTargets:
     """Return what is learned from samples, by the kind of their targets."""
     match samples[0].target:
         case Labels():

@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archfront.trainers.data.batch_targets import BatchTargets, Targets, learned_from
+from archfront.trainers.data.batch_targets import BatchTargets, Targets, batch_targets
 from archfront.trainers.data.preprocess import Preprocess
 from archfront.trainers.data.samples import Samples, pixels_of
 from archfront.trainers.data.verify import Sample
@@ -39,7 +39,7 @@ class ImageSet(torch.utils.data.Dataset[Tensor]):
         images: NDArray[np.uint8] | None,
         classes: int,
     ) -> None:
-        self.targets: BatchTargets = learned_from(samples, preprocess, classes)
+        self.targets: BatchTargets = batch_targets(samples, preprocess, classes)
         self.tensor = None if images is None else torch.from_numpy(images)
         self._samples = samples
         self._preprocess = preprocess

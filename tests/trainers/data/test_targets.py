@@ -11,7 +11,7 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from archfront.trainers.data.batch_targets import learned_from
+from archfront.trainers.data.batch_targets import batch_targets
 from archfront.trainers.data.images import image_size, read_colors, read_index
 from archfront.trainers.data.objects import (
     Found,
@@ -266,7 +266,7 @@ class TestLearned:
     def test_boxes_are_scaled_to_the_input(self, resize: Resize, expected: list[float]) -> None:
         """40 x 20 px to 20 x 20: squashed 0.5 and 1, padded 0.5 both ways."""
         target = objects((10, 5, 20, 20))
-        (learned,) = learned_from([sample_of(target)], preprocess(20, resize), 1).of(
+        (learned,) = batch_targets([sample_of(target)], preprocess(20, resize), 1).of(
             torch.tensor([0])
         )
         assert learned["boxes"].tolist() == [expected]
@@ -283,7 +283,7 @@ class TestLearned:
         pixels[2:6, 4:14] = 255
         how = preprocess(64, resize)
         image = how(pixels)[0].numpy().astype(float)
-        (learned,) = learned_from([sample_of(objects((4, 2, 14, 6)), width, height)], how, 1).of(
+        (learned,) = batch_targets([sample_of(objects((4, 2, 14, 6)), width, height)], how, 1).of(
             torch.tensor([0])
         )
         if resize == "pad":
@@ -296,7 +296,7 @@ class TestLearned:
     def test_crowds_are_not_learned(self) -> None:
         found = [Found((0, 0, 9, 9), 0, ""), Found((0, 0, 5, 5), 1, "", is_crowd=True)]
         target = gathered(found, has_outlines=False)
-        (learned,) = learned_from([sample_of(target)], preprocess(8, "pad"), 2).of(
+        (learned,) = batch_targets([sample_of(target)], preprocess(8, "pad"), 2).of(
             torch.tensor([0])
         )
         assert learned["labels"].tolist() == [0]
@@ -309,7 +309,7 @@ class TestLearned:
             Found((1, 1, 38, 15), 1, "", segment=TWO_PARTS),
         ]
         target = gathered(found, has_outlines=True)
-        (learned,) = learned_from([sample_of(target)], preprocess(60, resize), 2).of(
+        (learned,) = batch_targets([sample_of(target)], preprocess(60, resize), 2).of(
             torch.tensor([0])
         )
         assert (learned["masks"].shape, learned["masks"].dtype) == ((2, 60, 60), torch.uint8)
@@ -320,7 +320,7 @@ class TestLearned:
 
     def test_an_image_without_objects_teaches_that_there_are_none(self) -> None:
         empty = gathered([], has_outlines=True)
-        (learned,) = learned_from([sample_of(empty)], preprocess(8, "pad"), 2).of(
+        (learned,) = batch_targets([sample_of(empty)], preprocess(8, "pad"), 2).of(
             torch.tensor([0])
         )
         assert learned["boxes"].shape == (0, 4)
@@ -329,20 +329,20 @@ class TestLearned:
     def test_a_padded_mask_does_not_count_beside_the_image(self) -> None:
         """40 x 20 px fill the upper half of a padded square, and all of a squashed one."""
         target = Mask(np.full((HEIGHT, WIDTH), 3, np.uint8))
-        padded = learned_from([sample_of(target)], preprocess(16, "pad"), 4).of(torch.tensor([0]))
+        padded = batch_targets([sample_of(target)], preprocess(16, "pad"), 4).of(torch.tensor([0]))
         assert isinstance(padded, torch.Tensor)
         assert (padded[0, :8] == 3).all()
         assert (padded[0, 8:] == IGNORED).all()
-        squashed = learned_from([sample_of(target)], preprocess(16, "squash"), 4)
+        squashed = batch_targets([sample_of(target)], preprocess(16, "squash"), 4)
         assert squashed.of(torch.tensor([0])).unique().tolist() == [3]  # type: ignore[union-attr]
 
     def test_a_resized_mask_has_no_value_that_it_had_not(self) -> None:
         values = np.random.default_rng(0).choice([0, 7, IGNORED], (HEIGHT, WIDTH)).astype(np.uint8)
-        learned = learned_from([sample_of(Mask(values))], preprocess(31, "squash"), 8)
+        learned = batch_targets([sample_of(Mask(values))], preprocess(31, "squash"), 8)
         assert learned.of(torch.tensor([0])).unique().tolist() == [0, 7, IGNORED]  # type: ignore[union-attr]
 
     def test_several_labels_are_a_row_of_ones(self) -> None:
         samples = [sample_of(Labels((0, 2))), sample_of(Labels(()))]
-        learned = learned_from(samples, preprocess(8, "squash"), 3).of(torch.tensor([1, 0]))
+        learned = batch_targets(samples, preprocess(8, "squash"), 3).of(torch.tensor([1, 0]))
         assert isinstance(learned, torch.Tensor)
         assert learned.tolist() == [[0, 0, 0], [1, 0, 1]]

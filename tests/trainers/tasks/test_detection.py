@@ -11,7 +11,7 @@ from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.measure import measure_architecture
 from archfront.search.runtimes import LoadSettings, runtime_named
 from archfront.search.runtimes.perturb import draw_images, perturb
-from archfront.trainers.data.batch_targets import learned_from
+from archfront.trainers.data.batch_targets import batch_targets
 from archfront.trainers.data.targets import Objects
 from archfront.trainers.data.verify import Sample
 from archfront.trainers.errors import ConfigError
@@ -45,7 +45,7 @@ def architecture(task: str, **changes: object) -> Architecture:
 def perfect(samples: tuple[Sample, ...], a: Architecture) -> dict[str, torch.Tensor]:
     """Return outputs that say what is true, in pixels of the input."""
     preprocess = preprocess_for(a, Weights(), TASKS[a.task].resize)
-    targets = learned_from(samples, preprocess, a.classes).of(torch.arange(len(samples)))
+    targets = batch_targets(samples, preprocess, a.classes).of(torch.arange(len(samples)))
     side = a.input_size // 4
     detections = torch.zeros(len(samples), 100, 6)
     masks = torch.zeros(len(samples), 100, side, side)
@@ -73,7 +73,7 @@ class TestBothTasks:
         a, samples = architecture(task), drawn_samples(0, 4)
         preprocess = preprocess_for(a, Weights(), TASKS[task].resize)
         images = preprocess.normalize(torch.stack([preprocess(s.source) for s in samples]))
-        targets = learned_from(samples, preprocess, 2).of(torch.arange(4))
+        targets = batch_targets(samples, preprocess, 2).of(torch.arange(4))
         torch.manual_seed(0)
         model = TASKS[task].build(a, Weights())
         optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
