@@ -59,13 +59,13 @@ class Decoded:
 
 
 def decoded(
-    parts: Mapping[str, Sequence[RawSample]], shelf: DiskCache, progress: Progress | None
+    parts: Mapping[str, Sequence[RawSample]], disk_cache: DiskCache, progress: Progress | None
 ) -> Decoded | None:
     """Return what reads the decoded images, decoded now if no process did so before.
 
     Args:
         parts: Samples of each part.
-        shelf: Where the decoded images are shared.
+        disk_cache: Where the decoded images are shared.
         progress: Called with the images decoded and in total, when they are.
 
     Returns:
@@ -78,9 +78,9 @@ def decoded(
     files = list(dict.fromkeys(files))  # an image may be in a table twice
 
     def make(folder: Path) -> None:
-        _decode(files, folder, shelf.limit_bytes, progress)
+        _decode(files, folder, disk_cache.limit_bytes, progress)
 
-    folder = shelf.folder(f"decoded-{_key(files)}", make)
+    folder = disk_cache.folder(f"decoded-{_key(files)}", make)
     try:
         return None if folder is None else Decoded(folder, files)
     except OSError:  # removed by a process that needed the room

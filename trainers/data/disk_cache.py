@@ -22,7 +22,7 @@ PART = ".part"
 
 
 class TooLargeError(Exception):
-    """What was to be made is larger than the shelf."""
+    """What was to be made is larger than the disk_cache."""
 
 
 @dataclass(frozen=True)

@@ -60,8 +60,10 @@ def _load(request: _Request) -> Dataset:
     raw = READERS[ref.reader].read(ref)
     raw = replace(raw, parts={part: raw.parts[part] for part in ORDER if part in raw.parts})
     memory = int(ref.memory_mb * 1e6)
-    shelf = None if ref.shared is None else DiskCache(Path(ref.shared), int(ref.shared_mb * 1e6))
-    mapped = None if shelf is None else decoded(raw.parts, shelf, request.progress)
+    disk_cache = (
+        None if ref.shared is None else DiskCache(Path(ref.shared), int(ref.shared_mb * 1e6))
+    )
+    mapped = None if disk_cache is None else decoded(raw.parts, disk_cache, request.progress)
     verified = verify(
         raw.parts,
         len(raw.class_names),
@@ -87,7 +89,7 @@ def _load(request: _Request) -> Dataset:
         skipped=(*found, *raw.skipped),
         memory_bytes=memory,
         division=_division(parts, plan, seed=ref.split_seed),
-        shelf=shelf,
+        disk_cache=disk_cache,
         is_mapped=mapped is not None,
     )
 
@@ -150,14 +152,14 @@ def _dataset(
     skipped: tuple[Skipped, ...],
     memory_bytes: int,
     division: str,
-    shelf: DiskCache | None,
+    disk_cache: DiskCache | None,
     is_mapped: bool,
 ) -> Dataset:
     samples = [sample for split in splits.values() for sample in split]
     is_grey = all(sample.is_grey for sample in samples)
     kept = [s.n_bytes for s in samples if isinstance(s.source, np.ndarray) and not is_mapped]
     fingerprint = _fingerprint(splits, class_names)
-    cache = PixelCache(max(memory_bytes - sum(kept), 0), len(samples), shelf, fingerprint)
+    cache = PixelCache(max(memory_bytes - sum(kept), 0), len(samples), disk_cache, fingerprint)
     return Dataset(
         class_names=class_names,
         splits={

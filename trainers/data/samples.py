@@ -34,12 +34,12 @@ class PixelCache:
 
     A size is held in memory only when all splits fit at once, so that training and validation
     images never push each other out. Larger sets are shared with the machine's other processes,
-    where there is a shelf for it.
+    where there is a disk cache.
 
     Args:
         limit_bytes: What all that is held may take.
         n_images: Of the whole dataset.
-        shelf: Where resized images are shared; None for nowhere.
+        disk_cache: Where resized images are shared; None for nowhere.
         fingerprint: Of the dataset.
     """
 
@@ -47,12 +47,12 @@ class PixelCache:
         self,
         limit_bytes: int,
         n_images: int,
-        shelf: DiskCache | None = None,
+        disk_cache: DiskCache | None = None,
         fingerprint: str = "",
     ) -> None:
         self._limit = limit_bytes
         self._n_images = n_images
-        self._shelf = shelf
+        self._disk_cache = disk_cache
         self._fingerprint = fingerprint
         self._held: OrderedDict[Key, NDArray[np.uint8]] = OrderedDict()
 
@@ -70,7 +70,7 @@ class PixelCache:
             needed = len(samples) * preprocess.channels * preprocess.input_size**2
             while self._held and self.held_bytes + needed > self._limit:
                 self._held.popitem(last=False)
-            is_large = self._shelf is not None and needed >= SHARED_MIN_MB * 1e6
+            is_large = self._disk_cache is not None and needed >= SHARED_MIN_MB * 1e6
             shared = self._shared(split, samples, preprocess) if is_large else None
             self._held[key] = _stacked(samples, preprocess) if shared is None else shared
         self._held.move_to_end(key)
@@ -79,13 +79,13 @@ class PixelCache:
     def _shared(
         self, split: str, samples: tuple[Sample, ...], preprocess: Preprocess
     ) -> NDArray[np.uint8] | None:
-        assert self._shelf is not None
+        assert self._disk_cache is not None
         geometry = "-".join(map(str, (*preprocess.geometry, DECODING)))
 
         def make(folder: Path) -> None:
             np.save(folder / RESIZED, _stacked(samples, preprocess))
 
-        folder = self._shelf.folder(f"resized-{self._fingerprint}-{split}-{geometry}", make)
+        folder = self._disk_cache.folder(f"resized-{self._fingerprint}-{split}-{geometry}", make)
         try:
             # Mapped for copying on write, since torch warns of what cannot be written.
             return None if folder is None else np.load(folder / RESIZED, "c")

@@ -32,7 +32,7 @@ ROOT = Path(__file__).resolve().parents[3]
 N_IMAGES = 12
 PREPROCESS = Preprocess(24, 3, (0.5,) * 3, (0.5,) * 3)
 
-# Takes a key of a shelf, notes who makes it, and waits inside until both processes are at it.
+# Takes a key of a disk cache, notes who makes it, and waits inside until both processes are at it.
 MAKER = """
 import os, sys, time
 from pathlib import Path
@@ -49,7 +49,7 @@ def make(folder):
     (folder / "content").write_text(me)
 
 (root / f"at-{me}").touch()
-print((DiskCache(root / "shelf", 10**6).folder("key", make) / "content").read_text())
+print((DiskCache(root / "cache", 10**6).folder("key", make) / "content").read_text())
 """
 DIES = """
 import os, signal, sys
@@ -131,9 +131,9 @@ def test_what_a_dead_process_left_is_made_anew(tmp_path: Path) -> None:
 
 
 def test_the_least_recently_used_folders_make_room(tmp_path: Path) -> None:
-    shelf = DiskCache(tmp_path, 25)
+    cache = DiskCache(tmp_path, 25)
     for number, key in enumerate("abc"):
-        folder = shelf.folder(key, lambda f: write(f, "x" * 10))
+        folder = cache.folder(key, lambda f: write(f, "x" * 10))
         assert folder is not None
         os.utime(folder, (number, number))
         if key == "b":
@@ -141,10 +141,10 @@ def test_the_least_recently_used_folders_make_room(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["a", "c"]
 
 
-def test_what_is_larger_than_the_shelf_is_not_kept(tmp_path: Path) -> None:
-    shelf = DiskCache(tmp_path, 25)
-    assert shelf.folder("a", lambda f: write(f, "x" * 10)) is not None
-    assert shelf.folder("b", lambda f: write(f, "x" * 30)) is None
+def test_what_is_larger_than_the_disk_cache_is_not_kept(tmp_path: Path) -> None:
+    cache = DiskCache(tmp_path, 25)
+    assert cache.folder("a", lambda f: write(f, "x" * 10)) is not None
+    assert cache.folder("b", lambda f: write(f, "x" * 30)) is None
     assert sorted(p.name for p in tmp_path.iterdir() if p.is_dir()) == ["a"]
 
 
@@ -183,40 +183,42 @@ def test_shared_images_are_those_that_a_process_decodes_itself(
 ) -> None:
     monkeypatch.setattr(samples, "SHARED_MIN_MB", 0.0)
     own = anew(ref(images, None))
-    first = anew(ref(images, tmp_path / "shelf"))
+    first = anew(ref(images, tmp_path / "cache"))
     expected = tensors(own)
     assert first.fingerprint == own.fingerprint
     assert first.summary() == own.summary()
     assert all(map(torch.equal, tensors(first), expected))
     forbid("read_with_digest", monkeypatch)
     forbid("_stacked", monkeypatch)
-    second = anew(ref(images, tmp_path / "shelf"))
+    second = anew(ref(images, tmp_path / "cache"))
     assert second.fingerprint == own.fingerprint
     assert [s.detail for s in second.skipped] == [s.detail for s in own.skipped]
     assert all(map(torch.equal, tensors(second), expected))
 
 
 def test_a_changed_file_is_decoded_anew(images: Path, tmp_path: Path) -> None:
-    before = anew(ref(images, tmp_path / "shelf"))
+    before = anew(ref(images, tmp_path / "cache"))
     file = images / "b" / "3.png"
     times = file.stat()
     pixels = np.asarray(Image.open(file))[::-1]
     Image.fromarray(pixels).save(file)
     os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))  # as a copy that keeps times
-    after = anew(ref(images, tmp_path / "shelf"))
+    after = anew(ref(images, tmp_path / "cache"))
     assert after.fingerprint != before.fingerprint
     assert after.fingerprint == anew(ref(images, None)).fingerprint
 
 
-def test_a_shelf_too_small_decodes_as_without(images: Path, tmp_path: Path) -> None:
-    small = replace(ref(images, tmp_path / "shelf"), shared_mb=0.01)
+def test_a_disk_cache_too_small_decodes_as_without(images: Path, tmp_path: Path) -> None:
+    small = replace(ref(images, tmp_path / "cache"), shared_mb=0.01)
     dataset = anew(small)
     assert dataset.fingerprint == anew(ref(images, None)).fingerprint
-    assert not [p for p in (tmp_path / "shelf").iterdir() if p.is_dir()]
+    assert not [p for p in (tmp_path / "cache").iterdir() if p.is_dir()]
 
 
-def test_broken_images_stop_the_study_from_the_shelf_too(images: Path, tmp_path: Path) -> None:
-    strict = replace(ref(images, tmp_path / "shelf"), on_error="stop")
+def test_broken_images_stop_the_study_from_the_disk_cache_too(
+    images: Path, tmp_path: Path
+) -> None:
+    strict = replace(ref(images, tmp_path / "cache"), on_error="stop")
     for _ in range(2):
         with pytest.raises(
             DataError, match=r"a/broken\.png: it is not an image of a known format"
@@ -224,11 +226,11 @@ def test_broken_images_stop_the_study_from_the_shelf_too(images: Path, tmp_path:
             anew(strict)
 
 
-def test_a_shelf_emptied_meanwhile_is_filled_again(
+def test_a_disk_cache_emptied_meanwhile_is_filled_again(
     images: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Another process may remove a folder between its making and its reading."""
     monkeypatch.setattr(decoded, "INDEX", "gone/index.json")
     monkeypatch.setattr(decoded, "_decode", lambda files, folder, limit, progress: None)
-    dataset = anew(ref(images, tmp_path / "shelf"))
+    dataset = anew(ref(images, tmp_path / "cache"))
     assert dataset.fingerprint == anew(ref(images, None)).fingerprint
