@@ -6,7 +6,7 @@ import numpy as np
 
 
 def derive_seed(*parts: int) -> int:
-    """Return a 63-bit seed for a place, as ``(seed, epoch, step)``.
+    """Return a 63-bit seed for a place, such as ``(seed, epoch, step)``.
 
     Neighboring places give unrelated seeds, and a place never depends on what was drawn
     before it, so that a resumed training draws what an uninterrupted one would.

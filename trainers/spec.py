@@ -17,14 +17,14 @@ class Architecture:
 
     Attributes:
         task: Key of ``trainers.tasks.TASKS``.
-        backbone: timm model name without a pretrained tag, as ``resnet18``.
+        backbone: timm model name without a pretrained tag, such as ``resnet18``.
         head: Key of the task's ``heads``.
         input_size: Side of the square input in pixels.
         classes: Number of classes.
         channels: Channels of the input image, 1 or 3.
         fused: Whether re-parameterizable blocks are merged before use.
-        neck: What mixes the feature maps before the head, as ``fpn``; ``none`` where the head does
-            without or has its own.
+        neck: What mixes the feature maps before the head, such as ``fpn``; ``none`` where the
+            head does without or has its own.
         width: Channels of neck and head; 0 where the head has a width of its own.
         depth: Stages of a decoder, or convolutions of a head; 0 as above.
         finest: Stride of the finest feature map that is used; 0 where that is not a choice.
@@ -44,14 +44,14 @@ class Architecture:
 
     @property
     def top(self) -> str:
-        """Return neck, head and shape for people, as ``avg`` or ``fpn yolo w64 d2``."""
+        """Return neck, head and shape for people, such as ``avg`` or ``fpn yolo w64 d2``."""
         parts = [self.head if self.neck == "none" else f"{self.neck} {self.head}"]
         parts += [f"w{self.width}"] if self.width else []
         parts += [f"d{self.depth}"] if self.depth else []
         return " ".join(parts)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain content, without what says nothing of this network.
+        """Return plain content, without the fields that do not apply to this network.
 
         So that the ids of networks do not change when there is more to say of others.
         """
@@ -65,7 +65,7 @@ class Weights:
 
     Attributes:
         source: ``none`` (random), ``pretrained`` (timm's own files) or ``folder``.
-        tag: timm's pretrained tag, as ``a1_in1k``; None without weights or tag.
+        tag: timm's pretrained tag, such as ``a1_in1k``; None without weights or tag.
         sha256: Hash of the file that was loaded; None when random.
         path: The file itself; None when random.
     """

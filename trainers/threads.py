@@ -1,4 +1,4 @@
-"""How many threads this process may use, told without importing torch."""
+"""How many threads this process may use, found without importing torch."""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 
 def count_of(n: float, one: str, many: str | None = None) -> str:
-    """Return a count with what is counted, as ``1 image``, ``1,200 images`` or ``2.5 minutes``.
+    """Return a count with its noun, such as ``1 image``, ``1,200 images`` or ``2.5 minutes``.
 
     Args:
         n: How many.
@@ -19,7 +19,7 @@ def count_of(n: float, one: str, many: str | None = None) -> str:
 
 
 def duration(seconds: float) -> str:
-    """Return a time span in its two largest units, as ``2 min 5 s``."""
+    """Return a time span in its two largest units, such as ``2 min 5 s``."""
     if seconds < 10:
         return f"{seconds:.2g} s"
     whole = round(seconds)

@@ -82,7 +82,7 @@ class Format:
             installed_version(library, self.extra)
 
     def version(self) -> str:
-        """Return what runs it, as ``onnxruntime 1.32.0``."""
+        """Return what runs it, such as ``onnxruntime 1.32.0``."""
         return f"{self.libraries[0]} {installed_version(self.libraries[0], self.extra)}"
 
 

@@ -38,7 +38,7 @@ class Asked:
 
 
 def threshold_of(manifest: Manifest, asked: float | None) -> float:
-    """Return from which score on something counts: what is asked for, else the manifest's."""
+    """Return the least score that counts: the requested one, else the manifest's."""
     return manifest.thresholds.get("score", 0.0) if asked is None else asked
 
 

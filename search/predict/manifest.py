@@ -98,7 +98,7 @@ class Manifest:
         data: Fingerprint of the dataset and how it was split.
         licence: Of the backbone's first weights, in words.
         versions: Of the libraries that made it.
-        created: UTC, as ``2026-01-31T12:00:00Z``.
+        created: UTC, such as ``2026-01-31T12:00:00Z``.
         artifacts: By format.
         failed: Why a format could not be made, by format.
     """

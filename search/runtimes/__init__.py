@@ -3,8 +3,9 @@
 ::
 
     protocol.py       the contract: Runtime, Session, LoadedModel, LoadSettings
-    installed.py      what is missing, in words
+    installed.py      errors for what is missing
     eager.py          PyTorch as it is; compiled.py: through TorchInductor
+    perturb.py        weights that exports are compared on; parity.py: that comparison
     torch_session.py  what both give, on the processor or a GPU
     onnx.py           ONNX Runtime; onnx_cuda.py: on a GPU; quantize.py: its int8
     openvino.py       OpenVINO, its bfloat16 and int8

@@ -1,4 +1,4 @@
-"""What is installed and what this machine has, told in words where something is missing."""
+"""What is installed and what this machine has, with errors for what is missing."""
 
 from __future__ import annotations
 

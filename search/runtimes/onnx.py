@@ -98,7 +98,7 @@ def _opened(path: Path, example: torch.Tensor, settings: LoadSettings) -> OnnxSe
 
 
 class OnnxSession:
-    """A session on an ONNX file, alone in its folder but for its own weights."""
+    """A session on an ONNX file, alone in its folder except for its own weights."""
 
     def __init__(
         self,
@@ -115,7 +115,7 @@ class OnnxSession:
 
     @property
     def timer(self) -> Callable[[], float] | None:
-        """Return None: a clock around ``run`` tells the same."""
+        """Return None: a clock around ``run`` measures the same."""
         return None
 
     @property

@@ -78,7 +78,7 @@ def _draw(parameter: torch.Tensor, generator: torch.Generator) -> None:
 def _set_norms(module: nn.Module, images: torch.Tensor, generator: torch.Generator) -> None:
     """Give norms with running statistics drawn ones near those of real activations.
 
-    The activations are centered, but for a fifth of their size: what all images have in common
+    The activations are centered, except for a fifth of their size: what all images have in common
     would grow with every layer over what tells them apart (convmixer_768_32 at 224 px: rounding
     errors of twice the spread). They are scaled to half their size: networks of random weights
     with full-sized activations are chaotic, and magnify rounding errors (efficientnet_b0 in bf16

@@ -75,7 +75,7 @@ class Session(LoadedModel, Protocol):
     def timer(self) -> Callable[[], float] | None:
         """Return what predicts the example once and returns its seconds by the device's clock.
 
-        None where a clock around ``run`` tells the same.
+        None where a clock around ``run`` measures the same.
         """
 
     @property

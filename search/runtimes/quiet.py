@@ -1,4 +1,4 @@
-"""Libraries that print, warn and log where nobody asked, kept from doing so."""
+"""A context in which libraries print, warn and log nothing."""
 
 from __future__ import annotations
 

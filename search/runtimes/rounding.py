@@ -1,4 +1,4 @@
-"""How far a network's outputs move when it is computed in fewer bits, whoever computes it.
+"""How far a network's outputs move in fewer bits, whatever runtime computes them.
 
 What a right bfloat16 or int8 of a network differs by depends on the network, by a factor of a
 hundred. So it is not guessed: eager PyTorch computes the network once more in float32, with the

@@ -25,7 +25,7 @@ class TorchSession:
     """A session on a network in PyTorch.
 
     Args:
-        module: The network as it is run; its state tells the size.
+        module: The network as it is run; its state gives the size.
         network: What is called: the module, or what a compiler made of it.
         example: Images on the CPU.
         settings: How it is loaded.
@@ -58,7 +58,7 @@ class TorchSession:
 
     @property
     def timer(self) -> Callable[[], float] | None:
-        """Return None: a clock around ``run`` tells the same."""
+        """Return None: a clock around ``run`` measures the same."""
         return None
 
     @property
@@ -77,7 +77,7 @@ class TorchSession:
         """Return the outputs for a batch of the example's shape."""
         import torch
 
-        # Moved outside of inference mode: what is compiled tells tensors made in it apart.
+        # Moved outside of inference mode: compiled networks distinguish tensors made in it.
         batch = self._moved(torch.from_numpy(images))
         try:
             with torch.inference_mode():
@@ -188,7 +188,7 @@ def session_on(runs_on: RunsOn) -> type[TorchSession]:
 
 @contextmanager
 def torch_threads(threads: int) -> Iterator[None]:
-    """Run torch on so many intra-op threads inside the block."""
+    """Run torch on ``threads`` intra-op threads inside the block."""
     import torch
 
     before = torch.get_num_threads()

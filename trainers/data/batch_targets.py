@@ -1,4 +1,4 @@
-"""What a network of one input size learns from the targets of a split, batch by batch."""
+"""The targets of a split for a network of one input size, batch by batch."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class BatchTargets(Protocol):
 
 
 def batch_targets(samples: Sequence[Sample], preprocess: Preprocess, classes: int) -> BatchTargets:
-    """Return what is learned from samples, by the kind of their targets."""
+    """Return the targets of samples for a network, by their kind."""
     match samples[0].target:
         case Labels():
             return _Several(samples, classes)

@@ -31,7 +31,7 @@ PIXELS, INDEX = "pixels.bin", "index.json"
 
 
 class Decoded:
-    """Reads images from the file of pixels, as ``read_with_digest`` does from their own."""
+    """Reads images from the file of pixels, with the results of ``read_with_digest``."""
 
     def __init__(self, folder: Path, files: Sequence[Path]) -> None:
         entries = json.loads((folder / INDEX).read_text())
@@ -47,7 +47,7 @@ class Decoded:
         """Return the pixels of a file and its SHA-256.
 
         Raises:
-            DataError: With the words of the process that decoded it.
+            DataError: With the message of the process that decoded it.
         """
         assert isinstance(source, Path)
         entry = self._entries[source]

@@ -22,16 +22,16 @@ PART = ".part"
 
 
 class TooLargeError(Exception):
-    """What was to be made is larger than the disk_cache."""
+    """The content of a folder is larger than the disk cache."""
 
 
 @dataclass(frozen=True)
 class DiskCache:
-    """A folder of such folders, the least recently used of them removed first.
+    """A root of folders that processes share, the least recently used removed first.
 
     Attributes:
-        root: Where they lie; made if need be.
-        limit_bytes: What all of them may take.
+        root: Where the folders lie; made if it is missing.
+        limit_bytes: Total size that all folders may take.
     """
 
     root: Path
@@ -40,8 +40,8 @@ class DiskCache:
     def folder(self, key: str, make: Callable[[Path], None]) -> Path | None:
         """Return the folder of a key, made now if no process did so before.
 
-        A process that finds another one making it waits. Removing a folder harms nobody who has
-        its files open.
+        A process that finds another one making it waits. A process that has the files of a
+        removed folder open keeps them.
 
         Args:
             key: Everything that decides the content, as a file name.
@@ -62,7 +62,7 @@ class DiskCache:
                 os.utime(target)
         except TooLargeError:
             with suppress(OSError):
-                note.write_text(limit)  # so that nobody begins it again
+                note.write_text(limit)  # so that no process begins it again
             logger.info("%s takes more than %s bytes and is not shared.", key, limit)
             return None
         except OSError as error:

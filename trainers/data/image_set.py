@@ -1,4 +1,4 @@
-"""Images of one split at one size, and what is learned of them: the part that needs torch."""
+"""Images of one split at one size, with their targets: the part of the data that needs torch."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Batch = tuple[Tensor, Targets]
 
 
 class ImageSet(torch.utils.data.Dataset[Tensor]):
-    """One split at one size: uint8 images and what is to be learned of them.
+    """One split at one size: uint8 images and their targets.
 
     Attributes:
-        targets: By index what a batch of images teaches.
+        targets: Targets by the indices of a batch.
         tensor: All images, uint8 ``(N, C, S, S)``, when they fit into memory, else None. It is
             shared: do not write to it.
     """

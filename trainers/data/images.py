@@ -28,6 +28,8 @@ EXTENSIONS = frozenset(
 )
 PNG_END = b"IEND\xaeB`\x82"
 GIF_END = b"\0;"
+Pixels = NDArray[np.uint8]
+Source = Path | Pixels | Callable[[], Image.Image]
 ORIENTATION = 0x0112  # EXIF's tag; from 5 on, width and height are exchanged
 
 
@@ -177,9 +179,3 @@ def _on_white(image: Image.Image) -> Image.Image:
     rgba = image.convert("RGBA")
     white = Image.new("RGBA", rgba.size, (255, 255, 255, 255))
     return Image.alpha_composite(white, rgba).convert("RGB")
-
-
-Pixels = NDArray[np.uint8]
-
-
-Source = Path | Pixels | Callable[[], Image.Image]

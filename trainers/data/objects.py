@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.targets import IGNORED, Indices, Objects, Segment
 
-# A box may stand out by this much before it is told: rounding, and tools that count from 1.
+# A box may stand out by this much before it is reported: rounding, and tools that count from 1.
 SLACK_PX = 2.0
 
 
@@ -23,7 +23,7 @@ class Found:
     Attributes:
         box: x1, y1, x2, y2 in pixels.
         label: Class index.
-        name: For people, as ``annotation 17``.
+        name: For people, such as ``annotation 17``.
         is_crowd: Whether it is a group.
         segment: Its outline, where it has one.
     """

@@ -50,7 +50,7 @@ class DataRef:
     Attributes:
         reader: Key of ``trainers.data.READERS``.
         root: Folder of the images, or where torchvision keeps its files.
-        name: Class name of a torchvision dataset, as ``FashionMNIST``.
+        name: Class name of a torchvision dataset, such as ``FashionMNIST``.
         download: Whether torchvision may fetch what is not there.
         train: Share in (0, 1) or count from 1 of the training split.
         val: The same of the validation split.

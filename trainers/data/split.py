@@ -55,7 +55,7 @@ def strata_of(shown: Sequence[Mapping[int, int]], n_splits: int) -> Counts:
 
     Args:
         shown: What each image shows of each class, only the classes that it shows.
-        n_splits: Splits to make; a stratum has at least so many images.
+        n_splits: Splits to make; a stratum has at least as many images.
     """
     counts = Counter(label for image in shown for label in image)
     rarity = sorted(counts, key=lambda label: (counts[label], label))

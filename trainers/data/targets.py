@@ -1,7 +1,7 @@
-"""What is known of an image before training: a label, several, a mask or objects.
+"""Targets of an image: a label, several labels, a mask or objects.
 
 A target is read by a reader, checked against its image once (``checked``), and turned into
-what a network of some input size learns (``learned.py``). Its coordinates are pixels of the
+what a network of some input size learns (``batch_targets.py``). Its coordinates are pixels of the
 image as it is decoded, after EXIF rotation.
 """
 
@@ -76,7 +76,7 @@ class Objects:
         labels: ``(K,)`` int64.
         crowd: ``(K,)`` bool: a group that is neither learned nor counted as missed.
         segments: The outline of each object; None where only boxes are known.
-        names: Of each object, for people, as ``annotation 17``.
+        names: Of each object, for people, such as ``annotation 17``.
     """
 
     boxes: NDArray[np.float32]

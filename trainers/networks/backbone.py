@@ -53,7 +53,7 @@ def build_backbone(
         channels: Channels of the image, 1 or 3.
         input_size: Side of the square image in pixels.
         weights: First weights; what is random comes from torch's seed.
-        options: Passed on to ``timm.create_model``, as ``out_indices``.
+        options: Passed on to ``timm.create_model``, such as ``out_indices``.
 
     Raises:
         BuildError: If there is no such model, or it gives no pyramid at this size.

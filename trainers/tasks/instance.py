@@ -27,7 +27,7 @@ class Instance(Detection):
     Attributes:
         heads: ``yolo_mask`` is ours, ``mask_rcnn`` is torchvision's.
         metrics: Average precision by the IoU of masks; ``box_map50`` is by that of boxes.
-        output_names: As of boxes, and masks from 0 to 1 of the detections,
+        output_names: Those of boxes, and masks from 0 to 1 of the detections,
             ``(N, 100, S/4, S/4)``, 0 beside their boxes. A rounding error of a box moves whole
             pixels of them across its border, so that they are not compared.
         compared: All but the masks.
@@ -55,7 +55,7 @@ class Instance(Detection):
         return targets
 
     def decode(self, outputs: Mapping[str, NDArray[Any]]) -> list[dict[str, NDArray[Any]]]:
-        """Return as of boxes, and ``masks (K, S/4, S/4)`` bool."""
+        """Return the objects as for boxes, with ``masks (K, S/4, S/4)`` bool."""
         decoded = super().decode(outputs)
         pairs = zip(decoded, outputs["detections"], outputs["masks"], strict=True)
         return [{**found, "masks": masks[rows[:, 4] > 0] >= 0.5} for found, rows, masks in pairs]

@@ -30,7 +30,7 @@ class Evaluator(Protocol):
         """Take in the named outputs for the next images."""
 
     def metrics(self) -> dict[str, float]:
-        """Return every metric of the task, and further ones by class as ``iou/road``.
+        """Return every metric of the task, and further ones by class, such as ``iou/road``.
 
         Raises:
             ValueError: If not all images were taken in.

@@ -167,7 +167,7 @@ def _by_palette(palette: Mapping[str, tuple[int, ...]], ignore_index: int | None
 
 
 def _by_values(found: list[int], ignore_index: int | None) -> Classes:
-    """Return a class for each value, but for what is ignored.
+    """Return a class for each value, except those that are ignored.
 
     255 is, by custom, where there are two others; beside one other it is the white of a mask that
     is black and white.
@@ -189,7 +189,7 @@ def _with_ignored(pairs: list[tuple[int, int]], ignore_index: int | None) -> Val
 
 
 def _values_in(masks: Iterable[Path]) -> list[int]:
-    """Return every value that masks of indices have, sorted; broken ones are told of later.
+    """Return every value that masks of indices have, sorted; broken ones are reported later.
 
     Raises:
         DataError: If a mask has colors.

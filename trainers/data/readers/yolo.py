@@ -102,7 +102,7 @@ class _Reading:
             detail = f"{name_of(file, self.root)} cannot be read as text: {error}"
             self.broken.append(Skipped(name, "annotation that does not parse", detail))
             return None
-        # An image that cannot be opened is told of when it is decoded.
+        # An image that cannot be opened is reported when it is decoded.
         size = image_size(image)
         found = self._objects(file, lines, size) if size is not None else []
         target = gathered(found, has_outlines=self.has_outlines)

@@ -1,6 +1,6 @@
 """The choice among what a detector finds, inside of the exported graph.
 
-So many of the best-scored boxes go on, whatever their scores are, so that the time it takes
+A fixed number of the best-scored boxes goes on, whatever their scores are, so that the time
 hardly depends on weights and images; then non-maximum suppression within each class.
 """
 

@@ -50,7 +50,7 @@ N_ANCHORS_LEARNED = 256
 # and a finest level of stride 8 has to find what theirs of stride 4 does.
 ANCHOR_STRIDES = 4
 RATIOS = (0.5, 1.0, 2.0)
-# Cells of a box that classes and masks are told from.
+# Cells of a box that classes and masks are predicted from.
 BOX_CELLS, MASK_CELLS, SAMPLES = 7, 14, 2
 # Features of a box over the width of the maps: 1024 over the published 256.
 WIDER = 4
@@ -128,7 +128,7 @@ class TwoStage(nn.Module):
         return {"loss_objectness": found, "loss_rpn_box_reg": place, **losses}
 
     def proposals(self, objectness: Tensor, boxes: Tensor) -> Tensor:
-        """Return so many boxes an image, best first; the places that are left are 0.
+        """Return ``N_PROPOSALS`` boxes an image, best first; unfilled rows are 0.
 
         Args:
             objectness: Logits ``(N, A)``.

@@ -37,9 +37,9 @@ def resolve_hub(name: str, source: str, *, channels: int) -> Weights:
     """Return the weights of a network, read and compared with it. Nothing is downloaded.
 
     Args:
-        name: As ``hf:microsoft/resnet-50``.
+        name: Such as ``hf:microsoft/resnet-50``.
         source: ``pretrained``: its folder, or the hub's cache; else a folder that has one by the
-            name of the repository, as ``microsoft/resnet-50`` or ``microsoft--resnet-50``.
+            name of the repository, such as ``microsoft/resnet-50`` or ``microsoft--resnet-50``.
         channels: Channels of the images.
 
     Raises:
@@ -115,7 +115,7 @@ def preprocessor_of(weights: Path) -> dict[str, Any]:
 
 
 def load_hub(network: HubNetwork, name: str, weights: Weights) -> None:
-    """Put weights into a network, but for its classifier, adapted to channels and input size.
+    """Put weights into a network, except its classifier, adapted to channels and input size.
 
     transformers reads the file into the network as it was published, which renames what older
     versions named otherwise; every layer of that must be in the file.
@@ -174,7 +174,7 @@ def _published(name: str, path: Path) -> nn.Module:
     shapes = {key: value.shape for key, value in built(name, config, "meta").state_dict().items()}
     try:
         with silent():
-            network, told = AutoModelForImageClassification.from_pretrained(
+            network, info = AutoModelForImageClassification.from_pretrained(
                 path.parent,
                 config=config,
                 local_files_only=True,
@@ -187,9 +187,9 @@ def _published(name: str, path: Path) -> nn.Module:
         raise WeightsError(f"{path} cannot be read as weights of {name}: {reason}") from error
     heads = tuple(f"{module}." for module in classifiers_of(name, config))
     wrong = {
-        "nothing for": told["missing_keys"],
-        "no place for": told["unexpected_keys"],
-        "another shape of": [key for key, *_ in told["mismatched_keys"]],
+        "nothing for": info["missing_keys"],
+        "no place for": info["unexpected_keys"],
+        "another shape of": [key for key, *_ in info["mismatched_keys"]],
     }
     found = [
         f"{what} {key}"
@@ -237,18 +237,18 @@ def _misfit(path: Path, name: str, reason: str) -> WeightsError:
 
 @contextmanager
 def silent() -> Iterator[None]:
-    """Keep transformers from drawing progress and from telling what is told better here."""
-    from transformers.utils import logging as told
+    """Keep transformers from drawing progress and from reporting what is reported better here."""
+    from transformers.utils import logging as hf_logging
 
-    level, had_bar = told.get_verbosity(), told.is_progress_bar_enabled()
-    told.set_verbosity(logging.CRITICAL)
-    told.disable_progress_bar()
+    level, had_bar = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
+    hf_logging.set_verbosity(logging.CRITICAL)
+    hf_logging.disable_progress_bar()
     try:
         yield
     finally:
-        told.set_verbosity(level)
+        hf_logging.set_verbosity(level)
         if had_bar:
-            told.enable_progress_bar()
+            hf_logging.enable_progress_bar()
 
 
 def create_hub(
@@ -264,7 +264,7 @@ def create_hub(
     """Return a network for this image, in training mode.
 
     Args:
-        name: As ``hf:microsoft/resnet-50``.
+        name: Such as ``hf:microsoft/resnet-50``.
         channels: Channels of the image.
         input_size: Side of the square image; None for the size it was made for.
         classes: Number of classes.

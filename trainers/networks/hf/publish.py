@@ -85,14 +85,14 @@ def load_published(folder: Path, task: str) -> nn.Module:
     from archfront.trainers.networks.hf.files import silent
 
     with silent():
-        network, told = AutoModelForImageClassification.from_pretrained(
+        network, info = AutoModelForImageClassification.from_pretrained(
             folder,
             local_files_only=True,
             use_safetensors=True,
             trust_remote_code=False,
             output_loading_info=True,
         )
-    wrong = sorted([*told["missing_keys"], *told["unexpected_keys"], *told["mismatched_keys"]])
+    wrong = sorted([*info["missing_keys"], *info["unexpected_keys"], *info["mismatched_keys"]])
     if wrong:
         raise WeightsError(f"{folder} has weights that do not fit its configuration: {wrong[0]}.")
     return _Published(network, task).eval().requires_grad_(False)

@@ -92,7 +92,7 @@ def build_encoder(architecture: Architecture, weights: Weights, reads: Reads) ->
 def _cut(network: nn.Module) -> None:
     """Leave out the stages after the last map that is read.
 
-    timm does so itself, but for these two classes, which would run all of them.
+    timm does so itself, except for these two classes, which would run all of them.
     """
     if isinstance(network, EfficientNetFeatures | MobileNetV3Features):
         whole = cast("Any", network)

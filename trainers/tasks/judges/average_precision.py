@@ -33,7 +33,7 @@ def coco_metrics(saved: SavedPredictions, class_names: Sequence[str]) -> dict[st
     """Return ``map``, ``map50``, ``map75``, those by area, and ``ap/<class>``.
 
     With masks they are by the IoU of masks, and ``box_map50`` by that of boxes. What no object
-    is there for is left out, but for the first three and ``box_map50``, which then are 0.
+    is there for is left out, except the first three and ``box_map50``, which then are 0.
     """
     if "true_masks" not in saved:
         return _summary(_precision(saved, len(class_names), "bbox"), class_names)

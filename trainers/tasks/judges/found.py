@@ -125,5 +125,5 @@ def _joined(parts: Sequence[NDArray[Any]], shape: tuple[int, ...], dtype: Any) -
 
 
 def _places(counts: Sequence[int]) -> NDArray[np.int64]:
-    """Return the index of the image of each of so many things an image."""
+    """Return the image index of each object, from the number of objects per image."""
     return np.repeat(np.arange(len(counts)), np.array(counts, np.int64))

@@ -2,7 +2,7 @@
 
 What matches does not depend on the weights, so it is found once, image by image; then a
 resample of the images is a few sums. With equal weights it is what ``average_precision`` gives,
-and with whole ones what that gives for images that are there so many times.
+and with whole ones what that gives for as many copies of each image.
 """
 
 from __future__ import annotations

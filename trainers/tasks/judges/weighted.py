@@ -24,7 +24,7 @@ def label_set_metric(
 ) -> Metric:
     """Return a metric as a function from weights ``(R, N)`` to values ``(R,)``.
 
-    Of images with whole weights it is the metric of so many copies of each.
+    With whole weights it is the metric of as many copies of each image.
 
     Args:
         metric: ``map``, ``macro_f1`` or ``micro_f1``.
