@@ -15,7 +15,7 @@ from archfront.search.errors import ArtifactError
 from archfront.trainers.words import count_of
 
 if TYPE_CHECKING:
-    from archfront.search.predict.answer import Answer, Asked
+    from archfront.search.predict.answer import Answer, PredictedImage
     from archfront.search.predict.predictor import Predictor
     from archfront.trainers.data.images import Pixels
 
@@ -88,7 +88,7 @@ def call(arguments: argparse.Namespace) -> int:
 
 def answer_to(
     predictor: Predictor, pixels: Pixels, min_score: float | None = None
-) -> tuple[Asked, Answer]:
+) -> tuple[PredictedImage, Answer]:
     """Return one image with its outputs, and what the model says of it.
 
     Args:
@@ -96,10 +96,10 @@ def answer_to(
         pixels: The image, uint8 ``(H, W, 1 or 3)``.
         min_score: From which score on labels and objects count; the export's when None.
     """
-    from archfront.search.predict.answer import Asked, answer, threshold_of
+    from archfront.search.predict.answer import PredictedImage, answer, threshold_of
 
     outputs = predictor.outputs(predictor.resized([pixels]))
-    asked = Asked(
+    asked = PredictedImage(
         outputs={name: output[0] for name, output in outputs.items()},
         width=pixels.shape[1],
         height=pixels.shape[0],
@@ -109,7 +109,7 @@ def answer_to(
     return asked, answer(asked)
 
 
-def _draw(pixels: Pixels, asked: Asked, said: Answer, file: Path) -> None:
+def _draw(pixels: Pixels, asked: PredictedImage, said: Answer, file: Path) -> None:
     from archfront.search.predict.draw import drawn
 
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""An exported model put to use: read, checked, opened, asked. Without torch where it can be.
+"""An exported model put to use: read, checked, opened, run. Without torch where it can be.
 
 ::
 

@@ -1,6 +1,6 @@
-"""From the outputs of a network to what a person asks for, as plain JSON, by task.
+"""From the outputs of a network to answers in plain JSON, by task.
 
-Places are in pixels of the image as it is looked at, after the rotation that EXIF asks for.
+Places are in pixels of the image as it is shown, after the rotation that EXIF asks for.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ Answer = dict[str, Any]
 
 
 @dataclass(frozen=True)
-class Asked:
-    """One image whose answer is wanted.
+class PredictedImage:
+    """One image with the outputs of a network for it.
 
     Attributes:
         outputs: Of this image, by name, without the axis of the batch.
         width: Of the image.
         height: Of the image.
-        manifest: What the network is.
-        threshold: From which score on something counts.
+        manifest: Of the network.
+        threshold: Least score that counts.
     """
 
     outputs: Outputs
@@ -37,24 +37,24 @@ class Asked:
     threshold: float
 
 
-def threshold_of(manifest: Manifest, asked: float | None) -> float:
+def threshold_of(manifest: Manifest, requested: float | None) -> float:
     """Return the least score that counts: the requested one, else the manifest's."""
-    return manifest.thresholds.get("score", 0.0) if asked is None else asked
+    return manifest.thresholds.get("score", 0.0) if requested is None else requested
 
 
-def answer(asked: Asked) -> Answer:
-    """Return what the network says of an image.
+def answer(predicted: PredictedImage) -> Answer:
+    """Return the answer of the network for an image.
 
     ``label`` with its score and all probabilities; or ``labels``; or ``classes`` of pixels with
     their shares and masks; or ``objects`` with boxes ``x1, y1, x2, y2`` and, of outlines, masks.
     Masks are compressed COCO run-length encodings of the whole image.
     """
-    return ANSWERS[asked.manifest.task](asked)
+    return ANSWERS[predicted.manifest.task](predicted)
 
 
-def _classification(asked: Asked) -> Answer:
-    shares = asked.outputs["probabilities"]
-    names = asked.manifest.class_names
+def _classification(predicted: PredictedImage) -> Answer:
+    shares = predicted.outputs["probabilities"]
+    names = predicted.manifest.class_names
     best = int(shares.argmax())
     return {
         "label": names[best],
@@ -63,82 +63,82 @@ def _classification(asked: Asked) -> Answer:
     }
 
 
-def _multilabel(asked: Asked) -> Answer:
-    shares = asked.outputs["probabilities"]
-    names = asked.manifest.class_names
+def _multilabel(predicted: PredictedImage) -> Answer:
+    shares = predicted.outputs["probabilities"]
+    names = predicted.manifest.class_names
     order = np.argsort(-shares, kind="stable")
     return {
         "labels": [
             {"label": names[i], "score": float(shares[i])}
             for i in order
-            if shares[i] > asked.threshold
+            if shares[i] > predicted.threshold
         ],
         "probabilities": dict(zip(names, map(float, shares), strict=True)),
     }
 
 
-def _semantic(asked: Asked) -> Answer:
-    found = map_of(asked)
-    pixels = np.bincount(found.ravel(), minlength=len(asked.manifest.class_names))
+def _semantic(predicted: PredictedImage) -> Answer:
+    found = map_of(predicted)
+    pixels = np.bincount(found.ravel(), minlength=len(predicted.manifest.class_names))
     return {
-        **_size(asked),
+        **_size(predicted),
         "classes": [
             {
-                "label": asked.manifest.class_names[label],
+                "label": predicted.manifest.class_names[label],
                 "share": float(pixels[label] / found.size),
-                "mask": _encoded(found == label, asked),
+                "mask": _encoded(found == label, predicted),
             }
             for label in np.flatnonzero(pixels).tolist()
         ],
     }
 
 
-def map_of(asked: Asked) -> NDArray[np.uint8]:
+def map_of(predicted: PredictedImage) -> NDArray[np.uint8]:
     """Return the class of each pixel of the image, ``(height, width)``."""
     from archfront.trainers.tasks.judges.class_map import class_map
 
-    across, down = asked.manifest.preprocess.inside(asked.width, asked.height)
-    inside = asked.outputs["logits"][:, :down, :across]
-    return class_map(inside, asked.width, asked.height)
+    across, down = predicted.manifest.preprocess.inside(predicted.width, predicted.height)
+    inside = predicted.outputs["logits"][:, :down, :across]
+    return class_map(inside, predicted.width, predicted.height)
 
 
-def _detection(asked: Asked) -> Answer:
-    rows = asked.outputs["detections"]
-    kept = np.flatnonzero((rows[:, 4] > 0) & (rows[:, 4] >= asked.threshold))
-    scale = asked.manifest.preprocess.scale(asked.width, asked.height)
-    limits = np.array([asked.width, asked.height] * 2, np.float32)
+def _detection(predicted: PredictedImage) -> Answer:
+    rows = predicted.outputs["detections"]
+    kept = np.flatnonzero((rows[:, 4] > 0) & (rows[:, 4] >= predicted.threshold))
+    scale = predicted.manifest.preprocess.scale(predicted.width, predicted.height)
+    limits = np.array([predicted.width, predicted.height] * 2, np.float32)
     boxes = (rows[:, :4] / np.array([*scale, *scale], np.float32)).clip(0, limits)
     objects: list[Answer] = [
         {
-            "label": asked.manifest.class_names[int(rows[i, 5])],
+            "label": predicted.manifest.class_names[int(rows[i, 5])],
             "score": float(rows[i, 4]),
             "box": [float(value) for value in boxes[i]],
         }
         for i in kept
     ]
-    if "masks" in asked.outputs:
+    if "masks" in predicted.outputs:
         from archfront.trainers.tasks.judges.paste import pasted
 
         for i, found in zip(kept, objects, strict=True):
             rle = pasted(
-                asked.outputs["masks"][i],
+                predicted.outputs["masks"][i],
                 boxes[i],
-                size=(asked.width, asked.height),
+                size=(predicted.width, predicted.height),
                 scale=scale,
-                side=asked.manifest.preprocess.input_size,
+                side=predicted.manifest.preprocess.input_size,
             )
             found["mask"] = _plain(rle)
-    return {**_size(asked), "objects": objects}
+    return {**_size(predicted), "objects": objects}
 
 
-def _size(asked: Asked) -> Answer:
-    return {"width": asked.width, "height": asked.height}
+def _size(predicted: PredictedImage) -> Answer:
+    return {"width": predicted.width, "height": predicted.height}
 
 
-def _encoded(mask: NDArray[np.bool_], asked: Asked) -> Answer:
+def _encoded(mask: NDArray[np.bool_], predicted: PredictedImage) -> Answer:
     from archfront.trainers.tasks.judges.paste import encoded
 
-    return _plain(encoded(mask.T, left=0, top=0, size=(asked.width, asked.height)))
+    return _plain(encoded(mask.T, left=0, top=0, size=(predicted.width, predicted.height)))
 
 
 def _plain(rle: Mapping[str, Any]) -> Answer:
@@ -148,7 +148,7 @@ def _plain(rle: Mapping[str, Any]) -> Answer:
     return {"size": [int(side) for side in rle["size"]], "counts": text}
 
 
-ANSWERS: dict[str, Callable[[Asked], Answer]] = {
+ANSWERS: dict[str, Callable[[PredictedImage], Answer]] = {
     "classification": _classification,
     "multilabel": _multilabel,
     "semantic": _semantic,

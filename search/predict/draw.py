@@ -1,4 +1,4 @@
-"""What a network says of an image, drawn on it."""
+"""The answer of a network for an image, drawn on it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image, ImageDraw
 
-from archfront.search.predict.answer import Answer, Asked, map_of
+from archfront.search.predict.answer import Answer, PredictedImage, map_of
 from archfront.trainers.data.images import Pixels
 from archfront.trainers.drawing.panels import tinted
 from archfront.trainers.drawing.paper import class_color, tag
@@ -18,53 +18,63 @@ SIDE_MAX = 1600
 N_SHOWN = 5
 
 
-def drawn(pixels: Pixels, asked: Asked, said: Answer) -> Image.Image:
+def drawn(pixels: Pixels, predicted: PredictedImage, answered: Answer) -> Image.Image:
     """Return an image with its answer on it.
 
     Args:
         pixels: The image, uint8 ``(H, W, 1 or 3)``.
-        asked: What was asked of it.
-        said: The answer.
+        predicted: Its outputs.
+        answered: The answer made of them.
     """
     image = Image.fromarray(np.broadcast_to(pixels, (*pixels.shape[:2], 3)).copy())
     scale = min(1.0, SIDE_MAX / max(image.size))
     if scale < 1:
         across, down = (max(1, round(side * scale)) for side in image.size)
         image = image.resize((across, down), Image.Resampling.LANCZOS)
-    return DRAWN[asked.manifest.task](image, asked, said, scale)
+    return DRAWN[predicted.manifest.task](image, predicted, answered, scale)
 
 
-def _label(image: Image.Image, asked: Asked, said: Answer, scale: float) -> Image.Image:
-    _list(image, asked, [(said["label"], said["score"])])
+def _label(
+    image: Image.Image, predicted: PredictedImage, answered: Answer, scale: float
+) -> Image.Image:
+    _list(image, predicted, [(answered["label"], answered["score"])])
     return image
 
 
-def _labels(image: Image.Image, asked: Asked, said: Answer, scale: float) -> Image.Image:
-    _list(image, asked, [(one["label"], one["score"]) for one in said["labels"][:N_SHOWN]])
+def _labels(
+    image: Image.Image, predicted: PredictedImage, answered: Answer, scale: float
+) -> Image.Image:
+    _list(image, predicted, [(one["label"], one["score"]) for one in answered["labels"][:N_SHOWN]])
     return image
 
 
-def _list(image: Image.Image, asked: Asked, lines: list[tuple[str, float]]) -> None:
+def _list(image: Image.Image, predicted: PredictedImage, lines: list[tuple[str, float]]) -> None:
     for number, (name, score) in enumerate(lines):
-        color = class_color(asked.manifest.class_names.index(name))
+        color = class_color(predicted.manifest.class_names.index(name))
         tag(image, (0, 18 * (number + 1)), f"{name} {score:.2f}", color)
 
 
-def _map(image: Image.Image, asked: Asked, said: Answer, scale: float) -> Image.Image:
-    found = Image.fromarray(map_of(asked))
+def _map(
+    image: Image.Image, predicted: PredictedImage, answered: Answer, scale: float
+) -> Image.Image:
+    found = Image.fromarray(map_of(predicted))
     fitted = np.asarray(found.resize(image.size, Image.Resampling.NEAREST))
     image = tinted(image, fitted)
-    _list(image, asked, [(one["label"], one["share"]) for one in said["classes"][:N_SHOWN]])
+    _list(
+        image, predicted, [(one["label"], one["share"]) for one in answered["classes"][:N_SHOWN]]
+    )
     return image
 
 
-def _objects(image: Image.Image, asked: Asked, said: Answer, scale: float) -> Image.Image:
-    names = asked.manifest.class_names
-    for one in reversed(said["objects"]):  # the best on top
+def _objects(
+    image: Image.Image, predicted: PredictedImage, answered: Answer, scale: float
+) -> Image.Image:
+    names = predicted.manifest.class_names
+    for one in reversed(answered["objects"]):  # the best on top
         label = names.index(one["label"])
         if "mask" in one:
             image = tinted(image, _painted(one["mask"], label, image.size))
-    for one in reversed(said["objects"]):
+    for one in reversed(answered["objects"]):
         label = names.index(one["label"])
         x1, y1, x2, y2 = (value * scale for value in one["box"])
         ends = (x1, y1, max(x1, x2 - 1), max(y1, y2 - 1))
@@ -83,7 +93,7 @@ def _painted(rle: Answer, label: int, size: tuple[int, int]) -> np.ndarray:
     return np.where(fitted > 0, np.uint8(label % IGNORED), np.uint8(IGNORED))
 
 
-DRAWN: dict[str, Callable[[Image.Image, Asked, Answer, float], Image.Image]] = {
+DRAWN: dict[str, Callable[[Image.Image, PredictedImage, Answer, float], Image.Image]] = {
     "classification": _label,
     "multilabel": _labels,
     "semantic": _map,

@@ -52,7 +52,7 @@ class Served(PythonModel):  # type: ignore[misc]  # MLflow's types are not read
     def _answer(self, text: str | bytes) -> dict[str, Any]:
         from PIL import Image
 
-        from archfront.search.predict.answer import Asked, answer, threshold_of
+        from archfront.search.predict.answer import PredictedImage, answer, threshold_of
         from archfront.trainers.data.images import to_pixels
 
         try:
@@ -64,7 +64,7 @@ class Served(PythonModel):  # type: ignore[misc]  # MLflow's types are not read
             ) from error
         outputs = self._predictor.outputs(self._predictor.resized([pixels]))
         return answer(
-            Asked(
+            PredictedImage(
                 outputs={name: output[0] for name, output in outputs.items()},
                 width=pixels.shape[1],
                 height=pixels.shape[0],

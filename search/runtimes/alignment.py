@@ -7,11 +7,11 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-Outputs = Sequence[NDArray[Any]]
+Arrays = Sequence[NDArray[Any]]
 # From all outputs of eager PyTorch and all of an export to those of the export, in eager's order.
-Aligned = Callable[[Outputs, Outputs], list[NDArray[Any]]]
+Aligned = Callable[[Arrays, Arrays], list[NDArray[Any]]]
 
 
-def unmoved(expected: Outputs, found: Outputs) -> list[NDArray[Any]]:
+def unmoved(expected: Arrays, found: Arrays) -> list[NDArray[Any]]:
     """Return what was found as it is: every value has its place."""
     return list(found)

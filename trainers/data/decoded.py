@@ -19,7 +19,7 @@ import PIL
 from numpy.typing import NDArray
 
 from archfront.trainers.data.disk_cache import DiskCache, TooLargeError
-from archfront.trainers.data.images import Pixels, Source, read_with_digest
+from archfront.trainers.data.images import ImageSource, Pixels, read_with_digest
 from archfront.trainers.data.raw import RawSample
 from archfront.trainers.data.verify import Progress
 from archfront.trainers.errors import DataError
@@ -43,7 +43,7 @@ class Decoded:
             else np.empty(0, np.uint8)
         )
 
-    def read(self, source: Source) -> tuple[Pixels, str]:
+    def read(self, source: ImageSource) -> tuple[Pixels, str]:
         """Return the pixels of a file and its SHA-256.
 
         Raises:

@@ -29,11 +29,11 @@ EXTENSIONS = frozenset(
 PNG_END = b"IEND\xaeB`\x82"
 GIF_END = b"\0;"
 Pixels = NDArray[np.uint8]
-Source = Path | Pixels | Callable[[], Image.Image]
+ImageSource = Path | Pixels | Callable[[], Image.Image]
 ORIENTATION = 0x0112  # EXIF's tag; from 5 on, width and height are exchanged
 
 
-def read_pixels(source: Source) -> Pixels:
+def read_pixels(source: ImageSource) -> Pixels:
     """Return the pixels of a source.
 
     Raises:
@@ -42,7 +42,7 @@ def read_pixels(source: Source) -> Pixels:
     return _read(source)[0]
 
 
-def read_with_digest(source: Source) -> tuple[Pixels, str]:
+def read_with_digest(source: ImageSource) -> tuple[Pixels, str]:
     """Return the pixels of a source and the SHA-256 of its file, or of its pixels without one.
 
     Raises:
@@ -129,7 +129,7 @@ def to_pixels(image: Image.Image) -> Pixels:
     return np.ascontiguousarray(rgb[..., :1]) if is_grey else rgb
 
 
-def _read(source: Source) -> tuple[Pixels, bytes]:
+def _read(source: ImageSource) -> tuple[Pixels, bytes]:
     if isinstance(source, np.ndarray):
         return source, source.tobytes()
     try:

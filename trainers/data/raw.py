@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from archfront.trainers.data.images import Source
+from archfront.trainers.data.images import ImageSource
 
 if TYPE_CHECKING:
     from archfront.trainers.data.targets import Target
@@ -23,7 +23,7 @@ class RawSample:
         size: Width and height that the annotations are for, where they say.
     """
 
-    source: Source
+    source: ImageSource
     target: Target
     name: str
     size: tuple[int, int] | None = None

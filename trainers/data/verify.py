@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from archfront.trainers.data.images import Pixels, Source, read_with_digest
+from archfront.trainers.data.images import ImageSource, Pixels, read_with_digest
 from archfront.trainers.data.objects import checked_objects
 from archfront.trainers.data.raw import RawSample, Skipped
 from archfront.trainers.data.targets import IGNORED, Mask, Objects, Target
@@ -19,7 +19,7 @@ from archfront.trainers.errors import DataError
 from archfront.trainers.threads import threads
 
 Progress = Callable[[int, int], None]
-Read = Callable[[Source], tuple[Pixels, str]]
+Read = Callable[[ImageSource], tuple[Pixels, str]]
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Sample:
         digest: SHA-256 of the file, or of the pixels without one.
     """
 
-    source: Source
+    source: ImageSource
     target: Target
     name: str
     width: int

@@ -24,7 +24,7 @@ from archfront.search.errors import ArtifactError
 from archfront.search.export.export_request import ExportRequest
 from archfront.search.export.ship import export_member
 from archfront.search.formats.formats import FORMATS
-from archfront.search.predict.answer import ANSWERS, Asked, answer, map_of
+from archfront.search.predict.answer import ANSWERS, PredictedImage, answer, map_of
 from archfront.search.predict.manifest import (
     MANIFEST,
     Manifest,
@@ -80,13 +80,13 @@ def copied(exports: Callable[[str], Path], tmp_path: Path) -> Path:
     return Path(shutil.copytree(exports("classification"), tmp_path / "export"))
 
 
-def asked_of(export: Path, picture: Path, **changes: float) -> Asked:
+def asked_of(export: Path, picture: Path, **changes: float) -> PredictedImage:
     with open_predictor(export) as predictor:
         outputs = predictor.outputs(small_member.resized(predictor, picture))
     with Image.open(picture) as image:
         width, height = image.size
     one = {name: output[0] for name, output in outputs.items()}
-    return Asked(one, width, height, predictor.manifest, changes.get("threshold", 0.0))
+    return PredictedImage(one, width, height, predictor.manifest, changes.get("threshold", 0.0))
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -91,12 +91,12 @@ def test_pyfunc_says_what_predict_says_for_every_task(task: str, tmp_path: Path)
     picture = small_member.picture(tmp_path)
     said = alone(LOAD, f"sqlite:///{tmp_path}/none.db", str(folder), str(picture))
     with open_predictor(tmp_path / "export", "onnx") as predictor:
-        from archfront.search.predict.answer import Asked
+        from archfront.search.predict.answer import PredictedImage
 
         outputs = predictor.outputs(small_member.resized(predictor, picture))
         one = {name: output[0] for name, output in outputs.items()}
         manifest = predictor.manifest
-    asked = Asked(one, 90, 60, manifest, manifest.thresholds["score"])
+    asked = PredictedImage(one, 90, 60, manifest, manifest.thresholds["score"])
     assert said == json.loads(json.dumps(answer(asked)))
     assert alone(SERVE, str(folder), str(picture)).keys() == said.keys()
     assert [p for p in folder.rglob("*") if p.suffix in (".pkl", ".pickle")] == []

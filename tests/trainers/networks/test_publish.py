@@ -16,7 +16,7 @@ from archfront.search.errors import ArtifactError
 from archfront.search.export.export_request import ExportRequest
 from archfront.search.export.ship import export_member
 from archfront.search.formats.formats import FORMATS
-from archfront.search.predict.answer import Asked, answer
+from archfront.search.predict.answer import PredictedImage, answer
 from archfront.search.predict.manifest import read_manifest, sha256_of, write_manifest
 from archfront.search.predict.predictor import open_predictor
 from archfront.search.records.candidate import Candidate
@@ -86,7 +86,7 @@ def test_transformers_alone_gives_the_same_probabilities(
     with open_predictor(export, "onnx") as predictor:
         outputs = predictor.outputs(small_member.resized(predictor, picture))
         one = {name: output[0] for name, output in outputs.items()}
-        expected = answer(Asked(one, 90, 60, predictor.manifest, 0.5))["probabilities"]
+        expected = answer(PredictedImage(one, 90, 60, predictor.manifest, 0.5))["probabilities"]
     assert said == pytest.approx(expected, abs=tolerance)
     assert problem.startswith("multi" if task == "multilabel" else "single")
 
