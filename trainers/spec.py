@@ -1,4 +1,4 @@
-"""What is built and how it is trained, as plain records that travel between processes."""
+"""Architectures, recipes and results as plain records that travel between processes."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Recipe:
 
 @dataclass(frozen=True)
 class TrainSettings:
-    """What is the same for every training of a study.
+    """Settings that every training of a study shares.
 
     Attributes:
         metric: The metric that the study maximizes; a key of the task's ``metrics``.
@@ -139,7 +139,7 @@ class EpochRow:
 
 @dataclass(frozen=True)
 class TrainResult:
-    """What one training gives.
+    """Result of one training.
 
     Attributes:
         metrics: Every metric of the task on the validation split after the last epoch.

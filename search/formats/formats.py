@@ -1,4 +1,4 @@
-"""What a member is exported as, by name. The names are known without importing any library."""
+"""Formats of exports by name. The names are known without importing any library."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ class Format:
             installed_version(library, self.extra)
 
     def version(self) -> str:
-        """Return what runs it, such as ``onnxruntime 1.32.0``."""
+        """Return library and version that run it, such as ``onnxruntime 1.32.0``."""
         return f"{self.libraries[0]} {installed_version(self.libraries[0], self.extra)}"
 
 

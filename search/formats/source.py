@@ -82,7 +82,7 @@ class Source:
         return self.given(self.compared[: self.input.batch or 2])
 
     def given(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return what the network takes of resized images."""
+        """Return the network's input for resized images."""
         import torch
 
         batch = self.input.batch
@@ -109,7 +109,7 @@ class Source:
         return [torch.cat(parts).float().numpy() for parts in zip(*found, strict=True)]
 
     def difference(self, model: LoadedModel) -> float:
-        """Return how far a file is from eager PyTorch, in units of the outputs' spread.
+        """Return the difference of a file from eager PyTorch, in units of the outputs' spread.
 
         The largest difference over the compared images, of the outputs that the task compares;
         rows that a score sorts are put in eager's order before. Any number of images is tried

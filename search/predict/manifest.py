@@ -26,7 +26,7 @@ N_ABOVE = 3
 
 @dataclass(frozen=True)
 class Input:
-    """What the network takes.
+    """The input of a network.
 
     Attributes:
         name: Of the input.
@@ -170,7 +170,7 @@ def write_manifest(manifest: Manifest, folder: Path) -> Path:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Return what the manifest in a folder says.
+    """Return the manifest in a folder.
 
     Raises:
         ArtifactError: If it is not there, or is none.

@@ -32,7 +32,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class Opening:
-    """What is opened and how.
+    """An exported file and how it is opened.
 
     Attributes:
         path: File or folder.

@@ -35,7 +35,7 @@ class Predictor:
 
     @property
     def batch(self) -> int:
-        """Return how many images are predicted at a time."""
+        """Return the number of images that are predicted at a time."""
         return self.artifact.input.batch or BATCH
 
     def outputs(self, images: Pixels) -> Outputs:
@@ -63,13 +63,13 @@ class Predictor:
             yield {name: output[:n] for name, output in outputs.items()}
 
     def _given(self, pixels: Pixels) -> NDArray[Any]:
-        """Return what the network takes."""
+        """Return the input of the network."""
         if self.artifact.input.dtype == "uint8":
             return pixels
         return self.manifest.preprocess.normalized(pixels)
 
     def step(self, images: Pixels) -> Callable[[], None]:
-        """Return what predicts the same images once; they are normalized before, as in a study."""
+        """Return a function that predicts the same images, normalized before as in a study."""
         given = np.ascontiguousarray(self._given(images))
 
         def predict() -> None:

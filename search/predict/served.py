@@ -1,4 +1,4 @@
-"""What MLflow loads and serves: an export behind pyfunc. MLflow runs this file, nothing else.
+"""The export that MLflow serves by pyfunc. MLflow runs this file, nothing else.
 
 No object of ours is pickled: the logged model holds this code and the export as plain files.
 """

@@ -1,4 +1,4 @@
-"""What loads and runs a network, by name. The names are known without importing any of them.
+"""Runtimes by name. The names are known without importing any of their libraries.
 
 ::
 

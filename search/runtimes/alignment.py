@@ -13,5 +13,5 @@ Aligned = Callable[[Arrays, Arrays], list[NDArray[Any]]]
 
 
 def unmoved(expected: Arrays, found: Arrays) -> list[NDArray[Any]]:
-    """Return what was found as it is: every value has its place."""
+    """Return the found outputs as they are: every value has its place."""
     return list(found)

@@ -1,4 +1,4 @@
-"""What is installed and what this machine has, with errors for what is missing."""
+"""Checks of libraries, precisions and the GPU, with errors for what is missing."""
 
 from __future__ import annotations
 

@@ -154,7 +154,7 @@ class _OnnxCudaSession:
 
     @property
     def device_memory_mb(self) -> float | None:
-        """Return what the GPU has less than before; ONNX Runtime gives nothing back."""
+        """Return the GPU memory taken since before; ONNX Runtime gives nothing back."""
         import torch
 
         free, _ = torch.cuda.mem_get_info()

@@ -169,7 +169,7 @@ def _check_reduced(
 def _rounding_noise(
     module: nn.Module, batches: Sequence[torch.Tensor], eager: _EagerOutputs
 ) -> float:
-    """Return how far eager is from its own float64; 0 where it has none."""
+    """Return the difference of eager from its own float64; 0 where it has none."""
     import torch
 
     exact = copy.deepcopy(module).double()

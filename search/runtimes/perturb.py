@@ -178,7 +178,7 @@ def _spread_outputs(module: nn.Module, layers: Sequence[nn.Module], images: torc
 
 
 def _rows(layer: nn.Module, inputs: tuple[torch.Tensor, ...]) -> torch.Tensor:
-    """Return what a layer gives, one row of channels for each place."""
+    """Return the outputs of a layer, one row of channels for each place."""
     from torch import nn
 
     outputs: torch.Tensor = layer(*inputs)

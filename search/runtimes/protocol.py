@@ -1,4 +1,4 @@
-"""What a runtime is: the contract that measuring and the contract tests rely on."""
+"""The contract of runtimes that measuring and the contract tests rely on."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ class Session(LoadedModel, Protocol):
 
     @property
     def timer(self) -> Callable[[], float] | None:
-        """Return what predicts the example once and returns its seconds by the device's clock.
+        """Return a function that predicts the example and returns its seconds by the device.
 
         None where a clock around ``run`` measures the same.
         """
@@ -95,11 +95,11 @@ class Runtime(Protocol):
 
     @property
     def runs_on(self) -> RunsOn:
-        """Return what the networks run on."""
+        """Return the device kind that the networks run on."""
 
     @property
     def exporters(self) -> tuple[str, ...]:
-        """Return what makes its artifact, the one to try first in front."""
+        """Return the exporters of its artifact, the one to try first in front."""
 
     @property
     def precisions(self) -> tuple[str, ...]:

@@ -25,7 +25,7 @@ Rounding = Callable[["torch.Tensor"], "torch.Tensor"]
 def rounded_outputs(
     module: nn.Module, images: torch.Tensor, precision: str
 ) -> Sequence[torch.Tensor]:
-    """Return what a network gives when its layers round.
+    """Return the outputs of a network whose layers round.
 
     int8 rounds weights by output channel and activations by their range over the images, as
     post-training quantization does.

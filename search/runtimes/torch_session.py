@@ -127,7 +127,7 @@ class CudaSession(TorchSession):
 
     @property
     def timer(self) -> Callable[[], float] | None:
-        """Return what times the example by events."""
+        """Return the timer of the example by events."""
         return self._timed
 
     @property

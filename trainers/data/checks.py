@@ -16,7 +16,7 @@ Parts = Mapping[str, Sequence[Sample]]
 def class_problems(
     parts: Parts, class_names: Sequence[str], *, splits: Sequence[str]
 ) -> dict[int, Skipped]:
-    """Return what is wrong with each class, by label.
+    """Return the problems of classes by label.
 
     Args:
         parts: Readable samples of each part.

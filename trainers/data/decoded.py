@@ -61,7 +61,7 @@ class Decoded:
 def decoded(
     parts: Mapping[str, Sequence[RawSample]], disk_cache: DiskCache, progress: Progress | None
 ) -> Decoded | None:
-    """Return what reads the decoded images, decoded now if no process did so before.
+    """Return the reader of decoded images, decoded now if no process did so before.
 
     Args:
         parts: Samples of each part.

@@ -83,7 +83,7 @@ class Preprocess:
         return np.broadcast_to(resized, (*resized.shape[:2], self.channels))
 
     def normalized(self, images: Pixels) -> NDArray[np.float32]:
-        """Return what ``normalize`` does of an array, without torch."""
+        """Return the result of ``normalize`` for an array, without torch."""
         shape = (self.channels, 1, 1)
         mean = np.array(self.mean, np.float32).reshape(shape)
         std = np.array(self.std, np.float32).reshape(shape)
@@ -105,7 +105,7 @@ class Preprocess:
 
     @property
     def geometry(self) -> tuple[int, int, str, str]:
-        """Return what decides the uint8 pixels: everything but mean and std."""
+        """Return the fields that decide the uint8 pixels: all but mean and std."""
         return self.input_size, self.channels, self.interpolation, self.resize
 
     def as_dict(self) -> dict[str, Any]:
@@ -147,7 +147,7 @@ class Preprocess:
         return self.input_size / width, self.input_size / height
 
     def inside(self, width: int, height: int) -> tuple[int, int]:
-        """Return how much of the square an image of this size fills, in whole pixels."""
+        """Return the part of the square that an image of this size fills, in whole pixels."""
         scales = self.scale(width, height)
         across, down = (max(1, round(n * s)) for n, s in zip((width, height), scales, strict=True))
         return across, down

@@ -1,4 +1,4 @@
-"""What a reader gives: where each image comes from and its target, before any is decoded."""
+"""Results of readers: the source and target of each image, before any is decoded."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ Delimiter = Literal["|", ";", ",", "space"]
 
 @dataclass(frozen=True, kw_only=True)
 class Shapes:
-    """What is drawn for ``shapes``.
+    """Settings of the images drawn for ``shapes``.
 
     Attributes:
         images: How many.

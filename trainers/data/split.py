@@ -15,7 +15,7 @@ Counts = NDArray[np.int64]
 
 
 def split_sizes(n_images: int, wanted: Mapping[str, float]) -> dict[str, int]:
-    """Return how many images each split gets.
+    """Return the number of images of each split.
 
     Shares that add up to 1 use every image; the first split takes what rounding leaves.
 
@@ -164,7 +164,7 @@ def _spare(
 
 
 def _apportion(left: Counts, size: int, *, reserve: int) -> Counts:
-    """Return how many images of each class one split takes, ``size`` in total.
+    """Return the number of images of each class in one split, ``size`` in total.
 
     Largest remainders, between 1 and what leaves ``reserve`` images of the class for the splits
     to come; ties go to the class that comes first.

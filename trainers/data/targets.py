@@ -110,7 +110,7 @@ def no_objects() -> Objects:
 
 
 def class_counts(target: Target) -> dict[int, int]:
-    """Return what an image shows of each class: 1, or objects, or pixels; only what it shows."""
+    """Return counts by class of what an image shows: 1, objects or pixels; none that are 0."""
     match target:
         case Labels(present):
             return dict.fromkeys(present, 1)

@@ -150,7 +150,7 @@ def _other_size(raw: RawSample, width: int, height: int) -> Skipped:
 def _checked_target(
     raw: RawSample, width: int, height: int, n_classes: int
 ) -> tuple[Target | None, tuple[Skipped, ...]]:
-    """Return what of a target fits its image, and what does not; no target, no image."""
+    """Return the part of a target that fits its image, and problems; no target, no image."""
     match raw.target:
         case Objects():
             return checked_objects(raw.target, raw.name, width, height)

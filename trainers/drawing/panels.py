@@ -46,7 +46,7 @@ TITLES: dict[TargetKind, str] = {
 
 @dataclass(frozen=True, eq=False)
 class DrawnPrediction:
-    """What a network said of one image; only what its task gives is there.
+    """Prediction of a network for one image; only the fields of its task are filled.
 
     Attributes:
         scores: A probability per class, ``(classes,)``; or a score per object, ``(K,)``.
@@ -66,7 +66,7 @@ def panel(
     said: DrawnPrediction,
     class_names: Sequence[str],
 ) -> Panel:
-    """Return what was said of an image beside what is true.
+    """Return the prediction for an image beside its truth.
 
     Args:
         kind: What the task learns from.

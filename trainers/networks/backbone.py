@@ -135,7 +135,7 @@ def create(
 def preprocess_for(
     architecture: Architecture, weights: Weights, resize: Resize = "squash"
 ) -> Preprocess:
-    """Return how images become the input of this network.
+    """Return the preprocessing of images for this network.
 
     With weights the normalization is the one they were trained with, grey images getting the
     mean of the channels; without, values run from -1 to 1.
@@ -172,7 +172,7 @@ def pretrained_cfg(name: str, tag: str | None) -> Any:
 def run_once(
     model: nn.Module, name: str, *, channels: int, input_size: int, device: str = "cpu"
 ) -> Any:
-    """Return what the network gives for one black image, in evaluation mode.
+    """Return the outputs of the network for one black image, in evaluation mode.
 
     Raises:
         BuildError: If the network cannot take an image of this size.

@@ -1,4 +1,4 @@
-"""What a network costs before anything is timed, counted operation by operation."""
+"""Costs of a network before anything is timed, counted operation by operation."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ aten = torch.ops.aten
 
 @dataclass(frozen=True)
 class OpCounts:
-    """What one forward pass of one image costs; exact counts.
+    """Exact counts of one forward pass of one image.
 
     Attributes:
         params: Parameters, shared ones once.
@@ -48,12 +48,12 @@ class PassCounts:
     values: tuple[int, ...]
 
     def __sub__(self, other: PassCounts) -> PassCounts:
-        """Return what was counted since."""
+        """Return the counts since another moment."""
         return PassCounts(tuple(a - b for a, b in zip(self.values, other.values, strict=True)))
 
 
 def count_costs(model: nn.Module, example: torch.Tensor) -> OpCounts:
-    """Return what a network costs for one image.
+    """Return the counts of a network for one image.
 
     Norms, activations and pooling are no multiply-accumulates, as in the figures that timm
     publishes. The model runs once in evaluation mode, on any device (``meta`` included), and is

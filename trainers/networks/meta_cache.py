@@ -70,7 +70,7 @@ class _Seen:
 
 
 class MetaCache:
-    """What modules of any networks gave on the meta device, kept for their equals.
+    """Outputs of modules on the meta device, kept for equal modules of any network.
 
     While it is entered, networks that are called without grad go through it.
 
@@ -246,7 +246,7 @@ def _counter() -> Counter | None:
 
 
 def _given(value: Any, tensors: list[torch.Tensor], counter: Counter | None) -> Any:
-    """Return what stands for arguments, and add the tensors among them to a list."""
+    """Return keys for arguments, and add the tensors among them to a list."""
     if isinstance(value, torch.Tensor):
         if not value.is_meta:
             raise _Unknown

@@ -25,7 +25,7 @@ HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 @dataclass(frozen=True)
 class Resolution:
-    """What was found for a set of backbones.
+    """Weights found for a set of backbones.
 
     Attributes:
         weights: By backbone, each file read, hashed and compared with its network.

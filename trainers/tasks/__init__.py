@@ -1,4 +1,4 @@
-"""What can be learned, by name. Nothing here imports torch before a network is built."""
+"""Tasks by name. Nothing here imports torch before a network is built."""
 
 from __future__ import annotations
 

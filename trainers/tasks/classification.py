@@ -68,7 +68,7 @@ class Classification(TaskDefaults):
     def chance(
         self, metric: str, class_counts: Sequence[int], n_images: int | None = None
     ) -> float:
-        """Return what the metric gives when every image gets the commonest class."""
+        """Return the metric's value when every image gets the commonest class."""
         share = max(class_counts) / sum(class_counts)
         match metric:
             case "accuracy":

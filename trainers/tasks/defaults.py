@@ -1,4 +1,4 @@
-"""What most tasks have in common, so that a new one is written in one short file."""
+"""Defaults that most tasks share, so that a new one is written in one short file."""
 
 from __future__ import annotations
 
@@ -112,7 +112,7 @@ class TaskDefaults:
         model.freeze()
 
     def predict(self, model: nn.Module, images: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return what the network gives for normalized images, as float32 by its names."""
+        """Return the float32 outputs for normalized images by their names."""
         outputs = model(images)
         named = outputs if isinstance(outputs, tuple) else (outputs,)
         return {name: o.float() for name, o in zip(self.output_names, named, strict=True)}

@@ -67,7 +67,7 @@ class Detection(TaskDefaults):
         return no_pyramid(family, strides, NEEDED_STRIDES)
 
     def grid(self, head: str) -> Grid:
-        """Return what the head leaves open."""
+        """Return the grid of choices that the head leaves open."""
         return GRIDS[head]
 
     def depends_on_weights(self, head: str) -> bool:
@@ -143,7 +143,7 @@ class Detection(TaskDefaults):
     def evaluator(
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
     ) -> Evaluator:
-        """Return what compares with the boxes at the size of their images, as COCO does."""
+        """Return the evaluator of boxes at the size of their images, as COCO does."""
         from archfront.trainers.tasks.judges.found import ObjectEvaluator
 
         return ObjectEvaluator(samples, class_names, preprocess, has_masks=False)

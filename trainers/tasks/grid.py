@@ -1,4 +1,4 @@
-"""What a head leaves open to the search."""
+"""Choices that a head leaves open to the search."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Grid:
-    """What a head leaves open, by the names of ``Architecture``; one value fixes it.
+    """Choices that a head leaves open, by the names of ``Architecture``; one value fixes it.
 
     Attributes:
         neck: Necks that it takes, the default first.

@@ -63,7 +63,7 @@ class Instance(Detection):
     def evaluator(
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
     ) -> Evaluator:
-        """Return what compares with the outlines at the size of their images, as COCO does."""
+        """Return the evaluator of outlines at the size of their images, as COCO does."""
         from archfront.trainers.tasks.judges.found import ObjectEvaluator
 
         return ObjectEvaluator(samples, class_names, preprocess, has_masks=True)

@@ -77,7 +77,7 @@ class Task(Protocol):
 
     @property
     def target(self) -> TargetKind:
-        """Return what it learns from."""
+        """Return the kind of target that the task learns from."""
 
     @property
     def is_image_level(self) -> bool:
@@ -85,7 +85,7 @@ class Task(Protocol):
 
     @property
     def resize(self) -> Resize:
-        """Return how an image becomes a square."""
+        """Return the way in which an image becomes a square."""
 
     def heads_for(self, backbone: str, among: Sequence[str] | None = None) -> tuple[str, ...]:
         """Return the heads that the backbone can carry, without two that are the same."""
@@ -97,12 +97,12 @@ class Task(Protocol):
         """Return whether the time of a prediction depends on what the network has learned."""
 
     def grid(self, head: str) -> Grid:
-        """Return what the head leaves open."""
+        """Return the grid of choices that the head leaves open."""
 
     def chance(
         self, metric: str, class_counts: Sequence[int], n_images: int | None = None
     ) -> float:
-        """Return what the metric gives without looking at the images.
+        """Return the metric's value without looking at the images.
 
         Args:
             metric: One of ``metrics``.
@@ -149,7 +149,7 @@ class Task(Protocol):
         """Return seeded targets for such input, as a batch of training has them."""
 
     def decode(self, outputs: Mapping[str, NDArray[Any]]) -> Any:
-        """Return what a person asks for, one entry an image, from the outputs by their names."""
+        """Return the answers, one entry an image, from the outputs by their names."""
 
     def evaluator(
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess

@@ -74,13 +74,13 @@ class Semantic(TaskDefaults):
         return None
 
     def grid(self, head: str) -> Grid:
-        """Return what the head leaves open."""
+        """Return the grid of choices that the head leaves open."""
         return GRIDS[head]
 
     def chance(
         self, metric: str, class_counts: Sequence[int], n_images: int | None = None
     ) -> float:
-        """Return what the metric gives when every pixel gets the commonest class."""
+        """Return the metric's value when every pixel gets the commonest class."""
         from archfront.trainers.tasks.judges.overlap import METRICS
 
         self.check_metric(metric)
@@ -136,7 +136,7 @@ class Semantic(TaskDefaults):
     def evaluator(
         self, samples: Sequence[Sample], class_names: Sequence[str], preprocess: Preprocess
     ) -> Evaluator:
-        """Return what compares with the masks at the size of their images."""
+        """Return the evaluator of masks at the size of their images."""
         from archfront.trainers.tasks.judges.masks import MaskEvaluator
 
         return MaskEvaluator(samples, class_names, preprocess)

@@ -15,13 +15,13 @@ if TYPE_CHECKING:
 
 
 class Indexed(Protocol):
-    """What is drawn from by index: the images of a split, or features of them."""
+    """Images of a split, or features of them, drawn from by index."""
 
     def __len__(self) -> int:
         """Return the number of images."""
 
     def batches(self, order: Iterable[torch.Tensor]) -> Iterator[Batch]:
-        """Yield what belongs to each batch of indices."""
+        """Yield images and targets of each batch of indices."""
 
 
 class TrainBatches:

@@ -46,7 +46,7 @@ class FeatureSet:
 
 @dataclass(frozen=True)
 class Cached:
-    """What trains instead of the whole network.
+    """The head that trains instead of the whole network, with its input.
 
     Attributes:
         head: The part of the network with everything that is trained.

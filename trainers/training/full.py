@@ -44,7 +44,7 @@ TEMPERATURE = 2.0
 
 @dataclass(frozen=True)
 class FullSettings:
-    """What a full training does beside the steps of a short one.
+    """Settings of a full training that a short one does not have.
 
     Attributes:
         ema: Share of the averaged weights that a step keeps; 0 for no average. It begins lower,
@@ -75,7 +75,7 @@ class Teacher:
 
 @dataclass(frozen=True, eq=False)
 class FullResult:
-    """What a full training gives.
+    """Result of a full training.
 
     Attributes:
         training: As of a short one; its weights are those of the best epoch.
@@ -247,7 +247,7 @@ class _Taught:
 
 
 def soft_loss(logits: Tensor, wanted: Tensor, output: str, task: Task) -> Tensor:
-    """Return how far a student's softened answers are from its teacher's, over all places."""
+    """Return the loss of a student's softened answers against its teacher's, over all places."""
     t = TEMPERATURE
     if task.target == "labels":  # each class is a question of its own
         return F.binary_cross_entropy_with_logits(logits / t, (wanted / t).sigmoid()) * t**2
@@ -287,7 +287,7 @@ def _taught(
 
 
 def turning(mine: Preprocess, others: Preprocess) -> Callable[[Tensor], Tensor]:
-    """Return what turns input of one network into that of another: size and normalization."""
+    """Return the function from one network's input to another's: size and normalization."""
     shape = (1, mine.channels, 1, 1)
     mean, std = torch.tensor(mine.mean).view(shape), torch.tensor(mine.std).view(shape)
     other_mean, other_std = (torch.tensor(v).view(shape) for v in (others.mean, others.std))

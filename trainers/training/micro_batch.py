@@ -48,7 +48,7 @@ class MicroBatcher:
         self.size = size
 
     def run(self, work: Callable[[int], float], *, smallest: Callable[[], int]) -> float:
-        """Return what ``work(size)`` gives at the largest size that memory holds.
+        """Return the result of ``work(size)`` at the largest size that memory holds.
 
         Args:
             work: Begins anew at each call.

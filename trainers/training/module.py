@@ -67,7 +67,7 @@ def _between(start: float, end: float, share: float) -> float:
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Return what is decayed (matrices and kernels) and what is not (norms and biases)."""
+    """Return parameter groups with decay (matrices, kernels) and without (norms, biases)."""
     trained = [p for p in model.parameters() if p.requires_grad]
     return [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
@@ -94,7 +94,7 @@ def channels_last(images: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class TrainingPlan:
-    """What a training needs beside its network and its images.
+    """The task, recipe and settings of a training, without its network and images.
 
     Attributes:
         task: What is learned.

@@ -21,7 +21,7 @@ GAIN = 1.15  # below it, the difference drowns in the noise of a shared machine
 
 @dataclass(frozen=True)
 class PrecisionProbe:
-    """What a short measurement gave.
+    """Result of a short measurement.
 
     Attributes:
         precision: The one to train in.

@@ -1,4 +1,4 @@
-"""What a training sets in its process, and puts back as it was found."""
+"""Contexts for the state of the process that a training sets and restores."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Resumed:
 def identity_of(
     architecture: Architecture, weights: Weights, recipe: Recipe, settings: TrainSettings
 ) -> dict[str, Any]:
-    """Return what must be the same above and below a rung, as plain JSON content."""
+    """Return the content that is the same above and below a rung, as plain JSON."""
     own = asdict(settings)
     content = {
         "architecture": architecture.as_dict(),

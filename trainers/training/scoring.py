@@ -51,7 +51,7 @@ def score_split(
     preprocess: Preprocess,
     batch_size: int,
 ) -> SplitScores:
-    """Return what a task's evaluator says of the predictions for a split.
+    """Return the metrics and saved predictions of a split, by the task's evaluator.
 
     What predicts may be a network, a session of a runtime, or a server far away.
 
@@ -124,7 +124,7 @@ def score(
 
 
 def eval_batch(task: Task) -> int:
-    """Return how many images are evaluated at a time."""
+    """Return the number of images that are evaluated at a time."""
     return EVAL_BATCH if task.is_image_level else DENSE_EVAL_BATCH
 
 

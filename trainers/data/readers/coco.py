@@ -205,7 +205,7 @@ class _Reading:
 
 
 def _hashable(segment: Segment | None) -> Hashable:
-    """Return what two equal outlines share: polygons, or runs."""
+    """Return the content that two equal outlines share: polygons, or runs."""
     if not isinstance(segment, Mapping):
         return segment
     counts = segment["counts"]

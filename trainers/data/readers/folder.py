@@ -115,7 +115,7 @@ def _samples(root: Path, folder: Path, class_names: list[str]) -> Iterator[RawSa
 
 
 def _strays(root: Path, parts: Mapping[str, Path]) -> list[str]:
-    """Return what lies where only class folders (or split folders) are expected."""
+    """Return the entries where only class folders (or split folders) are expected."""
     kept = set(parts.values())
     around = [] if root in kept else [entry for entry in visible(root) if entry not in kept]
     inside = [entry for folder in kept for entry in visible(folder) if not entry.is_dir()]

@@ -50,7 +50,7 @@ def folders(folder: Path) -> list[Path]:
 
 
 def visible(folder: Path) -> list[Path]:
-    """Return what is visible in a folder, sorted."""
+    """Return the visible entries of a folder, sorted."""
     return sorted((e for e in folder.iterdir() if is_visible(e.name)), key=lambda e: e.name)
 
 

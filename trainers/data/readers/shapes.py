@@ -115,7 +115,7 @@ def _target(ref: DataRef, index: int) -> Target:
 
 
 def _found(item: Drawn, place: int, owners: NDArray[np.int64]) -> Found:
-    """Return what is visible of a shape; where part of it is hidden, its pixels."""
+    """Return the visible part of a shape; where part of it is hidden, its pixels."""
     name = f"shape {place}"
     own = coverage(item.corners, len(owners)) >= 0.5
     visible = owners == place

@@ -35,7 +35,7 @@ CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 @dataclass(frozen=True)
 class _Read:
-    """What one xml file says: class name and box of each object, and what is wrong."""
+    """Content of one xml file: class name and box of each object, and its problems."""
 
     objects: tuple[tuple[str, Found], ...]
     size: tuple[int, int] | None

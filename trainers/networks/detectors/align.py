@@ -29,7 +29,7 @@ Array = NDArray[Any]
 
 
 def aligned(expected: Sequence[Array], found: Sequence[Array]) -> list[Array]:
-    """Return what was found, its rows in the order of what was expected.
+    """Return the found outputs, their rows in the order of the expected ones.
 
     Rows that stand for none become the expected ones where they are at most ``MAX_STRAY`` of all;
     where they are more, all stay as they are, and differ.

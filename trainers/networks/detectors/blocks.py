@@ -1,4 +1,4 @@
-"""What heads are made of."""
+"""Blocks that heads are made of."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ def fetch_hub(name: str) -> Path:
 
 
 def hub_preprocess(architecture: Architecture, weights: Weights, resize: Resize) -> Preprocess:
-    """Return how images become the input of a network: as its weights were trained.
+    """Return the preprocessing of images that the weights of a network were trained with.
 
     Grey images get the mean of the channels; without weights, values run from -1 to 1.
     """
@@ -95,7 +95,7 @@ def hub_preprocess(architecture: Architecture, weights: Weights, resize: Resize)
 
 
 def preprocessor_of(weights: Path) -> dict[str, Any]:
-    """Return what stands beside a weights file on how its images were prepared.
+    """Return the preprocessor's content from the folder of a weights file.
 
     Raises:
         WeightsError: If it is not there, or does not say it.

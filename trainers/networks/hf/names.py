@@ -81,7 +81,7 @@ def content_of(name: str) -> dict[str, Any]:
 
 
 def digest_of(name: str) -> str:
-    """Return what two names of the same network under the same transformers share.
+    """Return the content that two names of one network share under one transformers.
 
     Raises:
         ConfigError: As ``content_of``; or if transformers is not installed.

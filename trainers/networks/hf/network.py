@@ -88,7 +88,7 @@ def own_size(config: Any) -> int:
 
 
 def built(name: str, config: Any, device: str) -> nn.Module:
-    """Return what transformers builds of a configuration.
+    """Return the network that transformers builds from a configuration.
 
     Raises:
         BuildError: If it does not.

@@ -73,7 +73,7 @@ def publish(
 
 
 def load_published(folder: Path, task: str) -> nn.Module:
-    """Return what transformers loads from a folder: normalized images to a tuple of outputs.
+    """Return the network that transformers loads from a folder: normalized images to outputs.
 
     Raises:
         ConfigError: If transformers is not installed.

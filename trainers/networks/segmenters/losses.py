@@ -83,7 +83,7 @@ def _weights(logits: Tensor, settings: TrainSettings) -> Tensor | None:
 
 
 def _counted(masks: Tensor, weights: Tensor | None) -> Tensor:
-    """Return how much each pixel counts, ``(N, H, W)``."""
+    """Return the weight of each pixel, ``(N, H, W)``."""
     known = masks != IGNORED
     if weights is None:
         return known.float()

@@ -85,7 +85,7 @@ class ObjectEvaluator:
         return coco_metrics(self.saved_predictions(), self._names)
 
     def saved_predictions(self) -> Arrays:
-        """Return what was found and what is true; see ``average_precision``."""
+        """Return found and true objects as arrays; see ``average_precision``."""
         found = {
             "found_boxes": _joined([f["boxes"] for f in self._found], (0, 4), np.float32),
             "found_scores": _joined([f["scores"] for f in self._found], (0,), np.float32),

@@ -64,7 +64,7 @@ class MaskEvaluator:
         return values | {f"iou/{name}": float(iou) for name, iou in by_class if np.isfinite(iou)}
 
     def saved_predictions(self) -> dict[str, NDArray[Any]]:
-        """Return what metrics and pictures can be made of.
+        """Return the arrays that metrics and pictures are made of.
 
         ``images (N,)`` numbers them; ``confusion (N, C, C)`` has the pixels of each, true class
         by predicted class; ``maps (N, S, S)`` the predictions at the input's size, ``IGNORED``

@@ -40,7 +40,7 @@ AT = {
 
 @dataclass(frozen=True)
 class _Class:
-    """What of a class matched, the best score first.
+    """Matched detections of a class, the best score first.
 
     Attributes:
         images: Image of each detection, ``(D,)``.
@@ -92,7 +92,7 @@ def resampled_ap(metric: str, saved: SavedPredictions) -> Callable[[NDArray[Any]
 def _matched(
     saved: SavedPredictions, label: int, thresholds: Floats, shapes: Mapping[str, Sequence[Any]]
 ) -> _Class:
-    """Return what of a class matched.
+    """Return the matched detections of a class.
 
     Args:
         saved: What an evaluator saved.
