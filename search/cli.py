@@ -16,19 +16,19 @@ VERBS = {
     "run": "start a study, or go on with one of the same name",
     "front": "the Pareto front of a study as a table, CSV or JSON",
     "list": "the studies here",
-    "show": "one study: its question, its state, its costs",
-    "report": "write a study's report and pictures again from its records",
+    "show": "one study: its configuration, its state, its costs",
+    "report": "write a study's report and plots again from its records",
     "delete": "remove a study with its files",
     "ui": "open MLflow's page on the right database",
     "weights": "fetch pretrained weights for a search space",
-    "catalog": "every timm architecture and what is known of it before training",
+    "catalog": "every timm architecture, with what is known of it before training",
     "latency": "measure, show and move the latencies of this device",
     "advise": "the front to expect, in minutes and without any training",
     "refit": "members of a front trained in full, with several seeds",
     "variants": "members at other sizes, runtimes and precisions, without training",
     "export": "a member of a front as files to deploy, scored and measured again",
     "register": "members of a front as versions of a model in MLflow",
-    "predict": "what an exported model says of images",
+    "predict": "the answers of an exported model to images",
     "reproduce": "train a trial again from its record, and compare",
 }
 
@@ -45,7 +45,7 @@ first steps:
   archfront run data.root=~/flowers hardware.limits.latency_ms=20 study=flowers
   archfront front flowers
 
-'archfront VERB --help' tells more. Studies lie in ./mlruns, or where ARCHFRONT_ROOT says.
+'archfront VERB --help' says more. Studies lie in ./mlruns, or where ARCHFRONT_ROOT says.
 """
 
 
@@ -75,7 +75,7 @@ def main(words: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("interrupted")
         return 130
-    except BrokenPipeError:  # the reader of our output went away, as head does
+    except BrokenPipeError:  # the reader of the output went away, like head
         sys.stderr.close()
         return 0
     except OSError as error:  # a full disk, a folder that may not be written

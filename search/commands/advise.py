@@ -32,10 +32,10 @@ from archfront.trainers.words import count_of, duration
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
 WIDTH = 150  # columns of a table that is not shown in a terminal
 TEXT = """\
-The latencies of networks with published weights are measured on this device, but only of those
-that could be on the front of published ImageNet accuracy against latency: the others are
-predicted to be slower than one that is more accurate. Measured latencies are remembered, for this
-command and for every study.
+Measures the latency of networks with published weights on this device, but only of those that
+could be on the front of published ImageNet accuracy against latency; each of the others is
+predicted to be slower than a network that is more accurate. Measured latencies are remembered, for
+this command and for every study.
 
 examples:
   archfront advise hardware.limits.latency_ms=20
@@ -51,18 +51,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "words", nargs="*", metavar="word", help="group=name or option=value, as for run"
     )
     parser.add_argument(
-        "--minutes", type=float, default=5.0, help="of measuring, at most (default: %(default)g)"
+        "--minutes",
+        type=float,
+        default=5.0,
+        help="minutes of measuring, at most (default: %(default)g)",
     )
-    parser.add_argument("--classes", type=int, metavar="N", help="without data (default: 1000)")
-    parser.add_argument("--channels", type=int, metavar="N", help="without data (default: 3)")
+    parser.add_argument(
+        "--classes", type=int, metavar="N", help="classes, where no data is named (default: 1000)"
+    )
+    parser.add_argument(
+        "--channels", type=int, metavar="N", help="channels, where no data is named (default: 3)"
+    )
     parser.add_argument("--json", action="store_true", help="the front as records")
-    parser.add_argument("--html", type=Path, metavar="FILE", help="draw it too")
+    parser.add_argument("--html", type=Path, metavar="FILE", help="draw the front into a page too")
     parser.add_argument("--plain", action="store_true", help="plain lines, no progress bar")
-    parser.add_argument("--db", type=Path, metavar="FILE", help="the table of latencies")
+    parser.add_argument(
+        "--db", type=Path, metavar="FILE", help="the latency table (default: that of every study)"
+    )
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """Measure what could be on the front, print it, and return the exit status."""
+    """Measure the networks that could be on the front, print it, and return the exit status."""
     _check(arguments)
     words = list(arguments.words)
     if not any(word.startswith("space=") for word in words):
@@ -78,7 +87,8 @@ def call(arguments: argparse.Namespace) -> int:
     if not field.options:
         raise ConfigError(
             "space: no backbone that is left has a published accuracy, so there is nothing to "
-            "advise. Widen space.backbones, as space=timm, or run a study: archfront run ..."
+            "advise. Widen space.backbones, for example by space=timm, or run a study: archfront "
+            "run ..."
         )
     limits = config.hardware.limits
     advice = Advice(field.options, lambda m: exceeded(m, limits), limits.latency_ms)
@@ -96,7 +106,7 @@ def call(arguments: argparse.Namespace) -> int:
     if arguments.json:
         print(json.dumps([_row(advice, i) for i in advice.front()], indent=2))
     else:
-        _say(console, advice, field, config, time.monotonic() - started)
+        _print(console, advice, field, config, time.monotonic() - started)
     return status
 
 
@@ -183,7 +193,7 @@ def _row(advice: Advice, index: int) -> dict[str, Any]:
     }
 
 
-def _say(console: Console, advice: Advice, field: Field, config: Config, seconds: float) -> None:
+def _print(console: Console, advice: Advice, field: Field, config: Config, seconds: float) -> None:
     hardware = config.hardware
     title = (
         f"Expected front: published ImageNet-1k top-1 against p50 of {hardware.runtime} "
@@ -210,11 +220,11 @@ def _say(console: Console, advice: Advice, field: Field, config: Config, seconds
         console.print(table)
     else:
         console.print("Nothing that was measured is within the limits.")
-    print_lines(console, _unknown(advice, field, config, seconds))
+    print_lines(console, _caveats(advice, field, config, seconds))
 
 
-def _unknown(advice: Advice, field: Field, config: Config, seconds: float) -> list[str]:
-    """Return what was looked at and what is not known, line by line."""
+def _caveats(advice: Advice, field: Field, config: Config, seconds: float) -> list[str]:
+    """Return lines on what was measured and on what stays unknown."""
     measured = [a for a in advice.answers.values() if isinstance(a, Measurement)]
     failed = len(advice.answers) - len(measured)
     left = len(advice.candidates())
@@ -231,7 +241,7 @@ def _unknown(advice: Advice, field: Field, config: Config, seconds: float) -> li
         some = ", ".join(field.unpublished[:3])
         having = ("backbone of the space that has", "backbones of the space that have")
         backbones = count_of(len(field.unpublished), *having)
-        lines.append(f"- the accuracy of {backbones} no published one, as {some}.")
+        lines.append(f"- the accuracy of {backbones} no published one, such as {some}.")
     lines += [
         f"- {count_of(count, 'was', 'were')} not looked at: {why}."
         for why, count in field.left_out.items()
@@ -239,18 +249,18 @@ def _unknown(advice: Advice, field: Field, config: Config, seconds: float) -> li
     if left:
         lines.append(
             f"- whether {count_of(left, 'other belongs', 'others belong')} to the front: the time "
-            "was over. The same command goes on; --minutes gives more."
+            "is over. The same command goes on; --minutes gives more time."
         )
     elif advice.has_model:
         lines.append(
-            "- for certain, that no other network belongs here: of fifty that were left out by "
-            "their predicted latency, one may be faster than that."
+            "- for certain, that no other network belongs here: of fifty networks that were left "
+            "out by their predicted latency, one may be faster than predicted."
         )
     unstable = sum(not a.latency.is_stable for a in measured)
     if unstable:
         doubtful = count_of(unstable, "latency", "latencies")
         taken = "it was" if unstable == 1 else "they were"
-        lines.append(f"- {doubtful} well: something interfered while {taken} taken.")
+        lines.append(f"- {doubtful} exactly: something interfered while {taken} taken.")
     lines.append(f"Latencies are remembered in {config.tracking.device_db}.")
     return lines
 

@@ -33,8 +33,8 @@ from archfront.trainers.words import count_of
 
 ACTIONS = {
     "list": "architectures by patterns and limits, as a table or records",
-    "show": "all that is known of one",
-    "space": "how large a search space is, and what it leaves out",
+    "show": "everything that is known of one architecture",
+    "space": "the size of a search space, and what it leaves out",
     "build": "make the catalog again from the installed timm (10 to 20 minutes)",
 }
 TEXT = """\
@@ -57,13 +57,13 @@ WIDTH = 170  # columns of a table that is not shown in a terminal
 _NUMBER = {"type": float, "metavar": "X"}
 _PATTERN = {"action": "append", "metavar": "PATTERN"}
 FLAGS = {
-    "--params-m-max": Flag(("list",), "at most so many million parameters", _NUMBER),
-    "--macs-g-max": Flag(("list",), "at most so many billion MACs at the size shown", _NUMBER),
-    "--family": Flag(("list",), "timm module, as resnet; may be repeated", _PATTERN),
+    "--params-m-max": Flag(("list",), "at most X million parameters", _NUMBER),
+    "--macs-g-max": Flag(("list",), "at most X billion MACs at the size shown", _NUMBER),
+    "--family": Flag(("list",), "timm module, such as resnet; may be repeated", _PATTERN),
     "--licence": Flag(("list",), "licence of timm's default weights; may be repeated", _PATTERN),
     "--input-size": Flag(
         ("list",),
-        "only what takes this size, with its costs there (default: each at its own)",
+        "only architectures that take this size, with their costs at it (default: at its own)",
         {"type": int, "metavar": "PX"},
     ),
     "--sort": Flag(("list",), f"{', '.join(SORTS)} (default: name)", {"metavar": "NAME"}),
@@ -71,7 +71,7 @@ FLAGS = {
     "--csv": Flag(("list",), "as comma-separated values", SWITCH),
     "--config-dir": Flag(
         ("space",),
-        "folder with your own yaml files",
+        "folder with yaml files of your own",
         {"action": "append", "type": Path, "metavar": "DIR"},
     ),
     "--out": Flag(("build",), "file to write (default: the one in use)", {"type": Path}),
@@ -94,7 +94,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """Do one action and return the exit status."""
+    """Do the action that the arguments name and return the exit status."""
     problems = misplaced(arguments, "catalog", FLAGS)
     problems += [
         f"{name}: a number above 0 is needed; got {value:g}."
@@ -132,7 +132,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
 def _show(arguments: argparse.Namespace) -> int:
     if len(arguments.words) != 1:
-        raise ConfigError("archfront catalog show needs one name, as resnet18.")
+        raise ConfigError("archfront catalog show needs one name, such as resnet18.")
     name = arguments.words[0].partition(".")[0]  # a tag may follow
     row = catalog().get(name)
     if row is None:
@@ -193,8 +193,8 @@ def _build(arguments: argparse.Namespace) -> int:
     if arguments.words:
         raise ConfigError(f"archfront catalog build takes no words; got {arguments.words[0]!r}.")
     path = (arguments.out or PATH).expanduser().absolute()
-    if not os.access(path.parent, os.W_OK):  # better known before than after a quarter of an hour
-        raise ConfigError(f"--out: {path.parent} is no folder that can be written to.")
+    if not os.access(path.parent, os.W_OK):  # said before a quarter of an hour is spent, not after
+        raise ConfigError(f"--out: {path.parent} is not a folder that can be written to.")
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)

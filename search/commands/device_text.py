@@ -1,4 +1,4 @@
-"""What ``archfront latency measure`` and ``archfront advise`` make of words about a device."""
+"""The configuration and image shape that ``latency measure`` and ``advise`` are asked for."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from archfront.search.config.build import build
 from archfront.search.config.schema import Config
 from archfront.search.errors import ConfigError
 
-# Without data: ImageNet's.
+# Those of ImageNet, where no data is named.
 CLASSES, CHANNELS = 1000, 3
-# A dataset for questions that it has no part in: it is not read, and fits every task.
+# The dataset of a configuration whose data is never read; it fits every task.
 ANY_DATA = "data=shapes"
 
 
 def composed_config(words: Sequence[str], db: Path | None) -> Config:
-    """Return the configuration that words ask for; none of them need be about data.
+    """Return the configuration that words ask for, which need not name any data.
 
     Args:
         words: As for ``archfront run``.
@@ -32,7 +32,7 @@ def composed_config(words: Sequence[str], db: Path | None) -> Config:
 
 
 def image_shape(arguments: argparse.Namespace, config: Config) -> tuple[int, int]:
-    """Return classes and channels: those asked for, else the data's, else ImageNet's.
+    """Return the classes and channels asked for, else those of the data, else ImageNet's.
 
     Args:
         arguments: With ``words``, ``classes`` and ``channels``.

@@ -1,4 +1,4 @@
-"""``archfront export``: a member of the front as files that are deployed."""
+"""``archfront export``: a member of the front as files to deploy."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 TEXT = """\
 Every format is written, compared with PyTorch, scored on the validation split and measured again
-in its own runtime. One that loses more of its metric than --max-loss is marked, and is not on the
-final front of files that the report shows. The folder holds manifest.json with everything that is
-known, a model card, a note on licences, and a short program for each format that runs without
-archfront.
+in its own runtime. A file that loses more of its metric than --max-loss is marked, and is not on
+the final front of files in the report. The folder holds manifest.json with everything that is
+known of the files, a model card, a note on licences, and a short program for each format that runs
+without archfront.
 
 examples:
   archfront export flowers --member knee --out knee
@@ -108,7 +108,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=float,
         default=default.max_loss,
         metavar="SHARE",
-        help="of int8 (default: %(default)s)",
+        help="share of its metric that int8 may lose (default: %(default)s)",
     )
     parser.add_argument(
         "--calibration",

@@ -1,4 +1,4 @@
-"""Flags of verbs: which actions take them, and what is wrong with their values."""
+"""Flags of verbs: the actions that take them, and problems of their values."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 from archfront.search.errors import ConfigError
 
 SWITCH = {"action": "store_true"}
-# What is wrong with the values of options, by the option's name in Python.
+# Problems of options, by the name of the option in Python.
 Problems = dict[str, str]
 
 

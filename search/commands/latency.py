@@ -1,4 +1,4 @@
-"""``archfront latency``: measure, show and move what is remembered of devices."""
+"""``archfront latency``: the remembered latencies of devices measured, shown and moved."""
 
 from __future__ import annotations
 
@@ -26,12 +26,12 @@ from archfront.search.report.latency_tables import (
 from archfront.trainers.words import count_of
 
 ACTIONS = {
-    "measure": "measure every architecture of a space that is not remembered",
-    "show": "what is remembered, as a table or a picture",
-    "devices": "the devices, and how much is remembered of each",
-    "export": "write what is remembered to a CSV file",
-    "import": "read such a file, of another device too",
-    "forget": "remove what is remembered",
+    "measure": "measure the architectures of a space that have no latency yet",
+    "show": "the remembered latencies as a table or a plot",
+    "devices": "the devices, with the number of latencies of each",
+    "export": "write the remembered latencies to a CSV file",
+    "import": "read such a file, also of another device",
+    "forget": "remove remembered latencies or failures",
 }
 TEXT = """\
 {actions}
@@ -45,10 +45,10 @@ examples:
   archfront run hardware.device='Pixel 8' hardware.runtime=tflite data.root=photos
   archfront latency forget --runtime eager --yes
 
-A table that is typed by hand needs the columns device, runtime, backbone, head, input_size,
+A file that is written by hand needs the columns device, runtime, backbone, head, input_size,
 classes, channels and latency_ms.
 """
-# More problems of a file than this are counted only.
+# Problems of a file that are printed; more are counted only.
 SHOWN = 100
 WIDTH = 160  # columns of a table that is not shown in a terminal
 
@@ -57,22 +57,24 @@ _CHOOSING = ("show", "export", "forget")
 FLAGS = {
     "--classes": Flag(("measure",), "classes (default: 1000)", {"type": int, "metavar": "N"}),
     "--channels": Flag(("measure",), "of the images (default: 3)", {"type": int, "metavar": "N"}),
-    "--limit": Flag(("measure",), "measure only so many now", {"type": int, "metavar": "N"}),
-    "--sample": Flag(("measure",), "only so many, drawn at random", {"type": int, "metavar": "N"}),
+    "--limit": Flag(("measure",), "measure at most N now", {"type": int, "metavar": "N"}),
+    "--sample": Flag(
+        ("measure",), "N of the space, drawn at random", {"type": int, "metavar": "N"}
+    ),
     "--seed": Flag(("measure",), "of the sample (default: 0)", {"type": int, "metavar": "N"}),
-    "--dry-run": Flag(("measure",), "tell counts and time, measure nothing", SWITCH),
-    "--retry-failed": Flag(("measure",), "try again what failed", SWITCH),
+    "--dry-run": Flag(("measure",), "print counts and time, measure nothing", SWITCH),
+    "--retry-failed": Flag(("measure",), "measure again what failed", SWITCH),
     "--again": Flag(("measure",), "measure again what is remembered", SWITCH),
     "--plain": Flag(("measure",), "plain lines, no progress bar", SWITCH),
-    "--device": Flag((*_CHOOSING, "import"), "id or words of a device", {"metavar": "NAME"}),
+    "--device": Flag((*_CHOOSING, "import"), "id or description of a device", {"metavar": "NAME"}),
     "--runtime": Flag(_CHOOSING, "only of this runtime", {"metavar": "NAME"}),
     "--precision": Flag(_CHOOSING, "only of this precision", {"metavar": "NAME"}),
     "--failed": Flag(("show", "forget"), "the failures instead of the latencies", SWITCH),
-    "--sort": Flag(("show",), "value to sort by (default: latency_ms)", {"metavar": "NAME"}),
+    "--sort": Flag(("show",), "column to sort by (default: latency_ms)", {"metavar": "NAME"}),
     "--json": Flag(("show", "devices"), "as JSON", SWITCH),
-    "--csv": Flag(("show",), "as export writes it", SWITCH),
+    "--csv": Flag(("show",), "as CSV, as export writes it", SWITCH),
     "--html": Flag(("show",), "draw latency against work", {"type": Path, "metavar": "FILE"}),
-    "--png": Flag(("show",), "the same as a picture", {"type": Path, "metavar": "FILE"}),
+    "--png": Flag(("show",), "the same as a PNG", {"type": Path, "metavar": "FILE"}),
     "--force": Flag(("show", "export"), "replace a file that is there", SWITCH),
     "--skip-bad": Flag(("import",), "import the good rows of a file with bad ones", SWITCH),
     "--yes": Flag(("forget",), "do not ask", SWITCH),
@@ -101,7 +103,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """Do one action and return the exit status."""
+    """Do the action that the arguments name and return the exit status."""
     problems = misplaced(arguments, "latency", FLAGS)
     problems += [
         f"--{name}: a whole number of at least {low} is needed; got {given(arguments, name)}."
@@ -242,12 +244,12 @@ def _import(arguments: argparse.Namespace) -> int:
         )
     table = LatencyTable(arguments.db or default_path())
     counts = table.put_imported(reading.entries, reading.words)
-    told = [f"{count} {word}" for word, count in counts.items() if count]
+    changes = [f"{count} {change}" for change, count in counts.items() if count]
     for line in reading.problems:
         print(f"left out: {line}")
     left_out = f", {reading.n_bad} left out" if reading.n_bad else ""
     n_read = count_of(len(reading.entries), "latency", "latencies")
-    print(f"{n_read} read: {', '.join(told)}{left_out}.")
+    print(f"{n_read} read: {', '.join(changes)}{left_out}.")
     if counts["kept"]:
         print("kept: those were measured here, which is not replaced by what is imported.")
     for device, words in reading.words.items():
@@ -279,7 +281,7 @@ def _forget(arguments: argparse.Namespace) -> int:
 
 
 def _table(arguments: argparse.Namespace) -> LatencyTable:
-    """Return the table, in which there is something."""
+    """Return the latency table, which holds at least one latency or failure."""
     table = LatencyTable(arguments.db or default_path())
     if not table.path.exists() or not (table.entries() or table.failures()):
         raise TableError(
@@ -305,9 +307,11 @@ def _chosen(arguments: argparse.Namespace, table: LatencyTable) -> list[Entry]:
 
 
 def _file(arguments: argparse.Namespace) -> Path:
-    """Take the file out of the words."""
+    """Take the file out of the words and return its path."""
     if not arguments.words:
-        raise ConfigError(f"archfront latency {arguments.action} needs a file, as latencies.csv.")
+        raise ConfigError(
+            f"archfront latency {arguments.action} needs a file, such as latencies.csv."
+        )
     return Path(arguments.words.pop(0)).expanduser()
 
 

@@ -48,7 +48,7 @@ SHOWN = 3
 
 
 class _Rate(ProgressColumn):
-    """How many a minute."""
+    """The number of measurements a minute."""
 
     def render(self, task: Task) -> Text:
         """Return the rate as text."""
@@ -56,7 +56,7 @@ class _Rate(ProgressColumn):
 
 
 def measure(arguments: argparse.Namespace, console: Console) -> int:
-    """Measure what is asked for and return the exit status."""
+    """Measure the space that the arguments name and return the exit status."""
     config = composed_config(arguments.words, arguments.db)
     table = LatencyTable(Path(config.tracking.device_db))
     classes, channels = image_shape(arguments, config)
@@ -136,7 +136,7 @@ def _measure_all(
     is_live: bool,
     config: Config,
 ) -> None:
-    """Measure everything, each result appended when it is there."""
+    """Measure every planned architecture and append each result as it comes."""
     columns: list[Any] = [BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn()]
     columns += [TextColumn("{task.description}", markup=False)]
     with Progress(*columns, console=console, transient=True, disable=not is_live) as bar:
@@ -158,7 +158,7 @@ def _measure_all(
 
 
 def label(architecture: Architecture) -> str:
-    """Return a name for people, as ``resnet18@64 avg``."""
+    """Return the label of an architecture, such as ``resnet18@64 avg``."""
     return f"{architecture.backbone}@{architecture.input_size} {architecture.head}"
 
 
@@ -170,7 +170,7 @@ def _describe(found: Measurement | Failed) -> str:
 
 
 def _streak(results: list[tuple[Architecture, Measurement | Failed]]) -> int:
-    """Return how many of the last ones failed in a way that may have another cause than them."""
+    """Return the number of last results that failed for a cause that may not be their own."""
     count = 0
     for _, found in reversed(results):
         if not isinstance(found, Failed) or found.kind in LASTING:

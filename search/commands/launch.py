@@ -1,4 +1,4 @@
-"""A study in a terminal: the loop with its followers, and what it gives at the end."""
+"""A study with its progress, its MLflow runs and its files: the loop with its followers."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def _run(
     *,
     is_live: bool,
 ) -> StudyResult:
-    """Run the study, with a bar while its images are read."""
+    """Run the study, with a progress bar while its images are read."""
     columns = (TextColumn("reading images"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True, disable=not is_live) as bar:
         task = bar.add_task("images", total=None)
@@ -68,7 +68,7 @@ def _run(
 
 
 class _Tracking:
-    """Opens MLflow while the first latency is measured; never for a study that has ended."""
+    """The MLflow follower, opened while images are read; never for a study that has ended."""
 
     def __init__(self, places: StudyPaths, config: Config) -> None:
         self._places, self._config = places, config

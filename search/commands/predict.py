@@ -1,4 +1,4 @@
-"""``archfront predict``: what an exported model says of images."""
+"""``archfront predict``: the answers of an exported model to images."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 TEXT = """\
 The artifact is a folder that 'archfront export' wrote, the folder of one of its formats, or the
-file of a model in it. Its checksums are compared first. ONNX and OpenVINO need no PyTorch.
+model file in it. Its checksums are verified first. ONNX and OpenVINO need no PyTorch.
 
 examples:
   archfront predict knee photo.jpg
@@ -29,28 +29,34 @@ examples:
   archfront predict knee photos --draw pictures
 """
 WIDTH = 140
-# Labels of an image in the table.
+# Objects of an image that the table shows.
 N_SHOWN = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what ``archfront predict`` takes."""
     parser.epilog = TEXT
-    parser.add_argument("artifact", type=Path, help="an export, or one of its formats")
+    parser.add_argument(
+        "artifact", type=Path, help="the folder of an export, or one of its formats"
+    )
     parser.add_argument(
         "images", type=Path, nargs="+", metavar="image", help="files, or folders of images"
     )
     parser.add_argument("--format", metavar="NAME", help="which format of the export")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a JSON object per image and line")
-    form.add_argument("--draw", type=Path, metavar="DIR", help="pictures with the answers on them")
+    form.add_argument(
+        "--draw", type=Path, metavar="DIR", help="write images with the answers drawn on them"
+    )
     parser.add_argument(
         "--min-score",
         type=float,
         metavar="S",
-        help="of labels and objects (default: the export's)",
+        help="least score of labels and objects (default: the export's)",
     )
-    parser.add_argument("--threads", type=int, default=1, help="of the runtime (default: 1)")
+    parser.add_argument(
+        "--threads", type=int, default=1, help="threads of the runtime (default: 1)"
+    )
 
 
 def call(arguments: argparse.Namespace) -> int:
@@ -154,7 +160,7 @@ def image_files(places: Iterable[Path]) -> Iterator[Path]:
 
 
 def _names(files: list[Path]) -> dict[Path, str]:
-    """Return a name of its own for each picture."""
+    """Return a file name for each image, no two of them equal."""
     names: dict[Path, str] = {}
     for file in files:
         name, n = f"{file.stem}.png", 1

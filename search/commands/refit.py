@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 TEXT = """\
 Each member is trained with its own recipe for more epochs and with several seeds; averaged weights
-are judged, and those of the best epoch are kept. What is done is not done again: after Ctrl-C the
-same command goes on. The table and the report say which members are really different, and how well
-the short trainings had ranked them.
+are evaluated, and those of the best epoch are kept. Finished trainings are not repeated: after
+Ctrl-C the same command goes on. The table and the report say which members really differ, and how
+well the short trainings had ranked them.
 
 examples:
   archfront refit flowers --epochs 60
@@ -32,7 +32,7 @@ examples:
   archfront export flowers --member knee --out knee
 """
 WIDTH = 140
-# Epochs of a full training for each of a short one, where they are not given.
+# Epochs of a full training for each epoch of a short one, where they are not given.
 TIMES = 5
 
 
@@ -83,8 +83,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--members",
         default="all",
         metavar="A,B",
-        help="knee, fastest, best, trials or ids; all of the front (default), or trained for "
-        "every trained candidate",
+        help="knee, fastest, best, trials or ids; all for the front (default), trained for every "
+        "trained candidate",
     )
     parser.add_argument(
         "--epochs", type=int, metavar="N", help=f"(default: {TIMES} times those of the search)"

@@ -20,8 +20,8 @@ TEXT = """\
 Each member is exported to ONNX, scored and measured, and becomes a version of one registered
 model, with signature, input example, and metrics and latency as tags. The same weights are not
 registered twice, and a file that loses too much of its metric is not registered. When all versions
-are there, the names knee, fastest and best stand for those they mean now; after an interruption
-they stand for what they stood for, and the same command goes on.
+are there, the aliases knee, fastest and best are set to the members that they mean now; after an
+interruption the aliases stay as they were, and the same command goes on.
 
 examples:
   archfront register flowers
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what ``archfront register`` takes."""
     parser.epilog = TEXT
     add_study(parser)
-    parser.add_argument("--name", help="of the registered model (default: the study's)")
+    parser.add_argument("--name", help="name of the registered model (default: that of the study)")
     parser.add_argument(
         "--members", default="all", metavar="A,B", help="as for refit (default: all of the front)"
     )
@@ -44,7 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """Register, tell what was made, and return 1 where a member could not be exported."""
+    """Register, print the versions, and return 1 where a member could not be exported."""
     from archfront.search.export.export_request import ExportRequest
     from archfront.search.export.ship import export_member
     from archfront.search.formats.formats import formats_named
@@ -113,10 +113,10 @@ def _refused(manifest: Manifest) -> str | None:
 def _name(
     registry: Registry, results: Results, versions: dict[int, int], *, is_proxy: bool
 ) -> None:
-    """Let the names of the front stand for its versions, when all of them are there.
+    """Set the aliases of the front to its versions, when all of them are there.
 
-    A member that was registered before keeps its name though it was not asked for now. A name
-    whose member has no version stays where it is, which is told.
+    A member that was registered before keeps its alias though it was not asked for now. An alias
+    whose member has no version stays where it is, and a line says so.
     """
     from archfront.search.results.refit_results import member_of
     from archfront.search.results.select_members import aliases

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 TEXT = """\
 Builds and trains the candidate of a trial from what is recorded, and compares metrics, learning
 curve, predictions and weights. On the same CPU, with the same versions and threads, all of them
-are the same to the last bit; otherwise what differs is told, and the exit status is 1.
+are the same to the last bit; otherwise the differences are printed, and the exit status is 1.
 
 examples:
   archfront reproduce flowers --trial 12
@@ -27,7 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what ``archfront reproduce`` takes."""
     parser.epilog = TEXT
     add_study(parser)
-    parser.add_argument("--trial", type=int, required=True, metavar="N", help="its number")
+    parser.add_argument(
+        "--trial", type=int, required=True, metavar="N", help="number of the trial"
+    )
     parser.add_argument("--json", action="store_true", help="the comparison as JSON")
 
 
@@ -47,20 +49,20 @@ def call(arguments: argparse.Namespace) -> int:
 
 
 def lines(found: Reproduction) -> list[str]:
-    """Return the comparison in words, line by line."""
-    told = [
+    """Return the comparison as lines of text."""
+    text = [
         f"{name:<24} {then:.6f} then, {now:.6f} now" for name, (then, now) in found.metrics.items()
     ]
     if found.is_same:
-        told.append(f"The same to the last bit: {', '.join(found.compared)}.")
-        told += [f"  although other than then: {line}" for line in found.changed]
-        return told
-    told.append(f"Not the same: {', '.join(found.differing)}.")
-    told += [f"  other than then: {line}" for line in found.changed]
+        text.append(f"The same to the last bit: {', '.join(found.compared)}.")
+        text += [f"  although different from then: {line}" for line in found.changed]
+        return text
+    text.append(f"Not the same: {', '.join(found.differing)}.")
+    text += [f"  different from then: {line}" for line in found.changed]
     if not found.changed:
-        told.append(
+        text.append(
             "  Versions, device and data are those of then. What is not recorded may differ: "
             "threads of a training (engine.threads), or a GPU, which does not repeat itself "
             "exactly."
         )
-    return told
+    return text

@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 TEXT = """\
 Each member is written at other input sizes, in int8 and for other runtimes with the weights that
 it has; the file is measured as the study's candidates are and scored on the validation split.
-Every variant is recorded, also what could not be made: after Ctrl-C the same command goes on. The
-front of the trained members stays what it is; the table and the report show variants beside it.
+Every variant is recorded, also those that could not be made: after Ctrl-C the same command goes
+on. The front of the trained members stays what it is; the table and the report show the variants
+beside it.
 
 examples:
   archfront variants flowers
@@ -48,14 +49,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--sizes",
         default="auto",
         metavar="A,B",
-        help="of the input in pixels (default: auto, half to five quarters of each member's own)",
+        help="input sizes in pixels (default: auto, half to five quarters of each member's own)",
     )
-    parser.add_argument("--again", action="store_true", help="make recorded ones anew")
+    parser.add_argument("--again", action="store_true", help="make recorded variants again")
     parser.add_argument("--json", action="store_true", help="the result as JSON")
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """Make the variants, print what they are worth, and write the report again."""
+    """Make the variants, print their front, write the report again, return the exit status."""
     sizes, precisions = _sizes(arguments.sizes), names_in(arguments.precisions)
     from archfront.search.export.make_variants import make_variants
     from archfront.search.export.variant_request import RUNTIMES, VariantRequest, formats_of
@@ -84,8 +85,8 @@ def call(arguments: argparse.Namespace) -> int:
     found = summary(results)
     if found is None:
         raise StudyError(
-            "Nothing was asked for but what the members already are. Give other --sizes, "
-            "--runtimes or --precisions."
+            "Only what the members already are was asked for. Give other --sizes, --runtimes or "
+            "--precisions."
         )
     pages.write(results)
     if arguments.json:
@@ -122,8 +123,8 @@ def _members(results: Results, names: list[str]) -> tuple[list[Member], list[Stu
         try:
             members.append(proxy_member(results, trial))
         except StudyError:
-            words = "were not kept: only those of the front are, and variants are made of them."
-            lacking.append(StudyError(f"The weights of trial {trial} {words}"))
+            reason = "were not kept: only those of the front are, and variants are made of them."
+            lacking.append(StudyError(f"The weights of trial {trial} {reason}"))
     if not members:
         raise lacking[0]
     return members, lacking

@@ -126,7 +126,7 @@ class TestShow:
         assert text.startswith("No timm architecture is called 'resnet19' (near: ")
         assert f"has {len(catalog())} of timm {timm_version()}" in text
         assert fails(capsys, 2, "catalog", "show") == (
-            "archfront catalog show needs one name, as resnet18."
+            "archfront catalog show needs one name, such as resnet18."
         )
 
 
@@ -171,7 +171,7 @@ class TestBuild:
     ) -> None:
         folder = tmp_path / "none"
         assert fails(capsys, 2, "catalog", "build", "--out", str(folder / "c.csv")) == (
-            f"--out: {folder} is no folder that can be written to."
+            f"--out: {folder} is not a folder that can be written to."
         )
 
     @pytest.mark.slow

@@ -401,7 +401,7 @@ class TestExportAndImport:
         self, capsys: Output, filled: LatencyTable, tmp_path: Path
     ) -> None:
         assert fails(capsys, 2, "latency", "import") == (
-            "archfront latency import needs a file, as latencies.csv."
+            "archfront latency import needs a file, such as latencies.csv."
         )
         assert fails(capsys, 2, "latency", "import", "a.csv", "b.csv") == (
             "archfront latency import takes one file; got 'b.csv'."
