@@ -153,8 +153,7 @@ def _show(arguments: argparse.Namespace) -> int:
 
 
 def _space(arguments: argparse.Namespace) -> int:
-    from archfront.search.config import compose
-    from archfront.search.config.build import build
+    from archfront.search.commands.run import config_of
     from archfront.search.prepare.build_space import build_space
     from archfront.search.prepare.select_backbones import selection
     from archfront.search.space.size import lines
@@ -163,8 +162,7 @@ def _space(arguments: argparse.Namespace) -> int:
     words = [*arguments.words]
     if not any(word.startswith(("data.root=", "data=", "experiment=")) for word in words):
         words.append("data=shapes")  # which candidates there are does not depend on the data
-    composed = compose.compose(words, config_dirs=arguments.config_dir or ())
-    config = build(composed.content, texts=composed.texts)
+    config = config_of(words, config_dirs=arguments.config_dir or ())
     selected = selection(config.space, Path(config.tracking.root))
     space = build_space(
         config.space,

@@ -67,7 +67,7 @@ def call(arguments: argparse.Namespace) -> int:
     name = arguments.name or arguments.study
     experiment = study.config.tracking.experiment
     registry = Registry(results.places, arguments.mlflow_uri, experiment, name)
-    order = ExportRequest(
+    request = ExportRequest(
         tuple(formats_named(["mlflow"])), Graph(study.config.hardware.batch_size)
     )
     versions: dict[int, int] = {}
@@ -78,7 +78,7 @@ def call(arguments: argparse.Namespace) -> int:
         if found is None:
             with TemporaryDirectory(prefix="archfront-") as temporary:
                 folder = Path(temporary) / "export"
-                manifest = export_member(study, member, order, folder)
+                manifest = export_member(study, member, request, folder)
                 reason = _refused(manifest)
                 if reason is not None:
                     print(f"trial {trial} not registered: {reason}", flush=True)

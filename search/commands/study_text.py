@@ -38,24 +38,24 @@ def results_of(arguments: argparse.Namespace) -> Results:
     Raises:
         StudyError: If there is no such study, or its records cannot be read.
     """
-    return read_results(arguments.study, arguments.root, arguments.storage_url)
+    return read_results(
+        arguments.study, root_or_default(arguments.root), url_or_default(arguments.storage_url)
+    )
 
 
-def read_results(
-    study: str, root: str | Path | None = None, storage_url: str | None = None
-) -> Results:
+def read_results(study: str, root: Path, storage_url: str | None) -> Results:
     """Return the records of a study.
 
     Args:
         study: Name of the study.
-        root: As ``root_or_default`` takes it.
-        storage_url: As ``url_or_default`` takes it.
+        root: Folder of the studies; absolute.
+        storage_url: SQLAlchemy URL of the records; None for a journal in the study's folder.
 
     Raises:
         StudyError: If there is no such study, or its records cannot be read.
     """
-    places = existing(root_or_default(root), study)
-    return Results.read(reading(places, url_or_default(storage_url)), places)
+    places = existing(root, study)
+    return Results.read(reading(places, storage_url), places)
 
 
 def root_or_default(root: str | Path | None) -> Path:
