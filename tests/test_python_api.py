@@ -16,7 +16,7 @@ import archfront as af
 from tests.support import recorded_store
 from tests.support.command import Output
 from tests.support.drawn_images import draw_folder
-from tests.support.programs import ROOT, TINY, ran
+from tests.support.own_processes import ROOT, TINY, ran
 
 PAGE = ROOT / "docs" / "python.md"
 

@@ -14,7 +14,7 @@ from archfront.search.config.compose import compose
 from archfront.search.errors import ConfigError
 from archfront.search.report import terminal
 from tests.support.command import Output, fails
-from tests.support.programs import TINY
+from tests.support.own_processes import TINY
 
 
 class TestRun:

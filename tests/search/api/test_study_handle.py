@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
+from archfront.search.export.judged import score_session
 
 import archfront as af
 from archfront.search.api.export_call import ExportKeywords
 from archfront.search.commands.export import ExportOptions
 from archfront.search.commands.refit import RefitOptions
 from archfront.search.errors import ArtifactError, ConfigError, StudyError
-from archfront.search.export.judged import score_session
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving
 from tests.support import recorded_study

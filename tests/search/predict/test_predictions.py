@@ -9,7 +9,6 @@ import pickle
 import subprocess
 import sys
 import zipfile
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -42,6 +41,7 @@ from archfront.trainers.tasks.judges.class_map import class_map
 from archfront.trainers.tasks.judges.masks import labels_at
 from tests.support import small_member
 from tests.support.command import Output, fails, succeeds, wrong_use
+from tests.support.shared_exports import SharedExports
 
 KEYS = {
     "classification": {"label", "score", "probabilities"},
@@ -52,32 +52,12 @@ KEYS = {
 }
 
 
-@pytest.fixture(scope="module")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """Return the export of a task, made once: ONNX and OpenVINO."""
-    made: dict[str, Path] = {}
-
-    def of(task: str) -> Path:
-        if task not in made:
-            folder = tmp_path_factory.mktemp(task)
-            names = ["onnx", "openvino", "torch-export"]
-            if task != "classification":
-                names.pop()
-            order = ExportRequest(tuple(FORMATS[name] for name in names), is_timed=False)
-            member = small_member.member(small_member.candidate(task), folder / "weights")
-            export_member(small_member.study(task, folder), member, order, folder / "export")
-            made[task] = folder / "export"
-        return made[task]
-
-    return of
-
-
 @pytest.fixture
-def copied(exports: Callable[[str], Path], tmp_path: Path) -> Path:
+def copied(exports: SharedExports, tmp_path: Path) -> Path:
     """Return a copy of an export that may be damaged."""
     import shutil
 
-    return Path(shutil.copytree(exports("classification"), tmp_path / "export"))
+    return Path(shutil.copytree(exports.served("classification"), tmp_path / "export"))
 
 
 def asked_of(export: Path, picture: Path, **changes: float) -> PredictedImage:
@@ -92,17 +72,17 @@ def asked_of(export: Path, picture: Path, **changes: float) -> PredictedImage:
 @pytest.mark.parametrize("task", TASKS)
 class TestAnswerContract:
     def test_an_answer_is_json_of_its_task(
-        self, task: str, exports: Callable[[str], Path], tmp_path: Path
+        self, task: str, exports: SharedExports, tmp_path: Path
     ) -> None:
-        said = answer(asked_of(exports(task), small_member.picture(tmp_path)))
+        said = answer(asked_of(exports.served(task), small_member.picture(tmp_path)))
         assert json.loads(json.dumps(said)) == said
         assert said.keys() == KEYS[task]
 
     def test_both_runtimes_say_the_same(
-        self, task: str, exports: Callable[[str], Path], capsys: Output, tmp_path: Path
+        self, task: str, exports: SharedExports, capsys: Output, tmp_path: Path
     ) -> None:
         picture = str(small_member.picture(tmp_path))
-        words = ("predict", str(exports(task)), picture, "--json", "--format")
+        words = ("predict", str(exports.served(task)), picture, "--json", "--format")
         first, second = (
             json.loads(succeeds(capsys, *words, name)) for name in ("onnx", "openvino")
         )
@@ -115,10 +95,17 @@ class TestAnswerContract:
             assert shares[0] == pytest.approx(shares[1], abs=1e-3)
 
     def test_it_is_drawn(
-        self, task: str, exports: Callable[[str], Path], capsys: Output, tmp_path: Path
+        self, task: str, exports: SharedExports, capsys: Output, tmp_path: Path
     ) -> None:
         picture = small_member.picture(tmp_path)
-        words = ("predict", str(exports(task)), str(picture), "--min-score", "0.1", "--draw")
+        words = (
+            "predict",
+            str(exports.served(task)),
+            str(picture),
+            "--min-score",
+            "0.1",
+            "--draw",
+        )
         said = succeeds(capsys, *words, str(tmp_path / "drawn"))
         assert said == f"1 picture in {tmp_path / 'drawn'}\n"
         [drawn] = (tmp_path / "drawn").iterdir()
@@ -126,12 +113,10 @@ class TestAnswerContract:
         assert pixels.shape == (60, 90, 3)
         assert (pixels != read_pixels(picture)).any()
 
-    def test_it_needs_no_torch(
-        self, task: str, exports: Callable[[str], Path], tmp_path: Path
-    ) -> None:
+    def test_it_needs_no_torch(self, task: str, exports: SharedExports, tmp_path: Path) -> None:
         picture = small_member.picture(tmp_path)
         for name in ("onnx", "openvino"):
-            loaded = loaded_by("predict", str(exports(task) / name), str(picture), "--json")
+            loaded = loaded_by("predict", str(exports.served(task) / name), str(picture), "--json")
             heavy = {"torch", "pytorch_lightning", "timm", "mlflow", "hydra", "optuna", "sklearn"}
             assert loaded & heavy == set()
 
@@ -155,14 +140,13 @@ def loaded_by(*words: str) -> set[str]:
 
 @pytest.mark.slow  # a process that imports torch
 @pytest.mark.parametrize("name", ["torchscript", "torch-export"])
-def test_a_detector_of_torch_opens_in_a_process_of_its_own(name: str, tmp_path: Path) -> None:
+def test_a_detector_of_torch_opens_in_a_process_of_its_own(
+    name: str, exports: SharedExports, tmp_path: Path
+) -> None:
     """Its graph calls torchvision's suppression by name, which nothing had imported."""
-    member = small_member.member(small_member.candidate("detection"), tmp_path / "weights")
-    order = ExportRequest((FORMATS[name],), is_timed=False)
-    study = small_member.study("detection", tmp_path)
-    export_member(study, member, order, tmp_path / "export")
+    export = exports.of("detection") / name
     picture = small_member.picture(tmp_path)
-    assert "torchvision" in loaded_by("predict", str(tmp_path / "export"), str(picture), "--json")
+    assert "torchvision" in loaded_by("predict", str(export), str(picture), "--json")
 
 
 def test_every_task_has_an_answer() -> None:
@@ -171,9 +155,9 @@ def test_every_task_has_an_answer() -> None:
 
 
 def test_objects_are_in_pixels_of_the_image_and_masks_inside_their_boxes(
-    exports: Callable[[str], Path], tmp_path: Path
+    exports: SharedExports, tmp_path: Path
 ) -> None:
-    said = answer(asked_of(exports("instance"), small_member.picture(tmp_path)))
+    said = answer(asked_of(exports.served("instance"), small_member.picture(tmp_path)))
     assert said["objects"]
     for one in said["objects"]:
         x1, y1, x2, y2 = one["box"]
@@ -185,10 +169,8 @@ def test_objects_are_in_pixels_of_the_image_and_masks_inside_their_boxes(
         assert len(rows) == 0 or (columns.min() >= x1 - 1 and columns.max() <= x2 + 1)
 
 
-def test_the_masks_of_classes_cover_the_image_once(
-    exports: Callable[[str], Path], tmp_path: Path
-) -> None:
-    asked = asked_of(exports("semantic"), small_member.picture(tmp_path))
+def test_the_masks_of_classes_cover_the_image_once(exports: SharedExports, tmp_path: Path) -> None:
+    asked = asked_of(exports.served("semantic"), small_member.picture(tmp_path))
     said = answer(asked)
     masks = [
         coco.decode({**one["mask"], "counts": one["mask"]["counts"].encode()})
@@ -221,49 +203,55 @@ def test_normalizing_without_torch_is_the_same() -> None:
     assert preprocess.normalized(pixels).dtype == np.float32
 
 
-def test_a_threshold_hides_what_is_less_sure(
-    exports: Callable[[str], Path], tmp_path: Path
-) -> None:
+def test_a_threshold_hides_what_is_less_sure(exports: SharedExports, tmp_path: Path) -> None:
     picture = small_member.picture(tmp_path)
-    every = answer(asked_of(exports("detection"), picture))["objects"]
+    every = answer(asked_of(exports.served("detection"), picture))["objects"]
     middle = sorted(one["score"] for one in every)[len(every) // 2]
-    fewer = answer(asked_of(exports("detection"), picture, threshold=middle))["objects"]
+    fewer = answer(asked_of(exports.served("detection"), picture, threshold=middle))["objects"]
     assert 0 < len(fewer) < len(every)
     assert all(one["score"] >= middle for one in fewer)
 
 
 class TestCommand:
     def test_a_table_names_image_and_answer(
-        self, exports: Callable[[str], Path], capsys: Output, tmp_path: Path
+        self, exports: SharedExports, capsys: Output, tmp_path: Path
     ) -> None:
         picture = small_member.picture(tmp_path)
-        said = succeeds(capsys, "predict", str(exports("classification")), str(picture))
+        said = succeeds(capsys, "predict", str(exports.served("classification")), str(picture))
         assert any(name in said for name in ("circle", "square", "triangle"))
 
     def test_an_image_that_cannot_be_read_hides_no_other(
-        self, exports: Callable[[str], Path], capsys: Output, tmp_path: Path
+        self, exports: SharedExports, capsys: Output, tmp_path: Path
     ) -> None:
         picture = small_member.picture(tmp_path)
         broken = tmp_path / "broken.png"
         broken.write_bytes(b"no image")
-        words = ["predict", str(exports("classification")), str(broken), str(picture), "--json"]
+        words = [
+            "predict",
+            str(exports.served("classification")),
+            str(broken),
+            str(picture),
+            "--json",
+        ]
         assert main(words) == 1
         shown = capsys.readouterr()
         assert shown.err == f"archfront: {broken}: it is not an image of a known format\n"
         assert json.loads(shown.out)["image"] == str(picture)
 
     def test_a_folder_stands_for_its_images(
-        self, exports: Callable[[str], Path], capsys: Output, tmp_path: Path
+        self, exports: SharedExports, capsys: Output, tmp_path: Path
     ) -> None:
         small_member.picture(tmp_path)
         (tmp_path / "notes.txt").write_text("x")
-        said = succeeds(capsys, "predict", str(exports("classification")), str(tmp_path), "--json")
+        said = succeeds(
+            capsys, "predict", str(exports.served("classification")), str(tmp_path), "--json"
+        )
         assert len(said.splitlines()) == 1
 
     def test_places_that_are_not_there_are_named(
-        self, exports: Callable[[str], Path], capsys: Output, tmp_path: Path
+        self, exports: SharedExports, capsys: Output, tmp_path: Path
     ) -> None:
-        export = str(exports("classification"))
+        export = str(exports.served("classification"))
         missing = tmp_path / "no.png"
         assert fails(capsys, 1, "predict", export, str(missing)) == (
             f"There is no image or folder {missing}."
@@ -284,7 +272,7 @@ class TestCommand:
         assert said == f"--draw: {picture} is a file. Give a folder."
 
     def test_flags_that_make_no_sense_are_told_together(
-        self, exports: Callable[[str], Path], capsys: Output
+        self, exports: SharedExports, capsys: Output
     ) -> None:
         words = ("predict", "x", "y", "--min-score", "2", "--threads", "0")
         said = fails(capsys, 2, *words)

@@ -22,8 +22,6 @@ from mlflow import MlflowClient
 
 from archfront.search.cli import main
 from archfront.search.export.export_request import ExportRequest
-from archfront.search.export.ship import export_member
-from archfront.search.formats.formats import formats_named
 from archfront.search.predict.answer import answer
 from archfront.search.predict.manifest import Artifact, Input, Manifest, sha256_of
 from archfront.search.predict.predictor import open_predictor
@@ -35,6 +33,8 @@ from archfront.trainers.data import Preprocess
 from archfront.trainers.tasks import TASKS
 from tests.support import small_member, small_refits
 from tests.support.command import Output, fails
+from tests.support.programs import Programs
+from tests.support.shared_exports import SharedExports
 
 # Of MLflow's server: half a minute beside other work.
 STARTS_WITHIN_S = 120
@@ -64,33 +64,28 @@ print(json.dumps(answered.json()["predictions"][0]))
 """
 
 
-def alone(program: str, *words: str) -> dict[str, object]:
+# What the programs import, in seconds, before they start.
+SLOW = ("mlflow", "mlflow.pyfunc.scoring_server", "pandas")
+
+
+def alone(programs: Programs, program: str, *words: str) -> dict[str, object]:
     """Return what a program prints last that sees nothing of this repository."""
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    ended = subprocess.run(
-        [sys.executable, "-c", program, *words],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
+    said: dict[str, object] = json.loads(
+        programs.run(program, *words, imports=SLOW).splitlines()[-1]
     )
-    assert ended.returncode == 0, ended.stderr
-    said: dict[str, object] = json.loads(ended.stdout.splitlines()[-1])
     return said
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
-def test_pyfunc_says_what_predict_says_for_every_task(task: str, tmp_path: Path) -> None:
-    study = small_member.study(task, tmp_path)
-    member = small_member.member(small_member.candidate(task), tmp_path / "weights")
-    order = ExportRequest(tuple(formats_named(["mlflow"])), is_timed=False)
-    export_member(study, member, order, tmp_path / "export")
-    folder = tmp_path / "export" / "mlflow"
+def test_pyfunc_says_what_predict_says_for_every_task(
+    task: str, exports: SharedExports, programs: Programs, tmp_path: Path
+) -> None:
+    folder = exports.of(task) / "mlflow"
     picture = small_member.picture(tmp_path)
-    said = alone(LOAD, f"sqlite:///{tmp_path}/none.db", str(folder), str(picture))
-    with open_predictor(tmp_path / "export", "onnx") as predictor:
+    uri = f"sqlite:///{tmp_path}/none.db"
+    said = alone(programs, LOAD, uri, str(folder), str(picture))
+    with open_predictor(exports.of(task), "onnx") as predictor:
         from archfront.search.predict.answer import PredictedImage
 
         outputs = predictor.outputs(small_member.resized(predictor, picture))
@@ -98,7 +93,7 @@ def test_pyfunc_says_what_predict_says_for_every_task(task: str, tmp_path: Path)
         manifest = predictor.manifest
     asked = PredictedImage(one, 90, 60, manifest, manifest.thresholds["score"])
     assert said == json.loads(json.dumps(answer(asked)))
-    assert alone(SERVE, str(folder), str(picture)).keys() == said.keys()
+    assert alone(programs, SERVE, str(folder), str(picture)).keys() == said.keys()
     assert [p for p in folder.rglob("*") if p.suffix in (".pkl", ".pickle")] == []
     assert "image" in json.loads((folder / "input_example.json").read_text())["columns"]
 
@@ -110,7 +105,11 @@ def root(tmp_path: Path) -> Path:
 
 @pytest.mark.slow
 def test_members_become_versions_under_their_names(
-    root: Path, capsys: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    root: Path,
+    capsys: Output,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    programs: Programs,
 ) -> None:
     small_refits.write(root)
     words = ["register", "digits", "--root", str(root), "--name", "figures", "--proxy"]
@@ -125,7 +124,7 @@ def test_members_become_versions_under_their_names(
     assert best.tags["archfront.candidate_id"] == small_refits.evaluations()[1].candidate.id
     assert {"val_accuracy", "latency_p50_ms", "latency_device", "parity"} <= best.tags.keys()
     picture = small_member.picture(tmp_path)
-    found = alone(LOAD, default_uri(root), "models:/figures@best", str(picture))
+    found = alone(programs, LOAD, default_uri(root), "models:/figures@best", str(picture))
     assert found.keys() == {"label", "score", "probabilities"}
     # Again: nothing new is made, and the names stand where they stood.
     monkeypatch.setattr("archfront.search.export.ship.export_member", refuse)
@@ -262,6 +261,7 @@ def test_what_loses_too_much_is_not_registered(
     assert named(root) == {}
 
 
+@pytest.mark.slow
 def test_a_name_that_mlflow_refuses_is_told_before_anything_is_exported(
     root: Path, capsys: Output
 ) -> None:
@@ -281,16 +281,12 @@ def test_a_member_without_a_refit_is_told_before_anything_is_made(
     assert not (root / "mlflow.db").exists()
 
 
-def test_what_is_no_image_gets_one_error(tmp_path: Path) -> None:
+def test_what_is_no_image_gets_one_error(exports: SharedExports, tmp_path: Path) -> None:
     from archfront.search.errors import ArtifactError
     from archfront.search.predict.served import Served
 
-    study = small_member.study("classification", tmp_path)
-    member = small_member.member(small_member.candidate("classification"), tmp_path / "weights")
-    order = ExportRequest(tuple(formats_named(["onnx"])), is_timed=False)
-    export_member(study, member, order, tmp_path / "export")
     served = Served()
-    served.open(tmp_path / "export")
+    served.open(exports.served("classification"))
     right = base64.b64encode(small_member.picture(tmp_path).read_bytes()).decode()
     answered = served.predict(None, pd.DataFrame({"image": [right]}))
     assert answered.columns.tolist() == ["label", "score", "probabilities"]
@@ -301,13 +297,11 @@ def test_what_is_no_image_gets_one_error(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("task", ["classification", "detection"])
-def test_mlflow_models_serve_answers_as_pyfunc_does(task: str, tmp_path: Path) -> None:
+def test_mlflow_models_serve_answers_as_pyfunc_does(
+    task: str, exports: SharedExports, programs: Programs, tmp_path: Path
+) -> None:
     """The real server in its own process, of the environment that the tests run in."""
-    study = small_member.study(task, tmp_path)
-    member = small_member.member(small_member.candidate(task), tmp_path / "weights")
-    order = ExportRequest(tuple(formats_named(["mlflow"])), is_timed=False)
-    export_member(study, member, order, tmp_path / "export")
-    folder = tmp_path / "export" / "mlflow"
+    folder = exports.of(task) / "mlflow"
     picture = small_member.picture(tmp_path)
     image = base64.b64encode(picture.read_bytes()).decode()
     body = {"dataframe_split": {"columns": ["image"], "data": [[image]]}}
@@ -318,7 +312,7 @@ def test_mlflow_models_serve_answers_as_pyfunc_does(task: str, tmp_path: Path) -
             asked(f"{address}/invocations", json.dumps(wrong).encode())
         assert "needs image files" in refused.value.read().decode()
     uri = f"sqlite:///{tmp_path}/none.db"
-    assert said["predictions"] == [alone(LOAD, uri, str(folder), str(picture))]
+    assert said["predictions"] == [alone(programs, LOAD, uri, str(folder), str(picture))]
 
 
 @contextmanager

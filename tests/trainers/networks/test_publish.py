@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +20,7 @@ from archfront.search.records.candidate import Candidate
 from archfront.trainers.errors import WeightsError
 from archfront.trainers.networks.hf.publish import load_published
 from tests.support import small_member
+from tests.support.programs import Programs
 
 # What somebody does who has never heard of this package.
 PROGRAM = """
@@ -35,7 +33,7 @@ with torch.no_grad():
     logits = model(**processor(Image.open(sys.argv[2]), return_tensors="pt")).logits[0]
 shares = logits.sigmoid() if sys.argv[3] == "multilabel" else logits.softmax(0)
 names = [model.config.id2label[i] for i in range(len(shares))]
-assert "trainers" not in sys.modules and "search" not in sys.modules
+assert "archfront" not in sys.modules
 print(json.dumps([dict(zip(names, shares.tolist())), model.config.problem_type]))
 """
 
@@ -69,25 +67,18 @@ def hub_candidate() -> Candidate:
     ids=["resnet", "vit", "avgmax", "multilabel", "hub"],
 )
 def test_transformers_alone_gives_the_same_probabilities(
-    task: str, of: Candidate, tolerance: float, tmp_path: Path
+    task: str, of: Candidate, tolerance: float, programs: Programs, tmp_path: Path
 ) -> None:
     export, picture = published(task, of, tmp_path), small_member.picture(tmp_path)
-    environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-    ended = subprocess.run(
-        [sys.executable, "-c", PROGRAM, str(export / "hf"), str(picture), task],
-        env={**environment, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd="/",
+    said = programs.run(
+        PROGRAM, str(export / "hf"), str(picture), task, imports=("torch", "transformers")
     )
-    assert ended.returncode == 0, ended.stderr
-    said, problem = json.loads(ended.stdout.splitlines()[-1])
+    shares, problem = json.loads(said.splitlines()[-1])
     with open_predictor(export, "onnx") as predictor:
         outputs = predictor.outputs(small_member.resized(predictor, picture))
         one = {name: output[0] for name, output in outputs.items()}
         expected = answer(PredictedImage(one, 90, 60, predictor.manifest, 0.5))["probabilities"]
-    assert said == pytest.approx(expected, abs=tolerance)
+    assert shares == pytest.approx(expected, abs=tolerance)
     assert problem.startswith("multi" if task == "multilabel" else "single")
 
 

@@ -1,0 +1,30 @@
+"""What tests of several folders share in a session."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.support.programs import Programs
+from tests.support.shared_folder import shared_folder
+
+if TYPE_CHECKING:
+    from tests.support.shared_exports import SharedExports
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory: pytest.TempPathFactory) -> SharedExports:
+    """Return the exports of the small members."""
+    from tests.support.shared_exports import SharedExports
+
+    return SharedExports(shared_folder(tmp_path_factory) / "exports")
+
+
+@pytest.fixture(scope="session")
+def programs() -> Iterator[Programs]:
+    """Run programs in processes of their own."""
+    servers = Programs()
+    yield servers
+    servers.close()

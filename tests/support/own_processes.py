@@ -1,0 +1,36 @@
+"""Programs in processes of their own, and the words of a study that they run in seconds."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+TINY = (
+    "experiment=digits",
+    "space.backbones=test_resnet",
+    "space.exclude=[]",
+    "space.heads=avg",
+    "space.input_sizes=8,16",
+    "space.recipe.lr=0.003",
+    "space.recipe.augment=none",
+    "task.epochs=1",
+    "budget.trials=1",
+    "engine.threads=1",
+    "hardware.max_seconds=0.3",
+)
+
+
+def ran(words: list[str], environment: dict[str, str], folder: Path | None = None) -> str:
+    """Return what a program prints, in a process of its own that succeeds."""
+    ended = subprocess.run(
+        words,
+        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
