@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.support.mlflow_template import copied_databases
 from tests.support.programs import Programs
 from tests.support.shared_folder import shared_folder
 
@@ -28,3 +29,10 @@ def programs() -> Iterator[Programs]:
     servers = Programs()
     yield servers
     servers.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _mlflow_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Copy the database that MLflow otherwise creates in seconds for every root."""
+    with copied_databases(shared_folder(tmp_path_factory)):
+        yield
