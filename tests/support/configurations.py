@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
@@ -14,14 +15,17 @@ from archfront.search.errors import ConfigError
 
 
 @cache
-def shipped() -> str:
-    """Return the composed configuration of the digits experiment, as text."""
-    return yaml.safe_dump(compose(["experiment=digits"]).content)
+def shipped() -> dict[str, Any]:
+    """Return the composed configuration of the digits experiment, which is not to be changed."""
+    content: dict[str, Any] = yaml.safe_load(
+        yaml.safe_dump(compose(["experiment=digits"]).content)
+    )
+    return content
 
 
 def changed(**leaves: Any) -> dict[str, Any]:
     """Return the digits experiment with changes; ``budget__trials=3`` changes a leaf."""
-    content: dict[str, Any] = yaml.safe_load(shipped())
+    content = deepcopy(shipped())
     for path, value in leaves.items():
         *parents, leaf = path.split("__")
         part = content
