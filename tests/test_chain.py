@@ -106,6 +106,8 @@ def test_an_end_records_shows_the_front_and_goes_on(
 ) -> None:
     words = ["run", "experiment=digits", *TINY, "budget.trials=null", "task.epochs=6"]
     words += ["budget.minutes=10", "budget.rungs=[]", "space.input_sizes=8,16,24,32"]
+    # More candidates than are trained before the signal comes, however late it does.
+    words += ["space.recipe.lr=0.001,0.002,0.003,0.004,0.005"]
     lines = []
     with subprocess.Popen(
         [sys.executable, "-m", "archfront.search.cli", *words],
@@ -128,7 +130,7 @@ def test_an_end_records_shows_the_front_and_goes_on(
     root = own_folder / "mlruns"
     before = evaluations(root, "digits")
     assert before
-    succeeds(capsys, *words, "budget.trials=3")
+    succeeds(capsys, *words, f"budget.trials={len(before) + 1}")
     after = evaluations(root, "digits")
     assert [evaluation for evaluation in after if evaluation in before] == before
     assert len(after) > len(before)

@@ -40,10 +40,10 @@ class TestPinning:
         seen: dict[str, list[set[int]]] = {"old": [], "new": []}
 
         def look(name: str) -> None:
-            asked.wait(10)
+            asked.wait(120)
             seen[name].append(os.sched_getaffinity(0))
-            barrier.wait(10)
-            ended.wait(10)
+            barrier.wait(120)
+            ended.wait(120)
             seen[name].append(os.sched_getaffinity(0))
 
         barrier = threading.Barrier(3)
@@ -52,10 +52,10 @@ class TestPinning:
         with pinned((core,)):
             threads[1].start()
             asked.set()
-            barrier.wait(10)
+            barrier.wait(120)
         ended.set()
         for thread in threads:
-            thread.join(10)
+            thread.join(120)
         assert seen == {"old": [{core}, before], "new": [{core}, before]}
 
     def test_none_leaves_the_cores_and_tells_them(self) -> None:

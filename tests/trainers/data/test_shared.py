@@ -114,7 +114,7 @@ def forbid(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_two_processes_at_once_make_a_folder_once(tmp_path: Path) -> None:
     both = [process(MAKER, str(tmp_path), name) for name in "12"]
-    said = [worker.communicate(timeout=60)[0].strip() for worker in both]
+    said = [worker.communicate(timeout=600)[0].strip() for worker in both]
     made = (tmp_path / "made").read_text()
     assert made in ("1", "2")
     assert said == [made, made]
@@ -122,7 +122,7 @@ def test_two_processes_at_once_make_a_folder_once(tmp_path: Path) -> None:
 
 def test_what_a_dead_process_left_is_made_anew(tmp_path: Path) -> None:
     dead = process(DIES, str(tmp_path))
-    dead.communicate(timeout=60)
+    dead.communicate(timeout=600)
     assert dead.returncode == -signal.SIGKILL
     folder = DiskCache(tmp_path, 10**6).folder("key", write)
     assert folder is not None
