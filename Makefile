@@ -1,15 +1,23 @@
-# make demo: a whole study on a fresh machine.  make test: set-up, lint, types, tests.
+# make demo: a whole study on a fresh machine.
+# make check: lint, types and the quick tests.  make test: all tests too.
 PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: demo test lint docs clean
+# Each worker has one core. A worker begins with the files of one part of the suite, whose fixtures
+# it makes once, and takes tests of another worker when it has none left.
+PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses=4 --dist worksteal
+
+.PHONY: demo check test lint docs clean
 
 demo: $(VENV)/.installed
 	$(BIN)/archfront run experiment=digits
 
+check: $(VENV)/.installed-dev lint
+	$(PYTEST) -m "not slow"
+
 test: $(VENV)/.installed-dev lint
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses=4
+	$(PYTEST)
 
 lint: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

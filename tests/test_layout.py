@@ -166,6 +166,7 @@ def test_the_reading_of_imports_sees_every_kind() -> None:
         read_imports("from . import a")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", DOORS)
 def test_a_library_comes_in_by_its_door_only(library: str) -> None:
     users = {str(file) for file in FILES for item in imports_of(file) if item.library == library}

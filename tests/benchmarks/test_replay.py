@@ -191,6 +191,7 @@ def test_a_sampler_is_shown_the_prior_that_is_asked_for(
     assert np.array_equal(shown[0], shown[1]) == (flag == "")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(set(SAMPLERS) - {"gp"}))
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_seed_gives_the_same_search_of_different_rows(
@@ -203,6 +204,7 @@ def test_a_seed_gives_the_same_search_of_different_rows(
     assert run_study(space, name, seed=2, trials=14).picks != first.picks
 
 
+@pytest.mark.slow
 def test_the_json_holds_every_figure(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = folder / "out.json"
     names = ["random", "optuna-tpe*"]
@@ -399,6 +401,7 @@ class TestShortTrainings:
         assert n_full < 5 < found.n_low
         assert len(set(found.picks)) == n_full
 
+    @pytest.mark.slow
     def test_shares_are_of_full_trainings_at_each_cost(
         self, tables: Path, capsys: pytest.CaptureFixture[str]
     ) -> None:
@@ -419,6 +422,7 @@ class TestShortTrainings:
         assert summary["quarter@20"] > 0
         assert "cost@5" in capsys.readouterr().out
 
+    @pytest.mark.slow
     def test_latencies_are_seen_with_an_error_until_they_are_measured(self, tables: Path) -> None:
         space = TableSpace(load_tables(tables, ["grid"])[0])
         plain, guessed, again = (

@@ -60,6 +60,7 @@ def true_front(chosen: tuple[Option, ...], ms: np.ndarray, limit: float | None) 
     return {i for i, kept in zip(within, mask, strict=True) if kept}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("share", [None, 0.1, 0.5])
 def test_the_front_is_found_with_a_part_of_the_measurements(share: float | None) -> None:
     chosen = options()
@@ -71,6 +72,7 @@ def test_the_front_is_found_with_a_part_of_the_measurements(share: float | None)
     assert list(ms[advice.front()]) == sorted(ms[advice.front()])
 
 
+@pytest.mark.slow
 def test_what_cannot_be_measured_is_not_asked_for_again_and_not_on_the_front() -> None:
     chosen = options()
     ms = device_ms(chosen)
@@ -101,6 +103,7 @@ def test_a_space_smaller_than_the_model_needs_is_measured_whole() -> None:
     assert not advice.has_model
 
 
+@pytest.mark.slow
 def test_the_first_ones_span_the_range_of_work() -> None:
     chosen = options()
     advice = advised(chosen, device_ms(chosen))

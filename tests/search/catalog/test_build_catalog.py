@@ -37,6 +37,7 @@ BUILT = [
 ]
 
 
+@pytest.mark.slow
 @is_same_timm
 @pytest.mark.parametrize("name", BUILT)
 def test_a_row_is_what_building_the_network_says(name: str, tmp_path: Path) -> None:
@@ -50,6 +51,7 @@ def test_a_row_is_what_building_the_network_says(name: str, tmp_path: Path) -> N
     assert row.input_size == timm.models.get_pretrained_cfg(name).input_size[-1]
 
 
+@pytest.mark.slow
 @is_same_timm
 def test_rows_of_siblings_described_together_are_those_of_each_alone(tmp_path: Path) -> None:
     from archfront.search.catalog.backbones import write
@@ -85,6 +87,7 @@ def test_a_space_takes_from_the_catalog_the_heads_that_the_task_says(name: str) 
         assert catalog()[name].heads_among(among) == task.heads_for(name, among)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [

@@ -258,6 +258,7 @@ def test_rows_are_read_once() -> None:
     assert catalog()["resnet18"] is catalog()["resnet18"]
 
 
+@pytest.mark.slow
 def test_reading_selecting_and_building_a_space_import_neither_timm_nor_torch() -> None:
     code = (
         "import sys\n"

@@ -155,6 +155,7 @@ class TestSpace:
         text = fails(capsys, 2, "catalog", "space", "space.families=resnetz,resnet")
         assert text.startswith("space.families: Unknown family 'resnetz'. Did you mean ")
 
+    @pytest.mark.slow
     def test_weights_are_not_looked_for(self, capsys: Output) -> None:
         text = succeeds(capsys, "catalog", "space", "space.weights=pretrained")
         assert text.splitlines()[-1].startswith("weights   not looked for here")
@@ -187,6 +188,7 @@ class TestBuild:
         assert list(read(path, {})) == ["test_convnext", "test_resnet"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", [(), ("--csv",), ("--json",)])
 def test_a_reader_that_goes_away_is_no_error(form: tuple[str, ...]) -> None:
     code = "import sys; from archfront.search.cli import main; sys.exit(main(sys.argv[1:]))"

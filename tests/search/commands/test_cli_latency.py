@@ -154,6 +154,7 @@ class TestMeasure:
         assert len(answers.asked) == len(set(answers.asked)) == 6
         assert answers.asked[:3] == before
 
+    @pytest.mark.slow
     def test_failures_are_tried_again_when_asked(self, capsys: Output, answers: Answers) -> None:
         succeeds(capsys, "latency", *WORDS)
         answers.asked.clear()
@@ -165,6 +166,7 @@ class TestMeasure:
             f"test_{name}@{size} avg" for name in ("efficientnet", "resnet") for size in (32, 64)
         ]
 
+    @pytest.mark.slow
     def test_a_limit_measures_only_so_many_more(self, capsys: Output, answers: Answers) -> None:
         for n_asked in (2, 4, 6, 6):
             succeeds(capsys, "latency", *WORDS, "--limit", "2")
@@ -176,6 +178,7 @@ class TestMeasure:
         succeeds(capsys, "latency", *WORDS, "--sample", "3", "--seed", "1")
         assert len(answers.asked) == 3
 
+    @pytest.mark.slow
     def test_a_dry_run_measures_nothing_and_tells_the_time(
         self, capsys: Output, answers: Answers
     ) -> None:
@@ -199,6 +202,7 @@ class TestMeasure:
         succeeds(capsys, "latency", *WORDS, "--retry-failed")
         assert {entry.failed.kind for entry in table.failures()} == {"export"}
 
+    @pytest.mark.slow
     def test_a_worker_that_dies_is_a_remembered_failure_and_not_the_end(
         self, capsys: Output, table: LatencyTable, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -188,6 +188,7 @@ class TestListShowReport:
         )
         assert content["front"] == json.loads(succeeds(capsys, "front", "flowers", "--json"))
 
+    @pytest.mark.slow
     def test_report_writes_its_files_and_names_them(
         self, capsys: Output, flowers: StudyPaths
     ) -> None:

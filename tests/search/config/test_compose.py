@@ -385,6 +385,7 @@ def test_a_program_that_uses_hydra_itself_may_compose() -> None:
         assert hydra.compose("config", ["seed=5"]).seed == 5, "the caller's own goes on"
 
 
+@pytest.mark.slow
 def test_threads_may_compose_at_the_same_time() -> None:
     def seed(number: int) -> int:
         return built(compose(["data=digits", f"seed={number}"])).seed

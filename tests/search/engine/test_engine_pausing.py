@@ -72,6 +72,7 @@ class TestExclusiveJobs:
         (tmp_path / "stop").touch()
         assert [value(other) for other in others] == [len(seen) for seen in events]
 
+    @pytest.mark.slow
     def test_others_go_on_before_its_exclusive_block_and_in_shared_ones(
         self, processes: ProcessEngine, tmp_path: Path, counted: list[int]
     ) -> None:
@@ -119,6 +120,7 @@ class TestExclusiveJobs:
         time.sleep(0.2)
         assert len(counted) == before
 
+    @pytest.mark.slow
     def test_paused_time_is_neither_counted_nor_held_against_a_job(
         self, processes: ProcessEngine, tmp_path: Path
     ) -> None:
@@ -139,6 +141,7 @@ class TestExclusiveJobs:
         assert 0.25 <= done.seconds < 4.0
         assert not any(was_done)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("payload", "kind"), [(("segfault",), "crash"), (("hang",), "timeout")]
     )

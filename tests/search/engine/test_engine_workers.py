@@ -157,6 +157,7 @@ class TestWorkers:
         assert 0.2 <= failure.seconds < DEADLINE_S
         assert not is_running(pids[0])
 
+    @pytest.mark.slow
     def test_a_neighbor_of_a_crash_and_a_hang_is_unharmed(
         self, processes: ProcessEngine, tmp_path: Path
     ) -> None:
@@ -225,6 +226,7 @@ class TestWorkers:
             failure = broken(engine.submit(train()))
         assert failure.message.startswith("The worker did not finish its imports in time.")
 
+    @pytest.mark.slow
     def test_an_idle_worker_outlives_the_limit_of_its_start(self) -> None:
         """It was killed for not having started when its first job came late."""
         with ProcessEngine(engine_jobs.perform, workers=1, start_timeout_s=2.0) as engine:

@@ -93,6 +93,7 @@ def variant(
 
 
 class TestMaking:
+    @pytest.mark.slow
     def test_a_variant_scores_what_its_network_does_at_that_size(self, found: Results) -> None:
         [(at_8, was_there)] = made(found)  # at 16 px it is the trained member itself
         assert not was_there
@@ -114,6 +115,7 @@ class TestMaking:
         assert at_8.outcome.measurement.latency.p50_ms > 0
         assert (found.places.folder / at_8.outcome.predictions).is_file()
 
+    @pytest.mark.slow
     def test_int8_is_another_file_at_the_own_size_too(self, found: Results) -> None:
         variants = [variant for variant, _ in made(found, precisions=("fp32", "int8"))]
         assert [(v.setting.precision, v.setting.input_size) for v in variants] == [
@@ -128,6 +130,7 @@ class TestMaking:
         assert reduced.measurement.size_mb < whole.measurement.size_mb
         assert reduced.parity > whole.parity
 
+    @pytest.mark.slow
     def test_what_was_interrupted_goes_on_where_it_was(
         self, found: Results, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -145,6 +148,7 @@ class TestMaking:
         assert [was_there for _, was_there in anew] == [False] * 3
         assert all("made again" in str(v.outcome) for v, _ in anew)
 
+    @pytest.mark.slow
     def test_a_crash_is_tried_again(self, found: Results, monkeypatch: pytest.MonkeyPatch) -> None:
         with monkeypatch.context() as broken:
             broken.setattr("archfront.search.export.make_variants.load_source", refuse)
@@ -156,6 +160,7 @@ class TestMaking:
         assert not was_there
         assert read(found.places) == [second]
 
+    @pytest.mark.slow
     def test_a_latency_comes_from_the_table_of_the_device(
         self, found: Results, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -168,6 +173,7 @@ class TestMaking:
             first.outcome.measurement.latency, source="remembered"
         )
 
+    @pytest.mark.slow
     def test_what_is_over_a_limit_is_marked(self, found: Results) -> None:
         found.begun().hardware["limits"]["size_mb"] = 0.01
         [(over, _)] = made(found)
@@ -190,6 +196,7 @@ class TestMaking:
         assert read(found.places) == []
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_every_task_has_variants(task: str, tmp_path: Path) -> None:
     study = small_member.study(task, tmp_path / "root")
@@ -289,6 +296,7 @@ class TestSummary:
         [point] = [p for p in said.points if p.is_variant]
         assert (point.words, point.is_on_front) == ("", True)
 
+    @pytest.mark.slow
     def test_the_report_tells_variants_from_members(self, found: Results) -> None:
         assert "Variants without training" not in render(pages.record(found))
         failed = replace(variant(found, 0, 0.1, 9.0, seed=0), outcome=Failed("export", "<no>"))
@@ -306,6 +314,7 @@ class TestSummary:
 
 
 class TestCommand:
+    @pytest.mark.slow
     def test_it_shows_members_and_variants_and_writes_the_report(
         self, found: Results, capsys: Output
     ) -> None:

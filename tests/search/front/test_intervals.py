@@ -71,6 +71,7 @@ def test_chance_is_the_best_constant_answer(metric: str) -> None:
     assert chance_level(metric, counts) == pytest.approx(max(constant))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", METRICS)
 def test_the_interval_agrees_with_scipys_bootstrap(metric: str) -> None:
     labels, predicted = a_sample(1)
@@ -129,6 +130,7 @@ def test_perfect_predictions_of_few_of_a_class_leave_more_open(metric: str) -> N
     assert low_uneven == low_even if metric == "accuracy" else low_uneven < low_even
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("right", [0.5, 0.9, 0.99])
 def test_about_95_of_100_intervals_hold_the_true_accuracy(right: float) -> None:
     rng = np.random.default_rng(11)

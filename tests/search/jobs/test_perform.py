@@ -73,6 +73,7 @@ def memory_for(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     return limit
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fail", [raises_in_forward, raises_in_backward])
 @pytest.mark.parametrize("error", [CUDA, CPU, MemoryError("no memory left")], ids=repr)
 def test_halved_batches_train_as_whole_ones_without_batch_statistics(

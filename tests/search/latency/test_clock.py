@@ -401,6 +401,7 @@ def test_numbers_that_make_no_sense_are_refused(effort: dict[str, float]) -> Non
         Effort(**effort)
 
 
+@pytest.mark.slow
 def test_a_real_step_takes_about_as_long_as_it_works() -> None:
     def step() -> None:
         until = time.perf_counter() + 0.002

@@ -315,6 +315,7 @@ def _put_many(path: Path, first: int, count: int) -> None:
         table.put(replace(KEY, threads=n + 1), MEASURED)
 
 
+@pytest.mark.slow
 def test_processes_that_start_at_once_lose_nothing(table: LatencyTable) -> None:
     """The file does not exist yet: creating it is the hard part."""
     context = multiprocessing.get_context("spawn")

@@ -46,6 +46,7 @@ class TestMeasuring:
         except ConfigError as error:
             pytest.skip(str(error))
 
+    @pytest.mark.slow
     def test_it_says_what_was_measured_and_how(self, name: str, tmp_path: Path) -> None:
         # Beside other processes half a second may not hold the repeats.
         settings = replace(SETTINGS, runtime=name, max_seconds=10.0)
@@ -66,6 +67,7 @@ class TestMeasuring:
         assert 0 <= latency.parity <= 1e-3
         assert measurement.seconds > latency.p50_ms * 5 / 1e3
 
+    @pytest.mark.slow
     def test_parameters_are_those_of_timm_and_the_file_holds_them(
         self, name: str, tmp_path: Path
     ) -> None:
@@ -76,10 +78,12 @@ class TestMeasuring:
         assert measurement.params_m == params / 1e6
         assert measurement.size_mb == pytest.approx(params * 4 / 1e6, rel=0.1)
 
+    @pytest.mark.slow
     def test_nothing_is_left_in_the_folder(self, name: str, tmp_path: Path) -> None:
         measure_architecture(TINY, replace(SETTINGS, runtime=name), folder=tmp_path)
         assert list(tmp_path.iterdir()) == []
 
+    @pytest.mark.slow
     def test_multiply_accumulates_are_of_one_image_whatever_the_batch(
         self, name: str, tmp_path: Path
     ) -> None:
@@ -99,6 +103,7 @@ def test_it_is_pinned_to_the_cores_that_are_asked_for(tmp_path: Path) -> None:
     assert allowed_cores() == before
 
 
+@pytest.mark.slow
 def test_throughput_is_measured_at_its_own_batch_where_it_is_asked_for(tmp_path: Path) -> None:
     settings = replace(SETTINGS, throughput_batch=4)
     found = measure_architecture(TINY, settings, folder=tmp_path)
@@ -109,12 +114,14 @@ def test_throughput_is_measured_at_its_own_batch_where_it_is_asked_for(tmp_path:
     assert measure_architecture(TINY, SETTINGS, folder=tmp_path).throughput_ips is None
 
 
+@pytest.mark.slow
 def test_throughput_at_the_batch_of_the_latency_is_the_same_figure(tmp_path: Path) -> None:
     settings = replace(SETTINGS, batch_size=2, throughput_batch=2)
     found = measure_architecture(TINY, settings, folder=tmp_path)
     assert found.throughput_ips == pytest.approx(2e3 / found.latency.p50_ms)
 
 
+@pytest.mark.slow
 def test_memory_that_cannot_be_measured_matters_only_where_it_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -130,6 +137,7 @@ def test_memory_that_cannot_be_measured_matters_only_where_it_is_asked_for(
         measure_architecture(TINY, replace(SETTINGS, measures_memory=True), folder=tmp_path)
 
 
+@pytest.mark.slow
 def test_energy_is_measured_where_it_is_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +175,7 @@ class Stillness:
         self.is_exclusive = True
 
 
+@pytest.mark.slow
 def test_others_stand_still_while_it_is_timed_and_at_no_other_time(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -255,6 +264,7 @@ def _halves(
 RIGHT_EXPORTER = EXPORTERS["torchscript"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bad", [_refuses, _halves])
 def test_the_second_exporter_is_tried_and_named_when_the_first_is_no_good(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: object

@@ -77,12 +77,14 @@ def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     return made
 
 
+@pytest.mark.slow
 def test_more_weights_are_at_least_as_much_more_memory(artifacts: dict[int, Path]) -> None:
     small, large = (artifact_mb("onnxruntime", artifacts[mb], 1, "fp32") for mb in (8, 40))
     # ONNX Runtime holds weights twice while it packs them.
     assert 31 < large - small < 2.5 * 32
 
 
+@pytest.mark.slow
 def test_it_is_the_same_for_the_same_artifact_whatever_was_done_between(
     artifacts: dict[int, Path],
 ) -> None:
@@ -103,6 +105,7 @@ def test_a_file_that_cannot_be_opened_is_told_with_the_reason(tmp_path: Path) ->
         artifact_mb("onnxruntime", broken, 1, "fp32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["eager", "onnxruntime", "openvino"])
 def test_memory_is_told_when_it_is_asked_for(name: str, tmp_path: Path) -> None:
     if name == "openvino":

@@ -139,6 +139,7 @@ def test_a_killed_driver_frees_its_lock_and_a_living_one_is_named(tmp_path: Path
         assert store.evaluations() == []
 
 
+@pytest.mark.slow
 def test_a_study_lives_in_any_sqlalchemy_database(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path / 'team.db'}"
     config = small_config(tmp_path, tracking__storage_url=url)

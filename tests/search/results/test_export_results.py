@@ -153,6 +153,7 @@ def test_weights_that_a_full_training_replaced_are_left_out(found: Results) -> N
     }
 
 
+@pytest.mark.slow
 def test_members_of_the_front_that_were_not_exported_are_named(found: Results) -> None:
     said = said_of(found, export(0, "onnx", 0.6, 0.2))
     assert said.lacking == (1,)
@@ -179,6 +180,7 @@ def test_a_record_that_is_none_gets_one_error(found: Results, text: str) -> None
         read(found.places)
 
 
+@pytest.mark.slow
 def test_the_command_records_what_it_exports(
     found: Results, capsys: Output, tmp_path: Path
 ) -> None:

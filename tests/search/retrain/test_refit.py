@@ -46,6 +46,7 @@ def all_of(root: Path, order: RefitRequest) -> list[tuple[FullTraining, Refit]]:
 
 
 class TestTraining:
+    @pytest.mark.slow
     def test_every_member_and_seed_is_trained_once(
         self, root: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -64,6 +65,7 @@ class TestTraining:
         assert all(step.done is not None for step, _ in again)
         assert [record for _, record in again] == [record for _, record in made]
 
+    @pytest.mark.slow
     def test_what_was_interrupted_goes_on_where_it_was(self, root: Path) -> None:
         found = write(root)
 
@@ -190,6 +192,7 @@ class TestSummary:
         assert slow.dominated_by == (0,)
         assert verdict(slow) == "dominated by 0, with confidence"
 
+    @pytest.mark.slow
     def test_a_loss_within_chance_is_not(self, root: Path) -> None:
         found = write(root)
         write_refits(found, 0, [0.805, 0.80])
@@ -288,6 +291,7 @@ class TestMembers:
 
 
 class TestCommand:
+    @pytest.mark.slow
     def test_it_trains_and_tells_and_exports(
         self, root: Path, capsys: Output, tmp_path: Path
     ) -> None:

@@ -65,6 +65,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Results:
     return small_refits.results(root)
 
 
+@pytest.mark.slow
 def test_the_same_cpu_gives_the_same_bits(trained: Results) -> None:
     found = reproduce(trained, small_refits.study(trained), REAL)
     assert found.is_same
@@ -126,6 +127,7 @@ def test_other_data_is_told_before_anything_is_trained(trained: Results) -> None
 
 
 class TestCommand:
+    @pytest.mark.slow
     def test_it_says_that_it_is_the_same(self, trained: Results, capsys: Output) -> None:
         words = ("reproduce", "digits", "--root", str(trained.places.root), "--trial", str(REAL))
         said = succeeds(capsys, *words)

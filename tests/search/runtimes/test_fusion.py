@@ -86,6 +86,7 @@ def test_what_is_trained_on_is_not_merged_itself() -> None:
     assert not any(part.training for part in merged.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["levit_128s", "tiny_vit_5m_224", "efficientvit_m0"])
 def test_a_network_that_ran_before_is_perturbed_as_one_that_did_not(name: str) -> None:
     """Regression: what it kept of its weights stayed, and its right exports failed parity."""

@@ -101,6 +101,7 @@ class TestRuntimeContract:
             assert isinstance(one, np.ndarray)
             np.testing.assert_allclose(one, other.numpy(), atol=1e-5)
 
+    @pytest.mark.slow
     def test_it_runs_the_example_and_can_run_it_again(
         self, runtime: Runtime, settings: LoadSettings
     ) -> None:
@@ -114,6 +115,7 @@ class TestRuntimeContract:
         for name, output in after.items():
             np.testing.assert_array_equal(output, before[name])
 
+    @pytest.mark.slow
     def test_a_gpu_has_a_clock_and_a_memory_of_its_own(
         self, runtime: Runtime, settings: LoadSettings
     ) -> None:
@@ -128,6 +130,7 @@ class TestRuntimeContract:
                 assert session.device_memory_mb is not None
                 assert session.device_memory_mb > 0
 
+    @pytest.mark.slow
     def test_its_size_is_about_that_of_the_weights(
         self, runtime: Runtime, settings: LoadSettings
     ) -> None:
@@ -137,6 +140,7 @@ class TestRuntimeContract:
         with runtime.load(wrapped, small_images(), settings) as session:
             assert session.size_mb == pytest.approx(769 * 1000 * 4 / 1e6, rel=0.02)
 
+    @pytest.mark.slow
     def test_its_files_stay_in_the_folder_it_was_given(
         self,
         runtime: Runtime,
@@ -151,6 +155,7 @@ class TestRuntimeContract:
             session.run()
         assert list(elsewhere.iterdir()) == []
 
+    @pytest.mark.slow
     def test_the_threads_of_torch_are_as_before(
         self, runtime: Runtime, settings: LoadSettings
     ) -> None:
@@ -159,6 +164,7 @@ class TestRuntimeContract:
             session.run()
         assert torch.get_num_threads() == 2
 
+    @pytest.mark.slow
     def test_it_prints_nothing(
         self, runtime: Runtime, settings: LoadSettings, capfd: pytest.CaptureFixture[str]
     ) -> None:
@@ -166,6 +172,7 @@ class TestRuntimeContract:
             session.run()
         assert capfd.readouterr() == ("", "")
 
+    @pytest.mark.slow
     def test_the_module_is_left_in_evaluation_mode(
         self, runtime: Runtime, settings: LoadSettings
     ) -> None:
@@ -214,6 +221,7 @@ def test_torchscript_does_not_dump_the_graph_of_a_network_that_it_refuses(
     assert capfd.readouterr() == ("after", "")
 
 
+@pytest.mark.slow
 def test_dynamo_takes_what_torchscript_refuses(tmp_path: Path) -> None:
     module, images = Unscalable(), small_images()
     settings = LoadSettings(tmp_path, "dynamo", ("pooled",))

@@ -36,6 +36,7 @@ class TestReducedPrecisions:
         skip_where_it_cannot_run(name, precision)
         return RUNTIMES[name]
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("network", "size"), [("test_resnet", 32), ("test_vit", 160)])
     def test_a_network_passes_parity_is_smaller_and_prints_nothing(
         self,

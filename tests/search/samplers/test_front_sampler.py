@@ -22,6 +22,7 @@ from tests.support.small_spaces import mixed_space
 # ------------------------------------------------------------------ the expected gain
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_costs", [0, 1, 2])
 def test_the_expected_gain_is_the_mean_of_drawn_gains(n_costs: int) -> None:
     rng = np.random.default_rng(n_costs)

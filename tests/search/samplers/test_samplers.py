@@ -63,6 +63,7 @@ class TestSamplerContract:
         assert len(set(runs)) == 4
         assert len({run[0] for run in runs}) > 1
 
+    @pytest.mark.slow
     def test_a_small_space_is_proposed_whole_and_nothing_twice(self, name: str) -> None:
         is_slow = name == "gp"
         space = mixed_space(
@@ -86,6 +87,7 @@ class TestSamplerContract:
         second = Loop(name, mixed_space(), seed=5, limit=LIMIT, storage=journal(path)).run(n - cut)
         assert first + second == whole
 
+    @pytest.mark.slow
     def test_a_trial_left_between_two_axes_goes_on_to_the_same_candidate(
         self, name: str, tmp_path: Path
     ) -> None:
@@ -105,6 +107,7 @@ class TestSamplerContract:
             trial = Trial(again.study, frozen._trial_id)
             assert again.space.index(again.space.suggest(trial)) == whole[-1]
 
+    @pytest.mark.slow
     def test_a_half_chosen_trial_keeps_its_axes_when_the_rest_is_closed(self, name: str) -> None:
         """The trials around it have ended meanwhile and closed what it would have become.
 

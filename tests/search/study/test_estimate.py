@@ -30,6 +30,7 @@ def said(of: Config) -> dict[str, str]:
     return {text.split()[0]: text[10:] for text in estimate.lines(of)}
 
 
+@pytest.mark.slow
 def test_a_dry_run_tells_size_time_and_disk_and_leaves_nothing(tmp_path: Path) -> None:
     lines = said(config(tmp_path, budget__minutes=2))
     assert lines["study"] == "small (dry run: nothing is trained or recorded)"

@@ -85,6 +85,7 @@ def minutes_used(
     return (clock.now - before) / 60, len(front)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
     ("rungs", "minutes", "epoch_s"), [([], 20, 2.0), ([3, 9], 15, 3.0), ([1, 3, 9], 15, 3.0)]

@@ -42,6 +42,7 @@ def spent(evaluations: list[Evaluation]) -> float:
     return sum(parts[e.rung] for e in evaluations if e.kind == "trained")
 
 
+@pytest.mark.slow
 def test_more_candidates_are_looked_at_than_could_be_trained(tmp_path: Path) -> None:
     result = run(rung_config(tmp_path))
     assert result.state == "finished"
@@ -56,6 +57,7 @@ def test_more_candidates_are_looked_at_than_could_be_trained(tmp_path: Path) -> 
     assert all(e.n_rungs == 3 for e in found.evaluations)
 
 
+@pytest.mark.slow
 def test_only_full_trainings_are_on_the_front(tmp_path: Path) -> None:
     run(rung_config(tmp_path))
     found = results(tmp_path)
@@ -67,6 +69,7 @@ def test_only_full_trainings_are_on_the_front(tmp_path: Path) -> None:
     assert set(found.scores) == {member.trial for member in members}
 
 
+@pytest.mark.slow
 def test_every_trial_is_told_and_says_how_far_it_came(tmp_path: Path) -> None:
     config = rung_config(tmp_path)
     run(config)
@@ -85,6 +88,7 @@ def test_every_trial_is_told_and_says_how_far_it_came(tmp_path: Path) -> None:
             assert trial.values[0] == own[-1]
 
 
+@pytest.mark.slow
 def test_files_are_kept_of_the_front_only(tmp_path: Path) -> None:
     run(rung_config(tmp_path))
     found = results(tmp_path)
@@ -110,6 +114,7 @@ def test_no_rung_below_the_top_is_a_study_as_ever(tmp_path: Path) -> None:
     assert {e.n_rungs for e in none} == {1}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_jobs", [1, 4, 9, 15, 22])
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(
@@ -130,6 +135,7 @@ def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(
     assert not list((tmp_path / "cut").rglob(RESUME))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "step"),
     [
@@ -179,6 +185,7 @@ def test_a_measurement_whose_driver_died_leaves_no_files_behind(tmp_path: Path) 
     assert not left.exists()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n_trainings", [1, 2, 5])
 def test_a_training_that_came_to_no_record_leaves_no_files_behind(
     tmp_path: Path, n_trainings: int
@@ -229,6 +236,7 @@ def test_a_rung_starts_its_attempts_anew_though_its_driver_died_before_it_noted_
         assert store.attempts(frozen) == 0
 
 
+@pytest.mark.slow
 def test_workers_do_not_wait_for_a_rung_to_fill(tmp_path: Path) -> None:
     config = rung_config(tmp_path, engine__name="processes", engine__workers=2)
     with ProcessEngine(perform, workers=2, threads=1) as engine:
@@ -238,6 +246,7 @@ def test_workers_do_not_wait_for_a_rung_to_fill(tmp_path: Path) -> None:
     assert found.front()
 
 
+@pytest.mark.slow
 def test_what_happens_is_told(tmp_path: Path) -> None:
     events: list[Event] = []
     run(rung_config(tmp_path), followers=(events.append,))
@@ -271,6 +280,7 @@ def test_a_failure_on_a_higher_rung_ends_the_trial(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob(RESUME))
 
 
+@pytest.mark.slow
 def test_other_rungs_cannot_be_asked_for_later(tmp_path: Path) -> None:
     run(rung_config(tmp_path), engine=Interrupting(4))
     with pytest.raises(ConfigChangedError) as caught:
@@ -283,6 +293,7 @@ def test_other_rungs_cannot_be_asked_for_later(tmp_path: Path) -> None:
     assert run(rung_config(tmp_path, budget__rungs=None)).state == "finished"
 
 
+@pytest.mark.slow
 def test_a_larger_budget_extends_a_finished_study(tmp_path: Path) -> None:
     run(rung_config(tmp_path, budget__trials=3))
     before = results(tmp_path).evaluations
@@ -293,6 +304,7 @@ def test_a_larger_budget_extends_a_finished_study(tmp_path: Path) -> None:
     assert spent(after) <= 5 + 1e-9
 
 
+@pytest.mark.slow
 def test_a_cancelled_study_keeps_what_waits(tmp_path: Path) -> None:
     control = Control()
 
@@ -309,6 +321,7 @@ def test_a_cancelled_study_keeps_what_waits(tmp_path: Path) -> None:
     assert story(results(tmp_path).evaluations) == story(whole)
 
 
+@pytest.mark.slow
 def test_a_trial_that_kills_its_driver_on_a_higher_rung_is_given_up(tmp_path: Path) -> None:
     config = rung_config(tmp_path)
 
@@ -345,6 +358,7 @@ def test_rungs_of_an_older_study_are_one(tmp_path: Path) -> None:
     assert {e.n_rungs for e in results(tmp_path).evaluations} == {1}
 
 
+@pytest.mark.slow
 def test_a_study_that_looked_at_all_candidates_goes_on_with_those_that_wait(
     tmp_path: Path,
 ) -> None:

@@ -117,11 +117,13 @@ class TestLoop:
         assert members
         assert [m.latency_ms for m in members] == sorted(m.latency_ms for m in members)
 
+    @pytest.mark.slow
     def test_no_candidate_is_evaluated_twice(self, tmp_path: Path) -> None:
         run(small_config(tmp_path, budget__trials=1000))
         ids = [e.candidate.id for e in results(tmp_path).evaluations]
         assert len(ids) == len(set(ids))
 
+    @pytest.mark.slow
     def test_an_exhausted_space_ends_the_study_normally(self, tmp_path: Path) -> None:
         result = run(small_config(tmp_path, budget__trials=1000))
         assert result.state == "finished"
@@ -143,6 +145,7 @@ class TestLoop:
         value, allowed = rejected[0].outcome.exceeded["latency_ms"]
         assert value > allowed == 2.0
 
+    @pytest.mark.slow
     def test_an_architecture_over_a_limit_leaves_the_space(self, tmp_path: Path) -> None:
         run(small_config(tmp_path, budget__trials=1000))
         over = [
@@ -215,6 +218,7 @@ class TestLoop:
             assert weights.is_file() is (evaluation.trial in front)
             assert predictions.is_file()
 
+    @pytest.mark.slow
     def test_front_members_have_a_picture_that_the_report_shows(self, tmp_path: Path) -> None:
         run(small_config(tmp_path))
         found = results(tmp_path)
@@ -271,6 +275,7 @@ class TestLoop:
             (e.trial, e.candidate.id, e.kind) for e in second
         ]
 
+    @pytest.mark.slow
     def test_a_remembered_failure_is_told_and_counts_for_nothing(self, tmp_path: Path) -> None:
         """Failures in a row end a study, but not those that cost nothing."""
         table = LatencyTable(tmp_path / "latency.db")
@@ -309,6 +314,7 @@ class TestLoop:
             run(config, table=table, engine=engine)
             assert ("measure" in jobs) is (part == "b")
 
+    @pytest.mark.slow
     def test_several_workers_train_at_a_time_and_count_together(self, tmp_path: Path) -> None:
         config = small_config(tmp_path, engine__name="processes", engine__workers=2)
         with ProcessEngine(perform, workers=2, threads=1) as engine:
@@ -334,6 +340,7 @@ class TestLoop:
 
 
 class TestResume:
+    @pytest.mark.slow
     @pytest.mark.parametrize("n_jobs", [0, 1, 2, 5, 8])
     @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
     def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(
@@ -390,6 +397,7 @@ class TestResume:
         with pytest.raises(ConfigChangedError, match="The dataset of the study 'small' changed"):
             study.run(config, prepared=other, engine=Interrupting(9), table=Forgetful())  # type: ignore[arg-type]  # a fake table
 
+    @pytest.mark.slow
     def test_a_candidate_that_kills_its_driver_is_given_up(self, tmp_path: Path) -> None:
         config = small_config(tmp_path)
         for _ in range(3):
@@ -478,6 +486,7 @@ class _NoSampler:
         return None
 
 
+@pytest.mark.slow
 def test_the_front_is_that_of_all_trained_candidates(tmp_path: Path) -> None:
     run(small_config(tmp_path, budget__trials=1000))
     found = results(tmp_path)

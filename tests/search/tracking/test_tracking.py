@@ -102,6 +102,7 @@ def test_nothing_lies_outside_of_the_root(tracked: tuple[Path, MlflowClient]) ->
     assert {p.name for p in root.iterdir()} <= {"mlflow.db", "studies", "artifacts", "cache"}
 
 
+@pytest.mark.slow
 def test_a_half_written_run_is_written_again(tmp_path: Path) -> None:
     config, places = small_config(tmp_path), StudyPaths(tmp_path, "small")
     run(config, followers=(Tracker(places, None, "tests"),), engine=Interrupting(5))
@@ -116,6 +117,7 @@ def test_a_half_written_run_is_written_again(tmp_path: Path) -> None:
     assert all(r.info.status != "RUNNING" for r in after.values())
 
 
+@pytest.mark.slow
 def test_removing_a_study_marks_all_its_runs(tmp_path: Path) -> None:
     config, places = small_config(tmp_path), StudyPaths(tmp_path, "small")
     tracker = Tracker(places, None, "tests")
@@ -133,6 +135,7 @@ def test_a_store_that_cannot_be_opened_is_a_clear_error(tmp_path: Path) -> None:
         Tracker(StudyPaths(tmp_path, "small"), uri, "tests")
 
 
+@pytest.mark.slow
 def test_the_rungs_of_a_trial_are_one_run(tmp_path: Path) -> None:
     """Interrupted after a trial climbed, and gone on with."""
     places = StudyPaths(tmp_path, "small")
@@ -159,6 +162,7 @@ def test_the_rungs_of_a_trial_are_one_run(tmp_path: Path) -> None:
         assert child.info.status != "RUNNING"
 
 
+@pytest.mark.slow
 def test_full_trainings_are_runs_of_their_study_each_once(tmp_path: Path) -> None:
     found = small_refits.write(tmp_path)
     for trial in (0, 1):

@@ -355,6 +355,7 @@ class TestMaskValues:
         with pytest.raises(DataError, match=r"has colors: .*data\.palette\.road=\[128,64,128\]"):
             read(ref)
 
+    @pytest.mark.slow
     def test_splits_of_images_and_masks_are_taken_as_they_are(self, tmp_path: Path) -> None:
         for part in ("train", "valid"):
             write_masks(tmp_path / part)

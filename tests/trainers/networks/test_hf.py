@@ -132,6 +132,7 @@ def test_a_known_configuration_has_as_many_parameters_as_its_twin(repository: st
     assert count == pytest.approx(catalog()[TWINS[repository]].params_m, abs=6e-5)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repository", ["microsoft/resnet-18", "facebook/deit-tiny-patch16-224"])
 def test_a_row_has_the_work_of_its_twin(repository: str) -> None:
     row, twin = describe_hub(f"hf:{repository}"), catalog()[TWINS[repository]]
@@ -423,6 +424,7 @@ def space(name: str, root: Path, **changes: Any) -> Space:
     )
 
 
+@pytest.mark.slow
 def test_a_space_is_the_same_until_the_configuration_changes(
     name: str, kind: str, tmp_path: Path
 ) -> None:

@@ -73,6 +73,7 @@ def _passed(network: nn.Module, *shape: int) -> Any:
         return network(torch.zeros(*shape, device="meta"))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_costs_and_outputs_are_those_without_a_memo(name: str) -> None:
     def costs() -> list[OpCounts | torch.Size]:

@@ -109,6 +109,7 @@ class TestEveryHead:
         assert ((scores >= 0) & (scores <= 1)).all()
         assert detections[..., 5].max() < classes
 
+    @pytest.mark.slow
     def test_the_first_class_is_learned_as_the_first(self, head: str) -> None:
         model = built(head)
         optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
@@ -143,6 +144,7 @@ class TestEveryHead:
             totals.append(float(sum(losses.values()).detach()))
         assert totals[1] == pytest.approx(totals[0], rel=0.1)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
     def test_the_export_computes_what_eager_computes(
         self, head: str, runtime: str, tmp_path: Path
@@ -154,6 +156,7 @@ class TestEveryHead:
         assert found.latency.parity is not None
         assert found.latency.parity <= TOLERANCE
 
+    @pytest.mark.slow
     def test_a_frozen_backbone_stays_as_it_is_and_the_rest_learns(self, head: str) -> None:
         model = built(head)
         task_of(head).freeze(model)
@@ -208,6 +211,7 @@ class TestEveryHead:
                 assert (shared > 0.6).all()
 
 
+@pytest.mark.slow
 def test_an_export_gives_the_masks_of_its_detections(tmp_path: Path) -> None:
     """They are not compared when a network is measured."""
     task, model = TASKS["instance"], built("mask_rcnn").eval().requires_grad_(False)

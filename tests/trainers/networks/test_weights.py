@@ -37,6 +37,7 @@ def test_random_weights_need_no_files() -> None:
     assert resolve(["test_resnet"], "none").weights == {"test_resnet": Weights()}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("suffix", ["safetensors", "pth"])
 def test_a_file_in_a_folder_is_found_hashed_and_loaded(
@@ -107,6 +108,7 @@ def test_the_classifier_comes_from_the_seed(tmp_path: Path) -> None:
     assert not torch.equal(classifiers[0], source["fc.weight"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("files", "chosen", "tag"),
     [

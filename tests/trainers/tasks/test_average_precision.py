@@ -40,6 +40,7 @@ class TestAgainstPycocotools:
         found = coco_metrics(kept, [str(k) for k in range(classes)])
         assert found == pytest.approx(expected, abs=1e-6)
 
+    @pytest.mark.slow
     def test_masks_have_its_average_precision(self, case: str, seed: int) -> None:
         kept = findings(seed, has_masks=True, **CASES[case])
         classes = CASES[case].get("classes", 3)
@@ -48,6 +49,7 @@ class TestAgainstPycocotools:
         found = coco_metrics(kept, [str(k) for k in range(classes)])
         assert found == pytest.approx(expected, abs=1e-6)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("metric", [*METRICS, "box_map50"])
     def test_images_that_count_once_give_the_metric(
         self, case: str, seed: int, metric: str

@@ -69,6 +69,7 @@ def evaluated(
 
 @pytest.mark.parametrize("task", HEADS)
 class TestBothTasks:
+    @pytest.mark.slow
     def test_a_few_drawn_images_are_learned(self, task: str) -> None:
         a, samples = architecture(task), drawn_samples(0, 4)
         preprocess = preprocess_for(a, Weights(), TASKS[task].resize)
@@ -146,6 +147,7 @@ class TestBothTasks:
                 areas = found["masks"].sum(axis=(1, 2)) * 16
                 assert areas == pytest.approx([300] * 3, rel=0.6)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("runtime", ["eager", "onnxruntime", "openvino"])
     def test_it_can_be_measured(self, task: str, runtime: str, tmp_path: Path) -> None:
         settings = MeasureSettings(runtime, 1, 1, 1, 5, max_seconds=0.3)
@@ -222,6 +224,7 @@ def test_areas_are_those_of_the_outlines_where_there_are_some() -> None:
         assert [name for name in metrics if name.startswith("map_")] == [size]
 
 
+@pytest.mark.slow
 def test_an_export_gives_the_masks_of_its_detections(tmp_path: Path) -> None:
     """They are not compared when a network is measured."""
     task, a = TASKS["instance"], architecture("instance")

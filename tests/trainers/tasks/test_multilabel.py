@@ -192,6 +192,7 @@ def squares(n: int) -> RawData:
     return RawData("drawn squares", ("left", "middle", "right"), {"all": tuple(samples)})
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("loss", TASK.losses)
 def test_bright_columns_are_learned(
     loss: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

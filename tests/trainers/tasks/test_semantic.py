@@ -90,6 +90,7 @@ def test_the_families_without_padding_are_those_whose_maps_are_smaller() -> None
     assert smaller == UNPADDED
 
 
+@pytest.mark.slow
 def test_the_families_that_dilate_are_those_whose_networks_do() -> None:
     found = set()
     for family, name in smallest_networks().items():
@@ -109,6 +110,7 @@ def test_family_and_strides_are_those_of_the_catalog() -> None:
         assert family_and_strides(name) == (row.family, row.strides)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", TASK.heads)
 @pytest.mark.parametrize(
     "backbone", ["test_convnext", "darknet17", "dla46x_c", "edgenext_xx_small", "ghostnet_050"]
@@ -223,6 +225,7 @@ def test_drawn_masks_have_every_class_and_an_ignored_row() -> None:
     assert torch.equal(masks, TASK.example_targets(a, 2, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("head", ["unet", "segformer", "deeplabv3plus"])
 def test_a_network_is_exported_and_measured(head: str, tmp_path: Path) -> None:
     settings = MeasureSettings("onnxruntime", 1, 1, 2, 5, max_seconds=0.5)
@@ -260,6 +263,7 @@ def squares(monkeypatch: pytest.MonkeyPatch) -> DataRef:
     return SQUARES
 
 
+@pytest.mark.slow
 def test_a_training_learns_and_its_weights_score_the_same(
     squares: DataRef, tmp_path: Path
 ) -> None:

@@ -73,6 +73,7 @@ class TestTaskContract:
         assert not torch.equal(task.example(a, 3, 5), task.example(a, 3, 6))
         assert task.example(a, 3, 5).shape == (3, 1, 32, 32)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("backbone", ["test_resnet", "test_vit", "test_efficientnet"])
     def test_every_head_of_a_backbone_learns(self, name: str, backbone: str) -> None:
         task = TASKS[name]

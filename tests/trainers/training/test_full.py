@@ -45,6 +45,7 @@ def run(folder: Path, full: FullSettings, **changes: Any) -> FullResult:
     return train_full(**arguments, full=full, folder=folder)
 
 
+@pytest.mark.slow
 def test_what_is_saved_is_of_the_best_epoch(tmp_path: Path) -> None:
     recipe = replace(RECIPE, lr=0.05)  # so high that it does not only get better
     result = run(tmp_path, FullSettings(), recipe=recipe, splits=("val", "test"))
@@ -57,6 +58,7 @@ def test_what_is_saved_is_of_the_best_epoch(tmp_path: Path) -> None:
         assert np.array_equal(saved["labels"], kept["labels"])
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_evaluated_and_kept(tmp_path: Path) -> None:
     plain = run(tmp_path / "plain", FullSettings(ema=0.0))
     averaged = run(tmp_path / "averaged", FullSettings(ema=0.9))
@@ -69,6 +71,7 @@ def test_averaged_weights_are_evaluated_and_kept(tmp_path: Path) -> None:
     assert curves[0] != curves[1]
 
 
+@pytest.mark.slow
 def test_the_same_training_gives_the_same_bits(tmp_path: Path) -> None:
     first, second = (run(tmp_path / part, FullSettings()) for part in "ab")
     states = [load_file(r.training.weights) for r in (first, second)]
@@ -89,6 +92,7 @@ def test_without_patience_it_goes_to_its_horizon(tmp_path: Path) -> None:
     assert len(result.training.curve) == 4
 
 
+@pytest.mark.slow
 def test_a_teacher_of_another_size_changes_what_is_learned(tmp_path: Path) -> None:
     large, full = replace(NETWORK, input_size=32), FullSettings(ema=0.0)
     settings = replace(SETTINGS, until_epoch=8, horizon=8)

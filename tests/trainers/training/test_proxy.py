@@ -69,6 +69,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
     return run(tmp_path_factory.mktemp("trained"))
 
 
+@pytest.mark.slow
 def test_the_same_training_gives_the_same_bits(trained: TrainResult, tmp_path: Path) -> None:
     torch.manual_seed(99)
     torch.rand(17)
@@ -207,6 +208,7 @@ def test_running_out_of_memory_surfaces_as_it_is(tmp_path: Path) -> None:
         run(tmp_path, on_epoch=exhaust)
 
 
+@pytest.mark.slow
 def test_half_precision_trains_and_predicts_in_full(tmp_path: Path) -> None:
     large = replace(NETWORK, input_size=64)
     half = replace(SETTINGS, precision="bf16")

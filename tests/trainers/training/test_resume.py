@@ -68,6 +68,7 @@ def bits(result: TrainResult) -> tuple[Any, ...]:
     return state, predictions, json.dumps(result.metrics), losses
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_one_epoch_and_then_three_are_three_at_once(task: str, tmp_path: Path) -> None:
     whole = run(task, tmp_path / "whole", 3)
@@ -83,6 +84,7 @@ def test_one_epoch_and_then_three_are_three_at_once(task: str, tmp_path: Path) -
     assert high.seconds == pytest.approx(high.curve[-1].seconds)
 
 
+@pytest.mark.slow
 def test_stochastic_depth_is_drawn_as_in_one_go(tmp_path: Path) -> None:
     """Its layers, and dropout, draw from torch's own generator."""
     of = architecture("classification", backbone="test_vit")
