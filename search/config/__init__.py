@@ -1,1 +1,1 @@
-"""From words and yaml files to one checked configuration."""
+"""The configuration of a study: composed from yaml files and overrides, then checked."""

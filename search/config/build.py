@@ -1,4 +1,4 @@
-"""From a composed mapping to one checked configuration, or every problem at once."""
+"""The checked configuration made from a composed mapping, or every problem at once."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def build(content: dict[str, Any], *, texts: frozenset[str] = frozenset()) -> Co
             type of its option.
 
     Raises:
-        ConfigError: With every problem that was found, none twice.
+        ConfigError: With every problem, none twice.
     """
     findings = Findings()
     config: Config = read(Config, mark(content, texts), findings)
@@ -37,7 +37,7 @@ def options() -> list[tuple[str, str, str]]:
     return list(option_paths(Config))
 
 
-# What options mean in a study that was begun before there were any such.
+# The values of options in a study that began before the options existed.
 BEFORE: dict[str, dict[str, Any]] = {
     "space": {"exportable": []},
     "budget": {"rungs": []},
@@ -46,7 +46,7 @@ BEFORE: dict[str, dict[str, Any]] = {
 
 
 def completed(stored: dict[str, Any]) -> dict[str, Any]:
-    """Return stored configuration, or part of it, with the options that are newer than it."""
+    """Return a stored configuration, or part of it, with the options that it lacks."""
     return {
         group: {**BEFORE[group], **content} if group in BEFORE else content
         for group, content in stored.items()

@@ -1,4 +1,4 @@
-"""The one door to Hydra: command-line words to a composed mapping.
+"""The composition of yaml files and command-line overrides, by Hydra alone.
 
 Hydra composes the groups; values never pass through its grammar, so a path with spaces, commas,
 equals signs or parentheses needs no quoting of its own.
@@ -57,11 +57,11 @@ def choices(group: str, extra: Sequence[Path] = ()) -> list[str]:
 
 
 def compose(words: Iterable[str], *, config_dirs: Sequence[Path] = ()) -> Composed:
-    """Return the configuration that ``group=name`` and ``path.to.option=value`` words ask for.
+    """Return the configuration composed of ``group=name`` and ``group.option=value`` overrides.
 
     Args:
-        words: Overrides; of two for one name the last wins.
-        config_dirs: Folders of further yaml files, laid out as the shipped ones.
+        words: The overrides; of two for one name the last wins.
+        config_dirs: Folders of additional yaml files, laid out like the shipped ones.
 
     Raises:
         ConfigError: With every word that cannot be used.
@@ -75,10 +75,10 @@ def compose(words: Iterable[str], *, config_dirs: Sequence[Path] = ()) -> Compos
 
 
 def load(path: Path, words: Iterable[str]) -> Composed:
-    """Return a composed configuration from a file, with values changed by words.
+    """Return a composed configuration from a file, with values changed by overrides.
 
     Raises:
-        ConfigError: If the file is not one, or for every word that cannot be used.
+        ConfigError: If the file is no configuration, or with every unusable override.
     """
     try:
         content = _mapping(path.expanduser())
@@ -101,7 +101,7 @@ def _mapping(path: Path) -> dict[str, Any]:
     """Return the content of a yaml file of options.
 
     Raises:
-        ValueError: If it is not one, with one line about why.
+        ValueError: If the file has no such content, with the reason in one line.
     """
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
@@ -117,7 +117,7 @@ def _mapping(path: Path) -> dict[str, Any]:
 
 
 def _put(content: dict[str, Any], values: dict[str, str]) -> list[str]:
-    """Set values by their paths in a nested mapping and return what stood in the way."""
+    """Set values by their paths in a nested mapping and return the problems."""
     problems = []
     for name, value in values.items():
         *parents, leaf = name.split(".")
@@ -134,7 +134,7 @@ def _put(content: dict[str, Any], values: dict[str, str]) -> list[str]:
 
 
 def _folder_problems(folders: Sequence[Path]) -> list[str]:
-    """Return what is wrong with folders of further yaml files: absent, or names taken."""
+    """Return the problems of additional folders: absent, or with a name that is taken."""
     problems = []
     seen = {(group, name): conf_dir() for group in GROUPS for name in choices(group)}
     for folder in folders:
@@ -182,7 +182,7 @@ def _sort(
 
 
 def _unreadable(group: str, name: str, folders: Sequence[Path]) -> list[str]:
-    """Return what is wrong with a chosen yaml file of the user's own."""
+    """Return the problems of a chosen yaml file in the user's folders."""
     problems = []
     for folder in folders:
         path = folder / group / f"{name}.yaml"
@@ -210,7 +210,7 @@ def _hydra(
     # Values of the command line stand as marks while OmegaConf reads the yaml files' own ${...}.
     marks = {f"\0{number}\0": value for number, value in enumerate(values.values())}
     try:
-        with _alone(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        with _exclusive_hydra(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
             config = hydra.compose("config", overrides=overrides)
         content = OmegaConf.to_container(config, resolve=False)
         content = _unmark(content, {})  # keys as text
@@ -237,8 +237,8 @@ def _hydra(
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
-    """Set aside the one Hydra that a process can have: a caller's own, or another thread's."""
+def _exclusive_hydra() -> Iterator[None]:
+    """Set aside the one Hydra that a process can have, and let one thread compose at a time."""
     from hydra.core.global_hydra import GlobalHydra
 
     with _HYDRA:
@@ -250,7 +250,7 @@ def _alone() -> Iterator[None]:
 
 
 def _unmark(value: Any, marks: dict[str, str]) -> Any:
-    """Return nested content with the marks in its texts replaced by what they stand for."""
+    """Return nested content with the marks in its texts replaced by the values marked."""
     if isinstance(value, dict):
         return {str(key): _unmark(item, marks) for key, item in value.items()}
     if isinstance(value, list):
@@ -261,7 +261,7 @@ def _unmark(value: Any, marks: dict[str, str]) -> Any:
 
 
 def _quoted(text: str) -> str:
-    """Return ``text`` as a quoted string of Hydra's grammar."""
+    """Return text as a quoted string of Hydra's grammar."""
     # There a backslash means itself, unless quotes follow.
     escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
     return f"'{escaped}'"

@@ -17,8 +17,8 @@ TARGETS = {
     "boxes": "boxes",
     "outlines": "outlines of objects",
 }
-# What only some formats look at, and what it is when nothing is said.
-UNSAID: Mapping[str, Any] = {
+# The options that only some formats read, with their values where they are not given.
+NOT_GIVEN: Mapping[str, Any] = {
     "annotations": None,
     "classes": None,
     "palette": {},
@@ -27,13 +27,13 @@ UNSAID: Mapping[str, Any] = {
 
 
 def data_source(config: Config) -> list[str]:
-    """Return what is missing to find the data."""
+    """Return the options that are missing to find the data."""
     data = config.data
     problems = []
     if data.reader == "torchvision" and data.name is None:
         problems.append(
             "data.name: data=torchvision needs the name of a dataset; got nothing. "
-            "Give data.name=NAME, as FashionMNIST."
+            "Give data.name=NAME, like FashionMNIST."
         )
     root = READERS[data.reader].root
     if root is not None and data.root is None:
@@ -44,7 +44,7 @@ def data_source(config: Config) -> list[str]:
 
 
 def target(config: Config) -> list[str]:
-    """Return why the task cannot learn from this data."""
+    """Return the reason why the task cannot learn from this data, if there is one."""
     reader, task = READERS[config.data.reader], TASKS[config.task.name]
     if task.target in reader.gives:
         return []
@@ -56,7 +56,7 @@ def target(config: Config) -> list[str]:
 
 
 def torchvision_name(config: Config) -> list[str]:
-    """Return the problem of a dataset that torchvision does not have."""
+    """Return the problem of a name that torchvision does not have."""
     from archfront.trainers.data.readers.torchvision_datasets import DATASETS
 
     name = config.data.name
@@ -66,12 +66,12 @@ def torchvision_name(config: Config) -> list[str]:
 
 
 def unread_options(config: Config) -> list[str]:
-    """Return the options that the format does not look at."""
+    """Return the problems of options that the format does not read."""
     data = config.data
     problems = []
-    for option, unsaid in UNSAID.items():
+    for option, absent in NOT_GIVEN.items():
         value = getattr(data, option)
-        if value == unsaid or option in READERS[data.reader].options:
+        if value == absent or option in READERS[data.reader].options:
             continue
         having = [name for name, reader in READERS.items() if option in reader.options]
         problems.append(
@@ -82,7 +82,7 @@ def unread_options(config: Config) -> list[str]:
 
 
 def palette(config: Config) -> list[str]:
-    """Return what is wrong with the values and colors of masks."""
+    """Return the problems of the values and colors of masks."""
     palette, index = config.data.palette, config.data.ignore_index
     lengths = {len(key) for key in palette.values()}
     problems = []
@@ -106,7 +106,7 @@ def palette(config: Config) -> list[str]:
 
 
 def shapes(config: Config) -> list[str]:
-    """Return what contradicts in the drawing of shapes."""
+    """Return the contradictions between the options of drawn shapes."""
     shapes = config.data.shapes
     if config.data.reader != "shapes":
         return []

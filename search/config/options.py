@@ -1,4 +1,4 @@
-"""Every option and every yaml file as a page, for docs/options.md."""
+"""The page of all options and yaml files, docs/options.md."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import yaml
 from archfront.search.config.build import options
 from archfront.search.config.compose import GROUPS, choices, conf_dir
 
-# Characters of a default that a table's cell takes; longer lists are cut.
+# Longest default that a cell of a table takes, in characters; longer lists are cut.
 CELL = 60
 
 TOP = """\
@@ -19,18 +19,18 @@ TOP = """\
 
 Made by `make docs` from the configuration's schema and the yaml files; do not edit.
 
-A word of `archfront run` is `group=name`, which chooses a yaml file, or `group.option=value`,
-which changes one value. Of two words for one thing the last wins. `null` means none, a list is
-written `a,b` or `[a, b]`, and `--cfg job` prints what comes out. `--config-dir DIR` adds files of
-your own, as `DIR/data/flowers.yaml`, which may begin with `defaults: [folder]` to change only some
-values.
+An override of `archfront run` is `group=name`, which chooses a yaml file, or
+`group.option=value`, which changes one value. Of two overrides for one thing the last wins.
+`null` means none, a list is written `a,b` or `[a, b]`, and `--cfg job` prints the composed
+configuration. `--config-dir DIR` adds files of your own, like `DIR/data/flowers.yaml`, which may
+begin with `defaults: [folder]` to change only some values.
 
 `budget`, `engine` and `tracking` may change when a study is resumed; the rest is its identity.
 """
 
 
 def page() -> str:
-    """Return the page in Markdown."""
+    """Return the page as Markdown."""
     parts = [TOP, "## The study\n", *_table(""), ""]
     for group in GROUPS:
         parts += [f"## {group}\n", *_files(group), ""]
@@ -48,7 +48,7 @@ def _files(group: str) -> Iterator[str]:
 
 
 def _table(group: str) -> Iterator[str]:
-    """Yield the rows of the options of a group; of the top, without one."""
+    """Yield the rows of a group's options, or of the options outside groups."""
     defaults = _values(conf_dir() / (f"{group}/{_chosen(group)}.yaml" if group else "config.yaml"))
     yield "| option | value | default | meaning |"
     yield "|---|---|---|---|"
@@ -61,7 +61,7 @@ def _table(group: str) -> Iterator[str]:
 
 
 def _chosen(group: str) -> str | None:
-    """Return the file of a group that ``config.yaml`` chooses."""
+    """Return the file that ``config.yaml`` chooses for a group."""
     for entry in _read(conf_dir() / "config.yaml")["defaults"]:
         if isinstance(entry, dict) and group in entry:
             return str(entry[group])
@@ -69,7 +69,7 @@ def _chosen(group: str) -> str | None:
 
 
 def _default(content: Any, names: list[str]) -> str:
-    """Return a value of a yaml file as a cell."""
+    """Return the value at a path of a yaml file, as a cell."""
     for name in names:
         content = content[name]
     text = yaml.safe_dump(content, default_flow_style=True, width=10_000)
@@ -95,7 +95,7 @@ def _read(path: Path) -> dict[str, Any]:
 
 
 def _first_comment(path: Path) -> str:
-    """Return the first line of a file that tells a person what it is."""
+    """Return the first line of a file's comment, which says what the file is for."""
     lines = path.read_text(encoding="utf-8").splitlines()
     comments = (line.lstrip("# ") for line in lines if line.startswith("#"))
     text = next((line for line in comments if not line.startswith("@package")), "")

@@ -1,4 +1,4 @@
-"""The rules of a configuration that concern more than one option, or this machine."""
+"""The rules of a configuration about several options together, or about this machine."""
 
 from __future__ import annotations
 
@@ -214,7 +214,7 @@ RULES: dict[Callable[[Config], list[str]], tuple[str, ...]] = {
     ),
     data_rules.target: ("task.name", "data.reader"),
     data_rules.torchvision_name: ("data.reader", "data.name"),
-    data_rules.unread_options: ("data.reader", *(f"data.{name}" for name in data_rules.UNSAID)),
+    data_rules.unread_options: ("data.reader", *(f"data.{name}" for name in data_rules.NOT_GIVEN)),
     data_rules.palette: ("data.palette", "data.ignore_index", "data.classes"),
     data_rules.shapes: (
         "task.name",

@@ -40,7 +40,7 @@ def _names(known: Iterable[str]) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class TaskConfig:
-    """What is learned, how it is judged and how long one proxy training is."""
+    """The task, its metric and loss, and the length of a proxy training."""
 
     name: Annotated[str, OneOf(TASKS)] = option("the task")
     metric: Text = option("the metric to maximize, on the validation split")
@@ -57,7 +57,7 @@ class TaskConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class ShapesConfig:
-    """What is drawn for data=shapes."""
+    """The images that data=shapes draws."""
 
     images: Annotated[int, Bounds(1, 1_000_000)] = option("images to draw")
     side: Annotated[int, Bounds(8, 4096)] = option("side of an image, in px")
@@ -77,11 +77,11 @@ class ShapesConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class DataConfig:
-    """Where the images are and how they are split."""
+    """The dataset and its split."""
 
     reader: Annotated[str, OneOf(READERS)] = option("format of the dataset")
     root: Nullable[AbsolutePath] = option("folder of the dataset")
-    name: Nullable[Text] = option("name of a torchvision dataset, as FashionMNIST")
+    name: Nullable[Text] = option("name of a torchvision dataset, like FashionMNIST")
     download: Flag = option("whether a torchvision dataset may be downloaded")
     train: Annotated[float, Bounds(0)] = option("share (below 1) or number of images to train on")
     val: Annotated[float, Bounds(0)] = option("share or number of images to judge candidates on")
@@ -97,7 +97,7 @@ class DataConfig:
         "decoded images are kept in memory up to this, in MB"
     )
     annotations: Nullable[AbsolutePath] = option(
-        "file of the annotations, where the format does not say it: json, csv or data.yaml"
+        "file of the annotations, where the format does not name it: json, csv or data.yaml"
     )
     classes: Nullable[Values[Text]] = option(
         "class names in the order of their numbers, for masks and YOLO that have none"
@@ -106,7 +106,7 @@ class DataConfig:
         "classes of masks, each with its value or its color; ignored: what does not count"
     )
     ignore_index: Nullable[Annotated[int, Bounds(0, 255)]] = option(
-        "value of the pixels in a mask that do not count, beside 255"
+        "value of the pixels in a mask that do not count, besides 255"
     )
     delimiter: Literal["|", ";", ",", "space"] = option(
         "between the labels of an image in a table"
@@ -116,7 +116,7 @@ class DataConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class LimitsConfig:
-    """What a candidate may cost; null for no limit."""
+    """The limits of a candidate; null for no limit."""
 
     latency_ms: Nullable[Limit] = option("p50 of one prediction, in ms")
     params_m: Nullable[Limit] = option("parameters, in millions")
@@ -127,16 +127,16 @@ class LimitsConfig:
 
 
 LIMITS = tuple(item.name for item in fields(LimitsConfig))
-# What is known before training: all that has a limit, and images per second.
+# The values known before training: each that has a limit, and images per second.
 OBJECTIVES = (*LIMITS, "throughput_ips")
 
 
 @dataclass(frozen=True, kw_only=True)
 class HardwareConfig:
-    """The device, the runtime and the clock."""
+    """The device, the runtime and how latency is measured."""
 
     device: Nullable[Text] = option(
-        "null: this machine; else one that was imported, by id or words"
+        "null: this machine; else an imported device, by its id or its name"
     )
     runtime: Text = option(f"what runs the exported model: {_names(RUNTIMES)}")
     precision: Text = option(f"numeric precision of the exported model: {_names(PRECISIONS)}")
@@ -177,17 +177,17 @@ class RecipeConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SpaceConfig:
-    """Which candidates there are."""
+    """The candidates that there are."""
 
-    backbones: Values[Text] = option("timm names or patterns, as resnet*")
+    backbones: Values[Text] = option("timm names or patterns, like resnet*")
     exclude: ValuesOrEmpty[Text] = option("names or patterns to leave out")
-    families: Values[Text] = option("timm modules or patterns, as resnet or mobilenet*")
+    families: Values[Text] = option("timm modules or patterns, like resnet or mobilenet*")
     params_m_max: Nullable[Limit] = option("largest backbone, in 10^6 parameters")
     macs_g_max: Nullable[Limit] = option(
         "most multiply-accumulates of a backbone at an input size, in 10^9"
     )
     licences: Values[Text] = option(
-        "licences or patterns, as mit or apache*, that the weights to use may have"
+        "licenses that the weights may have, or patterns, like mit or apache*"
     )
     heads: Values[Text] = option("heads of the task")
     necks: Values[Annotated[str, OneOf(NECKS)]] = option(
@@ -202,7 +202,7 @@ class SpaceConfig:
     )
     weights: Text = option("none, pretrained, or a folder with files of timm's names")
     exportable: ValuesOrEmpty[Annotated[str, OneOf(FORMATS)]] = option(
-        "formats of archfront export that every candidate must be able to go to, as hf"
+        "formats of archfront export that every candidate must support, like hf"
     )
     weights_missing: Literal["stop", "drop"] = option("what a backbone without weights does")
     recipe: RecipeConfig
@@ -210,7 +210,7 @@ class SpaceConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class SamplerConfig:
-    """Who proposes the next candidate."""
+    """The sampler, which proposes candidates."""
 
     name: Annotated[str, OneOf(SAMPLERS)] = option("the sampler")
     startup: Annotated[int, Bounds(1, 10_000)] = option(
@@ -220,13 +220,15 @@ class SamplerConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class BudgetConfig:
-    """When the study ends; may change when a study is resumed."""
+    """The end of the study; may change when a study is resumed."""
 
     trials: Nullable[Annotated[int, Bounds(1)]] = option(
         "full trainings to spend; null: no such limit"
     )
     minutes: Nullable[Limit] = option("wall minutes of the study; null: no such limit")
-    trial_minutes: Nullable[Limit] = option("wall minutes of one job, then it is ended")
+    trial_minutes: Nullable[Limit] = option(
+        "wall minutes after which a job is ended; null: no limit"
+    )
     rungs: Nullable[ValuesOrEmpty[Annotated[int, Bounds(1, 10_000)]]] = option(
         "epochs at which candidates compete, up to task.epochs; []: full trainings only; null: "
         "by thirds of task.epochs; cannot change on resume"
@@ -239,7 +241,7 @@ class BudgetConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class EngineConfig:
-    """Where jobs run; may change when a study is resumed."""
+    """The engine that runs jobs; may change when a study is resumed."""
 
     name: Annotated[str, OneOf(ENGINES)] = option("the engine")
     workers: Annotated[int, Bounds(1, 256)] = option("trainings at a time")
@@ -254,7 +256,7 @@ class EngineConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class TrackingConfig:
-    """Where records go; may change when a study is resumed."""
+    """The stores of records; may change when a study is resumed."""
 
     root: AbsolutePath = option("folder of all studies and of MLflow")
     mlflow_uri: Nullable[Text] = option(
@@ -267,12 +269,12 @@ class TrackingConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
-    """One study: everything it needs to know, checked."""
+    """The checked configuration of one study."""
 
     study: Text = option("name of the study; the same name again resumes it")
     seed: Annotated[int, Bounds(0, 2**31)] = option("seed of the study")
     objectives: Values[Annotated[str, OneOf(OBJECTIVES)]] = option(
-        "what to minimize beside the metric; throughput_ips is maximized"
+        "values to optimize besides the metric: throughput_ips is maximized, the others minimized"
     )
     task: TaskConfig
     data: DataConfig
@@ -284,7 +286,7 @@ class Config:
     tracking: TrackingConfig
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain nested content, tuples as lists; ``build`` gives the equal config back."""
+        """Return nested dicts and lists, from which ``build`` makes the equal configuration."""
         content: dict[str, Any] = _plain(asdict(self))
         return content
 

@@ -1,4 +1,4 @@
-"""What a configuration means for one measurement and one training."""
+"""The settings of measurements and trainings that follow from a configuration."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from archfront.search.latency.key import MeasureSettings
 from archfront.trainers.spec import Precision, TrainSettings
 from archfront.trainers.threads import cores
 
-# Between two rungs the epochs grow by this factor, where they are not given, and there are so
-# many rungs at most: a training of less than a tenth says little.
+# Where rungs are not given, the epochs grow by this factor from each to the next, over at most
+# this number of rungs: a training of less than a tenth says little.
 FACTOR, MOST_RUNGS = 3, 3
 
 
 def rung_epochs(config: Config) -> tuple[int, ...]:
-    """Return the epochs at which candidates compete; the last are those of a full training."""
+    """Return the epochs of each rung; those of the last are a full training's."""
     given, epochs = config.budget.rungs, config.task.epochs
     if given is not None:
         return given or (epochs,)
@@ -29,7 +29,7 @@ def rung_epochs(config: Config) -> tuple[int, ...]:
 
 
 def measure_settings(config: Config) -> MeasureSettings:
-    """Return how architectures are measured."""
+    """Return the settings by which architectures are measured."""
     hardware = config.hardware
     return MeasureSettings(
         runtime=hardware.runtime,
@@ -63,13 +63,13 @@ def train_settings(
     *,
     until_epoch: int | None = None,
 ) -> TrainSettings:
-    """Return how candidates are trained.
+    """Return the settings by which candidates are trained.
 
     Args:
         config: The study.
-        precision: Of the training.
+        precision: Numeric precision of the training.
         class_counts: Images, objects or pixels of each class in the training split.
-        until_epoch: Of a rung below the top; None for a full training.
+        until_epoch: Last epoch of a rung below the top; None for a full training.
     """
     task = config.task
     is_balanced = task.class_weights == "balanced" and len(class_counts) > 0
@@ -88,9 +88,9 @@ def train_settings(
 
 
 def balanced(class_counts: Sequence[int]) -> tuple[float, ...]:
-    """Return weights that grow as the root of a class's rarity, 1 on average.
+    """Return class weights that grow with the root of a class's rarity, 1 on average.
 
-    The root, since weights in full proportion make a rare class's few images rule the training.
+    The root, since with weights in full proportion a rare class's few images dominate the loss.
     """
     weights = [1 / math.sqrt(max(count, 1)) for count in class_counts]
     mean = sum(weights) / len(weights)
@@ -98,5 +98,5 @@ def balanced(class_counts: Sequence[int]) -> tuple[float, ...]:
 
 
 def train_threads(config: Config) -> int:
-    """Return the threads of one training: those asked for, else cores over workers."""
+    """Return the threads of one training: those configured, else cores over workers."""
     return config.engine.threads or max(1, cores() // config.engine.workers)
