@@ -9,7 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -130,9 +130,9 @@ class TestEveryReader:
 
     def test_its_summary_is_json_and_counts_what_there_is(self, ref: DataRef) -> None:
         dataset = load(ref)
-        summary = json.loads(json.dumps(dataset.summary()))
+        summary = json.loads(json.dumps(asdict(dataset.summary())))
         assert summary["counted"] == COUNTED[ref.target]
-        assert ("objects" in summary) is (summary["counted"] == "objects")
+        assert (summary["objects"] is not None) is (summary["counted"] == "objects")
         for split, samples in dataset.splits.items():
             told = summary["splits"][split]
             assert told["images"] == len(samples)
