@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import IO, Any
 
 import optuna
-from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from archfront.search.errors import StudyError, StudyLockedError
@@ -27,12 +26,25 @@ from archfront.search.records.codec import decode
 from archfront.search.records.evaluation import Evaluation, Proposal, Trained
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.objectives import Objective
+from archfront.search.records.optuna_compat import (
+    locked_journal,
+    log_warnings_only,
+    reopened,
+    system_attr,
+    write_system_attr,
+)
 from archfront.search.records.paths import StudyPaths
 
+# User attributes of a study.
 HEADER, STATE, SCORES = "archfront:header", "archfront:state", "archfront:scores"
-_EVALUATION, _RUNG = "evaluation:", "rung"
-
-optuna.logging.set_verbosity(optuna.logging.WARNING)
+# User attributes of a trial: its evaluations, the rung it was last trained to, its attempts, and
+# the seconds of its training up to its last rung.
+_EVALUATION, _RUNG, _ATTEMPTS = "evaluation:", "rung", "attempts"
+TRAIN_S = "train_s"
+# System attributes of a trial: why its candidate was proposed, and the metric after each finished
+# rung. A trial with fewer of these than the study has rungs was not trained in full, whatever its
+# state.
+PROPOSAL, RUNGS = "archfront:proposal", "archfront:rungs"
 
 
 class StudyStore:
@@ -107,15 +119,15 @@ class StudyStore:
     def trial(self, frozen: FrozenTrial, sampler: optuna.samplers.BaseSampler) -> Trial:
         """Return a trial to go on with; what was not yet chosen is proposed by a sampler."""
         self._study.sampler = sampler
-        return Trial(self._study, frozen._trial_id)
+        return reopened(self._study, frozen)
 
     def attempts(self, frozen: FrozenTrial) -> int:
         """Return how often a trial was begun before."""
-        return int(frozen.user_attrs.get("attempts", 0))
+        return int(frozen.user_attrs.get(_ATTEMPTS, 0))
 
     def begin(self, trial: Trial, attempt: int) -> None:
         """Note that an attempt at a trial begins again."""
-        trial.set_user_attr("attempts", attempt)
+        trial.set_user_attr(_ATTEMPTS, attempt)
 
     def recorded(self, frozen: FrozenTrial) -> list[Evaluation]:
         """Return the evaluations of a trial, the lowest rung first."""
@@ -137,7 +149,7 @@ class StudyStore:
     def note_rungs(self, trial: Trial, evaluations: Sequence[Evaluation]) -> None:
         """Note what the rungs of a trial gave, for samplers."""
         metrics = [e.outcome.metric for e in evaluations if isinstance(e.outcome, Trained)]
-        self._study._storage.set_trial_system_attr(trial._trial_id, RUNGS, metrics)
+        write_system_attr(self._study, trial, RUNGS, metrics)
 
     def record(self, trial: Trial, evaluation: Evaluation) -> None:
         """Write an evaluation; ``tell`` must follow, or ``note_rungs`` below the top."""
@@ -146,8 +158,7 @@ class StudyStore:
 
     def proposal(self, trial: Trial) -> Proposal | None:
         """Return why a trial's candidate was proposed, if its sampler said so."""
-        storage = self._study._storage
-        content = storage.get_trial_system_attrs(trial._trial_id).get(PROPOSAL)
+        content = system_attr(self._study, trial, PROPOSAL)
         return None if content is None else decode(Proposal, content)
 
     def tell(
@@ -247,26 +258,11 @@ def cut_torn_line(journal: Path) -> int:
     return size - end
 
 
-class _HeldLock(JournalFileOpenLock):
-    """The driver's kernel lock already keeps every other writer out.
-
-    Optuna's own lock is a file that outlives a killed process and then blocks.
-    """
-
-    def __init__(self) -> None:
-        pass
-
-    def acquire(self) -> bool:
-        return True
-
-    def release(self) -> None:
-        return None
-
-
 def _storage(places: StudyPaths, url: str | None) -> BaseStorage:
+    log_warnings_only()
     if url is not None:
         return RDBStorage(url)
-    return JournalStorage(JournalFileBackend(str(places.journal), lock_obj=_HeldLock()))
+    return locked_journal(places.journal)
 
 
 @contextlib.contextmanager
@@ -330,16 +326,3 @@ def hide_password(url: str) -> str:
         return make_url(url).render_as_string(hide_password=True)
     except ArgumentError:
         return url
-
-
-# Why a candidate was proposed: system attribute of its trial.
-PROPOSAL = "archfront:proposal"
-
-
-# The metric after every finished rung, a list: system attribute of a trial. One that is shorter
-# than the study has rungs is of a trial that was not trained in full, whatever its state.
-RUNGS = "archfront:rungs"
-
-
-# Seconds of a trial's training, up to its last rung: user attribute.
-TRAIN_S = "train_s"

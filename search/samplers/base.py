@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -11,8 +11,9 @@ import numpy as np
 from optuna.distributions import BaseDistribution, CategoricalDistribution, IntDistribution
 from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
-from optuna.trial import FrozenTrial, TrialState
+from optuna.trial import FrozenTrial
 
+from archfront.search.records.optuna_compat import OtherTrials
 from archfront.search.space.space import Space
 
 # A sampler that repeats itself gets this many draws; then the choice is uniform over the open
@@ -149,34 +150,13 @@ class WrappedSampler(ProposalSampler):
         self._make = make
 
     def _propose(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
-        space, others = self._candidates.space, _Others(study, trial)
+        space, others = self._candidates.space, OtherTrials(study, trial)
         for draw in range(DRAWS):
             draft = _Draft(self._make(_seed(self._seed, trial.number, draw)), others, trial)
             if self._candidates.is_open(space.index(space.suggest(draft))):
                 return draft.params
         rng = np.random.default_rng([self._seed, trial.number, DRAWS])
         return space.choices(space.at(self._candidates.draw(rng)))
-
-
-class _Others(Study):
-    """A study without the trial that is being proposed.
-
-    Optuna's GPSampler counts every running trial, and would take the trial's own written axes and
-    earlier drafts for those of a competitor.
-    """
-
-    def __init__(self, study: Study, trial: FrozenTrial) -> None:
-        self.__setstate__(study.__getstate__())
-        self._number = trial.number
-
-    def _get_trials(
-        self,
-        deepcopy: bool = True,
-        states: Container[TrialState] | None = None,
-        use_cache: bool = False,
-    ) -> list[FrozenTrial]:
-        trials = super()._get_trials(deepcopy, states, use_cache)
-        return [trial for trial in trials if trial.number != self._number]
 
 
 class _Draft:

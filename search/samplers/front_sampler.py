@@ -33,6 +33,7 @@ from archfront.search.front.ehvi import expected_improvement
 from archfront.search.front.extrapolation import RungTrial, expected_losses
 from archfront.search.front.pareto import hypervolume
 from archfront.search.records.evaluation import Proposal
+from archfront.search.records.optuna_compat import write_system_attr
 from archfront.search.records.store import PROPOSAL, RUNGS, TRAIN_S
 from archfront.search.samplers.base import ProposalSampler, Written
 from archfront.search.samplers.ensemble import Ensemble, Observations
@@ -80,7 +81,7 @@ class FrontSampler(ProposalSampler):
             proposal = self._proposal("start", number)
         else:
             index, proposal = self._improve(seen, rng)
-        study._storage.set_trial_system_attr(trial._trial_id, PROPOSAL, asdict(proposal))
+        write_system_attr(study, trial, PROPOSAL, asdict(proposal))
         return self._space.choices(self._space.at(index))
 
     def _observations(self, study: Study, trial: FrozenTrial) -> Observations:

@@ -12,6 +12,7 @@ from archfront.search.front.ehvi import expected_improvement
 from archfront.search.front.pareto import hypervolume
 from archfront.search.front.warp import Warp
 from archfront.search.records.objectives import Reference, objectives_for
+from archfront.search.records.optuna_compat import write_system_attr
 from archfront.search.records.store import PROPOSAL, RUNGS
 from archfront.search.samplers.base import OpenCandidates
 from archfront.search.space.cost_model import CostModel
@@ -233,7 +234,7 @@ def low_only(n_full: int) -> Loop:
         trial, index = loop.ask()
         accuracy = simulated(loop.space, index)[0]
         metrics = [accuracy - 0.2, accuracy][: 2 if number < n_full else 1]
-        loop.study._storage.set_trial_system_attr(trial._trial_id, RUNGS, metrics)
+        write_system_attr(loop.study, trial, RUNGS, metrics)
         if number < n_full:
             loop.tell(trial, index)
     return loop
@@ -262,7 +263,7 @@ def test_a_study_with_rungs_goes_on_with_the_same_proposal() -> None:
         loop.ask()
         trial = loop.study.get_trials(deepcopy=False)[4]
         metric = trial.system_attrs[RUNGS][0]
-        loop.study._storage.set_trial_system_attr(trial._trial_id, RUNGS, [metric, metric + 0.3])
+        write_system_attr(loop.study, trial, RUNGS, [metric, metric + 0.3])
         if is_resumed:
             loop.study.sampler = sampler_of("front", loop.candidates, 5, rung_costs=(0.25, 1.0))
         asked.append([loop.ask()[1] for _ in range(3)])

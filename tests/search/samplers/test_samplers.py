@@ -17,6 +17,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 
+from archfront.search.records.optuna_compat import reopened
 from archfront.search.samplers import SAMPLERS
 from archfront.search.samplers.base import OpenCandidates, distributions
 from tests.support.small_loop import LIMIT, STARTUP, Loop, simulated
@@ -104,7 +105,7 @@ class TestSamplerContract:
             again = Loop(name, mixed_space(), seed=1, storage=journal(path))
             (frozen,) = again.study.get_trials(states=(TrialState.RUNNING,))
             assert len(frozen.params) == written
-            trial = Trial(again.study, frozen._trial_id)
+            trial = reopened(again.study, frozen)
             assert again.space.index(again.space.suggest(trial)) == whole[-1]
 
     @pytest.mark.slow
@@ -126,7 +127,7 @@ class TestSamplerContract:
                 agrees = before.items() <= answers.items()
                 if not agrees or index % 3:
                     loop.candidates.close(index)
-            trial = Trial(loop.study, half._trial_id)
+            trial = reopened(loop.study, half)
             index = space.index(space.suggest(trial))
             assert before.items() <= trial.params.items()
             agreeing = [i for i in range(space.size) if loop.candidates.is_open(i)]
@@ -228,7 +229,7 @@ def test_a_trial_that_was_begun_goes_on_when_nothing_is_open_any_more() -> None:
     begun = loop.study.ask()
     for index in range(loop.space.size):
         loop.candidates.close(index)
-    trial = Trial(loop.study, begun._trial_id)
+    trial = reopened(loop.study, begun)
     candidate = loop.space.suggest(trial)
     assert trial.params == loop.space.choices(candidate)
 

@@ -1,0 +1,79 @@
+"""Optuna's private side: all that is used of it stands here, and a test holds each part.
+
+Optuna may change it in any release. ``tests/search/records/test_optuna_compat.py`` then says what
+changed; this file alone has to follow.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Container
+from pathlib import Path
+from typing import Any
+
+import optuna
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from optuna.study import Study
+from optuna.trial import FrozenTrial, Trial, TrialState
+
+
+def log_warnings_only() -> None:
+    """Let Optuna log no line about each trial."""
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+
+
+def reopened(study: Study, frozen: FrozenTrial) -> Trial:
+    """Return a trial without an outcome, to go on with."""
+    return Trial(study, frozen._trial_id)
+
+
+def write_system_attr(study: Study, trial: Trial | FrozenTrial, name: str, value: Any) -> None:
+    """Write an attribute of a trial that samplers read and users do not set."""
+    study._storage.set_trial_system_attr(trial._trial_id, name, value)
+
+
+def system_attr(study: Study, trial: Trial | FrozenTrial, name: str) -> Any:
+    """Return such an attribute as it is stored now; None where there is none."""
+    return study._storage.get_trial_system_attrs(trial._trial_id).get(name)
+
+
+class OtherTrials(Study):
+    """A study without one of its trials, which is being proposed.
+
+    Optuna's GPSampler counts every running trial, and would take the trial's own written axes and
+    earlier drafts for those of a competitor.
+    """
+
+    def __init__(self, study: Study, trial: FrozenTrial) -> None:
+        self.__setstate__(study.__getstate__())
+        self._number = trial.number
+
+    def _get_trials(
+        self,
+        deepcopy: bool = True,
+        states: Container[TrialState] | None = None,
+        use_cache: bool = False,
+    ) -> list[FrozenTrial]:
+        trials = super()._get_trials(deepcopy, states, use_cache)
+        return [trial for trial in trials if trial.number != self._number]
+
+
+def locked_journal(file: Path) -> JournalStorage:
+    """Return the storage in a journal file, for whoever holds the study's lock or only reads."""
+    return JournalStorage(JournalFileBackend(str(file), lock_obj=_HeldLock()))
+
+
+class _HeldLock(JournalFileOpenLock):
+    """The lock of a journal that a kernel lock already keeps every other writer out of.
+
+    Optuna's own lock is a file that outlives a killed process and then blocks.
+    """
+
+    def __init__(self) -> None:
+        pass
+
+    def acquire(self) -> bool:
+        return True
+
+    def release(self) -> None:
+        return None
