@@ -30,8 +30,7 @@ DOORS = {
         "search/records/optuna_compat.py",
     ],
     "mlflow": [
-        "search/tracking/tracker.py",
-        "search/tracking/registry.py",
+        "search/tracking/*.py",
         "search/export/packed.py",
         "search/predict/served.py",
     ],

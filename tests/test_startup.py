@@ -61,7 +61,9 @@ def test_a_driver_loads_its_data_and_is_ready_without_torch(tmp_path: Path) -> N
     """Its workers need it; the driver would wait for its import and keep its memory."""
     ref = draw_folder(tmp_path, {"a": 4, "b": 4})
     program = (
-        "import pickle, sys, archfront.search.commands.launch, archfront.search.tracking.tracker\n"
+        "import pickle, sys, archfront.search.commands.launch\n"
+        "from archfront.search.tracking.mlflow_client import open_client\n"
+        "open_client('http://localhost:1')\n"
         "from archfront.trainers.data import load\n"
         "load(pickle.load(sys.stdin.buffer)).summary()\n"
         "assert 'torch' not in sys.modules"

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-from mlflow.entities.model_registry import ModelVersion
-from mlflow.exceptions import MlflowException
+from typing import TYPE_CHECKING, Any
 
 from archfront.search.errors import StudyError
 from archfront.search.predict.manifest import Manifest
 from archfront.search.records.paths import StudyPaths
 from archfront.search.tracking.tracker import TRIAL_TAG, Tracker
+
+if TYPE_CHECKING:
+    from mlflow.entities.model_registry import ModelVersion
 
 # Below a trial's run, where its model lies.
 ARTIFACT = "model"
@@ -36,6 +36,8 @@ class Registry:
     def __init__(self, places: StudyPaths, uri: str | None, experiment: str, name: str) -> None:
         self._tracker = Tracker(places, uri, experiment)
         self._client, self.name = self._tracker.client, name
+        from mlflow.exceptions import MlflowException
+
         try:
             self._client.create_registered_model(
                 name, description=f"The front of the archfront study {places.study}."

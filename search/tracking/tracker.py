@@ -7,39 +7,41 @@ is opened next, so MLflow and the storage agree.
 
 from __future__ import annotations
 
-import logging
-import math
-import os
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
-
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
-os.environ.setdefault("DO_NOT_TRACK", "true")
-os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
-
-from mlflow import MlflowClient  # the environment must be set before
-from mlflow.entities import Metric, Param, Run, RunTag
-from mlflow.exceptions import MlflowException
+from typing import TYPE_CHECKING, Any
 
 from archfront.search.errors import StudyError
-from archfront.search.records.evaluation import SOMETIMES, Evaluation, Failed, Rejected, Trained
+from archfront.search.records.evaluation import Evaluation, Failed, Rejected, Trained
 from archfront.search.records.events import Event, RungFinished, StudyStarted, TrialFinished
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.refit_records import Refit
 from archfront.search.records.store import hide_password
+from archfront.search.tracking.mlflow_client import (
+    PAGE,
+    MetricRow,
+    log_rows,
+    log_tags,
+    open_client,
+)
+from archfront.search.tracking.rows import (
+    evaluation_metrics,
+    flat,
+    params,
+    refit_metrics,
+    times_ms,
+)
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 STUDY_TAG, TRIAL_TAG, PARENT_TAG = "archfront.study_id", "archfront.trial", "mlflow.parentRunId"
 # Of a full training: trial, seed and what it was asked to be.
 REFIT_TAG = "archfront.refit"
 # Ends the tag of a run that was made to register a trial whose own run is in another store.
 REGISTERED = ":registered"
-# What MLflow takes at a time.
-_PAGE, _METRICS, _PARAMS = 1000, 900, 100
-
-for _name in ("mlflow", "alembic"):
-    logging.getLogger(_name).setLevel(logging.ERROR)
 
 
 def default_uri(root: Path) -> str:
@@ -59,7 +61,7 @@ class Tracker:
         self.uri = uri or default_uri(places.root)
         places.root.mkdir(parents=True, exist_ok=True)
         try:
-            self._client = MlflowClient(self.uri)
+            self._client = open_client(self.uri)
             self._experiment = self._experiment_id(experiment, is_local=uri is None)
         except Exception as error:  # SQLAlchemy, alembic, requests and MLflow raise their own
             raise StudyError(
@@ -85,11 +87,9 @@ class Tracker:
         """Write the study's figures, attach its files and end the parent run."""
         parent = self._parent_id()
         now = int(time.time() * 1000)
-        self._client.log_batch(
-            parent,
-            metrics=[Metric(name, value, now, 0) for name, value in metrics.items()],
-            tags=[RunTag("archfront.state", state)],
-        )
+        rows = [(name, value, now, 0) for name, value in metrics.items()]
+        log_rows(self._client, parent, metrics=rows)
+        log_tags(self._client, parent, {"archfront.state": state})
         for path in files:
             self._client.log_artifact(parent, str(path))
         status = {"finished": "FINISHED", "failed": "FAILED"}.get(state, "KILLED")
@@ -135,8 +135,9 @@ class Tracker:
             run_name=f"{refit.trial:04d} {name}, in full, seed {refit.seed}",
             tags=tags,
         )
-        params = {"trial": refit.trial, "seed": refit.seed, **_flat(refit.question, "refit")}
-        self._log(run.info.run_id, _refit_metrics(refit, end), _params(params))
+        about = {"trial": refit.trial, "seed": refit.seed, **flat(refit.question, "refit")}
+        rows = refit_metrics(refit, end)
+        log_rows(self._client, run.info.run_id, metrics=rows, params=params(about))
         self._client.set_terminated(run.info.run_id, end_time=end)
 
     @property
@@ -168,6 +169,8 @@ class Tracker:
         return len(runs)
 
     def _experiment_id(self, name: str, *, is_local: bool) -> str:
+        from mlflow.exceptions import MlflowException
+
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
@@ -200,13 +203,13 @@ class Tracker:
         }
         run = self._client.create_run(self._experiment, run_name=event.study, tags=tags)
         header = event.header
-        params = {
-            **_flat(header.config),
-            **_flat(header.environment.as_dict(), "environment"),
+        about = {
+            **flat(header.config),
+            **flat(header.environment.as_dict(), "environment"),
             "dataset.fingerprint": header.dataset.fingerprint,
             "space.size": header.space.size,
         }
-        self._log(run.info.run_id, [], _params(params))
+        log_rows(self._client, run.info.run_id, params=params(about))
         return str(run.info.run_id)
 
     def _reconcile(self, evaluations: Sequence[Evaluation], runs: Sequence[Run]) -> None:
@@ -228,8 +231,7 @@ class Tracker:
 
     def _write(self, evaluation: Evaluation) -> None:
         candidate, outcome = evaluation.candidate, evaluation.outcome
-        start = int(evaluation.started * 1000)
-        end = int((evaluation.started + evaluation.seconds) * 1000)
+        start, end = times_ms(evaluation)
         tags = {
             STUDY_TAG: self._study_id,
             PARENT_TAG: self._parent_id(),
@@ -245,8 +247,7 @@ class Tracker:
             tags["archfront.reason"] = str(outcome)[:5000]
         if isinstance(outcome, Trained):
             tags["archfront.predictions"] = str(self._places.folder / outcome.predictions)
-        metrics = self._metrics(evaluation, start, end)
-        params: dict[str, Any] = {}
+        about: dict[str, Any] = {}
         run_id = self._runs.get(evaluation.trial)
         if run_id is None:
             run = self._client.create_run(
@@ -256,30 +257,25 @@ class Tracker:
                 tags=tags,
             )
             run_id = self._runs[evaluation.trial] = str(run.info.run_id)
-            params, tags = {**_flat(candidate.as_dict()), "seed": evaluation.seed}, {}
-        self._log(run_id, metrics, _params(params))
+            about, tags = {**flat(candidate.as_dict()), "seed": evaluation.seed}, {}
+        rows = self._metrics(evaluation)
+        log_rows(self._client, run_id, metrics=rows, params=params(about))
         # The tags last: they say what is written.
-        self._client.log_batch(run_id, tags=[RunTag(n, v) for n, v in tags.items()])
+        log_tags(self._client, run_id, tags)
         status = "FAILED" if isinstance(outcome, Failed) else "FINISHED"
         self._client.set_terminated(run_id, status=status, end_time=end)
 
-    def _metrics(self, evaluation: Evaluation, start: int, end: int) -> list[Metric]:
+    def _metrics(self, evaluation: Evaluation) -> list[MetricRow]:
         """Return the metrics that a rung adds to its trial's run."""
         below = 0 if evaluation.rung == 0 else self._rungs[evaluation.rung - 1]
-        return _metrics(evaluation, start, end, below)
-
-    def _log(self, run_id: str, metrics: list[Metric], params: list[Param]) -> None:
-        """Write metrics and parameters, in one request unless they are very many."""
-        while metrics or params:
-            self._client.log_batch(run_id, metrics=metrics[:_METRICS], params=params[:_PARAMS])
-            metrics, params = metrics[_METRICS:], params[_PARAMS:]
+        return evaluation_metrics(evaluation, below)
 
     def _search(self, query: str) -> list[Run]:
         runs: list[Run] = []
         token: str | None = None
         while True:
             page = self._client.search_runs(
-                [self._experiment], query, max_results=_PAGE, page_token=token
+                [self._experiment], query, max_results=PAGE, page_token=token
             )
             runs += page
             token = page.token
@@ -301,75 +297,5 @@ def _refit_key(refit: Refit) -> str:
     return f"{refit.trial}:{refit.seed}:{asked}"
 
 
-def _refit_metrics(refit: Refit, end: int) -> list[Metric]:
-    """Return the curve of a full training by epoch, and what its kept weights are worth."""
-    metrics = []
-    for row in refit.curve:
-        values = {"train_loss": row["train_loss"], "lr": row["lr"]}
-        values |= {f"curve_{name}": value for name, value in row["metrics"].items()}
-        metrics += [Metric(name, v, end, int(row["epoch"])) for name, v in values.items()]
-    values = {"best_epoch": refit.best_epoch, "train_s": refit.seconds}
-    for split, scores in refit.metrics.items():
-        values |= {f"{split}_{name}": value for name, value in scores.items()}
-    for split, (low, high) in refit.intervals.items():
-        values |= {f"{split}_low": low, f"{split}_high": high}
-    return [*metrics, *(Metric(name, float(v), end, 0) for name, v in values.items())]
-
-
 def _key(evaluation: Evaluation) -> str:
     return f"{evaluation.trial}:{evaluation.rung}:{evaluation.attempt}"
-
-
-def _metrics(evaluation: Evaluation, start: int, end: int, below: int) -> list[Metric]:
-    """Return the metrics of an evaluation.
-
-    Those per epoch have the epoch as their step, the others the rung, counted from 0.
-
-    Args:
-        evaluation: What is written.
-        start: Milliseconds since the epoch when it began.
-        end: The same when it ended.
-        below: Epochs of the rung below, which are written already.
-    """
-    metrics = []
-    measured = evaluation.measurement
-    if measured is not None and evaluation.rung == 0:
-        values = {
-            "latency_ms": measured.latency.p50_ms,
-            "latency_p95_ms": measured.latency.p95_ms,
-            "latency_spread": measured.latency.spread,
-            "params_m": measured.params_m,
-            "macs_g": measured.macs_g,
-            "size_mb": measured.size_mb,
-        }
-        values |= {name: measured.value(name) for name in SOMETIMES if measured.has([name])}
-        known = {name: value for name, value in values.items() if not math.isnan(value)}
-        metrics += [Metric(name, value, start, 0) for name, value in known.items()]
-    if isinstance(evaluation.outcome, Trained):
-        trained = evaluation.outcome
-        for row in (row for row in trained.curve if row["epoch"] > below):
-            values = {"train_loss": row["train_loss"], "lr": row["lr"]}
-            values |= {f"val_{name}": value for name, value in row["metrics"].items()}
-            metrics += [Metric(n, v, end, int(row["epoch"])) for n, v in values.items()]
-        values = {
-            "metric": trained.metric,
-            "metric_low": trained.metric_low,
-            "metric_high": trained.metric_high,
-            "train_s": trained.seconds,
-            **({"micro_batch": trained.micro_batch} if trained.micro_batch is not None else {}),
-        }
-        metrics += [Metric(name, value, end, evaluation.rung) for name, value in values.items()]
-    return metrics
-
-
-def _flat(content: dict[str, Any], path: str = "") -> dict[str, Any]:
-    """Return the leaves of nested content by dotted path."""
-    flat: dict[str, Any] = {}
-    for key, value in content.items():
-        here = f"{path}.{key}" if path else key
-        flat |= _flat(value, here) if isinstance(value, dict) else {here: value}
-    return flat
-
-
-def _params(values: dict[str, Any]) -> list[Param]:
-    return [Param(name, str(value)[:6000]) for name, value in values.items()]

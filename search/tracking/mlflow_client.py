@@ -1,0 +1,63 @@
+"""MLflow's client, opened so that it sends nothing and logs errors only."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+# What MLflow reads when it is imported.
+VARIABLES = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "DO_NOT_TRACK": "true",
+    "MLFLOW_LOGGING_LEVEL": "ERROR",
+}
+# What MLflow takes in one request.
+PAGE, METRICS, PARAMS = 1000, 900, 100
+
+# Name, value, milliseconds since the epoch, step.
+MetricRow = tuple[str, float, int, int]
+
+
+def open_client(uri: str) -> MlflowClient:
+    """Return the client of an MLflow store; importing MLflow takes seconds.
+
+    Raises:
+        Exception: What SQLAlchemy, alembic, requests and MLflow raise for a store that cannot be
+            opened.
+    """
+    for name, value in VARIABLES.items():
+        os.environ.setdefault(name, value)
+    from mlflow import MlflowClient  # the environment must be set before
+
+    for name in ("mlflow", "alembic"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    return MlflowClient(uri)
+
+
+def log_rows(
+    client: MlflowClient,
+    run_id: str,
+    *,
+    metrics: Sequence[MetricRow] = (),
+    params: Mapping[str, str] | None = None,
+) -> None:
+    """Write metrics and parameters of a run, in one request unless there are very many."""
+    from mlflow.entities import Metric, Param
+
+    values = [Metric(*row) for row in metrics]
+    texts = [Param(name, text) for name, text in (params or {}).items()]
+    while values or texts:
+        client.log_batch(run_id, metrics=values[:METRICS], params=texts[:PARAMS])
+        values, texts = values[METRICS:], texts[PARAMS:]
+
+
+def log_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:
+    """Write tags of a run in one request."""
+    from mlflow.entities import RunTag
+
+    client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
