@@ -48,7 +48,7 @@ class Member:
         evaluation = evaluation_of(results, trial)
         assert isinstance(evaluation.outcome, Trained)
         assert evaluation.measurement is not None
-        self._study, self._metric = results.places.study, results.objectives[0].name
+        self._study, self._metric = results.paths.study, results.objectives[0].name
         self.candidate_id = evaluation.candidate.id
         self.label = evaluation.candidate.label
         self.metric = evaluation.outcome.metric
@@ -104,7 +104,7 @@ class Member:
         results = self._read()
         member = self._with_weights(results)
         digest = sha256_of(member.weights)[:12]
-        folder = results.places.folder / "predictors" / f"{self.trial:05d}-{digest}"
+        folder = results.paths.folder / "predictors" / f"{self.trial:05d}-{digest}"
         if (folder / MANIFEST).is_file():
             return folder
         study = study_of(results.header)

@@ -67,7 +67,7 @@ class Study:
             StudyError: If there is no such study, or its records cannot be read.
         """
         self.name, self._root, self._storage_url = name, root, storage_url
-        self.folder = self._results().places.folder
+        self.folder = self._results().paths.folder
 
     @property
     def state(self) -> str:
@@ -107,9 +107,9 @@ class Study:
             StudyError: If nothing is recorded yet.
         """
         results = self._results()
-        if not results.places.report.is_file():
+        if not results.paths.report.is_file():
             write_report(results)
-        return results.places.report
+        return results.paths.report
 
     def member(self, name: str | int = "knee", *, proxy: bool | None = None) -> Member:
         """Return a trained candidate.
@@ -207,7 +207,7 @@ class Study:
         members = "1 member" if n_members == 1 else f"{n_members} members"
         return (
             f"<Study {self.name!r}, {state_text(results)}, {members} on its front, in "
-            f"{results.places.folder}>"
+            f"{results.paths.folder}>"
         )
 
     def _repr_html_(self) -> str:

@@ -23,28 +23,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Remove a study and return the exit status: 1 where a person answers no."""
-    places = existing(root_or_default(arguments.root), arguments.study)
-    if is_driven(places):
-        raise StudyError(f"The study {places.study!r} is being run; end that first.")
+    paths = existing(root_or_default(arguments.root), arguments.study)
+    if is_driven(paths):
+        raise StudyError(f"The study {paths.study!r} is being run; end that first.")
     url = url_or_default(arguments.storage_url)
-    results = Results.read(reading(places, url), places)
+    results = Results.read(reading(paths, url), paths)
     n_trials = sum(results.counts().values())
     _check_runs_known(results, arguments.mlflow_uri)
     if not arguments.yes:
         if not sys.stdin.isatty():
             raise StudyError(
-                f"Deleting {places.study!r} would remove {count_of(n_trials, 'trial')} in "
-                f"{places.folder} for good. Say --yes."
+                f"Deleting {paths.study!r} would remove {count_of(n_trials, 'trial')} in "
+                f"{paths.folder} for good. Say --yes."
             )
-        answer = input(f"Remove {count_of(n_trials, 'trial')} in {places.folder}? [y/N] ")
+        answer = input(f"Remove {count_of(n_trials, 'trial')} in {paths.folder}? [y/N] ")
         if answer.strip().lower() not in ("y", "yes"):
             print("Nothing was removed.")
             return 1
     n_runs = _remove_runs(results, arguments.mlflow_uri)
-    remove(places, url)
-    shutil.rmtree(places.folder)
+    remove(paths, url)
+    shutil.rmtree(paths.folder)
     removed = f"{count_of(n_trials, 'trial')}, {count_of(n_runs, 'MLflow run')}"
-    print(f"Removed {places.study}: {removed}.")
+    print(f"Removed {paths.study}: {removed}.")
     return 0
 
 
@@ -53,17 +53,17 @@ def _check_runs_known(results: Results, uri: str | None) -> None:
     stored = None if results.header is None else results.header.mlflow_uri
     if stored is not None and uri is None:
         raise StudyError(
-            f"The study {results.places.study!r} keeps its runs in {stored}. Give --mlflow-uri, "
+            f"The study {results.paths.study!r} keeps its runs in {stored}. Give --mlflow-uri, "
             "so that they are removed too."
         )
 
 
 def _remove_runs(results: Results, uri: str | None) -> int:
     """Remove the study's runs from MLflow and return how many there were."""
-    is_there = uri is not None or (results.places.root / "mlflow.db").is_file()
+    is_there = uri is not None or (results.paths.root / "mlflow.db").is_file()
     if results.header is None or not is_there:
         return 0
     from archfront.search.tracking.tracker import Tracker
 
-    tracker = Tracker(results.places, uri, results.header.experiment)
+    tracker = Tracker(results.paths, uri, results.header.experiment)
     return tracker.remove(results.header.id)

@@ -190,7 +190,7 @@ def export_to(
     for sentence in _record(results, manifest, folder):
         on_line(sentence)
     pages.write(results)
-    on_line(f"report    {results.places.report}")
+    on_line(f"report    {results.paths.report}")
     return manifest
 
 
@@ -200,7 +200,7 @@ def _record(results: Results, manifest: Manifest, folder: Path) -> list[str]:
     from archfront.search.results.export_results import exports_of, summary
     from archfront.search.results.refit_results import summary as refit_summary
 
-    export_records.add(results.places, exports_of(manifest, folder))
+    export_records.add(results.paths, exports_of(manifest, folder))
     found = summary(results, refit_summary(results))
     assert found is not None
     return found.sentences

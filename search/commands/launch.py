@@ -28,18 +28,18 @@ def launch(config: Config, console: Console, *, is_plain: bool = False) -> Study
         console: Where its progress and its front are shown.
         is_plain: Whether lines are printed in a terminal too, instead of a live view.
     """
-    places = StudyPaths(Path(config.tracking.root), config.study)
+    paths = StudyPaths(Path(config.tracking.root), config.study)
     is_live = console.is_terminal and not is_plain
     view = LiveView(console, config.budget, config.task.epochs) if is_live else PlainView(console)
-    tracking = _Tracking(places, config)
-    followers: list[Follower] = [EventLog(places.events), tracking, view]
+    tracking = _Tracking(paths, config)
+    followers: list[Follower] = [EventLog(paths.events), tracking, view]
     try:
         result = _run(config, followers, tracking, console, is_live=is_live)
     finally:
         view.close()
     if not result.was_finished:
         tracking.finish(result.state)
-    _print_end(console, config, places, result)
+    _print_end(console, config, paths, result)
     return result
 
 
@@ -70,8 +70,8 @@ def _run(
 class _Tracking:
     """The MLflow follower, opened while images are read; never for a study that has ended."""
 
-    def __init__(self, places: StudyPaths, config: Config) -> None:
-        self._places, self._config = places, config
+    def __init__(self, paths: StudyPaths, config: Config) -> None:
+        self._paths, self._config = paths, config
         self._pool = ThreadPoolExecutor(1)
         self._opening: Future[Follower] | None = None
         self._tracker: Follower | None = None
@@ -91,24 +91,24 @@ class _Tracking:
         from archfront.search.tracking.tracker import Tracker
 
         settings = self._config.tracking
-        return Tracker(self._places, settings.mlflow_uri, settings.experiment)
+        return Tracker(self._paths, settings.mlflow_uri, settings.experiment)
 
     def finish(self, state: str) -> None:
         """Write the study's files and hand them to MLflow."""
         from archfront.search.tracking.tracker import Tracker
 
-        results = _read(self._places, self._config)
+        results = _read(self._paths, self._config)
         files = pages.write(results)
         if isinstance(self._tracker, Tracker):
-            self._tracker.finish(state, pages.key_figures(results), [*files, self._places.config])
+            self._tracker.finish(state, pages.key_figures(results), [*files, self._paths.config])
 
 
-def _read(places: StudyPaths, config: Config) -> Results:
-    return Results.read(reading(places, config.tracking.storage_url), places)
+def _read(paths: StudyPaths, config: Config) -> Results:
+    return Results.read(reading(paths, config.tracking.storage_url), paths)
 
 
-def _print_end(console: Console, config: Config, places: StudyPaths, result: StudyResult) -> None:
-    results = _read(places, config)
+def _print_end(console: Console, config: Config, paths: StudyPaths, result: StudyResult) -> None:
+    results = _read(paths, config)
     members = results.front()
     if result.was_finished:
         lines = [
@@ -125,18 +125,18 @@ def _print_end(console: Console, config: Config, places: StudyPaths, result: Stu
         console.print(front_table(members, config.task.metric, results.scores))
     else:
         console.print("No candidate is trained, so there is no front.")
-    print_lines(console, _where(config, places, result))
+    print_lines(console, _where(config, paths, result))
 
 
-def _where(config: Config, places: StudyPaths, result: StudyResult) -> list[str]:
-    root = "" if places.root == default_root() else f" --root '{places.root}'"
+def _where(config: Config, paths: StudyPaths, result: StudyResult) -> list[str]:
+    root = "" if paths.root == default_root() else f" --root '{paths.root}'"
     uri = config.tracking.mlflow_uri
     if uri is not None:
         root += f" --mlflow-uri '{hide_password(uri)}'"
     lines = [
         "",
-        f"report    {places.report}",
-        f"figure    {places.folder / 'front.png'}",
+        f"report    {paths.report}",
+        f"figure    {paths.folder / 'front.png'}",
         f"MLflow    archfront ui{root}",
     ]
     if result.state == "interrupted":

@@ -62,9 +62,9 @@ def call(arguments: argparse.Namespace) -> int:
 
 def _summary(root: Path, name: str, url: str | None) -> dict[str, Any]:
     """Return what the table shows of one study."""
-    places = StudyPaths(root, name)
+    paths = StudyPaths(root, name)
     try:
-        results = Results.read(reading(places, url), places)
+        results = Results.read(reading(paths, url), paths)
     except StudyError as error:
         return {"study": name, "state": f"unreadable: {str(error).splitlines()[0]}"}
     trained = [

@@ -209,13 +209,13 @@ def _track(results: Results, study: Study, uri: str | None, console: Console) ->
         print_lines(console, [line])
         return
     refits = refits_of(results)
-    if not refits or (uri is None and not (results.places.root / "mlflow.db").is_file()):
+    if not refits or (uri is None and not (results.paths.root / "mlflow.db").is_file()):
         return
     from archfront.search.results.select_members import evaluation_of
     from archfront.search.tracking.tracker import Tracker
 
     names = {r.trial: evaluation_of(results, r.trial).candidate.label for r in refits}
-    tracker = Tracker(results.places, uri, study.config.tracking.experiment)
+    tracker = Tracker(results.paths, uri, study.config.tracking.experiment)
     tracker.write_refits(study.header.id, refits, names)
 
 
@@ -288,4 +288,4 @@ def _print(results: Results, found: RefitSummary) -> None:
         )
     console = wide_console(WIDTH)
     console.print(table)
-    print_lines(console, [*sentences(found), f"report    {results.places.report}"])
+    print_lines(console, [*sentences(found), f"report    {results.paths.report}"])

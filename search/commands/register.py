@@ -66,7 +66,7 @@ def call(arguments: argparse.Namespace) -> int:
     members = [member_of(results, str(trial), is_proxy=arguments.proxy) for trial in trials]
     name = arguments.name or arguments.study
     experiment = study.config.tracking.experiment
-    registry = Registry(results.places, arguments.mlflow_uri, experiment, name)
+    registry = Registry(results.paths, arguments.mlflow_uri, experiment, name)
     request = ExportRequest(
         tuple(formats_named(["mlflow"])), Graph(study.config.hardware.batch_size)
     )

@@ -31,6 +31,6 @@ def write_report(results: Results) -> list[Path]:
         StudyError: If nothing is recorded yet.
     """
     if not results.header:
-        raise StudyError(f"The study {results.places.study!r} has no records yet, so no report.")
-    os.environ.setdefault("MPLCONFIGDIR", str(results.places.matplotlib))
+        raise StudyError(f"The study {results.paths.study!r} has no records yet, so no report.")
+    os.environ.setdefault("MPLCONFIGDIR", str(results.paths.matplotlib))
     return pages.write(results)

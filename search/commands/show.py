@@ -24,25 +24,25 @@ def call(arguments: argparse.Namespace) -> int:
     from archfront.search.report.terminal import question
 
     results = results_of(arguments)
-    places, header = results.places, results.header
+    paths, header = results.paths, results.header
     if arguments.json:
         content = {
-            "study": places.study,
+            "study": paths.study,
             "state": state_text(results),
             "reason": results.reason,
             "counts": results.counts(),
             "seconds": results.seconds(),
-            "folder": str(places.folder),
+            "folder": str(paths.folder),
             "header": header,
             "front": results.rows(),
         }
         print(json.dumps(content, indent=2))
         return 0
-    lines = [f"study     {places.study}", f"state     {state_text(results)}: {results.reason}"]
+    lines = [f"study     {paths.study}", f"state     {state_text(results)}: {results.reason}"]
     if header:
         lines += question(header)
     counts = ", ".join(f"{count} {kind}" for kind, count in results.counts().items())
     costs = ", ".join(f"{duration(s)} {name}" for name, s in results.seconds().items())
-    lines += [f"trials    {counts}", f"costs     {costs}", f"folder    {places.folder}"]
+    lines += [f"trials    {counts}", f"costs     {costs}", f"folder    {paths.folder}"]
     print_lines(wide_console(WIDTH), lines)
     return 0

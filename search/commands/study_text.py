@@ -54,8 +54,8 @@ def read_results(study: str, root: Path, storage_url: str | None) -> Results:
     Raises:
         StudyError: If there is no such study, or its records cannot be read.
     """
-    places = existing(root, study)
-    return Results.read(reading(places, storage_url), places)
+    paths = existing(root, study)
+    return Results.read(reading(paths, storage_url), paths)
 
 
 def root_or_default(root: str | Path | None) -> Path:
@@ -70,7 +70,7 @@ def url_or_default(storage_url: str | None) -> str | None:
 
 def state_text(results: Results) -> str:
     """Return the state of a study; one that is recorded as running without a driver stopped."""
-    if results.state == "running" and not is_driven(results.places):
+    if results.state == "running" and not is_driven(results.paths):
         return "stopped"
     return results.state
 

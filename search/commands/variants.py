@@ -69,7 +69,7 @@ def call(arguments: argparse.Namespace) -> int:
     formats = formats_of(chosen, precisions, installed_only=arguments.runtimes is None)
     results = results_of(arguments)
     study = study_of(results.header)
-    if is_driven(results.places):
+    if is_driven(results.paths):
         raise StudyError(
             f"The study {arguments.study!r} is running: beside its trainings every latency would "
             "be too long. Wait for it, or end it."
@@ -165,4 +165,4 @@ def _print(results: Results, found: VariantSummary) -> None:
     console = wide_console(WIDTH)
     console.print(table)
     refused = [f"not made  trial {v.trial}, {v.setting}: {v.outcome}" for v in found.refused]
-    print_lines(console, [*refused, found.sentence, f"report    {results.places.report}"])
+    print_lines(console, [*refused, found.sentence, f"report    {results.paths.report}"])

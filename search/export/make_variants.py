@@ -60,7 +60,7 @@ def make_variants(
         DataError: If the data cannot be read.
     """
     _check_device(study, members)
-    records = {variant.identity: variant for variant in read(results.places)}
+    records = {variant.identity: variant for variant in read(results.paths)}
     context = _Context(results, study)
     for member in members:
         digest = sha256_of(member.weights)
@@ -88,7 +88,7 @@ def make_variants(
                 outcome = sized.outcome(setting, entry)
                 variant = replace(blank, outcome=outcome, seconds=time.perf_counter() - started)
                 records[variant.identity] = variant
-                write(results.places, list(records.values()))
+                write(results.paths, list(records.values()))
                 yield variant, False
 
 
@@ -109,7 +109,7 @@ class _Context:
     """What all variants of a study share: dataset, configuration, the device's latencies."""
 
     def __init__(self, results: Results, study: Study) -> None:
-        self.config, self.folder = study.config, results.places.folder
+        self.config, self.folder = study.config, results.paths.folder
         self.table = LatencyTable(Path(study.config.tracking.device_db))
         self._study = study
 

@@ -54,23 +54,23 @@ class Export:
         return self.trial, self.weights, self.format
 
 
-def read(places: StudyPaths) -> list[Export]:
+def read(paths: StudyPaths) -> list[Export]:
     """Return the recorded artifacts of a study, in the order in which they were made.
 
     Raises:
         StudyError: If the file is none of this version.
     """
-    remedy = f"'archfront export {places.study}' records what it makes anew"
-    return read_rows(places.folder / RECORD, Export, remedy)
+    remedy = f"'archfront export {paths.study}' records what it makes anew"
+    return read_rows(paths.folder / RECORD, Export, remedy)
 
 
-def add(places: StudyPaths, exports: Iterable[Export]) -> None:
+def add(paths: StudyPaths, exports: Iterable[Export]) -> None:
     """Write artifacts into the record of a study, in the place of earlier ones of the same."""
-    known = {export.identity: export for export in read(places)}
+    known = {export.identity: export for export in read(paths)}
     for export in exports:
         known.pop(export.identity, None)
         known[export.identity] = export
-    write_rows(places.folder / RECORD, known.values())
+    write_rows(paths.folder / RECORD, known.values())
 
 
 @dataclass(frozen=True)

@@ -89,7 +89,7 @@ def studies(root: Path) -> list[str]:
 
 
 def existing(root: Path, name: str) -> StudyPaths:
-    """Return the places of a study that is there.
+    """Return the paths of a study that is there.
 
     Raises:
         StudyError: If it is not, with the names of those that are.

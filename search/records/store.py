@@ -184,7 +184,7 @@ class StudyStore:
 
 @contextlib.contextmanager
 def driving(
-    places: StudyPaths, url: str | None, objectives: list[Objective]
+    paths: StudyPaths, url: str | None, objectives: list[Objective]
 ) -> Iterator[StudyStore]:
     """Open a study to run it, made where it is not there, locked until the block ends.
 
@@ -192,47 +192,45 @@ def driving(
         StudyLockedError: If another driver holds it.
         StudyError: If its storage cannot be opened.
     """
-    places.folder.mkdir(parents=True, exist_ok=True)
-    with _driver_lock(places):
+    paths.folder.mkdir(parents=True, exist_ok=True)
+    with _driver_lock(paths):
         if url is None:
-            cut_torn_line(places.journal)
-        with _clear_errors(places, url):
+            cut_torn_line(paths.journal)
+        with _clear_errors(paths, url):
             study = optuna.create_study(
-                study_name=places.study,
-                storage=_storage(places, url),
+                study_name=paths.study,
+                storage=_storage(paths, url),
                 directions=[o.direction for o in objectives],
                 load_if_exists=True,
             )
         yield StudyStore(study)
 
 
-def reading(places: StudyPaths, url: str | None) -> StudyStore:
+def reading(paths: StudyPaths, url: str | None) -> StudyStore:
     """Open a study to read it; the driver may go on meanwhile.
 
     Raises:
         StudyError: If its storage cannot be opened.
     """
-    with _clear_errors(places, url):
-        if url is None and not places.journal.is_file():
+    with _clear_errors(paths, url):
+        if url is None and not paths.journal.is_file():
             raise StudyError(
-                f"The study {places.study!r} has no records in {places.folder}: it keeps them in "
+                f"The study {paths.study!r} has no records in {paths.folder}: it keeps them in "
                 "a database, or never started. Give --storage-url as it was run with."
             )
-        return StudyStore(
-            optuna.load_study(study_name=places.study, storage=_storage(places, url))
-        )
+        return StudyStore(optuna.load_study(study_name=paths.study, storage=_storage(paths, url)))
 
 
-def remove(places: StudyPaths, url: str | None) -> None:
+def remove(paths: StudyPaths, url: str | None) -> None:
     """Remove a study's trials from a database; a journal goes with its folder."""
     if url is not None:
-        with _clear_errors(places, url):
-            optuna.delete_study(study_name=places.study, storage=_storage(places, url))
+        with _clear_errors(paths, url):
+            optuna.delete_study(study_name=paths.study, storage=_storage(paths, url))
 
 
-def is_driven(places: StudyPaths) -> bool:
+def is_driven(paths: StudyPaths) -> bool:
     """Return whether a driver runs the study now."""
-    with contextlib.suppress(FileNotFoundError), places.lock.open(encoding="utf-8") as file:
+    with contextlib.suppress(FileNotFoundError), paths.lock.open(encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:
@@ -258,20 +256,20 @@ def cut_torn_line(journal: Path) -> int:
     return size - end
 
 
-def _storage(places: StudyPaths, url: str | None) -> BaseStorage:
+def _storage(paths: StudyPaths, url: str | None) -> BaseStorage:
     log_warnings_only()
     if url is not None:
         return RDBStorage(url)
-    return locked_journal(places.journal)
+    return locked_journal(paths.journal)
 
 
 @contextlib.contextmanager
-def _driver_lock(places: StudyPaths) -> Iterator[None]:
-    with places.lock.open("a+", encoding="utf-8") as file:
+def _driver_lock(paths: StudyPaths) -> Iterator[None]:
+    with paths.lock.open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise StudyLockedError(_who_runs(places, file)) from None
+            raise StudyLockedError(_who_runs(paths, file)) from None
         file.truncate(0)
         holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
         file.write(json.dumps(holder))
@@ -279,7 +277,7 @@ def _driver_lock(places: StudyPaths) -> Iterator[None]:
         yield
 
 
-def _who_runs(places: StudyPaths, file: IO[str]) -> str:
+def _who_runs(paths: StudyPaths, file: IO[str]) -> str:
     file.seek(0)
     who = "another process"
     with contextlib.suppress(ValueError, KeyError):  # it may be writing this very moment
@@ -287,26 +285,26 @@ def _who_runs(places: StudyPaths, file: IO[str]) -> str:
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder["since"]))
         who = f"process {holder['pid']} on {holder['host']} since {since}"
     return (
-        f"The study {places.study!r} is already run by {who}. Wait for it, end it, or start "
+        f"The study {paths.study!r} is already run by {who}. Wait for it, end it, or start "
         "another study with study=NAME."
     )
 
 
 @contextlib.contextmanager
-def _clear_errors(places: StudyPaths, url: str | None) -> Iterator[None]:
+def _clear_errors(paths: StudyPaths, url: str | None) -> Iterator[None]:
     """Turn what opening a storage can raise into one error for people."""
     import sqlalchemy.exc
 
-    where = str(places.journal) if url is None else hide_password(url)
+    where = str(paths.journal) if url is None else hide_password(url)
     try:
         yield
     except KeyError as error:
-        raise StudyError(f"The study {places.study!r} is not in {where}.") from error
+        raise StudyError(f"The study {paths.study!r} is not in {where}.") from error
     except ValueError as error:
         is_line = isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
         if is_line or "log format" in str(error):
             raise StudyError(
-                f"The records of {places.study!r} in {where} are damaged before their last line: "
+                f"The records of {paths.study!r} in {where} are damaged before their last line: "
                 f"{error}. Restore the file from a copy."
             ) from error
         raise

@@ -92,19 +92,19 @@ class Variant:
         return not isinstance(self.outcome, Failed) or self.outcome.kind in LASTING
 
 
-def read(places: StudyPaths) -> list[Variant]:
+def read(paths: StudyPaths) -> list[Variant]:
     """Return the recorded variants of a study, in the order in which they were made.
 
     Raises:
         StudyError: If the file is none of this version.
     """
-    remedy = f"'archfront variants {places.study}' measures them anew"
-    return read_rows(places.folder / RECORD, Variant, remedy)
+    remedy = f"'archfront variants {paths.study}' measures them anew"
+    return read_rows(paths.folder / RECORD, Variant, remedy)
 
 
-def write(places: StudyPaths, variants: Sequence[Variant]) -> None:
+def write(paths: StudyPaths, variants: Sequence[Variant]) -> None:
     """Write the variants of a study whole or not at all."""
-    write_rows(places.folder / RECORD, variants)
+    write_rows(paths.folder / RECORD, variants)
 
 
 @dataclass(frozen=True)

@@ -25,10 +25,10 @@ from archfront.trainers.files import write_whole
 def write(results: Results) -> list[Path]:
     """Write front.json, report.html and, of a front, front.html and front.png; return them."""
     # matplotlib keeps its list of fonts below the root too, not in the home folder.
-    os.environ.setdefault("MPLCONFIGDIR", str(results.places.matplotlib))
+    os.environ.setdefault("MPLCONFIGDIR", str(results.paths.matplotlib))
     from archfront.search.report import figures, front_png
 
-    shown, folder = record(results), results.places.folder
+    shown, folder = record(results), results.paths.folder
     files = [folder / name for name in ("front.json", "report.html")]
     write_whole(files[0], json.dumps(results.rows(), indent=2) + "\n")
     write_whole(files[1], render(shown))
@@ -49,7 +49,7 @@ def record(results: Results) -> StudyRecord:
     members = results.front()
     refit = refit_results.summary(results)
     return StudyRecord(
-        name=results.places.study,
+        name=results.paths.study,
         state=words,
         task=header.task,
         device=header.environment.device,
@@ -62,7 +62,7 @@ def record(results: Results) -> StudyRecord:
         dataset=header.dataset,
         environment=header.environment,
         config=header.config,
-        command=command(results.places),
+        command=command(results.paths),
         space_size=header.space.size,
         started=header.started,
         finished=max(ends) if ends and results.state != "running" else None,
@@ -80,16 +80,16 @@ def record(results: Results) -> StudyRecord:
 def galleries(results: Results, trials: Container[int]) -> dict[int, bytes]:
     """Return the drawn predictions of some trials, PNG by trial; those without are left out."""
     files = {
-        e.trial: results.places.gallery(e.outcome.predictions)
+        e.trial: results.paths.gallery(e.outcome.predictions)
         for e in results.evaluations
         if e.trial in trials and e.is_top and isinstance(e.outcome, Trained)
     }
     return {trial: file.read_bytes() for trial, file in files.items() if file.is_file()}
 
 
-def command(places: StudyPaths) -> str:
+def command(paths: StudyPaths) -> str:
     """Return the command that runs the same study again under another name."""
-    return f"archfront run --config {shlex.quote(str(places.config))} study={places.study}-again"
+    return f"archfront run --config {shlex.quote(str(paths.config))} study={paths.study}-again"
 
 
 def key_figures(results: Results) -> dict[str, float]:

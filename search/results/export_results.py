@@ -64,7 +64,7 @@ def summary(results: Results, refit: RefitSummary | None) -> ExportSummary | Non
     trained = {e.trial: e for e in final_evaluations(results.evaluations)}
     exports = [
         export
-        for export in read(results.places)
+        for export in read(results.paths)
         if export.trial in trained and trained[export.trial].candidate.id == export.candidate_id
     ]
     if not exports:
@@ -94,7 +94,7 @@ def summary(results: Results, refit: RefitSummary | None) -> ExportSummary | Non
 def _digests(results: Results) -> dict[int, str]:
     """Return the SHA-256 of the weights of full trainings that would be exported now."""
     files = {
-        trial: results.places.folder / refit.weights
+        trial: results.paths.folder / refit.weights
         for trial, refit in shipped_refits(results).items()
     }
     return {trial: sha256_of(file) for trial, file in files.items() if file.is_file()}

@@ -29,7 +29,7 @@ LEAST_RANKED = 3
 
 def folder_of(results: Results, trial: int, seed: int) -> Path:
     """Return the folder of one full training."""
-    return results.places.folder / "refits" / f"{trial:05d}-{seed}"
+    return results.paths.folder / "refits" / f"{trial:05d}-{seed}"
 
 
 def refits_of(results: Results) -> list[Refit]:
@@ -37,7 +37,7 @@ def refits_of(results: Results) -> list[Refit]:
 
     Trainings of other lengths do not compare, and would spoil means over seeds.
     """
-    files = list((results.places.folder / "refits").glob(f"*/{RECORD}"))
+    files = list((results.paths.folder / "refits").glob(f"*/{RECORD}"))
     files.sort(key=lambda file: file.stat().st_mtime_ns)
     found = [refit for file in files if (refit := Refit.read(file)) is not None]
     # Who taught is not asked: the best member teaches the others and has no teacher itself.
@@ -70,7 +70,7 @@ def member_of(results: Results, name: str, *, is_proxy: bool) -> Member:
         return proxy_member(results, trial)
     mine = [refit for refit in refits_of(results) if refit.trial == trial]
     if not mine:
-        study = results.places.study
+        study = results.paths.study
         raise StudyError(
             f"Trial {trial} of {study!r} was not trained in full yet. Run 'archfront refit "
             f"{study} --members {trial}', or say --proxy for the weights of its short training."
@@ -84,7 +84,7 @@ def member_of(results: Results, name: str, *, is_proxy: bool) -> Member:
         **{f"{split}_metrics": metrics for split, metrics in best.metrics.items()},
         **{f"{split}_interval": list(ends) for split, ends in best.intervals.items()},
     }
-    return Member(evaluation_of(results, trial), results.places.folder / best.weights, origin)
+    return Member(evaluation_of(results, trial), results.paths.folder / best.weights, origin)
 
 
 def shipped_refits(results: Results) -> dict[int, Refit]:

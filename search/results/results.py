@@ -24,7 +24,7 @@ class Results:
     """A study's records, read at one moment.
 
     Attributes:
-        places: Where its files lie.
+        paths: Where its files lie.
         header: What was stored when it started; None before.
         state: ``running``, ``finished``, ``interrupted`` or ``failed``.
         reason: Why it ended, in words.
@@ -33,7 +33,7 @@ class Results:
         waiting: Trials that have not ended: those that wait at a rung may be trained further.
     """
 
-    places: StudyPaths
+    paths: StudyPaths
     header: StudyHeader | None
     state: str
     reason: str
@@ -42,11 +42,11 @@ class Results:
     waiting: frozenset[int] = frozenset()
 
     @classmethod
-    def read(cls, store: StudyStore, places: StudyPaths) -> Results:
+    def read(cls, store: StudyStore, paths: StudyPaths) -> Results:
         """Return what is recorded now."""
         state = store.state
         return cls(
-            places=places,
+            paths=paths,
             header=store.header,
             state=state["state"],
             reason=state["reason"],
@@ -72,14 +72,14 @@ class Results:
             StudyError: If it has no records yet.
         """
         if self.header is None:
-            raise StudyError(f"The study {self.places.study!r} has no records yet.")
+            raise StudyError(f"The study {self.paths.study!r} has no records yet.")
         return self.header
 
     def tie_test(self) -> Callable[[Evaluation, Evaluation], bool]:
         """Return what says whether two trained candidates tie on the validation images."""
         header = self.begun()
         task = TASKS[header.task]
-        return tie_test(self.places.folder, task, header.metric, seed=header.seed)
+        return tie_test(self.paths.folder, task, header.metric, seed=header.seed)
 
     def front(self) -> list[FrontMember]:
         """Return the members of the front, fastest first."""

@@ -44,7 +44,7 @@ def chosen_trials(results: Results, names: Sequence[str]) -> list[int]:
     """
     members = results.front()
     if not members:
-        raise StudyError(f"The study {results.places.study!r} has no trained candidate yet.")
+        raise StudyError(f"The study {results.paths.study!r} has no trained candidate yet.")
     many = {
         "all": [member.trial for member in members],
         "trained": [e.trial for e in final_evaluations(results.evaluations)],
@@ -77,7 +77,7 @@ def _trial(results: Results, members: Sequence[FrontMember], name: str) -> int:
     front = ", ".join(f"{m.trial} ({m.candidate.id})" for m in members)
     raise StudyError(
         f"{'Several candidates' if found else 'No trained candidate'} of the study "
-        f"{results.places.study!r} {'begin with' if found else 'is'} {name!r}. Give "
+        f"{results.paths.study!r} {'begin with' if found else 'is'} {name!r}. Give "
         f"{', '.join(NAMES)}, all, or the trial or id of one; the front has {front}."
     )
 
@@ -95,11 +95,11 @@ def proxy_member(results: Results, trial: int) -> Member:
     """
     evaluation = evaluation_of(results, trial)
     assert isinstance(evaluation.outcome, Trained)
-    weights = results.places.folder / evaluation.outcome.weights
+    weights = results.paths.folder / evaluation.outcome.weights
     if not weights.is_file():
         raise StudyError(
             f"The weights of trial {trial} are not at {weights}: only those of the front are "
-            f"kept. Refit it instead: archfront refit {results.places.study} --members {trial}."
+            f"kept. Refit it instead: archfront refit {results.paths.study} --members {trial}."
         )
     origin = {
         "kind": "proxy",

@@ -35,7 +35,7 @@ def summary(results: Results) -> VariantSummary | None:
     trained = {e.trial: e for e in final_evaluations(results.evaluations)}
     variants = [
         v
-        for v in read(results.places)
+        for v in read(results.paths)
         if v.trial in trained and trained[v.trial].candidate.id == v.candidate_id
     ]
     if not variants:

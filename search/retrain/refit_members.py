@@ -172,7 +172,7 @@ def _trained(
         )
         for split, file in found.predictions.items()
     }
-    base = results.places.folder
+    base = results.paths.folder
     record = Refit(
         trial=step.trial,
         candidate_id=candidate.id,
@@ -197,5 +197,5 @@ def _teacher(results: Results, study: Study, trial: int) -> Teacher:
     record = Refit.read(folder_of(results, trial, study.config.seed) / RECORD)
     assert record is not None, "the teacher's steps come first"
     return Teacher(
-        candidate.architecture, results.places.folder / record.weights, candidate.weights
+        candidate.architecture, results.paths.folder / record.weights, candidate.weights
     )

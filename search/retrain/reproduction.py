@@ -100,7 +100,7 @@ def reproduce(
             folder=Path(folder),
             on_epoch=on_epoch,
         )
-        compared, differing = _compared(results.places.folder, recorded, found)
+        compared, differing = _compared(results.paths.folder, recorded, found)
     return Reproduction(
         trial=trial,
         metrics={
@@ -156,7 +156,7 @@ def _recorded(results: Results, trial: int) -> Evaluation:
     what = f"was {mine[-1].kind}, not trained" if mine else "is not there"
     known = ", ".join(map(str, numbers)) or "none"
     raise StudyError(
-        f"The trial {trial} of the study {results.places.study!r} {what}. Trained trials: {known}."
+        f"The trial {trial} of the study {results.paths.study!r} {what}. Trained trials: {known}."
     )
 
 

@@ -24,7 +24,7 @@ class Registry:
     """The versions of one registered model.
 
     Args:
-        places: The study's files.
+        paths: The study's files.
         uri: MLflow's store; that of the root when None.
         experiment: MLflow experiment of the study.
         name: Of the registered model.
@@ -33,14 +33,14 @@ class Registry:
         StudyError: If MLflow's store cannot be opened, or refuses the name.
     """
 
-    def __init__(self, places: StudyPaths, uri: str | None, experiment: str, name: str) -> None:
-        self._tracker = Tracker(places, uri, experiment)
+    def __init__(self, paths: StudyPaths, uri: str | None, experiment: str, name: str) -> None:
+        self._tracker = Tracker(paths, uri, experiment)
         self._client, self.name = self._tracker.client, name
         from mlflow.exceptions import MlflowException
 
         try:
             self._client.create_registered_model(
-                name, description=f"The front of the archfront study {places.study}."
+                name, description=f"The front of the archfront study {paths.study}."
             )
         except MlflowException as error:
             if error.error_code != EXISTS:

@@ -56,10 +56,10 @@ class Tracker:
         StudyError: If MLflow's store cannot be opened.
     """
 
-    def __init__(self, places: StudyPaths, uri: str | None, experiment: str) -> None:
-        self._places = places
-        self.uri = uri or default_uri(places.root)
-        places.root.mkdir(parents=True, exist_ok=True)
+    def __init__(self, paths: StudyPaths, uri: str | None, experiment: str) -> None:
+        self._paths = paths
+        self.uri = uri or default_uri(paths.root)
+        paths.root.mkdir(parents=True, exist_ok=True)
         try:
             self._client = open_client(self.uri)
             self._experiment = self._experiment_id(experiment, is_local=uri is None)
@@ -127,7 +127,7 @@ class Tracker:
             "archfront.refit_trial": str(refit.trial),
             **({PARENT_TAG: parents[0]} if parents else {}),
         }
-        end = int((self._places.folder / refit.weights).stat().st_mtime * 1000)
+        end = int((self._paths.folder / refit.weights).stat().st_mtime * 1000)
         start = end - int(refit.seconds * 1000)
         run = self._client.create_run(
             self._experiment,
@@ -174,7 +174,7 @@ class Tracker:
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        location = (self._places.root / "artifacts").as_uri() if is_local else None
+        location = (self._paths.root / "artifacts").as_uri() if is_local else None
         try:
             return str(self._client.create_experiment(name, artifact_location=location))
         except MlflowException:  # another driver made it a moment ago
@@ -246,7 +246,7 @@ class Tracker:
         if isinstance(outcome, Rejected | Failed):
             tags["archfront.reason"] = str(outcome)[:5000]
         if isinstance(outcome, Trained):
-            tags["archfront.predictions"] = str(self._places.folder / outcome.predictions)
+            tags["archfront.predictions"] = str(self._paths.folder / outcome.predictions)
         about: dict[str, Any] = {}
         run_id = self._runs.get(evaluation.trial)
         if run_id is None:

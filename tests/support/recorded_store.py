@@ -26,26 +26,26 @@ def header(root: Path, name: str) -> StudyHeader:
 
 def write(root: Path, name: str = "flowers") -> StudyPaths:
     """Write the recorded study below a root."""
-    places = StudyPaths(root, name)
+    paths = StudyPaths(root, name)
     content = header(root, name)
-    with driving(places, None, list(recorded_study.OBJECTIVES)) as store:
+    with driving(paths, None, list(recorded_study.OBJECTIVES)) as store:
         store.write_header(content)
-        places.config.write_text(yaml.safe_dump(content.config), encoding="utf-8")
+        paths.config.write_text(yaml.safe_dump(content.config), encoding="utf-8")
         for evaluation in recorded_study.study():
             trial = store.ask(optuna.samplers.RandomSampler(seed=0))
             assert trial.number == evaluation.trial
-            write_predictions(places, evaluation)
+            write_predictions(paths, evaluation)
             store.record(trial, evaluation)
             store.tell(trial, [evaluation], list(recorded_study.OBJECTIVES))
         store.write_state("finished", "16 trials trained")
-    return places
+    return paths
 
 
-def write_predictions(places: StudyPaths, evaluation: Evaluation, n_images: int = 200) -> None:
+def write_predictions(paths: StudyPaths, evaluation: Evaluation, n_images: int = 200) -> None:
     """Write validation predictions as right as an evaluation's metric says."""
     if not isinstance(evaluation.outcome, Trained):
         return
-    path = places.folder / evaluation.outcome.predictions
+    path = paths.folder / evaluation.outcome.predictions
     path.parent.mkdir(parents=True, exist_ok=True)
     rng = np.random.default_rng(evaluation.trial)
     labels = np.arange(n_images) % 3

@@ -71,18 +71,18 @@ def write(root: Path, name: str = "digits", **changes: Any) -> Results:
         dataset=dataset.summary(),
         space=SpaceFacts(3, 3, 1, "a", ()),
     )
-    places = StudyPaths(root, name)
-    with driving(places, None, list(recorded_study.OBJECTIVES)) as store:
+    paths = StudyPaths(root, name)
+    with driving(paths, None, list(recorded_study.OBJECTIVES)) as store:
         store.write_header(header)
-        places.config.write_text(yaml.safe_dump(content), encoding="utf-8")
+        paths.config.write_text(yaml.safe_dump(content), encoding="utf-8")
         for evaluation in evaluations():
             trial = store.ask(optuna.samplers.RandomSampler(seed=0))
             assert isinstance(evaluation.outcome, Trained)
-            predictions = places.folder / evaluation.outcome.predictions
+            predictions = paths.folder / evaluation.outcome.predictions
             predictions.parent.mkdir(parents=True, exist_ok=True)
             write_predictions(predictions, evaluation.outcome.metric, seed=evaluation.trial)
             if evaluation.trial != 2:
-                write_weights(places.folder / evaluation.outcome.weights, evaluation.candidate)
+                write_weights(paths.folder / evaluation.outcome.weights, evaluation.candidate)
             store.record(trial, evaluation)
             store.tell(trial, [evaluation], list(recorded_study.OBJECTIVES))
         store.write_state("finished", "3 trials trained")
@@ -91,8 +91,8 @@ def write(root: Path, name: str = "digits", **changes: Any) -> Results:
 
 def results(root: Path, name: str = "digits") -> Results:
     """Return the records of the study."""
-    places = StudyPaths(root, name)
-    return Results.read(reading(places, None), places)
+    paths = StudyPaths(root, name)
+    return Results.read(reading(paths, None), paths)
 
 
 def study(found: Results) -> Study:
@@ -119,11 +119,11 @@ def write_refits(
 ) -> None:
     """Write a finished full training of each accuracy, one a seed."""
     for seed, accuracy in enumerate(accuracies):
-        folder = found.places.folder / "refits" / f"{trial:05d}-{seed}"
+        folder = found.paths.folder / "refits" / f"{trial:05d}-{seed}"
         folder.mkdir(parents=True, exist_ok=True)
         for split in splits:
             write_predictions(folder / f"{split}.npz", accuracy, seed=7 * trial)
-        base = folder.relative_to(found.places.folder)
+        base = folder.relative_to(found.paths.folder)
         record = Refit(
             trial=trial,
             candidate_id=evaluations()[trial].candidate.id,

@@ -68,7 +68,7 @@ def variant(
     found: Results, trial: int, metric: float, p50_ms: float, *, seed: int, **changes: object
 ) -> Variant:
     """Return a made-up int8 variant with a given number of right predictions."""
-    file = found.places.folder / "variants" / f"{trial}-{metric}-{p50_ms}.npz"
+    file = found.paths.folder / "variants" / f"{trial}-{metric}-{p50_ms}.npz"
     file.parent.mkdir(exist_ok=True)
     small_refits.write_predictions(file, metric, seed=seed)
     scored = Scored(
@@ -79,7 +79,7 @@ def variant(
         measurement=recorded_study.measurement(p50_ms),
         parity=0.1,
         exceeded={},
-        predictions=str(file.relative_to(found.places.folder)),
+        predictions=str(file.relative_to(found.paths.folder)),
     )
     return Variant(
         trial=trial,
@@ -113,7 +113,7 @@ class TestMaking:
         assert at_8.outcome.metric_low <= at_8.outcome.metric <= at_8.outcome.metric_high
         assert at_8.outcome.parity < 1e-3
         assert at_8.outcome.measurement.latency.p50_ms > 0
-        assert (found.places.folder / at_8.outcome.predictions).is_file()
+        assert (found.paths.folder / at_8.outcome.predictions).is_file()
 
     @pytest.mark.slow
     def test_int8_is_another_file_at_the_own_size_too(self, found: Results) -> None:
@@ -137,10 +137,10 @@ class TestMaking:
         request = VariantRequest(formats_of(["onnxruntime"], ["fp32", "int8"]), (8, 16))
         study, member = small_refits.study(found), proxy_member(found, 1)
         first, _ = next(make_variants(found, study, [member], request))
-        assert read(found.places) == [first]
+        assert read(found.paths) == [first]
         again = list(make_variants(found, study, [member], request))
         assert [was_there for _, was_there in again] == [True, False, False]
-        assert read(found.places) == [variant for variant, _ in again]
+        assert read(found.paths) == [variant for variant, _ in again]
         monkeypatch.setattr("archfront.search.export.make_variants.load_source", refuse)
         third = list(make_variants(found, study, [member], request))
         assert [variant for variant, _ in third] == [variant for variant, _ in again]
@@ -158,7 +158,7 @@ class TestMaking:
         assert first.outcome.kind == "crash"
         assert isinstance(second.outcome, Scored)
         assert not was_there
-        assert read(found.places) == [second]
+        assert read(found.paths) == [second]
 
     @pytest.mark.slow
     def test_a_latency_comes_from_the_table_of_the_device(
@@ -193,7 +193,7 @@ class TestMaking:
         other = replace(found, header=with_other_data(found.begun()))
         with pytest.raises(StudyError, match=r"The dataset of the study 'digits' changed"):
             made(other)
-        assert read(found.places) == []
+        assert read(found.paths) == []
 
 
 @pytest.mark.slow
@@ -236,7 +236,7 @@ class TestSizes:
         [(refused, _)] = made(found, sizes=(1,))
         assert isinstance(refused.outcome, Failed)
         assert "test_resnet takes any size from" in refused.outcome.message
-        assert read(found.places) == [refused]
+        assert read(found.paths) == [refused]
 
     def test_weights_that_are_bound_to_their_size_are_a_record(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -265,7 +265,7 @@ class TestSummary:
         before = found.rows()
         failed = replace(variant(found, 0, 0.1, 9.0, seed=0), outcome=Failed("export", "no."))
         write(
-            found.places,
+            found.paths,
             [
                 variant(found, 1, 0.8, 0.15, seed=1),
                 variant(found, 1, 0.795, 0.12, seed=1),
@@ -290,7 +290,7 @@ class TestSummary:
         assert found.rows() == before
 
     def test_a_lower_metric_that_is_no_tie_matches_nothing(self, found: Results) -> None:
-        write(found.places, [variant(found, 1, 0.7, 0.15, seed=1)])
+        write(found.paths, [variant(found, 1, 0.7, 0.15, seed=1)])
         said = summary(found)
         assert said is not None
         [point] = [p for p in said.points if p.is_variant]
@@ -300,7 +300,7 @@ class TestSummary:
     def test_the_report_tells_variants_from_members(self, found: Results) -> None:
         assert "Variants without training" not in render(pages.record(found))
         failed = replace(variant(found, 0, 0.1, 9.0, seed=0), outcome=Failed("export", "<no>"))
-        write(found.places, [variant(found, 1, 0.8, 0.15, seed=1), failed])
+        write(found.paths, [variant(found, 1, 0.8, 0.15, seed=1), failed])
         page = render(pages.record(found))
         assert "Variants without training" in page
         assert "onnxruntime int8 at 15 px" in page
@@ -308,7 +308,7 @@ class TestSummary:
         assert "export: &lt;no&gt;" in page
 
     def test_a_broken_record_is_an_error(self, found: Results) -> None:
-        (found.places.folder / "variants.json").write_text("[{}]")
+        (found.paths.folder / "variants.json").write_text("[{}]")
         with pytest.raises(StudyError, match=r"variants\.json cannot be used .* Remove it;"):
             summary(found)
 
@@ -319,9 +319,9 @@ class TestCommand:
         self, found: Results, capsys: Output
     ) -> None:
         for trial, metric in ((0, 0.6), (1, 0.8)):  # of as many images as there are
-            file = found.places.folder / f"trials/{trial}/predictions.npz"
+            file = found.paths.folder / f"trials/{trial}/predictions.npz"
             small_refits.write_predictions(file, metric, seed=trial, n=80)
-        root = str(found.places.root)
+        root = str(found.paths.root)
         front = succeeds(capsys, "front", "digits", "--root", root, "--json")
         words = ["--root", root, "--members", "1", "--runtimes", "onnxruntime", "--sizes", "8"]
         words += ["--precisions", "fp32"]
@@ -329,7 +329,7 @@ class TestCommand:
         shown = capsys.readouterr()
         assert "trial 1 onnxruntime fp32 at 8 px: accuracy" in shown.err
         assert "1 variant was measured and scored without training" in shown.out
-        assert "onnxruntime fp32 at 8 px" in found.places.report.read_text()
+        assert "onnxruntime fp32 at 8 px" in found.paths.report.read_text()
         again = json.loads(succeeds(capsys, "variants", "digits", *words, "--json"))
         assert [point["is_variant"] for point in again["points"]].count(True) == 1
         assert succeeds(capsys, "front", "digits", "--root", root, "--json") == front
@@ -349,16 +349,16 @@ class TestCommand:
     def test_what_cannot_be_is_said(
         self, found: Results, capsys: Output, words: list[str], status: int, said: str
     ) -> None:
-        root = str(found.places.root)
+        root = str(found.paths.root)
         assert said in fails(capsys, status, "variants", "digits", "--root", root, *words)
 
     def test_a_study_that_runs_is_not_measured_beside(
         self, found: Results, capsys: Output
     ) -> None:
-        with driving(found.places, None, found.objectives):
-            said = fails(capsys, 1, "variants", "digits", "--root", str(found.places.root))
+        with driving(found.paths, None, found.objectives):
+            said = fails(capsys, 1, "variants", "digits", "--root", str(found.paths.root))
         assert said.startswith("The study 'digits' is running: beside its trainings every latency")
-        assert read(found.places) == []
+        assert read(found.paths) == []
 
     def test_a_study_that_is_not_there_is_said(self, tmp_path: Path, capsys: Output) -> None:
         said = fails(capsys, 1, "variants", "flowers", "--root", str(tmp_path))

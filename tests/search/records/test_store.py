@@ -78,21 +78,21 @@ def test_every_cut_of_a_journal_can_be_resumed(tmp_path: Path) -> None:
     whole = StudyPaths(tmp_path / "whole", "small").journal.read_bytes()
     for number, end in enumerate(range(len(whole) // 7, len(whole), len(whole) // 7)):
         root = tmp_path / f"cut-{number}"
-        places = StudyPaths(root, "small")
-        places.folder.mkdir(parents=True)
-        places.journal.write_bytes(whole[:end])
+        paths = StudyPaths(root, "small")
+        paths.folder.mkdir(parents=True)
+        paths.journal.write_bytes(whole[:end])
         run(small_config(root, budget__trials=3))
         assert story(results(root).evaluations) == wanted
 
 
 def test_a_journal_damaged_in_its_middle_is_a_clear_error(tmp_path: Path) -> None:
     run(small_config(tmp_path))
-    places = StudyPaths(tmp_path, "small")
-    lines = places.journal.read_bytes().splitlines(keepends=True)
+    paths = StudyPaths(tmp_path, "small")
+    lines = paths.journal.read_bytes().splitlines(keepends=True)
     lines[len(lines) // 2] = b"\x00garbage\n"
-    places.journal.write_bytes(b"".join(lines))
+    paths.journal.write_bytes(b"".join(lines))
     with pytest.raises(StudyError, match=r"The records of 'small' in .* are damaged before"):
-        reading(places, None).evaluations()
+        reading(paths, None).evaluations()
 
 
 def test_optunas_own_lock_left_behind_does_not_block(tmp_path: Path) -> None:
@@ -115,7 +115,7 @@ def test_a_reader_needs_no_lock_and_sees_what_is_finished(tmp_path: Path) -> Non
 
 
 def test_a_killed_driver_frees_its_lock_and_a_living_one_is_named(tmp_path: Path) -> None:
-    places = StudyPaths(tmp_path, "small")
+    paths = StudyPaths(tmp_path, "small")
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLDER, str(tmp_path)],
         stdin=subprocess.PIPE,
@@ -125,17 +125,17 @@ def test_a_killed_driver_frees_its_lock_and_a_living_one_is_named(tmp_path: Path
     assert holder.stdout is not None
     try:
         assert holder.stdout.readline() == "held\n"
-        assert is_driven(places)
+        assert is_driven(paths)
         with (
             pytest.raises(StudyLockedError, match=f"already run by process {holder.pid} on "),
-            driving(places, None, GOALS),
+            driving(paths, None, GOALS),
         ):
             pass
     finally:
         holder.send_signal(signal.SIGKILL)
         holder.communicate()
-    assert not is_driven(places)
-    with driving(places, None, GOALS) as store:
+    assert not is_driven(paths)
+    with driving(paths, None, GOALS) as store:
         assert store.evaluations() == []
 
 
@@ -146,13 +146,13 @@ def test_a_study_lives_in_any_sqlalchemy_database(tmp_path: Path) -> None:
     run(config, engine=Interrupting(5))
     run(config)
     run(small_config(tmp_path / "whole"))
-    places = StudyPaths(tmp_path, "small")
-    assert not places.journal.exists()
-    found = reading(places, url).evaluations()
+    paths = StudyPaths(tmp_path, "small")
+    assert not paths.journal.exists()
+    found = reading(paths, url).evaluations()
     assert story(found) == story(results(tmp_path / "whole").evaluations)
-    remove(places, url)
+    remove(paths, url)
     with pytest.raises(StudyError, match=r"The study 'small' is not in sqlite:///"):
-        reading(places, url)
+        reading(paths, url)
 
 
 def test_a_database_that_cannot_be_opened_is_an_error_without_its_password(
@@ -183,8 +183,8 @@ def test_a_study_that_is_not_there_names_those_that_are(tmp_path: Path) -> None:
 
 def test_trials_in_optuna_carry_values_and_reasons(tmp_path: Path) -> None:
     run(small_config(tmp_path))
-    places = StudyPaths(tmp_path, "small")
-    backend = optuna.storages.journal.JournalFileBackend(str(places.journal))
+    paths = StudyPaths(tmp_path, "small")
+    backend = optuna.storages.journal.JournalFileBackend(str(paths.journal))
     study = optuna.load_study(study_name="small", storage=optuna.storages.JournalStorage(backend))
     by_number = {e.trial: e for e in results(tmp_path).evaluations}
     for trial in study.trials:

@@ -15,14 +15,14 @@ from tests.support import recorded_store
 
 
 def recorded(root: Path) -> Results:
-    places = recorded_store.write(root)
-    return Results.read(reading(places, None), places)
+    paths = recorded_store.write(root)
+    return Results.read(reading(paths, None), paths)
 
 
 def test_the_command_of_a_report_survives_a_shell() -> None:
-    places = StudyPaths(Path("/my studies/it's here"), "flowers")
-    words = shlex.split(pages.command(places))
-    assert words == ["archfront", "run", "--config", str(places.config), "study=flowers-again"]
+    paths = StudyPaths(Path("/my studies/it's here"), "flowers")
+    words = shlex.split(pages.command(paths))
+    assert words == ["archfront", "run", "--config", str(paths.config), "study=flowers-again"]
 
 
 def test_a_study_without_a_front_has_no_picture(tmp_path: Path) -> None:

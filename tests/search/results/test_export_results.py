@@ -52,7 +52,7 @@ def export(
 
 
 def said_of(found: Results, *exports: Export) -> ExportSummary:
-    add(found.places, exports)
+    add(found.paths, exports)
     said = summary(found, refit_summary(found))
     assert said is not None
     return said
@@ -135,7 +135,7 @@ def test_weights_that_a_full_training_replaced_are_left_out(found: Results) -> N
     write_refits(found, 1, [0.6, 0.9])
     shipped = shipped_refits(found)[1]
     assert shipped.seed == 1
-    now = sha256_of(found.places.folder / shipped.weights)
+    now = sha256_of(found.paths.folder / shipped.weights)
     said = said_of(
         found,
         export(1, "onnx", 0.9, 0.4, weights=now, kind="refit"),
@@ -165,9 +165,9 @@ def test_members_of_the_front_that_were_not_exported_are_named(found: Results) -
 
 
 def test_a_later_export_of_the_same_replaces_the_earlier_one(found: Results) -> None:
-    add(found.places, [export(0, "onnx", 0.6, 0.2), export(1, "onnx", 0.8, 0.4)])
-    add(found.places, [export(0, "onnx", 0.6, 0.3)])
-    assert [(e.trial, e.latency and e.latency["p50_ms"]) for e in read(found.places)] == [
+    add(found.paths, [export(0, "onnx", 0.6, 0.2), export(1, "onnx", 0.8, 0.4)])
+    add(found.paths, [export(0, "onnx", 0.6, 0.3)])
+    assert [(e.trial, e.latency and e.latency["p50_ms"]) for e in read(found.paths)] == [
         (1, 0.4),
         (0, 0.3),
     ]
@@ -175,23 +175,23 @@ def test_a_later_export_of_the_same_replaces_the_earlier_one(found: Results) -> 
 
 @pytest.mark.parametrize("text", ["{", "[1]", '[{"marks": []}]', '{"a": 1}'])
 def test_a_record_that_is_none_gets_one_error(found: Results, text: str) -> None:
-    (found.places.folder / RECORD).write_text(text)
+    (found.paths.folder / RECORD).write_text(text)
     with pytest.raises(StudyError, match=r"exports\.json cannot be used .* Remove it"):
-        read(found.places)
+        read(found.paths)
 
 
 @pytest.mark.slow
 def test_the_command_records_what_it_exports(
     found: Results, capsys: Output, tmp_path: Path
 ) -> None:
-    root, out = str(found.places.root), tmp_path / "out"
+    root, out = str(found.paths.root), tmp_path / "out"
     words = ("export", "digits", "--root", root, "--member", "0", "--proxy", "--out", str(out))
     said = succeeds(
         capsys, *words, "--format", "onnx,torchscript", "--max-loss", "0.5"
     ).splitlines()
-    assert said[-1] == f"report    {found.places.report}"
+    assert said[-1] == f"report    {found.paths.report}"
     assert "Nothing was exported yet of these members of the front: 1." in said
-    exports = read(found.places)
+    exports = read(found.paths)
     assert [(e.trial, e.format, e.kind) for e in exports] == [
         (0, "onnx", "proxy"),
         (0, "torchscript", "proxy"),
@@ -199,6 +199,6 @@ def test_the_command_records_what_it_exports(
     manifest = json.loads((out / "manifest.json").read_text())
     assert exports[0].metric == manifest["artifacts"]["onnx"]["metrics"]["accuracy"]
     assert exports[0].folder == str(out)
-    page = found.places.report.read_text(encoding="utf-8")
+    page = found.paths.report.read_text(encoding="utf-8")
     # The recorded study is of a device that is not this one.
     assert "it was measured on another device" in page

@@ -59,7 +59,7 @@ class TestTraining:
             assert record.metrics.keys() == {"val", "test"}
             low, high = record.intervals["test"]
             assert low <= record.metrics["test"]["accuracy"] <= high
-            assert (found.places.folder / record.weights).is_file()
+            assert (found.paths.folder / record.weights).is_file()
         monkeypatch.setattr("archfront.trainers.training.full.train_full", refuse)
         again = all_of(root, ORDER)
         assert all(step.done is not None for step, _ in again)
@@ -303,7 +303,7 @@ class TestCommand:
         content = json.loads(shown.out)
         assert content["split"] == "test"
         assert [member["trial"] for member in content["members"]] == [0]
-        page = (small_refits.results(root).places.report).read_text(encoding="utf-8")
+        page = (small_refits.results(root).paths.report).read_text(encoding="utf-8")
         assert "After full training" in page
         out = tmp_path / "out"
         said = succeeds(

@@ -33,7 +33,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Results:
     found = small_refits.write(root, test=0)
     study = small_refits.study(found)
     of = small_refits.evaluations()[1]
-    folder = found.places.folder / "trials" / "real"
+    folder = found.paths.folder / "trials" / "real"
     result = proxy.train(
         of.candidate.architecture,
         of.candidate.weights,
@@ -49,11 +49,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Results:
         metrics=result.metrics,
         curve=tuple(asdict(row) for row in result.curve),
         seconds=result.seconds,
-        predictions=str(result.predictions.relative_to(found.places.folder)),
-        weights=str(result.weights.relative_to(found.places.folder)),
+        predictions=str(result.predictions.relative_to(found.paths.folder)),
+        weights=str(result.weights.relative_to(found.paths.folder)),
     )
     objectives = list(recorded_study.OBJECTIVES)
-    with driving(found.places, None, objectives) as store:
+    with driving(found.paths, None, objectives) as store:
         for evaluation in (
             replace(of, trial=REAL, outcome=outcome),
             recorded_study.failed(REAL + 1, of=of.candidate),
@@ -89,9 +89,9 @@ def test_predictions_that_changed_differ_and_nothing_else(
 ) -> None:
     [evaluation] = [e for e in trained.evaluations if e.trial == REAL]
     assert isinstance(evaluation.outcome, Trained)
-    with np.load(trained.places.folder / evaluation.outcome.predictions) as kept:
+    with np.load(trained.paths.folder / evaluation.outcome.predictions) as kept:
         changed = {**kept, "labels": kept["labels"][::-1]}
-    np.savez(trained.places.folder / "changed.npz", **changed)
+    np.savez(trained.paths.folder / "changed.npz", **changed)
     outcome = replace(evaluation.outcome, predictions="changed.npz", weights="gone")
     other = replace(trained, evaluations=[replace(evaluation, outcome=outcome)])
     found = reproduce(other, small_refits.study(other), REAL)
@@ -129,13 +129,13 @@ def test_other_data_is_told_before_anything_is_trained(trained: Results) -> None
 class TestCommand:
     @pytest.mark.slow
     def test_it_says_that_it_is_the_same(self, trained: Results, capsys: Output) -> None:
-        words = ("reproduce", "digits", "--root", str(trained.places.root), "--trial", str(REAL))
+        words = ("reproduce", "digits", "--root", str(trained.paths.root), "--trial", str(REAL))
         said = succeeds(capsys, *words)
         assert "The same to the last bit: metrics, learning curve, predictions, weights." in said
         assert json.loads(succeeds(capsys, *words, "--json"))["is_same"] is True
 
     def test_made_up_numbers_are_not_reproduced(self, trained: Results, capsys: Output) -> None:
-        words = ["reproduce", "digits", "--root", str(trained.places.root), "--trial", "1"]
+        words = ["reproduce", "digits", "--root", str(trained.paths.root), "--trial", "1"]
         assert main(words) == 1
         said = capsys.readouterr().out
         assert "Not the same: metrics" in said
@@ -147,7 +147,7 @@ class TestCommand:
     def test_a_trial_that_was_not_trained_is_told(
         self, trained: Results, capsys: Output, trial: str, what: str
     ) -> None:
-        words = ("reproduce", "digits", "--root", str(trained.places.root), "--trial", trial)
+        words = ("reproduce", "digits", "--root", str(trained.paths.root), "--trial", trial)
         assert fails(capsys, 1, *words) == (
             f"The trial {trial} of the study 'digits' {what}. Trained trials: 0, 1, 2, 3."
         )

@@ -213,8 +213,8 @@ class TestLoop:
         trained = [e for e in found.evaluations if isinstance(e.outcome, Trained)]
         assert len(front) < len(trained)
         for evaluation in trained:
-            weights = found.places.folder / evaluation.outcome.weights
-            predictions = found.places.folder / evaluation.outcome.predictions
+            weights = found.paths.folder / evaluation.outcome.weights
+            predictions = found.paths.folder / evaluation.outcome.predictions
             assert weights.is_file() is (evaluation.trial in front)
             assert predictions.is_file()
 
@@ -225,7 +225,7 @@ class TestLoop:
         members = {member.trial for member in found.front()}
         assert set(pages.galleries(found, members)) == members
         pages.write(found)
-        assert found.places.report.read_text().count('class="gallery"') == len(members)
+        assert found.paths.report.read_text().count('class="gallery"') == len(members)
 
     def test_front_members_are_scored_on_the_test_split(self, tmp_path: Path) -> None:
         run(small_config(tmp_path))

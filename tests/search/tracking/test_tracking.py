@@ -23,15 +23,13 @@ from tests.support.small_study import run, small_config
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MlflowClient]:
     """A study that was interrupted, resumed and finished, with its files attached."""
     root = tmp_path_factory.mktemp("tracked") / "with spaces, (and) more"
-    places = StudyPaths(root, "small")
+    paths = StudyPaths(root, "small")
     config = small_config(root)
     for jobs in (5, 1000):
-        tracker = Tracker(places, None, "tests")
+        tracker = Tracker(paths, None, "tests")
         result = run(config, followers=(tracker,), engine=Interrupting(jobs))
         found = results(root)
-        tracker.finish(
-            result.state, pages.key_figures(found), [*pages.write(found), places.config]
-        )
+        tracker.finish(result.state, pages.key_figures(found), [*pages.write(found), paths.config])
     return root, MlflowClient(default_uri(root))
 
 
@@ -104,13 +102,13 @@ def test_nothing_lies_outside_of_the_root(tracked: tuple[Path, MlflowClient]) ->
 
 @pytest.mark.slow
 def test_a_half_written_run_is_written_again(tmp_path: Path) -> None:
-    config, places = small_config(tmp_path), StudyPaths(tmp_path, "small")
-    run(config, followers=(Tracker(places, None, "tests"),), engine=Interrupting(5))
+    config, paths = small_config(tmp_path), StudyPaths(tmp_path, "small")
+    run(config, followers=(Tracker(paths, None, "tests"),), engine=Interrupting(5))
     client = MlflowClient(default_uri(tmp_path))
     _, children = runs_of(client)
     torn = min(children)
     client.update_run(children[torn].info.run_id, status="RUNNING")
-    run(config, followers=(Tracker(places, None, "tests"),))
+    run(config, followers=(Tracker(paths, None, "tests"),))
     _, after = runs_of(client)
     assert set(after) == {key(e) for e in results(tmp_path).evaluations}
     assert after[torn].info.run_id != children[torn].info.run_id
@@ -119,8 +117,8 @@ def test_a_half_written_run_is_written_again(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_removing_a_study_marks_all_its_runs(tmp_path: Path) -> None:
-    config, places = small_config(tmp_path), StudyPaths(tmp_path, "small")
-    tracker = Tracker(places, None, "tests")
+    config, paths = small_config(tmp_path), StudyPaths(tmp_path, "small")
+    tracker = Tracker(paths, None, "tests")
     run(config, followers=(tracker,))
     assert tracker.remove(results(tmp_path).begun().id) == len(results(tmp_path).evaluations) + 1
     client = MlflowClient(default_uri(tmp_path))
@@ -138,10 +136,10 @@ def test_a_store_that_cannot_be_opened_is_a_clear_error(tmp_path: Path) -> None:
 @pytest.mark.slow
 def test_the_rungs_of_a_trial_are_one_run(tmp_path: Path) -> None:
     """Interrupted after a trial climbed, and gone on with."""
-    places = StudyPaths(tmp_path, "small")
+    paths = StudyPaths(tmp_path, "small")
     config = small_config(tmp_path, task__epochs=9, budget__rungs=[3, 9], budget__trials=3)
     for jobs in (16, 1000):
-        run(config, followers=(Tracker(places, None, "tests"),), engine=Interrupting(jobs))
+        run(config, followers=(Tracker(paths, None, "tests"),), engine=Interrupting(jobs))
     client = MlflowClient(default_uri(tmp_path))
     _, children = runs_of(client)
     evaluations = results(tmp_path).evaluations
@@ -169,7 +167,7 @@ def test_full_trainings_are_runs_of_their_study_each_once(tmp_path: Path) -> Non
         small_refits.write_refits(found, trial, [0.7, 0.8], splits=("val", "test"))
     refits = refits_of(found)
     names = {e.trial: e.candidate.label for e in found.evaluations}
-    tracker = Tracker(found.places, None, "tests")
+    tracker = Tracker(found.paths, None, "tests")
     begun = StudyStarted("digits", found.begun(), tuple(found.evaluations), isolates=True)
     tracker(begun)
     study_id = found.begun().id
@@ -182,7 +180,7 @@ def test_full_trainings_are_runs_of_their_study_each_once(tmp_path: Path) -> Non
     assert tracker.write_refits(study_id, refits, names) == 2
     assert tracker.write_refits(study_id, refits, names) == 0
     # A study that goes on knows its own run among them.
-    Tracker(found.places, None, "tests")(begun)
+    Tracker(found.paths, None, "tests")(begun)
     runs = client.search_runs([half.info.experiment_id])
     (parent,) = [r for r in runs if not {TRIAL_TAG, REFIT_TAG} & r.data.tags.keys()]
     refit_runs = [r for r in runs if REFIT_TAG in r.data.tags]
