@@ -42,7 +42,7 @@ from archfront.search.records.events import (
 from archfront.search.records.objectives import Objective
 from archfront.search.space.cost_model import BAND
 from archfront.search.study import study
-from archfront.trainers.data.summary import DatasetSummary, SplitSummary
+from archfront.trainers.dataset_summary import DatasetSummary, SplitSummary
 from archfront.trainers.spec import Architecture
 from archfront.trainers.tasks import TASKS
 

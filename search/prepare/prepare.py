@@ -25,7 +25,7 @@ from archfront.search.records.objectives import Objective, Reference, objectives
 from archfront.search.records.store import hide_password
 from archfront.search.space.space import Space
 from archfront.trainers.data.ref import DataRef, Shapes
-from archfront.trainers.data.summary import DatasetSummary
+from archfront.trainers.dataset_summary import DatasetSummary
 from archfront.trainers.networks.hf.names import is_hub
 from archfront.trainers.spec import Architecture, Precision, Weights
 from archfront.trainers.tasks import TASKS

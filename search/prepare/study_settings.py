@@ -15,7 +15,7 @@ from archfront.search.config.settings import (
 from archfront.search.engine.jobs import Job
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.lookup import DeviceCosts, Table
-from archfront.trainers.data.summary import DatasetSummary
+from archfront.trainers.dataset_summary import DatasetSummary
 from archfront.trainers.spec import Precision, TrainSettings
 
 # Ends the message of a measurement or training that took too long.

@@ -9,7 +9,7 @@ from typing import Any, cast
 from archfront.search.errors import StudyError
 from archfront.search.records.codec import decode, encode
 from archfront.search.records.objectives import Objective, Reference
-from archfront.trainers.data.summary import DatasetSummary
+from archfront.trainers.dataset_summary import DatasetSummary
 from archfront.trainers.spec import Precision
 
 Content = dict[str, Any]

@@ -25,7 +25,7 @@ from archfront.search.records.variant_records import VariantSummary
 from archfront.search.report import figures, refit_text
 from archfront.search.report.plot_data import NAMES, FrontPlot
 from archfront.search.results import rung_stats, stats
-from archfront.trainers.data.summary import DatasetSummary
+from archfront.trainers.dataset_summary import DatasetSummary
 from archfront.trainers.words import count_of, duration
 
 TEMPLATE = "report.html.j2"

@@ -18,7 +18,7 @@ from archfront.search.records.evaluation import (
     Trained,
     is_below_top,
 )
-from archfront.trainers.data.summary import DatasetSummary, ObjectSummary, SplitSummary
+from archfront.trainers.dataset_summary import DatasetSummary, ObjectSummary, SplitSummary
 from archfront.trainers.words import join_words
 
 

@@ -26,7 +26,7 @@ from archfront.search.records.evaluation import (
 from archfront.search.records.header import Environment
 from archfront.search.records.objectives import Reference, objectives_for
 from archfront.search.report.document import StudyRecord
-from archfront.trainers.data.summary import (
+from archfront.trainers.dataset_summary import (
     DatasetSummary,
     SkippedExample,
     SkippedSummary,

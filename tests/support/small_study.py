@@ -31,7 +31,7 @@ from archfront.search.study import study
 from archfront.search.study.control import Control
 from archfront.search.study.study import StudyResult
 from archfront.trainers.data.ref import DataRef, Shapes
-from archfront.trainers.data.summary import DatasetSummary, SplitSummary, Spread
+from archfront.trainers.dataset_summary import DatasetSummary, SplitSummary, Spread
 from archfront.trainers.spec import Architecture, Recipe, Weights
 from archfront.trainers.tasks import TASKS
 from tests.support.small_spaces import backbone

@@ -17,8 +17,9 @@ from archfront.trainers.data.disk_cache import DiskCache
 from archfront.trainers.data.images import Pixels, read_pixels
 from archfront.trainers.data.preprocess import Preprocess
 from archfront.trainers.data.raw import Skipped
-from archfront.trainers.data.summary import DatasetSummary, summarize
+from archfront.trainers.data.summary import summarize
 from archfront.trainers.data.verify import Sample
+from archfront.trainers.dataset_summary import DatasetSummary
 from archfront.trainers.errors import DataError
 from archfront.trainers.threads import threads
 

@@ -1,10 +1,9 @@
-"""The summary of a dataset: what a report says about it."""
+"""The summary of a dataset, counted over its images."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from statistics import median
 
 import numpy as np
@@ -12,90 +11,18 @@ import numpy as np
 from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.targets import Mask, Objects, class_counts
 from archfront.trainers.data.verify import Sample
+from archfront.trainers.dataset_summary import (
+    DatasetSummary,
+    ObjectSummary,
+    SideShare,
+    SkippedExample,
+    SkippedSummary,
+    SplitSummary,
+    Spread,
+)
 
 N_EXAMPLES = 5
 COUNTED = {Mask: "pixels", Objects: "objects"}
-
-
-@dataclass(frozen=True)
-class Spread:
-    """The smallest, the middle and the largest of some numbers."""
-
-    min: int | float
-    median: int | float
-    max: int | float
-
-
-@dataclass(frozen=True)
-class SplitSummary:
-    """One split: its images, and what they show of each class."""
-
-    images: int
-    per_class: dict[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class SideShare:
-    """Percentiles of the root of a box's area over the longer side of its image."""
-
-    p10: float
-    median: float
-    p90: float
-
-
-@dataclass(frozen=True)
-class ObjectSummary:
-    """How many objects an image has, and how large they are; crowds do not count."""
-
-    per_image: Spread
-    side_share: SideShare
-
-
-@dataclass(frozen=True)
-class SkippedExample:
-    """The name of an image that was left out, and what is wrong with it."""
-
-    name: str
-    detail: str
-
-
-@dataclass(frozen=True)
-class SkippedSummary:
-    """The images left out for one reason."""
-
-    count: int
-    examples: tuple[SkippedExample, ...] = ()
-
-
-@dataclass(frozen=True)
-class DatasetSummary:
-    """What a report says about a dataset, and what tells it from another one.
-
-    Attributes:
-        class_names: Names by label.
-        channels: 1 or 3; None where that is not known.
-        fingerprint: Hash over names, contents, labels and splits; None where it is not known.
-        division: How the splits came about, for people.
-        counted: What the numbers per class are of: images, objects or pixels.
-        splits: By name: ``train``, ``val`` and, where there is one, ``test``.
-        objects: Of images with objects; None of others.
-        sizes: ``width`` and ``height`` of the images in pixels.
-        skipped: What was left out, by reason.
-    """
-
-    class_names: tuple[str, ...] = ()
-    channels: int | None = None
-    fingerprint: str | None = None
-    division: str = ""
-    counted: str = "images"
-    splits: dict[str, SplitSummary] = field(default_factory=dict)
-    objects: ObjectSummary | None = None
-    sizes: dict[str, Spread] = field(default_factory=dict)
-    skipped: dict[str, SkippedSummary] = field(default_factory=dict)
-
-    def class_counts(self, split: str) -> list[int]:
-        """Return what a split shows of each class, in the order of the classes."""
-        return list(self.splits[split].per_class.values())
 
 
 def summarize(

@@ -11,7 +11,7 @@ import pytest
 from archfront.search.config.build import build
 from archfront.search.errors import StudyError
 from archfront.search.records.header import VERSION, Environment, StudyHeader, migrated
-from archfront.trainers.data.summary import ObjectSummary, SideShare, Spread
+from archfront.trainers.dataset_summary import ObjectSummary, SideShare, Spread
 from tests.support.configurations import changed
 from tests.support.study_headers import study_header
 

@@ -11,7 +11,7 @@ from archfront.search.records.header import Environment
 from archfront.search.records.objectives import objectives_for
 from archfront.search.report.document import StudyRecord, render
 from archfront.search.results.stats import class_rows, failures, rejections, tie_sentence
-from archfront.trainers.data.summary import (
+from archfront.trainers.dataset_summary import (
     DatasetSummary,
     SkippedExample,
     SkippedSummary,

@@ -34,7 +34,7 @@ from archfront.search.report.terminal import (
     outcome_line,
     question,
 )
-from archfront.trainers.data.summary import DatasetSummary, SkippedSummary, SplitSummary
+from archfront.trainers.dataset_summary import DatasetSummary, SkippedSummary, SplitSummary
 from tests.support.recorded_study import (
     LIMITS,
     OBJECTIVES,

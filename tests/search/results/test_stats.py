@@ -12,16 +12,16 @@ from archfront.search.report.document import render
 from archfront.search.results.stats import class_rows, dataset_facts
 from archfront.trainers.data import load
 from archfront.trainers.data.objects import Found, gathered
-from archfront.trainers.data.summary import (
+from archfront.trainers.data.summary import summarize
+from archfront.trainers.data.targets import class_counts
+from archfront.trainers.data.verify import Sample
+from archfront.trainers.dataset_summary import (
     DatasetSummary,
     ObjectSummary,
     SideShare,
     SplitSummary,
     Spread,
-    summarize,
 )
-from archfront.trainers.data.targets import class_counts
-from archfront.trainers.data.verify import Sample
 from tests.support.drawn_datasets import NAMES, SHAPES, drawn
 from tests.support.recorded_study import record
 from tests.support.study_headers import study_header

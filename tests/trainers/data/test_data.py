@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from archfront.trainers.data import DataRef, Dataset, load
-from archfront.trainers.data.summary import SkippedExample
+from archfront.trainers.dataset_summary import SkippedExample
 from archfront.trainers.errors import DataError
 from tests.support.drawn_images import REF, draw, draw_folder
 

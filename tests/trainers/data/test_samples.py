@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 
 from archfront.trainers.data import ImageSet, Preprocess, Samples, load
-from archfront.trainers.data.summary import Spread
+from archfront.trainers.dataset_summary import Spread
 from archfront.trainers.errors import DataError
 from tests.support.drawn_images import draw, draw_folder
 
