@@ -32,6 +32,7 @@ LAYERS = (
         "trainers.seeds",
         "trainers.threads",
         "trainers.words",
+        "trainers.dataset_summary",
     ),
     ("trainers.data",),
     ("trainers.networks",),

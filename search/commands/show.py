@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Print one study and return the exit status."""
-    from archfront.search.report.terminal import question
+    from archfront.search.report.terminal import study_lines
 
     results = results_of(arguments)
     paths, header = results.paths, results.header
@@ -40,7 +40,7 @@ def call(arguments: argparse.Namespace) -> int:
         return 0
     lines = [f"study     {paths.study}", f"state     {state_text(results)}: {results.reason}"]
     if header:
-        lines += question(header)
+        lines += study_lines(header)
     counts = ", ".join(f"{count} {kind}" for kind, count in results.counts().items())
     costs = ", ".join(f"{duration(s)} {name}" for name, s in results.seconds().items())
     lines += [f"trials    {counts}", f"costs     {costs}", f"folder    {paths.folder}"]

@@ -53,7 +53,7 @@ class Candidate:
         a = self.architecture
         return f"{a.backbone}@{a.input_size} {a.top}"
 
-    def recipe_words(self, axes: Sequence[str] | None = None) -> str:
+    def recipe_text(self, axes: Sequence[str] | None = None) -> str:
         """Return axes of the recipe for people, as ``lr 0.003, augment light``; all when None."""
         values = asdict(self.recipe)
         return ", ".join(f"{axis} {values[axis]}" for axis in (values if axes is None else axes))

@@ -117,11 +117,11 @@ def render(record: StudyRecord) -> str:
         short=_short,
         percent=_percent,
         unit=_unit,
-        words=_words,
+        words=_axis_name,
     )
     return environment.get_template(TEMPLATE).render(
         record=record,
-        **_question(record),
+        **_limits_and_latency(record),
         **_answer(record),
         **_costs(record),
         **_rungs(record),
@@ -149,7 +149,7 @@ def _refit(record: StudyRecord) -> dict[str, Any]:
     }
 
 
-def _question(record: StudyRecord) -> dict[str, Any]:
+def _limits_and_latency(record: StudyRecord) -> dict[str, Any]:
     measured = [e.measurement for e in record.evaluations if e.measurement is not None]
     return {
         "latency": measured[0].latency if measured else None,
@@ -253,7 +253,7 @@ def _proposed(record: StudyRecord) -> list[tuple[str, Any]]:
     if not pairs:
         return []
     n_within = sum((p.metric_low or 0) <= found <= (p.metric_high or 0) for p, found in pairs)
-    name = _words(record.metric)
+    name = _axis_name(record.metric)
     title = (
         f"{name[:1].upper()}{name[1:]} predicted before the training: "
         f"{n_within} of {len(pairs)} within the band of nine in ten"
@@ -277,5 +277,5 @@ def _percent(share: float) -> str:
     return f"{share:.0%}"
 
 
-def _words(name: str) -> str:
+def _axis_name(name: str) -> str:
     return NAMES.get(name, name.replace("_", " "))

@@ -202,7 +202,7 @@ def log_ticks(low: float, high: float) -> list[float]:
 def hover_text(evaluation: Evaluation, metric: str) -> str:
     """Return what a point says of its candidate, as escaped HTML lines."""
     candidate, outcome = evaluation.candidate, evaluation.outcome
-    lines = [f"trial {evaluation.trial}: {candidate.label}", candidate.recipe_words()]
+    lines = [f"trial {evaluation.trial}: {candidate.label}", candidate.recipe_text()]
     if isinstance(outcome, Trained):
         lines.append(
             f"{metric} {outcome.metric:.4f} [{outcome.metric_low:.4f}, {outcome.metric_high:.4f}]"

@@ -57,7 +57,7 @@ def outcome_line(evaluation: Evaluation, metric: str, axes: Sequence[str] = ()) 
     word = f"rung {evaluation.rung + 1}/{evaluation.n_rungs}"
     word = word if is_below_top(evaluation) else evaluation.kind
     start = f"trial {evaluation.trial:>3}  {word:<8}  {evaluation.candidate.label:<32}"
-    start += f"  {evaluation.candidate.recipe_words(axes):<24}" if axes else ""
+    start += f"  {evaluation.candidate.recipe_text(axes):<24}" if axes else ""
     if not isinstance(evaluation.outcome, Trained):
         return f"{start}  {evaluation.outcome}".split("\n", 1)[0]
     trained, measured = evaluation.outcome, evaluation.measurement
@@ -99,7 +99,7 @@ def front_table(
     for name in [*names, *(["test"] if scores else [])]:
         table.add_column(name, justify="right")
     table.add_column("")
-    words = _words(members)
+    words = _remarks(members)
     for member in members if shown is None else members[-shown:]:
         a = member.candidate.architecture
         test = scores.get(member.trial, {}).get(metric)
@@ -125,8 +125,8 @@ def _number(value: float | None) -> str:
     return "" if value is None else f"{value:.4g}"
 
 
-def question(header: StudyHeader) -> list[str]:
-    """Return what a study asks, in a few lines."""
+def study_lines(header: StudyHeader) -> list[str]:
+    """Return the data, the space, the device and the limits of a study, a line each."""
     dataset, space, hardware = header.dataset, header.space, header.hardware
     splits = ", ".join(f"{part.images:,} {name}" for name, part in dataset.splits.items())
     limits = [
@@ -164,7 +164,7 @@ class PlainView:
             case StudyStarted():
                 self._metric, self._axes = event.header.metric, event.header.recipe_axes
                 self._print(f"study     {event.study}")
-                for line in [*question(event.header), *_notes(event)]:
+                for line in [*study_lines(event.header), *_notes(event)]:
                     self._print(line)
             case RungFinished(evaluation) | TrialFinished(evaluation):
                 self._print(outcome_line(evaluation, self._metric, self._axes))
@@ -267,7 +267,7 @@ class LiveView(PlainView):
         self._live.stop()
 
     def _named(self, candidate: Candidate) -> str:
-        words = candidate.recipe_words(self._axes)
+        words = candidate.recipe_text(self._axes)
         return f"{candidate.label}, {words}" if words else candidate.label
 
     def _bars(self, seconds: float) -> list[Table]:
@@ -315,8 +315,8 @@ def _notes(event: StudyStarted) -> list[str]:
     return lines
 
 
-def _words(members: Sequence[FrontMember]) -> dict[int, list[str]]:
-    """Return what there is to say about each member: its place on the front and its ties."""
+def _remarks(members: Sequence[FrontMember]) -> dict[int, list[str]]:
+    """Return the remarks about each member by trial: its place on the front and its ties."""
     words: dict[int, list[str]] = {member.trial: [] for member in members}
     if not members:
         return words

@@ -22,7 +22,7 @@ from archfront.search.records.evaluation import Failed
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.report import pages
-from archfront.search.report.terminal import front_table, question
+from archfront.search.report.terminal import front_table, study_lines
 from archfront.search.results.results import Results
 from archfront.search.study import study
 from tests.support.small_study import (
@@ -100,7 +100,7 @@ class TestStudy:
         header = results(tmp_path).begun()
         assert header.environment.device == "Pixel 8 (imported latencies)"
         assert header.environment.device_id == "pixel"
-        assert "device    Pixel 8 (imported latencies)" in question(header)
+        assert "device    Pixel 8 (imported latencies)" in study_lines(header)
         assert pages.record(results(tmp_path)).device == "Pixel 8 (imported latencies)"
         assert (header.space.size, header.space.architectures) == (8, 4)
         assert list(header.space.dropped) == [

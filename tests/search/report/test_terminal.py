@@ -32,7 +32,7 @@ from archfront.search.report.terminal import (
     PlainView,
     front_table,
     outcome_line,
-    question,
+    study_lines,
 )
 from archfront.trainers.dataset_summary import DatasetSummary, SkippedSummary, SplitSummary
 from tests.support.recorded_study import (
@@ -276,7 +276,7 @@ def test_no_limits_and_a_folder_of_data_are_told() -> None:
     config = header().config
     config["data"] = {"root": "/data/flowers", "name": None, "reader": "folder"}
     config["hardware"] = {**config["hardware"], "limits": dict.fromkeys(LIMITS)}
-    lines = question(header(config=config))
+    lines = study_lines(header(config=config))
     assert lines[0].startswith("data      /data/flowers: 3 classes")
     assert lines[-1] == "limits    none"
 
