@@ -121,11 +121,7 @@ def train_full(
         ConfigError: If the task's networks cannot be taught.
         BuildError, WeightsError, DivergedError, DataError: As ``trainers.training.proxy.train``.
     """
-    if teacher is not None and recipe.freeze:
-        raise ConfigError(
-            "A network whose backbone is frozen cannot be taught: its head learns from kept "
-            "features, which a teacher does not see. Leave --distill out."
-        )
+    _check_teacher(teacher, recipe)
     task = task_named(architecture.task)
     if teacher is not None:
         task = _taught(task, architecture, weights, teacher, full)
@@ -154,6 +150,14 @@ def train_full(
         )
         predictions[split] = save_predictions(folder / f"{split}.npz", predicted)
     return FullResult(training, keeper.best_epoch, metrics, predictions)
+
+
+def _check_teacher(teacher: Teacher | None, recipe: Recipe) -> None:
+    if teacher is not None and recipe.freeze:
+        raise ConfigError(
+            "A network whose backbone is frozen cannot be taught: its head learns from kept "
+            "features, which a teacher does not see. Leave --distill out."
+        )
 
 
 class BestAverage(pl.Callback):  # type: ignore[misc]  # Lightning's types are not read

@@ -96,23 +96,25 @@ def train(
     check_data(dataset, architecture)
     preprocess = preprocess_for(architecture, weights, task.resize)
     splits = {name: ImageSet.of(dataset.splits[name], preprocess) for name in ("train", "val")}
-    new_evaluator = partial(
-        task.evaluator, dataset.splits["val"].samples, dataset.class_names, preprocess
-    )
+    val = dataset.splits["val"].samples
+    new_evaluator = partial(task.evaluator, val, dataset.class_names, preprocess)
     folder.mkdir(parents=True, exist_ok=True)
     with seeded_torch(settings.seed), intra_op_threads(settings.threads):
         model = _network(task, architecture, weights, recipe, start)
-        if settings.precision == "bf16" and not takes_bf16(
-            model, task.example(architecture, 1, settings.seed)
-        ):
-            settings = replace(settings, precision="fp32")
+        settings = _supported(settings, model, task.example(architecture, 1, settings.seed))
         plan = TrainingPlan(
             task, architecture, new_evaluator, recipe, settings, preprocess.normalize, on_epoch
         )
-        limit = data.memory_mb * 1e6 * FEATURES_SHARE
-        run = _assembled(model, plan, splits, preprocess, start, features_bytes=limit)
+        run = _assembled(model, plan, splits, preprocess, start, memory_mb=data.memory_mb)
         run.fit(folder, callbacks)
     return run.result(folder, identity)
+
+
+def _supported(settings: TrainSettings, model: nn.Module, example: torch.Tensor) -> TrainSettings:
+    """Return the settings, in full precision where the network does not take half of it."""
+    if settings.precision == "bf16" and not takes_bf16(model, example):
+        return replace(settings, precision="fp32")
+    return settings
 
 
 @dataclass(frozen=True, eq=False)
@@ -168,7 +170,7 @@ def _assembled(
     preprocess: Preprocess,
     start: Resumed | None,
     *,
-    features_bytes: float,
+    memory_mb: float,
 ) -> _Run:
     """Return the run of a built network, on images or on the cached features of them."""
     recipe, settings, began = plan.recipe, plan.settings, time.perf_counter()
@@ -179,7 +181,7 @@ def _assembled(
         recipe,
         settings,
         eval_batch=eval_batch(plan.task),
-        limit_bytes=features_bytes,
+        limit_bytes=memory_mb * 1e6 * FEATURES_SHARE,
     )
     cached_s = 0.0 if cached is None else time.perf_counter() - began
     if cached is not None:
