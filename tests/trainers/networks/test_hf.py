@@ -442,8 +442,7 @@ def test_other_tasks_leave_them_out_with_the_reason(name: str, tmp_path: Path) -
     from archfront.search.prepare.build_space import _heads
 
     [row] = select(space_config(backbones=(name,)), tmp_path)
-    dense = replace(TASKS["classification"], heads=("unet",))
-    heads, reasons = _heads(row, space_config(heads=("unet",)), dense)
+    heads, reasons = _heads(row, space_config(heads=("unet",)), TASKS["semantic"])
     assert heads == ()
     assert reasons == ["transformers' image classifiers give no feature maps"]
 
