@@ -1,7 +1,8 @@
 """Programs run in processes of their own, forked from one that has imported the slow libraries.
 
 A program that imports torch or MLflow waits seconds for it. A server imports them once and forks a
-process for each program, which ends with it: no program sees what another one imported.
+process for each program, which ends with it: no program sees what another one imported. What must
+not be loaded by a program must not be among what its server imports.
 """
 
 from __future__ import annotations
@@ -10,14 +11,17 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
+ROOT = Path(__file__).resolve().parents[2]
 SERVER = """
 import importlib, json, os, runpy, sys, tempfile, traceback
 
 def perform(asked):
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(asked["folder"])
+    os.environ.update(asked["environment"])
     sys.argv = asked["words"]
     if asked["code"] is None:
         runpy.run_path(sys.argv[0], run_name="__main__")
@@ -61,26 +65,35 @@ class Programs:
     """Servers, one for each set of libraries that is imported before the programs start."""
 
     def __init__(self) -> None:
-        self._servers: dict[tuple[str, ...], subprocess.Popen[str]] = {}
+        self._servers: dict[tuple[tuple[str, ...], bool], subprocess.Popen[str]] = {}
 
     def run(
-        self, program: str | Path, *words: str, imports: tuple[str, ...], folder: Path = Path("/")
+        self,
+        program: str | Path,
+        *words: str,
+        imports: tuple[str, ...],
+        folder: Path = Path("/"),
+        environment: Mapping[str, str] | None = None,
+        sees_repository: bool = False,
     ) -> str:
-        """Return what a program prints that ends well and sees nothing of this repository.
+        """Return what a program prints that ends well.
 
         Args:
             program: Its file, or its text.
             words: Its arguments.
             imports: Modules that are imported before it starts.
             folder: Where it runs.
+            environment: Variables that it has beside those of the tests.
+            sees_repository: Whether it imports the package from this repository.
         """
         is_file = isinstance(program, Path)
         asked = {
             "words": [str(program) if is_file else "-c", *words],
             "code": None if is_file else program,
             "folder": str(folder),
+            "environment": dict(environment or {}),
         }
-        server = self._server(imports)
+        server = self._server(imports, sees_repository)
         assert server.stdin is not None
         assert server.stdout is not None
         server.stdin.write(json.dumps(asked) + "\n")
@@ -89,18 +102,24 @@ class Programs:
         assert status == 0, err
         return str(out)
 
-    def _server(self, imports: tuple[str, ...]) -> subprocess.Popen[str]:
-        if imports not in self._servers:
-            environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
-            self._servers[imports] = subprocess.Popen(
+    def _server(self, imports: tuple[str, ...], sees_repository: bool) -> subprocess.Popen[str]:
+        key = (imports, sees_repository)
+        if key not in self._servers:
+            # matplotlib's folder is set by the package, where a test ran it in this process.
+            others = {"PYTHONPATH", "MPLCONFIGDIR"}
+            environment = {k: v for k, v in os.environ.items() if k not in others}
+            environment["HF_HUB_OFFLINE"] = "1"
+            if sees_repository:
+                environment["PYTHONPATH"] = str(ROOT)
+            self._servers[key] = subprocess.Popen(
                 [sys.executable, "-c", SERVER, *imports],
-                env={**environment, "HF_HUB_OFFLINE": "1"},
+                env=environment,
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
                 cwd="/",
             )
-        return self._servers[imports]
+        return self._servers[key]
 
     def close(self) -> None:
         """End the servers."""

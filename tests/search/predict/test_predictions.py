@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import pickle
-import subprocess
-import sys
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -41,8 +38,11 @@ from archfront.trainers.tasks.judges.class_map import class_map
 from archfront.trainers.tasks.judges.masks import labels_at
 from tests.support import small_member
 from tests.support.command import Output, fails, succeeds, wrong_use
+from tests.support.programs import Programs
 from tests.support.shared_exports import SharedExports
 
+# What a prediction imports in any case; the check sees that none of it is heavy.
+LIGHT = ("archfront.search.cli", "numpy", "PIL.Image")
 KEYS = {
     "classification": {"label", "score", "probabilities"},
     "multilabel": {"labels", "probabilities"},
@@ -113,40 +113,37 @@ class TestAnswerContract:
         assert pixels.shape == (60, 90, 3)
         assert (pixels != read_pixels(picture)).any()
 
-    def test_it_needs_no_torch(self, task: str, exports: SharedExports, tmp_path: Path) -> None:
+    def test_it_needs_no_torch(
+        self, task: str, exports: SharedExports, programs: Programs, tmp_path: Path
+    ) -> None:
         picture = small_member.picture(tmp_path)
         for name in ("onnx", "openvino"):
-            loaded = loaded_by("predict", str(exports.served(task) / name), str(picture), "--json")
+            words = ("predict", str(exports.served(task) / name), str(picture), "--json")
+            loaded = loaded_by(programs, *words)
             heavy = {"torch", "pytorch_lightning", "timm", "mlflow", "hydra", "optuna", "sklearn"}
             assert loaded & heavy == set()
 
 
-def loaded_by(*words: str) -> set[str]:
+def loaded_by(programs: Programs, *words: str, imports: tuple[str, ...] = LIGHT) -> set[str]:
     """Return the modules that a command leaves loaded, in a process of its own."""
     program = (
         "import sys\nfrom archfront.search.cli import main\nstatus = main(sys.argv[1:])\n"
         "assert status == 0, status\nprint(','.join(sys.modules))"
     )
-    ended = subprocess.run(
-        [sys.executable, "-c", program, *words],
-        env=dict(os.environ),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert ended.returncode == 0, ended.stderr
-    return set(ended.stdout.splitlines()[-1].split(","))
+    said = programs.run(program, *words, imports=imports, sees_repository=True)
+    return set(said.splitlines()[-1].split(","))
 
 
 @pytest.mark.slow  # a process that imports torch
 @pytest.mark.parametrize("name", ["torchscript", "torch-export"])
 def test_a_detector_of_torch_opens_in_a_process_of_its_own(
-    name: str, exports: SharedExports, tmp_path: Path
+    name: str, exports: SharedExports, programs: Programs, tmp_path: Path
 ) -> None:
     """Its graph calls torchvision's suppression by name, which nothing had imported."""
     export = exports.of("detection") / name
     picture = small_member.picture(tmp_path)
-    assert "torchvision" in loaded_by("predict", str(export), str(picture), "--json")
+    words = ("predict", str(export), str(picture), "--json")
+    assert "torchvision" in loaded_by(programs, *words, imports=("torch",))
 
 
 def test_every_task_has_an_answer() -> None:
