@@ -100,19 +100,6 @@ HEAVY = {
 BUILDERS = {"search/catalog/describe.py", "search/catalog/describe_hub.py"}
 PRINTERS = {"search/cli.py", "search/config/options.py"}
 
-# What is longer than ``import_graph`` asks. The tests fail for an entry no longer needed.
-# How long those of LONG_FILES may be until they are parted.
-LINES = 400
-LONG_FILES = {
-    "search/runtimes/parity.py",
-    "search/tracking/tracker.py",
-    "trainers/training/proxy.py",
-}
-LONG_FUNCTIONS = {
-    "trainers/training/full.py:train_full",
-    "trainers/training/proxy.py:train",
-}
-
 TABLES = {
     ("sampler", "sampler"): SAMPLERS,
     ("engine", "engine"): ENGINES,
@@ -265,10 +252,8 @@ def test_imports_make_no_circles() -> None:
 
 
 def test_nothing_grows_beyond_reading() -> None:
-    long = import_graph.long_files()
-    assert set(long) == LONG_FILES
-    assert max(long.values(), default=0) <= LINES
-    assert set(import_graph.long_functions()) == LONG_FUNCTIONS
+    assert import_graph.long_files() == {}
+    assert import_graph.long_functions() == {}
 
 
 def test_no_two_files_of_the_search_share_a_name() -> None:
