@@ -142,7 +142,7 @@ class StudyStore:
         """Return the rung that a trial was last trained to, whether or not it got there."""
         return int(frozen.user_attrs.get(_RUNG, 0))
 
-    def climb(self, trial: Trial, rung: int) -> None:
+    def promote(self, trial: Trial, rung: int) -> None:
         """Note that a trial begins to be trained to a higher rung."""
         trial.set_user_attr(_RUNG, rung)
 

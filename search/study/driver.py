@@ -192,7 +192,7 @@ class Driver:
     def _promote(self, number: int) -> None:
         """Train a paused trial to its next rung."""
         paused, started = self._progress.paused.resume(number), self._clock()
-        self._store.climb(paused.trial, paused.last.rung + 1)
+        self._store.promote(paused.trial, paused.last.rung + 1)
         below = paused.evaluations
         self._train_next_rung(
             RunningTrial(paused.trial, paused.candidate, 0, started, below=below)
