@@ -79,6 +79,7 @@ def test_a_network_on_the_cpu_is_zeros_but_for_what_it_looks_up() -> None:
     assert layer.weight.requires_grad
 
 
+@pytest.mark.slow
 @is_same_timm
 @pytest.mark.parametrize("name", ["test_resnet", "test_vit", "test_byobnet", "repvgg_a0"])
 def test_a_space_takes_from_the_catalog_the_heads_that_the_task_says(name: str) -> None:

@@ -214,6 +214,7 @@ class TestMeasure:
         assert "SIGKILL" in failure.failed.message
         assert "1 known to fail, 0 to measure now" in succeeds(capsys, "latency", *words)
 
+    @pytest.mark.slow
     def test_classes_and_channels_come_from_data_that_is_named(
         self, capsys: Output, answers: Answers, table: LatencyTable
     ) -> None:

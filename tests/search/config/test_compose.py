@@ -170,6 +170,7 @@ def test_a_value_reaches_those_that_refer_to_it() -> None:
     assert compose(["task.name=${x}"]).content["study"] == "${x}-folder"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOLDERS)
 def test_a_folder_of_ones_own_may_have_any_name(tmp_path: Path, name: str) -> None:
     folder = own(tmp_path / name, "defaults: [digits]\ntrain: 500\n")
@@ -177,6 +178,7 @@ def test_a_folder_of_ones_own_may_have_any_name(tmp_path: Path, name: str) -> No
     assert (config.data.train, config.data.reader) == (500, "digits")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FOLDERS)
 def test_the_package_may_lie_in_a_folder_of_any_name(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str

@@ -76,6 +76,7 @@ class TestSamplerContract:
         assert sorted(loop.run(space.size + 1)) == list(range(space.size))
         assert not loop.candidates.has_any()
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("cut", [1, STARTUP + 1, STARTUP * 3])
     def test_a_resumed_study_goes_on_with_the_same_proposals(
         self, name: str, cut: int, tmp_path: Path

@@ -327,6 +327,7 @@ def test_real_backbones_and_real_heads_make_a_space() -> None:
 # ------------------------------------------------------------------ fingerprint
 
 
+@pytest.mark.slow
 def test_the_fingerprint_is_the_same_in_another_process() -> None:
     code = "from tests.support.small_spaces import mixed_space\nprint(mixed_space().fingerprint)"
     root = str(Path(__file__).parents[3])

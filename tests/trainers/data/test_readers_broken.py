@@ -308,6 +308,7 @@ class TestEachBrokenThing:
         assert broken.words in str(caught.value)
         assert " has 1 problem. " in str(caught.value)
 
+    @pytest.mark.slow
     def test_it_is_left_out_counted_and_named(self, tmp_path: Path, case: str, whole: int) -> None:
         broken = CASES[case]
         dataset = load(replace(broken.write(tmp_path), on_error="skip"))

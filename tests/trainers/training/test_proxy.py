@@ -104,6 +104,7 @@ def test_a_shorter_training_is_the_beginning_of_a_longer_one(
     assert [row[:3] for row in content(short)[0]] == [row[:3] for row in content(trained)[0][:1]]
 
 
+@pytest.mark.slow
 def test_training_leaves_the_process_as_it_was(tmp_path: Path) -> None:
     torch.manual_seed(5)
     before, threads = torch.get_rng_state(), torch.get_num_threads()
