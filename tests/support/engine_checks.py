@@ -14,6 +14,7 @@ from archfront.search.engine.jobs import Broken, Done, Job, Result
 
 # Only a test that fails waits for so long.
 DEADLINE_S = 120.0
+STAYING = ("resource_tracker", "multiprocessing.forkserver", "tests.support.programs")
 
 
 def train(*payload: Any, timeout_s: float | None = None) -> Job:
@@ -56,12 +57,12 @@ def is_running(pid: int) -> bool:
 
 
 def children() -> list[psutil.Process]:
-    """Return the children of this process, but for multiprocessing's own.
+    """Return the children of this process, except those that stay until the tests end.
 
-    Its tracker of resources stays until the end once any other test has used a pool.
+    Once any other test has used them, multiprocessing's servers and those of programs stay.
     """
-    found = psutil.Process().children()
-    return [child for child in found if "resource_tracker" not in " ".join(_words(child))]
+    found = ((child, " ".join(_words(child))) for child in psutil.Process().children())
+    return [child for child, words in found if not any(name in words for name in STAYING)]
 
 
 def _words(process: psutil.Process) -> list[str]:

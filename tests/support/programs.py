@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SERVER = """
+SERVER = """# of tests.support.programs
 import importlib, json, os, runpy, sys, tempfile, traceback
 
 def perform(asked):
