@@ -33,7 +33,7 @@ def call(arguments: argparse.Namespace) -> int:
             "counts": results.counts(),
             "seconds": results.seconds(),
             "folder": str(paths.folder),
-            "header": header,
+            "header": {} if header is None else header.as_dict(),
             "front": results.rows(),
         }
         print(json.dumps(content, indent=2))

@@ -93,7 +93,7 @@ def test_it_reads_and_reports_what_was_recorded(old: OldStudy, capsys: Output) -
     assert front[-1]["trial"] == best.trial
     assert front[-1]["test"].keys() == best.outcome.metrics.keys()  # type: ignore[union-attr]
     succeeds(capsys, "report", *words)
-    assert best.candidate.architecture.backbone in old.results().places.report.read_text()
+    assert best.candidate.architecture.backbone in old.results().paths.report.read_text()
 
 
 @pytest.mark.slow

@@ -9,13 +9,13 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from archfront.search.export.judged import score_session
 
 import archfront as af
 from archfront.search.api.export_call import ExportKeywords
 from archfront.search.commands.export import ExportOptions
 from archfront.search.commands.refit import RefitOptions
 from archfront.search.errors import ArtifactError, ConfigError, StudyError
+from archfront.search.export.scoring import score_outputs
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving
 from tests.support import recorded_study
@@ -149,10 +149,10 @@ class TestRefitAndExport:
     def test_a_format_that_fails_is_raised_and_the_others_stay(
         self, digits: af.Study, here: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        def fail(session: object, *others: object) -> Any:
+        def fail(*given: object, **named: object) -> Any:
             raise ArtifactError("its outputs are not finite")
 
-        monkeypatch.setattr("archfront.search.export.ship.score_session", fail_second(fail))
+        monkeypatch.setattr("archfront.search.export.ship.score_outputs", fail_second(fail))
         with pytest.raises(ArtifactError, match=r"0 of 1 format in .*out\. onnx: its outputs"):
             digits.export("out", member="best", proxy=True, no_latency=True, quiet=True)
 
@@ -161,8 +161,8 @@ def fail_second(fail: Any) -> Any:
     """Return a scoring that works for the checkpoint and fails for the file made of it."""
     calls: list[int] = []
 
-    def scored(*given: Any) -> Any:
+    def scored(*given: Any, **named: Any) -> Any:
         calls.append(1)
-        return fail(*given) if len(calls) > 1 else score_session(*given)
+        return (fail if len(calls) > 1 else score_outputs)(*given, **named)
 
     return scored

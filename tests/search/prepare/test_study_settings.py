@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from archfront.search.engine.jobs import Job
 from archfront.search.prepare.study_settings import resolve
+from archfront.trainers.dataset_summary import DatasetSummary, SplitSummary
 from tests.support.small_study import small_config
 
-DATASET: dict[str, Any] = {"splits": {"train": {"per_class": {"a": 4, "b": 16}}}}
+DATASET = DatasetSummary(splits={"train": SplitSummary(20, {"a": 4, "b": 16})})
 
 
 def test_a_training_ends_at_its_rung_and_keeps_the_horizon_of_the_top(tmp_path: Path) -> None:
