@@ -58,7 +58,7 @@ METRICS = ("accuracy", "balanced_accuracy")
 PROBE_SHARE = 0.6  # of the time: no probe begins, after the first, that would end later
 MAX_EPOCHS = 10
 VAL_SHARE = 0.2  # where there is no folder of validation images
-LR, WEIGHT_DECAY, BATCH, WARMUP_SHARE = 3e-4, 0.01, 32, 0.1
+LR, WEIGHT_DECAY, BATCH, WARMUP_SHARE, SMOOTHING = 3e-4, 0.01, 32, 0.1, 0.1
 
 Files = dict[str, list[tuple[str, int]]]  # path and label of each image, by split
 
@@ -215,7 +215,8 @@ class Script:
             weight = torch.from_numpy(self.counts.mean() / self.counts).float()
         logits = network(normalized(network, pixels))
         optimizer.zero_grad()
-        F.cross_entropy(logits, torch.from_numpy(labels), weight).backward()
+        loss = F.cross_entropy(logits, torch.from_numpy(labels), weight, label_smoothing=SMOOTHING)
+        loss.backward()
         nn.utils.clip_grad_norm_(network.parameters(), 1.0)
         optimizer.step()
 
