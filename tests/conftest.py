@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import pytest
 
+from archfront.search.tracking.mlflow_client import VARIABLES
 from tests.support.mlflow_template import copied_databases
 from tests.support.programs import Programs
 from tests.support.shared_folder import shared_folder
 
 if TYPE_CHECKING:
     from tests.support.shared_exports import SharedExports
+
+# For tests that import MLflow themselves, and before it: it reads them when it is imported.
+os.environ.update(VARIABLES)
 
 
 @pytest.fixture(scope="session")

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from archfront.search.tracking.mlflow_client import open_client
 from tests.support.shared_folder import locked
 
 TRACKER = "archfront.search.tracking.tracker"
@@ -45,12 +46,10 @@ def copied_databases(folder: Path) -> Iterator[None]:
 
 def template(folder: Path) -> Path:
     """Return an empty database, made if there is none yet."""
-    from mlflow import MlflowClient
-
     file = folder / "mlflow.db"
     with locked(folder / "mlflow.lock"):
         if not file.exists():
             part = folder / "part.db"
-            MlflowClient(f"sqlite:///{part}").search_experiments()
+            open_client(f"sqlite:///{part}").search_experiments()
             part.rename(file)
     return file
