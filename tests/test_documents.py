@@ -200,6 +200,7 @@ def composing() -> list[str]:
     ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("command", composing())
 def test_every_configuration_of_the_documents_composes(command: str, capsys: Output) -> None:
     words = [word for word in words_of(command) if re.match(r"[a-z_.]+=", word)]

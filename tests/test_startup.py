@@ -63,6 +63,7 @@ def test_it_loads_no_library_that_it_does_not_need(
     )
 
 
+@pytest.mark.slow
 def test_a_driver_loads_its_data_and_is_ready_without_torch(tmp_path: Path) -> None:
     """Its workers need it; the driver would wait for its import and keep its memory."""
     ref = draw_folder(tmp_path, {"a": 4, "b": 4})

@@ -76,6 +76,7 @@ def first_class(network: Any, train: Split, val: Split, metric: str, seed: int) 
     return np.zeros(len(val[1]), dtype=int)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy"])
 def test_every_network_is_probed_and_the_best_fine_tuned(
     data: Path,
@@ -101,6 +102,7 @@ def test_every_network_is_probed_and_the_best_fine_tuned(
     assert tested == [row["latency_ms"] for row in front_of(script.rows, metric)]
 
 
+@pytest.mark.slow
 def test_a_kept_model_gives_the_metric_that_was_printed(data: Path, weights: Path) -> None:
     script = Script(options(data, weights), 0.0, clock=ticking(0.5))
     script.run()

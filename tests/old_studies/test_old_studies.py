@@ -83,6 +83,7 @@ def row(evaluation: Evaluation) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_it_reads_and_reports_what_was_recorded(old: OldStudy, capsys: Output) -> None:
     evaluations = old.results().evaluations
     assert [row(e) for e in evaluations] == old.expected["evaluations"]

@@ -34,6 +34,7 @@ class TestMember:
         )
         assert "test_resnet@16 timm, accuracy 0.8000" in member._repr_html_()
 
+    @pytest.mark.slow
     def test_it_predicts_what_the_command_predicts(
         self, digits: af.Study, here: Path, capsys: Output
     ) -> None:
@@ -68,6 +69,7 @@ class TestMember:
         assert member.predict(gray) == member.predict(gray[..., 0])
         assert capsys.readouterr().out == ""
 
+    @pytest.mark.slow
     def test_it_is_exported_once_for_the_same_weights(
         self, digits: af.Study, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -84,6 +86,7 @@ class TestMember:
         assert digits.member("best", proxy=True).predict(pixels) == first
         assert len(list((digits.folder / "predictors").iterdir())) == 2
 
+    @pytest.mark.slow
     def test_what_is_no_image_is_named(self, digits: af.Study, here: Path) -> None:
         member = digits.member("best")
         with pytest.raises(ArtifactError, match=r"There is no image or folder .*photo\.jpg"):

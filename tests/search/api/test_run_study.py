@@ -18,6 +18,7 @@ from tests.support.own_processes import TINY
 
 
 class TestRun:
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         "options",
         [

@@ -47,6 +47,7 @@ class TestStudy:
         points = zip(flowers.front["latency_ms"], flowers.front["metric"], strict=True)
         assert set(points) <= drawn
 
+    @pytest.mark.slow
     def test_the_report_is_written_when_it_is_missing(self, flowers: af.Study) -> None:
         assert not (flowers.folder / "report.html").exists()
         page = flowers.report
@@ -113,6 +114,7 @@ class TestRefitAndExport:
         names = set(ExportKeywords.__annotations__) | {"member", "format"}
         assert names == set(vars(ExportOptions()))
 
+    @pytest.mark.slow
     def test_a_refit_and_an_export_are_those_of_the_command(
         self, digits: af.Study, here: Path, capsys: Output
     ) -> None:
@@ -146,6 +148,7 @@ class TestRefitAndExport:
         with pytest.raises(TypeError, match="formt"):
             digits.export("out", formt="onnx")
 
+    @pytest.mark.slow
     def test_a_format_that_fails_is_raised_and_the_others_stay(
         self, digits: af.Study, here: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

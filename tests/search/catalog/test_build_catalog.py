@@ -65,6 +65,7 @@ def test_rows_of_siblings_described_together_are_those_of_each_alone(tmp_path: P
     assert read(tmp_path / "rows.csv", published) == {name: catalog()[name] for name in names}
 
 
+@pytest.mark.slow
 def test_a_network_on_the_cpu_is_zeros_but_for_what_it_looks_up() -> None:
     from archfront.search.catalog.describe import _Uninitialized
 
@@ -127,6 +128,7 @@ def test_sizes_of_every_tenth_family_are_those_that_its_networks_take() -> None:
             task.build(Architecture("classification", row.name, "timm", size, 10, 3), Weights())
 
 
+@pytest.mark.slow
 def test_costs_are_those_of_the_fused_network_that_is_measured() -> None:
     task = TASKS["classification"]
     row = catalog()["repvgg_a0"]
@@ -150,6 +152,7 @@ def test_a_network_that_cannot_be_built_is_a_row_with_its_problem(
     assert (row.family, row.tags) == ("resnet", catalog()["resnet18"].tags)
 
 
+@pytest.mark.slow
 def test_what_cannot_be_found_out_is_named_and_the_rest_is_there(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

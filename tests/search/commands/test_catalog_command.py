@@ -142,6 +142,7 @@ class TestSpace:
         )
         assert " to 0.0" in lines[1]
 
+    @pytest.mark.slow
     def test_the_record_agrees_with_the_words(self, capsys: Output) -> None:
         words = ("catalog", "space", "space=digits", "space.input_sizes=[32]")
         found = json.loads(succeeds(capsys, *words, "--json"))
@@ -149,6 +150,7 @@ class TestSpace:
         assert found["candidates"] == 24
         assert "24 candidates: 3 backbones" in succeeds(capsys, *words)
 
+    @pytest.mark.slow
     def test_a_space_of_nothing_says_why(self, capsys: Output) -> None:
         text = fails(capsys, 2, "catalog", "space", "space.macs_g_max=0.00001")
         assert text.startswith("space: nothing is left: ")

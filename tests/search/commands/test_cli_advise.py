@@ -66,6 +66,7 @@ def test_what_is_over_a_limit_is_not_on_the_front(db: Path, capsys: Output) -> N
 
 
 class TestWrongUse:
+    @pytest.mark.slow
     @pytest.mark.usefixtures("db")
     @pytest.mark.parametrize(
         ("words", "message"),

@@ -111,6 +111,7 @@ def filled(table: LatencyTable) -> LatencyTable:
 
 
 class TestMeasure:
+    @pytest.mark.slow
     def test_a_real_network_is_measured_and_shown(
         self, capsys: Output, table: LatencyTable
     ) -> None:
@@ -126,6 +127,7 @@ class TestMeasure:
         assert shown[0]["latency_ms"] == entry.measurement.latency.p50_ms
         assert not Path("mlruns").exists()
 
+    @pytest.mark.slow
     def test_every_architecture_is_measured_once(
         self, capsys: Output, answers: Answers, table: LatencyTable
     ) -> None:
@@ -140,6 +142,7 @@ class TestMeasure:
         assert "4 remembered, 2 known to fail, 0 to measure now" in text
         assert len(answers.asked) == 6
 
+    @pytest.mark.slow
     def test_ctrl_c_keeps_what_is_done_and_the_same_words_go_on(
         self, capsys: Output, answers: Answers, table: LatencyTable
     ) -> None:

@@ -88,6 +88,7 @@ def words_for(group: str, name: str) -> list[str]:
     return [f"{key}={value}" for key, value in words.items()] + values
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("group", "name"), SHIPPED, ids=lambda value: value)
 def test_every_shipped_file_composes_and_builds(group: str, name: str) -> None:
     words = words_for(group, name)
@@ -242,6 +243,7 @@ MALFORMED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", MALFORMED, ids=range(len(MALFORMED)))
 def test_a_malformed_file_is_named_with_its_line(tmp_path: Path, text: str | bytes) -> None:
     own(tmp_path, text)

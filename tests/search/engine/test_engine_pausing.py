@@ -49,6 +49,7 @@ def counted(processes: ProcessEngine, tmp_path: Path) -> Iterator[list[int]]:
 
 
 class TestExclusiveJobs:
+    @pytest.mark.slow
     def test_others_make_no_progress_meanwhile_and_go_on_after(
         self, processes: ProcessEngine, tmp_path: Path
     ) -> None:
@@ -93,6 +94,7 @@ class TestExclusiveJobs:
         value(measured)
         self._assert_goes_on(counted)
 
+    @pytest.mark.slow
     def test_an_exclusive_block_within_another_changes_nothing(
         self, processes: ProcessEngine, tmp_path: Path, counted: list[int]
     ) -> None:
@@ -153,6 +155,7 @@ class TestExclusiveJobs:
         eventually(lambda: len(counted) > seen)
         assert value(processes.submit(measure("echo", 1))) == 1
 
+    @pytest.mark.slow
     def test_they_run_one_at_a_time_and_new_jobs_wait(
         self, processes: ProcessEngine, tmp_path: Path
     ) -> None:

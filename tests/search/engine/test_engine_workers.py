@@ -205,6 +205,7 @@ class TestWorkers:
         assert_matches(failure.message, r"^OSError: cannot be read \(engine_jobs\.py")
         assert value(processes.submit(train("echo", 1))) == 1
 
+    @pytest.mark.slow
     def test_a_worker_that_dies_at_its_start_says_why(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -216,6 +217,7 @@ class TestWorkers:
             assert_matches(failure.message, r"^The worker ended with exit code 1 at its start\.")
             assert "ModuleNotFoundError: No module named 'a_library_that_is" in failure.message
 
+    @pytest.mark.slow
     def test_a_worker_that_does_not_start_in_time_is_given_up(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -62,6 +62,7 @@ def exported(task: str, folder: Path, request: ExportRequest, **changes: object)
 
 
 class TestFormatContract:
+    @pytest.mark.slow
     @pytest.mark.parametrize(("task", "name"), CASES)
     def test_an_artifact_computes_and_scores_what_the_checkpoint_does(
         self, task: str, name: str, exports: SharedExports
@@ -87,6 +88,7 @@ class TestFormatContract:
             assert artifact.size_mb < float32.size_mb
             assert artifact.parity > 0
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(("task", "name"), PROGRAMS)
     def test_its_program_runs_without_this_package(
         self, task: str, name: str, exports: SharedExports, programs: Programs, tmp_path: Path
@@ -158,6 +160,7 @@ def test_a_fixed_batch_is_filled_and_its_filling_left_out(tmp_path: Path) -> Non
     assert manifest.artifacts["onnx"].metrics == pytest.approx(manifest.metrics)
 
 
+@pytest.mark.slow
 def test_the_manifest_says_everything_that_is_known(tmp_path: Path) -> None:
     manifest = exported("detection", tmp_path, UNTIMED)
     written = read_manifest(tmp_path / "export").as_dict()
@@ -176,6 +179,7 @@ def test_the_manifest_says_everything_that_is_known(tmp_path: Path) -> None:
     assert manifest.artifacts["onnx"].files.keys() == {"onnx/model.onnx"}
 
 
+@pytest.mark.slow
 def test_the_card_shows_every_format_and_what_failed(tmp_path: Path) -> None:
     formats = tuple(formats_named(["onnx", "hf"]))
     manifest = exported("semantic", tmp_path, ExportRequest(formats, is_timed=False))
@@ -255,6 +259,7 @@ def test_a_folder_with_something_in_it_is_not_written(tmp_path: Path) -> None:
     assert [p.name for p in (tmp_path / "export").iterdir()] == ["mine.txt"]
 
 
+@pytest.mark.slow
 def test_an_export_is_replaced_only_when_asked(tmp_path: Path) -> None:
     exported("classification", tmp_path, UNTIMED)
     with pytest.raises(ArtifactError, match=r"holds an export of trial 3 of 'small-"):

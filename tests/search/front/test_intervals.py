@@ -192,6 +192,7 @@ def test_few_differing_samples_are_judged_by_the_exact_sign_test(wins: int, loss
     assert tie == (p_value > 0.05)
 
 
+@pytest.mark.slow
 def test_equally_good_models_are_rarely_told_apart() -> None:
     rng = np.random.default_rng(12)
     labels = np.arange(300) % 5

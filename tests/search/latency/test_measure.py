@@ -94,6 +94,7 @@ class TestMeasuring:
         assert four.latency.batch_size == 4
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(allowed_cores() is None, reason="the system pins nothing")
 def test_it_is_pinned_to_the_cores_that_are_asked_for(tmp_path: Path) -> None:
     before = allowed_cores()
@@ -216,6 +217,7 @@ def test_others_stand_still_while_it_is_timed_and_at_no_other_time(
     assert not stillness.is_exclusive
 
 
+@pytest.mark.slow
 def test_the_pace_is_kept_for_other_processes_where_a_file_is_given(tmp_path: Path) -> None:
     file = tmp_path / "pace.json"
     settings = replace(SETTINGS, pace_file=str(file))
@@ -224,6 +226,7 @@ def test_the_pace_is_kept_for_other_processes_where_a_file_is_given(tmp_path: Pa
     assert Pace(file=file).fastest < 0.1
 
 
+@pytest.mark.slow
 def test_it_prints_nothing_and_leaves_the_process_as_it_was(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -234,6 +237,7 @@ def test_it_prints_nothing_and_leaves_the_process_as_it_was(
     assert torch.equal(torch.get_rng_state(), state)
 
 
+@pytest.mark.slow
 def test_grey_images_and_a_head_of_ours_are_measured(tmp_path: Path) -> None:
     grey = replace(TINY, channels=1, head="gem", input_size=16)
     assert measure_architecture(grey, SETTINGS, folder=tmp_path).latency.p50_ms > 0

@@ -71,6 +71,7 @@ def asked_of(export: Path, picture: Path, **changes: float) -> PredictedImage:
 
 @pytest.mark.parametrize("task", TASKS)
 class TestAnswerContract:
+    @pytest.mark.slow
     def test_an_answer_is_json_of_its_task(
         self, task: str, exports: SharedExports, tmp_path: Path
     ) -> None:
@@ -78,6 +79,7 @@ class TestAnswerContract:
         assert json.loads(json.dumps(said)) == said
         assert said.keys() == KEYS[task]
 
+    @pytest.mark.slow
     def test_both_runtimes_say_the_same(
         self, task: str, exports: SharedExports, capsys: Output, tmp_path: Path
     ) -> None:
@@ -113,6 +115,7 @@ class TestAnswerContract:
         assert pixels.shape == (60, 90, 3)
         assert (pixels != read_pixels(picture)).any()
 
+    @pytest.mark.slow
     def test_it_needs_no_torch(
         self, task: str, exports: SharedExports, programs: Programs, tmp_path: Path
     ) -> None:
@@ -395,6 +398,7 @@ class TestDamage:
         assert find_artifact(copied / "onnx" / "model.onnx")[2].format == "onnx"
 
 
+@pytest.mark.slow
 def test_an_adapter_laid_into_an_hf_export_is_refused(tmp_path: Path) -> None:
     """An adapter in a folder is loaded by transformers itself, where peft is installed."""
     pytest.importorskip("transformers")

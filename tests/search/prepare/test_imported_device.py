@@ -109,6 +109,7 @@ class TestStudy:
             "resnet18: no latency of Pixel 8 through tflite",
         ]
 
+    @pytest.mark.slow
     def test_what_is_not_known_is_left_out_of_report_and_pictures(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:

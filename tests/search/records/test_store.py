@@ -70,6 +70,7 @@ def test_only_what_follows_the_last_newline_is_cut(
     assert journal.read_bytes() == left
 
 
+@pytest.mark.slow
 def test_every_cut_of_a_journal_can_be_resumed(tmp_path: Path) -> None:
     """Whatever byte a crash left as the last one, the study goes on to the same end."""
     config = small_config(tmp_path / "whole", budget__trials=3)

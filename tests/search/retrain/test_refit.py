@@ -91,6 +91,7 @@ class TestTraining:
         assert [step.done is None for step in steps_of(found, study, same)] == [False]
         assert [step.done is None for step in steps_of(found, study, longer)] == [True]
 
+    @pytest.mark.slow
     def test_the_teacher_is_trained_first(self, root: Path) -> None:
         found = write(root)
         order = RefitRequest((0,), 2, 2, FullSettings(0.9, 1), is_taught=True)
@@ -150,6 +151,7 @@ class TestSummary:
         assert said.split == "val"
         assert "which the search chose by" in said.words
 
+    @pytest.mark.slow
     def test_the_rank_correlation_is_scipys(self, root: Path) -> None:
         found = write(root)
         for trial, accuracy in enumerate([0.7, 0.8, 0.9]):
@@ -284,6 +286,7 @@ class TestMembers:
             member_of(found, "best", is_proxy=False)
         assert member_of(found, "best", is_proxy=True).origin["kind"] == "proxy"
 
+    @pytest.mark.slow
     def test_weights_that_were_not_kept_are_told(self, root: Path) -> None:
         found = write(root)
         with pytest.raises(StudyError, match=r"The weights of trial 2 are not at .* Refit it"):

@@ -56,6 +56,7 @@ def n_norms(module: nn.Module) -> int:
     return sum(isinstance(part, _BatchNorm) for part in module.modules())
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_merged_network_computes_the_same_with_less(name: str) -> None:
     size = FUSABLE[name]

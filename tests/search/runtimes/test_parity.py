@@ -164,6 +164,7 @@ class TestPerturbedNetworks:
         assert parity_of_onnx(module, tmp_path) <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_a_vision_transformer_passes(tmp_path: Path) -> None:
     module = Probabilities("test_vit")
     example = torch.zeros(1, 3, 160, 160)

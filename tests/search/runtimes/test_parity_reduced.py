@@ -107,6 +107,7 @@ class TestReducedParity:
         with pytest.raises(ParityError, match="differs from eager PyTorch"):
             check_parity(module, session, batches)
 
+    @pytest.mark.slow
     def test_a_layer_of_zeros_is_caught(self, judged: Judged, precision: str) -> None:
         module, batches = judged
         broken = zeroed(module)

@@ -87,6 +87,7 @@ class TestRuntimeContract:
         yield
         torch.set_num_threads(before)
 
+    @pytest.mark.slow
     @pytest.mark.parametrize("batch_size", [1, 3])
     def test_it_gives_every_output_of_eager_in_order(
         self, runtime: Runtime, settings: LoadSettings, batch_size: int
@@ -192,6 +193,7 @@ class _Tuple(nn.Module):
         return outputs, outputs.sum(dim=1)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("exporter", EXPORTERS)
 def test_a_network_that_cannot_be_exported_gives_its_own_reason_in_one_line(
     exporter: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]

@@ -52,12 +52,14 @@ def steps(name: str, wanted: int) -> int:
 
 @pytest.mark.parametrize("name", SAMPLERS)
 class TestSamplerContract:
+    @pytest.mark.slow
     def test_the_same_seed_proposes_the_same(self, name: str) -> None:
         n = steps(name, STARTUP * 4 + 1)
         assert Loop(name, mixed_space(), seed=5, limit=LIMIT).run(n) == uninterrupted(
             name, 5, n, limit=LIMIT
         )
 
+    @pytest.mark.slow
     def test_another_seed_proposes_something_else(self, name: str) -> None:
         n = STARTUP + 2
         runs = [tuple(Loop(name, mixed_space(), seed=seed).run(n)) for seed in range(4)]
@@ -148,6 +150,7 @@ class TestSamplerContract:
         tried = loop.run(1000)
         assert len(tried) == len(loop.space.architectures)
 
+    @pytest.mark.slow
     def test_an_architecture_over_a_limit_never_comes_again(self, name: str) -> None:
         space = mixed_space()
         loop = Loop(name, space, limit=LIMIT)

@@ -131,6 +131,7 @@ class TestLoop:
         again = run(small_config(tmp_path, budget__trials=1000))
         assert again.was_finished
 
+    @pytest.mark.slow
     def test_candidates_over_a_limit_are_rejected_and_never_trained(self, tmp_path: Path) -> None:
         run(small_config(tmp_path, budget__trials=1000))
         for evaluation in results(tmp_path).evaluations:
@@ -452,6 +453,7 @@ class TestResume:
         assert len(results(tmp_path).evaluations) == 1
         assert run(small_config(tmp_path)).state == "finished"
 
+    @pytest.mark.slow
     def test_a_paused_study_proposes_nothing_until_it_is_resumed(self, tmp_path: Path) -> None:
         control = Control()
         proposed: list[int] = []

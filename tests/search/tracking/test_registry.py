@@ -281,6 +281,7 @@ def test_a_member_without_a_refit_is_told_before_anything_is_made(
     assert not (root / "mlflow.db").exists()
 
 
+@pytest.mark.slow
 def test_what_is_no_image_gets_one_error(exports: SharedExports, tmp_path: Path) -> None:
     from archfront.search.errors import ArtifactError
     from archfront.search.predict.served import Served

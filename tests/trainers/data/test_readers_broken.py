@@ -301,6 +301,7 @@ def whole() -> int:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.replace(" ", "-"))
 class TestEachBrokenThing:
+    @pytest.mark.slow
     def test_it_stops_with_its_name_and_what_is_wrong(self, tmp_path: Path, case: str) -> None:
         broken = CASES[case]
         with pytest.raises(DataError, match=r"data\.on_error=skip") as caught:

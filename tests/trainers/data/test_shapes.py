@@ -75,6 +75,7 @@ def test_shapes_are_brighter_than_their_ground() -> None:
             assert np.median(pixels[inside]) > np.median(pixels[~inside]) + 30
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("overlap", [False, True])
 def test_every_kind_of_truth_says_the_same(overlap: bool) -> None:
     shapes = replace(MANY, overlap=overlap, objects_min=1, share_max=0.6)

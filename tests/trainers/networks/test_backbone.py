@@ -20,6 +20,7 @@ def test_every_level_has_its_channels_and_its_share_of_the_side(name: str, chann
         assert tuple(level.shape) == (2, width, 64 // stride, 64 // stride)
 
 
+@pytest.mark.slow
 def test_levels_of_a_channels_last_network_are_turned() -> None:
     backbone = build_backbone("swin_tiny_patch4_window7_224", channels=3, input_size=64)
     finest, *_ = backbone(torch.zeros(1, 3, 64, 64))

@@ -124,6 +124,7 @@ def test_every_known_configuration_has_a_twin() -> None:
     assert set(TWINS) == set(HUB_MODELS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("repository", HUB_MODELS)
 def test_a_known_configuration_has_as_many_parameters_as_its_twin(repository: str) -> None:
     network = built(repository, config_for(f"hf:{repository}"), "meta")
@@ -141,6 +142,7 @@ def test_a_row_has_the_work_of_its_twin(repository: str) -> None:
     assert (row.heads, row.is_fusable, row.licence()) == ((("timm",),), False, "apache-2.0")
 
 
+@pytest.mark.slow
 def test_a_row_says_which_sizes_a_network_takes(kind: str, name: str) -> None:
     row = describe_hub(name)
     assert row.family == f"hf_{kind}"
@@ -160,6 +162,7 @@ def test_folders_are_known_by_their_absolute_path(
     assert canonical("hf:microsoft/resnet-50") == "hf:microsoft/resnet-50"
 
 
+@pytest.mark.slow
 def test_names_are_taken_beside_patterns_and_remembered(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -171,6 +174,7 @@ def test_names_are_taken_beside_patterns_and_remembered(
     assert [p.name for p in (tmp_path / "root").rglob("*") if p.is_file()] == ["hub.json"]
 
 
+@pytest.mark.slow
 def test_a_memory_that_cannot_be_read_is_built_anew(name: str, tmp_path: Path) -> None:
     memory = tmp_path / "root" / "cache" / "hub.json"
     memory.parent.mkdir(parents=True)
@@ -181,6 +185,7 @@ def test_a_memory_that_cannot_be_read_is_built_anew(name: str, tmp_path: Path) -
     assert name in json.loads(memory.read_text())
 
 
+@pytest.mark.slow
 def test_limits_hold_for_them_too(name: str, tmp_path: Path) -> None:
     config = space_config(backbones=("resnet18", name), params_m_max=1.0, families=("hf_*",))
     assert [row.name for row in select(config, tmp_path)] == [name]
@@ -438,6 +443,7 @@ def test_a_space_is_the_same_until_the_configuration_changes(
     assert space(name, tmp_path).fingerprint != before
 
 
+@pytest.mark.slow
 def test_other_tasks_leave_them_out_with_the_reason(name: str, tmp_path: Path) -> None:
     from archfront.search.prepare.build_space import _heads
 
@@ -447,6 +453,7 @@ def test_other_tasks_leave_them_out_with_the_reason(name: str, tmp_path: Path) -
     assert reasons == ["transformers' image classifiers give no feature maps"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["onnxruntime", "eager"])
 def test_they_are_measured_as_they_are_deployed(name: str, runtime: str, tmp_path: Path) -> None:
     settings = MeasureSettings(runtime, 1, 1, 1, 5, max_seconds=0.2)
@@ -456,6 +463,7 @@ def test_they_are_measured_as_they_are_deployed(name: str, runtime: str, tmp_pat
     assert digest_of(name) in latency_key(architecture(name), settings).timm_version
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("weights_of", ["none", "pretrained"])
 def test_they_are_trained_and_scored_like_the_others(
     weights_of: str, name: str, tmp_path: Path

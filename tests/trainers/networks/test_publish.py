@@ -82,6 +82,7 @@ def test_transformers_alone_gives_the_same_probabilities(
     assert problem.startswith("multi" if task == "multilabel" else "single")
 
 
+@pytest.mark.slow
 def test_a_folder_that_lacks_a_layer_gets_one_error(tmp_path: Path) -> None:
     """Transformers draws what is missing from chance, and only warns."""
     export = published("classification", small_member.candidate("classification"), tmp_path)

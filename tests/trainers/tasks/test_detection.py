@@ -179,6 +179,7 @@ class TestBothTasks:
         with pytest.raises(ConfigError, match=rf"Did you mean '{HEADS[task]}'\?"):
             TASKS[task].heads_for("test_resnet", [f"{HEADS[task]}x"])
 
+    @pytest.mark.slow
     def test_merged_blocks_find_the_same(self, task: str) -> None:
         model = (
             TASKS[task]

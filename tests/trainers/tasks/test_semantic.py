@@ -104,6 +104,7 @@ def test_the_families_that_dilate_are_those_whose_networks_do() -> None:
     assert found == DILATING
 
 
+@pytest.mark.slow
 def test_family_and_strides_are_those_of_the_catalog() -> None:
     for name in ("test_resnet", "convnext_atto", "vgg11", "repvit_m0_9", "levit_128s", "dla34"):
         row = catalog()[name]
@@ -127,6 +128,7 @@ def test_unlike_backbones_learn_with_every_part(backbone: str, head: str) -> Non
     assert all(p.grad is not None for p in model.parameters())
 
 
+@pytest.mark.slow
 def test_a_shallow_head_leaves_the_last_stages_unbuilt() -> None:
     for backbone in ("test_resnet", "test_efficientnet", "mobilenetv3_small_050"):
         counts = []
@@ -136,6 +138,7 @@ def test_a_shallow_head_leaves_the_last_stages_unbuilt() -> None:
         assert counts[0] < counts[1] < counts[2], backbone
 
 
+@pytest.mark.slow
 def test_a_wider_head_is_heavier() -> None:
     for head in (head for head in TASK.heads if GRIDS[head].width):
         narrow, wide = (TASK.build(network(head=head, width=w), Weights()) for w in (32, 64))

@@ -85,6 +85,7 @@ class TestTaskContract:
             torch.stack(tuple(losses.values())).sum().backward()
             assert all(p.grad is not None for p in model.parameters()), head
 
+    @pytest.mark.slow
     def test_a_frozen_network_trains_its_head_only(self, name: str) -> None:
         task = TASKS[name]
         for head in task.heads_for("test_resnet"):
@@ -119,6 +120,7 @@ class TestTaskContract:
         for output_name, output in zip(task.output_names, deployed, strict=True):
             assert torch.equal(outputs[output_name], output)
 
+    @pytest.mark.slow
     def test_dropout_changes_no_name_of_the_state(self, name: str) -> None:
         task = TASKS[name]
         for head in task.heads_for("test_resnet"):

@@ -75,6 +75,7 @@ def prepared(
     return cache(eval_batch=64, limit_bytes=limit_bytes)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("architecture", "recipe"), CASES)
 def test_cached_features_train_like_images(
     architecture: Architecture, recipe: Recipe, tmp_path: Path
@@ -171,6 +172,7 @@ def test_features_that_memory_does_not_hold_are_not_cached(tmp_path: Path) -> No
     assert prepared(NETWORK, RECIPE, tmp_path, limit_bytes=1000) is None
 
 
+@pytest.mark.slow
 def test_half_precision_trains_on_features_in_half(tmp_path: Path) -> None:
     large = replace(NETWORK, input_size=64)
     for part in ("cached", "whole"):

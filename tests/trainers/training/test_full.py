@@ -79,6 +79,7 @@ def test_the_same_training_gives_the_same_bits(tmp_path: Path) -> None:
     assert first.metrics == second.metrics
 
 
+@pytest.mark.slow
 def test_one_that_gets_no_better_is_ended(tmp_path: Path) -> None:
     settings = replace(SETTINGS, until_epoch=30, horizon=30)
     recipe = replace(RECIPE, lr=1e-8)
@@ -87,6 +88,7 @@ def test_one_that_gets_no_better_is_ended(tmp_path: Path) -> None:
     assert n_epochs == result.best_epoch + 2 < 30
 
 
+@pytest.mark.slow
 def test_without_patience_it_goes_to_its_horizon(tmp_path: Path) -> None:
     result = run(tmp_path, FullSettings(), recipe=replace(RECIPE, lr=1e-8))
     assert len(result.training.curve) == 4
@@ -104,6 +106,7 @@ def test_a_teacher_of_another_size_changes_what_is_learned(tmp_path: Path) -> No
     assert taught.metrics["val"]["accuracy"] > 0.5  # chance is 0.1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("task", "head"), [("multilabel", "timm"), ("semantic", "unet")])
 def test_every_task_with_logits_can_be_taught(task: str, head: str, tmp_path: Path) -> None:
     shape = {"width": 16, "depth": 3} if task == "semantic" else {}

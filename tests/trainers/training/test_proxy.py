@@ -84,6 +84,7 @@ def test_two_threads_give_the_same_bits_twice(tmp_path: Path) -> None:
     assert content(first) == content(second)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("augment", ["none", "light"])
 def test_each_strength_of_augmentation_gives_the_same_bits(augment: str, tmp_path: Path) -> None:
     recipe = replace(RECIPE, augment=augment)
