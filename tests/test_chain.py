@@ -19,20 +19,9 @@ from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.results.results import Results
 from tests.support.command import Output, fails, succeeds
+from tests.support.own_processes import SMALLEST as TINY
 
 ROOT = Path(__file__).parent.parent
-TINY = (
-    "space.backbones=test_resnet",
-    "space.exclude=[]",
-    "space.heads=avg",
-    "space.input_sizes=8,16,24",
-    "space.recipe.lr=0.003",
-    "space.recipe.augment=none",
-    "task.epochs=1",
-    "budget.trials=2",
-    "engine.threads=1",
-    "hardware.max_seconds=0.5",
-)
 
 pytestmark = pytest.mark.slow
 

@@ -13,6 +13,7 @@ import pytest
 from archfront.search.cli import VERBS, main
 from tests.support.command import Output, fails
 from tests.support.drawn_images import draw_folder
+from tests.support.own_processes import SMALLEST
 
 ROOT = Path(__file__).resolve().parent.parent
 BENCHMARKS = ("benchmarks/RESULTS.md", "benchmarks/LOG.md")
@@ -22,19 +23,7 @@ PAGES = sorted(
 TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in (*PAGES, *BENCHMARKS)}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 # A run in the smallest of spaces, whatever the document asks for.
-TINY = (
-    "space.backbones=test_resnet",
-    "space.exclude=[]",
-    "space.heads=avg",
-    "space.input_sizes=8,16,24",
-    "space.recipe.lr=0.003",
-    "space.recipe.augment=none",
-    "task.epochs=1",
-    "budget.trials=2",
-    "engine.threads=1",
-    "hardware.max_seconds=0.5",
-    "hardware.limits.latency_ms=null",
-)
+TINY = (*SMALLEST, "hardware.limits.latency_ms=null")
 # What stands for a value in the usage of a verb.
 PLACEHOLDERS = {"STUDY": "flowers", "DIR": "knee", "N": "1", "VERB": "run"}
 # What a test has no network, no weights and no other device for.

@@ -7,6 +7,19 @@ import subprocess
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# Words of a study in the smallest of spaces, for any small dataset of labels.
+SMALLEST = (
+    "space.backbones=test_resnet",
+    "space.exclude=[]",
+    "space.heads=avg",
+    "space.input_sizes=8,16,24",
+    "space.recipe.lr=0.003",
+    "space.recipe.augment=none",
+    "task.epochs=1",
+    "budget.trials=2",
+    "engine.threads=1",
+    "hardware.max_seconds=0.5",
+)
 TINY = (
     "experiment=digits",
     "space.backbones=test_resnet",
