@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import KW_ONLY, asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 Precision = Literal["fp32", "bf16"]
 Schedule = Literal["one_cycle", "cosine"]
 Augment = Literal["none", "light", "strong"]
+# What a training begins with: a drawn head, or the head solved on the frozen backbone's features.
+Init = Literal["random", "probe"]
+Norms = Literal["train", "frozen"]
 
 
 @dataclass(frozen=True)
@@ -112,6 +115,14 @@ class TrainSettings:
         schedule: Learning-rate schedule.
         precision: ``bf16`` runs under autocast.
         threads: Intra-op threads of the training process.
+        init: ``probe`` solves the head on the features of the frozen backbone, which is epoch 0
+            of the curve; with ``until_epoch`` 0 there is nothing else.
+        norms: ``frozen`` keeps the statistics of batch norms as the first weights have them, while
+            their scales and shifts are trained.
+        ema: Share of the averaged weights that a step keeps; 0 for no average. The average is what
+            is evaluated and saved.
+        share: Share of the training images that one epoch sees. Epochs go on through one order,
+            so that all images come before any comes again.
     """
 
     metric: str
@@ -124,11 +135,19 @@ class TrainSettings:
     threads: int
     loss: str = ""
     class_weights: tuple[float, ...] | None = None
+    _: KW_ONLY
+    init: Init = "random"
+    norms: Norms = "train"
+    ema: float = 0.0
+    share: float = 1.0
 
 
 @dataclass(frozen=True)
 class EpochRow:
-    """One epoch of a learning curve; ``metrics`` are on the validation split."""
+    """One epoch of a learning curve; ``metrics`` are on the validation split.
+
+    Epoch 0 is a probe's; its ``train_loss`` is that of the solved head, and its ``lr`` 0.
+    """
 
     epoch: int
     train_loss: float
@@ -142,7 +161,7 @@ class TrainResult:
     """Result of one training.
 
     Attributes:
-        metrics: Every metric of the task on the validation split after the last epoch.
+        metrics: Every metric of the task on the validation split at ``kept_epoch``.
         curve: One row per epoch, with those of the rungs below.
         seconds: Wall seconds of training and validation, without building, loading and what was
             spent on the rungs below. With the features of a frozen backbone, which no epoch's
@@ -151,9 +170,13 @@ class TrainResult:
         predictions: npz file with the saved predictions for the validation split, from which every
             metric can be computed again.
         weights: safetensors file of the trained network, as it was evaluated.
+        kept_epoch: The epoch that metrics, predictions and weights are of: the last one, or 0
+            where the probe is better than what fine-tuning made of it.
         resume: What a training goes on from; None where it reached its horizon.
         micro_batch: Images that went through the network at a time at the end, where memory did
             not hold a whole batch; None where it did.
+        knn: Share of the training images that their nearest neighbor's label fits, by the features
+            of a probe; None where none was solved.
     """
 
     metrics: dict[str, float]
@@ -162,5 +185,7 @@ class TrainResult:
     images_per_s: float
     predictions: Path
     weights: Path
+    kept_epoch: int
     resume: Path | None = None
     micro_batch: int | None = None
+    knn: float | None = None

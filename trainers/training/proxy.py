@@ -158,6 +158,7 @@ class _Run:
             images_per_s=n_per_epoch * len(module.rows) / module.trained_s,
             predictions=save_predictions(folder / PREDICTIONS, module.predictions),
             weights=save_weights(folder / WEIGHTS, self.model),
+            kept_epoch=module.plan.settings.until_epoch,
             resume=save_resume(folder / RESUME, identity, curve, module, self.model),
             micro_batch=None if size == recipe.batch_size else size,
         )

@@ -22,6 +22,8 @@ from archfront.trainers.spec import Architecture, EpochRow, Recipe, TrainSetting
 UNREADABLE = (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError)
 # Settings that may differ between two rungs of one training.
 FREE = ("until_epoch", "threads")
+# Left out of the identity with these values, so that the files of earlier versions fit.
+PLAIN = {"init": "random", "norms": "train", "ema": 0.0, "share": 1.0}
 
 
 @dataclass(frozen=True)
@@ -45,7 +47,7 @@ def identity_of(
     architecture: Architecture, weights: Weights, recipe: Recipe, settings: TrainSettings
 ) -> dict[str, Any]:
     """Return the content that is the same above and below a rung, as plain JSON."""
-    own = asdict(settings)
+    own = {k: v for k, v in asdict(settings).items() if k not in PLAIN or v != PLAIN[k]}
     content = {
         "architecture": architecture.as_dict(),
         "weights": [weights.source, weights.tag, weights.sha256],

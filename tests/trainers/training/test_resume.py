@@ -20,6 +20,7 @@ from archfront.trainers.spec import Architecture, Recipe, TrainResult, TrainSett
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.training.batch_norm import estimate_norms, trained_norms
 from archfront.trainers.training.proxy import train
+from archfront.trainers.training.resume import identity_of
 from archfront.trainers.training.scoring import score
 from tests.trainers.tasks.test_tasks import architecture
 
@@ -178,6 +179,18 @@ def test_a_file_that_is_no_training_is_refused(tmp_path: Path) -> None:
     torch.save({"state": {}, "optimizer": {}}, path)
     with pytest.raises(WeightsError, match=r"'about'. Train from the start"):
         run("classification", tmp_path, 3, resume=path)
+
+
+def test_settings_that_earlier_versions_did_not_have_leave_their_files_valid() -> None:
+    of, plain = architecture("classification"), settings("classification", 1)
+    before = identity_of(of, Weights(), RECIPE, plain)["settings"]
+    assert before.keys() == {
+        "metric", "horizon", "seed", "label_smoothing", "schedule", "precision", "loss",
+        "class_weights",
+    }  # fmt: skip
+    new = {"init": "probe", "norms": "frozen", "ema": 0.95, "share": 0.5}
+    after = identity_of(of, Weights(), RECIPE, replace(plain, **new))["settings"]
+    assert after == {**before, **new}
 
 
 class _Code:
