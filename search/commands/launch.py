@@ -30,7 +30,7 @@ def launch(config: Config, console: Console, *, is_plain: bool = False) -> Study
     """
     paths = StudyPaths(Path(config.tracking.root), config.study)
     is_live = console.is_terminal and not is_plain
-    view = LiveView(console, config.budget, config.task.epochs) if is_live else PlainView(console)
+    view = LiveView(console, config.budget) if is_live else PlainView(console)
     tracking = _Tracking(paths, config)
     followers: list[Follower] = [EventLog(paths.events), tracking, view]
     try:

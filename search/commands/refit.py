@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
@@ -174,7 +175,8 @@ def refit_members(
     from archfront.trainers.training.full import FullSettings
 
     study = study_of(results.header)
-    proxy_epochs = study.config.task.epochs
+    plan = study.header.trainings
+    proxy_epochs = math.ceil(plan.horizon * plan.share)
     epochs = options.epochs or TIMES * proxy_epochs
     if epochs < proxy_epochs:
         print_lines(

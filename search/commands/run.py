@@ -8,7 +8,7 @@ from pathlib import Path
 
 from archfront.search.commands.consoles import wide_console
 from archfront.search.config import compose
-from archfront.search.config.build import build
+from archfront.search.config.build import build, completed
 from archfront.search.config.compose import GROUPS, choices
 from archfront.search.config.schema import Config
 from archfront.search.errors import ConfigError
@@ -105,6 +105,8 @@ def config_of(
         raise ConfigError("--config and --config-dir: a composed configuration has no groups.")
     if config_file is not None:
         composed = compose.load(config_file, words)
+        content = completed(composed.content)
     else:
         composed = compose.compose(words, config_dirs=config_dirs)
-    return build(composed.content, texts=composed.texts)
+        content = composed.content
+    return build(content, texts=composed.texts)

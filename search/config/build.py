@@ -39,6 +39,7 @@ def options() -> list[tuple[str, str, str]]:
 
 # The values of options in a study that began before the options existed.
 BEFORE: dict[str, dict[str, Any]] = {
+    "task": {"init": "random", "norms": "train", "ema": 0},
     "space": {"exportable": []},
     "budget": {"rungs": []},
     "engine": {"shared_mb": 0},
@@ -48,7 +49,9 @@ BEFORE: dict[str, dict[str, Any]] = {
 def completed(stored: dict[str, Any]) -> dict[str, Any]:
     """Return a stored configuration, or part of it, with the options that it lacks."""
     return {
-        group: {**BEFORE[group], **content} if group in BEFORE else content
+        group: {**BEFORE[group], **content}
+        if group in BEFORE and isinstance(content, dict)
+        else content
         for group, content in stored.items()
     }
 

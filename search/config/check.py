@@ -99,6 +99,8 @@ def option_paths(cls: type, path: str = "") -> Iterator[tuple[str, str, str]]:
 def describe(schema: dict[str, Any]) -> str:
     """Return a JSON schema in words, like ``a whole number from 1 to 64``."""
     match schema:
+        case {"anyOf": [value, {"const": name}]}:
+            return f"{describe(value)} or {name}"
         case {"anyOf": [value, _]}:
             return f"{describe(value)} or null"
         case {"enum": names}:

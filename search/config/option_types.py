@@ -10,7 +10,7 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
@@ -139,6 +139,8 @@ AbsolutePath = Annotated[
 Limit = Annotated[float, Bounds(0), AfterValidator(_above_zero)]
 
 Nullable = Annotated[T | None, BeforeValidator(_null)]
+# A value, or the choice left to archfront.
+AutoOr = Annotated[T | Literal["auto"], BeforeValidator(lambda value: value)]
 ValuesOrEmpty = Annotated[tuple[T, ...], BeforeValidator(_items), AfterValidator(_once)]
 Values = Annotated[ValuesOrEmpty[T], Field(min_length=1)]
 Named = Annotated[Mapping[str, T], BeforeValidator(_mapping)]

@@ -58,6 +58,22 @@ def _freeze(config: Config) -> list[str]:
     return []
 
 
+def _probe(config: Config) -> list[str]:
+    if config.task.init != "probe":
+        return []
+    if not TASKS[config.task.name].is_image_level:
+        return [
+            f"task.init: a head is solved for labels of images only; got probe with task="
+            f"{config.task.name}. Use task.init=auto."
+        ]
+    if config.space.weights == "none":
+        return [
+            "task.init: a head is solved on the features of first weights; got probe with "
+            "space.weights=none. Use space.weights=pretrained or a folder, or task.init=auto."
+        ]
+    return []
+
+
 def _budget(config: Config) -> list[str]:
     if config.budget.trials is None and config.budget.minutes is None:
         return ["budget: a study needs an end; got neither. Give budget.trials or budget.minutes."]
@@ -66,8 +82,9 @@ def _budget(config: Config) -> list[str]:
 
 def _rungs(config: Config) -> list[str]:
     rungs, epochs = config.budget.rungs, config.task.epochs
-    if not rungs or (list(rungs) == sorted(rungs) and rungs[-1] == epochs):
+    if not rungs or (list(rungs) == sorted(rungs) and epochs in (rungs[-1], "auto")):
         return []
+    epochs = rungs[-1] if epochs == "auto" else epochs
     return [
         f"budget.rungs: rungs rise up to task.epochs={epochs}; got {list(rungs)}. Give them as "
         f"[{max(1, epochs // 3)}, {epochs}], [] for full trainings only, or null."
@@ -201,6 +218,7 @@ RULES: dict[Callable[[Config], list[str]], tuple[str, ...]] = {
     data_rules.data_source: ("data.reader", "data.name", "data.root"),
     _split: ("data.train", "data.val", "data.test"),
     _freeze: ("space.weights", "space.recipe.freeze"),
+    _probe: ("task.name", "task.init", "space.weights"),
     _budget: ("budget.trials", "budget.minutes"),
     _rungs: ("budget.rungs", "task.epochs"),
     _runtime_names: ("hardware.device", "hardware.runtime", "hardware.precision"),

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 from archfront.search.config.option_types import (
     READ_NUMBER,
     AbsolutePath,
+    AutoOr,
     Bounds,
     Color,
     Flag,
@@ -44,7 +45,9 @@ class TaskConfig:
 
     name: Annotated[str, OneOf(TASKS)] = option("the task")
     metric: Text = option("the metric to maximize, on the validation split")
-    epochs: Annotated[int, Bounds(1, 10_000)] = option("epochs of one proxy training")
+    epochs: AutoOr[Annotated[int, Bounds(1, 10_000)]] = option(
+        "epochs of one proxy training; auto: planned from budget.minutes and measured steps"
+    )
     loss: Text = option("the loss to minimize")
     class_weights: Literal["none", "balanced"] = option(
         "balanced: classes that are rare in the training split weigh more in the loss"
@@ -52,7 +55,19 @@ class TaskConfig:
     label_smoothing: Annotated[float, Bounds(0, 0.5)] = option(
         "share of the target given to other classes"
     )
-    schedule: Literal["one_cycle", "cosine"] = option("schedule of the learning rate")
+    schedule: Literal["auto", "one_cycle", "cosine"] = option(
+        "schedule of the learning rate; auto: cosine with weights, else one_cycle"
+    )
+    init: Literal["auto", "random", "probe"] = option(
+        "what a head begins with; probe: solved on the frozen backbone's features; auto: probe "
+        "with weights, for labels of images"
+    )
+    norms: Literal["auto", "train", "frozen"] = option(
+        "whether batch norm's statistics are trained; auto: frozen with weights"
+    )
+    ema: AutoOr[Annotated[float, Bounds(0, 0.9999)]] = option(
+        "decay of the averaged weights that are judged; 0: none; auto: 0.95 with weights, else 0"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

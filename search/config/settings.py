@@ -6,10 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from archfront.search.config.schema import Config
 from archfront.search.latency.key import MeasureSettings
-from archfront.trainers.spec import Precision, TrainSettings
+from archfront.search.records.plan import Plan
+from archfront.trainers.spec import Precision, Schedule, TrainSettings
+from archfront.trainers.tasks import TASKS
 from archfront.trainers.threads import cores
 
 # Where rungs are not given, the epochs grow by this factor from each to the next, over at most
@@ -17,15 +20,59 @@ from archfront.trainers.threads import cores
 FACTOR, MOST_RUNGS = 3, 3
 
 
-def rung_epochs(config: Config) -> tuple[int, ...]:
-    """Return the epochs of each rung; those of the last are a full training's."""
-    given, epochs = config.budget.rungs, config.task.epochs
+# Epochs of a full training where they are not given and there are no minutes to plan them by.
+UNPLANNED = {"semantic": 20, "detection": 40, "instance": 40}
+UNPLANNED_OF_IMAGES = 8
+# Decay of averaged weights in fine-tuning (benchmarks/LOG.md, "Frozen features, solved heads and
+# fine-tuning").
+EMA = 0.95
+
+
+def plan_of(config: Config, epochs: int | None = None, **measured: Any) -> Plan:
+    """Return the plan of a configuration's trainings.
+
+    What is ``auto`` follows from the first weights: with weights a head for labels of images is
+    solved on frozen features, and fine-tuning leaves the statistics of batch norm as they are.
+
+    Args:
+        config: The configuration of a study.
+        epochs: Epochs of a full training where ``task.epochs`` is ``auto``; None for those of a
+            study without minutes.
+        **measured: Further fields of the plan.
+    """
+    task, has_weights = config.task, config.space.weights != "none"
+    solves = has_weights and TASKS[task.name].is_image_level
+    init = ("probe" if solves else "random") if task.init == "auto" else task.init
+    norms = ("frozen" if has_weights else "train") if task.norms == "auto" else task.norms
+    ema = (EMA if has_weights else 0.0) if task.ema == "auto" else float(task.ema)
+    usual: Schedule = "cosine" if has_weights else "one_cycle"
+    return Plan(
+        rung_epochs(config, epochs, has_probe=init == "probe"),
+        init=init,
+        norms=norms,
+        ema=ema,
+        schedule=usual if task.schedule == "auto" else task.schedule,
+        **measured,
+    )
+
+
+def rung_epochs(
+    config: Config, epochs: int | None = None, *, has_probe: bool = False
+) -> tuple[int, ...]:
+    """Return the epochs of each rung, the last those of a full training; 0 is a probe."""
+    given = config.budget.rungs
+    if config.task.epochs != "auto":
+        epochs = config.task.epochs
+    elif given:
+        epochs = given[-1]
+    elif epochs is None:
+        epochs = UNPLANNED.get(config.task.name, UNPLANNED_OF_IMAGES)
     if given is not None:
         return given or (epochs,)
     found = [epochs]
-    while len(found) < MOST_RUNGS and found[0] >= FACTOR:
+    while len(found) < MOST_RUNGS - has_probe and found[0] >= FACTOR:
         found.insert(0, round(found[0] / FACTOR))
-    return tuple(found)
+    return (0, *found) if has_probe else tuple(found)
 
 
 def measure_settings(config: Config) -> MeasureSettings:
@@ -61,29 +108,33 @@ def train_settings(
     precision: Precision,
     class_counts: Sequence[int] = (),
     *,
-    until_epoch: int | None = None,
+    plan: Plan | None = None,
 ) -> TrainSettings:
-    """Return the settings by which candidates are trained.
+    """Return the settings of a full training of a candidate.
 
     Args:
         config: The study.
         precision: Numeric precision of the training.
         class_counts: Images, objects or pixels of each class in the training split.
-        until_epoch: Last epoch of a rung below the top; None for a full training.
+        plan: How its trainings go; the one that needs no measurement when None.
     """
-    task = config.task
+    task, plan = config.task, plan or plan_of(config)
     is_balanced = task.class_weights == "balanced" and len(class_counts) > 0
     return TrainSettings(
         metric=task.metric,
-        until_epoch=until_epoch or task.epochs,
-        horizon=task.epochs,
+        until_epoch=plan.horizon,
+        horizon=plan.horizon,
         seed=config.seed,
         label_smoothing=task.label_smoothing,
-        schedule=task.schedule,
+        schedule=plan.schedule,
         precision=precision,
         threads=train_threads(config),
         loss=task.loss,
         class_weights=balanced(class_counts) if is_balanced else None,
+        init=plan.init,
+        norms=plan.norms,
+        ema=plan.ema,
+        share=plan.share,
     )
 
 

@@ -13,7 +13,7 @@ from archfront.search.records.evaluation import FailureKind
 
 logger = logging.getLogger(__name__)
 
-JobKind = Literal["measure", "train", "score", "draw", "probe"]
+JobKind = Literal["measure", "train", "score", "draw", "steps"]
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from archfront.search.front.pareto import front_mask, hypervolume, knee
 from archfront.search.records.candidate import Candidate
-from archfront.search.records.evaluation import Evaluation, trained_outcome
+from archfront.search.records.evaluation import Evaluation, Fidelity, trained_outcome
 from archfront.search.records.objectives import Objective, Reference
 
 
@@ -37,6 +37,7 @@ class FrontMember:
         energy_mj: Energy of one image in millijoules.
         is_knee: Whether it is the front's knee.
         ties: Trials of the other members whose metric is a statistical tie with this one.
+        fidelity: How far it was trained; None in studies whose front is of full trainings only.
     """
 
     trial: int
@@ -55,6 +56,12 @@ class FrontMember:
     energy_mj: float | None
     is_knee: bool
     ties: tuple[int, ...]
+    fidelity: Fidelity | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether it was trained in full."""
+        return self.fidelity is None or self.fidelity.is_full
 
     def as_row(self) -> dict[str, Any]:
         """Return one flat row of plain values, as ``archfront front --json`` gives it.
@@ -62,7 +69,8 @@ class FrontMember:
         A number that is not known, as of an imported latency, is None.
         """
         architecture, weights = self.candidate.architecture, self.candidate.weights
-        own = {name: value for name, value in vars(self).items() if name != "candidate"}
+        apart = ("candidate", "fidelity")
+        own = {name: value for name, value in vars(self).items() if name not in apart}
         own |= {n: None for n, v in own.items() if isinstance(v, float) and math.isnan(v)}
         return {
             "trial": own.pop("trial"),
@@ -76,21 +84,30 @@ class FrontMember:
             **asdict(self.candidate.recipe),
             "weights": weights.source,
             "weights_tag": weights.tag,
+            "trained": "full" if self.fidelity is None else str(self.fidelity),
+            "is_full": self.is_full,
         }
 
 
 def final_evaluations(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
-    """Return the full training of each trial that has one, by trial: the latest attempt.
+    """Return the training of each trial that counts, by trial.
 
-    What was found at a rung below the top is no value of a candidate.
+    Of the rungs of a trial whose networks may join the front it is the one with the best metric,
+    of equal ones the highest: more training that spoiled a network takes nothing from the front.
+    Of two attempts at a rung the latest counts.
     """
-    final: dict[int, Evaluation] = {}
+    latest: dict[tuple[int, int], Evaluation] = {}
     for evaluation in evaluations:
-        if evaluation.kind != "trained" or not evaluation.is_top:
+        if not evaluation.can_join_front:
             continue
-        held = final.setdefault(evaluation.trial, evaluation)
+        held = latest.setdefault((evaluation.trial, evaluation.rung), evaluation)
         if evaluation.attempt > held.attempt:
-            final[evaluation.trial] = evaluation
+            latest[evaluation.trial, evaluation.rung] = evaluation
+    final: dict[int, Evaluation] = {}
+    for (trial, _), evaluation in sorted(latest.items()):
+        held = final.setdefault(trial, evaluation)
+        if trained_outcome(evaluation).metric >= trained_outcome(held).metric:
+            final[trial] = evaluation
     return [final[trial] for trial in sorted(final)]
 
 
@@ -111,7 +128,7 @@ def build_front(
     """Return the members of the front, fastest first; of equal latencies the better first.
 
     Args:
-        evaluations: All of a study; only full trainings count, one per trial.
+        evaluations: All of a study; one training of each trial counts (``final_evaluations``).
         objectives: The metric first.
         is_tie: Whether two members' metrics are a statistical tie, as
             ``search.front.intervals.tie_test`` returns it; None for no ties.
@@ -123,7 +140,7 @@ def build_front(
     if not final:
         return []
     mask = front_mask(losses_of(final, objectives))
-    chosen = [evaluation for evaluation, is_front in zip(final, mask, strict=True) if is_front]
+    chosen = _distinct(e for e, is_front in zip(final, mask, strict=True) if is_front)
     middle = chosen[knee(losses_of(chosen, objectives))].trial
     ties = _ties(chosen, is_tie) if is_tie else {}
     members = [_member(e, is_knee=e.trial == middle, ties=ties.get(e.trial, ())) for e in chosen]
@@ -133,9 +150,24 @@ def build_front(
 def front_hypervolume(
     evaluations: Iterable[Evaluation], objectives: Sequence[Objective], reference: Reference
 ) -> float:
-    """Return the hypervolume of a study's full trainings, measured from its reference."""
+    """Return the hypervolume of a study's trainings that count, measured from its reference."""
     table = [[o.value(e) for o in objectives] for e in final_evaluations(evaluations)]
     return hypervolume(reference.losses(table, objectives), np.zeros(len(objectives)))
+
+
+def _distinct(chosen: Iterable[Evaluation]) -> list[Evaluation]:
+    """Return evaluations without all but the first of those that gave the same network.
+
+    Recipes of one architecture share the head that is solved on its features.
+    """
+    found: dict[tuple[str, float, int], Evaluation] = {}
+    for evaluation in chosen:
+        trained = trained_outcome(evaluation)
+        is_probe = trained.fidelity is not None and trained.fidelity.kept_epoch == 0
+        own = -1 if is_probe else evaluation.trial
+        key = (evaluation.candidate.architecture_id, trained.metric, own)
+        found.setdefault(key, evaluation)
+    return list(found.values())
 
 
 def _ties(
@@ -171,4 +203,5 @@ def _member(evaluation: Evaluation, *, is_knee: bool, ties: tuple[int, ...]) -> 
         energy_mj=measured.energy_mj,
         is_knee=is_knee,
         ties=ties,
+        fidelity=trained.fidelity,
     )

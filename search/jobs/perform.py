@@ -15,10 +15,10 @@ from archfront.search.front.intervals import kept_interval
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.measure import measure_architecture
 from archfront.search.records.candidate import Candidate
-from archfront.search.records.evaluation import Measurement, Trained
+from archfront.search.records.evaluation import Fidelity, Measurement, Trained
 from archfront.search.records.events import EpochFinished
 from archfront.trainers.data.ref import DataRef
-from archfront.trainers.spec import Architecture, EpochRow, TrainSettings
+from archfront.trainers.spec import Architecture, EpochRow, Precision, TrainSettings
 from archfront.trainers.tasks import TASKS
 
 
@@ -51,6 +51,7 @@ class TrainRequest:
         study_folder: Folder to which recorded paths are relative.
         folder: Folder below it for predictions and weights.
         resume: State of the rung below to resume from; None for the lowest rung.
+        is_full_only: Whether only full trainings join the front, so that no fidelity is recorded.
     """
 
     trial: int
@@ -60,6 +61,7 @@ class TrainRequest:
     study_folder: Path
     folder: Path
     resume: Path | None = None
+    is_full_only: bool = False
 
 
 @dataclass(frozen=True)
@@ -93,11 +95,33 @@ class DrawRequest:
 
 
 @dataclass(frozen=True)
-class ProbeRequest:
-    """The request to find the precision in which trainings of a candidate are faster."""
+class StepsRequest:
+    """The request to time training steps of a candidate.
+
+    Attributes:
+        candidate: The candidate; its batch size is that of the steps.
+        settings: The settings of the training.
+        compares_precisions: Whether both precisions are timed.
+        rounds: Timed steps.
+    """
 
     candidate: Candidate
     settings: TrainSettings
+    compares_precisions: bool
+    rounds: int
+
+
+@dataclass(frozen=True)
+class StepTimes:
+    """The time of training steps.
+
+    Attributes:
+        precision: The faster precision of those that were timed.
+        image_s: Seconds of a step in it for each image.
+    """
+
+    precision: Precision
+    image_s: float
 
 
 # The modules that a training and a measurement import, which takes seconds.
@@ -160,6 +184,9 @@ def train(request: TrainRequest) -> Trained:
         weights=str(result.weights.relative_to(request.study_folder)),
         resume=None if resume is None else str(resume.relative_to(request.study_folder)),
         micro_batch=result.micro_batch,
+        fidelity=None
+        if request.is_full_only
+        else Fidelity(settings.until_epoch, settings.horizon, settings.share, result.kept_epoch),
     )
 
 
@@ -188,15 +215,19 @@ def draw(request: DrawRequest) -> str:
     return str(file)
 
 
-def probe(request: ProbeRequest) -> str:
-    """Return the faster precision."""
+def steps(request: StepsRequest) -> StepTimes:
+    """Return the time of training steps in the faster precision."""
     from archfront.trainers.training.precision import precision_probe
 
-    candidate = request.candidate
+    batch_size = request.candidate.recipe.batch_size
     found = precision_probe(
-        candidate.architecture, request.settings, batch_size=candidate.recipe.batch_size
+        request.candidate.architecture,
+        request.settings,
+        batch_size=batch_size,
+        rounds=request.rounds,
+        precisions=("fp32", "bf16") if request.compares_precisions else ("fp32",),
     )
-    return found.precision
+    return StepTimes(found.precision, found.step_ms / 1000 / batch_size)
 
 
 JOBS: dict[str, Callable[[Any], Any]] = {
@@ -204,5 +235,5 @@ JOBS: dict[str, Callable[[Any], Any]] = {
     "train": train,
     "score": score,
     "draw": draw,
-    "probe": probe,
+    "steps": steps,
 }

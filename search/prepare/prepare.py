@@ -22,6 +22,7 @@ from archfront.search.prepare.study_settings import StudySettings, resolve
 from archfront.search.records.candidate import short_hash
 from archfront.search.records.header import Environment, SpaceFacts, StudyHeader
 from archfront.search.records.objectives import Objective, Reference, objectives_for
+from archfront.search.records.plan import Plan
 from archfront.search.records.store import hide_password
 from archfront.search.space.space import Space
 from archfront.trainers.data.ref import DataRef, Shapes
@@ -63,6 +64,7 @@ class Prepared:
         unavailable: Architectures of the space that no candidate may have: their latency is not
             known and cannot be measured.
         device: The device that is not at hand; None for this machine.
+        plan: How its trainings are cut to the budget; the one that needs no measurement when None.
     """
 
     config: Config
@@ -74,11 +76,12 @@ class Prepared:
     chance: float
     unavailable: frozenset[Architecture] = frozenset()
     device: KnownDevice | None = None
+    plan: Plan | None = None
 
     @cached_property
     def settings(self) -> StudySettings:
         """Return the settings of the study's jobs, resolved once."""
-        return resolve(self.config, self.dataset)
+        return resolve(self.config, self.dataset, self.plan)
 
     @property
     def n_candidates(self) -> int:
@@ -128,6 +131,7 @@ class Prepared:
             environment=self._environment(),
             reference=reference,
             precision=precision,
+            plan=self.settings.plan,
         )
 
     def _environment(self) -> Environment:

@@ -39,7 +39,7 @@ class Study:
     @cached_property
     def settings(self) -> StudySettings:
         """Return the settings of the study's jobs, resolved once."""
-        return resolve(self.config, self.header.dataset)
+        return resolve(self.config, self.header.dataset, self.header.trainings)
 
     @property
     def train_settings(self) -> TrainSettings:

@@ -9,12 +9,13 @@ from archfront.search.config.schema import Config, LimitsConfig
 from archfront.search.config.settings import (
     measure_settings,
     needed_values,
-    rung_epochs,
+    plan_of,
     train_settings,
 )
 from archfront.search.engine.jobs import Job
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.lookup import DeviceCosts, Table
+from archfront.search.records.plan import Plan
 from archfront.trainers.dataset_summary import DatasetSummary
 from archfront.trainers.spec import Precision, TrainSettings
 
@@ -30,7 +31,7 @@ class StudySettings:
     """The settings of a study's jobs and of their limits.
 
     Attributes:
-        rungs: Epochs of each rung; the last ones are those of a full training.
+        plan: How trainings are cut to the budget.
         measure: Settings of a measurement.
         train: Settings of a full training, in fp32 where the precision is still to be probed.
         precision: The precision that was asked for; ``auto`` for the faster one.
@@ -39,13 +40,18 @@ class StudySettings:
         trial_timeout_s: Seconds after which a measurement or training is ended; None for never.
     """
 
-    rungs: tuple[int, ...]
+    plan: Plan
     measure: MeasureSettings
     train: TrainSettings
     precision: Precision | Literal["auto"]
     needed: tuple[str, ...]
     limits: LimitsConfig
     trial_timeout_s: float | None
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """Return the epochs of each rung; the last ones are those of a full training."""
+        return self.plan.rungs
 
     def training(self, rung: int, precision: Precision) -> TrainSettings:
         """Return the settings of a training that ends at a rung, 0 the lowest."""
@@ -62,20 +68,24 @@ class StudySettings:
         return DeviceCosts(table, self.measure, self.needed, latency_ms_max=self.limits.latency_ms)
 
 
-def resolve(config: Config, dataset: DatasetSummary | None = None) -> StudySettings:
+def resolve(
+    config: Config, dataset: DatasetSummary | None = None, plan: Plan | None = None
+) -> StudySettings:
     """Return the settings of a configuration's jobs.
 
     Args:
         config: The configuration of the study.
         dataset: Summary of its dataset, for the weights of the classes; None where nothing is
             trained.
+        plan: How trainings are cut to the budget; the one that needs no measurement when None.
     """
+    plan = plan or plan_of(config)
     counts = [] if dataset is None else dataset.class_counts("train")
     asked, minutes = config.engine.precision, config.budget.trial_minutes
     return StudySettings(
-        rungs=rung_epochs(config),
+        plan=plan,
         measure=measure_settings(config),
-        train=train_settings(config, "fp32" if asked == "auto" else asked, counts),
+        train=train_settings(config, "fp32" if asked == "auto" else asked, counts, plan=plan),
         precision=asked,
         needed=needed_values(config),
         limits=config.hardware.limits,

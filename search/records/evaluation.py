@@ -159,6 +159,37 @@ class Proposal:
 
 
 @dataclass(frozen=True)
+class Fidelity:
+    """How far a training went: what a metric is of.
+
+    Attributes:
+        epochs: Epochs that were trained; 0 for a solved head on a frozen backbone.
+        horizon: Epochs of a full training.
+        share: Share of the training images that an epoch sees.
+        kept_epoch: The epoch whose weights are kept.
+    """
+
+    epochs: int
+    horizon: int
+    share: float
+    kept_epoch: int
+
+    @property
+    def is_full(self) -> bool:
+        """Return whether this is a full training."""
+        return self.epochs == self.horizon
+
+    def __str__(self) -> str:
+        """Return it for people, as ``probe`` or ``2 of 6 epochs``."""
+        if self.epochs == 0:
+            return "probe"
+        if self.kept_epoch == 0:
+            return f"probe (kept over {self.epochs} of {self.horizon} epochs)"
+        of = f"{self.epochs} of {self.horizon} epochs"
+        return of if self.share == 1 else f"{of} of {self.share:.2g} of the images"
+
+
+@dataclass(frozen=True)
 class Trained:
     """A finished training.
 
@@ -175,6 +206,7 @@ class Trained:
         resume: Path of what a training goes on from, relative to it; None at the top rung.
         micro_batch: Images that went through the network at a time, where memory did not hold a
             whole batch. With norms over the batch that is another recipe than was asked for.
+        fidelity: How far the training went; None in studies whose front is of full trainings only.
     """
 
     metric: float
@@ -187,6 +219,7 @@ class Trained:
     weights: str
     resume: str | None = None
     micro_batch: int | None = None
+    fidelity: Fidelity | None = None
 
 
 @dataclass(frozen=True)
@@ -269,6 +302,12 @@ class Evaluation:
     def is_top(self) -> bool:
         """Return whether this was the top rung: a full training."""
         return self.rung == self.n_rungs - 1
+
+    @property
+    def can_join_front(self) -> bool:
+        """Return whether this is a network of a front: trained, in full where that is asked."""
+        outcome = self.outcome
+        return isinstance(outcome, Trained) and (self.is_top or outcome.fidelity is not None)
 
     @property
     def kind(self) -> OutcomeKind:

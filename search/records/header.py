@@ -9,6 +9,7 @@ from typing import Any, cast
 from archfront.search.errors import StudyError
 from archfront.search.records.codec import decode, encode
 from archfront.search.records.objectives import Objective, Reference
+from archfront.search.records.plan import Plan
 from archfront.trainers.dataset_summary import DatasetSummary
 from archfront.trainers.spec import Precision
 
@@ -79,6 +80,7 @@ class StudyHeader:
         environment: Its software and its device.
         reference: The point that hypervolumes are measured from.
         precision: Numeric precision of its trainings.
+        plan: How its trainings are cut to the budget; None in studies that began without a plan.
     """
 
     id: str
@@ -92,6 +94,13 @@ class StudyHeader:
     environment: Environment
     reference: Reference
     precision: Precision
+    plan: Plan | None = None
+
+    @property
+    def trainings(self) -> Plan:
+        """Return the plan of its trainings; of one without a plan, what it always was."""
+        schedule = self.config["task"].get("schedule", "one_cycle")
+        return self.plan or Plan(self.rungs, schedule=schedule, is_full_only=True)
 
     @property
     def task(self) -> str:
@@ -181,8 +190,13 @@ def _since_rungs(content: Content) -> Content:
     return {**content, "dataset": dataset, "rungs": rungs}
 
 
+def _since_plan(content: Content) -> Content:
+    """Return a header of before there were plans."""
+    return {**content, "plan": None}
+
+
 # The step from each version to the next one; headers were stored without a version at first.
-MIGRATIONS: tuple[Callable[[Content], Content], ...] = (_since_rungs,)
+MIGRATIONS: tuple[Callable[[Content], Content], ...] = (_since_rungs, _since_plan)
 VERSION = len(MIGRATIONS)
 
 

@@ -17,7 +17,17 @@ def active_seconds(evaluations: Sequence[Evaluation]) -> float:
     return total
 
 
+# What a solved head costs, in epochs: one pass over the images without gradients.
+PROBE_EPOCHS = 0.3
+
+
+def rung_costs(rungs: Sequence[int]) -> tuple[float, ...]:
+    """Return the epochs that a training costs up to each rung, with the probe below the first."""
+    probe = PROBE_EPOCHS if rungs[0] == 0 else 0.0
+    return tuple(probe + epochs for epochs in rungs)
+
+
 def full_trainings(trained: Iterable[Evaluation], rungs: Sequence[int]) -> float:
     """Return what evaluations cost in full trainings, each rung by its epochs."""
-    ends = (0, *rungs)
-    return sum((ends[e.rung + 1] - ends[e.rung]) / rungs[-1] for e in trained)
+    ends = (0.0, *rung_costs(rungs))
+    return sum((ends[e.rung + 1] - ends[e.rung]) / ends[-1] for e in trained)

@@ -134,8 +134,12 @@ def study_lines(header: StudyHeader) -> list[str]:
         for name, value in header.limits.items()
         if value is not None
     ]
-    epochs = ", ".join(map(str, header.rungs))
+    epochs = ", ".join(str(epochs) for epochs in header.rungs if epochs)
     rungs = f"after {epochs} epochs; the last ones are full trainings"
+    if header.rungs[0] == 0:
+        rungs = f"a head solved on frozen features; then {rungs}"
+    if header.trainings.share < 1:
+        rungs += f"; an epoch sees {header.trainings.share:.2g} of the images"
     return [
         f"data      {header.data}: {count_of(len(dataset.class_names), 'class', 'classes')}, "
         f"{splits}",
@@ -187,19 +191,18 @@ class LiveView(PlainView):
         self,
         console: Console,
         budget: BudgetConfig,
-        epochs: int,
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
         super().__init__(console)
-        self._budget, self._epochs, self._clock = budget, epochs, clock
+        self._budget, self._clock = budget, clock
         self._started, self._earlier_s = clock(), 0.0
         self._evaluations: list[Evaluation] = []
         self._objectives: Sequence[Objective] = ()
         self._members: list[FrontMember] = []
         self._now: dict[int, str] = {}
         self._waiting: set[int] = set()
-        self._rungs: Sequence[int] = (epochs,)
+        self._rungs: Sequence[int] = (1,)
         self._is_open = False
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self.render)
 
@@ -224,7 +227,7 @@ class LiveView(PlainView):
             case EpochFinished(trial, epoch, metrics):
                 start = self._now.get(trial, "training").split("  ", 1)[0]
                 value = metrics.get(self._metric, float("nan"))
-                self._now[trial] = f"{start}  epoch {epoch} of {self._epochs}, {value:.4f}"
+                self._now[trial] = f"{start}  epoch {epoch} of {self._rungs[-1]}, {value:.4f}"
             case TrialPromoted(trial, candidate, rung):
                 self._now[trial] = f"training {self._named(candidate)} on, to rung {rung + 1}"
             case TrialsStopped(trials):

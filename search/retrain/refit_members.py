@@ -148,6 +148,7 @@ def _trained(
         until_epoch=request.epochs,
         horizon=request.epochs,
         seed=step.seed,
+        share=1.0,
     )
     splits = ("val", "test") if "test" in study.header.dataset.splits else ("val",)
     folder = folder_of(results, step.trial, step.seed)

@@ -87,7 +87,7 @@ def reproduce(
     settings = replace(
         study.train_settings,
         seed=evaluation.seed,
-        until_epoch=len(recorded.curve),
+        until_epoch=recorded.curve[-1]["epoch"],
     )
     candidate = evaluation.candidate
     with TemporaryDirectory(prefix="archfront-") as folder:

@@ -27,12 +27,23 @@ class OpenCandidates:
     """Which candidates of a space may still be proposed.
 
     A candidate is closed once it was proposed; an architecture, with all its recipes, once it was
-    over a limit or could not be built.
+    over a limit or could not be built. Of what is open, what the time that is left holds is
+    allowed (``allow``).
     """
 
     def __init__(self, space: Space) -> None:
         self.space = space
         self._is_open = np.ones((len(space.architectures), len(space.recipes)), dtype=bool)
+        self._is_allowed = np.ones((len(space.architectures), 1), dtype=bool)
+
+    def allow(self, numbers: np.ndarray) -> None:
+        """Restrict what may be proposed next to these architectures, of those that are open."""
+        self._is_allowed[:] = False
+        self._is_allowed[numbers] = True
+
+    def architectures(self) -> np.ndarray:
+        """Return the numbers of the architectures with a recipe that is not closed."""
+        return np.flatnonzero(self._is_open.any(axis=1))
 
     def close(self, index: int) -> None:
         """Close one candidate."""
@@ -44,24 +55,28 @@ class OpenCandidates:
 
     def is_open(self, index: int) -> bool:
         """Return whether a candidate may be proposed."""
-        return bool(self._is_open.flat[index])
+        return bool(self._proposable.flat[index])
 
     def has_any(self) -> bool:
-        """Return whether any candidate may be proposed."""
+        """Return whether any candidate is left that is not closed."""
         return bool(self._is_open.any())
+
+    @property
+    def _proposable(self) -> np.ndarray:
+        return self._is_open & self._is_allowed
 
     def recipes(self, number: int) -> np.ndarray:
         """Return which recipes of an architecture are open."""
-        return np.flatnonzero(self._is_open[number])
+        return np.flatnonzero(self._proposable[number])
 
     def counts(self) -> np.ndarray:
         """Return the number of open recipes of every architecture."""
-        counts: np.ndarray = self._is_open.sum(axis=1)
+        counts: np.ndarray = self._proposable.sum(axis=1)
         return counts
 
     def sample(self, size: int, rng: np.random.Generator) -> np.ndarray:
         """Return up to ``size`` open candidates, all of them or drawn uniformly, in order."""
-        found = np.flatnonzero(self._is_open)
+        found = np.flatnonzero(self._proposable)
         if len(found) > size:
             found = np.sort(rng.choice(found, size, replace=False))
         return found

@@ -185,6 +185,11 @@ class Space:
     def _described(self) -> Descriptors:
         return Descriptors(self.axes, self.architectures, self.recipes, self.weights)
 
+    @property
+    def macs_g(self) -> np.ndarray:
+        """Return the multiply-accumulates of each architecture, in billions."""
+        return self._described.macs_g
+
     def features(self, indices: Sequence[int] | np.ndarray) -> Features:
         """Return the descriptors of candidates by index."""
         return self._described.features(indices)

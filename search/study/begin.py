@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict
 
 import yaml
@@ -12,10 +12,10 @@ from archfront.search.engine.jobs import Engine
 from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.evaluation import Evaluation
-from archfront.search.records.events import Event
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.objectives import Reference
 from archfront.search.records.paths import StudyPaths
+from archfront.search.records.seconds import rung_costs
 from archfront.search.records.store import StudyStore
 from archfront.search.samplers import SAMPLERS
 from archfront.search.samplers.base import OpenCandidates, ProposalSampler
@@ -23,6 +23,7 @@ from archfront.search.samplers.request import Request
 from archfront.search.space.cost_model import CostModel
 from archfront.search.study.job_factory import JobFactory
 from archfront.search.study.reference import find_reference
+from archfront.trainers.spec import Precision
 
 
 def begin(
@@ -33,21 +34,21 @@ def begin(
     jobs: JobFactory,
     engine: Engine,
     lookup: CostLookup,
-    emit: Callable[[Event], None],
+    precision: Precision,
 ) -> StudyHeader:
     """Return the header of a study, written first if this is its first run.
 
-    The first run finds the reference point and the precision of the trainings, for which it
-    measures. The configuration beside the records is written with the budget of this run.
+    The first run finds the reference point, for which it measures. The configuration beside the
+    records is written with the budget of this run.
 
     Args:
         prepared: The study.
         store: Its records.
         paths: Its files.
-        jobs: Makes the jobs of measuring and probing.
+        jobs: Makes the jobs of measuring.
         engine: Runs these jobs.
         lookup: Costs that are known.
-        emit: Takes the events.
+        precision: Numeric precision of its trainings.
 
     Raises:
         StudyError: If the study can have no reference point.
@@ -58,7 +59,6 @@ def begin(
     paths.config.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
     if header is None:
         reference = find_reference(prepared, lambda a: jobs.measure_now(a, lookup, engine))
-        precision = jobs.choose_precision(engine, emit)
         header = prepared.header(started=started, reference=reference, precision=precision)
         store.write_header(header)
     return header
@@ -88,7 +88,7 @@ def sampler_of(
     prepared: Prepared, candidates: OpenCandidates, costs: CostModel, reference: Reference
 ) -> ProposalSampler:
     """Return the sampler of a study's configuration."""
-    config, rungs = prepared.config, prepared.settings.rungs
+    config, ends = prepared.config, rung_costs(prepared.settings.rungs)
     request = Request(
         candidates=candidates,
         seed=config.seed,
@@ -96,6 +96,6 @@ def sampler_of(
         costs=costs,
         reference=reference,
         is_timed=config.budget.trials is None,
-        rung_costs=tuple(epochs / rungs[-1] for epochs in rungs),
+        rung_costs=tuple(end / ends[-1] for end in ends),
     )
     return SAMPLERS[config.sampler.name](request)

@@ -3,25 +3,27 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from statistics import median
+from types import MappingProxyType
+
+import numpy as np
+from numpy.typing import NDArray
 
 from archfront.search.config.schema import BudgetConfig
 from archfront.search.errors import StudyError
 from archfront.search.records.evaluation import Evaluation, Failed, Rejected, Trained
-from archfront.search.records.seconds import active_seconds, full_trainings
+from archfront.search.records.plan import Plan
+from archfront.search.records.seconds import active_seconds, full_trainings, rung_costs
+from archfront.search.study.training_times import TrainingTimes
 from archfront.trainers.words import count_of
+
+Floats = NDArray[np.float64]
 
 # A study may exceed its minutes by this share, so that a training that just fits is begun.
 OVER = 0.02
-# Safety margins of a training's time: that of a new candidate counts with this quantile of the
-# candidates so far, that of a known one with this factor.
-SLOW, LONGER = 0.9, 1.1
-# Scoring a member on the test split and drawing its predictions, in epochs of its training: it is
-# a pass over images without gradients.
-SCORED_EPOCHS = 0.4
 ROUNDING = 1e-9
+ONE = np.ones(1)
 
 
 @dataclass(frozen=True)
@@ -45,30 +47,36 @@ class RemainingBudget:
 
     Args:
         budget: The whole budget.
-        rungs: Epochs of each rung.
+        plan: The plan of the study's trainings.
         evaluations: Everything recorded.
         seconds: Wall seconds used.
         running: The trainings that are running.
         n_slots: Trainings at a time.
         n_members: Members of the front so far, which will be scored.
+        works: Work of the architectures by trial; all alike where none is given.
+        open_works: Work of the architectures that may be proposed.
     """
 
     def __init__(
         self,
         budget: BudgetConfig,
-        rungs: Sequence[int],
+        plan: Plan,
         evaluations: Sequence[Evaluation],
         *,
         seconds: float,
         running: Sequence[RungInTraining] = (),
         n_slots: int = 1,
         n_members: int = 0,
+        works: Mapping[int, float] = MappingProxyType({}),
+        open_works: Floats = ONE,
     ) -> None:
-        self._budget, self._rungs, self._n_slots = budget, tuple(rungs), n_slots
+        self._budget, self._plan, self._n_slots = budget, plan, n_slots
+        self._ends = (0.0, *rung_costs(plan.rungs))
         trained = [e for e in evaluations if isinstance(e.outcome, Trained)]
-        self._spent = full_trainings(trained, self._rungs)
+        self._spent = full_trainings(trained, plan.rungs)
         self._committed = sum(self._trainings(one.done, one.done + 1) for one in running)
-        self._times = TrainingTimes(trained, self._rungs)
+        self._times = TrainingTimes(trained, plan, works)
+        self._new_works = open_works
         self._left_s = math.inf
         if budget.minutes is not None:
             ending = n_members * self._times.scoring()
@@ -78,7 +86,12 @@ class RemainingBudget:
     @property
     def n_rungs(self) -> int:
         """Return the number of the study's rungs."""
-        return len(self._rungs)
+        return len(self._plan.rungs)
+
+    @property
+    def reach(self) -> int:
+        """Return the rungs after which a new candidate may join the front."""
+        return self.n_rungs if self._plan.is_full_only else 1
 
     @property
     def spent(self) -> float:
@@ -99,7 +112,7 @@ class RemainingBudget:
         if self._budget.trials is not None:
             left = self._budget.trials - self._spent - self._committed
             shares.append(self._trainings(done, rungs) / max(left, ROUNDING))
-        seconds = self._times.seconds(trial, done, rungs)
+        seconds = self._times.seconds(trial, done, rungs, work=self._usual_work())
         if self._budget.minutes is not None and seconds is not None:
             shares.append(seconds / max(self._left_s * self._n_slots, ROUNDING))
         return max(shares)
@@ -112,8 +125,29 @@ class RemainingBudget:
                 return False
         if self._left_s <= 0:
             return False
-        seconds = self._times.seconds(trial, done, rungs, is_slow=True)
+        least = float(self._new_works.min(initial=np.inf))
+        seconds = self._times.seconds(trial, done, rungs, work=least, is_slow=True)
         return seconds is None or seconds <= self._left_s
+
+    def affordable(self, n_more: int) -> NDArray[np.bool_]:
+        """Return which of the open architectures may be proposed next, by their lowest rung.
+
+        The time that is left has to hold it, and while candidates are still to be seen, its share
+        of the time: at first nothing is proposed that takes the time of many.
+
+        Args:
+            n_more: Candidates that are still to be seen.
+        """
+        if self._budget.minutes is None or self._plan.is_full_only or len(self._new_works) == 0:
+            return np.ones(len(self._new_works), dtype=bool)
+        seconds = self._times.lowest(self._new_works)
+        if seconds is None:
+            return np.ones(len(self._new_works), dtype=bool)
+        fair = max(self._left_s / (max(n_more, 0) + 1), float(seconds.min()))
+        return (seconds <= self._left_s) & (seconds <= fair)
+
+    def _usual_work(self) -> float:
+        return float(np.median(self._new_works)) if len(self._new_works) else 1.0
 
     def reason(self, evaluations: Iterable[Evaluation]) -> str:
         """Return in words which part of the budget is used up."""
@@ -131,68 +165,7 @@ class RemainingBudget:
 
     def _trainings(self, done: int, rungs: int) -> float:
         """Return the share of a full training between two numbers of finished rungs."""
-        return (self._epochs(rungs) - self._epochs(done)) / self._rungs[-1]
-
-    def _epochs(self, rungs: int) -> int:
-        return 0 if rungs == 0 else self._rungs[rungs - 1]
-
-
-class TrainingTimes:
-    """The times that trainings take, estimated from those that were made.
-
-    Args:
-        trained: Evaluations whose outcome is ``Trained``.
-        rungs: Epochs of each rung.
-    """
-
-    def __init__(self, trained: Sequence[Evaluation], rungs: Sequence[int]) -> None:
-        self._rungs = (0, *rungs)
-        self._own: dict[int, float] = {}
-        before, between = [], []
-        for evaluation in sorted(trained, key=lambda e: (e.trial, e.rung)):
-            assert isinstance(evaluation.outcome, Trained)
-            epochs = self._rungs[evaluation.rung + 1] - self._rungs[evaluation.rung]
-            self._own[evaluation.trial] = evaluation.outcome.seconds / epochs
-            around = max(0.0, evaluation.seconds - evaluation.outcome.seconds)
-            if evaluation.rung == 0:
-                before.append(around)
-                measured = evaluation.measurement
-                if measured is not None and measured.latency.source == "measured":
-                    around = max(0.0, around - measured.seconds)
-            between.append(around)
-        self._before = median(before) if before else 0.0
-        self._between = median(between) if between else 0.0
-        self._usual = sorted(self._own.values())
-
-    def seconds(
-        self, trial: int | None, done: int, rungs: int, *, is_slow: bool = False
-    ) -> float | None:
-        """Return the seconds of training a trial from rung to rung; None before any training.
-
-        Args:
-            trial: Number of the trial; None for one that is still to be proposed.
-            done: Its finished rungs.
-            rungs: Rungs to be finished.
-            is_slow: Return the time at worst instead of the usual one.
-        """
-        if not self._usual:
-            return None
-        if trial in self._own:
-            epoch_s = self._own[trial] * (LONGER if is_slow else 1.0)
-        elif is_slow:
-            epoch_s = self._usual[min(int(SLOW * len(self._usual)), len(self._usual) - 1)]
-        else:
-            epoch_s = median(self._usual)
-        around = self._between * (rungs - done)
-        if done == 0:
-            around += self._before - self._between
-        return around + epoch_s * (self._rungs[rungs] - self._rungs[done])
-
-    def scoring(self) -> float:
-        """Return the seconds after the last training for one member of the front."""
-        if not self._usual:
-            return 0.0
-        return self._between + SCORED_EPOCHS * median(self._usual)
+        return (self._ends[rungs] - self._ends[done]) / self._ends[-1]
 
 
 def end_reason(
@@ -207,7 +180,7 @@ def end_reason(
         budget: The whole budget.
         left: The part of the budget that is left.
     """
-    if not left.fits(None, 0, left.n_rungs):
+    if not left.fits(None, 0, left.reach):
         return left.reason(evaluations)
     if is_too_strict(evaluations, budget):
         return _too_strict(_trailing_rejections(evaluations))

@@ -45,6 +45,7 @@ from archfront.search.study.job_factory import JobFactory
 from archfront.search.study.paused import PausedTrial
 from archfront.search.study.progress import RunningTrial, StudyProgress
 from archfront.search.study.promotion import Promote
+from archfront.trainers.spec import Precision
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +64,7 @@ class Driver:
         engine: Where jobs run.
         lookup: Costs that are known, and learned.
         paths: Its files.
+        precision: Numeric precision of its trainings.
         followers: Called with every event.
         clock: Seconds since the epoch.
     """
@@ -75,13 +77,15 @@ class Driver:
         *,
         lookup: CostLookup,
         paths: StudyPaths,
+        precision: Precision,
         followers: Iterable[Follower],
         clock: Callable[[], float],
     ) -> None:
         self._prepared, self._config, self._space = prepared, prepared.config, prepared.space
         self._store, self._engine, self._lookup = store, engine, lookup
         self._paths, self._followers, self._clock = paths, tuple(followers), clock
-        self._jobs = JobFactory(prepared, paths)
+        self._precision: Precision = precision
+        self._jobs = JobFactory(prepared, paths, precision)
         self._progress = StudyProgress(prepared, store, paths, n_slots=engine.n_slots, clock=clock)
 
     def run(self, control: Control) -> tuple[str, str]:
@@ -117,9 +121,8 @@ class Driver:
             jobs=self._jobs,
             engine=self._engine,
             lookup=self._lookup,
-            emit=self._emit,
+            precision=self._precision,
         )
-        self._jobs.precision = header.precision
         progress = self._progress
         progress.reference = reference = header.reference
         self._costs = cost_model_of(self._prepared, self._lookup, reference, progress.evaluations)
@@ -279,7 +282,8 @@ class Driver:
             self._store.record(running.trial, evaluation)
             if goes_on:
                 paused.pause(PausedTrial(running.trial, running.candidate, every))
-                paused.keep_only_state(evaluation)
+                if not evaluation.can_join_front:
+                    paused.keep_only_state(evaluation)
             else:
                 self._store.tell(running.trial, every, self._prepared.objectives)
             if running.below:

@@ -21,13 +21,13 @@ from archfront.search.prepare.select_backbones import selection
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Measurement
 from archfront.search.space import size
+from archfront.search.study.planning import FORWARD_SHARE, timed_architectures, timed_plan
+from archfront.search.study.planning import lines as plan_lines
 from archfront.search.study.promotion import KEPT as WAITING
 from archfront.trainers.words import count_of, duration
 
 # Architectures looked up in the table of latencies; of a larger space, a sample.
 LOOKED_UP = 2000
-# A validation image costs a forward pass, about a third of a training step's work.
-FORWARD_SHARE = 1 / 3
 # Below this many trainings a front says little.
 FEW = 8
 # Front members whose weights are kept; seen in studies of 20 to 50 trials.
@@ -49,6 +49,10 @@ def lines(config: Config) -> Iterator[str]:
     selected = selection(config.space, Path(config.tracking.root))
     yield from size.lines(space.summary(), selected.left_out)
     yield _limits(prepared, known)
+    prepared = _planned(prepared)
+    plan = prepared.settings.plan
+    for name, line in zip(("plan", "", "", ""), plan_lines(plan, prepared), strict=False):
+        yield f"{name:<9} {line}"
     seconds = _training_seconds(prepared)
     if not seconds:
         yield "training  unknown: none of the architectures that were tried could be built"
@@ -56,7 +60,7 @@ def lines(config: Config) -> Iterator[str]:
     middle = seconds[len(seconds) // 2]
     yield (
         f"training  {duration(seconds[0])} to {duration(seconds[-1])} a candidate, "
-        f"{duration(middle)} for the middle one ({count_of(config.task.epochs, 'epoch')}; from "
+        f"{duration(middle)} for the middle one ({count_of(plan.horizon, 'epoch')}; from "
         f"timed steps of {count_of(len(seconds), 'architecture')})"
     )
     yield _time(config, middle)
@@ -109,21 +113,46 @@ def _training_seconds(prepared: Prepared) -> list[float]:
     return sorted(seconds for seconds in found if seconds is not None)
 
 
+def _planned(prepared: Prepared) -> Prepared:
+    """Return the study with the plan that it would begin with, from a few timed steps."""
+    config = prepared.config
+    if config.task.epochs != "auto" or config.budget.minutes is None or config.budget.rungs:
+        return prepared
+    for number in timed_architectures(prepared):
+        image_s = _image_seconds(prepared, prepared.space.at(prepared.space.first_index(number)))
+        if image_s is not None:
+            return replace(prepared, plan=timed_plan(prepared, number, image_s))
+    return prepared
+
+
 def _seconds_of(prepared: Prepared, candidate: Candidate) -> float | None:
-    """Return the seconds of one training from a few timed steps; None if it cannot be built."""
+    """Return the seconds of one full training; None if the network cannot be built."""
+    image_s, settings = _image_seconds(prepared, candidate), prepared.settings.train
+    if image_s is None:
+        return None
+    splits = prepared.dataset.splits
+    images = settings.share * splits["train"].images + FORWARD_SHARE * splits["val"].images
+    return image_s * images * settings.until_epoch
+
+
+def _image_seconds(prepared: Prepared, candidate: Candidate) -> float | None:
+    """Return the seconds of an image in a few timed steps; None if it cannot be built."""
     from archfront.trainers.training.precision import precision_probe
 
     settings = replace(prepared.settings.train, precision="fp32")
     batch = candidate.recipe.batch_size
     try:
         with thread_budget(settings.threads):
-            probe = precision_probe(candidate.architecture, settings, batch_size=batch, rounds=2)
+            probe = precision_probe(
+                candidate.architecture,
+                settings,
+                batch_size=batch,
+                rounds=2,
+                precisions=("fp32",),
+            )
     except BuildError:
         return None
-    splits = prepared.dataset.splits
-    steps: float = math.ceil(splits["train"].images / batch)
-    steps += FORWARD_SHARE * splits["val"].images / batch
-    return float(probe.fp32_ms / 1000 * steps * settings.until_epoch)
+    return probe.fp32_ms / 1000 / batch
 
 
 def _time(config: Config, middle_s: float) -> str:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from archfront.search.engine.jobs import Broken, Done, Engine, Job, Result
-from archfront.search.jobs.perform import MeasureRequest, ProbeRequest, TrainRequest
+from archfront.search.jobs.perform import MeasureRequest, TrainRequest
 from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Failed, Measurement, Trained
-from archfront.search.records.events import Event, Noticed
 from archfront.search.records.paths import StudyPaths
 from archfront.trainers.spec import Architecture, Precision
 
@@ -21,14 +18,12 @@ class JobFactory:
     Args:
         prepared: The study.
         paths: Its files.
-
-    Attributes:
         precision: The precision of its trainings.
     """
 
-    def __init__(self, prepared: Prepared, paths: StudyPaths) -> None:
+    def __init__(self, prepared: Prepared, paths: StudyPaths, precision: Precision) -> None:
         self._prepared, self._settings, self._paths = prepared, prepared.settings, paths
-        self.precision: Precision = "fp32"
+        self._precision: Precision = precision
 
     def measure(self, architecture: Architecture) -> Job:
         """Return the job of measuring an architecture."""
@@ -55,10 +50,11 @@ class JobFactory:
             trial=trial,
             candidate=candidate,
             data=self._prepared.data,
-            settings=self._settings.training(rung, self.precision),
+            settings=self._settings.training(rung, self._precision),
             study_folder=self._paths.folder,
             folder=self._paths.trial(trial, attempt, rung),
             resume=resume,
+            is_full_only=self._settings.plan.is_full_only,
         )
         return self._settings.limited(Job("train", request))
 
@@ -75,17 +71,3 @@ class JobFactory:
         else:
             known.learn(architecture, Failed(result.kind, result.message))
         return result
-
-    def choose_precision(self, engine: Engine, emit: Callable[[Event], None]) -> Precision:
-        """Return the precision of the trainings: the one asked for, or the faster one."""
-        asked = self._settings.precision
-        if asked != "auto":
-            return asked
-        candidate = self._prepared.space.at(self._prepared.space.size // 2)
-        request = ProbeRequest(candidate, self._settings.train)
-        result = engine.submit(Job("probe", request)).result()
-        if isinstance(result, Broken):
-            emit(Noticed(f"precision stays fp32, the probe failed: {result.message}"))
-            return "fp32"
-        precision: Precision = result.value
-        return precision

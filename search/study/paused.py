@@ -79,7 +79,8 @@ class PausedTrials:
         open_trials, last = self._store.open_trials(), {e.trial: e for e in evaluations}
         for evaluation in evaluations:
             if is_below_top(evaluation):
-                self.keep_only_state(evaluation)
+                if not evaluation.can_join_front:
+                    self.keep_only_state(evaluation)
                 if evaluation.trial not in open_trials or evaluation is not last[evaluation.trial]:
                     self.forget_state(evaluation)
 
@@ -110,14 +111,14 @@ class KeptFront:
         self.members: list[Evaluation] = []
 
     def add(self, evaluation: Evaluation) -> None:
-        """Add a full training; a dominated trial never returns to the front."""
-        if not isinstance(evaluation.outcome, Trained) or not evaluation.is_top:
+        """Add a training that may join the front, in the place of the same trial's lower rung."""
+        if not evaluation.can_join_front:
             return
         before = [*self.members, evaluation]
-        trials = {member.trial for member in build_front(before, self._objectives)}
-        self.members = [e for e in before if e.trial in trials]
+        front = {(m.trial, m.rung) for m in build_front(before, self._objectives)}
+        self.members = [e for e in before if (e.trial, e.rung) in front]
         for left in before:
-            if left.trial not in trials:
+            if (left.trial, left.rung) not in front:
                 (self._paths.folder / _trained(left).weights).unlink(missing_ok=True)
 
 

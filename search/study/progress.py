@@ -33,7 +33,16 @@ from archfront.search.study.budget import (
     is_too_strict,
 )
 from archfront.search.study.paused import KeptFront, PausedTrials
-from archfront.search.study.promotion import Step, next_step, rung_trials, to_stop
+from archfront.search.study.promotion import (
+    SEEN_LEAST,
+    Propose,
+    Step,
+    next_step,
+    rung_trials,
+    to_stop,
+)
+from archfront.search.study.work import works
+from archfront.trainers.spec import Architecture
 
 
 @dataclass
@@ -94,7 +103,8 @@ class StudyProgress:
         clock: Callable[[], float],
     ) -> None:
         self._prepared, self._space, self._n_slots = prepared, prepared.space, n_slots
-        self._budget, self._rungs = prepared.config.budget, prepared.settings.rungs
+        self._budget, self._plan = prepared.config.budget, prepared.settings.plan
+        self._works = works(prepared.space)
         self.evaluations = store.evaluations()
         self._n_earlier = len(self.evaluations)
         self._timer = RunTimer(self.evaluations, clock)
@@ -134,9 +144,20 @@ class StudyProgress:
 
     def next_step(self) -> Step | None:
         """Return what a free worker does next; None when there is nothing."""
-        may_propose = self.open.has_any() and not is_too_strict(self.evaluations, self._budget)
-        trials, n_rungs = self._rung_trials(), len(self._rungs)
-        return next_step(trials, n_rungs, self._remaining(), may_propose=may_propose)
+        trials, left = self._rung_trials(), self._remaining()
+        numbers = self.open.architectures()
+        may_propose = len(numbers) > 0 and not is_too_strict(self.evaluations, self._budget)
+        step = next_step(
+            trials,
+            left.n_rungs,
+            left,
+            may_propose=may_propose,
+            is_full_only=self._plan.is_full_only,
+        )
+        if isinstance(step, Propose):
+            n_seen = len({evaluation.trial for evaluation in self.evaluations})
+            self.open.allow(numbers[left.affordable(SEEN_LEAST - n_seen)])
+        return step
 
     def end_reason(self) -> str | None:
         """Return in words why nothing more can be proposed, or None if something can."""
@@ -147,12 +168,12 @@ class StudyProgress:
 
     def surplus(self) -> list[int]:
         """Return the numbers of the paused trials that will not be trained further."""
-        if len(self._rungs) == 1:
+        if len(self._plan.rungs) == 1:
             return []
-        return to_stop(self._rung_trials(), len(self._rungs), self._remaining())
+        return to_stop(self._rung_trials(), len(self._plan.rungs), self._remaining())
 
     def _rung_trials(self) -> list[RungTrial]:
-        if len(self._rungs) == 1:  # there is nothing to be promoted to
+        if len(self._plan.rungs) == 1:  # there is nothing to be promoted to
             return []
         return rung_trials(
             self.evaluations,
@@ -163,15 +184,22 @@ class StudyProgress:
         )
 
     def _remaining(self) -> RemainingBudget:
+        numbers = self.open.architectures()
+        seen = {e.trial: e.candidate.architecture for e in self.evaluations}
         return RemainingBudget(
             self._budget,
-            self._rungs,
+            self._plan,
             self.evaluations,
             seconds=self._timer.seconds(),
             running=[RungInTraining(r.number, len(r.below)) for r in self.running.values()],
             n_slots=self._n_slots,
             n_members=len(self.front.members),
+            works={t: float(self._works[self._number(a)]) for t, a in seen.items()},
+            open_works=self._works[numbers],
         )
+
+    def _number(self, architecture: Architecture) -> int:
+        return self._space.architecture_number(architecture)
 
     def _close(self, evaluation: Evaluation) -> None:
         """Take a tried candidate, and an architecture that cannot be used, out of the space."""

@@ -41,6 +41,9 @@ from archfront.search.records.objectives import Objective, Reference
 # partly the best of their errors. On replay tables 8 was better than 2, 4 and 16
 # (benchmarks/LOG.md, "Rungs on replay tables").
 CAUTION = 8.0
+# Candidates that are seen in any case, where the budget has room for as many full trainings of
+# the cheapest of them as this.
+SEEN_LEAST, FULL_LEAST = 8, 3
 # Paused trials that are kept on disk: this many, or this multiple of what can still be afforded.
 KEPT, KEPT_TIMES = 16, 2
 
@@ -104,32 +107,66 @@ def rung_trials(
 
 
 def next_step(
-    seen: Sequence[RungTrial], n_rungs: int, left: Remaining, *, may_propose: bool
+    seen: Sequence[RungTrial],
+    n_rungs: int,
+    left: Remaining,
+    *,
+    may_propose: bool,
+    is_full_only: bool = True,
 ) -> Step | None:
     """Return what a free worker does next; None when nothing can be afforded.
 
-    Nothing is begun whose whole way to the top cannot be afforded, so that what is begun last
-    can still reach the front.
+    Where only full trainings join the front, nothing is begun whose whole way to the top cannot
+    be afforded, so that what is begun last can still reach the front. Else the budget is used to
+    its end: what cannot reach the top goes to the next rung, and a new candidate to its lowest.
 
     Args:
         seen: The trials that ``rung_trials`` returns.
         n_rungs: Of the study.
         left: The part of the budget that is left.
         may_propose: Whether there is anything left to propose.
+        is_full_only: Whether only full trainings join the front.
     """
-    can_propose = may_propose and left.fits(None, 0, n_rungs)
+    can_propose = may_propose and left.fits(None, 0, n_rungs if is_full_only else 1)
     waiting = [c for c in seen if c.is_waiting and left.fits(c.trial, len(c.losses), n_rungs)]
     if not waiting:
-        return Propose() if can_propose else None
-    gain = gains(seen, waiting, n_rungs)
+        if is_full_only:
+            return Propose() if can_propose else None
+        return _last_step(seen, n_rungs, left, can_propose=can_propose)
+    gain = gains(seen, waiting, n_rungs, is_full_only=is_full_only)
     shares = np.array([left.share(c.trial, len(c.losses), n_rungs) for c in waiting])
-    if can_propose and _is_worth_a_new_one(seen, gain, shares, n_rungs, left):
-        return Propose()
+    if can_propose:
+        is_early = not is_full_only and len(seen) < SEEN_LEAST
+        n_tops = sum(len(c.losses) == n_rungs or c.is_running for c in seen)
+        reserved = max(1, FULL_LEAST - n_tops) * float(shares.min())
+        if is_early and left.share(None, 0, 1) + reserved <= 1:
+            return Propose()
+        if _is_worth_a_new_one(seen, gain, shares, n_rungs, left, is_full_only=is_full_only):
+            return Propose()
     return Promote(waiting[int(np.argmax(gain / shares))].trial)
 
 
+def _last_step(
+    seen: Sequence[RungTrial], n_rungs: int, left: Remaining, *, can_propose: bool
+) -> Step | None:
+    """Return the step of a budget that no way to the top fits into."""
+    waiting = [
+        c for c in seen if c.is_waiting and left.fits(c.trial, len(c.losses), len(c.losses) + 1)
+    ]
+    if waiting and not (can_propose and len(seen) < SEEN_LEAST):
+        gain = gains(seen, waiting, n_rungs, is_full_only=False)
+        return Promote(waiting[int(np.argmax(gain))].trial)
+    return Propose() if can_propose else None
+
+
 def _is_worth_a_new_one(
-    seen: Sequence[RungTrial], gain: Floats, shares: Floats, n_rungs: int, left: Remaining
+    seen: Sequence[RungTrial],
+    gain: Floats,
+    shares: Floats,
+    n_rungs: int,
+    left: Remaining,
+    *,
+    is_full_only: bool,
 ) -> bool:
     """Return whether a new candidate is worth more than its price takes from the paused trials."""
     price, usual = left.share(None, 0, 1), float(np.median(shares))
@@ -145,12 +182,18 @@ def _is_worth_a_new_one(
     if len(gain) < n:
         return True
     least = float(np.sort(gain)[::-1][n - 1])
-    fresh = _gains_when_fresh(seen, n_rungs)
+    fresh = _gains_when_fresh(seen, n_rungs, is_full_only=is_full_only)
     excess = float(np.maximum(fresh - least, 0.0).mean())
     return excess > 0 if is_free else excess / price > CAUTION * least / usual
 
 
-def gains(seen: Sequence[RungTrial], waiting: Sequence[RungTrial], n_rungs: int) -> Floats:
+def gains(
+    seen: Sequence[RungTrial],
+    waiting: Sequence[RungTrial],
+    n_rungs: int,
+    *,
+    is_full_only: bool = True,
+) -> Floats:
     """Return the expected growth of the front's hypervolume by trials that are trained in full.
 
     Trials in training count with the losses that are expected of them.
@@ -161,15 +204,17 @@ def gains(seen: Sequence[RungTrial], waiting: Sequence[RungTrial], n_rungs: int)
         for i, each in enumerate(seen)
         if len(each.losses) == n_rungs or each.is_running
     ]
+    if not is_full_only:
+        found += [(each.losses[-1], *each.costs) for each in seen]
     at = {each.trial: i for i, each in enumerate(seen)}
     rows = [at[each.trial] for each in waiting]
     return _improvements(seen, rows, mean, spread, found)
 
 
-def _gains_when_fresh(seen: Sequence[RungTrial], n_rungs: int) -> Floats:
+def _gains_when_fresh(seen: Sequence[RungTrial], n_rungs: int, *, is_full_only: bool) -> Floats:
     """Return every trial's expected gain as if only its lowest rung were finished."""
     mean, spread = expected_tops(seen, n_rungs, 0)
-    tops = [i for i, each in enumerate(seen) if len(each.losses) == n_rungs]
+    tops = [i for i, c in enumerate(seen) if len(c.losses) == n_rungs or not is_full_only]
     losses = {i: (seen[i].losses[-1], *seen[i].costs) for i in tops}
     gain = _improvements(seen, range(len(seen)), mean, spread, list(losses.values()))
     # A trial does not compete with itself; leaving out dominated ones changes nothing.

@@ -23,7 +23,7 @@ from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.imported_device import for_device
 from archfront.search.prepare.prepare import Prepared, Progress, check_same, objectives, prepare
-from archfront.search.records.events import Follower
+from archfront.search.records.events import Event, Follower
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.seconds import active_seconds
@@ -31,6 +31,7 @@ from archfront.search.records.store import StudyStore, driving
 from archfront.search.study.budget import RemainingBudget, end_reason, exhausted
 from archfront.search.study.control import Control
 from archfront.search.study.driver import Driver
+from archfront.search.study.planning import plan_study
 
 
 @dataclass(frozen=True)
@@ -78,13 +79,18 @@ def run(
     Raises:
         ArchfrontError: When the study cannot begin or go on.
     """
+
+    def emit(event: Event) -> None:
+        for follower in followers:
+            follower(event)
+
     paths = StudyPaths(Path(config.tracking.root), config.study)
     goals = objectives(config)
     with driving(paths, config.tracking.storage_url, goals) as store, ExitStack() as stack:
         header = store.header
         if header is not None:
             _check_identity(header, config)
-            config = _with_rungs(config, header)
+            _check_rungs(header, config)
             done = _done_before(store, header, config)
             if done is not None:
                 return done
@@ -95,6 +101,10 @@ def run(
         prepared, from_table = for_device(prepared, table)
         if header is not None:
             check_same(header, prepared)
+            plan, precision = header.trainings, header.precision
+        else:
+            plan, precision = plan_study(prepared, engine, emit)
+        prepared = replace(prepared, plan=plan)
         known = known or from_table
         driver = Driver(
             prepared,
@@ -102,6 +112,7 @@ def run(
             engine,
             lookup=known,
             paths=paths,
+            precision=precision,
             followers=followers,
             clock=clock,
         )
@@ -120,11 +131,11 @@ def _check_identity(header: StudyHeader, config: Config) -> None:
         )
 
 
-def _with_rungs(config: Config, header: StudyHeader) -> Config:
-    """Return the configuration with the rungs that the study began with.
+def _check_rungs(header: StudyHeader, config: Config) -> None:
+    """Check that the rungs asked for are those that the study began with.
 
     Raises:
-        ConfigChangedError: If it asks for others.
+        ConfigChangedError: If they are others.
     """
     stored, asked = header.rungs, rung_epochs(config)
     if config.budget.rungs is not None and asked != stored:
@@ -133,7 +144,6 @@ def _with_rungs(config: Config, header: StudyHeader) -> Config:
             f"{list(asked)} now. What its candidates gave compares at the same "
             "epochs only: leave budget.rungs as it was, or start another study with study=NAME."
         )
-    return replace(config, budget=replace(config.budget, rungs=stored))
 
 
 def _done_before(store: StudyStore, header: StudyHeader, config: Config) -> StudyResult | None:
@@ -145,9 +155,8 @@ def _done_before(store: StudyStore, header: StudyHeader, config: Config) -> Stud
         size = header.space.size
         return StudyResult("finished", exhausted(size), was_finished=True, is_exhausted=True)
     evaluations = store.evaluations()
-    assert config.budget.rungs is not None, "a study goes on with the rungs that it began with"
     left = RemainingBudget(
-        config.budget, config.budget.rungs, evaluations, seconds=active_seconds(evaluations)
+        config.budget, header.trainings, evaluations, seconds=active_seconds(evaluations)
     )
     reason = end_reason(evaluations, config.budget, left)
     return None if reason is None else StudyResult("finished", reason, was_finished=True)

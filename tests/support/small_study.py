@@ -148,6 +148,9 @@ def small_config(root: Path, **changes: Any) -> Config:
             "class_weights": "none",
             "label_smoothing": 0.0,
             "schedule": "one_cycle",
+            "init": "auto",
+            "norms": "auto",
+            "ema": "auto",
         },
         "data": {
             "reader": "digits",

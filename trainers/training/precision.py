@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
 
@@ -26,12 +27,17 @@ class PrecisionProbe:
     Attributes:
         precision: The one to train in.
         fp32_ms: Median of a training step.
-        bf16_ms: The same under autocast.
+        bf16_ms: The same under autocast; infinite where it was not timed.
     """
 
     precision: Precision
     fp32_ms: float
     bf16_ms: float
+
+    @property
+    def step_ms(self) -> float:
+        """Return the median of a training step in the precision to train in."""
+        return self.bf16_ms if self.precision == "bf16" else self.fp32_ms
 
 
 def takes_bf16(model: nn.Module, example: torch.Tensor) -> bool:
@@ -72,15 +78,17 @@ def precision_probe(
     *,
     batch_size: int,
     rounds: int = 5,
+    precisions: Sequence[Precision] = ("fp32", "bf16"),
     clock: Callable[[], float] = time.perf_counter,
 ) -> PrecisionProbe:
-    """Time training steps in both precisions, taking turns.
+    """Time training steps in one precision or in both, taking turns.
 
     Args:
         architecture: A network that stands for the study's.
         settings: Its threads and seed are used.
         batch_size: Images per step.
         rounds: Timed steps of each precision, after one that is not timed.
+        precisions: Those that are timed, ``fp32`` among them.
         clock: Seconds.
 
     Returns:
@@ -92,7 +100,7 @@ def precision_probe(
     """
     task = task_named(architecture.task)
     before = torch.get_num_threads()
-    times: dict[Precision, list[float]] = {"fp32": [], "bf16": []}
+    times: dict[Precision, list[float]] = {name: [] for name in precisions}
     torch.set_num_threads(settings.threads)
     try:
         with torch.random.fork_rng():
@@ -109,7 +117,9 @@ def precision_probe(
                         measured.append(elapsed)
     finally:
         torch.set_num_threads(before)
-    fp32_ms, bf16_ms = (1000 * median(times[name]) for name in ("fp32", "bf16"))
+    fp32_ms, bf16_ms = (
+        1000 * median(times[name]) if name in times else math.inf for name in ("fp32", "bf16")
+    )
     pays = is_safe and fp32_ms >= GAIN * bf16_ms
     return PrecisionProbe("bf16" if pays else "fp32", fp32_ms, bf16_ms)
 

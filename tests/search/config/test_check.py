@@ -45,11 +45,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a fraction for a whole number": (
         {"task__epochs": 2.5},
-        "task.epochs: a whole number from 1 to 10000 is needed; got 2.5.",
+        "task.epochs: a whole number from 1 to 10000 or auto is needed; got 2.5.",
     ),
     "a number below its bound": (
         {"task__epochs": 0},
-        "task.epochs: a whole number from 1 to 10000 is needed; got 0.",
+        "task.epochs: a whole number from 1 to 10000 or auto is needed; got 0.",
     ),
     "a number above its bound": (
         {"task__label_smoothing": 0.6},
@@ -99,7 +99,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a word that is not among the choices": (
         {"task__schedule": "onecycle"},
-        "task.schedule: one of one_cycle, cosine is needed (did you mean one_cycle?); got "
+        "task.schedule: one of auto, one_cycle, cosine is needed (did you mean one_cycle?); got "
         "'onecycle'.",
     ),
     "a truth value among number choices": (

@@ -39,6 +39,11 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
         "space.recipe.freeze: a frozen backbone needs weights; got freeze true with "
         "space.weights=none. Use space.weights=pretrained or a folder, or freeze=[false].",
     ),
+    "_probe": (
+        {"task__init": "probe"},
+        "task.init: a head is solved on the features of first weights; got probe with "
+        "space.weights=none. Use space.weights=pretrained or a folder, or task.init=auto.",
+    ),
     "_budget": (
         {"budget__trials": None},
         "budget: a study needs an end; got neither. Give budget.trials or budget.minutes.",

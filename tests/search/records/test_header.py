@@ -29,6 +29,7 @@ UNVERSIONED = [
     "environment",
     "reference",
     "precision",
+    "plan",
 ]
 
 
@@ -77,7 +78,7 @@ def test_a_header_without_a_version_is_read() -> None:
 
 def test_a_header_of_before_there_were_rungs_has_one_of_all_epochs() -> None:
     content = stored(header())
-    epochs = content["config"]["task"]["epochs"]
+    content["config"]["task"]["epochs"] = epochs = 8
     del content["version"], content["rungs"], content["dataset"]["counted"]
     found = StudyHeader.from_dict(content)
     assert found.rungs == (epochs,)

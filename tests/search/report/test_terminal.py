@@ -148,7 +148,7 @@ def live(
         max_failures=9,
     )
     to, clock = console(width, is_terminal=True), HandClock()
-    view = LiveView(to, budget, epochs=8, clock=clock)
+    view = LiveView(to, budget, clock=clock)
     view._live.auto_refresh = False
     return view, to, clock
 
@@ -372,7 +372,7 @@ def test_the_live_part_follows_a_trial() -> None:
     steps = [
         "trial 0: measuring resnet18@32 avg",
         "trial 0: training resnet18@32 avg, 2.5 ms",
-        "trial 0: training resnet18@32 avg, 2.5 ms  epoch 1 of 8, 0.5000",
+        "trial 0: training resnet18@32 avg, 2.5 ms  epoch 1 of 3, 0.5000",
     ]
     for event, words in zip(SEQUENCE, steps, strict=False):
         view(event)

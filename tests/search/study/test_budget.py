@@ -12,6 +12,7 @@ from archfront.search.config.schema import BudgetConfig
 from archfront.search.errors import StudyError
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.paths import StudyPaths
+from archfront.search.records.plan import Plan
 from archfront.search.records.seconds import active_seconds
 from archfront.search.study.budget import (
     RemainingBudget,
@@ -60,7 +61,8 @@ def remaining(
     **more: Any,
 ) -> RemainingBudget:
     used = active_seconds(evaluations) if seconds is None else seconds
-    return RemainingBudget(of, rungs, evaluations, seconds=used, **more)
+    plan = Plan(rungs, is_full_only=True)
+    return RemainingBudget(of, plan, evaluations, seconds=used, **more)
 
 
 def end_reason(

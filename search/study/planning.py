@@ -1,0 +1,216 @@
+"""The plan of a study, made once: what its minutes can buy, from a few timed training steps.
+
+Epochs of a full training, or the share of the images that an epoch sees, are chosen such that
+several full trainings of a lighter network fit in the minutes beside the trainings below the top.
+Very short full trainings would only spoil what a head solved on frozen features gives, so below a
+number of images fewer full trainings are planned instead of shorter ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from archfront.search.config.settings import plan_of
+from archfront.search.engine.jobs import Broken, Engine, Job
+from archfront.search.jobs.perform import StepsRequest, StepTimes
+from archfront.search.prepare.prepare import Prepared
+from archfront.search.records.events import Event, Noticed
+from archfront.search.records.plan import Plan
+from archfront.search.study.training_times import TrainingTimes
+from archfront.search.study.work import works
+from archfront.trainers.spec import Precision
+from archfront.trainers.words import count_of, duration
+
+# The architecture whose steps are timed: of all by their work, at this quantile. A study trains
+# light networks in full more often than heavy ones, since it weighs gains by seconds.
+TIMED_QUANTILE = 0.35
+# Architectures tried before the plan is made without a measurement.
+TRIES = 3
+# Images whose steps are timed, at most, and timed steps.
+TIMED_IMAGES, TIMED_STEPS = 16, 3
+# A validation image costs a forward pass, about a third of a training step's work.
+FORWARD_SHARE = 1 / 3
+# The share of the minutes that trainings get; starting, measuring, scoring and drawing have the
+# rest.
+TRAINING_SHARE = 0.85
+# Epochs of the shortest full training that is still cut into rungs.
+LEAST_EPOCHS = 3
+
+
+@dataclass(frozen=True)
+class Aim:
+    """The full trainings that a study is planned with.
+
+    Attributes:
+        n_full: Full trainings that are planned.
+        share: Share of the training time that they have together.
+        most_epochs: Epochs of one at most.
+        least_images: Images that one sees at least, where one alone can.
+    """
+
+    n_full: int
+    share: float
+    most_epochs: int
+    least_images: int
+
+
+# By whether targets are labels of images, and whether trainings begin with weights.
+AIMS = {
+    (True, True): Aim(3, 0.6, 8, 2_500),
+    (True, False): Aim(3, 0.6, 60, 10_000),
+    (False, True): Aim(2, 0.6, 40, 1_500),
+    (False, False): Aim(2, 0.6, 80, 3_000),
+}
+
+
+@dataclass(frozen=True)
+class TimedEpochs:
+    """The epochs of a study, by timed training steps.
+
+    Attributes:
+        epochs: Epochs of a full training.
+        share: Share of the training images that an epoch sees.
+        epoch_s: Seconds of an epoch of the timed architecture.
+    """
+
+    epochs: int
+    share: float
+    epoch_s: float
+
+
+def epochs_for(
+    seconds: float, aim: Aim, *, image_s: float, n_train: int, n_val: int
+) -> TimedEpochs:
+    """Return the epochs of a full training that an aim's number of them fit into the seconds.
+
+    Args:
+        seconds: Seconds of the study.
+        aim: What is planned.
+        image_s: Seconds of a training step for each image.
+        n_train: Images to train on.
+        n_val: Images to validate on after each epoch.
+    """
+    training = seconds * TRAINING_SHARE * aim.share
+    images = training / aim.n_full / image_s
+    if images < aim.least_images:
+        images = min(float(aim.least_images), training / image_s)
+    val_images = n_val * FORWARD_SHARE
+    epochs = images / (n_train + val_images)
+    if epochs >= LEAST_EPOCHS:
+        whole = min(int(epochs), aim.most_epochs)
+        return TimedEpochs(whole, 1.0, image_s * (n_train + val_images))
+    left = max(images / LEAST_EPOCHS - val_images, images / LEAST_EPOCHS / 2)
+    share = min(1.0, max(left, 1.0) / n_train)
+    return TimedEpochs(LEAST_EPOCHS, share, image_s * (share * n_train + val_images))
+
+
+def plan_study(
+    prepared: Prepared, engine: Engine, emit: Callable[[Event], None]
+) -> tuple[Plan, Precision]:
+    """Return the plan of a study that starts, and the precision of its trainings.
+
+    Training steps are timed only where one of them is to be found.
+
+    Args:
+        prepared: The study.
+        engine: Where steps are timed.
+        emit: Takes the event that a plan had to be made without a measurement.
+    """
+    config = prepared.config
+    asked, minutes = prepared.settings.precision, config.budget.minutes
+    is_planned = config.task.epochs == "auto" and minutes and not config.budget.rungs
+    if not is_planned and asked != "auto":
+        return plan_of(config), asked
+    found = _timed(prepared, engine)
+    if isinstance(found, str):
+        emit(Noticed(f"no training step could be timed, so epochs are not planned: {found}"))
+        return plan_of(config), "fp32" if asked == "auto" else asked
+    number, times = found
+    precision = times.precision if asked == "auto" else asked
+    if not is_planned or minutes is None:
+        return plan_of(config), precision
+    return timed_plan(prepared, number, times.image_s), precision
+
+
+def timed_plan(prepared: Prepared, number: int, image_s: float) -> Plan:
+    """Return the plan of a study by the seconds of an image in training steps.
+
+    Args:
+        prepared: The study.
+        number: The architecture that was timed.
+        image_s: Seconds of its training step for each image.
+    """
+    config, splits = prepared.config, prepared.dataset.splits
+    assert config.budget.minutes is not None
+    timed = epochs_for(
+        config.budget.minutes * 60 * config.engine.workers,
+        AIMS[_aim(prepared)],
+        image_s=image_s,
+        n_train=splits["train"].images,
+        n_val=splits["val"].images,
+    )
+    work = float(works(prepared.space)[number])
+    return plan_of(config, timed.epochs, share=timed.share, epoch_s=timed.epoch_s / work)
+
+
+def timed_architectures(prepared: Prepared) -> list[int]:
+    """Return the architectures whose steps may be timed, the first one first."""
+    numbers = np.array(
+        [n for n, a in enumerate(prepared.space.architectures) if a not in prepared.unavailable]
+    )
+    order = numbers[np.argsort(works(prepared.space)[numbers], kind="stable")]
+    start = int(TIMED_QUANTILE * (len(order) - 1))
+    return [int(number) for number in order[start : start + TRIES]]
+
+
+def _timed(prepared: Prepared, engine: Engine) -> tuple[int, StepTimes] | str:
+    """Return the architecture that was timed and its times; why none was, if none was."""
+    asked, reason = prepared.settings.precision, "the space has no architecture"
+    for number in timed_architectures(prepared):
+        candidate = prepared.space.at(prepared.space.first_index(number))
+        recipe = candidate.recipe
+        size = min(recipe.batch_size, TIMED_IMAGES)
+        request = StepsRequest(
+            replace(candidate, recipe=replace(recipe, batch_size=size)),
+            prepared.settings.train,
+            compares_precisions=asked == "auto",
+            rounds=TIMED_STEPS,
+        )
+        result = engine.submit(Job("steps", request)).result()
+        if not isinstance(result, Broken):
+            return number, result.value
+        reason = result.message
+    return reason
+
+
+def lines(plan: Plan, prepared: Prepared) -> list[str]:
+    """Return what a plan means, a line for each kind of training."""
+    n_train = prepared.dataset.splits["train"].images
+    found = []
+    for epochs in plan.rungs:
+        if epochs == 0:
+            found.append("probe: a head solved on features of the frozen backbone, each network")
+            continue
+        images = round(epochs * plan.share * n_train)
+        kind = "full training" if epochs == plan.horizon else "training"
+        of = count_of(epochs, "epoch")
+        of += "" if plan.share == 1 else f" of {plan.share:.2g} of the images"
+        found.append(f"{kind}: {of} ({images:,} images)")
+    lowest = TrainingTimes((), plan).lowest(works(prepared.space))
+    minutes = prepared.config.budget.minutes
+    if lowest is not None and minutes is not None:
+        first, usual = np.quantile(lowest, (0.05, 0.5))
+        rest = minutes * 60 * TRAINING_SHARE * (1 - AIMS[_aim(prepared)].share)
+        found.append(
+            f"first member after about {duration(float(first))} of training; the lowest rung of "
+            f"about {count_of(max(1, int(rest / usual)), 'candidate')} beside the full trainings"
+        )
+    return found
+
+
+def _aim(prepared: Prepared) -> tuple[bool, bool]:
+    """Return the key of a study's aim."""
+    return prepared.task.is_image_level, prepared.config.space.weights != "none"
