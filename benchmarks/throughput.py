@@ -34,8 +34,9 @@ from archfront.trainers.networks.backbone import preprocess_for
 from archfront.trainers.spec import Architecture, Recipe, TrainSettings, Weights
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.training.augment import augment
-from archfront.trainers.training.module import lr_factor, parameter_groups
+from archfront.trainers.training.module import parameter_groups
 from archfront.trainers.training.proxy import train
+from archfront.trainers.training.schedule import lr_factor
 
 DIGITS = DataRef(
     reader="digits",

@@ -20,17 +20,19 @@ class TaskNetwork(nn.Module):
     Attributes:
         architecture: What it was built from.
         is_frozen: Whether the backbone stays as it is.
+        has_frozen_norms: Whether the statistics of the backbone's norms do.
     """
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
         self.architecture = architecture
         self.is_frozen = False
+        self.has_frozen_norms = False
 
     def train(self, mode: bool = True) -> Self:
-        """Set the mode; the norms of a frozen backbone stay in evaluation."""
+        """Set the mode; frozen norms stay in evaluation."""
         super().train(mode)
-        if self.is_frozen:
+        if self.is_frozen or self.has_frozen_norms:
             for module in self.backbone_module().modules():
                 if isinstance(module, _BatchNorm):
                     module.eval()
@@ -40,6 +42,14 @@ class TaskNetwork(nn.Module):
         """Leave the backbone as it is from now on."""
         self.backbone_module().requires_grad_(False)
         self.is_frozen = True
+        self.train(self.training)
+
+    def freeze_norms(self) -> None:
+        """Keep the statistics of the backbone's norms from now on; scales and shifts train.
+
+        Those of neck and head have no first weights whose statistics they could keep.
+        """
+        self.has_frozen_norms = True
         self.train(self.training)
 
     def merge_blocks(self) -> None:

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from timm.utils import ModelEmaV3
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -31,7 +29,7 @@ from archfront.trainers.spec import (
 )
 from archfront.trainers.tasks import task_named
 from archfront.trainers.tasks.protocol import Task
-from archfront.trainers.training.module import TrainingModule
+from archfront.trainers.training.module import Kept, TrainingModule
 from archfront.trainers.training.proxy import train
 from archfront.trainers.training.saving import save_predictions
 from archfront.trainers.training.scoring import score
@@ -79,7 +77,7 @@ class FullResult:
 
     Attributes:
         training: As of a short one; its weights are those of the best epoch.
-        best_epoch: Counted from 1.
+        best_epoch: Counted from 1; 0 for the probe that it began with.
         metrics: Of the kept weights, by split.
         predictions: What the evaluator saved of each split, npz by split.
     """
@@ -125,13 +123,13 @@ def train_full(
     task = task_named(architecture.task)
     if teacher is not None:
         task = _taught(task, architecture, weights, teacher, full)
-    keeper = BestAverage(settings.metric, full)
+    keeper = BestEpoch(settings.metric, full.patience)
     training = train(
         architecture,
         weights,
         recipe,
         data,
-        settings,
+        replace(settings, ema=full.ema),
         folder=folder,
         on_epoch=on_epoch,
         callbacks=(keeper,),
@@ -160,59 +158,43 @@ def _check_teacher(teacher: Teacher | None, recipe: Recipe) -> None:
         )
 
 
-class BestAverage(pl.Callback):  # type: ignore[misc]  # Lightning's types are not read
-    """Evaluates averaged weights, keeps those of the best epoch, and ends what gets no better.
+class BestEpoch(pl.Callback):  # type: ignore[misc]  # Lightning's types are not read
+    """Keeps the evaluated weights of the best epoch, and ends what gets no better.
 
-    Source: Tarvainen and Valpola 2017 (Mean teachers), section 2; timm's ``ModelEmaV3``.
+    A training that begins with a probe has it as its first best.
 
     Attributes:
         best_epoch: Counted from 1; 0 before the first one.
     """
 
-    def __init__(self, metric: str, full: FullSettings) -> None:
+    def __init__(self, metric: str, patience: int | None) -> None:
         self.best_epoch = 0
-        self._metric, self._full = metric, full
-        self._best = -np.inf
+        self._metric, self._patience = metric, patience
+        self._best: Kept | None = None
         self._state: dict[str, Tensor] = {}
-        self._average: ModelEmaV3 | None = None
-        self._trained: nn.Module | None = None
-        self._steps = 0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Begin the average."""
-        if self._full.ema > 0:
-            self._average = ModelEmaV3(pl_module.model, decay=self._full.ema, use_warmup=True)
-
-    def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: TrainingModule, *given: Any
-    ) -> None:
-        """Take the weights after a step into the average."""
-        self._steps += 1
-        if self._average is not None:
-            self._average.update(pl_module.model, step=self._steps)
-
-    def on_validation_start(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Put the average in the place of what is trained."""
-        if self._average is not None:
-            self._trained, pl_module.model = pl_module.model, self._average.module
+        """Keep the network that the training begins with, where it is a probe."""
+        if pl_module.kept is not None:
+            self._keep(pl_module.kept, pl_module)
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
-        """Keep the evaluated weights if they are the best, and put back what is trained."""
-        row = pl_module.rows[-1]
-        value = row.metrics[self._metric]
-        if value > self._best:
-            self._best, self.best_epoch = value, row.epoch
-            self._state = copy.deepcopy(dict(pl_module.model.state_dict()))
-        if self._trained is not None:
-            pl_module.model, self._trained = self._trained, None
-        patience = self._full.patience
-        if patience is not None and row.epoch - self.best_epoch >= patience:
+        """Keep the evaluated weights if they are the best."""
+        row, best = pl_module.rows[-1], self._best
+        if best is None or row.metrics[self._metric] > best.row.metrics[self._metric]:
+            self._keep(Kept(row, pl_module.evaluator.saved_predictions()), pl_module)
+        if self._patience is not None and row.epoch - self.best_epoch >= self._patience:
             trainer.should_stop = True
+
+    def _keep(self, best: Kept, pl_module: TrainingModule) -> None:
+        self._best, self.best_epoch = best, best.row.epoch
+        self._state = copy.deepcopy(dict(pl_module.evaluated.state_dict()))
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: TrainingModule) -> None:
         """Leave the best weights in the network, which are then saved."""
-        if self._state:
-            pl_module.model.load_state_dict(self._state)
+        if self._best is not None:
+            pl_module.kept = self._best
+            pl_module.evaluated.load_state_dict(self._state)
 
 
 class _Taught:

@@ -12,16 +12,16 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.optim import AdamW
 
 from archfront.trainers.data.batch_targets import Targets
 from archfront.trainers.errors import DivergedError
 from archfront.trainers.seeds import derive_seed
-from archfront.trainers.spec import Architecture, EpochRow, Recipe, Schedule, TrainSettings
-from archfront.trainers.tasks.protocol import Evaluator, Task
+from archfront.trainers.spec import Architecture, EpochRow, Recipe, TrainSettings
+from archfront.trainers.tasks.protocol import Evaluator, SavedPredictions, Task
 from archfront.trainers.training.augment import augment
+from archfront.trainers.training.average import Average
 from archfront.trainers.training.batch_norm import buffers_of, estimate_norms, trained_norms
 from archfront.trainers.training.batches import TrainBatches
 from archfront.trainers.training.micro_batch import (
@@ -30,40 +30,11 @@ from archfront.trainers.training.micro_batch import (
     smallest_micro_batch,
 )
 from archfront.trainers.training.resume import Resumed
+from archfront.trainers.training.schedule import PROBE_WARMUP_SHARE, WARMUP_SHARE, lr_factor
 
-# torch's OneCycleLR has the same values by default.
-RISE_SHARE = 0.3
-START_DIVISOR = 25.0
-END_DIVISOR = 1e4
-WARMUP_SHARE = 0.05
 # Training images from which the norms of a network are estimated below the top rung.
 NORM_IMAGES = 512
 CLIP_NORM = 1.0  # Dosovitskiy et al. 2021 (ViT), appendix B; convnets do not mind
-
-
-def lr_factor(schedule: Schedule, step: int, total: int) -> float:
-    """Return the share of the peak learning rate at a step, counted from 0.
-
-    A pure function of its place, so that a schedule can be taken up anywhere.
-    ``one_cycle`` rises over the first 30% and falls to nearly nothing, both along a cosine
-    (Smith 2018, super-convergence, without its momentum cycle). ``cosine`` rises in a straight
-    line over 5% and falls to nothing.
-    """
-    last = max(1, total - 1)
-    if schedule == "one_cycle":
-        peak = max(1.0, RISE_SHARE * total - 1)
-        if step <= peak:
-            return _between(1 / START_DIVISOR, 1.0, min(1.0, step / peak))
-        low = 1 / (START_DIVISOR * END_DIVISOR)
-        return _between(1.0, low, (step - peak) / max(1.0, last - peak))
-    rise = max(1, round(WARMUP_SHARE * total))
-    if step < rise:
-        return (step + 1) / (rise + 1)
-    return _between(1.0, 0.0, (step - rise) / max(1, total - rise))
-
-
-def _between(start: float, end: float, share: float) -> float:
-    return end + (start - end) * (1 + math.cos(math.pi * share)) / 2
 
 
 def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
@@ -115,6 +86,19 @@ class TrainingPlan:
     on_epoch: Callable[[EpochRow], None] | None = None
 
 
+@dataclass(frozen=True, eq=False)
+class Kept:
+    """The epoch that a result is of.
+
+    Attributes:
+        row: Its row of the curve.
+        predictions: What its evaluator saved.
+    """
+
+    row: EpochRow
+    predictions: SavedPredictions
+
+
 class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's types are not read
     """Trains a network by a plan; all chance in a step comes from (seed, epoch, step).
 
@@ -125,8 +109,11 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
 
     Attributes:
         rows: One per epoch that was finished here.
-        predictions: What the evaluator of the last epoch saved.
-        carried: Buffers that a training goes on from, where the network was evaluated with others.
+        evaluator: Of the current epoch.
+        kept: The epoch that the evaluated weights are of at the end; None before that.
+        average: The averaged weights, where the settings want some.
+        carried: Buffers that a training, or its average, goes on from, where the network was
+            evaluated with others.
         trained_s: Seconds spent in training steps.
         micro_batcher: Knows how many images go through the network at a time.
 
@@ -150,16 +137,21 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         self.plan = plan
         self.micro_batcher = MicroBatcher(plan.recipe.batch_size)
         self.rows: list[EpochRow] = []
-        self.predictions: dict[str, NDArray[Any]] = {}
+        self.kept: Kept | None = None
         self.carried: dict[str, Tensor] = {}
         self.trained_s = 0.0
+        self.average: Average | None = None
+        if plan.settings.ema > 0:
+            self.average = Average(model, plan.settings.ema)
+            if start is not None and start.average:
+                self.average.network.load_state_dict(dict(start.average))
         self._start = start
         self._batches = batches
         # Lightning begins to read the first epoch before it says that it starts.
         batches.epoch = 0 if start is None else start.epoch
         self._n_steps = len(batches)
         self._losses: list[float] = []
-        self._evaluator = plan.new_evaluator()
+        self.evaluator = plan.new_evaluator()
         self._started = 0.0
         self._validated = 0.0
 
@@ -167,7 +159,7 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         """Return AdamW in its fused form: one pass over the weights instead of several."""
         groups = parameter_groups(self.model, self.plan.recipe.weight_decay)
         optimizer = AdamW(groups, lr=self.plan.recipe.lr, fused=True)
-        if self._start is not None:
+        if self._start is not None and self._start.optimizer:
             optimizer.load_state_dict(dict(self._start.optimizer))
         return optimizer
 
@@ -176,6 +168,11 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         """Return the place of the current epoch in the whole training, counted from 0."""
         done = 0 if self._start is None else self._start.epoch
         return done + int(self.current_epoch)
+
+    @property
+    def evaluated(self) -> nn.Module:
+        """Return the network that is evaluated and kept: the average where there is one."""
+        return self.model if self.average is None else self.average.network
 
     def on_train_epoch_start(self) -> None:
         """Start the clock and draw the epoch's order."""
@@ -200,6 +197,8 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         smallest = partial(smallest_micro_batch, self.model)
         self._losses.append(self.micro_batcher.run(learn, smallest=smallest))
         self.optimizers().step()
+        if self.average is not None:
+            self.average.update(self.model, self.epoch * self._n_steps + index)
 
     def _gradients(
         self, images: Tensor, targets: Targets, size: int, *, seed: int, step: int
@@ -240,13 +239,13 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         """Stop the clock of training; below the top rung, estimate the norms of the network."""
         self._validated = time.perf_counter()
         self.trained_s += self._validated - self._started
-        self._evaluator = self.plan.new_evaluator()
+        self.evaluator = self.plan.new_evaluator()
         settings = self.plan.settings
         if self.epoch + 1 == settings.until_epoch < settings.horizon:
             self._estimate_norms()
 
     def _estimate_norms(self) -> None:
-        norms = trained_norms(self.model)
+        norms = trained_norms(self.evaluated)
         self.carried = buffers_of(norms)
         n_batches = min(self._n_steps, -(-NORM_IMAGES // self.plan.recipe.batch_size))
 
@@ -260,7 +259,7 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         if norms:
             with torch.autocast(self.device.type, enabled=False):
                 estimate_norms(
-                    norms.values(), shown(), partial(self.plan.task.predict, self.model)
+                    norms.values(), shown(), partial(self.plan.task.predict, self.evaluated)
                 )
 
     def validation_step(self, batch: tuple[Tensor, Targets], index: int) -> None:
@@ -271,16 +270,14 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         """
         images = channels_last(self.plan.normalize(batch[0]))
         with torch.autocast(images.device.type, enabled=False):
-            outputs = self.plan.task.predict(self.model, images)
+            outputs = self.plan.task.predict(self.evaluated, images)
         if not all(bool(torch.isfinite(output).all()) for output in outputs.values()):
             raise self._diverged("predictions are not finite", step=self._n_steps)
-        self._evaluator.update({name: output.cpu() for name, output in outputs.items()})
+        self.evaluator.update({name: output.cpu() for name, output in outputs.items()})
 
     def on_validation_epoch_end(self) -> None:
         """Compute the metrics, close the epoch's row and tell it."""
-        metrics = self._evaluator.metrics()
-        if self.epoch + 1 == self.plan.settings.until_epoch:
-            self.predictions = self._evaluator.saved_predictions()
+        metrics = self.evaluator.metrics()
         row = EpochRow(
             epoch=self.epoch + 1,
             train_loss=math.fsum(self._losses) / len(self._losses),
@@ -289,6 +286,8 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
             metrics=metrics,
         )
         self.rows.append(row)
+        if row.epoch == self.plan.settings.until_epoch:
+            self.kept = Kept(row, self.evaluator.saved_predictions())
         if self.plan.on_epoch is not None:
             self.plan.on_epoch(row)
 
@@ -301,6 +300,8 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
     def _set_lr(self, step: int) -> None:
         settings = self.plan.settings
         total = settings.horizon * self._n_steps
-        lr = self.plan.recipe.lr * lr_factor(settings.schedule, step, total)
+        warmup = PROBE_WARMUP_SHARE if settings.init == "probe" else WARMUP_SHARE
+        factor = lr_factor(settings.schedule, step, total, warmup=warmup)
+        lr = self.plan.recipe.lr * factor
         for group in self.optimizers().param_groups:
             group["lr"] = lr

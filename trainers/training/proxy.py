@@ -10,16 +10,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from archfront.trainers.data import DataRef, ImageSet, Preprocess, load
 from archfront.trainers.errors import ConfigError, unknown
 from archfront.trainers.networks.backbone import preprocess_for
+from archfront.trainers.networks.task_network import TaskNetwork
 from archfront.trainers.spec import (
     Architecture,
     EpochRow,
+    Norms,
     Recipe,
     TrainResult,
     TrainSettings,
@@ -100,12 +104,15 @@ def train(
     new_evaluator = partial(task.evaluator, val, dataset.class_names, preprocess)
     folder.mkdir(parents=True, exist_ok=True)
     with seeded_torch(settings.seed), intra_op_threads(settings.threads):
-        model = _network(task, architecture, weights, recipe, start)
+        model = _network(task, architecture, weights, recipe, settings.norms, start)
         settings = _supported(settings, model, task.example(architecture, 1, settings.seed))
         plan = TrainingPlan(
             task, architecture, new_evaluator, recipe, settings, preprocess.normalize, on_epoch
         )
-        run = _assembled(model, plan, splits, preprocess, start, memory_mb=data.memory_mb)
+        labels = dataset.splits["train"].labels if task.target == "label" else None
+        run = _assembled(
+            model, plan, splits, preprocess, start, labels=labels, memory_mb=data.memory_mb
+        )
         run.fit(folder, callbacks)
     return run.result(folder, identity)
 
@@ -150,16 +157,20 @@ class _Run:
         module, recipe = self.module, self.module.plan.recipe
         n_per_epoch = len(self.train) * min(recipe.batch_size, self.n_images)
         curve = (*(() if self.start is None else self.start.rows), *module.rows)
-        size = module.micro_batcher.size
+        size, kept = module.micro_batcher.size, module.kept
+        assert kept is not None, "the last epoch sets it"
+        resume = save_resume(folder / RESUME, identity, curve, module, self.model)
+        if module.average is not None:
+            module.model.load_state_dict(module.average.network.state_dict())
         return TrainResult(
-            metrics=module.rows[-1].metrics,
+            metrics=kept.row.metrics,
             curve=curve,
             seconds=self.cached_s + sum(row.seconds for row in module.rows),
             images_per_s=n_per_epoch * len(module.rows) / module.trained_s,
-            predictions=save_predictions(folder / PREDICTIONS, module.predictions),
+            predictions=save_predictions(folder / PREDICTIONS, kept.predictions),
             weights=save_weights(folder / WEIGHTS, self.model),
-            kept_epoch=module.plan.settings.until_epoch,
-            resume=save_resume(folder / RESUME, identity, curve, module, self.model),
+            kept_epoch=kept.row.epoch,
+            resume=resume,
             micro_batch=None if size == recipe.batch_size else size,
         )
 
@@ -171,6 +182,7 @@ def _assembled(
     preprocess: Preprocess,
     start: Resumed | None,
     *,
+    labels: NDArray[np.int64] | None,
     memory_mb: float,
 ) -> _Run:
     """Return the run of a built network, on images or on the cached features of them."""
@@ -189,7 +201,9 @@ def _assembled(
         plan = replace(plan, normalize=nn.Identity())
     train_set = splits["train"] if cached is None else cached.train
     val_set = splits["val"] if cached is None else cached.val
-    batches = TrainBatches(train_set, recipe.batch_size, settings.seed)
+    batches = TrainBatches(
+        train_set, recipe.batch_size, settings.seed, share=settings.share, labels=labels
+    )
     module = TrainingModule(model if cached is None else cached.head, plan, batches, start)
     if torch.cuda.is_available() and cached is None:
         module.micro_batcher.size = fitting_batch(
@@ -215,6 +229,7 @@ def _network(
     architecture: Architecture,
     weights: Weights,
     recipe: Recipe,
+    norms: Norms,
     start: Resumed | None,
 ) -> nn.Module:
     """Return the network as it is before the first batch, or as it was saved."""
@@ -224,6 +239,8 @@ def _network(
         model.load_state_dict(dict(start.state))
     if recipe.freeze:
         task.freeze(model)
+    if norms == "frozen" and isinstance(model, TaskNetwork):
+        model.freeze_norms()
     return model.to(memory_format=torch.channels_last)
 
 
@@ -263,6 +280,11 @@ def _check_settings(task: Task, recipe: Recipe, weights: Weights, settings: Trai
         raise ConfigError(
             f"Epochs must satisfy 1 <= until_epoch <= horizon, got "
             f"until_epoch {settings.until_epoch} and horizon {settings.horizon}."
+        )
+    if not (0 <= settings.ema < 1 and 0 < settings.share <= 1):
+        raise ConfigError(
+            f"Averages need 0 <= ema < 1 and epochs 0 < share <= 1, got ema {settings.ema:g} and "
+            f"share {settings.share:g}."
         )
     if recipe.freeze and weights.source == "none":
         raise ConfigError(

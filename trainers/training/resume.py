@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import json
 import pickle
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,22 @@ from torch import Tensor
 from archfront.trainers.errors import ConfigError, WeightsError
 from archfront.trainers.spec import Architecture, EpochRow, Recipe, TrainSettings, Weights
 
-UNREADABLE = (OSError, RuntimeError, EOFError, pickle.UnpicklingError, KeyError, ValueError)
+UNREADABLE = (
+    OSError,
+    RuntimeError,
+    EOFError,
+    pickle.UnpicklingError,
+    LookupError,
+    ValueError,
+)
 # Settings that may differ between two rungs of one training.
 FREE = ("until_epoch", "threads")
 # Left out of the identity with these values, so that the files of earlier versions fit.
 PLAIN = {"init": "random", "norms": "train", "ema": 0.0, "share": 1.0}
+
+# What a file has beside its curve, and what those of earlier versions have of it.
+PARTS = ("state", "optimizer", "average")
+NEEDED = ("state", "optimizer")
 
 
 @dataclass(frozen=True)
@@ -34,13 +45,15 @@ class Resumed:
         epoch: Epochs that are done.
         rows: Their curve.
         state: The network's state dict, as training goes on from it.
-        optimizer: The optimizer's state dict.
+        optimizer: The optimizer's state dict; empty before the first step.
+        average: State dict of the averaged network, where there is one.
     """
 
     epoch: int
     rows: tuple[EpochRow, ...]
     state: Mapping[str, Tensor]
     optimizer: Mapping[str, Any]
+    average: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 def identity_of(
@@ -58,24 +71,17 @@ def identity_of(
     return plain
 
 
-def write_resume(
-    path: Path,
-    identity: Mapping[str, Any],
-    rows: Sequence[EpochRow],
-    state: Mapping[str, Tensor],
-    optimizer: Mapping[str, Any],
-) -> None:
+def write_resume(path: Path, identity: Mapping[str, Any], left: Resumed) -> None:
     """Write a training as it stands.
 
     Args:
         path: File to write.
         identity: What ``identity_of`` gives.
-        rows: Its curve so far.
-        state: State dict of the network.
-        optimizer: State dict of the optimizer.
+        left: How it is left.
     """
-    about = json.dumps({"question": identity, "rows": [asdict(row) for row in rows]})
-    torch.save({"about": about, "state": dict(state), "optimizer": dict(optimizer)}, path)
+    about = json.dumps({"question": identity, "rows": [asdict(row) for row in left.rows]})
+    parts = {name: dict(getattr(left, name)) for name in PARTS}
+    torch.save({"about": about, **parts}, path)
 
 
 def read_resume(path: Path, identity: Mapping[str, Any]) -> Resumed:
@@ -89,7 +95,8 @@ def read_resume(path: Path, identity: Mapping[str, Any]) -> Resumed:
         content = torch.load(path, map_location="cpu", weights_only=True)
         about = json.loads(content["about"])
         rows = tuple(EpochRow(**row) for row in about["rows"])
-        left = Resumed(len(rows), rows, content["state"], content["optimizer"])
+        parts = {name: content[name] for name in PARTS if name in content or name in NEEDED}
+        left = Resumed(rows[-1].epoch, rows, **parts)
     except UNREADABLE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(

@@ -15,7 +15,7 @@ from archfront.trainers.files import replacing
 from archfront.trainers.spec import EpochRow
 from archfront.trainers.tasks.protocol import SavedPredictions
 from archfront.trainers.training.module import TrainingModule
-from archfront.trainers.training.resume import write_resume
+from archfront.trainers.training.resume import Resumed, write_resume
 
 
 def save_predictions(path: Path, saved: SavedPredictions) -> Path:
@@ -50,9 +50,14 @@ def save_resume(
         return None
     # The evaluated network has other norms than the trained one, which may be a head alone.
     (prefix,) = (at for at, part in model.named_modules() if part is module.model)
-    carried = {f"{prefix}.{name}".lstrip("."): kept for name, kept in module.carried.items()}
-    state = {name: carried.get(name, value) for name, value in model.state_dict().items()}
+    carried, average = module.carried, {}
+    if module.average is not None:
+        average = {**module.average.network.state_dict(), **carried}
+        carried = {}
+    carried = {f"{prefix}.{name}".lstrip("."): kept for name, kept in carried.items()}
+    state = {**model.state_dict(), **carried}
     optimizer = module.trainer.optimizers[0].state_dict()
     with replacing(path) as written:
-        write_resume(written, identity, curve, state, optimizer)
+        left = Resumed(curve[-1].epoch, curve, state, optimizer, average)
+        write_resume(written, identity, left)
     return path

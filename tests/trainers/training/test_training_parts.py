@@ -11,8 +11,8 @@ from archfront.trainers.seeds import derive_seed
 from archfront.trainers.spec import Architecture, TrainSettings
 from archfront.trainers.training.augment import augment
 from archfront.trainers.training.batches import EvalBatches, TrainBatches
-from archfront.trainers.training.module import lr_factor
 from archfront.trainers.training.precision import precision_probe, takes_bf16
+from archfront.trainers.training.schedule import lr_factor
 
 NETWORK = Architecture("classification", "test_resnet", "timm", 64, 10, 1)
 SETTINGS = TrainSettings("accuracy", 2, 2, 7, 0.1, "one_cycle", "fp32", 1)
