@@ -6,19 +6,15 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytorch_lightning as pl
 import torch
-from numpy.typing import NDArray
 from torch import nn
 
-from archfront.trainers.data import DataRef, ImageSet, Preprocess, load
+from archfront.trainers.data import DataRef
 from archfront.trainers.errors import ConfigError, unknown
-from archfront.trainers.networks.backbone import preprocess_for
 from archfront.trainers.networks.task_network import TaskNetwork
 from archfront.trainers.spec import (
     Architecture,
@@ -43,10 +39,10 @@ from archfront.trainers.training.process_state import (
 )
 from archfront.trainers.training.resume import Resumed, identity_of, read_resume
 from archfront.trainers.training.saving import save_predictions, save_resume, save_weights
-from archfront.trainers.training.scoring import check_data, eval_batch
+from archfront.trainers.training.scoring import eval_batch
+from archfront.trainers.training.training_data import TrainingData
 from archfront.trainers.words import count_of
 
-FEATURES_SHARE = 0.25  # of the memory, for the features of a frozen backbone
 PREDICTIONS = "predictions.npz"
 WEIGHTS = "weights.safetensors"
 RESUME = "resume.pt"
@@ -96,23 +92,16 @@ def train(
     _check_settings(task, recipe, weights, settings)
     identity = identity_of(architecture, weights, recipe, settings)
     start = None if resume is None else _start(resume, identity, settings)
-    dataset = load(data)
-    check_data(dataset, architecture)
-    preprocess = preprocess_for(architecture, weights, task.resize)
-    splits = {name: ImageSet.of(dataset.splits[name], preprocess) for name in ("train", "val")}
-    val = dataset.splits["val"].samples
-    new_evaluator = partial(task.evaluator, val, dataset.class_names, preprocess)
+    seen = TrainingData.of(data, architecture, weights, task)
+    normalize, new_evaluator = seen.preprocess.normalize, seen.new_evaluator(task)
     folder.mkdir(parents=True, exist_ok=True)
     with seeded_torch(settings.seed), intra_op_threads(settings.threads):
         model = _network(task, architecture, weights, recipe, settings.norms, start)
         settings = _supported(settings, model, task.example(architecture, 1, settings.seed))
         plan = TrainingPlan(
-            task, architecture, new_evaluator, recipe, settings, preprocess.normalize, on_epoch
+            task, architecture, new_evaluator, recipe, settings, normalize, on_epoch
         )
-        labels = dataset.splits["train"].labels if task.target == "label" else None
-        run = _assembled(
-            model, plan, splits, preprocess, start, labels=labels, memory_mb=data.memory_mb
-        )
+        run = _assembled(model, plan, seen, start)
         run.fit(folder, callbacks)
     return run.result(folder, identity)
 
@@ -176,25 +165,19 @@ class _Run:
 
 
 def _assembled(
-    model: nn.Module,
-    plan: TrainingPlan,
-    splits: dict[str, ImageSet],
-    preprocess: Preprocess,
-    start: Resumed | None,
-    *,
-    labels: NDArray[np.int64] | None,
-    memory_mb: float,
+    model: nn.Module, plan: TrainingPlan, seen: TrainingData, start: Resumed | None
 ) -> _Run:
     """Return the run of a built network, on images or on the cached features of them."""
     recipe, settings, began = plan.recipe, plan.settings, time.perf_counter()
+    splits = seen.splits
     cached = cached_features(
         model,
         splits,
-        preprocess,
+        seen.preprocess,
         recipe,
         settings,
         eval_batch=eval_batch(plan.task),
-        limit_bytes=memory_mb * 1e6 * FEATURES_SHARE,
+        limit_bytes=seen.features_bytes,
     )
     cached_s = 0.0 if cached is None else time.perf_counter() - began
     if cached is not None:
@@ -202,7 +185,11 @@ def _assembled(
     train_set = splits["train"] if cached is None else cached.train
     val_set = splits["val"] if cached is None else cached.val
     batches = TrainBatches(
-        train_set, recipe.batch_size, settings.seed, share=settings.share, labels=labels
+        train_set,
+        recipe.batch_size,
+        settings.seed,
+        share=settings.share,
+        labels=seen.labels(plan.task),
     )
     module = TrainingModule(model if cached is None else cached.head, plan, batches, start)
     if torch.cuda.is_available() and cached is None:
