@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+# Name of the longer sides among the sizes of images.
+LONGER_SIDE = "longer side"
+
 
 @dataclass(frozen=True)
 class Spread:
@@ -67,7 +70,7 @@ class DatasetSummary:
         counted: What the numbers per class are of: images, objects or pixels.
         splits: By name: ``train``, ``val`` and, where there is one, ``test``.
         objects: Of images with objects; None of others.
-        sizes: ``width`` and ``height`` of the images in pixels.
+        sizes: ``width``, ``height`` and ``LONGER_SIDE`` of the images in pixels.
         skipped: What was left out, by reason.
     """
 

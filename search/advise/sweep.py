@@ -18,6 +18,7 @@ from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.key import latency_key
 from archfront.search.latency.lookup import DeviceCosts
 from archfront.search.prepare.build_space import build_space
+from archfront.search.prepare.fit_space import fit_space
 from archfront.search.prepare.select_backbones import select
 from archfront.search.prepare.study_settings import StudySettings
 from archfront.search.records.evaluation import LASTING, Failed, FailureKind, Measurement
@@ -63,7 +64,7 @@ def space_of(config: Config, *, classes: int, channels: int) -> Space:
         )
     backbones = select(config.space, Path(config.tracking.root))
     return build_space(
-        config.space,
+        fit_space(config.space, config.task.name).config,
         backbones,
         {backbone.name: Weights() for backbone in backbones},
         task=config.task.name,

@@ -155,6 +155,7 @@ def _show(arguments: argparse.Namespace) -> int:
 def _space(arguments: argparse.Namespace) -> int:
     from archfront.search.commands.run import config_of
     from archfront.search.prepare.build_space import build_space
+    from archfront.search.prepare.fit_space import fit_space
     from archfront.search.prepare.select_backbones import selection
     from archfront.search.space.size import lines
     from archfront.trainers.spec import Weights
@@ -164,8 +165,9 @@ def _space(arguments: argparse.Namespace) -> int:
         words.append("data=shapes")  # which candidates there are does not depend on the data
     config = config_of(words, config_dirs=arguments.config_dir or ())
     selected = selection(config.space, Path(config.tracking.root))
+    fitted = fit_space(config.space, config.task.name)
     space = build_space(
-        config.space,
+        fitted.config,
         selected.backbones,
         {row.name: Weights() for row in selected.backbones},
         task=config.task.name,
@@ -177,7 +179,7 @@ def _space(arguments: argparse.Namespace) -> int:
         both = {**selected.left_out, **summary.left_out}
         print(json.dumps({**asdict(summary), "left_out": both}, indent=2))
         return 0
-    print_lines(wide_console(WIDTH), lines(summary, selected.left_out))
+    print_lines(wide_console(WIDTH), [*lines(summary, selected.left_out), *fitted.notes])
     if config.space.weights != "none":
         print("weights   not looked for here; archfront run --dry-run does")
     return 0

@@ -15,7 +15,7 @@ from typing import Any, get_type_hints
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
-from archfront.search.config.option_types import WORDED, CommandText
+from archfront.search.config.option_types import AUTO, WORDED, CommandText
 
 # The types and formats of JSON schemas, in words.
 KINDS = {
@@ -99,8 +99,8 @@ def option_paths(cls: type, path: str = "") -> Iterator[tuple[str, str, str]]:
 def describe(schema: dict[str, Any]) -> str:
     """Return a JSON schema in words, like ``a whole number from 1 to 64``."""
     match schema:
-        case {"anyOf": [value, {"const": name}]}:
-            return f"{describe(value)} or {name}"
+        case {"auto": True}:
+            return f"auto or {describe({k: v for k, v in schema.items() if k != AUTO})}"
         case {"anyOf": [value, _]}:
             return f"{describe(value)} or null"
         case {"enum": names}:

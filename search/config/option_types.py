@@ -10,13 +10,21 @@ import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal, TypeVar, get_args
 
-from pydantic import AfterValidator, BeforeValidator, Field, GetCoreSchemaHandler
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
+)
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 T = TypeVar("T")
 
+# The value of an option that the data decides.
+AUTO: Literal["auto"] = "auto"
 # The kind of the errors raised here: their message is complete, pydantic's are put in our words.
 WORDED = "worded"
 
@@ -129,6 +137,28 @@ class Bounds:
         return core_schema.no_info_before_validator_function(_number, number)
 
 
+@dataclass(frozen=True)
+class OrAuto:
+    """Annotates ``T | Literal["auto"]``: the value of an option, or ``auto``.
+
+    pydantic's own union would answer a wrong value with the errors of both its parts.
+    """
+
+    def __get_pydantic_core_schema__(self, kind: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Return the check of the value, which lets ``auto`` pass."""
+        value, _ = get_args(kind)
+        return core_schema.no_info_wrap_validator_function(
+            lambda given, check: AUTO if given == AUTO else check(given),
+            handler.generate_schema(value),
+        )
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> dict[str, Any]:
+        """Return the JSON schema of the value, marked."""
+        return {**handler(schema), AUTO: True}
+
+
 READ_NUMBER = BeforeValidator(_number)
 
 Flag = Annotated[bool, Field(strict=True), BeforeValidator(_flag)]
@@ -139,10 +169,9 @@ AbsolutePath = Annotated[
 Limit = Annotated[float, Bounds(0), AfterValidator(_above_zero)]
 
 Nullable = Annotated[T | None, BeforeValidator(_null)]
-# A value, or the choice left to archfront.
-AutoOr = Annotated[T | Literal["auto"], BeforeValidator(lambda value: value)]
 ValuesOrEmpty = Annotated[tuple[T, ...], BeforeValidator(_items), AfterValidator(_once)]
 Values = Annotated[ValuesOrEmpty[T], Field(min_length=1)]
+Automatic = Annotated[T | Literal["auto"], OrAuto()]
 Named = Annotated[Mapping[str, T], BeforeValidator(_mapping)]
 # The value of a class in masks, or its red, green and blue, which may be equal.
 Color = Annotated[

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from archfront.search.config import data_rules
+from archfront.search.config.option_types import AUTO
 from archfront.search.config.schema import Config
 from archfront.search.errors import ConfigError, unknown
 from archfront.search.latency.device import affinity_problem
@@ -146,11 +147,12 @@ def _heads(config: Config) -> list[str]:
 
 def _decoder_shapes(config: Config) -> list[str]:
     task, space = TASKS[config.task.name], config.space
+    sizes = () if space.input_sizes == AUTO else space.input_sizes
     problems: dict[str, None] = {}
     for head in space.heads:
         if head in task.heads:
             refused = task.grid(head).refused(
-                widths=space.widths, depths=space.depths, sizes=space.input_sizes
+                widths=space.widths, depths=space.depths, sizes=sizes
             )
             problems |= dict.fromkeys(f"space.{o}: {head} {why}." for o, why in refused.items())
     return list(problems)

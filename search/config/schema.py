@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from archfront.search.config.option_types import (
     READ_NUMBER,
     AbsolutePath,
-    AutoOr,
+    Automatic,
     Bounds,
     Color,
     Flag,
@@ -45,7 +45,7 @@ class TaskConfig:
 
     name: Annotated[str, OneOf(TASKS)] = option("the task")
     metric: Text = option("the metric to maximize, on the validation split")
-    epochs: AutoOr[Annotated[int, Bounds(1, 10_000)]] = option(
+    epochs: Automatic[Annotated[int, Bounds(1, 10_000)]] = option(
         "epochs of one proxy training; auto: planned from budget.minutes and measured steps"
     )
     loss: Text = option("the loss to minimize")
@@ -65,7 +65,7 @@ class TaskConfig:
     norms: Literal["auto", "train", "frozen"] = option(
         "whether batch norm's statistics are trained; auto: frozen with weights"
     )
-    ema: AutoOr[Annotated[float, Bounds(0, 0.9999)]] = option(
+    ema: Automatic[Annotated[float, Bounds(0, 0.9999)]] = option(
         "decay of the averaged weights that are judged; 0: none; auto: 0.95 with weights, else 0"
     )
 
@@ -212,8 +212,8 @@ class SpaceConfig:
     depths: Values[Annotated[int, Bounds(1, 8)]] = option(
         "stages of decoders, convolutions of heads"
     )
-    input_sizes: Values[Annotated[int, Bounds(4, 4096)]] = option(
-        "sides of the square input, in px"
+    input_sizes: Automatic[Values[Annotated[int, Bounds(4, 4096)]]] = option(
+        "sides of the square input, in px; auto: by the sides of the images and their objects"
     )
     weights: Text = option("none, pretrained, or a folder with files of timm's names")
     exportable: ValuesOrEmpty[Annotated[str, OneOf(FORMATS)]] = option(

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import product
 
 from archfront.search.catalog import Backbone
+from archfront.search.config.option_types import AUTO
 from archfront.search.config.schema import RecipeConfig, SpaceConfig
 from archfront.search.errors import ConfigError
 from archfront.search.formats.formats import FORMATS
@@ -33,7 +34,7 @@ def build_space(
     """Return the space over backbones whose weights are known to be there.
 
     Args:
-        config: The configuration of the space.
+        config: The configuration of the space, which ``fit_space`` has left without ``auto``.
         backbones: The backbones that ``select`` returned and that have weights.
         weights: First weights by backbone.
         task: Name of the task.
@@ -118,9 +119,11 @@ def _exportable(
 def _sizes(backbone: Backbone, config: SpaceConfig) -> tuple[tuple[int, ...], list[str]]:
     """Return the input sizes of a backbone within the limits, and the reasons against others."""
     reasons = []
-    takes = [size for size in config.input_sizes if backbone.takes(size)]
-    if len(takes) < len(config.input_sizes):
-        others = [f"{size}" for size in config.input_sizes if size not in takes]
+    asked = config.input_sizes
+    assert asked != AUTO, "fit_space comes first"
+    takes = [size for size in asked if backbone.takes(size)]
+    if len(takes) < len(asked):
+        others = [f"{size}" for size in asked if size not in takes]
         reasons.append(f"not at {', '.join(others)} px: takes {backbone.size_rule}")
     limit = config.macs_g_max
     left = [size for size in takes if limit is None or backbone.costs_at(size).macs_g <= limit]

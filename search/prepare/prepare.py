@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -17,10 +17,11 @@ from archfront.search.errors import ConfigChangedError, ConfigError, WeightsErro
 from archfront.search.latency.database import KnownDevice
 from archfront.search.latency.device import fingerprint
 from archfront.search.prepare.build_space import build_space
+from archfront.search.prepare.fit_space import fit_space
 from archfront.search.prepare.select_backbones import select
 from archfront.search.prepare.study_settings import StudySettings, resolve
 from archfront.search.records.candidate import short_hash
-from archfront.search.records.header import Environment, SpaceFacts, StudyHeader
+from archfront.search.records.header import Chosen, Environment, SpaceFacts, StudyHeader
 from archfront.search.records.objectives import Objective, Reference, objectives_for
 from archfront.search.records.plan import Plan
 from archfront.search.records.store import hide_password
@@ -65,6 +66,8 @@ class Prepared:
             known and cannot be measured.
         device: The device that is not at hand; None for this machine.
         plan: How its trainings are cut to the budget; the one that needs no measurement when None.
+        chosen: What the options of the space were set to that were ``auto``.
+        notes: What was chosen for the data and why, a line each.
     """
 
     config: Config
@@ -77,6 +80,8 @@ class Prepared:
     unavailable: frozenset[Architecture] = frozenset()
     device: KnownDevice | None = None
     plan: Plan | None = None
+    chosen: Chosen = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
     @cached_property
     def settings(self) -> StudySettings:
@@ -125,6 +130,8 @@ class Prepared:
                 recipes=len(self.space.recipes),
                 fingerprint=self.fingerprint,
                 dropped=tuple(self.space.dropped),
+                chosen=self.chosen,
+                notes=self.notes,
             ),
             objectives=tuple(self.objectives),
             rungs=self.settings.rungs,
@@ -171,8 +178,9 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
     task = TASKS[config.task.name]
     summary = dataset.summary()
     weights, dropped = _weights(config, backbones, dataset.channels)
+    fitted = fit_space(config.space, config.task.name, summary)
     space = build_space(
-        config.space,
+        fitted.config,
         [b for b in backbones if b.name in weights],
         weights,
         task=config.task.name,
@@ -190,6 +198,8 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
         space=space,
         objectives=objectives(config),
         chance=task.chance(config.task.metric, summary.class_counts("val"), n_val),
+        chosen=fitted.chosen,
+        notes=fitted.notes,
     )
 
 

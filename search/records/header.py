@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 from archfront.search.errors import StudyError
@@ -14,6 +14,9 @@ from archfront.trainers.dataset_summary import DatasetSummary
 from archfront.trainers.spec import Precision
 
 Content = dict[str, Any]
+
+# The values of options that were ``auto``, by their path below ``space``.
+Chosen = dict[str, tuple[int | float | bool | str, ...]]
 
 # What a header's environment says beside the versions of libraries.
 DEVICE, DEVICE_ID = "device", "device_id"
@@ -29,6 +32,8 @@ class SpaceFacts:
         recipes: Recipes of each architecture.
         fingerprint: Hash that tells the space from another one.
         dropped: Backbones, or sizes of them, that were left out, with the reason.
+        chosen: What the options were set to that were ``auto``.
+        notes: What was chosen for the data and why, a line each.
     """
 
     size: int
@@ -36,6 +41,8 @@ class SpaceFacts:
     recipes: int
     fingerprint: str
     dropped: tuple[str, ...]
+    chosen: Chosen = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,6 +168,9 @@ class StudyHeader:
         content["reference"] = dict(self.reference.values)
         if self.dataset.objects is None:
             del content["dataset"]["objects"]
+        for name in ("chosen", "notes"):
+            if not content["space"][name]:
+                del content["space"][name]
         # Of the fields, ``identity`` alone has another name where it is stored.
         renamed = {("question" if k == "identity" else k): v for k, v in content.items()}
         return {"version": VERSION, **renamed}

@@ -146,6 +146,7 @@ def study_lines(header: StudyHeader) -> list[str]:
         f"space     {count_of(space.size, 'candidate')}: "
         f"{count_of(space.architectures, 'architecture')} x "
         f"{count_of(space.recipes, 'recipe')}; weights {header.weights}",
+        *space.notes,
         f"device    {header.environment.device}",
         f"runtime   {hardware['runtime']}, threads {hardware['threads']}, batch "
         f"{hardware['batch_size']}",

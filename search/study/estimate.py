@@ -48,6 +48,7 @@ def lines(config: Config) -> Iterator[str]:
     yield f"data      {count_of(n_classes, 'class', 'classes')}, {images}"
     selected = selection(config.space, Path(config.tracking.root))
     yield from size.lines(space.summary(), selected.left_out)
+    yield from prepared.notes
     yield _limits(prepared, known)
     prepared = _planned(prepared)
     plan = prepared.settings.plan

@@ -21,6 +21,7 @@ from archfront.search.errors import ConfigChangedError
 from archfront.search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS, perform
 from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.lookup import CostLookup
+from archfront.search.prepare.fit_space import as_chosen
 from archfront.search.prepare.imported_device import for_device
 from archfront.search.prepare.prepare import Prepared, Progress, check_same, objectives, prepare
 from archfront.search.records.events import Event, Follower
@@ -91,6 +92,7 @@ def run(
         if header is not None:
             _check_identity(header, config)
             _check_rungs(header, config)
+            config = as_chosen(config, header.space.chosen)
             done = _done_before(store, header, config)
             if done is not None:
                 return done

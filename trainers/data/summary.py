@@ -12,6 +12,7 @@ from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.targets import Mask, Objects, class_counts
 from archfront.trainers.data.verify import Sample
 from archfront.trainers.dataset_summary import (
+    LONGER_SIDE,
     DatasetSummary,
     ObjectSummary,
     SideShare,
@@ -43,6 +44,7 @@ def summarize(
         sizes={
             "width": _spread([sample.width for sample in everything]),
             "height": _spread([sample.height for sample in everything]),
+            LONGER_SIDE: _spread([max(sample.width, sample.height) for sample in everything]),
         },
         skipped=_by_reason(skipped),
     )

@@ -45,11 +45,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "a fraction for a whole number": (
         {"task__epochs": 2.5},
-        "task.epochs: a whole number from 1 to 10000 or auto is needed; got 2.5.",
+        "task.epochs: auto or a whole number from 1 to 10000 is needed; got 2.5.",
     ),
     "a number below its bound": (
         {"task__epochs": 0},
-        "task.epochs: a whole number from 1 to 10000 or auto is needed; got 0.",
+        "task.epochs: auto or a whole number from 1 to 10000 is needed; got 0.",
     ),
     "a number above its bound": (
         {"task__label_smoothing": 0.6},
@@ -113,6 +113,11 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a list in a list": (
         {"space__input_sizes": [[32]]},
         "space.input_sizes: a whole number from 4 to 4096 is needed; got [[32]].",
+    ),
+    "an empty list where auto is allowed": (
+        {"space__input_sizes": []},
+        "space.input_sizes: auto or a list, each a whole number from 4 to 4096 with at least one "
+        "value is needed; got [].",
     ),
     "an empty list": (
         {"space__heads": []},
