@@ -40,13 +40,15 @@ from archfront.search.config.build import build
 from archfront.search.config.compose import compose
 from archfront.search.prepare.select_backbones import select
 from archfront.search.prepare.build_space import build_space
+from archfront.search.prepare.fit_space import fit_space
 from archfront.trainers.spec import Weights
 content = compose(["space=timm", "data=digits"]).content
 config = build(content).space
 start = time.perf_counter()
 rows = select(config)
 selected = time.perf_counter()
-space = build_space(config, rows, {r.name: Weights() for r in rows}, task="classification",
+fitted = fit_space(config, "classification").config
+space = build_space(fitted, rows, {r.name: Weights() for r in rows}, task="classification",
                     classes=10, channels=3)
 n = len(space.architectures)
 built = time.perf_counter()

@@ -51,7 +51,8 @@ def _split(config: Config) -> list[str]:
 
 
 def _freeze(config: Config) -> list[str]:
-    if config.space.weights == "none" and True in config.space.recipe.freeze:
+    freeze = config.space.recipe.freeze
+    if config.space.weights == "none" and freeze != AUTO and True in freeze:
         return [
             "space.recipe.freeze: a frozen backbone needs weights; got freeze true with "
             "space.weights=none. Use space.weights=pretrained or a folder, or freeze=[false]."

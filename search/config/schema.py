@@ -178,14 +178,25 @@ class HardwareConfig:
 
 @dataclass(frozen=True, kw_only=True)
 class RecipeConfig:
-    """Grids of the training recipe; one value fixes an axis."""
+    """Grids of the training recipe; one value fixes an axis.
 
-    lr: Values[Annotated[float, Bounds(1e-8, 10)]] = option("peak learning rates of AdamW")
-    weight_decay: Values[Annotated[float, Bounds(0, 10)]] = option("weight decays of AdamW")
-    batch_size: Values[Annotated[int, Bounds(1, 65_536)]] = option("images per step")
-    augment: Values[Literal["none", "light", "strong"]] = option("augmentation strengths")
-    dropout: Values[Annotated[float, Bounds(0, 0.9)]] = option("dropout before the classifier")
-    freeze: Values[Flag] = option(
+    ``auto`` follows from the task, the first weights and the number of images.
+    """
+
+    lr: Automatic[Values[Annotated[float, Bounds(1e-8, 10)]]] = option(
+        "peak learning rates of AdamW"
+    )
+    weight_decay: Automatic[Values[Annotated[float, Bounds(0, 10)]]] = option(
+        "weight decays of AdamW"
+    )
+    batch_size: Automatic[Values[Annotated[int, Bounds(1, 65_536)]]] = option("images per step")
+    augment: Automatic[Values[Literal["none", "light", "strong"]]] = option(
+        "augmentation strengths"
+    )
+    dropout: Automatic[Values[Annotated[float, Bounds(0, 0.9)]]] = option(
+        "dropout before the classifier"
+    )
+    freeze: Automatic[Values[Flag]] = option(
         "train the head only (with weights); without augmentation on features computed once"
     )
 

@@ -135,6 +135,7 @@ def _sizes(backbone: Backbone, config: SpaceConfig) -> tuple[tuple[int, ...], li
 
 def _recipes(config: RecipeConfig) -> tuple[Recipe, ...]:
     grids = {name: getattr(config, name) for name in Recipe.__dataclass_fields__}
+    assert AUTO not in grids.values(), "fit_space comes first"
     return tuple(
         Recipe(**dict(zip(grids, values, strict=True))) for values in product(*grids.values())
     )

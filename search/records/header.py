@@ -17,6 +17,7 @@ Content = dict[str, Any]
 
 # The values of options that were ``auto``, by their path below ``space``.
 Chosen = dict[str, tuple[int | float | bool | str, ...]]
+RECIPE = "recipe"
 
 # What a header's environment says beside the versions of libraries.
 DEVICE, DEVICE_ID = "device", "device_id"
@@ -148,8 +149,13 @@ class StudyHeader:
     @property
     def recipe_axes(self) -> list[str]:
         """Return the axes of the recipe on which candidates differ."""
+        chosen = self.space.chosen
         grids = self.config["space"]["recipe"]
-        return [axis for axis, values in grids.items() if len(values) > 1]
+        return [
+            axis
+            for axis, values in grids.items()
+            if len(chosen.get(f"{RECIPE}.{axis}", values)) > 1
+        ]
 
     @property
     def experiment(self) -> str:

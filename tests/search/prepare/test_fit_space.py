@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import math
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from archfront.search.config.build import build
 from archfront.search.config.schema import Config
 from archfront.search.errors import ConfigError
 from archfront.search.prepare.fit_space import as_chosen, fit_space
 from archfront.search.prepare.prepare import prepare
+from archfront.search.prepare.recipe_grids import recipe_grids
 from archfront.search.records.header import StudyHeader
 from archfront.search.study.study import run
 from archfront.trainers.dataset_summary import (
@@ -22,8 +25,10 @@ from archfront.trainers.dataset_summary import (
     SplitSummary,
     Spread,
 )
+from archfront.trainers.tasks import TASKS
+from tests.support.configurations import changed
 from tests.support.recorded_study import REFERENCE
-from tests.support.small_spaces import space_config
+from tests.support.small_spaces import recipe_config, space_config
 from tests.support.small_study import small_config
 
 
@@ -77,12 +82,56 @@ def test_a_head_that_takes_larger_inputs_only_is_left_out_and_named() -> None:
         fit_space(replace(config, heads=("pan",)), "semantic", images(96))
 
 
+@pytest.mark.parametrize("task", list(TASKS))
+@pytest.mark.parametrize("is_transfer", [True, False])
+@pytest.mark.parametrize("n_train", [100, 1000, 10_000])
+def test_every_grid_of_recipes_is_a_valid_one_and_small(
+    task: str, is_transfer: bool, n_train: int
+) -> None:
+    grids = asdict(recipe_grids(task, is_transfer=is_transfer, n_train=n_train))
+    leaves = {f"space__recipe__{axis}": list(values) for axis, values in grids.items()}
+    assert asdict(build(changed(**leaves)).space.recipe) == grids
+    assert 2 <= math.prod(len(values) for values in grids.values()) <= 4
+
+
+def test_fine_tuning_takes_smaller_steps_than_training_from_scratch() -> None:
+    for task in TASKS:
+        tuned = recipe_grids(task, is_transfer=True, n_train=5000).lr
+        scratch = recipe_grids(task, is_transfer=False, n_train=5000).lr
+        assert max(tuned) < max(scratch)
+        assert min(tuned) < min(scratch)
+
+
+def test_few_images_have_small_batches_from_scratch() -> None:
+    batches = {
+        n: recipe_grids("classification", is_transfer=False, n_train=n).batch_size
+        for n in (100, 1000, 10_000)
+    }
+    assert batches == {100: (16,), 1000: (16, 32), 10_000: (32, 64)}
+
+
+def test_a_recipe_may_be_open_in_some_axes_only() -> None:
+    recipe = recipe_config(lr=(0.01,), batch_size="auto", freeze="auto")
+    config = space_config(recipe=recipe, weights="pretrained")
+    fitted = fit_space(config, "classification", images(500))
+    assert fitted.config.recipe == replace(recipe, batch_size=(32,), freeze=(False,))
+    assert fitted.chosen == {"recipe.batch_size": (32,), "recipe.freeze": (False,)}
+    assert fitted.notes == ("recipes   batch size 32: for fine-tuning",)
+
+
 def digits(root: Path, **changes: Any) -> Config:
     """Return the small study of two tiny networks on digits of 8 px, with open sizes."""
     backbones = ["test_resnet", "test_byobnet"]
     return small_config(
         root, space__backbones=backbones, space__input_sizes="auto", budget__trials=1, **changes
     )
+
+
+def test_axes_of_the_recipe_are_those_that_were_chosen(tmp_path: Path) -> None:
+    prepared = prepare(digits(tmp_path, space__recipe__lr="auto", space__recipe__dropout="auto"))
+    header = prepared.header(started=0.0, reference=REFERENCE, precision="fp32")
+    assert header.recipe_axes == ["lr"]
+    assert {recipe.lr for recipe in prepared.space.recipes} == {1e-3, 3e-3}
 
 
 def test_what_was_chosen_is_stored_and_a_resumed_study_keeps_it(tmp_path: Path) -> None:
@@ -95,8 +144,9 @@ def test_what_was_chosen_is_stored_and_a_resumed_study_keeps_it(tmp_path: Path) 
     again = StudyHeader.from_dict(header.as_dict())
     assert again == header
     # As if another version chose otherwise: the study's own choice stays.
-    kept = as_chosen(config, {"input_sizes": (8, 16)})
-    assert {a.input_size for a in prepare(kept).space.architectures} == {8, 16}
+    kept = prepare(as_chosen(config, {"input_sizes": (8, 16), "recipe.lr": (0.5,)}))
+    assert {a.input_size for a in kept.space.architectures} == {8, 16}
+    assert {recipe.lr for recipe in kept.space.recipes} == {0.5}
 
 
 @pytest.mark.slow
