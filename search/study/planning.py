@@ -24,9 +24,10 @@ from archfront.search.study.work import works
 from archfront.trainers.spec import Precision
 from archfront.trainers.words import count_of, duration
 
-# The architecture whose steps are timed: of all by their work, at this quantile. A study trains
-# light networks in full more often than heavy ones, since it weighs gains by seconds.
-TIMED_QUANTILE = 0.35
+# Full trainings are planned for the network at the first of these quantiles of all by their work
+# for which they are long enough. A study trains light networks in full more often than heavy ones,
+# since it weighs gains by seconds; in few minutes it trains light ones only.
+QUANTILES = (0.35, 0.2, 0.1, 0.03)
 # Architectures tried before the plan is made without a measurement.
 TRIES = 3
 # Images whose steps are timed, at most, and timed steps.
@@ -95,7 +96,7 @@ def epochs_for(
     """
     training = seconds * TRAINING_SHARE * aim.share
     images = training / aim.n_full / image_s
-    if images < aim.least_images:
+    if images < aim.least_images:  # fewer full trainings, but not shorter ones
         images = min(float(aim.least_images), training / image_s)
     val_images = n_val * FORWARD_SHARE
     epochs = images / (n_train + val_images)
@@ -145,15 +146,19 @@ def timed_plan(prepared: Prepared, number: int, image_s: float) -> Plan:
     """
     config, splits = prepared.config, prepared.dataset.splits
     assert config.budget.minutes is not None
-    timed = epochs_for(
-        config.budget.minutes * 60 * config.engine.workers,
-        AIMS[_aim(prepared)],
-        image_s=image_s,
-        n_train=splits["train"].images,
-        n_val=splits["val"].images,
-    )
-    work = float(works(prepared.space)[number])
-    return plan_of(config, timed.epochs, share=timed.share, epoch_s=timed.epoch_s / work)
+    aim, work = AIMS[_aim(prepared)], works(prepared.space)
+    for quantile in np.quantile(work, QUANTILES):
+        timed = epochs_for(
+            config.budget.minutes * 60 * config.engine.workers,
+            aim,
+            image_s=image_s * quantile / work[number],
+            n_train=splits["train"].images,
+            n_val=splits["val"].images,
+        )
+        if timed.epochs * timed.share * splits["train"].images >= aim.least_images:
+            break
+    unit_s = float(timed.epoch_s / quantile)
+    return plan_of(config, timed.epochs, share=timed.share, epoch_s=unit_s)
 
 
 def timed_architectures(prepared: Prepared) -> list[int]:
@@ -161,9 +166,10 @@ def timed_architectures(prepared: Prepared) -> list[int]:
     numbers = np.array(
         [n for n, a in enumerate(prepared.space.architectures) if a not in prepared.unavailable]
     )
-    order = numbers[np.argsort(works(prepared.space)[numbers], kind="stable")]
-    start = int(TIMED_QUANTILE * (len(order) - 1))
-    return [int(number) for number in order[start : start + TRIES]]
+    work = works(prepared.space)[numbers]
+    order = numbers[np.argsort(work, kind="stable")]
+    lightest = int(np.searchsorted(np.sort(work), np.quantile(work, QUANTILES[1])))
+    return [int(number) for number in order[lightest : lightest + TRIES]]
 
 
 def _timed(prepared: Prepared, engine: Engine) -> tuple[int, StepTimes] | str:
