@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -14,10 +15,10 @@ from archfront.search.records.events import Event, EventLog, Follower, StudyStar
 from archfront.search.records.paths import StudyPaths, default_root
 from archfront.search.records.store import hide_password, reading
 from archfront.search.report import pages
-from archfront.search.report.terminal import LiveView, PlainView, front_table
+from archfront.search.report.terminal import LiveView, PlainView, front_table, provisional_sentence
 from archfront.search.results.results import Results
 from archfront.search.study import study
-from archfront.search.study.study import StudyResult
+from archfront.search.study.study import FrontState, StudyResult
 
 
 def launch(config: Config, console: Console, *, is_plain: bool = False) -> StudyResult:
@@ -39,8 +40,7 @@ def launch(config: Config, console: Console, *, is_plain: bool = False) -> Study
         view.close()
     if not result.was_finished:
         tracking.finish(result.state)
-    _print_end(console, config, paths, result)
-    return result
+    return replace(result, front=_print_end(console, config, paths, result))
 
 
 def _run(
@@ -107,7 +107,10 @@ def _read(paths: StudyPaths, config: Config) -> Results:
     return Results.read(reading(paths, config.tracking.storage_url), paths)
 
 
-def _print_end(console: Console, config: Config, paths: StudyPaths, result: StudyResult) -> None:
+def _print_end(
+    console: Console, config: Config, paths: StudyPaths, result: StudyResult
+) -> FrontState:
+    """Print how a run ended, the front and where its files are; return the state of the front."""
     results = _read(paths, config)
     members = results.front()
     if result.was_finished:
@@ -123,9 +126,13 @@ def _print_end(console: Console, config: Config, paths: StudyPaths, result: Stud
     print_lines(console, ["", *lines, ""])
     if members:
         console.print(front_table(members, config.task.metric, results.scores))
+        print_lines(console, filter(None, [provisional_sentence(members)]))
     else:
         console.print("No candidate is trained, so there is no front.")
     print_lines(console, _where(config, paths, result))
+    if not members:
+        return "empty"
+    return "full" if any(member.is_full for member in members) else "provisional"
 
 
 def _where(config: Config, paths: StudyPaths, result: StudyResult) -> list[str]:

@@ -16,6 +16,8 @@ from archfront.search.errors import ConfigError
 # Columns of a table that is not shown in a terminal.
 WIDTH = 140
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
+# Exit status by the front: whoever scripts studies can tell one that ships from one that does not.
+FRONT: dict[str, int] = {"full": 0, "provisional": 3, "empty": 4}
 TEXT = """\
 Start a study, or go on with the one of the same name where it stopped.
 
@@ -29,6 +31,9 @@ examples:
       budget.minutes=60                     # the same study, 30 minutes more
   archfront run data.root=photos space.backbones='resnet*,convnext*' --dry-run
   archfront run experiment=digits --cfg job # the composed configuration
+
+The exit status is 0 where a member of the front was trained in full, 3 where the front is
+provisional (its members were trained less), 4 where it is empty, and 130 after Ctrl-C.
 
 All options with their meaning: docs/options.md, or --cfg job.
 """
@@ -85,7 +90,7 @@ def call(arguments: argparse.Namespace) -> int:
 
     terminate_like_interrupt()
     result = launch(config, wide_console(WIDTH), is_plain=arguments.plain)
-    return INTERRUPTED if result.state == "interrupted" else 0
+    return INTERRUPTED if result.state == "interrupted" else FRONT[result.front or "full"]
 
 
 def config_of(

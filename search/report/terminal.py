@@ -36,7 +36,7 @@ from archfront.search.records.seconds import active_seconds, full_trainings
 from archfront.search.report.plot_data import NAMES
 from archfront.search.results import stats
 from archfront.trainers.spec import Recipe
-from archfront.trainers.words import count_of, duration
+from archfront.trainers.words import count_of, duration, join_words
 
 if TYPE_CHECKING:
     from archfront.search.config.schema import BudgetConfig
@@ -94,9 +94,10 @@ def front_table(
     axes = [f.name for f in fields(Recipe) if len({getattr(r, f.name) for r in recipes}) > 1]
     names = ["size", *(axis.replace("_", " ") for axis in axes), metric.replace("_", " ")]
     names += ["interval", "p50 ms", "p95 ms", "params M"]
+    has_lower = any(not member.is_full for member in members)
     more = [name for name in SOMETIMES if any(getattr(m, name) is not None for m in members)]
     names += [f"{name.rpartition('_')[0]} {MEASURED[name].unit}" for name in more]
-    for name in [*names, *(["test"] if scores else [])]:
+    for name in [*names, *(["test"] if scores else []), *(["trained"] if has_lower else [])]:
         table.add_column(name, justify="right")
     table.add_column("")
     words = _remarks(members)
@@ -116,9 +117,30 @@ def front_table(
             f"{member.params_m:.3g}",
             *(_number(getattr(member, name)) for name in more),
             *([f"{test:.4f}" if test is not None else ""] if scores else []),
+            *([_trained(member)] if has_lower else []),
             ", ".join(words[member.trial]),
         )
     return table
+
+
+def _trained(member: FrontMember) -> str:
+    return "in full" if member.is_full else str(member.fidelity)
+
+
+def provisional_sentence(members: Sequence[FrontMember]) -> str:
+    """Return what it means that members were not trained in full; empty where all were."""
+    lower = [member for member in members if not member.is_full]
+    if not lower:
+        return ""
+    trials = join_words([str(member.trial) for member in lower])
+    if len(lower) == len(members):
+        start = "The front is provisional: no member was trained in full."
+    else:
+        start = f"Not trained in full: trial{'s' if len(lower) > 1 else ''} {trials}."
+    return (
+        f"{start} Their metrics are those of the networks as they are; more minutes, or "
+        "'archfront refit', train them further."
+    )
 
 
 def _number(value: float | None) -> str:

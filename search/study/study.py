@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Literal
 
 from archfront.search.config.build import completed, differences
 from archfront.search.config.schema import Config
@@ -34,6 +35,8 @@ from archfront.search.study.control import Control
 from archfront.search.study.driver import Driver
 from archfront.search.study.planning import plan_study
 
+FrontState = Literal["full", "provisional", "empty"]
+
 
 @dataclass(frozen=True)
 class StudyResult:
@@ -44,12 +47,15 @@ class StudyResult:
         reason: Why, in words.
         was_finished: Whether the study had ended before, so that nothing was done.
         is_exhausted: Whether it had ended since its space has nothing left.
+        front: ``full`` where a member was trained in full, ``provisional`` where members were only
+            trained less, ``empty`` without members; None where nobody has looked.
     """
 
     state: str
     reason: str
     was_finished: bool = False
     is_exhausted: bool = False
+    front: FrontState | None = None
 
 
 def run(
