@@ -71,7 +71,8 @@ class Course:
         members: Of the front at the end, fastest first.
         n_seen: Candidates of which a metric is known, at whatever fidelity.
         n_full: Full trainings.
-        n_late: Trainings that ended after the minutes; they count nowhere.
+        n_late: Trainings that ended after the minutes, which are counted from the start of the
+            process as those of the script, with its imports; they count nowhere.
         state: Of the study.
         reason: Why it ended, in words.
     """
@@ -105,6 +106,7 @@ class Course:
             "members": len(self.members),
             "n_seen": self.n_seen,
             "n_full": self.n_full,
+            "n_late": self.n_late,
         }
 
     def least_members(self, after_s: float) -> int:

@@ -105,6 +105,6 @@ def _cell(value: Any) -> str:
 
 def print_end(runs: Sequence[Row], columns: Sequence[str], out: Path) -> int:
     """Print the table and all missed aims; return 1 where there is one, for the exit status."""
-    print("\n" + table(runs, (*columns, "ended_s", "missed")))
+    print("\n" + table(runs, (*columns, "n_late", "ended_s", "missed")))
     print(f"written to {out}")
     return int(any(run["figures"]["missed"] for run in runs))
