@@ -66,7 +66,8 @@ leave() {
 trap leave EXIT
 trap 'exit 130' INT TERM
 
-# part SECONDS NAME FUNCTION: run it in a bash of its own, which the time limit ends as a whole.
+# part SECONDS NAME [word ...]: run the function of that name in a bash of its own, which the limit
+# ends as a whole.
 part() {
     local seconds=$1 name=$2 status=0
     case " $PARTS " in

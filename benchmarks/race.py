@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
@@ -68,15 +68,12 @@ class Ended:
     log: Path
 
     def lines(self) -> list[Row]:
-        """Return the JSON objects that it printed, one a line; a torn last line is left out."""
-        texts = self.log.read_text(encoding="utf-8").splitlines()
+        """Return the JSON objects that it printed, one a line; other lines are left out."""
         rows = []
-        for text in texts:
-            try:
+        for text in self.log.read_text(encoding="utf-8").splitlines():
+            with suppress(ValueError):
                 rows.append(json.loads(text))
-            except ValueError:
-                continue
-        return rows
+        return [row for row in rows if isinstance(row, dict)]
 
     def as_row(self) -> Row:
         """Return the part that belongs into the file of results."""

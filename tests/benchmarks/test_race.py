@@ -105,7 +105,10 @@ def test_racers_have_a_core_of_their_own_and_one_thread(tmp_path: Path) -> None:
 
 @needs_two_cores
 def test_a_status_is_kept_and_what_is_no_json_is_left_out(tmp_path: Path) -> None:
-    programs = {"a": "print('{\"x\": 1}'); print('{\"x\"'); raise SystemExit(3)", "b": "pass"}
+    programs = {
+        "a": "print('{\"x\": 1}'); print('{\"x\"'); print(2); raise SystemExit(3)",
+        "b": "pass",
+    }
     racers = [
         Racer(name, (sys.executable, "-c", text), tmp_path / f"{name}.log")
         for name, text in programs.items()
