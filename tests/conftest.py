@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -21,11 +22,17 @@ os.environ.update(VARIABLES)
 
 
 @pytest.fixture(scope="session")
-def exports(tmp_path_factory: pytest.TempPathFactory) -> SharedExports:
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that all workers have in common."""
+    return shared_folder(tmp_path_factory)
+
+
+@pytest.fixture(scope="session")
+def exports(shared: Path) -> SharedExports:
     """Return the exports of the small members."""
     from tests.support.shared_exports import SharedExports
 
-    return SharedExports(shared_folder(tmp_path_factory) / "exports")
+    return SharedExports(shared / "exports")
 
 
 @pytest.fixture(scope="session")
@@ -37,7 +44,7 @@ def programs() -> Iterator[Programs]:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _mlflow_databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def _mlflow_databases(shared: Path) -> Iterator[None]:
     """Copy the database that MLflow otherwise creates in seconds for every root."""
-    with copied_databases(shared_folder(tmp_path_factory)):
+    with copied_databases(shared):
         yield

@@ -18,6 +18,7 @@ from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.results.results import Results
+from tests.support import forked
 from tests.support.command import Output, fails, succeeds
 from tests.support.own_processes import SMALLEST as TINY
 
@@ -51,8 +52,12 @@ def metrics(root: Path, name: str) -> dict[str, object]:
     }
 
 
-def test_a_study_runs_resumes_extends_and_is_removed(own_folder: Path, capsys: Output) -> None:
-    command = ("run", "experiment=digits", *TINY)
+def test_a_study_runs_resumes_extends_by_the_other_engine_and_is_removed(
+    own_folder: Path, capsys: Output
+) -> None:
+    """Both engines train to the same bits: each trains two of the four candidates."""
+    more = ("task.epochs=2", "space.input_sizes=8,16,20,24", "hardware.limits.latency_ms=null")
+    command = ("run", "experiment=digits", *TINY, *more)
     shown = succeeds(capsys, *command)
     assert "The study 'digits' is finished: 2 candidates are trained (budget.trials=2)" in shown
     assert "Pareto front, fastest first" in shown
@@ -65,55 +70,41 @@ def test_a_study_runs_resumes_extends_and_is_removed(own_folder: Path, capsys: O
     assert set(front[0]["test"]) == {"accuracy", "balanced_accuracy", "macro_f1"}
     again = succeeds(capsys, *command)
     assert "is finished: 2 candidates are trained (budget.trials=2). Nothing was done." in again
-    changed = fails(capsys, 1, *command, "task.epochs=2")
-    assert "task.epochs: 1 in the study, 2 now" in changed
+    changed = fails(capsys, 1, *command, "task.epochs=3")
+    assert "task.epochs: 2 in the study, 3 now" in changed
     whole = succeeds(capsys, *command, "budget.trials=50", "engine=processes")
-    assert "all 3 candidates of the space were tried" in whole
+    assert "all 4 candidates of the space were tried" in whole
     config = str(folder / "study.yaml")
     succeeds(capsys, "run", "--config", config, "study=again", "engine.threads=1")
     root = own_folder / "mlruns"
     assert metrics(root, "again") == metrics(root, "digits"), "the same question, other metrics"
-    assert "Removed again: 3 trials, 4 MLflow runs." in succeeds(
+    assert len(metrics(root, "again")) == 4
+    assert "Removed again: 4 trials, 5 MLflow runs." in succeeds(
         capsys, "delete", "again", "--yes"
     )
     assert not (root / "studies" / "again").exists()
 
 
-def test_both_engines_train_to_the_same_bits(own_folder: Path, capsys: Output) -> None:
-    for engine in ("inline", "processes"):
-        # What front proposes depends on the latencies that the first of the two has measured.
-        words = (f"engine={engine}", f"study={engine}", "task.epochs=2", "sampler=random")
-        succeeds(capsys, "run", "experiment=digits", *TINY, *words)
-    root = own_folder / "mlruns"
-    assert metrics(root, "inline") == metrics(root, "processes")
-    assert len(metrics(root, "inline")) == 2
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_end_records_shows_the_front_and_goes_on(
-    own_folder: Path, capsys: Output, number: int
+    own_folder: Path, capsys: Output, shared: Path, number: int
 ) -> None:
     words = ["run", "experiment=digits", *TINY, "budget.trials=null", "task.epochs=6"]
     words += ["budget.minutes=10", "budget.rungs=[]", "space.input_sizes=8,16,24,32"]
     # More candidates than are trained before the signal comes, however late it does.
     words += ["space.recipe.lr=0.001,0.002,0.003,0.004,0.005"]
-    lines = []
-    with subprocess.Popen(
-        [sys.executable, "-m", "archfront.search.cli", *words],
-        stdout=subprocess.PIPE,
-        text=True,
-        # A shell's background job has Ctrl-C ignored, and its children inherit that.
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
-    ) as driver:
-        assert driver.stdout is not None
-        for line in driver.stdout:
-            lines.append(line)
+    here = {name: os.environ[name] for name in ("ARCHFRONT_DEVICE_DB", "HOME")}
+    driver, reader = forked.command(words, here, databases=shared)
+    with open(reader.fileno(), encoding="utf-8", closefd=False) as shown:
+        for line in shown:
             if re.match(r"trial +\d+ +trained", line):
-                time.sleep(0.5)  # into the next training
-                driver.send_signal(number)
                 break
-        rest = driver.stdout.read()
-    assert driver.returncode == 130
+        time.sleep(0.5)  # into the next training
+        assert driver.pid is not None
+        os.kill(driver.pid, number)
+        rest = shown.read()
+    driver.join()
+    assert driver.exitcode == 130
     assert "The study 'digits' is interrupted: interrupted from the keyboard." in rest
     assert "Pareto front, fastest first" in rest
     root = own_folder / "mlruns"

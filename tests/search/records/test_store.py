@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import signal
 import subprocess
 import sys
@@ -24,6 +23,7 @@ from archfront.search.records.store import (
     remove,
 )
 from tests.search.study.test_study import Interrupting, results, story
+from tests.support.forked import started
 from tests.support.recorded_study import REFERENCE
 from tests.support.small_study import drive, prepared, run, small_config
 
@@ -211,15 +211,9 @@ def test_kill_nine_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> No
     n_trials = 14
     root = tmp_path / "killed"
     journal = StudyPaths(root, "small").journal
-    # Drivers are processes of their own that need not import MLflow each.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["archfront.search.tracking.tracker", "tests.support.small_study"]
-    )
     sizes = [0]
     for kill_beyond in (1_500, 9_000, 16_000, 24_000, None):
-        driver = context.Process(target=drive, args=(root, n_trials, kill_beyond))
-        driver.start()
+        driver = started(drive, root, n_trials, kill_beyond)
         driver.join()
         assert driver.exitcode == (0 if kill_beyond is None else -signal.SIGKILL)
         sizes.append(journal.stat().st_size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import signal
 from collections import Counter
@@ -14,7 +13,6 @@ import pytest
 from archfront.search.config.build import build
 from archfront.search.config.compose import compose
 from archfront.search.config.schema import Config
-from archfront.search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.events import (
     EpochFinished,
@@ -27,9 +25,13 @@ from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.results.results import Results
 from archfront.search.study.study import run
+from tests.support.forked import started
 
 WORDS = (
     "experiment=digits",
+    "data.train=120",
+    "data.val=120",
+    "data.test=120",
     "space.backbones=test_resnet",
     "space.heads=avg",
     "space.input_sizes=8,16",
@@ -39,7 +41,7 @@ WORDS = (
     "task.epochs=4",
     "budget.rungs=[1,2,4]",
     "budget.trials=3",
-    "hardware.max_seconds=0.5",
+    "hardware.max_seconds=0.2",
     "hardware.limits.latency_ms=null",
 )
 RUNG_COSTS = (1 / 4, 1 / 4, 2 / 4)
@@ -101,15 +103,9 @@ def test_kill_nine_at_any_rung_loses_and_doubles_nothing(tmp_path: Path) -> None
     words = (f"tracking.root={tmp_path}", f"tracking.device_db={tmp_path / 'latency.db'}")
     composed = compose([*WORDS, *words])
     config = build(composed.content, texts=composed.texts)
-    # Drivers are processes of their own that need not import torch each.
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["archfront.search.study.study", *TRAINING_IMPORTS, *MEASURING_IMPORTS]
-    )
     before: list[Evaluation] = []
     for moment in (*MOMENTS, None):
-        driver = context.Process(target=drive, args=(config, moment))
-        driver.start()
+        driver = started(drive, config, moment)
         driver.join(120)
         assert driver.exitcode == (0 if moment is None else -signal.SIGKILL)
         found = records(config)
