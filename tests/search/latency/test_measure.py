@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from archfront.search.latency.energy import METERS
 from archfront.search.latency.key import MeasureSettings, latency_key
 from archfront.search.latency.measure import measure_architecture
 from archfront.search.latency.pace import Pace
+from archfront.search.records.evaluation import Measurement
 from archfront.search.runtimes import RUNTIMES
 from archfront.search.runtimes.exporters import EXPORTERS
 from archfront.trainers.spec import Architecture
@@ -37,6 +39,33 @@ NAMES = [
 ]
 
 
+@dataclass(frozen=True)
+class Measured:
+    """What measuring the tiny network gave.
+
+    Attributes:
+        measurement: Its costs.
+        folder: Where it was measured.
+    """
+
+    measurement: Measurement
+    folder: Path
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Measured]:
+    """Return the tiny network measured once on the runtime of a name."""
+
+    @cache
+    def once(name: str) -> Measured:
+        folder = tmp_path_factory.mktemp("measured")
+        # Beside other processes half a second may not hold the repeats.
+        settings = replace(SETTINGS, runtime=name, max_seconds=3.0)
+        return Measured(measure_architecture(TINY, settings, folder=folder), folder)
+
+    return once
+
+
 @pytest.mark.parametrize("name", NAMES)
 class TestMeasuring:
     @pytest.fixture(autouse=True)
@@ -47,10 +76,10 @@ class TestMeasuring:
             pytest.skip(str(error))
 
     @pytest.mark.slow
-    def test_it_says_what_was_measured_and_how(self, name: str, tmp_path: Path) -> None:
-        # Beside other processes half a second may not hold the repeats.
-        settings = replace(SETTINGS, runtime=name, max_seconds=10.0)
-        measurement = measure_architecture(TINY, settings, folder=tmp_path)
+    def test_it_says_what_was_measured_and_how(
+        self, name: str, measured: Callable[[str], Measured]
+    ) -> None:
+        measurement = measured(name).measurement
         latency = measurement.latency
         assert 0 < latency.p50_ms <= latency.p95_ms
         assert latency.repeats >= 5
@@ -69,27 +98,27 @@ class TestMeasuring:
 
     @pytest.mark.slow
     def test_parameters_are_those_of_timm_and_the_file_holds_them(
-        self, name: str, tmp_path: Path
+        self, name: str, measured: Callable[[str], Measured]
     ) -> None:
         model = timm.create_model("test_resnet", num_classes=10)
         params = sum(parameter.numel() for parameter in model.parameters())
-        settings = replace(SETTINGS, runtime=name)
-        measurement = measure_architecture(TINY, settings, folder=tmp_path)
+        measurement = measured(name).measurement
         assert measurement.params_m == params / 1e6
         assert measurement.size_mb == pytest.approx(params * 4 / 1e6, rel=0.1)
 
     @pytest.mark.slow
-    def test_nothing_is_left_in_the_folder(self, name: str, tmp_path: Path) -> None:
-        measure_architecture(TINY, replace(SETTINGS, runtime=name), folder=tmp_path)
-        assert list(tmp_path.iterdir()) == []
+    def test_nothing_is_left_in_the_folder(
+        self, name: str, measured: Callable[[str], Measured]
+    ) -> None:
+        assert list(measured(name).folder.iterdir()) == []
 
     @pytest.mark.slow
     def test_multiply_accumulates_are_of_one_image_whatever_the_batch(
-        self, name: str, tmp_path: Path
+        self, name: str, measured: Callable[[str], Measured], tmp_path: Path
     ) -> None:
-        settings = replace(SETTINGS, runtime=name)
-        one = measure_architecture(TINY, settings, folder=tmp_path)
-        four = measure_architecture(TINY, replace(settings, batch_size=4), folder=tmp_path)
+        one = measured(name).measurement
+        settings = replace(SETTINGS, runtime=name, batch_size=4)
+        four = measure_architecture(TINY, settings, folder=tmp_path)
         assert one.macs_g == four.macs_g > 0
         assert four.latency.batch_size == 4
 
@@ -105,14 +134,16 @@ def test_it_is_pinned_to_the_cores_that_are_asked_for(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_throughput_is_measured_at_its_own_batch_where_it_is_asked_for(tmp_path: Path) -> None:
+def test_throughput_is_measured_at_its_own_batch_where_it_is_asked_for(
+    tmp_path: Path, measured: Callable[[str], Measured]
+) -> None:
     settings = replace(SETTINGS, throughput_batch=4)
     found = measure_architecture(TINY, settings, folder=tmp_path)
     assert found.throughput_ips is not None
     # Four images together take no longer than four times one, and at least as long as one.
     assert 0.5 < found.throughput_ips * found.latency.p50_ms / 1e3 < 8
     assert list(tmp_path.iterdir()) == []
-    assert measure_architecture(TINY, SETTINGS, folder=tmp_path).throughput_ips is None
+    assert measured(SETTINGS.runtime).measurement.throughput_ips is None
 
 
 @pytest.mark.slow
@@ -140,7 +171,7 @@ def test_memory_that_cannot_be_measured_matters_only_where_it_is_asked_for(
 
 @pytest.mark.slow
 def test_energy_is_measured_where_it_is_asked_for(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, measured: Callable[[str], Measured]
 ) -> None:
     class Steady:
         def start(self) -> None:
@@ -154,7 +185,7 @@ def test_energy_is_measured_where_it_is_asked_for(
     found = measure_architecture(TINY, replace(SETTINGS, measures_energy=True), folder=tmp_path)
     assert found.energy_mj is not None
     assert 0 < found.energy_mj <= 100.0 / 3
-    assert measure_architecture(TINY, SETTINGS, folder=tmp_path).energy_mj is None
+    assert measured(SETTINGS.runtime).measurement.energy_mj is None
 
 
 class Stillness:
