@@ -12,6 +12,7 @@ import signal
 import sys
 from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection
+from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 
@@ -27,11 +28,16 @@ IMPORTED = (
 )
 
 
+def context() -> ForkServerContext:
+    """Return the context whose processes are forked from the server."""
+    found = multiprocessing.get_context("forkserver")
+    found.set_forkserver_preload(list(IMPORTED))
+    return found
+
+
 def started(function: Callable[..., None], *given: object) -> BaseProcess:
     """Return a process that calls a function of a module."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(IMPORTED))
-    process = context.Process(target=function, args=given)
+    process = context().Process(target=function, args=given)
     process.start()
     return process
 
