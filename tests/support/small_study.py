@@ -7,7 +7,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from archfront.search.config.build import build
-from archfront.search.config.schema import LIMITS, Config
+from archfront.search.config.schema import Config
 from archfront.search.engine.inline import InlineEngine
 from archfront.search.engine.jobs import Engine, Job
 from archfront.search.errors import BuildError, DivergedError
@@ -30,10 +30,11 @@ from archfront.search.space.space import Space
 from archfront.search.study import study
 from archfront.search.study.control import Control
 from archfront.search.study.study import StudyResult
-from archfront.trainers.data.ref import DataRef, Shapes
+from archfront.trainers.data.ref import DataRef
 from archfront.trainers.dataset_summary import DatasetSummary, SplitSummary, Spread
 from archfront.trainers.spec import Architecture, Recipe, Weights
 from archfront.trainers.tasks import TASKS
+from tests.support.configurations import changed
 from tests.support.small_spaces import backbone
 
 SIZES = (8, 16, 24, 32)
@@ -136,111 +137,31 @@ def small_space(lrs: tuple[float, ...] = (0.001, 0.01)) -> Space:
 
 def small_config(root: Path, **changes: Any) -> Config:
     """Return the configuration of the small study; ``budget__trials=3`` changes a leaf."""
-    content: dict[str, Any] = {
+    plain = {
         "study": "small",
-        "seed": 0,
-        "objectives": ["latency_ms"],
-        "task": {
-            "name": "classification",
-            "metric": "accuracy",
-            "epochs": 1,
-            "loss": "cross_entropy",
-            "class_weights": "none",
-            "label_smoothing": 0.0,
-            "schedule": "one_cycle",
-            "init": "auto",
-            "norms": "auto",
-            "ema": "auto",
-        },
-        "data": {
-            "reader": "digits",
-            "root": None,
-            "name": None,
-            "download": False,
-            "train": 600,
-            "val": 600,
-            "test": 597,
-            "split_seed": 0,
-            "channels": 1,
-            "on_error": "stop",
-            "memory_mb": 100,
-            "annotations": None,
-            "classes": None,
-            "palette": {},
-            "ignore_index": None,
-            "delimiter": "|",
-            "shapes": asdict(Shapes()),
-        },
-        "hardware": {
-            "device": None,
-            "runtime": "eager",
-            "precision": "fp32",
-            "threads": 1,
-            "affinity": None,
-            "batch_size": 1,
-            "warmup": 10,
-            "repeats": 50,
-            "interval": 0.02,
-            "max_seconds": 10.0,
-            "throughput_batch": None,
-            "limits": {**dict.fromkeys(LIMITS), "latency_ms": 2.0},
-        },
-        "space": {
-            "backbones": [name for name, _ in BACKBONES],
-            "exclude": [],
-            "families": ["*"],
-            "params_m_max": None,
-            "macs_g_max": None,
-            "licences": ["*"],
-            "heads": ["avg", "gem"],
-            "necks": ["none"],
-            "widths": [64],
-            "depths": [2],
-            "input_sizes": list(SIZES),
-            "weights": "none",
-            "exportable": [],
-            "weights_missing": "stop",
-            "recipe": {
-                "lr": [0.001, 0.01],
-                "weight_decay": [0.01],
-                "batch_size": [32],
-                "augment": ["none"],
-                "dropout": [0.0],
-                "freeze": [False],
-            },
-        },
-        "sampler": {"name": "random", "startup": 1},
-        "budget": {
-            "trials": 6,
-            "minutes": None,
-            "trial_minutes": None,
-            "rungs": None,
-            "max_rejections": 50,
-            "max_failures": 5,
-        },
-        "engine": {
-            "name": "inline",
-            "workers": 1,
-            "threads": 1,
-            "precision": "fp32",
-            "shared_mb": 0.0,
-        },
-        "tracking": {
-            "root": str(root),
-            "mlflow_uri": None,
-            "storage_url": None,
-            "experiment": "tests",
-            "device_db": str(root / "latency.db"),
-        },
+        "task__epochs": 1,
+        "task__label_smoothing": 0.0,
+        "data__memory_mb": 100,
+        "hardware__runtime": "eager",
+        "hardware__warmup": 10,
+        "hardware__repeats": 50,
+        "hardware__max_seconds": 10.0,
+        "hardware__limits__latency_ms": 2.0,
+        "space__backbones": [name for name, _ in BACKBONES],
+        "space__recipe__lr": [0.001, 0.01],
+        "space__recipe__augment": ["none"],
+        "sampler__name": "random",
+        "sampler__startup": 1,
+        "budget__trials": 6,
+        "budget__trial_minutes": None,
+        "budget__max_rejections": 50,
+        "budget__max_failures": 5,
+        "engine__shared_mb": 0.0,
+        "tracking__root": str(root),
+        "tracking__experiment": "tests",
+        "tracking__device_db": str(root / "latency.db"),
     }
-    for path, value in changes.items():
-        *parents, leaf = path.split("__")
-        part = content
-        for parent in parents:
-            part = part[parent]
-        assert leaf in part, path
-        part[leaf] = value
-    return build(content)
+    return build(changed(**{**plain, **changes}))
 
 
 def prepared(config: Config, space: Space | None = None) -> Prepared:
