@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,12 @@ def rung_config(root: Path, **changes: Any) -> Config:
     return small_config(root, **{**RUNGS_OF, **changes})
 
 
+@pytest.fixture
+def whole(finished: Callable[..., Path]) -> Callable[..., Path]:
+    """Return the root of a study that ran without interruption."""
+    return lambda **changes: finished(**{**RUNGS_OF, **changes})
+
+
 def spent(evaluations: list[Evaluation]) -> float:
     """Return the full trainings that some evaluations cost."""
     parts = (1 / 9, 2 / 9, 6 / 9)
@@ -43,10 +50,10 @@ def spent(evaluations: list[Evaluation]) -> float:
 
 
 @pytest.mark.slow
-def test_more_candidates_are_looked_at_than_could_be_trained(tmp_path: Path) -> None:
-    result = run(rung_config(tmp_path))
-    assert result.state == "finished"
-    found = results(tmp_path)
+def test_more_candidates_are_looked_at_than_could_be_trained(
+    whole: Callable[..., Path],
+) -> None:
+    found = results(whole())
     trained = [e for e in found.evaluations if e.kind == "trained"]
     counts = Counter(e.rung for e in trained)
     assert counts[0] > 6
@@ -58,9 +65,8 @@ def test_more_candidates_are_looked_at_than_could_be_trained(tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-def test_only_full_trainings_are_on_the_front(tmp_path: Path) -> None:
-    run(rung_config(tmp_path))
-    found = results(tmp_path)
+def test_only_full_trainings_are_on_the_front(whole: Callable[..., Path]) -> None:
+    found = results(whole())
     members = found.front()
     assert members
     assert {member.rung for member in members} == {2}
@@ -70,10 +76,10 @@ def test_only_full_trainings_are_on_the_front(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_every_trial_is_told_and_says_how_far_it_came(tmp_path: Path) -> None:
-    config = rung_config(tmp_path)
-    run(config)
-    with driving(StudyPaths(tmp_path, "small"), None, prepared(config).objectives) as store:
+def test_every_trial_is_told_and_says_how_far_it_came(whole: Callable[..., Path]) -> None:
+    root = whole()
+    objectives = prepared(rung_config(root)).objectives
+    with driving(StudyPaths(root, "small"), None, objectives) as store:
         trials = store._study.get_trials(deepcopy=False)
         evaluations = store.evaluations()
     assert not [trial for trial in trials if not trial.state.is_finished()]
@@ -89,10 +95,10 @@ def test_every_trial_is_told_and_says_how_far_it_came(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_files_are_kept_of_the_front_only(tmp_path: Path) -> None:
-    run(rung_config(tmp_path))
-    found = results(tmp_path)
-    folder = StudyPaths(tmp_path, "small").folder
+def test_files_are_kept_of_the_front_only(whole: Callable[..., Path]) -> None:
+    root = whole()
+    found = results(root)
+    folder = StudyPaths(root, "small").folder
     assert not list(folder.rglob(RESUME))
     members = {member.trial for member in found.front()}
     kept = {
@@ -118,21 +124,20 @@ def test_no_rung_below_the_top_is_a_study_as_ever(tmp_path: Path) -> None:
 @pytest.mark.parametrize("n_jobs", [1, 4, 9, 15, 22])
 @pytest.mark.parametrize("sampler", ["random", "tpe"])
 def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(
-    tmp_path: Path, n_jobs: int, sampler: str
+    tmp_path: Path, whole: Callable[..., Path], n_jobs: int, sampler: str
 ) -> None:
     settings = {"sampler__name": sampler, "sampler__startup": 2}
-    run(rung_config(tmp_path / "whole", **settings))
-    config = rung_config(tmp_path / "cut", **settings)
+    config = rung_config(tmp_path, **settings)
     assert run(config, engine=Interrupting(n_jobs)).state == "interrupted"
-    between = results(tmp_path / "cut")
+    between = results(tmp_path)
     below = {e.trial for e in between.evaluations if e.kind == "trained"}
     below -= {e.trial for e in between.evaluations if e.is_top}
     assert between.counts().get("waiting", 0) == len(below & between.waiting)
     assert run(config).state == "finished"
-    assert "waiting" not in results(tmp_path / "cut").counts()
-    cut, whole = (results(tmp_path / part).evaluations for part in ("cut", "whole"))
-    assert story(cut) == story(whole)
-    assert not list((tmp_path / "cut").rglob(RESUME))
+    found = results(tmp_path)
+    assert "waiting" not in found.counts()
+    assert story(found.evaluations) == story(results(whole(**settings)).evaluations)
+    assert not list(tmp_path.rglob(RESUME))
 
 
 @pytest.mark.slow
@@ -148,7 +153,12 @@ def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(
 )
 @pytest.mark.parametrize("n_calls", [2, 8])
 def test_a_driver_that_dies_after_a_record_leaves_no_files_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: type, step: str, n_calls: int
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    whole: Callable[..., Path],
+    part: type,
+    step: str,
+    n_calls: int,
 ) -> None:
     """What a dead driver had yet to delete stayed for good."""
     config = rung_config(tmp_path, budget__trials=3)
@@ -164,9 +174,9 @@ def test_a_driver_that_dies_after_a_record_leaves_no_files_behind(
         patched.setattr(part, step, die)
         assert run(config).state == "interrupted"
     assert run(config).state == "finished"
-    run(rung_config(tmp_path / "whole", budget__trials=3))
-    assert story(results(tmp_path).evaluations) == story(results(tmp_path / "whole").evaluations)
-    assert kept(tmp_path) == kept(tmp_path / "whole")
+    other = whole(budget__trials=3)
+    assert story(results(tmp_path).evaluations) == story(results(other).evaluations)
+    assert kept(tmp_path) == kept(other)
 
 
 def kept(root: Path) -> list[str]:
@@ -305,7 +315,7 @@ def test_a_larger_budget_extends_a_finished_study(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-def test_a_cancelled_study_keeps_what_waits(tmp_path: Path) -> None:
+def test_a_cancelled_study_keeps_what_waits(tmp_path: Path, whole: Callable[..., Path]) -> None:
     control = Control()
 
     def cancel(event: Event) -> None:
@@ -316,9 +326,7 @@ def test_a_cancelled_study_keeps_what_waits(tmp_path: Path) -> None:
     assert run(config, followers=(cancel,), control=control).state == "interrupted"
     assert list(tmp_path.rglob(RESUME))
     assert run(config).state == "finished"
-    run(rung_config(tmp_path / "whole"))
-    whole = results(tmp_path / "whole").evaluations
-    assert story(results(tmp_path).evaluations) == story(whole)
+    assert story(results(tmp_path).evaluations) == story(results(whole()).evaluations)
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import replace
@@ -118,9 +119,8 @@ class TestLoop:
         assert [m.latency_ms for m in members] == sorted(m.latency_ms for m in members)
 
     @pytest.mark.slow
-    def test_no_candidate_is_evaluated_twice(self, tmp_path: Path) -> None:
-        run(small_config(tmp_path, budget__trials=1000))
-        ids = [e.candidate.id for e in results(tmp_path).evaluations]
+    def test_no_candidate_is_evaluated_twice(self, finished: Callable[..., Path]) -> None:
+        ids = [e.candidate.id for e in results(finished(budget__trials=1000)).evaluations]
         assert len(ids) == len(set(ids))
 
     @pytest.mark.slow
@@ -132,26 +132,29 @@ class TestLoop:
         assert again.was_finished
 
     @pytest.mark.slow
-    def test_candidates_over_a_limit_are_rejected_and_never_trained(self, tmp_path: Path) -> None:
-        run(small_config(tmp_path, budget__trials=1000))
-        for evaluation in results(tmp_path).evaluations:
+    def test_candidates_over_a_limit_are_rejected_and_never_trained(
+        self, finished: Callable[..., Path]
+    ) -> None:
+        evaluations = results(finished(budget__trials=1000)).evaluations
+        for evaluation in evaluations:
             architecture = evaluation.candidate.architecture
             is_over = latency_ms(architecture) > 2.0
             if (architecture.backbone, architecture.input_size) == UNBUILDABLE:
                 assert isinstance(evaluation.outcome, Failed)
             else:
                 assert isinstance(evaluation.outcome, Rejected) is is_over
-        rejected = [e for e in results(tmp_path).evaluations if isinstance(e.outcome, Rejected)]
+        rejected = [e for e in evaluations if isinstance(e.outcome, Rejected)]
         assert rejected
         value, allowed = rejected[0].outcome.exceeded["latency_ms"]
         assert value > allowed == 2.0
 
     @pytest.mark.slow
-    def test_an_architecture_over_a_limit_leaves_the_space(self, tmp_path: Path) -> None:
-        run(small_config(tmp_path, budget__trials=1000))
+    def test_an_architecture_over_a_limit_leaves_the_space(
+        self, finished: Callable[..., Path]
+    ) -> None:
         over = [
             e.candidate.architecture_id
-            for e in results(tmp_path).evaluations
+            for e in results(finished(budget__trials=1000)).evaluations
             if isinstance(e.outcome, Rejected)
         ]
         assert len(over) == len(set(over))
@@ -200,12 +203,9 @@ class TestLoop:
                 stories.append(story(results(root).evaluations))
             assert stories[0] == stories[1], name
 
-    def test_another_seed_gives_another_study(self, tmp_path: Path) -> None:
-        run(small_config(tmp_path / "a"))
-        run(small_config(tmp_path / "b", seed=1))
-        assert story(results(tmp_path / "a").evaluations) != story(
-            results(tmp_path / "b").evaluations
-        )
+    def test_another_seed_gives_another_study(self, finished: Callable[..., Path]) -> None:
+        one, other = (results(finished(seed=seed)).evaluations for seed in (0, 1))
+        assert story(one) != story(other)
 
     def test_only_the_front_keeps_its_weights(self, tmp_path: Path) -> None:
         run(small_config(tmp_path, budget__trials=12))
@@ -228,9 +228,10 @@ class TestLoop:
         pages.write(found)
         assert found.paths.report.read_text().count('class="gallery"') == len(members)
 
-    def test_front_members_are_scored_on_the_test_split(self, tmp_path: Path) -> None:
-        run(small_config(tmp_path))
-        found = results(tmp_path)
+    def test_front_members_are_scored_on_the_test_split(
+        self, finished: Callable[..., Path]
+    ) -> None:
+        found = results(finished(seed=0))
         assert set(found.scores) == {m.trial for m in found.front()}
         assert all(row["test"] == {"accuracy": 0.5} for row in found.rows())
 
@@ -345,19 +346,17 @@ class TestResume:
     @pytest.mark.parametrize("n_jobs", [0, 1, 2, 5, 8])
     @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
     def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(
-        self, tmp_path: Path, n_jobs: int, sampler: str
+        self, tmp_path: Path, finished: Callable[..., Path], n_jobs: int, sampler: str
     ) -> None:
         settings = {"sampler__name": sampler, "sampler__startup": 2}
-        run(small_config(tmp_path / "whole", **settings))
-        config = small_config(tmp_path / "cut", **settings)
+        config = small_config(tmp_path, **settings)
         first = run(config, engine=Interrupting(n_jobs))
         assert first.state == "interrupted"
-        assert results(tmp_path / "cut").state == "interrupted"
+        assert results(tmp_path).state == "interrupted"
         second = run(config)
         assert second.state == "finished"
-        assert story(results(tmp_path / "cut").evaluations) == story(
-            results(tmp_path / "whole").evaluations
-        )
+        whole = results(finished(**settings))
+        assert story(results(tmp_path).evaluations) == story(whole.evaluations)
 
     def test_a_finished_study_does_nothing(self, tmp_path: Path) -> None:
         config = small_config(tmp_path)
@@ -412,13 +411,11 @@ class TestResume:
         assert results(tmp_path).counts()["trained"] == 6
 
     def test_an_evaluation_that_was_written_and_not_told_is_not_run_again(
-        self, tmp_path: Path
+        self, tmp_path: Path, finished: Callable[..., Path]
     ) -> None:
         config = small_config(tmp_path)
         run(config, engine=Interrupting(4))
-        whole = small_config(tmp_path / "whole")
-        run(whole)
-        wanted = results(tmp_path / "whole").evaluations
+        wanted = results(finished(seed=0)).evaluations
         places = StudyPaths(tmp_path, "small")
         with driving(places, None, prepared(config).objectives) as store:
             (frozen,) = store.in_flight()
@@ -489,9 +486,8 @@ class _NoSampler:
 
 
 @pytest.mark.slow
-def test_the_front_is_that_of_all_trained_candidates(tmp_path: Path) -> None:
-    run(small_config(tmp_path, budget__trials=1000))
-    found = results(tmp_path)
+def test_the_front_is_that_of_all_trained_candidates(finished: Callable[..., Path]) -> None:
+    found = results(finished(budget__trials=1000))
     front = {m.trial for m in build_front(found.evaluations, found.objectives)}
     trained = [e for e in found.evaluations if isinstance(e.outcome, Trained)]
     for one in trained:
