@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from archfront.trainers.errors import WeightsError
 from archfront.trainers.networks.hf.publish import load_published
 from tests.support import small_member
 from tests.support.programs import Programs
+from tests.support.shared_exports import SharedExports
 
 # What somebody does who has never heard of this package.
 PROGRAM = """
@@ -38,13 +40,17 @@ print(json.dumps([dict(zip(names, shares.tolist())), model.config.problem_type])
 """
 
 
-def published(task: str, of: Candidate, folder: Path) -> Path:
-    member = small_member.member(of, folder / "weights")
-    order = ExportRequest((FORMATS["onnx"], FORMATS["hf"]), is_timed=False)
-    manifest = export_member(small_member.study(task, folder), member, order, folder / "export")
+def published(task: str, of: Candidate, folder: Path, exports: SharedExports) -> Path:
+    if of == small_member.candidate(task):
+        export = exports.of(task)
+    else:
+        export, member = folder / "export", small_member.member(of, folder / "weights")
+        order = ExportRequest((FORMATS["onnx"], FORMATS["hf"]), is_timed=False)
+        export_member(small_member.study(task, folder), member, order, export)
+    manifest = read_manifest(export)
     assert manifest.failed == {}
     assert manifest.artifacts["hf"].metrics == pytest.approx(manifest.metrics)
-    return folder / "export"
+    return export
 
 
 def hub_candidate() -> Candidate:
@@ -67,9 +73,14 @@ def hub_candidate() -> Candidate:
     ids=["resnet", "vit", "avgmax", "multilabel", "hub"],
 )
 def test_transformers_alone_gives_the_same_probabilities(
-    task: str, of: Candidate, tolerance: float, programs: Programs, tmp_path: Path
+    task: str,
+    of: Candidate,
+    tolerance: float,
+    exports: SharedExports,
+    programs: Programs,
+    tmp_path: Path,
 ) -> None:
-    export, picture = published(task, of, tmp_path), small_member.picture(tmp_path)
+    export, picture = published(task, of, tmp_path, exports), small_member.picture(tmp_path)
     said = programs.run(
         PROGRAM, str(export / "hf"), str(picture), task, imports=("torch", "transformers")
     )
@@ -83,9 +94,11 @@ def test_transformers_alone_gives_the_same_probabilities(
 
 
 @pytest.mark.slow
-def test_a_folder_that_lacks_a_layer_gets_one_error(tmp_path: Path) -> None:
+def test_a_folder_that_lacks_a_layer_gets_one_error(
+    exports: SharedExports, tmp_path: Path
+) -> None:
     """Transformers draws what is missing from chance, and only warns."""
-    export = published("classification", small_member.candidate("classification"), tmp_path)
+    export = shutil.copytree(exports.of("classification"), tmp_path / "export")
     file = export / "hf" / "model.safetensors"
     state = load_file(file)
     name = next(iter(state))
