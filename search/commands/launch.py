@@ -15,7 +15,8 @@ from archfront.search.records.events import Event, EventLog, Follower, StudyStar
 from archfront.search.records.paths import StudyPaths, default_root
 from archfront.search.records.store import hide_password, reading
 from archfront.search.report import pages
-from archfront.search.report.terminal import LiveView, PlainView, front_table, provisional_sentence
+from archfront.search.report.live_view import LiveView
+from archfront.search.report.terminal import PlainView, front_table, provisional_sentence
 from archfront.search.results.results import Results
 from archfront.search.study import study
 from archfront.search.study.study import FrontState, StudyResult

@@ -3,53 +3,31 @@
 from __future__ import annotations
 
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from rich.console import Console, Group
-from rich.live import Live
-from rich.progress_bar import ProgressBar
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from archfront.search.front.members import FrontMember, build_front
-from archfront.search.records.candidate import Candidate
+from archfront.search.front.members import FrontMember
 from archfront.search.records.evaluation import SOMETIMES, Evaluation, Trained, is_below_top
 from archfront.search.records.events import (
-    EpochFinished,
     Event,
     Noticed,
     RungFinished,
-    StudyFinished,
     StudyStarted,
     TrialFinished,
-    TrialMeasured,
-    TrialPromoted,
-    TrialProposed,
-    TrialsStopped,
 )
 from archfront.search.records.header import StudyHeader
-from archfront.search.records.objectives import MEASURED, Objective
-from archfront.search.records.seconds import active_seconds, full_trainings
+from archfront.search.records.objectives import MEASURED
 from archfront.search.report.plot_data import NAMES
-from archfront.search.results import stats
 from archfront.trainers.spec import Recipe
 from archfront.trainers.words import count_of, duration, join_words
 
 if TYPE_CHECKING:
-    from archfront.search.config.schema import BudgetConfig
-
-COLORS = {
-    "trained": "green",
-    "rejected": "yellow",
-    "failed": "red",
-    "waiting": "cyan",
-    "stopped": "blue",
-}
-# Rows of the front that the live view shows; the rest is counted.
-SHOWN = 8
+    pass
 
 
 def outcome_line(evaluation: Evaluation, metric: str, axes: Sequence[str] = ()) -> str:
@@ -205,116 +183,6 @@ class PlainView:
 
     def _print(self, line: str) -> None:
         self._console.print(Text(line), soft_wrap=True)
-
-
-class LiveView(PlainView):
-    """The lines of ``PlainView``, and below them what goes on now."""
-
-    def __init__(
-        self,
-        console: Console,
-        budget: BudgetConfig,
-        *,
-        clock: Callable[[], float] = time.time,
-    ) -> None:
-        super().__init__(console)
-        self._budget, self._clock = budget, clock
-        self._started, self._earlier_s = clock(), 0.0
-        self._evaluations: list[Evaluation] = []
-        self._objectives: Sequence[Objective] = ()
-        self._members: list[FrontMember] = []
-        self._now: dict[int, str] = {}
-        self._waiting: set[int] = set()
-        self._rungs: Sequence[int] = (1,)
-        self._is_open = False
-        self._live = Live(console=console, refresh_per_second=4, get_renderable=self.render)
-
-    def __call__(self, event: Event) -> None:
-        """Take an event in."""
-        match event:
-            case StudyStarted():
-                self._evaluations = list(event.evaluations)
-                self._waiting = set(event.waiting)
-                self._earlier_s = active_seconds(self._evaluations)
-                self._started = self._clock()
-                self._rungs = event.header.rungs
-                self._objectives = event.header.objectives
-                self._members = build_front(self._evaluations, self._objectives)
-                self._is_open = True
-                self._live.start()
-            case TrialProposed(trial, candidate):
-                self._now[trial] = f"measuring {self._named(candidate)}"
-            case TrialMeasured(trial, candidate, measurement):
-                latency = measurement.latency.p50_ms
-                self._now[trial] = f"training {self._named(candidate)}, {latency:.3g} ms"
-            case EpochFinished(trial, epoch, metrics):
-                start = self._now.get(trial, "training").split("  ", 1)[0]
-                value = metrics.get(self._metric, float("nan"))
-                self._now[trial] = f"{start}  epoch {epoch} of {self._rungs[-1]}, {value:.4f}"
-            case TrialPromoted(trial, candidate, rung):
-                self._now[trial] = f"training {self._named(candidate)} on, to rung {rung + 1}"
-            case TrialsStopped(trials):
-                self._waiting.difference_update(trials)
-            case RungFinished(evaluation) | TrialFinished(evaluation):
-                self._waiting.add(evaluation.trial)
-                self._now.pop(evaluation.trial, None)
-                self._evaluations.append(evaluation)
-                self._members = build_front(self._evaluations, self._objectives)
-            case StudyFinished():
-                self.close()
-            case _:
-                pass
-        super().__call__(event)
-
-    def render(self) -> Group:
-        """Return what is shown below the lines; nothing when the view is not open.
-
-        Called on a thread of the display's own as well, while events come in.
-        """
-        if not self._is_open:
-            return Group()
-        counts = Text("  ")
-        for kind, count in stats.counts(self._evaluations, self._waiting).items():
-            counts.append(f"{count} {kind}   ", style=COLORS[kind])
-        seconds = self._earlier_s + self._clock() - self._started
-        counts.append(f"{duration(seconds)} used")
-        parts: list[Any] = [counts, *self._bars(seconds)]
-        parts += [Text(f"  trial {trial}: {words}") for trial, words in list(self._now.items())]
-        members = self._members
-        if members:
-            hidden = max(0, len(members) - SHOWN)
-            title = "Front so far" + (f" (and {hidden} faster ones)" if hidden else "")
-            parts.append(front_table(members, self._metric, title=title, shown=SHOWN))
-        return Group(*parts)
-
-    def close(self) -> None:
-        """Take the live part off the screen; its lines stay."""
-        self._is_open = False  # so that the last rendering, when it stops, is empty
-        self._live.stop()
-
-    def _named(self, candidate: Candidate) -> str:
-        words = candidate.recipe_text(self._axes)
-        return f"{candidate.label}, {words}" if words else candidate.label
-
-    def _bars(self, seconds: float) -> list[Table]:
-        bars = []
-        if self._budget.trials is not None:
-            trained = [e for e in self._evaluations if e.kind == "trained"]
-            done = full_trainings(trained, self._rungs)
-            bars.append(_bar("trials", done, self._budget.trials, "trained"))
-        if self._budget.minutes is not None:
-            bars.append(_bar("time", seconds / 60, self._budget.minutes, "min"))
-        return bars
-
-
-def _bar(name: str, done: float, total: float, unit: str) -> Table:
-    row = Table.grid(padding=(0, 1))
-    row.add_row(
-        f"  {name:<6}",
-        ProgressBar(total=total, completed=min(done, total), width=40),
-        f"{done:.4g} of {total:g} {unit}",
-    )
-    return row
 
 
 def _notes(event: StudyStarted) -> list[str]:

@@ -22,7 +22,7 @@ from archfront.search.errors import BuildError, DivergedError
 from archfront.search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
 from archfront.search.latency.database import LatencyTable
 from archfront.search.prepare.prepare import Prepared
-from archfront.search.records.evaluation import Latency, Measurement, Trained
+from archfront.search.records.evaluation import Fidelity, Latency, Measurement, Trained
 from archfront.search.records.events import Follower
 from archfront.search.records.objectives import objectives_for
 from archfront.search.space.axes import Axes
@@ -122,6 +122,11 @@ def train(request: TrainRequest) -> Trained:
         predictions=str(predictions.relative_to(request.study_folder)),
         weights=str(weights.relative_to(request.study_folder)),
         resume=str(resume.relative_to(request.study_folder)) if resume.is_file() else None,
+        fidelity=None
+        if request.is_full_only
+        else Fidelity(
+            settings.until_epoch, settings.horizon, settings.share, settings.until_epoch
+        ),
     )
 
 

@@ -26,9 +26,9 @@ from archfront.search.records.events import (
     TrialsStopped,
 )
 from archfront.search.records.header import Environment, SpaceFacts, StudyHeader
+from archfront.search.report.live_view import LiveView
 from archfront.search.report.terminal import (
     SHOWN,
-    LiveView,
     PlainView,
     front_table,
     outcome_line,
@@ -378,7 +378,7 @@ def test_the_live_part_follows_a_trial() -> None:
         view(event)
         assert words in [line.strip() for line in shown(view).splitlines()]
     view(EpochFinished(0, 2, {"accuracy": 0.625}))
-    assert "2.5 ms  epoch 2 of 8, 0.6250" in shown(view)
+    assert "2.5 ms  epoch 2 of 3, 0.6250" in shown(view)
     for event in SEQUENCE[3:]:
         view(event)
     clock.now += 30

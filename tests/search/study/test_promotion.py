@@ -239,3 +239,51 @@ def test_only_so_many_are_kept_as_can_go_on() -> None:
     assert min(gain[i] for i in range(60) if i not in stopped) >= max(gain[stopped])
     assert len(to_stop(seen, 2, Coins(20))) == 60 - 2 * 22
     assert to_stop(seen[:KEPT], 2, Coins(5)) == []
+
+
+# ------------------------------------------------------------------ fronts of all rungs
+
+
+def test_a_budget_below_a_full_training_goes_to_lower_rungs() -> None:
+    seen = waiting(10)
+    left = Coins(0.5)  # of the low rung, which takes 0.1, but of no top
+    assert next_step(seen, 2, left, may_propose=True) is None
+    assert next_step(seen, 2, left, may_propose=True, is_full_only=False) == Propose()
+    assert next_step(seen, 2, left, may_propose=False, is_full_only=False) is None
+    assert next_step([], 2, Coins(0.05), may_propose=True, is_full_only=False) is None
+
+
+@dataclass
+class ThreeRungs(Coins):
+    """A budget of full trainings over rungs of a tenth, a third and the whole of one."""
+
+    def price(self, done: int, rungs: int) -> float:
+        ends = (0.0, 0.1, 0.3, 1.0)
+        return ends[rungs] - ends[done]
+
+
+def test_a_trial_that_cannot_reach_the_top_is_trained_to_the_next_rung() -> None:
+    seen = waiting(10)
+    step = next_step(seen, 3, ThreeRungs(0.25), may_propose=False, is_full_only=False)
+    assert isinstance(step, Promote)
+    gain = gains(seen, seen, 3, is_full_only=False)
+    assert step.trial == seen[int(np.argmax(gain))].trial
+    # While few were seen, another one comes first.
+    few = next_step(seen[:3], 3, ThreeRungs(0.25), may_propose=True, is_full_only=False)
+    assert few == Propose()
+
+
+def test_some_candidates_are_seen_in_any_case_where_full_trainings_fit_beside_them() -> None:
+    seen = [promoted(trial, -0.99) for trial in waiting(3)[:1]] + waiting(3)[1:]
+    rich = next_step(seen, 2, Coins(20.0), may_propose=True, is_full_only=False)
+    assert rich == Propose()
+    poor = next_step(seen, 2, Coins(0.95), may_propose=True, is_full_only=False)
+    assert isinstance(poor, Promote)
+
+
+def test_gains_are_over_all_that_is_on_the_front_already() -> None:
+    seen = waiting(6)
+    over_tops = gains(seen, seen, 2)
+    over_all = gains(seen, seen, 2, is_full_only=False)
+    assert (over_all <= over_tops + 1e-12).all()
+    assert over_all.sum() < over_tops.sum()

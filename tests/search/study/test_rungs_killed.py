@@ -125,10 +125,10 @@ def test_kill_nine_at_any_rung_loses_and_doubles_nothing(tmp_path: Path) -> None
         for e in trained
     )
     assert not files(config, "resume.pt")
-    members = {member.trial for member in found.front()}
+    members = {(member.trial, member.rung) for member in found.front()}
     assert members
     assert files(config, "weights.safetensors") == {
-        e.outcome.weights for e in trained if e.trial in members and e.is_top
+        e.outcome.weights for e in trained if (e.trial, e.rung) in members
     }
     assert {str(Path(name).parent) for name in files(config, "*.npz")} == {
         str(Path(e.outcome.predictions).parent) for e in trained

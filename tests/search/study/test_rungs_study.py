@@ -26,7 +26,7 @@ from archfront.search.records.events import (
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import HEADER, RUNGS, StudyStore, driving
 from archfront.search.study.control import Control
-from archfront.search.study.paused import PausedTrials
+from archfront.search.study.paused import KeptFront, PausedTrials
 from tests.search.study.test_study import Interrupting, results, story
 from tests.support.small_study import RESUME, perform, prepared, run, small_config
 
@@ -65,13 +65,14 @@ def test_more_candidates_are_looked_at_than_could_be_trained(
 
 
 @pytest.mark.slow
-def test_only_full_trainings_are_on_the_front(whole: Callable[..., Path]) -> None:
+def test_every_rung_is_on_the_front_and_says_which_it_is(whole: Callable[..., Path]) -> None:
     found = results(whole())
     members = found.front()
     assert members
-    assert {member.rung for member in members} == {2}
-    top = {e.trial for e in found.evaluations if e.kind == "trained" and e.is_top}
-    assert {member.trial for member in members} <= top
+    assert any(member.is_full for member in members)
+    rungs = {(e.trial, e.rung) for e in found.evaluations if e.kind == "trained"}
+    assert {(member.trial, member.rung) for member in members} <= rungs
+    assert all(member.is_full == (member.rung == 2) for member in members)
     assert set(found.scores) == {member.trial for member in members}
 
 
@@ -100,11 +101,11 @@ def test_files_are_kept_of_the_front_only(whole: Callable[..., Path]) -> None:
     found = results(root)
     folder = StudyPaths(root, "small").folder
     assert not list(folder.rglob(RESUME))
-    members = {member.trial for member in found.front()}
+    members = {(member.trial, member.rung) for member in found.front()}
     kept = {
         e.outcome.weights
         for e in found.evaluations
-        if e.trial in members and e.is_top and isinstance(e.outcome, Trained)
+        if (e.trial, e.rung) in members and isinstance(e.outcome, Trained)
     }
     assert {str(p.relative_to(folder)) for p in folder.rglob("weights.bin")} == kept
     for evaluation in found.evaluations:
@@ -147,7 +148,7 @@ def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(
         (StudyStore, "begin"),
         (StudyStore, "note_rungs"),
         (StudyStore, "tell"),
-        (PausedTrials, "keep_only_state"),
+        (KeptFront, "add"),
         (PausedTrials, "forget_state"),
     ],
 )
@@ -286,7 +287,9 @@ def test_a_failure_on_a_higher_rung_ends_the_trial(tmp_path: Path) -> None:
     found = results(tmp_path)
     late = [e for e in found.evaluations if isinstance(e.outcome, Failed) and e.rung == 2]
     assert late
-    assert not found.front()
+    members = found.front()
+    assert members
+    assert not any(member.is_full for member in members)
     assert not list(tmp_path.rglob(RESUME))
 
 

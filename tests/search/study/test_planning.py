@@ -1,0 +1,131 @@
+"""The plan of a study: what its minutes buy, from timed steps."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from archfront.search.config.settings import EMA, plan_of
+from archfront.search.engine.inline import InlineEngine
+from archfront.search.engine.jobs import Job
+from archfront.search.errors import BuildError
+from archfront.search.jobs.perform import StepTimes
+from archfront.search.records.events import Event, Noticed
+from archfront.search.study.planning import (
+    AIMS,
+    LEAST_EPOCHS,
+    TRAINING_SHARE,
+    TRIES,
+    epochs_for,
+    lines,
+    plan_study,
+    timed_plan,
+)
+from archfront.search.study.work import works
+from tests.support.small_study import N_VAL, prepared, small_config
+
+AIM = AIMS[True, True]
+
+
+def engine(image_s: float | None, jobs: list[Job]) -> InlineEngine:
+    """Return an engine whose training steps take so long; None for networks of no kind."""
+
+    def perform(job: Job) -> Any:
+        jobs.append(job)
+        if image_s is None:
+            raise BuildError("no such network")
+        return StepTimes("bf16", image_s)
+
+    return InlineEngine(perform, workers=1, threads=1)
+
+
+@pytest.mark.parametrize("n_train", [100, 3_000, 60_000])
+@pytest.mark.parametrize("image_s", [0.0005, 0.005, 0.05])
+@pytest.mark.parametrize("minutes", [2, 6, 60])
+@pytest.mark.parametrize("aim", AIMS.values())
+def test_planned_trainings_fit_into_their_share_of_the_minutes(
+    minutes: float, image_s: float, n_train: int, aim: Any
+) -> None:
+    found = epochs_for(minutes * 60, aim, image_s=image_s, n_train=n_train, n_val=n_train // 5)
+    assert LEAST_EPOCHS <= found.epochs <= max(aim.most_epochs, LEAST_EPOCHS)
+    assert 0 < found.share <= 1
+    whole = found.epochs * image_s * found.share * n_train
+    time = minutes * 60 * TRAINING_SHARE * aim.share
+    one_image_each = LEAST_EPOCHS * image_s
+    assert whole <= max(time, one_image_each) * 1.001
+    if found.share < 1:
+        assert found.epochs == LEAST_EPOCHS
+    elif found.epochs < aim.most_epochs and whole > image_s * aim.least_images * 1.01:
+        assert aim.n_full * whole <= time * 1.001  # as many as planned
+
+
+def test_more_minutes_never_buy_less() -> None:
+    images = []
+    for minutes in np.geomspace(1, 600, 40):
+        found = epochs_for(minutes * 60, AIM, image_s=0.02, n_train=5_000, n_val=500)
+        images.append(found.epochs * found.share)
+    assert all(b >= a * 0.999 for a, b in pairwise(images))
+    assert images[-1] == AIM.most_epochs
+
+
+def test_epochs_that_are_given_are_not_timed(tmp_path: Path) -> None:
+    jobs: list[Job] = []
+    config = small_config(tmp_path, task__epochs=9, budget__minutes=10.0)
+    plan, precision = plan_study(prepared(config), engine(0.01, jobs), print)
+    assert (plan, precision, jobs) == (plan_of(config), "fp32", [])
+    assert plan.rungs == (1, 3, 9)
+
+
+def test_epochs_are_planned_by_timed_steps(tmp_path: Path) -> None:
+    jobs: list[Job] = []
+    config = small_config(
+        tmp_path, task__epochs="auto", budget__minutes=1.0, engine__precision="auto"
+    )
+    study = prepared(config)
+    plan, precision = plan_study(study, engine(0.0005, jobs), print)
+    assert precision == "bf16"
+    (job,) = jobs
+    assert job.payload.compares_precisions
+    number = study.space.architecture_number(job.payload.candidate.architecture)
+    assert plan == timed_plan(study, number, 0.0005)
+    assert plan.epoch_s is not None
+    assert plan.epoch_s * works(study.space)[number] == pytest.approx(
+        0.0005 * N_VAL * (1 + 1 / 3), rel=1e-6
+    )
+    assert plan.rungs[-1] == AIMS[True, False].most_epochs
+    assert any("full training" in line for line in lines(plan, study))
+
+
+def test_where_no_step_can_be_timed_the_usual_epochs_are_taken_and_it_is_said(
+    tmp_path: Path,
+) -> None:
+    jobs: list[Job] = []
+    events: list[Event] = []
+    config = small_config(tmp_path, task__epochs="auto", budget__minutes=1.0)
+    plan, precision = plan_study(prepared(config), engine(None, jobs), events.append)
+    assert (plan, precision) == (plan_of(config), "fp32")
+    assert plan.horizon == 8
+    assert len(jobs) == TRIES
+    (event,) = events
+    assert isinstance(event, Noticed)
+    assert "no such network" in event.message
+
+
+def test_what_is_auto_follows_from_the_weights(tmp_path: Path) -> None:
+    weights = {"space__weights": str(tmp_path)}
+    plain = plan_of(small_config(tmp_path, task__epochs=9))
+    assert (plain.init, plain.norms, plain.ema) == ("random", "train", 0.0)
+    assert plain.rungs == (1, 3, 9)
+    with_weights = plan_of(small_config(tmp_path, task__epochs=9, **weights))
+    assert with_weights.rungs == (0, 3, 9)
+    assert (with_weights.init, with_weights.norms, with_weights.ema) == ("probe", "frozen", EMA)
+    assert with_weights.schedule == "cosine"
+    own = {"task__init": "random", "task__norms": "train", "task__ema": 0.5}
+    asked = plan_of(small_config(tmp_path, task__epochs=9, **weights, **own))
+    assert (asked.init, asked.norms, asked.ema, asked.rungs) == ("random", "train", 0.5, (1, 3, 9))
+    given = plan_of(small_config(tmp_path, task__epochs=9, budget__rungs=[3, 9], **weights))
+    assert given.rungs == (3, 9)
