@@ -26,9 +26,8 @@ from archfront.search.records.events import (
     TrialsStopped,
 )
 from archfront.search.records.header import Environment, SpaceFacts, StudyHeader
-from archfront.search.report.live_view import LiveView
+from archfront.search.report.live_view import SHOWN, LiveView
 from archfront.search.report.terminal import (
-    SHOWN,
     PlainView,
     front_table,
     outcome_line,
