@@ -70,7 +70,7 @@ def _summary(root: Path, name: str, url: str | None) -> dict[str, Any]:
     trained = [
         e.outcome.metric
         for e in results.evaluations
-        if e.is_top and isinstance(e.outcome, Trained)
+        if e.can_join_front and isinstance(e.outcome, Trained)
     ]
     started = None if results.header is None else results.header.started
     return {

@@ -8,7 +8,7 @@ import shlex
 from collections.abc import Container
 from pathlib import Path
 
-from archfront.search.front.members import front_hypervolume
+from archfront.search.front.members import final_evaluations, front_hypervolume
 from archfront.search.records.evaluation import Trained
 from archfront.search.records.paths import StudyPaths
 from archfront.search.report.document import StudyRecord, render
@@ -81,8 +81,8 @@ def galleries(results: Results, trials: Container[int]) -> dict[int, bytes]:
     """Return the drawn predictions of some trials, PNG by trial; those without are left out."""
     files = {
         e.trial: results.paths.gallery(e.outcome.predictions)
-        for e in results.evaluations
-        if e.trial in trials and e.is_top and isinstance(e.outcome, Trained)
+        for e in final_evaluations(results.evaluations)
+        if e.trial in trials and isinstance(e.outcome, Trained)
     }
     return {trial: file.read_bytes() for trial, file in files.items() if file.is_file()}
 

@@ -87,6 +87,11 @@ def evaluation_of(results: Results, trial: int) -> Evaluation:
     return next(e for e in final_evaluations(results.evaluations) if e.trial == trial)
 
 
+def _epochs(trained: Trained) -> int:
+    """Return the epochs that the kept weights were trained for."""
+    return len(trained.curve) if trained.fidelity is None else trained.fidelity.kept_epoch
+
+
 def proxy_member(results: Results, trial: int) -> Member:
     """Return a member with the weights of its proxy training.
 
@@ -104,6 +109,6 @@ def proxy_member(results: Results, trial: int) -> Member:
     origin = {
         "kind": "proxy",
         "seed": evaluation.seed,
-        "epochs": len(evaluation.outcome.curve),
+        "epochs": _epochs(evaluation.outcome),
     }
     return Member(evaluation, weights, origin)

@@ -17,7 +17,7 @@ def evaluation_metrics(evaluation: Evaluation, below: int) -> list[MetricRow]:
 
     Args:
         evaluation: What is written.
-        below: Epochs of the rung below, which are written already.
+        below: Epochs of the rung below, which are written already; -1 below the lowest.
     """
     start, end = times_ms(evaluation)
     rows: list[MetricRow] = []

@@ -239,6 +239,8 @@ class Tracker:
             "archfront.outcome": evaluation.kind,
             "archfront.candidate_id": candidate.id,
         }
+        if isinstance(outcome, Trained) and outcome.fidelity is not None:
+            tags["archfront.trained"] = str(outcome.fidelity)
         if evaluation.n_rungs > 1:
             tags["archfront.rung"] = f"{evaluation.rung + 1} of {evaluation.n_rungs}"
         if evaluation.proposal is not None:
@@ -267,7 +269,7 @@ class Tracker:
 
     def _metrics(self, evaluation: Evaluation) -> list[MetricRow]:
         """Return the metrics that a rung adds to its trial's run."""
-        below = 0 if evaluation.rung == 0 else self._rungs[evaluation.rung - 1]
+        below = -1 if evaluation.rung == 0 else self._rungs[evaluation.rung - 1]
         return evaluation_metrics(evaluation, below)
 
     def _search(self, query: str) -> list[Run]:
