@@ -38,7 +38,11 @@ DOORS = {
     "hydra": ["search/config/compose.py"],
     "omegaconf": ["search/config/compose.py"],
     "onnx": ["search/runtimes/*.py"],
-    "onnxruntime": ["search/runtimes/*.py", "search/latency/memory.py"],
+    "onnxruntime": [
+        "search/runtimes/*.py",
+        "search/latency/memory.py",
+        "trainers/training/onnx_features.py",
+    ],
     "onnxscript": ["search/runtimes/*.py"],
     "openvino": ["search/runtimes/*.py", "search/latency/memory.py"],
     "nncf": ["search/runtimes/*.py"],

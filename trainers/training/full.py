@@ -29,7 +29,8 @@ from archfront.trainers.spec import (
 )
 from archfront.trainers.tasks import task_named
 from archfront.trainers.tasks.protocol import Task
-from archfront.trainers.training.module import Kept, TrainingModule
+from archfront.trainers.training.kept import Kept
+from archfront.trainers.training.module import TrainingModule
 from archfront.trainers.training.proxy import train
 from archfront.trainers.training.saving import save_predictions
 from archfront.trainers.training.scoring import score

@@ -19,11 +19,12 @@ from archfront.trainers.data.batch_targets import Targets
 from archfront.trainers.errors import DivergedError
 from archfront.trainers.seeds import derive_seed
 from archfront.trainers.spec import Architecture, EpochRow, Recipe, TrainSettings
-from archfront.trainers.tasks.protocol import Evaluator, SavedPredictions, Task
+from archfront.trainers.tasks.protocol import Evaluator, Task
 from archfront.trainers.training.augment import augment
 from archfront.trainers.training.average import Average
 from archfront.trainers.training.batch_norm import buffers_of, estimate_norms, trained_norms
 from archfront.trainers.training.batches import TrainBatches
+from archfront.trainers.training.kept import Kept, Probe
 from archfront.trainers.training.micro_batch import (
     MicroBatcher,
     micro_batches,
@@ -86,19 +87,6 @@ class TrainingPlan:
     on_epoch: Callable[[EpochRow], None] | None = None
 
 
-@dataclass(frozen=True, eq=False)
-class Kept:
-    """The epoch that a result is of.
-
-    Attributes:
-        row: Its row of the curve.
-        predictions: What its evaluator saved.
-    """
-
-    row: EpochRow
-    predictions: SavedPredictions
-
-
 class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's types are not read
     """Trains a network by a plan; all chance in a step comes from (seed, epoch, step).
 
@@ -108,9 +96,10 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
     the batch it is another recipe. Dropout is drawn for each micro-batch.
 
     Attributes:
-        rows: One per epoch that was finished here.
+        rows: One per epoch that was finished here, with that of the probe.
         evaluator: Of the current epoch.
-        kept: The epoch that the evaluated weights are of at the end; None before that.
+        kept: The epoch that the evaluated weights are of at the end; before that the probe that
+            the training begins with, or None.
         average: The averaged weights, where the settings want some.
         carried: Buffers that a training, or its average, goes on from, where the network was
             evaluated with others.
@@ -154,6 +143,13 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         self.evaluator = plan.new_evaluator()
         self._started = 0.0
         self._validated = 0.0
+
+    def begin_at(self, probe: Probe) -> None:
+        """Take in the epoch that comes before the first, and tell it."""
+        self.kept = probe.kept
+        self.rows.append(probe.kept.row)
+        if self.plan.on_epoch is not None:
+            self.plan.on_epoch(probe.kept.row)
 
     def configure_optimizers(self) -> AdamW:
         """Return AdamW in its fused form: one pass over the weights instead of several."""

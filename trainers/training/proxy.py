@@ -6,6 +6,7 @@ import signal
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,6 @@ from archfront.trainers.networks.task_network import TaskNetwork
 from archfront.trainers.spec import (
     Architecture,
     EpochRow,
-    Norms,
     Recipe,
     TrainResult,
     TrainSettings,
@@ -29,9 +29,11 @@ from archfront.trainers.tasks import task_named
 from archfront.trainers.tasks.protocol import Task
 from archfront.trainers.training.batches import EvalBatches, TrainBatches
 from archfront.trainers.training.frozen import cached_features
+from archfront.trainers.training.kept import Probe
 from archfront.trainers.training.memory_probe import fitting_batch
 from archfront.trainers.training.module import TrainingModule, TrainingPlan
 from archfront.trainers.training.precision import takes_bf16
+from archfront.trainers.training.probe import probed
 from archfront.trainers.training.process_state import (
     intra_op_threads,
     quiet_lightning,
@@ -96,14 +98,18 @@ def train(
     normalize, new_evaluator = seen.preprocess.normalize, seen.new_evaluator(task)
     folder.mkdir(parents=True, exist_ok=True)
     with seeded_torch(settings.seed), intra_op_threads(settings.threads):
-        model = _network(task, architecture, weights, recipe, settings.norms, start)
+        model = _network(task, architecture, weights, recipe, settings, start)
         settings = _supported(settings, model, task.example(architecture, 1, settings.seed))
         plan = TrainingPlan(
             task, architecture, new_evaluator, recipe, settings, normalize, on_epoch
         )
-        run = _assembled(model, plan, seen, start)
+        probe = None if start is None else start.probe
+        if settings.init == "probe" and start is None:
+            probe = probed(model, plan, weights, seen)
+        run = _assembled(model, plan, seen, start, probe)
         run.fit(folder, callbacks)
-    return run.result(folder, identity)
+        first = partial(_network, task, architecture, weights, recipe, settings, None)
+        return run.result(folder, identity, first)
 
 
 def _supported(settings: TrainSettings, model: nn.Module, example: torch.Tensor) -> TrainSettings:
@@ -125,6 +131,7 @@ class _Run:
         n_images: Images of the training split.
         start: The training that is resumed.
         cached_s: Seconds spent on features.
+        probe: What the training began with, where that was a probe.
     """
 
     model: nn.Module
@@ -134,50 +141,79 @@ class _Run:
     n_images: int
     start: Resumed | None
     cached_s: float
+    probe: Probe | None
 
     def fit(self, folder: Path, callbacks: Sequence[pl.Callback]) -> None:
-        """Train from the start's epoch to ``until_epoch``."""
+        """Train from the start's epoch to ``until_epoch``; not at all for a probe alone."""
         n_epochs = self.module.plan.settings.until_epoch
         n_epochs -= 0 if self.start is None else self.start.epoch
-        _fit(self.module, n_epochs, self.train, self.val, folder, callbacks)
+        if n_epochs > 0:
+            _fit(self.module, n_epochs, self.train, self.val, folder, callbacks)
 
-    def result(self, folder: Path, identity: Mapping[str, Any]) -> TrainResult:
-        """Return the result of the finished training, its files saved."""
-        module, recipe = self.module, self.module.plan.recipe
-        n_per_epoch = len(self.train) * min(recipe.batch_size, self.n_images)
-        curve = (*(() if self.start is None else self.start.rows), *module.rows)
-        size, kept = module.micro_batcher.size, module.kept
+    def result(
+        self, folder: Path, identity: Mapping[str, Any], first: Callable[[], nn.Module]
+    ) -> TrainResult:
+        """Return the result of the finished training, its files saved.
+
+        Args:
+            folder: Of the files.
+            identity: Of the training.
+            first: Returns the network with its first weights.
+        """
+        module, kept, probe = self.module, self.module.kept, self.probe
         assert kept is not None, "the last epoch sets it"
-        resume = save_resume(folder / RESUME, identity, curve, module, self.model)
-        if module.average is not None:
+        curve = (*(() if self.start is None else self.start.rows), *module.rows)
+        resume = save_resume(folder / RESUME, identity, curve, module, self.model, probe)
+        metric, size = module.plan.settings.metric, module.micro_batcher.size
+        if probe is not None and kept.row.metrics[metric] < probe.kept.row.metrics[metric]:
+            kept = probe.kept
+            with seeded_torch(module.plan.settings.seed):
+                self.model.load_state_dict({**first().state_dict(), **probe.head})
+        elif module.average is not None:
             module.model.load_state_dict(module.average.network.state_dict())
         return TrainResult(
             metrics=kept.row.metrics,
             curve=curve,
             seconds=self.cached_s + sum(row.seconds for row in module.rows),
-            images_per_s=n_per_epoch * len(module.rows) / module.trained_s,
+            images_per_s=self._images_per_s(),
             predictions=save_predictions(folder / PREDICTIONS, kept.predictions),
             weights=save_weights(folder / WEIGHTS, self.model),
             kept_epoch=kept.row.epoch,
             resume=resume,
-            micro_batch=None if size == recipe.batch_size else size,
+            micro_batch=None if size == module.plan.recipe.batch_size else size,
+            knn=None if probe is None else probe.knn,
         )
+
+    def _images_per_s(self) -> float:
+        rows = [row for row in self.module.rows if row.epoch > 0]
+        if not rows:
+            return self.n_images / self.module.rows[-1].seconds
+        n_per_epoch = len(self.train) * min(self.module.plan.recipe.batch_size, self.n_images)
+        return n_per_epoch * len(rows) / self.module.trained_s
 
 
 def _assembled(
-    model: nn.Module, plan: TrainingPlan, seen: TrainingData, start: Resumed | None
+    model: nn.Module,
+    plan: TrainingPlan,
+    seen: TrainingData,
+    start: Resumed | None,
+    probe: Probe | None,
 ) -> _Run:
     """Return the run of a built network, on images or on the cached features of them."""
     recipe, settings, began = plan.recipe, plan.settings, time.perf_counter()
-    splits = seen.splits
-    cached = cached_features(
-        model,
-        splits,
-        seen.preprocess,
-        recipe,
-        settings,
-        eval_batch=eval_batch(plan.task),
-        limit_bytes=seen.features_bytes,
+    splits, trains = seen.splits, settings.until_epoch > 0
+    cached = (
+        None
+        if not trains
+        else cached_features(
+            model,
+            splits,
+            seen.preprocess,
+            recipe,
+            settings,
+            eval_batch=eval_batch(plan.task),
+            limit_bytes=seen.features_bytes,
+        )
     )
     cached_s = 0.0 if cached is None else time.perf_counter() - began
     if cached is not None:
@@ -192,12 +228,14 @@ def _assembled(
         labels=seen.labels(plan.task),
     )
     module = TrainingModule(model if cached is None else cached.head, plan, batches, start)
-    if torch.cuda.is_available() and cached is None:
+    if probe is not None and start is None:
+        module.begin_at(probe)
+    if torch.cuda.is_available() and cached is None and trains:
         module.micro_batcher.size = fitting_batch(
             model, plan.task, plan.architecture, recipe, settings, device=torch.device("cuda")
         )
     val_batches = EvalBatches(val_set, eval_batch(plan.task))
-    return _Run(model, module, batches, val_batches, len(splits["train"]), start, cached_s)
+    return _Run(model, module, batches, val_batches, len(splits["train"]), start, cached_s, probe)
 
 
 def _start(resume: Path, identity: Mapping[str, Any], settings: TrainSettings) -> Resumed:
@@ -216,7 +254,7 @@ def _network(
     architecture: Architecture,
     weights: Weights,
     recipe: Recipe,
-    norms: Norms,
+    settings: TrainSettings,
     start: Resumed | None,
 ) -> nn.Module:
     """Return the network as it is before the first batch, or as it was saved."""
@@ -226,7 +264,7 @@ def _network(
         model.load_state_dict(dict(start.state))
     if recipe.freeze:
         task.freeze(model)
-    if norms == "frozen" and isinstance(model, TaskNetwork):
+    if settings.norms == "frozen" and isinstance(model, TaskNetwork):
         model.freeze_norms()
     return model.to(memory_format=torch.channels_last)
 
@@ -263,15 +301,20 @@ def _fit(
 def _check_settings(task: Task, recipe: Recipe, weights: Weights, settings: TrainSettings) -> None:
     if settings.metric not in task.metrics:
         raise unknown("metric", settings.metric, task.metrics)
-    if not 1 <= settings.until_epoch <= settings.horizon:
+    lowest = 0 if settings.init == "probe" else 1
+    if not lowest <= settings.until_epoch <= settings.horizon:
         raise ConfigError(
-            f"Epochs must satisfy 1 <= until_epoch <= horizon, got "
+            f"Epochs must satisfy {lowest} <= until_epoch <= horizon, got "
             f"until_epoch {settings.until_epoch} and horizon {settings.horizon}."
         )
     if not (0 <= settings.ema < 1 and 0 < settings.share <= 1):
         raise ConfigError(
             f"Averages need 0 <= ema < 1 and epochs 0 < share <= 1, got ema {settings.ema:g} and "
             f"share {settings.share:g}."
+        )
+    if settings.init == "probe" and weights.source == "none":
+        raise ConfigError(
+            "init probe solves the head on random features. Give weights, or set it to random."
         )
     if recipe.freeze and weights.source == "none":
         raise ConfigError(

@@ -18,6 +18,7 @@ from torch import Tensor
 
 from archfront.trainers.errors import ConfigError, WeightsError
 from archfront.trainers.spec import Architecture, EpochRow, Recipe, TrainSettings, Weights
+from archfront.trainers.training.kept import Probe
 
 UNREADABLE = (
     OSError,
@@ -47,6 +48,7 @@ class Resumed:
         state: The network's state dict, as training goes on from it.
         optimizer: The optimizer's state dict; empty before the first step.
         average: State dict of the averaged network, where there is one.
+        probe: What it began with, where that was a probe.
     """
 
     epoch: int
@@ -54,6 +56,7 @@ class Resumed:
     state: Mapping[str, Tensor]
     optimizer: Mapping[str, Any]
     average: Mapping[str, Tensor] = field(default_factory=dict)
+    probe: Probe | None = None
 
 
 def identity_of(
@@ -81,6 +84,8 @@ def write_resume(path: Path, identity: Mapping[str, Any], left: Resumed) -> None
     """
     about = json.dumps({"question": identity, "rows": [asdict(row) for row in left.rows]})
     parts = {name: dict(getattr(left, name)) for name in PARTS}
+    if left.probe is not None:
+        parts["probe"] = left.probe.packed()
     torch.save({"about": about, **parts}, path)
 
 
@@ -96,7 +101,9 @@ def read_resume(path: Path, identity: Mapping[str, Any]) -> Resumed:
         about = json.loads(content["about"])
         rows = tuple(EpochRow(**row) for row in about["rows"])
         parts = {name: content[name] for name in PARTS if name in content or name in NEEDED}
-        left = Resumed(rows[-1].epoch, rows, **parts)
+        packed = content.get("probe")
+        probe = None if packed is None else Probe.unpacked(rows[0], packed)
+        left = Resumed(rows[-1].epoch, rows, **parts, probe=probe)
     except UNREADABLE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(

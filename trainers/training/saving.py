@@ -14,6 +14,7 @@ from torch import nn
 from archfront.trainers.files import replacing
 from archfront.trainers.spec import EpochRow
 from archfront.trainers.tasks.protocol import SavedPredictions
+from archfront.trainers.training.kept import Probe
 from archfront.trainers.training.module import TrainingModule
 from archfront.trainers.training.resume import Resumed, write_resume
 
@@ -43,6 +44,7 @@ def save_resume(
     curve: tuple[EpochRow, ...],
     module: TrainingModule,
     model: nn.Module,
+    probe: Probe | None,
 ) -> Path | None:
     """Save what the training goes on from; None where it is at its end."""
     settings = module.plan.settings
@@ -50,14 +52,14 @@ def save_resume(
         return None
     # The evaluated network has other norms than the trained one, which may be a head alone.
     (prefix,) = (at for at, part in model.named_modules() if part is module.model)
-    carried, average = module.carried, {}
-    if module.average is not None:
-        average = {**module.average.network.state_dict(), **carried}
-        carried = {}
+    carried, average, optimizer = module.carried, {}, {}
+    if curve[-1].epoch > 0:
+        optimizer = module.trainer.optimizers[0].state_dict()
+        if module.average is not None:
+            average, carried = {**module.average.network.state_dict(), **carried}, {}
     carried = {f"{prefix}.{name}".lstrip("."): kept for name, kept in carried.items()}
     state = {**model.state_dict(), **carried}
-    optimizer = module.trainer.optimizers[0].state_dict()
     with replacing(path) as written:
-        left = Resumed(curve[-1].epoch, curve, state, optimizer, average)
+        left = Resumed(curve[-1].epoch, curve, state, optimizer, average, probe)
         write_resume(written, identity, left)
     return path

@@ -23,6 +23,7 @@ STRENGTHS = tuple(10.0**power for power in range(-4, 2))
 PENALTIES = tuple(10.0 ** (half / 2) for half in range(-6, 11))  # of ridge, per image
 TEMPERATURES = tuple(2.0 ** (half / 2) for half in range(-2, 17))
 FOLDS = 3
+STD_MIN = 0.01  # of the median deviation
 MAX_STEPS = 100  # of L-BFGS
 TOLERANCE, FOLD_TOLERANCE = 1e-4, 1e-3  # of its gradient; between strengths a rough head will do
 NEIGHBORS, NEIGHBOR_SCALE = 5, 0.07
@@ -43,7 +44,11 @@ class Linear:
 
 @dataclass(frozen=True, eq=False)
 class Scaling:
-    """Mean and deviation of each feature, ``(D,)``; a constant one keeps its scale."""
+    """Mean and deviation of each feature, ``(D,)``.
+
+    A feature that hardly varies is not stretched to the size of the others, since what is seen of
+    it is rounding.
+    """
 
     mean: Tensor
     std: Tensor
@@ -52,7 +57,9 @@ class Scaling:
     def of(cls, features: Tensor) -> Self:
         """Return the scaling that standardizes features ``(N, D)``."""
         std, mean = torch.std_mean(features, dim=0, correction=0)
-        return cls(mean, torch.where(std > 1e-6 * mean.abs().clamp(min=1e-6), std, 1.0))
+        varied = std[std > 0]
+        usual = float(varied.median()) if len(varied) else 1.0
+        return cls(mean, std.clamp(min=STD_MIN * usual))
 
     def scaled(self, features: Tensor) -> Tensor:
         """Return standardized features."""

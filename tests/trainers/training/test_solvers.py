@@ -144,11 +144,14 @@ def test_folds_have_every_class_alike() -> None:
 
 def test_a_head_on_scaled_features_is_given_back_for_raw_ones() -> None:
     rng = np.random.default_rng(0)
-    raw = torch.from_numpy(rng.normal(size=(50, 4)) * [1, 100, 0.01, 0] + [5, -300, 0, 2])
+    raw = torch.from_numpy(rng.normal(size=(50, 5)) * [1, 9, 0.2, 1e-4, 0] + [5, -30, 0, 1, 2])
     scaling = Scaling.of(raw)
     scaled = scaling.scaled(raw)
     torch.testing.assert_close(scaled[:, :3].std(dim=0, correction=0), torch.ones(3).double())
-    assert not scaled[:, 3].any()  # a constant feature says nothing, and is not divided by zero
+    # What hardly varies is not stretched to the others' size, and nothing is divided by zero.
+    assert scaled[:, 3].abs().max() < 0.3
+    assert not scaled[:, 4].any()
+    assert not Scaling.of(raw[:1]).scaled(raw[:1]).any()
     of = Problem(
         scaled, F.one_hot(torch.arange(50) % 2).double(), torch.ones(50).double(), "softmax"
     )
