@@ -28,7 +28,9 @@ UNPLANNED_OF_IMAGES = 8
 EMA = 0.95
 
 
-def plan_of(config: Config, epochs: int | None = None, **measured: Any) -> Plan:
+def plan_of(
+    config: Config, epochs: int | None = None, *, is_short: bool = False, **measured: Any
+) -> Plan:
     """Return the plan of a configuration's trainings.
 
     What is ``auto`` follows from the first weights: with weights a head for labels of images is
@@ -38,6 +40,7 @@ def plan_of(config: Config, epochs: int | None = None, **measured: Any) -> Plan:
         config: The configuration of a study.
         epochs: Epochs of a full training where ``task.epochs`` is ``auto``; None for those of a
             study without minutes.
+        is_short: Whether a part of so short a training says nothing that its probe does not.
         **measured: Further fields of the plan.
     """
     task, has_weights = config.task, config.space.weights != "none"
@@ -46,8 +49,11 @@ def plan_of(config: Config, epochs: int | None = None, **measured: Any) -> Plan:
     norms = ("frozen" if has_weights else "train") if task.norms == "auto" else task.norms
     ema = (EMA if has_weights else 0.0) if task.ema == "auto" else float(task.ema)
     usual: Schedule = "cosine" if has_weights else "one_cycle"
+    rungs = rung_epochs(config, epochs, has_probe=init == "probe")
+    if is_short and rungs[0] == 0 and config.budget.rungs is None:
+        rungs = (0, rungs[-1])
     return Plan(
-        rung_epochs(config, epochs, has_probe=init == "probe"),
+        rungs,
         init=init,
         norms=norms,
         ema=ema,

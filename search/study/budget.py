@@ -23,6 +23,8 @@ Floats = NDArray[np.float64]
 # A study may exceed its minutes by this share, so that a training that just fits is begun.
 OVER = 0.02
 ROUNDING = 1e-9
+# Share of the open architectures that may be proposed whatever is still to be seen.
+CHEAPEST = 0.25
 ONE = np.ones(1)
 
 
@@ -133,7 +135,8 @@ class RemainingBudget:
         """Return which of the open architectures may be proposed next, by their lowest rung.
 
         The time that is left has to hold it, and while candidates are still to be seen, its share
-        of the time: at first nothing is proposed that takes the time of many.
+        of the time: at first nothing is proposed that takes the time of many. The cheapest are
+        allowed in any case, so that there is a choice.
 
         Args:
             n_more: Candidates that are still to be seen.
@@ -143,7 +146,7 @@ class RemainingBudget:
         seconds = self._times.lowest(self._new_works)
         if seconds is None:
             return np.ones(len(self._new_works), dtype=bool)
-        fair = max(self._left_s / (max(n_more, 0) + 1), float(seconds.min()))
+        fair = max(self._left_s / (max(n_more, 0) + 1), float(np.quantile(seconds, CHEAPEST)))
         return (seconds <= self._left_s) & (seconds <= fair)
 
     def _usual_work(self) -> float:

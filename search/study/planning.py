@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from archfront.search.config.settings import plan_of
+from archfront.search.config.settings import FACTOR, plan_of
 from archfront.search.engine.jobs import Broken, Engine, Job
 from archfront.search.jobs.perform import StepsRequest, StepTimes
 from archfront.search.prepare.prepare import Prepared
@@ -157,8 +157,14 @@ def timed_plan(prepared: Prepared, number: int, image_s: float) -> Plan:
         )
         if timed.epochs * timed.share * splits["train"].images >= aim.least_images:
             break
-    unit_s = float(timed.epoch_s / quantile)
-    return plan_of(config, timed.epochs, share=timed.share, epoch_s=unit_s)
+    part = timed.epochs * timed.share * splits["train"].images / FACTOR
+    return plan_of(
+        config,
+        timed.epochs,
+        is_short=part < aim.least_images,
+        share=timed.share,
+        epoch_s=float(timed.epoch_s / quantile),
+    )
 
 
 def timed_architectures(prepared: Prepared) -> list[int]:

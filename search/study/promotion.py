@@ -41,9 +41,9 @@ from archfront.search.records.objectives import Objective, Reference
 # partly the best of their errors. On replay tables 8 was better than 2, 4 and 16
 # (benchmarks/LOG.md, "Rungs on replay tables").
 CAUTION = 8.0
-# Candidates that are seen in any case, where the budget has room for as many full trainings of
-# the cheapest of them as this.
-SEEN_LEAST, FULL_LEAST = 8, 3
+# Candidates that are seen in any case, where the budget has room for a full training of the
+# cheapest of them; and where it has room for as many as the last number.
+SEEN_FIRST, SEEN_LEAST, FULL_LEAST = 4, 8, 3
 # Paused trials that are kept on disk: this many, or this multiple of what can still be afforded.
 KEPT, KEPT_TIMES = 16, 2
 
@@ -136,14 +136,22 @@ def next_step(
     gain = gains(seen, waiting, n_rungs, is_full_only=is_full_only)
     shares = np.array([left.share(c.trial, len(c.losses), n_rungs) for c in waiting])
     if can_propose:
-        is_early = not is_full_only and len(seen) < SEEN_LEAST
-        n_tops = sum(len(c.losses) == n_rungs or c.is_running for c in seen)
-        reserved = max(1, FULL_LEAST - n_tops) * float(shares.min())
-        if is_early and left.share(None, 0, 1) + reserved <= 1:
+        if not is_full_only and _is_early(seen, shares, n_rungs, left):
             return Propose()
         if _is_worth_a_new_one(seen, gain, shares, n_rungs, left, is_full_only=is_full_only):
             return Propose()
     return Promote(waiting[int(np.argmax(gain / shares))].trial)
+
+
+def _is_early(seen: Sequence[RungTrial], shares: Floats, n_rungs: int, left: Remaining) -> bool:
+    """Return whether few were seen, and full trainings fit beside another one.
+
+    One full training beside the first few, several beside the others.
+    """
+    n_tops = sum(len(c.losses) == n_rungs or c.is_running for c in seen)
+    n_full = 1 if len(seen) < SEEN_FIRST else max(1, FULL_LEAST - n_tops)
+    reserved = n_full * float(shares.min())
+    return len(seen) < SEEN_LEAST and left.share(None, 0, 1) + reserved <= 1
 
 
 def _last_step(

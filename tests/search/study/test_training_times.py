@@ -73,16 +73,20 @@ def test_times_grow_with_the_work_of_an_architecture() -> None:
 
 def test_what_is_proposed_fits_into_the_time_that_is_left() -> None:
     plan = Plan((0, 2, 6), epoch_s=10.0)
-    open_works = np.array([1.0, 2.0, 25.0, 100.0])
+    open_works = np.array([1.0, 5.0, 25.0, 100.0])
 
     def left(seconds: float) -> RemainingBudget:
         of = budget(minutes=1)
         return RemainingBudget(of, plan, [], seconds=60 - seconds, open_works=open_works)
 
-    # Probes of 3, 6, 75 and 300 s, of 61.2 s at most.
+    # Probes of 3, 15, 75 and 300 s, of 61.2 s at most.
     assert left(60).affordable(0).tolist() == [True, True, False, False]
-    assert left(60).affordable(8).tolist() == [True, True, False, False]
+    assert left(60).affordable(3).tolist() == [True, True, False, False]
+    assert left(60).affordable(8).tolist() == [True, False, False, False]
     assert left(30).affordable(8).tolist() == [True, False, False, False]
+    many = np.concatenate([np.ones(4), np.full(8, 2.0)])  # the cheapest quarter in any case
+    cheap = RemainingBudget(budget(minutes=1), plan, [], seconds=50, open_works=many)
+    assert cheap.affordable(8).tolist() == [True] * 4 + [False] * 8
     assert left(4).affordable(0).tolist() == [True, False, False, False]
     assert left(4).fits(None, 0, 1)
     assert not left(1).fits(None, 0, 1)
