@@ -28,7 +28,7 @@ from archfront.trainers.networks.classifiers import Classifier, GeMPool, ToChann
 from archfront.trainers.spec import Weights
 from archfront.trainers.training.micro_batch import MicroBatcher
 from archfront.trainers.training.module import channels_last
-from archfront.trainers.training.onnx_features import onnx_runner
+from archfront.trainers.training.onnx_features import Run, onnx_runner
 from archfront.trainers.training.training_data import TrainingData
 
 VERSION = 1  # of what is written
@@ -190,26 +190,25 @@ def _is_close(found: Tensor, expected: Tensor) -> bool:
 
 def features_of(
     extractor: Extractor,
+    runner: Runner,
     seen: TrainingData,
     split: str,
     rows: Tensor,
-    *,
     about: tuple[str, ...],
-    threads: int,
 ) -> Parts:
     """Return the features of some images of a split, from the disk where they are kept.
 
     Args:
         extractor: What computes them.
+        runner: What runs it.
         seen: The images.
         split: ``train`` or ``val``.
         rows: Which images, ``(N,)``.
         about: What decides the network's features: backbone, weights and, unless it pools, head.
-        threads: Of one operation.
     """
 
     def compute() -> Parts:
-        return computed(extractor.network, seen.splits[split], rows, seen.preprocess, threads)
+        return computed(runner, seen.splits[split], rows, seen.preprocess)
 
     if seen.disk_cache is None:
         return compute()
@@ -250,44 +249,55 @@ def identity_of_features(model: nn.Module, weights: Weights, pooling: str) -> tu
     return (device, a.backbone, own, weights.source, str(weights.tag), digest)
 
 
-def computed(
-    network: Pooled | Headless,
-    images: ImageSet,
-    rows: Tensor,
-    preprocess: Preprocess,
-    threads: int,
-) -> Parts:
-    """Return the features of some images by one pass through a network in evaluation mode."""
-    side = preprocess.input_size
-    device = next((p.device for p in network.parameters()), torch.device("cpu"))
-    usual = CPU_BATCH if device.type == "cpu" else GPU_BATCH
-    size = max(1, min(usual, usual * BATCH_SIDE**2 // side**2))
-    run = None
-    if device.type == "cpu" and len(rows) * side**2 >= ONNX_PIXELS:
-        tried = torch.stack([images[int(row)] for row in rows[:N_TRIED]])
-        run = onnx_runner(network, preprocess.normalize(tried), threads)
-    batcher = MicroBatcher(size)
-    found: list[list[NDArray[np.float32]]] = []
-    for pixels, _ in images.batches(torch.split(rows, size)):
-        normalized = preprocess.normalize(pixels.to(device))
-        found.append(run(normalized) if run is not None else _eager(network, normalized, batcher))
-    return {
-        name: np.concatenate(parts) for name, *parts in zip(network.names, *found, strict=True)
-    }
+def computed(runner: Runner, images: ImageSet, rows: Tensor, preprocess: Preprocess) -> Parts:
+    """Return the features of some images by one pass."""
+    size = runner.batch_size(preprocess.input_size)
+    batches = images.batches(torch.split(rows, size))
+    found = [runner(preprocess.normalize(pixels.to(runner.device))) for pixels, _ in batches]
+    names = runner.network.names
+    return {name: np.concatenate(parts) for name, *parts in zip(names, *found, strict=True)}
 
 
-def _eager(network: nn.Module, images: Tensor, batcher: MicroBatcher) -> list[NDArray[np.float32]]:
-    """Return the features of a batch, by halves where memory does not hold it."""
-    found: list[tuple[Tensor, ...]] = []
+class Runner:
+    """Runs a network in evaluation mode, by ONNX Runtime where that saves more than it takes.
 
-    def work(size: int) -> float:
-        found.clear()
-        with (
-            torch.inference_mode(),
-            torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda),
-        ):
-            found.extend(network(channels_last(part)) for part in torch.split(images, size))
-        return 0.0
+    Args:
+        network: From images to a tuple of features.
+        n_pixels: Of all images that it will see.
+        threads: Of one operation.
+    """
 
-    batcher.run(work, smallest=lambda: 1)
-    return [torch.cat(parts).float().cpu().numpy() for parts in zip(*found, strict=True)]
+    def __init__(self, network: Pooled | Headless, n_pixels: int, threads: int) -> None:
+        self.network = network
+        self.device = next((p.device for p in network.parameters()), torch.device("cpu"))
+        self._is_exported = self.device.type == "cpu" and n_pixels >= ONNX_PIXELS
+        self._threads = threads
+        self._session: Run | None = None
+        self._batcher: MicroBatcher | None = None
+
+    def batch_size(self, side: int) -> int:
+        """Return how many images of a size to run at a time."""
+        usual = CPU_BATCH if self.device.type == "cpu" else GPU_BATCH
+        return max(1, min(usual, usual * BATCH_SIDE**2 // side**2))
+
+    def __call__(self, images: Tensor) -> list[NDArray[np.float32]]:
+        """Return the features of normalized images."""
+        if self._is_exported and self._session is None:
+            self._session = onnx_runner(self.network, images[:N_TRIED], self._threads)
+            self._is_exported = self._session is not None
+        return self._eager(images) if self._session is None else self._session(images)
+
+    def _eager(self, images: Tensor) -> list[NDArray[np.float32]]:
+        """Return the features of a batch, by halves where memory does not hold it."""
+        self._batcher = self._batcher or MicroBatcher(len(images))
+        found: list[tuple[Tensor, ...]] = []
+
+        def work(size: int) -> float:
+            found.clear()
+            half = torch.autocast(images.device.type, torch.bfloat16, enabled=images.is_cuda)
+            with torch.inference_mode(), half:
+                found.extend(self.network(channels_last(p)) for p in torch.split(images, size))
+            return 0.0
+
+        self._batcher.run(work, smallest=lambda: 1)
+        return [torch.cat(parts).float().cpu().numpy() for parts in zip(*found, strict=True)]

@@ -10,7 +10,7 @@ import logging
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 import numpy as np
@@ -22,11 +22,13 @@ from torch.optim import AdamW
 from archfront.trainers.errors import DivergedError
 from archfront.trainers.seeds import derive_seed
 from archfront.trainers.spec import EpochRow, Weights
+from archfront.trainers.tasks import task_named
 from archfront.trainers.tasks.protocol import SavedPredictions
 from archfront.trainers.training.batches import EvalBatches, spread
 from archfront.trainers.training.features import (
     N_TRIED,
     Extractor,
+    Runner,
     extractor_for,
     features_of,
     identity_of_features,
@@ -83,6 +85,7 @@ def probed(model: nn.Module, plan: TrainingPlan, weights: Weights, seen: Trainin
         DivergedError: If the features are not finite.
     """
     began = time.perf_counter()
+    plan = replace(plan, task=task_named(plan.architecture.task))  # a teacher sees images only
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     taken = _taken(model, plan, weights, seen)
@@ -143,12 +146,12 @@ def _taken(
     chosen = torch.from_numpy(np.sort(order[:n_held]))
     rows = {"train": chosen, "val": torch.arange(len(seen.splits["val"]))}
     about = identity_of_features(model, weights, extractor.pooling)
+    n_pixels = sum(map(len, rows.values())) * plan.architecture.input_size**2
+    runner = Runner(extractor.network, n_pixels, plan.settings.threads)
     found = {}
     with extractor.ready():
         for split, indices in rows.items():
-            parts = features_of(
-                extractor, seen, split, indices, about=about, threads=plan.settings.threads
-            )
+            parts = features_of(extractor, runner, seen, split, indices, about)
             found[split] = torch.from_numpy(mixed(parts, extractor.pooling)).to(device)
             if not bool(torch.isfinite(found[split]).all()):
                 raise DivergedError(

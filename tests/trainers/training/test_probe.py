@@ -25,7 +25,7 @@ from archfront.trainers.spec import (
 )
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.training import features, onnx_features, probe
-from archfront.trainers.training.full import FullSettings, train_full
+from archfront.trainers.training.full import FullSettings, Teacher, train_full
 from archfront.trainers.training.proxy import train
 from archfront.trainers.training.scoring import score
 from tests.trainers.tasks.test_tasks import architecture
@@ -182,6 +182,21 @@ def test_a_refit_has_the_probe_as_its_first_best(tmp_path: Path) -> None:
     assert full.metrics["val"] == pytest.approx(low.metrics, abs=0.011)
 
 
+@pytest.mark.slow
+def test_a_refit_with_a_teacher_begins_with_the_same_probe(tmp_path: Path) -> None:
+    """The teacher was given features of the backbone where it wants images."""
+    low = run(tmp_path / "low")
+    weights = Weights("folder", path=str(tmp_path / "low" / "first.pth"))
+    settings = replace(SETTINGS, until_epoch=1, horizon=1)
+    recipe = replace(RECIPE, dropout=0.0)
+    full = train_full(
+        NETWORK, weights, recipe, DIGITS, settings, FullSettings(),
+        folder=tmp_path / "full", teacher=Teacher(NETWORK, low.weights, weights),
+    )  # fmt: skip
+    assert full.training.curve[0].metrics == low.metrics
+    assert len(full.training.curve) == 2
+
+
 @pytest.fixture
 def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Return the list to which each pass over images appends their number."""
@@ -204,15 +219,20 @@ def shared(folder: Path) -> DataRef:
 def test_features_are_computed_once_for_all_heads_that_pool(
     tmp_path: Path, passes: list[int]
 ) -> None:
-    data = shared(tmp_path / "shared")
-    first = run(tmp_path / "first", data=data)
+    data, of = shared(tmp_path / "shared"), replace(NETWORK, input_size=64)  # maps of 2 x 2
+    results = {head: run(tmp_path / head, replace(of, head=head), data=data) for head in HEADS}
     assert passes == [300, 100]
-    again = run(tmp_path / "again", data=data)
-    assert bits(again)[:3] == bits(first)[:3]
-    for head in ("max", "avgmax", "gem", "mlp"):
-        run(tmp_path / head, replace(NETWORK, head=head), data=data)
-    assert passes == [300, 100]
-    run(tmp_path / "larger", replace(NETWORK, input_size=64), data=data)
+    again = run(tmp_path / "again", of, data=data)
+    assert bits(again)[:3] == bits(results["timm"])[:3]
+    weights = Weights("folder", path=str(tmp_path / "timm" / "first.pth"))
+    for head, result in results.items():  # each has the pooling that it would have alone
+        _, predicted = score(
+            replace(of, head=head), result.weights, data, split="val", preprocess_of=weights,
+            threads=1,
+        )  # fmt: skip
+        saved = np.load(result.predictions)["probabilities"]
+        np.testing.assert_allclose(saved, predicted["probabilities"], atol=1e-3)
+    run(tmp_path / "smaller", data=data)
     assert passes == [300, 100, 300, 100]
 
 
@@ -281,7 +301,7 @@ def test_onnx_runtime_gives_the_features_of_pytorch(
     assert ran == []
     monkeypatch.setattr(features, "ONNX_PIXELS", 0)
     run(tmp_path / "b", data=fast)
-    assert sum(ran) == 300 + 100 + 2 * features.N_TRIED
+    assert sum(ran) == 300 + 100 + features.N_TRIED
     files = sorted((tmp_path / "eager").glob(f"features-*/{features.FILE}"))
     assert len(files) == 2
     for file in files:
