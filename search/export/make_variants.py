@@ -244,7 +244,7 @@ class _SizedMember:
         file.parent.mkdir(exist_ok=True)
         np.savez_compressed(file, allow_pickle=False, **found.predictions)
         rng = np.random.default_rng([config.seed, int(self._candidate.id, 16)])
-        low, high = kept_interval(source.task, metric, file, rng=rng)
+        low, high = kept_interval(source.task, metric, file, value=value, rng=rng)
         return Scored(
             metric=value,
             metric_low=low,

@@ -4,6 +4,11 @@ Resampling is done on counts, not on samples: samples with the same label and pr
 cell, and a resample is one multinomial draw over the cells. A percentile bootstrap is too narrow
 when only a few samples are wrong (of none, it has no width at all), so below ``FEW`` of them
 a score interval, or for a pair the exact sign test, takes its place.
+
+Resamples lose rare classes, and what a mean over classes gives without them is biased: often so
+far that the percentiles do not hold the metric itself. So the percentiles are moved until the
+resamples' median is the metric. Resamples within each class have no such bias, but a class of
+which there are two images has no spread in them: they hold the truth less often.
 """
 
 from __future__ import annotations
@@ -27,6 +32,8 @@ Floats = NDArray[np.float64]
 
 # The usual bound for trusting resampled or normal proportions: ten of each kind.
 FEW = 10
+# Below it values of resamples are one and the same.
+ROUNDING = 1e-9
 # Numbers held at once while resampling, about 32 MB.
 CHUNK = 4_000_000
 
@@ -59,7 +66,7 @@ def bootstrap_interval(
     n_resamples: int = 1000,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """Return the percentile bootstrap interval of a metric over the samples.
+    """Return the centered percentile bootstrap interval of a metric; it holds the metric.
 
     With fewer than ``FEW`` right or wrong predictions it is Wilson's score interval around the
     metric instead, over as many samples as give a mean of recalls the same variance,
@@ -76,15 +83,16 @@ def bootstrap_interval(
     """
     cells, counts = _cells(labels, predicted)
     is_right = cells[:, 0] == cells[:, 1]
+    value, n = score(metric, labels, predicted), _effective(metric, labels)
     if min(counts[is_right].sum(), counts[~is_right].sum()) < FEW:
-        return _wilson(score(metric, labels, predicted), _effective(metric, labels), level)
+        return _wilson(value, n, level)
     values = np.concatenate(
         [
             _score(metric)(*_margins(draw, cells[:, 0], cells[:, 1]))
             for draw in _resamples(counts, n_resamples, rng)
         ]
     )
-    return _percentiles(values, level)
+    return _centered(values, value, n, level)
 
 
 def is_tie(
@@ -117,8 +125,7 @@ def is_tie(
             for draw in _resamples(counts, n_resamples, rng)
         ]
     )
-    low, high = _percentiles(difference, level)
-    return low <= 0 <= high
+    return _holds_zero(difference, level)
 
 
 def kept_interval(
@@ -126,23 +133,41 @@ def kept_interval(
     metric: str,
     predictions: Path,
     *,
+    value: float,
     rng: np.random.Generator,
     n_resamples: int = 1000,
     level: float = 0.95,
 ) -> tuple[float, float]:
-    """Return the interval of a metric from the saved predictions of a split.
+    """Return the interval of a metric from the saved predictions of a split; it holds the metric.
 
     Where an image has more than one label, whole images are resampled: what one image shows is
-    not independent. Args as of ``bootstrap_interval``.
+    not independent. Where all resamples are alike, as of one image or of perfect answers, it is
+    Wilson's score interval over the images. Other args as of ``bootstrap_interval``.
+
+    Args:
+        task: Of the predictions.
+        metric: One of its metrics.
+        predictions: The npz file.
+        value: The metric, as the evaluator gave it.
+        rng: Source of the resamples.
+        n_resamples: Number of resamples.
+        level: Share of resamples inside the interval.
     """
     if _is_counted(task, metric):
         labels, predicted = load_predictions(predictions)
-        return bootstrap_interval(
+        ends = bootstrap_interval(
             metric, labels, predicted, rng=rng, n_resamples=n_resamples, level=level
         )
-    value_of, n_images = _resampled(task, metric, predictions)
-    values = value_of(_image_weights(n_images, n_resamples, rng))
-    return _percentiles(values[np.isfinite(values)], level)
+    else:
+        value_of, n_images = _resampled(task, metric, predictions)
+        values = value_of(_image_weights(n_images, n_resamples, rng))
+        ends = _centered(values, value, n_images, level)
+    return widened(ends, value)
+
+
+def widened(ends: tuple[float, float], value: float) -> tuple[float, float]:
+    """Return an interval that holds a value, which rounding may have left outside of it."""
+    return min(ends[0], value), max(ends[1], value)
 
 
 def _is_counted(task: Task, metric: str) -> bool:
@@ -205,8 +230,7 @@ def tie_test(
             (one, n_images), (other, _) = map(value_of, paths)
             weights = _image_weights(n_images, n_resamples, rng)
             difference = one(weights) - other(weights)
-            ends = _percentiles(difference[np.isfinite(difference)], level)
-            return ends[0] <= 0 <= ends[1]
+            return _holds_zero(difference, level)
         labels, first_ones = load(paths[0])
         _, second_ones = load(paths[1])
         return is_tie(
@@ -266,9 +290,30 @@ def _per_class(counts: Counts, classes: Counts, n_classes: int) -> Counts:
     return sums
 
 
-def _percentiles(values: Floats, level: float) -> tuple[float, float]:
-    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+def _centered(values: Floats, value: float, n: float, level: float) -> tuple[float, float]:
+    """Return the percentiles of resamples from 0 to 1, moved until their median is a value.
+
+    Args:
+        values: Of the resamples, those without one NaN.
+        value: Of the sample.
+        n: Samples of Wilson's interval, which stands in where the resamples do not differ.
+        level: Share of resamples inside the interval.
+    """
+    known = values[np.isfinite(values)]
+    if len(known) == 0 or np.ptp(known) < ROUNDING:
+        return _wilson(value, n, level)
+    low, median, high = np.quantile(known, [(1 - level) / 2, 0.5, (1 + level) / 2])
+    shift = value - median
+    return widened((max(0.0, float(low + shift)), min(1.0, float(high + shift))), value)
+
+
+def _holds_zero(differences: Floats, level: float) -> bool:
+    """Return whether the percentiles of resampled differences hold 0; so do none at all."""
+    known = differences[np.isfinite(differences)]
+    if len(known) == 0:
+        return True
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return bool(low <= 0 <= high)
 
 
 def _effective(metric: str, labels: ArrayLike) -> float:
@@ -280,7 +325,7 @@ def _wilson(share: float, n: float, level: float) -> tuple[float, float]:
     z = NormalDist().inv_cdf((1 + level) / 2)
     center = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return max(0.0, center - half), min(1.0, center + half)
+    return widened((max(0.0, center - half), min(1.0, center + half)), share)
 
 
 def _sign_test(wins: int, losses: int) -> float:

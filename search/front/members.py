@@ -191,8 +191,9 @@ def _member(evaluation: Evaluation, *, is_knee: bool, ties: tuple[int, ...]) -> 
         candidate=evaluation.candidate,
         rung=evaluation.rung,
         metric=trained.metric,
-        metric_low=trained.metric_low,
-        metric_high=trained.metric_high,
+        # Studies of earlier versions have intervals that do not hold their metric.
+        metric_low=min(trained.metric_low, trained.metric),
+        metric_high=max(trained.metric_high, trained.metric),
         latency_ms=measured.latency.p50_ms,
         latency_p95_ms=measured.latency.p95_ms,
         params_m=measured.params_m,

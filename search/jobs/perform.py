@@ -172,9 +172,10 @@ def train(request: TrainRequest) -> Trained:
     resume = result.resume
     rng = np.random.default_rng([settings.seed, int(candidate.id, 16)])
     task = TASKS[candidate.architecture.task]
-    low, high = kept_interval(task, settings.metric, result.predictions, rng=rng)
+    value = result.metrics[settings.metric]
+    low, high = kept_interval(task, settings.metric, result.predictions, value=value, rng=rng)
     return Trained(
-        metric=result.metrics[settings.metric],
+        metric=value,
         metric_low=low,
         metric_high=high,
         metrics=result.metrics,

@@ -169,7 +169,11 @@ def _trained(
     task, metric = TASKS[study.config.task.name], settings.metric
     intervals = {
         split: kept_interval(
-            task, metric, file, rng=np.random.default_rng([step.seed, step.trial])
+            task,
+            metric,
+            file,
+            value=found.metrics[split][metric],
+            rng=np.random.default_rng([step.seed, step.trial]),
         )
         for split, file in found.predictions.items()
     }

@@ -120,7 +120,11 @@ class TestBothTasks:
             assert coco_metrics(kept, NAMES) == evaluator.metrics()
         for metric in TASKS[task].metrics:
             low, high = kept_interval(
-                TASKS[task], metric, tmp_path / "kept.npz", rng=np.random.default_rng(0)
+                TASKS[task],
+                metric,
+                tmp_path / "kept.npz",
+                value=evaluator.metrics()[metric],
+                rng=np.random.default_rng(0),
             )
             assert 0 < low < evaluator.metrics()[metric] < high <= 1
 

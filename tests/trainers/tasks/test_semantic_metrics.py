@@ -153,7 +153,12 @@ def test_an_interval_comes_from_what_a_evaluator_keeps(tmp_path: Path) -> None:
     evaluator = evaluated(masks, logits)
     np.savez_compressed(tmp_path / "kept.npz", **evaluator.saved_predictions())
     low, high = kept_interval(
-        TASK, "miou", tmp_path / "kept.npz", rng=np.random.default_rng(0), n_resamples=200
+        TASK,
+        "miou",
+        tmp_path / "kept.npz",
+        value=evaluator.metrics()["miou"],
+        rng=np.random.default_rng(0),
+        n_resamples=200,
     )
     assert 0 < low < evaluator.metrics()["miou"] < high < 1
 

@@ -26,7 +26,7 @@ class LabelEvaluator:
         self._metrics = MetricCollection(
             {
                 "accuracy": MulticlassAccuracy(classes, average="micro"),
-                "balanced_accuracy": MulticlassAccuracy(classes, average="macro"),
+                "recalls": MulticlassAccuracy(classes, average="none"),
                 "macro_f1": MulticlassF1Score(classes, average="macro"),
             }
         )
@@ -46,7 +46,14 @@ class LabelEvaluator:
         """
         if (n_seen := sum(map(len, self._seen))) != len(self._labels):
             raise ValueError(f"{n_seen} of {len(self._labels)} images were evaluated")
-        return {name: float(value) for name, value in self._metrics.compute().items()}
+        found = self._metrics.compute()
+        # The macro average of torchmetrics counts a class without an image, once predicted, as 0.
+        recalls = found["recalls"][self._labels.unique()]
+        return {
+            "accuracy": float(found["accuracy"]),
+            "balanced_accuracy": float(recalls.mean()),
+            "macro_f1": float(found["macro_f1"]),
+        }
 
     def saved_predictions(self) -> dict[str, NDArray[Any]]:
         """Return ``probabilities (N, classes)`` float32 and ``labels (N,)`` int64."""
