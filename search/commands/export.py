@@ -189,7 +189,7 @@ def export_to(
     on_line(f"{len(manifest.artifacts)} of {count_of(len(formats), 'format')} in {folder}")
     for sentence in _record(results, manifest, folder):
         on_line(sentence)
-    pages.write(results)
+    pages.write(results, on_line)
     on_line(f"report    {results.paths.report}")
     return manifest
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ from archfront.search.records.paths import StudyPaths, default_root
 from archfront.search.records.store import hide_password, reading
 from archfront.search.report import pages
 from archfront.search.report.live_view import LiveView
+from archfront.search.report.pages import reported
 from archfront.search.report.terminal import PlainView, front_table, provisional_sentence
 from archfront.search.results.results import Results
 from archfront.search.study import study
@@ -33,7 +35,7 @@ def launch(config: Config, console: Console, *, is_plain: bool = False) -> Study
     paths = StudyPaths(Path(config.tracking.root), config.study)
     is_live = console.is_terminal and not is_plain
     view = LiveView(console, config.budget) if is_live else PlainView(console)
-    tracking = _Tracking(paths, config)
+    tracking = _Tracking(paths, config, lambda line: print_lines(console, [line]))
     followers: list[Follower] = [EventLog(paths.events), tracking, view]
     try:
         result = _run(config, followers, tracking, console, is_live=is_live)
@@ -71,11 +73,13 @@ def _run(
 class _Tracking:
     """The MLflow follower, opened while images are read; never for a study that has ended."""
 
-    def __init__(self, paths: StudyPaths, config: Config) -> None:
-        self._paths, self._config = paths, config
+    def __init__(self, paths: StudyPaths, config: Config, tell: Callable[[str], None]) -> None:
+        self._paths, self._config, self._tell = paths, config, tell
         self._pool = ThreadPoolExecutor(1)
         self._opening: Future[Follower] | None = None
         self._tracker: Follower | None = None
+        self._started: StudyStarted | None = None
+        self._is_behind = False
 
     def open(self) -> None:
         """Begin to open MLflow, which takes seconds, in a thread."""
@@ -85,8 +89,16 @@ class _Tracking:
     def __call__(self, event: Event) -> None:
         if isinstance(event, StudyStarted):
             self._tracker = self._opened() if self._opening is None else self._opening.result()
+            self._started = event
         if self._tracker is not None:
-            self._tracker(event)
+            with reported(f"{type(event).__name__} in MLflow", self._fail):
+                self._tracker(event)
+
+    def _fail(self, line: str) -> None:
+        """Tell of the first event that MLflow did not take; the end of the study tries again."""
+        if not self._is_behind:
+            self._tell(line)
+        self._is_behind = True
 
     def _opened(self) -> Follower:
         from archfront.search.tracking.tracker import Tracker
@@ -99,9 +111,13 @@ class _Tracking:
         from archfront.search.tracking.tracker import Tracker
 
         results = _read(self._paths, self._config)
-        files = pages.write(results)
-        if isinstance(self._tracker, Tracker):
-            self._tracker.finish(state, pages.key_figures(results), [*files, self._paths.config])
+        files = pages.write(results, self._tell)
+        tracker = self._tracker
+        if isinstance(tracker, Tracker):
+            with reported("the end of the study in MLflow", self._tell):
+                if self._is_behind and self._started is not None:
+                    tracker(replace(self._started, evaluations=tuple(results.evaluations)))
+                tracker.finish(state, pages.key_figures(results), [*files, self._paths.config])
 
 
 def _read(paths: StudyPaths, config: Config) -> Results:
@@ -126,7 +142,8 @@ def _print_end(
         lines = [f"The study {config.study!r} is {result.state}: {result.reason}. {counts}."]
     print_lines(console, ["", *lines, ""])
     if members:
-        console.print(front_table(members, config.task.metric, results.scores))
+        with reported("the table of the front", lambda line: print_lines(console, [line])):
+            console.print(front_table(members, config.task.metric, results.scores))
         print_lines(console, filter(None, [provisional_sentence(members)]))
     else:
         console.print("No candidate is trained, so there is no front.")

@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from archfront.search.commands.consoles import print_lines, wide_console
+from archfront.search.commands.consoles import print_lines, print_note, wide_console
 from archfront.search.commands.flags import Problems, check_flags, not_counts
 from archfront.search.commands.study_text import add_study, names_in, results_of
 
@@ -197,7 +197,7 @@ def refit_members(
         _track(results, study, options.mlflow_uri, console)
     found = summary(results)
     assert found is not None
-    pages.write(results)
+    pages.write(results, print_note)
     return found
 
 

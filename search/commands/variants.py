@@ -88,7 +88,7 @@ def call(arguments: argparse.Namespace) -> int:
             "Only what the members already are was asked for. Give other --sizes, --runtimes or "
             "--precisions."
         )
-    pages.write(results)
+    pages.write(results, print_note)
     if arguments.json:
         print(json.dumps(asdict(found), indent=2))
     else:

@@ -6,7 +6,7 @@ import json
 import math
 import time
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from statistics import median
@@ -221,19 +221,25 @@ def _figures(record: StudyRecord) -> list[tuple[str, Markup]]:
         return []
     picture = record.picture
     drawn = (
-        ("Front", figures.front_figure(picture)),
-        ("Learning curves of the front", figures.curves_figure(picture)),
-        ("Does size pay?", figures.params_figure(picture)),
+        ("Front", lambda: figures.front_figure(picture)),
+        ("Learning curves of the front", lambda: figures.curves_figure(picture)),
+        ("Does size pay?", lambda: figures.params_figure(picture)),
         *_expected(record),
         *_proposed(record),
     )
-    return [
-        (title, Markup(figures.to_div(one, f"figure-{index}")))
-        for index, (title, one) in enumerate(drawn)
-    ]
+    return [(title, _drawn(draw, f"figure-{i}")) for i, (title, draw) in enumerate(drawn)]
 
 
-def _expected(record: StudyRecord) -> list[tuple[str, Any]]:
+def _drawn(draw: Callable[[], Any], name: str) -> Markup:
+    """Return a figure as HTML, or in words why it cannot be drawn: the page goes on."""
+    try:
+        return Markup(figures.to_div(draw(), name))
+    except Exception as error:  # plotly raises whatever it likes
+        reason = (str(error).splitlines() or [""])[0]
+        return Markup("<p>Not drawn: {}: {}</p>").format(type(error).__name__, reason)
+
+
+def _expected(record: StudyRecord) -> list[tuple[str, Callable[[], Any]]]:
     """Return the picture of predicted against measured latencies, if any were predicted."""
     pairs = stats.expected_pairs(record.evaluations)
     if not pairs:
@@ -244,10 +250,10 @@ def _expected(record: StudyRecord) -> list[tuple[str, Any]]:
         f"Latency predicted before it was measured: median error {median(errors):.0%}, "
         f"{n_within} of {len(pairs)} within the band of nine in ten"
     )
-    return [(title, figures.expected_figure(pairs))]
+    return [(title, lambda: figures.expected_figure(pairs))]
 
 
-def _proposed(record: StudyRecord) -> list[tuple[str, Any]]:
+def _proposed(record: StudyRecord) -> list[tuple[str, Callable[[], Any]]]:
     """Return the picture of predicted against found metrics, if the sampler predicted any."""
     pairs = stats.proposal_pairs(record.evaluations)
     if not pairs:
@@ -258,7 +264,7 @@ def _proposed(record: StudyRecord) -> list[tuple[str, Any]]:
         f"{name[:1].upper()}{name[1:]} predicted before the training: "
         f"{n_within} of {len(pairs)} within the band of nine in ten"
     )
-    return [(title, figures.proposals_figure(record.metric, pairs))]
+    return [(title, lambda: figures.proposals_figure(record.metric, pairs))]
 
 
 def _unit(name: str) -> str:

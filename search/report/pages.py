@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import shlex
-from collections.abc import Container
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from archfront.search.front.members import final_evaluations, front_hypervolume
@@ -21,24 +23,73 @@ from archfront.search.results import (
 from archfront.search.results.results import Results
 from archfront.trainers.files import write_whole
 
+logger = logging.getLogger(__name__)
 
-def write(results: Results) -> list[Path]:
-    """Write front.json, report.html and, of a front, front.html and front.png; return them."""
+
+def write(results: Results, tell: Callable[[str], None] = logger.warning) -> list[Path]:
+    """Write front.json, report.html and, of a front, front.html and front.png.
+
+    Each is written for itself: that one cannot be written takes none of the others away.
+
+    Args:
+        results: The study.
+        tell: Takes a line about each file that could not be written.
+
+    Returns:
+        The files that were written.
+    """
     # matplotlib keeps its list of fonts below the root too, not in the home folder.
     os.environ.setdefault("MPLCONFIGDIR", str(results.paths.matplotlib))
-    from archfront.search.report import figures, front_png
-
-    shown, folder = record(results), results.paths.folder
-    files = [folder / name for name in ("front.json", "report.html")]
-    write_whole(files[0], json.dumps(results.rows(), indent=2) + "\n")
-    write_whole(files[1], render(shown))
-    if shown.members:
-        page = folder / "front.html"
-        write_whole(page, figures.to_html(figures.front_figure(shown.picture)))
-        image = folder / "front.png"
-        front_png.write_png(shown.picture, image)
-        files += [page, image]
+    writers: dict[str, Callable[[Results, Path], None]] = {
+        "front.json": _write_rows,
+        "report.html": _write_report,
+    }
+    if results.front():
+        writers |= {"front.html": _write_page, "front.png": _write_image}
+    files = []
+    for name, writer in writers.items():
+        path = results.paths.folder / name
+        with reported(str(path), tell):
+            writer(results, path)
+            files.append(path)
     return files
+
+
+@contextmanager
+def reported(what: str, tell: Callable[[str], None]) -> Iterator[None]:
+    """Report in one line what could not be written and why, instead of an exception.
+
+    Args:
+        what: What is written.
+        tell: Takes the line.
+    """
+    try:
+        yield
+    # Drawing, templates and databases raise whatever they like; none of it ends a study.
+    except Exception as error:
+        logger.debug("%s was not written", what, exc_info=True)
+        reason = (str(error).splitlines() or [""])[0]
+        tell(f"Not written: {what} ({type(error).__name__}: {reason}). The records are whole.")
+
+
+def _write_rows(results: Results, path: Path) -> None:
+    write_whole(path, json.dumps(results.rows(), indent=2) + "\n")
+
+
+def _write_report(results: Results, path: Path) -> None:
+    write_whole(path, render(record(results)))
+
+
+def _write_page(results: Results, path: Path) -> None:
+    from archfront.search.report import figures
+
+    write_whole(path, figures.to_html(figures.front_figure(record(results).picture)))
+
+
+def _write_image(results: Results, path: Path) -> None:
+    from archfront.search.report import front_png
+
+    front_png.write_png(record(results).picture, path)
 
 
 def record(results: Results) -> StudyRecord:

@@ -1,0 +1,135 @@
+"""The end of a study: what cannot be written takes nothing else away."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from mlflow import MlflowClient
+from rich.console import Console
+
+from archfront.search.commands import launch as launching
+from archfront.search.report import figures, front_png, pages
+from archfront.search.study.study import StudyResult
+from archfront.search.tracking.tracker import TRIAL_TAG, Tracker, default_uri
+from tests.search.study.test_study import results
+from tests.support.small_study import run, small_config
+
+FILES = {"front.json", "report.html", "front.html", "front.png"}
+
+
+def broken(*_: Any, **__: Any) -> Any:
+    raise ValueError("'yerr' must not contain\nnegative values")
+
+
+@pytest.fixture
+def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    def small_run(config: Any, *, followers: Any, progress: Any) -> StudyResult:
+        return run(config, followers=followers)
+
+    monkeypatch.setattr(launching, "study", SimpleNamespace(run=small_run))
+    return tmp_path
+
+
+def launched(root: Path) -> tuple[StudyResult, str]:
+    printed = io.StringIO()
+    console = Console(file=printed, width=200)
+    return launching.launch(small_config(root), console, is_plain=True), printed.getvalue()
+
+
+def written(root: Path) -> set[str]:
+    folder = results(root).paths.folder
+    return {name for name in FILES if (folder / name).is_file()}
+
+
+def trials_in_mlflow(root: Path) -> set[str]:
+    client = MlflowClient(default_uri(root))
+    ids = [experiment.experiment_id for experiment in client.search_experiments()]
+    runs = client.search_runs(ids, max_results=1000)
+    assert {run.info.status for run in runs if TRIAL_TAG not in run.data.tags} == {"FINISHED"}
+    return {run.data.tags[TRIAL_TAG] for run in runs if TRIAL_TAG in run.data.tags}
+
+
+def evaluated(root: Path) -> set[str]:
+    return {f"{e.trial}:{e.rung}:{e.attempt}" for e in results(root).evaluations}
+
+
+@pytest.mark.parametrize(
+    ("name", "owner", "function"),
+    [
+        ("front.png", front_png, "write_png"),
+        ("front.html", figures, "to_html"),
+        ("report.html", pages, "render"),
+        ("front.json", pages, "_write_rows"),
+    ],
+)
+def test_a_file_that_cannot_be_written_is_one_line(
+    small: Path, monkeypatch: pytest.MonkeyPatch, name: str, owner: Any, function: str
+) -> None:
+    """A study ended with matplotlib's traceback, without its table and MLflow's end."""
+    monkeypatch.setattr(owner, function, broken)
+    result, text = launched(small)
+    assert result.state == "finished"
+    assert written(small) == FILES - {name}
+    [line] = [line for line in text.splitlines() if line.startswith("Not written")]
+    assert str(results(small).paths.folder / name) in line
+    assert "(ValueError: 'yerr' must not contain)" in line
+    assert "Pareto front" in text
+    assert trials_in_mlflow(small) == evaluated(small)
+
+
+def test_a_table_that_cannot_be_drawn_is_one_line(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launching, "front_table", broken)
+    result, text = launched(small)
+    assert result.state == "finished"
+    assert "Not written: the table of the front (ValueError" in text
+    assert "\nreport    " in text
+    assert written(small) == FILES
+    assert trials_in_mlflow(small) == evaluated(small)
+
+
+def test_an_end_that_mlflow_does_not_take_is_one_line(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Tracker, "finish", broken)
+    result, text = launched(small)
+    assert result.state == "finished"
+    assert "Not written: the end of the study in MLflow (ValueError" in text
+    assert "Pareto front" in text
+    assert written(small) == FILES
+
+
+def test_trials_that_mlflow_did_not_take_are_written_at_the_end(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write, calls = Tracker._write, []
+
+    def sometimes(tracker: Tracker, evaluation: Any) -> None:
+        calls.append(evaluation)
+        if len(calls) in (2, 3):
+            raise OSError("disk I/O error")
+        write(tracker, evaluation)
+
+    monkeypatch.setattr(Tracker, "_write", sometimes)
+    result, text = launched(small)
+    assert result.state == "finished"
+    assert text.count("Not written") == 1
+    assert "in MLflow (OSError: disk I/O error)" in text
+    assert trials_in_mlflow(small) == evaluated(small)
+    assert written(small) == FILES
+
+
+def test_the_report_names_the_figure_that_cannot_be_drawn(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(figures, "params_figure", broken)
+    assert launched(small)[0].state == "finished"
+    page = results(small).paths.report.read_text(encoding="utf-8")
+    assert "Does size pay?" in page
+    assert "Not drawn: ValueError" in page
+    assert "Learning curves of the front" in page
