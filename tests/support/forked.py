@@ -22,6 +22,8 @@ IMPORTED = (
     "archfront.search.commands.launch",
     "archfront.search.study.study",
     "archfront.search.tracking.tracker",
+    "hydra.compose",
+    "mlflow.store.tracking.sqlalchemy_store",
     "tests.support.mlflow_template",
     *TRAINING_IMPORTS,
     *MEASURING_IMPORTS,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -24,6 +25,7 @@ from archfront.search.records.store import (
 )
 from tests.search.study.test_study import Interrupting, results, story
 from tests.support.forked import started
+from tests.support.mlflow_template import template
 from tests.support.recorded_study import REFERENCE
 from tests.support.small_study import drive, prepared, run, small_config
 
@@ -206,11 +208,13 @@ def facts(evaluations: list[Evaluation]) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.slow
-def test_kill_nine_at_any_moment_loses_and_doubles_nothing(tmp_path: Path) -> None:
+def test_kill_nine_at_any_moment_loses_and_doubles_nothing(tmp_path: Path, shared: Path) -> None:
     """A driver killed again and again ends with the records of one that never was."""
     n_trials = 14
     root = tmp_path / "killed"
     journal = StudyPaths(root, "small").journal
+    root.mkdir()
+    shutil.copyfile(template(shared), root / "mlflow.db")
     sizes = [0]
     for kill_beyond in (1_500, 9_000, 16_000, 24_000, None):
         driver = started(drive, root, n_trials, kill_beyond)
