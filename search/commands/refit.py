@@ -270,7 +270,7 @@ def _print(results: Results, found: RefitSummary) -> None:
 
     from archfront.search.report.refit_text import sentences, verdict
 
-    title = f"Refit: {found.metric} {found.words}"
+    title = f"Refit: {found.metric} {found.split_description}"
     table = Table(title=Text(title), title_justify="left")
     for name in ("trial", "candidate"):
         table.add_column(name)

@@ -159,7 +159,7 @@ def _print(results: Results, found: VariantSummary) -> None:
             f"{point.metric:.4f}",
             f"{point.metric_low:.4f} to {point.metric_high:.4f}",
             *(f"{value:.3g}" for value in point.costs.values()),
-            point.words,
+            point.verdict,
             style="bold" if point.is_on_front else "dim",
         )
     console = wide_console(WIDTH)

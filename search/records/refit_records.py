@@ -111,7 +111,7 @@ class RefitSummary:
     kept_share: float
 
     @property
-    def words(self) -> str:
+    def split_description(self) -> str:
         """Return where the metric was measured, for people."""
         if self.split == "test":
             return "on the test split, which the search never saw"

@@ -141,8 +141,8 @@ class Point:
     exceeded: dict[str, tuple[float, float]]
 
     @property
-    def words(self) -> str:
-        """Return what there is to say of it."""
+    def verdict(self) -> str:
+        """Return how the point compares with the trained members and the limits."""
         said = [] if self.is_variant else ["trained"]
         said += [] if self.is_on_front else ["dominated"]
         for verb, trials in (("beats", self.beats), ("matches", self.matches)):

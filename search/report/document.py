@@ -117,7 +117,7 @@ def render(record: StudyRecord) -> str:
         short=_short,
         percent=_percent,
         unit=_unit,
-        words=_axis_name,
+        axis_name=_axis_name,
     )
     return environment.get_template(TEMPLATE).render(
         record=record,
@@ -142,10 +142,10 @@ def render(record: StudyRecord) -> str:
 def _refit(record: StudyRecord) -> dict[str, Any]:
     """Return what the full trainings say, in words."""
     if record.refit is None:
-        return {"refitted": [], "refit_words": []}
+        return {"refitted": [], "refit_sentences": []}
     return {
         "refitted": [(member, refit_text.verdict(member)) for member in record.refit.members],
-        "refit_words": refit_text.sentences(record.refit),
+        "refit_sentences": refit_text.sentences(record.refit),
     }
 
 

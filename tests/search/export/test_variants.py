@@ -275,7 +275,7 @@ class TestSummary:
         )
         said = summary(found)
         assert said is not None
-        assert [(p.trial, p.costs["latency_ms"], p.words) for p in said.points] == [
+        assert [(p.trial, p.costs["latency_ms"], p.verdict) for p in said.points] == [
             (0, 0.1, "trained"),
             (1, 0.12, "matches 1"),
             (1, 0.15, "beats 1"),
@@ -294,7 +294,7 @@ class TestSummary:
         said = summary(found)
         assert said is not None
         [point] = [p for p in said.points if p.is_variant]
-        assert (point.words, point.is_on_front) == ("", True)
+        assert (point.verdict, point.is_on_front) == ("", True)
 
     @pytest.mark.slow
     def test_the_report_tells_variants_from_members(self, found: Results) -> None:

@@ -149,7 +149,7 @@ class TestSummary:
         said = summary(found)
         assert said is not None
         assert said.split == "val"
-        assert "which the search chose by" in said.words
+        assert "which the search chose by" in said.split_description
 
     @pytest.mark.slow
     def test_the_rank_correlation_is_scipys(self, root: Path) -> None:
