@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
-import numpy as np
 import pytest
-import timm
 import torch
 from torch import nn
 
@@ -17,6 +13,7 @@ from archfront.search.errors import ParityError
 from archfront.search.runtimes import RUNTIMES, LoadSettings, torch_threads
 from archfront.search.runtimes.parity import TOLERANCE, check_parity
 from archfront.search.runtimes.perturb import draw_images, perturb
+from tests.support.parity_sessions import FixedSession, Probabilities
 
 TINY = ["test_resnet", "test_efficientnet", "test_convnext", "test_nfnet", "test_byobnet"]
 EXAMPLE = torch.zeros(1, 3, 32, 32)
@@ -28,19 +25,6 @@ def one_thread() -> Iterator[None]:
     """Small networks on two threads take seconds where another process holds one core."""
     with torch_threads(1):
         yield
-
-
-class Probabilities(nn.Module):
-    """A timm network as it is deployed."""
-
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.model = timm.create_model(name, num_classes=10)
-        self.eval().requires_grad_(False)
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
-        return (self.model(images).softmax(dim=1),)
 
 
 class Residual(nn.Module):
@@ -68,35 +52,6 @@ def lost_when_exported(branch: torch.Tensor, images: torch.Tensor) -> torch.Tens
 
 def branching_on_data(branch: torch.Tensor, images: torch.Tensor) -> torch.Tensor:
     return branch if images.mean() > 0 else branch * -2
-
-
-class FixedSession:
-    """A session that gives what a function of the images gives."""
-
-    size_mb = 0.0
-
-    def __init__(self, function: Callable[[torch.Tensor], Sequence[torch.Tensor]]) -> None:
-        self.function = function
-
-    def run(self) -> None:
-        """Do nothing."""
-
-    def outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        with torch.inference_mode():
-            found = self.function(torch.from_numpy(images))
-            return {str(i): output.numpy().copy() for i, output in enumerate(found)}
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Do nothing."""
 
 
 def parity_of_onnx(module: nn.Module, folder: Path, example: torch.Tensor = EXAMPLE) -> float:

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
-from typing import Self
+from collections.abc import Iterator
 
-import numpy as np
 import pytest
-import timm
 import torch
 from torch import nn
 
@@ -18,49 +14,9 @@ from archfront.search.runtimes import PRECISIONS, torch_threads
 from archfront.search.runtimes.parity import check_parity
 from archfront.search.runtimes.perturb import draw_images, perturb
 from archfront.search.runtimes.rounding import ROUNDINGS, rounded_outputs
+from tests.support.parity_sessions import FixedSession, Probabilities
 
-Function = Callable[[torch.Tensor], Sequence[torch.Tensor]]
 Judged = tuple[nn.Module, tuple[torch.Tensor, ...]]
-
-
-class Session:
-    """Gives what a function of the images gives."""
-
-    size_mb = 0.0
-    timer = None
-    device_memory_mb = None
-
-    def __init__(self, function: Function) -> None:
-        self.function = function
-
-    def run(self) -> None:
-        """Do nothing."""
-
-    def outputs(self, images: np.ndarray) -> dict[str, np.ndarray]:
-        with torch.inference_mode():
-            found = self.function(torch.from_numpy(images))
-            return {str(i): output.numpy().copy() for i, output in enumerate(found)}
-
-    def __enter__(self) -> Self:
-        """Return itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Do nothing."""
-
-
-class Probabilities(nn.Module):
-    def __init__(self, name: str) -> None:
-        super().__init__()
-        self.model = timm.create_model(name, num_classes=10)
-
-    def forward(self, images: torch.Tensor) -> tuple[torch.Tensor]:
-        return (self.model(images).softmax(dim=1),)
 
 
 @pytest.fixture(autouse=True)
@@ -71,8 +27,7 @@ def one_thread() -> Iterator[None]:
 
 @pytest.fixture(scope="module", params=["test_resnet", "test_vit"])
 def judged(request: pytest.FixtureRequest) -> Judged:
-    torch.manual_seed(0)
-    module = Probabilities(request.param).eval().requires_grad_(False)
+    module = Probabilities(request.param)
     size = 160 if request.param == "test_vit" else 32
     images = draw_images(torch.zeros(1, 3, size, size), 0)
     perturb(module, images, 0)
@@ -98,12 +53,12 @@ class TestReducedParity:
         self, judged: Judged, precision: str
     ) -> None:
         module, batches = judged
-        session = Session(lambda images: rounded_outputs(module, images, precision))
+        session = FixedSession(lambda images: rounded_outputs(module, images, precision))
         assert 1e-3 < check_parity(module, session, batches, precision=precision) < 3
 
     def test_they_do_not_pass_as_float32(self, judged: Judged, precision: str) -> None:
         module, batches = judged
-        session = Session(lambda images: rounded_outputs(module, images, precision))
+        session = FixedSession(lambda images: rounded_outputs(module, images, precision))
         with pytest.raises(ParityError, match="differs from eager PyTorch"):
             check_parity(module, session, batches)
 
@@ -111,7 +66,7 @@ class TestReducedParity:
     def test_a_layer_of_zeros_is_caught(self, judged: Judged, precision: str) -> None:
         module, batches = judged
         broken = zeroed(module)
-        session = Session(lambda images: rounded_outputs(broken, images, precision))
+        session = FixedSession(lambda images: rounded_outputs(broken, images, precision))
         with pytest.raises(
             ParityError,
             match=rf"^The {precision} export typically differs from eager PyTorch by [\d.e+-]+ of "
@@ -121,7 +76,7 @@ class TestReducedParity:
 
     def test_outputs_in_another_order_are_caught(self, judged: Judged, precision: str) -> None:
         module, batches = judged
-        session = Session(lambda images: [module(images)[0].roll(1, dims=1)])
+        session = FixedSession(lambda images: [module(images)[0].roll(1, dims=1)])
         with pytest.raises(ParityError, match=f"^The {precision} export typically differs"):
             check_parity(module, session, batches, precision=precision)
 
@@ -129,13 +84,13 @@ class TestReducedParity:
         self, judged: Judged, precision: str
     ) -> None:
         module, batches = judged
-        session = Session(lambda images: module(batches[0]))
+        session = FixedSession(lambda images: module(batches[0]))
         with pytest.raises(ParityError, match=f"^The {precision} export typically differs"):
             check_parity(module, session, batches, precision=precision)
 
     def test_what_is_not_finite_is_caught(self, judged: Judged, precision: str) -> None:
         module, batches = judged
-        session = Session(lambda images: [module(images)[0] * torch.nan])
+        session = FixedSession(lambda images: [module(images)[0] * torch.nan])
         with pytest.raises(ParityError, match="by nan of"):
             check_parity(module, session, batches, precision=precision)
 
