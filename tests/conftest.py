@@ -43,6 +43,17 @@ def programs() -> Iterator[Programs]:
     servers.close()
 
 
+@pytest.fixture
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Work in an empty folder with an awkward name, and remember latencies there."""
+    folder = tmp_path / "my work, v=1 (new)"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    monkeypatch.setenv("ARCHFRONT_DEVICE_DB", str(tmp_path / "latency.db"))
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    return folder
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _mlflow_databases(shared: Path) -> Iterator[None]:
     """Copy the database that MLflow otherwise creates in seconds for every root."""

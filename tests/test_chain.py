@@ -24,18 +24,7 @@ from tests.support.own_processes import SMALLEST as TINY
 
 ROOT = Path(__file__).parent.parent
 
-pytestmark = pytest.mark.slow
-
-
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty folder with an awkward name, and remember latencies there."""
-    folder = tmp_path / "my work, v=1 (new)"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("ARCHFRONT_DEVICE_DB", str(tmp_path / "latency.db"))
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    return folder
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_folder")]
 
 
 def evaluations(root: Path, name: str) -> list[Evaluation]:

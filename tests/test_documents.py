@@ -30,19 +30,11 @@ PLACEHOLDERS = {"STUDY": "flowers", "DIR": "knee", "N": "1", "VERB": "run"}
 ELSEWHERE = ("data.download=true", "space.weights=pretrained", "hardware.device=Pixel 8")
 
 
+pytestmark = pytest.mark.usefixtures("own_folder")
+
+
 class Parsed(Exception):
     """Raised where a verb would begin: its words are right."""
-
-
-@pytest.fixture(autouse=True)
-def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in an empty folder with an awkward name, and remember latencies there."""
-    folder = tmp_path / "my work, v=1 (new)"
-    folder.mkdir()
-    monkeypatch.chdir(folder)
-    monkeypatch.setenv("ARCHFRONT_DEVICE_DB", str(tmp_path / "latency.db"))
-    monkeypatch.setenv("HOME", str(tmp_path / "home"))
-    return folder
 
 
 def blocks(text: str) -> list[str]:
