@@ -15,8 +15,9 @@ from archfront.search.errors import ConfigError
 from archfront.search.latency.database import Entry, KnownDevice, LatencyKey, LatencyTable
 from archfront.search.latency.device import Device, fingerprint
 from archfront.search.records.candidate import Candidate
-from archfront.search.records.evaluation import Failed, Latency, Measurement
+from archfront.search.records.evaluation import Failed, Measurement
 from archfront.trainers.spec import Architecture, Recipe, Weights
+from tests.support import recorded_study
 
 ARCHITECTURE = Architecture("classification", "resnet18", "avg", 32, classes=10, channels=3)
 KEY = LatencyKey(
@@ -29,27 +30,7 @@ KEY = LatencyKey(
     timm_version="1.0.31",
     architecture=ARCHITECTURE,
 )
-MEASURED = Measurement(
-    latency=Latency(
-        p50_ms=1.25,
-        p95_ms=1.5,
-        spread=0.03,
-        repeats=120,
-        warmup=20,
-        threads=1,
-        batch_size=1,
-        runtime="onnxruntime",
-        runtime_version="1.32.0",
-        precision="fp32",
-        device="cpu-1234",
-        exporter="torchscript",
-        is_stable=True,
-    ),
-    params_m=11.2,
-    macs_g=0.037,
-    size_mb=44.7,
-    seconds=0.9,
-)
+MEASURED = recorded_study.measurement(1.25, params_m=11.2)
 
 
 def measured(p50_ms: float, *, is_stable: bool = True) -> Measurement:

@@ -8,7 +8,8 @@ import pytest
 
 from archfront.search.config.schema import LimitsConfig
 from archfront.search.prepare.gate import exceeded
-from archfront.search.records.evaluation import Latency, Measurement, Rejected
+from archfront.search.records.evaluation import Measurement, Rejected
+from tests.support import recorded_study
 
 LIMITS = tuple(field.name for field in fields(LimitsConfig))
 NONE: dict[str, float | None] = dict.fromkeys(LIMITS)
@@ -17,22 +18,8 @@ VALUES |= {"memory_mb": 80.0, "energy_mj": 3.0}
 
 
 def measurement(latency_ms: float = VALUES["latency_ms"]) -> Measurement:
-    latency = Latency(
-        p50_ms=latency_ms,
-        p95_ms=99.0,
-        spread=0.01,
-        repeats=50,
-        warmup=10,
-        threads=1,
-        batch_size=1,
-        runtime="eager",
-        runtime_version="2",
-        precision="fp32",
-        device="d",
-        exporter="none",
-        is_stable=True,
-    )
-    return Measurement(latency, seconds=1.0, **{n: VALUES[n] for n in LIMITS[1:]})
+    plain = recorded_study.measurement(latency_ms)
+    return replace(plain, **{name: VALUES[name] for name in LIMITS[1:]})
 
 
 def test_every_limit_of_the_configuration_is_tested() -> None:
