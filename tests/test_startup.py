@@ -12,12 +12,10 @@ import pytest
 
 from tests.support import recorded_store
 from tests.support.drawn_images import draw_folder
-from tests.support.programs import Programs
+from tests.support.programs import LIGHT, Programs
 
 # Each takes a second or more to import.
 HEAVY = ("torch", "mlflow", "pytorch_lightning", "torchvision", "timm", "onnxruntime", "sklearn")
-# What several verbs import; the check sees that none of them is heavy.
-LIGHT = ("archfront.search.cli", "numpy", "optuna", "hydra.compose")
 PROGRAM = """
 import sys
 from archfront.search.cli import main

@@ -15,6 +15,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+# What checks of imports may share: several verbs import it, and none of it is heavy.
+LIGHT = ("archfront.search.cli", "numpy", "optuna", "hydra.compose")
 SERVER = """# of tests.support.programs
 import importlib, json, os, runpy, sys, tempfile, traceback
 

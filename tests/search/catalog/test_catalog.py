@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -27,6 +25,7 @@ from archfront.search.catalog import (
 from archfront.search.catalog.backbones import read, read_published, write
 from archfront.search.catalog.tags import data_of
 from archfront.trainers.networks.count import ELEMENT_KINDS, MAC_KINDS
+from tests.support.programs import LIGHT, Programs
 
 is_same_timm = pytest.mark.skipif(
     timm.__version__ != timm_version(),
@@ -259,7 +258,9 @@ def test_rows_are_read_once() -> None:
 
 
 @pytest.mark.slow
-def test_reading_selecting_and_building_a_space_import_neither_timm_nor_torch() -> None:
+def test_reading_selecting_and_building_a_space_import_neither_timm_nor_torch(
+    programs: Programs,
+) -> None:
     code = (
         "import sys\n"
         "from archfront.search.catalog import catalog, timm_version\n"
@@ -270,7 +271,5 @@ def test_reading_selecting_and_building_a_space_import_neither_timm_nor_torch() 
         "assert main(['catalog', 'list', 'resnet18']) == 0\n"
         "print(*sorted({m.partition('.')[0] for m in sys.modules} & {'torch', 'timm', 'mlflow'}))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
-    )
-    assert done.stdout.splitlines()[-1] == ""
+    shown = programs.run(code, imports=LIGHT, sees_repository=True)
+    assert shown.splitlines()[-1] == ""

@@ -2,8 +2,6 @@ from __future__ import annotations
 
 import json
 import math
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +18,7 @@ from archfront.search.front.pareto import front_mask, hypervolume, knee
 from archfront.search.records.codec import decode, encode
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.objectives import Objective, Reference, objectives_for
+from tests.support.programs import LIGHT, Programs
 from tests.support.recorded_study import (
     GOLDEN,
     OBJECTIVES,
@@ -31,8 +30,6 @@ from tests.support.recorded_study import (
     rejected,
     trained,
 )
-
-ROOT = GOLDEN.parents[2]
 
 
 def front_by_definition(losses: np.ndarray) -> list[bool]:
@@ -264,7 +261,7 @@ def test_the_recorded_study_is_what_its_command_writes() -> None:
     assert json.loads(GOLDEN.read_text(encoding="utf-8")) == json.loads(json.dumps(golden()))
 
 
-def test_front_figure_and_report_need_no_torch() -> None:
+def test_front_figure_and_report_need_no_torch(programs: Programs) -> None:
     code = (
         "import sys; import archfront.search.front.members;"
         "heavy = {'torch', 'plotly', 'matplotlib', 'jinja2'};"
@@ -273,7 +270,5 @@ def test_front_figure_and_report_need_no_torch() -> None:
         "import archfront.search.report.document, archfront.search.front.intervals;"
         "print('torch' in sys.modules, 'plotly' in sys.modules)"
     )
-    out = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=ROOT
-    )
-    assert out.stdout.split("\n")[:2] == ["[]", "False False"]
+    out = programs.run(code, imports=LIGHT, sees_repository=True)
+    assert out.split("\n")[:2] == ["[]", "False False"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +23,7 @@ from archfront.search.runtimes import (
     runtime_named,
 )
 from archfront.search.runtimes.exporters import EXPORTERS, export_onnx
+from tests.support.programs import LIGHT, Programs
 from tests.support.small_networks import (
     Small,
     skip_where_it_cannot_run,
@@ -276,7 +275,9 @@ def test_a_missing_library_without_an_extra_names_itself() -> None:
         installed_version("no-such-runtime")
 
 
-def test_names_versions_and_keys_are_known_without_importing_a_runtime() -> None:
+def test_names_versions_and_keys_are_known_without_importing_a_runtime(
+    programs: Programs,
+) -> None:
     code = """
 import sys
 from archfront.search.latency.measure import MeasureSettings, latency_key
@@ -289,4 +290,4 @@ for name in RUNTIMES:
 heavy = {"torch", "timm", "onnx", "onnxruntime", "openvino", "nncf"} & set(sys.modules)
 assert not heavy, heavy
 """
-    subprocess.run([sys.executable, "-c", code], check=True)
+    programs.run(code, imports=LIGHT, sees_repository=True)

@@ -5,8 +5,6 @@ import gzip
 import inspect
 import json
 import pickle
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -38,6 +36,7 @@ from tests.support.drawn_datasets import (
     write_yolo,
 )
 from tests.support.drawn_images import REF, draw, draw_fashion_mnist, draw_folder
+from tests.support.programs import LIGHT, Programs
 
 DIGITS = replace(REF, reader="digits", train=600, val=600, test=597)
 
@@ -239,14 +238,14 @@ class TestOneDatasetInEveryFormat:
             }
 
 
-def test_naming_a_reader_imports_no_torch() -> None:
+def test_naming_a_reader_imports_no_torch(programs: Programs) -> None:
     code = (
         "import sys; from archfront.trainers.data import READERS, DataRef;"
         "from archfront.trainers.data.readers.torchvision_datasets import DATASETS;"
         "print([m for m in ('torch', 'torchvision', 'sklearn') if m in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "[]"
+    shown = programs.run(code, imports=LIGHT, sees_repository=True)
+    assert shown.strip() == "[]"
 
 
 def test_an_unknown_reader_is_refused_with_the_nearest() -> None:

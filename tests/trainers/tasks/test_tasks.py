@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -17,6 +15,7 @@ from archfront.trainers.tasks import TASKS, Grid, task_named
 from archfront.trainers.tasks.judges.labels import LabelEvaluator
 from archfront.trainers.tasks.protocol import Task
 from tests.support.minimal_task import Odd
+from tests.support.programs import LIGHT, Programs
 from tests.support.small_truth import samples_of
 
 N_IMAGES = 8
@@ -260,11 +259,11 @@ def test_an_unknown_task_is_answered_with_the_nearest_name() -> None:
         task_named("clasification")
 
 
-def test_names_of_tasks_cost_no_torch() -> None:
+def test_names_of_tasks_cost_no_torch(programs: Programs) -> None:
     code = (
         "import sys; from archfront.trainers.tasks import TASKS; "
         "assert all(t.heads and t.metrics and t.chance(t.metrics[0], [1, 2]) < 1 "
         "for t in TASKS.values()); "
         "sys.exit('torch' in sys.modules or 'timm' in sys.modules)"
     )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    programs.run(code, imports=LIGHT, sees_repository=True)
