@@ -53,6 +53,12 @@ def raises_in_backward(loss: torch.Tensor, error: Exception) -> torch.Tensor:
     return loss
 
 
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """Return the training whose batches are not halved."""
+    return run(tmp_path_factory.mktemp("whole"))
+
+
 @pytest.fixture
 def memory_for(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
     """Return what makes training steps over more than so many images run out of memory."""
@@ -77,9 +83,12 @@ def memory_for(monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[int]]:
 @pytest.mark.parametrize("fail", [raises_in_forward, raises_in_backward])
 @pytest.mark.parametrize("error", [CUDA, CPU, MemoryError("no memory left")], ids=repr)
 def test_halved_batches_train_as_whole_ones_without_batch_statistics(
-    error: Exception, fail: Any, memory_for: Callable[..., list[int]], tmp_path: Path
+    error: Exception,
+    fail: Any,
+    whole: TrainResult,
+    memory_for: Callable[..., list[int]],
+    tmp_path: Path,
 ) -> None:
-    whole = run(tmp_path / "whole")
     sizes = memory_for(15, error, fail)
     halved = run(tmp_path / "halved")
     assert whole.micro_batch is None
