@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -51,6 +53,7 @@ PROGRAMS = [
     for task in TASKS
     for name in FORMATS
 ]
+FLOAT32 = ("onnx", "openvino", "torchscript", "torch-export")
 UNTIMED = ExportRequest((FORMATS["onnx"],), is_timed=False)
 
 
@@ -59,6 +62,21 @@ def exported(task: str, folder: Path, request: ExportRequest, **changes: object)
     study = small_member.study(task, folder / "root")
     member = small_member.member(of, folder / "weights")
     return export_member(study, member, request, folder / "export")
+
+
+@pytest.fixture(scope="module")
+def of_graph(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Graph], Path]:
+    """Return the export of a task's graph in several formats at once."""
+
+    @cache
+    def once(task: str, graph: Graph) -> Path:
+        folder = tmp_path_factory.mktemp("of-graph")
+        names = FLOAT32 if graph.batch is None else (*FLOAT32, "onnx-int8")
+        request = ExportRequest(tuple(FORMATS[name] for name in names), graph, is_timed=False)
+        assert exported(task, folder, request).failed == {}
+        return folder / "export"
+
+    return once
 
 
 class TestFormatContract:
@@ -111,15 +129,16 @@ class TestFormatContract:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["onnx", "openvino", "torchscript", "torch-export"])
+@pytest.mark.parametrize("name", FLOAT32)
 @pytest.mark.parametrize("task", ["classification", "multilabel", "semantic"])
-def test_a_dynamic_batch_takes_any_number_of_images(task: str, name: str, tmp_path: Path) -> None:
-    request = ExportRequest((FORMATS[name],), Graph(batch=None), is_timed=False)
-    manifest = exported(task, tmp_path, request)
-    assert manifest.failed == {}
+def test_a_dynamic_batch_takes_any_number_of_images(
+    task: str, name: str, of_graph: Callable[[str, Graph], Path]
+) -> None:
+    export = of_graph(task, Graph(batch=None))
+    manifest = read_manifest(export)
     assert manifest.artifacts[name].input.batch is None
     assert manifest.artifacts[name].parity < 1e-3
-    with open_predictor(tmp_path / "export") as predictor:
+    with open_predictor(export, name) as predictor:
         size = manifest.preprocess.input_size
         images = np.random.default_rng(0).integers(0, 256, (5, 3, size, size), np.uint8)
         together = predictor.outputs(images)
@@ -142,10 +161,11 @@ def test_a_detector_has_a_fixed_batch_and_says_so(task: str, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["onnx", "onnx-int8", "openvino", "torchscript", "torch-export"])
-def test_a_graph_that_normalizes_takes_pixels(name: str, tmp_path: Path) -> None:
-    request = ExportRequest((FORMATS[name],), Graph(normalizes=True), is_timed=False)
-    manifest = exported("classification", tmp_path, request)
+@pytest.mark.parametrize("name", [*FLOAT32, "onnx-int8"])
+def test_a_graph_that_normalizes_takes_pixels(
+    name: str, of_graph: Callable[[str, Graph], Path]
+) -> None:
+    manifest = read_manifest(of_graph("classification", Graph(normalizes=True)))
     artifact = manifest.artifacts[name]
     assert artifact.input.dtype == "uint8"
     if artifact.precision == "fp32":
