@@ -48,7 +48,7 @@ class LabelEvaluator:
             raise ValueError(f"{n_seen} of {len(self._labels)} images were evaluated")
         found = self._metrics.compute()
         # The macro average of torchmetrics counts a class without an image, once predicted, as 0.
-        recalls = found["recalls"][self._labels.unique()]
+        recalls = found["recalls"][np.unique(self._labels.numpy())]
         return {
             "accuracy": float(found["accuracy"]),
             "balanced_accuracy": float(recalls.mean()),
