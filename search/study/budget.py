@@ -208,11 +208,17 @@ class RunTimer:
     Args:
         earlier: Evaluations of the earlier runs.
         clock: Seconds since any fixed point.
+        began: The clock when the run began; None for now.
     """
 
-    def __init__(self, earlier: Sequence[Evaluation], clock: Callable[[], float]) -> None:
+    def __init__(
+        self,
+        earlier: Sequence[Evaluation],
+        clock: Callable[[], float],
+        began: float | None = None,
+    ) -> None:
         self._clock, self._earlier_s = clock, active_seconds(earlier)
-        self._started = clock()
+        self._started = clock() if began is None else began
 
     def seconds(self) -> float:
         """Return the wall seconds used by all runs."""

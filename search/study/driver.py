@@ -65,6 +65,7 @@ class Driver:
         lookup: Costs that are known, and learned.
         paths: Its files.
         precision: Numeric precision of its trainings.
+        began: The clock when this run began to read its data.
         followers: Called with every event.
         clock: Seconds since the epoch.
     """
@@ -78,6 +79,7 @@ class Driver:
         lookup: CostLookup,
         paths: StudyPaths,
         precision: Precision,
+        began: float,
         followers: Iterable[Follower],
         clock: Callable[[], float],
     ) -> None:
@@ -86,7 +88,9 @@ class Driver:
         self._paths, self._followers, self._clock = paths, tuple(followers), clock
         self._precision: Precision = precision
         self._jobs = JobFactory(prepared, paths, precision)
-        self._progress = StudyProgress(prepared, store, paths, n_slots=engine.n_slots, clock=clock)
+        self._progress = StudyProgress(
+            prepared, store, paths, n_slots=engine.n_slots, clock=clock, began=began
+        )
 
     def run(self, control: Control) -> tuple[str, str]:
         """Run to the end, which is recorded whatever it is; return state and reason."""

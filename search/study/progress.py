@@ -83,6 +83,7 @@ class StudyProgress:
         paths: Its files.
         n_slots: Jobs at a time.
         clock: Seconds since the epoch.
+        began: The clock when the run began; None for now.
 
     Attributes:
         evaluations: All that is recorded, in order of recording.
@@ -101,13 +102,14 @@ class StudyProgress:
         *,
         n_slots: int,
         clock: Callable[[], float],
+        began: float | None = None,
     ) -> None:
         self._prepared, self._space, self._n_slots = prepared, prepared.space, n_slots
         self._budget, self._plan = prepared.config.budget, prepared.settings.plan
         self._works = works(prepared.space)
         self.evaluations = store.evaluations()
         self._n_earlier = len(self.evaluations)
-        self._timer = RunTimer(self.evaluations, clock)
+        self._timer = RunTimer(self.evaluations, clock, began)
         self.open = OpenCandidates(self._space)
         self.running: dict[Future[Result], RunningTrial] = {}
         self.paused = PausedTrials(store, paths, prepared.objectives)

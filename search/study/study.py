@@ -91,6 +91,7 @@ def run(
         for follower in followers:
             follower(event)
 
+    began = clock()
     paths = StudyPaths(Path(config.tracking.root), config.study)
     goals = objectives(config)
     with driving(paths, config.tracking.storage_url, goals) as store, ExitStack() as stack:
@@ -121,6 +122,7 @@ def run(
             lookup=known,
             paths=paths,
             precision=precision,
+            began=began,
             followers=followers,
             clock=clock,
         )

@@ -13,7 +13,7 @@ from archfront.search.engine.jobs import Broken, Done, Result
 from archfront.search.errors import StudyError
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.evaluation import Measurement
-from archfront.search.study.reference import TRIES, find_reference
+from archfront.search.study.reference import BEYOND, TRIES, find_reference
 from archfront.trainers.spec import Architecture
 from tests.support.recorded_study import measurement
 from tests.support.small_study import prepared, small_config
@@ -129,7 +129,7 @@ def test_when_all_of_the_heaviest_fail_the_reasons_are_told(tmp_path: Path) -> N
     measure = Measuring(failing=tuple(a.backbone.name for a in whole.space.axes))
     with pytest.raises(
         StudyError,
-        match=r"^None of the heaviest architectures could be measured, so the study has no "
+        match=r"^None of the architectures that were tried could be measured, so the study has no "
         r"reference point:\n  resnet18: no exporter took avg\n  resnet10t: no exporter",
     ):
         find_reference(whole, measure)
@@ -146,3 +146,32 @@ def test_a_space_of_one_that_fails_has_one_reason(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match=r"reference point:\n  test_resnet: no exporter took"):
         find_reference(lone, measure)
     assert len(measure.asked) == 1
+
+
+def test_a_study_by_the_clock_measures_the_lightest_and_expects_the_heaviest(
+    tmp_path: Path,
+) -> None:
+    whole = study(
+        tmp_path,
+        objectives=("latency_ms", "params_m", "throughput_ips"),
+        budget__minutes=5.0,
+        hardware__throughput_batch=4,
+    )
+
+    class Throughput(Measuring):
+        def result(self, size: int) -> Measurement:
+            return replace(super().result(size), throughput_ips=1000.0 / size)
+
+    measure = Throughput()
+    found = find_reference(whole, measure).values
+    ((name, size),) = measure.asked
+    space = whole.space
+    macs, params = space.macs_g, {a.backbone.name: a.backbone.params_m for a in space.axes}
+    number = next(
+        n for n, a in enumerate(space.architectures) if (a.backbone, a.input_size) == (name, size)
+    )
+    assert macs[number] == macs.min()
+    ratio = (macs.max() / macs[number]) ** 0.7
+    assert found["latency_ms"] == pytest.approx(BEYOND * size / 2 * ratio)
+    assert found["params_m"] == pytest.approx(BEYOND * size * max(params.values()) / params[name])
+    assert found["throughput_ips"] == pytest.approx(1000 / size / ratio / BEYOND)
