@@ -12,6 +12,7 @@ from archfront.search.engine.interrupts import deferred
 from archfront.search.engine.jobs import Broken, Engine, Job, Result
 from archfront.search.errors import StudyError
 from archfront.search.latency.lookup import CostLookup
+from archfront.search.latency.steady import MOST_AGAIN, may_be_within, steadier
 from archfront.search.prepare.gate import exceeded
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.evaluation import (
@@ -26,6 +27,7 @@ from archfront.search.records.evaluation import (
 from archfront.search.records.events import (
     Event,
     Follower,
+    Noticed,
     RungFinished,
     StudyFinished,
     StudyStarted,
@@ -250,9 +252,11 @@ class Driver:
                 self._lookup.learn(architecture, failed)
             self._finish(running, failed)
         elif isinstance(result.value, Measurement):
-            self._lookup.learn(architecture, result.value)
-            self._costs.learn(architecture, result.value)
-            self._check_limits(running, result.value)
+            before, found = running.measurement, result.value
+            found = found if before is None else steadier(before, found)
+            self._lookup.learn(architecture, found)
+            self._costs.learn(architecture, found)
+            self._check_limits(running, found)
         elif self._engine.isolates and isinstance(result.value, Trained):
             # Its own clock went on while a measurement held it up.
             seconds = min(result.value.seconds, result.seconds)
@@ -261,9 +265,17 @@ class Driver:
             self._finish(running, result.value)
 
     def _check_limits(self, running: RunningTrial, measurement: Measurement) -> None:
-        """Reject a trial that is over a limit, or train it."""
+        """Reject a trial that is over a limit, or train it.
+
+        A latency that other work disturbed is measured again before it rejects.
+        """
         running.measurement = measurement
         over = exceeded(measurement, self._prepared.settings.limits)
+        if may_be_within(measurement, over) and running.n_again < MOST_AGAIN:
+            running.n_again += 1
+            self._emit(Noticed(_disturbed(running.number, measurement)))
+            self._submit(running, self._jobs.measure(running.candidate.architecture))
+            return
         if over:
             self._finish(running, Rejected(over))
             return
@@ -321,3 +333,11 @@ class Driver:
     def _emit(self, event: Event) -> None:
         for follower in self._followers:
             follower(event)
+
+
+def _disturbed(number: int, measurement: Measurement) -> str:
+    latency = measurement.latency
+    return (
+        f"trial {number}: {latency.p50_ms:.3g} ms is over the limit, but other work disturbed the "
+        f"measurement (spread {latency.spread:.2g}): measured again"
+    )

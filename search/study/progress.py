@@ -57,6 +57,7 @@ class RunningTrial:
         measurement: The costs of the candidate, once they are known.
         expected: The latency that was expected before the measurement.
         below: Evaluations of the rungs below, the lowest first.
+        n_again: Measurements after the first one, which other work disturbed.
     """
 
     trial: Any
@@ -66,6 +67,7 @@ class RunningTrial:
     measurement: Measurement | None = None
     expected: Prediction | None = None
     below: tuple[Evaluation, ...] = ()
+    n_again: int = 0
 
     @property
     def number(self) -> int:

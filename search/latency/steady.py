@@ -1,0 +1,48 @@
+"""Latencies that a busy machine disturbed: which are measured again, and which one counts."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from archfront.search.records.evaluation import Measurement
+
+# Further measurements of an architecture whose latency is unstable.
+MOST_AGAIN = 2
+# A disturbed clock gave 4 times the latency of a quiet one; what takes this many times a limit is
+# over it on a quiet machine too.
+HOPELESS = 10.0
+
+
+def is_disturbed(measurement: Measurement) -> bool:
+    """Return whether a latency of this device was measured while other work disturbed it."""
+    latency = measurement.latency
+    return not latency.is_stable and latency.source != "imported"
+
+
+def may_be_within(measurement: Measurement, over: dict[str, tuple[float, float]]) -> bool:
+    """Return whether a disturbed latency alone puts an architecture over its limits.
+
+    Args:
+        measurement: What was measured.
+        over: Value and limit of each limit that is exceeded, by its name.
+    """
+    if over.keys() != {"latency_ms"} or not is_disturbed(measurement):
+        return False
+    value, allowed = over["latency_ms"]
+    return value <= HOPELESS * allowed
+
+
+def steadier(first: Measurement, second: Measurement) -> Measurement:
+    """Return the one of two measurements of an architecture whose latency counts.
+
+    A stable latency counts before an unstable one: of two stable ones the faster, since other
+    work can only slow a network, of two unstable ones that with the smaller spread. The seconds
+    are those of both.
+    """
+    best = min((first, second), key=_unsteadiness)
+    return replace(best, seconds=first.seconds + second.seconds)
+
+
+def _unsteadiness(measurement: Measurement) -> tuple[bool, float]:
+    latency = measurement.latency
+    return not latency.is_stable, latency.p50_ms if latency.is_stable else latency.spread
