@@ -25,6 +25,7 @@ TEMPERATURES = tuple(2.0 ** (half / 2) for half in range(-2, 17))
 FOLDS = 3
 STD_MIN = 0.01  # of the median deviation
 MAX_STEPS = 100  # of L-BFGS
+# benchmarks/LOG.md, "Probes and fine-tuning by the trainer".
 TOLERANCE, FOLD_TOLERANCE = 1e-4, 1e-3  # of its gradient; between strengths a rough head will do
 NEIGHBORS, NEIGHBOR_SCALE = 5, 0.07
 KNN_CHUNK = 1024  # images whose cosines with all others are held at a time
