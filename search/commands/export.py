@@ -164,6 +164,7 @@ def export_to(
     from archfront.search.formats.source import Graph
     from archfront.search.prepare.recorded import study_of
     from archfront.search.report import pages
+    from archfront.search.results.baselines import warnings
     from archfront.search.results.refit_results import member_of
 
     formats = formats_named(list(options.format))
@@ -185,11 +186,14 @@ def export_to(
         f"trial {member.evaluation.trial}: {member.evaluation.candidate.label}, "
         f"{member.origin['kind']} weights"
     )
+    chosen = [m for m in results.front() if m.trial == member.evaluation.trial]
+    for line in warnings(chosen):
+        on_line(line)
     manifest = export_member(study, member, request, folder, on_line)
     on_line(f"{len(manifest.artifacts)} of {count_of(len(formats), 'format')} in {folder}")
     for sentence in _record(results, manifest, folder):
         on_line(sentence)
-    pages.write(results, on_line)
+    pages.write(results, lambda lacking: on_line(str(lacking)))
     on_line(f"report    {results.paths.report}")
     return manifest
 

@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-from archfront.search.commands.consoles import wide_console
+from archfront.search.commands.consoles import print_lines, wide_console
 from archfront.search.commands.study_text import add_study, results_of
 
 # Columns of a table that is not shown in a terminal.
@@ -26,6 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Print the front of a study and return the exit status."""
     from archfront.search.report.terminal import front_table
+    from archfront.search.results.baselines import baseline_line, baselines
 
     results = results_of(arguments)
     rows = results.rows()
@@ -41,7 +42,10 @@ def call(arguments: argparse.Namespace) -> int:
         print(f"The study {arguments.study!r} has no trained candidate yet.")
     else:
         metric = results.objectives[0].name
-        wide_console(WIDTH).print(front_table(results.front(), metric, results.scores))
+        console = wide_console(WIDTH)
+        console.print(front_table(results.front(), metric, results.scores))
+        line = baseline_line(baselines(results.begun()), metric)
+        print_lines(console, [line] if line else [])
     return 0
 
 

@@ -17,8 +17,9 @@ from archfront.search.records.paths import StudyPaths, default_root
 from archfront.search.records.store import hide_password, reading
 from archfront.search.report import pages
 from archfront.search.report.live_view import LiveView
-from archfront.search.report.pages import reported
+from archfront.search.report.pages import Unwritten, reported
 from archfront.search.report.terminal import PlainView, front_table, provisional_sentence
+from archfront.search.results.baselines import baseline_line, baselines
 from archfront.search.results.results import Results
 from archfront.search.study import study
 from archfront.search.study.study import FrontState, StudyResult
@@ -35,7 +36,7 @@ def launch(config: Config, console: Console, *, is_plain: bool = False) -> Study
     paths = StudyPaths(Path(config.tracking.root), config.study)
     is_live = console.is_terminal and not is_plain
     view = LiveView(console, config.budget) if is_live else PlainView(console)
-    tracking = _Tracking(paths, config, lambda line: print_lines(console, [line]))
+    tracking = _Tracking(paths, config, lambda lacking: print_lines(console, [str(lacking)]))
     followers: list[Follower] = [EventLog(paths.events), tracking, view]
     try:
         result = _run(config, followers, tracking, console, is_live=is_live)
@@ -73,7 +74,9 @@ def _run(
 class _Tracking:
     """The MLflow follower, opened while images are read; never for a study that has ended."""
 
-    def __init__(self, paths: StudyPaths, config: Config, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, paths: StudyPaths, config: Config, tell: Callable[[Unwritten], None]
+    ) -> None:
         self._paths, self._config, self._tell = paths, config, tell
         self._pool = ThreadPoolExecutor(1)
         self._opening: Future[Follower] | None = None
@@ -94,10 +97,10 @@ class _Tracking:
             with reported(f"{type(event).__name__} in MLflow", self._fail):
                 self._tracker(event)
 
-    def _fail(self, line: str) -> None:
+    def _fail(self, lacking: Unwritten) -> None:
         """Tell of the first event that MLflow did not take; the end of the study tries again."""
         if not self._is_behind:
-            self._tell(line)
+            self._tell(lacking)
         self._is_behind = True
 
     def _opened(self) -> Follower:
@@ -142,9 +145,12 @@ def _print_end(
         lines = [f"The study {config.study!r} is {result.state}: {result.reason}. {counts}."]
     print_lines(console, ["", *lines, ""])
     if members:
-        with reported("the table of the front", lambda line: print_lines(console, [line])):
+        with reported(
+            "the table of the front", lambda lacking: print_lines(console, [str(lacking)])
+        ):
             console.print(front_table(members, config.task.metric, results.scores))
-        print_lines(console, filter(None, [provisional_sentence(members)]))
+        line = baseline_line(baselines(results.begun()), config.task.metric)
+        print_lines(console, filter(None, [line, provisional_sentence(members)]))
     else:
         console.print("No candidate is trained, so there is no front.")
     print_lines(console, _where(config, paths, result))

@@ -169,6 +169,7 @@ def refit_members(
     """
     from archfront.search.prepare.recorded import study_of
     from archfront.search.report import pages
+    from archfront.search.results.baselines import warnings
     from archfront.search.results.refit_results import summary
     from archfront.search.results.select_members import chosen_trials
     from archfront.search.retrain.refit_members import RefitRequest
@@ -183,8 +184,10 @@ def refit_members(
             console, [f"note: --epochs {epochs} is less than the {proxy_epochs} of the search."]
         )
     patience = options.patience or max(1, (epochs + 1) // 2)
+    trials = tuple(chosen_trials(results, options.members))
+    print_lines(console, warnings([m for m in results.front() if m.trial in trials]))
     request = RefitRequest(
-        trials=tuple(chosen_trials(results, options.members)),
+        trials=trials,
         epochs=epochs,
         seeds=options.seeds,
         full=FullSettings(options.ema, patience, options.teaching),
@@ -197,7 +200,7 @@ def refit_members(
         _track(results, study, options.mlflow_uri, console)
     found = summary(results)
     assert found is not None
-    pages.write(results, print_note)
+    pages.write(results, lambda lacking: print_note(str(lacking)))
     return found
 
 

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable
 from pathlib import Path
 
-from archfront.search.commands.consoles import print_note
 from archfront.search.commands.study_text import add_study, results_of
 from archfront.search.errors import StudyError
 from archfront.search.report import pages
@@ -20,28 +18,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """Write the report and the plots of a study, print their paths; 1 where one is lacking."""
-    lacking: list[str] = []
-    for path in write_report(results_of(arguments), lacking.append):
+    """Write the report and the plots of a study, print their paths, return the exit status."""
+    for path in write_report(results_of(arguments)):
         print(path)
-    for line in lacking:
-        print_note(line)
-    return 1 if lacking else 0
+    return 0
 
 
-def write_report(
-    results: Results, tell: Callable[[str], None] = pages.logger.warning
-) -> list[Path]:
+def write_report(results: Results) -> list[Path]:
     """Write the report and the plots of a study and return their paths.
-
-    Args:
-        results: The study.
-        tell: Takes a line about each file that could not be written.
 
     Raises:
         StudyError: If nothing is recorded yet.
+        Exception: Why one of them could not be written, after the others were.
     """
     if not results.header:
         raise StudyError(f"The study {results.paths.study!r} has no records yet, so no report.")
     os.environ.setdefault("MPLCONFIGDIR", str(results.paths.matplotlib))
-    return pages.write(results, tell)
+    lacking: list[pages.Unwritten] = []
+    files = pages.write(results, lacking.append)
+    if lacking:
+        raise lacking[0].error
+    return files

@@ -88,7 +88,7 @@ def call(arguments: argparse.Namespace) -> int:
             "Only what the members already are was asked for. Give other --sizes, --runtimes or "
             "--precisions."
         )
-    pages.write(results, print_note)
+    pages.write(results, lambda lacking: print_note(str(lacking)))
     if arguments.json:
         print(json.dumps(asdict(found), indent=2))
     else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,19 @@ from archfront.search.front.pareto import front_mask, hypervolume, knee
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Fidelity, trained_outcome
 from archfront.search.records.objectives import Objective, Reference
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """The best answer that needs no image.
+
+    Attributes:
+        name: What it answers, in words.
+        value: Its metric on the validation split.
+    """
+
+    name: str
+    value: float
 
 
 @dataclass(frozen=True)
@@ -38,6 +51,8 @@ class FrontMember:
         is_knee: Whether it is the front's knee.
         ties: Trials of the other members whose metric is a statistical tie with this one.
         fidelity: How far it was trained; None in studies whose front is of full trainings only.
+        not_better_than: Name of the baseline that its interval does not lie above; else empty.
+        is_stable: Whether its latency was measured on a quiet machine.
     """
 
     trial: int
@@ -57,6 +72,8 @@ class FrontMember:
     is_knee: bool
     ties: tuple[int, ...]
     fidelity: Fidelity | None = None
+    not_better_than: str = ""
+    is_stable: bool = True
 
     @property
     def is_full(self) -> bool:
@@ -124,14 +141,18 @@ def build_front(
     objectives: Sequence[Objective],
     *,
     is_tie: Callable[[Evaluation, Evaluation], bool] | None = None,
+    baseline: Baseline | None = None,
 ) -> list[FrontMember]:
     """Return the members of the front, fastest first; of equal latencies the better first.
+
+    The knee is one of those that are better than the baseline, where there are any.
 
     Args:
         evaluations: All of a study; one training of each trial counts (``final_evaluations``).
         objectives: The metric first.
         is_tie: Whether two members' metrics are a statistical tie, as
             ``search.front.intervals.tie_test`` returns it; None for no ties.
+        baseline: What a member has to be better than by its interval; None for nothing.
 
     Raises:
         ValueError: If a trained value is not finite.
@@ -141,10 +162,33 @@ def build_front(
         return []
     mask = front_mask(losses_of(final, objectives))
     chosen = _distinct(e for e, is_front in zip(final, mask, strict=True) if is_front)
-    middle = chosen[knee(losses_of(chosen, objectives))].trial
+    better = [e for e in chosen if not _beaten_by(e, baseline)] or chosen
+    middle = better[knee(losses_of(better, objectives))].trial
     ties = _ties(chosen, is_tie) if is_tie else {}
-    members = [_member(e, is_knee=e.trial == middle, ties=ties.get(e.trial, ())) for e in chosen]
+    members = [
+        replace(
+            _member(e, is_knee=e.trial == middle, ties=ties.get(e.trial, ())),
+            not_better_than=_beaten_by(e, baseline),
+        )
+        for e in chosen
+    ]
     return sorted(members, key=lambda m: (m.latency_ms, -m.metric, m.trial))
+
+
+def named_members(members: Sequence[FrontMember]) -> dict[str, FrontMember]:
+    """Return the members that are called ``fastest``, ``knee`` and ``best``.
+
+    They are among those that are better than the baselines; where none is, nothing has a name.
+    """
+    better = [member for member in members if not member.not_better_than]
+    return chosen_by_name(better) if better else {}
+
+
+def chosen_by_name(members: Sequence[FrontMember]) -> dict[str, FrontMember]:
+    """Return the fastest, the knee and the best of a front, fastest first, whatever they are."""
+    middle = next(member for member in members if member.is_knee)
+    best = max(members, key=lambda m: (m.metric, -m.latency_ms))
+    return {"fastest": members[0], "knee": middle, "best": best}
 
 
 def front_hypervolume(
@@ -168,6 +212,13 @@ def _distinct(chosen: Iterable[Evaluation]) -> list[Evaluation]:
         key = (evaluation.candidate.architecture_id, trained.metric, own)
         found.setdefault(key, evaluation)
     return list(found.values())
+
+
+def _beaten_by(evaluation: Evaluation, baseline: Baseline | None) -> str:
+    """Return the name of a baseline that an interval does not lie above, else nothing."""
+    if baseline is None or trained_outcome(evaluation).metric_low > baseline.value:
+        return ""
+    return baseline.name
 
 
 def _ties(
@@ -205,4 +256,5 @@ def _member(evaluation: Evaluation, *, is_knee: bool, ties: tuple[int, ...]) -> 
         is_knee=is_knee,
         ties=ties,
         fidelity=trained.fidelity,
+        is_stable=measured.latency.is_stable,
     )

@@ -25,6 +25,7 @@ from archfront.search.records.variant_records import VariantSummary
 from archfront.search.report import figures, refit_text
 from archfront.search.report.plot_data import NAMES, FrontPlot
 from archfront.search.results import rung_stats, stats
+from archfront.search.results.baselines import baseline_line
 from archfront.trainers.dataset_summary import DatasetSummary
 from archfront.trainers.words import count_of, duration
 
@@ -61,6 +62,7 @@ class StudyRecord:
         variants: What members are worth as they may be deployed; None before the first one.
         exports: What the exported artifacts are worth; None before the first one.
         waiting: Trials that have not ended.
+        baselines: Metric of what needs no image, by its name, the best first.
     """
 
     name: str
@@ -88,6 +90,7 @@ class StudyRecord:
     variants: VariantSummary | None = None
     exports: ExportSummary | None = None
     waiting: frozenset[int] = frozenset()
+    baselines: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def metric(self) -> str:
@@ -98,7 +101,9 @@ class StudyRecord:
     def picture(self) -> FrontPlot:
         """Return what the pictures show."""
         title = f"{self.name}: {self.metric.replace('_', ' ')} against latency"
-        return FrontPlot(title, self.evaluations, self.members, self.objectives, self.limits)
+        return FrontPlot(
+            title, self.evaluations, self.members, self.objectives, self.limits, self.baselines
+        )
 
 
 def render(record: StudyRecord) -> str:
@@ -165,6 +170,7 @@ def _answer(record: StudyRecord) -> dict[str, Any]:
     return {
         "named": record.picture.named(),
         "tie": stats.tie_sentence(record.members, record.metric),
+        "baseline": baseline_line(record.baselines, record.metric),
         "sometimes": [
             name
             for name in SOMETIMES

@@ -14,6 +14,7 @@ from archfront.search.records.evaluation import (
     Proposal,
     Trained,
 )
+from archfront.search.report.baselines_figure import add_baselines
 from archfront.search.report.plot_data import (
     BLUE,
     GRAY,
@@ -47,10 +48,10 @@ def front_figure(picture: FrontPlot) -> go.Figure:
     figure.add_scatter(
         x=xs, y=ys, mode="lines", line={"color": BLUE, "width": 2}, name="front", hoverinfo="skip"
     )
-    hidden = picture.hidden()
-    note = f" ({hidden} below the picture)" if hidden else ""
+    note = f" ({hidden} below the picture)" if (hidden := picture.hidden()) else ""
     _add_points(figure, picture, picture.dominated(), f"dominated{note}", _pale())
     _add_members(figure, picture)
+    add_baselines(figure, picture)
     is_stripped = False
     for kind, (symbol, color) in KINDS.items():
         stopped = picture.stopped(kind)
@@ -269,9 +270,8 @@ def _add_members(figure: go.Figure, picture: FrontPlot) -> None:
             "thickness": 1.5,
             "width": 4,
         }
-    knees = [e for e, m in zip(members, picture.members, strict=True) if m.is_knee]
     star = {"color": ORANGE, "size": 17, "symbol": "star", "line": {"color": INK, "width": 1}}
-    _add_points(figure, picture, knees, "knee", star)
+    _add_points(figure, picture, picture.knees(), "knee", star)
     for evaluation in members:
         word = picture.named().get(evaluation.trial)
         words = f"<b>{word}</b> {escape(evaluation.candidate.label)}"

@@ -51,9 +51,9 @@ def write_png(picture: FrontPlot, path: Path) -> None:
         bbox_to_anchor=(0.075, 0.82),
         ncols=len(labels) or 1,
         frameon=False,
-        fontsize=10.5,
+        fontsize=10.5 if len(labels) < 6 else 8.5,
         handletextpad=0.4,
-        columnspacing=1.4,
+        columnspacing=1.4 if len(labels) < 6 else 0.9,
     )
     figure.savefig(path, metadata={"Software": "archfront"})
 
@@ -91,12 +91,14 @@ def _draw_front(axes: Axes, picture: FrontPlot) -> None:
             label="member, 95% interval",
             zorder=3,
         )
-    for evaluation, member in zip(members, picture.members, strict=True):
-        x, y = cost.value(evaluation), member.metric
-        if member.is_knee:
-            axes.scatter(
-                [x], [y], s=260, marker="*", color=ORANGE, edgecolors=INK, label="knee", zorder=4
-            )
+    for knee in picture.knees():
+        x, y = cost.value(knee), metric.value(knee)
+        axes.scatter(
+            [x], [y], s=260, marker="*", color=ORANGE, edgecolors=INK, label="knee", zorder=4
+        )
+    for index, (label, value) in enumerate(picture.lines().items()):
+        style = ("--", ":")[index % 2]
+        axes.axhline(value, color=GRAY, linestyle=style, linewidth=1.4, label=label, zorder=1)
     _write_words(axes, picture)
     axes.set_ylim(*picture.metric_range())
     axes.set_ylabel(f"{axis_title(metric)}, validation", fontsize=12, color=INK)

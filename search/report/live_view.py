@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from archfront.search.front.members import FrontMember, build_front
+from archfront.search.front.members import Baseline, FrontMember, build_front
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.events import (
@@ -31,6 +31,7 @@ from archfront.search.records.objectives import Objective
 from archfront.search.records.seconds import active_seconds, full_trainings
 from archfront.search.report.terminal import PlainView, front_table
 from archfront.search.results import stats
+from archfront.search.results.baselines import best_baseline
 from archfront.trainers.words import duration
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ class LiveView(PlainView):
         self._evaluations: list[Evaluation] = []
         self._objectives: Sequence[Objective] = ()
         self._members: list[FrontMember] = []
+        self._baseline: Baseline | None = None
         self._now: dict[int, str] = {}
         self._waiting: set[int] = set()
         self._rungs: Sequence[int] = (1,)
@@ -79,7 +81,8 @@ class LiveView(PlainView):
                 self._started = self._clock()
                 self._rungs = event.header.rungs
                 self._objectives = event.header.objectives
-                self._members = build_front(self._evaluations, self._objectives)
+                self._baseline = best_baseline(event.header)
+                self._members = self._front()
                 self._is_open = True
                 self._live.start()
             case TrialProposed(trial, candidate):
@@ -99,12 +102,15 @@ class LiveView(PlainView):
                 self._waiting.add(evaluation.trial)
                 self._now.pop(evaluation.trial, None)
                 self._evaluations.append(evaluation)
-                self._members = build_front(self._evaluations, self._objectives)
+                self._members = self._front()
             case StudyFinished():
                 self.close()
             case _:
                 pass
         super().__call__(event)
+
+    def _front(self) -> list[FrontMember]:
+        return build_front(self._evaluations, self._objectives, baseline=self._baseline)
 
     def render(self) -> Group:
         """Return what is shown below the lines; nothing when the view is not open.

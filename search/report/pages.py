@@ -8,6 +8,7 @@ import os
 import shlex
 from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from archfront.search.front.members import final_evaluations, front_hypervolume
@@ -20,20 +21,34 @@ from archfront.search.results import (
     rung_stats,
     variant_results,
 )
+from archfront.search.results.baselines import baselines
 from archfront.search.results.results import Results
 from archfront.trainers.files import write_whole
 
 logger = logging.getLogger(__name__)
 
 
-def write(results: Results, tell: Callable[[str], None] = logger.warning) -> list[Path]:
+@dataclass(frozen=True)
+class Unwritten:
+    """Something that could not be written, though the records that it is made of are whole."""
+
+    what: str
+    error: Exception
+
+    def __str__(self) -> str:
+        """Return it in one line."""
+        reason = (str(self.error).splitlines() or [""])[0]
+        return f"Not written: {self.what} ({type(self.error).__name__}: {reason})."
+
+
+def write(results: Results, tell: Callable[[Unwritten], None] = logger.warning) -> list[Path]:
     """Write front.json, report.html and, of a front, front.html and front.png.
 
     Each is written for itself: that one cannot be written takes none of the others away.
 
     Args:
         results: The study.
-        tell: Takes a line about each file that could not be written.
+        tell: Takes each file that could not be written.
 
     Returns:
         The files that were written.
@@ -56,20 +71,19 @@ def write(results: Results, tell: Callable[[str], None] = logger.warning) -> lis
 
 
 @contextmanager
-def reported(what: str, tell: Callable[[str], None]) -> Iterator[None]:
-    """Report in one line what could not be written and why, instead of an exception.
+def reported(what: str, tell: Callable[[Unwritten], None]) -> Iterator[None]:
+    """Report what could not be written and why, instead of an exception.
 
     Args:
-        what: What is written.
-        tell: Takes the line.
+        what: What is written, in words.
+        tell: Takes it.
     """
     try:
         yield
     # Drawing, templates and databases raise whatever they like; none of it ends a study.
     except Exception as error:
         logger.debug("%s was not written", what, exc_info=True)
-        reason = (str(error).splitlines() or [""])[0]
-        tell(f"Not written: {what} ({type(error).__name__}: {reason}). The records are whole.")
+        tell(Unwritten(what, error))
 
 
 def _write_rows(results: Results, path: Path) -> None:
@@ -125,6 +139,7 @@ def record(results: Results) -> StudyRecord:
         variants=variant_results.summary(results),
         exports=export_results.summary(results, refit),
         waiting=results.waiting,
+        baselines=baselines(header),
     )
 
 

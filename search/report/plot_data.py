@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from html import escape
 
-from archfront.search.front.members import FrontMember, final_evaluations
+from archfront.search.front.members import FrontMember, final_evaluations, named_members
 from archfront.search.front.pareto import front_mask
 from archfront.search.records.evaluation import SOMETIMES, Evaluation, Trained
 from archfront.search.records.objectives import MEASURED, Objective
@@ -43,6 +43,7 @@ class FrontPlot:
         members: The front, fastest first.
         objectives: The metric, drawn upwards, then the cost, drawn to the right.
         limits: Allowed values by objective; None for no limit.
+        baselines: Metric of what needs no image, by its name.
     """
 
     title: str
@@ -50,6 +51,7 @@ class FrontPlot:
     members: Sequence[FrontMember]
     objectives: Sequence[Objective]
     limits: Mapping[str, float | None]
+    baselines: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def metric(self) -> Objective:
@@ -98,13 +100,23 @@ class FrontPlot:
     def named(self) -> dict[int, str]:
         """Return the trials that get a word in the picture: fastest, knee and best."""
         words: dict[int, list[str]] = {}
-        if self.members:
-            words.setdefault(self.members[0].trial, []).append("fastest")
-            for member in self.members:
-                if member.is_knee:
-                    words.setdefault(member.trial, []).append("knee")
-            words.setdefault(max(self.members, key=lambda m: m.metric).trial, []).append("best")
+        for word, member in named_members(self.members).items():
+            words.setdefault(member.trial, []).append(word)
         return {trial: ", ".join(several) for trial, several in words.items()}
+
+    def knees(self) -> list[Evaluation]:
+        """Return the evaluation of the knee, if one has that name."""
+        names = self.named()
+        return [e for e in self.of_members() if "knee" in names.get(e.trial, "").split(", ")]
+
+    def lines(self) -> dict[str, float]:
+        """Return the baselines by what the legend says of them."""
+        low, high = self.metric_range()
+        where = {-1: ", below the picture", 0: "", 1: ", above the picture"}
+        return {
+            f"{name} ({value:.3f}{where[(value > high) - (value < low)]})": value
+            for name, value in self.baselines.items()
+        }
 
     def has_room_left(self, evaluation: Evaluation, words: str) -> bool:
         """Return whether words fit between the point and the left edge of a 900-pixel axis."""

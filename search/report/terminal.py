@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from archfront.search.front.members import FrontMember
+from archfront.search.front.members import FrontMember, named_members
 from archfront.search.records.evaluation import SOMETIMES, Evaluation, Trained, is_below_top
 from archfront.search.records.events import (
     Event,
@@ -214,11 +214,13 @@ def _remarks(members: Sequence[FrontMember]) -> dict[int, list[str]]:
     words: dict[int, list[str]] = {member.trial: [] for member in members}
     if not members:
         return words
-    words[members[0].trial].append("fastest")
-    words[max(members, key=lambda m: m.metric).trial].append("best")
+    for word, named in named_members(members).items():
+        words[named.trial].append(word)
     for member in members:
-        if member.is_knee:
-            words[member.trial].append("knee")
+        if member.not_better_than:
+            words[member.trial].append(f"not better than {member.not_better_than}")
+        if not member.is_stable:
+            words[member.trial].append("unstable latency")
         if member.ties:
             words[member.trial].append("ties with " + ", ".join(map(str, member.ties)))
     return words

@@ -16,6 +16,7 @@ from archfront.search.records.paths import StudyPaths
 from archfront.search.records.seconds import active_seconds
 from archfront.search.records.store import StudyStore
 from archfront.search.results import stats
+from archfront.search.results.baselines import best_baseline
 from archfront.trainers.tasks import TASKS
 
 
@@ -85,7 +86,12 @@ class Results:
         """Return the members of the front, fastest first."""
         if self.header is None:
             return []
-        return build_front(self.evaluations, self.objectives, is_tie=self.tie_test())
+        return build_front(
+            self.evaluations,
+            self.objectives,
+            is_tie=self.tie_test(),
+            baseline=best_baseline(self.header),
+        )
 
     def counts(self) -> dict[str, int]:
         """Return the number of trials by outcome; those below the top where there are any."""

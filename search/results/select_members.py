@@ -8,7 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from archfront.search.errors import StudyError
-from archfront.search.front.members import FrontMember, final_evaluations
+from archfront.search.front.members import (
+    FrontMember,
+    chosen_by_name,
+    final_evaluations,
+    named_members,
+)
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.results.results import Results
 
@@ -35,9 +40,9 @@ def chosen_trials(results: Results, names: Sequence[str]) -> list[int]:
 
     Args:
         results: The study.
-        names: ``knee``, ``fastest``, ``best``, ``all`` for the whole front, ``trained`` for all
-            trained candidates; or the number of a trial, or the id of a candidate or its
-            beginning.
+        names: ``knee``, ``fastest``, ``best``, ``all`` for the front (without what is not better
+            than a baseline, unless nothing is), ``trained`` for all trained candidates; or the
+            number of a trial, or the id of a candidate or its beginning.
 
     Raises:
         StudyError: If one of them stands for nothing, with what there is.
@@ -45,8 +50,9 @@ def chosen_trials(results: Results, names: Sequence[str]) -> list[int]:
     members = results.front()
     if not members:
         raise StudyError(f"The study {results.paths.study!r} has no trained candidate yet.")
+    better = [member for member in members if not member.not_better_than]
     many = {
-        "all": [member.trial for member in members],
+        "all": [member.trial for member in better or members],
         "trained": [e.trial for e in final_evaluations(results.evaluations)],
     }
     trials: list[int] = []
@@ -56,10 +62,12 @@ def chosen_trials(results: Results, names: Sequence[str]) -> list[int]:
 
 
 def aliases(members: Sequence[FrontMember]) -> dict[str, int]:
-    """Return the trials of a front that have a name; one trial may have several."""
-    knee = next(m for m in members if m.is_knee)
-    best = max(members, key=lambda m: (m.metric, -m.latency_ms))
-    return {"knee": knee.trial, "fastest": members[0].trial, "best": best.trial}
+    """Return the trials of a front that have a name; one trial may have several.
+
+    They are better than the baselines, where any member is.
+    """
+    named = named_members(members) or chosen_by_name(members)
+    return {name: named[name].trial for name in NAMES}
 
 
 def _trial(results: Results, members: Sequence[FrontMember], name: str) -> int:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from archfront.trainers.data.verify import Sample
     from archfront.trainers.tasks.protocol import Evaluator, SavedPredictions
 
+# Name of the baseline that draws its answers.
+DRAWN = "drawn by class shares"
+
 
 @dataclass(frozen=True)
 class Classification(TaskDefaults):
@@ -69,16 +72,25 @@ class Classification(TaskDefaults):
         self, metric: str, class_counts: Sequence[int], n_images: int | None = None
     ) -> float:
         """Return the metric's value when every image gets the commonest class."""
-        share = max(class_counts) / sum(class_counts)
-        match metric:
-            case "accuracy":
-                return share
-            case "balanced_accuracy":
-                return 1 / len(class_counts)
-            case "macro_f1":
-                # Precision is the share, recall 1, and every other class scores 0.
-                return 2 * share / (share + 1) / len(class_counts)
-        raise unknown("metric", metric, self.metrics)
+        from archfront.trainers.tasks.judges.label_counts import METRICS
+
+        self.check_metric(metric)
+        true = np.asarray(class_counts, np.float64)
+        answer = np.arange(len(true)) == true.argmax()
+        return float(METRICS[metric](true * answer, true, true.sum() * answer))
+
+    def baselines(
+        self, metric: str, class_counts: Sequence[int], n_images: int | None = None
+    ) -> dict[str, float]:
+        """Return the metric of the commonest class, and of classes drawn by their shares.
+
+        The latter is the metric of the expected counts: of what a class gets, its share is right.
+        """
+        from archfront.trainers.tasks.judges.label_counts import METRICS
+
+        true = np.asarray(class_counts, np.float64)
+        drawn = float(METRICS[metric](true * true / true.sum(), true, true))
+        return {**super().baselines(metric, class_counts, n_images), DRAWN: drawn}
 
     def build(
         self, architecture: Architecture, weights: Weights, dropout: float = 0.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 from numpy.typing import NDArray
 
@@ -17,6 +17,17 @@ if TYPE_CHECKING:
 
     from archfront.trainers.data.preprocess import Resize
     from archfront.trainers.data.targets import TargetKind
+
+
+class _WithChance(Protocol):
+    """What a task writes itself and its defaults build on."""
+
+    baseline: ClassVar[str]
+
+    def chance(
+        self, metric: str, class_counts: Sequence[int], n_images: int | None = None
+    ) -> float:
+        """Return the metric's value without looking at the images."""
 
 
 class TaskDefaults:
@@ -33,6 +44,7 @@ class TaskDefaults:
         output_names: Names of what the deployed network gives, in its order.
         target: What it learns from.
         resize: How an image becomes a square.
+        baseline: What ``chance`` answers to every image, in words.
     """
 
     heads: tuple[str, ...]
@@ -41,6 +53,7 @@ class TaskDefaults:
     output_names: tuple[str, ...]
     target: TargetKind
     resize: Resize = "pad"
+    baseline: ClassVar[str] = "the commonest class"
 
     @property
     def compared(self) -> tuple[str, ...]:
@@ -85,6 +98,12 @@ class TaskDefaults:
     def grid(self, head: str) -> Grid:
         """Return the grid that leaves nothing open."""
         return Grid()
+
+    def baselines(
+        self: _WithChance, metric: str, class_counts: Sequence[int], n_images: int | None = None
+    ) -> dict[str, float]:
+        """Return the metric's value without looking at the images, by ``chance``."""
+        return {self.baseline: self.chance(metric, class_counts, n_images)}
 
     def check_architecture(self, architecture: Architecture) -> None:
         """Raise a BuildError where the head is unknown or its grid has no such shape."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,6 +61,7 @@ class Detection(TaskDefaults):
     metrics: tuple[str, ...] = ("map", "map50", "map75")
     output_names: tuple[str, ...] = ("boxes", "scores", "detections")
     target: TargetKind = "boxes"
+    baseline: ClassVar[str] = "finding nothing"
 
     def misfit(self, head: str, family: str, strides: Sequence[int]) -> str | None:
         """Return why a head cannot sit on a backbone; None if it can."""

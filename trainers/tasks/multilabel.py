@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from archfront.trainers.errors import unknown
 from archfront.trainers.spec import Architecture, TrainSettings
-from archfront.trainers.tasks.classification import Classification
+from archfront.trainers.tasks.classification import DRAWN, Classification
+from archfront.trainers.tasks.defaults import TaskDefaults
 from archfront.trainers.tasks.judges.weighted import THRESHOLD, label_set_metric
 
 if TYPE_CHECKING:
@@ -42,6 +43,7 @@ class Multilabel(Classification):
     metrics: tuple[str, ...] = ("map", "macro_f1", "micro_f1")
     losses: tuple[str, ...] = ("bce", "focal")
     target: TargetKind = "labels"
+    baseline: ClassVar[str] = "the best constant answer"
 
     def chance(
         self, metric: str, class_counts: Sequence[int], n_images: int | None = None
@@ -61,6 +63,19 @@ class Multilabel(Classification):
                 named = n * np.arange(1, len(hits) + 1)
                 return float((2 * hits / (hits[-1] + named)).max())
         raise unknown("metric", metric, self.metrics)
+
+    def baselines(
+        self, metric: str, class_counts: Sequence[int], n_images: int | None = None
+    ) -> dict[str, float]:
+        """Return the best constant answer, and labels drawn by the shares of images they are on.
+
+        The latter is the metric of the expected counts: ``n`` times the share is named, and of it
+        the share is right.
+        """
+        constant = TaskDefaults.baselines(self, metric, class_counts, n_images)
+        shares = np.asarray(class_counts) / (n_images or sum(class_counts))
+        drawn = (shares**2).sum() / shares.sum() if metric == "micro_f1" else shares.mean()
+        return {**constant, DRAWN: float(drawn)}
 
     def training_step(
         self, model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSettings

@@ -110,6 +110,17 @@ class Task(Protocol):
             n_images: Images of the split.
         """
 
+    def baselines(
+        self, metric: str, class_counts: Sequence[int], n_images: int | None = None
+    ) -> dict[str, float]:
+        """Return the metric's value of each answer that needs no image, by its name in words.
+
+        Args:
+            metric: One of ``metrics``.
+            class_counts: Images, objects or pixels of each class.
+            n_images: Images of the split.
+        """
+
     def build(
         self, architecture: Architecture, weights: Weights, dropout: float = 0.0
     ) -> nn.Module:
