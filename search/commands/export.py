@@ -199,7 +199,7 @@ def export_to(
 
 
 def _record(results: Results, manifest: Manifest, folder: Path) -> list[str]:
-    """Record an export in its study and return sentences on the final front."""
+    """Record an export in its study and return sentences on its weights and the final front."""
     from archfront.search.records import export_records
     from archfront.search.results.export_results import exports_of, summary
     from archfront.search.results.refit_results import summary as refit_summary
@@ -207,4 +207,5 @@ def _record(results: Results, manifest: Manifest, folder: Path) -> list[str]:
     export_records.add(results.paths, exports_of(manifest, folder))
     found = summary(results, refit_summary(results))
     assert found is not None
-    return found.sentences
+    warning = manifest.weights.get("warning")
+    return [*([f"warning: {warning}"] if warning else []), *found.sentences]

@@ -271,7 +271,7 @@ def _print(results: Results, found: RefitSummary) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from archfront.search.report.refit_text import sentences, verdict
+    from archfront.search.report.refit_text import remarks, sentences
 
     title = f"Refit: {found.metric} {found.split_description}"
     table = Table(title=Text(title), title_justify="left")
@@ -289,7 +289,7 @@ def _print(results: Results, found: RefitSummary) -> None:
             f"{member.metric:.4f}",
             "" if member.spread is None else f"± {member.spread:.4f} ({member.n_seeds})",
             f"{member.low:.4f} to {member.high:.4f}",
-            verdict(member),
+            remarks(member),
         )
     console = wide_console(WIDTH)
     console.print(table)

@@ -73,6 +73,7 @@ class RefitMember:
         is_on_front: Whether no other refitted member dominates it.
         dominated_by: Trials that dominate it with confidence.
         ties: Trials of the front whose metric is no different, as far as can be told.
+        warning: Says that it is worse than its short training, where it is; else empty.
     """
 
     trial: int
@@ -88,6 +89,7 @@ class RefitMember:
     is_on_front: bool
     dominated_by: tuple[int, ...]
     ties: tuple[int, ...]
+    warning: str = ""
 
 
 @dataclass(frozen=True)

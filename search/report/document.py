@@ -149,7 +149,7 @@ def _refit(record: StudyRecord) -> dict[str, Any]:
     if record.refit is None:
         return {"refitted": [], "refit_sentences": []}
     return {
-        "refitted": [(member, refit_text.verdict(member)) for member in record.refit.members],
+        "refitted": [(member, refit_text.remarks(member)) for member in record.refit.members],
         "refit_sentences": refit_text.sentences(record.refit),
     }
 

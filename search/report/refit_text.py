@@ -16,8 +16,14 @@ def verdict(member: RefitMember) -> str:
     return "front"
 
 
+def remarks(member: RefitMember) -> str:
+    """Return what became of a member, and whether it is worse than its short training."""
+    worse = ["worse than its proxy"] if member.warning else []
+    return "; ".join([verdict(member), *worse])
+
+
 def sentences(found: RefitSummary) -> list[str]:
-    """Return how good the short trainings were at ranking."""
+    """Return how good the short trainings were at ranking, and which were better than refits."""
     n = len(found.members)
     if found.kendall is None or found.p_value is None:
         few = "one member is" if n == 1 else f"{n} members are"
@@ -30,9 +36,11 @@ def sentences(found: RefitSummary) -> list[str]:
     n_front = sum(member.is_on_front for member in found.members)
     if n_front == 1:
         was = "was" if found.kept_share == 1 else "was not"
-        return [first, f"The one member on the refit front {was} on the proxy front."]
-    kept = f"{found.kept_share:.0%} of the {n_front} on the refit front"
-    return [first, f"{kept} were on the proxy front."]
+        kept = f"The one member on the refit front {was} on the proxy front."
+    else:
+        share = f"{found.kept_share:.0%} of the {n_front} on the refit front"
+        kept = f"{share} were on the proxy front."
+    return [first, kept, *(member.warning for member in found.members if member.warning)]
 
 
 def _trials(trials: tuple[int, ...]) -> str:

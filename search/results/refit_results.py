@@ -84,7 +84,29 @@ def member_of(results: Results, name: str, *, is_proxy: bool) -> Member:
         **{f"{split}_metrics": metrics for split, metrics in best.metrics.items()},
         **{f"{split}_interval": list(ends) for split, ends in best.intervals.items()},
     }
+    warning = worse_than_proxy(results, best)
+    origin |= {"warning": warning} if warning else {}
     return Member(evaluation_of(results, trial), results.paths.folder / best.weights, origin)
+
+
+def worse_than_proxy(results: Results, refit: Refit) -> str:
+    """Return a sentence on a full training that is worse than the short one of the search.
+
+    Worse is what has the short training's metric above its own interval, on the validation split;
+    of others the sentence is empty.
+    """
+    metric = results.objectives[0].name
+    before = evaluation_of(results, refit.trial).outcome
+    assert isinstance(before, Trained)
+    low, high = refit.intervals["val"]
+    if before.metric <= high:
+        return ""
+    return (
+        f"Trial {refit.trial} is worse after its full training than after the short one of the "
+        f"search, beyond its interval: {metric} {refit.metrics['val'][metric]:.4f} ({low:.4f} to "
+        f"{high:.4f}) against {before.metric:.4f} on the validation split. More epochs may help; "
+        "'archfront export' with --proxy takes the weights of the search."
+    )
 
 
 def shipped_refits(results: Results) -> dict[int, Refit]:
@@ -203,6 +225,7 @@ def _member(
             if _dominates(other, evaluation, results) and not is_open(other, evaluation)
         ),
         ties=() if mine is None else mine.ties,
+        warning=worse_than_proxy(results, _shipped(group, results)),
     )
 
 

@@ -15,7 +15,7 @@ from archfront.search.errors import StudyError
 from archfront.search.records.refit_records import Refit
 from archfront.search.report import pages
 from archfront.search.report.document import render
-from archfront.search.report.refit_text import sentences, verdict
+from archfront.search.report.refit_text import remarks, sentences, verdict
 from archfront.search.results.refit_results import (
     differs,
     folder_of,
@@ -214,6 +214,21 @@ class TestSummary:
         assert said is not None
         assert all(member.dominated_by == () for member in said.members)
 
+    def test_a_refit_that_is_worse_than_its_proxy_is_told(self, root: Path) -> None:
+        found = write(root)
+        write_refits(found, 0, [0.55, 0.57], splits=("val", "test"))  # .60 in the search
+        write_refits(found, 1, [0.79], splits=("val", "test"))  # .80: within the interval
+        said = summary(found)
+        assert said is not None
+        worse, other = said.members
+        assert remarks(worse) == f"{verdict(worse)}; worse than its proxy"
+        assert remarks(other) == verdict(other)
+        [sentence] = [line for line in sentences(said) if "worse after" in line]
+        assert "accuracy 0.5700 (0.5500 to 0.5900) against 0.6000 on the validation" in sentence
+        page = render(pages.record(found))
+        assert "worse than its proxy" in page
+        assert "against 0.6000 on the validation split" in page
+
     def test_ties_on_the_front_are_named(self, root: Path) -> None:
         found = write(root)
         write_refits(found, 0, [0.80])
@@ -280,6 +295,15 @@ class TestMembers:
         assert member.origin["test_metrics"] == {"accuracy": 0.8}
         assert member.weights.parent.name == "00001-1"
 
+    def test_a_refit_that_is_worse_than_its_proxy_goes_with_a_warning(self, root: Path) -> None:
+        found = write(root)
+        write_refits(found, 0, [0.5, 0.59])
+        write_refits(found, 1, [0.7])
+        assert "warning" not in member_of(found, "fastest", is_proxy=False).origin
+        warning = member_of(found, "best", is_proxy=False).origin["warning"]
+        assert warning.startswith("Trial 1 is worse after its full training")
+        assert "warning" not in member_of(found, "best", is_proxy=True).origin
+
     def test_a_member_that_was_not_refitted_says_what_to_do(self, root: Path) -> None:
         found = write(root)
         with pytest.raises(StudyError, match=r"refit digits --members 1', or say --proxy"):
@@ -316,6 +340,18 @@ class TestCommand:
         manifest = json.loads((out / "manifest.json").read_text())
         assert manifest["weights"]["kind"] == "refit"
         assert manifest["weights"]["test_metrics"].keys() >= {"accuracy"}
+
+    def test_an_export_warns_of_a_refit_that_is_worse(
+        self, root: Path, capsys: Output, tmp_path: Path
+    ) -> None:
+        write_refits(write(root), 1, [0.7])
+        out = tmp_path / "out"
+        words = ("export", "digits", "--root", str(root), "--member", "1", "--no-latency")
+        said = succeeds(capsys, *words, "--format", "torchscript", "--out", str(out))
+        [line] = [line for line in said.splitlines() if line.startswith("warning: ")]
+        assert line.startswith("warning: Trial 1 is worse after its full training")
+        assert "against 0.8000 on the validation split" in line
+        assert "worse after its full training" in (out / "README.md").read_text()
 
     def test_flags_that_make_no_sense_are_told_together(self, root: Path, capsys: Output) -> None:
         write(root)
