@@ -28,12 +28,14 @@ from archfront.search.prepare.prepare import Prepared, Progress, check_same, obj
 from archfront.search.records.events import Event, Follower
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.paths import StudyPaths
+from archfront.search.records.plan import Plan
 from archfront.search.records.seconds import active_seconds
 from archfront.search.records.store import StudyStore, driving
 from archfront.search.study.budget import RemainingBudget, end_reason, exhausted
 from archfront.search.study.control import Control
 from archfront.search.study.driver import Driver
 from archfront.search.study.planning import plan_study
+from archfront.trainers.spec import Precision
 
 FrontState = Literal["full", "provisional", "empty"]
 
@@ -86,11 +88,6 @@ def run(
     Raises:
         ArchfrontError: When the study cannot begin or go on.
     """
-
-    def emit(event: Event) -> None:
-        for follower in followers:
-            follower(event)
-
     began = clock()
     paths = StudyPaths(Path(config.tracking.root), config.study)
     goals = objectives(config)
@@ -100,26 +97,22 @@ def run(
             _check_identity(header, config)
             _check_rungs(header, config)
             config = as_chosen(config, header.space.chosen)
-            done = _done_before(store, header, config)
-            if done is not None:
+            if (done := _done_before(store, header, config)) is not None:
                 return done
         # First, so that its workers do their imports while the data is read.
         engine = engine or stack.enter_context(_engine(config))
         table = table or LatencyTable(Path(config.tracking.device_db))
-        prepared = replace(prepared or prepare(config, progress), config=config)
-        prepared, from_table = for_device(prepared, table)
+        prepared, from_table = for_device(
+            replace(prepared or prepare(config, progress), config=config), table
+        )
         if header is not None:
             check_same(header, prepared)
-            plan, precision = header.trainings, header.precision
-        else:
-            plan, precision = plan_study(prepared, engine, emit)
-        prepared = replace(prepared, plan=plan)
-        known = known or from_table
+        plan, precision = _plan(prepared, header, engine, followers)
         driver = Driver(
-            prepared,
+            replace(prepared, plan=plan),
             store,
             engine,
-            lookup=known,
+            lookup=known or from_table,
             paths=paths,
             precision=precision,
             began=began,
@@ -128,6 +121,23 @@ def run(
         )
         state, reason = driver.run(control or Control())
     return StudyResult(state, reason)
+
+
+def _plan(
+    prepared: Prepared,
+    header: StudyHeader | None,
+    engine: Engine,
+    followers: Sequence[Follower],
+) -> tuple[Plan, Precision]:
+    """Return the plan and the precision that a study began with, or begins with."""
+
+    def emit(event: Event) -> None:
+        for follower in followers:
+            follower(event)
+
+    if header is not None:
+        return header.trainings, header.precision
+    return plan_study(prepared, engine, emit)
 
 
 def _check_identity(header: StudyHeader, config: Config) -> None:
