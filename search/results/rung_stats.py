@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.seconds import rung_costs
 
 # A rank correlation of fewer trials says nothing.
 FEWEST = 4
@@ -74,14 +75,15 @@ def saved(evaluations: Iterable[Evaluation], rungs: Sequence[int]) -> Saved:
         rungs: Epochs of each rung.
     """
     spent = left = 0.0
+    ends = rung_costs(rungs)
     n_trials = 0
     for own in _by_trial(evaluations):
         seconds = sum(e.outcome.seconds for e in own.values() if isinstance(e.outcome, Trained))
-        done = rungs[max(own)]
+        done = ends[max(own)]
         spent += seconds
-        if done < rungs[-1]:
+        if done < ends[-1]:
             n_trials += 1
-            left += seconds / done * (rungs[-1] - done)
+            left += seconds / done * (ends[-1] - done)
     whole = spent + left
     return Saved(n_trials, left, left / whole if whole > 0 else 0.0)
 

@@ -88,9 +88,9 @@ def run(
     Raises:
         ArchfrontError: When the study cannot begin or go on.
     """
-    began = clock()
     paths = StudyPaths(Path(config.tracking.root), config.study)
     goals = objectives(config)
+    began = clock()
     with driving(paths, config.tracking.storage_url, goals) as store, ExitStack() as stack:
         header = store.header
         if header is not None:
@@ -99,11 +99,11 @@ def run(
             config = as_chosen(config, header.space.chosen)
             if (done := _done_before(store, header, config)) is not None:
                 return done
-        # First, so that its workers do their imports while the data is read.
+        # Its workers import while the data is read.
         engine = engine or stack.enter_context(_engine(config))
-        table = table or LatencyTable(Path(config.tracking.device_db))
         prepared, from_table = for_device(
-            replace(prepared or prepare(config, progress), config=config), table
+            replace(prepared or prepare(config, progress), config=config),
+            table or LatencyTable(Path(config.tracking.device_db)),
         )
         if header is not None:
             check_same(header, prepared)
@@ -119,8 +119,7 @@ def run(
             followers=followers,
             clock=clock,
         )
-        state, reason = driver.run(control or Control())
-    return StudyResult(state, reason)
+        return StudyResult(*driver.run(control or Control()))
 
 
 def _plan(

@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import kendalltau
 
 from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.seconds import PROBE_EPOCHS
 from archfront.search.report.document import render
 from archfront.search.results.rung_stats import Agreement, agreements, saved
 from archfront.search.results.stats import counts
@@ -57,6 +58,13 @@ def test_saved_seconds_are_those_of_the_epochs_that_were_not_trained() -> None:
     assert found.n_trials == 4
     assert found.seconds == pytest.approx(3 * 6 + 8)
     assert found.share == pytest.approx(26 / (26 + 28))
+
+
+def test_trials_that_stopped_at_their_probe_saved_the_epochs_behind_it() -> None:
+    found = saved([replace(trained(0, 0.5, 1.0), n_rungs=3)], (0, 2, 6))
+    # A probe costs .3 epochs; it took the 12 s of the outcome.
+    assert found.n_trials == 1
+    assert found.seconds == pytest.approx(12 / PROBE_EPOCHS * 6)
 
 
 def test_nothing_trained_saved_nothing() -> None:
