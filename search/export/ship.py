@@ -329,5 +329,5 @@ def _summary_line(artifact: Artifact, metric: str) -> str:
     if artifact.latency is not None:
         figures.append(f"p50 {artifact.latency['p50_ms']:.3g} ms")
     figures.append(f"{artifact.size_mb:.2f} MB")
-    marks = f"  MARKED: {'; '.join(artifact.marks)}" if artifact.marks else ""
+    marks = f"  MARKED: {'; '.join(artifact.remarks)}" if artifact.remarks else ""
     return f"{artifact.format}: {', '.join(figures)}{marks}"

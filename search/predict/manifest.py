@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from archfront.search.errors import ArtifactError, unknown
+from archfront.search.records.difference import difference_note
 from archfront.trainers.data.preprocess import Preprocess
 from archfront.trainers.files import write_whole
 from archfront.trainers.tasks import TASKS
@@ -75,6 +76,12 @@ class Artifact:
     lost: float
     latency: Mapping[str, Any] | None = None
     marks: tuple[str, ...] = ()
+
+    @property
+    def remarks(self) -> tuple[str, ...]:
+        """Return the marks, and a note on outputs that differ by several spreads."""
+        note = difference_note(self.parity)
+        return (*self.marks, note) if note else self.marks
 
 
 @dataclass(frozen=True)

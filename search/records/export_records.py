@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from archfront.search.records.difference import SEVERAL, difference_note
 from archfront.search.records.files import read_rows, write_rows
 from archfront.search.records.paths import StudyPaths
 
@@ -125,6 +126,13 @@ class ExportSummary:
             words = _joined([f"{one.name} ({one.export.lost:.2%})" for one in marked])
             metric = self.metric.replace("_", " ")
             said.append(f"Left out, since more of the {metric} is lost than is allowed: {words}.")
+        far = [one for one in self.artifacts if difference_note(one.export.parity)]
+        if far:
+            words = _joined([f"{one.name} ({one.export.parity:.2g})" for one in far])
+            said.append(
+                f"Marked, since the outputs differ from PyTorch's by more than {SEVERAL:g} times "
+                f"their spread, whatever the metric says: {words}."
+            )
         if self.lacking:
             trials = _joined([str(trial) for trial in self.lacking])
             said.append(f"Nothing was exported yet of these members of the front: {trials}.")

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from archfront.search.records.difference import difference_note
 from archfront.search.records.evaluation import LASTING, Failed, Measurement
 from archfront.search.records.files import read_rows, write_rows
 from archfront.search.records.paths import StudyPaths
@@ -125,6 +126,7 @@ class Point:
         matches: Trials of the members that cost more, and whose metric is higher by no more than
             a paired test over the same images can tell.
         exceeded: Limits of the study that it exceeds, with value and what is allowed.
+        parity: As that of ``Scored``; None of a trained member.
     """
 
     trial: int
@@ -139,6 +141,7 @@ class Point:
     beats: tuple[int, ...]
     matches: tuple[int, ...]
     exceeded: dict[str, tuple[float, float]]
+    parity: float | None = None
 
     @property
     def verdict(self) -> str:
@@ -148,6 +151,7 @@ class Point:
         for verb, trials in (("beats", self.beats), ("matches", self.matches)):
             said += [f"{verb} {', '.join(map(str, trials))}"] if trials else []
         said += [f"over the limit of {name}" for name in self.exceeded]
+        said += [note] if (note := difference_note(self.parity)) else []
         return "; ".join(said)
 
 

@@ -15,6 +15,7 @@ from archfront.search.formats.formats import FORMATS
 from archfront.search.front.members import final_evaluations
 from archfront.search.front.pareto import front_mask
 from archfront.search.predict.manifest import Manifest, sha256_of
+from archfront.search.records.difference import difference_note
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.export_records import Export, ExportSummary, Shipped, read
 from archfront.search.records.objectives import Objective
@@ -80,6 +81,7 @@ def summary(results: Results, refit: RefitSummary | None) -> ExportSummary | Non
         reason = why_not[export.identity]
         better = dominating.get(export.identity)
         verdict = reason or (f"dominated by {better}" if better else "on the final front")
+        verdict = "; ".join(filter(None, [verdict, difference_note(export.parity)]))
         label = trained[export.trial].candidate.label
         artifacts.append(Shipped(export, label, reason is None and better is None, verdict))
     artifacts.sort(key=lambda s: (s.latency_ms is None, s.latency_ms or 0.0, s.name))

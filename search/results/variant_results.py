@@ -45,7 +45,11 @@ def summary(results: Results) -> VariantSummary | None:
     again = [(as_evaluation(trained[v.trial], v), v.setting) for v, _ in scored]
     over = [*({} for _ in front), *(outcome.exceeded for _, outcome in scored)]
     refused = tuple(v for v in variants if isinstance(v.outcome, Failed))
-    points = _points(results, front, again, over)
+    parities = [*(None for _ in front), *(outcome.parity for _, outcome in scored)]
+    points = [
+        replace(point, parity=parity)
+        for point, parity in zip(_points(results, front, again, over), parities, strict=True)
+    ]
     metric, *costs = [objective.name for objective in results.objectives]
     points.sort(key=lambda p: (*(p.costs[name] for name in costs), -p.metric))
     return VariantSummary(metric, tuple(costs), tuple(points), refused)

@@ -176,6 +176,17 @@ def outline(text: str) -> list[str]:
     ]
 
 
+def test_a_card_marks_outputs_that_differ_by_several_spreads() -> None:
+    made = replace(artifact("onnx"), parity=3.2, marks=())
+    other = replace(artifact("openvino"), parity=0.3, marks=())
+    whole = replace(manifest(), artifacts={"onnx": made, "openvino": other})
+    card = model_card(whole, evaluation(), config())
+    [line] = [line for line in card.splitlines() if line.startswith("| onnx ")]
+    note = "outputs differ from PyTorch's by up to 3.2 times their spread"
+    assert f"**marked**: {note}" in unescape(line)
+    assert card.count("marked") == 1
+
+
 def test_the_texts_are_those_that_were_kept() -> None:
     for name, text in golden().items():
         assert (GOLDEN / name).read_text(encoding="utf-8") == text

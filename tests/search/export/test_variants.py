@@ -289,6 +289,19 @@ class TestSummary:
         )
         assert found.rows() == before
 
+    def test_a_variant_whose_outputs_differ_by_several_spreads_is_marked(
+        self, found: Results
+    ) -> None:
+        near, far = (variant(found, 1, 0.8, ms, seed=1) for ms in (0.15, 0.12))
+        assert isinstance(far.outcome, Scored)
+        write(found.paths, [near, replace(far, outcome=replace(far.outcome, parity=2.9))])
+        said = summary(found)
+        assert said is not None
+        words = {p.costs["latency_ms"]: p.words for p in said.points if p.is_variant}
+        note = "outputs differ from PyTorch's by up to 2.9 times their spread"
+        assert words[0.12].endswith(note)
+        assert "outputs" not in words[0.15]
+
     def test_a_lower_metric_that_is_no_tie_matches_nothing(self, found: Results) -> None:
         write(found.paths, [variant(found, 1, 0.7, 0.15, seed=1)])
         said = summary(found)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -107,6 +108,26 @@ def test_one_that_loses_too_much_is_left_out_and_dominates_nothing(found: Result
     page = render(pages.record(found))
     assert said.sentences[1] in page
     assert f"left out: {MARK}" in page
+
+
+def test_outputs_that_differ_by_several_spreads_are_marked_though_the_metric_is_the_same(
+    found: Results,
+) -> None:
+    said = said_of(
+        found,
+        export(0, "onnx", 0.6, 0.2, parity=0.5),
+        export(0, "onnx-int8", 0.6, 0.1, parity=4.04),
+    )
+    note = "outputs differ from PyTorch's by up to 4 times their spread"
+    assert verdicts(said) == {
+        "trial 0 as onnx-int8": f"on the final front; {note}",
+        "trial 0 as onnx": "dominated by trial 0 as onnx-int8",
+    }
+    assert said.sentences[1] == (
+        "Marked, since the outputs differ from PyTorch's by more than 2 times their spread, "
+        "whatever the metric says: trial 0 as onnx-int8 (4)."
+    )
+    assert note in unescape(render(pages.record(found)))
 
 
 def test_what_cannot_be_compared_is_told_with_its_reason(found: Results) -> None:
