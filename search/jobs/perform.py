@@ -17,6 +17,7 @@ from archfront.search.latency.measure import measure_architecture
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Fidelity, Measurement, Trained
 from archfront.search.records.events import EpochFinished
+from archfront.search.records.paths import DETAILS, MISTAKES
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.spec import Architecture, EpochRow, Precision, TrainSettings
 from archfront.trainers.tasks import TASKS
@@ -207,12 +208,14 @@ def score(request: ScoreRequest) -> dict[str, float]:
 
 
 def draw(request: DrawRequest) -> str:
-    """Return the path of the picture that was drawn."""
-    from archfront.trainers.drawing.gallery import write_gallery
+    """Return the path of the picture that was drawn, with its worst images beside it."""
+    from archfront.trainers.drawing.gallery import write_gallery, write_mistakes
 
     file = write_gallery(
         request.architecture, request.data, request.predictions, request.file, seed=request.seed
     )
+    worst, details = (request.file.with_name(name) for name in (MISTAKES, DETAILS))
+    write_mistakes(request.architecture, request.data, request.predictions, worst, details)
     return str(file)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 from archfront.search.errors import StudyError
 
+# Beside the picture of a candidate's predictions.
+MISTAKES, DETAILS = "mistakes.png", "details.json"
 ROOT_VARIABLE = "ARCHFRONT_ROOT"
 
 
@@ -76,6 +78,14 @@ class StudyPaths:
     def gallery(self, predictions: str | Path) -> Path:
         """Return the picture of kept predictions, whose path may be relative to the folder."""
         return (self.folder / predictions).with_name("gallery.png")
+
+    def mistakes(self, predictions: str | Path) -> Path:
+        """Return the picture of the worst of kept predictions."""
+        return self.gallery(predictions).with_name(MISTAKES)
+
+    def details(self, predictions: str | Path) -> Path:
+        """Return the file of what kept predictions are worth by class."""
+        return self.gallery(predictions).with_name(DETAILS)
 
 
 def default_root() -> Path:

@@ -22,7 +22,7 @@ from archfront.search.records.header import Environment
 from archfront.search.records.objectives import MEASURED, Objective, Reference
 from archfront.search.records.refit_records import RefitSummary
 from archfront.search.records.variant_records import VariantSummary
-from archfront.search.report import figures, refit_text
+from archfront.search.report import details_figure, figures, refit_text
 from archfront.search.report.plot_data import NAMES, FrontPlot
 from archfront.search.results import rung_stats, stats
 from archfront.search.results.baselines import baseline_line
@@ -63,6 +63,8 @@ class StudyRecord:
         exports: What the exported artifacts are worth; None before the first one.
         waiting: Trials that have not ended.
         baselines: Metric of what needs no image, by its name, the best first.
+        details: ``ClassDetails`` of the best member; None where they were not written.
+        mistakes: Picture of the images that it is most wrong about, PNG.
     """
 
     name: str
@@ -91,6 +93,8 @@ class StudyRecord:
     exports: ExportSummary | None = None
     waiting: frozenset[int] = frozenset()
     baselines: Mapping[str, float] = field(default_factory=dict)
+    details: Mapping[str, Any] | None = None
+    mistakes: bytes | None = None
 
     @property
     def metric(self) -> str:
@@ -138,6 +142,7 @@ def render(record: StudyRecord) -> str:
         config=json.dumps(record.config, indent=2, default=str, ensure_ascii=False),
         figures=_figures(record),
         galleries=_galleries(record),
+        **_details(record),
         **_refit(record),
         # With the figures the only text that is not escaped here: plotly escapes its own JSON.
         plotly=Markup(figures.plotly_code()) if record.members else "",
@@ -243,6 +248,28 @@ def _drawn(draw: Callable[[], Any], name: str) -> Markup:
     except Exception as error:  # plotly raises whatever it likes
         reason = (str(error).splitlines() or [""])[0]
         return Markup("<p>Not drawn: {}: {}</p>").format(type(error).__name__, reason)
+
+
+def _details(record: StudyRecord) -> dict[str, Any]:
+    """Return the table and the pictures of the best member by class, and its worst images."""
+    details, worst = record.details, record.mistakes
+    found: dict[str, Any] = {"class_columns": [], "class_values": [], "class_figures": []}
+    if details is not None:
+        columns = list(details["metrics"])
+        values = zip(*details["metrics"].values(), strict=True)
+        rows = list(zip(details["class_names"], values, strict=True))
+        drawn = []
+        if details["confusion"]:
+            drawn += [("Confusion matrix", lambda: details_figure.confusion_figure(details))]
+        if details["curves"]:
+            drawn += [
+                ("Precision by recall, IoU 0.5", lambda: details_figure.curves_by_class(details))
+            ]
+        pictures = [(title, _drawn(draw, f"classes-{i}")) for i, (title, draw) in enumerate(drawn)]
+        found = {"class_columns": columns, "class_values": rows, "class_figures": pictures}
+    best = max(record.members, key=lambda member: member.metric, default=None)
+    source = "" if worst is None else f"data:image/png;base64,{b64encode(worst).decode()}"
+    return {**found, "mistakes": source, "best": best}
 
 
 def _expected(record: StudyRecord) -> list[tuple[str, Callable[[], Any]]]:

@@ -6,12 +6,13 @@ import json
 import logging
 import os
 import shlex
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from archfront.search.front.members import final_evaluations, front_hypervolume
+from archfront.search.front.members import FrontMember, final_evaluations, front_hypervolume
 from archfront.search.records.evaluation import Trained
 from archfront.search.records.paths import StudyPaths
 from archfront.search.report.document import StudyRecord, render
@@ -140,7 +141,23 @@ def record(results: Results) -> StudyRecord:
         exports=export_results.summary(results, refit),
         waiting=results.waiting,
         baselines=baselines(header),
+        **_of_best(results, members),
     )
+
+
+def _of_best(results: Results, members: Sequence[FrontMember]) -> dict[str, Any]:
+    """Return what was written about the predictions of the best member, where it was."""
+    if not members:
+        return {}
+    best = max(members, key=lambda member: member.metric).trial
+    outcome = next(e for e in final_evaluations(results.evaluations) if e.trial == best).outcome
+    assert isinstance(outcome, Trained)
+    details = results.paths.details(outcome.predictions)
+    mistakes = results.paths.mistakes(outcome.predictions)
+    return {
+        "details": json.loads(details.read_text("utf-8")) if details.is_file() else None,
+        "mistakes": mistakes.read_bytes() if mistakes.is_file() else None,
+    }
 
 
 def galleries(results: Results, trials: Container[int]) -> dict[int, bytes]:

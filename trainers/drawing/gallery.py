@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ from archfront.trainers.data.targets import Objects, TargetKind
 from archfront.trainers.drawing.panels import TITLES, DrawnPrediction, panel
 from archfront.trainers.drawing.paper import grid
 from archfront.trainers.errors import DataError
-from archfront.trainers.files import replacing
+from archfront.trainers.files import replacing, write_whole
 from archfront.trainers.tasks.judges.average_precision import unpacked
 from archfront.trainers.tasks.protocol import SavedPredictions
 from archfront.trainers.words import count_of
@@ -79,6 +81,48 @@ def write_gallery(
     with replacing(file) as written:
         grid(panels, title).save(written, format="PNG", optimize=True)
     return file
+
+
+def write_mistakes(
+    architecture: Architecture, data: DataRef, predictions: Path, file: Path, details: Path
+) -> None:
+    """Draw the images of the validation split that a network is most wrong about.
+
+    And write what its predictions are worth by class.
+
+    Args:
+        architecture: Of the network.
+        data: What it was trained on.
+        predictions: What its task's evaluator saved for the split.
+        file: PNG to write.
+        details: JSON of ``ClassDetails`` to write.
+    """
+    from archfront.trainers.data.loading import load
+    from archfront.trainers.tasks import task_named
+    from archfront.trainers.tasks.judges.details import class_details, image_losses
+
+    kind, dataset = task_named(architecture.task).target, load(data)
+    samples = dataset.splits["val"].samples
+    with np.load(predictions) as loaded:
+        saved = dict(loaded)
+    losses = image_losses(kind, saved)
+    worst = np.argsort(-losses, kind="stable")[:N_IMAGES].tolist()
+    panels = [
+        panel(
+            kind,
+            read_pixels(samples[i].source),
+            samples[i].target,
+            READ[kind](saved, i, samples[i], architecture),
+            dataset.class_names,
+        )
+        for i in worst
+    ]
+    n_samples = count_of(len(samples), "val image")
+    with replacing(file) as written:
+        title = f"{TITLES[kind]}, the worst {len(panels)} of {n_samples}, worst first"
+        grid(panels, title).save(written, format="PNG", optimize=True)
+    found = asdict(class_details(kind, saved, dataset.class_names))
+    write_whole(details, json.dumps(found) + "\n")
 
 
 def chosen(n_images: int, seed: int) -> list[int]:

@@ -10,6 +10,8 @@ from pathlib import Path
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.report import pages
+from archfront.search.report.details_figure import confusion_figure
+from archfront.search.report.document import render
 from archfront.search.results.results import Results
 from tests.support import recorded_store
 
@@ -43,3 +45,34 @@ def test_key_figures_count_every_trial_and_second(tmp_path: Path) -> None:
     }
     assert {name: figures[f"{name}_s"] for name in found.seconds()} == found.seconds()
     assert figures["hypervolume"] > 0
+
+
+def test_what_was_written_about_the_best_member_is_in_the_report(tmp_path: Path) -> None:
+    found = recorded(tmp_path)
+    assert "Where the best member is wrong" not in render(pages.record(found))
+    best = max(found.front(), key=lambda member: member.metric)
+    evaluation = next(e for e in found.evaluations if e.trial == best.trial)
+    details = {
+        "class_names": ["cat", "<dog>"],
+        "metrics": {"recall": [0.25, None]},
+        "confusion": [[1, 3], [0, 0]],
+        "curves": {"cat": [1.0, 0.5]},
+    }
+    paths, predictions = found.paths, evaluation.outcome.predictions
+    paths.details(predictions).parent.mkdir(parents=True, exist_ok=True)
+    paths.details(predictions).write_text(json.dumps(details), encoding="utf-8")
+    paths.mistakes(predictions).write_bytes(b"picture")
+    page = render(pages.record(found))
+    assert "Where the best member is wrong" in page
+    assert "Confusion matrix" in page
+    assert "Precision by recall, IoU 0.5" in page
+    assert '<td class="text">&lt;dog&gt;</td>' in page
+    assert "<td>0.250</td>" in page
+    assert "data:image/png;base64,cGljdHVyZQ==" in page
+
+
+def test_the_confusion_matrix_shows_shares_of_true_classes() -> None:
+    details = {"class_names": ["cat", "dog"], "confusion": [[1, 3], [0, 0]]}
+    [heat] = confusion_figure(details).data
+    assert [list(row) for row in heat.z] == [[0.25, 0.75], [0, 0]]
+    assert (list(heat.x), list(heat.y)) == (["cat", "dog"], ["cat", "dog"])

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
@@ -13,7 +14,7 @@ from PIL import Image
 from archfront.trainers.data.raw import RawData, RawSample
 from archfront.trainers.data.readers import READERS, Reader
 from archfront.trainers.data.targets import IGNORED, Labels, Mask, Objects, TargetKind, no_objects
-from archfront.trainers.drawing.gallery import READ, chosen, write_gallery
+from archfront.trainers.drawing.gallery import READ, chosen, write_gallery, write_mistakes
 from archfront.trainers.drawing.panels import RIGHT, TINT, TITLES, WRONG, DrawnPrediction, panel
 from archfront.trainers.drawing.paper import (
     LINES_MAX,
@@ -216,6 +217,13 @@ def test_what_the_evaluator_of_a_task_saves_becomes_a_picture(
     assert picture.format == "PNG"
     assert picture.width > 2 * SIDE
     assert {p.name for p in tmp_path.iterdir()} == {"kept.npz", "first.png", "second.png"}
+    worst, details = tmp_path / "mistakes.png", tmp_path / "details.json"
+    write_mistakes(a, data, tmp_path / "kept.npz", worst, details)
+    assert Image.open(BytesIO(worst.read_bytes())).width > 2 * SIDE
+    found = json.loads(details.read_text(encoding="utf-8"))
+    assert found["class_names"] == list(NAMES)
+    assert all(len(column) == 3 for column in found["metrics"].values())
+    assert bool(found["confusion"]) == (kind in ("label", "mask"))
 
 
 def test_found_objects_are_those_of_their_image() -> None:

@@ -42,6 +42,13 @@ def coco_metrics(saved: SavedPredictions, class_names: Sequence[str]) -> dict[st
     return {**found, "box_map50": boxes["map50"]}
 
 
+def class_curves(saved: SavedPredictions, class_names: Sequence[str]) -> dict[str, list[float]]:
+    """Return the precision at each of ``RECALLS`` at an IoU of 0.5, of classes with objects."""
+    precision = _precision(saved, len(class_names), "segm" if "true_masks" in saved else "bbox")
+    curves = {name: precision[AT_50, :, k, 0] for k, name in enumerate(class_names)}
+    return {name: curve.tolist() for name, curve in curves.items() if (curve > -1).all()}
+
+
 def box_areas(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the areas of boxes ``(K, 4)``."""
     sides = xywh(boxes)[:, 2:]

@@ -1,0 +1,61 @@
+"""Pictures of what one network is worth by class: confusions and precision by recall."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from archfront.search.report.plot_data import SERIES
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
+
+LAYOUT = {
+    "template": "none",
+    "font": {"family": "system-ui, sans-serif", "size": 14},
+    "paper_bgcolor": "rgba(0,0,0,0)",
+    "plot_bgcolor": "rgba(0,0,0,0)",
+    "margin": {"l": 120, "r": 20, "t": 30, "b": 110},
+}
+
+
+def confusion_figure(details: Mapping[str, Any]) -> go.Figure:
+    """Return the confusion matrix: color by the share of a true class, numbers on pointing."""
+    import plotly.graph_objects as go
+
+    names, cells = details["class_names"], details["confusion"]
+    shares = [[cell / max(1, sum(row)) for cell in row] for row in cells]
+    figure = go.Figure()
+    figure.add_heatmap(
+        x=names,
+        y=names,
+        z=shares,
+        customdata=cells,
+        zmin=0,
+        zmax=1,
+        colorscale="Blues",
+        hovertemplate="true %{y}, predicted %{x}: %{customdata:,} (%{z:.1%})<extra></extra>",
+    )
+    figure.update_layout(**LAYOUT)
+    figure.update_xaxes(title="predicted", type="category")
+    figure.update_yaxes(title="true", type="category", autorange="reversed")
+    return figure
+
+
+def curves_by_class(details: Mapping[str, Any]) -> go.Figure:
+    """Return precision by recall of each class at an IoU of 0.5."""
+    import plotly.graph_objects as go
+
+    figure = go.Figure()
+    for index, (name, curve) in enumerate(details["curves"].items()):
+        figure.add_scatter(
+            x=[k / (len(curve) - 1) for k in range(len(curve))],
+            y=curve,
+            mode="lines",
+            name=name,
+            line={"color": SERIES[index % len(SERIES)], "width": 2},
+        )
+    figure.update_layout(**LAYOUT)
+    figure.update_xaxes(title="recall", range=[0, 1])
+    figure.update_yaxes(title="precision", range=[0, 1.02])
+    return figure
