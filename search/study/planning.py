@@ -37,6 +37,8 @@ FORWARD_SHARE = 1 / 3
 # The share of the minutes that trainings get; starting, measuring, scoring and drawing have the
 # rest.
 TRAINING_SHARE = 0.85
+# The share of the training time that one full training takes at most.
+LONGEST_SHARE = 0.4
 # Epochs of the shortest full training that is still cut into rungs.
 LEAST_EPOCHS = 3
 
@@ -94,10 +96,10 @@ def epochs_for(
         n_train: Images to train on.
         n_val: Images to validate on after each epoch.
     """
-    training = seconds * TRAINING_SHARE * aim.share
-    images = training / aim.n_full / image_s
+    training = seconds * TRAINING_SHARE
+    images = training * aim.share / aim.n_full / image_s
     if images < aim.least_images:  # fewer full trainings, but not shorter ones
-        images = min(float(aim.least_images), training / image_s)
+        images = min(float(aim.least_images), training * LONGEST_SHARE / image_s)
     val_images = n_val * FORWARD_SHARE
     epochs = images / (n_train + val_images)
     if epochs >= LEAST_EPOCHS:

@@ -41,9 +41,10 @@ from archfront.search.records.objectives import Objective, Reference
 # partly the best of their errors. On replay tables 8 was better than 2, 4 and 16
 # (benchmarks/LOG.md, "Rungs on replay tables").
 CAUTION = 8.0
-# Candidates that are seen in any case, where the budget has room for a full training of the
-# cheapest of them; and where it has room for as many as the last number.
-SEEN_FIRST, SEEN_LEAST, FULL_LEAST = 4, 8, 3
+# Candidates that are seen first, where one costs at most this share of the budget that is left;
+# candidates that are seen where as many full trainings of the cheapest fit beside them.
+SEEN_FIRST, FIRST_PRICE = 4, 0.25
+SEEN_LEAST, FULL_LEAST = 8, 3
 # Paused trials that are kept on disk: this many, or this multiple of what can still be afforded.
 KEPT, KEPT_TIMES = 16, 2
 
@@ -144,14 +145,16 @@ def next_step(
 
 
 def _is_early(seen: Sequence[RungTrial], shares: Floats, n_rungs: int, left: Remaining) -> bool:
-    """Return whether few were seen, and full trainings fit beside another one.
+    """Return whether few were seen, and another one costs little.
 
-    One full training beside the first few, several beside the others.
+    The first few come where they are cheap, the others where full trainings fit beside them.
     """
+    price = left.share(None, 0, 1)
+    if len(seen) < SEEN_FIRST:
+        return price <= FIRST_PRICE
     n_tops = sum(len(c.losses) == n_rungs or c.is_running for c in seen)
-    n_full = 1 if len(seen) < SEEN_FIRST else max(1, FULL_LEAST - n_tops)
-    reserved = n_full * float(shares.min())
-    return len(seen) < SEEN_LEAST and left.share(None, 0, 1) + reserved <= 1
+    reserved = max(1, FULL_LEAST - n_tops) * float(shares.min())
+    return len(seen) < SEEN_LEAST and price + reserved <= 1
 
 
 def _last_step(

@@ -41,12 +41,13 @@ def find_reference(prepared: Prepared, measure: Callable[[Architecture], Result]
     costs = [o.name for o in prepared.objectives[1:]]
     slowest: dict[str, float] = {}
     if any(limits.get(name) is None for name in costs):
-        order = _heaviest_first(prepared.space, prepared.unavailable)
+        space, order = prepared.space, _heaviest_first(prepared.space, prepared.unavailable)
         if prepared.config.budget.minutes is None:
-            slowest = _measured(prepared.space, order, measure, costs)[1]
-        else:
-            number, lightest = _measured(prepared.space, order[::-1], measure, costs)
-            slowest = _grown(prepared.space, lightest, number, order[0])
+            slowest = _measured(space, order, measure, costs)[1]
+        else:  # of equally light ones the first, which a sampler takes too
+            ascending = sorted(order, key=lambda number: (space.macs_g[number], number))
+            number, lightest = _measured(space, ascending, measure, costs)
+            slowest = _grown(space, lightest, number, order[0])
     return Reference.at_start(
         prepared.objectives, chance=prepared.chance, limits=limits, slowest=slowest
     )

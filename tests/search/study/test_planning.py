@@ -18,6 +18,7 @@ from archfront.search.records.events import Event, Noticed
 from archfront.search.study.planning import (
     AIMS,
     LEAST_EPOCHS,
+    LONGEST_SHARE,
     TRAINING_SHARE,
     TRIES,
     epochs_for,
@@ -55,8 +56,8 @@ def test_planned_trainings_fit_into_their_share_of_the_minutes(
     assert 0 < found.share <= 1
     whole = found.epochs * image_s * found.share * n_train
     time = minutes * 60 * TRAINING_SHARE * aim.share
-    one_image_each = LEAST_EPOCHS * image_s
-    assert whole <= max(time, one_image_each) * 1.001
+    longest = max(time / aim.n_full, minutes * 60 * TRAINING_SHARE * LONGEST_SHARE)
+    assert whole <= max(longest, LEAST_EPOCHS * image_s) * 1.001  # at least an image in an epoch
     if found.share < 1:
         assert found.epochs == LEAST_EPOCHS
     elif found.epochs < aim.most_epochs and whole > image_s * aim.least_images * 1.01:

@@ -274,7 +274,9 @@ def test_a_trial_that_cannot_reach_the_top_is_trained_to_the_next_rung() -> None
 
 
 def test_some_candidates_are_seen_in_any_case_where_full_trainings_fit_beside_them() -> None:
-    seen = [promoted(trial, -0.99) for trial in waiting(3)[:1]] + waiting(3)[1:]
+    few = next_step(waiting(3), 2, Coins(1.0), may_propose=True, is_full_only=False)
+    assert few == Propose()
+    seen = [promoted(trial, -0.99) for trial in waiting(6)[:1]] + waiting(6)[1:]
     rich = next_step(seen, 2, Coins(20.0), may_propose=True, is_full_only=False)
     assert rich == Propose()
     poor = next_step(seen, 2, Coins(0.95), may_propose=True, is_full_only=False)
