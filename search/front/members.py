@@ -15,6 +15,9 @@ from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Fidelity, trained_outcome
 from archfront.search.records.objectives import Objective, Reference
 
+# Evaluators compute in single precision: a metric that equals a baseline may be this far over it.
+ROUNDING = 1e-6
+
 
 @dataclass(frozen=True)
 class Baseline:
@@ -216,7 +219,7 @@ def _distinct(chosen: Iterable[Evaluation]) -> list[Evaluation]:
 
 def _beaten_by(evaluation: Evaluation, baseline: Baseline | None) -> str:
     """Return the name of a baseline that an interval does not lie above, else nothing."""
-    if baseline is None or trained_outcome(evaluation).metric_low > baseline.value:
+    if baseline is None or trained_outcome(evaluation).metric_low > baseline.value + ROUNDING:
         return ""
     return baseline.name
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from archfront.trainers.errors import unknown
 from archfront.trainers.spec import Architecture, TrainSettings, Weights
-from archfront.trainers.tasks.defaults import TaskDefaults
+from archfront.trainers.tasks.defaults import DRAWN, TaskDefaults
 
 if TYPE_CHECKING:
     import torch
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from archfront.trainers.data.targets import TargetKind
     from archfront.trainers.data.verify import Sample
     from archfront.trainers.tasks.protocol import Evaluator, SavedPredictions
-
-# Name of the baseline that draws its answers.
-DRAWN = "drawn by class shares"
 
 
 @dataclass(frozen=True)

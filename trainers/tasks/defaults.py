@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from archfront.trainers.data.preprocess import Resize
     from archfront.trainers.data.targets import TargetKind
 
+# Name of the baseline that draws its answers.
+DRAWN = "a draw by class shares"
+
 
 class _WithChance(Protocol):
     """What a task writes itself and its defaults build on."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from archfront.trainers.errors import unknown
 from archfront.trainers.spec import Architecture, TrainSettings
-from archfront.trainers.tasks.classification import DRAWN, Classification
-from archfront.trainers.tasks.defaults import TaskDefaults
+from archfront.trainers.tasks.classification import Classification
+from archfront.trainers.tasks.defaults import DRAWN, TaskDefaults
 from archfront.trainers.tasks.judges.weighted import THRESHOLD, label_set_metric
 
 if TYPE_CHECKING:
@@ -55,7 +55,8 @@ class Multilabel(Classification):
         n = n_images or sum(class_counts)
         match metric:
             case "map":  # the precision of all images is the share of those that show the class
-                return sum(count / n for count in class_counts) / len(class_counts)
+                shown = [count for count in class_counts if count]  # others have no precision
+                return sum(count / n for count in shown) / max(1, len(shown))
             case "macro_f1":
                 return sum(2 * count / (count + n) for count in class_counts) / len(class_counts)
             case "micro_f1":  # naming the k commonest classes on every image
@@ -74,6 +75,7 @@ class Multilabel(Classification):
         """
         constant = TaskDefaults.baselines(self, metric, class_counts, n_images)
         shares = np.asarray(class_counts) / (n_images or sum(class_counts))
+        shares = shares[shares > 0] if metric == "map" else shares
         drawn = (shares**2).sum() / shares.sum() if metric == "micro_f1" else shares.mean()
         return {**constant, DRAWN: float(drawn)}
 

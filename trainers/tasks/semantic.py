@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archfront.trainers.spec import Architecture, TrainSettings, Weights
-from archfront.trainers.tasks.defaults import TaskDefaults
+from archfront.trainers.tasks.defaults import DRAWN, TaskDefaults
 from archfront.trainers.tasks.grid import Grid
 from archfront.trainers.tasks.pyramids import DILATING, no_pyramid
 
@@ -87,6 +87,21 @@ class Semantic(TaskDefaults):
         true = np.asarray(class_counts, np.float64)
         answer = np.arange(len(true)) == true.argmax()
         return float(METRICS[metric](true * answer, true, true.sum() * answer))
+
+    def baselines(
+        self, metric: str, class_counts: Sequence[int], n_images: int | None = None
+    ) -> dict[str, float]:
+        """Return the metric of the commonest class, and of classes drawn by their shares.
+
+        The latter is the metric of the expected counts. Where classes have similar shares it is
+        the higher one of overlaps: with two halves, an IoU of 1/3 against 1/4.
+        """
+        from archfront.trainers.tasks.judges.overlap import METRICS
+
+        true = np.asarray(class_counts, np.float64)
+        constant = super().baselines(metric, class_counts, n_images)
+        drawn = float(METRICS[metric](true * true / true.sum(), true, true))
+        return {**constant, DRAWN: drawn}
 
     def build(
         self, architecture: Architecture, weights: Weights, dropout: float = 0.0

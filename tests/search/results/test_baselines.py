@@ -55,7 +55,7 @@ def test_baselines_of_labels_are_those_of_dummy_classifiers(metric: str) -> None
     for seed in range(60):
         dummy = DummyClassifier(strategy="stratified", random_state=seed).fit(labels, labels)
         drawn.append(score(metric, labels, dummy.predict(labels)))
-    assert found["drawn by class shares"] == pytest.approx(np.mean(drawn), abs=0.01)
+    assert found["a draw by class shares"] == pytest.approx(np.mean(drawn), abs=0.01)
 
 
 @pytest.mark.parametrize("metric", TASKS["multilabel"].metrics)
@@ -72,8 +72,8 @@ def test_baselines_of_label_sets_are_those_of_drawn_labels(metric: str) -> None:
         )
         drawn.append(value_of(np.ones((1, 400)))[0])
     found = TASKS["multilabel"].baselines(metric, counts, 400)
-    assert found["drawn by class shares"] == pytest.approx(np.mean(drawn), abs=0.02)
-    assert found["the best constant answer"] >= found["drawn by class shares"] - 1e-9
+    assert found["a draw by class shares"] == pytest.approx(np.mean(drawn), abs=0.02)
+    assert found["the best constant answer"] >= found["a draw by class shares"] - 1e-9
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -96,6 +96,17 @@ def test_what_is_not_better_is_marked_and_gets_no_name() -> None:
     assert {m.trial for m in named_members(members(None)).values()} == {0, 1, 2}
 
 
+def test_a_metric_that_equals_a_baseline_but_for_single_precision_is_not_better() -> None:
+    """Balanced accuracies of one class for everything are 1/6 in every resample."""
+    sixth = float(np.float32(1 / 6))
+    assert sixth > 1 / 6
+    [evaluation] = evaluations()[:1]
+    outcome = replace(evaluation.outcome, metric=sixth, metric_low=sixth, metric_high=sixth)
+    constant = replace(evaluation, outcome=outcome)
+    [member] = build_front([constant], OBJECTIVES, baseline=Baseline("one class", 1 / 6))
+    assert member.not_better_than == "one class"
+
+
 def test_where_nothing_is_better_nothing_has_a_name_but_something_can_be_taken() -> None:
     """Two members that said the commonest class to everything were fastest, knee and best."""
     poor = build_front(
@@ -113,13 +124,13 @@ def test_where_nothing_is_better_nothing_has_a_name_but_something_can_be_taken()
 
 
 def test_table_picture_and_report_show_it(tmp_path: Path) -> None:
-    values = {"the commonest class": 0.5, "drawn by class shares": 0.2}
+    values = {"the commonest class": 0.5, "a draw by class shares": 0.2}
     table = front_table(members(), "accuracy")
     remarks = list(table.columns[-1].cells)
     assert remarks[0] == "not better than the commonest class"
     assert remarks[1:] == ["fastest", "knee, best"]
     assert baseline_line(values, "macro_f1") == (
-        "Without looking at an image, macro f1: the commonest class 0.5000 and drawn by class "
+        "Without looking at an image, macro f1: the commonest class 0.5000 and a draw by class "
         "shares 0.2000."
     )
     picture = FrontPlot("digits", evaluations(), members(), OBJECTIVES, LIMITS, values)
@@ -127,7 +138,7 @@ def test_table_picture_and_report_show_it(tmp_path: Path) -> None:
     names = {trace.name: trace for trace in front_figure(picture).data}
     line = names["the commonest class (0.500)"]
     assert (line.line.dash, list(line.y)) == ("dash", [0.5, 0.5])
-    assert "drawn by class shares (0.200, below the picture)" in names
+    assert "a draw by class shares (0.200, below the picture)" in names
     write_png(picture, tmp_path / "front.png")
     assert (tmp_path / "front.png").stat().st_size > 10_000
     page = render(record(members=members(), evaluations=evaluations(), baselines=values))
