@@ -18,7 +18,8 @@ from archfront.search.records.store import hide_password, reading
 from archfront.search.report import pages
 from archfront.search.report.live_view import LiveView
 from archfront.search.report.pages import Unwritten, reported
-from archfront.search.report.terminal import PlainView, front_table, provisional_sentence
+from archfront.search.report.terminal import PlainView, front_table
+from archfront.search.results import stats
 from archfront.search.results.baselines import baseline_line, baselines
 from archfront.search.results.results import Results
 from archfront.search.study import study
@@ -150,7 +151,7 @@ def _print_end(
         ):
             console.print(front_table(members, config.task.metric, results.scores))
         line = baseline_line(baselines(results.begun()), config.task.metric)
-        print_lines(console, filter(None, [line, provisional_sentence(members)]))
+        print_lines(console, filter(None, [line, stats.provisional_sentence(members)]))
     else:
         console.print("No candidate is trained, so there is no front.")
     print_lines(console, _where(config, paths, result))

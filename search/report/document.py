@@ -15,7 +15,7 @@ from typing import Any
 import jinja2
 from markupsafe import Markup
 
-from archfront.search.front.members import FrontMember, final_evaluations, front_hypervolume
+from archfront.search.front.members import FrontMember, front_hypervolume
 from archfront.search.records.evaluation import SOMETIMES, Evaluation
 from archfront.search.records.export_records import ExportSummary
 from archfront.search.records.header import Environment
@@ -174,6 +174,7 @@ def _limits_and_latency(record: StudyRecord) -> dict[str, Any]:
 def _answer(record: StudyRecord) -> dict[str, Any]:
     return {
         "named": record.picture.named(),
+        "provisional": stats.provisional_sentence(record.members),
         "tie": stats.tie_sentence(record.members, record.metric),
         "baseline": baseline_line(record.baselines, record.metric),
         "sometimes": [
@@ -186,12 +187,11 @@ def _answer(record: StudyRecord) -> dict[str, Any]:
 
 
 def _costs(record: StudyRecord) -> dict[str, Any]:
-    trained = final_evaluations(record.evaluations)
     volume = None
     if record.reference is not None:
         volume = front_hypervolume(record.evaluations, record.objectives, record.reference)
     return {
-        "n_trained": len(trained),
+        "n_trained": stats.counts(record.evaluations, record.waiting)["trained"],
         "hypervolume": volume,
         "spent": sum(record.seconds.values()),
     }

@@ -24,7 +24,7 @@ from archfront.search.records.header import StudyHeader
 from archfront.search.records.objectives import MEASURED
 from archfront.search.report.plot_data import NAMES
 from archfront.trainers.spec import Recipe
-from archfront.trainers.words import count_of, duration, join_words
+from archfront.trainers.words import count_of, duration
 
 if TYPE_CHECKING:
     pass
@@ -103,22 +103,6 @@ def front_table(
 
 def _trained(member: FrontMember) -> str:
     return "in full" if member.is_full else str(member.fidelity)
-
-
-def provisional_sentence(members: Sequence[FrontMember]) -> str:
-    """Return what it means that members were not trained in full; empty where all were."""
-    lower = [member for member in members if not member.is_full]
-    if not lower:
-        return ""
-    trials = join_words([str(member.trial) for member in lower])
-    if len(lower) == len(members):
-        start = "The front is provisional: no member was trained in full."
-    else:
-        start = f"Not trained in full: trial{'s' if len(lower) > 1 else ''} {trials}."
-    return (
-        f"{start} Their metrics are those of the networks as they are; more minutes, or "
-        "'archfront refit', train them further."
-    )
 
 
 def _number(value: float | None) -> str:

@@ -152,6 +152,22 @@ def tie_sentence(members: Sequence[FrontMember], metric: str) -> str:
     )
 
 
+def provisional_sentence(members: Sequence[FrontMember]) -> str:
+    """Return what it means that members were not trained in full; empty where all were."""
+    lower = [member for member in members if not member.is_full]
+    if not lower:
+        return ""
+    trials = join_words([str(member.trial) for member in lower])
+    if len(lower) == len(members):
+        start = "The front is provisional: no member was trained in full."
+    else:
+        start = f"Not trained in full: trial{'s' if len(lower) > 1 else ''} {trials}."
+    return (
+        f"{start} Their metrics are those of the networks as they are; more minutes, or "
+        "'archfront refit', train them further."
+    )
+
+
 def class_rows(dataset: DatasetSummary) -> list[tuple[str, dict[str, int], int]]:
     """Return name, number per split and number in all of each class of a dataset's summary.
 

@@ -10,8 +10,10 @@ import pytest
 from archfront.search.front.members import build_front, final_evaluations
 from archfront.search.records.evaluation import Evaluation, Fidelity, Trained
 from archfront.search.records.paths import StudyPaths
+from archfront.search.report.document import render
+from archfront.search.results.stats import provisional_sentence
 from archfront.search.study.paused import KeptFront
-from tests.support.recorded_study import OBJECTIVES, candidate, trained
+from tests.support.recorded_study import OBJECTIVES, candidate, record, trained
 
 PROBE, PART, FULL = Fidelity(0, 6, 1.0, 0), Fidelity(2, 6, 0.5, 2), Fidelity(6, 6, 0.5, 6)
 
@@ -65,6 +67,25 @@ def test_the_best_rung_of_a_trial_counts() -> None:
     again = [at(0, 0.7, 1.0, PROBE), replace(at(0, 0.6, 1.0, PROBE), attempt=1)]
     (final,) = final_evaluations(again)
     assert final.attempt == 1
+
+
+def test_a_front_without_full_trainings_is_called_provisional() -> None:
+    probe, full = at(0, 0.7, 1.0, PROBE), at(1, 0.9, 2.0, FULL)
+    assert provisional_sentence(build_front([full], OBJECTIVES)) == ""
+    assert provisional_sentence(build_front([probe], OBJECTIVES)).startswith(
+        "The front is provisional: no member was trained in full."
+    )
+    both = provisional_sentence(build_front([probe, full], OBJECTIVES))
+    assert both.startswith("Not trained in full: trial 0.")
+
+
+def test_the_report_says_how_far_members_were_trained() -> None:
+    evaluations = [at(0, 0.7, 1.0, PROBE), at(1, 0.9, 2.0, FULL)]
+    members = build_front(evaluations, OBJECTIVES)
+    page = render(record(evaluations=evaluations, members=members, rungs=[0, 2, 6]))
+    assert "Not trained in full: trial 0." in page
+    assert page.count('<span class="mark">probe</span>') == 1
+    assert "1 was trained in full, 1 stopped" in " ".join(page.split())
 
 
 def test_recipes_that_share_a_probe_are_one_member() -> None:
