@@ -26,6 +26,7 @@ from archfront.search.report import details_figure, figures, refit_text
 from archfront.search.report.plot_data import NAMES, FrontPlot
 from archfront.search.results import rung_stats, stats
 from archfront.search.results.baselines import baseline_line
+from archfront.search.results.select_members import best_member
 from archfront.trainers.dataset_summary import DatasetSummary
 from archfront.trainers.words import count_of, duration
 
@@ -267,7 +268,7 @@ def _details(record: StudyRecord) -> dict[str, Any]:
             ]
         pictures = [(title, _drawn(draw, f"classes-{i}")) for i, (title, draw) in enumerate(drawn)]
         found = {"class_columns": columns, "class_values": rows, "class_figures": pictures}
-    best = max(record.members, key=lambda member: member.metric, default=None)
+    best = best_member(record.members)
     source = "" if worst is None else f"data:image/png;base64,{b64encode(worst).decode()}"
     return {**found, "mistakes": source, "best": best}
 

@@ -24,6 +24,7 @@ from archfront.search.results import (
 )
 from archfront.search.results.baselines import baselines
 from archfront.search.results.results import Results
+from archfront.search.results.select_members import best_member, evaluation_of
 from archfront.trainers.files import write_whole
 
 logger = logging.getLogger(__name__)
@@ -147,10 +148,10 @@ def record(results: Results) -> StudyRecord:
 
 def _of_best(results: Results, members: Sequence[FrontMember]) -> dict[str, Any]:
     """Return what was written about the predictions of the best member, where it was."""
-    if not members:
+    best = best_member(members)
+    if best is None:
         return {}
-    best = max(members, key=lambda member: member.metric).trial
-    outcome = next(e for e in final_evaluations(results.evaluations) if e.trial == best).outcome
+    outcome = evaluation_of(results, best.trial).outcome
     assert isinstance(outcome, Trained)
     details = results.paths.details(outcome.predictions)
     mistakes = results.paths.mistakes(outcome.predictions)

@@ -70,6 +70,14 @@ def aliases(members: Sequence[FrontMember]) -> dict[str, int]:
     return {name: named[name].trial for name in NAMES}
 
 
+def best_member(members: Sequence[FrontMember]) -> FrontMember | None:
+    """Return the member that ``best`` stands for; None of an empty front."""
+    if not members:
+        return None
+    best = aliases(members)["best"]
+    return next(member for member in members if member.trial == best)
+
+
 def _trial(results: Results, members: Sequence[FrontMember], name: str) -> int:
     named = aliases(members)
     if name in named:

@@ -88,7 +88,8 @@ def write_mistakes(
 ) -> None:
     """Draw the images of the validation split that a network is most wrong about.
 
-    And write what its predictions are worth by class.
+    And write what its predictions are worth by class, first, as that needs no image. Nothing is
+    drawn where all answers are right.
 
     Args:
         architecture: Of the network.
@@ -99,14 +100,17 @@ def write_mistakes(
     """
     from archfront.trainers.data.loading import load
     from archfront.trainers.tasks import task_named
-    from archfront.trainers.tasks.judges.details import class_details, image_losses
+    from archfront.trainers.tasks.judges.details import class_details, worst_images
 
     kind, dataset = task_named(architecture.task).target, load(data)
     samples = dataset.splits["val"].samples
     with np.load(predictions) as loaded:
         saved = dict(loaded)
-    losses = image_losses(kind, saved)
-    worst = np.argsort(-losses, kind="stable")[:N_IMAGES].tolist()
+    found = asdict(class_details(kind, saved, dataset.class_names))
+    write_whole(details, json.dumps(found) + "\n")
+    worst = worst_images(kind, saved, N_IMAGES)
+    if not worst:
+        return
     panels = [
         panel(
             kind,
@@ -121,8 +125,6 @@ def write_mistakes(
     with replacing(file) as written:
         title = f"{TITLES[kind]}, the worst {len(panels)} of {n_samples}, worst first"
         grid(panels, title).save(written, format="PNG", optimize=True)
-    found = asdict(class_details(kind, saved, dataset.class_names))
-    write_whole(details, json.dumps(found) + "\n")
 
 
 def chosen(n_images: int, seed: int) -> list[int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from archfront.search.report import pages
 from archfront.search.report.details_figure import confusion_figure
 from archfront.search.report.document import render
 from archfront.search.results.results import Results
+from archfront.search.results.select_members import aliases, best_member
 from tests.support import recorded_store
 
 
@@ -69,6 +71,30 @@ def test_what_was_written_about_the_best_member_is_in_the_report(tmp_path: Path)
     assert '<td class="text">&lt;dog&gt;</td>' in page
     assert "<td>0.250</td>" in page
     assert "data:image/png;base64,cGljdHVyZQ==" in page
+
+
+def test_a_report_says_why_the_mistakes_of_the_best_member_are_left_out(tmp_path: Path) -> None:
+    found = recorded(tmp_path)
+    page = " ".join(render(pages.record(found)).split())
+    best = aliases(found.front())["best"]
+    assert f"Where the best member (trial {best}) is wrong is not shown" in page
+
+
+def test_the_member_whose_mistakes_are_shown_is_the_one_called_best(tmp_path: Path) -> None:
+    first, *others = recorded(tmp_path).front()
+    high = replace(first, metric=1.0, not_better_than="the commonest class")
+    assert best_member([]) is None
+    shown = best_member([high, *others])
+    assert shown is not None
+    assert shown.trial == max(others, key=lambda member: member.metric).trial
+
+
+def test_no_two_parts_of_a_report_have_one_id(tmp_path: Path) -> None:
+    found = recorded(tmp_path)
+    details = {"class_names": ["a"], "metrics": {"recall": [1.0]}, "confusion": [], "curves": {}}
+    page = render(replace(pages.record(found), details=details, mistakes=b"picture"))
+    ids = re.findall(r'<(?:section|table|div|p)[^>]* id="([^"]+)"', page)
+    assert len(ids) == len(set(ids)) > 5
 
 
 def test_the_confusion_matrix_shows_shares_of_true_classes() -> None:

@@ -8,7 +8,7 @@ from sklearn import metrics as sklearn_metrics
 
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.tasks.judges.average_precision import coco_metrics
-from archfront.trainers.tasks.judges.details import class_details, image_losses
+from archfront.trainers.tasks.judges.details import class_details, image_losses, worst_images
 from archfront.trainers.tasks.judges.overlap import class_iou
 from tests.support.drawn_answers import CLASSES, evaluator
 from tests.support.drawn_objects import NAMES
@@ -79,3 +79,22 @@ def test_the_worst_image_is_the_one_that_is_surely_wrong() -> None:
         "labels": np.array([0, 0, 0]),
     }
     assert image_losses("label", saved).argsort()[::-1].tolist() == [1, 2, 0]
+
+
+def test_right_answers_are_no_mistakes_however_unsure() -> None:
+    saved = {
+        "probabilities": np.array([[0.9, 0.1], [0.4, 0.6], [0.51, 0.49]], np.float32),
+        "labels": np.array([1, 0, 0]),
+    }
+    assert worst_images("label", saved, 12) == [0, 1]
+    assert worst_images("label", saved, 1) == [0]
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_perfect_network_makes_no_mistakes(task: str) -> None:
+    perfect, chance = (
+        evaluator(task, answers, n=20, seed=1).saved_predictions()
+        for answers in ("perfect", "chance")
+    )
+    assert worst_images(TASKS[task].target, perfect, 12) == []
+    assert len(worst_images(TASKS[task].target, chance, 12)) == 12

@@ -18,6 +18,8 @@ from archfront.trainers.tasks.protocol import SavedPredictions
 
 # Sides of a confusion matrix beyond this say nothing in a picture.
 CLASSES_MAX = 60
+# A mean of precisions that are all 1 is this far below 1 at most.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,18 @@ def class_details(
     }
     confusion = tm.multiclass_confusion_matrix(probabilities, labels, n).numpy()
     return ClassDetails(names, metrics, _small(confusion))
+
+
+def worst_images(kind: TargetKind, saved: SavedPredictions, n: int) -> list[int]:
+    """Return the at most ``n`` images with the worst answers, worst first, right ones left out."""
+    losses = image_losses(kind, saved)
+    is_wrong = losses > ROUNDING
+    if kind == "label":
+        is_wrong = saved["probabilities"].argmax(axis=1) != saved["labels"]
+    elif kind == "labels":
+        is_wrong = ((saved["probabilities"] > THRESHOLD) != (saved["labels"] > 0)).any(axis=1)
+    worst: list[int] = [i for i in np.argsort(-losses, kind="stable").tolist() if is_wrong[i]]
+    return worst[:n]
 
 
 def image_losses(kind: TargetKind, saved: SavedPredictions) -> NDArray[np.float64]:
