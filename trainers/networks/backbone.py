@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import difflib
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, cast
 
 import timm
@@ -200,11 +203,24 @@ def _drop_unused(network: nn.Module) -> None:
 
 def _create(name: str, input_size: int | None, options: dict[str, Any]) -> nn.Module:
     try:
-        return cast("nn.Module", timm.create_model(name, **options))
+        with _quiet_timm():
+            return cast("nn.Module", timm.create_model(name, **options))
     except Exception as error:  # as above
         if is_out_of_memory(error):
             raise
         raise _refused(name, input_size, error) from error
+
+
+@contextmanager
+def _quiet_timm() -> Iterator[None]:
+    """Silence timm about weights of the classifier, which a network of feature maps has not."""
+    logger = logging.getLogger("timm.models")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def size_option(name: str, input_size: int | None) -> dict[str, int]:

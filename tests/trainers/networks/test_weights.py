@@ -89,6 +89,15 @@ def test_a_pyramid_takes_the_weights_too(tmp_path: Path) -> None:
     assert torch.equal(state["layer4.0.conv1.weight"], source["layer4.0.conv1.weight"])
 
 
+def test_what_a_pyramid_leaves_of_the_weights_is_no_warning(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    save(tmp_path, "test_efficientnet")
+    weights = resolve(["test_efficientnet"], str(tmp_path)).weights["test_efficientnet"]
+    build_backbone("test_efficientnet", channels=3, input_size=64, weights=weights)
+    assert not [record for record in caplog.records if record.name.startswith("timm")]
+
+
 def test_a_classifier_of_other_classes_in_the_file_is_no_obstacle(tmp_path: Path) -> None:
     save(tmp_path, "test_resnet", num_classes=3)
     assert resolve(["test_resnet"], str(tmp_path)).weights
