@@ -8,15 +8,13 @@ from typing import Any
 from archfront.search.engine.jobs import Broken, Engine, Job
 from archfront.search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest
 from archfront.search.prepare.prepare import Prepared
-from archfront.search.records.evaluation import Evaluation, Measurement, Trained
+from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.events import Event, Noticed
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import StudyStore
 
 # Name of a member's latency with its trained weights, among its scores.
 TRAINED_LATENCY = "trained_latency_ms"
-# The same of one whose latency had been disturbed, measured again when the search was over.
-QUIET_LATENCY = "quiet_latency_ms"
 
 
 class FrontFinalizer:
@@ -67,28 +65,24 @@ class FrontFinalizer:
                 self._add(evaluation, found)
 
     def _measure_again(self, front: Sequence[Evaluation]) -> None:
-        """Time members again whose weights decide what is computed, or that were disturbed."""
+        """Time members with their trained weights where these decide what is computed."""
         if self._prepared.device is not None:  # another device, which is not at hand
             return
         for evaluation in front:
             a = evaluation.candidate.architecture
-            scores = self._store.scores.get(evaluation.trial, {})
-            depends = self._prepared.task.depends_on_weights(a.head)
-            measured = evaluation.measurement
-            is_disturbed = measured is not None and not measured.latency.is_stable
-            name = TRAINED_LATENCY if depends else QUIET_LATENCY
-            if name in scores or not (depends or is_disturbed):
+            is_known = TRAINED_LATENCY in self._store.scores.get(evaluation.trial, {})
+            if is_known or not self._prepared.task.depends_on_weights(a.head):
                 continue
             request = MeasureRequest(
                 a,
                 self._settings.measure,
                 self._paths.measuring,
-                self._paths.folder / _trained(evaluation).weights if depends else None,
+                self._paths.folder / _trained(evaluation).weights,
             )
             job = Job("measure", request, is_exclusive=True)
             found = self._done(job, evaluation, "measured again")
             if found is not None:
-                self._add(evaluation, {name: found.latency.p50_ms})
+                self._add(evaluation, {TRAINED_LATENCY: found.latency.p50_ms})
 
     def _draw(self, front: Sequence[Evaluation]) -> None:
         """Draw predictions of members that have no picture yet."""
@@ -118,13 +112,6 @@ class FrontFinalizer:
         known = self._store.scores
         mine = {**known.get(evaluation.trial, {}), **scores}
         self._store.write_scores({**known, evaluation.trial: mine})
-
-
-def quieter(first: Measurement | None, second: Measurement) -> Measurement:
-    """Return the one of two measurements that was less disturbed, the faster of equal ones."""
-    if first is None or second.latency.is_stable:
-        return second
-    return min(first, second, key=lambda one: one.latency.p50_ms)
 
 
 def _trained(evaluation: Evaluation) -> Trained:

@@ -13,7 +13,7 @@ from archfront.search.jobs.perform import MeasureRequest
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.events import Event, Noticed
 from archfront.search.records.paths import StudyPaths
-from archfront.search.study.finalize import QUIET_LATENCY, TRAINED_LATENCY, FrontFinalizer, quieter
+from archfront.search.study.finalize import TRAINED_LATENCY, FrontFinalizer
 from archfront.trainers.errors import BuildError
 from archfront.trainers.tasks.classification import Classification
 from tests.support.recorded_study import trained
@@ -48,14 +48,9 @@ class Study:
     asked: list[Any] = field(default_factory=list)
     events: list[Event] = field(default_factory=list)
 
-    is_stable: bool = True
-
     def end(self) -> Evaluation:
         places = StudyPaths(self.folder, "small")
         member = trained(0, 0.9, 1.0)
-        measured = member.measurement
-        latency = replace(measured.latency, is_stable=self.is_stable)
-        member = replace(member, measurement=replace(measured, latency=latency))
         for name in (member.outcome.weights, member.outcome.predictions):
             kept = places.folder / name
             kept.parent.mkdir(parents=True, exist_ok=True)
@@ -106,23 +101,3 @@ def test_what_cannot_be_timed_again_is_told_and_ends_nothing(
         Noticed("trial 0 not measured again: it cannot be built")
     ]
     assert set(study.store.scores[0]) == {"accuracy"}
-
-
-def test_a_disturbed_latency_is_measured_again_before_the_study_ends(tmp_path: Path) -> None:
-    study = Study(tmp_path, Classification(), is_stable=False)
-    study.end()
-    [request] = [asked for asked in study.asked if isinstance(asked, MeasureRequest)]
-    assert request.weights is None
-    assert set(study.store.scores[0]) == {"accuracy", QUIET_LATENCY}
-    study.asked.clear()
-    study.end()
-    assert study.asked == []
-
-
-def test_the_less_disturbed_of_two_latencies_counts() -> None:
-    slow, fast = (trained(0, 0.9, ms).measurement for ms in (8.0, 2.0))
-    noisy = [replace(m, latency=replace(m.latency, is_stable=False)) for m in (slow, fast)]
-    assert quieter(None, slow) == slow
-    assert quieter(noisy[0], slow) == slow
-    assert quieter(noisy[1], noisy[0]) == noisy[1]
-    assert quieter(noisy[0], noisy[1]) == noisy[1]
