@@ -32,6 +32,22 @@ def may_be_within(measurement: Measurement, over: dict[str, tuple[float, float]]
     return value <= HOPELESS * allowed
 
 
+def doubt(number: int, measurement: Measurement) -> str:
+    """Return in words that a trial is over the limit of the latency, and measured again."""
+    latency = measurement.latency
+    return (
+        f"trial {number}: {latency.p50_ms:.3g} ms is over the limit, but other work disturbed the "
+        f"measurement (spread {latency.spread:.2g}): measured again"
+    )
+
+
+def at_best(measurement: Measurement) -> Measurement:
+    """Return a disturbed measurement with the least latency that its spread allows."""
+    latency = measurement.latency
+    least_ms = latency.p50_ms * max(1 - latency.spread, 1 / HOPELESS)
+    return replace(measurement, latency=replace(latency, p50_ms=least_ms))
+
+
 def steadier(first: Measurement, second: Measurement) -> Measurement:
     """Return the one of two measurements of an architecture whose latency counts.
 

@@ -90,6 +90,15 @@ class TrialFinished:
 
 
 @dataclass(frozen=True)
+class TrialRemeasured:
+    """A trained candidate was measured again, since other work had disturbed its latency."""
+
+    trial: int
+    candidate: Candidate
+    measurement: Measurement
+
+
+@dataclass(frozen=True)
 class Noticed:
     """Something that a person should know and that does not end the study."""
 
@@ -118,6 +127,7 @@ Event = (
     | TrialPromoted
     | TrialsStopped
     | TrialFinished
+    | TrialRemeasured
     | Noticed
     | StudyFinished
 )

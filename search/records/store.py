@@ -22,8 +22,8 @@ from optuna.storages import BaseStorage, RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
 from archfront.search.errors import StudyError, StudyLockedError
-from archfront.search.records.codec import decode
-from archfront.search.records.evaluation import Evaluation, Proposal, Trained
+from archfront.search.records.codec import decode, encode
+from archfront.search.records.evaluation import Evaluation, Measurement, Proposal, Trained
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.objectives import Objective
 from archfront.search.records.optuna_compat import (
@@ -34,9 +34,12 @@ from archfront.search.records.optuna_compat import (
     write_system_attr,
 )
 from archfront.search.records.paths import StudyPaths
+from archfront.search.records.remeasured import remeasured
 
 # User attributes of a study.
 HEADER, STATE, SCORES = "archfront:header", "archfront:state", "archfront:scores"
+# Measurements by the id of their architecture, taken again after its trials had ended.
+REMEASURED = "archfront:remeasured"
 # User attributes of a trial: its evaluations, the rung it was last trained to, its attempts, and
 # the seconds of its training up to its last rung.
 _EVALUATION, _RUNG, _ATTEMPTS = "evaluation:", "rung", "attempts"
@@ -95,13 +98,30 @@ class StudyStore:
 
     def evaluations(self) -> list[Evaluation]:
         """Return every evaluation, by trial and attempt."""
+        found = [e for trial in self._study.get_trials(deepcopy=False) for e in self._of(trial)]
+        return sorted(found, key=lambda e: (e.trial, e.rung, e.attempt))
+
+    def write_remeasured(self, architecture_id: str, measurement: Measurement) -> None:
+        """Store a measurement that replaces those of the trained trials of an architecture."""
+        known = self._study.user_attrs.get(REMEASURED, {})
+        content = {**known, architecture_id: encode(measurement)}
+        self._study.set_user_attr(REMEASURED, content)
+
+    def _of(self, trial: FrozenTrial) -> list[Evaluation]:
+        """Return the evaluations of a trial, with its latest measurement."""
         found = [
             Evaluation.from_dict(content)
-            for trial in self._study.get_trials(deepcopy=False)
             for name, content in trial.user_attrs.items()
             if name.startswith(_EVALUATION)
         ]
-        return sorted(found, key=lambda e: (e.trial, e.rung, e.attempt))
+        again = self._study.user_attrs.get(REMEASURED, {})
+        if not again:
+            return found
+        ids = [evaluation.candidate.architecture_id for evaluation in found]
+        return [
+            remeasured(e, decode(Measurement, again[key])) if key in again else e
+            for e, key in zip(found, ids, strict=True)
+        ]
 
     def ask(self, sampler: optuna.samplers.BaseSampler) -> Trial:
         """Return a new trial, proposed by a sampler."""
@@ -131,12 +151,7 @@ class StudyStore:
 
     def recorded(self, frozen: FrozenTrial) -> list[Evaluation]:
         """Return the evaluations of a trial, the lowest rung first."""
-        found = [
-            Evaluation.from_dict(content)
-            for name, content in frozen.user_attrs.items()
-            if name.startswith(_EVALUATION)
-        ]
-        return sorted(found, key=lambda e: (e.rung, e.attempt))
+        return sorted(self._of(frozen), key=lambda e: (e.rung, e.attempt))
 
     def begun(self, frozen: FrozenTrial) -> int:
         """Return the rung that a trial was last trained to, whether or not it got there."""

@@ -12,7 +12,7 @@ from archfront.search.engine.interrupts import deferred
 from archfront.search.engine.jobs import Broken, Engine, Job, Result
 from archfront.search.errors import StudyError
 from archfront.search.latency.lookup import CostLookup
-from archfront.search.latency.steady import MOST_AGAIN, may_be_within, steadier
+from archfront.search.latency.steady import MOST_AGAIN, doubt, may_be_within, steadier
 from archfront.search.prepare.gate import exceeded
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.evaluation import (
@@ -35,6 +35,7 @@ from archfront.search.records.events import (
     TrialMeasured,
     TrialPromoted,
     TrialProposed,
+    TrialRemeasured,
     TrialsStopped,
 )
 from archfront.search.records.header import StudyHeader
@@ -142,6 +143,10 @@ class Driver:
         finalizer = FrontFinalizer(
             self._prepared, self._store, self._engine, self._paths, self._emit
         )
+        for architecture, found in finalizer.measure_disturbed(progress.front.in_doubt()).items():
+            self._lookup.learn(architecture, found)
+            for number, candidate in progress.remeasure(architecture, found).items():
+                self._emit(TrialRemeasured(number, candidate, found))
         finalizer.finalize(progress.front.members)
 
     def _recover(self) -> None:
@@ -273,7 +278,7 @@ class Driver:
         over = exceeded(measurement, self._prepared.settings.limits)
         if may_be_within(measurement, over) and running.n_again < MOST_AGAIN:
             running.n_again += 1
-            self._emit(Noticed(_disturbed(running.number, measurement)))
+            self._emit(Noticed(doubt(running.number, measurement)))
             self._submit(running, self._jobs.measure(running.candidate.architecture))
             return
         if over:
@@ -333,11 +338,3 @@ class Driver:
     def _emit(self, event: Event) -> None:
         for follower in self._followers:
             follower(event)
-
-
-def _disturbed(number: int, measurement: Measurement) -> str:
-    latency = measurement.latency
-    return (
-        f"trial {number}: {latency.p50_ms:.3g} ms is over the limit, but other work disturbed the "
-        f"measurement (spread {latency.spread:.2g}): measured again"
-    )

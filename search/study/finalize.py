@@ -5,13 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from archfront.search.config.schema import LimitsConfig
 from archfront.search.engine.jobs import Broken, Engine, Job
 from archfront.search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest
+from archfront.search.latency.steady import steadier
+from archfront.search.prepare.gate import exceeded
 from archfront.search.prepare.prepare import Prepared
-from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.evaluation import Evaluation, Measurement, Trained
 from archfront.search.records.events import Event, Noticed
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import StudyStore
+from archfront.trainers.spec import Architecture
 
 # Name of a member's latency with its trained weights, among its scores.
 TRAINED_LATENCY = "trained_latency_ms"
@@ -44,6 +48,31 @@ class FrontFinalizer:
         self._score(front)
         self._measure_again(front)
         self._draw(front)
+
+    def measure_disturbed(
+        self, evaluations: Sequence[Evaluation]
+    ) -> dict[Architecture, Measurement]:
+        """Measure each architecture once more; return and record the latencies that count.
+
+        Args:
+            evaluations: Those whose latency other work disturbed.
+        """
+        if self._prepared.device is not None:  # another device, which is not at hand
+            return {}
+        better: dict[Architecture, Measurement] = {}
+        first = {e.candidate.architecture: e for e in reversed(evaluations)}
+        for architecture, evaluation in reversed(first.items()):
+            before = evaluation.measurement
+            assert before is not None, "what was trained was measured before"
+            request = MeasureRequest(architecture, self._settings.measure, self._paths.measuring)
+            job = self._settings.limited(Job("measure", request, is_exclusive=True))
+            found = self._done(job, evaluation, "measured again")
+            if found is None or (best := steadier(before, found)).latency == before.latency:
+                continue
+            better[architecture] = best
+            self._store.write_remeasured(evaluation.candidate.architecture_id, best)
+            self._emit(Noticed(_again(evaluation, before, best, self._settings.limits)))
+        return better
 
     def _score(self, front: Sequence[Evaluation]) -> None:
         """Score members on the test split, which the search never saw."""
@@ -112,6 +141,17 @@ class FrontFinalizer:
         known = self._store.scores
         mine = {**known.get(evaluation.trial, {}), **scores}
         self._store.write_scores({**known, evaluation.trial: mine})
+
+
+def _again(
+    evaluation: Evaluation, before: Measurement, after: Measurement, limits: LimitsConfig
+) -> str:
+    word = "stable" if after.latency.is_stable else "still unstable"
+    over = ", over the limit" if "latency_ms" in exceeded(after, limits) else ""
+    return (
+        f"trial {evaluation.trial}: latency measured again, {after.latency.p50_ms:.3g} ms and "
+        f"{word}{over}; {before.latency.p50_ms:.3g} ms before"
+    )
 
 
 def _trained(evaluation: Evaluation) -> Trained:

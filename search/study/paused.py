@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from archfront.search.front.members import build_front
+from archfront.search.latency.steady import at_best, is_disturbed
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Trained, is_below_top
 from archfront.search.records.objectives import Objective
@@ -99,7 +100,9 @@ class PausedTrials:
 
 
 class KeptFront:
-    """The front so far; only the weights of its members are kept.
+    """The front so far; only the weights of its members are kept, and of what may yet be one.
+
+    That is what only a disturbed latency keeps off the front: it is measured again at the end.
 
     Args:
         paths: Files of the study.
@@ -109,17 +112,52 @@ class KeptFront:
     def __init__(self, paths: StudyPaths, objectives: list[Objective]) -> None:
         self._paths, self._objectives = paths, objectives
         self.members: list[Evaluation] = []
+        self._doubted: list[Evaluation] = []
 
     def add(self, evaluation: Evaluation) -> None:
         """Add a training that may join the front, in the place of the same trial's lower rung."""
         if not evaluation.can_join_front:
             return
-        before = [*self.members, evaluation]
-        front = {(m.trial, m.rung) for m in build_front(before, self._objectives)}
-        self.members = [e for e in before if (e.trial, e.rung) in front]
-        for left in before:
-            if (left.trial, left.rung) not in front:
+        before = [*self.members, *self._doubted, evaluation]
+        front = self._front(before)
+        self.members = [e for e in before if _key(e) in front]
+        rest = [e for e in before if _key(e) not in front]
+        self._doubted = [e for e in rest if self._may_join(e)]
+        kept = {_key(e) for e in self._doubted}
+        for left in rest:
+            if _key(left) not in kept:
                 (self._paths.folder / _trained(left).weights).unlink(missing_ok=True)
+
+    def in_doubt(self) -> list[Evaluation]:
+        """Return what has a disturbed latency, of the front and of what it may keep off it."""
+        return [
+            e
+            for e in [*self.members, *self._doubted]
+            if e.measurement is not None and is_disturbed(e.measurement)
+        ]
+
+    def rebuild(self, evaluations: Iterable[Evaluation]) -> None:
+        """Build the front again from all of a study, after latencies were measured again."""
+        self.members, self._doubted = [], []
+        for evaluation in evaluations:
+            self.add(evaluation)
+
+    def _front(self, evaluations: Sequence[Evaluation]) -> set[tuple[int, int]]:
+        return {(m.trial, m.rung) for m in build_front(evaluations, self._objectives)}
+
+    def _may_join(self, evaluation: Evaluation) -> bool:
+        """Return whether it joins the front where its disturbed latency is as low as it can be."""
+        measured = evaluation.measurement
+        if measured is None or not is_disturbed(measured):
+            return False
+        if any(member.trial == evaluation.trial for member in self.members):
+            return False
+        best = replace(evaluation, measurement=at_best(measured))
+        return _key(best) in self._front([*self.members, best])
+
+
+def _key(evaluation: Evaluation) -> tuple[int, int]:
+    return evaluation.trial, evaluation.rung
 
 
 def _trained(evaluation: Evaluation) -> Trained:

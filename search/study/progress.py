@@ -21,6 +21,7 @@ from archfront.search.records.evaluation import (
 )
 from archfront.search.records.objectives import Reference
 from archfront.search.records.paths import StudyPaths
+from archfront.search.records.remeasured import is_replaced, remeasured
 from archfront.search.records.store import StudyStore
 from archfront.search.samplers.base import OpenCandidates
 from archfront.search.study.budget import (
@@ -133,6 +134,18 @@ class StudyProgress:
         self.evaluations.append(evaluation)
         self._close(evaluation)
         self.front.add(evaluation)
+
+    def remeasure(
+        self, architecture: Architecture, measurement: Measurement
+    ) -> dict[int, Candidate]:
+        """Take in a recorded later measurement; return the candidates that have it, by trial."""
+        mine = [e for e in self.evaluations if e.candidate.architecture == architecture]
+        self.evaluations = [
+            remeasured(e, measurement) if e.candidate.architecture == architecture else e
+            for e in self.evaluations
+        ]
+        self.front.rebuild(self.evaluations)
+        return {e.trial: e.candidate for e in mine if is_replaced(e)}
 
     def check_failures(self) -> None:
         """Check that not too many trials of this run failed in a row.

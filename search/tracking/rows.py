@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from archfront.search.records.evaluation import SOMETIMES, Evaluation, Trained
+from archfront.search.records.evaluation import SOMETIMES, Evaluation, Measurement, Trained
 from archfront.search.records.refit_records import Refit
 from archfront.search.tracking.mlflow_client import MetricRow
 
@@ -23,17 +23,7 @@ def evaluation_metrics(evaluation: Evaluation, below: int) -> list[MetricRow]:
     rows: list[MetricRow] = []
     measured = evaluation.measurement
     if measured is not None and evaluation.rung == 0:
-        values = {
-            "latency_ms": measured.latency.p50_ms,
-            "latency_p95_ms": measured.latency.p95_ms,
-            "latency_spread": measured.latency.spread,
-            "params_m": measured.params_m,
-            "macs_g": measured.macs_g,
-            "size_mb": measured.size_mb,
-        }
-        values |= {name: measured.value(name) for name in SOMETIMES if measured.has([name])}
-        known = {name: value for name, value in values.items() if not math.isnan(value)}
-        rows += [(name, value, start, 0) for name, value in known.items()]
+        rows += cost_metrics(measured, start)
     if isinstance(evaluation.outcome, Trained):
         trained = evaluation.outcome
         curve = tuple(row for row in trained.curve if row["epoch"] > below)
@@ -47,6 +37,25 @@ def evaluation_metrics(evaluation: Evaluation, below: int) -> list[MetricRow]:
         }
         rows += [(name, value, end, evaluation.rung) for name, value in values.items()]
     return rows
+
+
+def cost_metrics(measured: Measurement, at: int) -> list[MetricRow]:
+    """Return what an architecture costs, as far as it is known.
+
+    Args:
+        measured: The measurement.
+        at: Milliseconds since the epoch; of two values of a metric, MLflow shows the later one.
+    """
+    values = {
+        "latency_ms": measured.latency.p50_ms,
+        "latency_p95_ms": measured.latency.p95_ms,
+        "latency_spread": measured.latency.spread,
+        "params_m": measured.params_m,
+        "macs_g": measured.macs_g,
+        "size_mb": measured.size_mb,
+    }
+    values |= {name: measured.value(name) for name in SOMETIMES if measured.has([name])}
+    return [(name, value, at, 0) for name, value in values.items() if not math.isnan(value)]
 
 
 def refit_metrics(refit: Refit, end: int) -> list[MetricRow]:

@@ -14,7 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from archfront.search.errors import StudyError
 from archfront.search.records.evaluation import Evaluation, Failed, Rejected, Trained
-from archfront.search.records.events import Event, RungFinished, StudyStarted, TrialFinished
+from archfront.search.records.events import (
+    Event,
+    RungFinished,
+    StudyStarted,
+    TrialFinished,
+    TrialRemeasured,
+)
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.refit_records import Refit
 from archfront.search.records.store import hide_password
@@ -26,6 +32,7 @@ from archfront.search.tracking.mlflow_client import (
     open_client,
 )
 from archfront.search.tracking.rows import (
+    cost_metrics,
     evaluation_metrics,
     flat,
     params,
@@ -80,6 +87,9 @@ class Tracker:
                 self._start(event)
             case RungFinished(evaluation) | TrialFinished(evaluation):
                 self._write(evaluation)
+            case TrialRemeasured(trial=trial, measurement=measured) if trial in self._runs:
+                rows = cost_metrics(measured, int(time.time() * 1000))
+                log_rows(self._client, self._runs[trial], metrics=rows)
             case _:
                 pass
 

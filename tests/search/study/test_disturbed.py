@@ -7,17 +7,23 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from archfront.search.engine.inline import InlineEngine
 from archfront.search.engine.jobs import Job
 from archfront.search.jobs.perform import MeasureRequest
 from archfront.search.latency.database import LatencyTable
 from archfront.search.records.evaluation import Evaluation, Measurement
-from archfront.search.records.events import Event, Noticed
+from archfront.search.records.events import Event, Noticed, StudyStarted, TrialRemeasured
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
+from archfront.search.results.results import Results
+from archfront.search.study.paused import KeptFront
 from archfront.search.study.study import StudyResult
+from archfront.search.tracking.tracker import Tracker
 from archfront.trainers.spec import Architecture
 from tests.support import small_study
+from tests.support.recorded_study import OBJECTIVES, trained
 from tests.support.small_study import latency_ms, perform, small_config
 
 LIMIT = 2.0
@@ -112,3 +118,92 @@ def test_a_remembered_disturbed_latency_is_doubted_too(tmp_path: Path) -> None:
             assert evaluation.kind == "trained"
             assert measured(evaluation).latency.is_stable
     assert any(e.candidate.architecture in within for e in again)
+
+
+def results(root: Path) -> Results:
+    paths = StudyPaths(root, "small")
+    return Results.read(reading(paths, None), paths)
+
+
+def test_members_are_measured_again_before_the_study_ends(tmp_path: Path) -> None:
+    busy, events = Busy(n_disturbed=1, slowdown=1.5), []
+    run(tmp_path, busy, events, budget__trials=6)
+    front = results(tmp_path).front()
+    again = {event.trial: event for event in events if isinstance(event, TrialRemeasured)}
+    assert {member.trial for member in front} & again.keys()
+    by_trial = {e.trial: e for e in results(tmp_path).evaluations if e.kind == "trained"}
+    for member in front:  # of some the limit had asked for more than one measurement before
+        assert member.latency_ms == latency_ms(member.candidate.architecture)
+        assert measured(by_trial[member.trial]).latency.is_stable
+    for trial, event in again.items():
+        assert event.measurement == measured(by_trial[trial])
+    notes = [event.message for event in events if isinstance(event, Noticed)]
+    assert any("latency measured again" in note and "ms and stable" in note for note in notes)
+    table = LatencyTable(tmp_path / "latency.db")
+    remembered = {key.architecture: found for key, found in table.rows()}
+    assert all(remembered[m.candidate.architecture].latency.is_stable for m in front)
+
+
+def test_a_study_that_goes_on_knows_what_was_measured_again(tmp_path: Path) -> None:
+    busy = Busy(n_disturbed=1, slowdown=1.5)
+    run(tmp_path, busy, [], budget__trials=4)
+    first = {member.candidate.architecture for member in results(tmp_path).front()}
+    counted = {architecture: busy.counts[architecture] for architecture in first}
+    events: list[Event] = []
+    run(tmp_path, busy, events, budget__trials=7)
+    [started] = [event for event in events if isinstance(event, StudyStarted)]
+    known = [e for e in started.evaluations if e.candidate.architecture in first]
+    assert known
+    assert all(measured(e).latency.is_stable for e in known if e.kind == "trained")
+    assert {architecture: busy.counts[architecture] for architecture in first} == counted
+
+
+def test_a_latency_that_stays_disturbed_is_measured_once_more_at_the_end(tmp_path: Path) -> None:
+    busy, events = Busy(n_disturbed=99, slowdown=1.0), []
+    run(tmp_path, busy, events, budget__trials=3)
+    assert results(tmp_path).state == "finished"
+    for member in results(tmp_path).front():
+        assert busy.counts[member.candidate.architecture] == 2
+    assert not any(isinstance(event, TrialRemeasured) for event in events)
+
+
+def test_what_only_a_disturbed_latency_keeps_off_the_front_keeps_its_weights(
+    tmp_path: Path,
+) -> None:
+    """Its weights were deleted, so that a quieter clock came too late."""
+    paths = StudyPaths(tmp_path, "small")
+    front = KeptFront(paths, list(OBJECTIVES))
+    stable = [trained(0, 0.85, 4.0), trained(1, 0.60, 0.1), trained(2, 0.80, 5.0)]
+    disturbed = [
+        replace(
+            e, measurement=replace(m, latency=replace(m.latency, spread=0.99, is_stable=False))
+        )
+        for e in (trained(3, 0.80, 8.35), trained(4, 0.50, 8.35))
+        if (m := e.measurement) is not None
+    ]
+    files = {}
+    for evaluation in [*stable, *disturbed]:
+        files[evaluation.trial] = paths.folder / evaluation.outcome.weights
+        files[evaluation.trial].parent.mkdir(parents=True, exist_ok=True)
+        files[evaluation.trial].write_bytes(b"weights")
+        front.add(evaluation)
+    assert sorted(e.trial for e in front.members) == [0, 1]
+    assert [e.trial for e in front.in_doubt()] == [3]
+    assert {trial for trial, file in files.items() if file.is_file()} == {0, 1, 3}
+    quiet = replace(disturbed[0], measurement=trained(3, 0.80, 2.1).measurement)
+    front.rebuild([*stable, quiet, disturbed[1]])
+    assert sorted(e.trial for e in front.members) == [0, 1, 3]
+    assert front.in_doubt() == []
+    assert files[3].is_file()
+
+
+@pytest.mark.slow
+def test_mlflow_shows_the_latency_that_was_measured_again(tmp_path: Path) -> None:
+    busy = Busy(n_disturbed=1, slowdown=1.5)
+    config = small_config(tmp_path, budget__trials=3)
+    tracker = Tracker(StudyPaths(tmp_path, "small"), None, config.tracking.experiment)
+    engine = InlineEngine(busy, workers=1, threads=1)
+    small_study.run(config, engine=engine, followers=(tracker,))
+    for member in results(tmp_path).front():
+        metrics = tracker.run_of(results(tmp_path).begun().id, member.trial).data.metrics
+        assert metrics["latency_ms"] == latency_ms(member.candidate.architecture)
