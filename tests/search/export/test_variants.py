@@ -297,7 +297,7 @@ class TestSummary:
         write(found.paths, [near, replace(far, outcome=replace(far.outcome, parity=2.9))])
         said = summary(found)
         assert said is not None
-        words = {p.costs["latency_ms"]: p.words for p in said.points if p.is_variant}
+        words = {p.costs["latency_ms"]: p.verdict for p in said.points if p.is_variant}
         note = "outputs differ from PyTorch's by up to 2.9 times their spread"
         assert words[0.12].endswith(note)
         assert "outputs" not in words[0.15]
