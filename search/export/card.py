@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from archfront.search.config.schema import Config
+from archfront.search.config.settings import plan_of
 from archfront.search.export.rendering import render
 from archfront.search.predict.manifest import Manifest
 from archfront.search.records.evaluation import Evaluation, Trained
@@ -32,6 +33,7 @@ def model_card(manifest: Manifest, evaluation: Evaluation, config: Config) -> st
         recipe=candidate.recipe,
         measurement=evaluation.measurement,
         training=config.task,
+        schedule=plan_of(config).schedule,
     )
 
 
