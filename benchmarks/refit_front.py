@@ -70,7 +70,11 @@ QUESTIONS = {
             "space.input_sizes=[32,48]",
             "space.backbones=[lcnet_050,lcnet_075,lcnet_100,mobilenetv3_small_050,"
             "mobilenetv3_small_075,mobilenetv3_small_100,resnet10t,resnet14t,regnetx_002]",
+            "space.weights=none",
             "space.recipe.lr=[1e-3,3e-3]",
+            "space.recipe.weight_decay=[0.01,0.05]",
+            "space.recipe.augment=[light,strong]",
+            "space.recipe.dropout=[0,0.2]",
             "budget.trials=18",
         ),
         is_merged=True,
@@ -89,7 +93,10 @@ QUESTIONS = {
             "space.input_sizes=[128,160]",
             "space.backbones=[lcnet_050,lcnet_075,lcnet_100,mobilenetv3_small_050,"
             "mobilenetv3_small_075,mobilenetv3_small_100,resnet10t,regnetx_002]",
+            "space.weights=none",
             "space.recipe.lr=[1e-3,2e-3]",
+            "space.recipe.weight_decay=[0.01,0.05]",
+            "space.recipe.augment=[light,strong]",
             "space.recipe.batch_size=[8]",
             "budget.trials=12",
         ),

@@ -6,6 +6,7 @@
     ├── ConfigError            the configuration, every problem at once
     ├── DataError              images, labels, splits
     ├── WeightsError           first weights missing or foreign
+    │   └── FetchError         first weights that a study counted on and cannot download
     ├── BuildError             a network that cannot be built
     ├── DivergedError          a loss that is not finite
     ├── ExportError            a network that no exporter takes
@@ -25,6 +26,7 @@ from archfront.trainers.errors import (
     ConfigError,
     DataError,
     DivergedError,
+    FetchError,
     WeightsError,
     unknown,
 )
@@ -38,6 +40,7 @@ __all__ = [
     "DataError",
     "DivergedError",
     "ExportError",
+    "FetchError",
     "ParityError",
     "StudyError",
     "StudyLockedError",

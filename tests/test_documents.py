@@ -221,10 +221,11 @@ def test_every_run_of_the_documents_works_in_small(
 ) -> None:
     for folder in (tmp_path / "home" / "my flowers", own_folder / "photos"):
         draw_folder(folder, {"daisy": 12, "rose": 12})
-    words = words_of(command)
+    words, tiny = words_of(command), list(TINY)
     if any(word in ELSEWHERE for word in words):
         words.append("--cfg=job")
-    assert main([*words, *TINY]) == 0
+        tiny.remove("space.weights=none")
+    assert main([*words, *tiny]) == 0
     assert capsys.readouterr().out
 
 

@@ -43,6 +43,10 @@ class WeightsError(ArchfrontError):
     """Weights that were asked for and are not there or do not fit."""
 
 
+class FetchError(WeightsError):
+    """First weights that a study counted on cannot be downloaded."""
+
+
 class BuildError(ArchfrontError):
     """A network that cannot be built as described."""
 

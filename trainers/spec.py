@@ -69,8 +69,10 @@ class Weights:
     Attributes:
         source: ``none`` (random), ``pretrained`` (timm's own files) or ``folder``.
         tag: timm's pretrained tag, such as ``a1_in1k``; None without weights or tag.
-        sha256: Hash of the file that was loaded; None when random.
-        path: The file itself; None when random.
+        sha256: Hash of the file that is loaded, as the hub publishes it where the file was not on
+            this machine; None when random.
+        path: The file itself; None when random, and for pretrained weights that were not on this
+            machine when the study began: they are fetched when they are needed.
     """
 
     source: Literal["none", "pretrained", "folder"] = "none"

@@ -230,7 +230,10 @@ class SpaceConfig:
     exportable: ValuesOrEmpty[Annotated[str, OneOf(FORMATS)]] = option(
         "formats of archfront export that every candidate must support, like hf"
     )
-    weights_missing: Literal["stop", "drop"] = option("what a backbone without weights does")
+    weights_missing: Literal["fetch", "drop", "stop"] = option(
+        "a backbone without weights on this machine: fetch them when a training needs them, where "
+        "there is a connection; drop: it leaves the space; stop: nothing begins"
+    )
     recipe: RecipeConfig
 
 

@@ -14,12 +14,14 @@ from archfront.trainers.errors import (
     BuildError,
     DataError,
     DivergedError,
+    FetchError,
     WeightsError,
     is_out_of_memory,
 )
 
 _KINDS: dict[type[ArchfrontError], FailureKind] = {
     BuildError: "build",
+    FetchError: "weights",
     WeightsError: "build",
     ExportError: "export",
     ParityError: "parity",

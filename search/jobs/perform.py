@@ -16,7 +16,7 @@ from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.measure import measure_architecture
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Fidelity, Measurement, Trained
-from archfront.search.records.events import EpochFinished
+from archfront.search.records.events import EpochFinished, WeightsFetched
 from archfront.search.records.paths import DETAILS, MISTAKES
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.spec import Architecture, EpochRow, Precision, TrainSettings
@@ -125,6 +125,8 @@ class StepTimes:
     image_s: float
 
 
+# Of a file that is fetched, this share at a time is told.
+TOLD_SHARE = 0.05
 # The modules that a training and a measurement import, which takes seconds.
 TRAINING_IMPORTS = ("archfront.trainers.training.proxy",)
 MEASURING_IMPORTS = (
@@ -160,6 +162,7 @@ def train(request: TrainRequest) -> Trained:
     def report(row: EpochRow) -> None:
         emit(EpochFinished(request.trial, row.epoch, row.metrics))
 
+    _fetch_weights(request)
     result = proxy.train(
         candidate.architecture,
         candidate.weights,
@@ -190,6 +193,24 @@ def train(request: TrainRequest) -> Trained:
         if request.is_full_only
         else Fidelity(settings.until_epoch, settings.horizon, settings.share, result.kept_epoch),
     )
+
+
+def _fetch_weights(request: TrainRequest) -> None:
+    """Fetch the first weights that were not on this machine when the study began."""
+    weights, name = request.candidate.weights, request.candidate.architecture.backbone
+    if weights.source != "pretrained" or weights.path is not None:
+        return
+    from archfront.trainers.networks.hub_files import fetched_when_needed
+
+    told = 0.0
+
+    def meter(mb: float, of_mb: float) -> None:
+        nonlocal told
+        if mb >= of_mb or mb - told >= of_mb * TOLD_SHARE:
+            told = mb
+            emit(WeightsFetched(request.trial, name, mb, of_mb))
+
+    fetched_when_needed(name, meter)
 
 
 def score(request: ScoreRequest) -> dict[str, float]:

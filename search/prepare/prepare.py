@@ -11,12 +11,12 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from archfront.search.catalog import Backbone
 from archfront.search.config.schema import Config
-from archfront.search.errors import ConfigChangedError, ConfigError, WeightsError
+from archfront.search.errors import ConfigChangedError
 from archfront.search.latency.database import KnownDevice
 from archfront.search.latency.device import fingerprint
 from archfront.search.prepare.build_space import build_space
+from archfront.search.prepare.first_weights import first_weights
 from archfront.search.prepare.fit_space import fit_space
 from archfront.search.prepare.select_backbones import select
 from archfront.search.prepare.study_settings import StudySettings, resolve
@@ -29,10 +29,9 @@ from archfront.search.space.space import Space
 from archfront.trainers.data.ref import DataRef, Shapes
 from archfront.trainers.dataset_summary import DatasetSummary
 from archfront.trainers.networks.hf.names import is_hub
-from archfront.trainers.spec import Architecture, Precision, Weights
+from archfront.trainers.spec import Architecture, Precision
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.tasks.protocol import Task
-from archfront.trainers.words import count_of
 
 Progress = Callable[[int, int], None]
 
@@ -131,6 +130,7 @@ class Prepared:
                 fingerprint=self.fingerprint,
                 dropped=tuple(self.space.dropped),
                 chosen=self.chosen,
+                weights={n: (w.tag, w.sha256) for n, w in self.space.weights.items() if w.sha256},
                 notes=self.notes,
             ),
             objectives=tuple(self.objectives),
@@ -162,8 +162,15 @@ def objectives(config: Config) -> list[Objective]:
     return list(objectives_for(config.task.metric, config.objectives))
 
 
-def prepare(config: Config, progress: Progress | None = None) -> Prepared:
+def prepare(
+    config: Config, progress: Progress | None = None, *, begun: SpaceFacts | None = None
+) -> Prepared:
     """Load the data, check the weights and build the space.
+
+    Args:
+        config: The study.
+        progress: Called with the images decoded and in total while the data loads.
+        begun: The space that the study began with, whose weights it keeps; None for a new study.
 
     Raises:
         DataError: If the images cannot be used.
@@ -177,16 +184,21 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
     dataset = load(data, progress)
     task = TASKS[config.task.name]
     summary = dataset.summary()
-    weights, dropped = _weights(config, backbones, dataset.channels)
+    first = first_weights(
+        config.space,
+        [backbone.name for backbone in backbones],
+        channels=dataset.channels,
+        begun=None if begun is None else begun.weights,
+    )
     fitted = fit_space(config.space, config.task.name, summary)
     space = build_space(
         fitted.config,
-        [b for b in backbones if b.name in weights],
-        weights,
+        [b for b in backbones if b.name in first.weights],
+        first.weights,
         task=config.task.name,
         classes=len(dataset.class_names),
         channels=dataset.channels,
-        dropped=dropped,
+        dropped=first.dropped,
         small_object=_small_object(summary),
     )
     n_val = summary.splits["val"].images
@@ -199,7 +211,7 @@ def prepare(config: Config, progress: Progress | None = None) -> Prepared:
         objectives=objectives(config),
         chance=task.chance(config.task.metric, summary.class_counts("val"), n_val),
         chosen=fitted.chosen,
-        notes=fitted.notes,
+        notes=(*first.notes, *fitted.notes),
     )
 
 
@@ -240,29 +252,3 @@ def check_same(header: StudyHeader, prepared: Prepared) -> None:
                 f"now {now}): files, weights or timm differ. Restore them, or start another "
                 "study with study=NAME."
             )
-
-
-def _weights(
-    config: Config, backbones: list[Backbone], channels: int
-) -> tuple[dict[str, Weights], tuple[str, ...]]:
-    """Return the first weights of the backbones that have them, and the dropped backbones."""
-    if config.space.weights == "none":  # nothing to look for, and no need of torch
-        return {b.name: Weights() for b in backbones}, ()
-    from archfront.trainers.networks.weights import resolve
-
-    found = resolve([b.name for b in backbones], config.space.weights, channels=channels)
-    if found.missing and config.space.weights_missing == "stop":
-        shown = [f"  {name}: {reason}" for name, reason in list(found.missing.items())[:20]]
-        more = len(found.missing) - len(shown)
-        of = count_of(len(backbones), "backbone has", "backbones have")
-        raise WeightsError(
-            f"{len(found.missing)} of {of} no weights "
-            f"(space.weights={config.space.weights}):\n"
-            + "\n".join(shown)
-            + (f"\n  and {more} more" if more else "")
-            + "\nFetch them with: archfront weights fetch space=... ; leave these backbones out "
-            "with space.weights_missing=drop; or train from scratch with space.weights=none."
-        )
-    if not found.weights:
-        raise ConfigError("space: no backbone has weights, so nothing is left.")
-    return found.weights, tuple(f"{n}: {reason}" for n, reason in found.missing.items())

@@ -11,7 +11,7 @@ from archfront.search.records.candidate import Candidate
 from archfront.search.records.codec import decode, encode
 
 FailureKind = Literal[
-    "build", "export", "parity", "data", "out of memory", "diverged", "timeout", "crash"
+    "build", "weights", "export", "parity", "data", "out of memory", "diverged", "timeout", "crash"
 ]
 # Values that a measurement has only where they were asked for or cost little.
 SOMETIMES = ("memory_mb", "throughput_ips", "energy_mj")

@@ -51,6 +51,16 @@ class TrialMeasured:
 
 
 @dataclass(frozen=True)
+class WeightsFetched:
+    """A training waits for its first weights, of which so many megabytes are there."""
+
+    trial: int
+    backbone: str
+    mb: float
+    of_mb: float
+
+
+@dataclass(frozen=True)
 class EpochFinished:
     """A training goes on."""
 
@@ -122,6 +132,7 @@ Event = (
     StudyStarted
     | TrialProposed
     | TrialMeasured
+    | WeightsFetched
     | EpochFinished
     | RungFinished
     | TrialPromoted

@@ -18,6 +18,8 @@ Content = dict[str, Any]
 # The values of options that were ``auto``, by their path below ``space``.
 Chosen = dict[str, tuple[int | float | bool | str, ...]]
 RECIPE = "recipe"
+# Tags and hashes of first weights, by backbone.
+WeightsKeys = dict[str, tuple[str | None, str]]
 
 # What a header's environment says beside the versions of libraries.
 DEVICE, DEVICE_ID = "device", "device_id"
@@ -34,7 +36,8 @@ class SpaceFacts:
         fingerprint: Hash that tells the space from another one.
         dropped: Backbones, or sizes of them, that were left out, with the reason.
         chosen: What the options were set to that were ``auto``.
-        notes: What was chosen for the data and why, a line each.
+        weights: Tags and hashes of the first weights, for the backbones that have any.
+        notes: What was found and chosen for the data and why, a line each.
     """
 
     size: int
@@ -43,6 +46,7 @@ class SpaceFacts:
     fingerprint: str
     dropped: tuple[str, ...]
     chosen: Chosen = field(default_factory=dict)
+    weights: WeightsKeys = field(default_factory=dict)
     notes: tuple[str, ...] = ()
 
 
@@ -174,7 +178,7 @@ class StudyHeader:
         content["reference"] = dict(self.reference.values)
         if self.dataset.objects is None:
             del content["dataset"]["objects"]
-        for name in ("chosen", "notes"):
+        for name in ("chosen", "weights", "notes"):
             if not content["space"][name]:
                 del content["space"][name]
         # Of the fields, ``identity`` alone has another name where it is stored.

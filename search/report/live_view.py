@@ -26,6 +26,7 @@ from archfront.search.records.events import (
     TrialPromoted,
     TrialProposed,
     TrialsStopped,
+    WeightsFetched,
 )
 from archfront.search.records.objectives import Objective
 from archfront.search.records.seconds import active_seconds, full_trainings
@@ -90,6 +91,10 @@ class LiveView(PlainView):
             case TrialMeasured(trial, candidate, measurement):
                 latency = measurement.latency.p50_ms
                 self._now[trial] = f"training {self._named(candidate)}, {latency:.3g} ms"
+            case WeightsFetched(trial, backbone, mb, of_mb):
+                doing = "training" if mb >= of_mb else "fetching the weights of"
+                done = "" if mb >= of_mb else f", {mb:.0f} of {of_mb:.0f} MB"
+                self._now[trial] = f"{doing} {backbone}{done}"
             case EpochFinished(trial, epoch, metrics):
                 start = self._now.get(trial, "training").split("  ", 1)[0]
                 value = metrics.get(self._metric, float("nan"))

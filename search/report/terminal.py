@@ -19,6 +19,7 @@ from archfront.search.records.events import (
     RungFinished,
     StudyStarted,
     TrialFinished,
+    WeightsFetched,
 )
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.objectives import MEASURED
@@ -157,6 +158,8 @@ class PlainView:
                     self._print(line)
             case RungFinished(evaluation) | TrialFinished(evaluation):
                 self._print(outcome_line(evaluation, self._metric, self._axes))
+            case WeightsFetched(_, backbone, mb, of_mb) if mb >= of_mb:
+                self._print(f"fetched   the weights of {backbone}, {of_mb:.0f} MB")
             case Noticed(message):
                 self._print(f"note: {message}")
             case _:

@@ -228,3 +228,8 @@ class StudyProgress:
         )
         if is_unusable:
             self.open.close_architecture(index)
+        if isinstance(outcome, Failed) and outcome.kind == "weights":
+            name = evaluation.candidate.architecture.backbone
+            for number, architecture in enumerate(self._space.architectures):
+                if architecture.backbone == name:
+                    self.open.close_architecture(self._space.first_index(number))

@@ -95,14 +95,14 @@ def run(
         header = store.header
         if header is not None:
             _check_identity(header, config)
-            _check_rungs(header, config)
             config = as_chosen(config, header.space.chosen)
             if (done := _done_before(store, header, config)) is not None:
                 return done
         # Its workers import while the data is read.
         engine = engine or stack.enter_context(_engine(config))
+        begun = header and header.space
         prepared, from_table = for_device(
-            replace(prepared or prepare(config, progress), config=config),
+            replace(prepared or prepare(config, progress, begun=begun), config=config),
             table or LatencyTable(Path(config.tracking.device_db)),
         )
         if header is not None:
@@ -140,6 +140,11 @@ def _plan(
 
 
 def _check_identity(header: StudyHeader, config: Config) -> None:
+    """Check that a configuration is the one that the study began with, its rungs too.
+
+    Raises:
+        ConfigChangedError: If it is another one.
+    """
     changed = differences(completed(header.identity), config.identity())
     if changed:
         lines = "\n".join(f"  {line}" for line in changed)
@@ -148,14 +153,6 @@ def _check_identity(header: StudyHeader, config: Config) -> None:
             "Resume it with the stored values (only budget, engine and tracking may change), or "
             "start another study with study=NAME."
         )
-
-
-def _check_rungs(header: StudyHeader, config: Config) -> None:
-    """Check that the rungs asked for are those that the study began with.
-
-    Raises:
-        ConfigChangedError: If they are others.
-    """
     stored, asked = header.rungs, rung_epochs(config)
     if config.budget.rungs is not None and asked != stored:
         raise ConfigChangedError(

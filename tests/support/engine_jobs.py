@@ -21,6 +21,7 @@ from archfront.search.errors import (
     DataError,
     DivergedError,
     ExportError,
+    FetchError,
     ParityError,
     WeightsError,
 )
@@ -28,6 +29,7 @@ from archfront.search.errors import (
 ERRORS: dict[str, BaseException] = {
     "build": BuildError("No stride 32 in this network. Choose another backbone."),
     "weights": WeightsError("The weights of resnet18 are missing."),
+    "fetch": FetchError("The weights of resnet18 could not be fetched."),
     "export": ExportError("No exporter takes it."),
     "parity": ParityError("The export differs by 0.5."),
     "data": DataError("cat.png is broken."),

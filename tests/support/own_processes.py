@@ -13,6 +13,7 @@ SMALLEST = (
     "space.exclude=[]",
     "space.heads=avg",
     "space.input_sizes=8,16,24",
+    "space.weights=none",
     "space.recipe.lr=0.003",
     "space.recipe.augment=none",
     "task.epochs=1",

@@ -17,6 +17,7 @@ from timm.models import load_state_dict
 from torch import Tensor, nn
 
 from archfront.trainers.errors import BuildError, WeightsError
+from archfront.trainers.networks.hub_files import fetched_when_needed
 from archfront.trainers.spec import Weights
 from archfront.trainers.words import count_of
 
@@ -66,10 +67,12 @@ def create_with_weights(name: str, weights: Weights, build: Build) -> nn.Module:
 def checked_file(name: str, weights: Weights) -> Path:
     """Return the file of weights, which is the one that was recorded.
 
+    Pretrained weights that were not on this machine when the study began are fetched now.
+
     Raises:
         WeightsError: If it is not there, or is another one.
     """
-    path = Path(weights.path or "")
+    path = fetched_when_needed(name) if weights.path is None else Path(weights.path)
     if not path.is_file():
         raise WeightsError(
             f"The weights of {name} are not at {path} any more. Put them back, or run "

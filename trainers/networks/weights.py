@@ -4,23 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 import timm
-from huggingface_hub import hf_hub_download, try_to_load_from_cache
-from huggingface_hub.errors import RemoteEntryNotFoundError
-from timm.models._hub import download_cached_file, get_cache_dir, hf_split
 
 from archfront.trainers.errors import BuildError, WeightsError
 from archfront.trainers.networks.backbone import create, pretrained_cfg
 from archfront.trainers.networks.checkpoint import load_into, sha256_of
-from archfront.trainers.networks.hf.names import is_hub
+from archfront.trainers.networks.hf.names import cached_file, folder_of, is_hub
+from archfront.trainers.networks.hub_files import (
+    Meter,
+    cached,
+    default_cfg,
+    fetched,
+    is_published,
+)
 from archfront.trainers.spec import Weights
 
 SUFFIXES = (".safetensors", ".pth")
-# What timm looks for in a hub repository, in its order.
-HUB_FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 @dataclass(frozen=True)
@@ -30,10 +33,12 @@ class Resolution:
     Attributes:
         weights: By backbone, each file read, hashed and compared with its network.
         missing: The reason by backbone, a complete sentence or two.
+        absent: Those of the missing ones that are published and could be fetched.
     """
 
     weights: dict[str, Weights]
     missing: dict[str, str]
+    absent: tuple[str, ...] = ()
 
 
 def resolve(
@@ -63,18 +68,33 @@ def resolve(
         )
     found: dict[str, Weights] = {}
     missing: dict[str, str] = {}
+    absent = []
     for name in names:
+        if source == "pretrained" and _is_absent(name):
+            absent.append(name)
         try:
             found[name] = _resolve(name, source, channels)
         except (WeightsError, BuildError) as error:
             missing[name] = str(error)
         if on_checked is not None:
             on_checked(name)
-    return Resolution(found, missing)
+    return Resolution(found, missing, tuple(absent))
+
+
+def _is_absent(name: str) -> bool:
+    """Return whether published weights of a backbone are not on this machine."""
+    if not is_hub(name):
+        return is_published(name) and cached(name) is None
+    from archfront.trainers.networks.hf.files import WEIGHTS
+
+    return folder_of(name) is None and cached_file(name, WEIGHTS) is None
 
 
 def fetch(
-    names: Iterable[str], *, on_fetched: Callable[[str, Path], None] | None = None
+    names: Iterable[str],
+    *,
+    on_fetched: Callable[[str, Path], None] | None = None,
+    meter: Callable[[str, float, float], None] | None = None,
 ) -> dict[str, Path]:
     """Download timm's default weights of every backbone into the caches of this user.
 
@@ -83,6 +103,7 @@ def fetch(
     Args:
         names: timm model names without a tag.
         on_fetched: Called with every name and file.
+        meter: Called with a name, the megabytes of its file that are there, and all of them.
 
     Raises:
         WeightsError: After the last one, naming all that could not be fetched and why.
@@ -91,12 +112,9 @@ def fetch(
     failed: list[str] = []
     for name in names:
         try:
-            files[name] = _fetched(name)
+            files[name] = _fetched(name, None if meter is None else partial(meter, name))
         except WeightsError as error:
             failed.append(str(error))
-        except Exception as error:  # every network library has its own kinds
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            failed.append(f"{name}: {type(error).__name__}: {reason}")
         else:
             if on_fetched is not None:
                 on_fetched(name, files[name])
@@ -111,12 +129,12 @@ def fetch(
     return files
 
 
-def _fetched(name: str) -> Path:
+def _fetched(name: str, meter: Meter | None) -> Path:
     if is_hub(name):
         from archfront.trainers.networks.hf.files import fetch_hub
 
         return fetch_hub(name)
-    return _cached(name) or _download(name)
+    return fetched(name, meter)
 
 
 def _resolve(name: str, source: str, channels: int) -> Weights:
@@ -128,7 +146,7 @@ def _resolve(name: str, source: str, channels: int) -> Weights:
         return resolve_hub(name, source, channels=channels)
     kind: Literal["pretrained", "folder"] = "pretrained" if source == "pretrained" else "folder"
     if kind == "pretrained":
-        path, tag = _cached(name), _default(name).tag or None
+        path, tag = cached(name), default_cfg(name).tag or None
         if path is None:
             raise WeightsError(
                 f"The weights of {name}.{tag} are not on this machine. Run 'archfront weights "
@@ -144,53 +162,6 @@ def _resolve(name: str, source: str, channels: int) -> Weights:
 
     load_into(name, path, build, device="meta")
     return Weights(source=kind, tag=tag, sha256=sha256_of(path), path=str(path))
-
-
-def _default(name: str) -> Any:
-    """Return timm's record of the default weights."""
-    cfg = pretrained_cfg(name, None) if timm.is_model(name) else None
-    if cfg is None or not (cfg.hf_hub_id or cfg.url):
-        raise WeightsError(
-            f"timm {timm.__version__} publishes no weights for {name!r}. Choose another "
-            "backbone, weights none, or a folder that has them."
-        )
-    return cfg
-
-
-def _cached(name: str) -> Path | None:
-    """Return the file in the hub's or torch's cache, where it was fetched before."""
-    cfg = _default(name)
-    if cfg.hf_hub_id:
-        repository, revision = hf_split(cfg.hf_hub_id)
-        for filename in _hub_files(cfg):
-            path = try_to_load_from_cache(repository, filename, revision=revision)
-            if isinstance(path, str):
-                return Path(path)
-        return None
-    path = Path(get_cache_dir()) / _url_name(cfg.url)
-    return path if path.is_file() else None
-
-
-def _download(name: str) -> Path:
-    cfg = _default(name)
-    if not cfg.hf_hub_id:
-        return Path(download_cached_file(cfg.url, check_hash=True))
-    repository, revision = hf_split(cfg.hf_hub_id)
-    *preferred, last = _hub_files(cfg)
-    for filename in preferred:
-        try:
-            return Path(hf_hub_download(repository, filename, revision=revision))
-        except RemoteEntryNotFoundError:
-            continue
-    return Path(hf_hub_download(repository, last, revision=revision))
-
-
-def _hub_files(cfg: Any) -> tuple[str, ...]:
-    return (cfg.hf_hub_filename,) if cfg.hf_hub_filename else HUB_FILES
-
-
-def _url_name(url: str | tuple[str, str]) -> str:
-    return url.rsplit("/", 1)[-1] if isinstance(url, str) else url[1]
 
 
 def _in_folder(name: str, folder: Path) -> tuple[Path, str | None]:

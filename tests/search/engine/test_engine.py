@@ -49,6 +49,7 @@ class TestEveryEngine:
         [
             ("build", "build", "No stride 32 in this network. Choose another backbone."),
             ("weights", "build", "The weights of resnet18 are missing."),
+            ("fetch", "weights", "The weights of resnet18 could not be fetched."),
             ("export", "export", "No exporter takes it."),
             ("parity", "parity", "The export differs by 0.5."),
             ("data", "data", "cat.png is broken."),

@@ -24,6 +24,7 @@ from archfront.search.records.events import (
     TrialMeasured,
     TrialProposed,
     TrialsStopped,
+    WeightsFetched,
 )
 from archfront.search.records.header import Environment, SpaceFacts, StudyHeader
 from archfront.search.report.live_view import SHOWN, LiveView
@@ -168,6 +169,19 @@ SEQUENCE: tuple[Event, ...] = (
     Noticed("trial 1 was close"),
     TrialFinished(failed(2, "the loss is nan\nTraceback: a long one")),
 )
+
+
+def test_weights_that_are_fetched_show_how_far_they_are_and_stay_as_a_line() -> None:
+    view, to, _ = live()
+    view(StudyStarted("digits", header(rungs=(1, 3, 8)), (), True))
+    view(TrialProposed(0, candidate()))
+    view(WeightsFetched(0, "resnet18", 12.5, 46.8))
+    assert "trial 0: fetching the weights of resnet18, 12 of 47 MB" in shown(view)
+    assert "fetched" not in printed(to)
+    view(WeightsFetched(0, "resnet18", 46.8, 46.8))
+    assert "trial 0: training resnet18" in shown(view)
+    view.close()
+    assert "fetched   the weights of resnet18, 47 MB" in printed(to)
 
 
 def test_a_trial_waits_until_it_is_told_that_it_stopped() -> None:

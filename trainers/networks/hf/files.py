@@ -60,15 +60,20 @@ def fetch_hub(name: str) -> Path:
     What is there already is not loaded again.
 
     Raises:
-        WeightsError: If the name stands for a folder that has no weights.
+        WeightsError: If the name stands for a folder that has no weights, or the files cannot be
+            downloaded.
     """
     if folder_of(name) is not None:
         return _found(name, "pretrained")
     from huggingface_hub import hf_hub_download
 
-    for file in (CONFIG, PREPROCESSOR):
-        hf_hub_download(repository_of(name), file)
-    return Path(hf_hub_download(repository_of(name), WEIGHTS))
+    try:
+        for file in (CONFIG, PREPROCESSOR):
+            hf_hub_download(repository_of(name), file)
+        return Path(hf_hub_download(repository_of(name), WEIGHTS))
+    except Exception as error:  # every network library has its own kinds
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise WeightsError(f"{name}: {type(error).__name__}: {reason}") from error
 
 
 def hub_preprocess(architecture: Architecture, weights: Weights, resize: Resize) -> Preprocess:

@@ -1,0 +1,219 @@
+"""The first weights of a space's backbones: at hand, to be fetched, or not to be had."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archfront.search.config.schema import SpaceConfig
+from archfront.search.errors import WeightsError
+from archfront.search.records.header import WeightsKeys
+from archfront.trainers.spec import Weights
+from archfront.trainers.words import count_of
+
+if TYPE_CHECKING:
+    from archfront.trainers.networks.hub_files import OnHub
+    from archfront.trainers.networks.weights import Resolution
+
+# Names that a line shows; the others are counted.
+N_SHOWN = 3
+N_SHOWN_REASONS = 20
+
+
+@dataclass(frozen=True)
+class FirstWeights:
+    """The first weights of a space.
+
+    Attributes:
+        weights: By backbone; without a path where they are fetched when a training needs them.
+        dropped: The backbones that leave the space, like ``name: reason``.
+        notes: How many are at hand, are fetched, or are not to be had, a line each.
+    """
+
+    weights: Mapping[str, Weights]
+    dropped: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass
+class _Missing:
+    """The backbones without weights, by why there are none."""
+
+    unpublished: dict[str, str] = field(default_factory=dict)
+    offline: dict[str, str] = field(default_factory=dict)
+    others: dict[str, str] = field(default_factory=dict)
+
+    def all(self) -> dict[str, str]:
+        """Return the reasons by backbone."""
+        return {**self.unpublished, **self.offline, **self.others}
+
+
+def first_weights(
+    config: SpaceConfig, names: Sequence[str], *, channels: int, begun: WeightsKeys | None = None
+) -> FirstWeights:
+    """Return the first weights of backbones. Only those of transformers' names are downloaded.
+
+    Args:
+        config: Options of the space.
+        names: The backbones.
+        channels: Channels of the images.
+        begun: Tags and hashes of the weights that the study began with; None for a new study.
+
+    Raises:
+        WeightsError: If one has none and ``space.weights_missing`` is ``stop``, or all have none.
+    """
+    if config.weights == "none":  # nothing to look for, and no need of torch
+        return FirstWeights(dict.fromkeys(names, Weights()))
+    from archfront.trainers.networks.weights import resolve
+
+    if begun:
+        return _as_begun(config, names, channels, begun)
+    found = resolve(names, config.weights, channels=channels)
+    if found.missing and config.weights_missing == "stop":
+        raise _stopping(config, found.missing, len(names))
+    answers, at_hand = _answers(config, found, channels)
+    missing = _sorted(config, found, answers, set(at_hand))
+    weights = {name: w for name in names if (w := (at_hand | answers.weights).get(name))}
+    if not weights:
+        raise _nothing(config, missing, answers.offline, len(names))
+    dropped = tuple(f"{name}: {reason}" for name, reason in missing.all().items())
+    notes = _notes(config, at_hand, answers, missing, channels)
+    return FirstWeights(weights, dropped, tuple(notes))
+
+
+def _as_begun(
+    config: SpaceConfig, names: Sequence[str], channels: int, begun: WeightsKeys
+) -> FirstWeights:
+    """Return the weights that a study began with, whether or not they are on this machine now."""
+    from archfront.trainers.networks.weights import resolve
+
+    kept = [name for name in names if name in begun]
+    found = resolve(kept, config.weights, channels=channels)
+    later = {name: Weights("pretrained", *begun[name]) for name in found.absent}
+    weights = {name: w for name in kept if (w := (found.weights | later).get(name))}
+    lacking = {n: reason for n, reason in found.missing.items() if n not in later}
+    if not weights:
+        raise _nothing(config, _Missing(others=lacking), None, len(kept))
+    return FirstWeights(weights, tuple(f"{n}: {reason}" for n, reason in lacking.items()))
+
+
+def _answers(
+    config: SpaceConfig, found: Resolution, channels: int
+) -> tuple[OnHub, dict[str, Weights]]:
+    """Return the hub's answers about absent weights, and the weights that are at hand."""
+    from archfront.trainers.networks.hf.names import is_hub
+    from archfront.trainers.networks.hub_files import OnHub, ask_hub
+    from archfront.trainers.networks.weights import fetch, resolve
+
+    at_hand = dict(found.weights)
+    if config.weights_missing != "fetch":
+        return OnHub(), at_hand
+    answers = ask_hub(name for name in found.absent if not is_hub(name))
+    # Preprocessing is a file of its own there, which the space needs at once.
+    own = [name for name in found.absent if is_hub(name)]
+    if own and answers.offline is None:
+        for name in own:
+            try:
+                fetch([name])
+            except WeightsError as error:
+                answers.missing[name] = str(error)
+        at_hand |= resolve(own, config.weights, channels=channels).weights
+    return answers, at_hand
+
+
+def _sorted(config: SpaceConfig, found: Resolution, answers: OnHub, at_hand: set[str]) -> _Missing:
+    """Return the backbones that have no weights in the end."""
+    from archfront.trainers.networks.hub_files import is_published
+
+    missing = _Missing()
+    for name, reason in found.missing.items():
+        if name in answers.weights or name in at_hand:
+            continue
+        if config.weights == "pretrained" and not is_published(name):
+            missing.unpublished[name] = reason
+        elif name in found.absent and answers.offline is not None:
+            missing.offline[name] = reason
+        else:
+            missing.others[name] = answers.missing.get(name, reason)
+    return missing
+
+
+def _notes(
+    config: SpaceConfig,
+    at_hand: Mapping[str, Weights],
+    answers: OnHub,
+    missing: _Missing,
+    channels: int,
+) -> Iterable[str]:
+    """Yield how many weights are at hand, are fetched, or are not to be had, a line each."""
+    is_pretrained = config.weights == "pretrained"
+    place = "in the cache" if is_pretrained else f"in {config.weights}"
+    n_at_hand = count_of(len(at_hand), "backbone has its", "backbones have theirs")
+    yield f"weights   {n_at_hand} {place}"
+    if answers.weights:
+        mb = sum(answers.mb.values())
+        yield (
+            f"          {len(answers.weights)} more when a training needs them: fetched then, "
+            f"{mb:,.0f} MB in all"
+        )
+    for names, why in (
+        (missing.unpublished, "nobody publishes any"),
+        (missing.offline, f"not in the cache, and {answers.offline}"),
+        (missing.others, "not to be had" if is_pretrained else "the folder has none that fit"),
+    ):
+        if names:
+            yield f"          {len(names)} leave the space, {why}: {_abbreviated(names)}"
+    if channels == 1:
+        yield (
+            "          their first layer is summed over the colors for grey images (timm's "
+            "in_chans)"
+        )
+
+
+def _abbreviated(names: Iterable[str]) -> str:
+    every = list(names)
+    more = len(every) - N_SHOWN
+    return ", ".join(every[:N_SHOWN]) + (f" and {more} more" if more > 0 else "")
+
+
+def _stopping(config: SpaceConfig, missing: Mapping[str, str], n_names: int) -> WeightsError:
+    """Return the error for backbones without weights where none may be left out."""
+    shown = [f"  {name}: {reason}" for name, reason in list(missing.items())[:N_SHOWN_REASONS]]
+    more = len(missing) - len(shown)
+    of = count_of(n_names, "backbone has", "backbones have")
+    return WeightsError(
+        f"{len(missing)} of {of} no weights (space.weights={config.weights}):\n"
+        + "\n".join(shown)
+        + (f"\n  and {more} more" if more else "")
+        + "\nFetch them with: archfront weights fetch space=... ; leave these backbones out "
+        "with space.weights_missing=drop; or train from scratch with space.weights=none."
+    )
+
+
+def _nothing(
+    config: SpaceConfig, missing: _Missing, offline: str | None, n_names: int
+) -> WeightsError:
+    """Return the error for a space in which no backbone has weights, with every way out."""
+    of = count_of(n_names, "backbone")
+    lines = [f"None of {of} has weights (space.weights={config.weights}), so nothing is left."]
+    others = "are not to be had" if config.weights == "pretrained" else "are not in the folder"
+    for names, why in (
+        (missing.offline, f"are not in the cache, and {offline}"),
+        (missing.unpublished, "have none that timm publishes"),
+        (missing.others, others),
+    ):
+        if names:
+            lines.append(f"  - {len(names)} {why}: {_abbreviated(names)}")
+    lines += [f"  - {name}: {why}" for name, why in list(missing.others.items())[:1]]
+    if config.weights != "pretrained":
+        files = sorted(path.name for path in Path(config.weights).iterdir())
+        lines.append(f"  - the folder has {_abbreviated(files) or 'nothing'}")
+    return WeightsError(
+        "\n".join(lines)
+        + "\nWith a connection, archfront weights fetch downloads those of a space into the hub's "
+        "cache. Without one, give space.weights=FOLDER, with files of timm's names like "
+        "resnet18.a1_in1k.safetensors, and space.backbones=NAMES of them; or train from scratch "
+        "with space.weights=none."
+    )
