@@ -100,7 +100,7 @@ def run(
                 return done
         # Its workers import while the data is read.
         engine = engine or stack.enter_context(_engine(config))
-        begun = header and header.space
+        begun = None if header is None else header.space
         prepared, from_table = for_device(
             replace(prepared or prepare(config, progress, begun=begun), config=config),
             table or LatencyTable(Path(config.tracking.device_db)),
