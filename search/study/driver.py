@@ -147,6 +147,7 @@ class Driver:
             self._lookup.learn(architecture, found)
             for number, candidate in progress.remeasure(architecture, found).items():
                 self._emit(TrialRemeasured(number, candidate, found))
+        progress.front.settle()
         finalizer.finalize(progress.front.members)
 
     def _recover(self) -> None:

@@ -126,7 +126,7 @@ class KeptFront:
         kept = {_key(e) for e in self._doubted}
         for left in rest:
             if _key(left) not in kept:
-                (self._paths.folder / _trained(left).weights).unlink(missing_ok=True)
+                self._delete_weights(left)
 
     def in_doubt(self) -> list[Evaluation]:
         """Return what has a disturbed latency, of the front and of what it may keep off it."""
@@ -136,11 +136,20 @@ class KeptFront:
             if e.measurement is not None and is_disturbed(e.measurement)
         ]
 
+    def settle(self) -> None:
+        """Delete the weights of what is still only in doubt, when the search is over."""
+        for left in self._doubted:
+            self._delete_weights(left)
+        self._doubted = []
+
     def rebuild(self, evaluations: Iterable[Evaluation]) -> None:
         """Build the front again from all of a study, after latencies were measured again."""
         self.members, self._doubted = [], []
         for evaluation in evaluations:
             self.add(evaluation)
+
+    def _delete_weights(self, evaluation: Evaluation) -> None:
+        (self._paths.folder / _trained(evaluation).weights).unlink(missing_ok=True)
 
     def _front(self, evaluations: Sequence[Evaluation]) -> set[tuple[int, int]]:
         return {(m.trial, m.rung) for m in build_front(evaluations, self._objectives)}

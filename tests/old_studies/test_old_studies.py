@@ -105,7 +105,9 @@ def test_a_larger_budget_goes_on_as_the_earlier_code_did(old: OldStudy, capsys: 
     assert f"The study '{old.name}' is finished" in said
     found = [row(e) for e in old.results().evaluations]
     n_before = len(old.expected["evaluations"])
-    assert found[:n_before] == old.expected["evaluations"]
+    for now, then in zip(found[:n_before], old.expected["evaluations"], strict=True):
+        # A latency that other work had disturbed is measured again at the end.
+        assert {**now, "latency_ms": None} == {**then, "latency_ms": None}
     new, expected = found[n_before:], old.expected["extended"]
     proposed = ("trial", "rung", "attempt", "candidate", "kind", "seed")
     assert [[e[key] for key in proposed] for e in new] == [

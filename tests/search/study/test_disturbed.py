@@ -190,6 +190,10 @@ def test_what_only_a_disturbed_latency_keeps_off_the_front_keeps_its_weights(
     assert sorted(e.trial for e in front.members) == [0, 1]
     assert [e.trial for e in front.in_doubt()] == [3]
     assert {trial for trial, file in files.items() if file.is_file()} == {0, 1, 3}
+    unsettled = files[3].read_bytes()
+    front.settle()
+    assert not files[3].exists()
+    files[3].write_bytes(unsettled)
     quiet = replace(disturbed[0], measurement=trained(3, 0.80, 2.1).measurement)
     front.rebuild([*stable, quiet, disturbed[1]])
     assert sorted(e.trial for e in front.members) == [0, 1, 3]

@@ -26,6 +26,7 @@ class LabelEvaluator:
         self._metrics = MetricCollection(
             {
                 "accuracy": MulticlassAccuracy(classes, average="micro"),
+                "balanced_accuracy": MulticlassAccuracy(classes, average="macro"),
                 "recalls": MulticlassAccuracy(classes, average="none"),
                 "macro_f1": MulticlassF1Score(classes, average="macro"),
             }
@@ -47,11 +48,13 @@ class LabelEvaluator:
         if (n_seen := sum(map(len, self._seen))) != len(self._labels):
             raise ValueError(f"{n_seen} of {len(self._labels)} images were evaluated")
         found = self._metrics.compute()
-        # The macro average of torchmetrics counts a class without an image, once predicted, as 0.
-        recalls = found["recalls"][np.unique(self._labels.numpy())]
+        balanced, present = found["balanced_accuracy"], np.unique(self._labels.numpy())
+        if len(present) < len(found["recalls"]):
+            # torchmetrics counts a class without an image, once predicted, as 0.
+            balanced = found["recalls"][present].mean()
         return {
             "accuracy": float(found["accuracy"]),
-            "balanced_accuracy": float(recalls.mean()),
+            "balanced_accuracy": float(balanced),
             "macro_f1": float(found["macro_f1"]),
         }
 
