@@ -63,7 +63,7 @@ class TaskConfig:
         "with weights, for labels of images"
     )
     norms: Literal["auto", "train", "frozen"] = option(
-        "whether batch norm's statistics are trained; auto: frozen with weights"
+        "whether batch norm's statistics are trained; auto: frozen where init is probe"
     )
     ema: Automatic[Annotated[float, Bounds(0, 0.9999)]] = option(
         "decay of the averaged weights that are judged; 0: none; auto: 0.95 with weights, else 0"

@@ -34,7 +34,9 @@ def plan_of(
     """Return the plan of a configuration's trainings.
 
     What is ``auto`` follows from the first weights: with weights a head for labels of images is
-    solved on frozen features, and fine-tuning leaves the statistics of batch norm as they are.
+    solved on frozen features, and fine-tuning leaves the statistics of batch norm as they are,
+    which the head was solved with. The other heads begin at random, and detectors then learn
+    faster with the norms of batches (benchmarks/LOG.md, "Norms and averages of dense tasks").
 
     Args:
         config: The configuration of a study.
@@ -46,7 +48,7 @@ def plan_of(
     task, has_weights = config.task, config.space.weights != "none"
     solves = has_weights and TASKS[task.name].is_image_level
     init = ("probe" if solves else "random") if task.init == "auto" else task.init
-    norms = ("frozen" if has_weights else "train") if task.norms == "auto" else task.norms
+    norms = ("frozen" if solves else "train") if task.norms == "auto" else task.norms
     ema = (EMA if has_weights else 0.0) if task.ema == "auto" else float(task.ema)
     usual: Schedule = "cosine" if has_weights else "one_cycle"
     rungs = rung_epochs(config, epochs, has_probe=init == "probe")

@@ -31,7 +31,7 @@ QUANTILES = (0.35, 0.2, 0.1, 0.03)
 # Architectures tried before the plan is made without a measurement.
 TRIES = 3
 # Images whose steps are timed, at most, and timed steps.
-TIMED_IMAGES, TIMED_STEPS = 16, 3
+TIMED_IMAGES, TIMED_STEPS = 8, 2
 # A validation image costs a forward pass, about a third of a training step's work.
 FORWARD_SHARE = 1 / 3
 # The share of the minutes that trainings get; starting, measuring, scoring and drawing have the

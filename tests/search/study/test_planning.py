@@ -130,3 +130,13 @@ def test_what_is_auto_follows_from_the_weights(tmp_path: Path) -> None:
     assert (asked.init, asked.norms, asked.ema, asked.rungs) == ("random", "train", 0.5, (1, 3, 9))
     given = plan_of(small_config(tmp_path, task__epochs=9, budget__rungs=[3, 9], **weights))
     assert given.rungs == (3, 9)
+
+
+def test_dense_tasks_begin_at_random_and_train_their_norms(tmp_path: Path) -> None:
+    words = {"space__weights": str(tmp_path), "task__name": "semantic", "task__metric": "miou"}
+    words |= {"data__reader": "shapes"}
+    dense = {"task__loss": "ce_dice", "space__heads": ["unet"], "space__depths": [4]}
+    words["space__input_sizes"] = [64]
+    plan = plan_of(small_config(tmp_path, task__epochs=9, **words, **dense))
+    assert (plan.init, plan.norms, plan.ema) == ("random", "train", EMA)
+    assert (plan.schedule, plan.rungs) == ("cosine", (1, 3, 9))
