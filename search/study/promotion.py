@@ -20,6 +20,10 @@ expected to add to the front:
 - Lowest rungs never take more than the full trainings do, the next one included: a study that is
   stopped early has a front, and where lowest rungs are expensive, like those after slow
   measurements, few are worth it.
+
+Where networks of every rung may join the front, the first few candidates are seen before any is
+trained further, more of them where several full trainings fit beside them, and what is left in the
+end goes to lower rungs.
 """
 
 from __future__ import annotations
