@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,7 @@ class TableSpace:
     # The axes of backbones that are networks; a row is only a name.
     axes: tuple[Axes, ...] = ()
     dropped: tuple[str, ...] = ()
+    weights: Mapping[str, Weights] = MappingProxyType({})  # nothing is trained
     recipes = (Recipe(lr=0.001, weight_decay=0.0, batch_size=1, augment="none", dropout=0.0),)
 
     def __init__(self, table: Table) -> None:
@@ -67,6 +69,11 @@ class TableSpace:
     def size(self) -> int:
         """Return the number of candidates."""
         return len(self._candidates)
+
+    @property
+    def macs_g(self) -> NDArray[np.float64]:
+        """Return 1 for each: a table tells costs in trainings, not how long one takes."""
+        return np.ones(len(self.architectures))
 
     @cached_property
     def fingerprint(self) -> str:

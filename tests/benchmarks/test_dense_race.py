@@ -17,6 +17,7 @@ from archfront.search.config.build import build
 from archfront.search.config.compose import compose
 from archfront.search.config.schema import Config
 from archfront.search.prepare.build_space import build_space
+from archfront.search.prepare.fit_space import fit_space
 from archfront.search.prepare.select_backbones import select
 from archfront.trainers.spec import Weights
 
@@ -37,16 +38,16 @@ def test_the_candidate_is_one_of_archfronts_own_space(kind: str, tmp_path: Path)
     architecture = CANDIDATES[task.removeprefix("task=")]
     backbone = architecture.backbone
     words = (task, space, f"space.backbones=[{backbone}]", "data=shapes")
-    config = config_of(tmp_path, *words)
+    size = f"space.input_sizes=[{architecture.input_size}]"
+    config = config_of(tmp_path, *words, size)
     found = build_space(
-        config.space,
+        fit_space(config.space, architecture.task).config,
         select(config.space, tmp_path),
         {backbone: Weights()},
         task=architecture.task,
         classes=0,
         channels=0,
     )
-    # Its input size is on the grid too.
     assert architecture in found.architectures
 
 
