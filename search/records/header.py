@@ -11,7 +11,7 @@ from archfront.search.records.codec import decode, encode
 from archfront.search.records.objectives import Objective, Reference
 from archfront.search.records.plan import Plan
 from archfront.trainers.dataset_summary import DatasetSummary
-from archfront.trainers.spec import Precision
+from archfront.trainers.spec import Precision, Schedule
 
 Content = dict[str, Any]
 
@@ -111,8 +111,11 @@ class StudyHeader:
     @property
     def trainings(self) -> Plan:
         """Return the plan of its trainings; of one without a plan, what it always was."""
-        schedule = self.config["task"].get("schedule", "one_cycle")
-        return self.plan or Plan(self.rungs, schedule=schedule, is_full_only=True)
+        if self.plan is not None:
+            return self.plan
+        stored = self.config["task"].get("schedule")
+        schedule: Schedule = "cosine" if stored == "cosine" else "one_cycle"
+        return Plan(self.rungs, schedule=schedule, is_full_only=True)
 
     @property
     def task(self) -> str:
