@@ -81,7 +81,8 @@ def test_the_candidate_is_trained_for_the_epochs_that_fit(
 ) -> None:
     monkeypatch.setattr(one_candidate, "epochs_in", lambda seconds, epoch_s: 3)
     places = [f"tracking.root={tmp_path}", f"tracking.device_db={tmp_path / 'latency.db'}"]
-    words = [*SHAPES, f"task={task}", f"space={task}", "backbone=test_resnet", *places]
+    space = (f"space={task}", "space.weights=none", "backbone=test_resnet")
+    words = [*SHAPES, f"task={task}", *space, *places]
     one_candidate.main([str(tmp_path / "alone"), "1", *words])
     found = json.loads(capsys.readouterr().out)
     assert (found["epochs"], len(found["curve"]), found["weights"]) == (3, 3, "none")
