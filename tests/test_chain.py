@@ -21,6 +21,7 @@ from archfront.search.results.results import Results
 from tests.support import forked
 from tests.support.command import Output, fails, succeeds
 from tests.support.own_processes import SMALLEST as TINY
+from tests.support.recorded_study import unmeasured
 
 ROOT = Path(__file__).parent.parent
 
@@ -97,10 +98,10 @@ def test_an_end_records_shows_the_front_and_goes_on(
     assert "The study 'digits' is interrupted: interrupted from the keyboard." in rest
     assert "Pareto front, fastest first" in rest
     root = own_folder / "mlruns"
-    before = evaluations(root, "digits")
+    before = unmeasured(evaluations(root, "digits"))
     assert before
     succeeds(capsys, *words, f"budget.trials={len(before) + 1}")
-    after = evaluations(root, "digits")
+    after = unmeasured(evaluations(root, "digits"))
     assert [evaluation for evaluation in after if evaluation in before] == before
     assert len(after) > len(before)
 

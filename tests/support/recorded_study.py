@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -71,6 +72,11 @@ def measurement(p50_ms: float, params_m: float = 1.0) -> Measurement:
         size_mb=params_m * 4,
         seconds=1.5,
     )
+
+
+def unmeasured(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+    """Return evaluations without their costs: a disturbed latency is measured again at the end."""
+    return [replace(evaluation, measurement=None) for evaluation in evaluations]
 
 
 def curve(metric: float, epochs: int = 3) -> tuple[dict[str, object], ...]:
