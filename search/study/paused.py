@@ -155,14 +155,18 @@ class KeptFront:
         return {(m.trial, m.rung) for m in build_front(evaluations, self._objectives)}
 
     def _may_join(self, evaluation: Evaluation) -> bool:
-        """Return whether it joins the front where its disturbed latency is as low as it can be."""
+        """Return whether it joins the front once disturbed latencies are measured again.
+
+        Its own may be as low as it can be; those of members may be too low.
+        """
         measured = evaluation.measurement
-        if measured is None or not is_disturbed(measured):
+        if measured is None or any(m.trial == evaluation.trial for m in self.members):
             return False
-        if any(member.trial == evaluation.trial for member in self.members):
-            return False
-        best = replace(evaluation, measurement=at_best(measured))
-        return _key(best) in self._front([*self.members, best])
+        best = evaluation
+        if is_disturbed(measured):
+            best = replace(evaluation, measurement=at_best(measured))
+        steady = [m for m in self.members if m.measurement and not is_disturbed(m.measurement)]
+        return _key(best) in self._front([*steady, best])
 
 
 def _key(evaluation: Evaluation) -> tuple[int, int]:

@@ -201,6 +201,27 @@ def test_what_only_a_disturbed_latency_keeps_off_the_front_keeps_its_weights(
     assert files[3].is_file()
 
 
+def test_what_a_disturbed_member_keeps_off_the_front_keeps_its_weights(tmp_path: Path) -> None:
+    """A member came to the front at the end whose weights were deleted, without test scores."""
+    paths = StudyPaths(tmp_path, "small")
+    front = KeptFront(paths, list(OBJECTIVES))
+    fast = trained(0, 0.9, 1.0)
+    assert fast.measurement is not None
+    latency = replace(fast.measurement.latency, spread=0.99, is_stable=False)
+    disturbed = replace(fast, measurement=replace(fast.measurement, latency=latency))
+    steady = trained(1, 0.8, 2.0)
+    file = paths.folder / steady.outcome.weights
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_bytes(b"weights")
+    for evaluation in (disturbed, steady):
+        front.add(evaluation)
+    assert [e.trial for e in front.members] == [0]
+    front.rebuild([trained(0, 0.9, 4.0), steady])
+    front.settle()
+    assert sorted(e.trial for e in front.members) == [0, 1]
+    assert file.is_file()
+
+
 @pytest.mark.slow
 def test_mlflow_shows_the_latency_that_was_measured_again(tmp_path: Path) -> None:
     busy = Busy(n_disturbed=1, slowdown=1.5)
