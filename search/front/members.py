@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -169,11 +169,7 @@ def build_front(
     middle = better[knee(losses_of(better, objectives))].trial
     ties = _ties(chosen, is_tie) if is_tie else {}
     members = [
-        replace(
-            _member(e, is_knee=e.trial == middle, ties=ties.get(e.trial, ())),
-            not_better_than=_beaten_by(e, baseline),
-        )
-        for e in chosen
+        _member(e, baseline, is_knee=e.trial == middle, ties=ties.get(e.trial, ())) for e in chosen
     ]
     return sorted(members, key=lambda m: (m.latency_ms, -m.metric, m.trial))
 
@@ -236,7 +232,9 @@ def _ties(
     return {trial: tuple(sorted(others)) for trial, others in tied.items()}
 
 
-def _member(evaluation: Evaluation, *, is_knee: bool, ties: tuple[int, ...]) -> FrontMember:
+def _member(
+    evaluation: Evaluation, baseline: Baseline | None, *, is_knee: bool, ties: tuple[int, ...]
+) -> FrontMember:
     trained, measured = trained_outcome(evaluation), evaluation.measurement
     if measured is None:
         raise ValueError(f"Trial {evaluation.trial} was trained without a measurement.")
@@ -259,5 +257,6 @@ def _member(evaluation: Evaluation, *, is_knee: bool, ties: tuple[int, ...]) -> 
         is_knee=is_knee,
         ties=ties,
         fidelity=trained.fidelity,
+        not_better_than=_beaten_by(evaluation, baseline),
         is_stable=measured.latency.is_stable,
     )

@@ -21,7 +21,12 @@ from archfront.search.prepare.select_backbones import selection
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Measurement
 from archfront.search.space import size
-from archfront.search.study.planning import FORWARD_SHARE, timed_architectures, timed_plan
+from archfront.search.study.planning import (
+    FORWARD_SHARE,
+    is_planned,
+    timed_architectures,
+    timed_plan,
+)
 from archfront.search.study.planning import lines as plan_lines
 from archfront.search.study.promotion import KEPT as WAITING
 from archfront.trainers.words import count_of, duration
@@ -116,8 +121,7 @@ def _training_seconds(prepared: Prepared) -> list[float]:
 
 def _planned(prepared: Prepared) -> Prepared:
     """Return the study with the plan that it would begin with, from a few timed steps."""
-    config = prepared.config
-    if config.task.epochs != "auto" or config.budget.minutes is None or config.budget.rungs:
+    if not is_planned(prepared.config):
         return prepared
     for number in timed_architectures(prepared):
         image_s = _image_seconds(prepared, prepared.space.at(prepared.space.first_index(number)))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from archfront.search.config.schema import Config
 from archfront.search.config.settings import FACTOR, plan_of
 from archfront.search.engine.jobs import Broken, Engine, Job
 from archfront.search.jobs.perform import StepsRequest, StepTimes
@@ -126,10 +127,8 @@ def plan_study(
         engine: Where steps are timed.
         emit: Takes the event that a plan had to be made without a measurement.
     """
-    config = prepared.config
-    asked, minutes = prepared.settings.precision, config.budget.minutes
-    is_planned = config.task.epochs == "auto" and minutes and not config.budget.rungs
-    if not is_planned and asked != "auto":
+    config, asked = prepared.config, prepared.settings.precision
+    if not is_planned(config) and asked != "auto":
         return plan_of(config), asked
     found = _timed(prepared, engine)
     if isinstance(found, str):
@@ -137,9 +136,15 @@ def plan_study(
         return plan_of(config), "fp32" if asked == "auto" else asked
     number, times = found
     precision = times.precision if asked == "auto" else asked
-    if not is_planned or minutes is None:
+    if not is_planned(config):
         return plan_of(config), precision
     return timed_plan(prepared, number, times.image_s), precision
+
+
+def is_planned(config: Config) -> bool:
+    """Return whether the epochs of a study follow from its minutes and from timed steps."""
+    budget = config.budget
+    return config.task.epochs == "auto" and budget.minutes is not None and not budget.rungs
 
 
 def timed_plan(prepared: Prepared, number: int, image_s: float) -> Plan:
