@@ -51,14 +51,14 @@ def at_best(measurement: Measurement) -> Measurement:
 def steadier(first: Measurement, second: Measurement) -> Measurement:
     """Return the one of two measurements of an architecture whose latency counts.
 
-    A stable latency counts before an unstable one: of two stable ones the faster, since other
-    work can only slow a network, of two unstable ones that with the smaller spread. The seconds
-    are those of both.
+    Other work can only slow a network, so the faster one counts; an unstable one with its spread
+    on top, so that a stable one of about the same counts before it. The seconds are those of
+    both.
     """
-    best = min((first, second), key=_unsteadiness)
+    best = min((first, second), key=_slowest_ms)
     return replace(best, seconds=first.seconds + second.seconds)
 
 
-def _unsteadiness(measurement: Measurement) -> tuple[bool, float]:
+def _slowest_ms(measurement: Measurement) -> float:
     latency = measurement.latency
-    return not latency.is_stable, latency.p50_ms if latency.is_stable else latency.spread
+    return latency.p50_ms * (1.0 if latency.is_stable else 1 + latency.spread)

@@ -20,6 +20,7 @@ def timed(p50_ms: float, spread: float = 0.01, **changes: Any) -> Measurement:
 
 STABLE, FASTER = timed(3.0), timed(2.9)
 WIDE, NARROW = timed(8.35, 0.99, is_stable=False), timed(2.5, 0.3, is_stable=False)
+SLOWED = timed(6.07, 0.26, is_stable=False)
 
 
 @pytest.mark.parametrize(
@@ -29,9 +30,11 @@ WIDE, NARROW = timed(8.35, 0.99, is_stable=False), timed(2.5, 0.3, is_stable=Fal
         (NARROW, STABLE, STABLE),
         (STABLE, FASTER, FASTER),
         (WIDE, NARROW, NARROW),
+        (timed(37.0, 0.22, is_stable=False), SLOWED, SLOWED),
+        (timed(12.0), SLOWED, SLOWED),
     ],
 )
-def test_a_stable_latency_counts_before_a_narrow_one(
+def test_the_latency_counts_that_other_work_slowed_least(
     first: Measurement, second: Measurement, best: Measurement
 ) -> None:
     for pair in ((first, second), (second, first)):
