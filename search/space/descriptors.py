@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from archfront.trainers.spec import Architecture, Recipe, Weights
+from archfront.trainers.tasks import TASKS
 
 if TYPE_CHECKING:
     from archfront.search.space.axes import Axes
@@ -52,10 +53,11 @@ class Descriptors:
         self._axes, self._architectures = axes, architectures
         self._recipes, self._weights = recipes, weights
 
-    @property
+    @cached_property
     def macs_g(self) -> np.ndarray:
-        """Return the multiply-accumulates of each architecture, in billions."""
-        macs: np.ndarray = 10 ** self._numbers[:, 2]
+        """Return the multiply-accumulates of each architecture, about those of its head too."""
+        heads = [TASKS[a.task].grid(a.head).macs_g(a) for a in self._architectures]
+        macs: np.ndarray = 10 ** self._numbers[:, 2] + np.array(heads)
         return macs
 
     def features(self, indices: Sequence[int] | np.ndarray) -> Features:

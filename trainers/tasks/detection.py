@@ -25,11 +25,18 @@ if TYPE_CHECKING:
 
 # Levels are halved down to stride 32.
 _ONE_STAGE = Grid(
-    neck=("pan", "fpn", "none"), width=True, depth=True, depths=(1, 4), finest=(8, 4), size_step=32
+    neck=("pan", "fpn", "none"),
+    width=True,
+    depth=True,
+    depths=(1, 4),
+    finest=(8, 4),
+    size_step=32,
+    convs=1.3,
+    convs_of_depth=2.6,
 )
 # torchvision's heads come with norms over 32 groups.
 _TORCHVISION = replace(_ONE_STAGE, neck=("fpn", "pan", "none"), width_step=32)
-_TWO_STAGE = replace(_TORCHVISION, depth=False)
+_TWO_STAGE = replace(_TORCHVISION, depth=False, convs=8.0, convs_of_depth=0.0)
 GRIDS: Mapping[str, Grid] = {
     "yolo": _ONE_STAGE,
     "fcos": _TORCHVISION,

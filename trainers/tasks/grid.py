@@ -5,6 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from archfront.trainers.spec import Architecture
+
+# Stride of the finest map of heads that are given no level.
+MASK_STRIDE = 4
+KERNEL = 9  # weights of a convolution of 3x3
+
 
 @dataclass(frozen=True)
 class Grid:
@@ -20,6 +26,10 @@ class Grid:
         depths: The least and the greatest depth.
         size_step: Input sizes are multiples of this.
         size_min: And at least this.
+        convs: The work of the head, in convolutions of 3x3 from ``width`` to ``width`` channels
+            on its finest map, for depth 0.
+        convs_of_depth: The same for each unit of depth.
+        channels: The width that these have, where it is not the architecture's.
     """
 
     neck: tuple[str, ...] = ("none",)
@@ -30,6 +40,19 @@ class Grid:
     depths: tuple[int, int] = (1, 8)
     size_step: int = 1
     size_min: int = 1
+    convs: float = 0.0
+    convs_of_depth: float = 0.0
+    channels: int = 0
+
+    def macs_g(self, architecture: Architecture) -> float:
+        """Return about how many multiply-accumulates the head has, in billions.
+
+        Counted networks are within two fifths of it (benchmarks/LOG.md, "Work of heads").
+        """
+        convs = self.convs + self.convs_of_depth * architecture.depth
+        cells = (architecture.input_size / (architecture.finest or MASK_STRIDE)) ** 2
+        width = self.channels or architecture.width
+        return max(0.0, convs) * cells * width**2 * KERNEL / 1e9
 
     def refused(
         self, *, widths: Iterable[int] = (), depths: Iterable[int] = (), sizes: Iterable[int] = ()

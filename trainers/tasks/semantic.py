@@ -25,15 +25,23 @@ if TYPE_CHECKING:
 
 # The decoders halve and double maps down to stride 32.
 _PLAIN = Grid(size_step=32)
-_UNET = replace(_PLAIN, width=True, width_step=4, depth=True, depths=(3, 5))
+_UNET = replace(
+    _PLAIN,
+    width=True,
+    width_step=4,
+    depth=True,
+    depths=(3, 5),
+    convs=-19.0,
+    convs_of_depth=7.3,
+)
 GRIDS: Mapping[str, Grid] = {
     "unet": _UNET,
-    "unetplusplus": _UNET,
+    "unetplusplus": replace(_UNET, convs=-39.0, convs_of_depth=14.5),
     # Its norms have 32 groups of channels, and need more than one value in each.
-    "fpn": replace(_PLAIN, width=True, width_step=32, size_min=64),
-    "deeplabv3plus": replace(_PLAIN, width=True),
+    "fpn": replace(_PLAIN, width=True, width_step=32, size_min=64, convs=3.0),
+    "deeplabv3plus": replace(_PLAIN, width=True, convs=2.9, channels=64),
     # It pools the map of stride 16 to an eighth.
-    "pan": replace(_PLAIN, width=True, size_min=128),
+    "pan": replace(_PLAIN, width=True, size_min=128, convs=3.1, channels=64),
     # Its channels are those of the backbone.
     "linknet": replace(_PLAIN, depth=True, depths=(3, 5)),
     "manet": _UNET,
