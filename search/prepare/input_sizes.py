@@ -23,6 +23,8 @@ ENLARGED_AT_MOST = 4
 ENLARGED_TO = 64
 # Sizes further apart than this are worth four values, otherwise three.
 WIDE = 2.0
+# Steps between the sizes for boxes and masks, whose price a study of minutes has to choose.
+CLOSE = 1.25
 # A side this near to one of the ladder is taken for it.
 NEAR = 0.05
 STEP = 32
@@ -91,7 +93,8 @@ def locating_sizes(side: Side, *, cells: float) -> FittedSizes:
     among = {size for size in LADDER if size % STEP == 0}
     # However small the objects, there is a smaller size or two to begin with.
     low = min(low, top / WIDE**0.5, max(top - 2 * STEP, STEP))
-    return FittedSizes(_spread(low, top, among), reason)
+    n_values = max(3, 1 + round(math.log(top / low, CLOSE)))
+    return FittedSizes(_spread(low, top, among, n_values), reason)
 
 
 def _own_side(longest: float) -> int:
@@ -101,8 +104,10 @@ def _own_side(longest: float) -> int:
     return near if is_near else 2 * round(longest / 2)
 
 
-def _spread(low: float, top: float, among: Sequence[int] | set[int] = LADDER) -> tuple[int, ...]:
-    """Return three or four values of ``among``, evenly spread in logarithms, or all it has."""
-    n_values = 4 if top / low > WIDE else 3
+def _spread(
+    low: float, top: float, among: Sequence[int] | set[int] = LADDER, n_values: int | None = None
+) -> tuple[int, ...]:
+    """Return values of ``among``, evenly spread in logarithms, or all it has."""
+    n_values = n_values or (4 if top / low > WIDE else 3)
     wanted = (low * (top / low) ** (i / (n_values - 1)) for i in range(n_values))
     return tuple(sorted({min(among, key=lambda s: abs(math.log(s / one))) for one in wanted}))

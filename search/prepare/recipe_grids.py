@@ -21,13 +21,16 @@ def recipe_grids(task: str, *, is_transfer: bool, n_train: int) -> RecipeConfig:
     """
     if TASKS[task].is_image_level:
         return _classifying(is_transfer=is_transfer, n_train=n_train)
-    # Detectors and decoders learn from many cells an image, so that 8 images are a batch. Their
-    # heads are random at first, also over weights, and the backbone bears no more than 1e-3.
+    # Detectors and decoders learn from many cells an image, and in few minutes or with few images
+    # it is steps that a training lacks: 4 images a batch gave more than 8 (benchmarks/LOG.md,
+    # "Dense studies of eight minutes"). Their heads are random at first, also over weights, and
+    # the backbone bears no more than 1e-3.
+    batch_size = (4, 8) if n_train > VERY_FEW_IMAGES else (4,)
     if is_transfer:
-        lr = (5e-4, 1e-3)
+        lr = (1e-3, 5e-4)
     else:
         lr = (1e-3, 3e-3) if task == "semantic" else (1e-3, 2e-3)
-    return _grid(lr=lr, batch_size=(8,))
+    return _grid(lr=lr, batch_size=batch_size)
 
 
 def _classifying(*, is_transfer: bool, n_train: int) -> RecipeConfig:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 
 from archfront.search.prepare.input_sizes import (
@@ -65,13 +67,14 @@ def test_sizes_of_objects_are_multiples_of_32_up_to_the_images_own(
     sizes = locating_sizes(Side(longest, small_object, 4), cells=2.0).sizes
     assert all(size % 32 == 0 for size in sizes)
     assert longest - 1 <= sizes[-1] < longest + 32 or sizes[-1] == LOCATE_AT_MOST
-    assert len(sizes) in (3, 4) or sizes[-1] <= 64
+    assert 3 <= len(sizes) <= 6 or sizes[-1] <= 64
+    assert all(b / a <= 1.75 for a, b in pairwise(sizes) if a >= 64)
 
 
 def test_small_objects_raise_the_smallest_size_to_where_they_cover_cells() -> None:
     large = locating_sizes(Side(640, 0.3, 4), cells=2.0)
     small = locating_sizes(Side(640, 0.025, 4), cells=2.0)
-    assert large.sizes == (160, 256, 384, 512)
+    assert large.sizes == (160, 224, 256, 320, 416, 512)
     assert small.sizes == (320, 416, 512)
     assert small.reason.endswith("small objects cover 2.5% of it")
     assert 0.025 * small.sizes[0] == pytest.approx(2 * 4)
