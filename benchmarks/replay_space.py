@@ -32,6 +32,7 @@ class TableSpace:
         table: The rows.
     """
 
+    task = "classification"
     # The axes of backbones that are networks; a row is only a name.
     axes: tuple[Axes, ...] = ()
     dropped: tuple[str, ...] = ()

@@ -76,7 +76,7 @@ class FrontSampler(ProposalSampler):
         ):
             tried = self._space.architecture_of(np.append(seen.observed, seen.pending))
             number = self._start.choose(tried)
-            recipe = int(rng.choice(self._candidates.recipes(number)))
+            recipe = self._start.recipe(number, rng)
             index = self._space.first_index(number) + recipe
             proposal = self._proposal("start", number)
         else:

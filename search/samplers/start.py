@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from archfront.search.samplers.request import Request
 from archfront.search.samplers.surrogate import Scaling, standardized
+from archfront.trainers.tasks import TASKS
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -21,6 +22,9 @@ BY_CAPACITY = 3
 # (benchmarks/LOG.md, "Unlike candidates in the start"; benchmarks/LOG.md, "Rungs on replay
 # tables").
 AROUND = 0.03
+# Ends of the names of the descriptors that make up a capacity; of pixels and objects the second.
+CAPACITY = ("macs_g", "params_m", "log_macs", "log_params")
+DENSE_CAPACITY = ("macs_g", "input_size")
 LARGEST, LARGEST_OF_RUNGS, LARGEST_LEAST = 0.1, 0.2, 3
 
 
@@ -34,6 +38,11 @@ class Start:
     members. Source: the greedy rule of Gonzalez 1985 (Clustering to Minimize the Maximum
     Intercluster Distance).
 
+    Where time can run out and a pixel or an object is what is learned, one of the first
+    candidates is the largest of the usual ones, those with the first head and shape of the space,
+    that can be trained in full: heads learn at different speeds, and what one short training of
+    each says of them is often wrong (benchmarks/LOG.md, "Dense studies of eight minutes").
+
     Args:
         request: The request of the study.
         scaling: Scaling of the descriptors, in which differences are measured.
@@ -42,9 +51,14 @@ class Start:
     def __init__(self, request: Request, scaling: Scaling) -> None:
         self._request, self._scaling = request, scaling
         self._space = request.candidates.space
+        self._is_dense = not TASKS[self._space.task].is_image_level
+        self._has_usual = self._is_dense and request.is_timed
         # The same place within its part for the same trial, whatever became known meanwhile.
         rng = np.random.default_rng([request.seed, 0])
         self._places = rng.uniform(0.25, 0.75, request.startup)
+        # Where the time can run out, both ends of the front come first.
+        last = request.startup - 1
+        self._order = [0, last, *range(1, last)] if request.is_timed and last else range(last + 1)
 
     def choose(self, tried: Ints) -> int:
         """Return an open architecture; ``tried`` are those of the trials so far."""
@@ -54,13 +68,17 @@ class Start:
         numbers = np.flatnonzero(usable)
         likely = self._request.costs.chance(numbers) > 0.5
         numbers = numbers[likely] if counts[numbers[likely]].any() else numbers
-        k = min(len(tried), self._request.startup - 1)
+        k = self._order[min(len(tried), self._request.startup - 1)]
         published = self._space.published if k % BY_CAPACITY < BY_CAPACITY - 1 else None
         expected = self._capacity() if published is None else _filled(published)
         front = self._front(numbers, expected)
         wanted = (k + self._places[k]) / self._request.startup * (len(front) - 1)
         nearest = front[np.argsort(np.abs(np.arange(len(front)) - wanted), kind="stable")]
         is_new = (counts > 0) & ~np.isin(np.arange(len(counts)), tried)
+        if self._has_usual and k == self._request.startup - 1:
+            usual = numbers[(is_new & self._space.is_usual)[numbers]]
+            if len(usual):
+                return int(usual[np.argmax(expected[usual])])
         choices = nearest[is_new[nearest]]
         if len(choices) == 0:  # the front is short: what comes behind it
             behind = np.flatnonzero(is_new if is_new.any() else counts)
@@ -69,6 +87,11 @@ class Start:
         if self._space.published is not None or not self._scaling.levels or len(tried) == 0:
             return number
         return self._most_different(number, numbers[is_new[numbers]], expected, tried)
+
+    def recipe(self, number: int, rng: np.random.Generator) -> int:
+        """Return an open recipe of an architecture: one of them, or the first with usual ones."""
+        recipes = self._request.candidates.recipes(number)
+        return int(recipes[0] if self._has_usual else rng.choice(recipes))
 
     def _most_different(self, number: int, numbers: Ints, capacity: Floats, tried: Ints) -> int:
         """Return the stand-in of a member of the front of capacity, one of ``numbers``."""
@@ -104,12 +127,16 @@ class Start:
         return total
 
     def _capacity(self) -> Floats:
-        """Return a score of each architecture's capacity: its size and its work."""
+        """Return a score of each architecture's capacity: its size and its work.
+
+        Where pixels or objects are learned, the side of the input says more than the parameters.
+        """
         features = self._space.architecture_features()
+        counted = DENSE_CAPACITY if self._is_dense else CAPACITY
         columns = [
             standardized(column)
             for name, column in zip(features.numeric_names, features.numeric.T, strict=True)
-            if name.endswith(("macs_g", "params_m", "log_macs", "log_params"))
+            if name.endswith(counted)
         ]
         return np.sum(columns, axis=0) if columns else np.zeros(len(features.numeric))
 

@@ -185,9 +185,25 @@ class Space:
     def _described(self) -> Descriptors:
         return Descriptors(self.axes, self.architectures, self.recipes, self.weights)
 
+    @cached_property
+    def is_usual(self) -> np.ndarray:
+        """Return which architectures have the first of all heads and shapes that are asked for.
+
+        Lists of heads, necks, widths and depths begin with what one would try first.
+        """
+        return np.array(
+            [
+                head == axes.heads[0] and place == 0
+                for axes in self.axes
+                for head in axes.heads
+                for size in axes.input_sizes
+                for place, _ in enumerate(axes.of(head).shapes(size))
+            ]
+        )
+
     @property
     def macs_g(self) -> np.ndarray:
-        """Return the multiply-accumulates of each architecture, in billions."""
+        """Return the multiply-accumulates of each architecture in billions, its head's too."""
         return self._described.macs_g
 
     def features(self, indices: Sequence[int] | np.ndarray) -> Features:

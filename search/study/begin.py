@@ -22,6 +22,7 @@ from archfront.search.samplers.base import OpenCandidates, ProposalSampler
 from archfront.search.samplers.request import Request
 from archfront.search.space.cost_model import CostModel
 from archfront.search.study.job_factory import JobFactory
+from archfront.search.study.planning import n_startup
 from archfront.search.study.reference import find_reference
 from archfront.trainers.spec import Precision
 
@@ -92,7 +93,7 @@ def sampler_of(
     request = Request(
         candidates=candidates,
         seed=config.seed,
-        startup=config.sampler.startup,
+        startup=n_startup(config.sampler.startup, prepared),
         costs=costs,
         reference=reference,
         is_timed=config.budget.trials is None,

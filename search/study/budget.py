@@ -25,6 +25,9 @@ OVER = 0.02
 ROUNDING = 1e-9
 # Share of the open architectures that may be proposed whatever is still to be seen.
 CHEAPEST = 0.25
+# Share of the minutes that are left that the first full training takes at most, where it is what
+# tells a candidate's worth.
+WHOLE = 0.7
 ONE = np.ones(1)
 
 
@@ -79,6 +82,7 @@ class RemainingBudget:
         self._committed = sum(self._trainings(one.done, one.done + 1) for one in running)
         self._times = TrainingTimes(trained, plan, works)
         self._new_works = open_works
+        self._has_full = any(e.is_top for e in trained)
         self._left_s = math.inf
         if budget.minutes is not None:
             ending = n_members * self._times.scoring()
@@ -135,19 +139,26 @@ class RemainingBudget:
         """Return which of the open architectures may be proposed next, by their lowest rung.
 
         The time that is left has to hold it, and while candidates are still to be seen, its share
-        of the time: at first nothing is proposed that takes the time of many. The cheapest are
-        allowed in any case, so that there is a choice.
+        of the time: at first nothing is proposed that takes the time of many. Without probes,
+        whose metric is that of a network to use, the first full training has to fit too. The
+        cheapest are allowed in any case, so that there is a choice.
 
         Args:
             n_more: Candidates that are still to be seen.
         """
-        if self._budget.minutes is None or self._plan.is_full_only or len(self._new_works) == 0:
-            return np.ones(len(self._new_works), dtype=bool)
-        seconds = self._times.lowest(self._new_works)
+        every = np.ones(len(self._new_works), dtype=bool)
+        if self._budget.minutes is None or self._plan.is_full_only or len(every) == 0:
+            return every
+        seconds = self._times.of_new(self._new_works, 1)
         if seconds is None:
-            return np.ones(len(self._new_works), dtype=bool)
-        fair = max(self._left_s / (max(n_more, 0) + 1), float(np.quantile(seconds, CHEAPEST)))
-        return (seconds <= self._left_s) & (seconds <= fair)
+            return every
+        is_cheap = seconds <= np.quantile(seconds, CHEAPEST)
+        is_fair = seconds <= self._left_s / (max(n_more, 0) + 1)
+        if not (self._plan.has_probe or self._has_full):
+            whole = self._times.of_new(self._new_works, self.n_rungs)
+            assert whole is not None, "its lowest rung is known"
+            is_fair &= whole <= WHOLE * self._left_s
+        return (seconds <= self._left_s) & (is_fair | is_cheap)
 
     def _usual_work(self) -> float:
         return float(np.median(self._new_works)) if len(self._new_works) else 1.0

@@ -42,6 +42,8 @@ TRAINING_SHARE = 0.85
 LONGEST_SHARE = 0.4
 # Epochs of the shortest full training that is still cut into rungs.
 LEAST_EPOCHS = 3
+# Candidates that are spread over the front at least.
+STARTUP_LEAST = 3
 
 
 @dataclass(frozen=True)
@@ -209,6 +211,20 @@ def _timed(prepared: Prepared, engine: Engine) -> tuple[int, StepTimes] | str:
     return reason
 
 
+def n_startup(asked: int, prepared: Prepared) -> int:
+    """Return how many first proposals are spread over the front, of so many that are asked for.
+
+    Where the minutes hold few lowest rungs beside the full trainings, as many as there are: else
+    all that is seen would be of the front's cheap end.
+    """
+    plan = prepared.settings.plan
+    if not is_planned(prepared.config) or plan.has_probe:
+        return asked
+    aim = AIMS[_aim(prepared)]
+    n_seen = aim.n_full * (1 / aim.share - 1) * plan.horizon / plan.rungs[0]
+    return min(asked, max(STARTUP_LEAST, int(n_seen)))
+
+
 def lines(plan: Plan, prepared: Prepared) -> list[str]:
     """Return what a plan means, a line for each kind of training."""
     n_train = prepared.dataset.splits["train"].images
@@ -222,7 +238,7 @@ def lines(plan: Plan, prepared: Prepared) -> list[str]:
         of = count_of(epochs, "epoch")
         of += "" if plan.share == 1 else f" of {plan.share:.2g} of the images"
         found.append(f"{kind}: {of} ({images:,} images)")
-    lowest = TrainingTimes((), plan).lowest(works(prepared.space))
+    lowest = TrainingTimes((), plan).of_new(works(prepared.space), 1)
     minutes = prepared.config.budget.minutes
     if lowest is not None and minutes is not None:
         first, usual = np.quantile(lowest, (0.05, 0.5))

@@ -145,7 +145,10 @@ def next_step(
             return Propose()
         if _is_worth_a_new_one(seen, gain, shares, n_rungs, left, is_full_only=is_full_only):
             return Propose()
-    return Promote(waiting[int(np.argmax(gain / shares))].trial)
+    chosen, largest = int(np.argmax(gain / shares)), int(np.argmax(gain))
+    if not is_full_only and shares[chosen] + shares[largest] > 1:
+        chosen = largest  # else it would not fit any more
+    return Promote(waiting[chosen].trial)
 
 
 def _is_early(seen: Sequence[RungTrial], shares: Floats, n_rungs: int, left: Remaining) -> bool:

@@ -97,10 +97,15 @@ class TrainingTimes:
             total += probe_s * work
         return total
 
-    def lowest(self, works: Floats) -> Floats | None:
-        """Return the seconds of new candidates up to their lowest rung; None if unknown."""
-        base = self.seconds(None, 0, 1, work=0.0, is_slow=True)
-        unit = self.seconds(None, 0, 1, work=1.0, is_slow=True)
+    def of_new(self, works: Floats, rungs: int) -> Floats | None:
+        """Return the seconds of new candidates up to a rung at worst; None if unknown.
+
+        Args:
+            works: Work of their architectures.
+            rungs: Rungs to be finished.
+        """
+        base = self.seconds(None, 0, rungs, work=0.0, is_slow=True)
+        unit = self.seconds(None, 0, rungs, work=1.0, is_slow=True)
         if base is None or unit is None:
             return None
         found: Floats = base + (unit - base) * works

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from archfront.search.catalog import Backbone, Costs, Published, Tag
+from archfront.search.samplers.start import Start
 from archfront.search.space.space import Space
 from archfront.trainers.spec import Weights
 from tests.support.small_loop import STARTUP, Loop
@@ -99,3 +100,20 @@ def test_without_names_a_place_goes_to_the_member_of_the_front_itself(seed: int)
     assert n_recipes == 1
     assert set(tried) <= set(front.tolist())
     assert len(set(tried)) == STARTUP
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_where_time_can_run_out_both_ends_of_the_front_come_first(seed: int) -> None:
+    space = alike_space()
+    starts = []
+    for is_timed in (False, True):
+        sampler = Loop("front", space, seed=seed).sampler
+        request = replace(sampler._request, is_timed=is_timed)
+        start = Start(request, sampler._start._scaling)
+        start._scaling.levels = ()
+        tried: list[int] = []
+        for _ in range(STARTUP):
+            tried.append(start.choose(np.array(tried, int)))
+        starts.append(tried)
+    plain, timed = starts
+    assert timed == [plain[0], plain[-1], *plain[1:-1]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -9,12 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from archfront.search.config.schema import Config
 from archfront.search.config.settings import EMA, plan_of
 from archfront.search.engine.inline import InlineEngine
 from archfront.search.engine.jobs import Job
 from archfront.search.errors import BuildError
 from archfront.search.jobs.perform import StepTimes
 from archfront.search.records.events import Event, Noticed
+from archfront.search.records.plan import Plan
 from archfront.search.study.planning import (
     AIMS,
     LEAST_EPOCHS,
@@ -23,6 +26,7 @@ from archfront.search.study.planning import (
     TRIES,
     epochs_for,
     lines,
+    n_startup,
     plan_study,
     timed_plan,
 )
@@ -140,3 +144,18 @@ def test_dense_tasks_begin_at_random_and_train_their_norms(tmp_path: Path) -> No
     plan = plan_of(small_config(tmp_path, task__epochs=9, **words, **dense))
     assert (plan.init, plan.norms, plan.ema) == ("random", "train", EMA)
     assert (plan.schedule, plan.rungs) == ("cosine", (1, 3, 9))
+
+
+def test_few_minutes_spread_fewer_first_candidates_over_the_front(tmp_path: Path) -> None:
+    timed = small_config(tmp_path, task__epochs="auto", budget__minutes=5.0)
+
+    def n_first(asked: int, rungs: tuple[int, ...], config: Config = timed) -> int:
+        return n_startup(asked, replace(prepared(config), plan=Plan(rungs)))
+
+    # Beside two full trainings for 0.65 of the time: lowest rungs of a third, or a tenth, of one.
+    assert n_first(6, (3, 9)) == 3
+    assert n_first(6, (5, 20)) == 4
+    assert n_first(6, (1, 10)) == 6
+    assert n_first(2, (3, 9)) == 2
+    assert n_first(6, (0, 3, 9)) == 6  # probes are cheap
+    assert n_first(6, (3, 9), small_config(tmp_path, task__epochs=9)) == 6

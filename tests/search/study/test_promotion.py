@@ -289,3 +289,26 @@ def test_gains_are_over_all_that_is_on_the_front_already() -> None:
     over_all = gains(seen, seen, 2, is_full_only=False)
     assert (over_all <= over_tops + 1e-12).all()
     assert over_all.sum() < over_tops.sum()
+
+
+def test_what_gains_most_is_not_kept_from_the_top_by_what_is_cheap() -> None:
+    # The slower one is far better; the fast one gains more for each of its seconds.
+    seen = [RungTrial(0, (-0.3,), (-1.0,), True), RungTrial(1, (-0.8,), (-0.9,), True)]
+
+    @dataclass
+    class Unlike(Coins):
+        """Trainings of trial 1 take ten times as long as those of trial 0."""
+
+        def share(self, trial: int | None, done: int, rungs: int) -> float:
+            return (0.8 if trial == 1 else 0.08) / self.left
+
+        def fits(self, trial: int | None, done: int, rungs: int) -> bool:
+            return self.share(trial, done, rungs) <= 1
+
+    gain = gains(seen, seen, 2, is_full_only=False)
+    assert gain[0] < gain[1] < 10 * gain[0]
+    steps = [
+        next_step(seen, 2, Unlike(left), may_propose=False, is_full_only=False)
+        for left in (0.85, 1.0)
+    ]
+    assert steps == [Promote(1), Promote(0)]

@@ -65,7 +65,7 @@ def test_times_grow_with_the_work_of_an_architecture() -> None:
     assert times.seconds(None, 0, 2, work=3.0) == pytest.approx(2 + 6 + 2 * 15)
     assert times.seconds(1, 1, 2) == pytest.approx(1 + 2 * 20)  # by the rate of trial 0
     assert times.seconds(0, 2, 3) == pytest.approx(1 + 4 * 5)  # by its own
-    lowest = times.lowest(np.array([1.0, 3.0]))
+    lowest = times.of_new(np.array([1.0, 3.0]), 1)
     assert lowest is not None
     assert lowest.tolist() == pytest.approx([3, 7])
     assert times.scoring() == pytest.approx(1 + SCORED_EPOCHS * 5)
@@ -101,3 +101,16 @@ def test_without_minutes_or_with_full_trainings_only_everything_may_be_proposed(
     ]:
         left = RemainingBudget(of, plan, [], seconds=50, open_works=works)
         assert left.affordable(8).all()
+
+
+def test_without_probes_the_first_full_training_has_to_fit() -> None:
+    plan = Plan((1, 3), epoch_s=10.0)
+    works = np.array([0.1, 0.3, 1.0, 1.5, 2.0])
+
+    def left(made: list[Evaluation]) -> RemainingBudget:
+        return RemainingBudget(budget(minutes=1), plan, made, seconds=0, open_works=works)
+
+    # Lowest rungs of 1 to 22 s, full trainings of 3 to 66 s; 0.65 of the minute are 40 s.
+    assert left([]).affordable(0).tolist() == [True, True, True, False, False]
+    done = replace(at(0, 1, 10.0), n_rungs=2)
+    assert left([done]).affordable(0).tolist() == [True] * 5
