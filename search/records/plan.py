@@ -43,3 +43,8 @@ class Plan:
     def has_probe(self) -> bool:
         """Return whether the lowest rung is a solved head on frozen features."""
         return self.rungs[0] == 0
+
+    @property
+    def is_timed(self) -> bool:
+        """Return whether the epochs follow from the minutes and timed steps."""
+        return self.epoch_s is not None

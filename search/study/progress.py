@@ -170,6 +170,7 @@ class StudyProgress:
             left,
             may_propose=may_propose,
             is_full_only=self._plan.is_full_only,
+            begins_in_full=self._plan.is_timed and not self._plan.has_probe,
         )
         if isinstance(step, Propose):
             n_seen = len({evaluation.trial for evaluation in self.evaluations})

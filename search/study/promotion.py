@@ -23,7 +23,10 @@ expected to add to the front:
 
 Where networks of every rung may join the front, the first few candidates are seen before any is
 trained further, more of them where several full trainings fit beside them, and what is left in the
-end goes to lower rungs.
+end goes to lower rungs. Where minutes are the budget and the lowest rung is a short training, the
+most expensive of the first two candidates is trained in full first: how networks of different
+heads and sizes begin says little of how they end, and until one of them has ended there is nothing
+to learn it from (benchmarks/LOG.md, "Dense studies of eight minutes").
 """
 
 from __future__ import annotations
@@ -49,6 +52,8 @@ CAUTION = 8.0
 # candidates that are seen where as many full trainings of the cheapest fit beside them.
 SEEN_FIRST, FIRST_PRICE = 4, 0.25
 SEEN_LEAST, FULL_LEAST = 8, 3
+# Candidates of which the most expensive is the first to be trained in full.
+SEEN_BEFORE_FULL = 2
 # Paused trials that are kept on disk: this many, or this multiple of what can still be afforded.
 KEPT, KEPT_TIMES = 16, 2
 
@@ -118,6 +123,7 @@ def next_step(
     *,
     may_propose: bool,
     is_full_only: bool = True,
+    begins_in_full: bool = False,
 ) -> Step | None:
     """Return what a free worker does next; None when nothing can be afforded.
 
@@ -131,6 +137,8 @@ def next_step(
         left: The part of the budget that is left.
         may_propose: Whether there is anything left to propose.
         is_full_only: Whether only full trainings join the front.
+        begins_in_full: Whether the most expensive of the first candidates is trained in full
+            before others are seen.
     """
     can_propose = may_propose and left.fits(None, 0, n_rungs if is_full_only else 1)
     waiting = [c for c in seen if c.is_waiting and left.fits(c.trial, len(c.losses), n_rungs)]
@@ -138,8 +146,10 @@ def next_step(
         if is_full_only:
             return Propose() if can_propose else None
         return _last_step(seen, n_rungs, left, can_propose=can_propose)
+    if begins_in_full and len(seen) >= SEEN_BEFORE_FULL and not _has_full(seen, n_rungs):
+        return Promote(max(waiting, key=lambda c: (len(c.losses), _price(c, left, n_rungs))).trial)
     gain = gains(seen, waiting, n_rungs, is_full_only=is_full_only)
-    shares = np.array([left.share(c.trial, len(c.losses), n_rungs) for c in waiting])
+    shares = np.array([_price(c, left, n_rungs) for c in waiting])
     if can_propose:
         if not is_full_only and _is_early(seen, shares, n_rungs, left):
             return Propose()
@@ -149,6 +159,16 @@ def next_step(
     if not is_full_only and shares[chosen] + shares[largest] > 1:
         chosen = largest  # else it would not fit any more
     return Promote(waiting[chosen].trial)
+
+
+def _has_full(seen: Sequence[RungTrial], n_rungs: int) -> bool:
+    """Return whether a trial was trained in full or is on its way."""
+    return any(len(c.losses) == n_rungs or c.is_running for c in seen)
+
+
+def _price(trial: RungTrial, left: Remaining, n_rungs: int) -> float:
+    """Return the price of a trial's way to the top, as a share of what is left."""
+    return left.share(trial.trial, len(trial.losses), n_rungs)
 
 
 def _is_early(seen: Sequence[RungTrial], shares: Floats, n_rungs: int, left: Remaining) -> bool:

@@ -55,6 +55,27 @@ def promoted(trial: RungTrial, top: float) -> RungTrial:
     return replace(trial, losses=(*trial.losses, top), is_waiting=False)
 
 
+def test_the_dearest_of_the_first_two_is_trained_in_full_before_others_are_seen() -> None:
+    prices = {0: 0.1, 1: 0.5}
+
+    class Prices(Coins):
+        def share(self, trial: int | None, done: int, rungs: int) -> float:
+            return prices[trial] if trial is not None and trial in prices else 0.05
+
+    def step(seen: list[RungTrial]) -> object:
+        return next_step(
+            *(seen, 2, Prices(9.0)), may_propose=True, is_full_only=False, begins_in_full=True
+        )
+
+    # The second is worse so far, and has no lower costs.
+    first, second = (RungTrial(i, (-0.9 + 0.8 * i,), (-1.0 + i,), True) for i in range(2))
+    assert step([first]) == Propose()
+    assert step([first, second]) == Promote(1)
+    under_way = replace(second, is_waiting=False, is_running=True)
+    assert step([first, under_way]) == Propose()
+    assert step([first, promoted(second, -0.5)]) == Propose()
+
+
 @pytest.mark.parametrize(
     ("epochs", "given", "expected"),
     [
