@@ -1,6 +1,6 @@
 """Images of any kind to plain 8-bit pixels.
 
-- EXIF rotation is applied.
+- EXIF rotation is applied; an EXIF block that is damaged costs the rotation, not the image.
 - Transparency, of whichever kind, is laid on white: the paper that icons and scans are drawn on.
 - 16-bit grey is scaled from 0..65535 to 0..255, not clipped and not stretched to its own range.
 - An image is grey when its three channels are equal everywhere, however its file stores it.
@@ -10,13 +10,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from archfront.trainers.errors import DataError
 
@@ -31,6 +33,18 @@ GIF_END = b"\0;"
 Pixels = NDArray[np.uint8]
 ImageSource = Path | Pixels | Callable[[], Image.Image]
 ORIENTATION = 0x0112  # EXIF's tag; from 5 on, width and height are exchanged
+# Pillow's limit against files that unpack to more than memory holds.
+MAX_PIXELS = 2 * 89_478_485
+# What turns an image upright, by EXIF's orientation.
+TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 def read_pixels(source: ImageSource) -> Pixels:
@@ -79,15 +93,49 @@ def read_colors(file: Path) -> NDArray[np.uint8]:
 def _read_mask(
     file: Path, pixels_of: Callable[[Image.Image], NDArray[np.uint8]]
 ) -> NDArray[np.uint8]:
+    if not file.is_file():
+        raise DataError("the file is not there")
+    with _explained(), Image.open(file) as image:
+        return pixels_of(upright(image))
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Raise what decoders raise as a ``DataError`` that says why, and keep Pillow from warning.
+
+    Pillow warns of large images, of odd EXIF blocks and of palettes; none of these is a problem.
+    """
+    warnings.filterwarnings("ignore", module=r"PIL\.")
     try:
-        with Image.open(file) as image:
-            return pixels_of(ImageOps.exif_transpose(image))
-    except FileNotFoundError as error:
-        raise DataError("the file is not there") from error
+        yield
+    except DataError:
+        raise
     except UnidentifiedImageError as error:
         raise DataError("it is not an image of a known format") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"it cannot be decoded ({error})") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(
+            f"it is too large: more than {MAX_PIXELS:,} pixels; scale it down or cut it into tiles"
+        ) from error
+    # Decoders raise nearly anything on a damaged file: OSError, SyntaxError, struct.error, ...
+    except Exception as error:
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise DataError(f"it cannot be decoded ({reason})") from error
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return an image turned as its EXIF data asks for, else the same image."""
+    image.load()  # turns a TIFF file and takes its orientation away
+    turn = TURNS.get(_orientation(image))
+    return image if turn is None else image.transpose(turn)
+
+
+def _orientation(image: Image.Image) -> int:
+    """Return EXIF's orientation; 1 where there is none, or none that is a number."""
+    try:
+        value = image.getexif().get(ORIENTATION, 1)
+    except Exception:  # a damaged block raises nearly anything, and costs no image
+        return 1
+    return value if isinstance(value, int) else 1
 
 
 def _indices(image: Image.Image) -> NDArray[np.uint8]:
@@ -106,10 +154,11 @@ def _indices(image: Image.Image) -> NDArray[np.uint8]:
 def image_size(file: Path) -> tuple[int, int] | None:
     """Return width and height after EXIF rotation from the head of a file; None if unreadable."""
     try:
-        with Image.open(file) as image:
-            is_turned = image.getexif().get(ORIENTATION, 1) >= 5
+        with _explained(), Image.open(file) as image:
+            # Pillow gives the size of a TIFF file as it is turned.
+            is_turned = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
             return image.size[::-1] if is_turned else image.size
-    except (OSError, SyntaxError, ValueError):  # decoding it will say what is wrong
+    except DataError:  # decoding it will say what is wrong
         return None
 
 
@@ -119,12 +168,12 @@ def to_pixels(image: Image.Image) -> Pixels:
     Raises:
         DataError: If its values have no fixed range that could be scaled to 8 bits.
     """
-    upright = ImageOps.exif_transpose(image)
-    if upright.mode.startswith("I") or upright.mode == "F":
-        return _deep_grey(upright)[..., None]
-    if upright.mode == "L" and not upright.has_transparency_data:
-        return np.asarray(upright)[..., None]
-    rgb = np.asarray(_on_white(upright))
+    turned = upright(image)
+    if turned.mode.startswith("I") or turned.mode == "F":
+        return _deep_grey(turned)[..., None]
+    if turned.mode == "L" and not turned.has_transparency_data:
+        return np.asarray(turned)[..., None]
+    rgb = np.asarray(_on_white(turned))
     is_grey = bool(np.all(rgb[..., :1] == rgb[..., 1:]))
     return np.ascontiguousarray(rgb[..., :1]) if is_grey else rgb
 
@@ -132,20 +181,12 @@ def to_pixels(image: Image.Image) -> Pixels:
 def _read(source: ImageSource) -> tuple[Pixels, bytes]:
     if isinstance(source, np.ndarray):
         return source, source.tobytes()
-    try:
+    with _explained():
         if isinstance(source, Path):
             data = source.read_bytes()
             return _decode(data), data
         pixels = to_pixels(source())
         return pixels, pixels.tobytes()
-    except DataError:
-        raise
-    except UnidentifiedImageError as error:
-        raise DataError("it is not an image of a known format") from error
-    # Decoders raise nearly anything on a damaged file: OSError, SyntaxError, struct.error, ...
-    except Exception as error:
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise DataError(f"it cannot be decoded ({reason})") from error
 
 
 def _decode(data: bytes) -> Pixels:

@@ -26,7 +26,8 @@ from archfront.trainers.data.verify import Progress, Sample, verify
 from archfront.trainers.errors import DataError, unknown
 from archfront.trainers.words import count_of
 
-N_SHOWN = 10
+N_KINDS = 10  # kinds of problems that an error shows
+N_SHOWN = 3  # problems of a kind that an error shows
 ORDER = ("all", "train", "val", "test")
 KEPT_SHARE = 0.5  # of the memory, for decoded images; the rest is for resized ones
 
@@ -41,7 +42,7 @@ def load(ref: DataRef, progress: Progress | None = None) -> Dataset:
 
     Raises:
         DataError: If the data is not there, or it has problems and ``ref.on_error`` is ``stop``,
-            or what is left cannot be used. Up to ten problems are shown at once.
+            or what is left cannot be used. Up to ten kinds of problems are shown at once.
     """
     return _load(_Request(ref, progress))
 
@@ -73,7 +74,8 @@ def _load(request: _Request) -> Dataset:
     )
     plan = _plan(ref, raw.parts)
     problems = class_problems(verified.parts, raw.class_names, splits=list(plan) or ["train"])
-    found = [*problems.values(), *raw.broken, *verified.broken]
+    # Classes last: what is broken is often why a class has no image.
+    found = [*raw.broken, *verified.broken, *problems.values()]
     if found and ref.on_error == "stop":
         raise DataError(_message(raw.where, found))
     kept = [label for label in range(len(raw.class_names)) if label not in problems]
@@ -182,14 +184,29 @@ def _fingerprint(splits: Mapping[str, list[Sample]], class_names: Sequence[str])
 
 
 def _message(where: str, problems: Sequence[Skipped]) -> str:
-    n = len(problems)
-    lines = [f"  - {_line(problem)}" for problem in problems[:N_SHOWN]]
-    more = [f"  and {n - N_SHOWN:,} more"] if n > N_SHOWN else []
     head = (
-        f"{where} has {count_of(n, 'problem')}. Correct what is named here, or "
+        f"{where} has {count_of(len(problems), 'problem')}. Correct what is named here, or "
         "set data.on_error=skip to leave it out:"
     )
-    return "\n".join([head, *lines, *more])
+    return "\n".join([head, *_grouped(problems)])
+
+
+def _grouped(problems: Sequence[Skipped]) -> list[str]:
+    """Return lines that tell each kind of problem once, with its count and a few examples."""
+    kinds: dict[str, list[Skipped]] = {}
+    for problem in problems:
+        kinds.setdefault(problem.reason, []).append(problem)
+    lines = []
+    for reason, found in list(kinds.items())[:N_KINDS]:
+        if len(found) == 1:
+            lines.append(f"  - {_line(found[0])}")
+            continue
+        lines.append(f"  - {len(found):,} of the kind: {reason}")
+        lines += [f"      {_line(problem)}" for problem in found[:N_SHOWN]]
+        lines += [f"      and {len(found) - N_SHOWN:,} more"] if len(found) > N_SHOWN else []
+    if len(kinds) > N_KINDS:
+        lines.append(f"  and {count_of(len(kinds) - N_KINDS, 'kind')} more")
+    return lines
 
 
 def _line(problem: Skipped) -> str:
@@ -209,6 +226,4 @@ def _too_few_classes(
         "mask": "a mask needs at least two, of which one may be the background. Correct what was "
         "left out.",
     }.get(target, "there is nothing to learn. Correct what was left out.")
-    return f"{where} has {kept}{left_out}; {needed}" + (
-        "".join(f"\n  - {_line(problem)}" for problem in skipped[:N_SHOWN])
-    )
+    return "\n".join([f"{where} has {kept}{left_out}; {needed}", *_grouped(skipped)])

@@ -191,8 +191,8 @@ class TestProblems:
         dataset = load(replace(make(tmp_path), on_error="skip"))
         assert dataset.class_names == ("a", "b")
         assert sum(sizes(dataset).values()) == 12
-        assert dataset.skipped[0].name == "c"
-        assert words in dataset.skipped[0].detail
+        (told,) = [item for item in dataset.skipped if item.name == "c"]
+        assert words in told.detail
 
     def test_broken_images_are_all_named_at_once(self, tmp_path: Path) -> None:
         ref = draw_folder(tmp_path, {"a": 6, "b": 6})
@@ -202,18 +202,27 @@ class TestProblems:
         assert message_of(ref).splitlines() == [
             f"data.root {tmp_path} has 2 problems. Correct what is named here, or set "
             "data.on_error=skip to leave it out:",
-            "  - a/0.png: the file is empty",
-            "  - b/3.png: the file is truncated: its end is missing",
+            "  - 2 of the kind: broken image",
+            "      a/0.png: the file is empty",
+            "      b/3.png: the file is truncated: its end is missing",
         ]
 
-    def test_ten_problems_are_shown_and_the_others_counted(self, tmp_path: Path) -> None:
-        ref = draw_folder(tmp_path, {"a": 20, "b": 6})
+    def test_three_problems_of_a_kind_are_shown_and_the_others_counted(
+        self, tmp_path: Path
+    ) -> None:
+        ref = draw_folder(tmp_path, {"a": 20, "b": 6, "c": 0})
         for index in range(13):
             (tmp_path / "a" / f"{index}.png").write_bytes(b"")
-        lines = message_of(ref).splitlines()
-        assert "has 13 problems" in lines[0]
-        assert len(lines) == 12
-        assert lines[-1] == "  and 3 more"
+        assert message_of(ref).splitlines() == [
+            f"data.root {tmp_path} has 14 problems. Correct what is named here, or set "
+            "data.on_error=skip to leave it out:",
+            "  - 13 of the kind: broken image",
+            "      a/0.png: the file is empty",
+            "      a/1.png: the file is empty",
+            "      a/10.png: the file is empty",
+            "      and 10 more",
+            "  - class 'c' has no readable image; add images or remove it",
+        ]
 
     def test_skipping_leaves_broken_images_out_and_names_them(self, tmp_path: Path) -> None:
         ref = draw_folder(tmp_path, {"a": 6, "b": 6})

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import zlib
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,13 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from archfront.trainers.data.images import read_pixels, read_with_digest, to_pixels
+from archfront.trainers.data.images import (
+    image_size,
+    read_index,
+    read_pixels,
+    read_with_digest,
+    to_pixels,
+)
 from archfront.trainers.errors import DataError
 from tests.support.drawn_images import draw
 
@@ -168,3 +175,72 @@ def test_the_digest_of_pixels_tells_shapes_apart() -> None:
 def test_an_image_in_memory_is_treated_like_its_file(tmp_path: Path) -> None:
     image = Image.fromarray(draw(5, channels=4))
     assert np.array_equal(to_pixels(image), read(tmp_path, saved(image)))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_the_size_from_the_head_is_that_of_the_turned_image(
+    tmp_path: Path, kind: str, orientation: int
+) -> None:
+    """Pillow gives a TIFF file's size as turned, so that boxes of YOLO were turned twice."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    file = tmp_path / "image"
+    file.write_bytes(saved(Image.new("RGB", (30, 20), (9, 99, 9)), kind, exif=exif))
+    expected = (30, 20) if orientation < 5 else (20, 30)
+    assert image_size(file) == expected
+    assert read_pixels(file).shape[1::-1] == expected
+    assert read_index(file).shape[1::-1] == expected
+
+
+# After the marker of a JPEG's EXIF block: nothing, noise, a short list of tags, a list that lies
+# outside, an orientation that is none, and one that is a text.
+ODD_EXIF = {
+    "blank": b"",
+    "noise": bytes(range(16)),
+    "short": b"II*\0\x08\0\0\0\x05\0\x12\x01\x03\0\x01\0",
+    "outside": b"II*\0\xff\xff\xff\x7f",
+    "nine": b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0\x09\0\0\0\0\0\0\0",
+    "text": b"II*\0\x08\0\0\0\x01\0\x12\x01\x02\0\x04\0\0\0abc\0\0\0\0\0",
+}
+
+
+@pytest.mark.parametrize("kind", ODD_EXIF)
+def test_an_odd_exif_block_costs_no_image(tmp_path: Path, kind: str) -> None:
+    plain = saved(Image.fromarray(draw(3)), "JPEG")
+    block = b"Exif\0\0" + ODD_EXIF[kind]
+    app1 = b"\xff\xe1" + (len(block) + 2).to_bytes(2, "big") + block
+    file = tmp_path / "odd.jpg"
+    file.write_bytes(plain[:2] + app1 + plain[2:])
+    assert np.array_equal(read_pixels(file), read(tmp_path, plain))
+    assert image_size(file) == Image.open(BytesIO(plain)).size
+    assert read_index(file).shape[:2] == draw(3).shape[:2]
+
+
+def huge_png(width: int, height: int) -> bytes:
+    """Return a black PNG file of one bit a pixel, small however many pixels it has."""
+
+    def chunk(kind: bytes, body: bytes) -> bytes:
+        check = zlib.crc32(kind + body).to_bytes(4, "big")
+        return len(body).to_bytes(4, "big") + kind + body + check
+
+    head = width.to_bytes(4, "big") + height.to_bytes(4, "big") + b"\1\0\0\0\0"
+    rows = zlib.compress(bytes((width + 7) // 8 + 1) * height)
+    parts = chunk(b"IHDR", head) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + parts
+
+
+def test_an_image_that_is_too_large_is_a_problem_with_a_remedy(tmp_path: Path) -> None:
+    file = tmp_path / "huge.png"
+    file.write_bytes(huge_png(20_000, 10_000))
+    words = "it is too large: more than 178,956,970 pixels; scale it down or cut it into tiles"
+    for read_file in (read_pixels, read_index):
+        with pytest.raises(DataError, match=words):
+            read_file(file)
+    assert image_size(file) is None
+
+
+def test_a_large_image_is_read_without_a_warning(tmp_path: Path) -> None:
+    file = tmp_path / "large.png"
+    file.write_bytes(huge_png(9_500, 9_500))
+    assert image_size(file) == (9_500, 9_500)
