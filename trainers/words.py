@@ -30,3 +30,12 @@ def duration(seconds: float) -> str:
 def join_words(words: Sequence[str]) -> str:
     """Return ``a``, ``a and b`` or ``a, b and c``."""
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def shortened(text: str, width: int) -> str:
+    """Return a text of at most so many characters: a longer one loses its middle."""
+    if len(text) <= width:
+        return text
+    kept = max(0, width - 1)
+    end = kept // 2
+    return text[: kept - end] + "…"[:width] + text[len(text) - end :]

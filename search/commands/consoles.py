@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from archfront.search.report.fitted_table import FittedTable
+
 
 def wide_console(width: int) -> Console:
     """Return the console of standard output, of a fixed width where it is not a terminal.
@@ -19,6 +21,13 @@ def wide_console(width: int) -> Console:
 
     console = Console()
     return console if console.is_terminal else Console(width=width)
+
+
+def print_table(console: Console, table: FittedTable) -> None:
+    """Print a table; in a file or a pipe with all of its columns, however wide."""
+    if not console.is_terminal:
+        console.width = max(console.width, table.full_width)
+    console.print(table)
 
 
 def print_lines(console: Console, lines: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-from archfront.search.commands.consoles import print_lines, wide_console
+from archfront.search.commands.consoles import print_lines, print_table, wide_console
 from archfront.search.commands.study_text import add_study, results_of
 
 # Columns of a table that is not shown in a terminal.
@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Print the front of a study and return the exit status."""
-    from archfront.search.report.terminal import front_table
+    from archfront.search.report.front_table import front_table
     from archfront.search.results.baselines import baseline_line, baselines
 
     results = results_of(arguments)
@@ -41,9 +41,10 @@ def call(arguments: argparse.Namespace) -> int:
     elif not rows:
         print(f"The study {arguments.study!r} has no trained candidate yet.")
     else:
-        metric = results.objectives[0].name
+        metric, *costs = (objective.name for objective in results.objectives)
         console = wide_console(WIDTH)
-        console.print(front_table(results.front(), metric, results.scores))
+        table = front_table(results.front(), metric, results.scores, costs=costs)
+        print_table(console, table)
         line = baseline_line(baselines(results.begun()), metric)
         print_lines(console, [line] if line else [])
     return 0

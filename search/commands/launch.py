@@ -10,15 +10,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-from archfront.search.commands.consoles import print_lines
+from archfront.search.commands.consoles import print_lines, print_table
 from archfront.search.config.schema import Config
 from archfront.search.records.events import Event, EventLog, Follower, StudyStarted
 from archfront.search.records.paths import StudyPaths, default_root
 from archfront.search.records.store import hide_password, reading
 from archfront.search.report import pages
+from archfront.search.report.front_table import front_table
 from archfront.search.report.live_view import LiveView
 from archfront.search.report.pages import Unwritten, reported
-from archfront.search.report.terminal import PlainView, front_table
+from archfront.search.report.terminal import PlainView
 from archfront.search.results import stats
 from archfront.search.results.baselines import baseline_line, baselines
 from archfront.search.results.results import Results
@@ -149,7 +150,9 @@ def _print_end(
         with reported(
             "the table of the front", lambda lacking: print_lines(console, [str(lacking)])
         ):
-            console.print(front_table(members, config.task.metric, results.scores))
+            costs = [objective.name for objective in results.objectives[1:]]
+            table = front_table(members, config.task.metric, results.scores, costs=costs)
+            print_table(console, table)
         line = baseline_line(baselines(results.begun()), config.task.metric)
         print_lines(console, filter(None, [line, stats.provisional_sentence(members)]))
     else:

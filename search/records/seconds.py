@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from archfront.search.records.evaluation import Evaluation
+from archfront.search.records.evaluation import Evaluation, Trained
 
 
 def active_seconds(evaluations: Sequence[Evaluation]) -> float:
@@ -15,6 +15,17 @@ def active_seconds(evaluations: Sequence[Evaluation]) -> float:
         total += max(0.0, stop - max(evaluation.started, end))
         end = max(end, stop)
     return total
+
+
+def waiting_seconds(evaluation: Evaluation) -> float:
+    """Return the wall seconds of a trained candidate in which it was not measured or trained."""
+    outcome, measured = evaluation.outcome, evaluation.measurement
+    if not isinstance(outcome, Trained):
+        return 0.0
+    work = outcome.seconds
+    if evaluation.rung == 0 and measured and measured.latency.source == "measured":
+        work += measured.seconds
+    return max(0.0, evaluation.seconds - work)
 
 
 # What a solved head costs, in epochs: one pass over the images without gradients.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -30,10 +31,11 @@ from archfront.search.records.events import (
 )
 from archfront.search.records.objectives import Objective
 from archfront.search.records.seconds import active_seconds, full_trainings
-from archfront.search.report.terminal import PlainView, front_table
+from archfront.search.report.front_table import front_table
+from archfront.search.report.terminal import PlainView
 from archfront.search.results import stats
 from archfront.search.results.baselines import best_baseline
-from archfront.trainers.words import duration
+from archfront.trainers.words import count_of, duration
 
 if TYPE_CHECKING:
     from archfront.search.config.schema import BudgetConfig
@@ -69,6 +71,8 @@ class LiveView(PlainView):
         self._now: dict[int, str] = {}
         self._waiting: set[int] = set()
         self._rungs: Sequence[int] = (1,)
+        self._size = 0
+        self._since: dict[int, float] = {}
         self._is_open = False
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self.render)
 
@@ -80,13 +84,14 @@ class LiveView(PlainView):
                 self._waiting = set(event.waiting)
                 self._earlier_s = active_seconds(self._evaluations)
                 self._started = self._clock()
-                self._rungs = event.header.rungs
+                self._rungs, self._size = event.header.rungs, event.header.space.size
                 self._objectives = event.header.objectives
                 self._baseline = best_baseline(event.header)
                 self._members = self._front()
                 self._is_open = True
                 self._live.start()
             case TrialProposed(trial, candidate):
+                self._since[trial] = self._clock()
                 self._now[trial] = f"measuring {self._named(candidate)}"
             case TrialMeasured(trial, candidate, measurement):
                 latency = measurement.latency.p50_ms
@@ -100,6 +105,7 @@ class LiveView(PlainView):
                 value = metrics.get(self._metric, float("nan"))
                 self._now[trial] = f"{start}  epoch {epoch} of {self._rungs[-1]}, {value:.4f}"
             case TrialPromoted(trial, candidate, rung):
+                self._since[trial] = self._clock()
                 self._now[trial] = f"training {self._named(candidate)} on, to rung {rung + 1}"
             case TrialsStopped(trials):
                 self._waiting.difference_update(trials)
@@ -128,14 +134,16 @@ class LiveView(PlainView):
         for kind, count in stats.counts(self._evaluations, self._waiting).items():
             counts.append(f"{count} {kind}   ", style=COLORS[kind])
         seconds = self._earlier_s + self._clock() - self._started
-        counts.append(f"{duration(seconds)} used")
+        counts.append(", ".join([f"{duration(seconds)} used", *self._left(seconds)]))
         parts: list[Any] = [counts, *self._bars(seconds)]
-        parts += [Text(f"  trial {trial}: {words}") for trial, words in list(self._now.items())]
+        parts += [self._line(trial, words) for trial, words in list(self._now.items())]
         members = self._members
         if members:
             hidden = max(0, len(members) - SHOWN)
             title = "Front so far" + (f" (and {hidden} faster ones)" if hidden else "")
-            parts.append(front_table(members, self._metric, title=title, shown=SHOWN))
+            costs = [objective.name for objective in self._objectives[1:]]
+            table = front_table(members, self._metric, title=title, shown=SHOWN, costs=costs)
+            parts.append(table)
         return Group(*parts)
 
     def close(self) -> None:
@@ -147,12 +155,41 @@ class LiveView(PlainView):
         words = candidate.recipe_text(self._axes)
         return f"{candidate.label}, {words}" if words else candidate.label
 
+    def _line(self, trial: int, words: str) -> Text:
+        """Return what a trial does and for how long, in one row."""
+        spent = self._clock() - self._since.get(trial, self._clock())
+        words += f", for {duration(spent)}" if spent >= 1 else ""
+        return Text(f"  trial {trial}: {words}", no_wrap=True, overflow="ellipsis")
+
+    def _left(self, seconds: float) -> list[str]:
+        """Return the time and the full trainings that are left, as far as they can be told.
+
+        What the trainings so far took tells how many the time holds, and what others will take.
+        """
+        trials, minutes = self._budget.trials, self._budget.minutes
+        pace = self._trainings() / seconds if seconds > 0 else 0.0
+        trainings, left_s = math.inf, math.inf
+        if trials is not None:
+            counts = stats.counts(self._evaluations, self._waiting)
+            n_open = self._size - sum(counts.values()) + counts.get("waiting", 0)
+            trainings = max(0.0, min(trials - self._trainings(), n_open))
+        if minutes is not None:
+            left_s = max(0.0, 60 * minutes - seconds)
+        if pace > 0:
+            trainings, left_s = min(trainings, pace * left_s), min(left_s, trainings / pace)
+        words = [f"about {duration(left_s)} left"] if left_s < math.inf else []
+        if trainings < math.inf:
+            words.append(f"about {count_of(float(f'{trainings:.2g}'), 'full training')} left")
+        return words
+
+    def _trainings(self) -> float:
+        trained = [e for e in self._evaluations if e.kind == "trained"]
+        return full_trainings(trained, self._rungs)
+
     def _bars(self, seconds: float) -> list[Table]:
         bars = []
         if self._budget.trials is not None:
-            trained = [e for e in self._evaluations if e.kind == "trained"]
-            done = full_trainings(trained, self._rungs)
-            bars.append(_bar("trials", done, self._budget.trials, "trained"))
+            bars.append(_bar("trials", self._trainings(), self._budget.trials, "trained"))
         if self._budget.minutes is not None:
             bars.append(_bar("time", seconds / 60, self._budget.minutes, "min"))
         return bars

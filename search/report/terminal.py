@@ -1,18 +1,14 @@
-"""What a person sees of a study in a terminal: live progress, plain lines, tables."""
+"""What a person sees of a study in a terminal: the lines about what it is and what ended."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from dataclasses import fields
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
-from archfront.search.front.members import FrontMember, named_members
-from archfront.search.records.evaluation import SOMETIMES, Evaluation, Trained, is_below_top
+from archfront.search.records.evaluation import Evaluation, Failed, Trained, is_below_top
 from archfront.search.records.events import (
     Event,
     Noticed,
@@ -23,91 +19,73 @@ from archfront.search.records.events import (
 )
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.objectives import MEASURED
+from archfront.search.records.seconds import waiting_seconds
 from archfront.search.report.plot_data import NAMES
-from archfront.trainers.spec import Recipe
-from archfront.trainers.words import count_of, duration
+from archfront.trainers.words import count_of, duration, shortened
 
-if TYPE_CHECKING:
-    pass
+# A shorter wait of a trial is not told.
+LEAST_S = 1.0
 
 
-def outcome_line(evaluation: Evaluation, metric: str, axes: Sequence[str] = ()) -> str:
-    """Return one line about a finished trial, with some axes of its recipe."""
+def outcome_line(
+    evaluation: Evaluation, metric: str, axes: Sequence[str] = (), *, width: int | None = None
+) -> str:
+    """Return one line about a finished trial.
+
+    Args:
+        evaluation: The trial.
+        metric: Name of the metric.
+        axes: Axes of the recipe that are told.
+        width: Characters of a line that is to stay in one row: what matters least is left out
+            where the line would be longer. A failure is told whole. None for everything.
+    """
+    line = ""
+    for form in FORMS:
+        line = _line(evaluation, metric, axes, form)
+        if width is None or len(line) <= width or isinstance(evaluation.outcome, Failed):
+            return line
+    return shortened(line, width or 0)
+
+
+@dataclass(frozen=True)
+class _Form:
+    """How much a line tells: columns of the candidate and of its recipe, and what is added."""
+
+    label: int
+    recipe: int
+    has_interval: bool
+    has_waiting: bool
+
+
+# From everything to the least.
+FORMS = (
+    _Form(1000, 1000, has_interval=True, has_waiting=True),
+    _Form(24, 24, has_interval=True, has_waiting=True),
+    _Form(24, 24, has_interval=False, has_waiting=True),
+    _Form(24, 24, has_interval=False, has_waiting=False),
+    _Form(16, 16, has_interval=False, has_waiting=False),
+)
+
+
+def _line(evaluation: Evaluation, metric: str, axes: Sequence[str], form: _Form) -> str:
     word = f"rung {evaluation.rung + 1}/{evaluation.n_rungs}"
     word = word if is_below_top(evaluation) else evaluation.kind
-    start = f"trial {evaluation.trial:>3}  {word:<8}  {evaluation.candidate.label:<32}"
-    start += f"  {evaluation.candidate.recipe_text(axes):<24}" if axes else ""
+    label, recipe = evaluation.candidate.label, evaluation.candidate.recipe_text(axes)
+    start = f"trial {evaluation.trial:>3}  {word:<8}  "
+    start += f"{shortened(label, form.label):<{min(32, form.label)}}"
+    start += f"  {shortened(recipe, form.recipe):<{min(24, form.recipe)}}" if axes else ""
     if not isinstance(evaluation.outcome, Trained):
         return f"{start}  {evaluation.outcome}".split("\n", 1)[0]
     trained, measured = evaluation.outcome, evaluation.measurement
     assert measured is not None
+    interval = f" [{trained.metric_low:.4f}, {trained.metric_high:.4f}]"
+    waited = waiting_seconds(evaluation)
+    waiting = f" (waited {duration(waited)})" if waited >= LEAST_S else ""
     return (
-        f"{start}  {metric} {trained.metric:.4f} [{trained.metric_low:.4f}, "
-        f"{trained.metric_high:.4f}]  {measured.latency.p50_ms:.3g} ms  "
-        f"{duration(evaluation.seconds)}"
+        f"{start}  {metric} {trained.metric:.4f}{interval if form.has_interval else ''}  "
+        f"{measured.latency.p50_ms:.3g} ms  {duration(evaluation.seconds - waited)}"
+        f"{waiting if form.has_waiting else ''}"
     )
-
-
-def front_table(
-    members: Sequence[FrontMember],
-    metric: str,
-    scores: dict[int, dict[str, float]] | None = None,
-    *,
-    title: str = "Pareto front, fastest first",
-    shown: int | None = None,
-) -> Table:
-    """Return the front as a table, with a column for each axis on which its recipes differ.
-
-    Args:
-        members: The whole front.
-        metric: Name of the metric.
-        scores: Test metrics by trial; the members that have none keep an empty place.
-        title: What stands above the table.
-        shown: Only so many of the slowest members get a row; all when None.
-    """
-    scores = scores or {}
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for name in ("trial", "backbone", "head"):
-        table.add_column(name, justify="right" if name == "trial" else "left")
-    recipes = [member.candidate.recipe for member in members]
-    axes = [f.name for f in fields(Recipe) if len({getattr(r, f.name) for r in recipes}) > 1]
-    names = ["size", *(axis.replace("_", " ") for axis in axes), metric.replace("_", " ")]
-    names += ["interval", "p50 ms", "p95 ms", "params M"]
-    has_lower = any(not member.is_full for member in members)
-    more = [name for name in SOMETIMES if any(getattr(m, name) is not None for m in members)]
-    names += [f"{name.rpartition('_')[0]} {MEASURED[name].unit}" for name in more]
-    for name in [*names, *(["test"] if scores else []), *(["trained"] if has_lower else [])]:
-        table.add_column(name, justify="right")
-    table.add_column("")
-    words = _remarks(members)
-    for member in members if shown is None else members[-shown:]:
-        a = member.candidate.architecture
-        test = scores.get(member.trial, {}).get(metric)
-        table.add_row(
-            str(member.trial),
-            a.backbone,
-            a.top,
-            str(a.input_size),
-            *(str(getattr(member.candidate.recipe, axis)) for axis in axes),
-            f"{member.metric:.4f}",
-            f"{member.metric_low:.4f}-{member.metric_high:.4f}",
-            f"{member.latency_ms:.3f}",
-            "" if math.isnan(member.latency_p95_ms) else f"{member.latency_p95_ms:.3f}",
-            f"{member.params_m:.3g}",
-            *(_number(getattr(member, name)) for name in more),
-            *([f"{test:.4f}" if test is not None else ""] if scores else []),
-            *([_trained(member)] if has_lower else []),
-            ", ".join(words[member.trial]),
-        )
-    return table
-
-
-def _trained(member: FrontMember) -> str:
-    return "in full" if member.is_full else str(member.fidelity)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.4g}"
 
 
 def study_lines(header: StudyHeader) -> list[str]:
@@ -157,7 +135,8 @@ class PlainView:
                 for line in [*study_lines(event.header), *_notes(event)]:
                     self._print(line)
             case RungFinished(evaluation) | TrialFinished(evaluation):
-                self._print(outcome_line(evaluation, self._metric, self._axes))
+                width = self._console.width if self._console.is_terminal else None
+                self._print(outcome_line(evaluation, self._metric, self._axes, width=width))
             case WeightsFetched(_, backbone, mb, of_mb) if mb >= of_mb:
                 self._print(f"fetched   the weights of {backbone}, {of_mb:.0f} MB")
             case Noticed(message):
@@ -194,20 +173,3 @@ def _notes(event: StudyStarted) -> list[str]:
         words = ", ".join(f"{reason.count} {name}" for name, reason in skipped.items())
         lines.append(f"skipped   {count_of(total, 'file')}: {words}")
     return lines
-
-
-def _remarks(members: Sequence[FrontMember]) -> dict[int, list[str]]:
-    """Return the remarks about each member by trial: its place on the front and its ties."""
-    words: dict[int, list[str]] = {member.trial: [] for member in members}
-    if not members:
-        return words
-    for word, named in named_members(members).items():
-        words[named.trial].append(word)
-    for member in members:
-        if member.not_better_than:
-            words[member.trial].append(f"not better than {member.not_better_than}")
-        if not member.is_stable:
-            words[member.trial].append("unstable latency")
-        if member.ties:
-            words[member.trial].append("ties with " + ", ".join(map(str, member.ties)))
-    return words

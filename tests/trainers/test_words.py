@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archfront.trainers.words import count_of
+from archfront.trainers.words import count_of, shortened
 
 
 @pytest.mark.parametrize(
@@ -18,3 +18,11 @@ def test_one_is_singular(n: float, words: str) -> None:
 def test_a_verb_and_another_plural_are_given() -> None:
     assert count_of(1, "class is", "classes are") == "1 class is"
     assert count_of(3, "class is", "classes are") == "3 classes are"
+
+
+@pytest.mark.parametrize(
+    ("width", "words"),
+    [(12, "resnet18@224"), (11, "resne…8@224"), (4, "re…4"), (1, "…"), (0, "")],
+)
+def test_a_long_text_loses_its_middle(width: int, words: str) -> None:
+    assert shortened("resnet18@224", width) == words

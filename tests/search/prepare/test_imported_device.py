@@ -22,7 +22,8 @@ from archfront.search.records.evaluation import Failed
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.report import pages
-from archfront.search.report.terminal import front_table, study_lines
+from archfront.search.report.front_table import front_table
+from archfront.search.report.terminal import study_lines
 from archfront.search.results.results import Results
 from archfront.search.study import study
 from tests.support.small_study import (

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
+from archfront.search.commands.consoles import print_table
 from archfront.search.config.schema import BudgetConfig
 from archfront.search.front.members import build_front
 from archfront.search.records.evaluation import Evaluation
@@ -27,10 +28,10 @@ from archfront.search.records.events import (
     WeightsFetched,
 )
 from archfront.search.records.header import Environment, SpaceFacts, StudyHeader
+from archfront.search.report.front_table import front_table
 from archfront.search.report.live_view import SHOWN, LiveView
 from archfront.search.report.terminal import (
     PlainView,
-    front_table,
     outcome_line,
     study_lines,
 )
@@ -214,6 +215,45 @@ def test_a_rejected_trial_is_told_with_its_limit_and_a_failed_one_in_one_line() 
     assert line.endswith("  diverged: the loss is nan")
 
 
+@pytest.mark.parametrize("metric", ["accuracy", "balanced_accuracy"])
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_lines_of_a_terminal_take_one_row_and_keep_their_numbers(width: int, metric: str) -> None:
+    """Lines of trials with recipes took two rows of a terminal with 100 columns."""
+    of = candidate("efficientnetv2_rw_t", "fpn yolo w64 d2", 224)
+    one = replace(trained(7, 0.9321, 2.5, of=of), n_rungs=3)
+    to = console(width, is_terminal=True)
+    event = started()
+    event.header.config["space"]["recipe"] = {"lr": [0.003, 0.01], "augment": ["none", "light"]}
+    event = replace(event, header=replace(event.header, config=event.header.config))
+    event.header.config["task"]["metric"] = metric
+    view = PlainView(to)
+    view(event)
+    before = len(printed(to).splitlines())
+    view(RungFinished(one))
+    view(TrialFinished(rejected(8, 5.0, of=of)))
+    lines = printed(to).splitlines()[before:]
+    assert [len(line) <= width for line in lines] == [True, True]
+    assert f"{metric} 0.9321" in lines[0]
+    assert "  2.5 ms  14 s" in lines[0]
+    assert ("[0.9221, 0.9401]" in lines[0]) is (width == 120 and metric == "accuracy")
+    to = console(width)
+    view = PlainView(to)
+    view(event)
+    view(RungFinished(one))
+    assert "efficientnetv2_rw_t@224 fpn yolo w64 d2  lr 0.003, augment light" in printed(to)
+
+
+def test_a_failure_is_told_whole_in_a_narrow_terminal() -> None:
+    message = "the loss is nan after 3 steps; a smaller learning rate may help, or frozen norms"
+    assert outcome_line(failed(3, message), "accuracy", width=60).endswith(f"diverged: {message}")
+
+
+def test_the_seconds_of_a_trial_stand_beside_its_waiting() -> None:
+    one = replace(trained(7, 0.9321, 2.5), seconds=75.0)
+    assert outcome_line(one, "accuracy").endswith("  2.5 ms  14 s (waited 1 min 2 s)")
+    assert outcome_line(replace(one, rung=1), "accuracy").endswith("  12 s (waited 1 min 3 s)")
+
+
 def test_lines_tell_the_axes_on_which_recipes_differ() -> None:
     event = started()
     event.header.config["space"]["recipe"] = {
@@ -355,6 +395,49 @@ def test_axes_on_which_recipes_differ_get_a_column() -> None:
     assert printed(to).count(f" {members[0].candidate.recipe.lr} ") == len(members) - 1
 
 
+@pytest.mark.parametrize("width", [80, 100, 160])
+def test_the_numbers_of_a_front_can_be_read_at_any_width(width: int) -> None:
+    """No number could be read at 80 columns, and with recipes not even at 160."""
+    names = ["efficientnetv2_rw_t", "vit_base_patch16_clip_quickgelu_224", "resnet18"]
+    members = [
+        replace(
+            member,
+            candidate=replace(
+                candidate(names[i % 3], "fpn yolo w64 d2", 224),
+                recipe=replace(member.candidate.recipe, lr=0.001 * (i + 1), batch_size=2**i),
+            ),
+            ties=(20, 21, 22) if i == 1 else (),
+        )
+        for i, member in enumerate(build_front(study(), OBJECTIVES))
+    ]
+    to = console(width)
+    to.print(front_table(members, "balanced_accuracy", costs=["latency_ms", "size_mb"]))
+    lines = printed(to).splitlines()
+    assert max(map(len, lines)) <= width
+    rows = [line for line in lines if re.match(r"│\s+\d", line)]
+    for member, row in zip(members, rows, strict=True):
+        cells = [cell.strip() for cell in row.strip("│").split("│")]
+        assert {f"{member.metric:.4f}", f"{member.latency_ms:.3f}"} < set(cells)
+        assert f"{member.size_mb:.4g}" in cells
+        start, _, end = cells[1].partition("…")
+        backbone = member.candidate.architecture.backbone
+        assert backbone.startswith(start)
+        assert backbone.endswith(end)
+        assert len(cells[1]) >= min(len(backbone), 22)
+    hidden = " ".join(lines).partition("Not shown at this width: ")[2]
+    assert ("params M" in hidden, "interval" in hidden) == (width < 160, width == 80)
+
+
+def test_a_table_in_a_pipe_has_all_of_its_columns() -> None:
+    to = console(40)
+    print_table(to, front_table(build_front(study(), OBJECTIVES), "accuracy"))
+    assert "params M" in printed(to)
+    assert "Not shown" not in printed(to)
+    narrow = console(40, is_terminal=True)
+    print_table(narrow, front_table(build_front(study(), OBJECTIVES), "accuracy"))
+    assert "params M │" not in printed(narrow)
+
+
 def test_an_empty_front_is_an_empty_table() -> None:
     to = console()
     to.print(front_table([], "accuracy"))
@@ -420,10 +503,31 @@ def test_lines_stay_and_the_live_part_goes() -> None:
     assert printed(to).rindex("\x1b[?25h") > printed(to).rindex("\x1b[?25l")  # the cursor is back
 
 
+def test_the_live_part_tells_the_time_and_the_trainings_that_are_left() -> None:
+    view, _, clock = live(trials=4, minutes=10)
+    view(started())
+    assert "0 s used, about 10 min left, about 4 full trainings left" in shown(view)
+    view(TrialProposed(0, candidate()))
+    clock.now += 60
+    assert "trial 0: measuring resnet18@32 avg, for 1 min" in shown(view)
+    view(TrialFinished(trained(0, 0.9, 2.5)))
+    assert "1 min used, about 3 min left, about 3 full trainings left" in shown(view)
+    clock.now += 8.5 * 60
+    assert "about 30 s left, about 0.053 full trainings left" in shown(view)
+    view.close()
+    view, _, clock = live(trials=40, minutes=None)
+    view(started(space=replace(header().space, size=3)))
+    assert "0 s used, about 3 full trainings left" in shown(view)
+    clock.now += 60
+    view(TrialFinished(trained(0, 0.9, 2.5)))
+    assert "1 min used, about 2 min left, about 2 full trainings left" in shown(view)
+    view.close()
+
+
 def test_a_study_without_trials_or_budget_is_shown() -> None:
     view, _, _ = live(trials=None, minutes=None)
     view(started())
-    assert "0 trained   0 rejected   0 failed   0 s used" in shown(view)
+    assert "0 trained   0 rejected   0 failed   0 s used\n" in shown(view)
     assert "Front" not in shown(view)
     view.close()
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from rich.console import Console
 from sklearn.dummy import DummyClassifier
 
 from archfront.search.front.intervals import score
@@ -17,8 +19,8 @@ from archfront.search.report import pages
 from archfront.search.report.document import render
 from archfront.search.report.figures import front_figure
 from archfront.search.report.front_png import write_png
+from archfront.search.report.front_table import front_table
 from archfront.search.report.plot_data import FrontPlot
-from archfront.search.report.terminal import front_table
 from archfront.search.results.baselines import (
     baseline_line,
     baselines,
@@ -125,10 +127,15 @@ def test_where_nothing_is_better_nothing_has_a_name_but_something_can_be_taken()
 
 def test_table_picture_and_report_show_it(tmp_path: Path) -> None:
     values = {"the commonest class": 0.5, "a draw by class shares": 0.2}
-    table = front_table(members(), "accuracy")
-    remarks = list(table.columns[-1].cells)
-    assert remarks[0] == "not better than the commonest class"
-    assert remarks[1:] == ["fastest", "knee, best"]
+    console = Console(width=160, file=io.StringIO(), _environ={})
+    with console.capture() as printed:
+        console.print(front_table(members(), "accuracy"))
+    rows = [line for line in printed.get().splitlines() if line.startswith("│")]
+    assert [row.split("│")[-2].strip() for row in rows] == [
+        "not better than the commonest class",
+        "fastest",
+        "knee, best",
+    ]
     assert baseline_line(values, "macro_f1") == (
         "Without looking at an image, macro f1: the commonest class 0.5000 and a draw by class "
         "shares 0.2000."
