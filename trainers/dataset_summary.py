@@ -44,7 +44,7 @@ class ObjectSummary:
 
 @dataclass(frozen=True)
 class SkippedExample:
-    """The name of an image that was left out, and what is wrong with it."""
+    """The name of a file or class that was left out, and what is wrong with it."""
 
     name: str
     detail: str
@@ -52,10 +52,30 @@ class SkippedExample:
 
 @dataclass(frozen=True)
 class SkippedSummary:
-    """The images left out for one reason."""
+    """What was left out, or is worth a note, for one reason.
+
+    Attributes:
+        count: How many.
+        examples: The first ones.
+        is_note: Whether nothing was left out.
+    """
 
     count: int
     examples: tuple[SkippedExample, ...] = ()
+    is_note: bool = False
+
+
+@dataclass(frozen=True)
+class DataWarning:
+    """Something about a dataset that looks wrong and stops nothing.
+
+    Attributes:
+        check: Name of the check that found it.
+        text: What looks wrong and what to do, as a sentence.
+    """
+
+    check: str
+    text: str
 
 
 @dataclass(frozen=True)
@@ -71,7 +91,8 @@ class DatasetSummary:
         splits: By name: ``train``, ``val`` and, where there is one, ``test``.
         objects: Of images with objects; None of others.
         sizes: ``width``, ``height`` and ``LONGER_SIDE`` of the images in pixels.
-        skipped: What was left out, by reason.
+        skipped: What was left out or is worth a note, by reason.
+        warnings: What looks wrong.
     """
 
     class_names: tuple[str, ...] = ()
@@ -83,6 +104,7 @@ class DatasetSummary:
     objects: ObjectSummary | None = None
     sizes: dict[str, Spread] = field(default_factory=dict)
     skipped: dict[str, SkippedSummary] = field(default_factory=dict)
+    warnings: tuple[DataWarning, ...] = ()
 
     def class_counts(self, split: str) -> list[int]:
         """Return what a split shows of each class, in the order of the classes."""

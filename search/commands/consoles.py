@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -36,6 +38,32 @@ def print_lines(console: Console, lines: Iterable[str]) -> None:
 
     for line in lines:
         console.print(Text(line), soft_wrap=True)
+
+
+@contextmanager
+def stderr_progress() -> Iterator[Callable[[str, int, int], None]]:
+    """Give what takes a work's name, what is done of it and its whole, for a bar that goes again.
+
+    The bar is on standard error, and only where that is a terminal.
+    """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+    console = Console(stderr=True)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+    with Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        redirect_stdout=sys.stdout.isatty(),  # a file or a pipe gets the result alone
+    ) as bar:
+        task = bar.add_task("reading images", total=None)
+
+        def update(name: str, done: int, total: int) -> None:
+            bar.update(task, description=name, completed=done, total=total)
+
+        yield update
 
 
 def print_note(line: str) -> None:

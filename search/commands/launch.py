@@ -66,9 +66,8 @@ def _run(
             bar.update(task, completed=done, total=total)
             tracking.open()
 
-        def stop_bar(event: Event) -> None:
-            if isinstance(event, StudyStarted):
-                bar.stop()
+        def stop_bar(_: Event) -> None:
+            bar.stop()
 
         return study.run(config, followers=[stop_bar, *followers], progress=progress)
 

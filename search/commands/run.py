@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -50,8 +51,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--cfg", choices=["job"], help="print the composed configuration and end")
     parser.add_argument(
-        "--dry-run", action="store_true", help="size, time and disk of the study; trains nothing"
+        "--dry-run",
+        action="store_true",
+        help="the data, and size, time and disk of the study; trains nothing",
     )
+    parser.add_argument("--json", action="store_true", help="with --dry-run: as JSON")
     parser.add_argument("--plain", action="store_true", help="plain lines, no live view")
     parser.add_argument("--verbose", action="store_true", help="log what happens inside")
 
@@ -71,6 +75,11 @@ def add_composition(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Run a study, or print what it would be, and return the exit status."""
+    if arguments.json and not arguments.dry_run:
+        raise ConfigError(
+            "--json: a study is printed as JSON with --dry-run before it runs, and with "
+            "archfront front NAME --json and archfront show NAME --json after it."
+        )
     config = config_of(
         arguments.words, config_dirs=arguments.config_dir, config_file=arguments.config
     )
@@ -80,10 +89,7 @@ def call(arguments: argparse.Namespace) -> int:
         print(yaml.safe_dump(config.as_dict(), sort_keys=False), end="")
         return 0
     if arguments.dry_run:
-        from archfront.search.study import estimate
-
-        for line in estimate.lines(config):
-            print(line)
+        _print_estimate(config, as_json=arguments.json)
         return 0
     from archfront.search.commands.launch import launch
     from archfront.search.engine.interrupts import terminate_like_interrupt
@@ -91,6 +97,20 @@ def call(arguments: argparse.Namespace) -> int:
     terminate_like_interrupt()
     result = launch(config, wide_console(WIDTH), is_plain=arguments.plain)
     return INTERRUPTED if result.state == "interrupted" else FRONT[result.front or "full"]
+
+
+def _print_estimate(config: Config, *, as_json: bool) -> None:
+    """Print what a study would take, with a bar on standard error while that is found out."""
+    from archfront.search.commands.consoles import stderr_progress
+    from archfront.search.study.estimate import Estimate
+
+    with stderr_progress() as progress:
+        estimate = Estimate(config, progress)
+        if as_json:
+            print(json.dumps(estimate.record(), indent=2))
+            return
+        for line in estimate.lines():
+            print(line, flush=True)
 
 
 def config_of(

@@ -128,6 +128,11 @@ class DataConfig:
     )
     shapes: ShapesConfig
 
+    @property
+    def title(self) -> str:
+        """Return a name of the data for people: its folder, its name, else its format."""
+        return self.root or self.name or self.reader
+
 
 @dataclass(frozen=True, kw_only=True)
 class LimitsConfig:

@@ -12,6 +12,22 @@ from typing import Any
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Measurement
 from archfront.search.records.header import StudyHeader
+from archfront.trainers.dataset_summary import DatasetSummary
+
+
+@dataclass(frozen=True)
+class DataRead:
+    """The images were read and checked; nothing is measured or trained yet.
+
+    Attributes:
+        study: Name of the study.
+        data: Name of the data for people.
+        dataset: Its summary.
+    """
+
+    study: str
+    data: str
+    dataset: DatasetSummary
 
 
 @dataclass(frozen=True)
@@ -129,7 +145,8 @@ class StudyFinished:
 
 
 Event = (
-    StudyStarted
+    DataRead
+    | StudyStarted
     | TrialProposed
     | TrialMeasured
     | WeightsFetched
@@ -161,6 +178,9 @@ class EventLog:
 
 def _content(event: Event) -> dict[str, Any]:
     match event:
+        case DataRead(dataset=dataset):  # the header has the rest
+            images = {name: part.images for name, part in dataset.splits.items()}
+            return {"data": event.data, "classes": len(dataset.class_names), "images": images}
         case StudyStarted():  # the header and the evaluations are stored elsewhere
             return {"study": event.study, "resumed_with": len(event.evaluations)}
         case TrialFinished(evaluation):

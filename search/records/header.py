@@ -179,8 +179,13 @@ class StudyHeader:
         content: Content = encode(self)
         content["environment"] = self.environment.as_dict()
         content["reference"] = dict(self.reference.values)
-        if self.dataset.objects is None:
-            del content["dataset"]["objects"]
+        dataset: Content = content["dataset"]
+        for name in ("objects", "warnings"):
+            if not dataset[name]:
+                del dataset[name]
+        for skipped in dataset["skipped"].values():
+            if not skipped["is_note"]:
+                del skipped["is_note"]
         for name in ("chosen", "weights", "notes"):
             if not content["space"][name]:
                 del content["space"][name]

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.text import Text
 
+from archfront.search.prepare.data_lines import data_line, data_lines
 from archfront.search.records.evaluation import Evaluation, Failed, Trained, is_below_top
 from archfront.search.records.events import (
+    DataRead,
     Event,
     Noticed,
     RungFinished,
@@ -90,8 +92,12 @@ def _line(evaluation: Evaluation, metric: str, axes: Sequence[str], form: _Form)
 
 def study_lines(header: StudyHeader) -> list[str]:
     """Return the data, the space, the device and the limits of a study, a line each."""
-    dataset, space, hardware = header.dataset, header.space, header.hardware
-    splits = ", ".join(f"{part.images:,} {name}" for name, part in dataset.splits.items())
+    return [data_line(header.data, header.dataset), *_space_lines(header)]
+
+
+def _space_lines(header: StudyHeader) -> list[str]:
+    """Return the space, the device and the limits of a study, a line each."""
+    space, hardware = header.space, header.hardware
     limits = [
         f"{NAMES[name]} at most {value:g} {MEASURED[name].unit}"
         for name, value in header.limits.items()
@@ -104,8 +110,6 @@ def study_lines(header: StudyHeader) -> list[str]:
     if header.trainings.share < 1:
         rungs += f"; an epoch sees {header.trainings.share:.2g} of the images"
     return [
-        f"data      {header.data}: {count_of(len(dataset.class_names), 'class', 'classes')}, "
-        f"{splits}",
         f"space     {count_of(space.size, 'candidate')}: "
         f"{count_of(space.architectures, 'architecture')} x "
         f"{count_of(space.recipes, 'recipe')}; weights {header.weights}",
@@ -129,10 +133,12 @@ class PlainView:
     def __call__(self, event: Event) -> None:
         """Print what an event means."""
         match event:
+            case DataRead(name, data, dataset):
+                for line in [f"study     {name}", *data_lines(data, dataset)]:
+                    self._print(line)
             case StudyStarted():
                 self._metric, self._axes = event.header.metric, event.header.recipe_axes
-                self._print(f"study     {event.study}")
-                for line in [*study_lines(event.header), *_notes(event)]:
+                for line in [*_space_lines(event.header), *_notes(event)]:
                     self._print(line)
             case RungFinished(evaluation) | TrialFinished(evaluation):
                 width = self._console.width if self._console.is_terminal else None
@@ -167,9 +173,4 @@ def _notes(event: StudyStarted) -> list[str]:
         shown = "; ".join(dropped[:5]) + ("; ..." if len(dropped) > 5 else "")
         n = count_of(len(dropped), "backbone or size of one", "backbones or sizes of them")
         lines.append(f"left out  {n}: {shown}")
-    skipped = event.header.dataset.skipped
-    if skipped:
-        total = sum(reason.count for reason in skipped.values())
-        words = ", ".join(f"{reason.count} {name}" for name, reason in skipped.items())
-        lines.append(f"skipped   {count_of(total, 'file')}: {words}")
     return lines

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -14,6 +16,7 @@ from archfront.search.engine.threads import thread_budget
 from archfront.search.errors import BuildError
 from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.lookup import CostLookup
+from archfront.search.prepare.data_lines import data_lines, data_record
 from archfront.search.prepare.gate import exceeded
 from archfront.search.prepare.imported_device import for_device
 from archfront.search.prepare.prepare import Prepared, prepare
@@ -29,7 +32,7 @@ from archfront.search.study.planning import (
 )
 from archfront.search.study.planning import lines as plan_lines
 from archfront.search.study.promotion import KEPT as WAITING
-from archfront.trainers.words import count_of, duration
+from archfront.trainers.words import count_of, duration, join_words
 
 # Architectures looked up in the table of latencies; of a larger space, a sample.
 LOOKED_UP = 2000
@@ -39,42 +42,146 @@ FEW = 8
 KEPT = 8
 
 
-def lines(config: Config) -> Iterator[str]:
-    """Yield the lines of the estimate, the slow parts last.
+# Called with what is done, how many of it are done, and how many there are.
+Progress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True)
+class KnownLimits:
+    """What the table of latencies knows of a space's architectures.
+
+    Attributes:
+        measured: Architectures with a measurement.
+        over: Those of them that are over a limit.
+        unmeasured: Architectures without one.
+        failing: Architectures that are known to fail.
+        fastest_ms: Latency of the fastest one; None where none is measured.
+    """
+
+    measured: int
+    over: int
+    unmeasured: int
+    failing: int
+    fastest_ms: float | None
+
+    def __str__(self) -> str:
+        """Return a line for people."""
+        if self.fastest_ms is None:
+            return "no architecture of this space has been measured on this device yet"
+        of = count_of(self.measured, "measured architecture is", "measured architectures are")
+        failed = f", {self.failing} known to fail" if self.failing else ""
+        return (
+            f"{self.over} of {of} over a limit ({self.over / self.measured:.0%}; "
+            f"{self.unmeasured} not measured yet{failed}); the fastest takes "
+            f"{self.fastest_ms:.3g} ms"
+        )
+
+
+class Estimate:
+    """The estimate of a study; each part is made when it is first asked for.
+
+    Nothing is kept of it: decoded images stay in memory, and no latency is measured.
+
+    Args:
+        config: The study.
+        progress: Called while images are read and steps are timed.
 
     Raises:
-        ArchfrontError: If the study could not begin.
+        ArchfrontError: Of each part, if the study could not begin.
     """
-    prepared, known = for_device(prepare(config), LatencyTable(Path(config.tracking.device_db)))
-    space, splits = prepared.space, prepared.dataset.splits
-    n_classes = len(prepared.dataset.class_names)
-    images = ", ".join(f"{part.images:,} {name}" for name, part in splits.items())
-    yield f"study     {config.study} (dry run: nothing is trained or recorded)"
-    yield f"data      {count_of(n_classes, 'class', 'classes')}, {images}"
-    selected = selection(config.space, Path(config.tracking.root))
-    yield from size.lines(space.summary(), selected.left_out)
-    yield from prepared.notes
-    yield _limits(prepared, known)
-    prepared = _planned(prepared)
-    plan = prepared.settings.plan
-    for name, line in zip(("plan", "", "", ""), plan_lines(plan, prepared), strict=False):
-        yield f"{name:<9} {line}"
-    seconds = _training_seconds(prepared)
-    if not seconds:
-        yield "training  unknown: none of the architectures that were tried could be built"
-        return
-    middle = seconds[len(seconds) // 2]
-    yield (
-        f"training  {duration(seconds[0])} to {duration(seconds[-1])} a candidate, "
-        f"{duration(middle)} for the middle one ({count_of(plan.horizon, 'epoch')}; from "
-        f"timed steps of {count_of(len(seconds), 'architecture')})"
+
+    def __init__(self, config: Config, progress: Progress | None = None) -> None:
+        self._config = config
+        self._progress: Progress = progress or (lambda *_: None)
+
+    @cached_property
+    def _begun(self) -> tuple[Prepared, CostLookup]:
+        config = replace(self._config, engine=replace(self._config.engine, shared_mb=0))
+        prepared = prepare(config, partial(self._progress, "reading images"))
+        table = LatencyTable(Path(config.tracking.device_db))
+        return for_device(replace(prepared, config=self._config), table)
+
+    @cached_property
+    def _left_out(self) -> dict[str, int]:
+        """Return the number of backbones left out before the space was built, by reason."""
+        return selection(self._config.space, Path(self._config.tracking.root)).left_out
+
+    @cached_property
+    def _limits(self) -> KnownLimits:
+        return _known_limits(*self._begun)
+
+    @cached_property
+    def _planned(self) -> Prepared:
+        return _planned(self._begun[0], self._progress)
+
+    @cached_property
+    def _training_s(self) -> list[float]:
+        return _training_seconds(self._planned, self._progress)
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of the estimate, the slow parts last."""
+        prepared, _ = self._begun
+        yield f"study     {self._config.study} (dry run: nothing is trained or recorded)"
+        yield from data_lines(self._config.data.title, prepared.dataset)
+        yield from size.lines(prepared.space.summary(), self._left_out)
+        yield from prepared.notes
+        yield f"limits    {self._limits}"
+        yield f"measures  {_measured(prepared)}"
+        plan = self._planned.settings.plan
+        texts = plan_lines(plan, self._planned)
+        for name, line in zip(("plan", "", "", ""), texts, strict=False):
+            yield f"{name:<9} {line}"
+        seconds = self._training_s
+        if not seconds:
+            yield "training  unknown: none of the architectures that were tried could be built"
+            return
+        middle = seconds[len(seconds) // 2]
+        yield (
+            f"training  {duration(seconds[0])} to {duration(seconds[-1])} a candidate, "
+            f"{duration(middle)} for the middle one ({count_of(plan.horizon, 'epoch')}; from "
+            f"timed steps of {count_of(len(seconds), 'architecture')})"
+        )
+        yield _time(self._config, middle)
+        yield _disk(prepared, middle)
+
+    def record(self) -> dict[str, Any]:
+        """Return the same as plain content for programs."""
+        prepared, _ = self._begun
+        plan, summary, seconds = self._planned.settings.plan, prepared.space.summary(), None
+        if self._training_s:
+            names = ("least", "middle", "most")
+            middle = self._training_s[len(self._training_s) // 2]
+            values = (self._training_s[0], middle, self._training_s[-1])
+            seconds = dict(zip(names, values, strict=True))
+        return {
+            "study": self._config.study,
+            **data_record(prepared.dataset),
+            "space": {
+                **asdict(summary),
+                "left_out": {**self._left_out, **summary.left_out},
+                "chosen": {name: list(values) for name, values in prepared.chosen.items()},
+                "notes": list(prepared.notes),
+            },
+            "known": asdict(self._limits),
+            "measures": list(prepared.settings.needed),
+            "plan": {**asdict(plan), "notes": plan_lines(plan, self._planned)},
+            "training_s": seconds,
+        }
+
+
+def _measured(prepared: Prepared) -> str:
+    """Return the line of what the study measures before it trains a candidate."""
+    hardware = prepared.config.hardware
+    if prepared.device is not None:
+        return f"nothing: the latencies of {prepared.device.words} were imported"
+    return (
+        f"{join_words(prepared.settings.needed)} of each candidate before its training, on this "
+        f"device through {hardware.runtime} {hardware.precision}, a second or two each"
     )
-    yield _time(config, middle)
-    yield _disk(prepared, middle)
 
 
-def _limits(prepared: Prepared, known: CostLookup) -> str:
-    """Return the line of how many architectures are known to be over the limits."""
+def _known_limits(prepared: Prepared, known: CostLookup) -> KnownLimits:
+    """Return how many architectures are known to be over the limits, at most of a sample."""
     config, space = prepared.config, prepared.space
     numbers = np.arange(len(space.architectures))
     if len(numbers) > LOOKED_UP:
@@ -83,21 +190,16 @@ def _limits(prepared: Prepared, known: CostLookup) -> str:
     answers = [known.lookup(each) for each in looked_up if each not in prepared.unavailable]
     measured = [answer for answer in answers if isinstance(answer, Measurement)]
     n_open = sum(answer is None for answer in answers)
-    n_failed = len(answers) - len(measured) - n_open
-    if not measured:
-        return "limits    no architecture of this space has been measured on this device yet"
-    over = sum(bool(exceeded(m, prepared.settings.limits)) for m in measured)
-    fastest = min(m.latency.p50_ms for m in measured)
-    of = count_of(len(measured), "measured architecture is", "measured architectures are")
-    failed = f", {n_failed} known to fail" if n_failed else ""
-    return (
-        f"limits    {over} of {of} over a limit "
-        f"({over / len(measured):.0%}; {n_open} not measured yet{failed}); the fastest "
-        f"takes {fastest:.3g} ms"
+    return KnownLimits(
+        measured=len(measured),
+        over=sum(bool(exceeded(m, prepared.settings.limits)) for m in measured),
+        unmeasured=n_open,
+        failing=len(answers) - len(measured) - n_open,
+        fastest_ms=min((m.latency.p50_ms for m in measured), default=None),
     )
 
 
-def _training_seconds(prepared: Prepared) -> list[float]:
+def _training_seconds(prepared: Prepared, progress: Progress) -> list[float]:
     """Return the seconds of a training of a light, a middle and a heavy architecture, sorted.
 
     Those that cannot be built are left out.
@@ -113,17 +215,20 @@ def _training_seconds(prepared: Prepared) -> list[float]:
     middle = len(space.recipes) // 2  # of the grid of recipes
     # A twentieth from both ends: the very lightest and heaviest stand for nothing else.
     chosen = [order[round(q * (len(order) - 1))] for q in (0.05, 0.5, 0.95)]
-    found = [
-        _seconds_of(prepared, space.at(space.first_index(number) + middle)) for number in chosen
-    ]
+    found = []
+    for done, number in enumerate(chosen):
+        progress("timing training steps", done, len(chosen))
+        found.append(_seconds_of(prepared, space.at(space.first_index(number) + middle)))
     return sorted(seconds for seconds in found if seconds is not None)
 
 
-def _planned(prepared: Prepared) -> Prepared:
+def _planned(prepared: Prepared, progress: Progress) -> Prepared:
     """Return the study with the plan that it would begin with, from a few timed steps."""
     if not is_planned(prepared.config):
         return prepared
-    for number in timed_architectures(prepared):
+    tried = timed_architectures(prepared)
+    for done, number in enumerate(tried):
+        progress("timing training steps, to plan the epochs", done, len(tried))
         image_s = _image_seconds(prepared, prepared.space.at(prepared.space.first_index(number)))
         if image_s is not None:
             return replace(prepared, plan=timed_plan(prepared, number, image_s))

@@ -25,7 +25,7 @@ from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.fit_space import as_chosen
 from archfront.search.prepare.imported_device import for_device
 from archfront.search.prepare.prepare import Prepared, Progress, check_same, objectives, prepare
-from archfront.search.records.events import Event, Follower
+from archfront.search.records.events import DataRead, Event, Follower
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.plan import Plan
@@ -89,8 +89,8 @@ def run(
         ArchfrontError: When the study cannot begin or go on.
     """
     paths = StudyPaths(Path(config.tracking.root), config.study)
-    goals = objectives(config)
-    began = clock()
+    goals, began = objectives(config), clock()
+    emit = _to_all(followers)
     with driving(paths, config.tracking.storage_url, goals) as store, ExitStack() as stack:
         header = store.header
         if header is not None:
@@ -101,13 +101,13 @@ def run(
         # Its workers import while the data is read.
         engine = engine or stack.enter_context(_engine(config))
         begun = None if header is None else header.space
-        prepared, from_table = for_device(
-            replace(prepared or prepare(config, progress, begun=begun), config=config),
-            table or LatencyTable(Path(config.tracking.device_db)),
-        )
+        prepared = replace(prepared or prepare(config, progress, begun=begun), config=config)
+        table = table or LatencyTable(Path(config.tracking.device_db))
+        prepared, from_table = for_device(prepared, table)
         if header is not None:
             check_same(header, prepared)
-        plan, precision = _plan(prepared, header, engine, followers)
+        emit(DataRead(config.study, config.data.title, prepared.dataset))
+        plan, precision = _plan(prepared, header, engine, emit)
         driver = Driver(
             replace(prepared, plan=plan),
             store,
@@ -122,18 +122,23 @@ def run(
         return StudyResult(*driver.run(control or Control()))
 
 
-def _plan(
-    prepared: Prepared,
-    header: StudyHeader | None,
-    engine: Engine,
-    followers: Sequence[Follower],
-) -> tuple[Plan, Precision]:
-    """Return the plan and the precision that a study began with, or begins with."""
+def _to_all(followers: Sequence[Follower]) -> Follower:
+    """Return the follower that gives every event to all of them."""
 
     def emit(event: Event) -> None:
         for follower in followers:
             follower(event)
 
+    return emit
+
+
+def _plan(
+    prepared: Prepared,
+    header: StudyHeader | None,
+    engine: Engine,
+    emit: Follower,
+) -> tuple[Plan, Precision]:
+    """Return the plan and the precision that a study began with, or begins with."""
     if header is not None:
         return header.trainings, header.precision
     return plan_study(prepared, engine, emit)

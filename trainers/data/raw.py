@@ -31,17 +31,19 @@ class RawSample:
 
 @dataclass(frozen=True)
 class Skipped:
-    """Something that was left out.
+    """Something that was left out, or that is worth a note.
 
     Attributes:
         name: File or class.
         reason: Its kind, the same text for all of a kind.
         detail: What exactly is wrong with it and what to do, as a sentence.
+        is_note: Whether nothing was left out.
     """
 
     name: str
     reason: str
     detail: str
+    is_note: bool = False
 
 
 @dataclass(frozen=True)

@@ -94,7 +94,9 @@ def _by_reason(skipped: Sequence[Skipped]) -> dict[str, SkippedSummary]:
         reasons[item.reason].append(item)
     return {
         reason: SkippedSummary(
-            len(items), tuple(SkippedExample(i.name, i.detail) for i in items[:N_EXAMPLES])
+            len(items),
+            tuple(SkippedExample(i.name, i.detail) for i in items[:N_EXAMPLES]),
+            is_note=all(item.is_note for item in items),
         )
         for reason, items in sorted(reasons.items())
     }

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from archfront.search.records.events import (
+    DataRead,
     EpochFinished,
     EventLog,
     Noticed,
@@ -16,10 +17,12 @@ from archfront.search.records.events import (
     TrialMeasured,
     TrialProposed,
 )
+from archfront.trainers.dataset_summary import DatasetSummary, SplitSummary
 from tests.support.recorded_study import candidate, failed, measurement, trained
 from tests.support.study_headers import study_header
 
 EVENTS = [
+    DataRead("digits", "folder", DatasetSummary(("a", "b"), splits={"val": SplitSummary(3)})),
     StudyStarted("digits", study_header({"task": {}}), (trained(0, 0.9, 1.0),), isolates=True),
     TrialProposed(1, candidate()),
     TrialMeasured(1, candidate(), measurement(2.0)),
@@ -42,13 +45,14 @@ def test_every_event_is_one_line_with_its_time(tmp_path: Path) -> None:
     lines = logged(tmp_path / "events.jsonl")
     assert [line.pop("time") for line in lines] == list(range(len(EVENTS)))
     assert [line.pop("event") for line in lines] == [type(event).__name__ for event in EVENTS]
-    assert lines[0] == {"study": "digits", "resumed_with": 1}
-    assert lines[1] == {"trial": 1, "candidate": candidate().as_dict()}
-    assert lines[2]["measurement"]["latency"]["p50_ms"] == 2.0
-    assert lines[3] == {"trial": 1, "epoch": 3, "metrics": {"accuracy": 0.75}}
-    assert lines[4] == {"trial": 1, "outcome": "failed"}
-    assert lines[5] == {"message": "a note\nof two lines"}
-    assert lines[6] == {"state": "finished", "reason": "all done"}
+    assert lines[0] == {"data": "folder", "classes": 2, "images": {"val": 3}}
+    assert lines[1] == {"study": "digits", "resumed_with": 1}
+    assert lines[2] == {"trial": 1, "candidate": candidate().as_dict()}
+    assert lines[3]["measurement"]["latency"]["p50_ms"] == 2.0
+    assert lines[4] == {"trial": 1, "epoch": 3, "metrics": {"accuracy": 0.75}}
+    assert lines[5] == {"trial": 1, "outcome": "failed"}
+    assert lines[6] == {"message": "a note\nof two lines"}
+    assert lines[7] == {"state": "finished", "reason": "all done"}
 
 
 def test_a_later_run_appends(tmp_path: Path) -> None:

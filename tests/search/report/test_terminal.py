@@ -15,6 +15,7 @@ from archfront.search.config.schema import BudgetConfig
 from archfront.search.front.members import build_front
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.events import (
+    DataRead,
     EpochFinished,
     Event,
     Noticed,
@@ -35,7 +36,7 @@ from archfront.search.report.terminal import (
     outcome_line,
     study_lines,
 )
-from archfront.trainers.dataset_summary import DatasetSummary, SkippedSummary, SplitSummary
+from archfront.trainers.dataset_summary import DatasetSummary, SplitSummary
 from tests.support.recorded_study import (
     LIMITS,
     OBJECTIVES,
@@ -283,7 +284,8 @@ def test_lines_tell_the_axes_on_which_recipes_differ() -> None:
 def test_plain_lines_tell_what_ended_and_nothing_else() -> None:
     to = console()
     view = PlainView(to)
-    for event in (started(), *SEQUENCE, StudyFinished("finished", "4 trials")):
+    read = DataRead("digits", "digits", header().dataset)
+    for event in (read, started(), *SEQUENCE, StudyFinished("finished", "4 trials")):
         view(event)
     view.close()
     view.close()
@@ -308,12 +310,10 @@ def test_plain_lines_tell_what_ended_and_nothing_else() -> None:
 def test_the_beginning_tells_what_is_unusual() -> None:
     to = console()
     dropped = tuple(f"net_{i}: no file" for i in range(7))
-    dataset = replace(header().dataset, skipped={"broken image": SkippedSummary(3)})
     event = started(
         trained(0, 0.9, 1.0),
         isolates=False,
         space=replace(header().space, dropped=dropped),
-        dataset=dataset,
     )
     PlainView(to)(event)
     text = printed(to)
@@ -322,7 +322,6 @@ def test_the_beginning_tells_what_is_unusual() -> None:
     assert "left out  7 backbones or sizes of them: net_0: no file; " in text
     assert "net_4: no file; ...\n" in text
     assert "net_5" not in text
-    assert "skipped   3 files: 3 broken image" in text
 
 
 def test_no_limits_and_a_folder_of_data_are_told() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from archfront.search.errors import ConfigError
 from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.key import MeasureSettings, latency_key
 from archfront.search.study import estimate
+from archfront.search.study.estimate import Estimate
 from archfront.trainers.spec import Architecture
 from tests.support.recorded_study import measurement
 from tests.support.small_study import small_config
@@ -27,14 +29,14 @@ def config(root: Path, **changes: Any) -> Config:
 
 def said(of: Config) -> dict[str, str]:
     """Return what is said by its first word."""
-    return {text.split()[0]: text[10:] for text in estimate.lines(of)}
+    return {text.split()[0]: text[10:] for text in Estimate(of).lines()}
 
 
 @pytest.mark.slow
 def test_a_dry_run_tells_size_time_and_disk_and_leaves_nothing(tmp_path: Path) -> None:
     lines = said(config(tmp_path, budget__minutes=2))
     assert lines["study"] == "small (dry run: nothing is trained or recorded)"
-    assert lines["data"] == "10 classes, 600 train, 600 val, 597 test"
+    assert lines["data"] == "digits: 10 classes, 600 train, 600 val, 597 test"
     assert lines["space"] == ("8 candidates: 1 backbone of 1 family, 4 architectures, 2 recipes")
     assert lines["limits"].startswith("no architecture of this space has been measured")
     assert re.match(
@@ -52,13 +54,13 @@ def test_a_dry_run_tells_size_time_and_disk_and_leaves_nothing(tmp_path: Path) -
         r"records \(15\)$",
         lines["disk"],
     )
-    assert not (tmp_path / "studies").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["latency.db"]
 
 
 def test_what_is_known_of_the_limits_is_counted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(estimate, "_training_seconds", lambda prepared: [1.0])
+    monkeypatch.setattr(estimate, "_training_seconds", lambda *_: [1.0])
     table = LatencyTable(tmp_path / "latency.db")
     for size, latency_ms in ((8, 1.0), (16, 3.0)):
         architecture = Architecture("classification", "test_resnet", "avg", size, 10, 1)
@@ -74,7 +76,7 @@ def test_architectures_that_cannot_be_built_are_left_out(
 ) -> None:
     """Their missing time once made the whole dry run fail."""
     answers = iter([4.0, None, 2.0])
-    monkeypatch.setattr(estimate, "_seconds_of", lambda prepared, index: next(answers))
+    monkeypatch.setattr(estimate, "_seconds_of", lambda *_: next(answers))
     lines = said(config(tmp_path))
     assert lines["training"] == (
         "2 s to 4 s a candidate, 4 s for the middle one (1 epoch; from timed steps of 2 "
@@ -85,7 +87,7 @@ def test_architectures_that_cannot_be_built_are_left_out(
 def test_when_none_can_be_built_the_rest_is_not_guessed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(estimate, "_seconds_of", lambda prepared, index: None)
+    monkeypatch.setattr(estimate, "_seconds_of", lambda *_: None)
     lines = said(config(tmp_path))
     assert lines["training"].startswith("unknown: none of the architectures that were tried")
     assert "time" not in lines
@@ -95,7 +97,7 @@ def test_when_none_can_be_built_the_rest_is_not_guessed(
 def test_time_and_disk_follow_from_the_time_of_one_training(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(estimate, "_training_seconds", lambda prepared: [10.0, 30.0, 60.0])
+    monkeypatch.setattr(estimate, "_training_seconds", lambda *_: [10.0, 30.0, 60.0])
     lines = said(config(tmp_path, budget__minutes=10, engine__name="processes", engine__workers=2))
     assert lines["training"].startswith("10 s to 1 min a candidate, 30 s for the middle one")
     assert lines["time"].startswith(
@@ -108,4 +110,37 @@ def test_time_and_disk_follow_from_the_time_of_one_training(
 
 def test_a_study_that_cannot_begin_is_an_error_before_anything_is_said(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no backbone is left"):
-        next(estimate.lines(config(tmp_path, space__exclude=["test_*"])))
+        next(Estimate(config(tmp_path, space__exclude=["test_*"])).lines())
+
+
+def test_the_classes_are_told_before_any_step_is_timed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "_training_seconds", lambda *_: pytest.fail("timed too early"))
+    lines = Estimate(config(tmp_path, task__epochs=3)).lines()
+    shown = [next(lines) for _ in range(14)]
+    assert shown[3] == "classes   images  train  val  test"
+    assert shown[4].split()[0] == "0"
+    assert shown[13].split()[0] == "9"
+
+
+def test_the_record_has_what_the_lines_say(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(estimate, "_training_seconds", lambda *_: [10.0, 30.0, 60.0])
+    record = json.loads(json.dumps(Estimate(config(tmp_path)).record()))
+    assert record["classes"] == [str(digit) for digit in range(10)]
+    assert record["splits"]["train"]["images"] == 600
+    assert sum(record["splits"]["test"]["per_class"].values()) == 597
+    assert record["skipped"] == record["notes"] == record["warnings"] == []
+    assert record["space"]["candidates"] == 8
+    assert record["known"] == {
+        "measured": 0,
+        "over": 0,
+        "unmeasured": 4,
+        "failing": 0,
+        "fastest_ms": None,
+    }
+    assert record["measures"] == ["latency_ms"]
+    assert record["plan"]["rungs"] == [1]
+    assert record["training_s"] == {"least": 10.0, "middle": 30.0, "most": 60.0}

@@ -22,6 +22,7 @@ from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.key import latency_key
 from archfront.search.records.evaluation import Evaluation, Failed, Rejected, Trained
 from archfront.search.records.events import (
+    DataRead,
     Event,
     EventLog,
     StudyFinished,
@@ -238,7 +239,8 @@ class TestLoop:
     def test_events_tell_the_story_of_each_trial(self, tmp_path: Path) -> None:
         events: list[Event] = []
         run(small_config(tmp_path, budget__trials=2), followers=(events.append,))
-        assert isinstance(events[0], StudyStarted)
+        assert isinstance(events[0], DataRead)
+        assert isinstance(events[1], StudyStarted)
         assert isinstance(events[-1], StudyFinished)
         ended = [e.evaluation for e in events if isinstance(e, TrialFinished)]
         for evaluation in ended:

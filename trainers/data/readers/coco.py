@@ -61,7 +61,7 @@ def read_coco(ref: DataRef) -> RawData:
     for key, name in categories.items():
         if str(key) not in used and name in parents:
             detail = f"{name!r} is only the parent of other categories; it is no class"
-            notes.append(Skipped(name, "category without objects", detail))
+            notes.append(Skipped(name, "category without objects", detail, is_note=True))
         elif str(key) not in used:
             names.append((key, name))
     names.sort()
@@ -191,7 +191,8 @@ class _Reading:
                 f"{count_of(repeated, 'annotation has', 'annotations have')} the id of another "
                 f"one (or none); nothing needs ids, so {were} kept"
             )
-            self.notes.append(Skipped(self._name, "annotation ids that stand twice", detail))
+            reason = "annotation ids that stand twice"
+            self.notes.append(Skipped(self._name, reason, detail, is_note=True))
         return objects
 
     def _target(self, found: list[Found], size: tuple[int, int] | None) -> Target | None:

@@ -69,6 +69,7 @@ def _without_labels(
             name_of(image, root),
             "image without a file of labels",
             f"{name_of(label_file(image), root)} is not there, so the image shows no object",
+            is_note=True,
         )
         for image in images
         if image not in with_labels
