@@ -55,6 +55,14 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _signing_key(shared: Path) -> Iterator[None]:
+    """Keep the key that signs exports out of the user's configuration."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CONFIG_HOME", str(shared / "config"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _mlflow_databases(shared: Path) -> Iterator[None]:
     """Copy the database that MLflow otherwise creates in seconds for every root."""
     with copied_databases(shared):

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 TEXT = """\
 The artifact is a folder that 'archfront export' wrote, the folder of one of its formats, or the
-model file in it. Its checksums are verified first. ONNX and OpenVINO need no PyTorch.
+model file in it. Its checksums are verified first. ONNX and OpenVINO need no PyTorch, and are
+taken first where no format is named.
+
+TorchScript, torch.export and transformers' files with code are programs: they are opened when the
+export has your signature, which 'archfront export' gives it, or with --trust.
 
 examples:
   archfront predict knee photo.jpg
@@ -43,6 +47,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "images", type=Path, nargs="+", metavar="image", help="files, or folders of images"
     )
     parser.add_argument("--format", metavar="NAME", help="which format of the export")
+    parser.add_argument(
+        "--trust",
+        action="store_true",
+        help="open an export of someone else like your own: programs too, and without limits",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="a JSON object per image and line")
     form.add_argument(
@@ -69,7 +78,10 @@ def call(arguments: argparse.Namespace) -> int:
     files = list(image_files(arguments.images))
     status, rows = 0, []
     with open_predictor(
-        arguments.artifact, arguments.format, threads=arguments.threads
+        arguments.artifact,
+        arguments.format,
+        threads=arguments.threads,
+        is_trusted=arguments.trust,
     ) as predictor:
         names = _names(files)
         for file in files:

@@ -26,7 +26,8 @@ from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.lookup import DeviceCosts
 from archfront.search.latency.measure import measure_architecture
 from archfront.search.predict.manifest import sha256_of
-from archfront.search.predict.openers import Opening, open_file
+from archfront.search.predict.openers import open_file
+from archfront.search.predict.opening import Opening
 from archfront.search.prepare.gate import exceeded
 from archfront.search.prepare.recorded import WORTHLESS, Study, dataset_of
 from archfront.search.records.evaluation import Failed, Measurement
@@ -221,6 +222,7 @@ class _SizedMember:
                 threads=settings.threads,
                 precision=setting.precision,
                 task=source.architecture.task,
+                is_trusted=True,
             )
             with open_file(entry.opener, opening) as opened:
                 parity = source.difference(opened)

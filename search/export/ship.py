@@ -236,7 +236,9 @@ class _Export:
         settings = self._study.settings.measure
         with (
             pinned(settings.affinity) as cores,
-            opened_artifact(self._folder, manifest, artifact, settings.threads) as predictor,
+            opened_artifact(
+                self._folder, manifest, artifact, threads=settings.threads, is_trusted=True
+            ) as predictor,
         ):
             parity = source.difference(predictor.opened)
             if not math.isfinite(parity):

@@ -9,7 +9,8 @@ from tempfile import TemporaryDirectory
 
 from archfront.search.errors import ExportError
 from archfront.search.formats.source import Source
-from archfront.search.predict.openers import Opening, open_file
+from archfront.search.predict.openers import open_file
+from archfront.search.predict.opening import Opening
 from archfront.search.runtimes.exporters import EXPORTERS, export_onnx, root_reason
 from archfront.search.runtimes.quantize import quantize_onnx
 from archfront.search.runtimes.quiet import quiet
@@ -142,7 +143,7 @@ def _exported(source: Source, folder: Path) -> Path:
                 output_names=names,
                 is_batch_dynamic=source.input.batch is None,
             )
-            opening = Opening(path, names, 1, "fp32", source.architecture.task)
+            opening = Opening(path, names, 1, "fp32", source.architecture.task, is_trusted=True)
             with open_file("onnx", opening) as opened:
                 difference = source.difference(opened)
         except ExportError as error:

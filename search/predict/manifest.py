@@ -1,7 +1,7 @@
 """``manifest.json``: everything an export says of itself, and whether its files are those.
 
 It is plain JSON, so that nothing in it can run. Every file is known by its SHA-256, which is
-compared before the file is opened.
+compared before the file is opened. A signature tells whether this user made it (``signature.py``).
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, NamedTuple
 
 from archfront.search.errors import ArtifactError, unknown
+from archfront.search.predict.signature import SIGNATURE, is_signed_here, signed
 from archfront.search.records.difference import difference_note
 from archfront.trainers.data.preprocess import Preprocess
 from archfront.trainers.files import write_whole
@@ -23,6 +24,9 @@ MANIFEST = "manifest.json"
 SCHEMA = "archfront-export/1"
 # Folders above a model file in which its manifest may lie: mlflow/export/onnx/model.onnx.
 N_ABOVE = 3
+# Openers whose files are a graph and its weights. The files of the others are programs: what
+# opens one does what its author wants.
+PLAIN_OPENERS = ("onnx", "openvino")
 
 
 @dataclass(frozen=True)
@@ -143,7 +147,8 @@ class Manifest:
         """
         if not isinstance(content, dict) or content.get("schema") != SCHEMA:
             raise ArtifactError(f"it is no manifest of {SCHEMA}")
-        rest = {name: value for name, value in content.items() if name != "schema"}
+        beside = ("schema", SIGNATURE)
+        rest = {name: value for name, value in content.items() if name not in beside}
         lacking = [f.name for f in fields(cls) if f.name not in rest]
         if lacking:
             raise ArtifactError(f"it has no {', '.join(lacking)}")
@@ -170,9 +175,10 @@ def _artifact(content: Mapping[str, Any]) -> Artifact:
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> Path:
-    """Write ``manifest.json`` whole or not at all, and return its path."""
+    """Write ``manifest.json`` whole or not at all, signed, and return its path."""
     target = folder / MANIFEST
-    write_whole(target, json.dumps(manifest.as_dict(), indent=2, allow_nan=False) + "\n")
+    content = signed(json.loads(json.dumps(manifest.as_dict(), allow_nan=False)))
+    write_whole(target, json.dumps(content, indent=2, allow_nan=False) + "\n")
     return target
 
 
@@ -182,9 +188,19 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         ArtifactError: If it is not there, or is none.
     """
+    return read_with_origin(folder)[0]
+
+
+def read_with_origin(folder: Path) -> tuple[Manifest, bool]:
+    """Return the manifest in a folder, and whether this user signed it.
+
+    Raises:
+        ArtifactError: If it is not there, or is none.
+    """
     file = folder / MANIFEST
     try:
-        return Manifest.from_dict(json.loads(file.read_text(encoding="utf-8")))
+        content = json.loads(file.read_text(encoding="utf-8"))
+        return Manifest.from_dict(content), is_signed_here(content)
     except OSError as error:
         raise ArtifactError(f"{file} cannot be read: {error.strerror}.") from error
     except (ValueError, ArtifactError) as error:
@@ -193,13 +209,30 @@ def read_manifest(folder: Path) -> Manifest:
         ) from error
 
 
-def find_artifact(path: Path, format_name: str | None = None) -> tuple[Path, Manifest, Artifact]:
-    """Return the folder of the manifest, the manifest and the artifact that a path stands for.
+class Found(NamedTuple):
+    """What a path stands for.
+
+    Attributes:
+        folder: That of the manifest.
+        manifest: Of the export.
+        artifact: One of its formats.
+        is_made_here: Whether this user signed the manifest.
+    """
+
+    folder: Path
+    manifest: Manifest
+    artifact: Artifact
+    is_made_here: bool
+
+
+def find_artifact(path: Path, format_name: str | None = None) -> Found:
+    """Return the artifact that a path stands for, with its manifest.
 
     Args:
         path: The folder of an export, the folder of one of its formats, or a file in it.
-        format_name: Which format, where the path leaves that open; the first that has no marks
-            when None.
+        format_name: Which format, where the path leaves that open. When None, the first without
+            marks, ONNX and OpenVINO before the others; of an export that was made elsewhere, any
+            of those two before the others.
 
     Raises:
         ArtifactError: If there is no such artifact.
@@ -214,7 +247,7 @@ def find_artifact(path: Path, format_name: str | None = None) -> tuple[Path, Man
             f"{path} has no {MANIFEST} beside or above it, so it is not known what it was made "
             "for or whether it is intact. Give a folder that 'archfront export' wrote."
         )
-    manifest = read_manifest(folder)
+    manifest, is_made_here = read_with_origin(folder)
     inside = path.relative_to(folder).as_posix()
     named = [
         name
@@ -234,12 +267,17 @@ def find_artifact(path: Path, format_name: str | None = None) -> tuple[Path, Man
             )
         if format_name not in manifest.artifacts:
             raise unknown("format of this export", format_name, manifest.artifacts)
-        return folder, manifest, manifest.artifacts[format_name]
+        return Found(folder, manifest, manifest.artifacts[format_name], is_made_here)
     names = named or list(manifest.artifacts)
     if not names:
         raise ArtifactError(f"{folder / MANIFEST} has no artifact: every format failed.")
-    chosen = min(names, key=lambda name: bool(manifest.artifacts[name].marks))
-    return folder, manifest, manifest.artifacts[chosen]
+
+    def preference(artifact: Artifact) -> tuple[bool, bool, bool]:
+        is_program = artifact.opener not in PLAIN_OPENERS
+        return is_program and not is_made_here, bool(artifact.marks), is_program
+
+    chosen = min((manifest.artifacts[name] for name in names), key=preference)
+    return Found(folder, manifest, chosen, is_made_here)
 
 
 def check_files(folder: Path, artifact: Artifact) -> None:
@@ -251,9 +289,9 @@ def check_files(folder: Path, artifact: Artifact) -> None:
     Raises:
         ArtifactError: If one is missing, changed, lies elsewhere, or is not in the manifest.
     """
+    for name in (*artifact.files, artifact.file):
+        _check_place(folder, name)
     for name, digest in artifact.files.items():
-        if PurePosixPath(name).is_absolute() or ".." in PurePosixPath(name).parts:
-            raise ArtifactError(f"The manifest names {name}, which is outside of {folder}.")
         file = folder / name
         if not file.is_file():
             raise ArtifactError(f"{file} is missing. Export the model again.")
@@ -275,6 +313,16 @@ def check_files(folder: Path, artifact: Artifact) -> None:
                 f"{path} is not in {folder / MANIFEST}: nobody exported it, and what opens the "
                 "model might read it. Remove it."
             )
+
+
+def _check_place(folder: Path, name: str) -> None:
+    """Raise an ArtifactError for a file of a manifest that lies outside of its folder."""
+    path = PurePosixPath(name)
+    if path.is_absolute() or ".." in path.parts:
+        raise ArtifactError(f"The manifest names {name}, which is outside of {folder}.")
+    place, inside = (folder / name).resolve(), folder.resolve()
+    if not place.is_relative_to(inside):
+        raise ArtifactError(f"{folder / name} is a link to {place}, which is outside of {folder}.")
 
 
 def sha256_of(path: Path) -> str:

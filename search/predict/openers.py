@@ -1,7 +1,8 @@
 """From an exported file to a network that runs, by name of what opens it.
 
-ONNX Runtime and OpenVINO are opened without torch. No file is unpickled: TorchScript and hf hold
-tensors as such, and an archive of torch.export is looked through before torch may read it.
+ONNX Runtime and OpenVINO are opened without torch. TorchScript and torch.export are programs, and
+only opened where someone vouches for them (``programs.py``). No file is unpickled: TorchScript and
+hf hold tensors as such, and an archive of torch.export is looked through before torch reads it.
 """
 
 from __future__ import annotations
@@ -10,7 +11,6 @@ import io
 import json
 import zipfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -19,6 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archfront.search.errors import ArtifactError, ConfigError, ExportError
+from archfront.search.predict.isolated import Isolated
+from archfront.search.predict.opening import Opening
+from archfront.search.predict.programs import check_origin
 from archfront.search.runtimes.exporters import INPUT_NAME, root_reason
 from archfront.search.runtimes.installed import installed_version
 from archfront.search.runtimes.protocol import LoadedModel
@@ -28,25 +31,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 Array = NDArray[Any]
-
-
-@dataclass(frozen=True)
-class Opening:
-    """An exported file and how it is opened.
-
-    Attributes:
-        path: File or folder.
-        output_names: In the order in which they are asked for.
-        threads: Intra-op threads.
-        precision: Numeric precision of the file.
-        task: Key of ``trainers.tasks.TASKS``.
-    """
-
-    path: Path
-    output_names: tuple[str, ...]
-    threads: int
-    precision: str
-    task: str
 
 
 class _Function:
@@ -76,15 +60,19 @@ class _Function:
 
 
 def open_file(opener: str, opening: Opening) -> LoadedModel:
-    """Return the network in a file.
+    """Return the network in a file, of unknown origin in a process of its own.
 
     Raises:
-        ArtifactError: If the file is damaged or holds what it should not.
+        ArtifactError: If the file is damaged or holds what it should not, or is a program that
+            nobody vouches for.
         ConfigError: If the library that it needs is not installed.
     """
     if opener not in OPENERS:
         known = ", ".join(OPENERS)
         raise ArtifactError(f"The manifest names an opener {opener!r}. Known: {known}.")
+    if not opening.is_trusted:
+        check_origin(opener, opening.path)
+        return Isolated(opener, opening)
     try:
         return OPENERS[opener](opening)
     except (ArtifactError, ConfigError):

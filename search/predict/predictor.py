@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from archfront.search.errors import ArtifactError
 from archfront.search.predict.manifest import Artifact, Manifest, check_files, find_artifact
-from archfront.search.predict.openers import Opening, open_file
+from archfront.search.predict.openers import open_file
+from archfront.search.predict.opening import Opening
 from archfront.search.runtimes.protocol import LoadedModel
 from archfront.trainers.data.images import Pixels
 
@@ -92,27 +93,37 @@ class Predictor:
         self.opened.__exit__(*raised)
 
 
-def open_predictor(path: Path, format_name: str | None = None, *, threads: int = 1) -> Predictor:
+def open_predictor(
+    path: Path, format_name: str | None = None, *, threads: int = 1, is_trusted: bool = False
+) -> Predictor:
     """Return the artifact that a path stands for, checked and opened.
 
     Args:
         path: As ``find_artifact`` takes it.
         format_name: As there.
         threads: Intra-op threads.
+        is_trusted: Whether an export without this user's signature is opened like one with it:
+            formats that are programs too, and in this process.
 
     Raises:
-        ArtifactError: If it is not there, damaged or foreign.
+        ArtifactError: If it is not there, damaged or foreign, or a program of unknown origin.
         ConfigError: If it has no such format, or the library that it needs is not installed.
     """
-    folder, manifest, artifact = find_artifact(path, format_name)
-    check_files(folder, artifact)
-    return opened_artifact(folder, manifest, artifact, threads)
+    found = find_artifact(path, format_name)
+    check_files(found.folder, found.artifact)
+    return opened_artifact(
+        found.folder,
+        found.manifest,
+        found.artifact,
+        threads=threads,
+        is_trusted=is_trusted or found.is_made_here,
+    )
 
 
 def opened_artifact(
-    folder: Path, manifest: Manifest, artifact: Artifact, threads: int
+    folder: Path, manifest: Manifest, artifact: Artifact, *, threads: int, is_trusted: bool
 ) -> Predictor:
-    """Return an artifact opened, its files unchecked.
+    """Return an artifact opened, its files unchecked; ``is_trusted`` as in ``Opening``.
 
     Raises:
         ArtifactError: If it cannot be opened.
@@ -124,6 +135,7 @@ def opened_artifact(
         threads=threads,
         precision=artifact.precision,
         task=manifest.task,
+        is_trusted=is_trusted,
     )
     channels, height, width = artifact.input.shape
     preprocess = manifest.preprocess
