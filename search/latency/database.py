@@ -147,7 +147,7 @@ class LatencyTable:
         """Return the measurement, its source ``remembered``; None if there is none."""
         with self._open() as connection:
             row = connection.execute(_GET, _columns(key)).fetchone()
-        return None if row is None else _measurement(row[0])
+            return None if row is None else _measurement(row[0])
 
     def put(self, key: LatencyKey, measurement: Measurement, *, is_final: bool = False) -> None:
         """Remember a measurement, and forget that the architecture failed once.
@@ -204,7 +204,7 @@ class LatencyTable:
         """Return every measurement, the oldest first."""
         with self._open() as connection:
             found = connection.execute(_ROWS).fetchall()
-        return [Entry(_key(row), _measurement(row[-2]), row[-1]) for row in found]
+            return [Entry(_key(row), _measurement(row[-2]), row[-1]) for row in found]
 
     def rows(self) -> Iterator[tuple[LatencyKey, Measurement]]:
         """Give every key with its measurement, the oldest first."""
@@ -215,15 +215,15 @@ class LatencyTable:
         """Return every failure, the oldest first."""
         with self._open() as connection:
             found = connection.execute(_FAILURES).fetchall()
-        return [FailureEntry(_key(row), Failed(row[-3], row[-2]), row[-1]) for row in found]
+            return [FailureEntry(_key(row), Failed(row[-3], row[-2]), row[-1]) for row in found]
 
     def devices(self) -> dict[str, KnownDevice]:
         """Return the devices by id."""
         with self._open() as connection:
             found = connection.execute("SELECT * FROM devices ORDER BY device").fetchall()
-        return {
-            name: KnownDevice(name, words, json.loads(fields)) for name, words, fields in found
-        }
+            return {
+                name: KnownDevice(name, words, json.loads(fields)) for name, words, fields in found
+            }
 
     def remove(self, keys: Iterable[LatencyKey]) -> None:
         """Forget measurements and failures, and the devices of which nothing is left."""
@@ -247,6 +247,9 @@ class LatencyTable:
                 yield connection
         except (sqlite3.DatabaseError, OSError) as error:
             raise self._unusable(str(error)) from error
+        except (ValueError, TypeError, KeyError) as error:  # of a row that is decoded
+            reason = (str(error).splitlines() or [""])[0]
+            raise self._unusable(f"a row of it is damaged ({reason})") from error
 
     def _unusable(self, reason: str) -> ConfigError:
         return ConfigError(

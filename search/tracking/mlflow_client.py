@@ -30,13 +30,18 @@ def open_client(uri: str) -> MlflowClient:
         Exception: What SQLAlchemy, alembic, requests and MLflow raise for a store that cannot be
             opened.
     """
-    for name, value in VARIABLES.items():
-        os.environ.setdefault(name, value)
+    set_environment()
     from mlflow import MlflowClient  # the environment must be set before
 
+    return MlflowClient(uri)
+
+
+def set_environment() -> None:
+    """Let MLflow send nothing and log errors only; called before MLflow is imported."""
+    for name, value in VARIABLES.items():
+        os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    return MlflowClient(uri)
 
 
 def log_rows(

@@ -31,6 +31,14 @@ from archfront.search.tracking.mlflow_client import (
     log_tags,
     open_client,
 )
+from archfront.search.tracking.mlflow_database import (
+    ARTIFACTS,
+    NAME,
+    STUDY_TAG,
+    damaged,
+    database_uri,
+    ensure_database,
+)
 from archfront.search.tracking.rows import (
     cost_metrics,
     evaluation_metrics,
@@ -44,7 +52,7 @@ if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
 
-STUDY_TAG, TRIAL_TAG, PARENT_TAG = "archfront.study_id", "archfront.trial", "mlflow.parentRunId"
+TRIAL_TAG, PARENT_TAG = "archfront.trial", "mlflow.parentRunId"
 # Of a full training: trial, seed and what it was asked to be.
 REFIT_TAG = "archfront.refit"
 # Ends the tag of a run that was made to register a trial whose own run is in another store.
@@ -53,7 +61,7 @@ REGISTERED = ":registered"
 
 def default_uri(root: Path) -> str:
     """Return the URI of the MLflow database of a root, by absolute path."""
-    return f"sqlite:///{root.absolute() / 'mlflow.db'}"
+    return database_uri(root.absolute() / NAME)
 
 
 class Tracker:
@@ -66,14 +74,20 @@ class Tracker:
     def __init__(self, paths: StudyPaths, uri: str | None, experiment: str) -> None:
         self._paths = paths
         self.uri = uri or default_uri(paths.root)
-        paths.root.mkdir(parents=True, exist_ok=True)
         try:
+            if uri is None:
+                ensure_database(paths.root.absolute(), experiment)
             self._client = open_client(self.uri)
             self._experiment = self._experiment_id(experiment, is_local=uri is None)
+        except StudyError:
+            raise
         except Exception as error:  # SQLAlchemy, alembic, requests and MLflow raise their own
+            reason = (str(error).splitlines() or [type(error).__name__])[0]
+            if uri is None:
+                raise damaged(paths.root.absolute() / NAME, reason) from error
             raise StudyError(
-                f"MLflow's store {hide_password(self.uri)} cannot be opened: "
-                f"{str(error).splitlines()[0]}. Check tracking.mlflow_uri."
+                f"MLflow's store {hide_password(uri)} cannot be opened: {reason}. Check "
+                "tracking.mlflow_uri."
             ) from error
         self._parent: str | None = None
         self._study_id = ""
@@ -184,7 +198,7 @@ class Tracker:
         found = self._client.get_experiment_by_name(name)
         if found is not None:
             return str(found.experiment_id)
-        location = (self._paths.root / "artifacts").as_uri() if is_local else None
+        location = (self._paths.root / ARTIFACTS).as_uri() if is_local else None
         try:
             return str(self._client.create_experiment(name, artifact_location=location))
         except MlflowException:  # another driver made it a moment ago

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from archfront.search.tracking.mlflow_client import open_client
-from tests.support.shared_folder import locked
+from archfront.trainers.files import locked
 
 TRACKER = "archfront.search.tracking.tracker"
 

@@ -8,8 +8,8 @@ from pathlib import Path
 from archfront.search.export.export_request import ExportRequest
 from archfront.search.export.ship import export_member
 from archfront.search.formats.formats import FORMATS
+from archfront.trainers.files import locked
 from tests.support import small_member
-from tests.support.shared_folder import locked
 
 # The formats that are opened without torch, and one that is an archive.
 SERVED = ("onnx", "openvino", "torch-export")

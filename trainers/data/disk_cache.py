@@ -7,14 +7,15 @@ only costs time: then each process does without.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import shutil
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+from archfront.trainers.files import locked
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ class DiskCache:
         limit = str(self.limit_bytes)
         try:
             self.root.mkdir(parents=True, exist_ok=True)
-            with _locked(self.root / f".{key}.lock"):
+            with locked(self.root / f".{key}.lock"):
                 if note.is_file() and note.read_text() == limit:
                     raise TooLargeError
                 if not target.is_dir():
@@ -94,13 +95,6 @@ class DiskCache:
                 return
             used -= _size(path)
             shutil.rmtree(path, ignore_errors=True)
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _size(folder: Path) -> int:

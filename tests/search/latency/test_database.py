@@ -356,6 +356,43 @@ def test_a_file_that_is_something_else_is_refused_and_left_alone(
     assert (path.read_bytes() if path.is_file() else None) == before
 
 
+@pytest.mark.parametrize(
+    "text", ["{", "{}", '{"latency": 3}', "\0\1"], ids=["torn", "empty", "other", "no JSON"]
+)
+def test_a_damaged_row_is_the_same_error(table: LatencyTable, text: str) -> None:
+    """It ended a study with the traceback of a decoder."""
+    table.put(KEY, MEASURED)
+    with sqlite3.connect(table.path) as connection:
+        connection.execute("UPDATE measurements SET measurement = ?", (text,))
+    connection.close()
+    for read in (lambda: table.get(KEY), table.entries):
+        with pytest.raises(ConfigError, match=r"cannot be used: a row of it is damaged \("):
+            read()
+
+
+def test_a_half_made_file_is_the_same_error(table: LatencyTable) -> None:
+    table.put(KEY, MEASURED)
+    with sqlite3.connect(table.path) as connection:
+        connection.execute("DROP TABLE measurements")
+    connection.close()
+    with pytest.raises(ConfigError, match=r"cannot be used: no such table.* Move the file away"):
+        table.get(KEY)
+
+
+def test_a_log_that_outlived_its_file_does_not_come_back(table: LatencyTable) -> None:
+    """Of a file that was removed while a process was killed with it open."""
+    table.put(KEY, MEASURED)
+    holding = sqlite3.connect(table.path)
+    holding.execute("SELECT 1 FROM measurements").fetchall()
+    log = table.path.with_name("latency.db-wal")
+    log.write_bytes(b"of another file" * 100)
+    table.path.unlink()
+    assert table.get(KEY) is None
+    table.put(KEY, MEASURED)
+    assert len(table.entries()) == 1
+    holding.close()
+
+
 def test_a_folder_that_cannot_be_made_is_the_same_error(tmp_path: Path) -> None:
     (tmp_path / "cache").write_text("a file")
     with pytest.raises(ConfigError, match=r"cannot be used: .*set tracking\.device_db"):
