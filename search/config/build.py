@@ -39,6 +39,7 @@ def options() -> list[tuple[str, str, str]]:
 
 # The values of options in a study that began before the options existed.
 BEFORE: dict[str, dict[str, Any]] = {
+    "data": {"outside_root": "forbid"},
     "task": {"init": "random", "norms": "train", "ema": 0},
     "space": {"exportable": []},
     "budget": {"rungs": []},

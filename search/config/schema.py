@@ -126,6 +126,9 @@ class DataConfig:
     delimiter: Literal["|", ";", ",", "space"] = option(
         "between the labels of an image in a table"
     )
+    outside_root: Literal["forbid", "allow"] = option(
+        "whether images that annotations name may lie outside of data.root, through links too"
+    )
     shapes: ShapesConfig
 
     @property

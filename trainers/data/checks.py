@@ -1,4 +1,4 @@
-"""Classes that cannot be learned or evaluated, each with its own message."""
+"""Classes and splits that cannot be learned or evaluated, each with its own message."""
 
 from __future__ import annotations
 
@@ -6,11 +6,36 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from archfront.trainers.data.raw import Skipped
-from archfront.trainers.data.targets import class_counts
+from archfront.trainers.data.targets import Objects, class_counts
 from archfront.trainers.data.verify import Sample
+from archfront.trainers.errors import DataError
 from archfront.trainers.words import count_of
 
 Parts = Mapping[str, Sequence[Sample]]
+EMPTY = "empty class"  # the reason of a class without any image
+
+
+def check_shown(parts: Parts, where: str) -> None:
+    """Raise an error if no image of a part shows an object.
+
+    Raises:
+        DataError: With what is to be done for this part.
+    """
+    for part, samples in parts.items():
+        if not samples or any(not isinstance(sample.target, Objects) for sample in samples):
+            continue
+        if any(class_counts(sample.target) for sample in samples):
+            continue
+        n = count_of(len(samples), "image")
+        if part in ("all", "train"):
+            lacking = "nothing can be learned. Check that the annotations are those of the images"
+        else:
+            lacking = (
+                f"nothing can be scored on them. Give {part} annotations, or leave {part} out, "
+                "and some of the other images take its place"
+            )
+        which = "" if part == "all" else f" of {part}"
+        raise DataError(f"{where}: none of the {n}{which} shows an object, so {lacking}.")
 
 
 def class_problems(
@@ -39,9 +64,7 @@ def class_problems(
 def _empty(name: str, members: Mapping[str, int]) -> Skipped | None:
     if any(members.values()):
         return None
-    return Skipped(
-        name, "empty class", f"class {name!r} has no readable image; add images or remove it"
-    )
+    return Skipped(name, EMPTY, f"class {name!r} has no readable image; add images or remove it")
 
 
 def _alone(name: str, members: Mapping[str, int]) -> Skipped | None:

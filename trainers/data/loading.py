@@ -12,22 +12,20 @@ from pathlib import Path
 
 import numpy as np
 
-from archfront.trainers.data.checks import class_problems
+from archfront.trainers.data.checks import check_shown, class_problems
 from archfront.trainers.data.decoded import decoded
 from archfront.trainers.data.disk_cache import DiskCache
 from archfront.trainers.data.images import read_with_digest
+from archfront.trainers.data.problem_text import problems_text, too_few_classes_text
 from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.readers import CLASSES_MIN, READERS
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.samples import Dataset, PixelCache, Samples
 from archfront.trainers.data.split import completed, split_sizes, strata_of, stratified
-from archfront.trainers.data.targets import TargetKind, class_counts, digest, relabeled
+from archfront.trainers.data.targets import class_counts, digest, relabeled
 from archfront.trainers.data.verify import Progress, Sample, verify
 from archfront.trainers.errors import DataError, unknown
-from archfront.trainers.words import count_of
 
-N_KINDS = 10  # kinds of problems that an error shows
-N_SHOWN = 3  # problems of a kind that an error shows
 ORDER = ("all", "train", "val", "test")
 KEPT_SHARE = 0.5  # of the memory, for decoded images; the rest is for resized ones
 
@@ -73,15 +71,17 @@ def _load(request: _Request) -> Dataset:
         read=read_with_digest if mapped is None else mapped.read,
     )
     plan = _plan(ref, raw.parts)
+    broken = [*raw.broken, *verified.broken]
+    if not broken or ref.on_error == "skip":
+        check_shown(verified.parts, raw.where)
     problems = class_problems(verified.parts, raw.class_names, splits=list(plan) or ["train"])
-    # Classes last: what is broken is often why a class has no image.
-    found = [*raw.broken, *verified.broken, *problems.values()]
+    found = [*broken, *problems.values()]
     if found and ref.on_error == "stop":
-        raise DataError(_message(raw.where, found))
+        raise DataError(problems_text(raw.where, broken, list(problems.values())))
     kept = [label for label in range(len(raw.class_names)) if label not in problems]
     class_names = tuple(raw.class_names[label] for label in kept)
     if len(kept) < CLASSES_MIN[ref.target]:
-        raise DataError(_too_few_classes(raw.where, class_names, found, ref.target))
+        raise DataError(too_few_classes_text(raw.where, class_names, found, ref.target))
     parts = _relabeled(verified.parts, kept) if problems else verified.parts
     splits = _divided(parts, plan, seed=ref.split_seed)
     return _dataset(
@@ -181,49 +181,3 @@ def _fingerprint(splits: Mapping[str, list[Sample]], class_names: Sequence[str])
             row = [name, s.name, digest(s.target), s.width, s.height, s.digest]
             content.update(json.dumps(row).encode())
     return content.hexdigest()[:16]
-
-
-def _message(where: str, problems: Sequence[Skipped]) -> str:
-    head = (
-        f"{where} has {count_of(len(problems), 'problem')}. Correct what is named here, or "
-        "set data.on_error=skip to leave it out:"
-    )
-    return "\n".join([head, *_grouped(problems)])
-
-
-def _grouped(problems: Sequence[Skipped]) -> list[str]:
-    """Return lines that tell each kind of problem once, with its count and a few examples."""
-    kinds: dict[str, list[Skipped]] = {}
-    for problem in problems:
-        kinds.setdefault(problem.reason, []).append(problem)
-    lines = []
-    for reason, found in list(kinds.items())[:N_KINDS]:
-        if len(found) == 1:
-            lines.append(f"  - {_line(found[0])}")
-            continue
-        lines.append(f"  - {len(found):,} of the kind: {reason}")
-        lines += [f"      {_line(problem)}" for problem in found[:N_SHOWN]]
-        lines += [f"      and {len(found) - N_SHOWN:,} more"] if len(found) > N_SHOWN else []
-    if len(kinds) > N_KINDS:
-        lines.append(f"  and {count_of(len(kinds) - N_KINDS, 'kind')} more")
-    return lines
-
-
-def _line(problem: Skipped) -> str:
-    is_named = problem.name in problem.detail
-    return problem.detail if is_named else f"{problem.name}: {problem.detail}"
-
-
-def _too_few_classes(
-    where: str, names: Sequence[str], skipped: Sequence[Skipped], target: TargetKind
-) -> str:
-    kept = f"only one class, {names[0]!r}" if names else "no class"
-    problems = count_of(len(skipped), "problem was", "problems were")
-    left_out = f" after {problems} left out" if skipped else ""
-    needed = {
-        "label": "a classifier needs at least two. Put the images of each class into a folder of "
-        "its own, or correct what was left out.",
-        "mask": "a mask needs at least two, of which one may be the background. Correct what was "
-        "left out.",
-    }.get(target, "there is nothing to learn. Correct what was left out.")
-    return "\n".join([f"{where} has {kept}{left_out}; {needed}", *_grouped(skipped)])

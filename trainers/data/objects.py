@@ -55,6 +55,13 @@ def polygon_box(parts: Sequence[Sequence[float]]) -> tuple[float, float, float, 
     return min(x), min(y), max(x), max(y)
 
 
+def polygon_area(flat: Sequence[float]) -> float:
+    """Return the area inside a polygon, flat x, y, x, y, ..., by the shoelace formula."""
+    x, y = np.asarray(flat[0::2]), np.asarray(flat[1::2])
+    x, y = x - x[:1], y - y[:1]  # near the origin little is lost to rounding
+    return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
+
+
 def checked_objects(
     objects: Objects, name: str, width: int, height: int
 ) -> tuple[Objects, tuple[Skipped, ...]]:

@@ -67,6 +67,7 @@ class DataRef:
             mask; what is called ``ignored`` does not count.
         ignore_index: Value of the pixels in a mask that do not count.
         delimiter: Between the labels of an image in a table.
+        outside_root: Whether files that annotations name may lie outside of the root.
         shapes: What is drawn.
         shared: Folder in which the processes of this machine share decoded images; None for none.
         shared_mb: What that folder may take, in 10^6 bytes.
@@ -89,6 +90,7 @@ class DataRef:
     palette: tuple[tuple[str, tuple[int, ...]], ...] = ()
     ignore_index: int | None = None
     delimiter: Delimiter = "|"
+    outside_root: Literal["forbid", "allow"] = "forbid"
     shapes: Shapes = Shapes()
     shared: str | None = None
     shared_mb: float = 0.0

@@ -84,7 +84,7 @@ CASES: dict[str, Broken] = {
         first(bbox=[1, 2, 3]), "box that is no numbers", "has the box [1, 2, 3]", objects_lost=1
     ),
     "coco: a box of words": Broken(
-        first(bbox=["1", 2, 3, 4]), "box that is no numbers", "needs x, y, w, h", objects_lost=1
+        first(bbox=["a", 2, 3, 4]), "box that is no numbers", "needs x, y, w, h", objects_lost=1
     ),
     "coco: a box without an area": Broken(
         first(bbox=[3, 3, 0, 5]), "box without an area", "annotation 1: its box", objects_lost=1
@@ -109,7 +109,7 @@ CASES: dict[str, Broken] = {
     ),
     "coco: a polygon of two points": Broken(
         outlines(first(segmentation=[[1, 2, 3, 4]])),
-        "outline that is no polygon",
+        "outline without an area",
         "three points or more",
         objects_lost=1,
     ),
@@ -211,8 +211,8 @@ CASES: dict[str, Broken] = {
     ),
     "yolo: a line of five numbers": Broken(
         with_line("labels/00000.txt", "0 0.1 0.1 0.2 0.2 0.9", write_yolo),
-        "line that is no object",
-        "has 5 numbers after its class",
+        "sixth number behind a box",
+        "it has a sixth number",
     ),
     "yolo: a class that is no number": Broken(
         with_line("labels/00000.txt", "cat 0.1 0.1 0.2 0.2", write_yolo),

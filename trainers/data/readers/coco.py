@@ -1,7 +1,8 @@
 """COCO's json files: boxes, outlines (polygons or run-length encodings), and masks made of them.
 
-The categories become classes in the order of their ids. A crowd (``iscrowd``) is kept as one: it
-is not learned, and what is found in it is not wrong; in a mask its pixels do not count.
+The categories become classes in the order of their ids, which may be numbers or text. A crowd
+(``iscrowd``) is kept as one: it is not learned, and what is found in it is not wrong; in a mask
+its pixels do not count.
 """
 
 from __future__ import annotations
@@ -23,14 +24,10 @@ from archfront.trainers.data.readers.coco_files import (
     annotation_files,
     read_json,
 )
-from archfront.trainers.data.readers.coco_objects import Unusable, found_in
-from archfront.trainers.data.readers.paths import (
-    as_parts,
-    existing_root,
-    first_existing,
-    missing,
-    name_of,
-)
+from archfront.trainers.data.readers.coco_objects import Unusable, found_in, key_of, numbers
+from archfront.trainers.data.readers.named_images import NamedImages
+from archfront.trainers.data.readers.outside_root import refuse_outside
+from archfront.trainers.data.readers.paths import as_parts, existing_root, missing, name_of
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.targets import Mask, Segment, Target, TargetKind
 from archfront.trainers.errors import DataError
@@ -51,20 +48,19 @@ def read_coco(ref: DataRef) -> RawData:
     """
     root = existing_root(ref, "the folder of annotations and images", LAYOUT)
     files = annotation_files(root, ref.annotations)
-    contents = [(file, read_json(file.file, root)) for file in files]
-    notes: list[Skipped] = []
+    contents, notes = _contents(files, root)
     categories = _categories([(f, content["categories"]) for f, content in contents], root)
-    used = {str(a.get("category_id")) for _, content in contents for a in content["annotations"]}
-    names = [(key, name) for key, name in categories.items() if str(key) in used]
+    used = {key_of(a.get("category_id")) for _, c in contents for a in c["annotations"]}
+    names = [(key, name) for key, name in categories.items() if key in used]
     # What annotation tools add as the parent of the real ones.
     parents = {c.get("supercategory") for _, content in contents for c in content["categories"]}
     for key, name in categories.items():
-        if str(key) not in used and name in parents:
+        if key not in used and name in parents:
             detail = f"{name!r} is only the parent of other categories; it is no class"
             notes.append(Skipped(name, "category without objects", detail, is_note=True))
-        elif str(key) not in used:
+        elif key not in used:
             names.append((key, name))
-    names.sort()
+    names.sort(key=_by_number)
     labels = {key: label for label, (key, _) in enumerate(names)}
     parts = {}
     broken: list[Skipped] = []
@@ -73,6 +69,7 @@ def read_coco(ref: DataRef) -> RawData:
         parts[file.part] = reading.samples(content)
         broken += reading.broken
         notes += reading.notes
+    refuse_outside(ref, root, (s.source for found in parts.values() for s in found))
     kept, repeated = as_parts(parts, root)
     classes = tuple(name for _, name in names)
     return RawData(
@@ -84,16 +81,57 @@ def read_coco(ref: DataRef) -> RawData:
     )
 
 
+def _contents(
+    files: Iterable[AnnotationFile], root: Path
+) -> tuple[list[tuple[AnnotationFile, dict[str, list[dict[str, Any]]]]], list[Skipped]]:
+    """Return what the files hold; a test file without annotations is left out and told.
+
+    Raises:
+        DataError: If a file cannot be used, or has shares of the image for pixels.
+    """
+    contents, notes = [], []
+    for file in files:
+        content = read_json(file.file, root, needs_annotations=file.part != "test")
+        name = name_of(file.file, root)
+        if file.part == "test" and not content["annotations"]:
+            detail = f"{name} has no annotations, so nothing can be scored on its images"
+            notes.append(Skipped(name, "test split without annotations", detail, is_note=True))
+            continue
+        _check_pixels(content, name)
+        contents.append((file, content))
+    return contents, notes
+
+
+def _check_pixels(content: Mapping[str, list[dict[str, Any]]], name: str) -> None:
+    """Raise an error if all boxes of a file lie within 0 to 1: shares of the image, no pixels."""
+    boxes = [numbers(annotation.get("bbox")) for annotation in content["annotations"]]
+    known = [box for box in boxes if box]
+    if known and all(0 <= value <= 1 for box in known for value in box):
+        raise DataError(
+            f"{name} has {count_of(len(known), 'box', 'boxes')} and all of their numbers lie "
+            f"within 0 to 1, as {list(known[0])}: those are shares of the image. COCO's are "
+            "pixels: x and y of the upper left corner, width and height. Multiply x and width by "
+            "the width of the image, y and height by its height."
+        )
+
+
+def _by_number(category: tuple[str, str]) -> tuple[bool, int, str]:
+    """Return what sorts categories by their ids: numbers first."""
+    key = category[0]
+    is_number = key.isascii() and key.isdigit()
+    return not is_number, int(key) if is_number else 0, key
+
+
 def _categories(
     lists: Iterable[tuple[AnnotationFile, list[dict[str, Any]]]], root: Path
-) -> dict[int, str]:
+) -> dict[str, str]:
     """Return the name of each category id, which all files must agree on."""
-    names: dict[int, str] = {}
+    names: dict[str, str] = {}
     for file, categories in lists:
         where = name_of(file.file, root)
         for category in categories:
-            key, name = category.get("id"), str(category.get("name", ""))
-            if not isinstance(key, int) or not name:
+            key, name = key_of(category.get("id")), str(category.get("name") or "")
+            if key is None or not name:
                 raise DataError(f"{where} has a category without id or name: {category}.")
             if names.setdefault(key, name) != name:
                 raise DataError(
@@ -102,7 +140,7 @@ def _categories(
                 )
     twice = [name for name, count in Counter(names.values()).items() if count > 1]
     if twice:
-        keys = [str(key) for key, name in names.items() if name == twice[0]]
+        keys = [key for key, name in names.items() if name == twice[0]]
         raise DataError(
             f"data.root {root} has categories {' and '.join(keys)} of the same name {twice[0]!r}. "
             "Give each a name of its own."
@@ -116,7 +154,7 @@ class _Reading:
 
     root: Path
     file: AnnotationFile
-    labels: Mapping[int, int]
+    labels: Mapping[str, int]
     target: TargetKind
     broken: list[Skipped] = field(default_factory=list)
     notes: list[Skipped] = field(default_factory=list)
@@ -125,10 +163,11 @@ class _Reading:
         """Return the images that are there, each with its target."""
         images = self._images(content["images"])
         objects = self._objects(content["annotations"], images)
+        finder = NamedImages(self.root, self.file.folders)
         samples = []
         for key, image in images.items():
             name = str(image["file_name"]).replace("\\", "/")  # as Windows writes folders
-            path = first_existing(name, self.file.folders)
+            path = finder.find(name)
             if path is None:
                 self.broken.append(missing(name, self.file.folders, self.root))
                 continue
@@ -145,11 +184,11 @@ class _Reading:
     def _name(self) -> str:
         return name_of(self.file.file, self.root)
 
-    def _images(self, entries: Iterable[Entry]) -> dict[Any, Entry]:
-        images: dict[Any, Entry] = {}
+    def _images(self, entries: Iterable[Entry]) -> dict[str, Entry]:
+        images: dict[str, Entry] = {}
         for image in entries:
-            key, name = image.get("id"), image.get("file_name")
-            if not isinstance(key, int | str) or not isinstance(name, str) or not name:
+            key, name = key_of(image.get("id")), image.get("file_name")
+            if key is None or not isinstance(name, str) or not name:
                 detail = f"{self._name} has an image without id or file_name: {dict(image)}"
                 self.broken.append(Skipped(self._name, "image without id or file_name", detail))
             elif key in images:
@@ -161,21 +200,24 @@ class _Reading:
         return images
 
     def _objects(
-        self, annotations: Iterable[Entry], images: Mapping[Any, Entry]
-    ) -> dict[Any, list[Found]]:
+        self, annotations: Iterable[Entry], images: Mapping[str, Entry]
+    ) -> dict[str, list[Found]]:
         """Return the usable objects of each image, in their order."""
-        objects: defaultdict[Any, list[Found]] = defaultdict(list)
+        objects: defaultdict[str, list[Found]] = defaultdict(list)
         ids: Counter[str] = Counter()
+        flat: list[str] = []
         seen = set()
-        for annotation in annotations:
-            name = f"annotation {annotation.get('id', '?')}"
+        for number, annotation in enumerate(annotations, 1):
+            own = key_of(annotation.get("id"))
+            name = f"annotation {own or f'number {number}'}"
             ids[name] += 1
-            key = annotation.get("image_id")
-            image = images.get(key) if isinstance(key, int | str) else None
+            key = key_of(annotation.get("image_id"))
+            image = images.get(key) if key is not None else None
             try:
-                if image is None:
-                    raise Unusable("annotation of an unknown image", f"has the image id {key!r}")
-                found = found_in(annotation, name, self.labels, self.target, _size(image))
+                if key is None or image is None:
+                    what = annotation.get("image_id")
+                    raise Unusable("annotation of an unknown image", f"has the image id {what!r}")
+                found, n_flat = found_in(annotation, name, self.labels, self.target, _size(image))
                 if (same := (key, found.label, found.box, _hashable(found.segment))) in seen:
                     raise Unusable("object listed twice", "is the same as an earlier one")
             except Unusable as error:
@@ -183,17 +225,29 @@ class _Reading:
                 self.broken.append(Skipped(f"{where}, {name}", error.reason, f"it {error.detail}"))
                 continue
             seen.add(same)
+            flat += [name] * bool(n_flat)
             objects[key].append(found)
+        self._note_flat(flat)
         repeated = sum(count - 1 for count in ids.values())
         if repeated:
             were = "it was" if repeated == 1 else "they were"
             detail = (
                 f"{count_of(repeated, 'annotation has', 'annotations have')} the id of another "
-                f"one (or none); nothing needs ids, so {were} kept"
+                f"one; nothing needs ids, so {were} kept"
             )
             reason = "annotation ids that stand twice"
             self.notes.append(Skipped(self._name, reason, detail, is_note=True))
         return objects
+
+    def _note_flat(self, names: list[str]) -> None:
+        if names:
+            have = count_of(len(names), "outline has", "outlines have")
+            detail = (
+                f"{have} parts of fewer than three points or without an area, as that of "
+                f"{names[0]}; those parts are left out"
+            )
+            reason = "outline with a part without an area"
+            self.notes.append(Skipped(self._name, reason, detail, is_note=True))
 
     def _target(self, found: list[Found], size: tuple[int, int] | None) -> Target | None:
         objects = gathered(found, has_outlines=self.target != "boxes")

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archfront.trainers.data.readers.paths import SPLIT_NAMES, name_of
+from archfront.trainers.data.readers.paths import SPLIT_NAMES, name_of, split_folders
+from archfront.trainers.data.readers.text_files import marked_encoding
 from archfront.trainers.errors import DataError
 
 LAYOUT = (
-    "archfront expects <data.root>/train.json, <data.root>/annotations/instances_train*.json or "
-    "<data.root>/train/_annotations.coco.json, the same for val (and test), or one file that "
-    "data.annotations names"
+    "archfront expects <data.root>/train.json, <data.root>/annotations/instances_train*.json, "
+    "<data.root>/train/_annotations.coco.json or <data.root>/train/labels.json, the same for val "
+    "(and test), or one file that data.annotations names"
 )
 ORDER = ("all", "train", "val", "test")
+ROBOFLOW = "_annotations.coco.json"
+IMAGE_FOLDERS = ("images", "data")
+# Words in the names of files beside those of objects: other things that COCO annotates.
+OTHER_KINDS = {"keypoints", "captions", "panoptic", "stuff", "info"}
 
 
 @dataclass(frozen=True)
@@ -39,10 +44,37 @@ def annotation_files(root: Path, named: str | None) -> list[AnnotationFile]:
         file = Path(named).expanduser().absolute()
         if not file.is_file():
             raise DataError(f"data.annotations {file} is not there.")
-        return [AnnotationFile("all", file, (root / "images", root, file.parent))]
+        likely = (*(root / folder for folder in IMAGE_FOLDERS), root, file.parent)
+        there = tuple(dict.fromkeys(folder for folder in likely if folder.is_dir()))
+        return [AnnotationFile("all", file, there)]
+    candidates = _candidates(root)
+    found = _by_split(root, candidates, _named_split) or _by_split(root, candidates, _likely_split)
+    if found:
+        return [
+            AnnotationFile(split, found[split], _folders(root, found[split], split))
+            for split in ORDER
+            if split in found
+        ]
+    if len(candidates) != 1:
+        having = ", ".join(name_of(file, root) for file in candidates[:5]) or "none"
+        raise DataError(
+            f"data.root {root} has no annotation files by the names of splits (json files there: "
+            f"{having}). {LAYOUT}."
+        )
+    return [AnnotationFile("all", candidates[0], _folders(root, candidates[0], "all"))]
+
+
+def _by_split(
+    root: Path, candidates: Iterable[Path], split_of: Callable[[Path, Path], str | None]
+) -> dict[str, Path]:
+    """Return the file of each split.
+
+    Raises:
+        DataError: If there are two for one.
+    """
     found: dict[str, Path] = {}
-    for file in _candidates(root):
-        split = _split_of(file)
+    for file in candidates:
+        split = split_of(file, root)
         if split is None:
             continue
         if split in found:
@@ -52,31 +84,23 @@ def annotation_files(root: Path, named: str | None) -> list[AnnotationFile]:
                 "one with data.annotations."
             )
         found[split] = file
-    if found:
-        return [
-            AnnotationFile(split, found[split], _folders(root, found[split]))
-            for split in ORDER
-            if split in found
-        ]
-    alone = _candidates(root)
-    if len(alone) != 1:
-        having = ", ".join(name_of(file, root) for file in alone[:5]) or "none"
-        raise DataError(
-            f"data.root {root} has no annotation files by the names of splits (json files there: "
-            f"{having}). {LAYOUT}."
-        )
-    return [AnnotationFile("all", alone[0], _folders(root, alone[0]))]
+    return found
 
 
-def read_json(file: Path, root: Path) -> dict[str, list[dict[str, Any]]]:
+def read_json(
+    file: Path, root: Path, *, needs_annotations: bool = True
+) -> dict[str, list[dict[str, Any]]]:
     """Return the lists ``images``, ``annotations`` and ``categories`` of a file.
+
+    Without ``needs_annotations`` the list of annotations may be missing, and is then empty.
 
     Raises:
         DataError: If it cannot be read, is no json or has no such lists of mappings.
     """
     name = name_of(file, root)
     try:
-        content = json.loads(file.read_bytes())
+        data = file.read_bytes()
+        content = json.loads(data.decode(marked_encoding(data) or "utf-8"))
     except json.JSONDecodeError as error:
         raise DataError(
             f"{name} does not parse as json: {error.msg} in line {error.lineno}, column "
@@ -84,8 +108,12 @@ def read_json(file: Path, root: Path) -> dict[str, list[dict[str, Any]]]:
         ) from error
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"{name} cannot be read: {error}.") from error
+    except RecursionError as error:
+        raise DataError(f"{name} is nested too deep for a COCO file.") from error
     if not isinstance(content, dict):
         raise DataError(f"{name} holds no mapping, so it is no COCO file.")
+    if not needs_annotations and content.get("annotations") is None:
+        content["annotations"] = []
     for key in ("images", "annotations", "categories"):
         values = content.get(key)
         if not isinstance(values, list) or not all(isinstance(value, dict) for value in values):
@@ -97,32 +125,43 @@ def read_json(file: Path, root: Path) -> dict[str, list[dict[str, Any]]]:
 
 
 def _candidates(root: Path) -> list[Path]:
+    """Return the json files in the usual places; in a split's folder, Roboflow's or all."""
     places = [root, root / "annotations"]
     found = [file for place in places for file in sorted(place.glob("*.json"))]
-    return found + [root / split / "_annotations.coco.json" for split in _present(root)]
+    for _, folder in split_folders(root):
+        file = folder / ROBOFLOW
+        found += [file] if file.is_file() else sorted(folder.glob("*.json"))
+    return found
 
 
-def _present(root: Path) -> list[str]:
-    return [s for s in SPLIT_NAMES if (root / s / "_annotations.coco.json").is_file()]
-
-
-def _split_of(file: Path) -> str | None:
-    """Return the split that the name of a file says: train.json, instances_val2017.json."""
-    if file.name == "_annotations.coco.json":
-        return SPLIT_NAMES[file.parent.name]
-    match = re.fullmatch(rf"(?:instances_)?({'|'.join(SPLIT_NAMES)})[_-]?\d*", file.stem)
+def _named_split(file: Path, root: Path) -> str | None:
+    """Return the split that a file is named for: train.json, instances_val2017.json."""
+    if file.name == ROBOFLOW:
+        return None if file.parent == root else SPLIT_NAMES.get(file.parent.name.lower())
+    name = file.stem.lower()
+    match = re.fullmatch(rf"(?:instances_)?({'|'.join(SPLIT_NAMES)})[_-]?\d*", name)
     return SPLIT_NAMES[match[1]] if match else None
 
 
-def _folders(root: Path, file: Path) -> tuple[Path, ...]:
-    if file.name == "_annotations.coco.json":
-        return (file.parent, file.parent / "images")
-    name = file.stem.removeprefix("instances_")
-    beside: Sequence[Path] = (
-        root / name / "images",
-        root / name,
-        root / "images" / name,
-        root / "images",
-        root,
-    )
-    return tuple(beside)
+def _likely_split(file: Path, root: Path) -> str | None:
+    """Return the one split that is a word of a file's name, or the name of its folder."""
+    words = set(re.findall(r"[a-z]+", file.stem.lower()))
+    if words & OTHER_KINDS:
+        return None
+    named = {SPLIT_NAMES[word] for word in words if word in SPLIT_NAMES}
+    if not named and file.parent != root:
+        named = {SPLIT_NAMES.get(file.parent.name.lower(), "")} - {""}
+    return named.pop() if len(named) == 1 else None
+
+
+def _folders(root: Path, file: Path, split: str) -> tuple[Path, ...]:
+    """Return the folders that may have a file's images and are there, the likeliest first."""
+    name = re.sub("^instances_", "", file.stem, flags=re.IGNORECASE)
+    likely = [root / name / "images", root / name, root / "images" / name]
+    if file.parent not in (root, root / "annotations"):
+        likely = [file.parent, *(file.parent / folder for folder in IMAGE_FOLDERS)]
+    for _, folder in split_folders(root, split):
+        likely += [folder / "images", folder / "data", folder]
+    likely += [folder for _, folder in split_folders(root / "images", split)]
+    likely += [*(root / folder for folder in IMAGE_FOLDERS), root]
+    return tuple(dict.fromkeys(folder for folder in likely if folder.is_dir()))

@@ -6,10 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archfront.trainers.data.objects import Found, polygon_box
+from archfront.trainers.data.objects import Found, polygon_area, polygon_box
 from archfront.trainers.data.targets import Segment, TargetKind
 
 Size = tuple[int, int] | None
+Polygons = tuple[tuple[float, ...], ...]
 
 
 class Unusable(Exception):
@@ -26,14 +27,25 @@ class Unusable(Exception):
         self.detail = detail
 
 
+def key_of(value: Any) -> str | None:
+    """Return an id as text, so that 1 and '1' are the same; None if it is no id."""
+    if isinstance(value, str) and value.strip():
+        return value.strip()
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else None
+
+
 def found_in(
     annotation: Mapping[str, Any],
     name: str,
-    labels: Mapping[int, int],
+    labels: Mapping[str, int],
     target: TargetKind,
     size: Size,
-) -> Found:
-    """Return the object of an annotation.
+) -> tuple[Found, int]:
+    """Return the object of an annotation, and how many parts of its outline were left out.
+
+    A part of fewer than three points or without an area is left out, while another one is whole.
 
     Args:
         annotation: As the file has it.
@@ -46,53 +58,88 @@ def found_in(
         Unusable: If its category is unknown, or what the target needs is missing or damaged.
     """
     category = annotation.get("category_id")
-    if not isinstance(category, int) or category not in labels:
+    label = labels.get(key_of(category) or "")
+    if label is None:
         raise Unusable("unknown category", f"has the category {category!r}, which none is")
     needs_outline = target != "boxes"
     box = annotation.get("bbox")
-    segment = None
+    segment, n_flat = None, 0
     if needs_outline or not box:
-        segment = _segment(annotation.get("segmentation"), size)
-    return Found(
+        segment, n_flat = _segment(annotation.get("segmentation"), size)
+    found = Found(
         box=_box(box) if box else _around(segment),
-        label=labels[category],
+        label=label,
         name=name,
-        is_crowd=annotation.get("iscrowd") in (1, True),
+        is_crowd=annotation.get("iscrowd") in (1, True, "1"),
         segment=segment if needs_outline else None,
     )
+    return found, n_flat
 
 
 def _box(box: Any) -> tuple[float, float, float, float]:
     """Return corners from x, y, width and height."""
-    if not isinstance(box, Sequence) or len(box) != 4 or not _are_numbers(box):
+    values = numbers(box)
+    if values is None or len(values) != 4:
         raise Unusable("box that is no numbers", f"has the box {box!r}; it needs x, y, w, h")
-    x, y, width, height = map(float, box)
+    x, y, width, height = values
     return x, y, x + width, y + height
 
 
-def _segment(value: Any, size: Size) -> Segment:
+def _segment(value: Any, size: Size) -> tuple[Segment, int]:
+    """Return an outline, and how many of its parts were left out."""
     if not value:
         raise Unusable("object without an outline", "has no segmentation")
     if isinstance(value, Mapping):
-        return _run_lengths(value, size)
-    parts = value if isinstance(value, list) else []
-    if not parts or not all(isinstance(part, list) and _is_polygon(part) for part in parts):
+        return _run_lengths(value, size), 0
+    parts = _polygons(value)
+    if parts is None:
         raise Unusable(
             "outline that is no polygon",
-            "has a segmentation that is neither polygons (x, y, x, y, ... of three points or "
-            "more) nor a run-length encoding",
+            "has a segmentation that is neither polygons (x, y, x, y, ...) nor a run-length "
+            "encoding",
         )
-    return tuple(tuple(map(float, part)) for part in parts)
+    whole = tuple(part for part in parts if len(part) >= 6 and polygon_area(part) > 0)
+    if not whole:
+        raise Unusable(
+            "outline without an area",
+            "has a segmentation without an area; a polygon needs three points or more that are "
+            "not on a line",
+        )
+    return whole, len(parts) - len(whole)
 
 
-def _is_polygon(part: list[Any]) -> bool:
-    return len(part) >= 6 and len(part) % 2 == 0 and _are_numbers(part)
+def _polygons(value: Any) -> Polygons | None:
+    """Return polygons however they are nested: lists of numbers, or of points, one or several."""
+    if not isinstance(value, list):
+        return None
+    if numbers(value) is not None:
+        value = [value]
+    elif len(value) > 2 and all(isinstance(p, list) and len(p) == 2 for p in value):
+        value = [value] if all(numbers(point) is not None for point in value) else value
+    parts = []
+    for part in value:
+        is_points = isinstance(part, list) and part and all(isinstance(p, list) for p in part)
+        flat = [v for point in part for v in point] if is_points else part
+        found = numbers(flat)
+        if found is None or len(found) % 2:
+            return None
+        parts.append(found)
+    return tuple(parts)
 
 
-def _are_numbers(values: Sequence[Any]) -> bool:
-    return all(
-        isinstance(v, int | float) and not isinstance(v, bool) and math.isfinite(v) for v in values
-    )
+def numbers(values: Any) -> tuple[float, ...] | None:
+    """Return a list of finite numbers, which may be written as text; None for anything else."""
+    if not isinstance(values, Sequence) or isinstance(values, str):
+        return None
+    found = []
+    for value in values:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            return None
+        try:
+            found.append(float(value))
+        except (ValueError, OverflowError):
+            return None
+    return tuple(found) if all(map(math.isfinite, found)) else None
 
 
 def _run_lengths(value: Mapping[str, Any], size: Size) -> Segment:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from archfront.trainers.data.images import EXTENSIONS
@@ -49,6 +49,14 @@ def folders(folder: Path) -> list[Path]:
     return [entry for entry in visible(folder) if entry.is_dir()]
 
 
+def split_folders(folder: Path, split: str | None = None) -> list[tuple[str, Path]]:
+    """Return the folders that are called like a split, or like this one, each with its split."""
+    if not folder.is_dir():
+        return []
+    named = [(SPLIT_NAMES.get(entry.name.lower()), entry) for entry in folders(folder)]
+    return [(name, entry) for name, entry in named if name is not None and split in (None, name)]
+
+
 def visible(folder: Path) -> list[Path]:
     """Return the visible entries of a folder, sorted."""
     return sorted((e for e in folder.iterdir() if is_visible(e.name)), key=lambda e: e.name)
@@ -77,16 +85,11 @@ def name_of(file: Path, root: Path) -> str:
     return (file.relative_to(root) if inside else file).as_posix()
 
 
-def first_existing(name: str, among: Iterable[Path]) -> Path | None:
-    """Return the file of a name in the first of some folders that has it."""
-    return next((folder / name for folder in among if (folder / name).is_file()), None)
-
-
-def missing(name: str, among: Sequence[Path], root: Path) -> Skipped:
-    """Return the problem of an image that is in none of some folders."""
+def missing(name: str, among: Sequence[Path], root: Path, *, what: str = "annotated") -> Skipped:
+    """Return the problem of an image that is annotated, or listed, and in none of some folders."""
     places = ", ".join(dict.fromkeys(name_of(folder, root) for folder in among[:4]))
     where = f"; looked for in {places}" if places not in ("", ".") else ""
-    return Skipped(name, "missing image file", f"{name} is annotated but not there{where}")
+    return Skipped(name, "missing image file", f"{name} is {what} but not there{where}")
 
 
 def as_parts(

@@ -1,9 +1,8 @@
 """Pascal VOC: one xml file of boxes per image.
 
-``root/Annotations/<id>.xml`` beside ``root/JPEGImages/<id>.jpg``, and the ids of each split in
-``root/ImageSets/Main/{train,val,test}.txt``; without such lists the images are one part. Pixels
-count from 1 and the last one belongs to the box, so that x from 1 to 640 is the whole width. What
-is marked as difficult counts as a crowd: it is not learned, and finding it is not wrong.
+Pixels count from 1 and the last one belongs to the box, so that x from 1 to 640 is the whole
+width. What is marked as difficult counts as a crowd: it is not learned, and finding it is not
+wrong. Where the files lie is in ``voc_files.py``.
 """
 
 from __future__ import annotations
@@ -13,23 +12,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
-from archfront.trainers.data.images import EXTENSIONS
 from archfront.trainers.data.objects import Found, gathered
 from archfront.trainers.data.raw import RawData, RawSample, Skipped
-from archfront.trainers.data.readers.paths import (
-    as_parts,
-    existing_root,
-    images_below,
-    missing,
-    name_of,
-)
+from archfront.trainers.data.readers.named_images import NamedImages
+from archfront.trainers.data.readers.outside_root import refuse_outside
+from archfront.trainers.data.readers.paths import as_parts, existing_root, missing, name_of
+from archfront.trainers.data.readers.voc_files import LAYOUT, Place, places, split_lists, xml_text
 from archfront.trainers.data.ref import DataRef
-from archfront.trainers.errors import DataError
 
-LAYOUT = (
-    "archfront expects <data.root>/Annotations/<name>.xml and <data.root>/JPEGImages/<name>.jpg, "
-    "and for splits of its own <data.root>/ImageSets/Main/train.txt, val.txt and test.txt"
-)
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
 
@@ -50,42 +40,54 @@ def read_voc(ref: DataRef) -> RawData:
         DataError: If the folders are not there.
     """
     root = existing_root(ref, "the folder of Annotations and JPEGImages", LAYOUT)
-    annotations, images = root / "Annotations", root / "JPEGImages"
-    if not (annotations.is_dir() and images.is_dir()):
-        raise DataError(_not_here(root))
-    files = {file.stem: file for file in images_below(images)}
-    lists = _lists(root) or {"all": _all_ids(annotations, files)}
+    found = places(root)
+    lists = split_lists(root, found[0]) if len(found) == 1 else {}
+    asked = [(found[0], part, names) for part, names in lists.items()]
+    asked = asked or [(place, place.part, place.names) for place in found]
     broken: list[Skipped] = []
-    read: dict[str, _Read] = {}
-    for name in dict.fromkeys(name for ids in lists.values() for name in ids):
-        found = _annotation(annotations / f"{name}.xml", root)
-        if isinstance(found, Skipped):
-            broken.append(found)
-        else:
-            read[name] = found
-            broken += found.problems
+    read: dict[Path, _Read] = {}
+    for place, _, names in asked:
+        for name in names:
+            file = _xml(place, name)
+            if file in read:
+                continue
+            result = _annotation(file, root)
+            if isinstance(result, Skipped):
+                broken.append(result)
+            else:
+                read[file] = result
+                broken += result.problems
     classes = sorted({label for item in read.values() for label, _ in item.objects})
     labels = {label: index for index, label in enumerate(classes)}
     parts: dict[str, list[RawSample]] = {}
     lost: dict[str, Skipped] = {}
-    for part, ids in lists.items():
-        parts[part] = []
-        for name in ids:
-            if name not in read:
+    for place, part, names in asked:
+        finder = NamedImages(root, (place.folder,))
+        samples = parts.setdefault(part, [])
+        for name in names:
+            content = read.get(_xml(place, name))
+            if content is None:
                 continue
-            path = _image(name, read[name], images, files)
+            path = _image(name, content, place, finder)
             if path is None:
-                shown = read[name].file_name or f"{name}.jpg"
-                lost[name] = missing(shown, (images,), root)
+                shown = content.file_name or f"{name}.jpg"
+                lost[name] = missing(shown, (place.folder,), root)
             else:
-                parts[part].append(_sample(path, read[name], labels, root))
+                samples.append(_sample(path, content, labels, root))
+    refuse_outside(ref, root, (s.source for samples in parts.values() for s in samples))
     kept, repeated = as_parts(parts, root)
     return RawData(
         where=f"data.root {root}",
         class_names=tuple(classes),
         parts=kept,
-        broken=(*broken, *lost.values(), *repeated),
+        broken=(*dict.fromkeys(broken), *lost.values(), *repeated),
     )
+
+
+def _xml(place: Place, name: str) -> Path:
+    """Return the xml file of a name, or where it would lie."""
+    some = next(iter(place.xmls.values()))
+    return place.xmls.get(name, some.parent / f"{name}.xml")
 
 
 def _sample(path: Path, read: _Read, labels: Mapping[str, int], root: Path) -> RawSample:
@@ -96,35 +98,11 @@ def _sample(path: Path, read: _Read, labels: Mapping[str, int], root: Path) -> R
     return RawSample(path, target, name_of(path, root), read.size)
 
 
-def _lists(root: Path) -> dict[str, list[str]]:
-    """Return the ids of each split; without train, what is for training and validation."""
-    folder = root / "ImageSets" / "Main"
-    found = {
-        part: [
-            line.split()[0]
-            for line in file.read_text(encoding="utf-8").splitlines()
-            if line.strip()
-        ]
-        for part in ("train", "val", "test", "trainval")
-        if (file := folder / f"{part}.txt").is_file()
-    }
-    both = found.pop("trainval", None)
-    if both is not None and "train" not in found:
-        found = {"train": both, **found}
-    return found if "train" in found else {}
-
-
-def _all_ids(annotations: Path, files: Mapping[str, Path]) -> list[str]:
-    """Return the ids of all annotations, and of the images that have none."""
-    return sorted({*(file.stem for file in annotations.glob("*.xml")), *files})
-
-
-def _image(name: str, read: _Read, images: Path, files: Mapping[str, Path]) -> Path | None:
+def _image(name: str, read: _Read, place: Place, finder: NamedImages) -> Path | None:
     """Return the image of an annotation: of the same name, or the one that it names."""
-    if name in files:
-        return files[name]
-    named = images / (read.file_name or "")
-    return named if named.is_file() and named.suffix.lower() in EXTENSIONS else None
+    if name in place.images:
+        return place.images[name]
+    return finder.find(read.file_name) if read.file_name else None
 
 
 def _annotation(file: Path, root: Path) -> _Read | Skipped:
@@ -136,8 +114,8 @@ def _annotation(file: Path, root: Path) -> _Read | Skipped:
         )
         return Skipped(name, "image without an annotation", detail)
     try:
-        tree = ElementTree.parse(file).getroot()
-    except (ElementTree.ParseError, UnicodeDecodeError, LookupError) as error:
+        tree = ElementTree.fromstring(xml_text(file.read_bytes()))
+    except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
         detail = f"{name} does not parse as xml: {error}"
         return Skipped(name, "annotation that does not parse", detail)
     objects, problems = [], []
@@ -170,15 +148,8 @@ def _box(node: ElementTree.Element) -> tuple[float, ...] | None:
 def _size(tree: ElementTree.Element) -> tuple[int, int] | None:
     """Return the size that was annotated; some tools write 0 for what they did not look at."""
     try:
-        width, height = (int(tree.findtext(f"size/{key}") or "") for key in ("width", "height"))
+        width, height = (float(tree.findtext(f"size/{key}") or "") for key in ("width", "height"))
     except ValueError:
         return None
-    return (width, height) if width > 0 and height > 0 else None
-
-
-def _not_here(root: Path) -> str:
-    below = [
-        f.parent for pattern in ("*/Annotations", "*/*/Annotations") for f in root.glob(pattern)
-    ]
-    hint = f" {name_of(sorted(below)[0], root)} below it has: give that." if below else ""
-    return f"data.root {root} has no folders Annotations and JPEGImages.{hint} {LAYOUT}."
+    is_size = width > 0 and height > 0 and width.is_integer() and height.is_integer()
+    return (int(width), int(height)) if is_size else None

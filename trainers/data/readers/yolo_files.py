@@ -1,154 +1,236 @@
-"""Where the images of a YOLO dataset lie, and what its classes are called."""
+"""Where the images of a YOLO dataset lie, and what its classes are called.
+
+A yaml file says it (Ultralytics, Roboflow), lists and files of names do (darknet, CVAT), or the
+folders do: labels in folders beside those of images, or each beside its image (labelImg).
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from archfront.trainers.data.readers.paths import SPLIT_NAMES, images_below, name_of
+from archfront.trainers.data.raw import Skipped
+from archfront.trainers.data.readers.named_images import NamedImages
+from archfront.trainers.data.readers.paths import (
+    SPLIT_NAMES,
+    images_below,
+    missing,
+    name_of,
+    split_folders,
+    visible,
+)
+from archfront.trainers.data.readers.text_files import read_lines
+from archfront.trainers.data.readers.yolo_yaml import DataYaml, data_yaml
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.errors import DataError
 
 LAYOUT = (
     "archfront expects <data.root>/data.yaml with names, train and val; or "
     "<data.root>/images/train beside labels/train, or train/images beside train/labels, the same "
-    "for val; or images beside labels"
+    "for val; or images beside labels; or obj.names with train.txt; or labels beside their images"
 )
 ORDER = ("all", "train", "val", "test")
+NAME_FILES = ("classes.txt", "obj.names", "_darknet.labels", "predefined_classes.txt")
 
 
 @dataclass(frozen=True)
 class Listing:
-    """The images of each split, and the class names where they are said."""
+    """The images of each split, and what is said of all.
+
+    Attributes:
+        parts: Images by split, all of them there.
+        names: Class names; None where nothing says them.
+        key_points: Number of key points behind each box and numbers of each; None for none.
+        notes: What is odd and stops nothing.
+        broken: Images that are listed and not there.
+    """
 
     parts: Mapping[str, tuple[Path, ...]]
     names: tuple[str, ...] | None
+    key_points: tuple[int, int] | None = None
+    notes: tuple[Skipped, ...] = ()
+    broken: tuple[Skipped, ...] = ()
 
 
 def listing(root: Path, ref: DataRef) -> Listing:
-    """Return the images of a dataset by its yaml file, else by its folders.
+    """Return the images of a dataset by its yaml file, else by its lists or its folders.
 
     Raises:
-        DataError: If there are none, or the yaml file cannot be used.
+        DataError: If there are none, or a file cannot be used.
     """
-    file = _yaml_file(root, ref.annotations)
-    if file is None:
-        return Listing(_by_folders(root), ref.classes or _classes_txt(root))
-    content = _read_yaml(file, root)
-    parts = {
-        SPLIT_NAMES[key]: _images(file, content, value)
-        for key, value in content.items()
-        if key in SPLIT_NAMES and value
-    }
-    if "train" not in parts:
-        raise DataError(f"{name_of(file, root)} has no 'train'. {LAYOUT}.")
-    ordered = {part: parts[part] for part in ORDER if part in parts}
-    return Listing(ordered, _names(content.get("names"), file, root) or ref.classes)
+    places = _Places(root)
+    said = data_yaml(root, ref.annotations)
+    if said is not None:
+        parts = {part: places.images(said, entries) for part, entries in said.parts.items()}
+        if "train" not in parts:
+            raise DataError(f"{said.name} has no 'train'. {LAYOUT}.")
+        _check_apart(parts, said)
+        names = said.names or ref.classes or _names_in(root, parts)
+        return Listing(_ordered(parts), names, said.key_points, said.notes, tuple(places.broken))
+    lists = _darknet(root)
+    if lists:
+        parts = {part: places.listed(file) for part, file in lists.items()}
+    else:
+        parts = _by_folders(root)
+    names = ref.classes or _names_in(root, parts)
+    return Listing(_ordered(parts), names, broken=tuple(places.broken))
 
 
-def _yaml_file(root: Path, named: str | None) -> Path | None:
-    if named is not None:
-        file = Path(named).expanduser().absolute()
-        if not file.is_file():
-            raise DataError(f"data.annotations {file} is not there.")
-        return file
-    files = sorted([*root.glob("*.yaml"), *root.glob("*.yml")])
-    usual = [file for file in files if file.stem in ("data", "dataset")]
-    if len(usual or files) > 1:
-        raise DataError(
-            f"data.root {root} has several yaml files: "
-            f"{', '.join(file.name for file in usual or files)}. Name one with data.annotations."
-        )
-    return next(iter(usual or files), None)
+def _ordered(parts: Mapping[str, tuple[Path, ...]]) -> dict[str, tuple[Path, ...]]:
+    return {part: parts[part] for part in ORDER if part in parts}
 
 
-def _read_yaml(file: Path, root: Path) -> dict[str, Any]:
-    try:
-        content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        reason = " ".join(str(error).split())
-        raise DataError(f"{name_of(file, root)} does not parse as yaml: {reason}") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{name_of(file, root)} holds no mapping, as 'train: images/train'.")
-    return content
-
-
-def _names(value: Any, file: Path, root: Path) -> tuple[str, ...] | None:
-    """Return the class names from a list, or a mapping from 0, 1, 2, ..."""
-    if value is None:
-        return None
-    if isinstance(value, dict) and set(value) == set(range(len(value))):
-        return tuple(str(value[index]) for index in range(len(value)))
-    if isinstance(value, list):
-        return tuple(map(str, value))
-    raise DataError(
-        f"{name_of(file, root)} has names that are neither a list nor a mapping from 0, 1, ...; "
-        f"got {value!r}."
-    )
-
-
-def _images(file: Path, content: Mapping[str, Any], value: Any) -> tuple[Path, ...]:
-    """Return the images of folders or of lists, one or several."""
-    found: list[Path] = []
-    for entry in value if isinstance(value, list) else [value]:
-        place = _resolved(file, content.get("path"), str(entry))
-        if place.is_dir():
-            found += images_below(place)
-        elif place.suffix == ".txt":
-            lines = place.read_text(encoding="utf-8").splitlines()
-            found += [(place.parent / line.strip()) for line in lines if line.strip()]
-        else:
+def _check_apart(parts: Mapping[str, tuple[Path, ...]], said: DataYaml) -> None:
+    """Raise an error if val or test name the same images as train."""
+    for part in ("val", "test"):
+        if parts.get(part) and set(parts[part]) <= set(parts["train"]):
+            entry = ", ".join(said.parts[part])
             raise DataError(
-                f"{file.name} names {entry}, which is neither a folder nor a .txt list."
+                f"{said.name} names {entry} for {part}, and its images are the same as those of "
+                f"train, on which nothing can be scored. Give {part} images of its own, or remove "
+                f"the line {part}, and data.{part} of the images are split off."
             )
-    return tuple(found)
 
 
-def _resolved(file: Path, base: Any, entry: str) -> Path:
-    """Return where an entry of a yaml file lies: it is found, or an error says where it is not.
+class _Places:
+    """The images that entries of a yaml file and lines of lists name.
 
-    Exports of Roboflow say ``../train/images`` for what lies beside the file; and a ``path`` that
-    somebody else's machine had is ignored.
+    Attributes:
+        broken: Those that are not there.
     """
-    beside = entry.removeprefix("../")
-    bases = [file.parent / str(base), file.parent] if base else [file.parent]
-    places = [folder / name for folder in bases for name in (entry, beside)]
-    for place in places:
-        if place.exists():
-            return place.resolve()
-    raise DataError(f"{file.name} names {entry}, which is not at {places[0]}. Correct the path.")
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self.broken: list[Skipped] = []
+
+    def images(self, said: DataYaml, entries: Sequence[str]) -> tuple[Path, ...]:
+        """Return the images of folders or of lists, one or several."""
+        found: list[Path] = []
+        for entry in entries:
+            place = self._resolved(said, entry)
+            if place.is_dir():
+                found += images_below(place)
+            elif place.suffix == ".txt":
+                found += self.listed(place)
+            else:
+                raise DataError(
+                    f"{said.name} names {entry}, which is neither a folder nor a .txt list."
+                )
+        return tuple(found)
+
+    def listed(self, file: Path) -> tuple[Path, ...]:
+        """Return the images that a list names, one a line."""
+        finder = NamedImages(self._root, (file.parent, self._root))
+        found = []
+        try:
+            lines = read_lines(file)
+        except DataError as error:
+            raise DataError(f"{name_of(file, self._root)} cannot be used: {error}.") from error
+        for line in lines:
+            path = finder.find(line)
+            if path is None:
+                self.broken.append(missing(line, (), self._root, what="listed"))
+            else:
+                found.append(Path(os.path.normpath(path)))
+        return tuple(found)
+
+    def _resolved(self, said: DataYaml, entry: str) -> Path:
+        """Return where an entry of a yaml file lies, below the root if it can.
+
+        Exports of Roboflow say ``../train/images`` for what lies beside the file; and folders of
+        somebody else's machine are left off.
+        """
+        beside = said.file.parent
+        bases = [beside / said.base, beside, self._root] if said.base else [beside, self._root]
+        parts = [part for part in Path(entry).parts if part not in ("..", "/")]
+        tails = [Path(*parts[place:]) for place in range(len(parts))]
+        places = [base / name for base in bases for name in (Path(entry), *tails)]
+        places = [Path(os.path.normpath(place)) for place in places]
+        there = [place for place in places if place.exists()]
+        inside = [place for place in there if place.is_relative_to(self._root)]
+        if there:
+            return (inside or there)[0]
+        raise DataError(
+            f"{said.name} names {entry}, which is not at {places[0]}. Correct the path."
+        )
+
+
+def _darknet(root: Path) -> dict[str, Path]:
+    """Return the lists of each split that lie beside a file of names, as in CVAT's exports."""
+    if not (any(root.glob("*.names")) or any(root.glob("*.data"))):
+        return {}
+    lists = {SPLIT_NAMES.get(file.stem.lower()): file for file in sorted(root.glob("*.txt"))}
+    found = {part: file for part, file in lists.items() if part is not None}
+    alone = root / "images.txt"  # FiftyOne's export of one split
+    return found or ({"all": alone} if alone.is_file() else {})
 
 
 def _by_folders(root: Path) -> dict[str, tuple[Path, ...]]:
+    """Return the images by the layout of folders, the labels beside them.
+
+    Raises:
+        DataError: If the root has none of the layouts.
+    """
     found: dict[str, tuple[Path, ...]] = {}
-    for name, split in SPLIT_NAMES.items():
-        for place in (root / "images" / name, root / name / "images"):
-            if place.is_dir() and split not in found:
-                found[split] = tuple(images_below(place))
-    if "train" in found:
-        return {part: found[part] for part in ORDER if part in found}
-    if not (root / "images").is_dir() or not (root / "labels").is_dir():
-        raise DataError(f"data.root {root} is no YOLO dataset. {LAYOUT}.")
-    return {"all": tuple(images_below(root / "images"))}
+    for split, folder in split_folders(root / "images"):
+        found.setdefault(split, tuple(images_below(folder)))
+    for split, folder in split_folders(root):
+        place = folder / "images" if (folder / "images").is_dir() else folder
+        found.setdefault(split, tuple(images_below(place)))
+    if found.get("train"):
+        return found
+    if (root / "images").is_dir():
+        images = tuple(images_below(root / "images"))
+        if (root / "labels").is_dir() or _have_labels(images):
+            return {"all": images}
+    beside = tuple(file for folder in (root, *_data_folders(root)) for file in images_in(folder))
+    if _have_labels(beside):
+        return {"all": beside}
+    raise DataError(f"data.root {root} is no YOLO dataset. {LAYOUT}.")
 
 
-def _classes_txt(root: Path) -> tuple[str, ...] | None:
-    """Return the names that labelImg and Label Studio write beside the labels."""
-    for file in (root / "classes.txt", root / "labels" / "classes.txt"):
-        if file.is_file():
-            lines = file.read_text(encoding="utf-8").splitlines()
-            return tuple(line.strip() for line in lines if line.strip())
+def _data_folders(root: Path) -> list[Path]:
+    """Return the folders in which darknet's tools put images and labels."""
+    places = (root / name for name in ("data", "obj_train_data", "images"))
+    return [place for place in places if place.is_dir()]
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the images directly in a folder, sorted."""
+    names = {entry for entry in visible(folder) if entry.is_file()}
+    return [file for file in images_below(folder) if file in names]
+
+
+def _have_labels(images: Iterable[Path]) -> bool:
+    return any(image.with_suffix(".txt").is_file() for image in images)
+
+
+def _names_in(root: Path, parts: Mapping[str, Sequence[Path]]) -> tuple[str, ...] | None:
+    """Return the names in a file of names, which tools write beside the labels or above them."""
+    firsts = [label_file(images[0], root).parent for images in parts.values() if images]
+    folders = dict.fromkeys((root, root / "labels", root / "data", *firsts))
+    for folder in folders:
+        for file in (*(folder / name for name in NAME_FILES), *sorted(folder.glob("*.names"))):
+            if file.is_file():
+                return tuple(read_lines(file))
     return None
 
 
-def label_file(image: Path) -> Path:
-    """Return the file of an image's labels: ``labels`` for the last ``images`` in its path."""
-    parts = list(image.parts)
-    places = [place for place, part in enumerate(parts[:-1]) if part == "images"]
-    if places:
-        parts[places[-1]] = "labels"
-    return Path(*parts).with_suffix(".txt")
+def label_file(image: Path, root: Path) -> Path:
+    """Return the file of an image's labels.
+
+    It lies where ``images`` of the path below the root is ``labels``, the last such folder
+    first; or beside the image.
+    """
+    is_inside = image.is_relative_to(root)
+    base = root if is_inside else Path(image.anchor)
+    parts = image.relative_to(base).parts
+    places = [place for place, part in enumerate(parts[:-1]) if part.lower() == "images"]
+    swapped = [
+        (base / Path(*parts[:place], "labels", *parts[place + 1 :])).with_suffix(".txt")
+        for place in reversed(places)
+    ]
+    likely = [*swapped, image.with_suffix(".txt")]
+    return next((file for file in likely if file.is_file()), likely[0])

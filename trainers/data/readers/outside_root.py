@@ -1,0 +1,48 @@
+"""Images that annotations name outside of the root of their dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from archfront.trainers.data.ref import DataRef
+from archfront.trainers.errors import DataError
+from archfront.trainers.words import count_of
+
+if TYPE_CHECKING:
+    from archfront.trainers.data.images import ImageSource
+
+N_EXAMPLES = 3
+
+
+def refuse_outside(ref: DataRef, root: Path, sources: Iterable[ImageSource]) -> None:
+    """Raise an error if images that annotations name lie outside of the root, unless allowed.
+
+    Links are followed: what counts is where the file itself lies.
+
+    Raises:
+        DataError: With the count and a few examples.
+    """
+    if ref.outside_root == "allow":
+        return
+    real_root = root.resolve()
+    folders: dict[Path, Path] = {}
+    outside = []
+    for file in sources:
+        if not isinstance(file, Path):
+            continue
+        folder = folders.setdefault(file.parent, file.parent.resolve())
+        real = file.resolve() if file.is_symlink() else folder / file.name
+        if not real.is_relative_to(real_root):
+            outside.append((file, real))
+    if not outside:
+        return
+    shown = [f"{file}" if file == real else f"{file} ({real})" for file, real in outside]
+    more = f" and {len(outside) - N_EXAMPLES:,} more" if len(outside) > N_EXAMPLES else ""
+    lie = count_of(len(outside), "image lies", "images lie")
+    raise DataError(
+        f"{lie} outside of data.root {root}: {', '.join(shown[:N_EXAMPLES])}{more}. Correct the "
+        "annotations, give the folder that holds all as data.root, or set "
+        "data.outside_root=allow to read them."
+    )

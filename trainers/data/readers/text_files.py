@@ -1,0 +1,49 @@
+"""Text files as tools on different systems write them."""
+
+from __future__ import annotations
+
+import codecs
+from pathlib import Path
+
+from archfront.trainers.errors import DataError
+
+# The longer marks first: that of UTF-32 begins with that of UTF-16.
+MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
+
+
+def marked_encoding(content: bytes) -> str | None:
+    """Return the encoding that a mark at the beginning of a file says; None without a mark."""
+    return next((name for mark, name in MARKS if content.startswith(mark)), None)
+
+
+def read_text(file: Path) -> str:
+    """Return the text of a file in UTF-8, or in the encoding that its first bytes mark.
+
+    Raises:
+        DataError: If it cannot be read as text; the message says why, without the file's name.
+    """
+    try:
+        content = file.read_bytes()
+        return content.decode(marked_encoding(content) or "utf-8")
+    except OSError as error:
+        raise DataError(f"it cannot be read ({error.strerror or error})") from error
+    except UnicodeDecodeError as error:
+        raise DataError(
+            f"it is not text in UTF-8 (byte {error.start} is {content[error.start]:#04x}); save "
+            "it as UTF-8"
+        ) from error
+
+
+def read_lines(file: Path) -> list[str]:
+    """Return the lines of a text file that are not blank, without blanks around them.
+
+    Raises:
+        DataError: As ``read_text``.
+    """
+    return [line.strip() for line in read_text(file).splitlines() if line.strip()]
