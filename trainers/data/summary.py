@@ -8,6 +8,7 @@ from statistics import median
 
 import numpy as np
 
+from archfront.trainers.data.plausible import Facts, warnings
 from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.targets import Mask, Objects, class_counts
 from archfront.trainers.data.verify import Sample
@@ -31,15 +32,17 @@ def summarize(
     class_names: Sequence[str],
     skipped: Sequence[Skipped],
 ) -> DatasetSummary:
-    """Return images and what they show per class of each split, sizes, and what was left out."""
+    """Return what each split has and shows of each class, sizes, what was left out, warnings."""
     everything = [sample for samples in splits.values() for sample in samples]
+    counted = COUNTED.get(type(everything[0].target), "images")
+    numbers = {
+        name: SplitSummary(len(samples), _per_class(samples, class_names))
+        for name, samples in splits.items()
+    }
     return DatasetSummary(
         class_names=tuple(class_names),
-        counted=COUNTED.get(type(everything[0].target), "images"),
-        splits={
-            name: SplitSummary(len(samples), _per_class(samples, class_names))
-            for name, samples in splits.items()
-        },
+        counted=counted,
+        splits=numbers,
         objects=_objects(everything),
         sizes={
             "width": _spread([sample.width for sample in everything]),
@@ -47,6 +50,7 @@ def summarize(
             LONGER_SIDE: _spread([max(sample.width, sample.height) for sample in everything]),
         },
         skipped=_by_reason(skipped),
+        warnings=warnings(Facts(class_names, counted, splits, numbers)),
     )
 
 
