@@ -34,6 +34,7 @@ LAYERS = (
         "trainers.words",
         "trainers.dataset_summary",
     ),
+    ("trainers.machine",),
     ("trainers.data",),
     ("trainers.networks",),
     ("trainers.tasks",),

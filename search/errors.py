@@ -15,6 +15,7 @@
     ├── ArtifactError          an exported model that is damaged, foreign or asked the wrong thing
     └── StudyError             a study that cannot be opened or go on
         ├── StudyLockedError   another driver runs it
+        ├── StudyStoppedError  the machine does not let it go on
         └── ConfigChangedError resumed with another identity
 """
 
@@ -44,6 +45,7 @@ __all__ = [
     "ParityError",
     "StudyError",
     "StudyLockedError",
+    "StudyStoppedError",
     "TableError",
     "WeightsError",
     "unknown",
@@ -72,6 +74,10 @@ class StudyError(ArchfrontError):
 
 class StudyLockedError(StudyError):
     """A study that another driver holds."""
+
+
+class StudyStoppedError(StudyError):
+    """A study that the machine does not let go on, as by a full disk."""
 
 
 class ConfigChangedError(StudyError):

@@ -21,7 +21,8 @@ from archfront.search.prepare.build_space import build_space
 from archfront.search.prepare.fit_space import fit_space
 from archfront.search.prepare.select_backbones import select
 from archfront.search.prepare.study_settings import StudySettings
-from archfront.search.records.evaluation import LASTING, Failed, FailureKind, Measurement
+from archfront.search.records.evaluation import Failed, Measurement
+from archfront.search.records.failure_kinds import LASTING, FailureKind
 from archfront.search.space.space import Space
 from archfront.trainers.spec import Architecture, Weights
 

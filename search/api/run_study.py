@@ -10,6 +10,7 @@ from archfront.search.api.keywords import words_of
 from archfront.search.api.study_handle import Study
 from archfront.search.commands.consoles import wide_console
 from archfront.search.commands.run import WIDTH, config_of
+from archfront.search.errors import StudyStoppedError
 
 
 def run(
@@ -31,6 +32,8 @@ def run(
     Raises:
         ConfigError: With everything that is wrong with the options.
         StudyError: If the study cannot start or go on.
+        StudyStoppedError: If the machine did not let it go on, or nothing could be trained; what
+            was finished is recorded, and the same call goes on.
         KeyboardInterrupt: After the study has been interrupted and everything is recorded; the
             same call goes on.
     """
@@ -47,4 +50,6 @@ def run(
     result = launch(asked, Console(quiet=True) if quiet else wide_console(WIDTH))
     if result.state == "interrupted":
         raise KeyboardInterrupt
+    if result.state == "stopped":
+        raise StudyStoppedError(f"The study {asked.study!r} is stopped: {result.reason}")
     return Study(asked.study, Path(asked.tracking.root), asked.tracking.storage_url)

@@ -37,7 +37,8 @@ from archfront.search.errors import StudyError
 from archfront.search.jobs.perform import perform
 from archfront.search.latency.database import LatencyTable
 from archfront.search.prepare.study_settings import StudySettings, resolve
-from archfront.search.records.evaluation import LASTING, Failed, Measurement
+from archfront.search.records.evaluation import Failed, Measurement
+from archfront.search.records.failure_kinds import LASTING
 from archfront.search.report.latency_tables import first_line
 from archfront.trainers.spec import Architecture
 from archfront.trainers.words import count_of, duration

@@ -143,7 +143,8 @@ def _print_end(
         ]
     else:
         counts = ", ".join(f"{count} {kind}" for kind, count in results.counts().items())
-        lines = [f"The study {config.study!r} is {result.state}: {result.reason}. {counts}."]
+        reason = result.reason.rstrip(".")
+        lines = [f"The study {config.study!r} is {result.state}: {reason}. {counts}."]
     print_lines(console, ["", *lines, ""])
     if members:
         with reported(
@@ -173,6 +174,6 @@ def _where(config: Config, paths: StudyPaths, result: StudyResult) -> list[str]:
         f"figure    {paths.folder / 'front.png'}",
         f"MLflow    archfront ui{root}",
     ]
-    if result.state == "interrupted":
+    if result.state in ("interrupted", "stopped"):
         lines.append("go on     the same command again")
     return lines

@@ -73,9 +73,11 @@ def _summary(root: Path, name: str, url: str | None) -> dict[str, Any]:
         if e.can_join_front and isinstance(e.outcome, Trained)
     ]
     started = None if results.header is None else results.header.started
+    state = state_text(results)
+    why = (results.reason.splitlines() or [""])[0] if state in ("stopped", "failed") else ""
     return {
         "study": name,
-        "state": state_text(results),
+        "state": f"{state}: {why}" if why else state,
         **results.counts(),
         "best": f"{max(trained):.4f}" if trained else None,
         "metric": results.objectives[0].name if results.objectives else None,

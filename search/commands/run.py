@@ -16,7 +16,9 @@ from archfront.search.errors import ConfigError
 
 # Columns of a table that is not shown in a terminal.
 WIDTH = 140
-INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
+# Exit status by the state of a study that did not come to its end; 130 is what a shell gives for a
+# command ended by Ctrl-C.
+ENDS: dict[str, int] = {"interrupted": 130, "stopped": 1}
 # Exit status by the front: whoever scripts studies can tell one that ships from one that does not.
 FRONT: dict[str, int] = {"full": 0, "provisional": 3, "empty": 4}
 TEXT = """\
@@ -34,7 +36,8 @@ examples:
   archfront run experiment=digits --cfg job # the composed configuration
 
 The exit status is 0 where a member of the front was trained in full, 3 where the front is
-provisional (its members were trained less), 4 where it is empty, and 130 after Ctrl-C.
+provisional (its members were trained less), 4 where it is empty, 1 where the study stopped before
+its end (a full disk, too little memory, nothing that could be trained), and 130 after Ctrl-C.
 
 All options with their meaning: docs/options.md, or --cfg job.
 """
@@ -96,7 +99,7 @@ def call(arguments: argparse.Namespace) -> int:
 
     terminate_like_interrupt()
     result = launch(config, wide_console(WIDTH), is_plain=arguments.plain)
-    return INTERRUPTED if result.state == "interrupted" else FRONT[result.front or "full"]
+    return ENDS.get(result.state) or FRONT[result.front or "full"]
 
 
 def _print_estimate(config: Config, *, as_json: bool) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Protocol, Self
 
-from archfront.search.records.evaluation import FailureKind
+from archfront.search.records.failure_kinds import FailureKind
 
 logger = logging.getLogger(__name__)
 

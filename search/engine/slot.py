@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from contextlib import ExitStack
 from queue import SimpleQueue
 
-from archfront.search.engine.failures import ending, last_lines, undeliverable
+from archfront.search.engine.failures import death, ending, last_lines, undeliverable
 from archfront.search.engine.jobs import CLOSED, Broken, Job, OnEvent, Result, notify
 from archfront.search.engine.pool import PoolClosedError, WorkerPool
 from archfront.search.engine.process import WorkerProcess
@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 # After these a worker's memory or its GPU may be in any state, so a fresh one takes its place.
 # After a failure that archfront recognized the worker is kept, with all that it has imported.
-_SPENT_AFTER = ("crash", "out of memory")
+_SPENT_AFTER = ("crash", "out of memory", "machine")
 _GRACE_S = 2.0  # a dying process closes its pipe shortly before it can be reaped
 
 
@@ -162,13 +162,15 @@ class WorkerSlot:
         exit_code = self._retire(worker, grace_s=_GRACE_S)
         if self._pool.is_closed:
             return dataclasses.replace(CLOSED, seconds=seconds)
-        how = ending(exit_code) if exit_code is not None else "closed its pipe to the driver"
-        logger.debug("A worker %s; it had printed:\n%s", how, worker.last_output)
-        if not worker.is_ready:
-            how = "did not finish its imports in time" if is_expired else f"{how} at its start"
-        elif is_expired and job is not None:
+        output = worker.last_output
+        logger.debug("A worker ended with %s; it had printed:\n%s", exit_code, output)
+        if is_expired and worker.is_ready and job is not None:
             return Broken("timeout", _timeout_message(job), seconds)
-        return Broken("crash", f"The worker {how}.{last_lines(worker.last_output)}", seconds)
+        if is_expired and not worker.is_ready:
+            late = "The worker did not finish its imports in time."
+            return Broken("machine", late + last_lines(output), seconds)
+        failure = death(exit_code, output, is_at_start=not worker.is_ready)
+        return dataclasses.replace(failure, seconds=seconds)
 
     def _retire(self, worker: WorkerProcess, *, grace_s: float = 0.0) -> int | None:
         self._worker = None

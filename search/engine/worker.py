@@ -25,8 +25,8 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
-from archfront.search.engine.failures import broken, undeliverable
-from archfront.search.engine.jobs import Done, Job, Perform, Result
+from archfront.search.engine.failures import broken, not_imported, undeliverable
+from archfront.search.engine.jobs import Broken, Done, Job, Perform, Result
 from archfront.search.engine.threads import thread_budget
 from archfront.trainers.threads import collector_off
 
@@ -167,17 +167,23 @@ def main(fd: int) -> None:
     try:
         setup: Setup = pickle.loads(channel.receive_bytes())
         perform: Perform = pickle.loads(setup.perform)
-        _import(setup, channel)
+        unimported = _import(setup, channel)
         channel.send(READY, None)
         while True:
             result = _run(channel.receive_bytes(), perform, channel, setup.threads)
+            if unimported is not None and isinstance(result, Broken):
+                # A second import of what failed half-way says another, misleading reason.
+                result = not_imported(unimported)
             channel.send_bytes(RESULT + _pickled(result))
     except (EOFError, ConnectionError):
         return  # the driver closed the pipe or is gone
 
 
-def _import(setup: Setup, channel: _Channel) -> None:
-    """Import the modules that jobs need; a failed import is reported by the job that needs it."""
+def _import(setup: Setup, channel: _Channel) -> Exception | None:
+    """Import the modules that jobs need; return the error of the first that cannot be imported.
+
+    Jobs that do not need it can be done; one that fails is told this reason.
+    """
     try:
         with thread_budget(setup.threads), collector_off():
             try:
@@ -185,8 +191,10 @@ def _import(setup: Setup, channel: _Channel) -> None:
                     import_module(module)
             finally:
                 gc.freeze()  # what was imported stays: the collector need not look at it
-    except Exception:
+    except Exception as error:
         channel.send(LOG, (__name__, logging.DEBUG, traceback.format_exc()))
+        return error
+    return None
 
 
 def _run(message: bytes, perform: Perform, channel: _Channel, threads: int) -> Result:

@@ -15,13 +15,12 @@ from archfront.search.latency.database import Entry, LatencyKey
 from archfront.search.latency.expect import Expectations
 from archfront.search.latency.key import MeasureSettings, latency_key
 from archfront.search.records.evaluation import (
-    LASTING,
     Failed,
-    FailureKind,
     Measurement,
     Prediction,
     Rejected,
 )
+from archfront.search.records.failure_kinds import LASTING, FailureKind
 from archfront.trainers.spec import Architecture
 
 Answer = Measurement | Rejected | Failed | None

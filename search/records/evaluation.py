@@ -9,15 +9,12 @@ from typing import Any, Literal
 
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.codec import decode, encode
+from archfront.search.records.failure_kinds import PASSING, FailureKind
+from archfront.search.records.proposal import Proposal
 
-FailureKind = Literal[
-    "build", "weights", "export", "parity", "data", "out of memory", "diverged", "timeout", "crash"
-]
 # Values that a measurement has only where they were asked for or cost little.
 SOMETIMES = ("memory_mb", "throughput_ips", "energy_mj")
 OutcomeKind = Literal["trained", "rejected", "failed"]
-# Failures of the network itself: they come again whenever it is tried.
-LASTING: tuple[FailureKind, ...] = ("build", "export", "parity")
 
 
 @dataclass(frozen=True)
@@ -127,38 +124,6 @@ class Prediction:
 
 
 @dataclass(frozen=True)
-class Proposal:
-    """Why a sampler proposed a candidate.
-
-    Attributes:
-        chosen_by: What part of the sampler: ``start`` or ``improvement``.
-        costs: The costs by name as they were known or expected, in their own units.
-        are_measured: Whether all of them were measured.
-        metric: The expected metric; None where nothing had been trained yet, as the next ones.
-        metric_low: Lower end of the band that nine of ten should lie in.
-        metric_high: Its upper end.
-        gain: Expected growth of the hypervolume, as a share of that of the front so far.
-        train_s: Expected seconds of the training, where the gain was weighed by them.
-    """
-
-    chosen_by: str
-    costs: dict[str, float]
-    are_measured: bool
-    metric: float | None = None
-    metric_low: float | None = None
-    metric_high: float | None = None
-    gain: float | None = None
-    train_s: float | None = None
-
-    def __str__(self) -> str:
-        """Return it for people, as ``improvement: 0.91 (0.88 to 0.94), gain 2.1%``."""
-        if self.metric is None or self.gain is None:
-            return self.chosen_by
-        band = f"{self.metric_low:.3g} to {self.metric_high:.3g}"
-        return f"{self.chosen_by}: {self.metric:.3g} ({band}), gain {self.gain:.1%}"
-
-
-@dataclass(frozen=True)
 class Fidelity:
     """How far a training went: what a metric is of.
 
@@ -257,6 +222,11 @@ class Failed:
     message: str
     is_remembered: bool = False
 
+    @property
+    def is_passing(self) -> bool:
+        """Return whether the machine failed, so that another run tries the candidate again."""
+        return self.kind in PASSING and not self.is_remembered
+
     def __str__(self) -> str:
         """Return the kind and the reason."""
         return f"{self.kind}: {self.message}"
@@ -348,3 +318,19 @@ def trained_outcome(evaluation: Evaluation) -> Trained:
 def is_below_top(evaluation: Evaluation) -> bool:
     """Return whether a candidate was trained, but not in full."""
     return isinstance(evaluation.outcome, Trained) and not evaluation.is_top
+
+
+def is_passing(evaluation: Evaluation) -> bool:
+    """Return whether the machine failed in an attempt, so that another run tries it again."""
+    return isinstance(evaluation.outcome, Failed) and evaluation.outcome.is_passing
+
+
+def counted(evaluations: Iterable[Evaluation]) -> list[Evaluation]:
+    """Return evaluations without those in which the machine failed and that were repeated.
+
+    Args:
+        evaluations: Those of a candidate in their order, whatever is between them.
+    """
+    found = list(evaluations)
+    last = {evaluation.candidate.id: evaluation for evaluation in found}
+    return [e for e in found if not is_passing(e) or e is last[e.candidate.id]]

@@ -136,7 +136,8 @@ class StudyFinished:
     """The loop ended.
 
     Attributes:
-        state: ``finished`` by its budget or space, ``interrupted``, ``failed``.
+        state: ``finished`` by its budget or space, ``interrupted``, ``stopped`` by the machine or
+            since nothing could be trained, ``failed``.
         reason: Why, in words.
     """
 

@@ -23,7 +23,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from archfront.search.errors import StudyError, StudyLockedError
 from archfront.search.records.codec import decode, encode
-from archfront.search.records.evaluation import Evaluation, Measurement, Proposal, Trained
+from archfront.search.records.evaluation import Evaluation, Measurement, Trained, counted
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.objectives import Objective
 from archfront.search.records.optuna_compat import (
@@ -34,6 +34,7 @@ from archfront.search.records.optuna_compat import (
     write_system_attr,
 )
 from archfront.search.records.paths import StudyPaths
+from archfront.search.records.proposal import Proposal
 from archfront.search.records.remeasured import remeasured
 
 # User attributes of a study.
@@ -55,7 +56,8 @@ class StudyStore:
 
     A trial stays RUNNING until its last outcome is told; its evaluations are written before. So a
     trial that is RUNNING when a driver opens the study was in flight when the last one died, or
-    waited at a rung: with an evaluation that ends it, it is only told, without one it goes on.
+    waited at a rung: with an evaluation that ends it, it is only told, without one it goes on. It
+    waits at its rung again where the machine failed in its training to the next one.
     """
 
     def __init__(self, study: optuna.Study) -> None:
@@ -97,9 +99,9 @@ class StudyStore:
         self._study.set_user_attr(SCORES, {str(trial): m for trial, m in scores.items()})
 
     def evaluations(self) -> list[Evaluation]:
-        """Return every evaluation, by trial and attempt."""
+        """Return every evaluation that counts, by trial and attempt."""
         found = [e for trial in self._study.get_trials(deepcopy=False) for e in self._of(trial)]
-        return sorted(found, key=lambda e: (e.trial, e.rung, e.attempt))
+        return counted(sorted(found, key=lambda e: (e.trial, e.rung, e.attempt)))
 
     def write_remeasured(self, architecture_id: str, measurement: Measurement) -> None:
         """Store a measurement that replaces those of the trained trials of an architecture."""
@@ -167,7 +169,10 @@ class StudyStore:
         write_system_attr(self._study, trial, RUNGS, metrics)
 
     def record(self, trial: Trial, evaluation: Evaluation) -> None:
-        """Write an evaluation; ``tell`` must follow, or ``note_rungs`` below the top."""
+        """Write an evaluation; ``tell`` must follow, or ``note_rungs`` below the top.
+
+        Where the machine failed above the lowest rung, nothing follows: the trial waits again.
+        """
         name = f"{_EVALUATION}{evaluation.rung}:{evaluation.attempt}"
         trial.set_user_attr(name, evaluation.as_dict())
 

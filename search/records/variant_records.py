@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from archfront.search.records.difference import difference_note
-from archfront.search.records.evaluation import LASTING, Failed, Measurement
+from archfront.search.records.evaluation import Failed, Measurement
+from archfront.search.records.failure_kinds import LASTING
 from archfront.search.records.files import read_rows, write_rows
 from archfront.search.records.paths import StudyPaths
 from archfront.trainers.words import count_of

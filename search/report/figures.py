@@ -11,9 +11,9 @@ from archfront.search.records.evaluation import (
     Evaluation,
     Measurement,
     Prediction,
-    Proposal,
     Trained,
 )
+from archfront.search.records.proposal import Proposal
 from archfront.search.report.baselines_figure import add_baselines
 from archfront.search.report.plot_data import (
     BLUE,

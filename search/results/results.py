@@ -27,7 +27,7 @@ class Results:
     Attributes:
         paths: Where its files lie.
         header: What was stored when it started; None before.
-        state: ``running``, ``finished``, ``interrupted`` or ``failed``.
+        state: ``running``, ``finished``, ``interrupted``, ``stopped`` or ``failed``.
         reason: Why it ended, in words.
         evaluations: Everything recorded.
         scores: Test metrics of front members, by trial.

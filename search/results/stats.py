@@ -13,11 +13,11 @@ from archfront.search.records.evaluation import (
     Failed,
     Measurement,
     Prediction,
-    Proposal,
     Rejected,
     Trained,
     is_below_top,
 )
+from archfront.search.records.proposal import Proposal
 from archfront.trainers.dataset_summary import DatasetSummary, ObjectSummary, SplitSummary
 from archfront.trainers.words import join_words
 

@@ -32,8 +32,8 @@ from optuna.trial import FrozenTrial, TrialState
 from archfront.search.front.ehvi import expected_improvement
 from archfront.search.front.extrapolation import RungTrial, expected_losses
 from archfront.search.front.pareto import hypervolume
-from archfront.search.records.evaluation import Proposal
 from archfront.search.records.optuna_compat import write_system_attr
+from archfront.search.records.proposal import Proposal
 from archfront.search.records.store import PROPOSAL, RUNGS, TRAIN_S
 from archfront.search.samplers.base import ProposalSampler, Written
 from archfront.search.samplers.ensemble import Ensemble, Observations

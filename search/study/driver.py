@@ -10,19 +10,19 @@ from dataclasses import replace
 
 from archfront.search.engine.interrupts import deferred
 from archfront.search.engine.jobs import Broken, Engine, Job, Result
-from archfront.search.errors import StudyError
+from archfront.search.errors import StudyError, StudyStoppedError
 from archfront.search.latency.lookup import CostLookup
 from archfront.search.latency.steady import MOST_AGAIN, doubt, may_be_within, steadier
 from archfront.search.prepare.gate import exceeded
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.evaluation import (
-    Evaluation,
     Failed,
     Measurement,
     Outcome,
     Rejected,
     Trained,
     is_below_top,
+    is_passing,
 )
 from archfront.search.records.events import (
     Event,
@@ -41,6 +41,7 @@ from archfront.search.records.events import (
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import StudyStore
+from archfront.search.study import machine
 from archfront.search.study.begin import begin, cost_model_of, sampler_of
 from archfront.search.study.control import Control
 from archfront.search.study.finalize import FrontFinalizer
@@ -101,23 +102,37 @@ class Driver:
         study, isolates = self._config.study, self._engine.isolates
         before, waiting = tuple(self._progress.evaluations), self._store.open_trials()
         self._emit(StudyStarted(study, header, before, isolates, waiting))
-        self._store.write_state("running", "")
+        has_died = self._store.state["state"] in ("running", "failed")
         state, reason = "failed", "an error in the driver"
         try:
-            self._recover()
-            state, reason = self._loop(control)
-            if state == "finished":
-                self._finalize()
+            with machine.stopped_by_machine():
+                self._store.write_state("running", "")
+                self._recover(has_died=has_died)
+                state, reason = self._loop(control)
+                if state in ("finished", "stopped"):
+                    self._finalize()
         except KeyboardInterrupt:
             state, reason = "interrupted", "interrupted from the keyboard"
+        except StudyStoppedError as error:
+            state, reason = "stopped", str(error)
         except StudyError as error:
             reason = str(error)
             raise
         finally:
-            is_exhausted = self._progress.is_exhausted()
-            self._store.write_state(state, reason, is_exhausted=is_exhausted)
-            self._emit(StudyFinished(state, reason))
+            self._end(state, reason)
         return state, reason
+
+    def _end(self, state: str, reason: str) -> None:
+        """Record how the run ended, as far as the machine lets it."""
+        is_exhausted = self._progress.is_exhausted()
+        try:
+            with machine.stopped_by_machine():
+                self._store.write_state(state, reason, is_exhausted=is_exhausted)
+                self._emit(StudyFinished(state, reason))
+        except StudyStoppedError:
+            if state != "stopped":
+                raise
+            logger.debug("That the study stopped could not be recorded.", exc_info=True)
 
     def _begin(self) -> StudyHeader:
         """Return the study's header, and make the sampler over all that is known."""
@@ -150,23 +165,25 @@ class Driver:
         progress.front.settle()
         finalizer.finalize(progress.front.members)
 
-    def _recover(self) -> None:
-        """Take up what earlier runs recorded, and the trials that a dead driver left."""
+    def _recover(self, *, has_died: bool) -> None:
+        """Take up what earlier runs recorded, and the trials that they or a dead driver left."""
         self._progress.restore()
         for frozen in self._store.in_flight():
-            written = tuple(self._store.recorded(frozen))
+            recorded = self._store.recorded(frozen)
+            written = tuple(e for e in recorded if not is_passing(e))
             trial = self._store.trial(frozen, self._sampler)
             if written and not is_below_top(written[-1]):
                 self._store.tell(trial, written, self._prepared.objectives)
                 continue
             candidate = self._space.suggest(trial)
             self._progress.open.close(self._space.index(candidate))
-            if written and self._store.begun(frozen) <= written[-1].rung:
+            has_failed = len(written) < len(recorded)  # by the machine, above the lowest rung
+            if written and (has_failed or self._store.begun(frozen) <= written[-1].rung):
                 self._progress.paused.pause(PausedTrial(trial, candidate, written))
                 continue
             attempt = self._store.attempts(frozen)
             self._paths.remove_attempt(frozen.number, attempt, len(written))
-            attempt += 1
+            attempt += has_died
             self._store.begin(trial, attempt)
             known = written[-1].measurement if written else None
             running = RunningTrial(trial, candidate, attempt, self._clock(), known, below=written)
@@ -196,7 +213,7 @@ class Driver:
                 is_idle = False
                 reason = progress.end_reason()
                 if reason is not None and progress.next_step() is None:
-                    return "finished", reason
+                    return machine.ending(reason, progress)
                 time.sleep(POLL_S)  # paused
                 continue
             done, _ = wait(progress.running, timeout=POLL_S, return_when=FIRST_COMPLETED)
@@ -253,6 +270,11 @@ class Driver:
         """Take the result of a trial's job: a measurement, an outcome or a failure."""
         architecture = running.candidate.architecture
         if isinstance(result, Broken):
+            self._paths.remove_attempt(running.number, running.attempt, len(running.below))
+            if running.job is not None and machine.is_to_try_again(running, result):
+                self._emit(Noticed(f"trial {running.number} is tried again: {result.message}"))
+                self._submit(running, running.job)
+                return
             failed = Failed(result.kind, result.message)
             if running.measurement is None:
                 self._lookup.learn(architecture, failed)
@@ -297,18 +319,20 @@ class Driver:
 
     def _finish(self, running: RunningTrial, outcome: Outcome) -> None:
         """Record an outcome: the evaluation first, then the trial's end or its pause."""
-        evaluation, paused = self._evaluation(running, outcome), self._progress.paused
-        every = (*running.below, evaluation)
+        proposal, now = self._store.proposal(running.trial), self._clock()
+        evaluation = running.evaluation(outcome, self._prepared, now=now, proposal=proposal)
+        every, paused = (*running.below, evaluation), self._progress.paused
         goes_on = is_below_top(evaluation)
+        waits_again = is_passing(evaluation) and bool(running.below)
         with deferred():
             self._store.record(running.trial, evaluation)
             if goes_on:
                 paused.pause(PausedTrial(running.trial, running.candidate, every))
                 if not evaluation.can_join_front:
                     paused.keep_only_state(evaluation)
-            else:
+            elif not waits_again:
                 self._store.tell(running.trial, every, self._prepared.objectives)
-            if running.below:
+            if running.below and not waits_again:
                 paused.forget_state(running.below[-1])
             self._progress.add(evaluation)
             self._emit(RungFinished(evaluation) if goes_on else TrialFinished(evaluation))
@@ -317,23 +341,8 @@ class Driver:
         logger.info("trial %d %s: %s", evaluation.trial, evaluation.kind, evaluation.candidate.id)
         self._progress.check_failures()
 
-    def _evaluation(self, running: RunningTrial, outcome: Outcome) -> Evaluation:
-        return Evaluation(
-            trial=running.number,
-            candidate=running.candidate,
-            rung=len(running.below),
-            seed=self._config.seed,
-            attempt=running.attempt,
-            measurement=running.measurement,
-            outcome=outcome,
-            started=running.started,
-            seconds=self._clock() - running.started,
-            expected=running.expected,
-            proposal=self._store.proposal(running.trial),
-            n_rungs=len(self._prepared.settings.rungs),
-        )
-
     def _submit(self, running: RunningTrial, job: Job) -> None:
+        running.job, running.is_second_try = job, running.job is job
         self._progress.running[self._engine.submit(job, self._emit)] = running
 
     def _emit(self, event: Event) -> None:

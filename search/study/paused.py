@@ -10,7 +10,7 @@ from typing import Any
 from archfront.search.front.members import build_front
 from archfront.search.latency.steady import at_best, is_disturbed
 from archfront.search.records.candidate import Candidate
-from archfront.search.records.evaluation import Evaluation, Trained, is_below_top
+from archfront.search.records.evaluation import Evaluation, Trained, is_below_top, is_passing
 from archfront.search.records.objectives import Objective
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import StudyStore
@@ -77,7 +77,8 @@ class PausedTrials:
             evaluations: All of the study, by trial and rung.
         """
         shutil.rmtree(self._paths.measuring, ignore_errors=True)
-        open_trials, last = self._store.open_trials(), {e.trial: e for e in evaluations}
+        open_trials = self._store.open_trials()
+        last = {e.trial: e for e in evaluations if not is_passing(e)}
         for evaluation in evaluations:
             if is_below_top(evaluation):
                 if not evaluation.can_join_front:

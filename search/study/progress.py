@@ -7,20 +7,24 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from archfront.search.engine.jobs import Result
+from archfront.search.engine.jobs import Job, Result
 from archfront.search.front.extrapolation import RungTrial
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import (
-    LASTING,
     Evaluation,
     Failed,
     Measurement,
+    Outcome,
     Prediction,
     Rejected,
+    counted,
+    is_passing,
 )
+from archfront.search.records.failure_kinds import LASTING
 from archfront.search.records.objectives import Reference
 from archfront.search.records.paths import StudyPaths
+from archfront.search.records.proposal import Proposal
 from archfront.search.records.remeasured import is_replaced, remeasured
 from archfront.search.records.store import StudyStore
 from archfront.search.samplers.base import OpenCandidates
@@ -59,6 +63,8 @@ class RunningTrial:
         expected: The latency that was expected before the measurement.
         below: Evaluations of the rungs below, the lowest first.
         n_again: Measurements after the first one, which other work disturbed.
+        job: The job that runs for it.
+        is_second_try: Whether this job is done once more, after the machine failed.
     """
 
     trial: Any
@@ -69,12 +75,40 @@ class RunningTrial:
     expected: Prediction | None = None
     below: tuple[Evaluation, ...] = ()
     n_again: int = 0
+    job: Job | None = None
+    is_second_try: bool = False
 
     @property
     def number(self) -> int:
         """Return the number of the trial."""
         number: int = self.trial.number
         return number
+
+    def evaluation(
+        self, outcome: Outcome, prepared: Prepared, *, now: float, proposal: Proposal | None
+    ) -> Evaluation:
+        """Return the record of an outcome of the trial.
+
+        Args:
+            outcome: The outcome.
+            prepared: The study.
+            now: Seconds since the epoch.
+            proposal: Why the candidate was proposed.
+        """
+        return Evaluation(
+            trial=self.number,
+            candidate=self.candidate,
+            rung=len(self.below),
+            seed=prepared.config.seed,
+            attempt=self.attempt,
+            measurement=self.measurement,
+            outcome=outcome,
+            started=self.started,
+            seconds=now - self.started,
+            expected=self.expected,
+            proposal=proposal,
+            n_rungs=len(prepared.settings.rungs),
+        )
 
 
 class StudyProgress:
@@ -111,7 +145,7 @@ class StudyProgress:
         self._budget, self._plan = prepared.config.budget, prepared.settings.plan
         self._works = works(prepared.space)
         self.evaluations = store.evaluations()
-        self._n_earlier = len(self.evaluations)
+        self._earlier = {(e.trial, e.rung, e.attempt) for e in self.evaluations}
         self._timer = RunTimer(self.evaluations, clock, began)
         self.open = OpenCandidates(self._space)
         self.running: dict[Future[Result], RunningTrial] = {}
@@ -125,13 +159,14 @@ class StudyProgress:
             number = self._space.architecture_number(architecture)
             self.open.close_architecture(self._space.first_index(number))
         for evaluation in self.evaluations:
-            self._close(evaluation)
+            if not is_passing(evaluation):
+                self._close(evaluation)
             self.front.add(evaluation)
         self.paused.clear(self.evaluations)
 
     def add(self, evaluation: Evaluation) -> None:
         """Take in an evaluation of this run, which is recorded."""
-        self.evaluations.append(evaluation)
+        self.evaluations = counted([*self.evaluations, evaluation])
         self._close(evaluation)
         self.front.add(evaluation)
 
@@ -153,11 +188,13 @@ class StudyProgress:
         Raises:
             StudyError: If ``budget.max_failures`` of them did.
         """
-        check_failures(self.evaluations[self._n_earlier :], self._budget)
+        keys = (((e.trial, e.rung, e.attempt), e) for e in self.evaluations)
+        check_failures([e for key, e in keys if key not in self._earlier], self._budget)
 
     def is_exhausted(self) -> bool:
-        """Return whether there is nothing left to propose or to train further."""
-        return not self.open.has_any() and not self.paused.numbers()
+        """Return whether there is nothing left to propose, to train further or to try again."""
+        is_left = self.paused.numbers() or any(map(is_passing, self.evaluations))
+        return not self.open.has_any() and not is_left
 
     def next_step(self) -> Step | None:
         """Return what a free worker does next; None when there is nothing."""

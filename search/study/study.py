@@ -34,6 +34,7 @@ from archfront.search.records.store import StudyStore, driving
 from archfront.search.study.budget import RemainingBudget, end_reason, exhausted
 from archfront.search.study.control import Control
 from archfront.search.study.driver import Driver
+from archfront.search.study.machine import stopped_by_machine
 from archfront.search.study.planning import plan_study
 from archfront.trainers.spec import Precision
 
@@ -45,7 +46,7 @@ class StudyResult:
     """The end of a run of a study.
 
     Attributes:
-        state: ``finished``, ``interrupted`` or ``failed``.
+        state: ``finished``, ``interrupted`` or ``stopped``.
         reason: Why, in words.
         was_finished: Whether the study had ended before, so that nothing was done.
         is_exhausted: Whether it had ended since its space has nothing left.
@@ -60,6 +61,7 @@ class StudyResult:
     front: FrontState | None = None
 
 
+@stopped_by_machine()
 def run(
     config: Config,
     *,

@@ -42,8 +42,12 @@ ERRORS: dict[str, BaseException] = {
     ),
     "other": ValueError("a shape (3, 4) that does not fit"),
     "silent": ValueError(),
+    "disk": OSError(28, "No space left on device"),
+    "export to a full disk": ExportError("No exporter takes it."),
     "exit": SystemExit(3),
 }
+
+ERRORS["export to a full disk"].__cause__ = ERRORS["disk"]
 
 
 def perform(job: Job) -> Any:

@@ -15,6 +15,7 @@ from archfront.search.errors import ConfigError
 from tests.support import engine_jobs
 from tests.support.engine_checks import (
     DEADLINE_S,
+    assert_matches,
     broken,
     measure,
     result,
@@ -81,6 +82,21 @@ class TestEveryEngine:
         assert failure.message.startswith(start)
         assert failure.message.endswith(" in _raise)")
         assert value(engine.submit(train("echo", 1))) == 1
+
+    @pytest.mark.parametrize(
+        ("name", "said"),
+        [
+            ("disk", r"OSError: \[Errno 28\] No space left on device \(.* in _raise\)"),
+            ("export to a full disk", "No exporter takes it"),
+        ],
+    )
+    def test_a_failure_of_the_machine_says_what_to_do(
+        self, engine: Engine, name: str, said: str
+    ) -> None:
+        failure = broken(engine.submit(train("raise", name)))
+        assert failure.kind == "machine"
+        expected = rf"^The disk is full: {said}\. Free space, or raise the quota\.$"
+        assert_matches(failure.message, expected)
 
     def test_the_traceback_is_logged_for_those_who_debug(
         self, engine: Engine, caplog: pytest.LogCaptureFixture

@@ -88,6 +88,30 @@ class TestWorkers:
             pid = value(engine.submit(train("pid")))
             assert value(engine.submit(train("pid"))) == pid
 
+    def test_a_job_that_fails_for_want_of_an_import_says_why_that_failed(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The job's own import of what was half imported gave another, misleading reason."""
+        (tmp_path / "half_read.py").write_text(
+            "raise OSError(12, 'Cannot allocate memory', 'libtorch.so')", encoding="utf-8"
+        )
+        monkeypatch.syspath_prepend(str(tmp_path))
+        with ProcessEngine(engine_jobs.perform, workers=1, imports=("half_read",)) as engine:
+            failure = broken(engine.submit(train("raise", "other")))
+        assert failure.kind == "machine"
+        assert_matches(failure.message, r"^The worker cannot import what jobs need: OSError: .*12")
+        assert_matches(failure.message, r"or use fewer workers")
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGBUS])
+    def test_a_job_whose_worker_the_system_ends_is_no_crash(
+        self, processes: ProcessEngine, number: signal.Signals
+    ) -> None:
+        pids: list[int] = []
+        future = processes.submit(train("hang"), pids.append)
+        eventually(lambda: pids)
+        os.kill(pids[0], number)
+        assert broken(future).kind == "killed"
+
     def test_an_error_of_ours_keeps_the_worker(self) -> None:
         with ProcessEngine(engine_jobs.perform, workers=1) as engine:
             pid = value(engine.submit(train("pid")))
@@ -133,7 +157,7 @@ class TestWorkers:
         eventually(lambda: pids)
         os.kill(pids[0], signal.SIGKILL)
         failure = broken(future)
-        assert failure.kind == "crash"
+        assert failure.kind == "killed"
         assert_matches(failure.message, r"killed \(SIGKILL\): the system may have been out of mem")
 
     def test_a_worker_killed_between_jobs_costs_no_job(
@@ -213,7 +237,7 @@ class TestWorkers:
         with ProcessEngine(perform, workers=1) as engine:
             failures = [broken(engine.submit(train())) for _ in range(2)]
         for failure in failures:
-            assert failure.kind == "crash"
+            assert failure.kind == "machine"
             assert_matches(failure.message, r"^The worker ended with exit code 1 at its start\.")
             assert "ModuleNotFoundError: No module named 'a_library_that_is" in failure.message
 

@@ -17,11 +17,11 @@ from archfront.search.records.evaluation import (
     Measurement,
     Outcome,
     Prediction,
-    Proposal,
     Rejected,
 )
 from archfront.search.records.export_records import Export
 from archfront.search.records.objectives import Objective, Reference
+from archfront.search.records.proposal import Proposal
 from archfront.search.records.refit_records import Refit
 from archfront.search.records.variant_records import Scored, Setting, Variant
 from archfront.trainers.spec import Architecture

@@ -1,0 +1,80 @@
+"""What a study does when the machine fails, and not a candidate."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from archfront.search.engine.failures import broken
+from archfront.search.engine.jobs import Broken
+from archfront.search.errors import ArchfrontError, StudyStoppedError
+from archfront.search.records.evaluation import Failed, Rejected, Trained, is_passing
+from archfront.search.records.failure_kinds import FailureKind
+from archfront.search.results.stats import failures
+from archfront.search.study.progress import RunningTrial, StudyProgress
+from archfront.trainers.machine import machine_failure
+from archfront.trainers.words import count_of
+
+# Of these a second try, in a fresh worker, may come to another end at once.
+TRIED_AGAIN: tuple[FailureKind, ...] = ("killed", "machine")
+GO_ON = "Everything finished is recorded; the same command goes on when the cause is gone."
+
+
+@contextmanager
+def stopped_by_machine() -> Iterator[None]:
+    """Turn a failure of the machine within the block into the error that stops a study.
+
+    Raises:
+        StudyStoppedError: If the machine failed.
+    """
+    try:
+        yield
+    except ArchfrontError:
+        raise
+    except Exception as error:
+        if machine_failure(error) is None:
+            raise
+        raise StudyStoppedError(f"{broken(error).message}\n{GO_ON}") from error
+
+
+def is_to_try_again(running: RunningTrial, result: Broken) -> bool:
+    """Return whether the job of a trial is done once more, since the machine failed.
+
+    Raises:
+        StudyStoppedError: If the machine failed the second time.
+    """
+    if result.kind not in TRIED_AGAIN:
+        return False
+    if running.is_second_try and result.kind == "machine":
+        raise StudyStoppedError(f"{result.message}\n{GO_ON}")
+    return not running.is_second_try
+
+
+def ending(reason: str, progress: StudyProgress) -> tuple[str, str]:
+    """Return the state and the reason of a run that has nothing left to do.
+
+    It is stopped, not finished, where nothing was trained since candidates failed, and where
+    every candidate was tried and the machine failed at some. Limits that are too strict finish it.
+
+    Args:
+        reason: Why nothing is left to do.
+        progress: The progress of the run.
+    """
+    evaluations, is_exhausted = progress.evaluations, not progress.open.has_any()
+    failed = [e for e in evaluations if isinstance(e.outcome, Failed)]
+    passing = [e for e in failed if is_passing(e)]
+    is_any_trained = any(isinstance(e.outcome, Trained) for e in evaluations)
+    if not failed or (is_any_trained and not (is_exhausted and passing)):
+        return "finished", reason
+    if not is_exhausted and isinstance(evaluations[-1].outcome, Rejected):
+        return "finished", reason
+    words = f"not all candidates of the space could be tried ({reason})"
+    if not is_any_trained:
+        words = f"nothing could be trained ({reason})"
+    kinds = ", ".join(f"{len(each)} {kind}" for kind, each in failures(failed).items())
+    last = (passing or failed)[-1]
+    again = ". The same command tries again what failed by the machine" if passing else ""
+    return "stopped", (
+        f"{words}: {count_of(len(failed), 'candidate')} failed, {kinds}. The last one, "
+        f"{last.candidate.label}: {str(last.outcome).rstrip('.')}{again}"
+    )
