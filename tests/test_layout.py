@@ -282,5 +282,6 @@ def test_every_package_file_that_is_no_module_is_known() -> None:
     assert others - templates == {
         "search/catalog/catalog.csv",
         "search/catalog/published.csv",
+        "search/report/draw_figures.js",
         "search/report/report.html.j2",
     }

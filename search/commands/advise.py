@@ -267,7 +267,7 @@ def _caveats(advice: Advice, field: Field, config: Config, seconds: float) -> li
 
 def _draw(advice: Advice, config: Config, path: Path) -> None:
     from archfront.search.report.advise_figure import advice_figure
-    from archfront.search.report.figures import to_html
+    from archfront.search.report.page_figure import to_html
 
     title = f"Expected front on {config.hardware.runtime}"
     path.expanduser().write_text(to_html(advice_figure(advice, title)), encoding="utf-8")

@@ -185,8 +185,8 @@ def _draw(arguments: argparse.Namespace, entries: Sequence[Entry]) -> int:
         if path is not None:
             _check_free(path, is_forced=arguments.force)
     if arguments.html is not None:
-        from archfront.search.report.figures import to_html
         from archfront.search.report.latency_figure import latency_figure
+        from archfront.search.report.page_figure import to_html
 
         page = to_html(latency_figure(drawn, title))
         arguments.html.write_text(page, encoding="utf-8")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from archfront.search.report.plot_data import SERIES
+from archfront.search.report.plot_data import series_line
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -53,7 +53,7 @@ def curves_by_class(details: Mapping[str, Any]) -> go.Figure:
             y=curve,
             mode="lines",
             name=name,
-            line={"color": SERIES[index % len(SERIES)], "width": 2},
+            line=series_line(index),
         )
     figure.update_layout(**LAYOUT)
     figure.update_xaxes(title="recall", range=[0, 1])

@@ -16,19 +16,19 @@ import jinja2
 from markupsafe import Markup
 
 from archfront.search.front.members import FrontMember, front_hypervolume
-from archfront.search.records.evaluation import SOMETIMES, Evaluation
+from archfront.search.records.evaluation import SOMETIMES, Evaluation, is_below_top
 from archfront.search.records.export_records import ExportSummary
 from archfront.search.records.header import Environment
 from archfront.search.records.objectives import MEASURED, Objective, Reference
 from archfront.search.records.refit_records import RefitSummary
 from archfront.search.records.variant_records import VariantSummary
-from archfront.search.report import details_figure, figures, refit_text
+from archfront.search.report import details_figure, figures, page_figure, refit_text
 from archfront.search.report.plot_data import NAMES, FrontPlot
 from archfront.search.results import rung_stats, stats
 from archfront.search.results.baselines import baseline_line
 from archfront.search.results.select_members import best_member
 from archfront.trainers.dataset_summary import DatasetSummary
-from archfront.trainers.words import count_of, duration
+from archfront.trainers.words import count_of, duration, join_words
 
 TEMPLATE = "report.html.j2"
 
@@ -145,8 +145,8 @@ def render(record: StudyRecord) -> str:
         galleries=_galleries(record),
         **_details(record),
         **_refit(record),
-        # With the figures the only text that is not escaped here: plotly escapes its own JSON.
-        plotly=Markup(figures.plotly_code()) if record.members else "",
+        # With the figures the only text that is not escaped here.
+        plotly=Markup(page_figure.plotly_code()) if record.members else "",
     )
 
 
@@ -189,7 +189,7 @@ def _answer(record: StudyRecord) -> dict[str, Any]:
 
 def _costs(record: StudyRecord) -> dict[str, Any]:
     volume = None
-    if record.reference is not None:
+    if record.reference is not None and record.members:
         volume = front_hypervolume(record.evaluations, record.objectives, record.reference)
     return {
         "n_trained": stats.counts(record.evaluations, record.waiting)["trained"],
@@ -199,15 +199,32 @@ def _costs(record: StudyRecord) -> dict[str, Any]:
 
 
 def _rungs(record: StudyRecord) -> dict[str, Any]:
-    """Return what the rungs say of each other, and what they saved."""
+    """Return what the rungs say of each other and what they saved, where there is any of it."""
     if len(record.rungs) < 2:
-        return {"agreements": [], "saved": None, "below": ""}
-    saved = rung_stats.saved(record.evaluations, record.rungs)
+        return {"agreements": [], "saved": None, "below": "", "competed": ""}
+    trained = [e for e in record.evaluations if e.kind == "trained"]
+    saved = rung_stats.saved(trained, record.rungs)
+    is_told = saved.n_trials > 0 and any(e.is_top for e in trained)
     return {
-        "agreements": rung_stats.agreements(record.evaluations),
-        "saved": saved,
+        "agreements": [
+            row for row in rung_stats.agreements(record.evaluations) if row.tau is not None
+        ],
+        "saved": saved if is_told else None,
         "below": _below(stats.counts(record.evaluations, record.waiting)),
+        "competed": _competed(record.rungs, trained),
     }
+
+
+def _competed(rungs: Sequence[int], trained: Sequence[Evaluation]) -> str:
+    """Return after which epochs candidates competed, and which of the networks are on a front."""
+    epochs = join_words([str(epochs) for epochs in rungs if epochs])
+    start = "with a head solved on frozen features, then " if rungs[0] == 0 else ""
+    below = [e for e in trained if is_below_top(e)]
+    if below and not any(e.can_join_front for e in below):
+        end = f"Only what was trained for {rungs[-1]} is on the front."
+    else:
+        end = "A network of any of them may be on the front, and says how far it was trained."
+    return f"Candidates competed {start}after {epochs} epochs. {end}"
 
 
 def _below(counts: Mapping[str, int]) -> str:
@@ -245,7 +262,7 @@ def _figures(record: StudyRecord) -> list[tuple[str, Markup]]:
 def _drawn(draw: Callable[[], Any], name: str) -> Markup:
     """Return a figure as HTML, or in words why it cannot be drawn: the page goes on."""
     try:
-        return Markup(figures.to_div(draw(), name))
+        return Markup(page_figure.to_div(draw(), name))
     except Exception as error:  # plotly raises whatever it likes
         reason = (str(error).splitlines() or [""])[0]
         return Markup("<p>Not drawn: {}: {}</p>").format(type(error).__name__, reason)

@@ -21,18 +21,17 @@ from archfront.search.report.plot_data import (
     INK,
     ORANGE,
     RED,
-    SERIES,
     FrontPlot,
     axis_title,
     hover_text,
     log_ticks,
+    series_line,
 )
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
 GRID = "rgba(128,128,128,0.22)"
-DASHES = ("solid", "dash", "dot")
 KINDS = {"rejected": ("x", RED), "failed": ("triangle-up", GRAY)}
 
 
@@ -86,11 +85,7 @@ def curves_figure(picture: FrontPlot) -> go.Figure:
             x=[row["epoch"] for row in curve],
             y=[row["metrics"].get(picture.metric.name) for row in curve],
             mode="lines+markers",
-            line={
-                "color": SERIES[index % len(SERIES)],
-                "dash": DASHES[index // len(SERIES) % len(DASHES)],
-                "width": 2,
-            },
+            line=series_line(index),
             marker={"size": 5},
             name=escape(f"{evaluation.trial}: {evaluation.candidate.label}"),
         )
@@ -200,39 +195,6 @@ def _against(
         hoverinfo="text",
     )
     return figure, low, high
-
-
-def to_html(figure: go.Figure) -> str:
-    """Return a page of its own that loads nothing from anywhere."""
-    page = figure.to_html(
-        include_plotlyjs=True, include_mathjax=False, config=_CONFIG, div_id="figure"
-    )
-    return str(page).replace("<head>", '<head><meta name="viewport" content="width=device-width">')
-
-
-def to_div(figure: go.Figure, name: str) -> str:
-    """Return a part of a page that has headings and plotly's code already (``plotly_code``)."""
-    figure.update_layout(title=None, margin_t=30)
-    return str(
-        figure.to_html(
-            include_plotlyjs=False,
-            include_mathjax=False,
-            full_html=False,
-            config=_CONFIG,
-            div_id=name,
-            default_height="100%",
-        )
-    )
-
-
-def plotly_code() -> str:
-    """Return plotly.js, to be put into a page once."""
-    from plotly.offline import get_plotlyjs
-
-    return str(get_plotlyjs())
-
-
-_CONFIG = {"displaylogo": False, "responsive": True}
 
 
 def _pale() -> dict[str, Any]:

@@ -97,9 +97,10 @@ def _write_report(results: Results, path: Path) -> None:
 
 
 def _write_page(results: Results, path: Path) -> None:
-    from archfront.search.report import figures
+    from archfront.search.report.figures import front_figure
+    from archfront.search.report.page_figure import to_html
 
-    write_whole(path, figures.to_html(figures.front_figure(record(results).picture)))
+    write_whole(path, to_html(front_figure(record(results).picture)))
 
 
 def _write_image(results: Results, path: Path) -> None:
@@ -183,7 +184,7 @@ def key_figures(results: Results) -> dict[str, float]:
     numbers["hypervolume"] = front_hypervolume(
         results.evaluations, results.objectives, results.begun().reference
     )
-    if len(results.rungs) > 1:
+    if len(results.rungs) > 1 and any(e.is_top for e in results.evaluations):
         numbers["rungs_saved_s"] = rung_stats.saved(results.evaluations, results.rungs).seconds
         numbers |= {
             f"rank_correlation_{row.low}_{row.high}": row.tau

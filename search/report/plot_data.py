@@ -16,6 +16,8 @@ from archfront.trainers.words import count_of
 # Okabe and Ito's palette: told apart with any color vision, on white and on black.
 BLUE, ORANGE, RED, GREEN, GRAY = "#2f86c9", "#e69f00", "#d55e00", "#009e73", "#8a9099"
 SERIES = (BLUE, ORANGE, GREEN, "#cc79a7", "#56b4e9", RED, "#b5a300", GRAY)
+# Of lines after the first eight, so that 48 of them differ in color or dash.
+DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
 INK = "#20242a"
 # Steps within a decade, for the ticks of a logarithmic axis.
 TENS, COARSE = (1.0,), (1.0, 2.0, 5.0)
@@ -186,6 +188,12 @@ class FrontPlot:
         """Return how many dominated trials lie below the metric axis."""
         low = self.metric_range()[0]
         return sum(self.metric.value(e) < low for e in self.dominated())
+
+
+def series_line(index: int) -> dict[str, str | int]:
+    """Return the color and the dash of a line among many; 48 lines differ."""
+    turn, color = divmod(index, len(SERIES))
+    return {"color": SERIES[color], "dash": DASHES[turn % len(DASHES)], "width": 2}
 
 
 def axis_title(objective: Objective) -> str:

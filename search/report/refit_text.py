@@ -23,24 +23,24 @@ def remarks(member: RefitMember) -> str:
 
 
 def sentences(found: RefitSummary) -> list[str]:
-    """Return how good the short trainings were at ranking, and which were better than refits."""
-    n = len(found.members)
-    if found.kendall is None or found.p_value is None:
-        few = "one member is" if n == 1 else f"{n} members are"
-        first = f"Rank correlation of proxy and refit: {few} too few to rank."
-    else:
-        first = (
+    """Return how good the short trainings were at ranking, and which were better than refits.
+
+    Of one member nothing is said: it has no rank, and a front of one is the member itself.
+    """
+    n, said = len(found.members), []
+    if found.kendall is not None and found.p_value is not None:
+        said.append(
             f"Rank correlation of proxy and refit (Kendall's tau-b): {found.kendall:.2f} over {n} "
             f"members, p = {found.p_value:.2g}."
         )
     n_front = sum(member.is_on_front for member in found.members)
-    if n_front == 1:
+    if n_front == 1 and n > 1:
         was = "was" if found.kept_share == 1 else "was not"
-        kept = f"The one member on the refit front {was} on the proxy front."
-    else:
+        said.append(f"The one member on the refit front {was} on the proxy front.")
+    elif n > 1:
         share = f"{found.kept_share:.0%} of the {n_front} on the refit front"
-        kept = f"{share} were on the proxy front."
-    return [first, kept, *(member.warning for member in found.members if member.warning)]
+        said.append(f"{share} were on the proxy front.")
+    return [*said, *(member.warning for member in found.members if member.warning)]
 
 
 def _trials(trials: tuple[int, ...]) -> str:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
 import math
+import zlib
+from base64 import b64decode
 from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -9,19 +12,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from plotly.offline import get_plotlyjs
 
 from archfront.search.front.members import build_front
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.objectives import objectives_for
+from archfront.search.report.details_figure import curves_by_class
 from archfront.search.report.figures import (
     curves_figure,
     front_figure,
     params_figure,
-    to_div,
-    to_html,
 )
 from archfront.search.report.front_png import write_png
-from archfront.search.report.plot_data import FrontPlot, axis_title, hover_text, log_ticks
+from archfront.search.report.page_figure import plotly_code, to_div, to_html
+from archfront.search.report.plot_data import (
+    FrontPlot,
+    axis_title,
+    hover_text,
+    log_ticks,
+    series_line,
+)
 from tests.support.recorded_study import (
     LIMITS,
     OBJECTIVES,
@@ -202,12 +212,39 @@ def test_the_page_of_the_figure_loads_nothing() -> None:
     loads = Loads()
     loads.feed(page)
     assert loads.found == []
-    assert len(page) > 1_000_000  # plotly's own code is inside
+    assert plotly_code() in page
+
+
+def test_plotlys_code_is_packed_into_the_page() -> None:
+    """Each report and each page of a front once took 4.8 MB."""
+    code = plotly_code()
+    assert len(code) < 2_100_000
+    packed = code.partition('id="plotly-code">')[2].partition("<")[0]
+    assert zlib.decompress(b64decode(packed)).decode() == get_plotlyjs()
+    assert code.count("</script>") == 2
+
+
+def test_figures_of_a_page_are_whole() -> None:
+    figure = front_figure(picture(study()))
+    content = to_div(figure, "one").partition('data-figure="one">')[2].partition("</script>")[0]
+    assert json.loads(content) == json.loads(figure.to_json())
+
+
+def test_lines_of_many_classes_differ() -> None:
+    """Colors repeated after eight classes."""
+    lines = [tuple(series_line(index).items()) for index in range(48)]
+    assert len(set(lines)) == 48
+    curves = {f"class {i}": [1.0, 0.5] for i in range(30)}
+    drawn = curves_by_class({"curves": curves}).data
+    assert len({(trace.line.color, trace.line.dash) for trace in drawn}) == 30
 
 
 def test_a_title_cannot_end_the_script_it_stands_in() -> None:
     figure = front_figure(picture(study(), title="</script><b>x"))
     assert to_div(figure, "one").count("</script>") == 1
+    assert "<title>&lt;/script&gt;x</title>" in to_html(
+        front_figure(picture(study(), title="</script>x"))
+    )
     assert to_html(front_figure(picture(study(), title="</script>"))).count(
         "</script>"
     ) == to_html(front_figure(picture(study()))).count("</script>")
@@ -232,7 +269,7 @@ def test_any_state_of_a_study_can_be_drawn(evaluations: list[Evaluation], tmp_pa
         assert image.size == (1000, 650)
         assert len(np.unique(np.asarray(image.convert("L")))) > 10
     for draw in (front_figure, curves_figure, params_figure):
-        assert "Plotly.newPlot" in to_div(draw(whole), "one")
+        assert 'data-figure="one"' in to_div(draw(whole), "one")
 
 
 def test_the_same_study_gives_the_same_picture(tmp_path: Path) -> None:

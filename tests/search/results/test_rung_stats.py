@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from scipy.stats import kendalltau
 
-from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.evaluation import Evaluation, Fidelity, Trained
 from archfront.search.records.seconds import PROBE_EPOCHS
 from archfront.search.report.document import render
 from archfront.search.results.rung_stats import Agreement, agreements, saved
@@ -76,11 +76,33 @@ def test_the_report_tells_of_rungs_where_there_are_any() -> None:
     page = render(record(evaluations=climbing(), rungs=RUNGS, members=()))
     assert 'id="rungs"' in page
     text = " ".join(page.split())
-    assert "Candidates competed after 1, 3, 9 epochs." in text
+    assert "Candidates competed after 1, 3 and 9 epochs. Only what was trained for 9 is" in text
     assert "the 4 others to the end would have taken another 26 s" in text
     assert "48% of the training was saved" in text
-    assert "<td>1</td><td>3</td> <td>5</td> <td>0.80</td>" in text
+    assert "<td>1</td><td>3</td> <td>5</td><td>0.80</td>" in text
+    assert text.count("<td>3</td><td>9</td>") == 0  # two trials cannot be ranked
     assert "2 were trained in full, 4 stopped at a rung below the top, 0 rejected" in text
+
+
+def test_a_study_whose_trials_stopped_below_the_top_saved_nothing_and_ranks_nothing() -> None:
+    """A report of one probe said that 90 % of the training was saved."""
+    one = at(0, 0.5, 0)
+    page = render(record(evaluations=[one], rungs=RUNGS, members=()))
+    assert 'id="rungs"' not in page
+    assert "was saved" not in page
+    all_top = [replace(at(i, 0.5 + i / 10, 2), rung=2) for i in range(3)]
+    assert "was saved" not in render(record(evaluations=all_top, rungs=RUNGS, members=()))
+
+
+def test_networks_below_the_top_may_be_on_the_front_where_they_say_how_far_they_are() -> None:
+    found = []
+    for one in climbing():
+        assert isinstance(one.outcome, Trained)
+        fidelity = Fidelity(RUNGS[one.rung], 9, 1.0, RUNGS[one.rung])
+        found.append(replace(one, outcome=replace(one.outcome, fidelity=fidelity)))
+    page = " ".join(render(record(evaluations=found, rungs=RUNGS, members=())).split())
+    assert "after 1, 3 and 9 epochs. A network of any of them may be on the front" in page
+    assert "Only what was trained" not in page
 
 
 def test_those_that_may_go_on_wait_and_the_others_stopped() -> None:
