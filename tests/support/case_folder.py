@@ -197,6 +197,6 @@ def check_mask(sample: Sample) -> None:
     indices = sample.target.indices()
     pixels = read_pixels(sample.source).astype(int)
     drawn = is_drawn(pixels, is_red=True) | is_drawn(pixels, is_red=False)
-    inside = (indices > 0) & (indices != IGNORED)
     known = indices != IGNORED
+    inside = indices != np.bincount(indices[known]).argmax()  # most of it is the background
     assert (inside == drawn)[known].mean() > 0.97, sample.name

@@ -78,7 +78,8 @@ def read_index(file: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: If it cannot be read; the message says why, without the file's name.
     """
-    return _read_mask(file, _indices)
+    with opened_mask(file) as (image, _):
+        return _indices(image)
 
 
 def read_colors(file: Path) -> NDArray[np.uint8]:
@@ -87,16 +88,26 @@ def read_colors(file: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: If it cannot be read; the message says why, without the file's name.
     """
-    return _read_mask(file, lambda image: np.array(image.convert("RGB"), np.uint8))
+    with opened_mask(file) as (image, _):
+        return np.array(image.convert("RGB"), np.uint8)
 
 
-def _read_mask(
-    file: Path, pixels_of: Callable[[Image.Image], NDArray[np.uint8]]
-) -> NDArray[np.uint8]:
+@contextmanager
+def opened_mask(file: Path) -> Iterator[tuple[Image.Image, str]]:
+    """Give the image of a mask, turned as its EXIF data asks for, and its format.
+
+    Raises:
+        DataError: If it cannot be read; the message says why, without the file's name.
+    """
     if not file.is_file():
         raise DataError("the file is not there")
     with _explained(), Image.open(file) as image:
-        return pixels_of(upright(image))
+        yield upright(image), image.format or ""
+
+
+def is_index(image: Image.Image) -> bool:
+    """Return whether the pixels of a mask are numbers, whatever its palette shows."""
+    return image.mode in ("P", "L", "1", "F") or image.mode.startswith("I")
 
 
 @contextmanager
@@ -141,10 +152,12 @@ def _orientation(image: Image.Image) -> int:
 def _indices(image: Image.Image) -> NDArray[np.uint8]:
     if image.mode in ("P", "L", "1"):
         return np.array(image, np.uint8)
-    if image.mode.startswith("I"):
+    if is_index(image):
         wide = np.asarray(image)
+        if image.mode == "F" and not np.array_equal(wide, np.rint(wide)):
+            raise DataError("its values are floating-point numbers; indices are whole numbers")
         if wide.min() < 0 or wide.max() > 255:
-            raise DataError(f"its values reach {wide.max()}; indices end at 255")
+            raise DataError(f"its values reach {wide.max():g}; indices end at 255")
         return wide.astype(np.uint8)
     colors = np.array(image.convert("RGB"), np.uint8)
     is_grey = bool(np.all(colors[..., :1] == colors[..., 1:]))
@@ -160,6 +173,15 @@ def image_size(file: Path) -> tuple[int, int] | None:
             return image.size[::-1] if is_turned else image.size
     except DataError:  # decoding it will say what is wrong
         return None
+
+
+def is_turned_by_exif(file: Path) -> bool:
+    """Return whether the EXIF data of a file exchanges width and height."""
+    try:
+        with _explained(), Image.open(file) as image:
+            return _orientation(image) in (5, 6, 7, 8)
+    except DataError:
+        return False
 
 
 def to_pixels(image: Image.Image) -> Pixels:

@@ -15,6 +15,7 @@ import numpy as np
 from archfront.trainers.data.checks import check_shown, class_problems
 from archfront.trainers.data.decoded import decoded
 from archfront.trainers.data.disk_cache import DiskCache
+from archfront.trainers.data.file_facts import file_facts
 from archfront.trainers.data.images import read_with_digest
 from archfront.trainers.data.problem_text import problems_text, too_few_classes_text
 from archfront.trainers.data.raw import Skipped
@@ -23,7 +24,7 @@ from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.samples import Dataset, PixelCache, Samples
 from archfront.trainers.data.split import completed, split_sizes, strata_of, stratified
 from archfront.trainers.data.targets import class_counts, digest, relabeled
-from archfront.trainers.data.verify import Progress, Sample, verify
+from archfront.trainers.data.verify import Progress, Read, Sample, verify
 from archfront.trainers.errors import DataError, unknown
 
 ORDER = ("all", "train", "val", "test")
@@ -63,13 +64,17 @@ def _load(request: _Request) -> Dataset:
         None if ref.shared is None else DiskCache(Path(ref.shared), int(ref.shared_mb * 1e6))
     )
     mapped = None if disk_cache is None else decoded(raw.parts, disk_cache, request.progress)
+    facts = file_facts(ref.shared, ref.root)
+    read: Read | None = None if facts.is_kept else read_with_digest
     verified = verify(
         raw.parts,
         len(raw.class_names),
         keep_bytes=int(memory * KEPT_SHARE) if mapped is None else sys.maxsize,
         progress=request.progress,
-        read=read_with_digest if mapped is None else mapped.read,
+        facts=facts,
+        read=read if mapped is None else mapped.read,
     )
+    facts.save()
     plan = _plan(ref, raw.parts)
     broken = [*raw.broken, *verified.broken]
     if not broken or ref.on_error == "skip":

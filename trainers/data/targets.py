@@ -16,7 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from archfront.trainers.data.images import read_index
+from archfront.trainers.data.images import read_colors, read_index
 from archfront.trainers.errors import DataError
 
 # Boxes and outlines are both ``Objects``, the second with segments.
@@ -44,11 +44,13 @@ class Mask:
         values: Class by the value of a pixel (an index, or a color as ``(r, g, b)``);
             ``IGNORED`` for those that do not count. None where values are the classes.
         counts: Pixels per class; filled when it is checked.
+        digest: Hash of the classes of all pixels; filled when it is checked.
     """
 
     source: Path | Indices | Callable[[], Indices]
     values: tuple[tuple[int | tuple[int, ...], int], ...] | None = None
     counts: tuple[int, ...] = ()
+    digest: str | None = None
 
     def indices(self) -> Indices:
         """Return the class of each pixel, ``(H, W)``.
@@ -56,11 +58,13 @@ class Mask:
         Raises:
             DataError: If it cannot be read; the message says why, without its name.
         """
+        by_color = self.values is not None and not isinstance(self.values[0][0], int)
         if isinstance(self.source, np.ndarray):
             found = self.source
+        elif isinstance(self.source, Path):
+            found = read_colors(self.source) if by_color else read_index(self.source)
         else:
-            found = read_index(self.source) if isinstance(self.source, Path) else self.source()
-        by_color = self.values is not None and not isinstance(self.values[0][0], int)
+            found = self.source()
         if (found.ndim == 3) is not by_color:
             what = "colors, and its classes are numbers" if found.ndim == 3 else "no colors"
             raise DataError(f"the mask has {what}; data.palette gives the color of each class")
@@ -143,7 +147,7 @@ def relabeled(target: Target, labels: Mapping[int, int]) -> Target | None:
             for label, count in enumerate(target.counts):
                 if label in labels:
                     counts[labels[label]] = count
-            return replace(target, values=tuple(moved.items()), counts=tuple(counts))
+            return replace(target, values=tuple(moved.items()), counts=tuple(counts), digest=None)
         case Objects():
             kept = target.only([i for i, label in enumerate(target.labels) if label in labels])
             new = np.array([labels[int(label)] for label in kept.labels], np.int64)
@@ -157,7 +161,7 @@ def digest(target: Target) -> Any:
         case Labels(present):
             return sorted(present)
         case Mask():
-            return hashlib.sha256(target.indices().tobytes()).hexdigest()
+            return target.digest or digest_of(target.indices())
         case Objects():
             content = hashlib.sha256()
             for part in (target.boxes, target.labels, target.crowd):
@@ -167,28 +171,41 @@ def digest(target: Target) -> Any:
     return target
 
 
+def digest_of(indices: Indices) -> str:
+    """Return the hash of the class of each pixel."""
+    return hashlib.sha256(indices.tobytes()).hexdigest()
+
+
 def _mapped(found: NDArray[np.uint8], values: Mapping[int | tuple[int, ...], int]) -> Indices:
     """Return the class of each pixel by its value or its color."""
-    flat = found if found.ndim == 2 else _packed(found)
-    keys = np.array([key if isinstance(key, int) else _code(key) for key in values], np.int64)
-    classes = np.array(list(values.values()), np.uint8)
-    present, places = np.unique(flat, return_inverse=True)
-    unknown = present[~np.isin(present, keys)]
-    if len(unknown):
-        shown = [_spelled(int(value), is_color=found.ndim == 3) for value in unknown[:5]]
-        what = "color" if found.ndim == 3 else "value"
+    is_color = found.ndim == 3
+    flat = _packed(found) if is_color else found.astype(np.int32)
+    keys = np.array([key if isinstance(key, int) else _code(key) for key in values], np.int32)
+    order = np.argsort(keys)
+    keys, classes = keys[order], np.array(list(values.values()), np.uint8)[order]
+    every = np.arange(256, dtype=np.int32)  # looked up once, and not for each pixel
+    places = _places(flat, keys) if is_color else _places(every, keys)[found]
+    is_unknown = places < 0
+    if is_unknown.any():
+        unknown = np.unique(flat[is_unknown])
+        shown = [_spelled(int(value), is_color=is_color) for value in unknown[:5]]
+        what = "color" if is_color else "value"
         raise DataError(
             f"the mask has {len(unknown)} {what}{'s' * (len(unknown) > 1)} that no class has: "
             f"{', '.join(shown)}"
         )
-    order = np.argsort(keys)
-    by_value = classes[order][np.searchsorted(keys[order], present)]
-    mapped: Indices = by_value[places].reshape(flat.shape)
+    mapped: Indices = classes[places]
     return mapped
 
 
-def _packed(colors: NDArray[np.uint8]) -> NDArray[np.int64]:
-    wide = colors.astype(np.int64)
+def _places(values: NDArray[np.int32], keys: NDArray[np.int32]) -> NDArray[np.int64]:
+    """Return the place of each value among sorted keys, -1 where it is none of them."""
+    places = np.minimum(np.searchsorted(keys, values), len(keys) - 1)
+    return np.where(keys[places] == values, places, -1)
+
+
+def _packed(colors: NDArray[np.uint8]) -> NDArray[np.int32]:
+    wide = colors.astype(np.int32)
     return wide[..., 0] << 16 | wide[..., 1] << 8 | wide[..., 2]
 
 

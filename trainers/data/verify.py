@@ -1,6 +1,7 @@
 """Every image is decoded once before anything is trained, so that none breaks a training.
 
-So is its mask; and the boxes of its objects are compared with its size.
+So is its mask; and the boxes of its objects are compared with its size. What is known of a file
+from an earlier start (``file_facts.py``) is not read again.
 """
 
 from __future__ import annotations
@@ -8,13 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from archfront.trainers.data.images import ImageSource, Pixels, read_with_digest
+from archfront.trainers.data.file_facts import FileFacts
+from archfront.trainers.data.images import (
+    ImageSource,
+    Pixels,
+    is_turned_by_exif,
+    read_with_digest,
+)
 from archfront.trainers.data.objects import checked_objects
 from archfront.trainers.data.raw import RawSample, Skipped
-from archfront.trainers.data.targets import IGNORED, Mask, Objects, Target
+from archfront.trainers.data.targets import IGNORED, Mask, Objects, Target, digest_of
 from archfront.trainers.errors import DataError
 from archfront.trainers.threads import threads
 
@@ -64,7 +73,8 @@ def verify(
     *,
     keep_bytes: int,
     progress: Progress | None,
-    read: Read = read_with_digest,
+    facts: FileFacts,
+    read: Read | None = read_with_digest,
 ) -> Verified:
     """Decode every image once, in threads.
 
@@ -74,12 +84,14 @@ def verify(
         keep_bytes: All decoded pixels are kept if they fit in this, else none, so that memory
             does not depend on which thread came first.
         progress: Called with the images done and in total.
-        read: Returns the pixels of a source and its digest, or raises a ``DataError``.
+        facts: What is known of files.
+        read: Returns the pixels of a source and its digest, or raises a ``DataError``; None to
+            decode only images that are not known, and to keep none.
     """
-    is_keeping = True
+    is_keeping = read is not None
 
     def check(raw: RawSample) -> _Checked:
-        checked = _check(raw, n_classes, read)
+        checked = _check(raw, n_classes, read, facts)
         return checked if is_keeping else replace(checked, pixels=None)
 
     total = sum(len(samples) for samples in parts.values())
@@ -115,21 +127,35 @@ class _Checked:
     problems: tuple[Skipped, ...] = ()
 
 
-def _check(raw: RawSample, n_classes: int, read: Read) -> _Checked:
+def _check(raw: RawSample, n_classes: int, read: Read | None, facts: FileFacts) -> _Checked:
+    pixels = None
     try:
-        pixels, digest = read(raw.source)
+        if read is not None:
+            pixels, digest = read(raw.source)
+            height, width, channels = pixels.shape
+        else:
+            height, width, channels, digest = _known_image(raw.source, facts)
     except DataError as error:
         return _Checked(None, None, (Skipped(raw.name, "broken image", str(error)),))
-    height, width, channels = pixels.shape
     if raw.size not in (None, (width, height)):
         return _Checked(None, None, (_other_size(raw, width, height),))
-    target, problems = _checked_target(raw, width, height, n_classes)
+    target, problems = _checked_target(raw, width, height, n_classes, facts)
     if target is None:
         return _Checked(None, None, problems)
     sample = Sample(
         raw.source, target, raw.name, width, height, is_grey=channels == 1, digest=digest
     )
     return _Checked(sample, pixels, problems)
+
+
+def _known_image(source: ImageSource, facts: FileFacts) -> list[Any]:
+    """Return height, width, channels and digest of an image, decoded if they are not known."""
+
+    def look() -> list[Any]:
+        pixels, digest = read_with_digest(source)
+        return [*pixels.shape, digest]
+
+    return facts.get(source, "image", look) if isinstance(source, Path) else look()
 
 
 def _other_size(raw: RawSample, width: int, height: int) -> Skipped:
@@ -148,36 +174,59 @@ def _other_size(raw: RawSample, width: int, height: int) -> Skipped:
 
 
 def _checked_target(
-    raw: RawSample, width: int, height: int, n_classes: int
+    raw: RawSample, width: int, height: int, n_classes: int, facts: FileFacts
 ) -> tuple[Target | None, tuple[Skipped, ...]]:
     """Return the part of a target that fits its image, and problems; no target, no image."""
     match raw.target:
         case Objects():
             return checked_objects(raw.target, raw.name, width, height)
         case Mask():
-            return _checked_mask(raw.target, raw.name, width, height, n_classes)
+            return _checked_mask(raw, raw.target, (width, height), n_classes, facts)
     return raw.target, ()
 
 
 def _checked_mask(
-    mask: Mask, name: str, width: int, height: int, n_classes: int
+    raw: RawSample, mask: Mask, size: tuple[int, int], n_classes: int, facts: FileFacts
 ) -> tuple[Mask | None, tuple[Skipped, ...]]:
     try:
-        indices = mask.indices()
+        if isinstance(mask.source, Path):
+            kind = f"mask as {mask.values}"
+            found = facts.get(mask.source, kind, lambda: _seen_mask(mask))
+        else:
+            found = _seen_mask(mask)
     except DataError as error:
-        return None, (Skipped(name, "broken mask", str(error)),)
-    if indices.shape != (height, width):
-        detail = (
-            f"the mask has {indices.shape[1]} x {indices.shape[0]} px and the image "
-            f"{width} x {height}; give both the same size"
-        )
-        return None, (Skipped(name, "mask of another size", detail),)
-    counts = np.bincount(indices.ravel(), minlength=256)
-    beyond = [value for value in np.flatnonzero(counts) if n_classes <= value != IGNORED]
+        return None, (Skipped(raw.name, "broken mask", str(error)),)
+    width, height, counts, digest = found
+    if (width, height) != size:
+        return None, (_mask_of_another_size(raw, (width, height), size),)
+    beyond = [n for n, count in enumerate(counts) if count and n_classes <= n != IGNORED]
     if beyond:
         detail = (
             f"the mask has the values {', '.join(map(str, beyond[:5]))} beyond the {n_classes} "
             f"classes; name them in data.classes, or set them to {IGNORED}"
         )
-        return None, (Skipped(name, "unknown value in a mask", detail),)
-    return replace(mask, counts=tuple(counts[:n_classes].tolist())), ()
+        return None, (Skipped(raw.name, "unknown value in a mask", detail),)
+    return replace(mask, counts=tuple(counts[:n_classes]), digest=digest), ()
+
+
+def _seen_mask(mask: Mask) -> list[Any]:
+    """Return width, height, the pixels of each class and the digest of a mask."""
+    indices = mask.indices()
+    counts = np.bincount(indices.ravel(), minlength=IGNORED + 1).tolist()
+    return [indices.shape[1], indices.shape[0], counts, digest_of(indices)]
+
+
+def _mask_of_another_size(
+    raw: RawSample, found: tuple[int, int], size: tuple[int, int]
+) -> Skipped:
+    is_turned = (
+        found == size[::-1] and isinstance(raw.source, Path) and is_turned_by_exif(raw.source)
+    )
+    why = (
+        "the image is turned by its EXIF data and the mask is not; turn the mask as the image is "
+        "shown, or remove the EXIF orientation of the image"
+        if is_turned
+        else "give both the same size"
+    )
+    detail = f"the mask has {found[0]} x {found[1]} px and the image {size[0]} x {size[1]}; {why}"
+    return Skipped(raw.name, "mask of another size", detail)

@@ -104,7 +104,7 @@ YOLO = (
     Case(
         "65-yolo-confidence-column",
         stops=("32 ", "save_conf"),
-        lines=6,
+        lines=7,
     ),
     Case("66-yolo-pose", of(16), 16),
     Case("67-yolo-cvat-1.1", of(10), 10),

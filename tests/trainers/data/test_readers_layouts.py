@@ -352,7 +352,9 @@ class TestMaskValues:
 
     def test_colors_need_a_palette(self, tmp_path: Path) -> None:
         ref = replace(write_masks(tmp_path, is_color=True), palette=())
-        with pytest.raises(DataError, match=r"has colors: .*data\.palette\.road=\[128,64,128\]"):
+        with pytest.raises(
+            DataError, match=r"24 masks have colors.*data\.palette\.road=\[128,64,128\]"
+        ):
             read(ref)
 
     @pytest.mark.slow
