@@ -34,7 +34,7 @@ LAYERS = (
         "trainers.words",
         "trainers.dataset_summary",
     ),
-    ("trainers.machine",),
+    ("trainers.machine", "trainers.sums"),
     ("trainers.data",),
     ("trainers.networks",),
     ("trainers.tasks",),

@@ -7,6 +7,8 @@
     ├── DataError              images, labels, splits
     ├── WeightsError           first weights missing or foreign
     │   └── FetchError         first weights that a study counted on and cannot download
+    ├── DamagedError           a kept file that is not as it was written
+    │   └── StateError         the state of a training that cannot be gone on from
     ├── BuildError             a network that cannot be built
     ├── DivergedError          a loss that is not finite
     ├── ExportError            a network that no exporter takes
@@ -25,9 +27,11 @@ from archfront.trainers.errors import (
     ArchfrontError,
     BuildError,
     ConfigError,
+    DamagedError,
     DataError,
     DivergedError,
     FetchError,
+    StateError,
     WeightsError,
     unknown,
 )
@@ -38,11 +42,13 @@ __all__ = [
     "BuildError",
     "ConfigChangedError",
     "ConfigError",
+    "DamagedError",
     "DataError",
     "DivergedError",
     "ExportError",
     "FetchError",
     "ParityError",
+    "StateError",
     "StudyError",
     "StudyLockedError",
     "StudyStoppedError",

@@ -47,6 +47,14 @@ class FetchError(WeightsError):
     """First weights that a study counted on cannot be downloaded."""
 
 
+class DamagedError(ArchfrontError):
+    """A kept file whose content is not what was written."""
+
+
+class StateError(DamagedError):
+    """The state of a training that the training cannot go on from."""
+
+
 class BuildError(ArchfrontError):
     """A network that cannot be built as described."""
 

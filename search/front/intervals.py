@@ -24,6 +24,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from archfront.search.errors import unknown
 from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.trainers.sums import is_readable, loaded_arrays
 from archfront.trainers.tasks.judges.label_counts import METRICS, Score
 from archfront.trainers.tasks.protocol import Task
 
@@ -179,7 +180,7 @@ def _resampled(
     task: Task, metric: str, predictions: Path
 ) -> tuple[Callable[[Counts], Floats], int]:
     """Return the metric of saved predictions by how often each image counts, and their number."""
-    with np.load(predictions) as saved:
+    with loaded_arrays(predictions) as saved:
         n_images = len(saved["images"] if "images" in saved else saved["labels"])
         return task.resampled(metric, saved), n_images
 
@@ -191,7 +192,7 @@ def _image_weights(n_images: int, n_resamples: int, rng: np.random.Generator) ->
 
 def load_predictions(path: Path) -> tuple[Counts, Counts]:
     """Return labels and predicted classes, ``(n_samples,)`` each, of a kept npz file."""
-    with np.load(path) as kept:
+    with loaded_arrays(path) as kept:
         return kept["labels"], kept["probabilities"].argmax(axis=1)
 
 
@@ -208,7 +209,7 @@ def tie_test(
 
     Every pair is resampled from the seed and its two trials, so that the answer depends neither on
     the order nor on the other members. Where an image has more than one label, both are judged on
-    the same resampled images.
+    the same resampled images. No tie is known of damaged predictions.
 
     Args:
         folder: Study folder, which the recorded paths are relative to.
@@ -221,10 +222,13 @@ def tie_test(
     load = lru_cache(maxsize=64)(load_predictions)
 
     value_of = lru_cache(maxsize=64)(partial(_resampled, task, metric))
+    is_usable = lru_cache(maxsize=64)(is_readable)
 
     def test(first: Evaluation, second: Evaluation) -> bool:
         low, high = sorted((first, second), key=lambda evaluation: evaluation.trial)
         paths = folder / _predictions(low), folder / _predictions(high)
+        if not all(map(is_usable, paths)):
+            return False
         rng = np.random.default_rng((seed, low.trial, high.trial))
         if not _is_counted(task, metric):
             (one, n_images), (other, _) = map(value_of, paths)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,10 @@ from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.measure import measure_architecture
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Fidelity, Measurement, Trained
-from archfront.search.records.events import EpochFinished, WeightsFetched
+from archfront.search.records.events import EpochFinished, Noticed, WeightsFetched
 from archfront.search.records.paths import DETAILS, MISTAKES
 from archfront.trainers.data.ref import DataRef
+from archfront.trainers.errors import StateError
 from archfront.trainers.spec import Architecture, EpochRow, Precision, TrainSettings
 from archfront.trainers.tasks import TASKS
 
@@ -163,16 +165,21 @@ def train(request: TrainRequest) -> Trained:
         emit(EpochFinished(request.trial, row.epoch, row.metrics))
 
     _fetch_weights(request)
-    result = proxy.train(
+    trained = partial(
+        proxy.train,
         candidate.architecture,
         candidate.weights,
         candidate.recipe,
         request.data,
         settings,
         folder=request.folder,
-        resume=request.resume,
         on_epoch=report,
     )
+    try:
+        result = trained(resume=request.resume)
+    except StateError as error:  # from the start the same training comes to the same bits
+        emit(Noticed(f"trial {request.trial} is trained from its start: {error}"))
+        result = trained(resume=None)
     resume = result.resume
     rng = np.random.default_rng([settings.seed, int(candidate.id, 16)])
     task = TASKS[candidate.architecture.task]

@@ -15,6 +15,7 @@ from archfront.search.records.refit_records import Refit, RefitMember, RefitSumm
 from archfront.search.results.results import Results
 from archfront.search.results.select_members import (
     Member,
+    check_kept,
     chosen_trials,
     evaluation_of,
     proxy_member,
@@ -61,6 +62,7 @@ def member_of(results: Results, name: str, *, is_proxy: bool) -> Member:
 
     Raises:
         StudyError: If there is none, or its weights are not there.
+        DamagedError: If its weights are not as they were written.
     """
     trials = chosen_trials(results, [name])
     if len(trials) != 1:
@@ -86,7 +88,9 @@ def member_of(results: Results, name: str, *, is_proxy: bool) -> Member:
     }
     warning = worse_than_proxy(results, best)
     origin |= {"warning": warning} if warning else {}
-    return Member(evaluation_of(results, trial), results.paths.folder / best.weights, origin)
+    weights = results.paths.folder / best.weights
+    check_kept(results, trial, weights)
+    return Member(evaluation_of(results, trial), weights, origin)
 
 
 def worse_than_proxy(results: Results, refit: Refit) -> str:

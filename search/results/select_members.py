@@ -16,6 +16,8 @@ from archfront.search.front.members import (
 )
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.results.results import Results
+from archfront.trainers.errors import DamagedError
+from archfront.trainers.sums import check_sum
 
 NAMES = ("knee", "fastest", "best")
 
@@ -108,11 +110,27 @@ def _epochs(trained: Trained) -> int:
     return len(trained.curve) if trained.fidelity is None else trained.fidelity.kept_epoch
 
 
+def check_kept(results: Results, trial: int, weights: Path) -> None:
+    """Check that the weights of a member are as they were written.
+
+    Raises:
+        DamagedError: If they are not, with what to do.
+    """
+    try:
+        check_sum(weights)
+    except DamagedError as error:
+        study = results.paths.study
+        raise DamagedError(
+            f"{error} To train trial {trial} again: archfront refit {study} --members {trial}."
+        ) from error
+
+
 def proxy_member(results: Results, trial: int) -> Member:
     """Return a member with the weights of its proxy training.
 
     Raises:
         StudyError: If they were not kept.
+        DamagedError: If they are not as they were written.
     """
     evaluation = evaluation_of(results, trial)
     assert isinstance(evaluation.outcome, Trained)
@@ -122,6 +140,7 @@ def proxy_member(results: Results, trial: int) -> Member:
             f"The weights of trial {trial} are not at {weights}: only those of the front are "
             f"kept. Refit it instead: archfront refit {results.paths.study} --members {trial}."
         )
+    check_kept(results, trial, weights)
     origin = {
         "kind": "proxy",
         "seed": evaluation.seed,

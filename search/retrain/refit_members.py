@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -15,11 +16,15 @@ from archfront.search.records.refit_records import Refit
 from archfront.search.results.refit_results import RECORD, folder_of
 from archfront.search.results.results import Results
 from archfront.search.results.select_members import aliases, evaluation_of
+from archfront.trainers.errors import DamagedError
+from archfront.trainers.sums import check_sum
 from archfront.trainers.tasks import TASKS
 
 if TYPE_CHECKING:
     from archfront.trainers.spec import EpochRow
     from archfront.trainers.training.full import FullSettings, Teacher
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -63,7 +68,7 @@ class FullTraining:
 def steps_of(results: Results, study: Study, request: RefitRequest) -> list[FullTraining]:
     """Return every full training of a request, those of a teacher first.
 
-    A training with a record of the same settings is done.
+    A training with a record of the same settings is done, unless its weights are damaged.
 
     Raises:
         ConfigError: If networks of this task cannot be taught.
@@ -89,6 +94,8 @@ def steps_of(results: Results, study: Study, request: RefitRequest) -> list[Full
             question = _question(results, request, teacher)
             found = Refit.read(folder_of(results, trial, seed) / RECORD)
             done = found if found is not None and found.question == question else None
+            if done is not None and not _is_kept(results, done):
+                done = None
             steps.append(FullTraining(trial, seed, question, done, teacher))
     return steps
 
@@ -122,6 +129,17 @@ def refit(
             yield step, step.done
             continue
         yield step, _trained(results, study, request, step, on_epoch)
+
+
+def _is_kept(results: Results, refit: Refit) -> bool:
+    """Return whether the weights of a full training are there as they were written."""
+    weights = results.paths.folder / refit.weights
+    try:
+        check_sum(weights)
+    except DamagedError as error:
+        logger.warning("Trial %d is trained again: %s", refit.trial, error)
+        return False
+    return weights.is_file()
 
 
 def _question(results: Results, request: RefitRequest, teacher: int | None) -> dict[str, Any]:

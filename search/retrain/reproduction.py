@@ -22,6 +22,7 @@ from archfront.search.prepare.recorded import Study, dataset_of
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.header import DEVICE, DEVICE_ID
 from archfront.search.results.results import Results
+from archfront.trainers.sums import loaded_arrays
 
 if TYPE_CHECKING:
     from archfront.trainers.spec import EpochRow, TrainResult
@@ -185,7 +186,7 @@ def _compared(
 
 
 def _same_arrays(first: Path, second: Path) -> bool:
-    with np.load(first) as one, np.load(second) as other:
+    with loaded_arrays(first) as one, loaded_arrays(second) as other:
         return set(one) == set(other) and all(
             one[name].dtype == other[name].dtype and np.array_equal(one[name], other[name])
             for name in one

@@ -16,6 +16,7 @@ from archfront.trainers.drawing.panels import TITLES, DrawnPrediction, panel
 from archfront.trainers.drawing.paper import grid
 from archfront.trainers.errors import DataError
 from archfront.trainers.files import replacing, write_whole
+from archfront.trainers.sums import loaded_arrays
 from archfront.trainers.tasks.judges.average_precision import unpacked
 from archfront.trainers.tasks.protocol import SavedPredictions
 from archfront.trainers.words import count_of
@@ -59,7 +60,7 @@ def write_gallery(
     kind = task_named(architecture.task).target
     dataset = load(data)
     samples = dataset.splits[split].samples
-    with np.load(predictions) as loaded:
+    with loaded_arrays(predictions) as loaded:
         saved = dict(loaded)
     if (n := n_images(saved)) != len(samples):
         raise DataError(
@@ -104,7 +105,7 @@ def write_mistakes(
 
     kind, dataset = task_named(architecture.task).target, load(data)
     samples = dataset.splits["val"].samples
-    with np.load(predictions) as loaded:
+    with loaded_arrays(predictions) as loaded:
         saved = dict(loaded)
     found = asdict(class_details(kind, saved, dataset.class_names))
     write_whole(details, json.dumps(found) + "\n")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import pickle
 import warnings
 from collections.abc import Callable
@@ -19,6 +18,7 @@ from torch import Tensor, nn
 from archfront.trainers.errors import BuildError, WeightsError
 from archfront.trainers.networks.hub_files import fetched_when_needed
 from archfront.trainers.spec import Weights
+from archfront.trainers.sums import check_sum, sha256_of
 from archfront.trainers.words import count_of
 
 N_SHOWN = 4
@@ -26,19 +26,15 @@ LINE_WIDTH = 160
 Build = Callable[..., nn.Module]
 
 
-def sha256_of(path: Path) -> str:
-    """Return the hash of a file's content in hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def load_trained(model: nn.Module, weights_file: Path) -> None:
     """Load what ``train`` saved into a network of the same architecture.
 
     Raises:
         WeightsError: If the file is not there or is of another network.
+        DamagedError: If the file is not as it was saved.
     """
     try:
+        check_sum(weights_file)
         model.load_state_dict(load_file(weights_file))
     except (OSError, SafetensorError) as error:
         raise WeightsError(f"{weights_file} cannot be read as weights: {error}.") from error

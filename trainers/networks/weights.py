@@ -12,7 +12,7 @@ import timm
 
 from archfront.trainers.errors import BuildError, WeightsError
 from archfront.trainers.networks.backbone import create, pretrained_cfg
-from archfront.trainers.networks.checkpoint import load_into, sha256_of
+from archfront.trainers.networks.checkpoint import load_into
 from archfront.trainers.networks.hf.names import cached_file, folder_of, is_hub
 from archfront.trainers.networks.hub_files import (
     Meter,
@@ -22,6 +22,7 @@ from archfront.trainers.networks.hub_files import (
     is_published,
 )
 from archfront.trainers.spec import Weights
+from archfront.trainers.sums import sha256_of
 
 SUFFIXES = (".safetensors", ".pth")
 

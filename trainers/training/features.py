@@ -23,9 +23,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from archfront.trainers.data import ImageSet, Preprocess
-from archfront.trainers.networks.checkpoint import sha256_of
 from archfront.trainers.networks.classifiers import Classifier, GeMPool, ToChannelsFirst
 from archfront.trainers.spec import Weights
+from archfront.trainers.sums import sha256_of
 from archfront.trainers.training.micro_batch import MicroBatcher
 from archfront.trainers.training.module import channels_last
 from archfront.trainers.training.onnx_features import Run, onnx_runner

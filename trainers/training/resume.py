@@ -16,8 +16,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from archfront.trainers.errors import ConfigError, WeightsError
+from archfront.trainers.errors import ConfigError, DamagedError, StateError
 from archfront.trainers.spec import Architecture, EpochRow, Recipe, TrainSettings, Weights
+from archfront.trainers.sums import check_sum
 from archfront.trainers.training.kept import Probe
 
 UNREADABLE = (
@@ -27,6 +28,7 @@ UNREADABLE = (
     pickle.UnpicklingError,
     LookupError,
     ValueError,
+    DamagedError,
 )
 # Settings that may differ between two rungs of one training.
 FREE = ("until_epoch", "threads")
@@ -93,10 +95,11 @@ def read_resume(path: Path, identity: Mapping[str, Any]) -> Resumed:
     """Return a training as it was left; no code in the file is ever run.
 
     Raises:
-        WeightsError: If the file is not there or cannot be read.
+        StateError: If the file is not there, cannot be read or is not as it was written.
         ConfigError: If it is of another training.
     """
     try:
+        check_sum(path)
         content = torch.load(path, map_location="cpu", weights_only=True)
         about = json.loads(content["about"])
         rows = tuple(EpochRow(**row) for row in about["rows"])
@@ -106,7 +109,7 @@ def read_resume(path: Path, identity: Mapping[str, Any]) -> Resumed:
         left = Resumed(rows[-1].epoch, rows, **parts, probe=probe)
     except UNREADABLE as error:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise WeightsError(
+        raise StateError(
             f"{path} cannot be read as the state of a training: {reason}. Train from the start."
         ) from error
     differing = [name for name in identity if identity[name] != about["question"].get(name)]

@@ -1,4 +1,4 @@
-"""Files of a training, each written whole or not at all."""
+"""Files of a training, each written whole or not at all, with its checksum."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from torch import nn
 
 from archfront.trainers.files import replacing
 from archfront.trainers.spec import EpochRow
+from archfront.trainers.sums import write_sum
 from archfront.trainers.tasks.protocol import SavedPredictions
 from archfront.trainers.training.kept import Probe
 from archfront.trainers.training.module import TrainingModule
@@ -23,6 +24,7 @@ def save_predictions(path: Path, saved: SavedPredictions) -> Path:
     """Write saved predictions, whole or not at all, and return the file."""
     with replacing(path) as written, written.open("wb") as file:
         np.savez_compressed(file, allow_pickle=False, **saved)
+    write_sum(path)
     return path
 
 
@@ -35,6 +37,7 @@ def save_weights(path: Path, model: nn.Module) -> Path:
     }
     with replacing(path) as written:
         save_file(state, written)
+    write_sum(path)
     return path
 
 
@@ -62,4 +65,5 @@ def save_resume(
     with replacing(path) as written:
         left = Resumed(curve[-1].epoch, curve, state, optimizer, average, probe)
         write_resume(written, identity, left)
+    write_sum(path)
     return path

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +14,11 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from archfront.search.engine.worker import events_to
 from archfront.search.jobs import perform
 from archfront.search.jobs.perform import TrainRequest
 from archfront.search.records.candidate import Candidate
+from archfront.search.records.events import Noticed
 from archfront.trainers.data import DataRef
 from archfront.trainers.spec import Architecture, Recipe, TrainResult, TrainSettings, Weights
 from archfront.trainers.tasks import TASKS
@@ -121,6 +125,28 @@ def test_the_record_of_a_trial_tells_the_parts(
     candidate = Candidate(TOGETHER, Weights(), RECIPE)
     outcome = perform.train(TrainRequest(0, candidate, DIGITS, SETTINGS, tmp_path, tmp_path / "0"))
     assert outcome.micro_batch == 20
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda file: file.write_bytes(b"PK")])
+def test_a_training_whose_state_is_damaged_is_made_from_its_start(
+    damage: Callable[[Path], Any], tmp_path: Path
+) -> None:
+    """It failed, and the architecture was not tried again, though the same bits can be made."""
+    candidate = Candidate(APART, Weights(), RECIPE)
+    low = replace(SETTINGS, until_epoch=1)
+    ask = partial(TrainRequest, 0, candidate, DIGITS, study_folder=tmp_path)
+    below = perform.train(ask(settings=low, folder=tmp_path / "low"))
+    assert below.resume is not None
+    state = tmp_path / below.resume
+    whole = perform.train(ask(settings=SETTINGS, folder=tmp_path / "one", resume=state))
+    damage(state)
+    told: list[Any] = []
+    with events_to(told.append):
+        again = perform.train(ask(settings=SETTINGS, folder=tmp_path / "two", resume=state))
+    assert (tmp_path / again.weights).read_bytes() == (tmp_path / whole.weights).read_bytes()
+    assert again.metrics == whole.metrics
+    [note] = [event.message for event in told if isinstance(event, Noticed)]
+    assert note.startswith("trial 0 is trained from its start: ")
 
 
 @pytest.mark.parametrize(("architecture", "smallest"), [(APART, 1), (TOGETHER, 2)])

@@ -25,7 +25,9 @@ from archfront.search.results.refit_results import (
 )
 from archfront.search.results.select_members import chosen_trials
 from archfront.search.retrain.refit_members import FullTraining, RefitRequest, refit, steps_of
+from archfront.trainers.errors import DamagedError
 from archfront.trainers.spec import EpochRow
+from archfront.trainers.sums import write_sum
 from archfront.trainers.training.full import FullSettings
 from tests.support import small_refits
 from tests.support.command import Output, fails, succeeds
@@ -43,6 +45,12 @@ def root(tmp_path: Path) -> Path:
 def all_of(root: Path, order: RefitRequest) -> list[tuple[FullTraining, Refit]]:
     found = small_refits.results(root)
     return list(refit(found, small_refits.study(found), order))
+
+
+def flip_a_byte(file: Path) -> None:
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
 
 
 class TestTraining:
@@ -90,6 +98,19 @@ class TestTraining:
         longer = RefitRequest((0,), 3, 1, FullSettings(0.9, 1))
         assert [step.done is None for step in steps_of(found, study, same)] == [False]
         assert [step.done is None for step in steps_of(found, study, longer)] == [True]
+
+    def test_a_training_whose_weights_are_damaged_is_made_again(self, root: Path) -> None:
+        """Damaged weights were exported without a word, and another refit left them so."""
+        found = write(root)
+        write_refits(found, 0, [0.6], splits=("val", "test"))
+        weights = member_of(found, "fastest", is_proxy=False).weights
+        write_sum(weights)
+        flip_a_byte(weights)
+        with pytest.raises(DamagedError, match=r"train trial 0 again: archfront refit digits --m"):
+            member_of(found, "fastest", is_proxy=False)
+        again = RefitRequest((0,), 2, 1, FullSettings(0.9, 1))
+        [step] = steps_of(found, small_refits.study(found), again)
+        assert step.done is None
 
     @pytest.mark.slow
     def test_the_teacher_is_trained_first(self, root: Path) -> None:
@@ -306,6 +327,14 @@ class TestMembers:
         with pytest.raises(StudyError, match=r"refit digits --members 1', or say --proxy"):
             member_of(found, "best", is_proxy=False)
         assert member_of(found, "best", is_proxy=True).origin["kind"] == "proxy"
+
+    def test_damaged_weights_of_a_short_training_are_told(self, root: Path) -> None:
+        found = write(root)
+        weights = member_of(found, "best", is_proxy=True).weights
+        write_sum(weights)
+        flip_a_byte(weights)
+        with pytest.raises(DamagedError, match=r"is damaged: its SHA-256 is .* --members 1\.$"):
+            member_of(found, "best", is_proxy=True)
 
     @pytest.mark.slow
     def test_weights_that_were_not_kept_are_told(self, root: Path) -> None:

@@ -12,9 +12,9 @@ from torch import nn
 
 from archfront.trainers.errors import WeightsError
 from archfront.trainers.networks.backbone import build_backbone, create
-from archfront.trainers.networks.checkpoint import sha256_of
 from archfront.trainers.networks.weights import fetch, resolve
 from archfront.trainers.spec import Architecture, Weights
+from archfront.trainers.sums import sha256_of
 from archfront.trainers.tasks import TASKS
 
 # Without weights there is nothing to download: each test saves what it has made itself.

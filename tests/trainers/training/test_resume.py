@@ -15,7 +15,7 @@ from torch import nn
 
 from archfront.trainers.data import DataRef
 from archfront.trainers.data.ref import Shapes
-from archfront.trainers.errors import ConfigError, WeightsError
+from archfront.trainers.errors import ConfigError, StateError
 from archfront.trainers.spec import Architecture, Recipe, TrainResult, TrainSettings, Weights
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.training.batch_norm import estimate_norms, trained_norms
@@ -171,13 +171,13 @@ def test_what_cannot_be_gone_on_with_is_refused(
 
 def test_a_file_that_is_no_training_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "resume.pt"
-    with pytest.raises(WeightsError, match=r"resume.pt cannot be read as the state of a training"):
+    with pytest.raises(StateError, match=r"resume.pt cannot be read as the state of a training"):
         run("classification", tmp_path, 3, resume=path)
     path.write_bytes(b"PK\x03\x04 torn")
-    with pytest.raises(WeightsError, match=r"Train from the start"):
+    with pytest.raises(StateError, match=r"Train from the start"):
         run("classification", tmp_path, 3, resume=path)
     torch.save({"state": {}, "optimizer": {}}, path)
-    with pytest.raises(WeightsError, match=r"'about'. Train from the start"):
+    with pytest.raises(StateError, match=r"'about'. Train from the start"):
         run("classification", tmp_path, 3, resume=path)
 
 
@@ -201,6 +201,6 @@ class _Code:
 def test_no_code_of_a_file_is_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = tmp_path / "resume.pt"
     torch.save({"about": _Code()}, path)
-    with pytest.raises(WeightsError, match=r"cannot be read as the state of a training"):
+    with pytest.raises(StateError, match=r"cannot be read as the state of a training"):
         run("classification", tmp_path, 3, resume=path)
     assert capsys.readouterr().out == ""

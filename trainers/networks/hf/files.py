@@ -15,7 +15,7 @@ from torch import nn
 
 from archfront.trainers.data.preprocess import FILTERS, Interpolation, Preprocess, Resize
 from archfront.trainers.errors import BuildError, ConfigError, WeightsError
-from archfront.trainers.networks.checkpoint import checked_file, sha256_of
+from archfront.trainers.networks.checkpoint import checked_file
 from archfront.trainers.networks.hf.names import CONFIG, cached_file, folder_of, repository_of
 from archfront.trainers.networks.hf.network import (
     USUAL_CHANNELS,
@@ -27,6 +27,7 @@ from archfront.trainers.networks.hf.network import (
     config_for,
 )
 from archfront.trainers.spec import Architecture, Weights
+from archfront.trainers.sums import sha256_of
 
 WEIGHTS = "model.safetensors"
 PREPROCESSOR = "preprocessor_config.json"
