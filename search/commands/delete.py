@@ -8,8 +8,9 @@ import sys
 
 from archfront.search.commands.study_text import add_study, root_or_default, url_or_default
 from archfront.search.errors import StudyError
+from archfront.search.records.driver_lock import is_driven
 from archfront.search.records.paths import existing
-from archfront.search.records.store import is_driven, reading, remove
+from archfront.search.records.store import reading, remove
 from archfront.search.results.results import Results
 from archfront.trainers.words import count_of
 

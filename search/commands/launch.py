@@ -64,7 +64,7 @@ def _run(
 
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
-            tracking.open()
+            tracking.import_early()
 
         def stop_bar(_: Event) -> None:
             bar.stop()
@@ -73,26 +73,30 @@ def _run(
 
 
 class _Tracking:
-    """The MLflow follower, opened while images are read; never for a study that has ended."""
+    """The MLflow follower, imported while images are read and opened when the study starts."""
 
     def __init__(
         self, paths: StudyPaths, config: Config, tell: Callable[[Unwritten], None]
     ) -> None:
         self._paths, self._config, self._tell = paths, config, tell
         self._pool = ThreadPoolExecutor(1)
-        self._opening: Future[Follower] | None = None
+        self._importing: Future[None] | None = None
         self._tracker: Follower | None = None
         self._started: StudyStarted | None = None
         self._is_behind = False
 
-    def open(self) -> None:
-        """Begin to open MLflow, which takes seconds, in a thread."""
-        if self._opening is None:
-            self._opening = self._pool.submit(self._opened)
+    def import_early(self) -> None:
+        """Begin to import MLflow, which takes seconds, in a thread; nothing is written."""
+        from archfront.search.tracking.mlflow_client import import_mlflow
+
+        if self._importing is None:
+            self._importing = self._pool.submit(import_mlflow)
 
     def __call__(self, event: Event) -> None:
         if isinstance(event, StudyStarted):
-            self._tracker = self._opened() if self._opening is None else self._opening.result()
+            if self._importing is not None:
+                self._importing.result()
+            self._tracker = self._opened()
             self._started = event
         if self._tracker is not None:
             with reported(f"{type(event).__name__} in MLflow", self._fail):

@@ -6,8 +6,9 @@ import argparse
 import os
 from pathlib import Path
 
+from archfront.search.records.driver_lock import is_driven
 from archfront.search.records.paths import default_root, existing
-from archfront.search.records.store import is_driven, reading
+from archfront.search.records.store import reading
 from archfront.search.results.results import Results
 
 STORAGE_VARIABLE = "ARCHFRONT_STORAGE_URL"

@@ -61,7 +61,7 @@ def call(arguments: argparse.Namespace) -> int:
     from archfront.search.export.make_variants import make_variants
     from archfront.search.export.variant_request import RUNTIMES, VariantRequest, formats_of
     from archfront.search.prepare.recorded import study_of
-    from archfront.search.records.store import is_driven
+    from archfront.search.records.driver_lock import is_driven
     from archfront.search.report import pages
     from archfront.search.results.variant_results import summary
 

@@ -25,6 +25,7 @@ from archfront.search.records.header import Chosen, Environment, SpaceFacts, Stu
 from archfront.search.records.objectives import Objective, Reference, objectives_for
 from archfront.search.records.plan import Plan
 from archfront.search.records.store import hide_password
+from archfront.search.runtimes import runtime_named
 from archfront.search.space.space import Space
 from archfront.trainers.data.ref import DataRef, Shapes
 from archfront.trainers.dataset_summary import DatasetSummary
@@ -165,7 +166,7 @@ def objectives(config: Config) -> list[Objective]:
 def prepare(
     config: Config, progress: Progress | None = None, *, begun: SpaceFacts | None = None
 ) -> Prepared:
-    """Load the data, check the weights and build the space.
+    """See that the runtime can run here, load the data, check the weights and build the space.
 
     Args:
         config: The study.
@@ -175,10 +176,13 @@ def prepare(
     Raises:
         DataError: If the images cannot be used.
         WeightsError: If weights that were asked for are not there.
-        ConfigError: If nothing is left of the space.
+        ConfigError: If the runtime cannot run on this machine, or nothing is left of the space.
     """
     from archfront.trainers.data import load
 
+    hardware = config.hardware
+    if hardware.device is None:
+        runtime_named(hardware.runtime).check(hardware.precision)
     backbones = select(config.space, Path(config.tracking.root))
     data = data_ref(config)
     dataset = load(data, progress)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -86,6 +88,21 @@ class StudyPaths:
     def details(self, predictions: str | Path) -> Path:
         """Return the file of what kept predictions are worth by class."""
         return self.gallery(predictions).with_name(DETAILS)
+
+
+def make_folder(folder: Path) -> list[Path]:
+    """Make a folder with its parents and return those that were not there, the inner first."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True, exist_ok=True)
+    return missing
+
+
+def remove_folders(made: Sequence[Path]) -> None:
+    """Remove a folder with its content, and the parents made with it that are empty now."""
+    shutil.rmtree(made[0], ignore_errors=True)
+    with contextlib.suppress(OSError):
+        for parent in made[1:]:
+            parent.rmdir()
 
 
 def default_root() -> Path:

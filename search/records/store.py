@@ -8,14 +8,11 @@ the next driver opens the journal. Reading needs no lock.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
-import socket
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import optuna
 from optuna.storages import BaseStorage, RDBStorage
@@ -23,6 +20,7 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 from archfront.search.errors import StudyError, StudyLockedError
 from archfront.search.records.codec import decode, encode
+from archfront.search.records.driver_lock import driver_lock
 from archfront.search.records.evaluation import Evaluation, Measurement, Trained, counted
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.objectives import Objective
@@ -33,7 +31,7 @@ from archfront.search.records.optuna_compat import (
     system_attr,
     write_system_attr,
 )
-from archfront.search.records.paths import StudyPaths
+from archfront.search.records.paths import StudyPaths, make_folder, remove_folders
 from archfront.search.records.proposal import Proposal
 from archfront.search.records.remeasured import remeasured
 
@@ -208,22 +206,35 @@ def driving(
 ) -> Iterator[StudyStore]:
     """Open a study to run it, made where it is not there, locked until the block ends.
 
+    A study that is made here and fails before it has a header is removed again.
+
     Raises:
         StudyLockedError: If another driver holds it.
         StudyError: If its storage cannot be opened.
     """
-    paths.folder.mkdir(parents=True, exist_ok=True)
-    with _driver_lock(paths):
-        if url is None:
-            cut_torn_line(paths.journal)
-        with _clear_errors(paths, url):
-            study = optuna.create_study(
-                study_name=paths.study,
-                storage=_storage(paths, url),
-                directions=[o.direction for o in objectives],
-                load_if_exists=True,
-            )
-        yield StudyStore(study)
+    made = make_folder(paths.folder)
+    store: StudyStore | None = None
+    try:
+        with driver_lock(paths):
+            if url is None:
+                cut_torn_line(paths.journal)
+            with _clear_errors(paths, url):
+                study = optuna.create_study(
+                    study_name=paths.study,
+                    storage=_storage(paths, url),
+                    directions=[o.direction for o in objectives],
+                    load_if_exists=True,
+                )
+            store = StudyStore(study)
+            yield store
+    except StudyLockedError:
+        raise
+    except BaseException:
+        if made and (store is None or store.header is None):
+            if store is not None:
+                remove(paths, url)
+            remove_folders(made)
+        raise
 
 
 def reading(paths: StudyPaths, url: str | None) -> StudyStore:
@@ -246,16 +257,6 @@ def remove(paths: StudyPaths, url: str | None) -> None:
     if url is not None:
         with _clear_errors(paths, url):
             optuna.delete_study(study_name=paths.study, storage=_storage(paths, url))
-
-
-def is_driven(paths: StudyPaths) -> bool:
-    """Return whether a driver runs the study now."""
-    with contextlib.suppress(FileNotFoundError), paths.lock.open(encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
 
 
 def cut_torn_line(journal: Path) -> int:
@@ -281,33 +282,6 @@ def _storage(paths: StudyPaths, url: str | None) -> BaseStorage:
     if url is not None:
         return RDBStorage(url)
     return locked_journal(paths.journal)
-
-
-@contextlib.contextmanager
-def _driver_lock(paths: StudyPaths) -> Iterator[None]:
-    with paths.lock.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise StudyLockedError(_who_runs(paths, file)) from None
-        file.truncate(0)
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
-        file.write(json.dumps(holder))
-        file.flush()
-        yield
-
-
-def _who_runs(paths: StudyPaths, file: IO[str]) -> str:
-    file.seek(0)
-    who = "another process"
-    with contextlib.suppress(ValueError, KeyError):  # it may be writing this very moment
-        holder = json.loads(file.read())
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder["since"]))
-        who = f"process {holder['pid']} on {holder['host']} since {since}"
-    return (
-        f"The study {paths.study!r} is already run by {who}. Wait for it, end it, or start "
-        "another study with study=NAME."
-    )
 
 
 @contextlib.contextmanager

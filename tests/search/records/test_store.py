@@ -11,7 +11,8 @@ from typing import Any
 import optuna
 import pytest
 
-from archfront.search.errors import StudyError, StudyLockedError
+from archfront.search.errors import DataError, StudyError, StudyLockedError
+from archfront.search.records.driver_lock import is_driven
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.objectives import objectives_for
 from archfront.search.records.paths import StudyPaths, existing
@@ -19,7 +20,6 @@ from archfront.search.records.store import (
     cut_torn_line,
     driving,
     hide_password,
-    is_driven,
     reading,
     remove,
 )
@@ -239,3 +239,41 @@ def test_kill_nine_at_any_moment_loses_and_doubles_nothing(tmp_path: Path, share
     kinds = {r.data.tags["archfront.trial"]: r.data.tags["archfront.outcome"] for r in children}
     assert kinds == {f"{e.trial}:{e.rung}:{e.attempt}": e.kind for e in found.evaluations}
     assert all(r.info.status != "RUNNING" for r in children)
+
+
+@pytest.mark.parametrize("is_there", [False, True])
+def test_a_study_that_fails_before_it_begins_leaves_nothing(
+    tmp_path: Path, is_there: bool
+) -> None:
+    root = tmp_path / "root"
+    if is_there:
+        (root / "studies" / "other").mkdir(parents=True)
+    before = sorted(tmp_path.rglob("*"))
+    with (
+        pytest.raises(DataError, match="bad images"),
+        driving(StudyPaths(root, "new"), None, GOALS),
+    ):
+        raise DataError("bad images")
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_a_database_forgets_a_study_that_fails_before_it_begins(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'optuna.db'}"
+    with pytest.raises(DataError), driving(StudyPaths(tmp_path / "root", "new"), url, GOALS):
+        raise DataError("bad images")
+    assert optuna.get_all_study_names(url) == []
+    assert not (tmp_path / "root").exists()
+
+
+def test_a_study_that_has_begun_or_was_there_stays_when_its_run_fails(tmp_path: Path) -> None:
+    paths = StudyPaths(tmp_path, "small")
+    run(small_config(tmp_path))
+    with pytest.raises(DataError), driving(paths, None, GOALS):
+        raise DataError("bad images")
+    assert paths.journal.is_file()
+    kept = StudyPaths(tmp_path, "mine")
+    kept.folder.mkdir()
+    (kept.folder / "notes.txt").write_text("mine")
+    with pytest.raises(DataError), driving(kept, None, GOALS):
+        raise DataError("bad images")
+    assert (kept.folder / "notes.txt").is_file()

@@ -1,0 +1,28 @@
+"""What cannot run on this machine is told before any image is read."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from archfront.search.errors import ConfigError
+from archfront.search.prepare.prepare import prepare
+from archfront.search.study.estimate import Estimate
+from archfront.trainers import data
+from tests.support.small_study import small_config
+
+
+def test_a_gpu_that_is_not_there_is_told_once_and_before_images_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(data, "load", lambda *_: pytest.fail("images were read"))
+    config = small_config(tmp_path, hardware__runtime="eager_cuda", hardware__precision="fp16")
+    with pytest.raises(ConfigError, match="'eager_cuda' needs an NVIDIA GPU") as error:
+        prepare(config)
+    assert len(error.value.problems) == 1
+    with pytest.raises(ConfigError, match="'eager_cuda' needs an NVIDIA GPU"):
+        next(Estimate(config).lines())
+    assert list(tmp_path.iterdir()) == []
