@@ -50,6 +50,7 @@ class Case:
         target: What is read; None for the first kind of target of the format.
         root: Folder of the data below that of the case.
         options: Other options of the data.
+        is_slow: Whether it takes seconds.
         wrong: Why archfront does something else.
     """
 
@@ -66,6 +67,7 @@ class Case:
     target: TargetKind | None = None
     root: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    is_slow: bool = False
     wrong: str = ""
 
 
@@ -79,14 +81,12 @@ def case_root() -> Path:
 
 def parameters(cases: Iterable[Case]) -> list[Any]:
     """Return the parameters of a test over cases; those that are wrong have to fail."""
-    return [
-        pytest.param(
-            case,
-            id=case.name,
-            marks=pytest.mark.xfail(strict=True, reason=case.wrong) if case.wrong else (),
-        )
-        for case in cases
-    ]
+    found = []
+    for case in cases:
+        marks = [pytest.mark.xfail(strict=True, reason=case.wrong)] if case.wrong else []
+        marks += [pytest.mark.slow] if case.is_slow else []
+        found.append(pytest.param(case, id=case.name, marks=marks))
+    return found
 
 
 def check(case: Case, reader: str) -> None:

@@ -121,6 +121,8 @@ def _explained() -> Iterator[None]:
         yield
     except DataError:
         raise
+    except FileNotFoundError as error:
+        raise DataError("the file is not there") from error
     except UnidentifiedImageError as error:
         raise DataError("it is not an image of a known format") from error
     except Image.DecompressionBombError as error:

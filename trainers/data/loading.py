@@ -95,7 +95,7 @@ def _load(request: _Request) -> Dataset:
         channels=ref.channels,
         skipped=(*found, *raw.skipped),
         memory_bytes=memory,
-        division=_division(parts, plan, seed=ref.split_seed),
+        division=_division(parts, plan, splits, seed=ref.split_seed),
         disk_cache=disk_cache,
         is_mapped=mapped is not None,
     )
@@ -135,20 +135,33 @@ def _divided(
         return dict(parts)
     first, *others = parts
     samples = parts[first]
-    sizes = split_sizes(len(samples), plan)
     shown = [class_counts(sample.target) for sample in samples]
-    strata = strata_of(shown, len(sizes))
+    strata = strata_of(shown, len(plan))
+    sizes = split_sizes(len(samples), plan, least=len(np.unique(strata)))
     indices = completed(stratified(strata, list(sizes.values()), seed=seed), shown)
     made = {name: [samples[i] for i in idx] for name, idx in zip(sizes, indices, strict=True)}
     return {**made, **{name: parts[name] for name in others}}
 
 
-def _division(parts: Mapping[str, object], plan: Mapping[str, float], *, seed: int) -> str:
+def _division(
+    parts: Mapping[str, Sequence[Sample]],
+    plan: Mapping[str, float],
+    splits: Mapping[str, Sequence[Sample]],
+    *,
+    seed: int,
+) -> str:
     if not plan:
         return "as the data gives it"
     given = [name for name in parts if name not in ("all", "train")]
     beside = f"; {' and '.join(given)} as the data gives it" if given else ""
-    return f"stratified into {', '.join(plan)} with seed {seed}{beside}"
+    asked = split_sizes(len(next(iter(parts.values()))), plan)
+    enlarged = [name for name, size in asked.items() if len(splits[name]) > size]
+    beyond = (
+        f"; {' and '.join(enlarged)} enlarged beyond the asked share, to have each class"
+        if enlarged
+        else ""
+    )
+    return f"stratified into {', '.join(plan)} with seed {seed}{beyond}{beside}"
 
 
 def _dataset(

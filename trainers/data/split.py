@@ -14,7 +14,7 @@ from archfront.trainers.words import count_of
 Counts = NDArray[np.int64]
 
 
-def split_sizes(n_images: int, wanted: Mapping[str, float]) -> dict[str, int]:
+def split_sizes(n_images: int, wanted: Mapping[str, float], *, least: int = 0) -> dict[str, int]:
     """Return the number of images of each split.
 
     Shares that add up to 1 use every image; the first split takes what rounding leaves.
@@ -22,6 +22,8 @@ def split_sizes(n_images: int, wanted: Mapping[str, float]) -> dict[str, int]:
     Args:
         n_images: Images to split.
         wanted: Share in (0, 1) or count from 1 of each split.
+        least: Splits that are given as shares get at least so many images from the larger ones,
+            where there are enough.
 
     Raises:
         DataError: If a value is neither, or more images are asked for than there are.
@@ -43,7 +45,18 @@ def split_sizes(n_images: int, wanted: Mapping[str, float]) -> dict[str, int]:
             f"The split asks for {parts} = {sum(sizes.values()):,} images, but there are "
             f"{n_images:,}. Lower {' or '.join(f'data.{name}' for name in sizes)}."
         )
-    return sizes
+    return _enlarged(sizes, [name for name, value in wanted.items() if value < 1], least)
+
+
+def _enlarged(sizes: Mapping[str, int], shares: Sequence[str], least: int) -> dict[str, int]:
+    enlarged = dict(sizes)
+    if sum(sizes[name] for name in shares) < least * len(shares):
+        return enlarged
+    for name in shares:
+        while enlarged[name] < least:
+            enlarged[max(shares, key=lambda other: enlarged[other])] -= 1
+            enlarged[name] += 1
+    return enlarged
 
 
 def strata_of(shown: Sequence[Mapping[int, int]], n_splits: int) -> Counts:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from archfront.trainers.spec import Architecture, Recipe, TrainSettings, Weights
-from archfront.trainers.training.proxy import train
 from tests.support.case_folder import Case, case_root, check, parameters
 from tests.support.drawn_images import REF
 
@@ -28,7 +27,6 @@ FOLDERS = (
         "02-folder-training-testing",
         {"glioma": 12, "notumor": 12},
         parts={"train": 16, "test": 8},
-        wrong="Training and Testing are classes",
     ),
     Case(
         "03-folder-stray-image-in-train",
@@ -55,11 +53,7 @@ FOLDERS = (
         untold=("SYNOPHOTO",),
         wrong="@eaDir is a class",
     ),
-    Case(
-        "06-folder-number-classes",
-        {str(number): 4 for number in range(1, 13)},
-        wrong="splits by shares are smaller than the number of classes",
-    ),
+    Case("06-folder-number-classes", {str(number): 4 for number in range(1, 13)}),
     Case(
         "07-folder-unicode-forms",
         {"caf\u00e9": 10, "tea": 10},
@@ -83,22 +77,13 @@ FOLDERS = (
         {"a": 11, "b": 8},
         stops=("has 1 problem", "a/page.jpg: it is not an image"),
     ),
-    Case(
-        "11-folder-broken-exif",
-        {"a": 14, "b": 8},
-        wrong="Pillow's warnings of EXIF come through",
-    ),
+    Case("11-folder-broken-exif", {"a": 14, "b": 8}),
     Case(
         "12-folder-huge-image",
         {"a": 8, "b": 8},
-        stops=("has 1 problem", "a/huge.png: it has 20000 x 10000 px, more than"),
-        wrong="the message is Pillow's",
+        stops=("has 1 problem", "a/huge.png: it is too large"),
     ),
-    Case(
-        "12b-folder-large-image",
-        {"a": 9, "b": 8},
-        wrong="Pillow's warnings of large images come through",
-    ),
+    Case("12b-folder-large-image", {"a": 9, "b": 8}),
     Case(
         "13-folder-odd-modes",
         {"a": 13, "b": 13},
@@ -110,11 +95,7 @@ FOLDERS = (
         told=("lowest 1/16 of their range",),
         wrong="dark images are not told",
     ),
-    Case(
-        "15-folder-tiny",
-        {"a": 3, "b": 3},
-        wrong="splits by shares are smaller than the number of classes",
-    ),
+    Case("15-folder-tiny", {"a": 3, "b": 3}),
     Case(
         "16-folder-class-only-in-val",
         {"a": 12, "b": 12},
@@ -126,72 +107,57 @@ FOLDERS = (
         told=("val/a/copy_0.png: .*train/a/000.png", "val/b/copy_3.png: .*train/b/003.png"),
         wrong="copies in two splits are not told",
     ),
-    Case(
-        "18-folder-odd-class-names",
-        dict.fromkeys(ODD_NAMES, 6),
-        wrong="splits by shares are smaller than the number of classes",
-    ),
+    Case("18-folder-odd-class-names", dict.fromkeys(ODD_NAMES, 6)),
     Case(
         "19-folder-links",
         {"a": 8, "b": 8},
         root="19-folder-links/view",
-        stops=("has 1 problem", "a/gone.png: .*is not there"),
-        wrong="a dangling link is called undecodable",
+        stops=("has 1 problem", "a/gone.png: the file is not there"),
     ),
     Case("20-folder-last-batch-of-one", {"a": 21, "b": 20}, parts={"train": 33, "val": 8}),
     Case("21-folder-odd-file-names", {"a": 7, "b": 7}),
-    Case(
-        "95-many-classes",
-        dict.fromkeys(LONG_NAMES, 3),
-        wrong="splits by shares are smaller than the number of classes",
-    ),
+    Case("95-many-classes", dict.fromkeys(LONG_NAMES, 3), is_slow=True),
 )
 TABLES = (
     Case("22-csv-excel-semicolon-bom", CATS_AND_DOGS),
-    Case("23-csv-windows-paths", CATS_AND_DOGS, wrong="backslashes are not read"),
-    Case("24-csv-float-columns", {"MEL": 6, "NV": 6}, wrong="1.0 is not read"),
+    Case("23-csv-windows-paths", CATS_AND_DOGS),
+    Case("24-csv-float-columns", {"MEL": 6, "NV": 6}),
     Case(
         "26-csv-unquoted-comma",
         {"cat": 4, "dog": 4},
         stops=("4 ", "labels.csv, line 2 has 3 fields and the table 2 columns"),
         lines=6,
-        wrong="fields beyond the columns vanish",
     ),
     Case("27-csv-other-headers", stops=("Filename, Class", "path and label"), lines=1),
     Case(
         "28-csv-cp1252",
-        stops=("labels.csv is not UTF-8", "line 2", "Save it as UTF-8"),
+        stops=("labels.csv .* is not text in UTF-8", "line 2", "save it as UTF-8"),
         lines=1,
-        wrong="the message is Python's",
     ),
-    Case("28b-csv-utf16", CATS_AND_DOGS, wrong="UTF-16 is not read"),
-    Case("30-csv-unicode-forms", CATS_AND_DOGS, wrong="the forms of a name differ"),
+    Case("28b-csv-utf16", CATS_AND_DOGS),
+    Case("30-csv-unicode-forms", CATS_AND_DOGS),
     Case(
         "31-csv-long-multilabel",
         {"cat": 9, "dog": 9},
         images=12,
         target="labels",
-        wrong="the second label is called a repetition",
     ),
     Case(
         "33-csv-contradicting-rows",
         {"cat": 5, "dog": 6},
         stops=("has 1 problem", "img/00.png .*'cat' and 'dog'"),
-        wrong="a contradiction is called a repetition",
     ),
     Case(
         "91b-roboflow-multilabel",
         {"blue": 8, "red": 8},
         target="labels",
         parts={"train": 10, "val": 6},
-        wrong="the tables of Roboflow are not found",
     ),
     Case(
         "103-csv-automl-splits",
         {"cat": 9, "dog": 8},
         parts={"train": 10, "val": 4, "test": 3},
         told=("line 19.*UNASSIGNED",),
-        wrong="UNASSIGNED stops",
     ),
 )
 
@@ -206,7 +172,10 @@ def test_tables_are_read_as_they_are_meant(case: Case) -> None:
     check(case, "csv")
 
 
+@pytest.mark.slow  # Lightning is imported
 def test_a_last_batch_of_one_image_is_trained_without_it(tmp_path: Path) -> None:
+    from archfront.trainers.training.proxy import train
+
     root = case_root() / "20-folder-last-batch-of-one"
     result = train(
         Architecture("classification", "test_resnet", "timm", 32, 2, 3),

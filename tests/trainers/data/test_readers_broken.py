@@ -269,26 +269,44 @@ CASES: dict[str, Broken] = {
         with_mask(np.zeros((32, 32)), name="00000.bmp"), "image with two masks", "has two masks", 1
     ),
     "csv: an image that is not there": Broken(
-        table_row("gone.png,circle", "label"), "missing image file", "gone.png is annotated"
+        table_row("gone.png,circle", "label"), "missing image file", "gone.png is listed"
     ),
     "csv: an image listed twice": Broken(
-        table_row("00003.png,circle", "labels"), "image listed twice", "00003.png is listed twice"
+        table_row("00003.png,square|triangle", "labels"),
+        "image listed twice",
+        "00003.png is listed twice",
+    ),
+    "csv: an image with two labels": Broken(
+        table_row("00003.png,circle", "label"),
+        "image with contradicting rows",
+        "00003.png is listed as 'square' and 'circle'; keep one of the rows, or give",
+        1,
+    ),
+    "csv: a field too many": Broken(
+        table_row("00003.png,square,circle", "label"),
+        "row with too many fields",
+        "line 27 has 3 fields and the table 2 columns; put a field that has the separator",
+    ),
+    "csv: a field too few": Broken(
+        table_row("00003.png,1", "labels", by_column=True),
+        "row with too few fields",
+        "line 27 has 2 fields and the table 4 columns",
     ),
     "csv: no label where one is needed": Broken(
-        table_row("00003.png,", "label"), "row without one label", "line 26 has 0 labels"
+        table_row("00003.png,", "label"), "row without one label", "line 27 has 0 labels"
     ),
     "csv: two labels where one is needed": Broken(
         table_row("00003.png,1,1,0", "label", by_column=True),
         "row without one label",
-        "line 26 has 2 labels",
+        "line 27 has 2 labels",
     ),
     "csv: what is neither 0 nor 1": Broken(
         table_row("00003.png,1,2,0", "labels", by_column=True),
         "row that is not 0 or 1",
-        "line 26 has values other than 0 and 1",
+        "line 27 has '2' in square; a column of a class has 0 or 1",
     ),
     "csv: a row without a path": Broken(
-        table_row(",circle", "label"), "row without a path", "labels.csv, line 26 has no path"
+        table_row(",circle", "label"), "row without a path", "labels.csv, line 27 has no path"
     ),
 }
 

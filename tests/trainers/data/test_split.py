@@ -137,3 +137,18 @@ class TestImagesOfSeveralClasses:
         splits = stratified(np.repeat([0, 1], 20), [20, 10], seed=0)
         again = completed(splits, [{0: 1}] * 20 + [{1: 1}] * 20)
         assert all(np.array_equal(a, b) for a, b in zip(splits, again, strict=True))
+
+
+def test_splits_by_shares_are_enlarged_to_what_they_need_at_least() -> None:
+    thirds = {"train": 0.7, "val": 0.15, "test": 0.15}
+    assert split_sizes(48, thirds, least=12) == {"train": 24, "val": 12, "test": 12}
+    assert split_sizes(6, thirds, least=2) == {"train": 2, "val": 2, "test": 2}
+    assert split_sizes(100, thirds, least=12) == {"train": 70, "val": 15, "test": 15}
+
+
+def test_numbers_of_images_are_never_enlarged() -> None:
+    assert split_sizes(48, {"train": 30, "val": 5, "test": 5}, least=12)["val"] == 5
+
+
+def test_splits_that_cannot_be_enlarged_are_left_as_asked() -> None:
+    assert split_sizes(20, {"train": 0.8, "val": 0.2}, least=12) == {"train": 16, "val": 4}

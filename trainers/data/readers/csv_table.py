@@ -1,24 +1,28 @@
 """A table of image paths and labels: one label each, or several.
 
 Columns: ``path`` (relative to the root), ``label``, and ``split`` where the data has splits of its
-own. Without ``label``, every other column is a class with 0 or 1 in each row.
+own. Without ``label``, every other column is a class with 0 or 1 in each row. An image may have a
+row for each of its labels. Roboflow writes such a table of classes for each split, in its folder.
 """
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from archfront.trainers.data.raw import RawData, RawSample, Skipped
+from archfront.trainers.data.readers.find_images import ImageFinder
+from archfront.trainers.data.readers.outside_root import refuse_outside
 from archfront.trainers.data.readers.paths import (
     SPLIT_NAMES,
     as_parts,
     existing_root,
+    is_visible,
     missing,
     name_of,
 )
+from archfront.trainers.data.readers.table_rows import Row, Table, read_rows
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.targets import Labels
 from archfront.trainers.errors import DataError
@@ -28,7 +32,39 @@ LAYOUT = (
     "the columns path and label (or one column of 0 and 1 per class), and split for splits"
 )
 PATH, LABEL, SPLIT = "path", "label", "split"
-ORDER = ("train", "val", "test")
+ORDER = ("all", "train", "val", "test")
+ENDINGS = (".csv", ".tsv")
+ROBOFLOW, ROBOFLOW_PATH = "_classes.csv", "filename"
+UNASSIGNED = "unassigned"  # what AutoML writes for a row that belongs to no split
+WORDS = {"true": True, "false": False}
+
+
+@dataclass(frozen=True)
+class _Source:
+    """A table, the split that its place says, and the folders that its paths are relative to."""
+
+    table: Table
+    part: str | None
+    folders: tuple[Path, ...]
+
+
+@dataclass(frozen=True)
+class _Columns:
+    """Which columns mean what; ``classes`` are those of 0 and 1."""
+
+    path: str
+    label: str | None
+    split: str | None
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What a row says of an image."""
+
+    image: Path
+    part: str
+    labels: tuple[str, ...]
 
 
 def read_table(ref: DataRef) -> RawData:
@@ -38,68 +74,117 @@ def read_table(ref: DataRef) -> RawData:
         DataError: If the table or a column is not there.
     """
     root = existing_root(ref, "the folder of the table and its images", LAYOUT)
-    file = _file(root, ref.annotations)
-    columns, rows = _rows(file, root)
-    by_column = [name for name in columns if name not in (PATH, LABEL, SPLIT)]
-    is_listed = LABEL in columns
-    if PATH not in columns or not (is_listed or by_column):
-        raise DataError(
-            f"{name_of(file, root)} has the columns {', '.join(columns) or 'none'}. {LAYOUT}."
-        )
-    reading = _Reading(root, name_of(file, root), ref, by_column=None if is_listed else by_column)
-    listed = [entry for number, row in enumerate(rows, 2) if (entry := reading.row(number, row))]
-    names = by_column
-    if is_listed:
-        names = sorted({label for _, _, labels in listed for label in labels})
+    sources = _sources(root, ref.annotations)
+    columns = _columns([source.table for source in sources])
+    reading = _Reading(root, ref, columns)
+    for source in sources:
+        reading.read(source)
+    entries = reading.merged()
+    names: Sequence[str] = columns.classes
+    if columns.label is not None:
+        names = sorted({label for entry in entries for label in entry.labels})
     index = {name: label for label, name in enumerate(names)}
-    parts: dict[str, list[RawSample]] = {}
-    for path, part, labels in listed:
-        shown = tuple(sorted({index[label] for label in labels}))
+    if not reading.parts and reading.broken:  # what is wrong with them will be told
+        reading.parts.add("all")
+    parts: dict[str, list[RawSample]] = {part: [] for part in ORDER if part in reading.parts}
+    for entry in entries:
+        shown = tuple(sorted({index[label] for label in entry.labels}))
         target = Labels(shown) if ref.target == "labels" else shown[0]
-        parts.setdefault(part, []).append(RawSample(path, target, name_of(path, root)))
-    order = ORDER if SPLIT in columns else ("all",)
-    kept, repeated = as_parts({part: parts[part] for part in order if part in parts}, root)
+        parts[entry.part].append(RawSample(entry.image, target, name_of(entry.image, root)))
+    refuse_outside(ref, root, (entry.image for entry in entries))
+    kept, repeated = as_parts(parts, root)
     return RawData(
         where=f"data.root {root}",
         class_names=tuple(names),
         parts=kept,
+        skipped=tuple(reading.skipped),
         broken=(*reading.broken, *repeated),
     )
 
 
-def _file(root: Path, named: str | None) -> Path:
-    if named is not None:
-        file = Path(named).expanduser().absolute()
-        if not file.is_file():
-            raise DataError(f"data.annotations {file} is not there.")
-        return file
-    files = sorted(root.glob("*.csv"))
-    usual = [file for file in files if file.name == "labels.csv"]
-    if len(usual or files) != 1:
-        having = ", ".join(file.name for file in files) or "none"
+def _sources(root: Path, named: str | None) -> list[_Source]:
+    file = None if named is None else Path(named).expanduser().absolute()
+    if file is not None and not file.is_file():
+        raise DataError(f"data.annotations {file} is not there.")
+    if file is None:
+        visible = sorted(entry for entry in root.iterdir() if is_visible(entry.name))
+        files = [entry for entry in visible if entry.suffix.lower() in ENDINGS]
+        of_splits = [
+            (SPLIT_NAMES[entry.name.lower()], entry / ROBOFLOW)
+            for entry in visible
+            if entry.name.lower() in SPLIT_NAMES and (entry / ROBOFLOW).is_file()
+        ]
+        if of_splits and not files:
+            return [
+                _Source(read_rows(table, root, _is_path), part, (table.parent, root))
+                for part, table in of_splits
+            ]
+        usual = [entry for entry in files if entry.stem == "labels"]
+        if len(usual or files) != 1:
+            having = ", ".join(entry.name for entry in files) or "none"
+            raise DataError(
+                f"data.root {root} has no labels.csv, nor one other table (csv files there: "
+                f"{having}). {LAYOUT}."
+            )
+        file = (usual or files)[0]
+    return [_Source(read_rows(file, root, _is_path), None, (root, file.parent))]
+
+
+def _is_path(column: str) -> bool:
+    return column.lower() in (PATH, ROBOFLOW_PATH)
+
+
+def _columns(tables: Sequence[Table]) -> _Columns:
+    """Return what the columns mean, which all tables have to agree on.
+
+    Raises:
+        DataError: If they do not, or a column is not there.
+    """
+    first = tables[0]
+    for table in tables[1:]:
+        if set(table.columns) != set(first.columns):
+            raise DataError(
+                f"{table.name} has the columns {', '.join(table.columns)}, and {first.name} "
+                f"{', '.join(first.columns)}. Give both the same."
+            )
+    known = {name.lower(): name for name in first.columns}
+    is_roboflow = Path(first.name).name == ROBOFLOW
+    path = known.get(ROBOFLOW_PATH if is_roboflow else PATH)
+    label, split = known.get(LABEL), known.get(SPLIT)
+    classes = tuple(name for name in first.columns if name not in (path, label, split))
+    if path is None or (label is None and not classes):
         raise DataError(
-            f"data.root {root} has no labels.csv, nor one other table (csv files there: "
-            f"{having}). {LAYOUT}."
+            f"{first.name} has the columns {', '.join(first.columns) or 'none'}. {LAYOUT}."
         )
-    return (usual or files)[0]
+    if label is None:
+        _check_classes(tables, classes)
+    return _Columns(path, label, split, classes)
 
 
-def _rows(file: Path, root: Path) -> tuple[list[str], list[dict[str, str]]]:
-    """Return the columns and the rows of a table between commas, semicolons or tabs."""
+def _check_classes(tables: Iterable[Table], classes: Sequence[str]) -> None:
+    """Refuse columns that are no classes: not one row has 0 or 1 in them."""
+    rows = [row for table in tables for row in table.rows]
+    others = [
+        name for name in classes if not any(_is_shown(r.fields[name]) is not None for r in rows)
+    ]
+    if rows and others:
+        raise DataError(
+            f"The table has no column {LABEL}, so that every column beside {PATH} and {SPLIT} is "
+            f"a class with 0 or 1; {', '.join(others)} has other values, as "
+            f"{rows[0].fields[others[0]]!r}. Call the column of the labels {LABEL}, or remove "
+            "what is no class."
+        )
+
+
+def _is_shown(text: str) -> bool | None:
+    """Return whether a field says that a class is shown; None if it says neither."""
+    if text.lower() in WORDS:
+        return WORDS[text.lower()]
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            head = lines.readline()
-            lines.seek(0)
-            between = max(",;\t", key=head.count)
-            table = csv.DictReader(lines, delimiter=between, restkey="", restval="")
-            columns = [name.strip() for name in table.fieldnames or ()]
-            table.fieldnames = columns
-            return columns, list(table)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DataError(f"{name_of(file, root)} cannot be read as a table: {error}.") from error
-
-
-Entry = tuple[Path, str, tuple[str, ...]]
+        value = float(text.replace(",", "."))  # Excel's decimal comma, as in 1,0
+    except ValueError:
+        return None
+    return bool(value) if value in (0, 1) else None
 
 
 @dataclass
@@ -107,50 +192,110 @@ class _Reading:
     """Rows that are read, and what was wrong in them."""
 
     root: Path
-    table: str
     ref: DataRef
-    by_column: Sequence[str] | None
+    columns: _Columns
+    entries: list[_Entry] = field(default_factory=list)
+    parts: set[str] = field(default_factory=set)
+    skipped: list[Skipped] = field(default_factory=list)
     broken: list[Skipped] = field(default_factory=list)
 
-    def row(self, number: int, row: Mapping[str, str]) -> Entry | None:
-        """Return image, part and labels of a row; None if it cannot be used."""
-        name = row[PATH].strip()
-        where = f"{self.table}, line {number}"
-        part = self._part(row)
-        labels = self._labels(row)
-        wrong: Skipped | None = None
+    def read(self, source: _Source) -> None:
+        """Read the rows of a table."""
+        table, path = source.table, self.columns.path
+        self.broken += table.broken
+        finder = ImageFinder(source.folders, [row.fields[path] for row in table.rows])
+        for row in table.rows:
+            found = self._entry(row, source, finder)
+            if isinstance(found, _Entry):
+                self.entries.append(found)
+            elif found.reason == "row without a split":
+                self.skipped.append(found)
+            else:
+                self.broken.append(found)
+        if not table.rows and not table.broken:
+            raise DataError(f"{table.name} lists no images.")
+
+    def merged(self) -> list[_Entry]:
+        """Return an entry for each image, and for each repetition that says nothing else.
+
+        Rows with several labels of one image are its labels if it may have several, else they
+        contradict each other and the image is left out.
+        """
+        merged: dict[Path, list[_Entry]] = {}
+        for entry in self.entries:
+            merged.setdefault(entry.image, []).append(entry)
+        may_differ = self.columns.label is not None and self.ref.target == "labels"
+        kept = []
+        for image, entries in merged.items():
+            is_repeated = len({entry.labels for entry in entries}) == 1
+            if is_repeated or (may_differ and len({entry.part for entry in entries}) > 1):
+                kept += entries
+            elif may_differ:
+                labels = dict.fromkeys(label for entry in entries for label in entry.labels)
+                kept.append(_Entry(image, entries[0].part, tuple(labels)))
+            else:
+                self.broken.append(self._contradiction(image, entries))
+        return kept
+
+    def _contradiction(self, image: Path, entries: Iterable[_Entry]) -> Skipped:
+        name = name_of(image, self.root)
+        said = dict.fromkeys(" and ".join(entry.labels) or "nothing" for entry in entries)
+        detail = f"{name} is listed as {' and '.join(map(repr, said))}; keep one of the rows"
+        if self.ref.target == "label":
+            detail += ", or give task=multilabel if images have several labels"
+        return Skipped(name, "image with contradicting rows", detail)
+
+    def _entry(self, row: Row, source: _Source, finder: ImageFinder) -> _Entry | Skipped:
+        where = f"{source.table.name}, line {row.line}"
+        name = row.fields[self.columns.path]
+        part = self._part(row, source, where)
+        if isinstance(part, Skipped):
+            return part
+        self.parts.add(part)
         if not name:
-            wrong = Skipped(where, "row without a path", f"{where} has no path")
-        elif part is None:
-            detail = f"{where} has the split {row[SPLIT]!r}; known: {', '.join(SPLIT_NAMES)}"
-            wrong = Skipped(where, "unknown split", detail)
-        elif labels is None:
-            detail = f"{where} has values other than 0 and 1 in {', '.join(self.by_column or ())}"
-            wrong = Skipped(where, "row that is not 0 or 1", detail)
-        elif self.ref.target == "label" and len(labels) != 1:
+            return Skipped(where, "row without a path", f"{where} has no path")
+        labels = self._labels(row, where)
+        if isinstance(labels, Skipped):
+            return labels
+        if self.ref.target == "label" and len(labels) != 1:
             detail = f"{where} has {len(labels)} labels; the task learns from one label per image"
-            wrong = Skipped(where, "row without one label", detail)
-        elif not (self.root / name).is_file():
-            wrong = missing(name, (self.root,), self.root)
-        if wrong is not None or part is None or labels is None:
-            self.broken += [wrong] if wrong is not None else []
-            return None
-        return self.root / name, part, labels
+            return Skipped(where, "row without one label", detail)
+        image = finder.find(name)
+        if image is None:
+            problem = missing(name, source.folders, self.root, what="listed")
+            near = finder.near(name)
+            there = f", but {' and '.join(near)} {'are' if len(near) > 1 else 'is'}"
+            return replace(problem, detail=problem.detail + there) if near else problem
+        return _Entry(image, part, labels)
 
-    def _part(self, row: Mapping[str, str]) -> str | None:
-        return SPLIT_NAMES.get(row[SPLIT].strip().lower()) if SPLIT in row else "all"
+    def _part(self, row: Row, source: _Source, where: str) -> str | Skipped:
+        if self.columns.split is None:
+            return source.part or "all"
+        said = row.fields[self.columns.split]
+        if said.lower() == UNASSIGNED:
+            detail = f"{where} has the split {said!r}, so its image belongs to none"
+            return Skipped(where, "row without a split", detail)
+        if said.lower() in SPLIT_NAMES:
+            return SPLIT_NAMES[said.lower()]
+        detail = f"{where} has the split {said!r}; known: {', '.join(SPLIT_NAMES)}"
+        return Skipped(where, "unknown split", detail)
 
-    def _labels(self, row: Mapping[str, str]) -> tuple[str, ...] | None:
-        """Return the labels of a row; None where a column is neither 0 nor 1."""
-        if self.by_column is None:
-            text = row[LABEL].strip()
+    def _labels(self, row: Row, where: str) -> tuple[str, ...] | Skipped:
+        """Return the labels of a row, or the problem of a column that is neither 0 nor 1."""
+        if self.columns.label is not None:
+            text = row.fields[self.columns.label]
             if self.ref.target == "label":
                 return (text,) if text else ()
             between = " " if self.ref.delimiter == "space" else self.ref.delimiter
             return tuple(
                 dict.fromkeys(part.strip() for part in text.split(between) if part.strip())
             )
-        values = {name: row[name].strip() for name in self.by_column}
-        if not set(values.values()) <= {"0", "1"}:
-            return None
-        return tuple(name for name, value in values.items() if value == "1")
+        shown = {name: _is_shown(row.fields[name]) for name in self.columns.classes}
+        wrong = next((name for name, value in shown.items() if value is None), None)
+        if wrong is not None:
+            detail = (
+                f"{where} has {row.fields[wrong]!r} in {wrong}; a column of a class has 0 or 1 "
+                "(or false and true)"
+            )
+            return Skipped(where, "row that is not 0 or 1", detail)
+        return tuple(name for name, value in shown.items() if value)

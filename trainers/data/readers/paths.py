@@ -12,10 +12,12 @@ from archfront.trainers.errors import DataError
 
 SPLIT_NAMES = {
     "train": "train",
+    "training": "train",
     "val": "val",
     "valid": "val",
     "validation": "val",
     "test": "test",
+    "testing": "test",
 }
 ARCHIVE_LITTER = "__MACOSX"  # what macOS adds to zip files: no class
 
@@ -117,8 +119,8 @@ def as_parts(
             fresh.append(sample)
         kept[part] = tuple(fresh)
     if "all" not in kept and "train" not in kept:
-        having = " and ".join(kept) or "nothing"
-        raise DataError(f"data.root {root} has {having} but no images to train on.")
+        having = f"{' and '.join(kept)} but " if kept else ""
+        raise DataError(f"data.root {root} has {having}no images to train on.")
     if set(kept) == {"train"}:
         kept = {"all": kept["train"]}
     return kept, problems

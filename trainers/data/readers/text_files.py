@@ -18,8 +18,14 @@ MARKS = (
 
 
 def marked_encoding(content: bytes) -> str | None:
-    """Return the encoding that a mark at the beginning of a file says; None without a mark."""
-    return next((name for mark, name in MARKS if content.startswith(mark)), None)
+    """Return the encoding that a mark at the beginning of a file says; None without a mark.
+
+    A byte of zero in the first character marks UTF-16, too.
+    """
+    marked = next((name for mark, name in MARKS if content.startswith(mark)), None)
+    if marked is None and b"\0" in content[:2]:
+        return "utf-16-be" if content[:1] == b"\0" else "utf-16-le"
+    return marked
 
 
 def read_text(file: Path) -> str:
@@ -34,9 +40,10 @@ def read_text(file: Path) -> str:
     except OSError as error:
         raise DataError(f"it cannot be read ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
         raise DataError(
-            f"it is not text in UTF-8 (byte {error.start} is {content[error.start]:#04x}); save "
-            "it as UTF-8"
+            f"it is not text in UTF-8 (line {line} has the byte {content[error.start]:#04x}); "
+            "save it as UTF-8, which Excel calls 'CSV UTF-8'"
         ) from error
 
 
