@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -198,7 +199,6 @@ def _hydra(
     groups: dict[str, str], values: dict[str, str], folders: Sequence[Path]
 ) -> dict[str, Any]:
     """Compose the groups, set the values, resolve interpolations."""
-    import hydra
     from hydra.errors import HydraException
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
@@ -210,10 +210,9 @@ def _hydra(
     # Values of the command line stand as marks while OmegaConf reads the yaml files' own ${...}.
     marks = {f"\0{number}\0": value for number, value in enumerate(values.values())}
     try:
-        with _exclusive_hydra(), hydra.initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            config = hydra.compose("config", overrides=overrides)
-        content = OmegaConf.to_container(config, resolve=False)
-        content = _unmark(content, {})  # keys as text
+        # Files of the user's own may change while this process runs.
+        composed = _composed.__wrapped__ if folders else _composed
+        content = _unmark(composed(conf_dir(), tuple(overrides)), {})  # a copy, keys as text
         problems = _put(content, dict(zip(values, marks, strict=True)))
         if not problems:
             config = OmegaConf.create(content)
@@ -234,6 +233,17 @@ def _hydra(
         raise ConfigError(*(_unmark(problem, marks) for problem in problems))
     unmarked: dict[str, Any] = _unmark(content, marks)
     return unmarked
+
+
+@lru_cache(maxsize=64)
+def _composed(folder: Path, overrides: tuple[str, ...]) -> Any:
+    """Return the content that Hydra composes, its interpolations as they stand."""
+    import hydra
+    from omegaconf import OmegaConf
+
+    with _exclusive_hydra(), hydra.initialize_config_dir(str(folder), version_base="1.3"):
+        config = hydra.compose("config", overrides=list(overrides))
+    return OmegaConf.to_container(config, resolve=False)
 
 
 @contextlib.contextmanager
