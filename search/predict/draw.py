@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from archfront.search.predict.answer import Answer, PredictedImage, map_of
 from archfront.trainers.data.images import Pixels
+from archfront.trainers.drawing.colors import class_color
+from archfront.trainers.drawing.labels import with_labels
 from archfront.trainers.drawing.panels import tinted
-from archfront.trainers.drawing.paper import class_color, tag
+from archfront.trainers.drawing.paper import LEGEND_MAX, Line, captioned, shortened
 
 # Longest side of a picture, in px: a photo of 12 million pixels is drawn on a smaller one.
 SIDE_MAX = 1600
@@ -37,21 +39,26 @@ def drawn(pixels: Pixels, predicted: PredictedImage, answered: Answer) -> Image.
 def _label(
     image: Image.Image, predicted: PredictedImage, answered: Answer, scale: float
 ) -> Image.Image:
-    _list(image, predicted, [(answered["label"], answered["score"])])
-    return image
+    return _listed(image, predicted, [(answered["label"], answered["score"])])
 
 
 def _labels(
     image: Image.Image, predicted: PredictedImage, answered: Answer, scale: float
 ) -> Image.Image:
-    _list(image, predicted, [(one["label"], one["score"]) for one in answered["labels"][:N_SHOWN]])
-    return image
+    found = [(one["label"], one["score"]) for one in answered["labels"][:N_SHOWN]]
+    return _listed(image, predicted, found)
 
 
-def _list(image: Image.Image, predicted: PredictedImage, lines: list[tuple[str, float]]) -> None:
-    for number, (name, score) in enumerate(lines):
-        color = class_color(predicted.manifest.class_names.index(name))
-        tag(image, (0, 18 * (number + 1)), f"{name} {score:.2f}", color)
+def _listed(
+    image: Image.Image, predicted: PredictedImage, found: list[tuple[str, float]]
+) -> Image.Image:
+    """Return an image with classes and their numbers below it, each with its color."""
+    names = predicted.manifest.class_names
+    lines = [
+        Line(f"{name} {number:.2f}", swatch=class_color(names.index(name)))
+        for name, number in found
+    ]
+    return captioned(image, lines)
 
 
 def _map(
@@ -60,10 +67,8 @@ def _map(
     found = Image.fromarray(map_of(predicted))
     fitted = np.asarray(found.resize(image.size, Image.Resampling.NEAREST))
     image = tinted(image, fitted)
-    _list(
-        image, predicted, [(one["label"], one["share"]) for one in answered["classes"][:N_SHOWN]]
-    )
-    return image
+    shares = [(one["label"], one["share"]) for one in answered["classes"][:N_SHOWN]]
+    return _listed(image, predicted, shares)
 
 
 def _objects(
@@ -74,13 +79,13 @@ def _objects(
         label = names.index(one["label"])
         if "mask" in one:
             image = tinted(image, _painted(one["mask"], label, image.size))
-    for one in reversed(answered["objects"]):
-        label = names.index(one["label"])
-        x1, y1, x2, y2 = (value * scale for value in one["box"])
-        ends = (x1, y1, max(x1, x2 - 1), max(y1, y2 - 1))
-        ImageDraw.Draw(image).rectangle(ends, None, class_color(label), 2)
-        tag(image, (x1, y1), f"{one['label']} {one['score']:.2f}", class_color(label))
-    return image
+    found = answered["objects"]
+    boxes = np.array([one["box"] for one in found], np.float64).reshape(-1, 4) * scale
+    texts = [f"{one['label']} {one['score']:.2f}" for one in found]
+    colors = [class_color(names.index(one["label"])) for one in found]
+    unlabeled = {found[i]["label"] for i in with_labels(image, boxes, texts, colors)}
+    lines = [Line(name, swatch=class_color(names.index(name))) for name in sorted(unlabeled)]
+    return captioned(image, shortened(lines, LEGEND_MAX)) if lines else image
 
 
 def _painted(rle: Answer, label: int, size: tuple[int, int]) -> np.ndarray:

@@ -5,26 +5,27 @@ What is right or wrong is said in words too, not by color alone.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw
+from PIL import Image
 
 from archfront.trainers.data.images import Pixels
 from archfront.trainers.data.objects import rle_of
 from archfront.trainers.data.targets import IGNORED, Labels, Mask, Objects, Target, TargetKind
+from archfront.trainers.drawing.colors import Color, class_color
+from archfront.trainers.drawing.labels import with_labels
 from archfront.trainers.drawing.paper import (
+    LEGEND_MAX,
     SOFT,
-    Color,
     Line,
     Panel,
-    class_color,
     framed,
     shortened,
     shown,
-    tag,
 )
 
 RIGHT: Color = (0, 122, 89)
@@ -121,7 +122,7 @@ def _mask(pixels: Pixels, truth: Target, said: DrawnPrediction, names: Sequence[
         iou = both / (either[label] - both)
         lines.append(Line(f"{names[label]}, IoU {iou:.2f}", swatch=class_color(label)))
     pictures = tuple(tinted(image, mask) for mask in (true, found))
-    return Panel(pictures, shortened(lines) or (Line("no pixel that counts", SOFT),))
+    return Panel(pictures, shortened(lines, LEGEND_MAX) or (Line("no pixel that counts", SOFT),))
 
 
 def _objects(pixels: Pixels, truth: Target, said: DrawnPrediction, names: Sequence[str]) -> Panel:
@@ -132,8 +133,9 @@ def _objects(pixels: Pixels, truth: Target, said: DrawnPrediction, names: Sequen
     kept = order[said.scores[order] >= SCORE_MIN][:OBJECTS_MAX]
     found, scores = said.objects.only(kept), said.scores[kept]
     true = truth.only(np.flatnonzero(~truth.crowd))
+    counts = Counter([*true.labels.tolist(), *found.labels.tolist()])
     lines = []
-    for label in sorted({*true.labels.tolist(), *found.labels.tolist()}):
+    for label in sorted(counts, key=lambda label: (-counts[label], label)):
         n_true, n_found = (int((part.labels == label).sum()) for part in (true, found))
         text = f"{names[label]}: {n_true} true, {n_found} found"
         lines.append(Line(text, swatch=class_color(label)))
@@ -142,7 +144,9 @@ def _objects(pixels: Pixels, truth: Target, said: DrawnPrediction, names: Sequen
         with_objects(pixels, true, [names[label] for label in true.labels]),
         with_objects(pixels, found, texts),
     )
-    return Panel(pictures, shortened(lines) or (Line("nothing true, nothing found", SOFT),))
+    return Panel(
+        pictures, shortened(lines, LEGEND_MAX) or (Line("nothing true, nothing found", SOFT),)
+    )
 
 
 PANELS: dict[TargetKind, Callable[[Pixels, Target, DrawnPrediction, Sequence[str]], Panel]] = {
@@ -164,22 +168,20 @@ def tinted(image: Image.Image, mask: NDArray[np.uint8]) -> Image.Image:
 
 
 def with_objects(pixels: Pixels, objects: Objects, texts: Sequence[str]) -> Image.Image:
-    """Return an image with boxes, outlines and texts on it, the first object on top."""
+    """Return an image with boxes, outlines and texts on it, the first object on top.
+
+    A text that would hide an object is left out: the lines below the picture name the colors.
+    """
     height, width = pixels.shape[:2]
     image = shown(pixels)
     scale = np.array([image.width / width, image.height / height] * 2)
-    last_first = range(len(objects) - 1, -1, -1)
-    for i in last_first:
+    for i in range(len(objects) - 1, -1, -1):
         if objects.segments is not None:
             inside = _filled(rle_of(objects.segments[i], width, height), image.size)
             label = np.uint8(objects.labels[i] % IGNORED)
             image = tinted(image, np.where(inside, label, np.uint8(IGNORED)))
-    for i in last_first:
-        x1, y1, x2, y2 = (float(v) for v in objects.boxes[i] * scale)
-        color = class_color(int(objects.labels[i]))
-        ends = (x1, y1, max(x1, x2 - 1), max(y1, y2 - 1))
-        ImageDraw.Draw(image).rectangle(ends, None, color, 2)
-        tag(image, (x1, y1), texts[i], color)
+    colors = [class_color(int(label)) for label in objects.labels]
+    with_labels(image, objects.boxes * scale, texts, colors)
     return image
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -11,29 +10,17 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from archfront.trainers.data.images import Pixels
+from archfront.trainers.drawing.colors import Color
 
-Color = tuple[int, int, int]
 INK: Color = (32, 36, 42)
 SOFT: Color = (90, 97, 107)
 PAPER: Color = (255, 255, 255)
-# Okabe and Ito 2008: colors that are told apart with every kind of color vision.
-PALETTE: tuple[Color, ...] = (
-    (230, 159, 0),
-    (86, 180, 233),
-    (0, 158, 115),
-    (240, 228, 66),
-    (0, 114, 178),
-    (213, 94, 0),
-    (204, 121, 167),
-    (120, 120, 120),
-)
-# The golden ratio: hues of one class after the other stay far apart.
-HUE_STEP = 0.618034
 SIDE = 168  # px, the longer one of a picture
 WIDTH = 1160  # px, of a report's page
 GAP = 12
 FONT_PX, LINE_PX = 13, 17
 LINES_MAX = 5
+LEGEND_MAX = 8  # lines that name colors
 
 
 @dataclass(frozen=True)
@@ -96,28 +83,34 @@ def framed(image: Image.Image, color: Color) -> Image.Image:
     return copy
 
 
-def shortened(lines: Sequence[Line]) -> tuple[Line, ...]:
-    """Return at most ``LINES_MAX`` lines, the last of them saying how many are left out."""
-    if len(lines) <= LINES_MAX:
+def captioned(image: Image.Image, lines: Sequence[Line]) -> Image.Image:
+    """Return an image on white paper with lines below it, which hide nothing of it."""
+    width = max(image.width, SIDE)
+    paper = Image.new("RGB", (width, image.height + len(lines) * LINE_PX + 4), PAPER)
+    paper.paste(image, (0, 0))
+    for number, line in enumerate(lines):
+        _write(paper, (2, image.height + 2 + number * LINE_PX), line, width - 4)
+    return paper
+
+
+def shortened(lines: Sequence[Line], most: int = LINES_MAX) -> tuple[Line, ...]:
+    """Return at most so many lines, the last of them saying how many are left out."""
+    if len(lines) <= most:
         return tuple(lines)
-    return (*lines[: LINES_MAX - 1], Line(f"and {len(lines) - LINES_MAX + 1} more", SOFT))
+    return (*lines[: most - 1], Line(f"and {len(lines) - most + 1} more", SOFT))
 
 
-def class_color(label: int) -> Color:
-    """Return the color of a class, of the palette as far as it reaches."""
-    if label < len(PALETTE):
-        return PALETTE[label]
-    red, green, blue = colorsys.hsv_to_rgb(label * HUE_STEP % 1, 0.65, 0.9)
-    return round(255 * red), round(255 * green), round(255 * blue)
+def tag_size(text: str) -> tuple[int, int]:
+    """Return the width and the height of a text with its ground, in pixels."""
+    _, _, width, height = _font(11).getbbox(text)
+    return round(width) + 4, round(height) + 3
 
 
-def tag(image: Image.Image, place: tuple[float, float], text: str, color: Color) -> None:
-    """Write a text on a ground of its class's color, its lower left at a place of the image."""
+def tag_at(image: Image.Image, place: tuple[int, int], text: str, color: Color) -> None:
+    """Write a text on a ground of its class's color, its upper left at a place of the image."""
     pen = ImageDraw.Draw(image)
-    _, _, width, height = (round(v) for v in pen.textbbox((0, 0), text, _font(11)))
-    left = min(max(0, round(place[0])), max(0, image.width - width - 4))
-    top = max(0, round(place[1]) - height - 2)
-    pen.rectangle((left, top, left + width + 3, top + height + 2), color)
+    (left, top), (width, height) = place, tag_size(text)
+    pen.rectangle((left, top, left + width - 1, top + height - 1), color)
     is_light = 0.3 * color[0] + 0.59 * color[1] + 0.11 * color[2] > 130
     pen.text((left + 2, top), text, INK if is_light else PAPER, _font(11))
 

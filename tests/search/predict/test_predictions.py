@@ -112,8 +112,10 @@ class TestAnswerContract:
         assert said == f"1 picture in {tmp_path / 'drawn'}\n"
         [drawn] = (tmp_path / "drawn").iterdir()
         pixels = read_pixels(drawn)
-        assert pixels.shape == (60, 90, 3)
-        assert (pixels != read_pixels(picture)).any()
+        assert pixels.shape[0] >= 60
+        assert pixels.shape[1] >= 90
+        below, within = pixels[60:], pixels[:60, :90] != read_pixels(picture)
+        assert below.any() if task in ("classification", "multilabel") else within.any()
 
     @pytest.mark.slow
     def test_it_needs_no_torch(

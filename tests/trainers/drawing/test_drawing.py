@@ -14,18 +14,21 @@ from PIL import Image
 from archfront.trainers.data.raw import RawData, RawSample
 from archfront.trainers.data.readers import READERS, Reader
 from archfront.trainers.data.targets import IGNORED, Labels, Mask, Objects, TargetKind, no_objects
+from archfront.trainers.drawing.colors import N_COLORS, PALETTE, class_color
 from archfront.trainers.drawing.gallery import READ, chosen, write_gallery, write_mistakes
+from archfront.trainers.drawing.labels import with_labels
 from archfront.trainers.drawing.panels import RIGHT, TINT, TITLES, WRONG, DrawnPrediction, panel
 from archfront.trainers.drawing.paper import (
     LINES_MAX,
-    PALETTE,
+    PAPER,
     SIDE,
     WIDTH,
     Line,
     Panel,
-    class_color,
+    captioned,
     grid,
     shown,
+    tag_size,
 )
 from archfront.trainers.errors import DataError
 from archfront.trainers.networks.backbone import preprocess_for
@@ -120,6 +123,57 @@ def test_boxes_lie_where_they_are_in_the_image() -> None:
     assert at(right, 40, 20) == class_color(2)
     assert at(right, 4.5, 0) == (100, 100, 100), "a score under the least was drawn"
     assert texts(one) == ["cat: 1 true, 0 found", "bird: 0 true, 1 found"]
+
+
+def test_labels_hide_no_object() -> None:
+    """Labels of small objects covered them and their neighbors."""
+    rng = np.random.default_rng(3)
+    corners = rng.uniform(0, 150, (30, 2))
+    boxes = np.concatenate([corners, corners + rng.uniform(4, 14, (30, 2))], axis=1)
+    colors = [class_color(n % 3) for n in range(30)]
+    texts = [f"nucleus 0.{n:02}" for n in range(30)]
+    plain = Image.new("RGB", (168, 168), (7, 7, 7))
+    homeless = with_labels(plain, boxes, texts, colors)
+    assert 0 < len(homeless) < 30
+    inside = np.zeros((168, 168), np.bool_)
+    for x1, y1, x2, y2 in boxes.astype(int):
+        inside[y1 + 2 : y2 - 1, x1 + 2 : x2 - 1] = True
+    frames = Image.new("RGB", (168, 168), (7, 7, 7))
+    assert len(with_labels(frames, boxes, ["x" * 99] * 30, colors)) == 30
+    assert (np.asarray(plain) != np.asarray(frames)).any(2).sum() > 30 * 20
+    assert (np.asarray(plain)[inside] == np.asarray(frames)[inside]).all()
+
+
+def test_a_label_lies_beside_a_small_object_and_within_a_large_one() -> None:
+    width, height = tag_size("cat 0.90")
+    image = Image.new("RGB", (168, 168), (7, 7, 7))
+    assert with_labels(image, np.array([[50.0, 60, 60, 70]]), ["cat 0.90"], [(255, 0, 0)]) == []
+    pixels = np.asarray(image)
+    assert (pixels[61:69, 51:59] == 7).all()
+    assert (pixels[60 - 2 - height, 50 : 50 + width] == (255, 0, 0)).all()
+    image = Image.new("RGB", (168, 168), (7, 7, 7))
+    assert with_labels(image, np.array([[0.0, 0, 168, 168]]), ["cat 0.90"], [(255, 0, 0)]) == []
+    assert (np.asarray(image)[4, :2] == (255, 0, 0)).all()
+    narrow = Image.new("RGB", (20, 20), (7, 7, 7))
+    assert with_labels(narrow, np.array([[2.0, 2, 9, 9]]), ["cat 0.90"], [(255, 0, 0)]) == [0]
+
+
+def test_colors_of_many_classes_are_told_apart() -> None:
+    """Of thirty classes some had nearly one color."""
+    colors = np.array([class_color(label) for label in range(N_COLORS)], int)
+    assert [tuple(color) for color in colors[: len(PALETTE)]] == list(PALETTE)
+    apart = np.abs(colors[:, None] - colors[None]).sum(axis=2) + 999 * np.eye(N_COLORS, dtype=int)
+    assert apart[:32, :32].min() >= 40  # 15 with hues alone
+    assert apart.min() >= 30
+    assert class_color(N_COLORS) == class_color(0)
+
+
+def test_words_below_a_picture_hide_nothing_of_it() -> None:
+    image = Image.new("RGB", (30, 40), (9, 9, 9))
+    drawn = np.asarray(captioned(image, [Line("cat 0.90", swatch=PALETTE[0])]))
+    assert (drawn[:40, :30] == 9).all()
+    assert (drawn[:40, 30:] == PAPER).all()
+    assert (drawn[40:] == PALETTE[0]).all(axis=2).any()
 
 
 def test_outlines_are_filled_whether_polygon_or_run_lengths() -> None:
