@@ -21,6 +21,7 @@ from archfront.search.records.events import EpochFinished, Noticed, WeightsFetch
 from archfront.search.records.paths import DETAILS, MISTAKES
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.errors import StateError
+from archfront.trainers.networks.found_weights import Resolution
 from archfront.trainers.spec import Architecture, EpochRow, Precision, TrainSettings
 from archfront.trainers.tasks import TASKS
 
@@ -112,6 +113,21 @@ class StepsRequest:
     settings: TrainSettings
     compares_precisions: bool
     rounds: int
+
+
+@dataclass(frozen=True)
+class WeightsRequest:
+    """The request to find the weights of backbones and to compare them with their networks.
+
+    Attributes:
+        names: The backbones.
+        source: ``pretrained`` or a folder.
+        channels: Channels of the images.
+    """
+
+    names: tuple[str, ...]
+    source: str
+    channels: int
 
 
 @dataclass(frozen=True)
@@ -262,10 +278,18 @@ def steps(request: StepsRequest) -> StepTimes:
     return StepTimes(found.precision, found.step_ms / 1000 / batch_size)
 
 
+def weights(request: WeightsRequest) -> Resolution:
+    """Return the weights of backbones that are on this machine."""
+    from archfront.trainers.networks.weights import resolve
+
+    return resolve(request.names, request.source, channels=request.channels)
+
+
 JOBS: dict[str, Callable[[Any], Any]] = {
     "measure": measure,
     "train": train,
     "score": score,
     "draw": draw,
     "steps": steps,
+    "weights": weights,
 }

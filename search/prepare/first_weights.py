@@ -5,17 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from archfront.search.config.schema import SpaceConfig
+from archfront.search.engine.jobs import Done, Engine, Job
 from archfront.search.errors import WeightsError
+from archfront.search.jobs.perform import WeightsRequest
 from archfront.search.records.header import WeightsKeys
+from archfront.trainers.networks.found_weights import OnHub, Resolution
+from archfront.trainers.networks.hf.names import is_hub
 from archfront.trainers.spec import Weights
 from archfront.trainers.words import count_of
-
-if TYPE_CHECKING:
-    from archfront.trainers.networks.hub_files import OnHub
-    from archfront.trainers.networks.weights import Resolution
 
 # Names that a line shows; the others are counted.
 N_SHOWN = 3
@@ -51,7 +50,12 @@ class _Missing:
 
 
 def first_weights(
-    config: SpaceConfig, names: Sequence[str], *, channels: int, begun: WeightsKeys | None = None
+    config: SpaceConfig,
+    names: Sequence[str],
+    *,
+    channels: int,
+    begun: WeightsKeys | None = None,
+    engine: Engine | None = None,
 ) -> FirstWeights:
     """Return the first weights of backbones. Only those of transformers' names are downloaded.
 
@@ -60,17 +64,18 @@ def first_weights(
         names: The backbones.
         channels: Channels of the images.
         begun: Tags and hashes of the weights that the study began with; None for a new study.
+        engine: Where files are compared with their networks, which takes imports of seconds that
+            its workers need anyway; this process when None.
 
     Raises:
         WeightsError: If one has none and ``space.weights_missing`` is ``stop``, or all have none.
     """
     if config.weights == "none":  # nothing to look for, and no need of torch
         return FirstWeights(dict.fromkeys(names, Weights()))
-    from archfront.trainers.networks.weights import resolve
-
     if begun:
-        return _as_begun(config, names, channels, begun)
-    found = resolve(names, config.weights, channels=channels)
+        kept = [name for name in names if name in begun]
+        return _as_begun(config, _found(config, kept, channels, engine), kept, begun)
+    found = _found(config, names, channels, engine)
     if found.missing and config.weights_missing == "stop":
         raise _stopping(config, found.missing, len(names))
     answers, at_hand = _answers(config, found, channels)
@@ -83,14 +88,25 @@ def first_weights(
     return FirstWeights(weights, dropped, tuple(notes))
 
 
-def _as_begun(
-    config: SpaceConfig, names: Sequence[str], channels: int, begun: WeightsKeys
-) -> FirstWeights:
-    """Return the weights that a study began with, whether or not they are on this machine now."""
+def _found(
+    config: SpaceConfig, names: Sequence[str], channels: int, engine: Engine | None
+) -> Resolution:
+    """Return the weights that are on this machine."""
+    if engine is not None:
+        request = WeightsRequest(tuple(names), config.weights, channels)
+        result = engine.submit(Job("weights", request)).result()
+        if isinstance(result, Done):
+            found: Resolution = result.value
+            return found
     from archfront.trainers.networks.weights import resolve
 
-    kept = [name for name in names if name in begun]
-    found = resolve(kept, config.weights, channels=channels)
+    return resolve(names, config.weights, channels=channels)
+
+
+def _as_begun(
+    config: SpaceConfig, found: Resolution, kept: Sequence[str], begun: WeightsKeys
+) -> FirstWeights:
+    """Return the weights that a study began with, whether or not they are on this machine now."""
     later = {name: Weights("pretrained", *begun[name]) for name in found.absent}
     weights = {name: w for name in kept if (w := (found.weights | later).get(name))}
     lacking = {n: reason for n, reason in found.missing.items() if n not in later}
@@ -103,13 +119,12 @@ def _answers(
     config: SpaceConfig, found: Resolution, channels: int
 ) -> tuple[OnHub, dict[str, Weights]]:
     """Return the hub's answers about absent weights, and the weights that are at hand."""
-    from archfront.trainers.networks.hf.names import is_hub
-    from archfront.trainers.networks.hub_files import OnHub, ask_hub
+    at_hand = dict(found.weights)
+    if config.weights_missing != "fetch" or not found.absent:
+        return OnHub(), at_hand
+    from archfront.trainers.networks.hub_files import ask_hub
     from archfront.trainers.networks.weights import fetch, resolve
 
-    at_hand = dict(found.weights)
-    if config.weights_missing != "fetch":
-        return OnHub(), at_hand
     answers = ask_hub(name for name in found.absent if not is_hub(name))
     # Preprocessing is a file of its own there, which the space needs at once.
     own = [name for name in found.absent if is_hub(name)]
@@ -125,13 +140,11 @@ def _answers(
 
 def _sorted(config: SpaceConfig, found: Resolution, answers: OnHub, at_hand: set[str]) -> _Missing:
     """Return the backbones that have no weights in the end."""
-    from archfront.trainers.networks.hub_files import is_published
-
     missing = _Missing()
     for name, reason in found.missing.items():
         if name in answers.weights or name in at_hand:
             continue
-        if config.weights == "pretrained" and not is_published(name):
+        if name in found.unpublished:
             missing.unpublished[name] = reason
         elif name in found.absent and answers.offline is not None:
             missing.offline[name] = reason

@@ -12,6 +12,7 @@ from platform import python_version
 from typing import Any
 
 from archfront.search.config.schema import Config
+from archfront.search.engine.jobs import Engine
 from archfront.search.errors import ConfigChangedError
 from archfront.search.latency.database import KnownDevice
 from archfront.search.latency.device import fingerprint
@@ -164,14 +165,19 @@ def objectives(config: Config) -> list[Objective]:
 
 
 def prepare(
-    config: Config, progress: Progress | None = None, *, begun: SpaceFacts | None = None
+    config: Config,
+    progress: Progress | None = None,
+    *,
+    begun: StudyHeader | None = None,
+    engine: Engine | None = None,
 ) -> Prepared:
     """See that the runtime can run here, load the data, check the weights and build the space.
 
     Args:
         config: The study.
         progress: Called with the images decoded and in total while the data loads.
-        begun: The space that the study began with, whose weights it keeps; None for a new study.
+        begun: What the study began with, whose weights it keeps; None for a new study.
+        engine: Where weights are compared with their networks; this process when None.
 
     Raises:
         DataError: If the images cannot be used.
@@ -192,7 +198,8 @@ def prepare(
         config.space,
         [backbone.name for backbone in backbones],
         channels=dataset.channels,
-        begun=None if begun is None else begun.weights,
+        begun=None if begun is None else begun.space.weights,
+        engine=engine,
     )
     fitted = fit_space(config.space, config.task.name, summary)
     space = build_space(

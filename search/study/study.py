@@ -102,10 +102,9 @@ def run(
                 return done
         # Its workers import while the data is read.
         engine = engine or stack.enter_context(_engine(config))
-        begun = None if header is None else header.space
-        prepared = replace(prepared or prepare(config, progress, begun=begun), config=config)
+        prepared = prepared or prepare(config, progress, begun=header, engine=engine)
         table = table or LatencyTable(Path(config.tracking.device_db))
-        prepared, from_table = for_device(prepared, table)
+        prepared, from_table = for_device(replace(prepared, config=config), table)
         if header is not None:
             check_same(header, prepared)
         emit(DataRead(config.study, config.data.title, prepared.dataset))

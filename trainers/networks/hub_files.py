@@ -6,7 +6,6 @@ import io
 import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from timm.models._hub import download_cached_file, get_cache_dir, hf_split
 from tqdm import tqdm  # type: ignore[import-untyped]  # it has no stubs
 
 from archfront.trainers.errors import BuildError, FetchError, WeightsError
+from archfront.trainers.networks.found_weights import OnHub
 from archfront.trainers.networks.hf.names import is_hub
 from archfront.trainers.spec import Weights
 
@@ -35,23 +35,6 @@ SHA256 = re.compile(r"[0-9a-f]{64}")
 
 # Called with the megabytes of a file that are there, and all of them.
 Meter = Callable[[float, float], None]
-
-
-@dataclass(frozen=True)
-class OnHub:
-    """Answers of the hub about weights that are not on this machine.
-
-    Attributes:
-        weights: By backbone, with the tag and the hash that the hub publishes, without a path.
-        mb: Size of each file.
-        missing: The reason why others are not to be had, a complete sentence.
-        offline: Why the hub cannot be reached; None where it can.
-    """
-
-    weights: dict[str, Weights] = field(default_factory=dict)
-    mb: dict[str, float] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)
-    offline: str | None = None
 
 
 def default_cfg(name: str) -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -13,6 +12,7 @@ import timm
 from archfront.trainers.errors import BuildError, WeightsError
 from archfront.trainers.networks.backbone import create, pretrained_cfg
 from archfront.trainers.networks.checkpoint import load_into
+from archfront.trainers.networks.found_weights import Resolution
 from archfront.trainers.networks.hf.names import cached_file, folder_of, is_hub
 from archfront.trainers.networks.hub_files import (
     Meter,
@@ -25,21 +25,6 @@ from archfront.trainers.spec import Weights
 from archfront.trainers.sums import sha256_of
 
 SUFFIXES = (".safetensors", ".pth")
-
-
-@dataclass(frozen=True)
-class Resolution:
-    """Weights found for a set of backbones.
-
-    Attributes:
-        weights: By backbone, each file read, hashed and compared with its network.
-        missing: The reason by backbone, a complete sentence or two.
-        absent: Those of the missing ones that are published and could be fetched.
-    """
-
-    weights: dict[str, Weights]
-    missing: dict[str, str]
-    absent: tuple[str, ...] = ()
 
 
 def resolve(
@@ -69,17 +54,19 @@ def resolve(
         )
     found: dict[str, Weights] = {}
     missing: dict[str, str] = {}
-    absent = []
+    absent, unpublished = [], []
     for name in names:
         if source == "pretrained" and _is_absent(name):
             absent.append(name)
+        if source == "pretrained" and not is_published(name):
+            unpublished.append(name)
         try:
             found[name] = _resolve(name, source, channels)
         except (WeightsError, BuildError) as error:
             missing[name] = str(error)
         if on_checked is not None:
             on_checked(name)
-    return Resolution(found, missing, tuple(absent))
+    return Resolution(found, missing, tuple(absent), tuple(unpublished))
 
 
 def _is_absent(name: str) -> bool:

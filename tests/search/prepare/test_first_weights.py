@@ -12,7 +12,10 @@ import timm
 from safetensors.torch import save_file
 
 from archfront.search.config.schema import Config
+from archfront.search.engine.inline import InlineEngine
+from archfront.search.engine.jobs import Job
 from archfront.search.errors import WeightsError
+from archfront.search.jobs.perform import perform
 from archfront.search.prepare.first_weights import FirstWeights, first_weights
 from archfront.search.prepare.prepare import prepare
 from archfront.search.records.evaluation import Failed, Trained
@@ -126,6 +129,25 @@ def test_a_folder_may_hold_any_part_of_the_space(tmp_path: Path, policy: str) ->
         first(weights=str(tmp_path), weights_missing="stop")
 
 
+def test_files_are_compared_in_the_engine_which_needs_those_imports_anyway(tmp_path: Path) -> None:
+    kinds: list[str] = []
+
+    def noted(job: Job) -> Any:
+        kinds.append(job.kind)
+        return perform(job)
+
+    save_file(timm.create_model("test_resnet").state_dict(), tmp_path / "test_resnet.safetensors")
+    config = space_config(weights=str(tmp_path), weights_missing="drop")
+    names = ("test_resnet", "test_vit")
+    engine = InlineEngine(noted, workers=1, threads=1)
+    found = first_weights(config, names, channels=3, engine=engine)
+    assert kinds == ["weights"]
+    assert found == first_weights(config, names, channels=3)
+    assert list(found.weights) == ["test_resnet"]
+    broken = InlineEngine(lambda job: 1 / 0, workers=1, threads=1)
+    assert first_weights(config, names, channels=3, engine=broken) == found
+
+
 def test_a_folder_for_other_backbones_is_an_error_that_names_its_files(tmp_path: Path) -> None:
     (tmp_path / "resnet18.safetensors").touch()
     with pytest.raises(WeightsError, match=r"None of 5 backbones has weights") as raised:
@@ -176,9 +198,9 @@ def test_a_study_keeps_the_weights_that_it_began_with(
     header = began.header(started=0.0, reference=REFERENCE, precision="fp32")
     alone = prepare(config(tmp_path, space__backbones=["test_resnet"]))
     small = alone.header(started=0.0, reference=REFERENCE, precision="fp32")
-    assert prepare(config(tmp_path), begun=small.space).fingerprint == alone.fingerprint
+    assert prepare(config(tmp_path), begun=small).fingerprint == alone.fingerprint
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
-    again = prepare(config(tmp_path), begun=header.space)
+    again = prepare(config(tmp_path), begun=header)
     assert again.fingerprint == began.fingerprint
     assert again.space.weights["test_byobnet"].path is None
 
