@@ -76,6 +76,11 @@ class TableSpace:
         """Return 1 for each: a table tells costs in trainings, not how long one takes."""
         return np.ones(len(self.architectures))
 
+    @property
+    def step_s(self) -> NDArray[np.float64]:
+        """Return 1 for each, as ``macs_g`` does."""
+        return np.ones(len(self.architectures))
+
     @cached_property
     def fingerprint(self) -> str:
         """Return a hash of the rows' names, the axes and what was published."""

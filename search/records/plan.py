@@ -20,7 +20,7 @@ class Plan:
         ema: Decay of the averaged weights that are judged; 0 for none.
         schedule: Schedule of the learning rate.
         epoch_s: Seconds of one epoch of an architecture of one unit of work
-            (``search.study.work``), as measured at the start; None where that was not needed.
+            (``Space.step_s``), as measured at the start; None where that was not needed.
         is_full_only: Whether the front takes full trainings only, as studies had it before there
             were plans.
     """

@@ -21,14 +21,16 @@ Floats = NDArray[np.float64]
 # Standard deviation of a cost's natural logarithm before any measurement: a factor of 20.
 UNKNOWN = 3.0
 # Growth of a cost with each descriptor, both in logarithms, before any is measured. More work
-# makes fewer images a second.
+# makes fewer images a second. Activations, which are written and read, count beside the work.
+# Source: Radosavovic, Kosaraju, Girshick, He and Dollar 2020 (Designing Network Design Spaces,
+# section 4); measured in benchmarks/LOG.md, "Work of training steps".
 GROWTH = {
     "params_m": {"log10_params_m": 1.0},
     "size_mb": {"log10_params_m": 1.0},
     "macs_g": {"log10_macs_g": 1.0},
-    "throughput_ips": {"log10_macs_g": -0.7},
+    "throughput_ips": {"log10_macs_g": -0.5, "log10_acts_m": -0.3},
 }
-USUAL_GROWTH = {"log10_macs_g": 0.7}
+USUAL_GROWTH = {"log10_macs_g": 0.5, "log10_acts_m": 0.3}
 DESCRIPTORS = ("log10_params_m", "log10_macs_g", "log10_acts_m", "log10_input_size")
 # Standard deviation of a growth around the usual one, and of what descriptors do not explain.
 GROWTH_SPREAD = 0.3

@@ -16,6 +16,11 @@ if TYPE_CHECKING:
     from archfront.search.space.axes import Axes
 
 
+# Seconds of a training step for each image, each billion of multiply-accumulates, each million of
+# activations and each million of parameters, on one core.
+STEP_S = {"image": 0.0007, "macs_g": 0.032, "acts_m": 0.0086, "params_m": 0.0002}
+
+
 @dataclass(frozen=True)
 class Features:
     """Descriptors known before training, one row a candidate.
@@ -59,6 +64,24 @@ class Descriptors:
         heads = [TASKS[a.task].grid(a.head).macs_g(a) for a in self._architectures]
         macs: np.ndarray = 10 ** self._numbers[:, 2] + np.array(heads)
         return macs
+
+    @cached_property
+    def step_s(self) -> np.ndarray:
+        """Return about the seconds of an image in training steps of each architecture.
+
+        Those of one core of a machine; of another one their ratios are of use. Memory and
+        calls bind small networks, and the step of the weights is shared by a batch, so
+        multiply-accumulates alone say little (benchmarks/LOG.md, "Work of training steps").
+        """
+        params, activations = 10 ** self._numbers[:, 0], 10 ** self._numbers[:, 3]
+        per = STEP_S
+        found: np.ndarray = (
+            per["image"]
+            + per["macs_g"] * self.macs_g
+            + per["acts_m"] * activations
+            + per["params_m"] * params
+        )
+        return found
 
     def features(self, indices: Sequence[int] | np.ndarray) -> Features:
         """Return the descriptors of candidates by index."""

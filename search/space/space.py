@@ -206,6 +206,11 @@ class Space:
         """Return the multiply-accumulates of each architecture in billions, its head's too."""
         return self._described.macs_g
 
+    @property
+    def step_s(self) -> np.ndarray:
+        """Return about the seconds of an image in training steps of each architecture."""
+        return self._described.step_s
+
     def features(self, indices: Sequence[int] | np.ndarray) -> Features:
         """Return the descriptors of candidates by index."""
         return self._described.features(indices)

@@ -21,7 +21,6 @@ from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.events import Event, Noticed
 from archfront.search.records.plan import Plan
 from archfront.search.study.training_times import TrainingTimes
-from archfront.search.study.work import works
 from archfront.trainers.spec import Precision
 from archfront.trainers.words import count_of, duration
 
@@ -31,8 +30,9 @@ from archfront.trainers.words import count_of, duration
 QUANTILES = (0.35, 0.2, 0.1, 0.03)
 # Architectures tried before the plan is made without a measurement.
 TRIES = 3
-# Images whose steps are timed, at most, and timed steps.
-TIMED_IMAGES, TIMED_STEPS = 8, 2
+# Pixels of the images whose steps are timed, at most: of small images a whole batch, since calls
+# and not pixels are what few of them cost. Images at least, and timed steps.
+TIMED_PIXELS, TIMED_IMAGES, TIMED_STEPS = 8 * 224**2, 8, 2
 # A validation image costs a forward pass, about a third of a training step's work.
 FORWARD_SHARE = 1 / 3
 # The share of the minutes that trainings get; starting, measuring, scoring and drawing have the
@@ -159,7 +159,7 @@ def timed_plan(prepared: Prepared, number: int, image_s: float) -> Plan:
     """
     config, splits = prepared.config, prepared.dataset.splits
     assert config.budget.minutes is not None
-    aim, work = AIMS[_aim(prepared)], works(prepared.space)
+    aim, work = AIMS[_aim(prepared)], prepared.space.step_s
     for quantile in np.quantile(work, QUANTILES):
         timed = epochs_for(
             config.budget.minutes * 60 * config.engine.workers,
@@ -185,7 +185,7 @@ def timed_architectures(prepared: Prepared) -> list[int]:
     numbers = np.array(
         [n for n, a in enumerate(prepared.space.architectures) if a not in prepared.unavailable]
     )
-    work = works(prepared.space)[numbers]
+    work = prepared.space.step_s[numbers]
     order = numbers[np.argsort(work, kind="stable")]
     lightest = int(np.searchsorted(np.sort(work), np.quantile(work, QUANTILES[1])))
     return [int(number) for number in order[lightest : lightest + TRIES]]
@@ -196,8 +196,8 @@ def _timed(prepared: Prepared, engine: Engine) -> tuple[int, StepTimes] | str:
     asked, reason = prepared.settings.precision, "the space has no architecture"
     for number in timed_architectures(prepared):
         candidate = prepared.space.at(prepared.space.first_index(number))
-        recipe = candidate.recipe
-        size = min(recipe.batch_size, TIMED_IMAGES)
+        recipe, side = candidate.recipe, candidate.architecture.input_size
+        size = min(recipe.batch_size, max(TIMED_IMAGES, TIMED_PIXELS // side**2))
         request = StepsRequest(
             replace(candidate, recipe=replace(recipe, batch_size=size)),
             prepared.settings.train,
@@ -238,7 +238,7 @@ def lines(plan: Plan, prepared: Prepared) -> list[str]:
         of = count_of(epochs, "epoch")
         of += "" if plan.share == 1 else f" of {plan.share:.2g} of the images"
         found.append(f"{kind}: {of} ({images:,} images)")
-    lowest = TrainingTimes((), plan).of_new(works(prepared.space), 1)
+    lowest = TrainingTimes((), plan).of_new(prepared.space.step_s, 1)
     minutes = prepared.config.budget.minutes
     if lowest is not None and minutes is not None:
         first, usual = np.quantile(lowest, (0.05, 0.5))

@@ -46,7 +46,6 @@ from archfront.search.study.promotion import (
     rung_trials,
     to_stop,
 )
-from archfront.search.study.work import works
 from archfront.trainers.spec import Architecture
 
 
@@ -143,7 +142,7 @@ class StudyProgress:
     ) -> None:
         self._prepared, self._space, self._n_slots = prepared, prepared.space, n_slots
         self._budget, self._plan = prepared.config.budget, prepared.settings.plan
-        self._works = works(prepared.space)
+        self._works = prepared.space.step_s
         self.evaluations = store.evaluations()
         self._earlier = {(e.trial, e.rung, e.attempt) for e in self.evaluations}
         self._timer = RunTimer(self.evaluations, clock, began)
@@ -207,7 +206,7 @@ class StudyProgress:
             left,
             may_propose=may_propose,
             is_full_only=self._plan.is_full_only,
-            begins_in_full=self._plan.is_timed and not self._plan.has_probe,
+            begins_in_full=self._plan.is_timed and not self._prepared.task.is_image_level,
         )
         if isinstance(step, Propose):
             n_seen = len({evaluation.trial for evaluation in self.evaluations})

@@ -30,7 +30,6 @@ from archfront.search.study.planning import (
     plan_study,
     timed_plan,
 )
-from archfront.search.study.work import works
 from tests.support.small_study import N_VAL, prepared, small_config
 
 AIM = AIMS[True, True]
@@ -95,10 +94,12 @@ def test_epochs_are_planned_by_timed_steps(tmp_path: Path) -> None:
     assert precision == "bf16"
     (job,) = jobs
     assert job.payload.compares_precisions
+    # Of small images a whole batch.
+    assert job.payload.candidate.recipe.batch_size == study.space.recipes[0].batch_size > 8
     number = study.space.architecture_number(job.payload.candidate.architecture)
     assert plan == timed_plan(study, number, 0.0005)
     assert plan.epoch_s is not None
-    assert plan.epoch_s * works(study.space)[number] == pytest.approx(
+    assert plan.epoch_s * study.space.step_s[number] == pytest.approx(
         0.0005 * N_VAL * (1 + 1 / 3), rel=1e-6
     )
     assert plan.rungs[-1] == AIMS[True, False].most_epochs

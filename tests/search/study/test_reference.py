@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from archfront.search.config.schema import LIMITS
@@ -171,7 +172,10 @@ def test_a_study_by_the_clock_measures_the_lightest_and_expects_the_heaviest(
         n for n, a in enumerate(space.architectures) if (a.backbone, a.input_size) == (name, size)
     )
     assert macs[number] == macs.min()
-    ratio = (macs.max() / macs[number]) ** 0.7
+    features = space.architecture_features()
+    logs = features.numeric[:, features.numeric_names.index("log10_acts_m")]
+    growth = 0.5 * np.log10(macs) + 0.3 * logs
+    ratio = 10 ** (growth.max() - growth[number])
     assert found["latency_ms"] == pytest.approx(BEYOND * size / 2 * ratio)
     assert found["params_m"] == pytest.approx(BEYOND * size * max(params.values()) / params[name])
     assert found["throughput_ips"] == pytest.approx(1000 / size / ratio / BEYOND)
