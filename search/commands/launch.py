@@ -6,13 +6,22 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Lock
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from archfront.search.commands.consoles import print_lines, print_table
 from archfront.search.config.schema import Config
-from archfront.search.records.events import Event, EventLog, Follower, StudyStarted
+from archfront.search.records.events import (
+    Event,
+    EventLog,
+    Follower,
+    RungFinished,
+    StudyFinished,
+    StudyStarted,
+    TrialFinished,
+)
 from archfront.search.records.paths import StudyPaths, default_root
 from archfront.search.records.store import hide_password, reading
 from archfront.search.report import pages
@@ -25,6 +34,9 @@ from archfront.search.results.baselines import baseline_line, baselines
 from archfront.search.results.results import Results
 from archfront.search.study import study
 from archfront.search.study.study import FrontState, StudyResult
+
+# The events after which something of a training is recorded.
+ENDS = (RungFinished, TrialFinished, StudyFinished)
 
 
 def launch(config: Config, console: Console, *, is_plain: bool = False) -> StudyResult:
@@ -41,7 +53,7 @@ def launch(config: Config, console: Console, *, is_plain: bool = False) -> Study
     tracking = _Tracking(paths, config, lambda lacking: print_lines(console, [str(lacking)]))
     followers: list[Follower] = [EventLog(paths.events), tracking, view]
     try:
-        result = _run(config, followers, tracking, console, is_live=is_live)
+        result = _run(config, followers, console, is_live=is_live)
     finally:
         view.close()
     if not result.was_finished:
@@ -52,7 +64,6 @@ def launch(config: Config, console: Console, *, is_plain: bool = False) -> Study
 def _run(
     config: Config,
     followers: list[Follower],
-    tracking: _Tracking,
     console: Console,
     *,
     is_live: bool,
@@ -64,7 +75,6 @@ def _run(
 
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
-            tracking.import_early()
 
         def stop_bar(_: Event) -> None:
             bar.stop()
@@ -73,34 +83,45 @@ def _run(
 
 
 class _Tracking:
-    """The MLflow follower, imported while images are read and opened when the study starts."""
+    """The MLflow follower; never for a study that has ended.
+
+    A server of the user's may refuse, so it is opened when the study starts. The database of the
+    root is opened in a thread when the first training has ended: it takes seconds of the only
+    core of a small machine, by which the first member of the front would be late.
+    """
 
     def __init__(
         self, paths: StudyPaths, config: Config, tell: Callable[[Unwritten], None]
     ) -> None:
         self._paths, self._config, self._tell = paths, config, tell
         self._pool = ThreadPoolExecutor(1)
-        self._importing: Future[None] | None = None
+        self._opening: Future[Follower] | None = None
         self._tracker: Follower | None = None
         self._started: StudyStarted | None = None
+        self._waiting: list[Event] = []
         self._is_behind = False
-
-    def import_early(self) -> None:
-        """Begin to import MLflow, which takes seconds, in a thread; nothing is written."""
-        from archfront.search.tracking.mlflow_client import import_mlflow
-
-        if self._importing is None:
-            self._importing = self._pool.submit(import_mlflow)
+        self._lock = Lock()
 
     def __call__(self, event: Event) -> None:
-        if isinstance(event, StudyStarted):
-            if self._importing is not None:
-                self._importing.result()
-            self._tracker = self._opened()
-            self._started = event
-        if self._tracker is not None:
+        with self._lock:  # events of other threads come after those that wait
+            if isinstance(event, StudyStarted):
+                self._started = event
+            if self._started is None:
+                return
+            self._waiting.append(event)
+            has_server = self._config.tracking.mlflow_uri is not None
+            if self._opening is None and (has_server or isinstance(event, ENDS)):
+                self._opening = self._pool.submit(self._opened)
+            if self._opening is not None and (has_server or self._opening.done()):
+                self._catch_up(self._opening.result())
+
+    def _catch_up(self, tracker: Follower) -> None:
+        """Give MLflow the events that waited for it."""
+        self._tracker = tracker
+        waiting, self._waiting = self._waiting, []
+        for event in waiting:
             with reported(f"{type(event).__name__} in MLflow", self._fail):
-                self._tracker(event)
+                tracker(event)
 
     def _fail(self, lacking: Unwritten) -> None:
         """Tell of the first event that MLflow did not take; the end of the study tries again."""
@@ -118,6 +139,9 @@ class _Tracking:
         """Write the study's files and hand them to MLflow."""
         from archfront.search.tracking.tracker import Tracker
 
+        with self._lock:
+            if self._opening is not None:
+                self._catch_up(self._opening.result())
         results = _read(self._paths, self._config)
         files = pages.write(results, self._tell)
         tracker = self._tracker

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,12 +34,6 @@ def open_client(uri: str) -> MlflowClient:
     from mlflow import MlflowClient  # the environment must be set before
 
     return MlflowClient(uri)
-
-
-def import_mlflow() -> None:
-    """Import what opening a store needs, which takes seconds; nothing is opened or written."""
-    set_environment()
-    import_module("mlflow.store.tracking.sqlalchemy_store")
 
 
 def set_environment() -> None:
