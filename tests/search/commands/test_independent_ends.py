@@ -12,7 +12,7 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from archfront.search.commands import launch as launching
-from archfront.search.report import figures, front_png, pages
+from archfront.search.report import figures, front_png, page_figure, pages
 from archfront.search.study.study import StudyResult
 from archfront.search.tracking.tracker import TRIAL_TAG, Tracker, default_uri
 from tests.search.study.test_study import results
@@ -61,7 +61,7 @@ def evaluated(root: Path) -> set[str]:
     ("name", "owner", "function"),
     [
         ("front.png", front_png, "write_png"),
-        ("front.html", figures, "to_html"),
+        ("front.html", page_figure, "to_html"),
         ("report.html", pages, "render"),
         ("front.json", pages, "_write_rows"),
     ],
