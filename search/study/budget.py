@@ -26,8 +26,9 @@ ROUNDING = 1e-9
 # Share of the open architectures that may be proposed whatever is still to be seen.
 CHEAPEST = 0.25
 # Share of the minutes that are left that the first full training takes at most, where it is what
-# tells a candidate's worth.
-WHOLE = 0.7
+# tells a candidate's worth: of boxes, outlines and masks, and of labels, which smaller networks
+# learn better in more epochs (benchmarks/LOG.md, "Studies from scratch of six minutes").
+WHOLE, WHOLE_OF_LABELS = 0.7, 0.35
 ONE = np.ones(1)
 
 
@@ -60,6 +61,7 @@ class RemainingBudget:
         n_members: Members of the front so far, which will be scored.
         works: Work of the architectures by trial; all alike where none is given.
         open_works: Work of the architectures that may be proposed.
+        whole: Share of what is left that the first full training takes at most.
     """
 
     def __init__(
@@ -74,6 +76,7 @@ class RemainingBudget:
         n_members: int = 0,
         works: Mapping[int, float] = MappingProxyType({}),
         open_works: Floats = ONE,
+        whole: float = WHOLE,
     ) -> None:
         self._budget, self._plan, self._n_slots = budget, plan, n_slots
         self._ends = (0.0, *rung_costs(plan.rungs))
@@ -81,7 +84,7 @@ class RemainingBudget:
         self._spent = full_trainings(trained, plan.rungs)
         self._committed = sum(self._trainings(one.done, one.done + 1) for one in running)
         self._times = TrainingTimes(trained, plan, works)
-        self._new_works = open_works
+        self._new_works, self._whole = open_works, whole
         self._has_full = any(e.is_top for e in trained)
         self._left_s = math.inf
         if budget.minutes is not None:
@@ -157,7 +160,7 @@ class RemainingBudget:
         if not (self._plan.has_probe or self._has_full):
             whole = self._times.of_new(self._new_works, self.n_rungs)
             assert whole is not None, "its lowest rung is known"
-            is_fair &= whole <= WHOLE * self._left_s
+            is_fair &= whole <= self._whole * self._left_s
         return (seconds <= self._left_s) & (is_fair | is_cheap)
 
     def _usual_work(self) -> float:

@@ -69,7 +69,7 @@ class Aim:
 # script").
 AIMS = {
     (True, True): Aim(3, 0.6, 8, 2_500),
-    (True, False): Aim(2, 0.65, 60, 10_000),
+    (True, False): Aim(2, 0.65, 60, 30_000),
     (False, True): Aim(1, 0.65, 40, 1_500),
     (False, False): Aim(1, 0.65, 80, 3_000),
 }
@@ -168,9 +168,10 @@ def timed_plan(prepared: Prepared, number: int, image_s: float) -> Plan:
             n_train=splits["train"].images,
             n_val=splits["val"].images,
         )
-        if timed.epochs * timed.share * splits["train"].images >= aim.least_images:
+        seen = timed.epochs * timed.share * splits["train"].images
+        if seen >= aim.least_images or timed.epochs == aim.most_epochs:
             break
-    part = timed.epochs * timed.share * splits["train"].images / FACTOR
+    part = seen / FACTOR
     return plan_of(
         config,
         timed.epochs,

@@ -29,6 +29,8 @@ from archfront.search.records.remeasured import is_replaced, remeasured
 from archfront.search.records.store import StudyStore
 from archfront.search.samplers.base import OpenCandidates
 from archfront.search.study.budget import (
+    WHOLE,
+    WHOLE_OF_LABELS,
     RemainingBudget,
     RungInTraining,
     RunTimer,
@@ -206,7 +208,7 @@ class StudyProgress:
             left,
             may_propose=may_propose,
             is_full_only=self._plan.is_full_only,
-            begins_in_full=self._plan.is_timed and not self._prepared.task.is_image_level,
+            begins_in_full=self._plan.is_timed and not self._plan.has_probe,
         )
         if isinstance(step, Propose):
             n_seen = len({evaluation.trial for evaluation in self.evaluations})
@@ -250,6 +252,7 @@ class StudyProgress:
             n_members=len(self.front.members),
             works={t: float(self._works[self._number(a)]) for t, a in seen.items()},
             open_works=self._works[numbers],
+            whole=WHOLE_OF_LABELS if self._prepared.task.is_image_level else WHOLE,
         )
 
     def _number(self, architecture: Architecture) -> int:

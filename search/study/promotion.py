@@ -23,10 +23,10 @@ expected to add to the front:
 
 Where networks of every rung may join the front, the first few candidates are seen before any is
 trained further, more of them where several full trainings fit beside them, and what is left in the
-end goes to lower rungs. For boxes, outlines and masks in few minutes the most expensive of the
-first two candidates is trained in full first: how networks of different heads and sizes begin says
-little of how they end, and until one of them has ended there is nothing to learn it from
-(benchmarks/LOG.md, "Dense studies of eight minutes").
+end goes to lower rungs. Where minutes are the budget and the lowest rung is a short training, the
+most expensive of the first two candidates is trained in full first: how networks of different
+heads and sizes begin says little of how they end, and until one of them has ended there is nothing
+to learn it from (benchmarks/LOG.md, "Dense studies of eight minutes").
 """
 
 from __future__ import annotations
