@@ -35,6 +35,7 @@ ImageSource = Path | Pixels | Callable[[], Image.Image]
 ORIENTATION = 0x0112  # EXIF's tag; from 5 on, width and height are exchanged
 # Pillow's limit against files that unpack to more than memory holds.
 MAX_PIXELS = 2 * 89_478_485
+PROBED = 31  # px between the pixels that are looked at first
 # What turns an image upright, by EXIF's orientation.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -162,8 +163,7 @@ def _indices(image: Image.Image) -> NDArray[np.uint8]:
             raise DataError(f"its values reach {wide.max():g}; indices end at 255")
         return wide.astype(np.uint8)
     colors = np.array(image.convert("RGB"), np.uint8)
-    is_grey = bool(np.all(colors[..., :1] == colors[..., 1:]))
-    return np.ascontiguousarray(colors[..., 0]) if is_grey else colors
+    return np.ascontiguousarray(colors[..., 0]) if _is_grey(colors) else colors
 
 
 def image_size(file: Path) -> tuple[int, int] | None:
@@ -175,6 +175,15 @@ def image_size(file: Path) -> tuple[int, int] | None:
             return image.size[::-1] if is_turned else image.size
     except DataError:  # decoding it will say what is wrong
         return None
+
+
+def deepest_value(file: Path) -> int:
+    """Return the largest value of an image with 16 bits a pixel; 0 of any other, by its head."""
+    try:
+        with _explained(), Image.open(file) as image:
+            return int(np.asarray(image).max()) if image.mode.startswith("I") else 0
+    except DataError:
+        return 0
 
 
 def is_turned_by_exif(file: Path) -> bool:
@@ -198,8 +207,13 @@ def to_pixels(image: Image.Image) -> Pixels:
     if turned.mode == "L" and not turned.has_transparency_data:
         return np.asarray(turned)[..., None]
     rgb = np.asarray(_on_white(turned))
-    is_grey = bool(np.all(rgb[..., :1] == rgb[..., 1:]))
-    return np.ascontiguousarray(rgb[..., :1]) if is_grey else rgb
+    return np.ascontiguousarray(rgb[..., :1]) if _is_grey(rgb) else rgb
+
+
+def _is_grey(rgb: Pixels) -> bool:
+    """Return whether three channels are equal everywhere; a few pixels tell most that are not."""
+    few = rgb[::PROBED, ::PROBED]
+    return all(bool(np.all(part[..., :1] == part[..., 1:])) for part in (few, rgb))
 
 
 def _read(source: ImageSource) -> tuple[Pixels, bytes]:

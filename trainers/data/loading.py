@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from archfront.trainers.data.checks import check_shown, class_problems
+from archfront.trainers.data.checks import check_shown, class_problems, dark_notes
 from archfront.trainers.data.decoded import decoded
 from archfront.trainers.data.disk_cache import DiskCache
 from archfront.trainers.data.file_facts import file_facts
@@ -93,7 +93,7 @@ def _load(request: _Request) -> Dataset:
         splits,
         class_names,
         channels=ref.channels,
-        skipped=(*found, *raw.skipped),
+        skipped=(*found, *raw.skipped, *dark_notes(verified.parts, raw.where)),
         memory_bytes=memory,
         division=_division(parts, plan, splits, seed=ref.split_seed),
         disk_cache=disk_cache,

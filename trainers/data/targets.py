@@ -179,29 +179,24 @@ def digest_of(indices: Indices) -> str:
 def _mapped(found: NDArray[np.uint8], values: Mapping[int | tuple[int, ...], int]) -> Indices:
     """Return the class of each pixel by its value or its color."""
     is_color = found.ndim == 3
-    flat = _packed(found) if is_color else found.astype(np.int32)
     keys = np.array([key if isinstance(key, int) else _code(key) for key in values], np.int32)
     order = np.argsort(keys)
     keys, classes = keys[order], np.array(list(values.values()), np.uint8)[order]
-    every = np.arange(256, dtype=np.int32)  # looked up once, and not for each pixel
-    places = _places(flat, keys) if is_color else _places(every, keys)[found]
-    is_unknown = places < 0
+    # Numbers are looked up once, and not for each pixel.
+    flat = _packed(found) if is_color else np.arange(256, dtype=np.int32)
+    places = np.minimum(np.searchsorted(keys, flat), len(keys) - 1)
+    is_unknown, mapped = keys[places] != flat, classes[places]
+    if not is_color:
+        is_unknown, mapped = is_unknown[found], mapped[found]
     if is_unknown.any():
-        unknown = np.unique(flat[is_unknown])
+        unknown = np.unique((flat if is_color else found)[is_unknown])
         shown = [_spelled(int(value), is_color=is_color) for value in unknown[:5]]
         what = "color" if is_color else "value"
         raise DataError(
             f"the mask has {len(unknown)} {what}{'s' * (len(unknown) > 1)} that no class has: "
             f"{', '.join(shown)}"
         )
-    mapped: Indices = classes[places]
     return mapped
-
-
-def _places(values: NDArray[np.int32], keys: NDArray[np.int32]) -> NDArray[np.int64]:
-    """Return the place of each value among sorted keys, -1 where it is none of them."""
-    places = np.minimum(np.searchsorted(keys, values), len(keys) - 1)
-    return np.where(keys[places] == values, places, -1)
 
 
 def _packed(colors: NDArray[np.uint8]) -> NDArray[np.int32]:

@@ -18,6 +18,7 @@ from archfront.trainers.data.file_facts import FileFacts
 from archfront.trainers.data.images import (
     ImageSource,
     Pixels,
+    deepest_value,
     is_turned_by_exif,
     read_with_digest,
 )
@@ -27,6 +28,8 @@ from archfront.trainers.data.targets import IGNORED, Mask, Objects, Target, dige
 from archfront.trainers.errors import DataError
 from archfront.trainers.threads import threads
 
+# Endings of files that may have 16 bits a pixel.
+DEEP = {".png", ".tif", ".tiff", ".pgm", ".pnm"}
 Progress = Callable[[int, int], None]
 Read = Callable[[ImageSource], tuple[Pixels, str]]
 
@@ -43,6 +46,7 @@ class Sample:
         height: In pixels, after EXIF rotation.
         is_grey: Whether the three channels are equal everywhere.
         digest: SHA-256 of the file, or of the pixels without one.
+        deepest: Largest value of a file with 16 bits a pixel; 0 of any other.
     """
 
     source: ImageSource
@@ -52,6 +56,7 @@ class Sample:
     height: int
     is_grey: bool
     digest: str
+    deepest: int = 0
 
     @property
     def n_bytes(self) -> int:
@@ -142,10 +147,26 @@ def _check(raw: RawSample, n_classes: int, read: Read | None, facts: FileFacts) 
     target, problems = _checked_target(raw, width, height, n_classes, facts)
     if target is None:
         return _Checked(None, None, problems)
+    is_grey = channels == 1
     sample = Sample(
-        raw.source, target, raw.name, width, height, is_grey=channels == 1, digest=digest
+        raw.source,
+        target,
+        raw.name,
+        width,
+        height,
+        is_grey=is_grey,
+        digest=digest,
+        deepest=_deepest(raw.source, facts) if is_grey else 0,
     )
     return _Checked(sample, pixels, problems)
+
+
+def _deepest(source: ImageSource, facts: FileFacts) -> int:
+    """Return the largest value of a file with 16 bits a pixel; 0 of any other."""
+    if not isinstance(source, Path) or source.suffix.lower() not in DEEP:
+        return 0
+    (value,) = facts.get(source, "deepest", lambda: [deepest_value(source)])
+    return int(value)
 
 
 def _known_image(source: ImageSource, facts: FileFacts) -> list[Any]:

@@ -93,7 +93,6 @@ FOLDERS = (
         "14-folder-12-bit",
         {"dark": 8, "light": 8},
         told=("lowest 1/16 of their range",),
-        wrong="dark images are not told",
     ),
     Case("15-folder-tiny", {"a": 3, "b": 3}),
     Case(

@@ -247,3 +247,47 @@ class TestProblems:
         classes = {"a": 2, "b": 2}
         dataset = load(draw_splits(tmp_path, {"train": classes, "val": classes, "test": {"a": 1}}))
         assert dataset.summary().splits["test"].per_class == {"a": 1, "b": 0}
+
+
+def dark_notes(dataset: Dataset) -> list[str]:
+    reason = "images in the lowest part of their range"
+    return [item.detail for item in dataset.skipped if item.reason == reason]
+
+
+def write_deep(root: Path, largest: int, kind: str) -> DataRef:
+    """Write images of two classes with 16 bits a pixel and values up to a largest one."""
+    ref = draw_folder(root, {"a": 6, "b": 6})
+    for index, file in enumerate(sorted(root.rglob("*.png"))):
+        values = np.linspace(index, largest, 80).round().astype(np.uint16).reshape(8, 10)
+        file.unlink()
+        Image.fromarray(values).save(file.with_suffix(kind))
+    return ref
+
+
+@pytest.mark.parametrize("kind", [".tif", ".png"])
+@pytest.mark.parametrize(
+    ("largest", "words"),
+    [
+        (4095, "lowest 1/16 of their range: about 17 of 256"),
+        (1023, "lowest 1/64 of their range: about 5 of 256"),
+        (16383, "lowest 1/4 of their range: about 65 of 256"),
+        (16384, None),
+        (65535, None),
+    ],
+)
+def test_images_of_fewer_bits_than_their_files_are_told(
+    tmp_path: Path, largest: int, words: str | None, kind: str
+) -> None:
+    notes = dark_notes(load(write_deep(tmp_path, largest, kind)))
+    assert len(notes) == (words is not None)
+    assert words is None or words in notes[0]
+    assert words is None or notes[0].startswith(
+        "12 images have 16 bits a pixel and no value above"
+    )
+
+
+def test_dark_images_of_8_bits_are_not_told(tmp_path: Path) -> None:
+    ref = draw_folder(tmp_path, {"a": 6, "b": 6})
+    for file in tmp_path.rglob("*.png"):
+        Image.new("L", (9, 9), 3).save(file)
+    assert dark_notes(load(ref)) == []
