@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,10 @@ from archfront.search.commands.study_text import add_study, names_in, results_of
 from archfront.trainers.words import count_of
 
 if TYPE_CHECKING:
+    from archfront.search.formats.formats import Format
+    from archfront.search.front.members import FrontMember
     from archfront.search.predict.manifest import Manifest
+    from archfront.search.records.evaluation import Evaluation
     from archfront.search.results.results import Results
 
 TEXT = """\
@@ -190,12 +193,29 @@ def export_to(
     for line in warnings(chosen):
         on_line(line)
     manifest = export_member(study, member, request, folder, on_line)
+    for entry in formats:
+        for line in others(results.front(), entry, member.evaluation):
+            on_line(line)
     on_line(f"{len(manifest.artifacts)} of {count_of(len(formats), 'format')} in {folder}")
     for sentence in _record(results, manifest, folder):
         on_line(sentence)
     pages.write(results, lambda lacking: on_line(str(lacking)))
     on_line(f"report    {results.paths.report}")
     return manifest
+
+
+def others(members: Sequence[FrontMember], entry: Format, refused: Evaluation) -> list[str]:
+    """Return which members of the front a format takes, where it refuses the exported one."""
+    if entry.refuses(refused.candidate.architecture) is None:
+        return []
+    taken = [
+        f"{member.trial} ({member.candidate.label})"
+        for member in members
+        if entry.refuses(member.candidate.architecture) is None
+    ]
+    if not taken:
+        return [f"{entry.name} takes no member of this front"]
+    return [f"{entry.name} takes these members, as --member TRIAL: {', '.join(taken)}"]
 
 
 def _record(results: Results, manifest: Manifest, folder: Path) -> list[str]:

@@ -198,7 +198,7 @@ class _Export:
         if reason is not None:
             raise ArtifactError(
                 f"{self._candidate.label} cannot go to {entry.name}: {reason}. "
-                f"space.exportable=[{entry.name}] keeps a study to those that can."
+                f"space.exportable='[{entry.name}]' keeps a study to those that can."
             )
         source = self._load_source(Graph(batch=None)) if entry.is_plain else self._source
         folder = self._folder / entry.name

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import product
 
 from archfront.search.catalog import Backbone
@@ -18,6 +19,7 @@ from archfront.trainers.networks.hf.names import is_hub
 from archfront.trainers.spec import Architecture, Recipe, Weights
 from archfront.trainers.tasks import TASKS, Grid
 from archfront.trainers.tasks.protocol import Task
+from archfront.trainers.words import join_words
 
 
 def build_space(
@@ -47,16 +49,16 @@ def build_space(
     Raises:
         ConfigError: When no combination is left.
     """
-    axes, left_out = [], list(dropped)
+    heads, refusals = exportable_heads(config, task, channels)
+    config = replace(config, heads=heads)
+    axes, left_out = [], [*dropped, *refusals]
     for backbone in backbones:
         name = backbone.name
         if not has_licence(backbone, config, weights[name]):
             licence = backbone.licence(weights[name].tag)
             left_out.append(f"{name}: its weights are {licence}, not of space.licences")
             continue
-        carried, misfits = _heads(backbone, config, TASKS[task])
-        heads, refusals = _exportable(carried, config, backbone, task, channels)
-        misfits += refusals
+        heads, misfits = _heads(backbone, config, TASKS[task])
         sizes, reasons = _sizes(backbone, config)
         reasons += misfits
         if not heads:
@@ -98,22 +100,57 @@ def _heads(
     return tuple(kept), reasons
 
 
-def _exportable(
-    heads: tuple[str, ...], config: SpaceConfig, backbone: Backbone, task: str, channels: int
+def exportable_heads(
+    config: SpaceConfig, task: str, channels: int
 ) -> tuple[tuple[str, ...], list[str]]:
-    """Return the heads that every format asked for can hold, and the reasons against others."""
-    kept, reasons = [], []
-    for head in heads:
-        a = Architecture(task, backbone.name, head, backbone.input_size, 2, channels)
-        refused = [
-            f"not with {head}: space.exportable={name}, and {reason}"
-            for name in config.exportable
-            if (reason := FORMATS[name].refuses(a)) is not None
-        ]
-        reasons += refused
-        if not refused:
-            kept.append(head)
-    return tuple(kept), reasons
+    """Return the heads that every format asked for takes, and the reasons against others.
+
+    Raises:
+        ConfigError: If none is left, with each reason once.
+    """
+    refused: dict[str, list[str]] = {}
+    for name in config.exportable:
+        for head, reason in _refused(name, config.heads, task, channels).items():
+            refused.setdefault(head, []).append(f"space.exportable={name}, and {reason}")
+    heads = tuple(head for head in config.heads if head not in refused)
+    if not heads:
+        reasons = dict.fromkeys(reason for several in refused.values() for reason in several)
+        start = f"space: no head of {', '.join(config.heads)} is left"
+        raise ConfigError(*(f"{start}: {reason}." for reason in reasons))
+    return heads, [f"the head {head}: {'; '.join(why)}" for head, why in refused.items()]
+
+
+def export_notes(config: SpaceConfig, task: str, channels: int) -> list[str]:
+    """Return a line for each format that was not asked for and takes not all of the candidates.
+
+    A format that takes no network of the task, whatever its head and channels, is not told of.
+    """
+    lines = []
+    for name in FORMATS:
+        refused = _refused(name, config.heads, task, channels)
+        takes = [head for head in config.heads if head not in refused]
+        is_of_task = len(_refused(name, config.heads, task, 3)) < len(config.heads)
+        if name in config.exportable or not refused or not is_of_task:
+            continue
+        if takes:
+            many = "heads" if len(takes) > 1 else "head"
+            lines.append(
+                f"exports   {name} takes the {many} {join_words(takes)} only; "
+                f"space.exportable='[{name}]' keeps the study to that"
+            )
+        else:
+            why = "; ".join(dict.fromkeys(refused.values()))
+            lines.append(f"exports   {name} takes none of these candidates: {why}")
+    return lines
+
+
+def _refused(name: str, heads: Sequence[str], task: str, channels: int) -> dict[str, str]:
+    """Return the reasons of a format against heads.
+
+    Neither the backbone nor the size decides, so that one stands for all.
+    """
+    reasons = {h: FORMATS[name].refuses(Architecture(task, "", h, 32, 2, channels)) for h in heads}
+    return {head: reason for head, reason in reasons.items() if reason is not None}
 
 
 def _sizes(backbone: Backbone, config: SpaceConfig) -> tuple[tuple[int, ...], list[str]]:

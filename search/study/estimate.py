@@ -16,6 +16,7 @@ from archfront.search.engine.threads import thread_budget
 from archfront.search.errors import BuildError
 from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.lookup import CostLookup
+from archfront.search.prepare.build_space import export_notes
 from archfront.search.prepare.data_lines import data_lines, data_record
 from archfront.search.prepare.gate import exceeded
 from archfront.search.prepare.imported_device import for_device
@@ -125,6 +126,7 @@ class Estimate:
         yield from data_lines(self._config.data.title, prepared.dataset)
         yield from size.lines(prepared.space.summary(), self._left_out)
         yield from prepared.notes
+        yield from export_notes(self._config.space, prepared.space.task, prepared.space.channels)
         yield f"limits    {self._limits}"
         yield f"measures  {_measured(prepared)}"
         plan = self._planned.settings.plan

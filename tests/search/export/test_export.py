@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from archfront.search.commands.export import others
 from archfront.search.errors import ArtifactError, ConfigError, StudyError
 from archfront.search.export.export_request import ExportRequest
 from archfront.search.export.scoring import score_outputs
@@ -19,13 +20,16 @@ from archfront.search.export.ship import export_member
 from archfront.search.formats import graphs
 from archfront.search.formats.formats import FORMATS, Format, formats_named
 from archfront.search.formats.source import Graph, load_source
+from archfront.search.front.members import build_front
 from archfront.search.predict.manifest import Manifest, read_manifest
 from archfront.search.predict.predictor import open_predictor
 from archfront.search.prepare.prepare import data_ref
+from archfront.search.records.evaluation import Evaluation
 from archfront.trainers.data import ImageSet, load
 from archfront.trainers.tasks import TASKS
 from tests.support import small_member
 from tests.support.programs import Programs
+from tests.support.recorded_study import OBJECTIVES, candidate, trained
 from tests.support.shared_exports import SharedExports
 from tests.support.study_headers import with_other_data
 
@@ -269,6 +273,25 @@ def test_a_candidate_that_hf_does_not_take_gets_the_reason(
 ) -> None:
     architecture = replace(small_member.candidate(task).architecture, **changes)
     assert reason in str(FORMATS["hf"].refuses(architecture))
+
+
+def test_members_that_a_format_takes_are_named_where_it_refuses_another() -> None:
+    def colored(trial: int, head: str) -> Evaluation:
+        of = candidate(head=head)
+        architecture = replace(of.architecture, channels=3)
+        return trained(
+            trial, 0.5 + trial / 10, 1.0 + trial, of=replace(of, architecture=architecture)
+        )
+
+    found = [colored(0, "gem"), colored(1, "avg"), colored(2, "timm")]
+    members = build_front(found, OBJECTIVES)
+    hf = FORMATS["hf"]
+    assert others(members, hf, found[0]) == [
+        "hf takes these members, as --member TRIAL: 1 (resnet18@32 avg), 2 (resnet18@32 timm)"
+    ]
+    assert others(members[:1], hf, found[0]) == ["hf takes no member of this front"]
+    assert others(members, hf, found[1]) == []
+    assert others(members, FORMATS["onnx"], found[0]) == []
 
 
 def test_a_folder_with_something_in_it_is_not_written(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from archfront.search.catalog import catalog
 from archfront.search.errors import ConfigError
-from archfront.search.prepare.build_space import build_space
+from archfront.search.prepare.build_space import build_space, export_notes
 from archfront.search.prepare.select_backbones import select, selection
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.codec import decode
@@ -265,12 +265,50 @@ def test_a_space_may_keep_only_what_can_be_exported() -> None:
     built = build_space(config, rows, weights, task="classification", classes=2, channels=3)
     assert {a.head for a in built.architectures} == {"timm", "avg"}
     assert [axes.backbone.name for axes in built.axes] == ["resnet18"]
-    assert any(
-        line.startswith("resnet18: not with gem: space.exportable=hf, and timm cannot rebuild")
-        for line in built.dropped
-    )
-    with pytest.raises(ConfigError, match=r"space\.exportable=hf, and transformers' image"):
+    [line] = [line for line in built.dropped if "exportable" in line]
+    assert line.startswith("the head gem: space.exportable=hf, and timm cannot rebuild the head")
+    with pytest.raises(ConfigError) as caught:
         build_space(config, rows, weights, task="classification", classes=2, channels=1)
+    assert str(caught.value) == (
+        "space: no head of timm, avg, gem is left: space.exportable=hf, and transformers' image "
+        "processors give three channels, and the network takes one; data.channels=3 trains "
+        "networks that take three, of grey images too."
+    )
+
+
+@pytest.mark.parametrize(
+    ("heads", "channels", "task", "notes"),
+    [
+        (
+            ("timm", "gem", "avg"),
+            3,
+            "classification",
+            [
+                "exports   hf takes the heads timm and avg only; "
+                "space.exportable='[hf]' keeps the study to that"
+            ],
+        ),
+        (
+            ("timm", "gem"),
+            1,
+            "classification",
+            [
+                "exports   hf takes none of these candidates: transformers' image processors give "
+                "three channels, and the network takes one; data.channels=3 trains networks that "
+                "take three, of grey images too"
+            ],
+        ),
+        (("timm", "avg"), 3, "multilabel", []),
+        (("yolo",), 3, "detection", []),
+    ],
+)
+def test_a_format_that_takes_some_candidates_only_is_told_before_the_search(
+    heads: tuple[str, ...], channels: int, task: str, notes: list[str]
+) -> None:
+    """An export to hf failed after the search, for candidates of the usual space."""
+    assert export_notes(space_config(heads=heads), task, channels) == notes
+    asked = space_config(heads=heads, exportable=("hf",))
+    assert export_notes(asked, task, channels) == []
 
 
 def test_what_was_dropped_before_is_named_first() -> None:

@@ -65,7 +65,9 @@ def test_what_is_known_of_the_limits_is_counted(
     for size, latency_ms in ((8, 1.0), (16, 3.0)):
         architecture = Architecture("classification", "test_resnet", "avg", size, 10, 1)
         table.put(latency_key(architecture, SETTINGS), measurement(latency_ms))
-    assert said(config(tmp_path))["limits"] == (
+    lines = said(config(tmp_path))
+    assert lines["exports"].startswith("hf takes none of these candidates: transformers' image")
+    assert lines["limits"] == (
         "1 of 2 measured architectures are over a limit (50%; 2 not measured yet); the fastest "
         "takes 1 ms"
     )

@@ -20,9 +20,12 @@ def unpublishable(task: str, head: str, channels: int) -> str | None:
     if task not in PROBLEMS:
         known = " and ".join(PROBLEMS)
         return f"of a network of timm, transformers loads classifiers only ({known})"
+    if channels != 3:
+        return (
+            "transformers' image processors give three channels, and the network takes one; "
+            "data.channels=3 trains networks that take three, of grey images too"
+        )
     if head not in POOLS:
         known = ", ".join(POOLS)
         return f"timm cannot rebuild the head {head!r}, which is ours; it can {known}"
-    if channels != 3:
-        return "transformers' image processors give three channels, and the network takes one"
     return None
