@@ -120,7 +120,8 @@ def check(case: Case, reader: str) -> None:
         read = READERS[reader].read(ref).parts
         assert {part: len(samples) for part, samples in read.items()} == case.parts
     check_content(dataset, case)
-    told = "\n".join(f"{item.name}: {item.detail}" for item in dataset.skipped)
+    warned = [warning.text for warning in dataset.summary().warnings]
+    told = "\n".join([*(f"{item.name}: {item.detail}" for item in dataset.skipped), *warned])
     for pattern in case.told:
         assert_has(told, pattern)
     assert not [text for text in case.untold if text in told], told

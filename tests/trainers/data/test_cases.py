@@ -21,7 +21,6 @@ FOLDERS = (
         {"cat": 10, "dog": 10},
         parts={"all": 20},
         told=("^test: .*6 images",),
-        wrong="a flat test folder is a class",
     ),
     Case(
         "02-folder-training-testing",
@@ -33,7 +32,6 @@ FOLDERS = (
         {"a": 12, "b": 12},
         parts={"train": 16, "val": 8},
         told=("train/preview.png: .*outside of every class folder",),
-        wrong="a stray image makes train a class",
     ),
     Case(
         "03b-folder-readme-in-train",
@@ -45,27 +43,23 @@ FOLDERS = (
         "04-folder-nested-root",
         stops=(r"data\.root=\S*/04-folder-nested-root/chest\b",),
         lines=1,
-        wrong="the folder below is not named",
     ),
     Case(
         "05-folder-nas-thumbnails",
         {"blue": 8, "red": 8},
         untold=("SYNOPHOTO",),
-        wrong="@eaDir is a class",
     ),
     Case("06-folder-number-classes", {str(number): 4 for number in range(1, 13)}),
     Case(
         "07-folder-unicode-forms",
         {"caf\u00e9": 10, "tea": 10},
         parts={"train": 12, "val": 8},
-        wrong="the forms of a name are two classes",
     ),
     Case(
         "08-folder-litter",
         {"a": 8, "b": 8},
         told=("a/Thumbs.db", "b/desktop.ini", "b/x.jpg.crdownload", "b/notes.txt"),
         untold=(".DS_Store", "._000", "checkpoint"),
-        wrong="lost+found is a class",
     ),
     Case(
         "09-folder-endings",
@@ -83,7 +77,7 @@ FOLDERS = (
         {"a": 8, "b": 8},
         stops=("has 1 problem", "a/huge.png: it is too large"),
     ),
-    Case("12b-folder-large-image", {"a": 9, "b": 8}),
+    Case("12b-folder-large-image", {"a": 9, "b": 8}, is_slow=True),
     Case(
         "13-folder-odd-modes",
         {"a": 13, "b": 13},
@@ -103,8 +97,7 @@ FOLDERS = (
     Case(
         "17-folder-copies-across-splits",
         {"a": 12, "b": 12},
-        told=("val/a/copy_0.png: .*train/a/000.png", "val/b/copy_3.png: .*train/b/003.png"),
-        wrong="copies in two splits are not told",
+        told=("8 images of val are byte for byte in train.*val/a/copy_0.png is train/a/000.png",),
     ),
     Case("18-folder-odd-class-names", dict.fromkeys(ODD_NAMES, 6)),
     Case(

@@ -19,7 +19,14 @@ SPLIT_NAMES = {
     "test": "test",
     "testing": "test",
 }
-ARCHIVE_LITTER = "__MACOSX"  # what macOS adds to zip files: no class
+# Folders that systems leave beside files: from archives, of thumbnails, of what was deleted.
+LITTER = frozenset(
+    (
+        *("__macosx", "__pycache__", "lost+found", "lost.dir", "system volume information"),
+        *("@eadir", "@__thumb", "@tmp", "@recycle", "@recently-snapshot"),
+        *("#recycle", "#snapshot", "$recycle.bin", "recycler"),
+    )
+)
 
 
 def existing_root(ref: DataRef, what: str, layout: str) -> Path:
@@ -65,8 +72,8 @@ def visible(folder: Path) -> list[Path]:
 
 
 def is_visible(name: str) -> bool:
-    """Return whether a file is neither hidden nor what an archive leaves behind."""
-    return not name.startswith(".") and name != ARCHIVE_LITTER
+    """Return whether a file is neither hidden nor what a system leaves behind."""
+    return not name.startswith(".") and name.casefold() not in LITTER
 
 
 def is_image(file: Path) -> bool:

@@ -1,0 +1,210 @@
+"""Which folders hold the classes of each split, and what lies beside them.
+
+A folder is a split by its name and because most of its images lie in folders inside it, so that a
+class may be called ``train``.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from archfront.trainers.data.raw import Skipped
+from archfront.trainers.data.readers.paths import (
+    SPLIT_NAMES,
+    folders,
+    is_image,
+    is_visible,
+    visible,
+)
+from archfront.trainers.errors import DataError
+from archfront.trainers.words import count_of, join_words
+
+LAYOUT = (
+    "archfront expects <data.root>/<class>/<image>, or <data.root>/train/<class>/<image> "
+    "and the same under val"
+)
+# What stands beside the name of a split, as in train_set or Test Images.
+FILLERS = frozenset(("set", "data", "dataset", "split", "images", "image", "imgs", "photos"))
+WORD = re.compile(r"[^\W_]+")
+YEAR = re.compile(r"(?<=\D)(19|20)\d\d$")
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """Where the classes of each split are.
+
+    Attributes:
+        parts: The folder of class folders of each split, or of ``all``.
+        skipped: What lies beside.
+    """
+
+    parts: Mapping[str, Path]
+    skipped: tuple[Skipped, ...]
+
+
+def class_folders(root: Path) -> ClassFolders:
+    """Return the folders of classes by split.
+
+    Raises:
+        DataError: If there are none, or they lie deeper, or two folders are one split.
+    """
+    if not folders(root):
+        n_images = sum(is_image(file) for file in root.iterdir())
+        images = count_of(n_images, "image lies", "images lie")
+        raise DataError(
+            f"data.root {root} has no class folders ({images} in it directly). {LAYOUT}."
+        )
+    named = _by_split(root)
+    splits = {name: found for name, found in named.items() if _holds_classes(found)}
+    flat = [found for name, found in named.items() if name not in splits]
+    others = [found for found in folders(root) if found not in named.values()]
+    if not _are_splits(root, splits, flat, others):
+        _check_not_deeper(root)
+        return ClassFolders({"all": root}, tuple(_strays(root, root, ())))
+    tops = {"all" if set(splits) == {"train"} else name: top for name, top in splits.items()}
+    parts = _without_doubles(tops)
+    skipped = [*map(_unlabelled, flat)]
+    skipped += _strays(root, root, (*splits.values(), *flat), has_folders=True)
+    for name, top in tops.items():
+        inner = parts[name]
+        if inner != top:
+            skipped += _strays(root, top, (inner,), has_folders=True)
+        skipped += _strays(root, inner, ())
+    return ClassFolders(parts, tuple(sorted(skipped, key=lambda item: item.name)))
+
+
+def files_below(folder: Path) -> list[Path]:
+    """Return all visible files below a folder, sorted; links are followed, each folder once."""
+    found: list[Path] = []
+    seen: set[str] = set()
+    for parent, below, files in os.walk(folder, onerror=_raise, followlinks=True):
+        real = os.path.realpath(parent)
+        below[:] = [] if real in seen else [name for name in below if is_visible(name)]
+        if real not in seen:
+            found += [Path(parent, name) for name in files if is_visible(name)]
+        seen.add(real)
+    return sorted(found, key=lambda file: file.relative_to(folder).as_posix())
+
+
+def _raise(error: OSError) -> None:
+    raise error
+
+
+def _by_split(root: Path) -> dict[str, Path]:
+    """Return the folders that are called like a split, as train, Testing, val_set or seg_test."""
+    words = {folder: _words(folder.name) for folder in folders(root)}
+    likely = [found for found in words.values() if found and found[-1] in SPLIT_NAMES]
+    # What is in front of the name is in front of several names: seg_train, seg_test.
+    counts = Counter(tuple(found[:-1]) for found in likely)
+    fronts = {front for front, count in counts.items() if not front or count > 1}
+    named: dict[str, Path] = {}
+    for folder, found in words.items():
+        if not found or found[-1] not in SPLIT_NAMES or tuple(found[:-1]) not in fronts:
+            continue
+        split = SPLIT_NAMES[found[-1]]
+        if split in named:
+            raise DataError(
+                f"data.root {root} has two folders for the split {split}: {named[split].name} and "
+                f"{folder.name}. Merge them or move one away."
+            )
+        named[split] = folder
+    return named
+
+
+def _words(name: str) -> list[str]:
+    words = [YEAR.sub("", word) for word in WORD.findall(name.casefold())]
+    split = [
+        word.removesuffix("set") if word.removesuffix("set") in SPLIT_NAMES else word
+        for word in words
+    ]
+    return [word for word in split if word not in FILLERS]
+
+
+def _are_splits(
+    root: Path, splits: Mapping[str, Path], flat: Sequence[Path], others: Sequence[Path]
+) -> bool:
+    """Return whether folders that are called like splits are splits, not classes.
+
+    Raises:
+        DataError: If they are, but none of them can be trained on.
+    """
+    if "train" in splits:
+        return len(splits) > 1 or bool(flat) or not others
+    if others or not (splits or flat):
+        return False
+    if splits and not flat:
+        raise DataError(
+            f"data.root {root} has {' and '.join(sorted(splits))} but no train folder. {LAYOUT}."
+        )
+    hold = f"{join_words([f.name for f in flat])} {'holds' if len(flat) == 1 else 'hold'} images"
+    raise DataError(
+        f"data.root {root}: {hold} and no class folders, so that nothing tells their classes. "
+        f"{LAYOUT}. If a table tells them, give data=csv."
+    )
+
+
+def _holds_classes(folder: Path) -> bool:
+    """Return whether most images of a folder lie in folders inside it."""
+    inside = folders(folder)
+    n_direct = sum(is_image(entry) for entry in visible(folder))
+    if not inside or not n_direct:
+        return bool(inside)
+    return sum(is_image(file) for f in inside for file in files_below(f)) > n_direct
+
+
+def _without_doubles(tops: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the folders inside split folders that alone hold the classes, as in train/train."""
+    inner = {name: _inside(top) for name, top in tops.items()}
+    if all(inner[name] != top for name, top in tops.items()):
+        return inner
+    return {
+        name: inner[name] if _words(inner[name].name) == _words(top.name) else top
+        for name, top in tops.items()
+    }
+
+
+def _inside(folder: Path) -> Path:
+    """Return the first folder that has several folders in it; the folder itself without one."""
+    found = folder
+    while _holds_classes(found):
+        inside = folders(found)
+        if len(inside) > 1:
+            return found
+        found = inside[0]
+    return folder
+
+
+def _check_not_deeper(root: Path) -> None:
+    """Refuse a root whose only folder holds the folders of classes or splits."""
+    inner = _inside(root)
+    if inner != root:
+        only = folders(root)[0].name
+        raise DataError(
+            f"data.root {root} has only the folder {only}, and the folders of classes are deeper. "
+            f"Give data.root={inner}."
+        )
+
+
+def _unlabelled(folder: Path) -> Skipped:
+    n_images = sum(is_image(file) for file in files_below(folder))
+    return Skipped(
+        folder.name,
+        "split without class folders",
+        f"{folder.name} holds {count_of(n_images, 'image')} and no class folders, so that nothing "
+        "tells their classes",
+    )
+
+
+def _strays(
+    root: Path, folder: Path, expected: Sequence[Path], *, has_folders: bool = False
+) -> Iterator[Skipped]:
+    """Yield what lies in a folder beside what is expected there: some folders, or any."""
+    for entry in visible(folder):
+        if entry not in expected and (has_folders or not entry.is_dir()):
+            name = entry.relative_to(root).as_posix()
+            yield Skipped(name, "not in a class folder", "it lies outside of every class folder")
