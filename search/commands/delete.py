@@ -9,7 +9,7 @@ import sys
 from archfront.search.commands.study_text import add_study, root_or_default, url_or_default
 from archfront.search.errors import StudyError
 from archfront.search.records.driver_lock import is_driven
-from archfront.search.records.paths import existing
+from archfront.search.records.paths import StudyPaths, existing
 from archfront.search.records.store import reading, remove
 from archfront.search.results.results import Results
 from archfront.trainers.words import count_of
@@ -28,24 +28,52 @@ def call(arguments: argparse.Namespace) -> int:
     if is_driven(paths):
         raise StudyError(f"The study {paths.study!r} is being run; end that first.")
     url = url_or_default(arguments.storage_url)
-    results = Results.read(reading(paths, url), paths)
-    n_trials = sum(results.counts().values())
+    try:
+        results = Results.read(reading(paths, url), paths)
+    except StudyError as error:
+        return _delete_damaged(paths, error, is_sure=arguments.yes)
     _check_runs_known(results, arguments.mlflow_uri)
-    if not arguments.yes:
-        if not sys.stdin.isatty():
-            raise StudyError(
-                f"Deleting {paths.study!r} would remove {count_of(n_trials, 'trial')} in "
-                f"{paths.folder} for good. Say --yes."
-            )
-        answer = input(f"Remove {count_of(n_trials, 'trial')} in {paths.folder}? [y/N] ")
-        if answer.strip().lower() not in ("y", "yes"):
-            print("Nothing was removed.")
-            return 1
+    trials = count_of(sum(results.counts().values()), "trial")
+    if not _is_confirmed(paths, trials, is_sure=arguments.yes):
+        return 1
     n_runs = _remove_runs(results, arguments.mlflow_uri)
     remove(paths, url)
     shutil.rmtree(paths.folder)
-    removed = f"{count_of(n_trials, 'trial')}, {count_of(n_runs, 'MLflow run')}"
-    print(f"Removed {paths.study}: {removed}.")
+    print(f"Removed {paths.study}: {trials}, {count_of(n_runs, 'MLflow run')}.")
+    return 0
+
+
+def _is_confirmed(paths: StudyPaths, what: str, *, is_sure: bool) -> bool:
+    """Return whether a person wants a study removed.
+
+    Raises:
+        StudyError: If nobody can be asked.
+    """
+    if is_sure:
+        return True
+    if not sys.stdin.isatty():
+        raise StudyError(
+            f"Deleting {paths.study!r} would remove {what} in {paths.folder} for good. Say --yes."
+        )
+    answer = input(f"Remove {what} in {paths.folder}? [y/N] ")
+    if answer.strip().lower() in ("y", "yes"):
+        return True
+    print("Nothing was removed.")
+    return False
+
+
+def _delete_damaged(paths: StudyPaths, error: StudyError, *, is_sure: bool) -> int:
+    """Remove the folder of a study whose records cannot be read; return the exit status."""
+    if not paths.journal.is_file() and not any(paths.trials.glob("*")):
+        raise error  # its records are in a database
+    reason = str(error).partition(". Restore")[0]
+    if not _is_confirmed(paths, f"all files ({reason})", is_sure=is_sure):
+        return 1
+    shutil.rmtree(paths.folder)
+    print(
+        f"Removed {paths.study}, whose records were damaged. Its runs in MLflow are left, since "
+        "only the records say which they are."
+    )
     return 0
 
 

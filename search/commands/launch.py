@@ -23,7 +23,8 @@ from archfront.search.records.events import (
     TrialFinished,
 )
 from archfront.search.records.paths import StudyPaths, default_root
-from archfront.search.records.store import hide_password, reading
+from archfront.search.records.storage_urls import hide_password
+from archfront.search.records.store import reading
 from archfront.search.report import pages
 from archfront.search.report.front_table import front_table
 from archfront.search.report.live_view import LiveView

@@ -25,7 +25,7 @@ from archfront.search.records.candidate import short_hash
 from archfront.search.records.header import Chosen, Environment, SpaceFacts, StudyHeader
 from archfront.search.records.objectives import Objective, Reference, objectives_for
 from archfront.search.records.plan import Plan
-from archfront.search.records.store import hide_password
+from archfront.search.records.storage_urls import hide_password
 from archfront.search.runtimes import runtime_named
 from archfront.search.space.space import Space
 from archfront.trainers.data.ref import DataRef, Shapes

@@ -47,7 +47,8 @@ def is_driven(paths: StudyPaths) -> bool:
 def _who_runs(paths: StudyPaths, file: IO[str]) -> str:
     file.seek(0)
     who = "another process"
-    with contextlib.suppress(ValueError, KeyError):  # it may be writing this very moment
+    # It may be writing this very moment.
+    with contextlib.suppress(ValueError, KeyError, TypeError):
         holder = json.loads(file.read())
         since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder["since"]))
         who = f"process {holder['pid']} on {holder['host']} since {since}"

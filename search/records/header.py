@@ -21,6 +21,8 @@ RECIPE = "recipe"
 # Tags and hashes of first weights, by backbone.
 WeightsKeys = dict[str, tuple[str | None, str]]
 
+# The sections of the configuration that are read from the header.
+SECTIONS = ("task", "data", "hardware", "space", "tracking")
 # What a header's environment says beside the versions of libraries.
 DEVICE, DEVICE_ID = "device", "device_id"
 
@@ -200,15 +202,23 @@ class StudyHeader:
         Raises:
             StudyError: If it is of a later version, or none.
         """
-        content = migrated(stored)
-        del content["version"]
         try:
+            content = migrated(stored)
+            del content["version"]
+            _check_sections(content["config"])
             content["identity"] = content.pop("question")
             content["environment"] = Environment.from_dict(content["environment"])
             content["reference"] = {"values": content["reference"]}
             return decode(cls, content)
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StudyError(f"The header of the study cannot be read: {error}.") from error
+
+
+def _check_sections(config: Any) -> None:
+    """Raise a TypeError for a configuration whose sections are none."""
+    for name in SECTIONS:
+        if not isinstance(config[name], dict):
+            raise TypeError(f"config.{name} is {config[name]!r}, not a mapping")
 
 
 def _since_rungs(content: Content) -> Content:

@@ -68,10 +68,15 @@ class StudyPaths:
         """Return where measurements keep files while they run."""
         return self.folder / "measuring"
 
+    @property
+    def trials(self) -> Path:
+        """Return the folder of the files of trials."""
+        return self.folder / "trials"
+
     def trial(self, number: int, attempt: int, rung: int = 0) -> Path:
         """Return the folder of one attempt's predictions and weights at a rung."""
         name = f"{number:05d}-{attempt}" + (f"-rung{rung}" if rung else "")
-        return self.folder / "trials" / name
+        return self.trials / name
 
     def remove_attempt(self, number: int, attempt: int, rung: int) -> None:
         """Remove what an attempt left that came to no record."""

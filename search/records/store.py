@@ -8,10 +8,7 @@ the next driver opens the journal. Reading needs no lock.
 from __future__ import annotations
 
 import contextlib
-import json
-import os
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any
 
 import optuna
@@ -23,6 +20,11 @@ from archfront.search.records.codec import decode, encode
 from archfront.search.records.driver_lock import driver_lock
 from archfront.search.records.evaluation import Evaluation, Measurement, Trained, counted
 from archfront.search.records.header import StudyHeader
+from archfront.search.records.journal import (
+    check_not_cut,
+    check_not_emptied,
+    cut_torn_line,
+)
 from archfront.search.records.objectives import Objective
 from archfront.search.records.optuna_compat import (
     locked_journal,
@@ -34,6 +36,7 @@ from archfront.search.records.optuna_compat import (
 from archfront.search.records.paths import StudyPaths, make_folder, remove_folders
 from archfront.search.records.proposal import Proposal
 from archfront.search.records.remeasured import remeasured
+from archfront.search.records.storage_urls import hide_password, storage_errors
 
 # User attributes of a study.
 HEADER, STATE, SCORES = "archfront:header", "archfront:state", "archfront:scores"
@@ -47,6 +50,11 @@ TRAIN_S = "train_s"
 # rung. A trial with fewer of these than the study has rungs was not trained in full, whatever its
 # state.
 PROPOSAL, RUNGS = "archfront:proposal", "archfront:rungs"
+
+
+# How a run ended, and the test metrics of members by trial.
+State = dict[str, str | bool]
+Scores = dict[str, dict[str, float]]
 
 
 class StudyStore:
@@ -79,7 +87,8 @@ class StudyStore:
     def state(self) -> dict[str, Any]:
         """Return how the last run ended: ``state``, ``reason`` and ``is_exhausted``."""
         stored: dict[str, Any] = self._study.user_attrs.get(STATE, {})
-        return {"state": "running", "reason": "", "is_exhausted": False, **stored}
+        state = {"state": "running", "reason": "", "is_exhausted": False, **stored}
+        return decode(State, state)
 
     def write_state(self, state: str, reason: str, *, is_exhausted: bool = False) -> None:
         """Store how the run goes or ended, and whether the space has nothing left."""
@@ -89,7 +98,7 @@ class StudyStore:
     @property
     def scores(self) -> dict[int, dict[str, float]]:
         """Return the test metrics of front members, by trial."""
-        stored: dict[str, dict[str, float]] = self._study.user_attrs.get(SCORES, {})
+        stored = decode(Scores, self._study.user_attrs.get(SCORES, {}))
         return {int(trial): metrics for trial, metrics in stored.items()}
 
     def write_scores(self, scores: dict[int, dict[str, float]]) -> None:
@@ -217,15 +226,16 @@ def driving(
     try:
         with driver_lock(paths):
             if url is None:
+                check_not_emptied(paths)
                 cut_torn_line(paths.journal)
-            with _clear_errors(paths, url):
+            with storage_errors(paths, url):
                 study = optuna.create_study(
                     study_name=paths.study,
                     storage=_storage(paths, url),
                     directions=[o.direction for o in objectives],
                     load_if_exists=True,
                 )
-            store = StudyStore(study)
+                store = _checked(study, paths, url)
             yield store
     except StudyLockedError:
         raise
@@ -243,38 +253,37 @@ def reading(paths: StudyPaths, url: str | None) -> StudyStore:
     Raises:
         StudyError: If its storage cannot be opened.
     """
-    with _clear_errors(paths, url):
+    with storage_errors(paths, url):
+        if url is None:
+            check_not_emptied(paths)
         if url is None and not paths.journal.is_file():
             raise StudyError(
                 f"The study {paths.study!r} has no records in {paths.folder}: it keeps them in "
                 "a database, or never started. Give --storage-url as it was run with."
             )
-        return StudyStore(optuna.load_study(study_name=paths.study, storage=_storage(paths, url)))
+        storage = _storage(paths, url)
+        known = optuna.get_all_study_names(storage)
+        if paths.study not in known:
+            where = paths.journal if url is None else hide_password(url)
+            there = ", ".join(known) or "no study"
+            raise StudyError(f"The study {paths.study!r} is not in {where}, which has {there}.")
+        return _checked(optuna.load_study(study_name=paths.study, storage=storage), paths, url)
+
+
+def _checked(study: optuna.Study, paths: StudyPaths, url: str | None) -> StudyStore:
+    """Return the store of a study, all of whose records can be read."""
+    store = StudyStore(study)
+    if url is None:
+        check_not_cut(paths, lambda: len(study.get_trials(deepcopy=False)))
+    _ = store.header, store.state, store.scores, store.evaluations()
+    return store
 
 
 def remove(paths: StudyPaths, url: str | None) -> None:
     """Remove a study's trials from a database; a journal goes with its folder."""
     if url is not None:
-        with _clear_errors(paths, url):
+        with storage_errors(paths, url):
             optuna.delete_study(study_name=paths.study, storage=_storage(paths, url))
-
-
-def cut_torn_line(journal: Path) -> int:
-    """Cut off a last line without its end and return how many bytes it had."""
-    if not journal.is_file():
-        return 0
-    with journal.open("r+b") as file:
-        size = end = file.seek(0, os.SEEK_END)
-        while end > 0:
-            start = max(0, end - 65_536)
-            file.seek(start)
-            newline = file.read(end - start).rfind(b"\n")
-            if newline >= 0:
-                end = start + newline + 1
-                break
-            end = start
-        file.truncate(end)
-    return size - end
 
 
 def _storage(paths: StudyPaths, url: str | None) -> BaseStorage:
@@ -282,39 +291,3 @@ def _storage(paths: StudyPaths, url: str | None) -> BaseStorage:
     if url is not None:
         return RDBStorage(url)
     return locked_journal(paths.journal)
-
-
-@contextlib.contextmanager
-def _clear_errors(paths: StudyPaths, url: str | None) -> Iterator[None]:
-    """Turn what opening a storage can raise into one error for people."""
-    import sqlalchemy.exc
-
-    where = str(paths.journal) if url is None else hide_password(url)
-    try:
-        yield
-    except KeyError as error:
-        raise StudyError(f"The study {paths.study!r} is not in {where}.") from error
-    except ValueError as error:
-        is_line = isinstance(error, json.JSONDecodeError | UnicodeDecodeError)
-        if is_line or "log format" in str(error):
-            raise StudyError(
-                f"The records of {paths.study!r} in {where} are damaged before their last line: "
-                f"{error}. Restore the file from a copy."
-            ) from error
-        raise
-    except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
-        raise StudyError(
-            f"The storage {where} cannot be opened: {str(error).splitlines()[0]}. Check "
-            "tracking.storage_url: its driver, host, user and database."
-        ) from error
-
-
-def hide_password(url: str) -> str:
-    """Return a URL with its password replaced."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
-
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url

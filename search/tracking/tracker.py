@@ -23,7 +23,7 @@ from archfront.search.records.events import (
 )
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.refit_records import Refit
-from archfront.search.records.store import hide_password
+from archfront.search.records.storage_urls import hide_password
 from archfront.search.tracking.mlflow_client import (
     PAGE,
     MetricRow,

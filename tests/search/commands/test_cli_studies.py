@@ -169,6 +169,23 @@ class TestListShowReport:
         assert first["state"].startswith("unreadable: The study 'broken' has no records")
         assert second["state"] == "finished"
 
+    @pytest.mark.parametrize("content", [b"", b"{}\n", b"\x00\xff\n\x00\n", b"null\n[]\n"])
+    def test_a_damaged_journal_hides_no_other_study_and_can_be_deleted(
+        self, capsys: Output, flowers: StudyPaths, content: bytes
+    ) -> None:
+        damaged = recorded_store.write(flowers.root, "damaged")
+        damaged.journal.write_bytes(content)
+        first, second = json.loads(succeeds(capsys, "list", "--json"))
+        assert first["state"].startswith("unreadable: The records of 'damaged' in ")
+        assert "damaged: " in first["state"]
+        assert (second["study"], second["state"]) == ("flowers", "finished")
+        assert "flowers" in succeeds(capsys, "list")
+        assert "Without one: " in fails(capsys, 1, "show", "damaged")
+        assert "Say --yes" in fails(capsys, 1, "delete", "damaged")
+        assert succeeds(capsys, "delete", "damaged", "--yes").startswith("Removed damaged, whose")
+        assert not damaged.folder.exists()
+        assert flowers.journal.is_file()
+
     def test_show_tells_question_state_and_costs(
         self, capsys: Output, flowers: StudyPaths
     ) -> None:

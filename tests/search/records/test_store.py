@@ -14,12 +14,12 @@ import pytest
 from archfront.search.errors import DataError, StudyError, StudyLockedError
 from archfront.search.records.driver_lock import is_driven
 from archfront.search.records.evaluation import Evaluation
+from archfront.search.records.journal import cut_torn_line
 from archfront.search.records.objectives import objectives_for
 from archfront.search.records.paths import StudyPaths, existing
+from archfront.search.records.storage_urls import hide_password
 from archfront.search.records.store import (
-    cut_torn_line,
     driving,
-    hide_password,
     reading,
     remove,
 )
@@ -94,7 +94,7 @@ def test_a_journal_damaged_in_its_middle_is_a_clear_error(tmp_path: Path) -> Non
     lines = paths.journal.read_bytes().splitlines(keepends=True)
     lines[len(lines) // 2] = b"\x00garbage\n"
     paths.journal.write_bytes(b"".join(lines))
-    with pytest.raises(StudyError, match=r"The records of 'small' in .* are damaged before"):
+    with pytest.raises(StudyError, match=r"The records of 'small' .* are damaged: a line be"):
         reading(paths, None).evaluations()
 
 
