@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from archfront.search.config.check import Findings, mark, option_paths, read
+from archfront.search.config.metric_names import with_our_metric
 from archfront.search.config.rules import RULES
 from archfront.search.config.schema import Config
 from archfront.search.errors import ConfigError
@@ -23,6 +25,8 @@ def build(content: dict[str, Any], *, texts: frozenset[str] = frozenset()) -> Co
     """
     findings = Findings()
     config: Config = read(Config, mark(content, texts), findings)
+    if findings.has_read(("task.name", "task.metric")):
+        config = replace(config, task=with_our_metric(config.task))
     problems = list(findings.problems)
     for rule, options_read in RULES.items():
         if findings.has_read(options_read):

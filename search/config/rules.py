@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from archfront.search.config import data_rules
+from archfront.search.config.metric_names import tasks_with
 from archfront.search.config.option_types import AUTO
 from archfront.search.config.schema import Config
 from archfront.search.errors import ConfigError, unknown
@@ -125,7 +126,11 @@ def _precision(config: Config) -> list[str]:
 
 def _metric(config: Config) -> list[str]:
     metric, known = config.task.metric, TASKS[config.task.name].metrics
-    return [] if metric in known else [f"task.metric: {unknown('metric', metric, known)}"]
+    if metric in known:
+        return []
+    others = tasks_with(metric)
+    hint = f" It is a metric of {' and '.join(f'task={name}' for name in others)}."
+    return [f"task.metric: {unknown('metric', metric, known)}{hint if others else ''}"]
 
 
 def _loss(config: Config) -> list[str]:
