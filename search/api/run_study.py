@@ -8,7 +8,7 @@ from typing import Any
 
 from archfront.search.api.keywords import words_of
 from archfront.search.api.study_handle import Study
-from archfront.search.commands.consoles import wide_console
+from archfront.search.commands.consoles import print_note, wide_console
 from archfront.search.commands.run import WIDTH, config_of
 from archfront.search.errors import StudyStoppedError
 
@@ -46,6 +46,7 @@ def run(
         words_of(options),
         config_dirs=[Path(folder) for folder in folders],
         config_file=None if config is None else Path(config),
+        tell=None if quiet else print_note,
     )
     result = launch(asked, Console(quiet=True) if quiet else wide_console(WIDTH))
     if result.state == "interrupted":

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from archfront.search.commands.consoles import wide_console
+from archfront.search.commands.consoles import print_note, wide_console
 from archfront.search.config import compose
 from archfront.search.config.build import build, completed
 from archfront.search.config.compose import GROUPS, choices
@@ -45,7 +45,7 @@ All options with their meaning: docs/options.md, or --cfg job.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what ``archfront run`` takes."""
-    files = (f"  {group}={'|'.join(choices(group))}\n" for group in GROUPS)
+    files = (f"  {group}={'|'.join(_names(group))}\n" for group in GROUPS)
     parser.description = TEXT + "".join(files)
     parser.epilog = EXAMPLES
     add_composition(parser)
@@ -61,6 +61,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="with --dry-run: as JSON")
     parser.add_argument("--plain", action="store_true", help="plain lines, no live view")
     parser.add_argument("--verbose", action="store_true", help="log what happens inside")
+
+
+def _names(group: str) -> list[str]:
+    """Return the names that a group takes, the one without a file first."""
+    return (["auto"] if group == "data" else []) + choices(group)
 
 
 def add_composition(parser: argparse.ArgumentParser) -> None:
@@ -84,7 +89,10 @@ def call(arguments: argparse.Namespace) -> int:
             "archfront front NAME --json and archfront show NAME --json after it."
         )
     config = config_of(
-        arguments.words, config_dirs=arguments.config_dir, config_file=arguments.config
+        arguments.words,
+        config_dirs=arguments.config_dir,
+        config_file=arguments.config,
+        tell=print_note,
     )
     if arguments.cfg:
         import yaml
@@ -117,7 +125,11 @@ def _print_estimate(config: Config, *, as_json: bool) -> None:
 
 
 def config_of(
-    words: Iterable[str], *, config_dirs: Sequence[Path] = (), config_file: Path | None = None
+    words: Iterable[str],
+    *,
+    config_dirs: Sequence[Path] = (),
+    config_file: Path | None = None,
+    tell: Callable[[str], None] | None = None,
 ) -> Config:
     """Return the configuration that words ask for.
 
@@ -125,6 +137,7 @@ def config_of(
         words: ``group=name`` or ``group.option=value``.
         config_dirs: Folders of the user's own yaml files.
         config_file: A composed configuration, of which the words change values.
+        tell: Takes what was chosen where nothing was given, a line each.
 
     Raises:
         ConfigError: With every problem that was found.
@@ -137,4 +150,6 @@ def config_of(
     else:
         composed = compose.compose(words, config_dirs=config_dirs)
         content = composed.content
+    for note in composed.notes:
+        (tell or (lambda _: None))(note)
     return build(content, texts=composed.texts)

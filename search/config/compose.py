@@ -10,7 +10,7 @@ import contextlib
 import difflib
 import re
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +18,8 @@ from typing import Any
 
 import yaml
 
+from archfront.search.config.auto_groups import reader_of, space_of
+from archfront.search.config.option_types import AUTO
 from archfront.search.errors import ConfigError
 
 GROUPS = (
@@ -40,10 +42,17 @@ _HYDRA = threading.Lock()
 
 @dataclass(frozen=True)
 class Composed:
-    """A composed configuration; ``texts`` are the paths whose value is command-line text."""
+    """A composed configuration.
+
+    Attributes:
+        content: Its options by group.
+        texts: Paths of the options whose value is command-line text.
+        notes: What was chosen where nothing was given, and why, a line each.
+    """
 
     content: dict[str, Any]
     texts: frozenset[str]
+    notes: tuple[str, ...] = ()
 
 
 def conf_dir() -> Path:
@@ -72,7 +81,45 @@ def compose(words: Iterable[str], *, config_dirs: Sequence[Path] = ()) -> Compos
     groups, values = _sort(words, folders, problems)
     if problems:
         raise ConfigError(*problems)
-    return Composed(_hydra(groups, values, folders), frozenset(values))
+    notes = _choose(groups, values, folders)
+    return Composed(_hydra(groups, values, folders), frozenset(values), notes)
+
+
+def _choose(
+    groups: dict[str, str], values: Mapping[str, str], folders: Sequence[Path]
+) -> tuple[str, ...]:
+    """Add the space and the format of the data where they follow from the task and the files.
+
+    An experiment has its own; ``data=auto`` is asked for.
+
+    Returns:
+        What was chosen, a line each.
+
+    Raises:
+        ConfigError: If the files have no format that the task learns from, or several.
+    """
+    task = _task(groups, folders)
+    has_own = "experiment" in groups
+    if "task" in groups and "space" not in groups and not has_own:
+        groups["space"] = space_of(task)
+    is_auto = groups.get("data", None if has_own else AUTO) == AUTO
+    if not is_auto:
+        return ()
+    groups.pop("data", None)
+    if "data.reader" in values:
+        return ()
+    groups["data"], note = reader_of(task, values)
+    return () if note is None else (note,)
+
+
+def _task(groups: Mapping[str, str], folders: Sequence[Path]) -> str:
+    """Return the name of the task, which a file of the user's own may say."""
+    chosen = groups.get("task", "classification")
+    for folder in folders:
+        path = folder / "task" / f"{chosen}.yaml"
+        if path.is_file():
+            return str(_mapping(path).get("name", chosen))
+    return chosen
 
 
 def load(path: Path, words: Iterable[str]) -> Composed:
@@ -167,7 +214,7 @@ def _sort(
                 f"groups: {', '.join(GROUPS)}."
             )
         elif name in GROUPS:
-            known = choices(name, config_dirs)
+            known = choices(name, config_dirs) + ([AUTO] if name == "data" else [])
             if value in known:
                 groups[name] = value
                 problems += _unreadable(name, value, config_dirs)

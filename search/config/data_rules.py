@@ -5,18 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from archfront.search.config.auto_groups import TARGETS
 from archfront.search.config.schema import Config
 from archfront.search.errors import unknown
 from archfront.trainers.data.readers import READERS
 from archfront.trainers.tasks import TASKS
 
-TARGETS = {
-    "label": "one label per image",
-    "labels": "any number of labels per image",
-    "mask": "masks",
-    "boxes": "boxes",
-    "outlines": "outlines of objects",
-}
 # The options that only some formats read, with their values where they are not given.
 NOT_GIVEN: Mapping[str, Any] = {
     "annotations": None,

@@ -126,6 +126,6 @@ def test_a_flag_that_a_verb_does_not_take_is_named(capsys: Output) -> None:
 def test_a_run_on_bad_data_leaves_no_study_and_no_folder(capsys: Output, tmp_path: Path) -> None:
     (tmp_path / "photos" / "cat").mkdir(parents=True)
     words = [f"data.root={tmp_path / 'photos'}", f"tracking.root={tmp_path / 'root'}"]
-    words += ["engine=inline", "space.weights=none", "engine.shared_mb=0"]
+    words += ["data=folder", "engine=inline", "space.weights=none", "engine.shared_mb=0"]
     fails(capsys, 1, "run", *words, f"tracking.device_db={tmp_path / 'latency.db'}")
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]

@@ -280,7 +280,7 @@ def test_a_file_that_does_not_compose_gives_one_clear_error(
 def test_all_words_that_cannot_be_used_are_named_at_once() -> None:
     assert refused("data=digit", "budgets", "+x=1", "a[0]=1", "a..b=1", "=1") == (
         "data=digit: there is no such file. Did you mean data=digits? Known: "
-        f"{', '.join(choices('data'))}.",
+        f"{', '.join([*choices('data'), 'auto'])}.",
         *(
             f"{word!r}: an override has the form group=name or group.option=value; groups: task, "
             "data, hardware, space, sampler, budget, engine, tracking, experiment."
