@@ -27,7 +27,7 @@ from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import HEADER, RUNGS, StudyStore, driving
 from archfront.search.study.control import Control
 from archfront.search.study.paused import KeptFront, PausedTrials
-from tests.search.study.test_study import Interrupting, results, story
+from tests.search.study.test_study import DriverDeath, Dying, Interrupting, results, story
 from tests.support.small_study import RESUME, perform, prepared, run, small_config
 
 RUNGS_OF = {"task__epochs": 9, "budget__rungs": [1, 3, 9], "hardware__limits__latency_ms": 5.0}
@@ -336,19 +336,12 @@ def test_a_cancelled_study_keeps_what_waits(tmp_path: Path, whole: Callable[...,
 def test_a_trial_that_kills_its_driver_on_a_higher_rung_is_given_up(tmp_path: Path) -> None:
     config = rung_config(tmp_path)
 
-    class Dying:
-        isolates, n_slots = False, 1
-
-        def submit(self, job: Job, on_event: Any = None) -> Any:
-            if isinstance(job.payload, TrainRequest) and job.payload.resume is not None:
-                raise KeyboardInterrupt
-            return InlineEngine(perform, workers=1, threads=1).submit(job, on_event)
-
-        def close(self) -> None:
-            return None
+    def is_higher(job: Job) -> bool:
+        return isinstance(job.payload, TrainRequest) and job.payload.resume is not None
 
     for _ in range(3):
-        assert run(config, engine=Dying()).state == "interrupted"
+        with pytest.raises(DriverDeath):
+            run(config, engine=Dying(is_higher))
     run(config)
     given_up = [e for e in results(tmp_path).evaluations if "the driver died 3" in str(e.outcome)]
     assert len(given_up) == 1

@@ -90,6 +90,23 @@ class Interrupting:
         self.inner.close()
 
 
+class DriverDeath(Exception):
+    """The end of a driver in the middle of its work, as its records show it."""
+
+
+class Dying(InlineEngine):
+    """An engine during whose jobs, or those chosen, the driver dies."""
+
+    def __init__(self, dies: Callable[[Job], bool] = lambda job: True) -> None:
+        super().__init__(perform, workers=1, threads=1)
+        self.dies = dies
+
+    def submit(self, job: Job, on_event: Any = None) -> Future[Result]:
+        if self.dies(job):
+            raise DriverDeath
+        return super().submit(job, on_event)
+
+
 class Threaded:
     """An engine of two slots whose jobs are answered by formula, in threads."""
 
@@ -403,7 +420,8 @@ class TestResume:
     def test_a_candidate_that_kills_its_driver_is_given_up(self, tmp_path: Path) -> None:
         config = small_config(tmp_path)
         for _ in range(3):
-            run(config, engine=Interrupting(0))
+            with pytest.raises(DriverDeath):
+                run(config, engine=Dying())
         run(config)
         first = results(tmp_path).evaluations[0]
         assert isinstance(first.outcome, Failed)
