@@ -22,6 +22,7 @@ from archfront.trainers.files import replacing
 
 logger = logging.getLogger(__name__)
 
+UNUSED = 5  # facts over those that were used, from which the others are forgotten
 # Changes with what is remembered, and with what decodes an image.
 VERSION = f"1-{PIL.__version__}"
 
@@ -37,6 +38,7 @@ class FileFacts:
         self._file = file
         self._known: dict[str, Any] = {} if file is None else _read(file)
         self._is_changed = False
+        self._used: set[str] = set()
 
     @property
     def is_kept(self) -> bool:
@@ -54,6 +56,7 @@ class FileFacts:
         if self._file is None:
             return make()
         key, state = f"{kind} {path.absolute()}", _state(path)
+        self._used.add(key)
         known = self._known.get(key)
         if isinstance(known, list) and len(known) == 2 and state is not None:
             before, found = known
@@ -69,6 +72,8 @@ class FileFacts:
         """Write what is new; whatever goes wrong with the disk only costs the next start time."""
         if self._file is None or not self._is_changed:
             return
+        if len(self._known) > len(self._used) * UNUSED:  # of files and classes of long ago
+            self._known = {key: self._known[key] for key in self._used if key in self._known}
         body = json.dumps(self._known)
         head = json.dumps({"version": VERSION, "sha256": _digest(body)})
         try:

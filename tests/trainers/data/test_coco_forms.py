@@ -149,6 +149,7 @@ def test_ids_that_are_not_there_are_not_told(tmp_path: Path) -> None:
         ("annotations/instances_default.json", "images/default"),  # CVAT
         ("_annotations.coco.json", "."),  # Roboflow without splits
         ("annotations/all.json", "photos/2024"),
+        ("Annotations/all.json", "Images"),
     ],
 )
 def test_one_file_of_any_tool_finds_its_images(tmp_path: Path, file: str, images: str) -> None:
@@ -198,6 +199,21 @@ def test_folders_of_another_machine_are_left_off(tmp_path: Path, prefix: str) ->
     raw = read(write(tmp_path, change))
     assert raw.broken == ()
     assert raw.parts["all"][0].name == "images/1.png"
+
+
+def test_images_of_lvis_are_found_by_their_addresses(tmp_path: Path) -> None:
+    def change(said: dict[str, Any]) -> None:
+        for image in said["images"]:
+            image["coco_url"] = f"http://images.org/train2017/{image.pop('file_name')}"
+
+    ref = write(tmp_path)
+    said = content()
+    change(said)
+    (tmp_path / "images").rename(tmp_path / "train2017")
+    (tmp_path / "annotations.json").write_text(json.dumps(said))
+    raw = read(ref)
+    assert raw.broken == ()
+    assert raw.parts["all"][0].name == "train2017/1.png"
 
 
 def test_a_name_in_a_folder_that_is_not_there_is_not_that_of_another_folder(

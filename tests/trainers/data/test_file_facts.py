@@ -126,6 +126,16 @@ def test_the_memory_is_plain_json(ref: DataRef) -> None:
     assert all(isinstance(entry, list) for entry in json.loads(body).values())
 
 
+def test_facts_of_long_ago_are_forgotten(tmp_path: Path) -> None:
+    memory, file = tmp_path / "cache" / "a.json", tmp_path / "x"
+    file.write_text("x")
+    for number in range(20):
+        facts = FileFacts(memory)
+        facts.get(file, f"kind {number}", lambda: [1])
+        facts.save()
+        assert len(json.loads(memory.read_text().splitlines()[1])) <= 5
+
+
 def test_a_broken_file_is_not_remembered(ref: DataRef) -> None:
     skipping = replace(ref, on_error="skip")
     mask = Path(ref.root or "") / "masks" / "00001.png"

@@ -109,6 +109,15 @@ def test_folders_of_splits_are_read(tmp_path: Path, images: str, xmls: str) -> N
     assert raw.broken == ()
 
 
+def test_endings_in_capitals_are_read(tmp_path: Path) -> None:
+    ref = write(tmp_path)
+    for file in [*tmp_path.rglob("*.xml"), *tmp_path.rglob("*.png")]:
+        file.rename(file.with_suffix(file.suffix.upper()))
+    raw = read(ref)
+    assert len(raw.parts["all"]) == 4
+    assert raw.broken == ()
+
+
 def test_a_size_in_floats_is_compared(tmp_path: Path) -> None:
     ref = write(tmp_path)
     file = tmp_path / "Annotations" / "0.xml"

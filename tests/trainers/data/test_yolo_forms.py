@@ -175,6 +175,16 @@ def test_exports_of_roboflow_are_found(tmp_path: Path, entry: str) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("images", "labels"), [("Images/{}", "Labels/{}"), ("{}/IMAGES", "{}/LABELS")]
+)
+def test_folders_in_capitals_are_found(tmp_path: Path, images: str, labels: str) -> None:
+    ref = write(tmp_path, yaml=None, images=images, labels=labels, parts=("Train", "Val"))
+    raw = read(ref)
+    assert {part: len(samples) for part, samples in raw.parts.items()} == {"train": 3, "val": 3}
+    assert len(objects_of(raw, "Train_0.png")) == 2
+
+
 def test_entries_as_windows_writes_them_are_found(tmp_path: Path) -> None:
     ref = write(tmp_path, yaml="names: [r, b]\ntrain: images\\train\nval: .\\images\\val\n")
     assert {part: len(samples) for part, samples in read(ref).parts.items()} == {

@@ -166,7 +166,7 @@ class _Reading:
         finder = NamedImages(self.root, self.file.folders)
         samples = []
         for key, image in images.items():
-            name = str(image["file_name"]).replace("\\", "/")  # as Windows writes folders
+            name = _image_name(image).replace("\\", "/")  # as Windows writes folders
             path = finder.find(name)
             if path is None:
                 self.broken.append(missing(name, self.file.folders, self.root))
@@ -187,12 +187,12 @@ class _Reading:
     def _images(self, entries: Iterable[Entry]) -> dict[str, Entry]:
         images: dict[str, Entry] = {}
         for image in entries:
-            key, name = key_of(image.get("id")), image.get("file_name")
-            if key is None or not isinstance(name, str) or not name:
+            key, name = key_of(image.get("id")), _image_name(image)
+            if key is None or not name:
                 detail = f"{self._name} has an image without id or file_name: {dict(image)}"
                 self.broken.append(Skipped(self._name, "image without id or file_name", detail))
             elif key in images:
-                first = images[key]["file_name"]
+                first = _image_name(images[key])
                 detail = f"{name} has the id {key} of {first} in {self._name}; it was left out"
                 self.broken.append(Skipped(name, "image id that stands twice", detail))
             else:
@@ -221,7 +221,7 @@ class _Reading:
                 if (same := (key, found.label, found.box, _hashable(found.segment))) in seen:
                     raise Unusable("object listed twice", "is the same as an earlier one")
             except Unusable as error:
-                where = self._name if image is None else str(image["file_name"])
+                where = self._name if image is None else _image_name(image)
                 self.broken.append(Skipped(f"{where}, {name}", error.reason, f"it {error.detail}"))
                 continue
             seen.add(same)
@@ -257,6 +257,15 @@ class _Reading:
             return None
         labels = np.asarray(objects.labels + 1, np.int64)  # 0 is the background
         return Mask(partial(rasterized, objects, labels, *size))
+
+
+def _image_name(image: Entry) -> str:
+    """Return the file name of an image; of LVIS, that of its address; empty without one."""
+    name = image.get("file_name")
+    address = image.get("coco_url")
+    if not name and isinstance(address, str):
+        name = "/".join(address.split("/")[-2:])
+    return name if isinstance(name, str) else ""
 
 
 def _hashable(segment: Segment | None) -> Hashable:

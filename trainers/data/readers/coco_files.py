@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from archfront.trainers.data.readers.paths import SPLIT_NAMES, name_of, split_folders
+from archfront.trainers.data.readers.paths import SPLIT_NAMES, child, name_of, split_folders
 from archfront.trainers.data.readers.text_files import marked_encoding
 from archfront.trainers.errors import DataError
 
@@ -126,7 +126,7 @@ def read_json(
 
 def _candidates(root: Path) -> list[Path]:
     """Return the json files in the usual places; in a split's folder, Roboflow's or all."""
-    places = [root, root / "annotations"]
+    places = [root, child(root, "annotations")]
     found = [file for place in places for file in sorted(place.glob("*.json"))]
     for _, folder in split_folders(root):
         file = folder / ROBOFLOW
@@ -157,11 +157,12 @@ def _likely_split(file: Path, root: Path) -> str | None:
 def _folders(root: Path, file: Path, split: str) -> tuple[Path, ...]:
     """Return the folders that may have a file's images and are there, the likeliest first."""
     name = re.sub("^instances_", "", file.stem, flags=re.IGNORECASE)
-    likely = [root / name / "images", root / name, root / "images" / name]
-    if file.parent not in (root, root / "annotations"):
+    images = child(root, "images")
+    likely = [root / name / "images", root / name, images / name]
+    if file.parent not in (root, child(root, "annotations")):
         likely = [file.parent, *(file.parent / folder for folder in IMAGE_FOLDERS)]
     for _, folder in split_folders(root, split):
         likely += [folder / "images", folder / "data", folder]
-    likely += [folder for _, folder in split_folders(root / "images", split)]
-    likely += [*(root / folder for folder in IMAGE_FOLDERS), root]
+    likely += [folder for _, folder in split_folders(images, split)]
+    likely += [*(child(root, folder) for folder in IMAGE_FOLDERS), root]
     return tuple(dict.fromkeys(folder for folder in likely if folder.is_dir()))

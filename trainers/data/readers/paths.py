@@ -58,6 +58,14 @@ def folders(folder: Path) -> list[Path]:
     return [entry for entry in visible(folder) if entry.is_dir()]
 
 
+def child(folder: Path, name: str) -> Path:
+    """Return the folder of a name in a folder, in capitals too; as it is where there is none."""
+    exact = folder / name
+    if exact.is_dir() or not folder.is_dir():
+        return exact
+    return next((entry for entry in folders(folder) if entry.name.lower() == name), exact)
+
+
 def split_folders(folder: Path, split: str | None = None) -> list[tuple[str, Path]]:
     """Return the folders that are called like a split, or like this one, each with its split."""
     if not folder.is_dir():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from archfront.trainers.data.readers.paths import (
     images_below,
+    is_visible,
     name_of,
     split_folders,
 )
@@ -77,17 +78,18 @@ def _place(part: str, folder: Path) -> Place | None:
 
 def _beside(part: str, folder: Path) -> Place | None:
     """Return what lies in a folder where each xml file is beside its image."""
-    xmls = {file.stem: file for file in sorted(folder.glob("*.xml"))}
+    xmls = {file.stem: file for file in _xmls(folder) if file.parent == folder}
     images = {file.stem: file for file in images_below(folder) if file.parent == folder}
     return Place(part, xmls, images, folder) if xmls and images else None
 
 
 def _has_xml(folder: Path) -> bool:
-    return folder.is_dir() and any(folder.rglob("*.xml"))
+    return folder.is_dir() and bool(_xmls(folder))
 
 
 def _xmls(folder: Path) -> list[Path]:
-    return sorted(file for file in folder.rglob("*.xml") if not file.name.startswith("."))
+    found = (file for file in folder.rglob("*.[xX][mM][lL]") if file.is_file())
+    return sorted(file for file in found if is_visible(file.name))
 
 
 def _by_stem(folder: Path, files: list[Path]) -> dict[str, Path]:

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from archfront.trainers.data.file_facts import FileFacts, file_facts
 from archfront.trainers.data.images import image_size
 from archfront.trainers.data.objects import Found, gathered
 from archfront.trainers.data.raw import RawData, RawSample, Skipped
@@ -48,7 +49,7 @@ def read_yolo(ref: DataRef) -> RawData:
     if len(without) == len(files):
         raise DataError(_no_labels(root, files, found.broken))
     n_names = None if found.names is None else len(found.names)
-    reading = _Reading(root, n_names)
+    reading = _Reading(root, n_names, file_facts(ref.shared, ref.root))
     read = {image: reading.lines(image, file) for image, file in files.items()}
     all_lines = [line for lines in read.values() for line in lines or ()]
     meaning = meaning_of(all_lines, found.key_points)
@@ -120,6 +121,7 @@ class _Reading:
 
     root: Path
     n_names: int | None
+    facts: FileFacts
     broken: list[Skipped] = field(default_factory=list)
 
     def lines(self, image: Path, file: Path) -> list[Line] | None:
@@ -152,7 +154,7 @@ class _Reading:
     ) -> RawSample:
         """Return an image with its objects."""
         # An image that cannot be opened is reported when it is decoded.
-        size = image_size(image)
+        size = self._size(image)
         found: list[Found] = []
         for line in lines:
             if size is None:
@@ -164,6 +166,10 @@ class _Reading:
                 self._tell(where, line.number, error)
         target = gathered(found, has_outlines=has_outlines)
         return RawSample(image, target, name_of(image, self.root), size)
+
+    def _size(self, image: Path) -> tuple[int, int] | None:
+        width, height = self.facts.get(image, "size", lambda: list(image_size(image) or (0, 0)))
+        return (width, height) if width and height else None
 
     def sharing_no_labels(
         self, parts: Mapping[str, Sequence[Path]], files: Mapping[Path, Path]

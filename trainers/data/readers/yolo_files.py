@@ -15,6 +15,7 @@ from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.readers.named_images import NamedImages
 from archfront.trainers.data.readers.paths import (
     SPLIT_NAMES,
+    child,
     images_below,
     missing,
     name_of,
@@ -174,16 +175,18 @@ def _by_folders(root: Path) -> dict[str, tuple[Path, ...]]:
         DataError: If the root has none of the layouts.
     """
     found: dict[str, tuple[Path, ...]] = {}
-    for split, folder in split_folders(root / "images"):
+    above = child(root, "images")
+    for split, folder in split_folders(above):
         found.setdefault(split, tuple(images_below(folder)))
     for split, folder in split_folders(root):
-        place = folder / "images" if (folder / "images").is_dir() else folder
+        place = child(folder, "images")
+        place = place if place.is_dir() else folder
         found.setdefault(split, tuple(images_below(place)))
     if found.get("train"):
         return found
-    if (root / "images").is_dir():
-        images = tuple(images_below(root / "images"))
-        if (root / "labels").is_dir() or _have_labels(images):
+    if above.is_dir():
+        images = tuple(images_below(above))
+        if child(root, "labels").is_dir() or _have_labels(images):
             return {"all": images}
     beside = tuple(file for folder in (root, *_data_folders(root)) for file in images_in(folder))
     if _have_labels(beside):
@@ -229,7 +232,9 @@ def label_file(image: Path, root: Path) -> Path:
     parts = image.relative_to(base).parts
     places = [place for place, part in enumerate(parts[:-1]) if part.lower() == "images"]
     swapped = [
-        (base / Path(*parts[:place], "labels", *parts[place + 1 :])).with_suffix(".txt")
+        (child(base / Path(*parts[:place]), "labels") / Path(*parts[place + 1 :])).with_suffix(
+            ".txt"
+        )
         for place in reversed(places)
     ]
     likely = [*swapped, image.with_suffix(".txt")]
