@@ -20,6 +20,7 @@ import yaml
 
 from archfront.search.config.auto_groups import reader_of, space_of
 from archfront.search.config.option_types import AUTO
+from archfront.search.config.yaml_names import misread_names
 from archfront.search.errors import ConfigError
 
 GROUPS = (
@@ -161,6 +162,12 @@ def _mapping(path: Path) -> dict[str, Any]:
         raise ValueError(f"{path} cannot be read: {error}.") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} has no options, as 'name: value'; got {content!r}.")
+    misread = misread_names(path.read_text(encoding="utf-8"))
+    if misread:
+        raise ValueError(
+            f"{path} has names of classes that YAML reads as other values: {', '.join(misread)}. "
+            f"Put them between quotes, as '{misread[0]}'."
+        )
     return content
 
 
