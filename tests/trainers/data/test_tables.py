@@ -33,7 +33,7 @@ def table(root: Path, text: str, *, encoding: str = "utf-8", **options: Any) -> 
 
 
 def rows(paths: tuple[str, ...], between: str = ",", end: str = "\n") -> str:
-    lines = [f"{path}{between}{label}" for path, label in zip(paths, LABELS, strict=True)]
+    lines = [f"{path}{between}{label}" for path, label in zip(paths, LABELS, strict=False)]
     return end.join([f"path{between}label", *lines, ""])
 
 
@@ -132,6 +132,33 @@ class TestText:
         (tmp_path / "labels.csv").rename(tmp_path / "Animals.CSV")
         (tmp_path / "._Animals.CSV").write_bytes(b"\0\5\x16\7")
         assert labels_of(read(ref)) == RIGHT
+
+    def test_marks_of_tables_put_together_and_unicode_forms_are_no_part_of_names(
+        self, tmp_path: Path
+    ) -> None:
+        images(tmp_path)
+        names = ("caf\u00e9", "tea", "cafe\u0301", "tea")
+        lines = [f"{f},{n}\n" for f, n in zip(FILES, names, strict=True)]
+        text = f"\ufeffpath,label\n{lines[0]}{lines[1]}\ufeff{lines[2]}{lines[3]}"
+        raw = read(table(tmp_path, text, encoding="utf-8-sig"))
+        assert raw.class_names == ("caf\u00e9", "tea")
+        assert list(labels_of(raw)) == list(FILES)
+
+    @pytest.mark.parametrize(
+        ("target", "advice"),
+        [("label", "task=multilabel and data.delimiter=';'"), ("labels", "data.delimiter=';'")],
+    )
+    def test_labels_between_another_character_are_not_a_class(
+        self, tmp_path: Path, target: str, advice: str
+    ) -> None:
+        images(tmp_path)
+        text = f"{rows(FILES[:2])}{FILES[2]},dog;cat\n{FILES[3]},a;b\n"
+        with pytest.raises(DataError) as caught:
+            read(table(tmp_path, text, target=target))
+        assert str(caught.value) == (
+            "labels.csv has the label 'dog;cat', which is other labels with ';' between them (1 "
+            f"such label). Give {advice} if images have several labels, else correct the rows."
+        )
 
 
 def other(name: str) -> str:

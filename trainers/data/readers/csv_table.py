@@ -7,6 +7,7 @@ row for each of its labels. Roboflow writes such a table of classes for each spl
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from archfront.trainers.data.readers.table_rows import Row, Table, read_rows
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.targets import Labels
 from archfront.trainers.errors import DataError
+from archfront.trainers.words import count_of
 
 LAYOUT = (
     "archfront expects one table in <data.root>, as labels.csv, or data.annotations=FILE, with "
@@ -83,6 +85,7 @@ def read_table(ref: DataRef) -> RawData:
     names: Sequence[str] = columns.classes
     if columns.label is not None:
         names = sorted({label for entry in entries for label in entry.labels})
+        _check_separated(names, sources[0].table.name, ref)
     index = {name: label for label, name in enumerate(names)}
     if not reading.parts and reading.broken:  # what is wrong with them will be told
         reading.parts.add("all")
@@ -176,6 +179,29 @@ def _check_classes(tables: Iterable[Table], classes: Sequence[str]) -> None:
         )
 
 
+def _check_separated(names: Sequence[str], table: str, ref: DataRef) -> None:
+    """Refuse labels that are other labels with a character between them."""
+    known = set(names)
+    for between in ("|", ";", ","):
+        joined = [
+            name
+            for name in names
+            if len(parts := _parted(name, between)) > 1 and known.issuperset(parts)
+        ]
+        if joined:
+            how = f"data.delimiter='{between}'"
+            advice = how if ref.target == "labels" else f"task=multilabel and {how}"
+            raise DataError(
+                f"{table} has the label {joined[0]!r}, which is other labels with {between!r} "
+                f"between them ({count_of(len(joined), 'such label')}). Give {advice} if images "
+                "have several labels, else correct the rows."
+            )
+
+
+def _parted(text: str, between: str) -> list[str]:
+    return [part.strip() for part in text.split(between) if part.strip()]
+
+
 def _is_shown(text: str) -> bool | None:
     """Return whether a field says that a class is shown; None if it says neither."""
     if text.lower() in WORDS:
@@ -203,7 +229,8 @@ class _Reading:
         """Read the rows of a table."""
         table, path = source.table, self.columns.path
         self.broken += table.broken
-        finder = ImageFinder(source.folders, [row.fields[path] for row in table.rows])
+        names = [row.fields[path] for row in table.rows if row.fields[path]]
+        finder = ImageFinder(source.folders, names)
         for row in table.rows:
             found = self._entry(row, source, finder)
             if isinstance(found, _Entry):
@@ -283,13 +310,11 @@ class _Reading:
     def _labels(self, row: Row, where: str) -> tuple[str, ...] | Skipped:
         """Return the labels of a row, or the problem of a column that is neither 0 nor 1."""
         if self.columns.label is not None:
-            text = row.fields[self.columns.label]
+            text = unicodedata.normalize("NFC", row.fields[self.columns.label])
             if self.ref.target == "label":
                 return (text,) if text else ()
             between = " " if self.ref.delimiter == "space" else self.ref.delimiter
-            return tuple(
-                dict.fromkeys(part.strip() for part in text.split(between) if part.strip())
-            )
+            return tuple(dict.fromkeys(_parted(text, between)))
         shown = {name: _is_shown(row.fields[name]) for name in self.columns.classes}
         wrong = next((name for name, value in shown.items() if value is None), None)
         if wrong is not None:

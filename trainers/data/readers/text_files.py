@@ -31,12 +31,14 @@ def marked_encoding(content: bytes) -> str | None:
 def read_text(file: Path) -> str:
     """Return the text of a file in UTF-8, or in the encoding that its first bytes mark.
 
+    Marks are left out, also those within, which remain where files were put one behind the other.
+
     Raises:
         DataError: If it cannot be read as text; the message says why, without the file's name.
     """
     try:
         content = file.read_bytes()
-        return content.decode(marked_encoding(content) or "utf-8")
+        return content.decode(marked_encoding(content) or "utf-8").replace("\ufeff", "")
     except OSError as error:
         raise DataError(f"it cannot be read ({error.strerror or error})") from error
     except UnicodeDecodeError as error:
