@@ -22,6 +22,7 @@ from archfront.search.config.auto_groups import reader_of, space_of
 from archfront.search.config.option_types import AUTO
 from archfront.search.config.yaml_names import misread_names
 from archfront.search.errors import ConfigError
+from archfront.search.records.paths import cache_file
 
 GROUPS = (
     "task",
@@ -257,6 +258,7 @@ def _hydra(
     from omegaconf import OmegaConf
     from omegaconf.errors import OmegaConfBaseException
 
+    OmegaConf.register_new_resolver("archfront.cache", _cache_file, replace=True)
     overrides = [f"{group}={name}" for group, name in groups.items()]
     if folders:
         paths = ",".join(_quoted(f"file://{folder}") for folder in folders)
@@ -298,6 +300,11 @@ def _composed(folder: Path, overrides: tuple[str, ...]) -> Any:
     with _exclusive_hydra(), hydra.initialize_config_dir(str(folder), version_base="1.3"):
         config = hydra.compose("config", overrides=list(overrides))
     return OmegaConf.to_container(config, resolve=False)
+
+
+def _cache_file(name: str) -> str:
+    """Return what ``${archfront.cache:NAME}`` stands for in yaml files."""
+    return str(cache_file(name))
 
 
 @contextlib.contextmanager

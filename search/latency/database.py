@@ -20,10 +20,12 @@ from typing import Any
 
 from archfront.search.errors import ConfigError
 from archfront.search.latency.device import fingerprint
+from archfront.search.latency.earlier_table import adopt_earlier
 from archfront.search.latency.sql_schema import BUSY_S, KEY_COLUMNS, ready
 from archfront.search.records.candidate import canonical_json, short_hash
 from archfront.search.records.codec import decode
 from archfront.search.records.evaluation import Failed, Measurement
+from archfront.search.records.paths import cache_file
 from archfront.trainers.spec import Architecture
 
 # Numbers that an imported row may lack: NaN in a measurement, null in its JSON.
@@ -125,9 +127,8 @@ class KnownDevice:
 
 def default_path() -> Path:
     """Return the file that serves this device, as conf/tracking/local.yaml names it."""
-    return Path(
-        os.environ.get("ARCHFRONT_DEVICE_DB") or "~/.cache/archfront/latency.db"
-    ).expanduser()
+    named = os.environ.get("ARCHFRONT_DEVICE_DB")
+    return Path(named).expanduser() if named else cache_file("latency.db")
 
 
 class LatencyTable:
@@ -239,6 +240,7 @@ class LatencyTable:
     @contextmanager
     def _open(self) -> Iterator[sqlite3.Connection]:
         try:
+            adopt_earlier(self.path)
             self.path.parent.mkdir(parents=True, exist_ok=True)
             with closing(sqlite3.connect(self.path, timeout=BUSY_S)) as connection:
                 reason = ready(connection)

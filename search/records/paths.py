@@ -14,6 +14,7 @@ from archfront.search.errors import StudyError
 # Beside the picture of a candidate's predictions.
 MISTAKES, DETAILS = "mistakes.png", "details.json"
 ROOT_VARIABLE = "ARCHFRONT_ROOT"
+EARLIER_CACHE = "~/.cache/archfront"  # wherever XDG_CACHE_HOME was
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,13 @@ class StudyPaths:
     def details(self, predictions: str | Path) -> Path:
         """Return the file of what kept predictions are worth by class."""
         return self.gallery(predictions).with_name(DETAILS)
+
+
+def cache_file(name: str) -> Path:
+    """Return a file in archfront's part of the user's cache: XDG_CACHE_HOME, else ~/.cache."""
+    cache = os.environ.get("XDG_CACHE_HOME", "")
+    folder = Path(cache, "archfront") if os.path.isabs(cache) else Path(EARLIER_CACHE)
+    return Path(os.path.abspath(folder.expanduser() / name))
 
 
 def make_folder(folder: Path) -> list[Path]:

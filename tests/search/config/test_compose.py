@@ -50,6 +50,7 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path / "here")
     monkeypatch.delenv("ARCHFRONT_ROOT", raising=False)
     monkeypatch.delenv("ARCHFRONT_DEVICE_DB", raising=False)
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
 
 
 def built(composed: Composed) -> Config:
@@ -370,9 +371,13 @@ def test_a_file_that_is_no_configuration_is_named(
 def test_the_environment_says_where_things_go(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
     tracking = built(compose(["data=digits"])).tracking
     assert tracking.root == str(tmp_path / "here" / "mlruns")
     assert tracking.device_db == str(Path("~/.cache/archfront/latency.db").expanduser())
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "my cache"))
+    tracking = built(compose(["data=digits"])).tracking
+    assert tracking.device_db == str(tmp_path / "my cache" / "archfront" / "latency.db")
     monkeypatch.setenv("HOME", str(tmp_path))
     monkeypatch.setenv("ARCHFRONT_ROOT", "~/my studies, ${x}")
     monkeypatch.setenv("ARCHFRONT_DEVICE_DB", "db")
