@@ -16,6 +16,19 @@ DARK = 4  # whole range over the part that is used, from which images are called
 EMPTY = "empty class"  # the reason of a class without any image
 
 
+def without_unlabeled_test(
+    parts: Mapping[str, list[Sample]],
+) -> tuple[dict[str, list[Sample]], list[Skipped]]:
+    """Return the parts without a test split in which no image shows an object, and its note."""
+    tested = parts.get("test")
+    if not tested or not _shows_nothing(tested):
+        return dict(parts), []
+    n = count_of(len(tested), "image of test shows", "images of test show")
+    detail = f"the {n} no object, so nothing can be scored on them and test is left out"
+    note = Skipped("test", "test split without annotations", detail, is_note=True)
+    return {part: samples for part, samples in parts.items() if part != "test"}, [note]
+
+
 def check_shown(parts: Parts, where: str) -> None:
     """Raise an error if no image of a part shows an object.
 
@@ -23,9 +36,7 @@ def check_shown(parts: Parts, where: str) -> None:
         DataError: With what is to be done for this part.
     """
     for part, samples in parts.items():
-        if not samples or any(not isinstance(sample.target, Objects) for sample in samples):
-            continue
-        if any(class_counts(sample.target) for sample in samples):
+        if not samples or not _shows_nothing(samples):
             continue
         n = count_of(len(samples), "image")
         if part in ("all", "train"):
@@ -37,6 +48,11 @@ def check_shown(parts: Parts, where: str) -> None:
             )
         which = "" if part == "all" else f" of {part}"
         raise DataError(f"{where}: none of the {n}{which} shows an object, so {lacking}.")
+
+
+def _shows_nothing(samples: Sequence[Sample]) -> bool:
+    """Return whether images may show objects, and none does."""
+    return all(isinstance(s.target, Objects) and not class_counts(s.target) for s in samples)
 
 
 def dark_notes(parts: Parts, where: str) -> list[Skipped]:

@@ -12,7 +12,12 @@ from pathlib import Path
 
 import numpy as np
 
-from archfront.trainers.data.checks import check_shown, class_problems, dark_notes
+from archfront.trainers.data.checks import (
+    check_shown,
+    class_problems,
+    dark_notes,
+    without_unlabeled_test,
+)
 from archfront.trainers.data.decoded import decoded
 from archfront.trainers.data.disk_cache import DiskCache
 from archfront.trainers.data.file_facts import file_facts
@@ -75,11 +80,12 @@ def _load(request: _Request) -> Dataset:
         read=read if mapped is None else mapped.read,
     )
     facts.save()
-    plan = _plan(ref, raw.parts)
+    read_parts, unlabeled = without_unlabeled_test(verified.parts)
+    plan = _plan(ref, read_parts)
     broken = [*raw.broken, *verified.broken]
     if not broken or ref.on_error == "skip":
-        check_shown(verified.parts, raw.where)
-    problems = class_problems(verified.parts, raw.class_names, splits=list(plan) or ["train"])
+        check_shown(read_parts, raw.where)
+    problems = class_problems(read_parts, raw.class_names, splits=list(plan) or ["train"])
     found = [*broken, *problems.values()]
     if found and ref.on_error == "stop":
         raise DataError(problems_text(raw.where, broken, list(problems.values())))
@@ -87,13 +93,13 @@ def _load(request: _Request) -> Dataset:
     class_names = tuple(raw.class_names[label] for label in kept)
     if len(kept) < CLASSES_MIN[ref.target]:
         raise DataError(too_few_classes_text(raw.where, class_names, found, ref.target))
-    parts = _relabeled(verified.parts, kept) if problems else verified.parts
+    parts = _relabeled(read_parts, kept) if problems else read_parts
     splits = _divided(parts, plan, seed=ref.split_seed)
     return _dataset(
         splits,
         class_names,
         channels=ref.channels,
-        skipped=(*found, *raw.skipped, *dark_notes(verified.parts, raw.where)),
+        skipped=(*found, *raw.skipped, *unlabeled, *dark_notes(read_parts, raw.where)),
         memory_bytes=memory,
         division=_division(parts, plan, splits, seed=ref.split_seed),
         disk_cache=disk_cache,

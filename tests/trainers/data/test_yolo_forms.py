@@ -152,6 +152,15 @@ def test_lines_of_lists_are_found_below_the_root(tmp_path: Path, line: str, end:
     assert raw.broken == ()
 
 
+def test_a_listed_image_of_another_split_is_not_found(tmp_path: Path) -> None:
+    ref = write(tmp_path, yaml="names: [red, blue]\ntrain: train.txt\nval: val.txt\n")
+    (tmp_path / "train.txt").write_text("/x/train/train_0.png\n/x/train/train_1.png\n")
+    (tmp_path / "val.txt").write_text("/x/valid/train_2.png\n/x/valid/val_0.png\n")
+    raw = read(ref)
+    assert {part: len(samples) for part, samples in raw.parts.items()} == {"train": 2, "val": 1}
+    assert [problem.name for problem in raw.broken] == ["/x/valid/train_2.png"]
+
+
 def test_listed_images_that_are_not_there_are_not_blamed_on_labels(tmp_path: Path) -> None:
     ref = write(tmp_path, yaml="names: [red, blue]\ntrain: train.txt\n")
     (tmp_path / "train.txt").write_text("a.png\nb.png\n")
@@ -183,6 +192,35 @@ def test_folders_in_capitals_are_found(tmp_path: Path, images: str, labels: str)
     raw = read(ref)
     assert {part: len(samples) for part, samples in raw.parts.items()} == {"train": 3, "val": 3}
     assert len(objects_of(raw, "Train_0.png")) == 2
+
+
+@pytest.mark.parametrize("entry", ["../test/images", "test.txt", "images/empty"])
+def test_a_test_split_that_is_not_there_is_told(tmp_path: Path, entry: str) -> None:
+    """Exports name one that nobody asked for, and lists of others come without images."""
+    ref = write(tmp_path, yaml=f"{YAML}test: {entry}\n")
+    (tmp_path / "images" / "empty").mkdir()
+    if entry == "test.txt":
+        (tmp_path / entry).write_text("images/test2017/1.jpg\nimages/test2017/2.jpg\n")
+    raw = read(ref)
+    assert list(raw.parts) == ["train", "val"]
+    assert raw.broken == ()
+    assert [note.reason for note in raw.skipped] == ["test split without images"]
+
+
+@pytest.mark.parametrize("entry", ["gone", "../valid/images", "/content/valid/images"])
+def test_a_val_split_that_is_not_there_is_not_all_images(tmp_path: Path, entry: str) -> None:
+    ref = write(tmp_path, yaml=f"names: [r, b]\ntrain: images/train\nval: {entry}\n")
+    with pytest.raises(DataError, match=f"names {entry}, which is not at"):
+        read(ref)
+
+
+def test_a_test_split_without_labels_is_told_and_left_out(tmp_path: Path) -> None:
+    ref = write(tmp_path, yaml=f"{YAML}test: images/test\n", parts=("train", "val", "test"))
+    for file in (tmp_path / "labels" / "test").iterdir():
+        file.unlink()
+    dataset = load(ref)
+    assert list(dataset.splits) == ["train", "val"]
+    assert "test split without annotations" in {note.reason for note in dataset.skipped}
 
 
 def test_entries_as_windows_writes_them_are_found(tmp_path: Path) -> None:

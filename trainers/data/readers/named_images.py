@@ -9,7 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from urllib.parse import unquote
 
-from archfront.trainers.data.readers.paths import images_below
+from archfront.trainers.data.readers.paths import SPLIT_NAMES, images_below
 
 DRIVE = re.compile(r"[A-Za-z]:/")
 LABEL_STUDIO = "?d="  # before the path in what Label Studio writes of local files
@@ -47,6 +47,8 @@ class NamedImages:
         best: list[Path] = []
         most = 0
         for path, others in self._by_name.get(parts[-1], ()):
+            if _are_of_other_splits(parts, others):
+                continue
             same = _common_end(parts, others)
             if same > most:
                 most, best = same, []
@@ -71,6 +73,15 @@ def _is_file(asked: str, is_absolute: bool) -> bool:
 def _plain(name: str) -> str:
     """Return a name in one unicode form, since machines write accents in two."""
     return unicodedata.normalize("NFC", name.removeprefix("./"))
+
+
+def _are_of_other_splits(one: Sequence[str], other: Sequence[str]) -> bool:
+    """Return whether the folders of two paths are those of different splits."""
+    first, second = (
+        {SPLIT_NAMES[part.lower()] for part in parts[:-1] if part.lower() in SPLIT_NAMES}
+        for parts in (one, other)
+    )
+    return bool(first and second) and not first & second
 
 
 def _common_end(one: Sequence[str], other: Sequence[str]) -> int:

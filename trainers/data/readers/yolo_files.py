@@ -64,12 +64,13 @@ def listing(root: Path, ref: DataRef) -> Listing:
     places = _Places(root)
     said = data_yaml(root, ref.annotations)
     if said is not None:
-        parts = {part: places.images(said, entries) for part, entries in said.parts.items()}
+        parts = {part: places.images(said, part) for part in said.parts}
         if "train" not in parts:
             raise DataError(f"{said.name} has no 'train'. {LAYOUT}.")
         _check_apart(parts, said)
         names = said.names or ref.classes or _names_in(root, parts)
-        return Listing(_ordered(parts), names, said.key_points, said.notes, tuple(places.broken))
+        notes = (*said.notes, *places.notes)
+        return Listing(_ordered(parts), names, said.key_points, notes, tuple(places.broken))
     lists = _darknet(root)
     if lists:
         parts = {part: places.listed(file) for part, file in lists.items()}
@@ -80,7 +81,7 @@ def listing(root: Path, ref: DataRef) -> Listing:
 
 
 def _ordered(parts: Mapping[str, tuple[Path, ...]]) -> dict[str, tuple[Path, ...]]:
-    return {part: parts[part] for part in ORDER if part in parts}
+    return {part: parts[part] for part in ORDER if parts.get(part)}
 
 
 def _check_apart(parts: Mapping[str, tuple[Path, ...]], said: DataYaml) -> None:
@@ -95,18 +96,44 @@ def _check_apart(parts: Mapping[str, tuple[Path, ...]], said: DataYaml) -> None:
             )
 
 
+class MissingEntryError(DataError):
+    """An entry of a yaml file that is not there."""
+
+
 class _Places:
     """The images that entries of a yaml file and lines of lists name.
 
     Attributes:
         broken: Those that are not there.
+        notes: What is said of a test split that is not there, as exports often name one.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self.broken: list[Skipped] = []
+        self.notes: list[Skipped] = []
 
-    def images(self, said: DataYaml, entries: Sequence[str]) -> tuple[Path, ...]:
+    def images(self, said: DataYaml, part: str) -> tuple[Path, ...]:
+        """Return the images of a split; none of a test split that is not there.
+
+        Raises:
+            DataError: If an entry of another split is not there.
+        """
+        entries = said.parts[part]
+        before = len(self.broken)
+        try:
+            found = self._images(said, entries)
+        except MissingEntryError:
+            if part != "test":
+                raise
+            found = ()
+        if part == "test" and not found:
+            del self.broken[before:]
+            detail = f"{said.name} names {', '.join(entries)} for test, where no image is"
+            self.notes.append(Skipped("test", "test split without images", detail, is_note=True))
+        return found
+
+    def _images(self, said: DataYaml, entries: Sequence[str]) -> tuple[Path, ...]:
         """Return the images of folders or of lists, one or several."""
         found: list[Path] = []
         for entry in entries:
@@ -146,14 +173,16 @@ class _Places:
         beside = said.file.parent
         bases = [beside / said.base, beside, self._root] if said.base else [beside, self._root]
         parts = [part for part in Path(entry).parts if part not in ("..", "/")]
-        tails = [Path(*parts[place:]) for place in range(len(parts))]
+        named = [place for place, part in enumerate(parts) if part.lower() in SPLIT_NAMES]
+        last = named[0] if named else len(parts) - 1  # images of another split are none of this
+        tails = [Path(*parts[place:]) for place in range(last + 1)]
         places = [base / name for base in bases for name in (Path(entry), *tails)]
         places = [Path(os.path.normpath(place)) for place in places]
         there = [place for place in places if place.exists()]
         inside = [place for place in there if place.is_relative_to(self._root)]
         if there:
             return (inside or there)[0]
-        raise DataError(
+        raise MissingEntryError(
             f"{said.name} names {entry}, which is not at {places[0]}. Correct the path."
         )
 
