@@ -28,7 +28,10 @@ CHEAPEST = 0.25
 # Share of the minutes that are left that the first full training takes at most, where it is what
 # tells a candidate's worth: of boxes, outlines and masks, and of labels, which smaller networks
 # learn better in more epochs (benchmarks/LOG.md, "Studies from scratch of six minutes").
-WHOLE, WHOLE_OF_LABELS = 0.7, 0.35
+WHOLE, WHOLE_OF_LABELS = 0.7, 0.5
+# Margin of that training's time, which is expected from a trial or two: the 0.9 quantile of what
+# an architecture's work leaves unexplained (benchmarks/LOG.md, "Work of training steps").
+UNEXPLAINED = 1.4
 ONE = np.ones(1)
 
 
@@ -158,9 +161,12 @@ class RemainingBudget:
         is_cheap = seconds <= np.quantile(seconds, CHEAPEST)
         is_fair = seconds <= self._left_s / (max(n_more, 0) + 1)
         if not (self._plan.has_probe or self._has_full):
-            whole = self._times.of_new(self._new_works, self.n_rungs)
-            assert whole is not None, "its lowest rung is known"
-            is_fair &= whole <= self._whole * self._left_s
+            found = [
+                times.of_new(self._new_works, self.n_rungs)
+                for times in (self._times, TrainingTimes((), self._plan))
+            ]
+            whole = np.max([seconds for seconds in found if seconds is not None], axis=0)
+            is_fair &= whole * UNEXPLAINED <= self._whole * self._left_s
         return (seconds <= self._left_s) & (is_fair | is_cheap)
 
     def _usual_work(self) -> float:

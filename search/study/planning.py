@@ -69,7 +69,7 @@ class Aim:
 # script").
 AIMS = {
     (True, True): Aim(3, 0.6, 8, 2_500),
-    (True, False): Aim(2, 0.65, 60, 30_000),
+    (True, False): Aim(1, 0.5, 60, 30_000),
     (False, True): Aim(1, 0.65, 40, 1_500),
     (False, False): Aim(1, 0.65, 80, 3_000),
 }

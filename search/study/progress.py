@@ -42,6 +42,7 @@ from archfront.search.study.budget import (
 from archfront.search.study.paused import KeptFront, PausedTrials
 from archfront.search.study.promotion import (
     SEEN_LEAST,
+    FirstFull,
     Propose,
     Step,
     next_step,
@@ -208,7 +209,7 @@ class StudyProgress:
             left,
             may_propose=may_propose,
             is_full_only=self._plan.is_full_only,
-            begins_in_full=self._plan.is_timed and not self._plan.has_probe,
+            first_full=self._first_full,
         )
         if isinstance(step, Propose):
             n_seen = len({evaluation.trial for evaluation in self.evaluations})
@@ -238,6 +239,13 @@ class StudyProgress:
             waiting=self.paused.numbers(),
             running=[each.number for each in self.running.values() if each.below],
         )
+
+    @property
+    def _first_full(self) -> FirstFull | None:
+        """Return which candidate is trained in full before others go on."""
+        if not self._plan.is_timed or self._plan.has_probe:
+            return None
+        return "best" if self._prepared.task.is_image_level else "dearest"
 
     def _remaining(self) -> RemainingBudget:
         numbers = self.open.architectures()

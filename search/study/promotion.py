@@ -23,17 +23,18 @@ expected to add to the front:
 
 Where networks of every rung may join the front, the first few candidates are seen before any is
 trained further, more of them where several full trainings fit beside them, and what is left in the
-end goes to lower rungs. Where minutes are the budget and the lowest rung is a short training, the
-most expensive of the first two candidates is trained in full first: how networks of different
-heads and sizes begin says little of how they end, and until one of them has ended there is nothing
-to learn it from (benchmarks/LOG.md, "Dense studies of eight minutes").
+end goes to lower rungs. Where minutes are the budget and the lowest rung is a short training, one
+is trained in full before any other goes on, since until one has ended there is nothing to learn
+from how lower rungs tell the top. For labels it is the best of those that are seen first. How
+detectors and decoders begin says too little of how they end, and the dearest of the first two is
+taken (benchmarks/LOG.md, "Dense studies of eight minutes", "Studies from scratch of six minutes").
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Literal, Protocol
 
 import numpy as np
 
@@ -71,6 +72,7 @@ class Propose:
 
 
 Step = Promote | Propose
+FirstFull = Literal["best", "dearest"]
 
 
 class Remaining(Protocol):
@@ -123,7 +125,7 @@ def next_step(
     *,
     may_propose: bool,
     is_full_only: bool = True,
-    begins_in_full: bool = False,
+    first_full: FirstFull | None = None,
 ) -> Step | None:
     """Return what a free worker does next; None when nothing can be afforded.
 
@@ -137,8 +139,7 @@ def next_step(
         left: The part of the budget that is left.
         may_propose: Whether there is anything left to propose.
         is_full_only: Whether only full trainings join the front.
-        begins_in_full: Whether the most expensive of the first candidates is trained in full
-            before others are seen.
+        first_full: Which candidate is trained in full before others go on.
     """
     can_propose = may_propose and left.fits(None, 0, n_rungs if is_full_only else 1)
     waiting = [c for c in seen if c.is_waiting and left.fits(c.trial, len(c.losses), n_rungs)]
@@ -146,8 +147,10 @@ def next_step(
         if is_full_only:
             return Propose() if can_propose else None
         return _last_step(seen, n_rungs, left, can_propose=can_propose)
-    if begins_in_full and len(seen) >= SEEN_BEFORE_FULL and not _has_full(seen, n_rungs):
-        return Promote(max(waiting, key=lambda c: (len(c.losses), _price(c, left, n_rungs))).trial)
+    if first_full is not None and not any(_is_on_its_way(c, n_rungs) for c in seen):
+        first = _first_full(seen, waiting, n_rungs, left, first_full, can_propose=can_propose)
+        if first is not None:
+            return first
     gain = gains(seen, waiting, n_rungs, is_full_only=is_full_only)
     shares = np.array([_price(c, left, n_rungs) for c in waiting])
     if can_propose:
@@ -161,9 +164,32 @@ def next_step(
     return Promote(waiting[chosen].trial)
 
 
-def _has_full(seen: Sequence[RungTrial], n_rungs: int) -> bool:
-    """Return whether a trial was trained in full or is on its way."""
-    return any(len(c.losses) == n_rungs or c.is_running for c in seen)
+def _first_full(
+    seen: Sequence[RungTrial],
+    waiting: Sequence[RungTrial],
+    n_rungs: int,
+    left: Remaining,
+    which: FirstFull,
+    *,
+    can_propose: bool,
+) -> Step | None:
+    """Return the step towards the first full training; None where the usual one does."""
+    begun = max(len(c.losses) for c in waiting)
+    if begun == 1 and which == "best" and can_propose:
+        shares = np.array([_price(c, left, n_rungs) for c in waiting])
+        if _is_early(seen, shares, n_rungs, left):
+            return Propose()
+    if which == "dearest" and len(seen) < SEEN_BEFORE_FULL:
+        return None
+    furthest = [c for c in waiting if len(c.losses) == begun]
+    if which == "best":
+        return Promote(min(furthest, key=lambda c: c.losses[-1]).trial)
+    return Promote(max(furthest, key=lambda c: _price(c, left, n_rungs)).trial)
+
+
+def _is_on_its_way(trial: RungTrial, n_rungs: int) -> bool:
+    """Return whether a trial was trained in full or is being trained further."""
+    return len(trial.losses) == n_rungs or trial.is_running
 
 
 def _price(trial: RungTrial, left: Remaining, n_rungs: int) -> float:

@@ -64,7 +64,7 @@ def test_the_dearest_of_the_first_two_is_trained_in_full_before_others_are_seen(
 
     def step(seen: list[RungTrial]) -> object:
         return next_step(
-            *(seen, 2, Prices(9.0)), may_propose=True, is_full_only=False, begins_in_full=True
+            *(seen, 2, Prices(9.0)), may_propose=True, is_full_only=False, first_full="dearest"
         )
 
     # The second is worse so far, and has no lower costs.
@@ -74,6 +74,20 @@ def test_the_dearest_of_the_first_two_is_trained_in_full_before_others_are_seen(
     under_way = replace(second, is_waiting=False, is_running=True)
     assert step([first, under_way]) == Propose()
     assert step([first, promoted(second, -0.5)]) == Propose()
+
+
+def test_the_best_of_those_seen_first_is_trained_in_full_before_others_go_on() -> None:
+    def step(seen: list[RungTrial], left: float = 9.0) -> object:
+        return next_step(
+            *(seen, 2, Coins(left)), may_propose=True, is_full_only=False, first_full="best"
+        )
+
+    seen = [RungTrial(i, (-0.5 - 0.05 * i,), (-1.0 + i,), True) for i in range(8)]
+    assert step(seen[:7]) == Propose()
+    assert step(seen) == Promote(7)
+    assert step(seen[:5], left=1.0) == Promote(4)  # no more lowest rungs fit beside it
+    done = [*seen[:7], promoted(seen[7], -0.9)]
+    assert step(done) != Promote(7)
 
 
 @pytest.mark.parametrize(
