@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import logging
 import sys
 from collections.abc import Mapping, Sequence
@@ -86,13 +87,28 @@ def main(words: Sequence[str] | None = None) -> int:
 
 
 def _parse_and_call(verb: str, words: list[str]) -> int:
-    arguments = _parser(verb).parse_intermixed_args(words)
+    parser = _parser(verb)
+    arguments, others = parser.parse_known_intermixed_args(words)
+    if others:
+        flags = [word for word in others if word.startswith("-") or "=" in word]
+        raise ConfigError(*(_unknown_word(verb, word, parser) for word in flags or others))
     if getattr(arguments, "verbose", False):
         logging.basicConfig(level=logging.DEBUG, format="%(asctime)s %(name)s: %(message)s")
         for noisy in ("matplotlib", "PIL", "urllib3", "fsspec"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
     status: int = _command(verb).call(arguments)
     return status
+
+
+def _unknown_word(verb: str, word: str, parser: argparse.ArgumentParser) -> str:
+    """Return in words that a verb does not take a word, with the flag that may be meant."""
+    flags = sorted(flag for flag in parser._option_string_actions if flag.startswith("--"))
+    flag, equals, value = word.partition("=")
+    if equals and f"--{flag}" in flags:
+        return f"{word}: archfront {verb} takes flags, so write --{flag} {value}."
+    near = difflib.get_close_matches(flag if flag.startswith("-") else f"--{flag}", flags, n=1)
+    hint = f" Did you mean {near[0]}?" if near else ""
+    return f"{word}: archfront {verb} takes no such word.{hint} archfront {verb} --help has all."
 
 
 def _command(verb: str) -> ModuleType:
@@ -154,8 +170,6 @@ def _n_values(verb: str) -> dict[str, int]:
 
 
 def _unknown_verb(word: str) -> int:
-    import difflib
-
     near = difflib.get_close_matches(word, VERBS, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     _complain(f"Unknown verb {word!r}.{hint} Known: {', '.join(VERBS)}.")

@@ -150,13 +150,14 @@ def test_every_command_of_the_documents_has_a_verb_and_flags_that_are_known(
     if len(words) == 1 or words[-1].endswith("..."):
         assert words[0] in {*VERBS, "--help"}
         return
-    parse = argparse.ArgumentParser.parse_intermixed_args
+    parse = argparse.ArgumentParser.parse_known_intermixed_args
 
     def parsed(parser: argparse.ArgumentParser, *given: Any) -> None:
-        parse(parser, *given)
+        _, unknown = parse(parser, *given)
+        assert unknown == []
         raise Parsed
 
-    monkeypatch.setattr(argparse.ArgumentParser, "parse_intermixed_args", parsed)
+    monkeypatch.setattr(argparse.ArgumentParser, "parse_known_intermixed_args", parsed)
     if "--help" in words:
         with pytest.raises(SystemExit, match="0"):
             main(words)

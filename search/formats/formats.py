@@ -134,13 +134,23 @@ FORMATS: dict[str, Format] = {
 }
 
 
+# What else the format of transformers is called.
+HF_NAMES = ("huggingface", "hugging-face", "hugging_face", "transformers", "hub")
+
+
 def formats_named(names: list[str]) -> list[Format]:
     """Return the formats of these names, each once, those that others carry in front.
 
     Raises:
         ConfigError: For every name that is none, and every library that is not installed.
     """
-    problems = [str(unknown("format", name, FORMATS)) for name in names if name not in FORMATS]
+    problems = [
+        f"Unknown format {name!r}. It is called hf here."
+        if name in HF_NAMES
+        else str(unknown("format", name, FORMATS))
+        for name in names
+        if name not in FORMATS
+    ]
     if problems:
         raise ConfigError(*problems)
     wanted = [FORMATS[name] for name in dict.fromkeys(names)]

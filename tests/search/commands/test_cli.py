@@ -69,7 +69,16 @@ class TestHelp:
         )
 
     def test_an_unknown_flag_is_wrong_use(self, capsys: Output) -> None:
-        assert "unrecognized arguments: --jsn" in wrong_use(capsys, "list", "--jsn")
+        assert fails(capsys, 2, "list", "--jsn") == (
+            "--jsn: archfront list takes no such word. Did you mean --json? "
+            "archfront list --help has all."
+        )
+        words = ("export", "flowers", "--out", "x", "format=hf", "--qq", "5")
+        said = fails(capsys, 2, *words)
+        assert "format=hf: archfront export takes flags, so write --format hf." in said
+        assert "--qq: archfront export takes no such word. archfront export --help" in said
+        assert " 5:" not in said
+        assert "flowers2: archfront show takes" in fails(capsys, 2, "show", "x", "flowers2")
         assert "the following arguments are required: study" in wrong_use(capsys, "front")
         assert "invalid choice: 'get' (choose from 'fetch')" in wrong_use(capsys, "weights", "get")
         assert "not allowed with" in wrong_use(capsys, "front", "x", "--csv", "--json")

@@ -10,7 +10,7 @@ import pytest
 
 from archfront.search import cli
 from archfront.search.cli import VERBS, main
-from tests.support.command import Output, fails, wrong_use
+from tests.support.command import Output, fails
 
 COMMANDS = Path(cli.__file__).parent / "commands"
 PARSERS = {verb: cli._parser(verb) for verb in VERBS}
@@ -119,8 +119,8 @@ def test_a_verb_that_is_none_is_found_behind_flags(capsys: Output) -> None:
 
 
 def test_a_flag_that_a_verb_does_not_take_is_named(capsys: Output) -> None:
-    assert "unrecognized arguments: --jsn" in wrong_use(capsys, "--jsn", "list")
-    assert "unrecognized arguments: --seeds 5" in wrong_use(capsys, "--seeds", "5", "list")
+    assert "--jsn: archfront list takes no such word" in fails(capsys, 2, "--jsn", "list")
+    assert "--seeds: archfront list takes no" in fails(capsys, 2, "--seeds", "5", "list")
 
 
 def test_a_run_on_bad_data_leaves_no_study_and_no_folder(capsys: Output, tmp_path: Path) -> None:

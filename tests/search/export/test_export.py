@@ -275,6 +275,11 @@ def test_a_candidate_that_hf_does_not_take_gets_the_reason(
     assert reason in str(FORMATS["hf"].refuses(architecture))
 
 
+def test_other_names_of_transformers_are_told_its_name() -> None:
+    with pytest.raises(ConfigError, match=r"^Unknown format 'huggingface'. It is called hf here"):
+        formats_named(["onnx", "huggingface"])
+
+
 def test_members_that_a_format_takes_are_named_where_it_refuses_another() -> None:
     def colored(trial: int, head: str) -> Evaluation:
         of = candidate(head=head)

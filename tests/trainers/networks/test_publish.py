@@ -81,6 +81,9 @@ def test_transformers_alone_gives_the_same_probabilities(
     tmp_path: Path,
 ) -> None:
     export, picture = published(task, of, tmp_path, exports), small_member.picture(tmp_path)
+    # safetensors wrote a file that only its owner could read.
+    modes = {path.stat().st_mode for path in (export / "hf").iterdir()}
+    assert len(modes) == 1
     said = programs.run(
         PROGRAM, str(export / "hf"), str(picture), task, imports=("torch", "transformers")
     )

@@ -8,6 +8,7 @@ the configuration is written here, with the size, normalization and filter of th
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -70,6 +71,8 @@ def publish(
         for key, value in network.state_dict().items()
     }
     save_file(state, folder / WEIGHTS, metadata={"format": "pt"})
+    # safetensors writes for the owner only, and a server is often run by another user.
+    shutil.copymode(folder / CONFIG, folder / WEIGHTS)
 
 
 def load_published(folder: Path, task: str) -> nn.Module:
