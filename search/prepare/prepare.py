@@ -12,10 +12,12 @@ from platform import python_version
 from typing import Any
 
 from archfront.search.config.schema import Config
+from archfront.search.config.settings import plan_of
 from archfront.search.engine.jobs import Engine
 from archfront.search.errors import ConfigChangedError
 from archfront.search.latency.database import KnownDevice
 from archfront.search.latency.device import fingerprint
+from archfront.search.prepare.batch_sizes import check_single_images
 from archfront.search.prepare.build_space import build_space
 from archfront.search.prepare.first_weights import first_weights
 from archfront.search.prepare.fit_space import fit_space
@@ -192,7 +194,6 @@ def prepare(
     backbones = select(config.space, Path(config.tracking.root))
     data = data_ref(config)
     dataset = load(data, progress)
-    task = TASKS[config.task.name]
     summary = dataset.summary()
     first = first_weights(
         config.space,
@@ -212,18 +213,32 @@ def prepare(
         dropped=first.dropped,
         small_object=_small_object(summary),
     )
-    n_val = summary.splits["val"].images
+    if begun is None:
+        _check_batches(config, space, summary)
     return Prepared(
         config=config,
-        task=task,
+        task=TASKS[config.task.name],
         data=data,
         dataset=summary,
         space=space,
         objectives=objectives(config),
-        chance=task.chance(config.task.metric, summary.class_counts("val"), n_val),
+        chance=_chance(config, summary),
         chosen=fitted.chosen,
         notes=(*first.notes, *fitted.notes),
     )
+
+
+def _check_batches(config: Config, space: Space, summary: DatasetSummary) -> None:
+    """Check that no batch norm is to learn from single images."""
+    n_train, norms = summary.splits["train"].images, plan_of(config).norms
+    check_single_images(space, TASKS[config.task.name], n_train=n_train, norms=norms)
+
+
+def _chance(config: Config, summary: DatasetSummary) -> float:
+    """Return the metric of answers by chance on the validation split."""
+    n_val = summary.splits["val"].images
+    task, metric = TASKS[config.task.name], config.task.metric
+    return task.chance(metric, summary.class_counts("val"), n_val)
 
 
 def data_ref(config: Config) -> DataRef:

@@ -15,10 +15,15 @@ from archfront.trainers.errors import is_out_of_memory
 MicroBatch = tuple[Tensor, Targets, float]
 
 
-def micro_batches(images: Tensor, targets: Targets, size: int) -> Iterator[MicroBatch]:
-    """Yield nearly equal micro-batches of at most ``size`` images, each with its share."""
+def micro_batches(
+    images: Tensor, targets: Targets, size: int, *, least: int = 1
+) -> Iterator[MicroBatch]:
+    """Yield nearly equal micro-batches of at most ``size`` images, each with its share.
+
+    Where that would leave fewer than ``least`` images in one, the others take one more.
+    """
     n_images = len(images)
-    n_parts = -(-n_images // size)
+    n_parts = max(1, min(-(-n_images // size), n_images // least))
     bounds = [n_images * part // n_parts for part in range(n_parts + 1)]
     for start, end in pairwise(bounds):
         yield images[start:end], targets[start:end], (end - start) / n_images

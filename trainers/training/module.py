@@ -203,7 +203,8 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         seed_dropout(seed, images.device)
         self.optimizers().zero_grad()
         values = []
-        for part, wanted, share in micro_batches(images, targets, size):
+        least = smallest_micro_batch(self.model)
+        for part, wanted, share in micro_batches(images, targets, size, least=least):
             losses = self.plan.task.training_step(self.model, (part, wanted), self.plan.settings)
             loss = torch.stack(tuple(losses.values())).sum()
             if share < 1:

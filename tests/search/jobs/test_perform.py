@@ -183,6 +183,17 @@ def test_parts_are_nearly_equal_and_in_order(n_images: int, size: int) -> None:
     assert sum(share for _, _, share in parts) == pytest.approx(1)
 
 
+@pytest.mark.parametrize(
+    ("n_images", "size", "sizes"), [(3, 2, [3]), (5, 2, [2, 3]), (4, 2, [2, 2]), (1, 2, [1])]
+)
+def test_no_part_is_a_single_image_where_norms_need_two(
+    n_images: int, size: int, sizes: list[int]
+) -> None:
+    """Three images in parts of at most two were one and two."""
+    parts = micro_batches(torch.arange(n_images), torch.arange(n_images), size, least=2)
+    assert [len(part) for part, _, _ in parts] == sizes
+
+
 def test_frozen_norms_bear_single_images() -> None:
     network = nn.Sequential(nn.Conv2d(1, 2, 3), nn.BatchNorm2d(2))
     assert smallest_micro_batch(network) == 2
