@@ -7,6 +7,7 @@ from typing import Any
 
 from archfront.search.commands.flags import Problems
 from archfront.search.commands.study_text import names_in
+from archfront.search.config.list_text import quoted
 from archfront.search.errors import ConfigError
 
 # One name or trial, several between commas, or several.
@@ -54,7 +55,7 @@ def _text(value: Any) -> str:
     if isinstance(value, Mapping):
         return "{}"
     if isinstance(value, list | tuple | set | frozenset):
-        return ",".join(map(_text, value)) or "[]"
+        return ",".join(quoted(_text(item)) for item in value) or "[]"
     return str(value)
 
 

@@ -20,6 +20,7 @@ import yaml
 
 from archfront.search.config.auto_groups import reader_of, space_of
 from archfront.search.config.option_types import AUTO
+from archfront.search.config.override_words import is_option, stray_problem, with_strays
 from archfront.search.config.yaml_names import misread_names
 from archfront.search.errors import ConfigError
 from archfront.search.records.paths import cache_file
@@ -35,9 +36,6 @@ GROUPS = (
     "tracking",
     "experiment",
 )
-
-# What may stand before the equals sign; Hydra's further forms (+x, ~x, a[0]) have no use here.
-_OPTION = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 
 _HYDRA = threading.Lock()
 
@@ -214,9 +212,11 @@ def _sort(
     """Return the chosen groups and the values by path."""
     groups: dict[str, str] = {}
     values: dict[str, str] = {}
-    for word in words:
+    for word, strays in with_strays(words):
+        if strays:
+            problems.append(stray_problem(word, strays))
         name, equals, value = word.partition("=")
-        if not equals or not _OPTION.fullmatch(name):
+        if not equals or not is_option(name):
             problems.append(
                 f"{word!r}: an override has the form group=name or group.option=value; "
                 f"groups: {', '.join(GROUPS)}."

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
 
+import yaml
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -21,10 +22,17 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
+from archfront.search.config.list_text import values_in
+
 T = TypeVar("T")
 
 # The value of an option that the data decides.
 AUTO: Literal["auto"] = "auto"
+# What to do where quotes or brackets are wrong.
+QUOTING = (
+    " Give a name with commas, brackets or quotes in quotes of its own, as ['red, old', "
+    '"it\'s"], and the whole word in quotes for the shell.'
+)
 # The kind of the errors raised here: their message is complete, pydantic's are put in our words.
 WORDED = "worded"
 
@@ -69,23 +77,25 @@ def _null(value: Any) -> Any:
 
 
 def _mapping(value: Any) -> Any:
-    """Return an empty mapping for None and for the texts of a command line that mean it."""
-    is_empty = isinstance(value, CommandText) and value in ("null", "", "{}")
-    return {} if value is None or is_empty else value
+    """Return a mapping for None, and for the texts of a command line that mean one."""
+    if value is None or (isinstance(value, CommandText) and value in ("null", "")):
+        return {}
+    if isinstance(value, CommandText) and value.startswith("{"):
+        try:
+            return yaml.load(value, yaml.BaseLoader)  # every word stays text: no is no
+        except yaml.YAMLError:
+            raise _refusal("names with values as {a: 1, 'b: c': 2} are needed", QUOTING) from None
+    return value
 
 
 def _items(value: Any) -> list[Any]:
     """Return the items of a list; text is a YAML list or values between commas."""
     if not isinstance(value, CommandText):
         return list(value) if isinstance(value, list | tuple) else [value]
-    text = value.strip()
-    if text.count("[") != text.count("]"):
-        raise _refusal("a list as [a, b] is needed")
-    # A pattern may begin with a set of letters, as [rv]es*, but a list ends as it begins.
-    if text.startswith("[") and text.find("]") == len(text) - 1:
-        text = text[1:-1]
-    parts = (part.strip().strip("'\"") for part in text.split(","))
-    return [CommandText(part) for part in parts if part]
+    try:
+        return [CommandText(part) for part in values_in(value)]
+    except ValueError as error:
+        raise _refusal(f"a list as [a, b] is needed, and {error}", QUOTING) from None
 
 
 def _channels(value: Any) -> list[Any]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,8 @@ from archfront.search.records.paths import default_root
 from archfront.trainers.networks.hf.names import is_hub
 from archfront.trainers.spec import Weights
 
+# What other tools put before a name on the hub of Hugging Face.
+HUB_PREFIX = re.compile(r"^(?:hf[-_]hub:|https?://huggingface\.co/)")
 # timm's own choice among the weights of a name.
 DEFAULT = Weights("pretrained")
 
@@ -91,7 +94,7 @@ def _check_patterns(
     families = sorted({row.family for row in every})
     of = f"The catalog has {len(names)} of timm {timm_version()}."
     problems = [
-        f"space.backbones: no timm architecture is called {pattern!r}{near(pattern, names)}. {of}"
+        f"space.backbones: no timm architecture is called {pattern!r}{_hint(pattern, names)}. {of}"
         for pattern in patterns
         if not match([pattern], names)
     ]
@@ -108,6 +111,20 @@ def _check_patterns(
     ]
     if problems:
         raise ConfigError(*problems)
+
+
+def _hint(pattern: str, names: Sequence[str]) -> str:
+    """Return what a name that is none of the catalog may mean, for an error."""
+    on_hub = HUB_PREFIX.sub("", pattern)
+    base = on_hub.removeprefix("timm/").partition(".")[0]
+    if base != pattern and base in names:
+        return (
+            f"; give timm's own name, space.backbones={base}, whose weights follow from "
+            "space.weights"
+        )
+    if on_hub != pattern and not on_hub.startswith("timm/"):
+        return f"; give a network of transformers as space.backbones=hf:{on_hub}"
+    return near(base, names)
 
 
 def _rules(config: SpaceConfig, names: list[str]) -> list[tuple[str, Callable[[Backbone], bool]]]:
