@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -118,6 +119,7 @@ def _explained() -> Iterator[None]:
     Pillow warns of large images, of odd EXIF blocks and of palettes; none of these is a problem.
     """
     warnings.filterwarnings("ignore", module=r"PIL\.")
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what it logs it also raises
     try:
         yield
     except DataError:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from PIL import Image
 
 from archfront.trainers.data.images import (
     image_size,
+    read_colors,
     read_index,
     read_pixels,
     read_with_digest,
@@ -244,3 +246,39 @@ def test_a_large_image_is_read_without_a_warning(tmp_path: Path) -> None:
     file = tmp_path / "large.png"
     file.write_bytes(huge_png(9_500, 9_500))
     assert image_size(file) == (9_500, 9_500)
+
+
+def outcome(read: Callable[[Path], NDArray[np.uint8]], file: Path) -> str:
+    """Return the type of the pixels, or why there are none."""
+    try:
+        return str(read(file).dtype)
+    except DataError as error:
+        return str(error)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF", "PPM"])
+def test_bytes_that_are_wrong_anywhere_give_pixels_or_a_reason(tmp_path: Path, kind: str) -> None:
+    file = tmp_path / "0"
+    Image.fromarray(draw(0)).save(file, format=kind)
+    whole = file.read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(40):
+        content = bytearray(whole)
+        for place in rng.integers(0, len(whole), 3):
+            content[place] = rng.integers(256)
+        file.write_bytes(content)
+        for read in (read_pixels, read_index, read_colors):
+            assert outcome(read, file)
+        image_size(file)
+
+
+def test_what_the_decoder_logs_is_told_by_the_error_only(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "0.tif"
+    Image.fromarray(draw(0)).save(file)
+    samples = b"\x15\x01\x03\x00\x01\x00\x00\x00"  # the tag of samples per pixel
+    file.write_bytes(file.read_bytes().replace(samples + b"\x03\x00", samples + b"\x00\x08"))
+    with pytest.raises(DataError, match=r"not an image of a known format|cannot be decoded"):
+        read_pixels(file)
+    assert caplog.records == []
