@@ -77,7 +77,7 @@ FAILURES = (
         ("cannot open shared object file", "undefined symbol:"),
     ),
 )
-_LIBRARY = FAILURES[-1]
+_MEMORY, _LIBRARY = FAILURES[-2:]
 
 
 def machine_failure(error: BaseException) -> MachineFailure | None:
@@ -105,6 +105,8 @@ def machine_failure(error: BaseException) -> MachineFailure | None:
 
 def _told(error: BaseException) -> MachineFailure | None:
     """Return the failure that the number or the text of one error tells."""
+    if isinstance(error, MemoryError):
+        return _MEMORY
     number = error.errno if isinstance(error, OSError) else None
     text = str(error).lower()
     for failure in FAILURES:

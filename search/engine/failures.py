@@ -31,6 +31,8 @@ _KINDS: dict[type[ArchfrontError], FailureKind] = {
 }
 _LONGEST_MESSAGE = 1500  # characters; exporters put whole graphs into theirs
 _LAST_LINES = 8
+# Exit code of a worker that itself failed, as without memory for a message, and not its job.
+WORKER_FAILED = 75
 # Signals by which the system or a person ends a process, whatever it computes. A SIGBUS is that
 # of a file in memory for which the disk has no room.
 _SIGNALS_FROM_OUTSIDE = frozenset(
@@ -96,6 +98,8 @@ def death(exit_code: int | None, output: str, *, is_at_start: bool = False) -> B
     kind: FailureKind = "killed" if -(exit_code or 0) in _SIGNALS_FROM_OUTSIDE else "crash"
     if kind == "crash" and any(phrase in output for phrase in _NO_MEMORY):
         kind = "out of memory"
+    if exit_code == WORKER_FAILED:
+        kind = "machine"
     if is_at_start:
         kind, how = "machine", f"{how} at its start"
     return Broken(kind, f"The worker {how}.{last_lines(output)}", 0.0)

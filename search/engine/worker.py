@@ -25,7 +25,12 @@ from importlib import import_module
 from multiprocessing.connection import Connection
 from typing import Any
 
-from archfront.search.engine.failures import broken, not_imported, undeliverable
+from archfront.search.engine.failures import (
+    WORKER_FAILED,
+    broken,
+    not_imported,
+    undeliverable,
+)
 from archfront.search.engine.jobs import Broken, Done, Job, Perform, Result
 from archfront.search.engine.threads import thread_budget
 from archfront.trainers.threads import collector_off
@@ -177,6 +182,10 @@ def main(fd: int) -> None:
             channel.send_bytes(RESULT + _pickled(result))
     except (EOFError, ConnectionError):
         return  # the driver closed the pipe or is gone
+    except Exception:  # not of a job: those are caught
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(WORKER_FAILED)
 
 
 def _import(setup: Setup, channel: _Channel) -> Exception | None:

@@ -6,6 +6,8 @@ changed; this file alone has to follow.
 
 from __future__ import annotations
 
+import contextlib
+import os
 from collections.abc import Container
 from pathlib import Path
 from typing import Any
@@ -60,7 +62,25 @@ class OtherTrials(Study):
 
 def locked_journal(file: Path) -> JournalStorage:
     """Return the storage in a journal file, for whoever holds the study's lock or only reads."""
-    return JournalStorage(JournalFileBackend(str(file), lock_obj=_HeldLock()))
+    return JournalStorage(_WholeLines(str(file), lock_obj=_HeldLock()))
+
+
+class _WholeLines(JournalFileBackend):
+    """The journal that keeps no part of lines that could not be written, as on a full disk.
+
+    Whatever is appended after a part of a line would make one damaged line with it.
+    """
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        """Append lines, all of them or none."""
+        file = Path(self._file_path)
+        size = file.stat().st_size
+        try:
+            super().append_logs(logs)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.truncate(file, size)
+            raise
 
 
 class _HeldLock(JournalFileOpenLock):

@@ -34,6 +34,7 @@ def raised(outer: Exception, inner: Exception) -> Exception:
         (OSError(errno.EROFS, "Read-only file system"), "The file system is read-only"),
         (OSError(errno.EMFILE, "Too many open files"), "Too many files are open"),
         (OSError(errno.EIO, "Input/output error"), "The disk cannot be read or written"),
+        (MemoryError(), "The system has no memory, thread"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "The system has no memory, thread"),
         (RuntimeError("can't start new thread"), "The system has no memory, thread"),
         (

@@ -6,6 +6,7 @@ A failure here after an update of Optuna is mended in ``search/records/optuna_co
 from __future__ import annotations
 
 import inspect
+import resource
 import subprocess
 import sys
 from pathlib import Path
@@ -114,6 +115,24 @@ def test_a_journal_needs_no_lock_of_optunas_own(tmp_path: Path, study: Study) ->
     assert [path.name for path in tmp_path.iterdir()] == ["journal"], "a lock file was made"
     plain = JournalStorage(JournalFileBackend(str(file)))
     assert len(optuna.load_study(study_name="s", storage=plain).trials) == 1
+
+
+def test_lines_that_did_not_fit_leave_no_part_behind(tmp_path: Path) -> None:
+    """A part of a line on a full disk made one damaged line with the next that was written."""
+    file = tmp_path / "journal"
+    study = optuna.create_study(study_name="s", storage=locked_journal(file))
+    whole = file.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(whole) + 20, limits[1]))
+    try:
+        with pytest.raises(OSError, match="File too large"):
+            study.set_user_attr("long", "x" * 1000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert file.read_bytes() == whole
+    study.set_user_attr("short", "y")
+    again = optuna.load_study(study_name="s", storage=locked_journal(file))
+    assert again.user_attrs == {"short": "y"}
 
 
 def test_importing_the_store_changes_nothing_of_optuna() -> None:

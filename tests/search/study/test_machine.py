@@ -12,6 +12,7 @@ import pytest
 from archfront.search.config.schema import Config
 from archfront.search.engine.inline import InlineEngine
 from archfront.search.engine.jobs import Broken, Job, Result
+from archfront.search.errors import StudyStoppedError
 from archfront.search.jobs.perform import MeasureRequest, TrainRequest
 from archfront.search.records.evaluation import Failed, Trained
 from archfront.search.records.events import Event, Noticed
@@ -137,6 +138,16 @@ def test_a_candidate_is_given_up_only_after_deaths_of_the_driver(tmp_path: Path)
         assert run(config, engine=engine).state == "interrupted"
     assert run(config).state == "finished"
     assert results(tmp_path).counts()["trained"] == 2
+
+
+def test_a_machine_that_fails_before_the_first_trial_stops_the_study(tmp_path: Path) -> None:
+    """Five architectures were said not to be measurable, for the one cause of all."""
+    config = small_config(tmp_path, hardware__limits__latency_ms=None)
+    engine = Failing("machine", lambda count: True, MeasureRequest)
+    with pytest.raises(StudyStoppedError, match=r"^The reason\.\nEverything finished is recorded"):
+        run(config, engine=engine)
+    assert engine.count == 2
+    assert run(config).state == "finished"
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS])
