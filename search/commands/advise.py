@@ -11,12 +11,10 @@ from typing import Any
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
-from rich.text import Text
 
 from archfront.search.advise.advice import Advice, Field, Option, options_of
 from archfront.search.advise.sweep import LatencySweep, sweep_costs
-from archfront.search.commands.consoles import print_lines, wide_console
+from archfront.search.commands.consoles import print_lines, print_table, wide_console
 from archfront.search.commands.device_text import composed_config, image_shape
 from archfront.search.config.schema import Config
 from archfront.search.engine import ENGINES
@@ -27,6 +25,7 @@ from archfront.search.latency.database import LatencyTable
 from archfront.search.prepare.gate import exceeded
 from archfront.search.prepare.study_settings import resolve
 from archfront.search.records.evaluation import Failed, Measurement
+from archfront.search.report.fitted_table import Column, FittedTable
 from archfront.trainers.words import count_of, duration
 
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
@@ -199,12 +198,19 @@ def _print(console: Console, advice: Advice, field: Field, config: Config, secon
         f"Expected front: published ImageNet-1k top-1 against p50 of {hardware.runtime} "
         f"{hardware.precision}, threads {hardware.threads}, batch {hardware.batch_size}"
     )
-    table = Table(title=Text(title), title_justify="left")
-    for name in ("backbone", "weights"):
-        table.add_column(name)
-    for name in ("px", "top-1 %", "p50 ms", "p95 ms", "params M", "MACs G", "file MB"):
-        table.add_column(name, justify="right")
-    table.add_column("licence")
+    columns = [
+        Column("backbone", kind="name"),
+        Column("weights", 4, "name"),
+        Column("px", 1),
+        Column("top-1 %"),
+        Column("p50 ms"),
+        Column("p95 ms", 6),
+        Column("params M", 2),
+        Column("MACs G", 5),
+        Column("file MB", 5),
+        Column("licence", 3, "name"),
+    ]
+    table = FittedTable(title, columns)
     for index in advice.front():
         row = _row(advice, index)
         figures = ("latency_ms", "p95_ms", "params_m", "macs_g", "size_mb")
@@ -217,7 +223,7 @@ def _print(console: Console, advice: Advice, field: Field, config: Config, secon
             row["licence"],
         )
     if advice.front():
-        console.print(table)
+        print_table(console, table)
     else:
         console.print("Nothing that was measured is within the limits.")
     print_lines(console, _caveats(advice, field, config, seconds))

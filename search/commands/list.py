@@ -8,10 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
-from archfront.search.commands.consoles import wide_console
+from archfront.search.commands.consoles import print_table, wide_console
 from archfront.search.commands.study_text import (
     add_root,
     add_storage,
@@ -23,6 +20,7 @@ from archfront.search.errors import StudyError
 from archfront.search.records.evaluation import Trained
 from archfront.search.records.paths import StudyPaths, studies
 from archfront.search.records.store import reading
+from archfront.search.report.fitted_table import Column, FittedTable, Kind
 from archfront.search.results.results import Results
 
 # Columns of a table that is not shown in a terminal.
@@ -47,16 +45,17 @@ def call(arguments: argparse.Namespace) -> int:
     if not summaries:
         print(f"There is no study in {root}. archfront run study=NAME ... starts one.")
         return 0
-    table = Table(title=Text(f"Studies in {root}"), title_justify="left")
+    ranks = {"study": 0, "state": 0, "best": 1, "trained": 2, "metric": 3, "started": 4}
+    kinds: dict[str, Kind] = {"study": "key", "state": "words", "metric": "name"}
     # A study that cannot be read has fewer values than others, one with rungs has more.
     fullest = sorted(summaries, key=len, reverse=True)
     names = list(dict.fromkeys(name for summary in fullest for name in summary))
-    for name in names:
-        table.add_column(name)
+    columns = [Column(name, ranks.get(name, 5), kinds.get(name, "number")) for name in names]
+    table = FittedTable(f"Studies in {root}", columns)
     for summary in summaries:
         values = [summary.get(name) for name in names]
-        table.add_row(*(Text("" if v is None else str(v)) for v in values))
-    wide_console(WIDTH).print(table)
+        table.add_row(*("" if v is None else str(v) for v in values))
+    print_table(wide_console(WIDTH), table)
     return 0
 
 

@@ -8,7 +8,7 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from archfront.search.commands.consoles import print_lines, print_note, wide_console
+from archfront.search.commands.consoles import print_lines, print_note, print_table, wide_console
 from archfront.search.commands.flags import Problems, check_flags, not_counts
 from archfront.search.commands.study_text import add_study, names_in, results_of
 
@@ -268,22 +268,24 @@ def _train(
 
 
 def _print(results: Results, found: RefitSummary) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
+    from archfront.search.report.fitted_table import Column, FittedTable
     from archfront.search.report.refit_text import remarks, sentences
 
-    title = f"Refit: {found.metric} {found.split_description}"
-    table = Table(title=Text(title), title_justify="left")
-    for name in ("trial", "candidate"):
-        table.add_column(name)
-    for name in ("p50 ms", "proxy", found.metric, "over seeds", "95 %"):
-        table.add_column(name, justify="right")
-    table.add_column("verdict")
+    columns = [
+        Column("trial"),
+        Column("candidate", kind="name"),
+        Column("p50 ms"),
+        Column("proxy", 3),
+        Column(found.metric.replace("_", " ")),
+        Column("over seeds", 4),
+        Column("95 %", 2),
+        Column("verdict", 1, "words"),
+    ]
+    table = FittedTable(f"Refit: {found.metric} {found.split_description}", columns)
     for member in found.members:
         table.add_row(
             str(member.trial),
-            Text(member.label),
+            member.label,
             f"{member.latency_ms:.3g}",
             f"{member.proxy:.4f}",
             f"{member.metric:.4f}",
@@ -292,5 +294,5 @@ def _print(results: Results, found: RefitSummary) -> None:
             remarks(member),
         )
     console = wide_console(WIDTH)
-    console.print(table)
+    print_table(console, table)
     print_lines(console, [*sentences(found), f"report    {results.paths.report}"])

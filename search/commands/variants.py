@@ -7,7 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from archfront.search.commands.consoles import print_lines, print_note, wide_console
+from archfront.search.commands.consoles import print_lines, print_note, print_table, wide_console
 from archfront.search.commands.study_text import add_study, names_in, results_of
 from archfront.search.errors import ConfigError, StudyError
 
@@ -142,19 +142,22 @@ def _line(variant: Variant, metric: str) -> str:
 
 
 def _print(results: Results, found: VariantSummary) -> None:
-    from rich.table import Table
-    from rich.text import Text
+    from archfront.search.report.fitted_table import Column, FittedTable
 
-    table = Table(title="Members of the front and their variants", title_justify="left")
-    for name in ("trial", "candidate", "deployed as"):
-        table.add_column(name)
-    for name in (found.metric, "95 %", *found.costs):
-        table.add_column(name, justify="right")
-    table.add_column("verdict")
+    columns = [
+        Column("trial"),
+        Column("candidate", 4, "name"),
+        Column("deployed as", kind="name"),
+        Column(found.metric.replace("_", " ")),
+        Column("95 %", 3),
+        *(Column(name, 0 if name == "latency_ms" else 2) for name in found.costs),
+        Column("verdict", 1, "words"),
+    ]
+    table = FittedTable("Members of the front and their variants", columns)
     for point in found.points:
         table.add_row(
             str(point.trial),
-            Text(point.label),
+            point.label,
             str(point.setting),
             f"{point.metric:.4f}",
             f"{point.metric_low:.4f} to {point.metric_high:.4f}",
@@ -163,6 +166,6 @@ def _print(results: Results, found: VariantSummary) -> None:
             style="bold" if point.is_on_front else "dim",
         )
     console = wide_console(WIDTH)
-    console.print(table)
+    print_table(console, table)
     refused = [f"not made  trial {v.trial}, {v.setting}: {v.outcome}" for v in found.refused]
     print_lines(console, [*refused, found.sentence, f"report    {results.paths.report}"])

@@ -19,6 +19,8 @@ NAME, SHORTEST = 22, 8
 # Characters of a remark, which is broken between words.
 WORDS = 12
 
+Kind = Literal["number", "key", "name", "words"]
+
 
 @dataclass(frozen=True)
 class Column:
@@ -27,13 +29,13 @@ class Column:
     Attributes:
         name: Its heading.
         rank: 0 for a column that is always there; of the others the highest goes first.
-        kind: A ``number`` is never broken or cut, a ``name`` is shortened in its middle, and
-            ``words`` are broken between words.
+        kind: A ``number`` and a ``key``, which is written to the left, are never broken or cut,
+            a ``name`` is shortened in its middle, and ``words`` are broken between words.
     """
 
     name: str
     rank: int = 0
-    kind: Literal["number", "name", "words"] = "number"
+    kind: Kind = "number"
 
 
 class FittedTable:
@@ -93,7 +95,7 @@ class FittedTable:
                 break
             chosen = more
         for index in sorted(
-            chosen, key=lambda i: ("name", "words", "number").index(self._kind(i))
+            chosen, key=lambda i: ("name", "words", "key", "number").index(self._kind(i))
         ):
             room = width - _outer(chosen.values())
             if room >= 0:

@@ -29,6 +29,7 @@ from archfront.search.records.events import (
     WeightsFetched,
 )
 from archfront.search.records.header import Environment, SpaceFacts, StudyHeader
+from archfront.search.report.fitted_table import Column, FittedTable
 from archfront.search.report.front_table import front_table
 from archfront.search.report.live_view import SHOWN, LiveView
 from archfront.search.report.terminal import (
@@ -567,3 +568,27 @@ def test_a_narrow_terminal_shows_what_it_can() -> None:
         view._live.refresh()
     view(StudyFinished("interrupted", "from the keyboard"))
     assert "Front so far" not in Screen(printed(to)).text
+
+
+def test_keys_are_never_cut_and_remarks_are_broken_between_words() -> None:
+    columns = [
+        Column("study", kind="key"),
+        Column("state", kind="words"),
+        Column("started", 1),
+    ]
+    table = FittedTable("Studies", columns)
+    table.add_row(
+        "a-study-with-a-name-of-thirty-nine-char", "stopped: the disk is full", "2026-11-29"
+    )
+    to = console(62)
+    to.print(table)
+    text = printed(to)
+    assert "a-study-with-a-name-of-thirty-nine-char" in text
+    assert "stopped: the" in text
+    assert "disk is full" in text
+    assert "2026" not in text
+    assert text.endswith("Not shown at this width: started.\n")
+    assert max(map(len, text.splitlines())) <= 62
+    whole = console(table.full_width)
+    whole.print(table)
+    assert "Not shown" not in printed(whole)
