@@ -17,6 +17,10 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 # What checks of imports may share: several verbs import it, and none of it is heavy.
 LIGHT = ("archfront.search.cli", "numpy", "optuna", "hydra.compose")
+# torch with what it imports when it loads a network, and transformers with what it does for a
+# network of timm's.
+TORCH = ("torch", "torch._dynamo")
+TRANSFORMERS = (*TORCH, "transformers.models.timm_wrapper.modeling_timm_wrapper")
 SERVER = """# of tests.support.programs
 import importlib, json, os, runpy, sys, tempfile, traceback
 

@@ -28,7 +28,7 @@ from archfront.search.records.evaluation import Evaluation
 from archfront.trainers.data import ImageSet, load
 from archfront.trainers.tasks import TASKS
 from tests.support import small_member
-from tests.support.programs import Programs
+from tests.support.programs import TORCH, TRANSFORMERS, Programs
 from tests.support.recorded_study import OBJECTIVES, candidate, trained
 from tests.support.shared_exports import SharedExports
 from tests.support.study_headers import with_other_data
@@ -41,9 +41,9 @@ CASES = [
 ]
 # What a program imports that takes seconds; the others import a runtime only.
 IMPORTS = {
-    "torchscript": ("torch",),
-    "torch-export": ("torch",),
-    "hf": ("torch", "transformers"),
+    "torchscript": TORCH,
+    "torch-export": TORCH,
+    "hf": TRANSFORMERS,
     "mlflow": ("mlflow",),
 }
 PROGRAMS = [

@@ -38,7 +38,7 @@ from archfront.trainers.tasks.judges.class_map import class_map
 from archfront.trainers.tasks.judges.masks import labels_at
 from tests.support import small_member
 from tests.support.command import Output, fails, succeeds, wrong_use
-from tests.support.programs import Programs
+from tests.support.programs import TORCH, Programs
 from tests.support.shared_exports import SharedExports
 
 # What a prediction imports in any case; the check sees that none of it is heavy.
@@ -148,7 +148,7 @@ def test_a_detector_of_torch_opens_in_a_process_of_its_own(
     export = exports.of("detection") / name
     picture = small_member.picture(tmp_path)
     words = ("predict", str(export), str(picture), "--json")
-    assert "torchvision" in loaded_by(programs, *words, imports=("torch",))
+    assert "torchvision" in loaded_by(programs, *words, imports=TORCH)
 
 
 def test_every_task_has_an_answer() -> None:

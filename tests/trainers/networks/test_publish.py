@@ -21,7 +21,7 @@ from archfront.search.records.candidate import Candidate
 from archfront.trainers.errors import WeightsError
 from archfront.trainers.networks.hf.publish import load_published
 from tests.support import small_member
-from tests.support.programs import Programs
+from tests.support.programs import TRANSFORMERS, Programs
 from tests.support.shared_exports import SharedExports
 
 # What somebody does who has never heard of this package.
@@ -84,9 +84,7 @@ def test_transformers_alone_gives_the_same_probabilities(
     # safetensors wrote a file that only its owner could read.
     modes = {path.stat().st_mode for path in (export / "hf").iterdir()}
     assert len(modes) == 1
-    said = programs.run(
-        PROGRAM, str(export / "hf"), str(picture), task, imports=("torch", "transformers")
-    )
+    said = programs.run(PROGRAM, str(export / "hf"), str(picture), task, imports=TRANSFORMERS)
     shares, problem = json.loads(said.splitlines()[-1])
     with open_predictor(export, "onnx") as predictor:
         outputs = predictor.outputs(small_member.resized(predictor, picture))
