@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from archfront.search.latency import clock
 from archfront.search.tracking.mlflow_client import VARIABLES
 from tests.support.mlflow_template import copied_databases
 from tests.support.programs import Programs
@@ -59,6 +60,14 @@ def _signing_key(shared: Path) -> Iterator[None]:
     """Keep the key that signs exports out of the user's configuration."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_CONFIG_HOME", str(shared / "config"))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_pauses() -> Iterator[None]:
+    """Let the sittings of a timing follow each other: no test compares what they measure."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(clock, "GAP_S", 0.0)
         yield
 
 

@@ -11,6 +11,7 @@ from math import comb
 import numpy as np
 import pytest
 
+from archfront.search.latency import clock
 from archfront.search.latency.clock import (
     AGREEMENT,
     GAP_S,
@@ -27,6 +28,12 @@ from archfront.search.latency.clock import (
     median_interval,
 )
 from archfront.search.latency.pace import SLOWED, Pace
+
+
+@pytest.fixture(autouse=True)
+def _pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pause between the sittings, which other tests do not."""
+    monkeypatch.setattr(clock, "GAP_S", GAP_S)
 
 
 class ScriptedTime:

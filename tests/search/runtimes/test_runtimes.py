@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import pytest
@@ -18,7 +22,6 @@ from archfront.search.runtimes import (
     PRECISIONS,
     RUNTIMES,
     LoadSettings,
-    Runtime,
     installed_version,
     runtime_named,
 )
@@ -30,6 +33,9 @@ from tests.support.small_networks import (
     slow_if_compiled,
     small_images,
 )
+
+# Names of the small network's outputs.
+OUTPUTS = ("probabilities", "pooled")
 
 
 class Untraceable(nn.Module):
@@ -69,117 +75,165 @@ ROUTES = [
 ]
 
 
+@dataclass(frozen=True)
+class Loaded:
+    """What was seen of a small network that a runtime loaded, ran four times and closed.
+
+    Attributes:
+        others: Its outputs of other images than the example.
+        before: Its outputs of the example.
+        after: The same after it ran.
+        seconds: Of a run by the device's own clock; None where it has none.
+        memory_mb: On the device; None where it has none of its own.
+        printed: What was written to standard output and standard error.
+        n_threads: Of torch, after 2 were set before.
+        is_training: Whether any part of the module is in training mode.
+        elsewhere: The files in the working folder, which is not the one that was given.
+    """
+
+    others: dict[str, np.ndarray]
+    before: dict[str, np.ndarray]
+    after: dict[str, np.ndarray]
+    seconds: float | None
+    memory_mb: float | None
+    printed: bytes
+    n_threads: int
+    is_training: bool
+    elsewhere: list[Path]
+
+
+@pytest.fixture(scope="module")
+def loaded(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, str], Loaded]:
+    """Return what was seen of the small network on a route, loaded once."""
+
+    @cache
+    def once(name: str, exporter: str) -> Loaded:
+        folder, elsewhere = (tmp_path_factory.mktemp(part) for part in ("given", "elsewhere"))
+        settings = LoadSettings(folder, exporter, OUTPUTS)
+        module, example = Small(), small_images()
+        n_threads = torch.get_num_threads()
+        torch.set_num_threads(2)
+        with (elsewhere.parent / f"{elsewhere.name}.log").open("w+b") as log:
+            with (
+                contextlib.chdir(elsewhere),
+                _written_to(log),
+                RUNTIMES[name].load(module, example, settings) as session,
+            ):
+                others = session.outputs(small_images(seed=1).numpy())
+                before = session.outputs(example.numpy())
+                for _ in range(3):
+                    session.run()
+                after = session.outputs(example.numpy())
+                seconds = session.timer() if session.timer is not None else None
+                memory_mb = session.device_memory_mb
+            log.seek(0)
+            printed = log.read()
+        found = torch.get_num_threads()
+        torch.set_num_threads(n_threads)
+        is_training = any(part.training for part in module.modules())
+        left = list(elsewhere.iterdir())
+        return Loaded(others, before, after, seconds, memory_mb, printed, found, is_training, left)
+
+    return once
+
+
+@contextlib.contextmanager
+def _written_to(log: BinaryIO) -> Iterator[None]:
+    """Write what this process prints into a file, from Python and from libraries alike."""
+    kept = [os.dup(number) for number in (1, 2)]
+    with (
+        open(log.fileno(), "w", closefd=False) as text,
+        contextlib.redirect_stdout(text),
+        contextlib.redirect_stderr(text),
+    ):
+        for number in (1, 2):
+            os.dup2(log.fileno(), number)
+        try:
+            yield
+        finally:
+            for number, own in enumerate(kept, start=1):
+                os.dup2(own, number)
+                os.close(own)
+
+
+def same_as_eager(found: dict[str, np.ndarray], images: torch.Tensor) -> None:
+    """Check every output of the small network, and their order."""
+    assert tuple(found) == OUTPUTS
+    for one, other in zip(found.values(), Small()(images), strict=True):
+        assert isinstance(one, np.ndarray)
+        np.testing.assert_allclose(one, other.numpy(), atol=1e-5)
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "exporter"), ROUTES)
 class TestRuntimeContract:
-    @pytest.fixture
-    def runtime(self, name: str) -> Runtime:
+    @pytest.fixture(autouse=True)
+    def _is_here(self, name: str) -> None:
         skip_where_it_cannot_run(name)
-        return RUNTIMES[name]
 
     @pytest.fixture
     def settings(self, exporter: str, tmp_path: Path) -> LoadSettings:
-        return LoadSettings(tmp_path, exporter, ("probabilities", "pooled"))
+        return LoadSettings(tmp_path, exporter, OUTPUTS)
 
-    @pytest.fixture(autouse=True)
-    def threads(self) -> Iterator[None]:
-        before = torch.get_num_threads()
-        yield
-        torch.set_num_threads(before)
-
-    @pytest.mark.slow
-    @pytest.mark.parametrize("batch_size", [1, 3])
     def test_it_gives_every_output_of_eager_in_order(
-        self, runtime: Runtime, settings: LoadSettings, batch_size: int
+        self, name: str, exporter: str, loaded: Callable[[str, str], Loaded]
     ) -> None:
-        module, example = Small(), small_images(batch_size)
-        images = small_images(batch_size, seed=1)
-        expected = module(images)
-        with runtime.load(module, example, settings) as session:
-            found = session.outputs(images.numpy())
-        assert tuple(found) == settings.output_names
-        for one, other in zip(found.values(), expected, strict=True):
-            assert isinstance(one, np.ndarray)
-            np.testing.assert_allclose(one, other.numpy(), atol=1e-5)
+        same_as_eager(loaded(name, exporter).others, small_images(seed=1))
 
-    @pytest.mark.slow
+    def test_it_takes_a_batch_of_several_images(self, name: str, settings: LoadSettings) -> None:
+        images = small_images(3, seed=1)
+        with RUNTIMES[name].load(Small(), small_images(3), settings) as session:
+            same_as_eager(session.outputs(images.numpy()), images)
+
     def test_it_runs_the_example_and_can_run_it_again(
-        self, runtime: Runtime, settings: LoadSettings
+        self, name: str, exporter: str, loaded: Callable[[str, str], Loaded]
     ) -> None:
-        example = small_images()
-        with runtime.load(Small(), example, settings) as session:
-            before = session.outputs(example.numpy())
-            for _ in range(3):
-                session.run()
-            after = session.outputs(example.numpy())
-        assert after.keys() == before.keys()
-        for name, output in after.items():
-            np.testing.assert_array_equal(output, before[name])
+        seen = loaded(name, exporter)
+        assert seen.after.keys() == seen.before.keys()
+        for output, values in seen.after.items():
+            np.testing.assert_array_equal(values, seen.before[output])
 
-    @pytest.mark.slow
     def test_a_gpu_has_a_clock_and_a_memory_of_its_own(
-        self, runtime: Runtime, settings: LoadSettings
+        self, name: str, exporter: str, loaded: Callable[[str, str], Loaded]
     ) -> None:
-        with runtime.load(Small(), small_images(), settings) as session:
-            session.run()
-            if runtime.runs_on == "cpu":
-                assert session.timer is None
-                assert session.device_memory_mb is None
-            else:
-                assert session.timer is not None
-                assert 0 < session.timer() < 1
-                assert session.device_memory_mb is not None
-                assert session.device_memory_mb > 0
+        seen = loaded(name, exporter)
+        if RUNTIMES[name].runs_on == "cpu":
+            assert seen.seconds is None
+            assert seen.memory_mb is None
+        else:
+            assert seen.seconds is not None
+            assert 0 < seen.seconds < 1
+            assert seen.memory_mb is not None
+            assert seen.memory_mb > 0
 
-    @pytest.mark.slow
     def test_its_size_is_about_that_of_the_weights(
-        self, runtime: Runtime, settings: LoadSettings
+        self, name: str, settings: LoadSettings
     ) -> None:
         module = nn.Sequential(nn.Flatten(), nn.Linear(768, 1000)).eval()
         module.requires_grad_(False)
         wrapped = _Tuple(module)
-        with runtime.load(wrapped, small_images(), settings) as session:
+        with RUNTIMES[name].load(wrapped, small_images(), settings) as session:
             assert session.size_mb == pytest.approx(769 * 1000 * 4 / 1e6, rel=0.02)
 
-    @pytest.mark.slow
     def test_its_files_stay_in_the_folder_it_was_given(
-        self,
-        runtime: Runtime,
-        settings: LoadSettings,
-        tmp_path: Path,
-        monkeypatch: pytest.MonkeyPatch,
+        self, name: str, exporter: str, loaded: Callable[[str, str], Loaded]
     ) -> None:
-        elsewhere = tmp_path / "elsewhere"
-        elsewhere.mkdir()
-        monkeypatch.chdir(elsewhere)
-        with runtime.load(Small(), small_images(), settings) as session:
-            session.run()
-        assert list(elsewhere.iterdir()) == []
+        assert loaded(name, exporter).elsewhere == []
 
-    @pytest.mark.slow
     def test_the_threads_of_torch_are_as_before(
-        self, runtime: Runtime, settings: LoadSettings
+        self, name: str, exporter: str, loaded: Callable[[str, str], Loaded]
     ) -> None:
-        torch.set_num_threads(2)
-        with runtime.load(Small(), small_images(), settings) as session:
-            session.run()
-        assert torch.get_num_threads() == 2
+        assert loaded(name, exporter).n_threads == 2
 
-    @pytest.mark.slow
     def test_it_prints_nothing(
-        self, runtime: Runtime, settings: LoadSettings, capfd: pytest.CaptureFixture[str]
+        self, name: str, exporter: str, loaded: Callable[[str, str], Loaded]
     ) -> None:
-        with runtime.load(Small(), small_images(), settings) as session:
-            session.run()
-        assert capfd.readouterr() == ("", "")
+        assert loaded(name, exporter).printed == b""
 
-    @pytest.mark.slow
     def test_the_module_is_left_in_evaluation_mode(
-        self, runtime: Runtime, settings: LoadSettings
+        self, name: str, exporter: str, loaded: Callable[[str, str], Loaded]
     ) -> None:
-        module = Small()
-        with runtime.load(module, small_images(), settings):
-            pass
-        assert not any(part.training for part in module.modules())
+        assert not loaded(name, exporter).is_training
 
 
 class _Tuple(nn.Module):
