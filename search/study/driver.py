@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterable
 from concurrent.futures import FIRST_COMPLETED, wait
 from dataclasses import replace
+from functools import partial
 
 from archfront.search.engine.interrupts import deferred
 from archfront.search.engine.jobs import Broken, Engine, Job, Result
@@ -124,15 +125,10 @@ class Driver:
 
     def _end(self, state: str, reason: str) -> None:
         """Record how the run ended, as far as the machine lets it."""
-        is_exhausted = self._progress.is_exhausted()
-        try:
-            with machine.stopped_by_machine():
-                self._store.write_state(state, reason, is_exhausted=is_exhausted)
-                self._emit(StudyFinished(state, reason))
-        except StudyStoppedError:
-            if state != "stopped":
-                raise
-            logger.debug("That the study stopped could not be recorded.", exc_info=True)
+        is_exhausted, event = self._progress.is_exhausted(), StudyFinished(state, reason)
+        record = partial(self._store.write_state, state, reason, is_exhausted=is_exhausted)
+        steps = [record, *(partial(follower, event) for follower in self._followers)]
+        machine.record_end(steps, is_stopped=state == "stopped")
 
     def _begin(self) -> StudyHeader:
         """Return the study's header, and make the sampler over all that is known."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 from archfront.search.engine.failures import broken
@@ -35,6 +35,28 @@ def stopped_by_machine() -> Iterator[None]:
         if machine_failure(error) is None:
             raise
         raise StudyStoppedError(f"{broken(error).message}\n{GO_ON}") from error
+
+
+def record_end(steps: Iterable[Callable[[], None]], *, is_stopped: bool) -> None:
+    """Do every step that records the end of a run, though the machine fails in others.
+
+    Args:
+        steps: The steps, in their order.
+        is_stopped: Whether the machine has stopped the run already, so that one failure more is
+            nothing new.
+
+    Raises:
+        StudyStoppedError: The first failure of the machine in a run that it had not stopped.
+    """
+    first: StudyStoppedError | None = None
+    for step in steps:
+        try:
+            with stopped_by_machine():
+                step()
+        except StudyStoppedError as error:
+            first = first or error
+    if first is not None and not is_stopped:
+        raise first
 
 
 def is_to_try_again(running: RunningTrial, result: Broken) -> bool:

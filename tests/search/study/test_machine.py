@@ -15,7 +15,7 @@ from archfront.search.engine.jobs import Broken, Job, Result
 from archfront.search.errors import StudyStoppedError
 from archfront.search.jobs.perform import MeasureRequest, TrainRequest
 from archfront.search.records.evaluation import Failed, Trained
-from archfront.search.records.events import Event, Noticed
+from archfront.search.records.events import Event, Noticed, StudyFinished
 from archfront.search.records.failure_kinds import FailureKind
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import StudyStore, reading
@@ -156,6 +156,7 @@ def test_records_that_cannot_be_written_stop_the_study(
 ) -> None:
     config = small_config(tmp_path)
     left, real = [3], StudyStore.record
+    told: list[Event] = []
 
     def record(*given: Any) -> None:
         left[0] -= 1
@@ -166,8 +167,9 @@ def test_records_that_cannot_be_written_stop_the_study(
     with monkeypatch.context() as patched:
         patched.setattr(StudyStore, "record", record)
         patched.setattr(StudyStore, "write_state", failing_after_first(StudyStore.write_state))
-        result: StudyResult = run(config)
+        result: StudyResult = run(config, followers=[told.append])
     assert result.state == "stopped"
+    assert told[-1] == StudyFinished("stopped", result.reason)
     assert "No room" in result.reason
     assert sum(results(tmp_path).counts().values()) == 3
     assert run(config).state == "finished"
