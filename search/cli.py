@@ -11,6 +11,7 @@ from importlib import import_module
 from types import ModuleType
 
 from archfront.search.errors import ArchfrontError, ConfigError
+from archfront.trainers.machine import machine_failure
 
 # Each is a file of ``commands``, which is imported only when the verb is used.
 VERBS = {
@@ -79,11 +80,23 @@ def main(words: Sequence[str] | None = None) -> int:
     except BrokenPipeError:  # the reader of the output went away, like head
         sys.stderr.close()
         return 0
-    except OSError as error:  # a full disk, a folder that may not be written
-        if error.filename is None:
+    except Exception as error:
+        reason = _reason(error)
+        if reason is None:  # a mistake of archfront
             raise
-        _complain(f"{error.strerror}: {error.filename}")
+        _complain(reason)
         return 1
+
+
+def _reason(error: Exception) -> str | None:
+    """Return in words what the machine lacks, or which file may not be used; None for neither."""
+    said = str(error).strip() or type(error).__name__
+    if isinstance(error, OSError) and error.filename is not None:
+        said = f"{error.strerror}: {error.filename}"
+    failure = machine_failure(error)
+    if failure is not None:
+        return f"{failure.cause}: {said.rstrip('.')}. {failure.remedy}"
+    return said if isinstance(error, OSError) and error.filename is not None else None
 
 
 def _parse_and_call(verb: str, words: list[str]) -> int:

@@ -129,3 +129,37 @@ def test_a_run_on_bad_data_leaves_no_study_and_no_folder(capsys: Output, tmp_pat
     words += ["data=folder", "engine=inline", "space.weights=none", "engine.shared_mb=0"]
     fails(capsys, 1, "run", *words, f"tracking.device_db={tmp_path / 'latency.db'}")
     assert [path.name for path in tmp_path.iterdir()] == ["photos"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (
+            OSError(28, "No space left on device", "report.html"),
+            "The disk is full: No space left on device: report.html. Free space, or raise the q",
+        ),
+        (
+            RuntimeError("PytorchStreamWriter failed writing file: file write failed"),
+            "The disk is full: PytorchStreamWriter failed writing file: file write failed. Free",
+        ),
+        (MemoryError(), "The system has no memory, thread or process left: MemoryError. End oth"),
+        (PermissionError(13, "Permission denied", "/x"), "Permission denied: /x"),
+    ],
+)
+def test_what_the_machine_lacks_is_told_without_a_traceback(
+    capsys: Output, monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    def call(arguments: object) -> int:
+        raise error
+
+    monkeypatch.setattr("archfront.search.commands.list.call", call)
+    assert fails(capsys, 1, "list").startswith(said)
+
+
+def test_a_mistake_of_the_program_keeps_its_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    def call(arguments: object) -> int:
+        raise ValueError("a mistake")
+
+    monkeypatch.setattr("archfront.search.commands.list.call", call)
+    with pytest.raises(ValueError, match="a mistake"):
+        main(["list"])
