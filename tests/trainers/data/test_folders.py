@@ -78,6 +78,20 @@ class TestWhatLiesBeside:
             (flat, "split without class folders")
         ]
 
+    @pytest.mark.parametrize("inner", ["test", "unknown"])
+    def test_so_is_a_test_folder_whose_only_folder_is_no_class(
+        self, tmp_path: Path, inner: str
+    ) -> None:
+        raw = read(draw_folder(tmp_path, {**below("train"), f"test/{inner}": 4}))
+        assert (raw.class_names, parts_of(raw)) == (("cat", "dog"), {"all": 5})
+        assert [(item.name, item.detail) for item in raw.skipped] == [
+            (
+                "test",
+                f"test holds 4 images and only the folder {inner}, no class of train, so that "
+                "nothing tells their classes",
+            )
+        ]
+
     def test_images_beside_the_classes_of_a_split_are_strays(self, tmp_path: Path) -> None:
         counts = {**below("train"), **below("val"), "train": 1, "val": 2}
         raw = read(draw_folder(tmp_path, counts))
@@ -147,6 +161,18 @@ class TestDoubledFolders:
 
     def test_a_lone_class_of_images_stays_one(self, tmp_path: Path) -> None:
         assert read(draw_folder(tmp_path, {"rose": 3})).class_names == ("rose",)
+
+
+class TestSplitsInsideClasses:
+    def test_folders_of_splits_in_each_class_are_splits(self, tmp_path: Path) -> None:
+        counts = {"cat/train": 3, "cat/test": 2, "dog/train": 4, "dog/Test": 1}
+        raw = read(draw_folder(tmp_path, counts))
+        assert raw.class_names == ("cat", "dog")
+        assert parts_of(raw) == {"train": 7, "test": 3}
+
+    def test_other_folders_in_classes_are_parts_of_them(self, tmp_path: Path) -> None:
+        counts = {"cat/train": 3, "cat/more": 2, "dog/train": 4, "dog/test": 1}
+        assert parts_of(read(draw_folder(tmp_path, counts))) == {"all": 10}
 
 
 class TestUnicode:

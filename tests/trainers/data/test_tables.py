@@ -313,6 +313,14 @@ class TestRowsOfOneImage:
         ]
         assert raw.broken == ()
 
+    @pytest.mark.parametrize("text", ["['dog', 'cat']", '[""dog"",""cat""]', "[dog, cat]"])
+    def test_a_list_of_labels_is_read_as_such(self, tmp_path: Path, text: str) -> None:
+        images(tmp_path)
+        lines = f'path,label\n{FILES[0]},"{text}"\n{FILES[1]},"[]"\n'
+        raw = read(table(tmp_path, lines, target="labels"))
+        assert raw.class_names == ("cat", "dog")
+        assert [sample.target for sample in raw.parts["all"]] == [Labels((0, 1)), Labels(())]
+
     def test_two_spellings_of_a_name_are_one_image(self, tmp_path: Path) -> None:
         images(tmp_path)
         raw = read(table(tmp_path, f"{rows(FILES)}{other(FILES[0])},dog\n"))

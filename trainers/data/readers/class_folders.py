@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from archfront.trainers.data.readers.paths import (
     folders,
     is_image,
     is_visible,
+    split_folders,
     visible,
 )
 from archfront.trainers.errors import DataError
@@ -33,17 +35,20 @@ FILLERS = frozenset(("set", "data", "dataset", "split", "images", "image", "imgs
 WORD = re.compile(r"[^\W_]+")
 YEAR = re.compile(r"(?<=\D)(19|20)\d\d$")
 
+Classes = Mapping[str, Sequence[Path]]
+
 
 @dataclass(frozen=True)
 class ClassFolders:
     """Where the classes of each split are.
 
     Attributes:
-        parts: The folder of class folders of each split, or of ``all``.
+        parts: The folders of each class by its name, for each split or ``all``. Names are in the
+            one Unicode form that all systems can agree on.
         skipped: What lies beside.
     """
 
-    parts: Mapping[str, Path]
+    parts: Mapping[str, Classes]
     skipped: tuple[Skipped, ...]
 
 
@@ -65,17 +70,53 @@ def class_folders(root: Path) -> ClassFolders:
     others = [found for found in folders(root) if found not in named.values()]
     if not _are_splits(root, splits, flat, others):
         _check_not_deeper(root)
-        return ClassFolders({"all": root}, tuple(_strays(root, root, ())))
-    tops = {"all" if set(splits) == {"train"} else name: top for name, top in splits.items()}
-    parts = _without_doubles(tops)
-    skipped = [*map(_unlabelled, flat)]
+        parts = _splits_of_classes(root) or {"all": _classes(root)}
+        return ClassFolders(parts, tuple(_strays(root, root, ())))
+    inner = _without_doubles(splits)
+    parts = {name: _classes(folder) for name, folder in inner.items()}
+    alone = [
+        name for name in parts if name != "train" and _is_unknown(parts[name], parts["train"])
+    ]
+    skipped = [*map(_unlabelled, [*flat, *(splits[name] for name in alone)])]
     skipped += _strays(root, root, (*splits.values(), *flat), has_folders=True)
-    for name, top in tops.items():
-        inner = parts[name]
-        if inner != top:
-            skipped += _strays(root, top, (inner,), has_folders=True)
-        skipped += _strays(root, inner, ())
-    return ClassFolders(parts, tuple(sorted(skipped, key=lambda item: item.name)))
+    for name, top in splits.items():
+        if name not in alone and inner[name] != top:
+            skipped += _strays(root, top, (inner[name],), has_folders=True)
+        if name not in alone:
+            skipped += _strays(root, inner[name], ())
+    kept = {name: classes for name, classes in parts.items() if name not in alone}
+    if set(kept) == {"train"}:
+        kept = {"all": kept["train"]}
+    return ClassFolders(kept, tuple(sorted(skipped, key=lambda item: item.name)))
+
+
+def _classes(folder: Path) -> dict[str, list[Path]]:
+    """Return the folders of each class in a folder."""
+    found: dict[str, list[Path]] = {}
+    for inside in folders(folder):
+        found.setdefault(unicodedata.normalize("NFC", inside.name), []).append(inside)
+    return found
+
+
+def _is_unknown(classes: Classes, train: Classes) -> bool:
+    """Return whether the images of a split lie in one folder that is no class: test/unknown."""
+    return len(classes) == 1 < len(train) and not set(classes) <= set(train)
+
+
+def _splits_of_classes(root: Path) -> dict[str, Classes]:
+    """Return the classes of each split where every class has folders of splits in it.
+
+    Nothing else may lie in the folders of classes, else all that is in them is one split.
+    """
+    parts: dict[str, dict[str, list[Path]]] = {}
+    for name, places in _classes(root).items():
+        for place in places:
+            inside = split_folders(place)
+            if not inside or len(inside) < len(visible(place)):
+                return {}
+            for split, folder in inside:
+                parts.setdefault(split, {}).setdefault(name, []).append(folder)
+    return {**parts} if "train" in parts and len(parts) > 1 else {}
 
 
 def files_below(folder: Path) -> list[Path]:
@@ -192,11 +233,13 @@ def _check_not_deeper(root: Path) -> None:
 
 def _unlabelled(folder: Path) -> Skipped:
     n_images = sum(is_image(file) for file in files_below(folder))
+    inside = [f.name for f in folders(folder)]
+    lacking = f"only the folder {inside[0]}, no class of train" if inside else "no class folders"
     return Skipped(
         folder.name,
         "split without class folders",
-        f"{folder.name} holds {count_of(n_images, 'image')} and no class folders, so that nothing "
-        "tells their classes",
+        f"{folder.name} holds {count_of(n_images, 'image')} and {lacking}, so that nothing tells "
+        "their classes",
     )
 
 

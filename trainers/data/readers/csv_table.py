@@ -313,6 +313,10 @@ class _Reading:
             text = unicodedata.normalize("NFC", row.fields[self.columns.label])
             if self.ref.target == "label":
                 return (text,) if text else ()
+            if text.startswith("[") and text.endswith("]"):  # a list of Python or JSON
+                return tuple(
+                    dict.fromkeys(part.strip("'\" ") for part in _parted(text[1:-1], ","))
+                )
             between = " " if self.ref.delimiter == "space" else self.ref.delimiter
             return tuple(dict.fromkeys(_parted(text, between)))
         shown = {name: _is_shown(row.fields[name]) for name in self.columns.classes}

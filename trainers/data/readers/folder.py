@@ -8,13 +8,12 @@ images are named.
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterator
 from pathlib import Path
 
 from archfront.trainers.data.raw import RawData, RawSample, Skipped
 from archfront.trainers.data.readers.class_folders import LAYOUT, class_folders, files_below
-from archfront.trainers.data.readers.paths import existing_root, folders, is_image
+from archfront.trainers.data.readers.paths import existing_root, is_image
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.errors import DataError
 
@@ -35,11 +34,17 @@ def read_folder(ref: DataRef) -> RawData:
 
 def _read(root: Path) -> RawData:
     found = class_folders(root)
-    class_names = sorted({_name(f) for folder in found.parts.values() for f in folders(folder)})
+    class_names = sorted({name for classes in found.parts.values() for name in classes})
+    labels = {name: label for label, name in enumerate(class_names)}
     skipped = list(found.skipped)
     samples: dict[str, tuple[RawSample, ...]] = {}
-    for part, folder in found.parts.items():
-        items = list(_samples(root, folder, class_names))
+    for part, classes in found.parts.items():
+        items = [
+            item
+            for name, places in classes.items()
+            for folder in places
+            for item in _samples(root, folder, labels[name])
+        ]
         samples[part] = tuple(item for item in items if isinstance(item, RawSample))
         skipped += [item for item in items if isinstance(item, Skipped)]
     return RawData(
@@ -50,18 +55,11 @@ def _read(root: Path) -> RawData:
     )
 
 
-def _samples(root: Path, folder: Path, class_names: list[str]) -> Iterator[RawSample | Skipped]:
-    labels = {name: label for label, name in enumerate(class_names)}
-    for class_folder in folders(folder):
-        for file in files_below(class_folder):
-            name = file.relative_to(root).as_posix()
-            if is_image(file):
-                yield RawSample(source=file, target=labels[_name(class_folder)], name=name)
-            else:
-                known = "its name has no ending of an image file, as .jpg or .png"
-                yield Skipped(name, "not an image file", known)
-
-
-def _name(folder: Path) -> str:
-    """Return the class of a folder, in the one Unicode form that all systems can agree on."""
-    return unicodedata.normalize("NFC", folder.name)
+def _samples(root: Path, folder: Path, label: int) -> Iterator[RawSample | Skipped]:
+    for file in files_below(folder):
+        name = file.relative_to(root).as_posix()
+        if is_image(file):
+            yield RawSample(source=file, target=label, name=name)
+        else:
+            known = "its name has no ending of an image file, as .jpg or .png"
+            yield Skipped(name, "not an image file", known)
