@@ -107,9 +107,10 @@ def _check_pixels(content: Mapping[str, list[dict[str, Any]]], name: str) -> Non
     boxes = [numbers(annotation.get("bbox")) for annotation in content["annotations"]]
     known = [box for box in boxes if box]
     if known and all(0 <= value <= 1 for box in known for value in box):
+        first = ", ".join(f"{value:.3g}" for value in known[0])
         raise DataError(
             f"{name} has {count_of(len(known), 'box', 'boxes')} and all of their numbers lie "
-            f"within 0 to 1, as {list(known[0])}: those are shares of the image. COCO's are "
+            f"within 0 to 1, as {first}: those are shares of the image. COCO's are "
             "pixels: x and y of the upper left corner, width and height. Multiply x and width by "
             "the width of the image, y and height by its height."
         )

@@ -91,7 +91,7 @@ def _file(root: Path, named: str | None) -> Path | None:
 def _says_train(file: Path) -> bool:
     try:
         content = yaml.load(read_text(file), yaml.BaseLoader)
-    except (DataError, yaml.YAMLError):
+    except (DataError, yaml.YAMLError, RecursionError):
         return False
     return isinstance(content, dict) and "train" in content
 
@@ -103,7 +103,7 @@ def _content(file: Path, root: Path) -> dict[str, Any]:
         content = yaml.load(read_text(file), yaml.BaseLoader)
     except DataError as error:
         raise DataError(f"{name} cannot be used: {error}.") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, RecursionError) as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{name} does not parse as yaml: {reason}") from error
     if not isinstance(content, dict):
