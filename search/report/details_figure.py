@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 from archfront.search.report.plot_data import series_line
+from archfront.trainers.words import shortened
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -15,8 +17,12 @@ LAYOUT = {
     "font": {"family": "system-ui, sans-serif", "size": 14},
     "paper_bgcolor": "rgba(0,0,0,0)",
     "plot_bgcolor": "rgba(0,0,0,0)",
-    "margin": {"l": 120, "r": 20, "t": 30, "b": 110},
+    "margin": {"l": 60, "r": 20, "t": 30, "b": 60},
 }
+# Characters of a class's name beside an axis.
+LONGEST = 20
+# Of more classes every other name, or fewer, stands beside an axis.
+MOST_NAMED = 60
 
 
 def confusion_figure(details: Mapping[str, Any]) -> go.Figure:
@@ -37,8 +43,17 @@ def confusion_figure(details: Mapping[str, Any]) -> go.Figure:
         hovertemplate="true %{y}, predicted %{x}: %{customdata:,} (%{z:.1%})<extra></extra>",
     )
     figure.update_layout(**LAYOUT)
-    figure.update_xaxes(title="predicted", type="category")
-    figure.update_yaxes(title="true", type="category", autorange="reversed")
+    # Given, since plotly leaves every other name out of thirty.
+    named = names[:: 1 + len(names) // MOST_NAMED]
+    axis = {
+        "type": "category",
+        "tickvals": named,
+        "ticktext": [escape(shortened(name, LONGEST)) for name in named],
+        "tickfont": {"size": max(7, min(14, 280 // max(1, len(named))))},
+        "automargin": True,
+    }
+    figure.update_xaxes(title={"text": "predicted", "standoff": 10}, **axis)
+    figure.update_yaxes(title={"text": "true", "standoff": 10}, autorange="reversed", **axis)
     return figure
 
 

@@ -17,7 +17,7 @@ from plotly.offline import get_plotlyjs
 from archfront.search.front.members import build_front
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.objectives import objectives_for
-from archfront.search.report.details_figure import curves_by_class
+from archfront.search.report.details_figure import confusion_figure, curves_by_class
 from archfront.search.report.figures import (
     curves_figure,
     front_figure,
@@ -237,6 +237,20 @@ def test_lines_of_many_classes_differ() -> None:
     curves = {f"class {i}": [1.0, 0.5] for i in range(30)}
     drawn = curves_by_class({"curves": curves}).data
     assert len({(trace.line.color, trace.line.dash) for trace in drawn}) == 30
+
+
+def test_every_class_of_a_confusion_matrix_is_named_beside_it() -> None:
+    """Every other name was left out, and long ones were cut at the page's edge."""
+    names = [f"a class of a long name, number {i}" for i in range(30)]
+    cells = np.eye(30, dtype=int).tolist()
+    figure = confusion_figure({"class_names": names, "confusion": cells})
+    for axis in (figure.layout.xaxis, figure.layout.yaxis):
+        assert list(axis.tickvals) == names
+        assert axis.ticktext[3] == "a class of… number 3"
+        assert axis.automargin
+    many = [str(i) for i in range(100)]
+    figure = confusion_figure({"class_names": many, "confusion": np.eye(100).tolist()})
+    assert list(figure.layout.xaxis.tickvals) == many[::2]
 
 
 def test_a_title_cannot_end_the_script_it_stands_in() -> None:
