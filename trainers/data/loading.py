@@ -23,7 +23,7 @@ from archfront.trainers.data.disk_cache import DiskCache
 from archfront.trainers.data.file_facts import file_facts
 from archfront.trainers.data.images import read_with_digest
 from archfront.trainers.data.problem_text import problems_text, too_few_classes_text
-from archfront.trainers.data.raw import Skipped
+from archfront.trainers.data.raw import RawSample, Skipped
 from archfront.trainers.data.readers import CLASSES_MIN, READERS
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.samples import Dataset, PixelCache, Samples
@@ -70,7 +70,9 @@ def _load(request: _Request) -> Dataset:
     )
     mapped = None if disk_cache is None else decoded(raw.parts, disk_cache, request.progress)
     facts = file_facts(ref.shared, ref.root)
-    read: Read | None = None if facts.is_kept else read_with_digest
+    read: Read | None = read_with_digest
+    if facts.is_kept and _are_files(raw.parts):  # too many for memory, as they were for the cache
+        read = None
     verified = verify(
         raw.parts,
         len(raw.class_names),
@@ -105,6 +107,10 @@ def _load(request: _Request) -> Dataset:
         disk_cache=disk_cache,
         is_mapped=mapped is not None,
     )
+
+
+def _are_files(parts: Mapping[str, Sequence[RawSample]]) -> bool:
+    return all(isinstance(raw.source, Path) for samples in parts.values() for raw in samples)
 
 
 def _plan(ref: DataRef, parts: Mapping[str, object]) -> dict[str, float]:

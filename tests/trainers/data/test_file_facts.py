@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from archfront.trainers.data import DataRef, Dataset, load
@@ -16,6 +17,7 @@ from archfront.trainers.data import verify as verify_module
 from archfront.trainers.data.file_facts import FileFacts, file_facts
 from archfront.trainers.data.targets import Mask
 from tests.support.drawn_datasets import write_masks, write_yolo
+from tests.support.drawn_images import draw_fashion_mnist
 
 
 def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
@@ -154,6 +156,14 @@ def test_a_folder_that_cannot_be_written_costs_only_time(tmp_path: Path) -> None
     assert facts.get(file, "kind", lambda: [1]) == [1]
     facts.save()
     assert (tmp_path / "cache").is_file()
+
+
+def test_images_that_are_no_files_stay_in_memory(tmp_path: Path) -> None:
+    shared = str(tmp_path / "cache" / "images")
+    ref = replace(draw_fashion_mnist(tmp_path), shared=shared, shared_mb=1)
+    for dataset in (started_anew(ref), started_anew(ref)):
+        for samples in dataset.splits.values():
+            assert all(isinstance(sample.source, np.ndarray) for sample in samples.samples)
 
 
 def test_boxes_are_remembered_by_their_images(
