@@ -158,8 +158,9 @@ class CostModel:
             usual = [growth.get(features.numeric_names[i], 0.0) for i in chosen]
             table = features.numeric[:, chosen] * np.log(10)
             # With the work of the heads, of which the descriptors have width and depth only.
-            macs = features.numeric_names.index("log10_macs_g")
-            table[:, chosen.index(macs)] = np.log(self._space.macs_g)
+            if "log10_macs_g" in features.numeric_names:
+                macs = features.numeric_names.index("log10_macs_g")
+                table[:, chosen.index(macs)] = np.log(self._space.macs_g)
             found = _regress(table, np.array(usual), rows, logs[has, column])
             mean[:, column], spread[:, column] = found
             if name == "latency_ms":
