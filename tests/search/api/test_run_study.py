@@ -80,7 +80,7 @@ class TestRun:
         self, here: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
 
-        def interrupt(evaluation: object, *others: object) -> str:
+        def interrupt(evaluation: object, *others: object, **options: object) -> str:
             raise KeyboardInterrupt
 
         with monkeypatch.context() as patched:

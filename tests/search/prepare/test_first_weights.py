@@ -230,7 +230,9 @@ def test_weights_that_cannot_be_had_after_all_leave_the_space(
     )
     prepared = prepare(whole)
     hub.files.clear()
-    assert run(whole, prepared=prepared).state == "finished"
+    result = run(whole, prepared=prepared)
+    assert result.state == "stopped"  # the same command tries what could not be fetched again
+    assert "test_byobnet could not be fetched" in result.reason
     paths = StudyPaths(tmp_path, "small")
     evaluations = Results.read(reading(paths, None), paths).evaluations
     failed = [e for e in evaluations if isinstance(e.outcome, Failed)]

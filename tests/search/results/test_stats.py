@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from archfront.search.records.header import StudyHeader
+from archfront.search.records.header import SECTIONS, StudyHeader
 from archfront.search.report.document import render
 from archfront.search.results.stats import class_rows, dataset_facts
 from archfront.trainers.data import load
@@ -48,7 +48,8 @@ def test_the_numbers_per_class_say_what_they_count(target: str, what: str) -> No
 
 
 def test_a_summary_of_before_counts_images() -> None:
-    content = study_header({"task": {"epochs": 3}}).as_dict()
+    sections: dict[str, dict[str, int]] = {name: {} for name in SECTIONS}
+    content = study_header({**sections, "task": {"epochs": 3}}).as_dict()
     for newer in ("version", "rungs"):
         del content[newer]
     del content["dataset"]["counted"]

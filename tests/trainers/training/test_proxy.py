@@ -116,7 +116,7 @@ def test_training_leaves_the_process_as_it_was(tmp_path: Path) -> None:
     assert [signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)] == handlers
 
 
-def test_training_writes_its_two_files_and_nothing_else(
+def test_training_writes_its_two_files_with_their_hashes_and_nothing_else(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     here = tmp_path / "here"
@@ -124,7 +124,11 @@ def test_training_writes_its_two_files_and_nothing_else(
     monkeypatch.chdir(here)
     result = run(tmp_path / "there")
     assert not list(here.iterdir())
-    assert sorted(os.listdir(tmp_path / "there")) == ["predictions.npz", "weights.safetensors"]
+    assert sorted(os.listdir(tmp_path / "there")) == [
+        "SHA256SUMS",
+        "predictions.npz",
+        "weights.safetensors",
+    ]
     assert result.weights.parent == tmp_path / "there"
     assert "".join(capfd.readouterr()) == ""
 
