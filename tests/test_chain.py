@@ -75,6 +75,32 @@ def test_a_study_runs_resumes_extends_by_the_other_engine_and_is_removed(
     assert not (root / "studies" / "again").exists()
 
 
+def test_a_moved_root_goes_on_where_it_is_now(own_folder: Path, capsys: Output) -> None:
+    """It wrote to where it had been; and its name has what URIs give a meaning to."""
+    old, new = own_folder / "mlruns", own_folder / "größer? 100%, #2"
+    succeeds(capsys, "run", "experiment=digits", *TINY, "hardware.limits.latency_ms=null")
+    old.rename(new)
+    config, root = new / "studies" / "digits" / "study.yaml", ("--root", str(new))
+    succeeds(capsys, "run", "--config", str(config), "budget.trials=3")
+    assert len({e.trial for e in evaluations(new, "digits")}) == 3
+    assert str(new) in succeeds(capsys, "report", "digits", *root)
+    succeeds(capsys, "refit", "digits", "--members", "best", "--epochs", "1", "--plain", *root)
+    out = own_folder / "exported"
+    succeeds(capsys, "export", "digits", "--format", "onnx", "--out", str(out), *root)
+    assert (out / "model.onnx").is_file()
+    assert {p.name for p in own_folder.iterdir()} == {new.name, out.name}
+    from mlflow import MlflowClient
+
+    from archfront.search.tracking.tracker import default_uri
+
+    client = MlflowClient(default_uri(new))
+    [experiment] = [e for e in client.search_experiments() if e.name != "Default"]
+    runs = client.search_runs([experiment.experiment_id])
+    assert len(runs) == 5, "the study, its trials and a full training"
+    assert all(run.info.artifact_uri.startswith((new / "artifacts").as_uri()) for run in runs)
+    assert {run.info.status for run in runs} == {"FINISHED"}
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_end_records_shows_the_front_and_goes_on(
     own_folder: Path, capsys: Output, shared: Path, number: int

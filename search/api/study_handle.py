@@ -19,6 +19,7 @@ from archfront.search.commands.study_text import (
     url_or_default,
 )
 from archfront.search.errors import ArchfrontError, StudyError
+from archfront.search.report.pages import Unwritten
 from archfront.search.results.results import Results
 from archfront.search.results.select_members import chosen_trials
 
@@ -108,7 +109,10 @@ class Study:
         """
         results = self._results()
         if not results.paths.report.is_file():
-            write_report(results)
+            lacking: list[Unwritten] = []
+            write_report(results, lacking.append)
+            if lacking and not results.paths.report.is_file():
+                raise lacking[0].error
         return results.paths.report
 
     def member(self, name: str | int = "knee", *, proxy: bool | None = None) -> Member:

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from archfront.search.commands.consoles import print_lines, print_table
 from archfront.search.config.schema import Config
+from archfront.search.errors import StudyLockedError
+from archfront.search.records.driver_lock import driver_lock
 from archfront.search.records.events import (
     Event,
     EventLog,
@@ -25,7 +29,7 @@ from archfront.search.records.events import (
 from archfront.search.records.paths import StudyPaths, default_root
 from archfront.search.records.storage_urls import hide_password
 from archfront.search.records.store import reading
-from archfront.search.report import pages
+from archfront.search.report import finishing
 from archfront.search.report.front_table import front_table
 from archfront.search.report.live_view import LiveView
 from archfront.search.report.pages import Unwritten, reported
@@ -35,6 +39,9 @@ from archfront.search.results.baselines import baseline_line, baselines
 from archfront.search.results.results import Results
 from archfront.search.study import study
 from archfront.search.study.study import FrontState, StudyResult
+
+if TYPE_CHECKING:
+    from archfront.search.tracking.tracker import Tracker
 
 # The events after which something of a training is recorded.
 ENDS = (RungFinished, TrialFinished, StudyFinished)
@@ -52,13 +59,21 @@ def launch(config: Config, console: Console, *, is_plain: bool = False) -> Study
     is_live = console.is_terminal and not is_plain
     view = LiveView(console, config.budget) if is_live else PlainView(console)
     tracking = _Tracking(paths, config, lambda lacking: print_lines(console, [str(lacking)]))
-    followers: list[Follower] = [EventLog(paths.events), tracking, view]
+
+    def end(event: Event) -> None:
+        if isinstance(event, StudyFinished):  # the driver still holds the study's lock
+            view.close()
+            tracking.finish()
+
+    followers: list[Follower] = [EventLog(paths.events), tracking, view, end]
     try:
         result = _run(config, followers, console, is_live=is_live)
     finally:
         view.close()
-    if not result.was_finished:
-        tracking.finish(result.state)
+    if result.was_finished and finishing.outstanding(paths):
+        # A process that finished the study was killed before it wrote the rest.
+        with suppress(StudyLockedError), driver_lock(paths):
+            tracking.finish()
     return replace(result, front=_print_end(console, config, paths, result))
 
 
@@ -88,7 +103,8 @@ class _Tracking:
 
     A server of the user's may refuse, so it is opened when the study starts. The database of the
     root is opened in a thread when the first training has ended: it takes seconds of the only
-    core of a small machine, by which the first member of the front would be late.
+    core of a small machine, by which the first member of the front would be late. One that cannot
+    be opened does not end the study, whose end tries again.
     """
 
     def __init__(
@@ -96,9 +112,8 @@ class _Tracking:
     ) -> None:
         self._paths, self._config, self._tell = paths, config, tell
         self._pool = ThreadPoolExecutor(1)
-        self._opening: Future[Follower] | None = None
-        self._tracker: Follower | None = None
-        self._started: StudyStarted | None = None
+        self._opening: Future[Tracker] | None = None
+        self._is_started = False
         self._waiting: list[Event] = []
         self._is_behind = False
         self._lock = Lock()
@@ -106,19 +121,22 @@ class _Tracking:
     def __call__(self, event: Event) -> None:
         with self._lock:  # events of other threads come after those that wait
             if isinstance(event, StudyStarted):
-                self._started = event
-            if self._started is None:
+                self._is_started = True
+                finishing.note(self._paths, [finishing.REPORT, finishing.MLFLOW])
+            if not self._is_started:
                 return
             self._waiting.append(event)
             has_server = self._config.tracking.mlflow_uri is not None
             if self._opening is None and (has_server or isinstance(event, ENDS)):
                 self._opening = self._pool.submit(self._opened)
-            if self._opening is not None and (has_server or self._opening.done()):
+            if self._opening is not None and has_server:
                 self._catch_up(self._opening.result())
+            elif self._opening is not None and self._opening.done():
+                with reported("the study in MLflow", self._fail):
+                    self._catch_up(self._opening.result())
 
-    def _catch_up(self, tracker: Follower) -> None:
+    def _catch_up(self, tracker: Tracker) -> None:
         """Give MLflow the events that waited for it."""
-        self._tracker = tracker
         waiting, self._waiting = self._waiting, []
         for event in waiting:
             with reported(f"{type(event).__name__} in MLflow", self._fail):
@@ -130,27 +148,22 @@ class _Tracking:
             self._tell(lacking)
         self._is_behind = True
 
-    def _opened(self) -> Follower:
+    def _opened(self) -> Tracker:
         from archfront.search.tracking.tracker import Tracker
 
         settings = self._config.tracking
         return Tracker(self._paths, settings.mlflow_uri, settings.experiment)
 
-    def finish(self, state: str) -> None:
-        """Write the study's files and hand them to MLflow."""
-        from archfront.search.tracking.tracker import Tracker
+    def finish(self) -> None:
+        """Write the study's files and runs from its records; the caller holds its lock."""
+        finishing.finish(_read(self._paths, self._config), self._opened_once, self._tell)
 
+    def _opened_once(self) -> Tracker:
         with self._lock:
-            if self._opening is not None:
-                self._catch_up(self._opening.result())
-        results = _read(self._paths, self._config)
-        files = pages.write(results, self._tell)
-        tracker = self._tracker
-        if isinstance(tracker, Tracker):
-            with reported("the end of the study in MLflow", self._tell):
-                if self._is_behind and self._started is not None:
-                    tracker(replace(self._started, evaluations=tuple(results.evaluations)))
-                tracker.finish(state, pages.key_figures(results), [*files, self._paths.config])
+            self._opening = self._opening or self._pool.submit(self._opened)
+            tracker = self._opening.result()
+            self._catch_up(tracker)
+            return tracker
 
 
 def _read(paths: StudyPaths, config: Config) -> Results:
@@ -197,12 +210,9 @@ def _where(config: Config, paths: StudyPaths, result: StudyResult) -> list[str]:
     uri = config.tracking.mlflow_uri
     if uri is not None:
         root += f" --mlflow-uri '{hide_password(uri)}'"
-    lines = [
-        "",
-        f"report    {paths.report}",
-        f"figure    {paths.folder / 'front.png'}",
-        f"MLflow    archfront ui{root}",
-    ]
+    files = {"report": paths.report, "figure": paths.folder / "front.png"}
+    lines = ["", *(f"{name:<9} {file}" for name, file in files.items() if file.is_file())]
+    lines.append(f"MLflow    archfront ui{root}")
     if result.state in ("interrupted", "stopped"):
         lines.append("go on     the same command again")
     return lines

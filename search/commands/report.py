@@ -4,38 +4,83 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
+from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archfront.search.commands.study_text import add_study, results_of
-from archfront.search.errors import StudyError
-from archfront.search.report import pages
+from archfront.search.errors import StudyError, StudyLockedError
+from archfront.search.records.driver_lock import driver_lock
+from archfront.search.report import finishing, pages
 from archfront.search.results.results import Results
+
+if TYPE_CHECKING:
+    from archfront.search.tracking.tracker import Tracker
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what ``archfront report`` takes."""
     add_study(parser)
+    parser.add_argument("--mlflow-uri", help="MLflow's store, if it is not in the root")
 
 
 def call(arguments: argparse.Namespace) -> int:
     """Write the report and the plots of a study, print their paths, return the exit status."""
-    for path in write_report(results_of(arguments)):
+    lacking: list[pages.Unwritten] = []
+    for path in write_report(results_of(arguments), lacking.append, uri=arguments.mlflow_uri):
         print(path)
-    return 0
+    for unwritten in lacking:
+        print(f"archfront: {unwritten}", file=sys.stderr)
+    return 1 if lacking else 0
 
 
-def write_report(results: Results) -> list[Path]:
+def write_report(
+    results: Results, tell: Callable[[pages.Unwritten], None], *, uri: str | None = None
+) -> list[Path]:
     """Write the report and the plots of a study and return their paths.
+
+    What the end of the study left unwritten in MLflow is written too.
+
+    Args:
+        results: The study.
+        tell: Takes each thing that could not be written.
+        uri: MLflow's store, if it is not in the root.
 
     Raises:
         StudyError: If nothing is recorded yet.
-        Exception: Why one of them could not be written, after the others were.
     """
+    paths = results.paths
     if not results.header:
-        raise StudyError(f"The study {results.paths.study!r} has no records yet, so no report.")
-    os.environ.setdefault("MPLCONFIGDIR", str(results.paths.matplotlib))
-    lacking: list[pages.Unwritten] = []
-    files = pages.write(results, lacking.append)
-    if lacking:
-        raise lacking[0].error
-    return files
+        raise StudyError(f"The study {paths.study!r} has no records yet, so no report.")
+    os.environ.setdefault("MPLCONFIGDIR", str(paths.matplotlib))
+    if _is_outstanding(results):
+        with suppress(StudyLockedError), driver_lock(paths):
+            return finishing.finish(results, lambda: _tracker(results, uri), tell)
+    return pages.write(results, tell)
+
+
+def _is_outstanding(results: Results) -> bool:
+    """Return whether MLflow lacks the end of a study that was written to it."""
+    paths = results.paths
+    is_in_root = results.begun().mlflow_uri is None
+    has_database = not is_in_root or (paths.root / "mlflow.db").is_file()
+    if not paths.finishing.is_file() and not has_database:  # it was run without MLflow
+        return False
+    return not has_database or finishing.MLFLOW in finishing.outstanding(paths)
+
+
+def _tracker(results: Results, uri: str | None) -> Tracker:
+    """Return what writes the study to MLflow.
+
+    Raises:
+        StudyError: If it is in a store with a password, or its store cannot be opened.
+    """
+    from archfront.search.tracking.tracker import Tracker
+
+    header = results.begun()
+    stored = header.mlflow_uri
+    if uri is None and stored is not None:
+        raise StudyError(f"The study keeps its MLflow runs in {stored}. Give --mlflow-uri.")
+    return Tracker(results.paths, uri, header.experiment)

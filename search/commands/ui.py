@@ -8,6 +8,14 @@ import sys
 
 from archfront.search.commands.study_text import add_root, root_or_default
 from archfront.search.errors import StudyError
+from archfront.search.tracking.mlflow_client import VARIABLES
+
+# What MLflow's server and its processes read. Jobs are not archfront's, and start more processes.
+SERVER_VARIABLES = {
+    **VARIABLES,
+    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+    "PYTHONWARNINGS": "ignore",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,11 +33,31 @@ def call(arguments: argparse.Namespace) -> int:
         raise StudyError(
             f"There is no MLflow database in {root}. Run a study first, or give --root."
         )
-    from archfront.search.tracking.tracker import default_uri
+    from archfront.search.tracking.mlflow_database import (
+        ARTIFACTS,
+        NAME,
+        database_uri,
+        ensure_database,
+    )
 
-    uri = arguments.mlflow_uri or default_uri(root)
+    if arguments.mlflow_uri is None:
+        ensure_database(root)
+    uri = arguments.mlflow_uri or database_uri(root / NAME)
     print(f"MLflow on {uri}: http://{arguments.host}:{arguments.port}  (Ctrl-C ends it)")
     sys.stdout.flush()
-    options = ["--backend-store-uri", uri, "--host", arguments.host, "--port", arguments.port]
-    command = [sys.executable, "-m", "mlflow", "ui", *map(str, options)]
-    os.execv(sys.executable, command)
+    options = {
+        "--backend-store-uri": uri,
+        "--host": arguments.host,
+        "--port": arguments.port,
+        # Of what is logged through the page, else in the working folder.
+        "--artifacts-destination": (root / ARTIFACTS).as_uri(),
+        # Each further worker imports MLflow for seconds before the page is there.
+        "--workers": 1,
+        "--uvicorn-opts": "--log-level warning",
+    }
+    words = [str(word) for pair in options.items() for word in pair]
+    os.execve(
+        sys.executable,
+        [sys.executable, "-W", "ignore", "-m", "mlflow", "ui", *words],
+        {**os.environ, **SERVER_VARIABLES},
+    )

@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from archfront.search.config.auto_groups import reader_of, space_of
+from archfront.search.config.moved_root import follow_root
 from archfront.search.config.option_types import AUTO
 from archfront.search.config.override_words import is_option, stray_problem, with_strays
 from archfront.search.config.yaml_names import misread_names
@@ -125,6 +126,8 @@ def _task(groups: Mapping[str, str], folders: Sequence[Path]) -> str:
 def load(path: Path, words: Iterable[str]) -> Composed:
     """Return a composed configuration from a file, with values changed by overrides.
 
+    That of a study beside its records has its own root, wherever the root was moved since.
+
     Raises:
         ConfigError: If the file is no configuration, or with every unusable override.
     """
@@ -132,6 +135,7 @@ def load(path: Path, words: Iterable[str]) -> Composed:
         content = _mapping(path.expanduser())
     except ValueError as error:
         raise ConfigError(f"--config: {error}") from error
+    follow_root(path.expanduser().absolute(), content)
     problems: list[str] = []
     groups, values = _sort(words, (), problems)
     problems += [

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Measurement
@@ -173,8 +174,17 @@ class EventLog:
     def __call__(self, event: Event) -> None:
         """Append one event."""
         line = {"time": self._clock(), "event": type(event).__name__, **_content(event)}
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(line, default=str) + "\n")
+        with self._path.open("ab+") as file:
+            # A process that was killed can leave a line without its end.
+            start = b"" if _ends_a_line(file) else b"\n"
+            file.write(start + json.dumps(line, default=str).encode() + b"\n")
+
+
+def _ends_a_line(file: IO[bytes]) -> bool:
+    if file.seek(0, os.SEEK_END) == 0:
+        return True
+    file.seek(-1, os.SEEK_END)
+    return file.read(1) == b"\n"
 
 
 def _content(event: Event) -> dict[str, Any]:

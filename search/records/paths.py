@@ -60,6 +60,11 @@ class StudyPaths:
         return self.folder / "report.html"
 
     @property
+    def finishing(self) -> Path:
+        """Return the note of what is still to be written at the end of the study."""
+        return self.folder / "finishing.json"
+
+    @property
     def matplotlib(self) -> Path:
         """Return where matplotlib keeps its list of fonts, else in the home folder."""
         return self.root / "cache" / "matplotlib"

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from archfront.search.records.codec import decode, encode
 from archfront.trainers.files import write_whole
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -43,12 +46,15 @@ class Refit:
 
     @classmethod
     def read(cls, file: Path) -> Refit | None:
-        """Return the record in a file; None where there is none."""
-        try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError):  # a training that was not finished
+        """Return the record in a file; None where there is none, or one that cannot be used."""
+        if not file.is_file():
             return None
-        return decode(cls, content)
+        try:
+            return decode(cls, json.loads(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError) as error:
+            reason = " ".join(str(error).split())
+            logger.warning("%s cannot be used, as if it were not there: %s", file, reason)
+            return None
 
     def write(self, file: Path) -> None:
         """Write the record whole or not at all: its being there says that all files are."""

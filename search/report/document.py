@@ -67,6 +67,7 @@ class StudyRecord:
         baselines: Metric of what needs no image, by its name, the best first.
         details: ``ClassDetails`` of the best member; None where they were not written.
         mistakes: Picture of the images that it is most wrong about, PNG.
+        unread: Sentences on the parts that are left out, since their files cannot be read.
     """
 
     name: str
@@ -97,6 +98,7 @@ class StudyRecord:
     baselines: Mapping[str, float] = field(default_factory=dict)
     details: Mapping[str, Any] | None = None
     mistakes: bytes | None = None
+    unread: Sequence[str] = ()
 
     @property
     def metric(self) -> str:

@@ -15,6 +15,7 @@ from archfront.search.report.plot_data import (
     axis_title,
     log_ticks,
 )
+from archfront.trainers.files import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -55,7 +56,8 @@ def write_png(picture: FrontPlot, path: Path) -> None:
         handletextpad=0.4,
         columnspacing=1.4 if len(labels) < 6 else 0.9,
     )
-    figure.savefig(path, metadata={"Software": "archfront"})
+    with replacing(path) as written:
+        figure.savefig(written, format="png", metadata={"Software": "archfront"})
 
 
 def _draw_front(axes: Axes, picture: FrontPlot) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from archfront.search.front.members import FrontMember, final_evaluations, front_hypervolume
 from archfront.search.records.evaluation import Trained
@@ -28,6 +28,8 @@ from archfront.search.results.select_members import best_member, evaluation_of
 from archfront.trainers.files import write_whole
 
 logger = logging.getLogger(__name__)
+
+Part = TypeVar("Part")
 
 
 @dataclass(frozen=True)
@@ -57,18 +59,19 @@ def write(results: Results, tell: Callable[[Unwritten], None] = logger.warning) 
     """
     # matplotlib keeps its list of fonts below the root too, not in the home folder.
     os.environ.setdefault("MPLCONFIGDIR", str(results.paths.matplotlib))
-    writers: dict[str, Callable[[Results, Path], None]] = {
-        "front.json": _write_rows,
-        "report.html": _write_report,
-    }
-    if results.front():
-        writers |= {"front.html": _write_page, "front.png": _write_image}
-    files = []
-    for name, writer in writers.items():
-        path = results.paths.folder / name
-        with reported(str(path), tell):
-            writer(results, path)
-            files.append(path)
+    folder, files = results.paths.folder, []
+    with reported(str(folder / "front.json"), tell):
+        _write_rows(results, folder / "front.json")
+        files.append(folder / "front.json")
+    writers: dict[str, Callable[[StudyRecord, Path], None]] = {"report.html": _write_report}
+    with reported(f"the report and the figures of {results.paths.study!r}", tell):
+        shown = record(results, tell)
+        if shown.members:
+            writers |= {"front.html": _write_page, "front.png": _write_image}
+        for name, writer in writers.items():
+            with reported(str(folder / name), tell):
+                writer(shown, folder / name)
+                files.append(folder / name)
     return files
 
 
@@ -92,30 +95,50 @@ def _write_rows(results: Results, path: Path) -> None:
     write_whole(path, json.dumps(results.rows(), indent=2) + "\n")
 
 
-def _write_report(results: Results, path: Path) -> None:
-    write_whole(path, render(record(results)))
+def _write_report(shown: StudyRecord, path: Path) -> None:
+    write_whole(path, render(shown))
 
 
-def _write_page(results: Results, path: Path) -> None:
+def _write_page(shown: StudyRecord, path: Path) -> None:
     from archfront.search.report.figures import front_figure
     from archfront.search.report.page_figure import to_html
 
-    write_whole(path, to_html(front_figure(record(results).picture)))
+    write_whole(path, to_html(front_figure(shown.picture)))
 
 
-def _write_image(results: Results, path: Path) -> None:
+def _write_image(shown: StudyRecord, path: Path) -> None:
     from archfront.search.report import front_png
 
-    front_png.write_png(record(results).picture, path)
+    front_png.write_png(shown.picture, path)
 
 
-def record(results: Results) -> StudyRecord:
-    """Return what the report of a study shows."""
+def record(results: Results, tell: Callable[[Unwritten], None] = logger.warning) -> StudyRecord:
+    """Return what the report of a study shows.
+
+    Args:
+        results: The study.
+        tell: Takes each part that cannot be read from its file; the report then says so.
+    """
     header = results.begun()
+    unread: list[Unwritten] = []
+
+    def read(what: str, part: Callable[[], Part]) -> Part | None:
+        with reported(what, unread.append):
+            return part()
+        return None
+
     ends = [e.started + e.seconds for e in results.evaluations]
     words = f"{results.state}: {results.reason}" if results.reason else results.state
     members = results.front()
-    refit = refit_results.summary(results)
+    refit = read("the full trainings", lambda: refit_results.summary(results))
+    variants = read("the variants", lambda: variant_results.summary(results))
+    exports = read("the exports", lambda: export_results.summary(results, refit))
+    pictures = read(
+        "the drawn predictions", lambda: galleries(results, {m.trial for m in members})
+    )
+    of_best = read("the details of the best member", lambda: _of_best(results, members))
+    for unwritten in unread:
+        tell(unwritten)
     return StudyRecord(
         name=results.paths.study,
         state=words,
@@ -136,14 +159,15 @@ def record(results: Results) -> StudyRecord:
         finished=max(ends) if ends and results.state != "running" else None,
         seconds=results.seconds(),
         test_scores=results.scores,
-        galleries=galleries(results, {member.trial for member in members}),
+        galleries=pictures or {},
         rungs=results.rungs,
         refit=refit,
-        variants=variant_results.summary(results),
-        exports=export_results.summary(results, refit),
+        variants=variants,
+        exports=exports,
         waiting=results.waiting,
         baselines=baselines(header),
-        **_of_best(results, members),
+        unread=[str(unwritten) for unwritten in unread],
+        **(of_best or {}),
     )
 
 

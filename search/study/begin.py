@@ -24,6 +24,7 @@ from archfront.search.space.cost_model import CostModel
 from archfront.search.study.job_factory import JobFactory
 from archfront.search.study.planning import n_startup
 from archfront.search.study.reference import find_reference
+from archfront.trainers.files import write_whole
 from archfront.trainers.spec import Precision
 
 
@@ -57,7 +58,7 @@ def begin(
     header, started = store.header, time.time()
     stored = prepared.stored_config() if header is None else header.config
     config = {**stored, "budget": asdict(prepared.config.budget)}
-    paths.config.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    write_whole(paths.config, yaml.safe_dump(config, sort_keys=False))
     if header is None:
         reference = find_reference(prepared, lambda a: jobs.measure_now(a, lookup, engine))
         header = prepared.header(started=started, reference=reference, precision=precision)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run
 
 # What MLflow reads when it is imported.
 VARIABLES = {
@@ -66,3 +67,37 @@ def log_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None
     from mlflow.entities import RunTag
 
     client.log_batch(run_id, tags=[RunTag(name, value) for name, value in tags.items()])
+
+
+def experiment_id(client: MlflowClient, name: str, location: str | None) -> str:
+    """Return the id of an experiment, which is made where there is none.
+
+    Args:
+        client: MLflow.
+        name: Name of the experiment.
+        location: URI of its artifacts, if it is made; None for where MLflow has them.
+    """
+    from mlflow.exceptions import MlflowException
+
+    found = client.get_experiment_by_name(name)
+    if found is not None:
+        return str(found.experiment_id)
+    try:
+        return str(client.create_experiment(name, artifact_location=location))
+    except MlflowException:  # another driver made it a moment ago
+        found = client.get_experiment_by_name(name)
+        if found is None:
+            raise
+        return str(found.experiment_id)
+
+
+def search_runs(client: MlflowClient, experiment: str, query: str) -> list[Run]:
+    """Return every run of an experiment that a query finds."""
+    runs: list[Run] = []
+    token: str | None = None
+    while True:
+        page = client.search_runs([experiment], query, max_results=PAGE, page_token=token)
+        runs += page
+        token = page.token
+        if not token:
+            return runs

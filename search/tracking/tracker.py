@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from archfront.search.errors import StudyError
-from archfront.search.records.evaluation import Evaluation, Failed, Rejected, Trained
+from archfront.search.records.evaluation import (
+    Evaluation,
+    Failed,
+    Measurement,
+    Rejected,
+    Trained,
+)
 from archfront.search.records.events import (
     Event,
     RungFinished,
@@ -21,15 +27,17 @@ from archfront.search.records.events import (
     TrialFinished,
     TrialRemeasured,
 )
+from archfront.search.records.header import StudyHeader
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.refit_records import Refit
 from archfront.search.records.storage_urls import hide_password
 from archfront.search.tracking.mlflow_client import (
-    PAGE,
     MetricRow,
+    experiment_id,
     log_rows,
     log_tags,
     open_client,
+    search_runs,
 )
 from archfront.search.tracking.mlflow_database import (
     ARTIFACTS,
@@ -78,7 +86,8 @@ class Tracker:
             if uri is None:
                 ensure_database(paths.root.absolute(), experiment)
             self._client = open_client(self.uri)
-            self._experiment = self._experiment_id(experiment, is_local=uri is None)
+            location = (paths.root / ARTIFACTS).as_uri() if uri is None else None
+            self._experiment = experiment_id(self._client, experiment, location)
         except StudyError:
             raise
         except Exception as error:  # SQLAlchemy, alembic, requests and MLflow raise their own
@@ -98,26 +107,46 @@ class Tracker:
         """Write what an event means for MLflow."""
         match event:
             case StudyStarted():
-                self._start(event)
+                self.write_study(event.study, event.header, event.evaluations)
             case RungFinished(evaluation) | TrialFinished(evaluation):
                 self._write(evaluation)
             case TrialRemeasured(trial=trial, measurement=measured) if trial in self._runs:
-                rows = cost_metrics(measured, int(time.time() * 1000))
-                log_rows(self._client, self._runs[trial], metrics=rows)
+                self._measured_again(trial, measured)
             case _:
                 pass
 
-    def finish(self, state: str, metrics: dict[str, float], files: Iterable[Path]) -> None:
-        """Write the study's figures, attach its files and end the parent run."""
+    def attach(self, file: Path) -> None:
+        """Attach a file to the parent run; it replaces an earlier one of its name."""
+        self._client.log_artifact(self._parent_id(), str(file))
+
+    def finish(self, state: str, metrics: dict[str, float]) -> None:
+        """Write the study's figures and end the parent run."""
         parent = self._parent_id()
         now = int(time.time() * 1000)
         rows = [(name, value, now, 0) for name, value in metrics.items()]
         log_rows(self._client, parent, metrics=rows)
         log_tags(self._client, parent, {"archfront.state": state})
-        for path in files:
-            self._client.log_artifact(parent, str(path))
         status = {"finished": "FINISHED", "failed": "FAILED"}.get(state, "KILLED")
         self._client.set_terminated(parent, status=status)
+
+    def write_study(
+        self, study: str, header: StudyHeader, evaluations: Sequence[Evaluation]
+    ) -> None:
+        """Bring the runs of a study to what is recorded, and take its further evaluations.
+
+        Args:
+            study: Name of the study.
+            header: Its header.
+            evaluations: All that is recorded of it.
+        """
+        self._study_id, self._rungs = header.id, header.rungs
+        runs = self._runs_of(self._study_id)
+        parents = [run for run in runs if _is_parent(run)]
+        parent = parents[0] if parents else self._create_parent(study)
+        self._parent = parent.info.run_id
+        self._client.update_run(self._parent, status="RUNNING")
+        self._describe(parent, header)
+        self._reconcile(evaluations, [run for run in runs if TRIAL_TAG in run.data.tags])
 
     def write_refits(self, study_id: str, refits: Iterable[Refit], names: dict[int, str]) -> int:
         """Write the full trainings that MLflow lacks; return how many there were.
@@ -130,7 +159,7 @@ class Tracker:
             refits: Finished ones.
             names: Of the candidates by trial, for people.
         """
-        runs = self._search(f"tags.`{STUDY_TAG}` = '{study_id}'")
+        runs = self._runs_of(study_id)
         written = set()
         for run in (run for run in runs if REFIT_TAG in run.data.tags):
             if run.info.status == "RUNNING":
@@ -174,7 +203,7 @@ class Tracker:
 
         A study that was run with another store has none here.
         """
-        runs = self._search(f"tags.`{STUDY_TAG}` = '{study_id}'")
+        runs = self._runs_of(study_id)
         mine = [
             run for run in runs if run.data.tags.get(TRIAL_TAG, "").partition(":")[0] == str(trial)
         ]
@@ -187,58 +216,34 @@ class Tracker:
 
     def remove(self, study_id: str) -> int:
         """Mark every run of a study as deleted and return how many there were."""
-        runs = self._search(f"tags.`{STUDY_TAG}` = '{study_id}'")
+        runs = self._runs_of(study_id)
         for run in runs:
             self._client.delete_run(run.info.run_id)
         return len(runs)
 
-    def _experiment_id(self, name: str, *, is_local: bool) -> str:
-        from mlflow.exceptions import MlflowException
-
-        found = self._client.get_experiment_by_name(name)
-        if found is not None:
-            return str(found.experiment_id)
-        location = (self._paths.root / ARTIFACTS).as_uri() if is_local else None
-        try:
-            return str(self._client.create_experiment(name, artifact_location=location))
-        except MlflowException:  # another driver made it a moment ago
-            found = self._client.get_experiment_by_name(name)
-            if found is None:
-                raise
-            return str(found.experiment_id)
-
-    def _start(self, event: StudyStarted) -> None:
-        self._study_id = event.header.id
-        self._rungs = event.header.rungs
-        runs = self._search(f"tags.`{STUDY_TAG}` = '{self._study_id}'")
-        parents = [run for run in runs if _is_parent(run)]
-        if parents:
-            self._parent = parents[0].info.run_id
-            self._client.update_run(self._parent, status="RUNNING")
-        else:
-            self._parent = self._create_parent(event)
-        self._reconcile(event.evaluations, [run for run in runs if TRIAL_TAG in run.data.tags])
-
-    def _create_parent(self, event: StudyStarted) -> str:
+    def _create_parent(self, study: str) -> Run:
         tags = {
             STUDY_TAG: self._study_id,
-            "archfront.study": event.study,
-            "mlflow.note.content": f"archfront report {event.study}",
+            "archfront.study": study,
+            "mlflow.note.content": f"archfront report {study}",
         }
-        run = self._client.create_run(self._experiment, run_name=event.study, tags=tags)
-        header = event.header
+        return self._client.create_run(self._experiment, run_name=study, tags=tags)
+
+    def _describe(self, run: Run, header: StudyHeader) -> None:
+        """Write the parameters of the parent run, unless they are written."""
         about = {
             **flat(header.config),
             **flat(header.environment.as_dict(), "environment"),
             "dataset.fingerprint": header.dataset.fingerprint,
             "space.size": header.space.size,
         }
-        log_rows(self._client, run.info.run_id, params=params(about))
-        return str(run.info.run_id)
+        lacking = {k: text for k, text in params(about).items() if k not in run.data.params}
+        log_rows(self._client, run.info.run_id, params=lacking)
 
     def _reconcile(self, evaluations: Sequence[Evaluation], runs: Sequence[Run]) -> None:
-        """Write the evaluations that MLflow lacks; a half-written run is replaced."""
+        """Write what MLflow lacks of the evaluations; a half-written run is replaced."""
         written: dict[int, tuple[int, int]] = {}
+        latencies: dict[int, float | None] = {}
         for run in runs:
             if run.data.tags[TRIAL_TAG].endswith(REGISTERED):
                 continue
@@ -247,11 +252,20 @@ class Tracker:
                 continue
             trial, rung, attempt = map(int, run.data.tags[TRIAL_TAG].split(":"))
             written[trial] = (rung, attempt)
+            latencies[trial] = run.data.metrics.get("latency_ms")
             self._runs[trial] = run.info.run_id
         for evaluation in evaluations:
-            place = (evaluation.rung, evaluation.attempt)
-            if place > written.get(evaluation.trial, (-1, -1)):
+            trial, measured = evaluation.trial, evaluation.measurement
+            if (evaluation.rung, evaluation.attempt) > written.get(trial, (-1, -1)):
                 self._write(evaluation)
+            elif measured is not None and latencies.get(trial) != measured.latency.p50_ms:
+                self._measured_again(trial, measured)
+                latencies[trial] = measured.latency.p50_ms
+
+    def _measured_again(self, trial: int, measured: Measurement) -> None:
+        """Write a later measurement of a trial, which replaces the one that MLflow shows."""
+        rows = cost_metrics(measured, int(time.time() * 1000))
+        log_rows(self._client, self._runs[trial], metrics=rows)
 
     def _write(self, evaluation: Evaluation) -> None:
         candidate, outcome = evaluation.candidate, evaluation.outcome
@@ -272,7 +286,8 @@ class Tracker:
         if isinstance(outcome, Rejected | Failed):
             tags["archfront.reason"] = str(outcome)[:5000]
         if isinstance(outcome, Trained):
-            tags["archfront.predictions"] = str(self._paths.folder / outcome.predictions)
+            predictions = self._paths.folder / outcome.predictions
+            tags["archfront.predictions"] = str(predictions.relative_to(self._paths.root))
         about: dict[str, Any] = {}
         run_id = self._runs.get(evaluation.trial)
         if run_id is None:
@@ -296,17 +311,9 @@ class Tracker:
         below = -1 if evaluation.rung == 0 else self._rungs[evaluation.rung - 1]
         return evaluation_metrics(evaluation, below)
 
-    def _search(self, query: str) -> list[Run]:
-        runs: list[Run] = []
-        token: str | None = None
-        while True:
-            page = self._client.search_runs(
-                [self._experiment], query, max_results=PAGE, page_token=token
-            )
-            runs += page
-            token = page.token
-            if not token:
-                return runs
+    def _runs_of(self, study_id: str) -> list[Run]:
+        """Return every run of a study."""
+        return search_runs(self._client, self._experiment, f"tags.`{STUDY_TAG}` = '{study_id}'")
 
     def _parent_id(self) -> str:
         assert self._parent is not None, "StudyStarted comes first"

@@ -225,7 +225,28 @@ class TestListShowReport:
         """The person was shown a traceback."""
         part = flowers.folder / f".front.json.{os.getpid()}"
         part.mkdir()
-        assert fails(capsys, 1, "report", "flowers") == f"Is a directory: {part}"
+        assert main(["report", "flowers"]) == 1
+        shown = capsys.readouterr()
+        file = flowers.folder / "front.json"
+        assert shown.err.startswith(f"archfront: Not written: {file} (IsADirectoryError:")
+        assert str(flowers.folder / "report.html") in shown.out.splitlines()
+
+    def test_a_damaged_record_beside_the_study_takes_nothing_else_away(
+        self, capsys: Output, flowers: StudyPaths
+    ) -> None:
+        """Neither the report nor a figure was written for a torn list of variants."""
+        for name in ("variants.json", "exports.json"):
+            (flowers.folder / name).write_text('[{"trial": 3')
+        assert main(["report", "flowers"]) == 1
+        told = capsys.readouterr().err
+        assert "archfront: Not written: the variants (StudyError" in told
+        assert "variants.json cannot be used" in told
+        assert "Remove it; 'archfront variants flowers' measures them anew" in told
+        assert "Not written: the exports (StudyError" in told
+        page = (flowers.folder / "report.html").read_text(encoding="utf-8")
+        assert "Not written: the variants" in page
+        for name in ("front.json", "front.html", "front.png"):
+            assert (flowers.folder / name).is_file(), name
 
 
 class TestDelete:

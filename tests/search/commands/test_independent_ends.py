@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -12,7 +14,8 @@ from mlflow import MlflowClient
 from rich.console import Console
 
 from archfront.search.commands import launch as launching
-from archfront.search.report import figures, front_png, page_figure, pages
+from archfront.search.commands.report import write_report
+from archfront.search.report import figures, finishing, front_png, page_figure, pages
 from archfront.search.study.study import StudyResult
 from archfront.search.tracking.tracker import TRIAL_TAG, Tracker, default_uri
 from tests.search.study.test_study import results
@@ -122,6 +125,98 @@ def test_trials_that_mlflow_did_not_take_are_written_at_the_end(
     assert "in MLflow (OSError: disk I/O error)" in text
     assert trials_in_mlflow(small) == evaluated(small)
     assert written(small) == FILES
+
+
+class KilledError(BaseException):
+    """Stands for the end of the process."""
+
+
+@pytest.fixture
+def killed(small: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A root whose study is recorded as finished by a process that got no further."""
+
+    def die(*_: Any) -> None:
+        raise KilledError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(finishing, "finish", die)
+        with pytest.raises(KilledError):
+            launched(small)
+    assert results(small).state == "finished"
+    assert written(small) == set()
+    return small
+
+
+def test_a_study_killed_at_its_end_is_completed_by_the_same_command(killed: Path) -> None:
+    """No report was written any more, and MLflow's run was running for ever."""
+    result, text = launched(killed)
+    assert result.was_finished
+    assert f"report    {results(killed).paths.report}" in text.splitlines()
+    assert written(killed) == FILES
+    assert trials_in_mlflow(killed) == evaluated(killed)
+    assert not finishing.outstanding(results(killed).paths)
+
+
+def test_a_study_killed_at_its_end_is_completed_by_its_report(killed: Path) -> None:
+    lacking: list[pages.Unwritten] = []
+    files = write_report(results(killed), lacking.append)
+    assert {file.name for file in files} == written(killed) == FILES
+    assert lacking == []
+    assert trials_in_mlflow(killed) == evaluated(killed)
+
+
+def test_a_database_that_was_moved_away_is_written_again(small: Path) -> None:
+    launched(small)
+    (small / "mlflow.db").rename(small / "damaged.db")
+    program = (
+        "from pathlib import Path\n"
+        "from archfront.search.commands.report import write_report\n"
+        "from tests.search.study.test_study import results\n"
+        f"lacking = []\nwrite_report(results(Path({str(small)!r})), lacking.append)\n"
+        "assert lacking == [], lacking\n"
+    )
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=Path(__file__).parents[3])
+    assert (small / "mlflow.db").is_file()
+
+
+def test_a_database_that_cannot_be_opened_does_not_end_the_study(small: Path) -> None:
+    (small / "mlflow.db").write_bytes(b"no database" * 100)
+    result, text = launched(small)
+    assert result.state == "finished"
+    assert "Not written: the end of the study in MLflow (StudyError: MLflow's database" in text
+    assert written(small) == FILES
+    assert finishing.outstanding(results(small).paths) == {finishing.MLFLOW}
+
+
+def test_nothing_is_written_again_where_all_is_written(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched(small)
+    monkeypatch.setattr(finishing, "finish", broken)
+    result, _ = launched(small)
+    assert result.was_finished
+
+
+def test_a_picture_that_failed_is_written_by_the_next_run(
+    small: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(front_png, "write_png", broken)
+        _, text = launched(small)
+        assert "figure    " not in text
+    assert finishing.outstanding(results(small).paths) == {finishing.REPORT}
+    _, text = launched(small)
+    assert "figure    " in text
+    assert written(small) == FILES
+    assert trials_in_mlflow(small) == evaluated(small)
+
+
+def test_a_damaged_note_means_that_all_is_written_again(small: Path) -> None:
+    launched(small)
+    paths = results(small).paths
+    for text in ("", "[]", '{"lacking": 3}'):
+        paths.finishing.write_text(text)
+        assert finishing.outstanding(paths) == {finishing.REPORT, finishing.MLFLOW}
 
 
 def test_the_report_names_the_figure_that_cannot_be_drawn(

@@ -338,6 +338,23 @@ def test_a_composed_configuration_is_read_from_its_file_again(tmp_path: Path) ->
     assert (again.study, again.space.recipe.lr) == ("digits-again", (0.01,))
 
 
+def test_the_configuration_of_a_study_follows_its_moved_root(tmp_path: Path) -> None:
+    """A study that went on by its own configuration wrote to where its root had been."""
+    words = ["experiment=digits", "study=flowers", f"tracking.root={tmp_path / 'old'}"]
+    config = built(compose(words)).as_dict()
+    config["tracking"]["device_db"] = str(tmp_path / "old" / "latency.db")
+    root = tmp_path / "new"
+    beside, elsewhere = root / "studies" / "flowers", root / "copies" / "flowers"
+    for folder in (beside, elsewhere):
+        folder.mkdir(parents=True)
+        (folder / "study.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    moved = built(load(beside / "study.yaml", ["budget.trials=3"]))
+    assert (moved.tracking.root, moved.tracking.device_db) == (str(root), str(root / "latency.db"))
+    assert built(load(elsewhere / "study.yaml", [])).tracking.root == str(tmp_path / "old")
+    asked = load(beside / "study.yaml", [f"tracking.root={tmp_path}"])
+    assert built(asked).tracking.root == str(tmp_path)
+
+
 def test_a_composed_configuration_takes_no_groups(tmp_path: Path) -> None:
     path = tmp_path / "study.yaml"
     path.write_text(yaml.safe_dump(compose(["data=digits"]).content))

@@ -55,6 +55,16 @@ def test_every_event_is_one_line_with_its_time(tmp_path: Path) -> None:
     assert lines[7] == {"state": "finished", "reason": "all done"}
 
 
+def test_a_line_that_a_kill_tore_spoils_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "events.jsonl"
+    path.write_text('{"event": "whole"}\n{"event": "to', encoding="utf-8")
+    for _ in range(2):
+        EventLog(path)(StudyFinished("finished", ""))
+    whole, torn, *later = path.read_text(encoding="utf-8").splitlines()
+    assert (json.loads(whole), torn) == ({"event": "whole"}, '{"event": "to')
+    assert [json.loads(line)["event"] for line in later] == ["StudyFinished"] * 2
+
+
 def test_a_later_run_appends(tmp_path: Path) -> None:
     path = tmp_path / "events.jsonl"
     for _ in range(2):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -30,7 +31,9 @@ def tracked(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, MlflowClien
         tracker = Tracker(paths, None, "tests")
         result = run(config, followers=(tracker,), engine=Interrupting(jobs))
         found = results(root)
-        tracker.finish(result.state, pages.key_figures(found), [*pages.write(found), paths.config])
+        for file in [*pages.write(found), paths.config]:
+            tracker.attach(file)
+        tracker.finish(result.state, pages.key_figures(found))
     return root, MlflowClient(default_uri(root))
 
 
@@ -114,6 +117,36 @@ def test_a_half_written_run_is_written_again(tmp_path: Path) -> None:
     assert set(after) == {key(e) for e in results(tmp_path).evaluations}
     assert after[torn].info.run_id != children[torn].info.run_id
     assert all(r.info.status != "RUNNING" for r in after.values())
+
+
+def test_a_latency_that_a_killed_driver_did_not_write_is_written(tmp_path: Path) -> None:
+    config, paths = small_config(tmp_path), StudyPaths(tmp_path, "small")
+    run(config, followers=(Tracker(paths, None, "tests"),))
+    found = results(tmp_path)
+    first = next(e for e in found.evaluations if e.measurement is not None)
+    assert first.measurement is not None
+    latency = replace(first.measurement.latency, p50_ms=7.5)
+    again = replace(first, measurement=replace(first.measurement, latency=latency))
+    others = [e for e in found.evaluations if e.trial != first.trial]
+    tracker = Tracker(paths, None, "tests")
+    for _ in range(2):
+        tracker.write_study("small", found.begun(), [again, *others])
+    client = MlflowClient(default_uri(tmp_path))
+    _, children = runs_of(client)
+    child = children[key(first)]
+    assert child.data.metrics["latency_ms"] == 7.5
+    assert len(client.get_metric_history(child.info.run_id, "latency_ms")) == 2
+
+
+def test_a_parent_run_that_was_half_written_is_completed(tmp_path: Path) -> None:
+    found = small_refits.write(tmp_path)
+    tracker = Tracker(found.paths, None, "tests")
+    tracker._study_id = found.begun().id
+    tracker._create_parent("digits")
+    tracker.write_study("digits", found.begun(), found.evaluations)
+    parent, children = runs_of(MlflowClient(default_uri(tmp_path)))
+    assert parent.data.params["dataset.fingerprint"] == found.begun().dataset.fingerprint
+    assert len(children) == len({e.trial for e in found.evaluations})
 
 
 @pytest.mark.slow
