@@ -20,10 +20,11 @@ from archfront.search.records.store import reading
 from archfront.search.results.results import Results
 from tests.support import forked
 from tests.support.command import Output, fails, succeeds
-from tests.support.own_processes import SMALLEST as TINY
+from tests.support.own_processes import SMALLEST
 from tests.support.recorded_study import unmeasured
 
 ROOT = Path(__file__).parent.parent
+TINY = (*SMALLEST, "data.train=120", "data.val=90", "data.test=90")
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_folder")]
 

@@ -19,7 +19,7 @@ SMALLEST = (
     "task.epochs=1",
     "budget.trials=2",
     "engine.threads=1",
-    "hardware.max_seconds=0.5",
+    "hardware.max_seconds=0.1",
 )
 TINY = (
     "experiment=digits",
@@ -32,7 +32,7 @@ TINY = (
     "task.epochs=1",
     "budget.trials=1",
     "engine.threads=1",
-    "hardware.max_seconds=0.3",
+    "hardware.max_seconds=0.1",
 )
 
 
