@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ import archfront as af
 from tests.support import recorded_store
 from tests.support.command import Output
 from tests.support.drawn_images import draw_folder
+from tests.support.mlflow_template import template
 from tests.support.own_processes import ROOT, TINY, ran
 
 PAGE = ROOT / "docs" / "python.md"
@@ -89,7 +91,9 @@ class TestForeignPackages:
         shown = ran([*command(), "run", "experiment=digits", "--cfg", "job"], environment, foreign)
         assert shown.startswith("study: digits\nseed: 0\n")
 
-    def test_workers_are_not_disturbed(self, foreign: Path) -> None:
+    def test_workers_are_not_disturbed(self, foreign: Path, shared: Path) -> None:
+        (foreign / "mlruns").mkdir()
+        shutil.copyfile(template(shared), foreign / "mlruns" / "mlflow.db")
         environment = {"PYTHONPATH": f"{foreign}{os.pathsep}{ROOT}"}
         words = [*TINY, "engine=processes", "study=own"]
         shown = ran([*command(), "run", *words], environment, foreign)
