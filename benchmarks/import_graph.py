@@ -32,6 +32,8 @@ LAYERS = (
         "trainers.seeds",
         "trainers.threads",
         "trainers.words",
+        "trainers.safe_text",
+        "trainers.yaml_text",
         "trainers.dataset_summary",
     ),
     ("trainers.machine", "trainers.sums"),

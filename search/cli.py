@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 
+from archfront.search.commands.consoles import echo
 from archfront.search.errors import ArchfrontError, ConfigError
 from archfront.trainers.machine import machine_failure
 
@@ -55,12 +56,12 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run one verb and return the exit status: 0, 1 for an error, 2 for wrong use, 130."""
     words = list(sys.argv[1:] if words is None else words)
     if not words or words[0] in ("-h", "--help", "help"):
-        print(_top_help())
+        echo(_top_help())
         return 0 if words else 2
     if words[0] == "--version":
         from importlib.metadata import version
 
-        print(f"archfront {version('archfront')}")
+        echo(f"archfront {version('archfront')}")
         return 0
     place = _verb_place(words)
     if words[place] not in VERBS:
@@ -197,7 +198,7 @@ def _problems(error: ConfigError) -> str:
 
 
 def _complain(text: str) -> None:
-    print(f"archfront: {text}", file=sys.stderr)
+    echo(f"archfront: {text}", to_stderr=True)
 
 
 if __name__ == "__main__":

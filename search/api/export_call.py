@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypedDict, Unpack
 
 from archfront.search.api.keywords import Names, check_keywords, names_of
-from archfront.search.commands.consoles import print_lines
+from archfront.search.commands.consoles import new_console, print_lines
 from archfront.search.commands.export import ExportOptions, export_to
 from archfront.search.errors import ArtifactError
 from archfront.search.results.results import Results
@@ -62,9 +62,7 @@ def export(
     Raises:
         ArtifactError: If a format could not be made; the folder holds the others.
     """
-    from rich.console import Console
-
-    console = Console(quiet=quiet)
+    console = new_console(quiet=quiet)
     options = ExportOptions(member=str(member), format=names_of(format), **keywords)
     check_keywords(options.problems())
     folder = Path(out).expanduser().absolute()

@@ -8,7 +8,7 @@ from typing import Any
 
 from archfront.search.api.keywords import words_of
 from archfront.search.api.study_handle import Study
-from archfront.search.commands.consoles import print_note, wide_console
+from archfront.search.commands.consoles import new_console, print_note, wide_console
 from archfront.search.commands.run import WIDTH, config_of
 from archfront.search.errors import StudyStoppedError
 
@@ -37,8 +37,6 @@ def run(
         KeyboardInterrupt: After the study has been interrupted and everything is recorded; the
             same call goes on.
     """
-    from rich.console import Console
-
     from archfront.search.commands.launch import launch
 
     folders = [config_dir] if isinstance(config_dir, str | Path) else config_dir
@@ -48,7 +46,7 @@ def run(
         config_file=None if config is None else Path(config),
         tell=None if quiet else print_note,
     )
-    result = launch(asked, Console(quiet=True) if quiet else wide_console(WIDTH))
+    result = launch(asked, new_console(quiet=True) if quiet else wide_console(WIDTH))
     if result.state == "interrupted":
         raise KeyboardInterrupt
     if result.state == "stopped":

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Unpack
 from archfront.search.api.export_call import FORMAT, ExportKeywords, export
 from archfront.search.api.keywords import Names, check_keywords, names_of
 from archfront.search.api.member_handle import Member
+from archfront.search.commands.consoles import new_console
 from archfront.search.commands.refit import RefitOptions, refit_members
 from archfront.search.commands.report import write_report
 from archfront.search.commands.study_text import (
@@ -158,7 +159,6 @@ class Study:
             quiet: Whether nothing is printed.
         """
         import pandas as pd
-        from rich.console import Console
 
         options = RefitOptions(
             members=names_of(members),
@@ -171,7 +171,7 @@ class Study:
             mlflow_uri=mlflow_uri,
         )
         check_keywords(options.problems())
-        found = refit_members(self._results(), options, Console(stderr=True, quiet=quiet))
+        found = refit_members(self._results(), options, new_console(stderr=True, quiet=quiet))
         return pd.DataFrame([asdict(member) for member in found.members])
 
     def export(

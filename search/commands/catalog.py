@@ -11,8 +11,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-
 from archfront.search.catalog import PATH, catalog, near, timm_version
 from archfront.search.catalog.view import (
     SORTS,
@@ -26,7 +24,7 @@ from archfront.search.catalog.view import (
     record,
     tags_table,
 )
-from archfront.search.commands.consoles import print_lines, wide_console
+from archfront.search.commands.consoles import echo, new_console, print_lines, wide_console
 from archfront.search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
 from archfront.search.errors import ConfigError
 from archfront.trainers.words import count_of
@@ -120,7 +118,7 @@ def _list(arguments: argparse.Namespace) -> int:
     rows = [record(row, wanted.input_size) for row in chosen(wanted)]
     rows = in_order(rows, arguments.sort or "name")
     if arguments.json:
-        print(json.dumps(rows, indent=2))
+        echo(json.dumps(rows, indent=2))
     elif arguments.csv:
         writer = csv.DictWriter(sys.stdout, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -141,7 +139,7 @@ def _show(arguments: argparse.Namespace) -> int:
             f"has {len(catalog())} of timm {timm_version()}; archfront catalog list shows them."
         )
     if arguments.json:
-        print(json.dumps(details(row), indent=2))
+        echo(json.dumps(details(row), indent=2))
         return 0
     console = wide_console(WIDTH)
     print_lines(console, [row.name, *detail_lines(row)])
@@ -177,11 +175,11 @@ def _space(arguments: argparse.Namespace) -> int:
     summary = space.summary()
     if arguments.json:
         both = {**selected.left_out, **summary.left_out}
-        print(json.dumps({**asdict(summary), "left_out": both}, indent=2))
+        echo(json.dumps({**asdict(summary), "left_out": both}, indent=2))
         return 0
     print_lines(wide_console(WIDTH), [*lines(summary, selected.left_out), *fitted.notes])
     if config.space.weights != "none":
-        print("weights   not looked for here; archfront run --dry-run does")
+        echo("weights   not looked for here; archfront run --dry-run does")
     return 0
 
 
@@ -196,7 +194,7 @@ def _build(arguments: argparse.Namespace) -> int:
     if not os.access(path.parent, os.W_OK):  # said before a quarter of an hour is spent, not after
         raise ConfigError(f"--out: {path.parent} is not a folder that can be written to.")
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+    with Progress(*columns, console=new_console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
         rows = build(
             path,
@@ -204,7 +202,7 @@ def _build(arguments: argparse.Namespace) -> int:
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     n_rows = count_of(len(rows), "architecture")
-    print(f"{n_rows} in {path}, {sum(bool(r.problem) for r in rows)} with gaps")
+    echo(f"{n_rows} in {path}, {sum(bool(r.problem) for r in rows)} with gaps")
     return 0
 
 

@@ -1,11 +1,17 @@
-"""Where commands print: a table as wide as its reader, and notes beside the result."""
+"""Where commands print: a table as wide as its reader, and notes beside the result.
+
+Names of files and classes are somebody else's: what a terminal would obey in them is written out
+in lines, and left out of tables.
+"""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from archfront.trainers.safe_text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -19,10 +25,24 @@ def wide_console(width: int) -> Console:
     Args:
         width: Columns of a table in a file or a pipe.
     """
-    from rich.console import Console
+    console = new_console()
+    return console if console.is_terminal else new_console(width=width)
 
-    console = Console()
-    return console if console.is_terminal else Console(width=width)
+
+def new_console(**options: Any) -> Console:
+    """Return a console of rich that gives a terminal no commands of somebody else's.
+
+    Args:
+        **options: Those of ``rich.console.Console``.
+    """
+    from archfront.search.commands.safe_console import SafeConsole
+
+    return SafeConsole(**options)
+
+
+def echo(text: object, *, end: str = "\n", to_stderr: bool = False) -> None:
+    """Print a text that no console lays out, at once."""
+    print(visible(str(text)), end=end, flush=True, file=sys.stderr if to_stderr else sys.stdout)
 
 
 def print_table(console: Console, table: FittedTable) -> None:
@@ -37,7 +57,7 @@ def print_lines(console: Console, lines: Iterable[str]) -> None:
     from rich.text import Text
 
     for line in lines:
-        console.print(Text(line), soft_wrap=True)
+        console.print(Text(visible(line)), soft_wrap=True)
 
 
 @contextmanager
@@ -46,10 +66,9 @@ def stderr_progress() -> Iterator[Callable[[str, int, int], None]]:
 
     The bar is on standard error, and only where that is a terminal.
     """
-    from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
-    console = Console(stderr=True)
+    console = new_console(stderr=True)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(
         *columns,
@@ -68,6 +87,4 @@ def stderr_progress() -> Iterator[Callable[[str, int, int], None]]:
 
 def print_note(line: str) -> None:
     """Print a note on standard error, beside the result."""
-    from rich.console import Console
-
-    print_lines(Console(stderr=True), [line])
+    print_lines(new_console(stderr=True), [line])

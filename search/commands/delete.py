@@ -6,6 +6,7 @@ import argparse
 import shutil
 import sys
 
+from archfront.search.commands.consoles import echo
 from archfront.search.commands.study_text import add_study, root_or_default, url_or_default
 from archfront.search.errors import StudyError
 from archfront.search.records.driver_lock import is_driven
@@ -39,7 +40,7 @@ def call(arguments: argparse.Namespace) -> int:
     n_runs = _remove_runs(results, arguments.mlflow_uri)
     remove(paths, url)
     shutil.rmtree(paths.folder)
-    print(f"Removed {paths.study}: {trials}, {count_of(n_runs, 'MLflow run')}.")
+    echo(f"Removed {paths.study}: {trials}, {count_of(n_runs, 'MLflow run')}.")
     return 0
 
 
@@ -58,7 +59,7 @@ def _is_confirmed(paths: StudyPaths, what: str, *, is_sure: bool) -> bool:
     answer = input(f"Remove {what} in {paths.folder}? [y/N] ")
     if answer.strip().lower() in ("y", "yes"):
         return True
-    print("Nothing was removed.")
+    echo("Nothing was removed.")
     return False
 
 
@@ -70,7 +71,7 @@ def _delete_damaged(paths: StudyPaths, error: StudyError, *, is_sure: bool) -> i
     if not _is_confirmed(paths, f"all files ({reason})", is_sure=is_sure):
         return 1
     shutil.rmtree(paths.folder)
-    print(
+    echo(
         f"Removed {paths.study}, whose records were damaged. Its runs in MLflow are left, since "
         "only the records say which they are."
     )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archfront.search.commands.consoles import echo
 from archfront.search.commands.flags import Problems, check_flags, not_counts
 from archfront.search.commands.study_text import add_study, names_in, results_of
 from archfront.trainers.words import count_of
@@ -143,7 +144,7 @@ def call(arguments: argparse.Namespace) -> int:
 
     formats_named(list(options.format))  # an unknown one is named before the study is read
     results = results_of(arguments)
-    manifest = export_to(results, options, arguments.out, lambda line: print(line, flush=True))
+    manifest = export_to(results, options, arguments.out, lambda line: echo(line))
     return 1 if manifest.failed else 0
 
 

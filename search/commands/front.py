@@ -8,7 +8,7 @@ import json
 import sys
 from typing import Any
 
-from archfront.search.commands.consoles import print_lines, print_table, wide_console
+from archfront.search.commands.consoles import echo, print_lines, print_table, wide_console
 from archfront.search.commands.study_text import add_study, results_of
 
 # Columns of a table that is not shown in a terminal.
@@ -31,7 +31,7 @@ def call(arguments: argparse.Namespace) -> int:
     results = results_of(arguments)
     rows = results.rows()
     if arguments.json:
-        print(json.dumps(rows, indent=2))
+        echo(json.dumps(rows, indent=2))
     elif arguments.csv:
         flat = [{name: _cell(value) for name, value in row.items()} for row in rows]
         names = list(flat[0]) if flat else ["trial"]
@@ -39,7 +39,7 @@ def call(arguments: argparse.Namespace) -> int:
         writer.writeheader()
         writer.writerows(flat)
     elif not rows:
-        print(f"The study {arguments.study!r} has no trained candidate yet.")
+        echo(f"The study {arguments.study!r} has no trained candidate yet.")
     else:
         metric, *costs = (objective.name for objective in results.objectives)
         console = wide_console(WIDTH)

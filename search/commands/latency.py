@@ -10,7 +10,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from archfront.search.commands.consoles import wide_console
+from archfront.search.commands.consoles import echo, new_console, wide_console
 from archfront.search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
 from archfront.search.errors import ConfigError, TableError
 from archfront.search.latency.database import Entry, LatencyTable, default_path
@@ -144,19 +144,19 @@ def _show(arguments: argparse.Namespace) -> int:
 
         words = {name: device.words for name, device in devices.items()}
         rows = [{**as_row(e), "device_words": words.get(e.key.device)} for e in entries]
-        print(json.dumps(rows, indent=2))
+        echo(json.dumps(rows, indent=2))
     else:
         console().print(latencies_table(entries, devices))
         n_failed = len(table.failures())
         if n_failed:
-            print(f"{n_failed} could not be measured: archfront latency show --failed")
+            echo(f"{n_failed} could not be measured: archfront latency show --failed")
     return 0
 
 
 def _show_failures(arguments: argparse.Namespace, table: LatencyTable) -> int:
     failures = table.failures()
     if not failures:
-        print(f"No failure is remembered in {table.path}.")
+        echo(f"No failure is remembered in {table.path}.")
         return 0
     keys = _choice(arguments).keys(table, [entry.key for entry in failures])
     chosen = [entry for entry in failures if entry.key in keys]
@@ -167,7 +167,7 @@ def _show_failures(arguments: argparse.Namespace, table: LatencyTable) -> int:
             | {"runtime": e.key.runtime, "kind": e.failed.kind, "message": e.failed.message}
             for e in chosen
         ]
-        print(json.dumps(rows, indent=2))
+        echo(json.dumps(rows, indent=2))
     else:
         console().print(failures_table(chosen))
     return 0
@@ -190,12 +190,12 @@ def _draw(arguments: argparse.Namespace, entries: Sequence[Entry]) -> int:
 
         page = to_html(latency_figure(drawn, title))
         arguments.html.write_text(page, encoding="utf-8")
-        print(arguments.html)
+        echo(arguments.html)
     if arguments.png is not None:
         from archfront.search.report.latency_png import write_png
 
         write_png(drawn, title, arguments.png)
-        print(arguments.png)
+        echo(arguments.png)
     return 0
 
 
@@ -205,7 +205,7 @@ def _devices(arguments: argparse.Namespace) -> int:
     _no_words(arguments)
     rows = device_rows(_table(arguments), fingerprint().id)
     if arguments.json:
-        print(json.dumps(rows, indent=2))
+        echo(json.dumps(rows, indent=2))
     else:
         console().print(devices_table(rows))
     return 0
@@ -220,7 +220,7 @@ def _export(arguments: argparse.Namespace) -> int:
     _check_free(path, is_forced=arguments.force)
     with path.open("w", newline="", encoding="utf-8") as file:
         write_csv(file, entries, table.devices())
-    print(f"{count_of(len(entries), 'latency', 'latencies')} in {path}")
+    echo(f"{count_of(len(entries), 'latency', 'latencies')} in {path}")
     return 0
 
 
@@ -246,16 +246,16 @@ def _import(arguments: argparse.Namespace) -> int:
     counts = table.put_imported(reading.entries, reading.words)
     changes = [f"{count} {change}" for change, count in counts.items() if count]
     for line in reading.problems:
-        print(f"left out: {line}")
+        echo(f"left out: {line}")
     left_out = f", {reading.n_bad} left out" if reading.n_bad else ""
     n_read = count_of(len(reading.entries), "latency", "latencies")
-    print(f"{n_read} read: {', '.join(changes)}{left_out}.")
+    echo(f"{n_read} read: {', '.join(changes)}{left_out}.")
     if counts["kept"]:
-        print("kept: those were measured here, which is not replaced by what is imported.")
+        echo("kept: those were measured here, which is not replaced by what is imported.")
     for device, words in reading.words.items():
         name = device if words == device else f"{device} ({words})"
         runtimes = sorted({e.key.runtime for e in reading.entries if e.key.device == device})
-        print(f"device {name}: hardware.runtime={'|'.join(runtimes)} hardware.device='{device}'")
+        echo(f"device {name}: hardware.runtime={'|'.join(runtimes)} hardware.device='{device}'")
     return 0
 
 
@@ -264,7 +264,7 @@ def _forget(arguments: argparse.Namespace) -> int:
     failures = [entry.key for entry in table.failures()]
     keys = failures if arguments.failed else [*(e.key for e in table.entries()), *failures]
     if not keys:
-        print("There is no failure to forget.")
+        echo("There is no failure to forget.")
         return 0
     chosen = _choice(arguments).keys(table, keys)
     kind = "remembered failure" if arguments.failed else "remembered result"
@@ -273,10 +273,10 @@ def _forget(arguments: argparse.Namespace) -> int:
         if not sys.stdin.isatty():
             raise TableError(f"This would remove {what} from {table.path} for good. Say --yes.")
         if input(f"Remove {what}? [y/N] ").strip().lower() not in ("y", "yes"):
-            print("Nothing was removed.")
+            echo("Nothing was removed.")
             return 1
     table.remove(chosen)
-    print(f"Removed {what}.")
+    echo(f"Removed {what}.")
     return 0
 
 
@@ -331,7 +331,7 @@ def _check_free(path: Path, *, is_forced: bool) -> None:
 
 def console(is_plain: bool = False) -> Console:
     """Return where to print: as wide as the terminal, or wide enough for a file."""
-    return Console(width=WIDTH) if is_plain else wide_console(WIDTH)
+    return new_console(width=WIDTH) if is_plain else wide_console(WIDTH)
 
 
 CALLS: dict[str, Callable[[argparse.Namespace], int]] = {

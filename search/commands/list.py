@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from archfront.search.commands.consoles import print_table, wide_console
+from archfront.search.commands.consoles import echo, print_table, wide_console
 from archfront.search.commands.study_text import (
     add_root,
     add_storage,
@@ -40,10 +40,10 @@ def call(arguments: argparse.Namespace) -> int:
     url = url_or_default(arguments.storage_url)
     summaries = [_summary(root, name, url) for name in studies(root)]
     if arguments.json:
-        print(json.dumps(summaries, indent=2))
+        echo(json.dumps(summaries, indent=2))
         return 0
     if not summaries:
-        print(f"There is no study in {root}. archfront run study=NAME ... starts one.")
+        echo(f"There is no study in {root}. archfront run study=NAME ... starts one.")
         return 0
     ranks = {"study": 0, "state": 0, "best": 1, "trained": 2, "metric": 3, "started": 4}
     kinds: dict[str, Kind] = {"study": "key", "state": "words", "metric": "name"}

@@ -8,7 +8,14 @@ import math
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
-from archfront.search.commands.consoles import print_lines, print_note, print_table, wide_console
+from archfront.search.commands.consoles import (
+    echo,
+    new_console,
+    print_lines,
+    print_note,
+    print_table,
+    wide_console,
+)
 from archfront.search.commands.flags import Problems, check_flags, not_counts
 from archfront.search.commands.study_text import add_study, names_in, results_of
 
@@ -122,8 +129,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Train, print what came of it, and return the exit status."""
-    from rich.console import Console
-
     options = RefitOptions(
         members=tuple(names_in(arguments.members)),
         epochs=arguments.epochs,
@@ -136,12 +141,12 @@ def call(arguments: argparse.Namespace) -> int:
     )
     check_flags(options.problems())
     results = results_of(arguments)
-    console = Console(stderr=True)
+    console = new_console(stderr=True)
     found = refit_members(
         results, options, console, is_plain=arguments.plain, has_lines=not arguments.json
     )
     if arguments.json:
-        print(json.dumps(asdict(found), indent=2))
+        echo(json.dumps(asdict(found), indent=2))
     else:
         _print(results, found)
     return 0

@@ -7,6 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from archfront.search.commands.consoles import echo
 from archfront.search.commands.study_text import add_study, names_in, results_of
 from archfront.search.errors import StudyError
 
@@ -81,17 +82,16 @@ def call(arguments: argparse.Namespace) -> int:
                 manifest = export_member(study, member, request, folder)
                 reason = _refused(manifest)
                 if reason is not None:
-                    print(f"trial {trial} not registered: {reason}", flush=True)
+                    echo(f"trial {trial} not registered: {reason}")
                     continue
                 found = registry.add(manifest, folder / "mlflow", study.header.id)
         versions[trial] = found
-        print(
+        echo(
             f"trial {trial}: version {found} of {name}{word}, {evaluation.candidate.label}, "
-            f"{member.origin['kind']} weights",
-            flush=True,
+            f"{member.origin['kind']} weights"
         )
     _name(registry, results, versions, is_proxy=arguments.proxy)
-    print(f"MLflow    {registry.uri}")
+    echo(f"MLflow    {registry.uri}")
     return 0 if len(versions) == len(members) else 1
 
 
@@ -133,10 +133,10 @@ def _name(
     named = {alias: versions[trial] for alias, trial in wanted.items() if trial in versions}
     registry.name_versions(named)
     for alias, version in named.items():
-        print(f"models:/{registry.name}@{alias} is version {version}")
+        echo(f"models:/{registry.name}@{alias} is version {version}")
     for alias, trial in wanted.items():
         if alias not in named and alias in now:
-            print(
+            echo(
                 f"models:/{registry.name}@{alias} stays version {now[alias]}: trial {trial}, "
                 "which is that now, has no version of the weights asked for"
             )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archfront.search.commands.consoles import echo
 from archfront.search.commands.study_text import add_study, results_of
 from archfront.search.errors import StudyError, StudyLockedError
 from archfront.search.records.driver_lock import driver_lock
@@ -30,9 +30,9 @@ def call(arguments: argparse.Namespace) -> int:
     """Write the report and the plots of a study, print their paths, return the exit status."""
     lacking: list[pages.Unwritten] = []
     for path in write_report(results_of(arguments), lacking.append, uri=arguments.mlflow_uri):
-        print(path)
+        echo(path)
     for unwritten in lacking:
-        print(f"archfront: {unwritten}", file=sys.stderr)
+        echo(f"archfront: {unwritten}", to_stderr=True)
     return 1 if lacking else 0
 
 

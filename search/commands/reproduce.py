@@ -7,6 +7,7 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
+from archfront.search.commands.consoles import echo
 from archfront.search.commands.study_text import add_study, results_of
 
 if TYPE_CHECKING:
@@ -41,10 +42,10 @@ def call(arguments: argparse.Namespace) -> int:
     results = results_of(arguments)
     found = reproduce(results, study_of(results.header), arguments.trial)
     if arguments.json:
-        print(json.dumps(asdict(found), indent=2))
+        echo(json.dumps(asdict(found), indent=2))
     else:
         for line in lines(found):
-            print(line)
+            echo(line)
     return 0 if found.is_same else 1
 
 

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from archfront.search.commands.consoles import print_note, wide_console
+from archfront.search.commands.consoles import echo, print_note, wide_console
 from archfront.search.config import compose
 from archfront.search.config.build import build, completed
 from archfront.search.config.compose import GROUPS, choices
@@ -97,7 +97,7 @@ def call(arguments: argparse.Namespace) -> int:
     if arguments.cfg:
         import yaml
 
-        print(yaml.safe_dump(config.as_dict(), sort_keys=False), end="")
+        echo(yaml.safe_dump(config.as_dict(), sort_keys=False), end="")
         return 0
     if arguments.dry_run:
         _print_estimate(config, as_json=arguments.json)
@@ -118,10 +118,10 @@ def _print_estimate(config: Config, *, as_json: bool) -> None:
     with stderr_progress() as progress:
         estimate = Estimate(config, progress)
         if as_json:
-            print(json.dumps(estimate.record(), indent=2))
+            echo(json.dumps(estimate.record(), indent=2))
             return
         for line in estimate.lines():
-            print(line, flush=True)
+            echo(line)
 
 
 def config_of(

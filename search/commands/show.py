@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 
-from archfront.search.commands.consoles import print_lines, wide_console
+from archfront.search.commands.consoles import echo, print_lines, wide_console
 from archfront.search.commands.study_text import add_study, results_of, state_text
 from archfront.trainers.words import duration
 
@@ -36,7 +36,7 @@ def call(arguments: argparse.Namespace) -> int:
             "header": {} if header is None else header.as_dict(),
             "front": results.rows(),
         }
-        print(json.dumps(content, indent=2))
+        echo(json.dumps(content, indent=2))
         return 0
     lines = [f"study     {paths.study}", f"state     {state_text(results)}: {results.reason}"]
     if header:

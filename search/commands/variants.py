@@ -7,7 +7,13 @@ import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
-from archfront.search.commands.consoles import print_lines, print_note, print_table, wide_console
+from archfront.search.commands.consoles import (
+    echo,
+    print_lines,
+    print_note,
+    print_table,
+    wide_console,
+)
 from archfront.search.commands.study_text import add_study, names_in, results_of
 from archfront.search.errors import ConfigError, StudyError
 
@@ -90,7 +96,7 @@ def call(arguments: argparse.Namespace) -> int:
         )
     pages.write(results, lambda lacking: print_note(str(lacking)))
     if arguments.json:
-        print(json.dumps(asdict(found), indent=2))
+        echo(json.dumps(asdict(found), indent=2))
     else:
         _print(results, found)
     return 0

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from archfront.search.commands.consoles import echo, new_console
 from archfront.search.commands.run import add_composition, config_of
 from archfront.trainers.words import count_of
 
@@ -33,23 +34,22 @@ def call(arguments: argparse.Namespace) -> int:
     if others:
         names += [row.name for row in select(replace(config.space, backbones=others))]
     published = [name for name in names if is_published(name)]
-    print(count_of(len(names), "backbone"))
+    echo(count_of(len(names), "backbone"))
     if len(published) < len(names):
         left = [name for name in names if name not in published]
-        print(f"nobody publishes weights for {len(left)} of them: {', '.join(left)}")
+        echo(f"nobody publishes weights for {len(left)} of them: {', '.join(left)}")
     _fetch(published or names)
     return 0
 
 
 def _fetch(names: Sequence[str]) -> None:
     """Fetch weights, with a bar of every file in a terminal and a line when it is there."""
-    from rich.console import Console
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
     from archfront.trainers.networks.weights import fetch
 
     columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    console = Console(stderr=True)
+    console = new_console(stderr=True)
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as bar:
@@ -59,6 +59,6 @@ def _fetch(names: Sequence[str]) -> None:
             bar.update(task, description=name, completed=mb * 1e6, total=of_mb * 1e6)
 
         def said(name: str, path: Path) -> None:
-            print(f"{name}: {path}", flush=True)
+            echo(f"{name}: {path}")
 
         fetch(names, on_fetched=said, meter=meter)

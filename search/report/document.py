@@ -29,6 +29,7 @@ from archfront.search.results import rung_stats, stats
 from archfront.search.results.baselines import baseline_line
 from archfront.search.results.select_members import best_member
 from archfront.trainers.dataset_summary import DatasetSummary
+from archfront.trainers.safe_text import visible_value
 from archfront.trainers.words import count_of, duration, join_words
 
 TEMPLATE = "report.html.j2"
@@ -143,6 +144,7 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
         autoescape=True,
+        finalize=visible_value,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

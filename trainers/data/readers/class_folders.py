@@ -20,6 +20,7 @@ from archfront.trainers.data.readers.paths import (
     folders,
     is_image,
     is_visible,
+    name_of,
     split_folders,
     visible,
 )
@@ -249,5 +250,5 @@ def _strays(
     """Yield what lies in a folder beside what is expected there: some folders, or any."""
     for entry in visible(folder):
         if entry not in expected and (has_folders or not entry.is_dir()):
-            name = entry.relative_to(root).as_posix()
+            name = name_of(entry, root)
             yield Skipped(name, "not in a class folder", "it lies outside of every class folder")

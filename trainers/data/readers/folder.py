@@ -13,7 +13,7 @@ from pathlib import Path
 
 from archfront.trainers.data.raw import RawData, RawSample, Skipped
 from archfront.trainers.data.readers.class_folders import LAYOUT, class_folders, files_below
-from archfront.trainers.data.readers.paths import existing_root, is_image
+from archfront.trainers.data.readers.paths import existing_root, is_image, name_of
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.errors import DataError
 
@@ -57,7 +57,7 @@ def _read(root: Path) -> RawData:
 
 def _samples(root: Path, folder: Path, label: int) -> Iterator[RawSample | Skipped]:
     for file in files_below(folder):
-        name = file.relative_to(root).as_posix()
+        name = name_of(file, root)
         if is_image(file):
             yield RawSample(source=file, target=label, name=name)
         else:
