@@ -4,9 +4,20 @@ from __future__ import annotations
 
 import fcntl
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
+
+# What a path may lead to instead of a regular file.
+KINDS = {
+    stat.S_IFIFO: "a named pipe",
+    stat.S_IFCHR: "a device",
+    stat.S_IFBLK: "a device",
+    stat.S_IFSOCK: "a socket",
+    stat.S_IFDIR: "a folder",
+}
 
 
 @contextmanager
@@ -46,3 +57,75 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+class UnfitFileError(OSError):
+    """A path that is no regular file, or a file that is too large; its text is the reason."""
+
+    def __init__(self, reason: str, path: Path) -> None:
+        super().__init__(reason)
+        self.strerror, self.filename = reason, str(path)
+
+    def __str__(self) -> str:
+        """Return the reason."""
+        return str(self.strerror)
+
+
+def open_regular(path: Path) -> BinaryIO:
+    """Return a regular file, open to be read.
+
+    A named pipe has no content until somebody writes to it, and a device has one without an end,
+    so neither is opened.
+
+    Raises:
+        UnfitFileError: If it is something else.
+        OSError: If it is not there or may not be read.
+    """
+    _check_regular(path, os.stat(path))
+    # Without waiting, should a pipe have taken its place.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        _check_regular(path, os.fstat(descriptor))
+    except UnfitFileError:
+        os.close(descriptor)
+        raise
+    return os.fdopen(descriptor, "rb")
+
+
+def read_file(path: Path, limit_mb: float) -> bytes:
+    """Return the content of a regular file.
+
+    Raises:
+        UnfitFileError: If it is something else, or larger than ``limit_mb`` times 10^6 bytes.
+        OSError: If it is not there or may not be read.
+    """
+    limit = int(limit_mb * 1e6)
+    with open_regular(path) as file:
+        n_bytes = os.fstat(file.fileno()).st_size
+        content = file.read(limit + 1) if n_bytes <= limit else b""
+    if max(n_bytes, len(content)) > limit:
+        raise UnfitFileError(
+            f"it has {max(n_bytes, len(content)) / 1e6:,.1f} MB; at most {limit_mb:g} MB of such "
+            "a file are read",
+            path,
+        )
+    return content
+
+
+def read_text(path: Path, limit_mb: float, *, encoding: str = "utf-8") -> str:
+    """Return the text of a regular file, each line ended by a line feed alone.
+
+    Raises:
+        OSError: As ``read_file``.
+        UnicodeDecodeError: If it is no text in this encoding.
+    """
+    text = read_file(path, limit_mb).decode(encoding)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def _check_regular(path: Path, found: os.stat_result) -> None:
+    if stat.S_ISREG(found.st_mode):
+        return
+    kind = KINDS.get(stat.S_IFMT(found.st_mode), "something else")
+    link = f"a link to {path.resolve()}, " if path.is_symlink() else ""
+    raise UnfitFileError(f"it is {link}{kind}, not a file", path)

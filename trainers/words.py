@@ -1,4 +1,4 @@
-"""Counts in words."""
+"""Counts and values in words."""
 
 from __future__ import annotations
 
@@ -39,3 +39,8 @@ def shortened(text: str, width: int) -> str:
     kept = max(0, width - 1)
     end = kept // 2
     return text[: kept - end] + "…"[:width] + text[len(text) - end :]
+
+
+def quoted(value: object, width: int = 200) -> str:
+    """Return a value of somebody else's as a message quotes it: in one line, not too long."""
+    return shortened(" ".join(repr(value).split()), width)

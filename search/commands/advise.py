@@ -14,8 +14,15 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from archfront.search.advise.advice import Advice, Field, Option, options_of
 from archfront.search.advise.sweep import LatencySweep, sweep_costs
-from archfront.search.commands.consoles import print_lines, print_table, wide_console
+from archfront.search.commands.consoles import (
+    echo,
+    new_console,
+    print_lines,
+    print_table,
+    wide_console,
+)
 from archfront.search.commands.device_text import composed_config, image_shape
+from archfront.search.commands.flags import not_counts
 from archfront.search.config.schema import Config
 from archfront.search.engine import ENGINES
 from archfront.search.engine.interrupts import terminate_like_interrupt
@@ -91,7 +98,7 @@ def call(arguments: argparse.Namespace) -> int:
         )
     limits = config.hardware.limits
     advice = Advice(field.options, lambda m: exceeded(m, limits), limits.latency_ms)
-    terminal = Console(stderr=True)
+    terminal = new_console(stderr=True)
     console = wide_console(WIDTH)
     terminate_like_interrupt()
     status = 0
@@ -103,7 +110,7 @@ def call(arguments: argparse.Namespace) -> int:
     if arguments.html is not None:
         _draw(advice, config, arguments.html)
     if arguments.json:
-        print(json.dumps([_row(advice, i) for i in advice.front()], indent=2))
+        echo(json.dumps([_row(advice, i) for i in advice.front()], indent=2))
     else:
         _print(console, advice, field, config, time.monotonic() - started)
     return status
@@ -114,11 +121,8 @@ def _check(arguments: argparse.Namespace) -> None:
     problems = []
     if not arguments.minutes > 0:
         problems.append(f"--minutes: a number above 0 is needed; got {arguments.minutes:g}.")
-    problems += [
-        f"--{name}: a whole number of at least 1 is needed; got {value}."
-        for name, value in (("classes", arguments.classes), ("channels", arguments.channels))
-        if value is not None and value < 1
-    ]
+    counts = not_counts({"classes": arguments.classes, "channels": arguments.channels})
+    problems += [f"--{name}: {problem}" for name, problem in counts.items()]
     if arguments.html is not None:
         folder = arguments.html.expanduser().absolute().parent
         if not folder.is_dir():

@@ -10,6 +10,19 @@ from typing import Any
 from archfront.search.errors import ConfigError
 
 SWITCH = {"action": "store_true"}
+# The most of what is counted, as in the configuration where it has the same: a larger number is a
+# slip, and memory or time would end before its work does.
+MOST = {
+    "threads": 1024,
+    "batch": 4096,
+    "calibration": 100_000,
+    "epochs": 10_000,
+    "seeds": 1000,
+    "patience": 10_000,
+    "classes": 100_000,
+    "channels": 3,
+    "port": 65_535,
+}
 # Problems of options, by the name of the option in Python.
 Problems = dict[str, str]
 
@@ -42,11 +55,13 @@ def check_flags(problems: Problems) -> None:
 
 
 def not_counts(counts: Mapping[str, int | None]) -> Problems:
-    """Return a problem for each value that is given and not a number of at least 1."""
+    """Return a problem for each value that is given and not a number from 1 to its ``MOST``."""
     return {
         name: f"a whole number of at least 1 is needed; got {value}."
+        if value < 1
+        else f"a whole number from 1 to {MOST[name]:,} is needed; got {value}."
         for name, value in counts.items()
-        if value is not None and value < 1
+        if value is not None and not 1 <= value <= MOST[name]
     }
 
 

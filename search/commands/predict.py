@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from archfront.search.commands.consoles import wide_console
+from archfront.search.commands.consoles import echo, wide_console
 from archfront.search.commands.flags import Problems, check_flags, not_counts
 from archfront.search.errors import ArtifactError
+from archfront.trainers.safe_text import visible_line
 from archfront.trainers.words import count_of
 
 if TYPE_CHECKING:
@@ -89,16 +89,16 @@ def call(arguments: argparse.Namespace) -> int:
                 pixels = read_pixels(file)
             except DataError as error:
                 status = 1
-                _complain(f"{file}: {error}")
+                _complain(f"{visible_line(str(file))}: {error}")
                 continue
             asked, said = answer_to(predictor, pixels, arguments.min_score)
             if arguments.draw is not None:
                 _draw(pixels, asked, said, arguments.draw / names[file])
             rows.append({"image": str(file), **said})
             if arguments.json:
-                print(json.dumps(rows[-1]), flush=True)
+                echo(json.dumps(rows[-1]))
     if arguments.draw is not None:
-        print(f"{count_of(len(rows), 'picture')} in {arguments.draw}")
+        echo(f"{count_of(len(rows), 'picture')} in {arguments.draw}")
     elif not arguments.json and rows:
         _print_table(rows)
     return status
@@ -158,11 +158,11 @@ def image_files(places: Iterable[Path]) -> Iterator[Path]:
     from archfront.trainers.data.images import EXTENSIONS
 
     for place in places:
-        if place.is_file():
+        if not place.exists():
+            raise ArtifactError(f"There is no image or folder {place}.")
+        if not place.is_dir():
             yield place
             continue
-        if not place.is_dir():
-            raise ArtifactError(f"There is no image or folder {place}.")
         found = sorted(p for p in place.iterdir() if p.suffix.lower() in EXTENSIONS)
         if not found:
             raise ArtifactError(
@@ -191,7 +191,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     for name in ("image", "answer"):
         table.add_column(name, overflow="fold")
     for row in rows:
-        table.add_row(Text(row["image"]), Text(_text(row)))
+        table.add_row(Text(visible_line(row["image"])), Text(_text(row)))
     wide_console(WIDTH).print(table)
 
 
@@ -216,4 +216,4 @@ def _text(row: dict[str, Any]) -> str:
 
 
 def _complain(text: str) -> None:
-    print(f"archfront: {text}", file=sys.stderr)
+    echo(f"archfront: {text}", to_stderr=True)

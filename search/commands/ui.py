@@ -6,6 +6,8 @@ import argparse
 import os
 import sys
 
+from archfront.search.commands.consoles import echo
+from archfront.search.commands.flags import check_flags, not_counts
 from archfront.search.commands.study_text import add_root, root_or_default
 from archfront.search.errors import StudyError
 from archfront.search.tracking.mlflow_client import VARIABLES
@@ -28,6 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Become MLflow's server; the process does not return."""
+    check_flags(not_counts({"port": arguments.port}))
     root = root_or_default(arguments.root)
     if arguments.mlflow_uri is None and not (root / "mlflow.db").is_file():
         raise StudyError(
@@ -43,7 +46,7 @@ def call(arguments: argparse.Namespace) -> int:
     if arguments.mlflow_uri is None:
         ensure_database(root)
     uri = arguments.mlflow_uri or database_uri(root / NAME)
-    print(f"MLflow on {uri}: http://{arguments.host}:{arguments.port}  (Ctrl-C ends it)")
+    echo(f"MLflow on {uri}: http://{arguments.host}:{arguments.port}  (Ctrl-C ends it)")
     sys.stdout.flush()
     options = {
         "--backend-store-uri": uri,

@@ -16,6 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from archfront.search.config.option_types import AUTO, WORDED, CommandText
+from archfront.trainers.words import quoted
 
 # The types and formats of JSON schemas, in words.
 KINDS = {
@@ -75,7 +76,7 @@ def read(cls: type, content: Mapping[str, Any], findings: Findings, path: str = 
         elif isinstance(given, dict):
             values[name] = read(kind, given, findings, here)
         else:
-            findings.add(here, f"a group of options is needed here; got {given!r}.")
+            findings.add(here, f"a group of options is needed here; got {quoted(given)}.")
     return cls(**values)
 
 
@@ -119,16 +120,16 @@ def describe(schema: dict[str, Any]) -> str:
 def _message(schema: dict[str, Any], given: Any, error: ErrorDetails) -> str:
     """Return what is needed instead of the value of an option."""
     if error["type"] == WORDED:
-        return f"{error['msg']}; got {given!r}.{error['ctx']['advice']}"
+        return f"{error['msg']}; got {quoted(given)}.{error['ctx']['advice']}"
     if "anyOf" in schema:
-        return f"{describe(schema)} is needed; got {given!r}."
+        return f"{describe(schema)} is needed; got {quoted(given)}."
     for _ in error["loc"]:  # a value in a list, or of a name
         schema = schema.get("items") or schema["additionalProperties"]
     known = [str(name) for name in schema.get("enum", ())]
     near = difflib.get_close_matches(str(error["input"]), known, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     more, how = MORE.get(error["type"], ""), HOW.get(error["type"], "")
-    return f"{describe(schema)}{more} is needed{hint}{how}; got {given!r}."
+    return f"{describe(schema)}{more} is needed{hint}{how}; got {quoted(given)}."
 
 
 def _unknown(cls: type, key: str, parent: str) -> str:

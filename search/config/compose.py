@@ -22,9 +22,13 @@ from archfront.search.config.auto_groups import reader_of, space_of
 from archfront.search.config.moved_root import follow_root
 from archfront.search.config.option_types import AUTO
 from archfront.search.config.override_words import is_option, stray_problem, with_strays
+from archfront.search.config.unfit_yaml import unfit_files, unfit_problems
 from archfront.search.config.yaml_names import misread_names
 from archfront.search.errors import ConfigError
 from archfront.search.records.paths import cache_file
+from archfront.trainers.files import read_text
+from archfront.trainers.words import quoted, shortened
+from archfront.trainers.yaml_text import YAML_MB, parse_yaml
 
 GROUPS = (
     "task",
@@ -156,16 +160,17 @@ def _mapping(path: Path) -> dict[str, Any]:
         ValueError: If the file has no such content, with the reason in one line.
     """
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+        text = read_text(path, YAML_MB)
+        content = parse_yaml(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ValueError(f"{path}{where}: {error.problem}.") from error
+        raise ValueError(f"{path}{where}: {shortened(str(error.problem), 200)}.") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise ValueError(f"{path} cannot be read: {error}.") from error
     if not isinstance(content, dict):
-        raise ValueError(f"{path} has no options, as 'name: value'; got {content!r}.")
-    misread = misread_names(path.read_text(encoding="utf-8"))
+        raise ValueError(f"{path} has no options, as 'name: value'; got {quoted(content)}.")
+    misread = misread_names(text)
     if misread:
         raise ValueError(
             f"{path} has names of classes that YAML reads as other values: {', '.join(misread)}. "
@@ -199,6 +204,7 @@ def _folder_problems(folders: Sequence[Path]) -> list[str]:
         if not folder.is_dir():
             problems.append(f"--config-dir: there is no folder {folder}.")
             continue
+        problems += unfit_files(folder)
         for group in GROUPS:
             for path in sorted((folder / group).glob("*.yaml")):
                 first = seen.setdefault((group, path.stem), folder)
@@ -246,7 +252,7 @@ def _unreadable(group: str, name: str, folders: Sequence[Path]) -> list[str]:
     problems = []
     for folder in folders:
         path = folder / group / f"{name}.yaml"
-        if path.exists():
+        if path.exists() and not unfit_problems(path):  # which is told already
             try:
                 _mapping(path)
             except ValueError as error:

@@ -10,6 +10,7 @@ from archfront.search.config.schema import Config
 from archfront.search.errors import unknown
 from archfront.trainers.data.readers import READERS
 from archfront.trainers.tasks import TASKS
+from archfront.trainers.words import quoted
 
 # The options that only some formats read, with their values where they are not given.
 NOT_GIVEN: Mapping[str, Any] = {
@@ -69,8 +70,8 @@ def unread_options(config: Config) -> list[str]:
             continue
         having = [name for name, reader in READERS.items() if option in reader.options]
         problems.append(
-            f"data.{option}: data={data.reader} does not look at it; got {value!r}. Leave it out, "
-            f"or use {' or '.join(f'data={name}' for name in having)}."
+            f"data.{option}: data={data.reader} does not look at it; got {quoted(value)}. Leave "
+            f"it out, or use {' or '.join(f'data={name}' for name in having)}."
         )
     return problems
 
@@ -83,7 +84,7 @@ def palette(config: Config) -> list[str]:
     if palette and lengths not in ({1}, {3}):
         problems.append(
             "data.palette: every class has one value, as road: 7, or every class has a color, as "
-            f"road: [128, 64, 128]; got {palette!r}."
+            f"road: [128, 64, 128]; got {quoted(palette)}."
         )
     twice = {key for key in palette.values() if list(palette.values()).count(key) > 1}
     if twice:

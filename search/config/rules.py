@@ -13,6 +13,7 @@ from archfront.search.latency.device import affinity_problem
 from archfront.search.latency.energy import METERS
 from archfront.search.runtimes import PRECISIONS, RUNTIMES
 from archfront.trainers.tasks import TASKS
+from archfront.trainers.words import quoted
 
 # File systems end at 255 bytes, of which a letter can take four.
 NAME_LENGTH = 60
@@ -25,7 +26,7 @@ def _study_name(config: Config) -> list[str]:
         return []
     return [
         "study: a study's name starts with a letter or digit and has only letters, digits, "
-        f"'.', '_' and '-', {NAME_LENGTH} at most, since it names a folder; got {name!r}."
+        f"'.', '_' and '-', {NAME_LENGTH} at most, since it names a folder; got {quoted(name)}."
     ]
 
 

@@ -30,6 +30,7 @@ from archfront.search.engine import ENGINES
 from archfront.search.formats.formats import FORMATS
 from archfront.search.runtimes import PRECISIONS, RUNTIMES
 from archfront.search.samplers import SAMPLERS
+from archfront.trainers.data.image_files import MOST_PIXELS
 from archfront.trainers.data.readers import READERS
 from archfront.trainers.data.readers.shapes import KINDS
 from archfront.trainers.tasks import NECKS, TASKS
@@ -128,6 +129,9 @@ class DataConfig:
     )
     outside_root: Literal["forbid", "allow"] = option(
         "whether images that annotations name may lie outside of data.root, through links too"
+    )
+    max_pixels: Annotated[int, Bounds(1, MOST_PIXELS)] = option(
+        "width times height of the largest image that is read; larger ones are broken images"
     )
     shapes: ShapesConfig
 
@@ -282,7 +286,7 @@ class EngineConfig:
 
     name: Annotated[str, OneOf(ENGINES)] = option("the engine")
     workers: Annotated[int, Bounds(1, 256)] = option("trainings at a time")
-    threads: Nullable[Annotated[int, Bounds(1)]] = option(
+    threads: Nullable[Annotated[int, Bounds(1, 1024)]] = option(
         "threads of one training; null: cores / workers"
     )
     precision: Literal["fp32", "bf16", "auto"] = option("auto: bf16 where measured to be faster")

@@ -29,7 +29,6 @@ from archfront.search.predict.manifest import (
 from archfront.search.prepare.prepare import LIBRARIES
 from archfront.search.prepare.recorded import WORTHLESS, Study, dataset_of
 from archfront.search.results.select_members import Member
-from archfront.trainers.data.images import read_pixels
 from archfront.trainers.tasks import task_named
 from archfront.trainers.tasks.judges.weighted import THRESHOLD
 
@@ -210,7 +209,7 @@ class _Export:
         else:
             from archfront.search.export.packed import pack
 
-            image = read_pixels(self._dataset.splits["val"].samples[0].source)
+            image = self._dataset.splits["val"].samples[0].pixels()
             pack(self._folder, manifest, entry.packs, folder, image)
         written = hashed(self._folder, folder)
         artifact = Artifact(

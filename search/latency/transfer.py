@@ -18,6 +18,7 @@ from archfront.search.errors import TableError
 from archfront.search.latency.csv_columns import COLUMNS, REQUIRED, BadCellError
 from archfront.search.latency.database import Entry, KnownDevice, LatencyKey
 from archfront.search.records.evaluation import Latency, Measurement
+from archfront.trainers.files import read_file
 from archfront.trainers.spec import Architecture
 from archfront.trainers.tasks import TASKS
 
@@ -107,9 +108,13 @@ def read_csv(
     return found
 
 
+# Of a million latencies.
+TABLE_MB = 200
+
+
 def _text(path: Path) -> str:
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        text = read_file(path, TABLE_MB).decode("utf-8-sig")
     except UnicodeDecodeError as error:
         line = error.object[: error.start].count(b"\n") + 1
         raise TableError(

@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ import PIL
 from numpy.typing import NDArray
 
 from archfront.trainers.data.disk_cache import DiskCache, TooLargeError
+from archfront.trainers.data.image_files import PixelLimit
 from archfront.trainers.data.images import ImageSource, Pixels, read_with_digest
 from archfront.trainers.data.raw import RawSample
 from archfront.trainers.data.verify import Progress
@@ -59,13 +61,18 @@ class Decoded:
 
 
 def decoded(
-    parts: Mapping[str, Sequence[RawSample]], disk_cache: DiskCache, progress: Progress | None
+    parts: Mapping[str, Sequence[RawSample]],
+    disk_cache: DiskCache,
+    *,
+    limit: PixelLimit,
+    progress: Progress | None,
 ) -> Decoded | None:
     """Return the reader of decoded images, decoded now if no process did so before.
 
     Args:
         parts: Samples of each part.
         disk_cache: Where the decoded images are shared.
+        limit: How large an image may be.
         progress: Called with the images decoded and in total, when they are.
 
     Returns:
@@ -78,18 +85,18 @@ def decoded(
     files = list(dict.fromkeys(files))  # an image may be in a table twice
 
     def make(folder: Path) -> None:
-        _decode(files, folder, disk_cache.limit_bytes, progress)
+        _decode(partial(_read, limit=limit), files, folder, disk_cache.limit_bytes, progress)
 
-    folder = disk_cache.folder(f"decoded-{_key(files)}", make)
+    folder = disk_cache.folder(f"decoded-{_key(files, limit)}", make)
     try:
         return None if folder is None else Decoded(folder, files)
     except OSError:  # removed by a process that needed the room
         return None
 
 
-def _key(files: Sequence[Path]) -> str:
+def _key(files: Sequence[Path], limit: PixelLimit) -> str:
     """Return a hash of the files' paths, sizes and times: another content, another key."""
-    content = hashlib.sha256(DECODING.encode())
+    content = hashlib.sha256(f"{DECODING} {limit}".encode())
     for file in files:
         try:
             state = os.stat(file)
@@ -102,7 +109,11 @@ def _key(files: Sequence[Path]) -> str:
 
 
 def _decode(
-    files: Sequence[Path], folder: Path, limit_bytes: int, progress: Progress | None
+    read: Callable[[Path], tuple[Pixels, str] | str],
+    files: Sequence[Path],
+    folder: Path,
+    limit_bytes: int,
+    progress: Progress | None,
 ) -> None:
     entries: list[Any] = []
     start = 0
@@ -111,7 +122,7 @@ def _decode(
         ThreadPoolExecutor(threads()) as pool,
     ):
         try:
-            for found in pool.map(_read, files):
+            for found in pool.map(read, files):
                 if isinstance(found, str):
                     entries.append(found)
                 else:
@@ -128,8 +139,8 @@ def _decode(
     (folder / INDEX).write_text(json.dumps(entries))
 
 
-def _read(file: Path) -> tuple[Pixels, str] | str:
+def _read(file: Path, limit: PixelLimit) -> tuple[Pixels, str] | str:
     try:
-        return read_with_digest(file)
+        return read_with_digest(file, limit)
     except DataError as error:
         return str(error)

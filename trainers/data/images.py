@@ -21,7 +21,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
+from archfront.trainers.data.image_files import DEFAULT, PixelLimit, image_bytes, opened_image
 from archfront.trainers.errors import DataError
+from archfront.trainers.files import UnfitFileError, open_regular
 
 EXTENSIONS = frozenset(
     (
@@ -34,9 +36,11 @@ GIF_END = b"\0;"
 Pixels = NDArray[np.uint8]
 ImageSource = Path | Pixels | Callable[[], Image.Image]
 ORIENTATION = 0x0112  # EXIF's tag; from 5 on, width and height are exchanged
-# Pillow's limit against files that unpack to more than memory holds.
-MAX_PIXELS = 2 * 89_478_485
 PROBED = 31  # px between the pixels that are looked at first
+# Pixels of the rows that are converted at a time, so that no second copy of an image is needed.
+STRIP_PIXELS = 4_000_000
+# Grey of 16 bits, rounded to 8.
+DEEP_TO_8_BITS = ((np.arange(65536) + 128) // 257).astype(np.uint8)
 # What turns an image upright, by EXIF's orientation.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -49,29 +53,38 @@ TURNS = {
 }
 
 
-def read_pixels(source: ImageSource) -> Pixels:
+def read_pixels(source: ImageSource, limit: PixelLimit = DEFAULT) -> Pixels:
     """Return the pixels of a source.
 
+    Args:
+        source: An image, or what gives it.
+        limit: How large a file's image may be.
+
     Raises:
         DataError: If it cannot be read; the message says why, without the source's name.
     """
-    return _read(source)[0]
+    return _read(source, limit)[0]
 
 
-def read_with_digest(source: ImageSource) -> tuple[Pixels, str]:
+def pixels_in(content: bytes, limit: PixelLimit = DEFAULT) -> Pixels:
+    """Return the pixels of an image file's content; errors as ``read_pixels``."""
+    with _explained():
+        return _decode(content, limit)
+
+
+def read_with_digest(source: ImageSource, limit: PixelLimit = DEFAULT) -> tuple[Pixels, str]:
     """Return the pixels of a source and the SHA-256 of its file, or of its pixels without one.
 
-    Raises:
-        DataError: If it cannot be read; the message says why, without the source's name.
+    Args and errors are those of ``read_pixels``.
     """
-    pixels, data = _read(source)
+    pixels, data = _read(source, limit)
     content = hashlib.sha256(data)
     if not isinstance(source, Path):
         content.update(repr(pixels.shape).encode())
     return pixels, content.hexdigest()
 
 
-def read_index(file: Path) -> NDArray[np.uint8]:
+def read_index(file: Path, limit: PixelLimit = DEFAULT) -> NDArray[np.uint8]:
     """Return a mask as it is stored: indices ``(H, W)``, or colors ``(H, W, 3)``.
 
     The palette of a mask is only for looking at, so its indices are returned; so are the equal
@@ -80,30 +93,34 @@ def read_index(file: Path) -> NDArray[np.uint8]:
     Raises:
         DataError: If it cannot be read; the message says why, without the file's name.
     """
-    with opened_mask(file) as (image, _):
+    with opened_mask(file, limit) as (image, _):
         return _indices(image)
 
 
-def read_colors(file: Path) -> NDArray[np.uint8]:
+def read_colors(file: Path, limit: PixelLimit = DEFAULT) -> NDArray[np.uint8]:
     """Return the colors that a mask shows, ``(H, W, 3)``, through its palette where it has one.
 
     Raises:
         DataError: If it cannot be read; the message says why, without the file's name.
     """
-    with opened_mask(file) as (image, _):
-        return np.array(image.convert("RGB"), np.uint8)
+    with opened_mask(file, limit) as (image, _):
+        return _by_strips(image, _colors)
 
 
 @contextmanager
-def opened_mask(file: Path) -> Iterator[tuple[Image.Image, str]]:
+def opened_mask(file: Path, limit: PixelLimit = DEFAULT) -> Iterator[tuple[Image.Image, str]]:
     """Give the image of a mask, turned as its EXIF data asks for, and its format.
+
+    Args:
+        file: Of the mask.
+        limit: How large the mask may be.
 
     Raises:
         DataError: If it cannot be read; the message says why, without the file's name.
     """
-    if not file.is_file():
+    if not file.exists():
         raise DataError("the file is not there")
-    with _explained(), Image.open(file) as image:
+    with _explained(), open_regular(file) as opened, opened_image(opened, limit) as image:
         yield upright(image), image.format or ""
 
 
@@ -128,10 +145,8 @@ def _explained() -> Iterator[None]:
         raise DataError("the file is not there") from error
     except UnidentifiedImageError as error:
         raise DataError("it is not an image of a known format") from error
-    except Image.DecompressionBombError as error:
-        raise DataError(
-            f"it is too large: more than {MAX_PIXELS:,} pixels; scale it down or cut it into tiles"
-        ) from error
+    except UnfitFileError as error:
+        raise DataError(str(error)) from error
     # Decoders raise nearly anything on a damaged file: OSError, SyntaxError, struct.error, ...
     except Exception as error:
         reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
@@ -164,14 +179,14 @@ def _indices(image: Image.Image) -> NDArray[np.uint8]:
         if wide.min() < 0 or wide.max() > 255:
             raise DataError(f"its values reach {wide.max():g}; indices end at 255")
         return wide.astype(np.uint8)
-    colors = np.array(image.convert("RGB"), np.uint8)
+    colors = _by_strips(image, _colors)
     return np.ascontiguousarray(colors[..., 0]) if _is_grey(colors) else colors
 
 
 def image_size(file: Path) -> tuple[int, int] | None:
     """Return width and height after EXIF rotation from the head of a file; None if unreadable."""
     try:
-        with _explained(), Image.open(file) as image:
+        with _explained(), open_regular(file) as opened, opened_image(opened, None) as image:
             # Pillow gives the size of a TIFF file as it is turned.
             is_turned = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
             return image.size[::-1] if is_turned else image.size
@@ -182,7 +197,7 @@ def image_size(file: Path) -> tuple[int, int] | None:
 def deepest_value(file: Path) -> int:
     """Return the largest value of an image with 16 bits a pixel; 0 of any other, by its head."""
     try:
-        with _explained(), Image.open(file) as image:
+        with _explained(), open_regular(file) as opened, opened_image(opened, None) as image:
             return int(np.asarray(image).max()) if image.mode.startswith("I") else 0
     except DataError:
         return 0
@@ -191,7 +206,7 @@ def deepest_value(file: Path) -> int:
 def is_turned_by_exif(file: Path) -> bool:
     """Return whether the EXIF data of a file exchanges width and height."""
     try:
-        with _explained(), Image.open(file) as image:
+        with _explained(), open_regular(file) as opened, opened_image(opened, None) as image:
             return _orientation(image) in (5, 6, 7, 8)
     except DataError:
         return False
@@ -208,31 +223,49 @@ def to_pixels(image: Image.Image) -> Pixels:
         return _deep_grey(turned)[..., None]
     if turned.mode == "L" and not turned.has_transparency_data:
         return np.asarray(turned)[..., None]
-    rgb = np.asarray(_on_white(turned))
+    rgb = _by_strips(turned, lambda strip: np.asarray(_on_white(strip)))
     return np.ascontiguousarray(rgb[..., :1]) if _is_grey(rgb) else rgb
 
 
-def _is_grey(rgb: Pixels) -> bool:
+def _by_strips(image: Image.Image, pixels_of: Callable[[Image.Image], Pixels]) -> Pixels:
+    """Return the colors of an image, uint8 ``(H, W, 3)``, converted some rows at a time."""
+    width, height = image.size
+    rows = max(1, STRIP_PIXELS // width)
+    if rows >= height:
+        return pixels_of(image)
+    found = np.empty((height, width, 3), np.uint8)
+    for top in range(0, height, rows):
+        found[top : top + rows] = pixels_of(image.crop((0, top, width, min(top + rows, height))))
+    return found
+
+
+def _is_grey(colors: Pixels) -> bool:
     """Return whether three channels are equal everywhere; a few pixels tell most that are not."""
-    few = rgb[::PROBED, ::PROBED]
-    return all(bool(np.all(part[..., :1] == part[..., 1:])) for part in (few, rgb))
+    rows = max(1, STRIP_PIXELS // colors.shape[1])
+    strips = (colors[top : top + rows] for top in range(0, len(colors), rows))
+    parts = (colors[::PROBED, ::PROBED], *strips)
+    return all(bool(np.all(part[..., :1] == part[..., 1:])) for part in parts)
 
 
-def _read(source: ImageSource) -> tuple[Pixels, bytes]:
+def _colors(image: Image.Image) -> Pixels:
+    return np.array(image.convert("RGB"), np.uint8)
+
+
+def _read(source: ImageSource, limit: PixelLimit) -> tuple[Pixels, bytes]:
     if isinstance(source, np.ndarray):
         return source, source.tobytes()
     with _explained():
         if isinstance(source, Path):
-            data = source.read_bytes()
-            return _decode(data), data
+            data = image_bytes(source)
+            return _decode(data, limit), data
         pixels = to_pixels(source())
         return pixels, pixels.tobytes()
 
 
-def _decode(data: bytes) -> Pixels:
+def _decode(data: bytes, limit: PixelLimit) -> Pixels:
     if not data:
         raise DataError("the file is empty")
-    with Image.open(BytesIO(data)) as image:
+    with opened_image(BytesIO(data), limit) as image:
         # Pillow takes these two without their end when every pixel happens to be there.
         end = {"PNG": PNG_END, "GIF": GIF_END}.get(image.format or "", b"")
         if end not in data:
@@ -244,13 +277,12 @@ def _deep_grey(image: Image.Image) -> Pixels:
     values: NDArray[np.generic] = np.asarray(image)
     if image.mode == "F":
         raise DataError("its pixels are floating-point numbers; save it with 8 or 16 bits")
-    wide = values.astype(np.int64)
-    if wide.min() < 0 or wide.max() > 65535:
+    if values.min() < 0 or values.max() > 65535:
         raise DataError("its pixels have 32 bits; save it with 8 or 16 bits")
-    pixels = ((wide + 128) // 257).astype(np.uint8)
+    pixels: Pixels = DEEP_TO_8_BITS[values]
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
-        pixels[wide == transparent] = 255
+        pixels[values == transparent] = 255
     return pixels
 
 

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
@@ -68,9 +68,14 @@ def _load(request: _Request) -> Dataset:
     disk_cache = (
         None if ref.shared is None else DiskCache(Path(ref.shared), int(ref.shared_mb * 1e6))
     )
-    mapped = None if disk_cache is None else decoded(raw.parts, disk_cache, request.progress)
+    limit = ref.pixel_limit
+    mapped = (
+        None
+        if disk_cache is None
+        else decoded(raw.parts, disk_cache, limit=limit, progress=request.progress)
+    )
     facts = file_facts(ref.shared, ref.root)
-    read: Read | None = read_with_digest
+    read: Read | None = partial(read_with_digest, limit=limit)
     if facts.is_kept and _are_files(raw.parts):  # too many for memory, as they were for the cache
         read = None
     verified = verify(
@@ -80,6 +85,7 @@ def _load(request: _Request) -> Dataset:
         progress=request.progress,
         facts=facts,
         read=read if mapped is None else mapped.read,
+        limit=limit,
     )
     facts.save()
     read_parts, unlabeled = without_unlabeled_test(verified.parts)

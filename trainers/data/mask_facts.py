@@ -10,6 +10,7 @@ from typing import Any
 from PIL import Image
 
 from archfront.trainers.data.file_facts import FileFacts
+from archfront.trainers.data.image_files import PixelLimit
 from archfront.trainers.data.images import is_index, opened_mask
 from archfront.trainers.errors import DataError
 
@@ -37,18 +38,18 @@ class MaskFacts:
     has_palette: bool
 
 
-def mask_facts(file: Path, facts: FileFacts) -> MaskFacts | None:
+def mask_facts(file: Path, facts: FileFacts, limit: PixelLimit) -> MaskFacts | None:
     """Return what a mask holds, None if it cannot be read, which is reported when it is used."""
     try:
-        values, counts, *flags = facts.get(file, "mask", lambda: _found(file))
+        values, counts, *flags = facts.get(file, "mask", lambda: _found(file, limit))
         pixels = dict(zip(map(int, values), map(int, counts), strict=True))
         return MaskFacts(pixels, *map(bool, flags))
     except DataError:
         return None
 
 
-def _found(file: Path) -> list[Any]:
-    with opened_mask(file) as (image, kind):
+def _found(file: Path, limit: PixelLimit) -> list[Any]:
+    with opened_mask(file, limit) as (image, kind):
         colors, is_color = _colors(image)
         pairs = sorted(colors or ())
         values, counts = [value for value, _ in pairs], [count for _, count in pairs]

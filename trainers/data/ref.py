@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from archfront.trainers.data.image_files import MAX_PIXELS, PixelLimit
 from archfront.trainers.data.targets import TargetKind
 
 # Between the labels of an image in a table; a word where the character itself is hard to see.
@@ -68,6 +69,7 @@ class DataRef:
         ignore_index: Value of the pixels in a mask that do not count.
         delimiter: Between the labels of an image in a table.
         outside_root: Whether files that annotations name may lie outside of the root.
+        max_pixels: Width times height of the largest image that is read.
         shapes: What is drawn.
         shared: Folder in which the processes of this machine share decoded images; None for none.
         shared_mb: What that folder may take, in 10^6 bytes.
@@ -91,6 +93,12 @@ class DataRef:
     ignore_index: int | None = None
     delimiter: Delimiter = "|"
     outside_root: Literal["forbid", "allow"] = "forbid"
+    max_pixels: int = MAX_PIXELS
     shapes: Shapes = Shapes()
     shared: str | None = None
     shared_mb: float = 0.0
+
+    @property
+    def pixel_limit(self) -> PixelLimit:
+        """Return how large an image may be; labels of whole images allow to shrink it."""
+        return PixelLimit(self.max_pixels, shrinks=self.target in ("label", "labels"))

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from archfront.trainers.data.decoded import DECODING
 from archfront.trainers.data.disk_cache import DiskCache
-from archfront.trainers.data.images import Pixels, read_pixels
+from archfront.trainers.data.images import Pixels
 from archfront.trainers.data.preprocess import Preprocess
 from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.summary import summarize
@@ -178,7 +178,7 @@ def pixels_of(sample: Sample, preprocess: Preprocess) -> Pixels:
         DataError: If it can no longer be read.
     """
     try:
-        return preprocess.pixels(read_pixels(sample.source))
+        return preprocess.pixels(sample.pixels())
     except DataError as error:
         raise DataError(
             f"{sample.name} could be decoded when the data was loaded, but now {error}. Was it "

@@ -16,6 +16,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from archfront.trainers.data.image_files import DEFAULT, PixelLimit
 from archfront.trainers.data.images import read_colors, read_index
 from archfront.trainers.errors import DataError
 
@@ -45,12 +46,14 @@ class Mask:
             ``IGNORED`` for those that do not count. None where values are the classes.
         counts: Pixels per class; filled when it is checked.
         digest: Hash of the classes of all pixels; filled when it is checked.
+        limit: How large the image of a file may be.
     """
 
     source: Path | Indices | Callable[[], Indices]
     values: tuple[tuple[int | tuple[int, ...], int], ...] | None = None
     counts: tuple[int, ...] = ()
     digest: str | None = None
+    limit: PixelLimit = DEFAULT
 
     def indices(self) -> Indices:
         """Return the class of each pixel, ``(H, W)``.
@@ -62,7 +65,8 @@ class Mask:
         if isinstance(self.source, np.ndarray):
             found = self.source
         elif isinstance(self.source, Path):
-            found = read_colors(self.source) if by_color else read_index(self.source)
+            read = read_colors if by_color else read_index
+            found = read(self.source, self.limit)
         else:
             found = self.source()
         if (found.ndim == 3) is not by_color:

@@ -15,11 +15,13 @@ from typing import Any
 import numpy as np
 
 from archfront.trainers.data.file_facts import FileFacts
+from archfront.trainers.data.image_files import DEFAULT, PixelLimit
 from archfront.trainers.data.images import (
     ImageSource,
     Pixels,
     deepest_value,
     is_turned_by_exif,
+    read_pixels,
     read_with_digest,
 )
 from archfront.trainers.data.objects import checked_objects
@@ -58,6 +60,15 @@ class Sample:
     digest: str
     deepest: int = 0
 
+    def pixels(self) -> Pixels:
+        """Return the pixels, at the size at which the image was verified.
+
+        Raises:
+            DataError: If the image can no longer be read; the message is without its name.
+        """
+        is_placed = isinstance(self.target, Objects | Mask)
+        return read_pixels(self.source, PixelLimit(self.width * self.height, not is_placed))
+
     @property
     def n_bytes(self) -> int:
         """Return the size of the decoded pixels."""
@@ -80,6 +91,7 @@ def verify(
     progress: Progress | None,
     facts: FileFacts,
     read: Read | None = read_with_digest,
+    limit: PixelLimit = DEFAULT,
 ) -> Verified:
     """Decode every image once, in threads.
 
@@ -92,11 +104,12 @@ def verify(
         facts: What is known of files.
         read: Returns the pixels of a source and its digest, or raises a ``DataError``; None to
             decode only images that are not known, and to keep none.
+        limit: How large an image that is not known may be.
     """
     is_keeping = read is not None
 
     def check(raw: RawSample) -> _Checked:
-        checked = _check(raw, n_classes, read, facts)
+        checked = _check(raw, n_classes, read, facts, limit)
         return checked if is_keeping else replace(checked, pixels=None)
 
     total = sum(len(samples) for samples in parts.values())
@@ -132,14 +145,16 @@ class _Checked:
     problems: tuple[Skipped, ...] = ()
 
 
-def _check(raw: RawSample, n_classes: int, read: Read | None, facts: FileFacts) -> _Checked:
+def _check(
+    raw: RawSample, n_classes: int, read: Read | None, facts: FileFacts, limit: PixelLimit
+) -> _Checked:
     pixels = None
     try:
         if read is not None:
             pixels, digest = read(raw.source)
             height, width, channels = pixels.shape
         else:
-            height, width, channels, digest = _known_image(raw.source, facts)
+            height, width, channels, digest = _known_image(raw.source, facts, limit)
     except DataError as error:
         return _Checked(None, None, (Skipped(raw.name, "broken image", str(error)),))
     if raw.size not in (None, (width, height)):
@@ -169,14 +184,15 @@ def _deepest(source: ImageSource, facts: FileFacts) -> int:
     return int(value)
 
 
-def _known_image(source: ImageSource, facts: FileFacts) -> list[Any]:
+def _known_image(source: ImageSource, facts: FileFacts, limit: PixelLimit) -> list[Any]:
     """Return height, width, channels and digest of an image, decoded if they are not known."""
 
     def look() -> list[Any]:
-        pixels, digest = read_with_digest(source)
+        pixels, digest = read_with_digest(source, limit)
         return [*pixels.shape, digest]
 
-    return facts.get(source, "image", look) if isinstance(source, Path) else look()
+    kind = f"image of up to {limit.pixels} px{', or shrunk' if limit.shrinks else ''}"
+    return facts.get(source, kind, look) if isinstance(source, Path) else look()
 
 
 def _other_size(raw: RawSample, width: int, height: int) -> Skipped:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from archfront.trainers.data.images import read_pixels
 from archfront.trainers.data.targets import Objects, TargetKind
 from archfront.trainers.drawing.panels import TITLES, DrawnPrediction, panel
 from archfront.trainers.drawing.paper import grid
@@ -70,7 +69,7 @@ def write_gallery(
     panels = [
         panel(
             kind,
-            read_pixels(samples[i].source),
+            samples[i].pixels(),
             samples[i].target,
             READ[kind](saved, i, samples[i], architecture),
             dataset.class_names,
@@ -115,7 +114,7 @@ def write_mistakes(
     panels = [
         panel(
             kind,
-            read_pixels(samples[i].source),
+            samples[i].pixels(),
             samples[i].target,
             READ[kind](saved, i, samples[i], architecture),
             dataset.class_names,

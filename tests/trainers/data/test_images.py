@@ -235,7 +235,7 @@ def huge_png(width: int, height: int) -> bytes:
 def test_an_image_that_is_too_large_is_a_problem_with_a_remedy(tmp_path: Path) -> None:
     file = tmp_path / "huge.png"
     file.write_bytes(huge_png(20_000, 10_000))
-    words = "it is too large: more than 178,956,970 pixels; scale it down or cut it into tiles"
+    words = "it is too large: more than 178,956,970 px, .* scale it down or cut it into tiles"
     for read_file in (read_pixels, read_index):
         with pytest.raises(DataError, match=words):
             read_file(file)

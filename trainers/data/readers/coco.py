@@ -31,7 +31,7 @@ from archfront.trainers.data.readers.paths import as_parts, existing_root, missi
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.targets import Mask, Segment, Target, TargetKind
 from archfront.trainers.errors import DataError
-from archfront.trainers.words import count_of
+from archfront.trainers.words import count_of, quoted
 
 BACKGROUND = "background"
 Entry = Mapping[str, Any]
@@ -217,7 +217,9 @@ class _Reading:
             try:
                 if key is None or image is None:
                     what = annotation.get("image_id")
-                    raise Unusable("annotation of an unknown image", f"has the image id {what!r}")
+                    raise Unusable(
+                        "annotation of an unknown image", f"has the image id {quoted(what)}"
+                    )
                 found, n_flat = found_in(annotation, name, self.labels, self.target, _size(image))
                 if (same := (key, found.label, found.box, _hashable(found.segment))) in seen:
                     raise Unusable("object listed twice", "is the same as an earlier one")

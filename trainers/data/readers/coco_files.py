@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from archfront.trainers.data.readers.paths import SPLIT_NAMES, child, name_of, split_folders
-from archfront.trainers.data.readers.text_files import marked_encoding
+from archfront.trainers.data.readers.text_files import TABLE_MB, marked_encoding
 from archfront.trainers.errors import DataError
+from archfront.trainers.files import read_file
 
 LAYOUT = (
     "archfront expects <data.root>/train.json, <data.root>/annotations/instances_train*.json, "
@@ -99,14 +100,14 @@ def read_json(
     """
     name = name_of(file, root)
     try:
-        data = file.read_bytes()
+        data = read_file(file, TABLE_MB)
         content = json.loads(data.decode(marked_encoding(data) or "utf-8"))
     except json.JSONDecodeError as error:
         raise DataError(
             f"{name} does not parse as json: {error.msg} in line {error.lineno}, column "
             f"{error.colno}. Was it copied whole?"
         ) from error
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:  # no text, or a number of thousands of digits
         raise DataError(f"{name} cannot be read: {error}.") from error
     except RecursionError as error:
         raise DataError(f"{name} is nested too deep for a COCO file.") from error

@@ -8,6 +8,7 @@ from typing import Any
 
 from archfront.trainers.data.objects import Found, polygon_area, polygon_box
 from archfront.trainers.data.targets import Segment, TargetKind
+from archfront.trainers.words import quoted
 
 Size = tuple[int, int] | None
 Polygons = tuple[tuple[float, ...], ...]
@@ -60,7 +61,7 @@ def found_in(
     category = annotation.get("category_id")
     label = labels.get(key_of(category) or "")
     if label is None:
-        raise Unusable("unknown category", f"has the category {category!r}, which none is")
+        raise Unusable("unknown category", f"has the category {quoted(category)}, which none is")
     needs_outline = target != "boxes"
     box = annotation.get("bbox")
     segment, n_flat = None, 0
@@ -80,7 +81,7 @@ def _box(box: Any) -> tuple[float, float, float, float]:
     """Return corners from x, y, width and height."""
     values = numbers(box)
     if values is None or len(values) != 4:
-        raise Unusable("box that is no numbers", f"has the box {box!r}; it needs x, y, w, h")
+        raise Unusable("box that is no numbers", f"has the box {quoted(box)}; it needs x, y, w, h")
     x, y, width, height = values
     return x, y, x + width, y + height
 
@@ -146,7 +147,9 @@ def _run_lengths(value: Mapping[str, Any], size: Size) -> Segment:
     """Return a run-length encoding whose runs fill its image."""
     sides, counts = value.get("size"), value.get("counts")
     if not (isinstance(sides, list) and len(sides) == 2 and all(type(n) is int for n in sides)):
-        raise Unusable("outline that is damaged", f"has a run-length encoding of size {sides!r}")
+        raise Unusable(
+            "outline that is damaged", f"has a run-length encoding of size {quoted(sides)}"
+        )
     height, width = sides
     if size is not None and (width, height) != size:
         raise Unusable(

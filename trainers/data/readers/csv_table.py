@@ -27,7 +27,7 @@ from archfront.trainers.data.readers.table_rows import Row, Table, read_rows
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.targets import Labels
 from archfront.trainers.errors import DataError
-from archfront.trainers.words import count_of
+from archfront.trainers.words import count_of, quoted
 
 LAYOUT = (
     "archfront expects one table in <data.root>, as labels.csv, or data.annotations=FILE, with "
@@ -174,8 +174,8 @@ def _check_classes(tables: Iterable[Table], classes: Sequence[str]) -> None:
         raise DataError(
             f"The table has no column {LABEL}, so that every column beside {PATH} and {SPLIT} is "
             f"a class with 0 or 1; {', '.join(others)} has other values, as "
-            f"{rows[0].fields[others[0]]!r}. Call the column of the labels {LABEL}, or remove "
-            "what is no class."
+            f"{quoted(rows[0].fields[others[0]])}. Call the column of the labels {LABEL}, or "
+            "remove what is no class."
         )
 
 
@@ -300,11 +300,11 @@ class _Reading:
             return source.part or "all"
         said = row.fields[self.columns.split]
         if said.lower() == UNASSIGNED:
-            detail = f"{where} has the split {said!r}, so its image belongs to none"
+            detail = f"{where} has the split {quoted(said)}, so its image belongs to none"
             return Skipped(where, "row without a split", detail)
         if said.lower() in SPLIT_NAMES:
             return SPLIT_NAMES[said.lower()]
-        detail = f"{where} has the split {said!r}; known: {', '.join(SPLIT_NAMES)}"
+        detail = f"{where} has the split {quoted(said)}; known: {', '.join(SPLIT_NAMES)}"
         return Skipped(where, "unknown split", detail)
 
     def _labels(self, row: Row, where: str) -> tuple[str, ...] | Skipped:
@@ -323,8 +323,8 @@ class _Reading:
         wrong = next((name for name, value in shown.items() if value is None), None)
         if wrong is not None:
             detail = (
-                f"{where} has {row.fields[wrong]!r} in {wrong}; a column of a class has 0 or 1 "
-                "(or false and true)"
+                f"{where} has {quoted(row.fields[wrong])} in {wrong}; a column of a class has 0 "
+                "or 1 (or false and true)"
             )
             return Skipped(where, "row that is not 0 or 1", detail)
         return tuple(name for name, value in shown.items() if value)

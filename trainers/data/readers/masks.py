@@ -42,7 +42,9 @@ def read_masks(ref: DataRef) -> RawData:
     classes = classes_of(said, facts, f"data.root {root}")
     parts = {
         part: [
-            RawSample(image, Mask(mask, classes.values), name_of(image, root))
+            RawSample(
+                image, Mask(mask, classes.values, limit=ref.pixel_limit), name_of(image, root)
+            )
             for image, mask in found
         ]
         for part, found in pairs.items()
@@ -61,5 +63,5 @@ def _facts(masks: Sequence[Path], ref: DataRef) -> dict[Path, MaskFacts]:
     """Return what each mask holds that can be read; the others are reported later."""
     known = file_facts(ref.shared, ref.root)
     with ThreadPoolExecutor(threads()) as pool:
-        found = pool.map(lambda mask: mask_facts(mask, known), masks)
+        found = pool.map(lambda mask: mask_facts(mask, known, ref.pixel_limit), masks)
         return {mask: fact for mask, fact in zip(masks, found, strict=True) if fact is not None}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,14 +27,14 @@ def refuse_outside(ref: DataRef, root: Path, sources: Iterable[ImageSource]) -> 
     """
     if ref.outside_root == "allow":
         return
-    real_root = root.resolve()
+    real_root = _real(root)
     folders: dict[Path, Path] = {}
     outside = []
     for file in sources:
         if not isinstance(file, Path):
             continue
-        folder = folders.setdefault(file.parent, file.parent.resolve())
-        real = file.resolve() if file.is_symlink() else folder / file.name
+        folder = folders.setdefault(file.parent, _real(file.parent))
+        real = _real(file) if file.is_symlink() else folder / file.name
         if not real.is_relative_to(real_root):
             outside.append((file, real))
     if not outside:
@@ -46,3 +47,13 @@ def refuse_outside(ref: DataRef, root: Path, sources: Iterable[ImageSource]) -> 
         "annotations, give the folder that holds all as data.root, or set "
         "data.outside_root=allow to read them."
     )
+
+
+def is_outside(ref: DataRef, root: Path, folder: Path) -> bool:
+    """Return whether a folder lies outside of the root, and that is not allowed."""
+    return ref.outside_root == "forbid" and not _real(folder).is_relative_to(_real(root))
+
+
+def _real(path: Path) -> Path:
+    """Return where a path leads; one that leads to itself stays."""
+    return Path(os.path.realpath(path))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from itertools import islice
 from pathlib import Path
 
 from archfront.trainers.data.images import EXTENSIONS
 from archfront.trainers.data.raw import RawSample, Skipped
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.errors import DataError
+from archfront.trainers.safe_text import visible_line
 
 SPLIT_NAMES = {
     "train": "train",
@@ -89,17 +91,25 @@ def is_image(file: Path) -> bool:
     return file.suffix.lower() in EXTENSIONS and not file.is_dir()
 
 
-def images_below(folder: Path) -> list[Path]:
-    """Return the visible images in a folder and the folders below it, sorted."""
-    found = (file for file in folder.rglob("*") if is_image(file))
+def images_below(folder: Path, n_most: int | None = None) -> list[Path]:
+    """Return the visible images in a folder and the folders below it, sorted.
+
+    Args:
+        folder: Where to look.
+        n_most: Files and folders to look at; None for all.
+    """
+    found = (file for file in islice(folder.rglob("*"), n_most) if is_image(file))
     shown = (f for f in found if all(is_visible(part) for part in f.relative_to(folder).parts))
     return sorted(shown, key=lambda file: file.relative_to(folder).as_posix())
 
 
 def name_of(file: Path, root: Path) -> str:
-    """Return the name of a file for people: relative to the root where it lies below it."""
+    """Return the name of a file for people: relative to the root where it lies below it.
+
+    What a terminal would obey in it is written out, so that it is one line.
+    """
     inside = file.is_relative_to(root)
-    return (file.relative_to(root) if inside else file).as_posix()
+    return visible_line((file.relative_to(root) if inside else file).as_posix())
 
 
 def missing(name: str, among: Sequence[Path], root: Path, *, what: str = "annotated") -> Skipped:

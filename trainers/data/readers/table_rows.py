@@ -11,7 +11,7 @@ from pathlib import Path
 
 from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.readers.paths import name_of
-from archfront.trainers.data.readers.text_files import read_text
+from archfront.trainers.data.readers.text_files import TABLE_MB, read_text
 from archfront.trainers.errors import DataError
 
 DELIMITERS = (",", ";", "\t", "|")
@@ -59,7 +59,7 @@ def read_rows(file: Path, root: Path, is_known: Callable[[str], bool]) -> Table:
     """
     name = name_of(file, root)
     try:
-        text = read_text(file)
+        text = read_text(file, TABLE_MB)
     except DataError as error:
         raise DataError(f"{name} cannot be read as a table: {error}.") from error
     said = SEPARATOR_LINE.match(text)

@@ -6,7 +6,10 @@ import codecs
 from pathlib import Path
 
 from archfront.trainers.errors import DataError
+from archfront.trainers.files import read_file
 
+# Of the names of a million images, and of annotations in one file for all images.
+TEXT_MB, TABLE_MB = 64, 1000
 # The longer marks first: that of UTF-32 begins with that of UTF-16.
 MARKS = (
     (codecs.BOM_UTF8, "utf-8-sig"),
@@ -28,7 +31,7 @@ def marked_encoding(content: bytes) -> str | None:
     return marked
 
 
-def read_text(file: Path) -> str:
+def read_text(file: Path, limit_mb: float = TEXT_MB) -> str:
     """Return the text of a file in UTF-8, or in the encoding that its first bytes mark.
 
     Marks are left out, also those within, which remain where files were put one behind the other.
@@ -37,7 +40,7 @@ def read_text(file: Path) -> str:
         DataError: If it cannot be read as text; the message says why, without the file's name.
     """
     try:
-        content = file.read_bytes()
+        content = read_file(file, limit_mb)
         return content.decode(marked_encoding(content) or "utf-8").replace("\ufeff", "")
     except OSError as error:
         raise DataError(f"it cannot be read ({error.strerror or error})") from error

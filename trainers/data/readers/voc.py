@@ -17,8 +17,16 @@ from archfront.trainers.data.raw import RawData, RawSample, Skipped
 from archfront.trainers.data.readers.named_images import NamedImages
 from archfront.trainers.data.readers.outside_root import refuse_outside
 from archfront.trainers.data.readers.paths import as_parts, existing_root, missing, name_of
-from archfront.trainers.data.readers.voc_files import LAYOUT, Place, places, split_lists, xml_text
+from archfront.trainers.data.readers.voc_files import (
+    LAYOUT,
+    XML_MB,
+    Place,
+    places,
+    split_lists,
+    xml_text,
+)
 from archfront.trainers.data.ref import DataRef
+from archfront.trainers.files import read_file
 
 CORNERS = ("xmin", "ymin", "xmax", "ymax")
 
@@ -114,7 +122,7 @@ def _annotation(file: Path, root: Path) -> _Read | Skipped:
         )
         return Skipped(name, "image without an annotation", detail)
     try:
-        tree = ElementTree.fromstring(xml_text(file.read_bytes()))
+        tree = ElementTree.fromstring(xml_text(read_file(file, XML_MB)))
     except (ElementTree.ParseError, OSError, ValueError, LookupError) as error:
         detail = f"{name} does not parse as xml: {error}"
         return Skipped(name, "annotation that does not parse", detail)

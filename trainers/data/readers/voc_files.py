@@ -16,6 +16,7 @@ from archfront.trainers.data.readers.paths import (
 from archfront.trainers.data.readers.text_files import marked_encoding, read_lines
 from archfront.trainers.errors import DataError
 
+XML_MB = 16
 LAYOUT = (
     "archfront expects <data.root>/Annotations/<name>.xml and <data.root>/JPEGImages/<name>.jpg, "
     "and for splits of its own <data.root>/ImageSets/Main/train.txt, val.txt and test.txt; or "
@@ -133,7 +134,8 @@ def xml_text(content: bytes) -> str:
     The library's parser knows no encodings of several bytes a letter, such as gb2312.
 
     Raises:
-        ValueError: If it is not text in this encoding.
+        ValueError: If it is not text in this encoding, or declares entities, a few of which can
+            stand for gigabytes.
         LookupError: If the encoding is unknown.
     """
     declared = DECLARED.match(content)
@@ -143,6 +145,8 @@ def xml_text(content: bytes) -> str:
         text = content.decode(marked or WIDER.get(said, said))
     except UnicodeDecodeError:
         text = content.decode(said)
+    if "<!ENTITY" in text:
+        raise ValueError("it declares entities, which are not read")
     return re.sub(r"^\s*<\?xml[^>]*\?>", "", text)
 
 

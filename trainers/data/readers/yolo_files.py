@@ -13,6 +13,7 @@ from pathlib import Path
 
 from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.readers.named_images import NamedImages
+from archfront.trainers.data.readers.outside_root import is_outside
 from archfront.trainers.data.readers.paths import (
     SPLIT_NAMES,
     child,
@@ -27,6 +28,7 @@ from archfront.trainers.data.readers.yolo_yaml import DataYaml, data_yaml
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.errors import DataError
 
+N_LOOKED_AT = 20_000  # files in a folder that is refused
 LAYOUT = (
     "archfront expects <data.root>/data.yaml with names, train and val; or "
     "<data.root>/images/train beside labels/train, or train/images beside train/labels, the same "
@@ -61,7 +63,7 @@ def listing(root: Path, ref: DataRef) -> Listing:
     Raises:
         DataError: If there are none, or a file cannot be used.
     """
-    places = _Places(root)
+    places = _Places(root, ref)
     said = data_yaml(root, ref.annotations)
     if said is not None:
         parts = {part: places.images(said, part) for part in said.parts}
@@ -108,8 +110,8 @@ class _Places:
         notes: What is said of a test split that is not there, as exports often name one.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._root = root
+    def __init__(self, root: Path, ref: DataRef) -> None:
+        self._root, self._ref = root, ref
         self.broken: list[Skipped] = []
         self.notes: list[Skipped] = []
 
@@ -139,7 +141,9 @@ class _Places:
         for entry in entries:
             place = self._resolved(said, entry)
             if place.is_dir():
-                found += images_below(place)
+                # A folder outside is only looked into for the message: it may be the whole disk.
+                n_most = N_LOOKED_AT if is_outside(self._ref, self._root, place) else None
+                found += images_below(place, n_most)
             elif place.suffix == ".txt":
                 found += self.listed(place)
             else:

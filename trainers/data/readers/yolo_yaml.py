@@ -13,6 +13,8 @@ from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.readers.paths import SPLIT_NAMES, name_of
 from archfront.trainers.data.readers.text_files import read_text
 from archfront.trainers.errors import DataError
+from archfront.trainers.words import quoted
+from archfront.trainers.yaml_text import parse_yaml
 
 NOTHING = ("", "~", "null", "Null", "NULL", "None")
 USUAL = ("data", "dataset")
@@ -90,8 +92,8 @@ def _file(root: Path, named: str | None) -> Path | None:
 
 def _says_train(file: Path) -> bool:
     try:
-        content = yaml.load(read_text(file), yaml.BaseLoader)
-    except (DataError, yaml.YAMLError, RecursionError):
+        content = parse_yaml(read_text(file), yaml.BaseLoader)
+    except (DataError, yaml.YAMLError):
         return False
     return isinstance(content, dict) and "train" in content
 
@@ -100,10 +102,10 @@ def _content(file: Path, root: Path) -> dict[str, Any]:
     """Return the mapping of a file, with all values as text: no is a name, not False."""
     name = name_of(file, root)
     try:
-        content = yaml.load(read_text(file), yaml.BaseLoader)
+        content = parse_yaml(read_text(file), yaml.BaseLoader)
     except DataError as error:
         raise DataError(f"{name} cannot be used: {error}.") from error
-    except (yaml.YAMLError, RecursionError) as error:
+    except yaml.YAMLError as error:
         reason = " ".join(str(error).split())
         raise DataError(f"{name} does not parse as yaml: {reason}") from error
     if not isinstance(content, dict):
@@ -120,8 +122,8 @@ def _names(value: Any, name: str) -> tuple[str, ...] | None:
     if isinstance(value, list):
         return tuple(map(str, value))
     raise DataError(
-        f"{name} has names that are neither a list nor a mapping from 0, 1, ...; got {value!r}. "
-        "Write names: [cat, dog]."
+        f"{name} has names that are neither a list nor a mapping from 0, 1, ...; got "
+        f"{quoted(value)}. Write names: [cat, dog]."
     )
 
 
@@ -131,7 +133,8 @@ def _key_points(value: Any, name: str) -> tuple[int, int] | None:
     numbers = [text for text in _listed(value) if isinstance(text, str) and text.isdigit()]
     if len(numbers) != 2 or numbers[1] not in ("2", "3"):
         raise DataError(
-            f"{name} has a kpt_shape that is not [number of key points, 2 or 3]; got {value!r}."
+            f"{name} has a kpt_shape that is not [number of key points, 2 or 3]; "
+            f"got {quoted(value)}."
         )
     return int(numbers[0]), int(numbers[1])
 
