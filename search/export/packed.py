@@ -111,4 +111,9 @@ def _schemas(task: str) -> dict[str, Any]:
             ColSpec(Array(Object([*labels, box, Property("mask", rle)])), "objects"),
         ],
     }
-    return {"inputs": Schema([ColSpec(text, "image")]), "outputs": Schema(outputs[task])}
+    # Of a row that has no answer.
+    error = ColSpec(text, "error", required=False)
+    return {
+        "inputs": Schema([ColSpec(text, "image")]),
+        "outputs": Schema([*outputs[task], error]),
+    }

@@ -4,7 +4,7 @@
 
     manifest.py   what an export says of itself: manifest.json, and whether its files are intact
     signature.py  whether this user made an export
-    programs.py   which files are programs, and may only be opened where someone vouches for them
+    foreign.py    what an export of somebody else may be: no program, and of a bounded size
     openers.py    from a file to a network that runs, by the library that the format needs
     isolated.py   the same in a process of its own, with limits, for exports of someone else
     predictor.py  from images to the outputs of the network

@@ -12,7 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from archfront.search.errors import ArtifactError
 from archfront.search.predict.manifest import Manifest
+from archfront.trainers.words import count_of
 
 Outputs = Mapping[str, NDArray[Any]]
 Answer = dict[str, Any]
@@ -48,8 +50,19 @@ def answer(predicted: PredictedImage) -> Answer:
     ``label`` with its score and all probabilities; or ``labels``; or ``classes`` of pixels with
     their shares and masks; or ``objects`` with boxes ``x1, y1, x2, y2`` and, of outlines, masks.
     Masks are compressed COCO run-length encodings of the whole image.
+
+    Raises:
+        ArtifactError: If the outputs are not of the task and the classes that the manifest says.
     """
-    return ANSWERS[predicted.manifest.task](predicted)
+    try:
+        return ANSWERS[predicted.manifest.task](predicted)
+    # Of an export of somebody else, whose arrays may have any shape and values.
+    except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
+        shapes = {name: list(output.shape) for name, output in predicted.outputs.items()}
+        raise ArtifactError(
+            f"The outputs {shapes} of the model are not those of {predicted.manifest.task} with "
+            f"{count_of(len(predicted.manifest.class_names), 'class', 'classes')} ({error})."
+        ) from error
 
 
 def _classification(predicted: PredictedImage) -> Answer:

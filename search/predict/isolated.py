@@ -14,6 +14,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import weakref
 from dataclasses import asdict
 from multiprocessing.connection import Connection
@@ -53,31 +54,39 @@ class Isolated:
     """
 
     def __init__(self, opener: str, opening: Opening) -> None:
-        self._path, self._names = opening.path, opening.output_names
+        self._opener, self._opening, self._path = opener, opening, opening.path
         self._memory_mb = MEMORY_MB + COPIES * _size_mb(opening)
+        self._lock = threading.Lock()
+        try:
+            self._begin()
+        except ExportError as error:
+            raise ArtifactError(str(error)) from error
+
+    def _begin(self) -> None:
         ours, theirs = socket.socketpair()
         self._connection = Connection(ours.detach())
         with theirs:
             self._process = _start(theirs.fileno(), self._memory_mb)
         self._end = weakref.finalize(self, _end, self._connection, self._process)
-        asked = {**asdict(opening), "path": str(opening.path), "opener": opener}
-        try:
-            self._ask(json.dumps(asked).encode(), LOAD_S)
-        except ExportError as error:
-            self._end()
-            raise ArtifactError(str(error)) from error
+        asked = {**asdict(self._opening), "path": str(self._path), "opener": self._opener}
+        self._ask(json.dumps(asked).encode(), LOAD_S)
 
     def outputs(self, images: Array) -> dict[str, Array]:
-        """Return the outputs by name for a batch of images.
+        """Return the outputs by name for a batch of images, from one thread at a time.
+
+        After an error the process is another one, so that an image costs no other its answer.
 
         Raises:
             ExportError: If the network does not run within the limits.
         """
         buffer = io.BytesIO()
         np.save(buffer, images, allow_pickle=False)
-        answer = self._ask(buffer.getvalue(), IMAGE_S * len(images))
+        with self._lock:
+            if not self._end.alive:
+                self._begin()
+            answer = self._ask(buffer.getvalue(), IMAGE_S * len(images))
         with np.load(io.BytesIO(answer), allow_pickle=False) as found:
-            return {name: found[name] for name in self._names}
+            return {name: found[name] for name in self._opening.output_names}
 
     def _ask(self, message: bytes, limit_s: float) -> bytes:
         """Return what the process answers; raise an ExportError with its reason."""
@@ -92,8 +101,10 @@ class Isolated:
                 reason = f"it gave no answer within {BY_THE_CLOCK * limit_s:g} s."
         except (EOFError, OSError):
             reason = self._ending(limit_s)
+        self._end()
+        named = reason if str(self._path) in reason else f"{self._path}: {reason}"
         raise ExportError(
-            f"{self._path}: {reason} It has no signature of yours, so it runs in a process of "
+            f"{named} It has no signature of yours, so it runs in a process of "
             f"its own with at most {self._memory_mb:.0f} MB and {limit_s:g} s of time for each "
             "thread. Export it here again, or give --trust to open it without these limits."
         )

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path, PurePosixPath
@@ -15,15 +16,19 @@ from typing import Any, NamedTuple
 
 from archfront.search.errors import ArtifactError, unknown
 from archfront.search.predict.signature import SIGNATURE, is_signed_here, signed
+from archfront.search.records.codec import decode
 from archfront.search.records.difference import difference_note
 from archfront.trainers.data.preprocess import Preprocess
-from archfront.trainers.files import write_whole
+from archfront.trainers.files import read_text, write_whole
 from archfront.trainers.tasks import TASKS
+from archfront.trainers.words import quoted, shortened
 
 MANIFEST = "manifest.json"
 SCHEMA = "archfront-export/1"
 # Folders above a model file in which its manifest may lie: mlflow/export/onnx/model.onnx.
 N_ABOVE = 3
+# Of a manifest with 100,000 classes in each of eight formats.
+MANIFEST_MB = 16
 # Openers whose files are a graph and its weights. The files of the others are programs: what
 # opens one does what its author wants.
 PLAIN_OPENERS = ("onnx", "openvino")
@@ -153,25 +158,14 @@ class Manifest:
         if lacking:
             raise ArtifactError(f"it has no {', '.join(lacking)}")
         try:
-            artifacts = {name: _artifact(one) for name, one in rest.pop("artifacts").items()}
-            whole = cls(
-                preprocess=Preprocess.from_dict(rest.pop("preprocess")),
-                artifacts=artifacts,
-                class_names=tuple(rest.pop("class_names")),
-                output_names=tuple(rest.pop("output_names")),
-                **rest,
-            )
-        except (TypeError, KeyError, ValueError, AttributeError) as error:
+            whole = decode(cls, rest)
+        except ValueError as error:
             raise ArtifactError(f"its content does not fit ({error})") from error
         if whole.task not in TASKS:
-            raise ArtifactError(f"its task {whole.task!r} is not known here")
+            raise ArtifactError(f"its task {quoted(whole.task)} is not known here")
+        if not whole.class_names:
+            raise ArtifactError("it has no class")
         return whole
-
-
-def _artifact(content: Mapping[str, Any]) -> Artifact:
-    given = content["input"]
-    taken = Input(**{**given, "shape": tuple(given["shape"])})
-    return Artifact(**{**content, "input": taken, "marks": tuple(content["marks"])})
 
 
 def write_manifest(manifest: Manifest, folder: Path) -> Path:
@@ -199,13 +193,14 @@ def read_with_origin(folder: Path) -> tuple[Manifest, bool]:
     """
     file = folder / MANIFEST
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = json.loads(read_text(file, MANIFEST_MB))
         return Manifest.from_dict(content), is_signed_here(content)
     except OSError as error:
         raise ArtifactError(f"{file} cannot be read: {error.strerror}.") from error
-    except (ValueError, ArtifactError) as error:
+    except (ValueError, RecursionError, ArtifactError) as error:
+        reason = shortened(" ".join(str(error).split()), 500)
         raise ArtifactError(
-            f"{file} cannot be used: {error}. Give a folder that 'archfront export' wrote."
+            f"{file} cannot be used: {reason}. Give a folder that 'archfront export' wrote."
         ) from error
 
 
@@ -241,7 +236,7 @@ def find_artifact(path: Path, format_name: str | None = None) -> Found:
     path = path.expanduser().absolute()
     if not path.exists():
         raise ArtifactError(f"There is no {path}. Give a folder that 'archfront export' wrote.")
-    folder = next((f for f in (path, *path.parents[:N_ABOVE]) if (f / MANIFEST).is_file()), None)
+    folder = next((f for f in (path, *path.parents[:N_ABOVE]) if (f / MANIFEST).exists()), None)
     if folder is None:
         raise ArtifactError(
             f"{path} has no {MANIFEST} beside or above it, so it is not known what it was made "
@@ -320,7 +315,8 @@ def _check_place(folder: Path, name: str) -> None:
     path = PurePosixPath(name)
     if path.is_absolute() or ".." in path.parts:
         raise ArtifactError(f"The manifest names {name}, which is outside of {folder}.")
-    place, inside = (folder / name).resolve(), folder.resolve()
+    # A link that leads to itself stays where it is.
+    place, inside = (Path(os.path.realpath(path)) for path in (folder / name, folder))
     if not place.is_relative_to(inside):
         raise ArtifactError(f"{folder / name} is a link to {place}, which is outside of {folder}.")
 

@@ -1,7 +1,7 @@
 """From an exported file to a network that runs, by name of what opens it.
 
 ONNX Runtime and OpenVINO are opened without torch. TorchScript and torch.export are programs, and
-only opened where someone vouches for them (``programs.py``). No file is unpickled: TorchScript and
+only opened where someone vouches for them (``foreign.py``). No file is unpickled: TorchScript and
 hf hold tensors as such, and an archive of torch.export is looked through before torch reads it.
 """
 
@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archfront.search.errors import ArtifactError, ConfigError, ExportError
+from archfront.search.predict.foreign import check_origin
 from archfront.search.predict.isolated import Isolated
 from archfront.search.predict.opening import Opening
-from archfront.search.predict.programs import check_origin
 from archfront.search.runtimes.exporters import INPUT_NAME, root_reason
 from archfront.search.runtimes.installed import installed_version
 from archfront.search.runtimes.protocol import LoadedModel

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archfront.search.errors import ArtifactError
+from archfront.search.predict.foreign import check_size
 from archfront.search.predict.manifest import Artifact, Manifest, check_files, find_artifact
 from archfront.search.predict.openers import open_file
 from archfront.search.predict.opening import Opening
@@ -110,13 +111,16 @@ def open_predictor(
         ConfigError: If it has no such format, or the library that it needs is not installed.
     """
     found = find_artifact(path, format_name)
+    is_trusted = is_trusted or found.is_made_here
+    if not is_trusted:
+        check_size(found.folder, found.artifact)
     check_files(found.folder, found.artifact)
     return opened_artifact(
         found.folder,
         found.manifest,
         found.artifact,
         threads=threads,
-        is_trusted=is_trusted or found.is_made_here,
+        is_trusted=is_trusted,
     )
 
 

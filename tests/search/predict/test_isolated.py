@@ -106,6 +106,14 @@ def test_a_process_that_ends_is_told(tmp_path: Path) -> None:
             opened.outputs(IMAGES)
 
 
+def test_after_an_error_the_next_image_is_answered(tmp_path: Path) -> None:
+    opening = graph(tmp_path, [helper.make_node("Sin", ["images"], ["found"])])
+    with Isolated("onnx", opening) as opened:
+        with pytest.raises(ExportError, match="ONNX Runtime does not run it"):
+            opened.outputs(IMAGES[:, :2])
+        assert opened.outputs(IMAGES)["found"].shape == IMAGES.shape
+
+
 def test_the_process_ends_with_its_predictor(tmp_path: Path) -> None:
     opening = graph(tmp_path, [helper.make_node("Sin", ["images"], ["found"])])
     opened = Isolated("onnx", opening)

@@ -12,11 +12,11 @@ import torch
 
 from archfront.search.errors import ArtifactError
 from archfront.search.predict import signature
+from archfront.search.predict.foreign import is_plain_hf
 from archfront.search.predict.manifest import MANIFEST, find_artifact, sha256_of
 from archfront.search.predict.openers import open_file
 from archfront.search.predict.opening import Opening
 from archfront.search.predict.predictor import open_predictor
-from archfront.search.predict.programs import is_plain_hf
 from archfront.search.predict.signature import is_signed_here, key_file, signed
 from tests.support import small_member
 from tests.support.command import Output, fails, succeeds

@@ -283,7 +283,8 @@ def test_a_member_without_a_refit_is_told_before_anything_is_made(
 
 @pytest.mark.slow
 def test_what_is_no_image_gets_one_error(exports: SharedExports, tmp_path: Path) -> None:
-    from archfront.search.errors import ArtifactError
+    from mlflow.exceptions import MlflowException
+
     from archfront.search.predict.served import Served
 
     served = Served()
@@ -292,7 +293,7 @@ def test_what_is_no_image_gets_one_error(exports: SharedExports, tmp_path: Path)
     answered = served.predict(None, pd.DataFrame({"image": [right]}))
     assert answered.columns.tolist() == ["label", "score", "probabilities"]
     for wrong in ("no base64!", base64.b64encode(b"no image").decode()):
-        with pytest.raises(ArtifactError, match=r"The column 'image' needs image files"):
+        with pytest.raises(MlflowException, match=r"The column 'image' needs image files"):
             served.predict(None, pd.DataFrame({"image": [wrong]}))
 
 
@@ -313,7 +314,15 @@ def test_mlflow_models_serve_answers_as_pyfunc_does(
         wrong = {"dataframe_split": {"columns": ["image"], "data": [["no base64!"]]}}
         with pytest.raises(HTTPError) as refused:
             asked(f"{address}/invocations", json.dumps(wrong).encode())
-        assert "needs image files" in refused.value.read().decode()
+        assert refused.value.code == 400
+        message = refused.value.read().decode()
+        assert "needs image files (PNG, JPEG, ...) in base64. row 0: it is no base64" in message
+        assert "site-packages" not in message
+        assert str(folder) not in message
+        both = {"dataframe_split": {"columns": ["image"], "data": [["no base64!"], [image]]}}
+        first, second = asked(f"{address}/invocations", json.dumps(both).encode())["predictions"]
+        assert first["error"].startswith("it is no base64")
+        assert second == {**said["predictions"][0], "error": None}
     uri = f"sqlite:///{tmp_path}/none.db"
     assert said["predictions"] == [alone(programs, LOAD, uri, str(folder), str(picture))]
 

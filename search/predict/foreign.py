@@ -1,4 +1,4 @@
-"""Which exported files are programs, so that opening one is running what its author wrote.
+"""What an export of somebody else may be: no program, and of a size that this machine bears.
 
 A graph of ONNX or OpenVINO names operators of the runtime and nothing else. TorchScript reads and
 writes files, and torch.export evaluates text of its archive. A folder of transformers is plain as
@@ -8,13 +8,16 @@ long as its files are weights and the few options that an export writes.
 from __future__ import annotations
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any
 
 from archfront.search.errors import ArtifactError
-from archfront.search.predict.manifest import MANIFEST, PLAIN_OPENERS
+from archfront.search.predict.manifest import MANIFEST, PLAIN_OPENERS, Artifact
 
+# The most of one file of ONNX, and an input of 64 images of 512 px in three channels.
+MAX_MB, MAX_VALUES = 2000, 64 * 512 * 512 * 3
 # Of transformers' files, those that are weights or texts.
 HF_SUFFIXES = (".json", ".safetensors")
 # What ``trainers.networks.hf.publish`` gives to timm: anything else may name a file.
@@ -42,6 +45,29 @@ def check_origin(opener: str, path: Path) -> None:
         "Opening it can read, change and send your files. Take another format (onnx, openvino), "
         "export it here again, or give --trust if you trust who made it."
     )
+
+
+def check_size(folder: Path, artifact: Artifact) -> None:
+    """See that the files and the input of an export that nobody vouches for are not too large.
+
+    Raises:
+        ArtifactError: If they are.
+    """
+    places = [folder / name for name in artifact.files]
+    size_mb = sum(place.stat().st_size for place in places if place.is_file()) / 1e6
+    n_values = math.prod([artifact.input.batch or 1, *artifact.input.shape])
+    reason = (
+        f"its files have {size_mb:,.0f} MB, and at most {MAX_MB:,} MB"
+        if size_mb > MAX_MB
+        else f"its input has {n_values:,} values, and from 1 to {MAX_VALUES:,}"
+        if not 1 <= n_values <= MAX_VALUES
+        else None
+    )
+    if reason is not None:
+        raise ArtifactError(
+            f"{folder}: {reason} are opened without a signature of yours. Export it here again, "
+            "or give --trust."
+        )
 
 
 def is_plain_hf(folder: Path) -> bool:
