@@ -19,6 +19,7 @@ from typing import Any
 import yaml
 
 from archfront.search.config.auto_groups import reader_of, space_of
+from archfront.search.config.interpolations import check_references
 from archfront.search.config.moved_root import follow_root
 from archfront.search.config.option_types import AUTO
 from archfront.search.config.override_words import is_option, stray_problem, with_strays
@@ -281,6 +282,7 @@ def _hydra(
         content = _unmark(composed(conf_dir(), tuple(overrides)), {})  # a copy, keys as text
         problems = _put(content, dict(zip(values, marks, strict=True)))
         if not problems:
+            check_references(content)
             config = OmegaConf.create(content)
             content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from archfront.search.config import unfit_yaml
 from archfront.search.config.check import Findings, read
 from archfront.search.config.compose import compose, load
+from archfront.search.config.interpolations import resolved_size
 from archfront.search.config.schema import ShapesConfig
 from archfront.search.errors import ConfigError
 from tests.trainers.test_yaml_text import bomb
@@ -96,6 +98,34 @@ class TestFile:
         assert len(message) < 300 + len(str(file))
         assert "\n" not in message
         assert "got ['xxxxxxxxxx0', 'xxxxxxxxxx1'," in message
+
+
+class TestReferences:
+    def test_references_to_references_are_counted_before_they_are_written_out(
+        self, folder: Path
+    ) -> None:
+        levels = "".join(f"a{n}: ${{data.a{n - 1}}}${{data.a{n - 1}}}\n" for n in range(1, 40))
+        (folder / "data" / "mine.yaml").write_text(
+            f"a0: xxxxxxxxxx\n{levels}root: ${{data.a39}}\n"
+        )
+        assert problem(folder, "data=mine") == (
+            "The yaml files do not compose: what their ${...} stand for has more than 1,000,000 "
+            "characters."
+        )
+
+    @pytest.mark.parametrize(
+        ("content", "size"),
+        [
+            ({"a": "xxxx", "b": "${a}${a}"}, 1 + 4 + 8 + 8),
+            ({"a": {"b": "xxxx", "c": "${.b}"}}, 1 + 1 + 4 + 5 + 4),
+            ({"a": {"b": ["xx"], "c": "${..a.b[0]}"}}, 1 + 1 + 1 + 2 + 11 + 2),
+            ({"a": "${b}", "b": "${a}"}, 1 + (4 + 4) + 4),
+            ({"a": "${oc.env:HOME}"}, 1 + 14 + 1000),
+            ({"a": "${none}", 1: [True, None]}, 1 + 7 + 1 + 1 + 1 + 1),
+        ],
+    )
+    def test_a_reference_counts_what_it_names(self, content: dict[str, Any], size: int) -> None:
+        assert resolved_size(content) == size
 
 
 def test_an_option_quotes_its_value_in_one_line() -> None:
