@@ -51,43 +51,54 @@ def outcome_line(
 
 @dataclass(frozen=True)
 class _Form:
-    """How much a line tells: columns of the candidate and of its recipe, and what is added."""
+    """How much a line tells: characters of the candidate and of its recipe, and what is added."""
 
     label: int
     recipe: int
-    has_interval: bool
-    has_waiting: bool
+    has_interval: bool = False
+    has_waiting: bool = False
+    has_name: bool = True
 
 
-# From everything to the least.
+# From everything to the least: without the name of the metric, which is the same in all lines.
 FORMS = (
     _Form(1000, 1000, has_interval=True, has_waiting=True),
     _Form(24, 24, has_interval=True, has_waiting=True),
-    _Form(24, 24, has_interval=False, has_waiting=True),
-    _Form(24, 24, has_interval=False, has_waiting=False),
-    _Form(16, 16, has_interval=False, has_waiting=False),
+    _Form(24, 24, has_waiting=True),
+    _Form(24, 24),
+    _Form(16, 12),
+    _Form(16, 12, has_name=False),
 )
+
+
+def _recipe(evaluation: Evaluation, axes: Sequence[str], width: int) -> str:
+    """Return the recipe with its axes, or its values alone where there is no room for both."""
+    text = evaluation.candidate.recipe_text(axes)
+    if len(text) > width:
+        recipe = evaluation.candidate.recipe
+        text = ", ".join(str(getattr(recipe, axis)) for axis in axes)
+    return shortened(text, width)
 
 
 def _line(evaluation: Evaluation, metric: str, axes: Sequence[str], form: _Form) -> str:
     word = f"rung {evaluation.rung + 1}/{evaluation.n_rungs}"
     word = word if is_below_top(evaluation) else evaluation.kind
-    label, recipe = evaluation.candidate.label, evaluation.candidate.recipe_text(axes)
+    label, recipe = evaluation.candidate.label, _recipe(evaluation, axes, form.recipe)
     start = f"trial {evaluation.trial:>3}  {word:<8}  "
     start += f"{shortened(label, form.label):<{min(32, form.label)}}"
-    start += f"  {shortened(recipe, form.recipe):<{min(24, form.recipe)}}" if axes else ""
+    start += f"  {recipe:<{min(24, form.recipe)}}" if axes else ""
     if not isinstance(evaluation.outcome, Trained):
         return f"{start}  {evaluation.outcome}".split("\n", 1)[0]
     trained, measured = evaluation.outcome, evaluation.measurement
     assert measured is not None
-    interval = f" [{trained.metric_low:.4f}, {trained.metric_high:.4f}]"
+    figures = f"{metric} {trained.metric:.4f}" if form.has_name else f"{trained.metric:.4f}"
+    if form.has_interval:
+        figures += f" [{trained.metric_low:.4f}, {trained.metric_high:.4f}]"
     waited = waiting_seconds(evaluation)
-    waiting = f" (waited {duration(waited)})" if waited >= LEAST_S else ""
-    return (
-        f"{start}  {metric} {trained.metric:.4f}{interval if form.has_interval else ''}  "
-        f"{measured.latency.p50_ms:.3g} ms  {duration(evaluation.seconds - waited)}"
-        f"{waiting if form.has_waiting else ''}"
-    )
+    time = duration(evaluation.seconds - waited)
+    if form.has_waiting and waited >= LEAST_S:
+        time += f" (waited {duration(waited)})"
+    return f"{start}  {figures}  {measured.latency.p50_ms:.3g} ms  {time}"
 
 
 def study_lines(header: StudyHeader) -> list[str]:

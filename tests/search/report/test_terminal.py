@@ -235,7 +235,9 @@ def test_lines_of_a_terminal_take_one_row_and_keep_their_numbers(width: int, met
     view(TrialFinished(rejected(8, 5.0, of=of)))
     lines = printed(to).splitlines()[before:]
     assert [len(line) <= width for line in lines] == [True, True]
-    assert f"{metric} 0.9321" in lines[0]
+    assert (f"{metric} 0.9321" in lines[0]) is (width > 80)
+    assert "  0.9321" in lines[0] or width > 80
+    assert "0.003, light" in lines[0] or width > 80
     assert "  2.5 ms  14 s" in lines[0]
     assert ("[0.9221, 0.9401]" in lines[0]) is (width == 120 and metric == "accuracy")
     to = console(width)
