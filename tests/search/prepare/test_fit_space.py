@@ -123,7 +123,12 @@ def digits(root: Path, **changes: Any) -> Config:
     """Return the small study of two tiny networks on digits of 8 px, with open sizes."""
     backbones = ["test_resnet", "test_byobnet"]
     return small_config(
-        root, space__backbones=backbones, space__input_sizes="auto", budget__trials=1, **changes
+        root,
+        space__backbones=backbones,
+        space__input_sizes="auto",
+        budget__trials=1,
+        hardware__max_seconds=0.2,
+        **changes,
     )
 
 
