@@ -12,6 +12,7 @@ import numpy as np
 from archfront.search.config.schema import Config
 from archfront.search.engine.interrupts import deferred
 from archfront.search.engine.jobs import Done, Engine, Job
+from archfront.search.engine.second_try import result_of
 from archfront.search.errors import ConfigError
 from archfront.search.jobs.perform import MeasureRequest
 from archfront.search.latency.database import LatencyTable
@@ -27,7 +28,7 @@ from archfront.search.space.space import Space
 from archfront.trainers.spec import Architecture, Weights
 
 # A crash may have another cause than the network, but not tried again it costs nothing.
-KINDS: tuple[FailureKind, ...] = (*LASTING, "out of memory", "timeout", "crash")
+KINDS: tuple[FailureKind, ...] = (*LASTING, "timeout", "crash")
 
 
 @dataclass(frozen=True)
@@ -132,10 +133,14 @@ class LatencySweep:
         self._engine, self._folder = engine, folder
 
     def measure(self, architecture: Architecture) -> Measurement | Failed:
-        """Return the result of measuring one architecture, which is remembered."""
+        """Return the result of measuring one architecture, which is remembered.
+
+        Raises:
+            StudyStoppedError: If the machine failed twice.
+        """
         request = MeasureRequest(architecture, self._settings.measure, self._folder)
         job = self._settings.limited(Job("measure", request, is_exclusive=True))
-        result = self._engine.submit(job).result()
+        result = result_of(self._engine, job)
         found = result.value if isinstance(result, Done) else Failed(result.kind, result.message)
         with deferred():
             self._known.learn(architecture, found)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from archfront.search.engine.jobs import Broken, Done, Engine, Job, Result
-from archfront.search.errors import StudyStoppedError
+from archfront.search.engine.second_try import result_of
 from archfront.search.jobs.perform import MeasureRequest, TrainRequest
 from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Failed, Measurement, Trained
 from archfront.search.records.paths import StudyPaths
-from archfront.search.study.machine import GO_ON, TRIED_AGAIN
 from archfront.trainers.spec import Architecture, Precision
 
 
@@ -71,11 +70,7 @@ class JobFactory:
             return Done(answer, 0.0)
         if isinstance(answer, Failed):
             return Broken(answer.kind, answer.message, 0.0)
-        result = engine.submit(self.measure(architecture)).result()
-        if isinstance(result, Broken) and result.kind in TRIED_AGAIN:
-            result = engine.submit(self.measure(architecture)).result()
-        if isinstance(result, Broken) and result.kind == "machine":
-            raise StudyStoppedError(f"{result.message}\n{GO_ON}")
+        result = result_of(engine, self.measure(architecture))
         if isinstance(result, Done):
             known.learn(architecture, result.value)
         else:

@@ -7,17 +7,13 @@ from contextlib import contextmanager
 
 from archfront.search.engine.failures import broken
 from archfront.search.engine.jobs import Broken
+from archfront.search.engine.second_try import TRIED_AGAIN, stopped
 from archfront.search.errors import ArchfrontError, StudyStoppedError
 from archfront.search.records.evaluation import Failed, Rejected, Trained, is_passing
-from archfront.search.records.failure_kinds import FailureKind
 from archfront.search.results.stats import failures
 from archfront.search.study.progress import RunningTrial, StudyProgress
 from archfront.trainers.machine import machine_failure
 from archfront.trainers.words import count_of
-
-# Of these a second try, in a fresh worker, may come to another end at once.
-TRIED_AGAIN: tuple[FailureKind, ...] = ("killed", "machine")
-GO_ON = "Everything finished is recorded; the same command goes on when the cause is gone."
 
 
 @contextmanager
@@ -34,7 +30,7 @@ def stopped_by_machine() -> Iterator[None]:
     except Exception as error:
         if machine_failure(error) is None:
             raise
-        raise StudyStoppedError(f"{broken(error).message}\n{GO_ON}") from error
+        raise stopped(broken(error).message) from error
 
 
 def record_end(steps: Iterable[Callable[[], None]], *, is_stopped: bool) -> None:
@@ -68,7 +64,7 @@ def is_to_try_again(running: RunningTrial, result: Broken) -> bool:
     if result.kind not in TRIED_AGAIN:
         return False
     if running.is_second_try and result.kind == "machine":
-        raise StudyStoppedError(f"{result.message}\n{GO_ON}")
+        raise stopped(result.message)
     return not running.is_second_try
 
 

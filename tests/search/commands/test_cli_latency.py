@@ -55,7 +55,7 @@ class Answers:
     def __init__(self) -> None:
         self.asked: list[str] = []
         self.stop_at: int | None = None
-        self.crashing = False
+        self.crashing = ""
 
     def __call__(self, job: Job) -> Measurement:
         request = job.payload
@@ -66,7 +66,7 @@ class Answers:
         a, settings = request.architecture, request.settings
         self.asked.append(latency_measure.label(a))
         if self.crashing:
-            raise RuntimeError("the runtime is broken")
+            raise RuntimeError(self.crashing)
         if a.backbone == "test_vit":
             raise ExportError("test_vit cannot be exported.\nmany lines follow")
         ms = a.input_size / 16
@@ -195,15 +195,25 @@ class TestMeasure:
         self, capsys: Output, answers: Answers, table: LatencyTable
     ) -> None:
         """A broken runtime would make every architecture one that cannot be measured."""
-        answers.crashing = True
+        answers.crashing = "the runtime is broken"
         assert main(["latency", *WORDS, "budget.max_failures=3"]) == 1
         shown = capsys.readouterr()
         assert "3 architectures failed in a row (budget.max_failures=3)" in shown.err
         assert "--retry-failed tries them again" in shown.err
         assert len(table.failures()) == 3
-        answers.crashing = False
+        answers.crashing = ""
         succeeds(capsys, "latency", *WORDS, "--retry-failed")
         assert {entry.failed.kind for entry in table.failures()} == {"export"}
+
+    def test_a_full_disk_ends_it_and_no_architecture_is_held_responsible(
+        self, capsys: Output, answers: Answers, table: LatencyTable
+    ) -> None:
+        answers.crashing = "no space left on device"
+        assert main(["latency", *WORDS]) == 1
+        shown = capsys.readouterr()
+        assert "The disk is full: RuntimeError: no space left on device" in shown.err
+        assert table.failures() == []
+        assert len(answers.asked) == 2
 
     @pytest.mark.slow
     def test_a_worker_that_dies_is_a_remembered_failure_and_not_the_end(
