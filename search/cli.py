@@ -91,7 +91,7 @@ def main(words: Sequence[str] | None = None) -> int:
 
 def _reason(error: Exception) -> str | None:
     """Return in words what the machine lacks, or which file may not be used; None for neither."""
-    said = str(error).strip() or type(error).__name__
+    said = (str(error).strip().splitlines() or [type(error).__name__])[0]
     if isinstance(error, OSError) and error.filename is not None:
         said = f"{error.strerror}: {error.filename}"
     failure = machine_failure(error)

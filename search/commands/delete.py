@@ -13,6 +13,7 @@ from archfront.search.records.driver_lock import is_driven
 from archfront.search.records.paths import StudyPaths, existing
 from archfront.search.records.store import reading, remove
 from archfront.search.results.results import Results
+from archfront.trainers.machine import machine_failure
 from archfront.trainers.words import count_of
 
 
@@ -37,11 +38,30 @@ def call(arguments: argparse.Namespace) -> int:
     trials = count_of(sum(results.counts().values()), "trial")
     if not _is_confirmed(paths, trials, is_sure=arguments.yes):
         return 1
-    n_runs = _remove_runs(results, arguments.mlflow_uri)
-    remove(paths, url)
-    shutil.rmtree(paths.folder)
+    n_runs = _remove_all(results, url, arguments.mlflow_uri)
     echo(f"Removed {paths.study}: {trials}, {count_of(n_runs, 'MLflow run')}.")
     return 0
+
+
+def _remove_all(results: Results, url: str | None, mlflow_uri: str | None) -> int:
+    """Remove a study's runs and then its records and files; return the number of the runs.
+
+    On a full disk the files go first, which makes room.
+    """
+
+    def remove_files() -> None:
+        remove(results.paths, url)
+        shutil.rmtree(results.paths.folder)
+
+    try:
+        n_runs = _remove_runs(results, mlflow_uri)
+    except Exception as error:
+        if machine_failure(error) is None:
+            raise
+        remove_files()
+        return _remove_runs(results, mlflow_uri)
+    remove_files()
+    return n_runs
 
 
 def _is_confirmed(paths: StudyPaths, what: str, *, is_sure: bool) -> bool:

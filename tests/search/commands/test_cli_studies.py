@@ -7,6 +7,7 @@ import fcntl
 import io
 import json
 import os
+import sqlite3
 import sys
 from pathlib import Path
 from typing import Any
@@ -14,10 +15,12 @@ from typing import Any
 import pytest
 
 from archfront.search.cli import main
+from archfront.search.commands import delete
 from archfront.search.commands import list as list_command
 from archfront.search.front.members import build_front
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving
+from archfront.search.results.results import Results
 from tests.support import recorded_store, recorded_study
 from tests.support.command import Output, fails, succeeds
 
@@ -283,6 +286,20 @@ class TestDelete:
         assert [row["study"] for row in json.loads(succeeds(capsys, "list", "--json"))] == [
             "other"
         ]
+
+    def test_a_study_is_removed_from_a_full_disk(
+        self, capsys: Output, flowers: StudyPaths, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """MLflow could not mark the runs as deleted, and so nothing was removed."""
+
+        def mark(results: Results, uri: str | None) -> int:
+            if flowers.folder.exists():
+                raise sqlite3.OperationalError("database or disk is full")
+            return 3
+
+        monkeypatch.setattr(delete, "_remove_runs", mark)
+        assert "3 MLflow runs." in succeeds(capsys, "delete", "flowers", "--yes")
+        assert not flowers.folder.exists()
 
     def test_nothing_is_made_where_nothing_is_to_be_removed(
         self, capsys: Output, flowers: StudyPaths
