@@ -131,6 +131,12 @@ def test_boxes_in_shares_of_the_image_are_refused(tmp_path: Path) -> None:
         read(write(tmp_path, shares))
 
 
+def test_polygons_in_shares_of_the_image_are_refused(tmp_path: Path) -> None:
+    shares = each("segmentation", lambda parts: [[value / 20 for value in parts[0]]])
+    with pytest.raises(DataError, match="has 8 polygons and all of their numbers lie within 0 to"):
+        read(write(tmp_path, shares, target="outlines"))
+
+
 def test_ids_that_are_not_there_are_not_told(tmp_path: Path) -> None:
     def without(said: dict[str, Any]) -> None:
         for annotation in said["annotations"]:

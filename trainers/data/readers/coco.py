@@ -24,7 +24,13 @@ from archfront.trainers.data.readers.coco_files import (
     annotation_files,
     read_json,
 )
-from archfront.trainers.data.readers.coco_objects import Unusable, found_in, key_of, numbers
+from archfront.trainers.data.readers.coco_objects import (
+    Unusable,
+    found_in,
+    key_of,
+    numbers,
+    polygons,
+)
 from archfront.trainers.data.readers.named_images import NamedImages
 from archfront.trainers.data.readers.outside_root import refuse_outside
 from archfront.trainers.data.readers.paths import as_parts, existing_root, missing, name_of
@@ -103,17 +109,32 @@ def _contents(
 
 
 def _check_pixels(content: Mapping[str, list[dict[str, Any]]], name: str) -> None:
-    """Raise an error if all boxes of a file lie within 0 to 1: shares of the image, no pixels."""
-    boxes = [numbers(annotation.get("bbox")) for annotation in content["annotations"]]
-    known = [box for box in boxes if box]
-    if known and all(0 <= value <= 1 for box in known for value in box):
-        first = ", ".join(f"{value:.3g}" for value in known[0])
-        raise DataError(
-            f"{name} has {count_of(len(known), 'box', 'boxes')} and all of their numbers lie "
-            f"within 0 to 1, as {first}: those are shares of the image. COCO's are "
-            "pixels: x and y of the upper left corner, width and height. Multiply x and width by "
-            "the width of the image, y and height by its height."
-        )
+    """Raise an error if all boxes, or all polygons, of a file lie within 0 to 1: no pixels."""
+    annotations = content["annotations"]
+    boxes = (numbers(annotation.get("bbox")) for annotation in annotations)
+    outlines = (polygons(annotation.get("segmentation")) or () for annotation in annotations)
+    for one, many, found in (
+        ("box", "boxes", _all_shares(boxes)),
+        ("polygon", "polygons", _all_shares(part for parts in outlines for part in parts)),
+    ):
+        if found:
+            first = ", ".join(f"{value:.3g}" for value in found[0][:8])
+            raise DataError(
+                f"{name} has {count_of(len(found), one, many)} and all of their numbers lie "
+                f"within 0 to 1, as {first}: those are shares of the image. COCO's are pixels, "
+                "a box x and y of its upper left corner, width and height. Multiply what is along "
+                "x by the width of the image, and what is along y by its height."
+            )
+
+
+def _all_shares(found: Iterable[tuple[float, ...] | None]) -> list[tuple[float, ...]]:
+    """Return what has numbers if all of them lie within 0 to 1, else nothing."""
+    shares = []
+    for values in found:
+        if values and not all(0 <= value <= 1 for value in values):
+            return []  # nothing behind it is looked at
+        shares += [values] if values else []
+    return shares
 
 
 def _by_number(category: tuple[str, str]) -> tuple[bool, int, str]:

@@ -92,7 +92,7 @@ def _segment(value: Any, size: Size) -> tuple[Segment, int]:
         raise Unusable("object without an outline", "has no segmentation")
     if isinstance(value, Mapping):
         return _run_lengths(value, size), 0
-    parts = _polygons(value)
+    parts = polygons(value)
     if parts is None:
         raise Unusable(
             "outline that is no polygon",
@@ -109,7 +109,7 @@ def _segment(value: Any, size: Size) -> tuple[Segment, int]:
     return whole, len(parts) - len(whole)
 
 
-def _polygons(value: Any) -> Polygons | None:
+def polygons(value: Any) -> Polygons | None:
     """Return polygons however they are nested: lists of numbers, or of points, one or several."""
     if not isinstance(value, list):
         return None
