@@ -50,7 +50,7 @@ classes, channels and latency_ms.
 """
 # Problems of a file that are printed; more are counted only.
 SHOWN = 100
-WIDTH = 160  # columns of a table that is not shown in a terminal
+WIDTH = 200  # columns of a table that is not shown in a terminal
 
 
 _CHOOSING = ("show", "export", "forget")

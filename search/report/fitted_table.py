@@ -45,13 +45,19 @@ class FittedTable:
         title: What stands above it.
         columns: All of its columns.
         names_hidden: Whether a line below it names the columns for which there was no room.
+        caption: What stands below it.
     """
 
     def __init__(
-        self, title: str, columns: Sequence[Column], *, names_hidden: bool = True
+        self,
+        title: str,
+        columns: Sequence[Column],
+        *,
+        names_hidden: bool = True,
+        caption: str = "",
     ) -> None:
         self._title, self._columns = title, list(columns)
-        self._names_hidden = names_hidden
+        self._names_hidden, self._caption = names_hidden, caption
         self._rows: list[tuple[Sequence[str], str]] = []
 
     def add_row(self, *cells: str, style: str = "") -> None:
@@ -81,6 +87,8 @@ class FittedTable:
         for cells, style in self._rows:
             table.add_row(*(Text(self._cell(i, cells, widths[i])) for i in widths), style=style)
         yield table
+        if self._caption:
+            yield Text(self._caption)
         hidden = [c.name for i, c in enumerate(self._columns) if i not in widths and c.name]
         if hidden and self._names_hidden:
             yield Text(f"Not shown at this width: {', '.join(hidden)}.", style="dim")

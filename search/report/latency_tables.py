@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from rich.table import Table
-from rich.text import Text
-
 from archfront.search.catalog import match
 from archfront.search.errors import TableError, unknown
 from archfront.search.latency.database import (
@@ -22,6 +19,7 @@ from archfront.search.latency.database import (
     LatencyTable,
 )
 from archfront.search.latency.devices import device_named, with_catalog_costs
+from archfront.search.report.fitted_table import Column, FittedTable
 from archfront.trainers.words import count_of
 
 
@@ -115,34 +113,43 @@ def in_order(entries: Sequence[Entry], by: str) -> list[Entry]:
     return sorted(entries, key=rank)
 
 
-def latencies_table(entries: Sequence[Entry], devices: Mapping[str, KnownDevice]) -> Table:
+def latencies_table(entries: Sequence[Entry], devices: Mapping[str, KnownDevice]) -> FittedTable:
     """Return entries as a table; one device is told in its title, several below it."""
     ids = sorted({entry.key.device for entry in entries})
     words = {name: devices[name].words if name in devices else name for name in ids}
-    title = f"{count_of(len(entries), 'latency', 'latencies')} of "
-    title += words[ids[0]] if len(ids) == 1 else f"{len(ids)} devices"
-    table = Table(title=Text(title), title_justify="left", title_style="bold")
-    if len(ids) > 1:
-        table.caption = Text("\n".join(f"{name}: {text}" for name, text in words.items()))
-        table.caption_justify = "left"
     is_mixed = len(ids) > 1
-    lefts = [*(["device"] if is_mixed else []), "backbone", "head"]
-    middles = ["size", "runtime", "precision"]
-    rights = ["threads", "p50 ms", "p95 ms", "spread", "G MACs", "ms/GMAC", "MB memory"]
-    for name in [*lefts, *middles, *rights, "measured", ""]:
-        is_number = name in rights or name == "size"
-        table.add_column(name, justify="right" if is_number else "left")
+    title = f"{count_of(len(entries), 'latency', 'latencies')} of "
+    title += f"{len(ids)} devices" if is_mixed else words[ids[0]]
+    columns = [
+        *([Column("device", kind="key")] if is_mixed else []),
+        Column("backbone", kind="name"),
+        Column("head", 4, "name"),
+        Column("size", 1),
+        Column("runtime", 2, "key"),
+        Column("precision", 3, "key"),
+        Column("threads", 7),
+        Column("p50 ms"),
+        Column("p95 ms", 6),
+        Column("spread", 9),
+        Column("G MACs", 8),
+        Column("ms/GMAC", 9),
+        Column("MB memory", 9),
+        Column("measured", 10, "key"),
+        Column("", 5, "words"),
+    ]
+    caption = "\n".join(f"{name}: {text}" for name, text in words.items()) if is_mixed else ""
+    table = FittedTable(title, columns, caption=caption)
     for entry in entries:
         a, key, measured = entry.key.architecture, entry.key, entry.measurement
         latency = measured.latency
         numbers = [latency.p95_ms, latency.spread, measured.macs_g, ms_per_gmac(entry)]
         table.add_row(
-            *([Text(key.device)] if is_mixed else []),
+            *([key.device] if is_mixed else []),
             a.backbone,
             a.top,
             str(a.input_size),
-            Text(key.runtime),
-            Text(key.precision),
+            key.runtime,
+            key.precision,
             str(key.threads),
             f"{latency.p50_ms:.4g}",
             *(_short(number) for number in [*numbers, measured.value("memory_mb")]),
@@ -152,30 +159,42 @@ def latencies_table(entries: Sequence[Entry], devices: Mapping[str, KnownDevice]
     return table
 
 
-def failures_table(entries: Sequence[FailureEntry]) -> Table:
+def failures_table(entries: Sequence[FailureEntry]) -> FittedTable:
     """Return what could not be measured, with the reasons."""
-    title = count_of(len(entries), "failure")
-    table = Table(title=title, title_justify="left", title_style="bold")
-    for name in ("backbone", "head", "size", "runtime", "kind", "reason", "when"):
-        table.add_column(name, justify="right" if name == "size" else "left")
+    columns = [
+        Column("backbone", kind="name"),
+        Column("head", 3, "name"),
+        Column("size", 2),
+        Column("runtime", 4, "key"),
+        Column("kind", 1, "key"),
+        Column("reason", kind="words"),
+        Column("when", 5, "key"),
+    ]
+    table = FittedTable(count_of(len(entries), "failure"), columns)
     for entry in entries:
         a = entry.key.architecture
         reason = first_line(entry.failed.message)
         cells = [a.backbone, a.top, str(a.input_size), entry.key.runtime, entry.failed.kind]
-        table.add_row(*map(Text, [*cells, reason, _when(entry.failed_at)]))
+        table.add_row(*cells, reason, _when(entry.failed_at))
     return table
 
 
-def devices_table(rows: Sequence[Mapping[str, Any]]) -> Table:
+def devices_table(rows: Sequence[Mapping[str, Any]]) -> FittedTable:
     """Return the devices as a table."""
-    table = Table(title="Devices", title_justify="left", title_style="bold")
-    for name in ("device", "words", "latencies", "failures", "runtimes", ""):
-        table.add_column(name, justify="right" if name in ("latencies", "failures") else "left")
+    columns = [
+        Column("device", kind="key"),
+        Column("words", kind="words"),
+        Column("latencies", 1),
+        Column("failures", 3),
+        Column("runtimes", 4, "words"),
+        Column("", 2, "words"),
+    ]
+    table = FittedTable("Devices", columns)
     for row in rows:
         runtimes = ", ".join(f"{name} ({count})" for name, count in row["runtimes"].items())
         here = "this machine" if row["is_here"] else ""
         counts = [f"{row['latencies']:,}", f"{row['failures']:,}"]
-        table.add_row(*map(Text, [row["device"], row["words"], *counts, runtimes, here]))
+        table.add_row(row["device"], row["words"], *counts, runtimes, here)
     return table
 
 

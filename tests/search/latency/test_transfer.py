@@ -235,5 +235,5 @@ class TestNoTable:
     def test_a_file_that_is_not_there_is_told(self, tmp_path: Path) -> None:
         with pytest.raises(TableError, match=r"none\.csv cannot be read: No such file"):
             read_csv(tmp_path / "none.csv")
-        with pytest.raises(TableError, match=r"cannot be read: Is a directory\.$"):
+        with pytest.raises(TableError, match=r"cannot be read: it is a folder, not a file\.$"):
             read_csv(tmp_path)
