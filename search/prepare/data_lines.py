@@ -76,7 +76,7 @@ def _class_lines(dataset: DatasetSummary) -> Iterator[str]:
     shown = dataset.class_names[:SHOWN_CLASSES]
     if not parts or not shown:
         return
-    names = [shortened(name, NAME_WIDTH) for name in shown]
+    names = [shortened(_one_line(name), NAME_WIDTH) for name in shown]
     width = max(len(dataset.counted), *map(len, names))
     columns = [[part, *(f"{counts.get(name, 0):,}" for name in shown)] for part, counts in parts]
     widths = [max(map(len, column)) for column in columns]
@@ -99,6 +99,11 @@ def _reason_lines(word: str, dataset: DatasetSummary, *, is_note: bool) -> Itera
         yield f"{word:<9} {total:,} for {count_of(len(more), 'more reason')}"
 
 
+def _one_line(text: str) -> str:
+    """Return a text, such as a class name of two lines, with a blank for each run of blanks."""
+    return " ".join(text.split())
+
+
 def _examples(skipped: SkippedSummary) -> str:
     """Return the first examples, after a colon."""
     shown = [
@@ -107,4 +112,6 @@ def _examples(skipped: SkippedSummary) -> str:
     ]
     if not shown:
         return ""
-    return ": " + "; ".join(shown) + ("; ..." if skipped.count > len(shown) else "")
+    return (
+        ": " + "; ".join(map(_one_line, shown)) + ("; ..." if skipped.count > len(shown) else "")
+    )

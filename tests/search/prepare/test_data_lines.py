@@ -61,6 +61,18 @@ def test_long_lists_are_cut_with_a_count() -> None:
     assert lines[-1] == "skipped   6 for 3 more reasons"
 
 
+def test_a_name_of_two_lines_takes_one_line() -> None:
+    dataset = DatasetSummary(
+        class_names=("a\nb",),
+        splits={"train": SplitSummary(3, {"a\nb": 3})},
+        skipped={"odd": SkippedSummary(1, (SkippedExample("c\td", "e\r\nf"),))},
+    )
+    assert data_lines("d", dataset)[2:] == [
+        "          a b         3",
+        "skipped   odd, 1: c d: e f",
+    ]
+
+
 def test_the_record_has_every_class_and_tells_notes_from_what_was_left_out() -> None:
     record = json.loads(json.dumps(data_record(DATASET)))
     assert record["classes"] == ["cat", "a dog"]
