@@ -1,6 +1,6 @@
 """Checksums of the files that a training keeps, in a SHA256SUMS beside them.
 
-The format is that of ``sha256sum``, so that ``sha256sum -c SHA256SUMS`` checks a folder too.
+``sha256sum -c --ignore-missing SHA256SUMS`` checks a folder too; weights may have been removed.
 """
 
 from __future__ import annotations
