@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import re
 from dataclasses import dataclass
 
 from archfront.trainers.errors import BuildError
@@ -16,7 +17,8 @@ class MachineFailure:
         cause: What is wrong, the beginning of a sentence.
         remedy: What to do about it, a sentence.
         errnos: Numbers of the system's errors that say it.
-        phrases: What libraries say that hide the number of the system's error, in lower case.
+        phrases: What libraries say that hide the number of the system's error, in lower case;
+            regular expressions.
     """
 
     cause: str
@@ -36,7 +38,7 @@ FAILURES = (
             "database or disk is full",
             # torch.save
             "file write failed",
-            ". unexpected pos ",
+            r"\. unexpected pos ",
             # numpy.save
             "requested and 0 written",
         ),
@@ -68,6 +70,8 @@ FAILURES = (
             "failed to map segment from shared object",
             "can't start new thread",
             "resource temporarily unavailable",
+            # oneDNN, which says another thing where it does not know an operation.
+            "could not create a primitive(?! descriptor)",
         ),
     ),
     MachineFailure(
@@ -110,6 +114,6 @@ def _told(error: BaseException) -> MachineFailure | None:
     number = error.errno if isinstance(error, OSError) else None
     text = str(error).lower()
     for failure in FAILURES:
-        if number in failure.errnos or any(phrase in text for phrase in failure.phrases):
+        if number in failure.errnos or any(re.search(p, text) for p in failure.phrases):
             return failure
     return None

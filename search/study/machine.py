@@ -91,7 +91,10 @@ def ending(reason: str, progress: StudyProgress) -> tuple[str, str]:
         words = f"nothing could be trained ({reason})"
     kinds = ", ".join(f"{len(each)} {kind}" for kind, each in failures(failed).items())
     last = (passing or failed)[-1]
-    again = ". The same command tries again what failed by the machine" if passing else ""
+    is_again = passing or (not is_any_trained and "crash" in kinds)
+    again = (
+        ". The same command tries again what may have failed by the machine" if is_again else ""
+    )
     return "stopped", (
         f"{words}: {count_of(len(failed), 'candidate')} failed, {kinds}. The last one, "
         f"{last.candidate.label}: {str(last.outcome).rstrip('.')}{again}"

@@ -18,6 +18,7 @@ from archfront.search.records.evaluation import (
     Outcome,
     Prediction,
     Rejected,
+    Trained,
     counted,
     is_passing,
 )
@@ -157,11 +158,13 @@ class StudyProgress:
 
     def restore(self) -> None:
         """Take up what earlier runs recorded, and delete what they had yet to delete."""
+        # Where nothing could be trained, crashes say more of the machine than of the candidates.
+        is_barren = not any(isinstance(e.outcome, Trained) for e in self.evaluations)
         for architecture in self._prepared.unavailable:
             number = self._space.architecture_number(architecture)
             self.open.close_architecture(self._space.first_index(number))
         for evaluation in self.evaluations:
-            if not is_passing(evaluation):
+            if not (is_passing(evaluation) or (is_barren and _has_crashed(evaluation))):
                 self._close(evaluation)
             self.front.add(evaluation)
         self.paused.clear(self.evaluations)
@@ -281,3 +284,7 @@ class StudyProgress:
             for number, architecture in enumerate(self._space.architectures):
                 if architecture.backbone == name:
                     self.open.close_architecture(self._space.first_index(number))
+
+
+def _has_crashed(evaluation: Evaluation) -> bool:
+    return isinstance(evaluation.outcome, Failed) and evaluation.outcome.kind == "crash"

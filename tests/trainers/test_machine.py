@@ -36,6 +36,7 @@ def raised(outer: Exception, inner: Exception) -> Exception:
         (OSError(errno.EIO, "Input/output error"), "The disk cannot be read or written"),
         (MemoryError(), "The system has no memory, thread"),
         (OSError(errno.ENOMEM, "Cannot allocate memory"), "The system has no memory, thread"),
+        (RuntimeError("could not create a primitive"), "The system has no memory, thread"),
         (RuntimeError("can't start new thread"), "The system has no memory, thread"),
         (
             ImportError("libx.so: failed to map segment from shared object"),
@@ -65,6 +66,7 @@ def test_what_the_machine_lacks_is_named_whoever_says_it(error: Exception, cause
         FileNotFoundError(errno.ENOENT, "No such file or directory", "cat.png"),
         PermissionError(errno.EACCES, "Permission denied", "cat.png"),
         BuildError("No stride 32 in this network."),
+        RuntimeError("could not create a primitive descriptor for a convolution"),
         # Only some networks need the library.
         raised(BuildError("It cannot be built"), ModuleNotFoundError("No module named 'natten'")),
     ],

@@ -107,19 +107,20 @@ def test_a_candidate_that_the_machine_failed_is_tried_again_on_resume(
     assert run(config, space=space).was_finished
 
 
+@pytest.mark.parametrize("kind", ["killed", "crash"])
 def test_a_study_in_which_nothing_was_trained_says_why_and_is_not_finished(
-    tmp_path: Path,
+    tmp_path: Path, kind: FailureKind
 ) -> None:
     """It ended with "Nothing was done", whatever had failed, and for good."""
     limits = {"hardware__limits__latency_ms": 0.1}
     config = small_config(tmp_path, budget__trials=3, budget__max_failures=1000, **limits)
     space = small_space(lrs=(0.01,))
-    result = run(config, engine=Failing("killed", lambda count: True), space=space)
+    result = run(config, engine=Failing(kind, lambda count: True), space=space)
     assert result.state == "stopped"
     assert result.reason.startswith(
         "nothing could be trained (all 24 candidates of the space were"
     )
-    assert "killed: The reason. The same command tries again" in result.reason
+    assert f"{kind}: The reason. The same command tries again" in result.reason
     assert run(config, space=space).state == "finished"
     assert results(tmp_path).counts()["trained"] == 3
 
