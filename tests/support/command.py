@@ -13,7 +13,7 @@ def succeeds(capsys: Output, *words: str) -> str:
     """Return what a command prints, and nothing else."""
     assert main(list(words)) == 0
     shown = capsys.readouterr()
-    assert shown.err == ""
+    assert shown.err == "", shown.err
     return shown.out
 
 

@@ -238,7 +238,7 @@ class TestWorkers:
             failures = [broken(engine.submit(train())) for _ in range(2)]
         for failure in failures:
             assert failure.kind == "machine"
-            assert_matches(failure.message, r"^The worker ended with exit code 1 at its start\.")
+            assert_matches(failure.message, r"^The worker ended with exit code 75 at its start\.")
             assert "ModuleNotFoundError: No module named 'a_library_that_is" in failure.message
 
     @pytest.mark.slow
