@@ -15,6 +15,7 @@ from pathlib import Path
 from archfront.search.errors import StudyError
 from archfront.search.tracking.mlflow_client import set_environment
 from archfront.trainers.files import locked, sync
+from archfront.trainers.machine import machine_failure
 
 NAME, ARTIFACTS = "mlflow.db", "artifacts"
 STUDY_TAG = "archfront.study_id"
@@ -86,10 +87,12 @@ def damaged(file: Path, reason: str) -> StudyError:
         file: The database.
         reason: What is wrong with it, in words.
     """
+    failure = machine_failure(OSError(reason))
+    remedy = "Move the file away: a new one is made" if failure is None else failure.remedy[:-1]
     return StudyError(
         f"MLflow's database {str(file)!r} cannot be used: {reason}. The records of the studies do "
-        f"not depend on it. Move the file away: a new one is made, and 'archfront report STUDY' "
-        "writes the runs of a study into it again."
+        f"not depend on it. {remedy}, and 'archfront report STUDY' writes the runs of a study "
+        "into it again."
     )
 
 

@@ -173,3 +173,10 @@ def test_a_moved_root_keeps_its_artifacts_below_it(root: Path) -> None:
     assert experiments(root) == {"Default": f"{now}/0", "tests": now, "others": elsewhere}
     run = MlflowClient(default_uri(root)).get_run("r")
     assert run.info.artifact_uri == f"{now}/r/artifacts"
+
+
+def test_a_full_disk_is_no_damage_of_the_file(tmp_path: Path) -> None:
+    """The advice was to move the file away, which has every run in it."""
+    error = mlflow_database.damaged(tmp_path / "mlflow.db", "database or disk is full")
+    assert "Move" not in str(error)
+    assert "Free space, or raise the quota, and 'archfront report STUDY' writes" in str(error)
