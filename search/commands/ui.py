@@ -50,6 +50,7 @@ def call(arguments: argparse.Namespace) -> int:
     sys.stdout.flush()
     options = {
         "--backend-store-uri": uri,
+        "--registry-store-uri": uri,
         "--host": arguments.host,
         "--port": arguments.port,
         # Of what is logged through the page, else in the working folder.
