@@ -22,7 +22,7 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "AVIF", "TIFF", "PPM")
 # An uncompressed image of the most pixels that Pillow reads, in 8 bits, with room for its head.
 MAX_FILE_MB = 600
 # Decoding takes up to 11 bytes a pixel, so that an image of this size stays below 1 GB.
-MAX_PIXELS = 80_000_000
+MAX_PIXELS = 120_000_000
 # Pillow's own limit, which holds whatever is asked for.
 MOST_PIXELS = 178_956_970
 # By how much a decoder of JPEG can shrink an image while it reads the file.
