@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -102,20 +101,19 @@ class _Tracking:
     """The MLflow follower; never for a study that has ended.
 
     A server of the user's may refuse, so it is opened when the study starts. The database of the
-    root is opened in a thread when the first training has ended: it takes seconds of the only
-    core of a small machine, by which the first member of the front would be late. One that cannot
-    be opened does not end the study, whose end tries again.
+    root is opened when the first training has ended: it takes seconds of the only core of a small
+    machine, by which the first member of the front would be late. One that cannot be opened does
+    not end the study, whose end tries again. Nothing is opened in a thread: MLflow's imports do
+    not bear others of the same modules beside them.
     """
 
     def __init__(
         self, paths: StudyPaths, config: Config, tell: Callable[[Unwritten], None]
     ) -> None:
         self._paths, self._config, self._tell = paths, config, tell
-        self._pool = ThreadPoolExecutor(1)
-        self._opening: Future[Tracker] | None = None
-        self._is_started = False
+        self._tracker: Tracker | None = None
+        self._is_started = self._is_refused = self._is_behind = False
         self._waiting: list[Event] = []
-        self._is_behind = False
         self._lock = Lock()
 
     def __call__(self, event: Event) -> None:
@@ -126,14 +124,12 @@ class _Tracking:
             if not self._is_started:
                 return
             self._waiting.append(event)
-            has_server = self._config.tracking.mlflow_uri is not None
-            if self._opening is None and (has_server or isinstance(event, ENDS)):
-                self._opening = self._pool.submit(self._opened)
-            if self._opening is not None and has_server:
-                self._catch_up(self._opening.result())
-            elif self._opening is not None and self._opening.done():
+            if self._config.tracking.mlflow_uri is not None or self._tracker is not None:
+                self._catch_up(self._opened())
+            elif isinstance(event, ENDS) and not self._is_refused:
+                self._is_refused = True
                 with reported("the study in MLflow", self._fail):
-                    self._catch_up(self._opening.result())
+                    self._catch_up(self._opened())
 
     def _catch_up(self, tracker: Tracker) -> None:
         """Give MLflow the events that waited for it."""
@@ -151,8 +147,10 @@ class _Tracking:
     def _opened(self) -> Tracker:
         from archfront.search.tracking.tracker import Tracker
 
-        settings = self._config.tracking
-        return Tracker(self._paths, settings.mlflow_uri, settings.experiment)
+        if self._tracker is None:
+            settings = self._config.tracking
+            self._tracker = Tracker(self._paths, settings.mlflow_uri, settings.experiment)
+        return self._tracker
 
     def finish(self) -> None:
         """Write the study's files and runs from its records; the caller holds its lock."""
@@ -160,8 +158,7 @@ class _Tracking:
 
     def _opened_once(self) -> Tracker:
         with self._lock:
-            self._opening = self._opening or self._pool.submit(self._opened)
-            tracker = self._opening.result()
+            tracker = self._opened()
             self._catch_up(tracker)
             return tracker
 
