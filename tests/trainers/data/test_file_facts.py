@@ -15,6 +15,7 @@ from archfront.trainers.data import DataRef, Dataset, load
 from archfront.trainers.data import loading as loading_module
 from archfront.trainers.data import verify as verify_module
 from archfront.trainers.data.file_facts import FileFacts, file_facts
+from archfront.trainers.data.image_files import PixelLimit
 from archfront.trainers.data.targets import Mask
 from tests.support.drawn_datasets import write_masks, write_yolo
 from tests.support.drawn_images import draw_fashion_mnist
@@ -25,9 +26,9 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     read, indices = verify_module.read_with_digest, Mask.indices
 
-    def read_and_count(source: Path) -> object:
+    def read_and_count(source: Path, limit: PixelLimit) -> object:
         seen.append("image")
-        return read(source)
+        return read(source, limit)
 
     def indices_and_count(mask: Mask) -> object:
         seen.append("mask")
