@@ -147,12 +147,14 @@ def next_step(
         if is_full_only:
             return Propose() if can_propose else None
         return _last_step(seen, n_rungs, left, can_propose=can_propose)
-    if first_full is not None and not any(_is_on_its_way(c, n_rungs) for c in seen):
-        first = _first_full(seen, waiting, n_rungs, left, first_full, can_propose=can_propose)
+    shares = np.array([left.share(c.trial, len(c.losses), n_rungs) for c in waiting])
+    if first_full is not None and not _on_their_way(seen, n_rungs):
+        first = _first_full(
+            seen, waiting, shares, n_rungs, left, first_full, can_propose=can_propose
+        )
         if first is not None:
             return first
     gain = gains(seen, waiting, n_rungs, is_full_only=is_full_only)
-    shares = np.array([_price(c, left, n_rungs) for c in waiting])
     if can_propose:
         if not is_full_only and _is_early(seen, shares, n_rungs, left):
             return Propose()
@@ -167,6 +169,7 @@ def next_step(
 def _first_full(
     seen: Sequence[RungTrial],
     waiting: Sequence[RungTrial],
+    shares: Floats,
     n_rungs: int,
     left: Remaining,
     which: FirstFull,
@@ -175,26 +178,19 @@ def _first_full(
 ) -> Step | None:
     """Return the step towards the first full training; None where the usual one does."""
     begun = max(len(c.losses) for c in waiting)
-    if begun == 1 and which == "best" and can_propose:
-        shares = np.array([_price(c, left, n_rungs) for c in waiting])
-        if _is_early(seen, shares, n_rungs, left):
-            return Propose()
-    if which == "dearest" and len(seen) < SEEN_BEFORE_FULL:
-        return None
-    furthest = [c for c in waiting if len(c.losses) == begun]
+    furthest = [(c, s) for c, s in zip(waiting, shares, strict=True) if len(c.losses) == begun]
     if which == "best":
-        return Promote(min(furthest, key=lambda c: c.losses[-1]).trial)
-    return Promote(max(furthest, key=lambda c: _price(c, left, n_rungs)).trial)
+        if begun == 1 and can_propose and _is_early(seen, shares, n_rungs, left):
+            return Propose()
+        return Promote(min(furthest, key=lambda pair: pair[0].losses[-1])[0].trial)
+    if len(seen) < SEEN_BEFORE_FULL:
+        return None
+    return Promote(max(furthest, key=lambda pair: pair[1])[0].trial)
 
 
-def _is_on_its_way(trial: RungTrial, n_rungs: int) -> bool:
-    """Return whether a trial was trained in full or is being trained further."""
-    return len(trial.losses) == n_rungs or trial.is_running
-
-
-def _price(trial: RungTrial, left: Remaining, n_rungs: int) -> float:
-    """Return the price of a trial's way to the top, as a share of what is left."""
-    return left.share(trial.trial, len(trial.losses), n_rungs)
+def _on_their_way(seen: Sequence[RungTrial], n_rungs: int) -> list[int]:
+    """Return the places of the trials that were trained in full or are being trained further."""
+    return [i for i, c in enumerate(seen) if len(c.losses) == n_rungs or c.is_running]
 
 
 def _is_early(seen: Sequence[RungTrial], shares: Floats, n_rungs: int, left: Remaining) -> bool:
@@ -205,7 +201,7 @@ def _is_early(seen: Sequence[RungTrial], shares: Floats, n_rungs: int, left: Rem
     price = left.share(None, 0, 1)
     if len(seen) < SEEN_FIRST:
         return price <= FIRST_PRICE
-    n_tops = sum(len(c.losses) == n_rungs or c.is_running for c in seen)
+    n_tops = len(_on_their_way(seen, n_rungs))
     reserved = max(1, FULL_LEAST - n_tops) * float(shares.min())
     return len(seen) < SEEN_LEAST and price + reserved <= 1
 
@@ -235,7 +231,7 @@ def _is_worth_a_new_one(
     """Return whether a new candidate is worth more than its price takes from the paused trials."""
     price, usual = left.share(None, 0, 1), float(np.median(shares))
     # Lowest rungs take no more than full trainings, so that the front grows all the time.
-    n_tops = sum(len(c.losses) == n_rungs or c.is_running for c in seen)
+    n_tops = len(_on_their_way(seen, n_rungs))
     if n_tops < int(len(seen) * price / usual + 1e-9):
         return False
     affordable = 1 / usual
@@ -263,11 +259,7 @@ def gains(
     Trials in training count with the losses that are expected of them.
     """
     mean, spread = expected_losses(seen, n_rungs)
-    found = [
-        (mean[i], *each.costs)
-        for i, each in enumerate(seen)
-        if len(each.losses) == n_rungs or each.is_running
-    ]
+    found = [(mean[i], *seen[i].costs) for i in _on_their_way(seen, n_rungs)]
     if not is_full_only:
         found += [(each.losses[-1], *each.costs) for each in seen]
     at = {each.trial: i for i, each in enumerate(seen)}
