@@ -89,9 +89,10 @@ def ending(reason: str, progress: StudyProgress) -> tuple[str, str]:
     words = f"not all candidates of the space could be tried ({reason})"
     if not is_any_trained:
         words = f"nothing could be trained ({reason})"
-    kinds = ", ".join(f"{len(each)} {kind}" for kind, each in failures(failed).items())
+    by_kind = failures(failed)
+    kinds = ", ".join(f"{len(each)} {kind}" for kind, each in by_kind.items())
     last = (passing or failed)[-1]
-    is_again = passing or (not is_any_trained and "crash" in kinds)
+    is_again = passing or (not is_any_trained and "crash" in by_kind)
     again = (
         ". The same command tries again what may have failed by the machine" if is_again else ""
     )
