@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -149,24 +150,30 @@ class CostModel:
         mean, spread = np.empty((n, len(self._names))), np.empty((n, len(self._names)))
         if len(numbers) == n and np.isfinite(logs).all():
             return Expected(logs, np.zeros_like(logs))
-        features = self._space.architecture_features()
+        names, table = self._described
         for column, name in enumerate(self._names):
             has = np.isfinite(logs[:, column])
             rows = np.array(numbers, dtype=int)[has]
             growth = GROWTH.get(name, USUAL_GROWTH)
-            chosen = [i for i, d in enumerate(features.numeric_names) if d in DESCRIPTORS]
-            usual = [growth.get(features.numeric_names[i], 0.0) for i in chosen]
-            table = features.numeric[:, chosen] * np.log(10)
-            # With the work of the heads, of which the descriptors have width and depth only.
-            if "log10_macs_g" in features.numeric_names:
-                macs = features.numeric_names.index("log10_macs_g")
-                table[:, chosen.index(macs)] = np.log(self._space.macs_g)
+            usual = [growth.get(descriptor, 0.0) for descriptor in names]
             found = _regress(table, np.array(usual), rows, logs[has, column])
             mean[:, column], spread[:, column] = found
             if name == "latency_ms":
                 self._predict(mean[:, column], spread[:, column])
             mean[rows, column], spread[rows, column] = logs[has, column], 0.0
         return Expected(mean, spread)
+
+    @cached_property
+    def _described(self) -> tuple[list[str], Floats]:
+        """Return names and natural logarithms of the descriptors that costs grow with."""
+        features = self._space.architecture_features()
+        chosen = [i for i, d in enumerate(features.numeric_names) if d in DESCRIPTORS]
+        names = [features.numeric_names[i] for i in chosen]
+        table = features.numeric[:, chosen] * np.log(10)
+        # With the work of the heads, of which the descriptors have width and depth only.
+        if "log10_macs_g" in names:
+            table[:, names.index("log10_macs_g")] = np.log(self._space.macs_g)
+        return names, table
 
     def _predict(self, mean: Floats, spread: Floats) -> None:
         """Put in the latencies that are predicted for this device, where there are any."""
