@@ -29,6 +29,7 @@ from archfront.search.study.planning import (
     FORWARD_SHARE,
     is_planned,
     timed_architectures,
+    timed_candidate,
     timed_plan,
 )
 from archfront.search.study.planning import lines as plan_lines
@@ -231,7 +232,7 @@ def _planned(prepared: Prepared, progress: Progress) -> Prepared:
     tried = timed_architectures(prepared)
     for done, number in enumerate(tried):
         progress("timing training steps, to plan the epochs", done, len(tried))
-        image_s = _image_seconds(prepared, prepared.space.at(prepared.space.first_index(number)))
+        image_s = _image_seconds(prepared, timed_candidate(prepared, number))
         if image_s is not None:
             return replace(prepared, plan=timed_plan(prepared, number, image_s))
     return prepared

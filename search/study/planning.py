@@ -18,6 +18,7 @@ from archfront.search.config.settings import FACTOR, plan_of
 from archfront.search.engine.jobs import Broken, Engine, Job
 from archfront.search.jobs.perform import StepsRequest, StepTimes
 from archfront.search.prepare.prepare import Prepared
+from archfront.search.records.candidate import Candidate
 from archfront.search.records.events import Event, Noticed
 from archfront.search.records.plan import Plan
 from archfront.search.study.training_times import TrainingTimes
@@ -192,15 +193,20 @@ def timed_architectures(prepared: Prepared) -> list[int]:
     return [int(number) for number in order[lightest : lightest + TRIES]]
 
 
+def timed_candidate(prepared: Prepared, number: int) -> Candidate:
+    """Return the candidate of an architecture whose steps are timed, with as large a batch."""
+    candidate = prepared.space.at(prepared.space.first_index(number))
+    recipe, side = candidate.recipe, candidate.architecture.input_size
+    size = min(recipe.batch_size, max(TIMED_IMAGES, TIMED_PIXELS // side**2))
+    return replace(candidate, recipe=replace(recipe, batch_size=size))
+
+
 def _timed(prepared: Prepared, engine: Engine) -> tuple[int, StepTimes] | str:
     """Return the architecture that was timed and its times; why none was, if none was."""
     asked, reason = prepared.settings.precision, "the space has no architecture"
     for number in timed_architectures(prepared):
-        candidate = prepared.space.at(prepared.space.first_index(number))
-        recipe, side = candidate.recipe, candidate.architecture.input_size
-        size = min(recipe.batch_size, max(TIMED_IMAGES, TIMED_PIXELS // side**2))
         request = StepsRequest(
-            replace(candidate, recipe=replace(recipe, batch_size=size)),
+            timed_candidate(prepared, number),
             prepared.settings.train,
             compares_precisions=asked == "auto",
             rounds=TIMED_STEPS,
