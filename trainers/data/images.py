@@ -35,7 +35,8 @@ PNG_END = b"IEND\xaeB`\x82"
 GIF_END = b"\0;"
 Pixels = NDArray[np.uint8]
 ImageSource = Path | Pixels | Callable[[], Image.Image]
-ORIENTATION = 0x0112  # EXIF's tag; from 5 on, width and height are exchanged
+ORIENTATION = 0x0112  # EXIF's tag
+SIDEWAYS = (5, 6, 7, 8)  # its values that exchange width and height
 PROBED = 31  # px between the pixels that are looked at first
 # Pixels of the rows that are converted at a time, so that no second copy of an image is needed.
 STRIP_PIXELS = 4_000_000
@@ -183,12 +184,19 @@ def _indices(image: Image.Image) -> NDArray[np.uint8]:
     return np.ascontiguousarray(colors[..., 0]) if _is_grey(colors) else colors
 
 
+@contextmanager
+def _head(file: Path) -> Iterator[Image.Image]:
+    """Give the image of a file of any size, of which only the head is read yet."""
+    with _explained(), open_regular(file) as opened, opened_image(opened, None) as image:
+        yield image
+
+
 def image_size(file: Path) -> tuple[int, int] | None:
     """Return width and height after EXIF rotation from the head of a file; None if unreadable."""
     try:
-        with _explained(), open_regular(file) as opened, opened_image(opened, None) as image:
+        with _head(file) as image:
             # Pillow gives the size of a TIFF file as it is turned.
-            is_turned = image.format != "TIFF" and _orientation(image) in (5, 6, 7, 8)
+            is_turned = image.format != "TIFF" and _orientation(image) in SIDEWAYS
             return image.size[::-1] if is_turned else image.size
     except DataError:  # decoding it will say what is wrong
         return None
@@ -197,7 +205,7 @@ def image_size(file: Path) -> tuple[int, int] | None:
 def deepest_value(file: Path) -> int:
     """Return the largest value of an image with 16 bits a pixel; 0 of any other, by its head."""
     try:
-        with _explained(), open_regular(file) as opened, opened_image(opened, None) as image:
+        with _head(file) as image:
             return int(np.asarray(image).max()) if image.mode.startswith("I") else 0
     except DataError:
         return 0
@@ -206,8 +214,8 @@ def deepest_value(file: Path) -> int:
 def is_turned_by_exif(file: Path) -> bool:
     """Return whether the EXIF data of a file exchanges width and height."""
     try:
-        with _explained(), open_regular(file) as opened, opened_image(opened, None) as image:
-            return _orientation(image) in (5, 6, 7, 8)
+        with _head(file) as image:
+            return _orientation(image) in SIDEWAYS
     except DataError:
         return False
 
