@@ -203,16 +203,22 @@ def exports(secret: Path, marker: Path, programs: Path) -> dict[str, Make]:
         marker: A file that nothing may make.
         programs: Where the files lie that torch has made.
     """
-    entity = f'<!DOCTYPE n [<!ENTITY a SYSTEM "file://{secret}">]>'
-    laughs = "".join(f'<!ENTITY b{n} "{f"&b{n - 1};" * 10}">' for n in range(1, 10))
+    return (
+        program_exports(secret, marker, programs)
+        | onnx_exports(secret)
+        | openvino_exports(secret)
+        | manifests()
+    )
+
+
+def program_exports(secret: Path, marker: Path, programs: Path) -> dict[str, Make]:
+    """Return exports in formats that are programs, or may have some beside them."""
     code = f"open({str(marker)!r}, 'w')".encode()
     config = {"model_type": "timm_wrapper", "architecture": "test_resnet"}
 
     def hf(**changes: Any) -> dict[str, bytes | Make]:
         return {"hf/config.json": json.dumps({**config, **changes}).encode()}
 
-    large = [helper.make_node("ConstantOfShape", ["s"], ["probabilities"])]
-    stray = helper.make_node("Run", ["images"], ["probabilities"], domain="evil")
     made: dict[str, Make] = {
         f"torch: {file.name}": export(
             "torch-export" if file.suffix == ".pt2" else "torchscript",
@@ -235,6 +241,14 @@ def exports(secret: Path, marker: Path, programs: Path) -> dict[str, Make]:
         "hf: a checkpoint elsewhere": export(
             "hf", hf(model_args={"checkpoint_path": str(secret)}), "hf"
         ),
+    }
+
+
+def onnx_exports(secret: Path) -> dict[str, Make]:
+    """Return exports in ONNX."""
+    large = [helper.make_node("ConstantOfShape", ["s"], ["probabilities"])]
+    stray = helper.make_node("Run", ["images"], ["probabilities"], domain="evil")
+    return {
         "onnx: 10^10 values": onnx_export(graph(large, [whole("s", 10**5, 10**5)])),
         "onnx: no end": onnx_export(endless()),
         "onnx: weights by an absolute path": onnx_export(outside(str(secret))),
@@ -261,6 +275,14 @@ def exports(secret: Path, marker: Path, programs: Path) -> dict[str, Make]:
         "onnx: a batch of -1": onnx_export(
             GOOD, input=artifact("onnx", "", {})["input"] | {"batch": -1}
         ),
+    }
+
+
+def openvino_exports(secret: Path) -> dict[str, Make]:
+    """Return exports in OpenVINO's format, which is XML."""
+    entity = f'<!DOCTYPE n [<!ENTITY a SYSTEM "file://{secret}">]>'
+    laughs = "".join(f'<!ENTITY b{n} "{f"&b{n - 1};" * 10}">' for n in range(1, 10))
+    return {
         "openvino: noise": export("openvino", {"ov/m.xml": b"<net", "ov/m.bin": b""}, "ov/m.xml"),
         "openvino: a secret as entity": export(
             "openvino", {"ov/m.xml": IR.format(entity).encode(), "ov/m.bin": b""}, "ov/m.xml"
@@ -271,6 +293,12 @@ def exports(secret: Path, marker: Path, programs: Path) -> dict[str, Make]:
             "ov/m.xml",
         ),
         "openvino: deep": export("openvino", {"ov/m.xml": b"<a>" * 200_000}, "ov/m.xml"),
+    }
+
+
+def manifests() -> dict[str, Make]:
+    """Return exports whose manifest is not what it should be."""
+    return {
         "manifest: a pipe": other(os.mkfifo),
         "manifest: /dev/zero": other(link("/dev/zero")),
         "manifest: 100 GB of nothing": other(sparse),
