@@ -43,7 +43,7 @@ LAYERS = (
     ("trainers.training", "trainers.drawing"),
     ("search.errors",),
     ("search.records", "search.runtimes", "search.catalog"),
-    ("search.latency", "search.engine", "search.front", "search.predict"),
+    ("search.latency", "search.engine", "search.front", "search.predict", "search.profile"),
     ("search.space", "search.formats", "search.jobs", "search.tracking"),
     ("search.samplers", "search.results"),
     ("search.config",),
