@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 from plain_judge import Stack, first_time, reference_of, time_ratio, trajectory
-from plain_stack import copied, plain_stack
+from plain_stack import copied
+from stack_runs import plain_stack
 
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.objectives import Reference, objectives_for

@@ -18,8 +18,8 @@ from archfront.search.commands.report import write_report
 from archfront.search.report import figures, finishing, front_png, page_figure, pages
 from archfront.search.study.study import StudyResult
 from archfront.search.tracking.tracker import TRIAL_TAG, Tracker, default_uri
-from tests.search.study.test_study import results
 from tests.support.small_study import run, small_config
+from tests.support.study_engines import results
 
 FILES = {"front.json", "report.html", "front.html", "front.png"}
 
@@ -171,7 +171,7 @@ def test_a_database_that_was_moved_away_is_written_again(small: Path) -> None:
     program = (
         "from pathlib import Path\n"
         "from archfront.search.commands.report import write_report\n"
-        "from tests.search.study.test_study import results\n"
+        "from tests.support.study_engines import results\n"
         f"lacking = []\nwrite_report(results(Path({str(small)!r})), lacking.append)\n"
         "assert lacking == [], lacking\n"
     )

@@ -1,4 +1,4 @@
-"""Composition: the shipped yaml files, a user's own, and words that Hydra's grammar refuses."""
+"""Composition: a user's own files, and words that Hydra's grammar refuses."""
 
 from __future__ import annotations
 
@@ -8,22 +8,11 @@ from pathlib import Path
 
 import hydra
 import pytest
-import yaml
 
-from archfront.search.config import options
-from archfront.search.config.build import build
-from archfront.search.config.compose import GROUPS, Composed, choices, compose, conf_dir, load
-from archfront.search.config.schema import Config
+from archfront.search.config.compose import choices, compose, conf_dir
 from archfront.search.errors import ConfigError
-from archfront.trainers.data.readers import READERS
-from archfront.trainers.tasks import TASKS
+from tests.support.composed import built, own, refused
 
-SHIPPED = [(group, name) for group in GROUPS for name in choices(group)]
-# Files of data and of experiments on data that lies in a folder of the user's.
-NEED_ROOT = {
-    *(name for name, reader in READERS.items() if reader.root is not None),
-    *("bccd", "nuclei", "nuclei_masks", "fashion"),
-}
 # Names that Hydra's grammar, a URL or a glob could take for something else.
 FOLDERS = [
     "with space",
@@ -51,79 +40,6 @@ def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ARCHFRONT_ROOT", raising=False)
     monkeypatch.delenv("ARCHFRONT_DEVICE_DB", raising=False)
     monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
-
-
-def built(composed: Composed) -> Config:
-    return build(composed.content, texts=composed.texts)
-
-
-def own(folder: Path, text: str | bytes, group: str = "data", name: str = "mine") -> Path:
-    """Write a yaml file of a user's and return its configuration folder."""
-    path = folder / group / f"{name}.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return folder
-
-
-def refused(*words: str, config_dirs: tuple[Path, ...] = ()) -> tuple[str, ...]:
-    with pytest.raises(ConfigError, match=r"\S") as caught:
-        compose(words, config_dirs=config_dirs)
-    return caught.value.problems
-
-
-def words_for(group: str, name: str) -> list[str]:
-    """Return the words with which a shipped file makes a whole configuration."""
-    words = {group: name}
-    if group not in ("data", "experiment"):
-        words["data"] = "digits"
-    task = None
-    if group == "data":  # with the first task that learns from what it gives
-        task = next(task for task in TASKS if TASKS[task].target in READERS[name].gives)
-    elif name in TASKS and group in ("task", "space"):
-        task, words["data"] = name, "shapes"
-    if task is not None:
-        words["task"] = task
-        words |= {"space": task} if task in choices("space") else {}
-    values = ["data.root=photos"] if name in NEED_ROOT else []
-    values += ["data.name=FashionMNIST"] if name == "torchvision" else []
-    return [f"{key}={value}" for key, value in words.items()] + values
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(("group", "name"), SHIPPED, ids=lambda value: value)
-def test_every_shipped_file_composes_and_builds(group: str, name: str) -> None:
-    words = words_for(group, name)
-    config = built(compose(words))
-    if group not in ("budget", "space", "tracking", "experiment"):
-        part = config.as_dict()[group]
-        table = {"data": "reader"}.get(group, "name")
-        if group == "hardware":  # as cpu_openvino_int8, cuda_eager
-            device, runtime, *precision = name.split("_")
-            expected = runtime + ("_cuda" if device == "cuda" else "")
-            assert part["runtime"] == expected
-            assert precision in ([], [part["precision"]])
-        else:
-            assert name == part[table]
-    assert build(config.as_dict()) == config
-
-
-@pytest.mark.parametrize(("group", "name"), SHIPPED, ids=lambda value: value)
-def test_every_shipped_file_begins_with_a_line_for_people(group: str, name: str) -> None:
-    lines = (conf_dir() / group / f"{name}.yaml").read_text(encoding="utf-8").splitlines()
-    first = next(line for line in lines if "@package" not in line)
-    assert first.startswith("# ")
-    assert first.endswith((".", "?"))
-
-
-def test_the_table_of_contents_names_every_group() -> None:
-    content = yaml.safe_load((conf_dir() / "config.yaml").read_text(encoding="utf-8"))
-    named = [next(iter(entry)) for entry in content["defaults"] if isinstance(entry, dict)]
-    assert [name.removeprefix("optional ") for name in named] == list(GROUPS)
-
-
-def test_the_page_of_options_is_current() -> None:
-    page = conf_dir().resolve().parent / "docs" / "options.md"
-    assert page.read_text(encoding="utf-8") == options.page(), "run: make docs"
 
 
 def test_of_two_words_for_one_thing_the_last_wins() -> None:
@@ -309,80 +225,6 @@ def test_an_unknown_group_is_an_unknown_option() -> None:
         "x: no such option.",
         "budget.trails: no such option. Did you mean budget.trials?",
     ]
-
-
-BELOW_A_VALUE = {
-    "study.x=3": "study.x=3: study is one value, with no options below it.",
-    "task.name.x.y=3": "task.name.x.y=3: task.name is one value, with no options below it.",
-}
-
-
-@pytest.mark.parametrize("word", BELOW_A_VALUE)
-def test_a_value_has_no_options_below_it(tmp_path: Path, word: str) -> None:
-    """Setting one below a value of a file ended in an AttributeError."""
-    assert refused("data=digits", word) == (BELOW_A_VALUE[word],)
-    path = tmp_path / "study.yaml"
-    path.write_text(yaml.safe_dump(compose(["data=digits"]).content))
-    with pytest.raises(ConfigError, match=r"\S") as caught:
-        load(path, [word])
-    assert caught.value.problems == (BELOW_A_VALUE[word],)
-
-
-def test_a_composed_configuration_is_read_from_its_file_again(tmp_path: Path) -> None:
-    words = ["experiment=digits", "tracking.experiment=${x}", "space.recipe.lr=1e-3,2e-3"]
-    config = built(compose(words))
-    path = tmp_path / "study.yaml"
-    path.write_text(yaml.safe_dump(config.as_dict()), encoding="utf-8")
-    assert built(load(path, [])) == config
-    again = built(load(path, ["study=x", "study=digits-again", "space.recipe.lr=1e-2"]))
-    assert (again.study, again.space.recipe.lr) == ("digits-again", (0.01,))
-
-
-def test_the_configuration_of_a_study_follows_its_moved_root(tmp_path: Path) -> None:
-    """A study that went on by its own configuration wrote to where its root had been."""
-    words = ["experiment=digits", "study=flowers", f"tracking.root={tmp_path / 'old'}"]
-    config = built(compose(words)).as_dict()
-    config["tracking"]["device_db"] = str(tmp_path / "old" / "latency.db")
-    root = tmp_path / "new"
-    beside, elsewhere = root / "studies" / "flowers", root / "copies" / "flowers"
-    for folder in (beside, elsewhere):
-        folder.mkdir(parents=True)
-        (folder / "study.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
-    moved = built(load(beside / "study.yaml", ["budget.trials=3"]))
-    assert (moved.tracking.root, moved.tracking.device_db) == (str(root), str(root / "latency.db"))
-    assert built(load(elsewhere / "study.yaml", [])).tracking.root == str(tmp_path / "old")
-    asked = load(beside / "study.yaml", [f"tracking.root={tmp_path}"])
-    assert built(asked).tracking.root == str(tmp_path)
-
-
-def test_a_composed_configuration_takes_no_groups(tmp_path: Path) -> None:
-    path = tmp_path / "study.yaml"
-    path.write_text(yaml.safe_dump(compose(["data=digits"]).content))
-    with pytest.raises(ConfigError, match=r"\S") as caught:
-        load(path, ["sampler=gp", "seed"])
-    assert [problem.split(":")[0] for problem in caught.value.problems] == ["'seed'", "sampler=gp"]
-    assert "Change a value with sampler.option=value." in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (None, "cannot be read: [Errno 2] No such file or directory"),
-        ("a: [", ", line 1, column 5: expected the node content, but found '<stream end>'."),
-        ("- 1", " has no options, as 'name: value'; got [1]."),
-        ("", " has no options, as 'name: value'; got None."),
-    ],
-)
-def test_a_file_that_is_no_configuration_is_named(
-    tmp_path: Path, text: str | None, message: str
-) -> None:
-    path = tmp_path / "study.yaml"
-    if text is not None:
-        path.write_text(text)
-    with pytest.raises(ConfigError, match=r"\S") as caught:
-        load(path, [])
-    assert str(caught.value).startswith(f"--config: {path}")
-    assert message in str(caught.value)
 
 
 def test_the_environment_says_where_things_go(

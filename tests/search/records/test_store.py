@@ -18,16 +18,12 @@ from archfront.search.records.journal import cut_torn_line
 from archfront.search.records.objectives import objectives_for
 from archfront.search.records.paths import StudyPaths, existing
 from archfront.search.records.storage_urls import hide_password
-from archfront.search.records.store import (
-    driving,
-    reading,
-    remove,
-)
-from tests.search.study.test_study import Interrupting, results, story
+from archfront.search.records.store import driving, reading, remove
 from tests.support.forked import started
 from tests.support.mlflow_template import template
 from tests.support.recorded_study import REFERENCE
 from tests.support.small_study import drive, prepared, run, small_config
+from tests.support.study_engines import Interrupting, results, story
 
 GOALS = list(objectives_for("accuracy"))
 HOLDER = """

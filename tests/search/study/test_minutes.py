@@ -13,8 +13,8 @@ from archfront.search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequ
 from archfront.search.records.evaluation import Trained
 from archfront.search.space.space import Space
 from tests.search.study.test_budget import HandClock
-from tests.search.study.test_study import results
 from tests.support.small_study import BACKBONES, perform, run, small_config, small_space
+from tests.support.study_engines import results
 
 START_S, MEASURE_S, SCORE_S, DRAW_S = 1.5, 2.0, 2.0, 1.0
 

@@ -27,8 +27,8 @@ from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import HEADER, RUNGS, StudyStore, driving
 from archfront.search.study.control import Control
 from archfront.search.study.paused import KeptFront, PausedTrials
-from tests.search.study.test_study import DriverDeath, Dying, Interrupting, results, story
 from tests.support.small_study import RESUME, perform, prepared, run, small_config
+from tests.support.study_engines import DriverDeath, Dying, Interrupting, results, story
 
 RUNGS_OF = {"task__epochs": 9, "budget__rungs": [1, 3, 9], "hardware__limits__latency_ms": 5.0}
 

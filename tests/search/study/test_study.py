@@ -1,9 +1,10 @@
+"""The loop of a study, from its first trial to its front."""
+
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -16,11 +17,11 @@ from archfront.search.config.settings import measure_settings
 from archfront.search.engine.inline import InlineEngine
 from archfront.search.engine.jobs import Broken, Done, Job, Result
 from archfront.search.engine.processes import ProcessEngine
-from archfront.search.errors import ConfigChangedError, StudyError, StudyLockedError
+from archfront.search.errors import StudyError
 from archfront.search.front.members import build_front
 from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.key import latency_key
-from archfront.search.records.evaluation import Evaluation, Failed, Rejected, Trained
+from archfront.search.records.evaluation import Failed, Rejected, Trained
 from archfront.search.records.events import (
     DataRead,
     Event,
@@ -31,97 +32,19 @@ from archfront.search.records.events import (
     TrialMeasured,
     TrialProposed,
 )
-from archfront.search.records.paths import StudyPaths
-from archfront.search.records.store import driving, reading
 from archfront.search.report import pages
-from archfront.search.results.results import Results
-from archfront.search.study import study
-from archfront.search.study.control import Control
 from archfront.search.study.progress import StudyProgress
 from archfront.search.study.promotion import Step
 from tests.support.small_study import (
     DIVERGING_LR,
     UNBUILDABLE,
-    Forgetful,
     latency_ms,
     perform,
-    prepared,
     run,
     small_config,
     small_space,
 )
-
-
-def results(root: Path) -> Results:
-    places = StudyPaths(root, "small")
-    return Results.read(reading(places, None), places)
-
-
-def story(evaluations: list[Evaluation]) -> list[tuple[Any, ...]]:
-    """Return what must not differ between two runs: no times."""
-    return [
-        (
-            e.trial,
-            e.candidate.id,
-            e.kind,
-            e.outcome.metric if isinstance(e.outcome, Trained) else str(e.outcome),
-        )
-        for e in evaluations
-    ]
-
-
-class Interrupting:
-    """An engine that answers by formula until it has done enough; then Ctrl-C comes."""
-
-    isolates = False
-    n_slots = 1
-
-    def __init__(self, n_jobs: int) -> None:
-        self.left = n_jobs
-        self.inner = InlineEngine(perform, workers=1, threads=1)
-
-    def submit(self, job: Job, on_event: Any = None) -> Future[Result]:
-        if self.left == 0:
-            raise KeyboardInterrupt
-        self.left -= 1
-        return self.inner.submit(job, on_event)
-
-    def close(self) -> None:
-        self.inner.close()
-
-
-class DriverDeath(Exception):
-    """The end of a driver in the middle of its work, as its records show it."""
-
-
-class Dying(InlineEngine):
-    """An engine during whose jobs, or those chosen, the driver dies."""
-
-    def __init__(self, dies: Callable[[Job], bool] = lambda job: True) -> None:
-        super().__init__(perform, workers=1, threads=1)
-        self.dies = dies
-
-    def submit(self, job: Job, on_event: Any = None) -> Future[Result]:
-        if self.dies(job):
-            raise DriverDeath
-        return super().submit(job, on_event)
-
-
-class Threaded:
-    """An engine of two slots whose jobs are answered by formula, in threads."""
-
-    isolates = False
-    n_slots = 2
-
-    def __init__(self) -> None:
-        self.pool = ThreadPoolExecutor(2)
-        self.inner = InlineEngine(perform, workers=1, threads=1)
-
-    def submit(self, job: Job, on_event: Any = None) -> Future[Result]:
-        return self.pool.submit(lambda: self.inner.submit(job, on_event).result())
-
-    def close(self) -> None:
-        self.pool.shutdown()
+from tests.support.study_engines import Interrupting, Threaded, results, story
 
 
 class TestLoop:
@@ -358,151 +281,6 @@ class TestLoop:
             "params_m": 11.7,
         }
         assert pages.key_figures(found)["hypervolume"] > 0
-
-
-class TestResume:
-    @pytest.mark.slow
-    @pytest.mark.parametrize("n_jobs", [0, 1, 2, 5, 8])
-    @pytest.mark.parametrize("sampler", ["random", "tpe", "nsga2"])
-    def test_an_interrupted_study_goes_on_as_if_nothing_had_happened(
-        self, tmp_path: Path, finished: Callable[..., Path], n_jobs: int, sampler: str
-    ) -> None:
-        settings = {"sampler__name": sampler, "sampler__startup": 2}
-        config = small_config(tmp_path, **settings)
-        first = run(config, engine=Interrupting(n_jobs))
-        assert first.state == "interrupted"
-        assert results(tmp_path).state == "interrupted"
-        second = run(config)
-        assert second.state == "finished"
-        whole = results(finished(**settings))
-        assert story(results(tmp_path).evaluations) == story(whole.evaluations)
-
-    def test_a_finished_study_does_nothing(self, tmp_path: Path) -> None:
-        config = small_config(tmp_path)
-        run(config)
-        before = results(tmp_path).evaluations
-        again = run(config, engine=Interrupting(0))
-        assert again.was_finished
-        assert again.reason == "6 candidates are trained (budget.trials=6)"
-        assert results(tmp_path).evaluations == before
-
-    def test_a_larger_budget_extends_a_finished_study(self, tmp_path: Path) -> None:
-        run(small_config(tmp_path))
-        before = story(results(tmp_path).evaluations)
-        assert not run(small_config(tmp_path, budget__trials=9)).was_finished
-        after = results(tmp_path)
-        assert story(after.evaluations)[: len(before)] == before
-        assert after.counts()["trained"] == 9
-        assert set(after.scores) >= {m.trial for m in after.front()}
-
-    def test_another_question_is_an_error_that_shows_the_difference(self, tmp_path: Path) -> None:
-        run(small_config(tmp_path))
-        changed = small_config(tmp_path, seed=7, hardware__limits__latency_ms=3.0)
-        with pytest.raises(ConfigChangedError) as caught:
-            run(changed)
-        assert str(caught.value) == (
-            "The study 'small' was started with another configuration:\n"
-            "  hardware.limits.latency_ms: 2.0 in the study, 3.0 now\n"
-            "  seed: 0 in the study, 7 now\n"
-            "Resume it with the stored values (only budget, engine and tracking may change), or "
-            "start another study with study=NAME."
-        )
-
-    def test_other_images_are_an_error(self, tmp_path: Path) -> None:
-        config = small_config(tmp_path)
-        run(config, engine=Interrupting(3))
-        known = prepared(config)
-        other = replace(known, dataset=replace(known.dataset, fingerprint="0" * 16))
-        with pytest.raises(ConfigChangedError, match="The dataset of the study 'small' changed"):
-            study.run(config, prepared=other, engine=Interrupting(9), table=Forgetful())  # type: ignore[arg-type]  # a fake table
-
-    @pytest.mark.slow
-    def test_a_candidate_that_kills_its_driver_is_given_up(self, tmp_path: Path) -> None:
-        config = small_config(tmp_path)
-        for _ in range(3):
-            with pytest.raises(DriverDeath):
-                run(config, engine=Dying())
-        run(config)
-        first = results(tmp_path).evaluations[0]
-        assert isinstance(first.outcome, Failed)
-        assert str(first.outcome) == (
-            "crash: the driver died 3 times while this candidate was in flight"
-        )
-        assert results(tmp_path).counts()["trained"] == 6
-
-    def test_an_evaluation_that_was_written_and_not_told_is_not_run_again(
-        self, tmp_path: Path, finished: Callable[..., Path]
-    ) -> None:
-        config = small_config(tmp_path)
-        run(config, engine=Interrupting(4))
-        wanted = results(finished(seed=0)).evaluations
-        places = StudyPaths(tmp_path, "small")
-        with driving(places, None, prepared(config).objectives) as store:
-            (frozen,) = store.in_flight()
-            lost = next(e for e in wanted if e.trial == frozen.number)
-            store.record(store.trial(frozen, _NoSampler()), lost)
-        run(config)
-        assert story(results(tmp_path).evaluations) == story(wanted)
-
-    def test_a_second_driver_is_told_who_runs(self, tmp_path: Path) -> None:
-        config = small_config(tmp_path)
-        errors: list[str] = []
-
-        def second(event: Event) -> None:
-            if isinstance(event, StudyStarted):
-                with pytest.raises(StudyLockedError) as caught:
-                    run(config)
-                errors.append(str(caught.value))
-
-        run(config, followers=(second,))
-        assert len(errors) == 1
-        assert "The study 'small' is already run by process" in errors[0]
-
-    def test_a_cancelled_study_stops_soon_and_goes_on_later(self, tmp_path: Path) -> None:
-        control = Control()
-
-        def cancel(event: Event) -> None:
-            if isinstance(event, TrialFinished):
-                control.cancel()
-
-        result = run(small_config(tmp_path), followers=(cancel,), control=control)
-        assert result.state == "interrupted"
-        assert len(results(tmp_path).evaluations) == 1
-        assert run(small_config(tmp_path)).state == "finished"
-
-    @pytest.mark.slow
-    def test_a_paused_study_proposes_nothing_until_it_is_resumed(self, tmp_path: Path) -> None:
-        control = Control()
-        proposed: list[int] = []
-        paused_with: list[int] = []
-
-        def follow(event: Event) -> None:
-            if isinstance(event, TrialProposed):
-                proposed.append(event.trial)
-            if isinstance(event, TrialFinished) and len(proposed) == 2:
-                control.pause()
-                threading.Timer(0.5, resume).start()
-
-        def resume() -> None:
-            paused_with.append(len(proposed))
-            control.resume()
-
-        result = run(small_config(tmp_path), followers=(follow,), control=control)
-        assert result.state == "finished"
-        assert paused_with == [2]
-
-
-class _NoSampler:
-    """Proposes nothing: every parameter of the trial is written already."""
-
-    def infer_relative_search_space(self, *_: object) -> dict[str, Any]:
-        return {}
-
-    def sample_relative(self, *_: object) -> dict[str, Any]:
-        return {}
-
-    def before_trial(self, *_: object) -> None:
-        return None
 
 
 @pytest.mark.slow

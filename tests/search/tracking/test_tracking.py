@@ -16,9 +16,9 @@ from archfront.search.report import pages
 from archfront.search.results.refit_results import refits_of
 from archfront.search.tracking.mlflow_database import STUDY_TAG
 from archfront.search.tracking.tracker import REFIT_TAG, TRIAL_TAG, Tracker, default_uri
-from tests.search.study.test_study import Interrupting, results
 from tests.support import small_refits
 from tests.support.small_study import run, small_config
+from tests.support.study_engines import Interrupting, results
 
 
 @pytest.fixture(scope="module")

@@ -14,38 +14,18 @@ from torch import nn
 
 from archfront.trainers.data import DataRef, load
 from archfront.trainers.data.ref import Shapes
-from archfront.trainers.errors import ConfigError, DivergedError
-from archfront.trainers.spec import (
-    Architecture,
-    EpochRow,
-    Recipe,
-    TrainResult,
-    TrainSettings,
-    Weights,
-)
+from archfront.trainers.errors import ConfigError
+from archfront.trainers.spec import Architecture, EpochRow, Weights
 from archfront.trainers.tasks import TASKS
-from archfront.trainers.training import features, onnx_features, probe
+from archfront.trainers.training import probe
 from archfront.trainers.training.full import FullSettings, Teacher, train_full
 from archfront.trainers.training.proxy import train
 from archfront.trainers.training.scoring import score
+from tests.support.probes import DIGITS, HEADS, NETWORK, RECIPE, SETTINGS, run
 from tests.trainers.tasks.test_tasks import architecture
 from tests.trainers.training.test_frozen import first_weights
 from tests.trainers.training.test_resume import bits, shapes
 from tests.trainers.training.test_resume import settings as plain_settings
-
-DIGITS = DataRef("digits", None, None, False, 300, 100, 80, 0, None, "stop", 100)
-NETWORK = Architecture("classification", "test_resnet", "timm", 32, 10, 1)
-RECIPE = Recipe(lr=1e-3, weight_decay=0.05, batch_size=32, augment="light", dropout=0.1)
-SETTINGS = TrainSettings(
-    "accuracy", 0, 2, 7, 0.1, "cosine", "fp32", 1, init="probe", norms="frozen", ema=0.9
-)
-HEADS = TASKS["classification"].heads
-
-
-def run(folder: Path, of: Architecture = NETWORK, **changes: Any) -> TrainResult:
-    folder.mkdir(parents=True, exist_ok=True)
-    arguments: dict[str, Any] = {"recipe": RECIPE, "data": DIGITS, "settings": SETTINGS, **changes}
-    return train(of, first_weights(of, folder), **arguments, folder=folder / "out")
 
 
 @pytest.mark.parametrize(
@@ -197,137 +177,6 @@ def test_a_refit_with_a_teacher_begins_with_the_same_probe(tmp_path: Path) -> No
     assert len(full.training.curve) == 2
 
 
-@pytest.fixture
-def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    """Return the list to which each pass over images appends their number."""
-    seen: list[int] = []
-    computed = features.computed
-
-    def counted(network: Any, images: Any, rows: Any, *rest: Any) -> Any:
-        seen.append(len(rows))
-        return computed(network, images, rows, *rest)
-
-    monkeypatch.setattr(features, "computed", counted)
-    return seen
-
-
-def shared(folder: Path) -> DataRef:
-    return replace(DIGITS, shared=str(folder), shared_mb=100)
-
-
-@pytest.mark.slow
-def test_features_are_computed_once_for_all_heads_that_pool(
-    tmp_path: Path, passes: list[int]
-) -> None:
-    data, of = shared(tmp_path / "shared"), replace(NETWORK, input_size=64)  # maps of 2 x 2
-    results = {head: run(tmp_path / head, replace(of, head=head), data=data) for head in HEADS}
-    assert passes == [300, 100]
-    again = run(tmp_path / "again", of, data=data)
-    assert bits(again)[:3] == bits(results["timm"])[:3]
-    weights = Weights("folder", path=str(tmp_path / "timm" / "first.pth"))
-    for head, result in results.items():  # each has the pooling that it would have alone
-        _, predicted = score(
-            replace(of, head=head), result.weights, data, split="val", preprocess_of=weights,
-            threads=1,
-        )  # fmt: skip
-        saved = np.load(result.predictions)["probabilities"]
-        np.testing.assert_allclose(saved, predicted["probabilities"], atol=1e-3)
-    run(tmp_path / "smaller", data=data)
-    assert passes == [300, 100, 300, 100]
-
-
-@pytest.mark.slow
-def test_heads_behind_other_layers_have_features_of_their_own(
-    tmp_path: Path, passes: list[int]
-) -> None:
-    data, of = shared(tmp_path / "shared"), replace(NETWORK, backbone="test_convnext")
-    for head in ("avg", "max", "avg"):
-        run(tmp_path / head, replace(of, head=head), data=data)
-    assert passes == [300, 100] * 2
-
-
-@pytest.mark.slow
-def test_other_weights_have_other_features(tmp_path: Path, passes: list[int]) -> None:
-    data = shared(tmp_path / "shared")
-    run(tmp_path / "a", data=data)
-    state = torch.load(tmp_path / "a" / "first.pth")
-    (tmp_path / "b").mkdir()
-    torch.save({k: v * 1.5 if v.ndim == 4 else v for k, v in state.items()}, tmp_path / "b.pth")
-    weights = Weights("folder", path=str(tmp_path / "b.pth"))
-    train(NETWORK, weights, RECIPE, data, SETTINGS, folder=tmp_path / "b")
-    assert passes == [300, 100] * 2
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("content", [b"", b"PK torn", None])
-def test_a_file_of_features_that_is_broken_is_made_again(
-    content: bytes | None, tmp_path: Path, passes: list[int]
-) -> None:
-    data = shared(tmp_path / "shared")
-    first = run(tmp_path / "first", data=data)
-    for file in (tmp_path / "shared").glob(f"features-*/{features.FILE}"):
-        whole = bytearray(file.read_bytes())
-        whole[len(whole) // 2] ^= 0xFF  # a bit of the disk
-        file.write_bytes(whole if content is None else content)
-    again = run(tmp_path / "again", data=data)
-    assert passes == [300, 100, 300, 100]
-    assert bits(again)[:3] == bits(first)[:3]
-    run(tmp_path / "third", data=data)
-    assert passes == [300, 100, 300, 100]
-
-
-@pytest.mark.slow
-def test_what_is_no_room_for_is_not_kept(tmp_path: Path, passes: list[int]) -> None:
-    data = replace(shared(tmp_path / "shared"), shared_mb=0.01)
-    for part in "ab":
-        assert run(tmp_path / part, data=data).metrics["accuracy"] > 0.6
-    assert passes == [300, 100] * 2
-
-
-@pytest.mark.slow
-def test_onnx_runtime_gives_the_features_of_pytorch(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> None:
-    ran: list[int] = []
-    session = onnx_features._session
-
-    def counted(*given: Any) -> Any:
-        run = session(*given)
-        return lambda images: ran.append(len(images)) or run(images)
-
-    monkeypatch.setattr(onnx_features, "_session", counted)
-    eager, fast = shared(tmp_path / "eager"), shared(tmp_path / "fast")
-    run(tmp_path / "a", data=eager)
-    assert ran == []
-    monkeypatch.setattr(features, "ONNX_PIXELS", 0)
-    run(tmp_path / "b", data=fast)
-    assert sum(ran) == 300 + 100 + features.N_TRIED
-    files = sorted((tmp_path / "eager").glob(f"features-*/{features.FILE}"))
-    assert len(files) == 2
-    for file in files:
-        same = tmp_path / "fast" / file.relative_to(tmp_path / "eager")
-        with np.load(file) as first, np.load(same) as second:
-            for name in features.Pooled.names:
-                np.testing.assert_allclose(second[name], first[name], rtol=1e-4, atol=1e-5)
-    assert "".join(capfd.readouterr()) == ""
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("fault", ["refuses", "differs", "missing"])
-def test_without_an_export_features_are_those_of_pytorch(
-    fault: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def session(*_: Any) -> Any:
-        if fault == "differs":
-            return lambda images: [np.zeros((len(images), 96), np.float32)] * 3
-        raise ImportError if fault == "missing" else RuntimeError("no such operator")
-
-    eager = run(tmp_path / "eager")
-    monkeypatch.setattr(features, "ONNX_PIXELS", 0)
-    monkeypatch.setattr(onnx_features, "_session", session)
-    assert bits(run(tmp_path / "other"))[:3] == bits(eager)[:3]
-
-
 def test_many_classes_are_solved_by_ridge(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def never(*_: Any) -> None:
         raise AssertionError
@@ -344,14 +193,6 @@ def test_weights_of_classes_change_the_solution(tmp_path: Path) -> None:
     changed = run(tmp_path / "changed", settings=replace(SETTINGS, class_weights=weights))
     first, second = (np.load(r.predictions)["probabilities"][:, 0] for r in (plain, changed))
     assert second.mean() > first.mean()
-
-
-def test_only_as_many_features_as_memory_holds(tmp_path: Path, passes: list[int]) -> None:
-    # 3 poolings of 96 channels: 1,152 bytes an image, a quarter of the memory.
-    data = replace(DIGITS, memory_mb=4 * (100 + 150) * 1152 / 1e6)
-    result = run(tmp_path, data=data)
-    assert passes == [150, 100]
-    assert result.metrics["accuracy"] > 0.6
 
 
 @pytest.mark.slow
@@ -396,19 +237,6 @@ def test_every_other_task_begins_with_its_head_trained_on_images(
     whole = train(of, weights, recipe, shapes(task), once, folder=tmp_path / "whole")
     assert bits(whole) == bits(results[-1])
     assert [row.epoch for row in whole.curve] == [0, 1]
-
-
-def test_features_that_are_not_finite_are_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    computed = features.computed
-
-    def broken(*given: Any) -> Any:
-        return {name: np.full_like(part, np.inf) for name, part in computed(*given).items()}
-
-    monkeypatch.setattr(features, "computed", broken)
-    with pytest.raises(DivergedError, match=r"features of test_resnet at 32 px are not finite"):
-        run(tmp_path)
 
 
 def test_a_probe_needs_weights(tmp_path: Path) -> None:
