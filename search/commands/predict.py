@@ -156,6 +156,7 @@ def image_files(places: Iterable[Path]) -> Iterator[Path]:
         ArtifactError: If a place is not there, or a folder has no image.
     """
     from archfront.trainers.data.images import EXTENSIONS
+    from archfront.trainers.data.readers.paths import images_in
 
     for place in places:
         if not place.exists():
@@ -163,7 +164,7 @@ def image_files(places: Iterable[Path]) -> Iterator[Path]:
         if not place.is_dir():
             yield place
             continue
-        found = sorted(p for p in place.iterdir() if p.suffix.lower() in EXTENSIONS)
+        found = images_in(place)
         if not found:
             raise ArtifactError(
                 f"The folder {place} has no image ({', '.join(sorted(EXTENSIONS))})."

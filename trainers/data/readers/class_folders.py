@@ -6,7 +6,6 @@ class may be called ``train``.
 
 from __future__ import annotations
 
-import os
 import re
 import unicodedata
 from collections import Counter
@@ -18,8 +17,8 @@ from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.readers.paths import (
     SPLIT_NAMES,
     folders,
-    is_image,
-    is_visible,
+    images_below,
+    images_in,
     name_of,
     split_folders,
     visible,
@@ -60,8 +59,7 @@ def class_folders(root: Path) -> ClassFolders:
         DataError: If there are none, or they lie deeper, or two folders are one split.
     """
     if not folders(root):
-        n_images = sum(is_image(file) for file in root.iterdir())
-        images = count_of(n_images, "image lies", "images lie")
+        images = count_of(len(images_in(root)), "image lies", "images lie")
         raise DataError(
             f"data.root {root} has no class folders ({images} in it directly). {LAYOUT}."
         )
@@ -120,23 +118,6 @@ def _splits_of_classes(root: Path) -> dict[str, Classes]:
     return {**parts} if "train" in parts and len(parts) > 1 else {}
 
 
-def files_below(folder: Path) -> list[Path]:
-    """Return all visible files below a folder, sorted; links are followed, each folder once."""
-    found: list[Path] = []
-    seen: set[str] = set()
-    for parent, below, files in os.walk(folder, onerror=_raise, followlinks=True):
-        real = os.path.realpath(parent)
-        below[:] = [] if real in seen else [name for name in below if is_visible(name)]
-        if real not in seen:
-            found += [Path(parent, name) for name in files if is_visible(name)]
-        seen.add(real)
-    return sorted(found, key=lambda file: file.relative_to(folder).as_posix())
-
-
-def _raise(error: OSError) -> None:
-    raise error
-
-
 def _by_split(root: Path) -> dict[str, Path]:
     """Return the folders that are called like a split, as train, Testing, val_set or seg_test."""
     words = {folder: _words(folder.name) for folder in folders(root)}
@@ -193,10 +174,10 @@ def _are_splits(
 def _holds_classes(folder: Path) -> bool:
     """Return whether most images of a folder lie in folders inside it."""
     inside = folders(folder)
-    n_direct = sum(is_image(entry) for entry in visible(folder))
+    n_direct = len(images_in(folder))
     if not inside or not n_direct:
         return bool(inside)
-    return sum(is_image(file) for f in inside for file in files_below(f)) > n_direct
+    return sum(len(images_below(f)) for f in inside) > n_direct
 
 
 def _without_doubles(tops: Mapping[str, Path]) -> dict[str, Path]:
@@ -233,14 +214,13 @@ def _check_not_deeper(root: Path) -> None:
 
 
 def _unlabelled(folder: Path) -> Skipped:
-    n_images = sum(is_image(file) for file in files_below(folder))
+    images = count_of(len(images_below(folder)), "image")
     inside = [f.name for f in folders(folder)]
     lacking = f"only the folder {inside[0]}, no class of train" if inside else "no class folders"
     return Skipped(
         folder.name,
         "split without class folders",
-        f"{folder.name} holds {count_of(n_images, 'image')} and {lacking}, so that nothing tells "
-        "their classes",
+        f"{folder.name} holds {images} and {lacking}, so that nothing tells their classes",
     )
 
 

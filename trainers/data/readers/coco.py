@@ -31,11 +31,11 @@ from archfront.trainers.data.readers.coco_objects import (
     numbers,
     polygons,
 )
-from archfront.trainers.data.readers.named_images import NamedImages
+from archfront.trainers.data.readers.find_images import ImageFinder
 from archfront.trainers.data.readers.outside_root import refuse_outside
-from archfront.trainers.data.readers.paths import as_parts, existing_root, missing, name_of
+from archfront.trainers.data.readers.paths import as_parts, existing_root, name_of
 from archfront.trainers.data.ref import DataRef
-from archfront.trainers.data.targets import Mask, Segment, Target, TargetKind
+from archfront.trainers.data.targets import Mask, Segment, Target
 from archfront.trainers.errors import DataError
 from archfront.trainers.words import count_of, quoted
 
@@ -71,7 +71,7 @@ def read_coco(ref: DataRef) -> RawData:
     parts = {}
     broken: list[Skipped] = []
     for file, content in contents:
-        reading = _Reading(root, file, labels, ref.target)
+        reading = _Reading(root, file, labels, ref)
         parts[file.part] = reading.samples(content)
         broken += reading.broken
         notes += reading.notes
@@ -177,7 +177,7 @@ class _Reading:
     root: Path
     file: AnnotationFile
     labels: Mapping[str, int]
-    target: TargetKind
+    ref: DataRef
     broken: list[Skipped] = field(default_factory=list)
     notes: list[Skipped] = field(default_factory=list)
 
@@ -185,13 +185,14 @@ class _Reading:
         """Return the images that are there, each with its target."""
         images = self._images(content["images"])
         objects = self._objects(content["annotations"], images)
-        finder = NamedImages(self.root, self.file.folders)
+        names = [_image_name(image) for image in images.values()]
+        finder = ImageFinder(self.ref, self.root, self.file.folders, names)
         samples = []
         for key, image in images.items():
-            name = _image_name(image).replace("\\", "/")  # as Windows writes folders
+            name = _image_name(image)
             path = finder.find(name)
             if path is None:
-                self.broken.append(missing(name, self.file.folders, self.root))
+                self.broken.append(finder.missing(name))
                 continue
             size = _size(image)
             target = self._target(objects[key], size)
@@ -241,7 +242,9 @@ class _Reading:
                     raise Unusable(
                         "annotation of an unknown image", f"has the image id {quoted(what)}"
                     )
-                found, n_flat = found_in(annotation, name, self.labels, self.target, _size(image))
+                found, n_flat = found_in(
+                    annotation, name, self.labels, self.ref.target, _size(image)
+                )
                 if (same := (key, found.label, found.box, _hashable(found.segment))) in seen:
                     raise Unusable("object listed twice", "is the same as an earlier one")
             except Unusable as error:
@@ -274,8 +277,8 @@ class _Reading:
             self.notes.append(Skipped(self._name, reason, detail, is_note=True))
 
     def _target(self, found: list[Found], size: tuple[int, int] | None) -> Target | None:
-        objects = gathered(found, has_outlines=self.target != "boxes")
-        if self.target != "mask":
+        objects = gathered(found, has_outlines=self.ref.target != "boxes")
+        if self.ref.target != "mask":
             return objects
         if size is None:
             return None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from archfront.trainers.data.raw import RawData, RawSample, Skipped
@@ -20,7 +20,6 @@ from archfront.trainers.data.readers.paths import (
     as_parts,
     existing_root,
     is_visible,
-    missing,
     name_of,
 )
 from archfront.trainers.data.readers.table_rows import Row, Table, read_rows
@@ -230,7 +229,7 @@ class _Reading:
         table, path = source.table, self.columns.path
         self.broken += table.broken
         names = [row.fields[path] for row in table.rows if row.fields[path]]
-        finder = ImageFinder(source.folders, names)
+        finder = ImageFinder(self.ref, self.root, source.folders, names)
         for row in table.rows:
             found = self._entry(row, source, finder)
             if isinstance(found, _Entry):
@@ -289,10 +288,7 @@ class _Reading:
             return Skipped(where, "row without one label", detail)
         image = finder.find(name)
         if image is None:
-            problem = missing(name, source.folders, self.root, what="listed")
-            near = finder.near(name)
-            there = f", but {' and '.join(near)} {'are' if len(near) > 1 else 'is'}"
-            return replace(problem, detail=problem.detail + there) if near else problem
+            return finder.missing(name, what="listed")
         return _Entry(image, part, labels)
 
     def _part(self, row: Row, source: _Source, where: str) -> str | Skipped:

@@ -12,8 +12,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from archfront.trainers.data.raw import RawData, RawSample, Skipped
-from archfront.trainers.data.readers.class_folders import LAYOUT, class_folders, files_below
-from archfront.trainers.data.readers.paths import existing_root, is_image, name_of
+from archfront.trainers.data.readers.class_folders import LAYOUT, class_folders
+from archfront.trainers.data.readers.paths import (
+    existing_root,
+    files_below,
+    is_image_name,
+    name_of,
+)
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.errors import DataError
 
@@ -58,7 +63,7 @@ def _read(root: Path) -> RawData:
 def _samples(root: Path, folder: Path, label: int) -> Iterator[RawSample | Skipped]:
     for file in files_below(folder):
         name = name_of(file, root)
-        if is_image(file):
+        if is_image_name(file.name):
             yield RawSample(source=file, target=label, name=name)
         else:
             known = "its name has no ending of an image file, as .jpg or .png"

@@ -12,6 +12,7 @@ from archfront.trainers.data.readers.paths import (
     SPLIT_NAMES,
     folders,
     images_below,
+    images_in,
     name_of,
     split_folders,
 )
@@ -176,7 +177,7 @@ def _together(root: Path) -> dict[str, tuple[list[Path], list[Path], Path]] | No
     """Return images and masks that lie in one folder, each mask with a tail, by split."""
     found = {}
     for split, folder in (("all", root), *split_folders(root)):
-        files = [file for file in images_below(folder) if file.parent == folder]
+        files = images_in(folder)
         masks = [file for file in files if _is_mask_beside(file, files)]
         if masks:
             taken = set(masks)

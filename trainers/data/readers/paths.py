@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import os
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -86,21 +87,54 @@ def is_visible(name: str) -> bool:
     return not name.startswith(".") and name.casefold() not in LITTER
 
 
+def is_image_name(name: str) -> bool:
+    """Return whether a name has an ending of an image, in capitals too."""
+    return Path(name).suffix.lower() in EXTENSIONS
+
+
 def is_image(file: Path) -> bool:
     """Return whether a file has an ending of an image."""
-    return file.suffix.lower() in EXTENSIONS and not file.is_dir()
+    return is_image_name(file.name) and not file.is_dir()
+
+
+def images_in(folder: Path) -> list[Path]:
+    """Return the visible images directly in a folder, sorted."""
+    return [entry for entry in visible(folder) if is_image(entry)]
 
 
 def images_below(folder: Path, n_most: int | None = None) -> list[Path]:
-    """Return the visible images in a folder and the folders below it, sorted.
+    """Return the visible images in a folder and the folders below it; see ``files_below``."""
+    return [file for file in files_below(folder, n_most) if is_image_name(file.name)]
+
+
+def files_below(folder: Path, n_most: int | None = None) -> list[Path]:
+    """Return all visible files below a folder, sorted; links are followed, each folder once.
 
     Args:
-        folder: Where to look.
-        n_most: Files and folders to look at; None for all.
+        folder: Where to look; nothing is found in one that is not there.
+        n_most: Files to look at; None for all.
+
+    Raises:
+        OSError: If a folder cannot be read.
     """
-    found = (file for file in islice(folder.rglob("*"), n_most) if is_image(file))
-    shown = (f for f in found if all(is_visible(part) for part in f.relative_to(folder).parts))
-    return sorted(shown, key=lambda file: file.relative_to(folder).as_posix())
+    found = sorted(islice(_walked(folder), n_most)) if folder.is_dir() else []
+    return [file for _, file in found]
+
+
+def _walked(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the visible files below a folder, each with its path from there."""
+    seen: set[str] = set()
+    for parent, below, files in os.walk(folder, onerror=_raise, followlinks=True):
+        real = os.path.realpath(parent)
+        below[:] = [] if real in seen else sorted(filter(is_visible, below))
+        if real not in seen:
+            found = (Path(parent, name) for name in files if is_visible(name))
+            yield from ((file.relative_to(folder).as_posix(), file) for file in found)
+        seen.add(real)
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def name_of(file: Path, root: Path) -> str:
@@ -110,13 +144,6 @@ def name_of(file: Path, root: Path) -> str:
     """
     inside = file.is_relative_to(root)
     return visible_line((file.relative_to(root) if inside else file).as_posix())
-
-
-def missing(name: str, among: Sequence[Path], root: Path, *, what: str = "annotated") -> Skipped:
-    """Return the problem of an image that is annotated, or listed, and in none of some folders."""
-    places = ", ".join(dict.fromkeys(name_of(folder, root) for folder in among[:4]))
-    where = f"; looked for in {places}" if places not in ("", ".") else ""
-    return Skipped(name, "missing image file", f"{name} is {what} but not there{where}")
 
 
 def as_parts(

@@ -11,9 +11,14 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from archfront.trainers.data.images import EXTENSIONS
 from archfront.trainers.data.readers.mask_folders import IMAGES, MASKS, Pairing
-from archfront.trainers.data.readers.paths import SPLIT_NAMES, is_visible, name_of
+from archfront.trainers.data.readers.paths import (
+    SPLIT_NAMES,
+    images_below,
+    is_image_name,
+    is_visible,
+    name_of,
+)
 from archfront.trainers.data.readers.text_files import marked_encoding
 from archfront.trainers.errors import DataError
 from archfront.trainers.words import count_of, join_words
@@ -47,7 +52,7 @@ class Folder:
     @property
     def n_images(self) -> int:
         """Return the number of its images."""
-        return sum(file.suffix.lower() in EXTENSIONS for file in self.files)
+        return sum(is_image_name(file.name) for file in self.files)
 
     def having(self, *suffixes: str) -> list[Path]:
         """Return its files with one of some endings."""
@@ -108,8 +113,7 @@ def _classes(root: Path, tree: Tree) -> str | None:
 def _has_image(folder: Folder) -> bool:
     if folder.n_images:
         return True
-    below = (file for _, _, files in islice(os.walk(folder.path), FOLDERS) for file in files)
-    return any(Path(file).suffix.lower() in EXTENSIONS for file in below)
+    return bool(images_below(folder.path, ENTRIES))
 
 
 def _table(root: Path, tree: Tree) -> str | None:
@@ -130,7 +134,7 @@ def _names_images(file: Path) -> bool:
         cells = [cell.strip().lower() for row in rows for cell in row]
     except csv.Error:
         return False
-    return any(cell.endswith(tuple(EXTENSIONS)) for cell in cells)
+    return any(is_image_name(cell) for cell in cells)
 
 
 def _masks(root: Path, tree: Tree) -> str | None:

@@ -7,16 +7,16 @@ wrong. Where the files lie is in ``voc_files.py``.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
 from archfront.trainers.data.objects import Found, gathered
 from archfront.trainers.data.raw import RawData, RawSample, Skipped
-from archfront.trainers.data.readers.named_images import NamedImages
+from archfront.trainers.data.readers.find_images import ImageFinder
 from archfront.trainers.data.readers.outside_root import refuse_outside
-from archfront.trainers.data.readers.paths import as_parts, existing_root, missing, name_of
+from archfront.trainers.data.readers.paths import as_parts, existing_root, name_of
 from archfront.trainers.data.readers.voc_files import (
     LAYOUT,
     XML_MB,
@@ -70,7 +70,7 @@ def read_voc(ref: DataRef) -> RawData:
     parts: dict[str, list[RawSample]] = {}
     lost: dict[str, Skipped] = {}
     for place, part, names in asked:
-        finder = NamedImages(root, (place.folder,))
+        finder = ImageFinder(ref, root, (place.folder,), _other_names(read, place, names))
         samples = parts.setdefault(part, [])
         for name in names:
             content = read.get(_xml(place, name))
@@ -79,7 +79,7 @@ def read_voc(ref: DataRef) -> RawData:
             path = _image(name, content, place, finder)
             if path is None:
                 shown = content.file_name or f"{name}.jpg"
-                lost[name] = missing(shown, (place.folder,), root)
+                lost[name] = finder.missing(shown)
             else:
                 samples.append(_sample(path, content, labels, root))
     refuse_outside(ref, root, (s.source for samples in parts.values() for s in samples))
@@ -98,6 +98,12 @@ def _xml(place: Place, name: str) -> Path:
     return place.xmls.get(name, some.parent / f"{name}.xml")
 
 
+def _other_names(read: Mapping[Path, _Read], place: Place, names: Iterable[str]) -> list[str]:
+    """Return what annotations call their images, of those that no image shares its name with."""
+    lone = (read.get(_xml(place, name)) for name in names if name not in place.images)
+    return [content.file_name for content in lone if content and content.file_name]
+
+
 def _sample(path: Path, read: _Read, labels: Mapping[str, int], root: Path) -> RawSample:
     found = [
         Found(item.box, labels[label], item.name, item.is_crowd) for label, item in read.objects
@@ -106,7 +112,7 @@ def _sample(path: Path, read: _Read, labels: Mapping[str, int], root: Path) -> R
     return RawSample(path, target, name_of(path, root), read.size)
 
 
-def _image(name: str, read: _Read, place: Place, finder: NamedImages) -> Path | None:
+def _image(name: str, read: _Read, place: Place, finder: ImageFinder) -> Path | None:
     """Return the image of an annotation: of the same name, or the one that it names."""
     if name in place.images:
         return place.images[name]

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from archfront.trainers.data.readers.paths import (
     images_below,
+    images_in,
     is_visible,
     name_of,
     split_folders,
@@ -80,7 +81,7 @@ def _place(part: str, folder: Path) -> Place | None:
 def _beside(part: str, folder: Path) -> Place | None:
     """Return what lies in a folder where each xml file is beside its image."""
     xmls = {file.stem: file for file in _xmls(folder) if file.parent == folder}
-    images = {file.stem: file for file in images_below(folder) if file.parent == folder}
+    images = {file.stem: file for file in images_in(folder)}
     return Place(part, xmls, images, folder) if xmls and images else None
 
 

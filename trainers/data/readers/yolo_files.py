@@ -12,16 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archfront.trainers.data.raw import Skipped
-from archfront.trainers.data.readers.named_images import NamedImages
+from archfront.trainers.data.readers.find_images import ImageFinder
 from archfront.trainers.data.readers.outside_root import is_outside
 from archfront.trainers.data.readers.paths import (
     SPLIT_NAMES,
     child,
     images_below,
-    missing,
+    images_in,
     name_of,
     split_folders,
-    visible,
 )
 from archfront.trainers.data.readers.text_files import read_lines
 from archfront.trainers.data.readers.yolo_yaml import DataYaml, data_yaml
@@ -154,16 +153,16 @@ class _Places:
 
     def listed(self, file: Path) -> tuple[Path, ...]:
         """Return the images that a list names, one a line."""
-        finder = NamedImages(self._root, (file.parent, self._root))
         found = []
         try:
             lines = read_lines(file)
         except DataError as error:
             raise DataError(f"{name_of(file, self._root)} cannot be used: {error}.") from error
+        finder = ImageFinder(self._ref, self._root, (file.parent, self._root), lines)
         for line in lines:
             path = finder.find(line)
             if path is None:
-                self.broken.append(missing(line, (), self._root, what="listed"))
+                self.broken.append(finder.missing(line, what="listed"))
             else:
                 found.append(Path(os.path.normpath(path)))
         return tuple(found)
@@ -231,12 +230,6 @@ def _data_folders(root: Path) -> list[Path]:
     """Return the folders in which darknet's tools put images and labels."""
     places = (root / name for name in ("data", "obj_train_data", "images"))
     return [place for place in places if place.is_dir()]
-
-
-def images_in(folder: Path) -> list[Path]:
-    """Return the images directly in a folder, sorted."""
-    names = {entry for entry in visible(folder) if entry.is_file()}
-    return [file for file in images_below(folder) if file in names]
 
 
 def _have_labels(images: Iterable[Path]) -> bool:
