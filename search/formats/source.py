@@ -167,7 +167,9 @@ def load_source(
     from archfront.trainers.networks.checkpoint import load_trained
 
     task = task_named(architecture.task)
-    preprocess = preprocess_for(architecture, preprocess_of, task.resize)
+    preprocess = replace(
+        preprocess_for(architecture, preprocess_of, task.resize), tiling=dataset.tiling
+    )
     with torch.random.fork_rng(devices=[]):
         model = task.build(architecture, Weights())
     load_trained(model, weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import replace
 from typing import Self
 
 import numpy as np
@@ -12,9 +13,15 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from archfront.trainers.data.batch_targets import BatchTargets, Targets, batch_targets
+from archfront.trainers.data.batch_targets import (
+    BatchTargets,
+    NoTargets,
+    Targets,
+    batch_targets,
+)
 from archfront.trainers.data.preprocess import Preprocess
 from archfront.trainers.data.samples import Samples, pixels_of
+from archfront.trainers.data.tile_samples import tile_samples, tiles_to_learn
 from archfront.trainers.data.verify import Sample
 from archfront.trainers.threads import threads
 
@@ -24,7 +31,7 @@ Batch = tuple[Tensor, Targets]
 
 
 class ImageSet(torch.utils.data.Dataset[Tensor]):
-    """One split at one size: uint8 images and their targets.
+    """One split at one size: uint8 images, or tiles of them, and their targets.
 
     Attributes:
         targets: Targets by the indices of a batch.
@@ -37,9 +44,9 @@ class ImageSet(torch.utils.data.Dataset[Tensor]):
         samples: tuple[Sample, ...],
         preprocess: Preprocess,
         images: NDArray[np.uint8] | None,
-        classes: int,
+        targets: BatchTargets,
     ) -> None:
-        self.targets: BatchTargets = batch_targets(samples, preprocess, classes)
+        self.targets = targets
         self.tensor = None if images is None else torch.from_numpy(images)
         self._samples = samples
         self._preprocess = preprocess
@@ -48,14 +55,38 @@ class ImageSet(torch.utils.data.Dataset[Tensor]):
     def of(cls, samples: Samples, preprocess: Preprocess) -> Self:
         """Return the images of a split at one size, in memory when they fit.
 
-        They are remembered by the process for the next candidate of the same size.
+        They are remembered by the process for the next candidate of the same size. Where images
+        are cut, these are all tiles of each image in order, without targets.
         """
+        if preprocess.tiling is None:
+            return cls._of(samples, samples.samples, preprocess)
+        tiles = tile_samples(samples.samples, preprocess.tiling)
+        return cls._of(samples, tiles, preprocess, NoTargets())
+
+    @classmethod
+    def to_learn(cls, samples: Samples, preprocess: Preprocess) -> Self:
+        """Return what a network learns from: the same images, or some of the tiles of them."""
+        if preprocess.tiling is None:
+            return cls.of(samples, preprocess)
+        tiles = tiles_to_learn(samples.samples, preprocess.tiling)
+        name = f"{samples.split}-learned"
+        return cls._of(replace(samples, split=name), tiles, preprocess)
+
+    @classmethod
+    def _of(
+        cls,
+        samples: Samples,
+        shown: tuple[Sample, ...],
+        preprocess: Preprocess,
+        targets: BatchTargets | None = None,
+    ) -> Self:
         is_held = samples.cache.fits(preprocess)
-        images = samples.cache.get(samples.split, samples.samples, preprocess) if is_held else None
-        return cls(samples.samples, preprocess, images, samples.classes)
+        images = samples.cache.get(samples.split, shown, preprocess) if is_held else None
+        targets = targets or batch_targets(shown, preprocess, samples.classes)
+        return cls(shown, preprocess, images, targets)
 
     def __len__(self) -> int:
-        """Return the number of images."""
+        """Return the number of images, or of tiles."""
         return len(self._samples)
 
     def __getitem__(self, index: int) -> Tensor:

@@ -29,6 +29,7 @@ from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.samples import Dataset, PixelCache, Samples
 from archfront.trainers.data.split import completed, split_sizes, strata_of, stratified
 from archfront.trainers.data.targets import class_counts, digest, relabeled
+from archfront.trainers.data.tiles import Tiling, automatic
 from archfront.trainers.data.verify import Progress, Read, Sample, verify
 from archfront.trainers.errors import DataError, unknown
 
@@ -60,6 +61,8 @@ class _Request:
 @lru_cache(maxsize=2)
 def _load(request: _Request) -> Dataset:
     ref = request.ref
+    if ref.tiles != "none":
+        return _cut(_load(replace(request, ref=replace(ref, tiles="none"))), ref)
     if ref.reader not in READERS:
         raise DataError(str(unknown("data reader", ref.reader, READERS)))
     raw = READERS[ref.reader].read(ref)
@@ -113,6 +116,21 @@ def _load(request: _Request) -> Dataset:
         disk_cache=disk_cache,
         is_mapped=mapped is not None,
     )
+
+
+def _cut(dataset: Dataset, ref: DataRef) -> Dataset:
+    """Return a dataset whose images are cut as asked for; its fingerprint is another one."""
+    assert ref.tiles != "none"
+    tiling = (
+        automatic(dataset.summary(), ref.tile_overlap)
+        if ref.tiles == "auto"
+        else Tiling(ref.tiles, ref.tile_overlap)
+    )
+    if tiling is None:
+        return dataset
+    content = f"{dataset.fingerprint} {tiling.size} {tiling.overlap}"
+    fingerprint = hashlib.sha256(content.encode()).hexdigest()[:16]
+    return replace(dataset, tiling=tiling, fingerprint=fingerprint)
 
 
 def _are_files(parts: Mapping[str, Sequence[RawSample]]) -> bool:
@@ -197,7 +215,8 @@ def _dataset(
     is_grey = all(sample.is_grey for sample in samples)
     kept = [s.n_bytes for s in samples if isinstance(s.source, np.ndarray) and not is_mapped]
     fingerprint = _fingerprint(splits, class_names)
-    cache = PixelCache(max(memory_bytes - sum(kept), 0), len(samples), disk_cache, fingerprint)
+    sizes = [(sample.width, sample.height) for sample in samples]
+    cache = PixelCache(max(memory_bytes - sum(kept), 0), sizes, disk_cache, fingerprint)
     return Dataset(
         class_names=class_names,
         splits={

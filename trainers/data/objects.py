@@ -14,6 +14,8 @@ from archfront.trainers.data.targets import IGNORED, Indices, Objects, Segment
 
 # A box may stand out by this much before it is reported: rounding, and tools that count from 1.
 SLACK_PX = 2.0
+# Share of an object below which it is none in a part of an image (albumentations, YOLOv5: 0.1).
+LEAST_VISIBLE = 0.2
 
 
 @dataclass(frozen=True)
@@ -120,6 +122,39 @@ def scaled_segment(segment: Segment, scale_x: float, scale_y: float) -> Segment:
     return tuple(
         tuple(value * scales[place % 2] for place, value in enumerate(part)) for part in segment
     )
+
+
+def cut_segment(
+    segment: Segment, box: tuple[int, int, int, int], size: tuple[int, int]
+) -> Segment:
+    """Return an outline in the pixels of a part of its image.
+
+    Points of polygons may lie beside the part; what is beside is not drawn.
+
+    Args:
+        segment: In pixels of the image.
+        box: x1, y1, x2, y2 of the part in whole pixels.
+        size: Width and height of the image.
+    """
+    from faster_coco_eval.core import mask as coco
+
+    left, top, right, bottom = box
+    if not isinstance(segment, Mapping):
+        corner = (left, top)
+        return tuple(
+            tuple(value - corner[place % 2] for place, value in enumerate(part))
+            for part in segment
+        )
+    mask = coco.decode(rle_of(segment, *size))[top:bottom, left:right]
+    return dict(coco.encode(np.asfortranarray(mask)))
+
+
+def segment_box(segment: Segment, width: int, height: int) -> NDArray[np.float32] | None:
+    """Return the box of an outline's pixels in an image of this size; None without any."""
+    from faster_coco_eval.core import mask as coco
+
+    x, y, across, down = coco.toBbox(rle_of(segment, width, height))
+    return None if across * down == 0 else np.array([x, y, x + across, y + down], np.float32)
 
 
 def rle_of(segment: Segment, width: int, height: int) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from archfront.trainers.data.images import Pixels, to_pixels
+from archfront.trainers.data.tiles import Tile, Tiling, whole
 
 if TYPE_CHECKING:
     import torch
@@ -45,6 +46,7 @@ class Preprocess:
         interpolation: Filter of the resize.
         resize: ``squash`` the whole image into the square, ``crop`` its central square, or
             ``pad`` it to one: the image keeps its shape and lies at the upper left.
+        tiling: How an image is cut, where each tile is resized by itself; None for whole images.
     """
 
     input_size: int
@@ -53,6 +55,7 @@ class Preprocess:
     std: tuple[float, ...]
     interpolation: Interpolation = "bilinear"
     resize: Resize = "squash"
+    tiling: Tiling | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be applied."""
@@ -104,19 +107,35 @@ class Preprocess:
         return torch.addcmul(-mean / std, images.to(dtype), 1 / (255 * std))
 
     @property
-    def geometry(self) -> tuple[int, int, str, str]:
+    def geometry(self) -> tuple[int | float | str, ...]:
         """Return the fields that decide the uint8 pixels: all but mean and std."""
-        return self.input_size, self.channels, self.interpolation, self.resize
+        cut = () if self.tiling is None else ("tiles", self.tiling.size, self.tiling.overlap)
+        return self.input_size, self.channels, self.interpolation, self.resize, *cut
+
+    def tiles(self, width: int, height: int) -> tuple[Tile, ...]:
+        """Return the parts of an image that become an input each; one without a tiling."""
+        if self.tiling is None:
+            return (whole(width, height),)
+        return self.tiling.tiles(width, height)
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain JSON content; ``from_dict`` gives the equal record back."""
-        return {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        """Return plain JSON content; ``from_dict`` gives the equal record back.
+
+        Without a tiling nothing is said of it.
+        """
+        content = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
+        if self.tiling is None:
+            del content["tiling"]
+        return content
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Preprocess:
         """Return the record whose ``as_dict`` this is."""
         rest = dict(content)
-        return cls(mean=tuple(rest.pop("mean")), std=tuple(rest.pop("std")), **rest)
+        cut = rest.pop("tiling", None)
+        tiling = None if cut is None else Tiling(**cut)
+        mean, std = tuple(rest.pop("mean")), tuple(rest.pop("std"))
+        return cls(mean=mean, std=std, tiling=tiling, **rest)
 
     def _resized(self, values: Pixels) -> Pixels | Image.Image:
         height, width = values.shape[:2]

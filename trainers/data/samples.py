@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -18,6 +18,7 @@ from archfront.trainers.data.images import Pixels
 from archfront.trainers.data.preprocess import Preprocess
 from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.summary import summarize
+from archfront.trainers.data.tiles import Tiling
 from archfront.trainers.data.verify import Sample
 from archfront.trainers.dataset_summary import DatasetSummary
 from archfront.trainers.errors import DataError
@@ -27,7 +28,7 @@ SHARED_MIN_MB = 4.0  # smaller sets are resized sooner than they are read
 RESIZED = "images.npy"
 CHUNK = 64  # images a thread resizes before it takes the next ones
 
-Key = tuple[str, tuple[int, int, str, str]]
+Key = tuple[str, tuple[int | float | str, ...]]
 
 
 class PixelCache:
@@ -39,7 +40,7 @@ class PixelCache:
 
     Args:
         limit_bytes: What all that is held may take.
-        n_images: Of the whole dataset.
+        sizes: Width and height of each image of the whole dataset.
         disk_cache: Where resized images are shared; None for nowhere.
         fingerprint: Of the dataset.
     """
@@ -47,20 +48,25 @@ class PixelCache:
     def __init__(
         self,
         limit_bytes: int,
-        n_images: int,
+        sizes: Sequence[tuple[int, int]],
         disk_cache: DiskCache | None = None,
         fingerprint: str = "",
     ) -> None:
         self._limit = limit_bytes
-        self._n_images = n_images
+        self._sizes = sizes
         self._disk_cache = disk_cache
         self._fingerprint = fingerprint
         self._held: OrderedDict[Key, NDArray[np.uint8]] = OrderedDict()
 
     def fits(self, preprocess: Preprocess) -> bool:
-        """Return whether every image of the dataset fits at this size."""
-        n_bytes = self._n_images * preprocess.channels * preprocess.input_size**2
-        return n_bytes <= self._limit
+        """Return whether every image of the dataset, or every tile, fits at this size."""
+        tiling = preprocess.tiling
+        n_inputs = (
+            len(self._sizes)
+            if tiling is None
+            else sum(tiling.count(width, height) for width, height in self._sizes)
+        )
+        return n_inputs * preprocess.channels * preprocess.input_size**2 <= self._limit
 
     def get(
         self, split: str, samples: tuple[Sample, ...], preprocess: Preprocess
@@ -134,6 +140,7 @@ class Dataset:
         skipped: What was left out and why.
         fingerprint: Hash over names, contents, labels and splits.
         division: How the splits came about, for people.
+        tiling: How images are cut for a network; None where they stay whole.
     """
 
     class_names: tuple[str, ...]
@@ -142,6 +149,7 @@ class Dataset:
     skipped: tuple[Skipped, ...]
     fingerprint: str
     division: str
+    tiling: Tiling | None = None
 
     def summary(self) -> DatasetSummary:
         """Return what a report says: counts, sizes, what was left out."""

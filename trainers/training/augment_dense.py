@@ -13,6 +13,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from archfront.trainers.data.batch_targets import Targets
+from archfront.trainers.data.objects import LEAST_VISIBLE
 from archfront.trainers.data.targets import IGNORED
 from archfront.trainers.spec import Augment
 
@@ -20,8 +21,6 @@ from archfront.trainers.spec import Augment
 SCALES = {"light": (0.8, 1.25), "strong": (0.6, 1.6)}
 MAX_SHIFT = 1 / 8  # of the side
 MAX_CONTRAST = 0.2
-# A box of which less is left in the image is no object any more (albumentations, YOLOv5: 0.1).
-LEAST_VISIBLE = 0.2
 
 
 def augment_dense(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,7 +101,8 @@ def score(
     task = task_named(architecture.task)
     dataset = load(data)
     check_data(dataset, architecture)
-    preprocess = preprocess_for(architecture, preprocess_of, task.resize)
+    plain = preprocess_for(architecture, preprocess_of, task.resize)
+    preprocess = replace(plain, tiling=dataset.tiling)
     with seeded_torch(0), intra_op_threads(threads):
         model = task.build(architecture, Weights())
         load_trained(model, weights_file)

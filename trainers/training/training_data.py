@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Self
@@ -51,11 +51,15 @@ class TrainingData:
         """
         dataset = load(data)
         check_data(dataset, architecture)
-        preprocess = preprocess_for(architecture, weights, task.resize)
+        plain = preprocess_for(architecture, weights, task.resize)
+        preprocess = replace(plain, tiling=dataset.tiling)
         samples = {name: dataset.splits[name] for name in ("train", "val")}
         root, limit = data.shared, int(data.shared_mb * 1e6)
         return cls(
-            splits={name: ImageSet.of(split, preprocess) for name, split in samples.items()},
+            splits={
+                "train": ImageSet.to_learn(samples["train"], preprocess),
+                "val": ImageSet.of(samples["val"], preprocess),
+            },
             preprocess=preprocess,
             samples=samples,
             class_names=dataset.class_names,

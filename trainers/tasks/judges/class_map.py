@@ -2,13 +2,46 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
+
+from archfront.trainers.data.preprocess import Preprocess
+from archfront.trainers.data.tiles import Tile
 
 # Logits at the size of an image that are held at once, 64 MB.
 CHUNK = 16_000_000
 
 Floats = NDArray[np.float32]
+
+
+def classes_of_image(
+    outputs: Sequence[Mapping[str, NDArray[Any]]], preprocess: Preprocess, size: tuple[int, int]
+) -> NDArray[np.uint8]:
+    """Return the class of each pixel of an image, from a network's outputs for its tiles.
+
+    Args:
+        outputs: ``logits (C, S, S)`` of each tile, in the order of ``preprocess.tiles``; one
+            where images are not cut.
+        preprocess: How the image became the network's input.
+        size: Width and height of the image.
+    """
+    width, height = size
+    found = np.empty((height, width), np.uint8)
+    for output, tile in zip(outputs, preprocess.tiles(width, height), strict=True):
+        across, down = preprocess.inside(tile.width, tile.height)
+        inside = output["logits"][:, :down, :across]
+        put_core(found, class_map(inside, tile.width, tile.height), tile)
+    return found
+
+
+def put_core(classes: NDArray[np.uint8], of_tile: NDArray[np.uint8], tile: Tile) -> None:
+    """Put the pixels that a tile answers for, of its classes, into those of the image."""
+    x1, y1, x2, y2 = tile.core
+    inside = of_tile[y1 - tile.top : y2 - tile.top, x1 - tile.left : x2 - tile.left]
+    classes[y1:y2, x1:x2] = inside
 
 
 def class_map(logits: Floats, width: int, height: int, *, chunk: int = CHUNK) -> NDArray[np.uint8]:

@@ -14,12 +14,13 @@ from archfront.trainers.data.preprocess import Preprocess
 from archfront.trainers.data.targets import Objects
 from archfront.trainers.data.verify import Sample
 from archfront.trainers.tasks.judges.average_precision import (
+    MAX_DETECTIONS,
     box_areas,
     coco_metrics,
     mask_areas,
     packed,
 )
-from archfront.trainers.tasks.judges.paste import pasted
+from archfront.trainers.tasks.judges.merge import FoundObjects, found_in_tile, merged
 
 Arrays = dict[str, NDArray[Any]]
 
@@ -50,29 +51,22 @@ class ObjectEvaluator:
         self._names = class_names
         self._preprocess = preprocess
         self._has_masks = has_masks
-        self._found: list[Arrays] = []
-        self._masks: list[bytes] = []
+        self._found: list[FoundObjects] = []
+        self._tiles: list[FoundObjects] = []  # of the image that is not complete yet
 
     def update(self, outputs: Mapping[str, torch.Tensor]) -> None:
-        """Take in the detections, and masks, of the next images."""
-        for i, rows in enumerate(outputs["detections"].numpy()):
+        """Take in the detections, and masks, of the next images or tiles of them."""
+        names = ("detections", "masks") if self._has_masks else ("detections",)
+        for values in zip(*(outputs[name].numpy() for name in names), strict=True):
             sample = self._samples[len(self._found)]
-            is_found = rows[:, 4] > 0
-            rows = rows[is_found]
-            scale = self._preprocess.scale(sample.width, sample.height)
-            limits = np.array([sample.width, sample.height] * 2, np.float32)
-            boxes = (rows[:, :4] / np.array([*scale, *scale], np.float32)).clip(0, limits)
-            self._found.append(
-                {"boxes": boxes, "scores": rows[:, 4], "labels": rows[:, 5].astype(np.int64)}
-            )
-            if self._has_masks:
-                masks = outputs["masks"][i].numpy()[is_found]
-                size = sample.width, sample.height
-                side = self._preprocess.input_size
-                self._masks += [
-                    pasted(mask, box, size=size, scale=scale, side=side)["counts"]
-                    for mask, box in zip(masks, boxes, strict=True)
-                ]
+            size = sample.width, sample.height
+            tiles = self._preprocess.tiles(*size)
+            tile = tiles[len(self._tiles)]
+            output = dict(zip(names, values, strict=True))
+            self._tiles.append(found_in_tile(output, self._preprocess, tile, size))
+            if len(self._tiles) == len(tiles):
+                self._found.append(_best(merged(self._tiles, tiles)))
+                self._tiles = []
 
     def metrics(self) -> dict[str, float]:
         """Return every metric, those of classes as ``ap/<class>``.
@@ -87,14 +81,25 @@ class ObjectEvaluator:
     def saved_predictions(self) -> Arrays:
         """Return found and true objects as arrays; see ``average_precision``."""
         found = {
-            "found_boxes": _joined([f["boxes"] for f in self._found], (0, 4), np.float32),
-            "found_scores": _joined([f["scores"] for f in self._found], (0,), np.float32),
-            "found_labels": _joined([f["labels"] for f in self._found], (0,), np.int64),
-            "found_images": _places([len(f["labels"]) for f in self._found]),
+            "found_boxes": _joined([f.boxes for f in self._found], (0, 4), np.float32),
+            "found_scores": _joined([f.scores for f in self._found], (0,), np.float32),
+            "found_labels": _joined([f.labels for f in self._found], (0,), np.int64),
+            "found_images": _places([len(f) for f in self._found]),
         }
         if self._has_masks:
-            found["found_masks"], found["found_mask_ends"] = packed(self._masks)
+            encodings = [mask["counts"] for f in self._found for mask in f.masks or ()]
+            found["found_masks"], found["found_mask_ends"] = packed(encodings)
         return {**found, **_truth(self._samples, has_masks=self._has_masks)}
+
+
+def _best(found: FoundObjects) -> FoundObjects:
+    """Return the objects without those that average precision does not look at."""
+    if len(found) <= MAX_DETECTIONS:
+        return found
+    order = np.argsort(-found.scores, kind="stable")
+    of_class = [order[found.labels[order] == label] for label in np.unique(found.labels)]
+    kept = np.concatenate([places[:MAX_DETECTIONS] for places in of_class])
+    return found.only(np.sort(kept))
 
 
 def _truth(samples: Sequence[Sample], *, has_masks: bool) -> Arrays:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from PIL import Image
 from torch.nn import functional as F
 
 from archfront.trainers.data.preprocess import Preprocess
 from archfront.trainers.data.targets import IGNORED, Mask
 from archfront.trainers.data.verify import Sample
+from archfront.trainers.tasks.judges.class_map import put_core
 from archfront.trainers.tasks.judges.overlap import METRICS, class_iou, margins
 
 # Logits at the size of an image that are held at once, 64 MB: a photo of 12 million pixels with
@@ -40,17 +42,47 @@ class MaskEvaluator:
         self._preprocess = preprocess
         self._confusions: list[NDArray[np.uint32]] = []
         self._maps: list[NDArray[np.uint8]] = []
+        self._n_tiles = 0  # of the image that is not complete yet
+        self._classes = np.zeros((0, 0), np.uint8)  # of its pixels
 
     def update(self, outputs: Mapping[str, torch.Tensor]) -> None:
-        """Take in the logits of the next images."""
+        """Take in the logits of the next images or tiles of them."""
         for logits in outputs["logits"]:
             sample = self._samples[len(self._confusions)]
+            if self._preprocess.tiling is not None:
+                self._take_tile(sample, logits)
+                continue
             across, down = self._preprocess.inside(sample.width, sample.height)
             inside = logits[:, :down, :across]
-            square = np.full(logits.shape[1:], IGNORED, np.uint8)
-            square[:down, :across] = inside.argmax(dim=0).numpy()
-            self._maps.append(square)
-            self._confusions.append(self._confusion(sample, inside))
+            self._maps.append(self._square(inside.argmax(dim=0).numpy()))
+            bands = labels_at(inside, sample.width, sample.height)
+            self._confusions.append(_confusion(sample, bands, len(self._class_names)))
+
+    def _take_tile(self, sample: Sample, logits: torch.Tensor) -> None:
+        """Put in the classes of a tile, and judge the image with the last one of its tiles."""
+        tiles = self._preprocess.tiles(sample.width, sample.height)
+        tile = tiles[self._n_tiles]
+        if self._n_tiles == 0:
+            self._classes = np.empty((sample.height, sample.width), np.uint8)
+        across, down = self._preprocess.inside(tile.width, tile.height)
+        found = np.empty((tile.height, tile.width), np.uint8)
+        for rows, labels in labels_at(logits[:, :down, :across], tile.width, tile.height):
+            found[rows] = labels
+        put_core(self._classes, found, tile)
+        self._n_tiles = (self._n_tiles + 1) % len(tiles)
+        if self._n_tiles == 0:
+            size = self._preprocess.inside(sample.width, sample.height)
+            small = Image.fromarray(self._classes).resize(size, Image.Resampling.NEAREST)
+            self._maps.append(self._square(np.asarray(small)))
+            bands = [(slice(0, sample.height), self._classes.astype(np.int64))]
+            self._confusions.append(_confusion(sample, bands, len(self._class_names)))
+
+    def _square(self, classes: NDArray[Any]) -> NDArray[np.uint8]:
+        """Return the classes of the part of the input that an image fills, in the whole of it."""
+        side = self._preprocess.input_size
+        square = np.full((side, side), IGNORED, np.uint8)
+        square[: classes.shape[0], : classes.shape[1]] = classes
+        return square
 
     def metrics(self) -> dict[str, float]:
         """Return every metric, and ``iou/<class>`` of each class that is true or predicted.
@@ -87,16 +119,19 @@ class MaskEvaluator:
             )
         return self._confusions
 
-    def _confusion(self, sample: Sample, logits: torch.Tensor) -> NDArray[np.uint32]:
-        assert isinstance(sample.target, Mask)
-        true = sample.target.indices()
-        classes = len(logits)
-        counts = np.zeros(classes * classes, np.int64)
-        for rows, predicted in labels_at(logits, sample.width, sample.height):
-            known = true[rows] != IGNORED
-            cells = true[rows][known].astype(np.int64) * classes + predicted[known]
-            counts += np.bincount(cells, minlength=classes * classes)
-        return counts.reshape(classes, classes).astype(np.uint32)
+
+def _confusion(
+    sample: Sample, bands: Iterable[tuple[slice, NDArray[np.int64]]], classes: int
+) -> NDArray[np.uint32]:
+    """Return the pixels of an image by true and predicted class, from bands of predictions."""
+    assert isinstance(sample.target, Mask)
+    true = sample.target.indices()
+    counts = np.zeros(classes * classes, np.int64)
+    for rows, predicted in bands:
+        known = true[rows] != IGNORED
+        cells = true[rows][known].astype(np.int64) * classes + predicted[known]
+        counts += np.bincount(cells, minlength=classes * classes)
+    return counts.reshape(classes, classes).astype(np.uint32)
 
 
 def labels_at(

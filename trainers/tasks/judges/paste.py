@@ -17,6 +17,7 @@ def pasted(
     size: tuple[int, int],
     scale: tuple[float, float],
     side: int,
+    corner: tuple[int, int] = (0, 0),
 ) -> dict[str, Any]:
     """Return the pixels of a box whose mask is at least 0.5, as a compressed COCO encoding.
 
@@ -25,10 +26,11 @@ def pasted(
 
     Args:
         mask: From 0 to 1, over the whole input, ``(h, w)``.
-        box: x1, y1, x2, y2 in pixels of the image, inside of it.
+        box: x1, y1, x2, y2 in pixels of the part of the image that the input shows.
         size: Width and height of the image.
         scale: Pixels of the input per pixel of the image, along x and y.
         side: Side of the square input in pixels.
+        corner: Where that part begins in the image.
     """
     # Pixels whose center lies in the box.
     left, top, right, bottom = (int(value) for value in np.ceil(box - 0.5))
@@ -36,7 +38,7 @@ def pasted(
     columns, rows = np.arange(left, right), np.arange(top, bottom)
     down = _between(mask, (rows + 0.5) * scale[1] * height / side - 0.5)
     part = _between(down.T, (columns + 0.5) * scale[0] * width / side - 0.5) >= 0.5
-    return encoded(part, left=left, top=top, size=size)
+    return encoded(part, left=left + corner[0], top=top + corner[1], size=size)
 
 
 def encoded(
