@@ -66,7 +66,7 @@ SLOWER = 1.1  # the reference over the slowest network
 CLOCK = MeasureSettings("onnxruntime", threads=1, batch_size=1, warmup=10, repeats=50)
 COLUMNS = (
     *("data", "minutes", "seed", "first_s", "script_first_s", "best", "low", "high"),
-    *("script_best", "volume_ratio", "members", "n_seen", "n_full"),
+    *("script_best", "volume_ratio", "ratio_most", "members", "n_seen", "n_full"),
 )
 
 
@@ -137,8 +137,12 @@ def volumes(
     metric: str,
     worst: float,
     classes: int,
-) -> tuple[float, float]:
-    """Return the hypervolumes of archfront's last front and of all of the script's models."""
+) -> Row:
+    """Return the hypervolumes of archfront's last front and of all of the script's models.
+
+    ``perfect_volume`` is that of one network without an error that is as fast as the fastest of
+    all: over the script's it is the ratio that no search can surpass.
+    """
     members = [
         {
             "seconds": member.seconds,
@@ -149,12 +153,16 @@ def volumes(
         for member in course.members
     ]
     others = [{**m, "latency_ms": latencies_ms[network_of(m, classes)]} for m in models]
-    slowest_ms = SLOWER * max((row["latency_ms"] for row in (*members, *others)), default=1.0)
-    found = []
-    for rows in (members, others):
+    times_ms = [row["latency_ms"] for row in (*members, *others)]
+    slowest_ms = SLOWER * max(times_ms, default=1.0)
+    perfect = {"seconds": 0.0, "stage": "member", metric: 1.0}
+    perfect["latency_ms"] = min(times_ms, default=slowest_ms)
+    found: Row = {}
+    volumes_of = {"volume": members, "script_volume": others, "perfect_volume": [perfect]}
+    for name, rows in volumes_of.items():
         curve = hypervolume_over_time(rows, metric, worst=worst, slowest_ms=slowest_ms)
-        found.append(curve[-1][1] if curve else 0.0)
-    return found[0], found[1]
+        found[name] = curve[-1][1] if curve else 0.0
+    return found
 
 
 def figures_of(course: Course, models: Sequence[Row], metric: str) -> Row:
@@ -210,11 +218,12 @@ def run(
     networks = [network_of(m, len(counts)) for m in models]
     latencies.measure([*(m.architecture for m in course.members), *networks])
     worst = chance_level(metric, np.array(counts))
-    own, other = volumes(
+    found = volumes(
         course, models, latencies.found_ms, metric=metric, worst=worst, classes=len(counts)
     )
-    figures = figures_of(course, models, metric)
-    figures |= {"volume": own, "script_volume": other, "volume_ratio": ratio(own, other)}
+    figures = {**figures_of(course, models, metric), **found}
+    figures["volume_ratio"] = ratio(found["volume"], found["script_volume"])
+    figures["ratio_most"] = ratio(found["perfect_volume"], found["script_volume"])
     row = told(settings, figures, aims_of(figures, minutes), course, ended)
     return {**row, "script": models}
 
