@@ -31,6 +31,11 @@ LARGEST, LARGEST_OF_RUNGS, LARGEST_LEAST = 0.1, 0.2, 3
 class Start:
     """Chooses architectures along the front of published accuracy, or of capacity, by cost.
 
+    Where nothing is published and minutes are the budget, the cost is the time of a training
+    step: of networks that learn from nothing, those learn most in few minutes that do most work
+    in a second. The largest of them that the time allows is one of the first candidates
+    (benchmarks/LOG.md, "What learns in few minutes").
+
     The front of capacity is of one kind: where several operations cost alike, all its members
     have the largest, and what is learned from them alone is that nothing else matters. So where
     candidates have names, a place on it goes to the candidate beside it that differs most from
@@ -53,6 +58,7 @@ class Start:
         self._space = request.candidates.space
         self._is_dense = not TASKS[self._space.task].is_image_level
         self._has_usual = self._is_dense and request.is_timed
+        self._is_by_step = request.is_timed and self._space.published is None
         # The same place within its part for the same trial, whatever became known meanwhile.
         rng = np.random.default_rng([request.seed, 0])
         self._places = rng.uniform(0.25, 0.75, request.startup)
@@ -72,10 +78,13 @@ class Start:
         published = self._space.published if k % BY_CAPACITY < BY_CAPACITY - 1 else None
         expected = self._capacity() if published is None else _filled(published)
         front = self._front(numbers, expected)
+        is_last = k == self._request.startup - 1
         wanted = (k + self._places[k]) / self._request.startup * (len(front) - 1)
+        if is_last and self._is_by_step:
+            wanted = len(front) - 1
         nearest = front[np.argsort(np.abs(np.arange(len(front)) - wanted), kind="stable")]
         is_new = (counts > 0) & ~np.isin(np.arange(len(counts)), tried)
-        if self._has_usual and k == self._request.startup - 1:
+        if self._has_usual and is_last:
             usual = numbers[(is_new & self._space.is_usual)[numbers]]
             if len(usual):
                 return int(usual[np.argmax(expected[usual])])
@@ -84,7 +93,8 @@ class Start:
             behind = np.flatnonzero(is_new if is_new.any() else counts)
             return int(self._front(behind, expected)[0])
         number = int(choices[0])
-        if self._space.published is not None or not self._scaling.levels or len(tried) == 0:
+        is_itself = self._space.published is not None or not self._scaling.levels
+        if is_itself or len(tried) == 0 or (is_last and self._is_by_step):
             return number
         return self._most_different(number, numbers[is_new[numbers]], expected, tried)
 
@@ -121,7 +131,13 @@ class Start:
         return chosen
 
     def _cost(self, numbers: Ints, expected: Floats) -> Floats:
-        """Return the sum of the expected costs over the reference; without any, ``expected``."""
+        """Return the seconds of a step, or the sum of the expected costs over the reference.
+
+        Without any cost, return ``expected``.
+        """
+        if self._is_by_step:
+            steps: Floats = self._space.step_s[numbers]
+            return steps
         costs = self._request.costs.expected(numbers)
         total: Floats = costs.sum(axis=1) if costs.shape[1] else expected[numbers]
         return total

@@ -16,9 +16,10 @@ if TYPE_CHECKING:
     from archfront.search.space.axes import Axes
 
 
-# Seconds of a training step for each image, each billion of multiply-accumulates, each million of
-# activations and each million of parameters, on one core.
-STEP_S = {"image": 0.0007, "macs_g": 0.032, "acts_m": 0.0086, "params_m": 0.0002}
+# Seconds of a training step on one core: of an image for each billion of multiply-accumulates and
+# each million of activations; of a batch for each million of parameters and each operation.
+IMAGE_S = {"macs_g": 0.0274, "acts_m": 0.0044}
+BATCH_S = {"params_m": 0.0059, "n_ops": 0.00011}
 
 
 @dataclass(frozen=True)
@@ -67,19 +68,25 @@ class Descriptors:
 
     @cached_property
     def step_s(self) -> np.ndarray:
+        """Return ``step_s_of`` the largest batch of the recipes."""
+        return self.step_s_of(max(recipe.batch_size for recipe in self._recipes))
+
+    def step_s_of(self, batch_size: int) -> np.ndarray:
         """Return about the seconds of an image in training steps of each architecture.
 
         Those of one core of a machine; of another one their ratios are of use. Memory and
-        calls bind small networks, and the step of the weights is shared by a batch, so
-        multiply-accumulates alone say little (benchmarks/LOG.md, "Work of training steps").
+        calls bind small networks, and a batch shares calls and the step of the weights, so
+        multiply-accumulates alone say little (benchmarks/LOG.md, "Steps of networks as they are
+        trained").
         """
         params, activations = 10 ** self._numbers[:, 0], 10 ** self._numbers[:, 3]
-        per = STEP_S
+        operations = {axes.backbone.name: axes.backbone.n_ops for axes in self._axes}
+        n_ops = np.array([operations[a.backbone] for a in self._architectures])
+        of_batch = BATCH_S["params_m"] * params + BATCH_S["n_ops"] * n_ops
         found: np.ndarray = (
-            per["image"]
-            + per["macs_g"] * self.macs_g
-            + per["acts_m"] * activations
-            + per["params_m"] * params
+            IMAGE_S["macs_g"] * self.macs_g
+            + IMAGE_S["acts_m"] * activations
+            + of_batch / batch_size
         )
         return found
 

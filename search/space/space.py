@@ -211,6 +211,10 @@ class Space:
         """Return about the seconds of an image in training steps of each architecture."""
         return self._described.step_s
 
+    def step_s_of(self, batch_size: int) -> np.ndarray:
+        """Return ``Descriptors.step_s_of``."""
+        return self._described.step_s_of(batch_size)
+
     def features(self, indices: Sequence[int] | np.ndarray) -> Features:
         """Return the descriptors of candidates by index."""
         return self._described.features(indices)

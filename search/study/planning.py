@@ -29,6 +29,9 @@ from archfront.trainers.words import count_of, duration
 # for which they are long enough. A study trains light networks in full more often than heavy ones,
 # since it weighs gains by seconds; in few minutes it trains light ones only.
 QUANTILES = (0.35, 0.2, 0.1, 0.03)
+# Where nothing is known of labels before, large networks are worth as much as long trainings
+# (benchmarks/LOG.md, "What learns in few minutes").
+QUANTILES_FROM_SCRATCH = (0.65, 0.5, *QUANTILES)
 # Architectures tried before the plan is made without a measurement.
 TRIES = 3
 # Pixels of the images whose steps are timed, at most: of small images a whole batch, since calls
@@ -70,7 +73,7 @@ class Aim:
 # script").
 AIMS = {
     (True, True): Aim(3, 0.6, 8, 2_500),
-    (True, False): Aim(1, 0.5, 60, 30_000),
+    (True, False): Aim(1, 0.5, 60, 40_000),
     (False, True): Aim(1, 0.65, 40, 1_500),
     (False, False): Aim(1, 0.65, 80, 3_000),
 }
@@ -161,11 +164,14 @@ def timed_plan(prepared: Prepared, number: int, image_s: float) -> Plan:
     config, splits = prepared.config, prepared.dataset.splits
     assert config.budget.minutes is not None
     aim, work = AIMS[_aim(prepared)], prepared.space.step_s
-    for quantile in np.quantile(work, QUANTILES):
+    batch_size = timed_candidate(prepared, number).recipe.batch_size
+    unit_s = image_s / prepared.space.step_s_of(batch_size)[number]
+    quantiles = QUANTILES_FROM_SCRATCH if _aim(prepared) == (True, False) else QUANTILES
+    for quantile in np.quantile(work, quantiles):
         timed = epochs_for(
             config.budget.minutes * 60 * config.engine.workers,
             aim,
-            image_s=image_s * quantile / work[number],
+            image_s=unit_s * quantile,
             n_train=splits["train"].images,
             n_val=splits["val"].images,
         )
@@ -195,7 +201,9 @@ def timed_architectures(prepared: Prepared) -> list[int]:
 
 def timed_candidate(prepared: Prepared, number: int) -> Candidate:
     """Return the candidate of an architecture whose steps are timed, with as large a batch."""
-    candidate = prepared.space.at(prepared.space.first_index(number))
+    space = prepared.space
+    largest = int(np.argmax([recipe.batch_size for recipe in space.recipes]))
+    candidate = space.at(space.first_index(number) + largest)
     recipe, side = candidate.recipe, candidate.architecture.input_size
     size = min(recipe.batch_size, max(TIMED_IMAGES, TIMED_PIXELS // side**2))
     return replace(candidate, recipe=replace(recipe, batch_size=size))

@@ -180,7 +180,7 @@ def _first_full(
     begun = max(len(c.losses) for c in waiting)
     furthest = [(c, s) for c, s in zip(waiting, shares, strict=True) if len(c.losses) == begun]
     if which == "best":
-        if begun == 1 and can_propose and _is_early(seen, shares, n_rungs, left):
+        if begun == 1 and can_propose and _is_early(seen, shares, n_rungs, left, n_full=1):
             return Propose()
         return Promote(min(furthest, key=lambda pair: pair[0].losses[-1])[0].trial)
     if len(seen) < SEEN_BEFORE_FULL:
@@ -193,16 +193,24 @@ def _on_their_way(seen: Sequence[RungTrial], n_rungs: int) -> list[int]:
     return [i for i, c in enumerate(seen) if len(c.losses) == n_rungs or c.is_running]
 
 
-def _is_early(seen: Sequence[RungTrial], shares: Floats, n_rungs: int, left: Remaining) -> bool:
+def _is_early(
+    seen: Sequence[RungTrial],
+    shares: Floats,
+    n_rungs: int,
+    left: Remaining,
+    *,
+    n_full: int = FULL_LEAST,
+) -> bool:
     """Return whether few were seen, and another one costs little.
 
-    The first few come where they are cheap, the others where full trainings fit beside them.
+    The first few come where they are cheap, the others where this number of full trainings fits
+    beside them.
     """
     price = left.share(None, 0, 1)
     if len(seen) < SEEN_FIRST:
         return price <= FIRST_PRICE
     n_tops = len(_on_their_way(seen, n_rungs))
-    reserved = max(1, FULL_LEAST - n_tops) * float(shares.min())
+    reserved = max(1, n_full - n_tops) * float(shares.min())
     return len(seen) < SEEN_LEAST and price + reserved <= 1
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -105,15 +106,32 @@ def test_without_names_a_place_goes_to_the_member_of_the_front_itself(seed: int)
 @pytest.mark.parametrize("seed", range(3))
 def test_where_time_can_run_out_both_ends_of_the_front_come_first(seed: int) -> None:
     space = alike_space()
-    starts = []
-    for is_timed in (False, True):
-        sampler = Loop("front", space, seed=seed).sampler
-        request = replace(sampler._request, is_timed=is_timed)
-        start = Start(request, sampler._start._scaling)
-        start._scaling.levels = ()
-        tried: list[int] = []
-        for _ in range(STARTUP):
-            tried.append(start.choose(np.array(tried, int)))
-        starts.append(tried)
-    plain, timed = starts
-    assert timed == [plain[0], plain[-1], *plain[1:-1]]
+    sampler = Loop("front", space, seed=seed).sampler
+    start = Start(replace(sampler._request, is_timed=True), sampler._start._scaling)
+    start._scaling.levels = ()
+    tried: list[int] = []
+    for _ in range(STARTUP):
+        tried.append(start.choose(np.array(tried, int)))
+    steps = space.step_s[tried]
+    assert steps.tolist() == [min(steps), max(steps), *sorted(steps)[1:-1]]
+
+
+def test_where_time_can_run_out_steps_and_not_latencies_order_the_front() -> None:
+    space = alike_space()
+    sampler = Loop("front", space, seed=0).sampler
+    n = len(space.architectures)
+    found: dict[bool, list[list[int]]] = {False: [], True: []}
+    for latencies in (np.arange(n), np.arange(n)[::-1]):
+        costs = SimpleNamespace(
+            expected=lambda numbers, all_of=latencies: all_of[numbers][:, None].astype(float),
+            chance=lambda numbers: np.ones(len(numbers)),
+        )
+        for is_timed, starts in found.items():
+            request = replace(sampler._request, is_timed=is_timed, costs=costs)
+            start = Start(request, sampler._start._scaling)
+            tried: list[int] = []
+            for _ in range(STARTUP):
+                tried.append(start.choose(np.array(tried, int)))
+            starts.append(tried)
+    assert found[True][0] == found[True][1]
+    assert found[False][0] != found[False][1]

@@ -85,7 +85,8 @@ def test_the_best_of_those_seen_first_is_trained_in_full_before_others_go_on() -
     seen = [RungTrial(i, (-0.5 - 0.05 * i,), (-1.0 + i,), True) for i in range(8)]
     assert step(seen[:7]) == Propose()
     assert step(seen) == Promote(7)
-    assert step(seen[:5], left=1.0) == Promote(4)  # no more lowest rungs fit beside it
+    assert step(seen[:5], left=1.0) == Propose()  # one full training fits beside it
+    assert step(seen[:5], left=0.95) == Promote(4)
     done = [*seen[:7], promoted(seen[7], -0.9)]
     assert step(done) != Promote(7)
 
