@@ -68,7 +68,7 @@ class DataRef:
             mask; what is called ``ignored`` does not count.
         ignore_index: Value of the pixels in a mask that do not count.
         delimiter: Between the labels of an image in a table.
-        outside_root: Whether files that annotations name may lie outside of the root.
+        outside_root: Whether images may lie outside of the root, by names or through links.
         max_pixels: Width times height of the largest image that is read.
         shapes: What is drawn.
         tiles: Side of the tiles that images are cut into, in px of the image; ``auto`` for what

@@ -1,4 +1,4 @@
-"""Images that annotations name outside of the root are refused, unless they are allowed."""
+"""Images outside of the root, by names or through links, are refused unless they are allowed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,15 @@ import pytest
 from archfront.trainers.data import DataRef
 from archfront.trainers.errors import DataError
 from tests.support.broken_datasets import read
-from tests.support.drawn_datasets import coco_content, stem, write_coco, write_images, write_yolo
+from tests.support.drawn_datasets import (
+    coco_content,
+    stem,
+    write_coco,
+    write_images,
+    write_masks,
+    write_yolo,
+)
+from tests.support.drawn_images import REF
 
 N = 24
 
@@ -74,9 +82,46 @@ def yaml_yolo(root: Path) -> DataRef:
     return ref
 
 
+def linked_class(root: Path) -> DataRef:
+    write_images(root.parent / "elsewhere")
+    (root / "circle").symlink_to(root.parent / "elsewhere")
+    return replace(REF, reader="folder", root=str(root))
+
+
+def linked_files_of_a_class(root: Path) -> DataRef:
+    ref = linked_class(root)
+    (root / "circle").unlink()
+    (root / "circle" / "deeper").mkdir(parents=True)
+    for index in range(N):
+        name = f"{stem(index)}.png"
+        (root / "circle" / "deeper" / name).symlink_to(root.parent / "elsewhere" / name)
+    return ref
+
+
+def linked_masks(root: Path) -> DataRef:
+    ref = write_masks(root)
+    (root / "masks").rename(root.parent / "elsewhere")
+    (root / "masks").symlink_to(root.parent / "elsewhere")
+    return ref
+
+
+def linked_folder_below_masks(root: Path) -> DataRef:
+    ref = write_masks(root)
+    for name in ("images", "masks"):
+        (root / name).rename(root.parent / f"real {name}")
+        (root / name).mkdir()
+    (root.parent / "real masks").rename(root.parent / "elsewhere")
+    (root / "masks" / "more").symlink_to(root.parent / "elsewhere")
+    (root.parent / "real images").rename(root / "images" / "more")
+    return ref
+
+
 @pytest.mark.parametrize(
     "make",
-    [absolute_coco, climbing_coco, linked_coco, linked_files_coco, listed_yolo, yaml_yolo],
+    [
+        *(absolute_coco, climbing_coco, linked_coco, linked_files_coco, listed_yolo, yaml_yolo),
+        *(linked_class, linked_files_of_a_class, linked_masks, linked_folder_below_masks),
+    ],
     ids=lambda make: make.__name__,
 )
 def test_images_outside_are_counted_named_and_allowed(
@@ -88,6 +133,9 @@ def test_images_outside_are_counted_named_and_allowed(
         read(ref)
     message = str(told.value)
     assert "elsewhere/00000.png" in message
+    assert ("Put the files in place of the links" in message) == (
+        ref.reader in ("folder", "masks")
+    )
     assert "and 21 more" in message
     assert "data.outside_root=allow" in message
     raw = read(replace(ref, outside_root="allow"))
@@ -112,3 +160,17 @@ def test_climbing_within_the_root_is_no_leaving(tmp_path: Path) -> None:
     file = tmp_path / "annotations" / "all.json"
     file.write_text(json.dumps(content))
     assert len(read(replace(ref, annotations=str(file))).parts["all"]) == N
+
+
+def test_links_within_the_root_and_to_nothing_are_not_outside(tmp_path: Path) -> None:
+    write_images(tmp_path / "a" / "real")
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "linked").symlink_to(tmp_path / "a" / "real")
+    (tmp_path / "b" / "gone.png").symlink_to(tmp_path.parent / "gone.png")
+    raw = read(replace(REF, reader="folder", root=str(tmp_path)))
+    names = [sample.name for sample in raw.parts["all"]]
+    assert (len(names), names[N], names[-1]) == (
+        2 * N + 1,
+        "b/gone.png",
+        f"b/linked/{stem(23)}.png",
+    )

@@ -1,4 +1,4 @@
-"""Images that annotations name outside of the root of their dataset."""
+"""Images outside of the root of their dataset, by names in annotations or through links."""
 
 from __future__ import annotations
 
@@ -17,10 +17,19 @@ if TYPE_CHECKING:
 N_EXAMPLES = 3
 
 
-def refuse_outside(ref: DataRef, root: Path, sources: Iterable[ImageSource]) -> None:
-    """Raise an error if images that annotations name lie outside of the root, unless allowed.
+def refuse_outside(
+    ref: DataRef, root: Path, sources: Iterable[ImageSource], *, by_links: bool = False
+) -> None:
+    """Raise an error if images lie outside of the root, unless that is allowed.
 
-    Links are followed: what counts is where the file itself lies.
+    Links are followed: what counts is where the file itself lies. A link to nothing is a missing
+    file, not one outside.
+
+    Args:
+        ref: Which data.
+        root: Its folder.
+        sources: Images, and masks where there are some.
+        by_links: Whether only links can lead outside, not names in annotations.
 
     Raises:
         DataError: With the count and a few examples.
@@ -35,17 +44,17 @@ def refuse_outside(ref: DataRef, root: Path, sources: Iterable[ImageSource]) -> 
             continue
         folder = folders.setdefault(file.parent, _real(file.parent))
         real = _real(file) if file.is_symlink() else folder / file.name
-        if not real.is_relative_to(real_root):
+        if not real.is_relative_to(real_root) and real.exists():
             outside.append((file, real))
     if not outside:
         return
     shown = [f"{file}" if file == real else f"{file} ({real})" for file, real in outside]
     more = f" and {len(outside) - N_EXAMPLES:,} more" if len(outside) > N_EXAMPLES else ""
     lie = count_of(len(outside), "image lies", "images lie")
+    remedy = "Put the files in place of the links" if by_links else "Correct the annotations"
     raise DataError(
-        f"{lie} outside of data.root {root}: {', '.join(shown[:N_EXAMPLES])}{more}. Correct the "
-        "annotations, give the folder that holds all as data.root, or set "
-        "data.outside_root=allow to read them."
+        f"{lie} outside of data.root {root}: {', '.join(shown[:N_EXAMPLES])}{more}. {remedy}, "
+        "give the folder that holds all as data.root, or set data.outside_root=allow to read them."
     )
 
 
