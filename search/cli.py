@@ -26,6 +26,7 @@ VERBS = {
     "weights": "fetch pretrained weights for a search space",
     "catalog": "every timm architecture, with what is known of it before training",
     "latency": "measure, show and move the latencies of this device",
+    "profile": "what a dataset is like, and what is wrong with it",
     "advise": "the front to expect, in minutes and without any training",
     "refit": "members of a front trained in full, with several seeds",
     "variants": "members at other sizes, runtimes and precisions, without training",

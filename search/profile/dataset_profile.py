@@ -135,6 +135,7 @@ class ObjectProfile:
         crowds: Groups that do not count.
         side_share_per_class: Median of ``side_share`` by class, of classes that have objects.
         places: Objects by the place of their center, rows from the top, ``PLACES`` a side.
+        at_sizes: How large they are at the input sizes of a space; none without a space.
     """
 
     per_image: Distribution
@@ -146,6 +147,7 @@ class ObjectProfile:
     crowds: int
     side_share_per_class: dict[str, float]
     places: tuple[tuple[int, ...], ...]
+    at_sizes: tuple[ObjectsAtSize, ...] = ()
 
     def at(self, input_size: int, stride: int) -> ObjectsAtSize:
         """Return the sizes in cells of a map, for an image that fills the input's side."""

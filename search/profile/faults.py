@@ -7,6 +7,7 @@ from typing import Literal
 
 FaultKind = Literal[
     "broken files",
+    "broken annotations",
     "copies across splits",
     "near copies across splits",
     "groups torn apart",
@@ -14,6 +15,7 @@ FaultKind = Literal[
     "copies within a split",
     "near copies within a split",
     "empty classes",
+    "unusable classes",
     "odd image sizes",
 ]
 

@@ -5,20 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from archfront.trainers.data.divide import HasTarget, Targeted
 from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.targets import Objects, class_counts
 from archfront.trainers.data.verify import Sample
 from archfront.trainers.errors import DataError
 from archfront.trainers.words import count_of
 
-Parts = Mapping[str, Sequence[Sample]]
+Parts = Mapping[str, Sequence[HasTarget]]
 DARK = 4  # whole range over the part that is used, from which images are called dark
 EMPTY = "empty class"  # the reason of a class without any image
 
 
 def without_unlabeled_test(
-    parts: Mapping[str, list[Sample]],
-) -> tuple[dict[str, list[Sample]], list[Skipped]]:
+    parts: Mapping[str, list[Targeted]],
+) -> tuple[dict[str, list[Targeted]], list[Skipped]]:
     """Return the parts without a test split in which no image shows an object, and its note."""
     tested = parts.get("test")
     if not tested or not _shows_nothing(tested):
@@ -50,12 +51,12 @@ def check_shown(parts: Parts, where: str) -> None:
         raise DataError(f"{where}: none of the {n}{which} shows an object, so {lacking}.")
 
 
-def _shows_nothing(samples: Sequence[Sample]) -> bool:
+def _shows_nothing(samples: Sequence[HasTarget]) -> bool:
     """Return whether images may show objects, and none does."""
     return all(isinstance(s.target, Objects) and not class_counts(s.target) for s in samples)
 
 
-def dark_notes(parts: Parts, where: str) -> list[Skipped]:
+def dark_notes(parts: Mapping[str, Sequence[Sample]], where: str) -> list[Skipped]:
     """Return the note that images of 16 bits a pixel use only the lowest part of their range.
 
     Cameras and scanners write values of 12 bits in this way. All images are scaled alike, so that

@@ -69,7 +69,7 @@ def read_pixels(source: ImageSource, limit: PixelLimit = DEFAULT) -> Pixels:
 
 def pixels_in(content: bytes, limit: PixelLimit = DEFAULT) -> Pixels:
     """Return the pixels of an image file's content; errors as ``read_pixels``."""
-    with _explained():
+    with explained():
         return _decode(content, limit)
 
 
@@ -121,7 +121,7 @@ def opened_mask(file: Path, limit: PixelLimit = DEFAULT) -> Iterator[tuple[Image
     """
     if not file.exists():
         raise DataError("the file is not there")
-    with _explained(), open_regular(file) as opened, opened_image(opened, limit) as image:
+    with explained(), open_regular(file) as opened, opened_image(opened, limit) as image:
         yield upright(image), image.format or ""
 
 
@@ -131,7 +131,7 @@ def is_index(image: Image.Image) -> bool:
 
 
 @contextmanager
-def _explained() -> Iterator[None]:
+def explained() -> Iterator[None]:
     """Raise what decoders raise as a ``DataError`` that says why, and keep Pillow from warning.
 
     Pillow warns of large images, of odd EXIF blocks and of palettes; none of these is a problem.
@@ -187,7 +187,7 @@ def _indices(image: Image.Image) -> NDArray[np.uint8]:
 @contextmanager
 def _head(file: Path) -> Iterator[Image.Image]:
     """Give the image of a file of any size, of which only the head is read yet."""
-    with _explained(), open_regular(file) as opened, opened_image(opened, None) as image:
+    with explained(), open_regular(file) as opened, opened_image(opened, None) as image:
         yield image
 
 
@@ -195,11 +195,16 @@ def image_size(file: Path) -> tuple[int, int] | None:
     """Return width and height after EXIF rotation from the head of a file; None if unreadable."""
     try:
         with _head(file) as image:
-            # Pillow gives the size of a TIFF file as it is turned.
-            is_turned = image.format != "TIFF" and _orientation(image) in SIDEWAYS
-            return image.size[::-1] if is_turned else image.size
+            return upright_size(image)
     except DataError:  # decoding it will say what is wrong
         return None
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Return width and height, after EXIF rotation, of an image that is not decoded yet."""
+    # Pillow gives the size of a TIFF file as it is turned.
+    is_turned = image.format != "TIFF" and _orientation(image) in SIDEWAYS
+    return image.size[::-1] if is_turned else image.size
 
 
 def deepest_value(file: Path) -> int:
@@ -262,7 +267,7 @@ def _colors(image: Image.Image) -> Pixels:
 def _read(source: ImageSource, limit: PixelLimit) -> tuple[Pixels, bytes]:
     if isinstance(source, np.ndarray):
         return source, source.tobytes()
-    with _explained():
+    with explained():
         if isinstance(source, Path):
             data = image_bytes(source)
             return _decode(data, limit), data
@@ -271,6 +276,17 @@ def _read(source: ImageSource, limit: PixelLimit) -> tuple[Pixels, bytes]:
 
 
 def _decode(data: bytes, limit: PixelLimit) -> Pixels:
+    with opened_content(data, limit) as image:
+        return to_pixels(image)
+
+
+@contextmanager
+def opened_content(data: bytes, limit: PixelLimit) -> Iterator[Image.Image]:
+    """Give the image in the content of a file, whose pixels are not decoded yet.
+
+    Raises:
+        DataError: If it is empty, lacks its end or is too large.
+    """
     if not data:
         raise DataError("the file is empty")
     with opened_image(BytesIO(data), limit) as image:
@@ -278,7 +294,7 @@ def _decode(data: bytes, limit: PixelLimit) -> Pixels:
         end = {"PNG": PNG_END, "GIF": GIF_END}.get(image.format or "", b"")
         if end not in data:
             raise DataError("the file is truncated: its end is missing")
-        return to_pixels(image)
+        yield image
 
 
 def _deep_grey(image: Image.Image) -> Pixels:

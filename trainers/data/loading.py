@@ -20,6 +20,7 @@ from archfront.trainers.data.checks import (
 )
 from archfront.trainers.data.decoded import decoded
 from archfront.trainers.data.disk_cache import DiskCache
+from archfront.trainers.data.divide import divided, division_text, planned_splits
 from archfront.trainers.data.file_facts import file_facts
 from archfront.trainers.data.images import read_with_digest
 from archfront.trainers.data.problem_text import problems_text, too_few_classes_text
@@ -27,8 +28,7 @@ from archfront.trainers.data.raw import RawSample, Skipped
 from archfront.trainers.data.readers import CLASSES_MIN, READERS
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.samples import Dataset, PixelCache, Samples
-from archfront.trainers.data.split import completed, split_sizes, strata_of, stratified
-from archfront.trainers.data.targets import class_counts, digest, relabeled
+from archfront.trainers.data.targets import digest, relabeled
 from archfront.trainers.data.tiles import Tiling, automatic
 from archfront.trainers.data.verify import Progress, Read, Sample, verify
 from archfront.trainers.errors import DataError, unknown
@@ -92,7 +92,7 @@ def _load(request: _Request) -> Dataset:
     )
     facts.save()
     read_parts, unlabeled = without_unlabeled_test(verified.parts)
-    plan = _plan(ref, read_parts)
+    plan = planned_splits(ref, read_parts)
     broken = [*raw.broken, *verified.broken]
     if not broken or ref.on_error == "skip":
         check_shown(read_parts, raw.where)
@@ -105,14 +105,14 @@ def _load(request: _Request) -> Dataset:
     if len(kept) < CLASSES_MIN[ref.target]:
         raise DataError(too_few_classes_text(raw.where, class_names, found, ref.target))
     parts = _relabeled(read_parts, kept) if problems else read_parts
-    splits = _divided(parts, plan, seed=ref.split_seed)
+    splits = divided(parts, plan, seed=ref.split_seed)
     return _dataset(
         splits,
         class_names,
         channels=ref.channels,
         skipped=(*found, *raw.skipped, *unlabeled, *dark_notes(read_parts, raw.where)),
         memory_bytes=memory,
-        division=_division(parts, plan, splits, seed=ref.split_seed),
+        division=division_text(parts, plan, splits, seed=ref.split_seed),
         disk_cache=disk_cache,
         is_mapped=mapped is not None,
     )
@@ -137,21 +137,6 @@ def _are_files(parts: Mapping[str, Sequence[RawSample]]) -> bool:
     return all(isinstance(raw.source, Path) for samples in parts.values() for raw in samples)
 
 
-def _plan(ref: DataRef, parts: Mapping[str, object]) -> dict[str, float]:
-    """Return the splits to make of the first part, with their sizes; none if val is there."""
-    wanted = {"train": ref.train, "val": ref.val, "test": ref.test}
-    if "val" in parts:
-        return {}
-    if "test" in parts or ref.test == 0:
-        del wanted["test"]
-    shares = {name: value for name, value in wanted.items() if value < 1}
-    if "test" in parts and ref.test < 1 and len(shares) == len(wanted):
-        # The shares of train and val were meant beside that of test, which is already apart.
-        rest = 1 - ref.test
-        return {name: value / rest for name, value in wanted.items()}
-    return wanted
-
-
 def _relabeled(
     parts: Mapping[str, Sequence[Sample]], kept: Sequence[int]
 ) -> dict[str, list[Sample]]:
@@ -162,42 +147,6 @@ def _relabeled(
         targets = [(s, relabeled(s.target, labels)) for s in samples]
         moved[part] = [replace(s, target=target) for s, target in targets if target is not None]
     return moved
-
-
-def _divided(
-    parts: Mapping[str, list[Sample]], plan: Mapping[str, float], *, seed: int
-) -> dict[str, list[Sample]]:
-    if not plan:
-        return dict(parts)
-    first, *others = parts
-    samples = parts[first]
-    shown = [class_counts(sample.target) for sample in samples]
-    strata = strata_of(shown, len(plan))
-    sizes = split_sizes(len(samples), plan, least=len(np.unique(strata)))
-    indices = completed(stratified(strata, list(sizes.values()), seed=seed), shown)
-    made = {name: [samples[i] for i in idx] for name, idx in zip(sizes, indices, strict=True)}
-    return {**made, **{name: parts[name] for name in others}}
-
-
-def _division(
-    parts: Mapping[str, Sequence[Sample]],
-    plan: Mapping[str, float],
-    splits: Mapping[str, Sequence[Sample]],
-    *,
-    seed: int,
-) -> str:
-    if not plan:
-        return "as the data gives it"
-    given = [name for name in parts if name not in ("all", "train")]
-    beside = f"; {' and '.join(given)} as the data gives it" if given else ""
-    asked = split_sizes(len(next(iter(parts.values()))), plan)
-    enlarged = [name for name, size in asked.items() if len(splits[name]) > size]
-    beyond = (
-        f"; {' and '.join(enlarged)} enlarged beyond the asked share, to have each class"
-        if enlarged
-        else ""
-    )
-    return f"stratified into {', '.join(plan)} with seed {seed}{beyond}{beside}"
 
 
 def _dataset(

@@ -26,7 +26,7 @@ from archfront.trainers.data.images import (
 )
 from archfront.trainers.data.objects import checked_objects
 from archfront.trainers.data.raw import RawSample, Skipped
-from archfront.trainers.data.targets import IGNORED, Mask, Objects, Target, digest_of
+from archfront.trainers.data.targets import IGNORED, Indices, Mask, Objects, Target, digest_of
 from archfront.trainers.errors import DataError
 from archfront.trainers.threads import threads
 
@@ -157,9 +157,9 @@ def _check(
             height, width, channels, digest = _known_image(raw.source, facts, limit)
     except DataError as error:
         return _Checked(None, None, (Skipped(raw.name, "broken image", str(error)),))
-    if raw.size not in (None, (width, height)):
-        return _Checked(None, None, (_other_size(raw, width, height),))
-    target, problems = _checked_target(raw, width, height, n_classes, facts)
+    target, problems = checked_target(
+        raw, (width, height), n_classes, lambda mask: _known_mask(mask, facts)
+    )
     if target is None:
         return _Checked(None, None, problems)
     is_grey = channels == 1
@@ -210,30 +210,45 @@ def _other_size(raw: RawSample, width: int, height: int) -> Skipped:
     )
 
 
-def _checked_target(
-    raw: RawSample, width: int, height: int, n_classes: int, facts: FileFacts
+def checked_target(
+    raw: RawSample, size: tuple[int, int], n_classes: int, look: Callable[[Mask], list[Any]]
 ) -> tuple[Target | None, tuple[Skipped, ...]]:
-    """Return the part of a target that fits its image, and problems; no target, no image."""
+    """Return the part of a target that fits its image, and problems; no target, no image.
+
+    Args:
+        raw: The image.
+        size: Its width and height as it is decoded.
+        n_classes: Number of classes.
+        look: Returns what ``seen_mask`` does.
+    """
+    if raw.size not in (None, size):
+        return None, (_other_size(raw, *size),)
     match raw.target:
         case Objects():
-            return checked_objects(raw.target, raw.name, width, height)
+            return checked_objects(raw.target, raw.name, *size)
         case Mask():
-            return _checked_mask(raw, raw.target, (width, height), n_classes, facts)
+            return _checked_mask(raw, raw.target, size, n_classes, look)
     return raw.target, ()
 
 
+def _known_mask(mask: Mask, facts: FileFacts) -> list[Any]:
+    if not isinstance(mask.source, Path):
+        return seen_mask(mask.indices())
+    kind = f"mask as {mask.values}"
+    return facts.get(mask.source, kind, lambda: seen_mask(mask.indices()))
+
+
 def _checked_mask(
-    raw: RawSample, mask: Mask, size: tuple[int, int], n_classes: int, facts: FileFacts
+    raw: RawSample,
+    mask: Mask,
+    size: tuple[int, int],
+    n_classes: int,
+    look: Callable[[Mask], list[Any]],
 ) -> tuple[Mask | None, tuple[Skipped, ...]]:
     try:
-        if isinstance(mask.source, Path):
-            kind = f"mask as {mask.values}"
-            found = facts.get(mask.source, kind, lambda: _seen_mask(mask))
-        else:
-            found = _seen_mask(mask)
+        width, height, counts, digest = look(mask)
     except DataError as error:
         return None, (Skipped(raw.name, "broken mask", str(error)),)
-    width, height, counts, digest = found
     if (width, height) != size:
         return None, (_mask_of_another_size(raw, (width, height), size),)
     beyond = [n for n, count in enumerate(counts) if count and n_classes <= n != IGNORED]
@@ -246,9 +261,8 @@ def _checked_mask(
     return replace(mask, counts=tuple(counts[:n_classes]), digest=digest), ()
 
 
-def _seen_mask(mask: Mask) -> list[Any]:
+def seen_mask(indices: Indices) -> list[Any]:
     """Return width, height, the pixels of each class and the digest of a mask."""
-    indices = mask.indices()
     counts = np.bincount(indices.ravel(), minlength=IGNORED + 1).tolist()
     return [indices.shape[1], indices.shape[0], counts, digest_of(indices)]
 

@@ -1,0 +1,76 @@
+"""``archfront profile``: what a dataset is like, and what is wrong with it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from archfront.search.commands.consoles import (
+    echo,
+    print_note,
+    stderr_progress,
+    wide_console,
+)
+from archfront.search.commands.run import config_of
+from archfront.search.config.schema import Config
+from archfront.search.profile.dataset_profile import DatasetProfile
+from archfront.search.profile.profile_cache import ProfileCache, profile_of
+
+WIDTH = 80  # columns of what is not shown in a terminal
+TEXT = """\
+Look at every image of a dataset once and tell what the choice of an architecture depends on: the
+classes and their balance, the sizes of images and objects, how dense and how complex they are;
+and what is wrong: broken files, copies across splits, contradicting labels, empty classes, images
+of odd sizes, and videos or slides whose frames or tiles lie in several splits.
+
+Nothing is trained and nothing is changed. A second call answers at once while no file changes.
+"""
+EXAMPLES = """\
+examples:
+  archfront profile data.root=photos
+  archfront profile task=detection data.root=BCCD --html profile.html
+  archfront profile task=semantic data.root=nuclei --json
+
+words are those of archfront run: the data and the task; the input sizes of the space are those at
+which the objects are told. The exit status is 0, whatever is found.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``archfront profile`` takes."""
+    parser.description = TEXT
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "words", nargs="*", metavar="word", help="group=name or option=value, as for run"
+    )
+    parser.add_argument("--json", action="store_true", help="the profile as one record")
+    parser.add_argument("--plain", action="store_true", help="no progress bar")
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Print the profile of a dataset and return the exit status."""
+    config = config_of(arguments.words, tell=print_note)
+    profile = _profile(config, is_plain=arguments.plain)
+    if arguments.json:
+        echo(profile.as_json())
+        return 0
+    from archfront.search.report.profile_text import profile_table
+
+    wide_console(WIDTH).print(profile_table(profile))
+    return 0
+
+
+def _profile(config: Config, *, is_plain: bool) -> DatasetProfile:
+    """Return the profile of the data, with a bar on standard error while it is looked at."""
+    from archfront.search.prepare.prepare import data_ref
+    from archfront.search.prepare.profiled_space import with_space
+
+    cache = ProfileCache(Path(config.tracking.device_db).with_name("profiles"))
+    ref, task, title = data_ref(config), config.task.name, config.data.title
+    if is_plain:
+        return with_space(profile_of(ref, task, title, cache), config)
+    with stderr_progress() as progress:
+        found = profile_of(
+            ref, task, title, cache, lambda done, n: progress("looking at images", done, n)
+        )
+    return with_space(found, config)

@@ -1,0 +1,168 @@
+"""The faults of copies: across splits, within one, and with contradicting annotations."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from archfront.search.profile.faults import Fault, FaultKind
+from archfront.search.profile.gather import Gathered
+from archfront.search.profile.near_copies import Look, equal_groups, near_pairs
+from archfront.search.profile.split_rows import SplitRows, fault
+from archfront.trainers.data.targets import Mask, Objects, class_counts
+from archfront.trainers.words import count_of, join_words
+
+
+@dataclass(frozen=True)
+class Copies:
+    """Images that are copies of each other.
+
+    Attributes:
+        rows: The images.
+        is_equal: Whether their pixels are equal.
+        contradict: Whether their annotations differ.
+    """
+
+    rows: list[int]
+    is_equal: bool
+    contradict: bool
+
+
+def find_copies(found: Gathered, apart: Iterable[int]) -> list[Copies]:
+    """Return groups of equal images, then of near copies.
+
+    Args:
+        found: What one pass over the images found.
+        apart: Rows that are not compared, since it is known that they are alike.
+    """
+    equal = equal_groups(found.keys)
+    first_of = {row: group[0] for group in equal for row in group}
+    left_out = set(apart)
+    unique = [
+        row
+        for row in range(len(found.entries))
+        if first_of.get(row, row) == row and row not in left_out
+    ]
+    shorter = np.array([min(entry.size) for entry in found.entries], np.int64)
+    pairs = near_pairs(Look(found.thumbs, found.traits[:, :3], shorter), unique)
+    members = {group[0]: group for group in equal}
+    near = [
+        [row for first in group for row in members.get(first, [first])]
+        for group in _connected(pairs)
+    ]
+    return [
+        *(Copies(rows, True, _contradict(found, rows, is_equal=True)) for rows in equal),
+        *(Copies(rows, False, _contradict(found, rows, is_equal=False)) for rows in near),
+    ]
+
+
+def _connected(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """Return the rows that pairs connect, each group ascending."""
+    above: dict[int, int] = {}
+
+    def top(row: int) -> int:
+        while above.setdefault(row, row) != row:
+            above[row] = above[above[row]]
+            row = above[row]
+        return row
+
+    for first, second in pairs:
+        low, high = sorted((top(first), top(second)))
+        above[high] = low
+    groups: defaultdict[int, list[int]] = defaultdict(list)
+    for row in sorted(above):
+        groups[top(row)].append(row)
+    return list(groups.values())
+
+
+def _contradict(found: Gathered, rows: Sequence[int], *, is_equal: bool) -> bool:
+    """Return whether copies say different things: labels, or of equal images what they show."""
+    targets = [found.entries[row].target for row in rows]
+    if isinstance(targets[0], Mask):
+        return is_equal and len({t.digest for t in targets if isinstance(t, Mask)}) > 1
+    if isinstance(targets[0], Objects) and not is_equal:
+        return False
+    return len({tuple(sorted(class_counts(target).items())) for target in targets}) > 1
+
+
+def contradicting(rows: SplitRows, copies: Sequence[Copies]) -> list[Fault]:
+    """Return the fault of copies whose annotations differ."""
+    groups = [one.rows for one in copies if one.contradict]
+    if not groups:
+        return []
+    n = sum(map(len, groups))
+    return [
+        fault(
+            "contradicting labels",
+            n,
+            f"{count_of(n, 'image')} in {count_of(len(groups), 'group')} of copies have different "
+            f"annotations, as {rows.names(groups[0])}",
+            "Look at them and keep the right one; no network can learn both",
+            [rows.refs(group) for group in groups],
+        )
+    ]
+
+
+def leaks(rows: SplitRows, copies: Sequence[Copies]) -> list[Fault]:
+    """Return the faults of copies that lie in several splits."""
+    kinds: tuple[tuple[FaultKind, bool, str], ...] = (
+        ("copies across splits", True, "with equal pixels"),
+        ("near copies across splits", False, "that hardly differ"),
+    )
+    faults = []
+    for kind, is_equal, what in kinds:
+        groups = [
+            one.rows
+            for one in copies
+            if one.is_equal is is_equal and len(rows.splits_of(one.rows)) > 1
+        ]
+        if groups:
+            n = sum(map(len, groups))
+            between = Counter(join_words(rows.splits_of(group)) for group in groups)
+            where = ", ".join(
+                f"{count_of(m, 'group')} in {names}" for names, m in between.most_common()
+            )
+            faults.append(
+                fault(
+                    kind,
+                    n,
+                    f"{count_of(n, 'image')} {what} lie in several splits ({where}), as "
+                    f"{rows.names(groups[0])}",
+                    "Keep one of each group, or move each group to one split: what a network has "
+                    "learned by heart looks good in the other",
+                    [rows.refs(group) for group in groups],
+                )
+            )
+    return faults
+
+
+def repeated(rows: SplitRows, copies: Sequence[Copies]) -> list[Fault]:
+    """Return the faults of copies within one split that say the same."""
+    kinds: tuple[tuple[FaultKind, bool, str], ...] = (
+        ("copies within a split", True, "with equal pixels"),
+        ("near copies within a split", False, "that hardly differ"),
+    )
+    faults = []
+    for kind, is_equal, what in kinds:
+        groups = [
+            one.rows
+            for one in copies
+            if one.is_equal is is_equal
+            and not one.contradict
+            and len(rows.splits_of(one.rows)) == 1
+        ]
+        if groups:
+            n = sum(map(len, groups))
+            faults.append(
+                fault(
+                    kind,
+                    n,
+                    f"{count_of(n, 'image')} {what} lie in one split, as {rows.names(groups[0])}",
+                    "Keep one of each group, unless it is to weigh more",
+                    [rows.refs(group) for group in groups],
+                )
+            )
+    return faults

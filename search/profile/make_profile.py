@@ -1,0 +1,167 @@
+"""From a reference of data to its profile: read, look at every image once, divide, compare."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from archfront.search.errors import unknown
+from archfront.search.profile.dataset_profile import (
+    BETA,
+    VERSION,
+    Balance,
+    Counted,
+    DatasetProfile,
+    SplitProfile,
+)
+from archfront.search.profile.divided import Divided, divide
+from archfront.search.profile.faults import Examples, ImageRef
+from archfront.search.profile.find_faults import find_faults
+from archfront.search.profile.gather import Entry, Gathered, Progress, gather
+from archfront.trainers.data.raw import RawData
+from archfront.trainers.data.readers import READERS
+from archfront.trainers.data.ref import DataRef
+from archfront.trainers.data.targets import class_counts
+from archfront.trainers.errors import DataError
+
+N_EXAMPLES, N_UNLIKE = 6, 12
+COUNTED: Mapping[str, Counted] = {"mask": "pixels", "boxes": "objects", "outlines": "objects"}
+
+
+@dataclass(frozen=True)
+class Title:
+    """What a profile is called: its task, its data for people, and its fingerprint."""
+
+    task: str
+    data: str
+    fingerprint: str
+
+
+def read_raw(ref: DataRef) -> RawData:
+    """Return the images of a dataset, none of which is decoded.
+
+    Raises:
+        DataError: If the data is not there or cannot be read.
+    """
+    if ref.reader not in READERS:
+        raise DataError(str(unknown("data reader", ref.reader, READERS)))
+    return READERS[ref.reader].read(ref)
+
+
+def make_profile(
+    ref: DataRef, raw: RawData, title: Title, progress: Progress | None = None
+) -> DatasetProfile:
+    """Return the profile of a dataset; broken images and unusable classes are among its faults.
+
+    Args:
+        ref: Which data, and how it is divided.
+        raw: Its images.
+        title: What the profile is called.
+        progress: Called with the images done and in total.
+
+    Raises:
+        DataError: If no image can be used.
+    """
+    found = gather(raw, ref.pixel_limit, progress)
+    if not found.entries:
+        example = f", as {found.problems[0].name}: {found.problems[0].detail}"
+        raise DataError(
+            f"{raw.where}: none of the {sum(map(len, raw.parts.values())):,} images can be used"
+            f"{example if found.problems else ''}. Check data.root and the annotations."
+        )
+    division = divide(ref, raw.class_names, found.entries)
+    names, counted = raw.class_names, COUNTED.get(ref.target, "images")
+    splits = {name: _split(some, names) for name, some in division.splits.items()}
+    return DatasetProfile(
+        version=VERSION,
+        task=title.task,
+        data=title.data,
+        fingerprint=title.fingerprint,
+        class_names=names,
+        counted=counted,
+        division=division.division,
+        splits=splits,
+        balance=_balance(splits, names),
+        images=found.images,
+        objects=found.objects,
+        masks=found.masks,
+        faults=find_faults(raw, found, division),
+        examples=_examples(names, found, division),
+    )
+
+
+def _split(entries: Sequence[Entry], class_names: Sequence[str]) -> SplitProfile:
+    shown, images = Counter[int](), Counter[int]()
+    empty = 0
+    for entry in entries:
+        counts = class_counts(entry.target)
+        shown.update(counts)
+        images.update(counts.keys())
+        empty += not counts
+    return SplitProfile(
+        images=len(entries),
+        without_objects=empty,
+        per_class={name: shown[label] for label, name in enumerate(class_names)},
+        images_per_class={name: images[label] for label, name in enumerate(class_names)},
+    )
+
+
+def _balance(splits: Mapping[str, SplitProfile], class_names: Sequence[str]) -> Balance:
+    totals = {name: sum(s.per_class[name] for s in splits.values()) for name in class_names}
+    shown = {name: count for name, count in totals.items() if count}
+    trained = splits.get("train") or next(iter(splits.values()))
+    effective = {
+        name: (1 - BETA**count) / (1 - BETA) for name, count in trained.images_per_class.items()
+    }
+    if not shown:
+        return Balance(1.0, "", "", 1.0, effective)
+    least, most = min(shown, key=shown.__getitem__), max(shown, key=shown.__getitem__)
+    shares = [count / sum(shown.values()) for count in shown.values()]
+    entropy = -sum(share * math.log(share) for share in shares)
+    evenness = entropy / math.log(len(class_names)) if len(class_names) > 1 else 1.0
+    return Balance(shown[most] / shown[least], least, most, evenness, effective)
+
+
+def _examples(class_names: Sequence[str], found: Gathered, division: Divided) -> Examples:
+    """Return images of each class, evenly from all there are, and the odd ones."""
+    of_class: defaultdict[int, list[ImageRef]] = defaultdict(list)
+    for split, entries in division.splits.items():
+        for entry in entries:
+            for label in class_counts(entry.target):
+                of_class[label].append(ImageRef(split, entry.name))
+    splits = division.split_of(len(found.entries))
+    return Examples(
+        per_class={
+            name: tuple(_spread(of_class[label], N_EXAMPLES))
+            for label, name in enumerate(class_names)
+            if of_class[label]
+        },
+        smallest=found.smallest,
+        unlike=tuple(
+            ImageRef(splits[row] or found.entries[row].part, found.entries[row].name)
+            for row in _unlike(found)
+        ),
+    )
+
+
+def _spread(refs: Sequence[ImageRef], n: int) -> list[ImageRef]:
+    if len(refs) <= n:
+        return list(refs)
+    return [refs[round(i * (len(refs) - 1) / (n - 1))] for i in range(n)]
+
+
+def _unlike(found: Gathered) -> list[int]:
+    """Return the rows of the images whose colors, texture and shape are farthest from usual."""
+    shapes = np.array(
+        [[math.log(w / h), math.log(w * h)] for w, h in (e.size for e in found.entries)]
+    )
+    rows = np.concatenate([found.traits, shapes], axis=1)
+    middle = np.median(rows, axis=0)
+    # Half of the numbers lie within this; where all are alike, a thousandth counts as far.
+    spread = np.median(np.abs(rows - middle), axis=0) * 1.5 + 0.02
+    distances = np.linalg.norm((rows - middle) / spread, axis=1)
+    return [int(row) for row in np.argsort(-distances, kind="stable")[:N_UNLIKE]]

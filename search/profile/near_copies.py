@@ -1,0 +1,154 @@
+"""Copies of images: with equal pixels, and nearly so.
+
+Candidates are near in grey thumbnails. They are found in buckets: random hyperplanes give each
+image a number per table, and images near each other share one in some table (Charikar 2002,
+"Similarity estimation techniques from rounding algorithms"). A candidate is confirmed by what is
+fine in the thumbnails, since images of one subject on one ground, as digits, drawings and scans,
+are near each other in what is coarse, but only copies are in what is fine.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from archfront.trainers.data.images import Pixels
+
+Rows = NDArray[np.int64]
+Vectors = NDArray[np.float32]
+
+# Up to so many images all pairs are compared; more are first put into buckets.
+ALL_PAIRS = 2048
+TABLES, BITS = 16, 12
+BLOCK = 256  # rows that are compared at a time
+# Of many images near each other, so many are compared closely with each for every block.
+PARTNERS = 8
+POOL = 2  # pixels of a thumbnail, a side, for each number by which candidates are found
+# Correlations of thumbnails, and of what is fine in them.
+NEAR, FINE = 0.96, 0.92
+# Standard deviations in levels of grey: what is flatter shows nothing by which to tell copies.
+FLAT, FLAT_FINE = 2.0, 1.5
+# Of smaller images too few pixels are left to tell copies from likenesses.
+SMALLEST_PX = 24
+# Compression blurs what is fine in smaller images, which are compared at half the scale.
+DETAILED_PX = 64
+# Difference between the tints, as shares of the whole range, of which copies stay below.
+TINT = 0.06
+
+
+@dataclass(frozen=True)
+class Look:
+    """What copies are found by.
+
+    Attributes:
+        thumbs: Grey values in small, uint8 ``(N, T, T)``.
+        means: Mean of each channel, for values 0..1, ``(N, 3)``.
+        shorter: Shorter side of each image in pixels, ``(N,)``.
+    """
+
+    thumbs: Pixels
+    means: NDArray[np.float32]
+    shorter: Rows
+
+
+def equal_groups(keys: Sequence[Hashable]) -> list[list[int]]:
+    """Return the rows of equal keys, where there are several, in their order."""
+    rows: defaultdict[Hashable, list[int]] = defaultdict(list)
+    for row, key in enumerate(keys):
+        rows[key].append(row)
+    return [group for group in rows.values() if len(group) > 1]
+
+
+def near_pairs(images: Look, rows: Sequence[int]) -> list[tuple[int, int]]:
+    """Return the pairs among some rows that are near copies, in their order.
+
+    Args:
+        images: What is known of all images.
+        rows: Those to compare; of equal images one is enough.
+    """
+    some = np.array([r for r in rows if images.shorter[r] >= SMALLEST_PX], np.int64)
+    if len(some) < 2:
+        return []
+    vectors, spread = _unit(_shrunk(images.thumbs[some], POOL).reshape(len(some), -1))
+    is_told = spread >= FLAT
+    some, vectors = some[is_told], vectors[is_told]
+    found: set[tuple[int, int]] = set()
+    for bucket in _buckets(vectors):
+        for first, second in _near_in(vectors, bucket):
+            found.add((int(some[first]), int(some[second])))
+    pairs = np.array(sorted(found), np.int64).reshape(-1, 2)
+    kept = [pairs[start : start + BLOCK] for start in range(0, len(pairs), BLOCK)]
+    return [tuple(pair) for block in kept for pair in block[_are_copies(images, block)].tolist()]
+
+
+def _unit(values: Vectors) -> tuple[Vectors, Vectors]:
+    """Return rows of mean 0 and length 1, and their standard deviations before."""
+    centered = values - values.mean(axis=1, keepdims=True)
+    lengths = np.linalg.norm(centered, axis=1, keepdims=True)
+    unit: Vectors = centered / np.maximum(lengths, 1e-6)
+    return unit, lengths[:, 0] / np.float32(np.sqrt(values.shape[1]))
+
+
+def _buckets(vectors: Vectors) -> Iterator[Rows]:
+    """Yield rows that may be near each other: all of a few, else those of equal numbers."""
+    if len(vectors) <= ALL_PAIRS:
+        yield np.arange(len(vectors))
+        return
+    # What all images share says nothing of which are near.
+    own = vectors - vectors.mean(axis=0)
+    rng = np.random.default_rng(0)
+    powers = 2 ** np.arange(BITS)
+    for _ in range(TABLES):
+        planes = rng.standard_normal((vectors.shape[1], BITS)).astype(np.float32)
+        numbers = (own @ planes > 0) @ powers
+        order = np.argsort(numbers, kind="stable")
+        ends = np.flatnonzero(np.diff(numbers[order])) + 1
+        yield from (bucket for bucket in np.split(order, ends) if len(bucket) > 1)
+
+
+def _near_in(vectors: Vectors, bucket: Rows) -> Iterator[tuple[int, int]]:
+    """Yield the pairs of a bucket that are near in small, the lower row first."""
+    inside = vectors[bucket]
+    for start in range(0, len(bucket), BLOCK):
+        close = inside[start : start + BLOCK] @ inside[start:].T > NEAR
+        later = np.triu(close, 1)
+        later &= np.cumsum(later, axis=0, dtype=np.int16) <= PARTNERS
+        firsts, seconds = np.nonzero(later)
+        for first, second in zip(
+            bucket[start + firsts].tolist(), bucket[start + seconds].tolist(), strict=True
+        ):
+            yield min(first, second), max(first, second)
+
+
+def _are_copies(images: Look, pairs: Rows) -> NDArray[np.bool_]:
+    """Return which pairs ``(P, 2)`` agree in what is fine in them and in their tint."""
+    tints = [means - means.mean(axis=1, keepdims=True) for means in images.means[pairs.T]]
+    agree: NDArray[np.bool_] = np.abs(tints[0] - tints[1]).max(axis=1) < TINT
+    is_small = images.shorter[pairs].min(axis=1) < DETAILED_PX
+    # Without pairs of a kind all arrays are empty.
+    for pool, is_meant in ((1, ~is_small), (POOL, is_small)):
+        first, second = (_unit(_fine(images.thumbs[column], pool)) for column in pairs[is_meant].T)
+        is_told = np.minimum(first[1], second[1]) >= FLAT_FINE
+        agree[is_meant] &= is_told & ((first[0] * second[0]).sum(axis=1) > FINE)
+    return agree
+
+
+def _fine(thumbs: Pixels, pool: int) -> Vectors:
+    """Return thumbnails ``(P, T, T)``, shrunk by a factor, less the means of 3 x 3 pixels."""
+    values = _shrunk(thumbs, pool)
+    padded = np.pad(values, ((0, 0), (1, 1), (1, 1)), mode="edge")
+    side = values.shape[1]
+    blurred = sum(padded[:, y : y + side, x : x + side] for y in range(3) for x in range(3)) / 9
+    fine: Vectors = (values - blurred).reshape(len(values), side * side)
+    return fine
+
+
+def _shrunk(thumbs: Pixels, pool: int) -> Vectors:
+    n, side = len(thumbs), thumbs.shape[1]
+    blocks = thumbs.reshape(n, side // pool, pool, side // pool, pool)
+    shrunk: Vectors = blocks.mean(axis=(2, 4), dtype=np.float32)
+    return shrunk

@@ -1,0 +1,98 @@
+"""``archfront profile``: a dataset in a terminal and as a record."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from archfront.search.cli import main
+from archfront.search.profile.dataset_profile import DatasetProfile
+from archfront.search.report.profile_text import profile_table
+from tests.support.command import Output, fails
+from tests.support.textured_images import clean_folder, save, textured
+
+SHAPES = ("task=detection", "data=shapes", "data.shapes.images=30")
+
+
+@pytest.fixture(autouse=True)
+def _own(own_folder: Path) -> None:
+    """Remember profiles beside the latencies of this test."""
+
+
+def profile(capsys: Output, *words: str) -> str:
+    """Return what is printed; notes go to standard error."""
+    assert main(["profile", *words]) == 0
+    return capsys.readouterr().out
+
+
+def test_what_is_wrong_comes_before_everything_else(tmp_path: Path, capsys: Output) -> None:
+    clean_folder(tmp_path / "data", n=6)
+    save(tmp_path / "data/a/900.png", textured(1003))  # b/003.png
+    shown = profile(capsys, f"data.root={tmp_path / 'data'}").splitlines()
+    assert max(map(len, shown)) <= 80
+    words = [line.split()[0] for line in shown if line[:1].strip()]
+    assert words[:3] == ["data", "split", "fault"]
+    assert "contradicting labels" in " ".join(shown)
+    assert {"balance", "images", "content", "values"} <= set(words)
+
+
+def test_the_record_comes_back_from_its_json(capsys: Output) -> None:
+    found = DatasetProfile.from_dict(json.loads(profile(capsys, *SHAPES, "--json")))
+    assert found.task == "detection"
+    assert found.objects is not None
+    sizes = [at.input_size for at in found.objects.at_sizes]
+    assert sizes
+    assert sizes == sorted(sizes)
+    assert len({at.stride for at in found.objects.at_sizes}) == 1
+
+
+@pytest.mark.parametrize(
+    ("task", "words"),
+    [
+        ("classification", ["images", "circle"]),
+        ("multilabel", ["images", "circle"]),
+        ("detection", ["objects", "per image", "cells of stride", "overlap another"]),
+        ("semantic", ["pixels", "background", "beside another class"]),
+        ("instance", ["objects", "per image", "cells of stride"]),
+    ],
+)
+def test_every_task_has_a_profile(capsys: Output, task: str, words: list[str]) -> None:
+    shown = " ".join(profile(capsys, f"task={task}", *SHAPES[1:]).split())
+    assert "none found" in shown
+    assert [word for word in words if word not in shown] == []
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_a_profile_fits_any_width(width: int) -> None:
+    from tests.support.small_profile import small_profile
+
+    console = Console(width=width, force_terminal=False)
+    with console.capture() as capture:
+        console.print(profile_table(small_profile()))
+    assert max(map(len, capture.get().splitlines())) <= width
+
+
+def test_data_that_is_not_there_is_one_clear_error(capsys: Output) -> None:
+    said = fails(capsys, 1, "profile", "data=folder", "data.root=nowhere")
+    assert "nowhere" in said
+
+
+def test_a_folder_without_one_good_image_is_one_clear_error(
+    tmp_path: Path, capsys: Output
+) -> None:
+    for name in ("a/1.png", "a/2.png", "b/1.png"):
+        (tmp_path / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "data" / name).write_text("no image")
+    said = fails(capsys, 1, "profile", "data=folder", f"data.root={tmp_path / 'data'}")
+    assert "none of the 3 images can be used, as a/1.png: it is not an image" in said
+
+
+def test_the_help_says_what_is_told_and_shows_examples(capsys: Output) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        main(["profile", "--help"])
+    shown = capsys.readouterr().out
+    assert "contradicting labels" in shown
+    assert "archfront profile data.root=photos" in shown

@@ -1,0 +1,76 @@
+"""Which splits are made of the parts that a dataset has, and how that is told."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol, TypeVar
+
+import numpy as np
+
+from archfront.trainers.data.ref import DataRef
+from archfront.trainers.data.split import completed, split_sizes, strata_of, stratified
+from archfront.trainers.data.targets import Target, class_counts
+
+
+class HasTarget(Protocol):
+    """What can be divided: something with the target of an image."""
+
+    @property
+    def target(self) -> Target:
+        """Return what the image shows."""
+
+
+Targeted = TypeVar("Targeted", bound=HasTarget)
+
+
+def planned_splits(ref: DataRef, parts: Mapping[str, object]) -> dict[str, float]:
+    """Return the splits to make of the first part, with their sizes; none if val is there."""
+    wanted = {"train": ref.train, "val": ref.val, "test": ref.test}
+    if "val" in parts:
+        return {}
+    if "test" in parts or ref.test == 0:
+        del wanted["test"]
+    shares = {name: value for name, value in wanted.items() if value < 1}
+    if "test" in parts and ref.test < 1 and len(shares) == len(wanted):
+        # The shares of train and val were meant beside that of test, which is already apart.
+        rest = 1 - ref.test
+        return {name: value / rest for name, value in wanted.items()}
+    return wanted
+
+
+def divided(
+    parts: Mapping[str, list[Targeted]], plan: Mapping[str, float], *, seed: int
+) -> dict[str, list[Targeted]]:
+    """Return the splits: the first part as planned, the others as they are."""
+    if not plan:
+        return dict(parts)
+    first, *others = parts
+    samples = parts[first]
+    shown = [class_counts(sample.target) for sample in samples]
+    strata = strata_of(shown, len(plan))
+    sizes = split_sizes(len(samples), plan, least=len(np.unique(strata)))
+    indices = completed(stratified(strata, list(sizes.values()), seed=seed), shown)
+    made = {name: [samples[i] for i in idx] for name, idx in zip(sizes, indices, strict=True)}
+    return {**made, **{name: parts[name] for name in others}}
+
+
+def division_text(
+    parts: Mapping[str, Sequence[object]],
+    plan: Mapping[str, float],
+    splits: Mapping[str, Sequence[object]],
+    *,
+    seed: int,
+) -> str:
+    """Return in words how the splits came about."""
+    if not plan:
+        return "as the data gives it"
+    given = [name for name in parts if name not in ("all", "train")]
+    beside = f"; {' and '.join(given)} as the data gives it" if given else ""
+    asked = split_sizes(len(next(iter(parts.values()))), plan)
+    enlarged = [name for name, size in asked.items() if len(splits[name]) > size]
+    beyond = (
+        f"; {' and '.join(enlarged)} enlarged beyond the asked share, to have each class"
+        if enlarged
+        else ""
+    )
+    return f"stratified into {', '.join(plan)} with seed {seed}{beyond}{beside}"
