@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 # Name of the longer sides among the sizes of images.
 LONGER_SIDE = "longer side"
@@ -40,6 +40,29 @@ class ObjectSummary:
 
     per_image: Spread
     side_share: SideShare
+
+
+@dataclass(frozen=True)
+class TileSummary:
+    """The tiles of a dataset's images, which networks see in the place of images.
+
+    Attributes:
+        size: Side of a tile in pixels of the image.
+        overlap: Share that a tile has in common with the next one, at least.
+        per_image: How many tiles an image has.
+        splits: Tiles of each split: of ``train`` those to learn from, else all.
+        longer_side: Of the tiles, in pixels.
+        side_share: As that of objects, of the tiles in the place of their images.
+        merge_ms: Milliseconds in which the answers for the tiles of an image are put together.
+    """
+
+    size: int
+    overlap: float
+    per_image: Spread
+    splits: dict[str, int]
+    longer_side: Spread
+    side_share: SideShare | None = None
+    merge_ms: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -93,6 +116,7 @@ class DatasetSummary:
         sizes: ``width``, ``height`` and ``LONGER_SIDE`` of the images in pixels.
         skipped: What was left out or is worth a note, by reason.
         warnings: What looks wrong.
+        tiles: Of images that are cut; None where they stay whole.
     """
 
     class_names: tuple[str, ...] = ()
@@ -105,6 +129,21 @@ class DatasetSummary:
     sizes: dict[str, Spread] = field(default_factory=dict)
     skipped: dict[str, SkippedSummary] = field(default_factory=dict)
     warnings: tuple[DataWarning, ...] = ()
+    tiles: TileSummary | None = None
+
+    @property
+    def seen(self) -> DatasetSummary:
+        """Return the summary of what networks see: with tiles in the place of images."""
+        tiles, objects = self.tiles, self.objects
+        if tiles is None:
+            return self
+        if objects is not None and tiles.side_share is not None:
+            objects = replace(objects, side_share=tiles.side_share)
+        splits = {
+            name: replace(part, images=tiles.splits[name]) for name, part in self.splits.items()
+        }
+        sizes = {**self.sizes, LONGER_SIDE: tiles.longer_side}
+        return replace(self, splits=splits, sizes=sizes, objects=objects)
 
     def class_counts(self, split: str) -> list[int]:
         """Return what a split shows of each class, in the order of the classes."""

@@ -43,7 +43,12 @@ def options() -> list[tuple[str, str, str]]:
 
 # The values of options in a study that began before the options existed.
 BEFORE: dict[str, dict[str, Any]] = {
-    "data": {"outside_root": "forbid", "max_pixels": 120_000_000},
+    "data": {
+        "outside_root": "forbid",
+        "max_pixels": 120_000_000,
+        "tiles": None,
+        "tile_overlap": 0.2,
+    },
     "task": {"init": "random", "norms": "train", "ema": 0},
     "space": {"exportable": []},
     "budget": {"rungs": []},

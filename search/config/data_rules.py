@@ -10,7 +10,7 @@ from archfront.search.config.schema import Config
 from archfront.search.errors import unknown
 from archfront.trainers.data.readers import READERS
 from archfront.trainers.tasks import TASKS
-from archfront.trainers.words import quoted
+from archfront.trainers.words import join_words, quoted
 
 # The options that only some formats read, with their values where they are not given.
 NOT_GIVEN: Mapping[str, Any] = {
@@ -98,6 +98,18 @@ def palette(config: Config) -> list[str]:
             "count in data.palette, as ignored: [224, 224, 192]."
         )
     return problems
+
+
+def tiles(config: Config) -> list[str]:
+    """Return the problem of tiles for labels of whole images."""
+    tiles = config.data.tiles
+    if tiles is None or not TASKS[config.task.name].is_image_level:
+        return []
+    located = [name for name, task in TASKS.items() if not task.is_image_level]
+    return [
+        f"data.tiles: the labels of an image are not those of its tiles; got {tiles} with "
+        f"task={config.task.name}. Leave it out; tiles are for {join_words(located)}."
+    ]
 
 
 def shapes(config: Config) -> list[str]:

@@ -76,6 +76,11 @@ def _null(value: Any) -> Any:
     return None if isinstance(value, CommandText) and value in ("null", "") else value
 
 
+def _whole(value: Any) -> Any:
+    """Return None for the word that says that nothing is cut."""
+    return None if value == "none" else value
+
+
 def _mapping(value: Any) -> Any:
     """Return a mapping for None, and for the texts of a command line that mean one."""
     if value is None or (isinstance(value, CommandText) and value in ("null", "")):
@@ -182,6 +187,10 @@ Nullable = Annotated[T | None, BeforeValidator(_null)]
 ValuesOrEmpty = Annotated[tuple[T, ...], BeforeValidator(_items), AfterValidator(_once)]
 Values = Annotated[ValuesOrEmpty[T], Field(min_length=1)]
 Automatic = Annotated[T | Literal["auto"], OrAuto()]
+# Of a part that images are cut into, in pixels.
+TileSide = Annotated[
+    Nullable[Automatic[Annotated[int, Bounds(32, 8192)]]], BeforeValidator(_whole)
+]
 Named = Annotated[Mapping[str, T], BeforeValidator(_mapping)]
 # The value of a class in masks, or its red, green and blue, which may be equal.
 Color = Annotated[

@@ -22,6 +22,7 @@ from archfront.search.config.option_types import (
     Nullable,
     OneOf,
     Text,
+    TileSide,
     Values,
     ValuesOrEmpty,
     option,
@@ -109,9 +110,7 @@ class DataConfig:
         "channels of the images; null: as in the files"
     )
     on_error: Literal["stop", "skip"] = option("what a broken image or annotation does")
-    memory_mb: Annotated[float, Bounds(0)] = option(
-        "decoded images are kept in memory up to this, in MB"
-    )
+    memory_mb: Annotated[float, Bounds(0)] = option("decoded images kept in memory, in MB")
     annotations: Nullable[AbsolutePath] = option(
         "file of the annotations, where the format does not name it: json, csv or data.yaml"
     )
@@ -133,6 +132,10 @@ class DataConfig:
     max_pixels: Annotated[int, Bounds(1, MOST_PIXELS)] = option(
         "width times height of the largest image that is read; larger ones are broken images"
     )
+    tiles: TileSide = option(
+        "side in px of the tiles of an image; auto: by its objects; null: none"
+    )
+    tile_overlap: Annotated[float, Bounds(0, 0.75)] = option("share that tiles have in common")
     shapes: ShapesConfig
 
     @property

@@ -25,6 +25,7 @@ from archfront.search.latency.device import fingerprint, pinned
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.lookup import DeviceCosts
 from archfront.search.latency.measure import measure_architecture
+from archfront.search.latency.tiled import of_image
 from archfront.search.predict.manifest import sha256_of
 from archfront.search.predict.openers import open_file
 from archfront.search.predict.opening import Opening
@@ -140,11 +141,12 @@ class _Context:
         result: Measurement | Failed
         try:
             with TemporaryDirectory(dir=self.folder) as temporary:
-                result = measure_architecture(architecture, settings, folder=Path(temporary))
+                one = measure_architecture(architecture, settings, folder=Path(temporary))
+                result = of_image(one, settings.tiles)
         # A library may refuse a size by any error, which becomes the record of this variant.
         except Exception as error:
-            one = broken(error)
-            result = Failed(one.kind, one.message)
+            reason = broken(error)
+            result = Failed(reason.kind, reason.message)
         known.learn(architecture, result)
         if isinstance(result, Measurement) and not result.has(needed):
             lacking = ", ".join(name for name in needed if not result.has([name]))

@@ -89,6 +89,7 @@ def time_session(predictor: Predictor, setup: TimingSetup) -> Latency:
     from archfront.search.latency import clock
     from archfront.search.latency.instruments import effort_of, pace_of
     from archfront.search.latency.measure import latency_of
+    from archfront.search.latency.tiled import latency_of_image
 
     artifact = predictor.artifact
     settings = replace(
@@ -100,10 +101,11 @@ def time_session(predictor: Predictor, setup: TimingSetup) -> Latency:
     timing = clock.measure(
         predictor.step(setup.images), effort_of(settings), pace=pace_of(settings)
     )
-    return latency_of(
+    latency = latency_of(
         timing,
         settings,
         version=setup.runtime_version,
         exporter=setup.exporter,
         cores=setup.cores,
     )
+    return latency_of_image(latency, settings.tiles)

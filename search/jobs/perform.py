@@ -15,6 +15,7 @@ from archfront.search.engine.worker import emit, exclusive
 from archfront.search.front.intervals import kept_interval
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.measure import measure_architecture
+from archfront.search.latency.tiled import of_image
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Fidelity, Measurement, Trained
 from archfront.search.records.events import EpochFinished, Noticed, WeightsFetched
@@ -160,15 +161,16 @@ def perform(job: Job) -> Any:
 
 
 def measure(request: MeasureRequest) -> Measurement:
-    """Return the costs of an architecture on this device."""
+    """Return the costs of an architecture on this device, for an image."""
     request.folder.mkdir(parents=True, exist_ok=True)
-    return measure_architecture(
+    measured = measure_architecture(
         request.architecture,
         request.settings,
         folder=request.folder,
         weights=request.weights,
         exclusive=exclusive,
     )
+    return of_image(measured, request.settings.tiles)
 
 
 def train(request: TrainRequest) -> Trained:

@@ -293,7 +293,9 @@ def _architecture_text(key: LatencyKey) -> str:
 
 def _text(measurement: Measurement) -> str:
     """Return a measurement as JSON, which has no NaN."""
+    assert measurement.latency.tiles is None, "a device remembers single predictions"
     content = asdict(measurement)
+    del content["latency"]["tiles"]
     for part, names in ((content, _MAY_LACK), (content["latency"], _LATENCY_MAY_LACK)):
         part.update({name: None for name in names if math.isnan(part[name])})
     return canonical_json(content)

@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from archfront.search.latency.database import LatencyKey
 from archfront.search.latency.device import fingerprint
+from archfront.search.records.image_tiles import ImageTiles
 from archfront.search.runtimes import installed_version, runtime_named
 from archfront.trainers.networks.hf.names import digest_of, is_hub, transformers_version
 from archfront.trainers.spec import Architecture
@@ -32,6 +33,8 @@ class MeasureSettings:
         measures_energy: Whether the energy of an image is measured.
         pace_file: Where the fastest reading of ``search.latency.pace`` is kept for other
             processes; None: nowhere.
+        tiles: The predictions that an image takes; None for a single one. A network is measured
+            by itself, and its costs are those of an image where they are looked up.
     """
 
     runtime: str
@@ -47,6 +50,7 @@ class MeasureSettings:
     measures_memory: bool = False
     measures_energy: bool = False
     pace_file: str | None = None
+    tiles: ImageTiles | None = None
 
 
 def latency_key(architecture: Architecture, settings: MeasureSettings) -> LatencyKey:

@@ -14,6 +14,7 @@ from typing import Protocol
 from archfront.search.latency.database import Entry, LatencyKey
 from archfront.search.latency.expect import Expectations
 from archfront.search.latency.key import MeasureSettings, latency_key
+from archfront.search.latency.tiled import expected_of_image, of_image, of_run
 from archfront.search.records.evaluation import (
     Failed,
     Measurement,
@@ -67,6 +68,8 @@ class CostLookup(Protocol):
 class DeviceCosts:
     """The costs that this device remembers, and learns.
 
+    Where images are cut into tiles, it remembers those of one tile, and gives those of an image.
+
     Args:
         table: The table that remembers them.
         settings: How architectures are measured.
@@ -93,7 +96,7 @@ class DeviceCosts:
         key = latency_key(architecture, self._settings)
         found = self._table.get(key)
         if found is not None:
-            return found if self._serves(found) else None
+            return of_image(found, self._settings.tiles) if self._serves(found) else None
         failed = self._table.failure(key)
         if failed is not None:
             return remembered(failed)
@@ -111,7 +114,10 @@ class DeviceCosts:
 
     def expected(self, architecture: Architecture) -> Prediction | None:
         """Return the latency expected from the measurements so far under the same settings."""
-        return self._expectations.of(architecture)
+        return self._of_image(self._expectations.of(architecture))
+
+    def _of_image(self, expected: Prediction | None) -> Prediction | None:
+        return expected_of_image(expected, self._settings.tiles, self._settings.batch_size)
 
     @cached_property
     def _expectations(self) -> Expectations:
@@ -127,16 +133,20 @@ class DeviceCosts:
 
     def measured(self) -> Mapping[Architecture, Measurement]:
         """Return all measurements under the study's settings."""
-        return {a: m for a, m in self._entries().items() if self._serves(m)}
+        tiles = self._settings.tiles
+        return {a: of_image(m, tiles) for a, m in self._entries().items() if self._serves(m)}
 
     def bands(self, architectures: Sequence[Architecture]) -> Mapping[int, Prediction]:
         """Return the expected latencies by position, of those architectures that have one."""
-        return self._expectations.bands(architectures)
+        found = self._expectations.bands(architectures)
+        of_images = ((i, self._of_image(expected)) for i, expected in found.items())
+        return {i: expected for i, expected in of_images if expected is not None}
 
     def learn(self, architecture: Architecture, result: Measurement | Failed) -> None:
         """Remember a measurement, or a failure that would come again."""
         key = latency_key(architecture, self._settings)
         if isinstance(result, Measurement):
+            result = of_run(result)
             self._expectations.learn(architecture, result.latency.p50_ms)
             before = self._table.get(key)
             is_final = before is not None and not self._serves(before)

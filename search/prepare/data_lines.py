@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, astuple
 from typing import Any
 
 from archfront.trainers.dataset_summary import DatasetSummary, SkippedSummary
@@ -38,6 +38,7 @@ def data_lines(data: str, dataset: DatasetSummary) -> list[str]:
     return [
         data_line(data, dataset),
         *division,
+        *_tile_lines(dataset),
         *_class_lines(dataset),
         *_reason_lines("skipped", dataset, is_note=False),
         *_reason_lines("note", dataset, is_note=True),
@@ -60,10 +61,25 @@ def data_record(dataset: DatasetSummary) -> dict[str, Any]:
         "counted": dataset.counted,
         "splits": {name: asdict(part) for name, part in dataset.splits.items()},
         "division": dataset.division,
+        "tiles": None if dataset.tiles is None else asdict(dataset.tiles),
         "skipped": reasons(is_note=False),
         "notes": reasons(is_note=True),
         "warnings": [asdict(warning) for warning in dataset.warnings],
     }
+
+
+def _tile_lines(dataset: DatasetSummary) -> Iterator[str]:
+    """Yield how images are cut, where they are."""
+    tiles = dataset.tiles
+    if tiles is None:
+        return
+    least, middle, most = (int(n) for n in astuple(tiles.per_image))
+    counts = f"{middle}" if least == most else f"{middle} ({least} to {most})"
+    yield (
+        f"tiles     of {tiles.size} px with {tiles.overlap:.0%} in common, {counts} an image; "
+        f"{tiles.splits['train']:,} to learn from. A latency is that of "
+        f"{count_of(middle, 'tile')} and {tiles.merge_ms:.2g} ms of merging"
+    )
 
 
 def _counted(skipped: SkippedSummary) -> dict[str, Any]:

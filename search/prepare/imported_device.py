@@ -11,6 +11,7 @@ from archfront.search.errors import ConfigError, unknown
 from archfront.search.latency.database import Entry, KnownDevice, LatencyTable
 from archfront.search.latency.devices import device_named, with_catalog_costs
 from archfront.search.latency.lookup import CostLookup, ImportedCosts
+from archfront.search.latency.tiled import of_image
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.evaluation import Measurement
 from archfront.search.space.axes import Axes
@@ -32,7 +33,9 @@ def for_device(prepared: Prepared, table: LatencyTable) -> tuple[Prepared, CostL
     if config.hardware.device is None:
         return prepared, prepared.settings.device_costs(table)
     device = device_named(table, config.hardware.device)
-    found = _imported(table.entries(), device, config.hardware)
+    tiles = prepared.settings.measure.tiles
+    imported = _imported(table.entries(), device, config.hardware)
+    found = {architecture: of_image(one, tiles) for architecture, one in imported.items()}
     words = f"{device.words} through {config.hardware.runtime}"
     needed = prepared.settings.needed
     lacking = {

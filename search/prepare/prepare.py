@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
@@ -17,6 +17,7 @@ from archfront.search.engine.jobs import Engine
 from archfront.search.errors import ConfigChangedError
 from archfront.search.latency.database import KnownDevice
 from archfront.search.latency.device import fingerprint
+from archfront.search.latency.tiled import measured_merge_ms
 from archfront.search.prepare.batch_sizes import check_single_images
 from archfront.search.prepare.build_space import build_space
 from archfront.search.prepare.first_weights import first_weights
@@ -194,7 +195,7 @@ def prepare(
     backbones = select(config.space, Path(config.tracking.root))
     data = data_ref(config)
     dataset = load(data, progress)
-    summary = dataset.summary()
+    summary = _with_merging(dataset.summary(), begun)
     first = first_weights(
         config.space,
         [backbone.name for backbone in backbones],
@@ -202,7 +203,7 @@ def prepare(
         begun=None if begun is None else begun.space.weights,
         engine=engine,
     )
-    fitted = fit_space(config.space, config.task.name, summary)
+    fitted = fit_space(config.space, config.task.name, summary.seen)
     space = build_space(
         fitted.config,
         [b for b in backbones if b.name in first.weights],
@@ -211,10 +212,10 @@ def prepare(
         classes=len(dataset.class_names),
         channels=dataset.channels,
         dropped=first.dropped,
-        small_object=_small_object(summary),
+        small_object=_small_object(summary.seen),
     )
     if begun is None:
-        _check_batches(config, space, summary)
+        _check_batches(config, space, summary.seen)
     return Prepared(
         config=config,
         task=TASKS[config.task.name],
@@ -226,6 +227,16 @@ def prepare(
         chosen=fitted.chosen,
         notes=(*first.notes, *fitted.notes),
     )
+
+
+def _with_merging(summary: DatasetSummary, begun: StudyHeader | None) -> DatasetSummary:
+    """Return a summary with the time in which tiles are put together, measured once a study."""
+    tiles = summary.tiles
+    if tiles is None:
+        return summary
+    before = None if begun is None else begun.dataset.tiles
+    merge_ms = measured_merge_ms(summary) if before is None else before.merge_ms
+    return replace(summary, tiles=replace(tiles, merge_ms=merge_ms))
 
 
 def _check_batches(config: Config, space: Space, summary: DatasetSummary) -> None:

@@ -15,6 +15,7 @@ from archfront.search.config.settings import (
 from archfront.search.engine.jobs import Job
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.lookup import DeviceCosts, Table
+from archfront.search.latency.tiled import tiles_of
 from archfront.search.records.plan import Plan
 from archfront.trainers.dataset_summary import DatasetSummary
 from archfront.trainers.spec import Precision, TrainSettings
@@ -84,7 +85,7 @@ def resolve(
     asked, minutes = config.engine.precision, config.budget.trial_minutes
     return StudySettings(
         plan=plan,
-        measure=measure_settings(config),
+        measure=replace(measure_settings(config), tiles=tiles_of(dataset)),
         train=train_settings(config, "fp32" if asked == "auto" else asked, counts, plan=plan),
         precision=asked,
         needed=needed_values(config),

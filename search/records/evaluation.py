@@ -10,6 +10,7 @@ from typing import Any, Literal
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.codec import decode, encode
 from archfront.search.records.failure_kinds import PASSING, FailureKind
+from archfront.search.records.image_tiles import ImageTiles
 from archfront.search.records.proposal import Proposal
 
 # Values that a measurement has only where they were asked for or cost little.
@@ -20,6 +21,9 @@ OutcomeKind = Literal["trained", "rejected", "failed"]
 @dataclass(frozen=True)
 class Latency:
     """The time of one prediction on one device, as measured on the exported artifact.
+
+    Of images that are cut into tiles it is the time of all tiles of one, and of putting their
+    answers together.
 
     Attributes:
         p50_ms: Median of the repeats.
@@ -40,6 +44,7 @@ class Latency:
         interval: Half the 95 % confidence interval of the median, over the median.
         drift: Relative change of the reference kernel from before to after.
         parity: Largest difference of the artifact from eager, in units of the outputs' spread.
+        tiles: The predictions that it is the time of; None for a single one.
     """
 
     p50_ms: float
@@ -60,6 +65,7 @@ class Latency:
     interval: float | None = None
     drift: float | None = None
     parity: float | None = None
+    tiles: ImageTiles | None = None
 
 
 @dataclass(frozen=True)

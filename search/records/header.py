@@ -182,7 +182,7 @@ class StudyHeader:
         content["environment"] = self.environment.as_dict()
         content["reference"] = dict(self.reference.values)
         dataset: Content = content["dataset"]
-        for name in ("objects", "warnings"):
+        for name in ("objects", "warnings", "tiles"):
             if not dataset[name]:
                 del dataset[name]
         for skipped in dataset["skipped"].values():

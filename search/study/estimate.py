@@ -243,7 +243,7 @@ def _seconds_of(prepared: Prepared, candidate: Candidate) -> float | None:
     image_s, settings = _image_seconds(prepared, candidate), prepared.settings.train
     if image_s is None:
         return None
-    splits = prepared.dataset.splits
+    splits = prepared.dataset.seen.splits
     images = settings.share * splits["train"].images + FORWARD_SHARE * splits["val"].images
     return image_s * images * settings.until_epoch
 

@@ -161,7 +161,7 @@ def timed_plan(prepared: Prepared, number: int, image_s: float) -> Plan:
         number: The architecture that was timed.
         image_s: Seconds of its training step for each image.
     """
-    config, splits = prepared.config, prepared.dataset.splits
+    config, splits = prepared.config, prepared.dataset.seen.splits
     assert config.budget.minutes is not None
     aim, work = AIMS[_aim(prepared)], prepared.space.step_s
     batch_size = timed_candidate(prepared, number).recipe.batch_size
@@ -242,8 +242,8 @@ def n_startup(asked: int, prepared: Prepared) -> int:
 
 def lines(plan: Plan, prepared: Prepared) -> list[str]:
     """Return what a plan means, a line for each kind of training."""
-    n_train = prepared.dataset.splits["train"].images
-    found = []
+    n_train = prepared.dataset.seen.splits["train"].images
+    seen_as, found = "images" if prepared.dataset.tiles is None else "tiles", []
     for epochs in plan.rungs:
         if epochs == 0:
             found.append("probe: a head solved on features of the frozen backbone, each network")
@@ -251,8 +251,8 @@ def lines(plan: Plan, prepared: Prepared) -> list[str]:
         images = round(epochs * plan.share * n_train)
         kind = "full training" if epochs == plan.horizon else "training"
         of = count_of(epochs, "epoch")
-        of += "" if plan.share == 1 else f" of {plan.share:.2g} of the images"
-        found.append(f"{kind}: {of} ({images:,} images)")
+        of += "" if plan.share == 1 else f" of {plan.share:.2g} of the {seen_as}"
+        found.append(f"{kind}: {of} ({images:,} {seen_as})")
     lowest = TrainingTimes((), plan).of_new(prepared.space.step_s, 1)
     minutes = prepared.config.budget.minutes
     if lowest is not None and minutes is not None:

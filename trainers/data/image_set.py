@@ -21,7 +21,7 @@ from archfront.trainers.data.batch_targets import (
 )
 from archfront.trainers.data.preprocess import Preprocess
 from archfront.trainers.data.samples import Samples, pixels_of
-from archfront.trainers.data.tile_samples import tile_samples, tiles_to_learn
+from archfront.trainers.data.tile_samples import tile_samples
 from archfront.trainers.data.verify import Sample
 from archfront.trainers.threads import threads
 
@@ -68,7 +68,7 @@ class ImageSet(torch.utils.data.Dataset[Tensor]):
         """Return what a network learns from: the same images, or some of the tiles of them."""
         if preprocess.tiling is None:
             return cls.of(samples, preprocess)
-        tiles = tiles_to_learn(samples.samples, preprocess.tiling)
+        tiles = samples.tiles_to_learn(preprocess.tiling)
         name = f"{samples.split}-learned"
         return cls._of(replace(samples, split=name), tiles, preprocess)
 

@@ -61,8 +61,8 @@ class _Request:
 @lru_cache(maxsize=2)
 def _load(request: _Request) -> Dataset:
     ref = request.ref
-    if ref.tiles != "none":
-        return _cut(_load(replace(request, ref=replace(ref, tiles="none"))), ref)
+    if ref.tiles is not None:
+        return _cut(_load(replace(request, ref=replace(ref, tiles=None))), ref)
     if ref.reader not in READERS:
         raise DataError(str(unknown("data reader", ref.reader, READERS)))
     raw = READERS[ref.reader].read(ref)
@@ -120,7 +120,7 @@ def _load(request: _Request) -> Dataset:
 
 def _cut(dataset: Dataset, ref: DataRef) -> Dataset:
     """Return a dataset whose images are cut as asked for; its fingerprint is another one."""
-    assert ref.tiles != "none"
+    assert ref.tiles is not None
     tiling = (
         automatic(dataset.summary(), ref.tile_overlap)
         if ref.tiles == "auto"

@@ -72,7 +72,7 @@ class DataRef:
         max_pixels: Width times height of the largest image that is read.
         shapes: What is drawn.
         tiles: Side of the tiles that images are cut into, in px of the image; ``auto`` for what
-            fits images and objects, ``none`` for whole images.
+            fits images and objects, None for whole images.
         tile_overlap: Share of its side that a tile has in common with the next one.
         shared: Folder in which the processes of this machine share decoded images; None for none.
         shared_mb: What that folder may take, in 10^6 bytes.
@@ -98,7 +98,7 @@ class DataRef:
     outside_root: Literal["forbid", "allow"] = "forbid"
     max_pixels: int = MAX_PIXELS
     shapes: Shapes = Shapes()
-    tiles: int | Literal["none", "auto"] = "none"
+    tiles: int | Literal["auto"] | None = None
     tile_overlap: float = 0.2
     shared: str | None = None
     shared_mb: float = 0.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 
@@ -17,7 +17,8 @@ from archfront.trainers.data.disk_cache import DiskCache
 from archfront.trainers.data.images import Pixels
 from archfront.trainers.data.preprocess import Preprocess
 from archfront.trainers.data.raw import Skipped
-from archfront.trainers.data.summary import summarize
+from archfront.trainers.data.summary import summarize, summarize_tiles
+from archfront.trainers.data.tile_samples import tiles_to_learn
 from archfront.trainers.data.tiles import Tiling
 from archfront.trainers.data.verify import Sample
 from archfront.trainers.dataset_summary import DatasetSummary
@@ -107,16 +108,31 @@ class PixelCache:
 
 @dataclass(frozen=True)
 class Samples:
-    """The images and targets of one split, in a fixed order."""
+    """The images and targets of one split, in a fixed order.
+
+    Attributes:
+        split: Name of the split.
+        samples: Its images.
+        cache: Keeps them as networks see them.
+        classes: Number of classes.
+        cut: Tiles to learn from by their tiling, which are found once for all candidates.
+    """
 
     split: str
     samples: tuple[Sample, ...]
     cache: PixelCache
     classes: int
+    cut: dict[Tiling, tuple[Sample, ...]] = field(default_factory=dict, repr=False, compare=False)
 
     def __len__(self) -> int:
         """Return the number of images."""
         return len(self.samples)
+
+    def tiles_to_learn(self, tiling: Tiling) -> tuple[Sample, ...]:
+        """Return the tiles that a network learns from."""
+        if tiling not in self.cut:
+            self.cut[tiling] = tiles_to_learn(self.samples, tiling)
+        return self.cut[tiling]
 
     @cached_property
     def labels(self) -> NDArray[np.int64]:
@@ -153,16 +169,18 @@ class Dataset:
 
     def summary(self) -> DatasetSummary:
         """Return what a report says: counts, sizes, what was left out."""
-        found = summarize(
-            {name: samples.samples for name, samples in self.splits.items()},
-            self.class_names,
-            self.skipped,
-        )
+        splits = {name: samples.samples for name, samples in self.splits.items()}
+        found = summarize(splits, self.class_names, self.skipped)
+        tiles = None
+        if self.tiling is not None:
+            n_learned = len(self.splits["train"].tiles_to_learn(self.tiling))
+            tiles = summarize_tiles(splits, self.tiling, n_learned)
         return replace(
             found,
             channels=self.channels,
             fingerprint=self.fingerprint,
             division=self.division,
+            tiles=tiles,
         )
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from statistics import median
+from statistics import median, median_high
 
 import numpy as np
 
 from archfront.trainers.data.plausible import Facts, warnings
 from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.targets import Mask, Objects, class_counts
+from archfront.trainers.data.tiles import Tiling
 from archfront.trainers.data.verify import Sample
 from archfront.trainers.dataset_summary import (
     LONGER_SIDE,
@@ -21,6 +22,7 @@ from archfront.trainers.dataset_summary import (
     SkippedSummary,
     SplitSummary,
     Spread,
+    TileSummary,
 )
 
 N_EXAMPLES = 5
@@ -54,6 +56,33 @@ def summarize(
     )
 
 
+def summarize_tiles(
+    splits: Mapping[str, Sequence[Sample]], tiling: Tiling, n_learned: int
+) -> TileSummary:
+    """Return how many tiles images have, and how large objects are in them.
+
+    Args:
+        splits: The images by split.
+        tiling: How they are cut.
+        n_learned: Tiles of the training split that are learned from.
+    """
+    everything = [sample for samples in splits.values() for sample in samples]
+    counts = [tiling.count(sample.width, sample.height) for sample in everything]
+    sides = [min(tiling.size, max(sample.width, sample.height)) for sample in everything]
+    seen = {
+        name: sum(tiling.count(sample.width, sample.height) for sample in samples)
+        for name, samples in splits.items()
+    }
+    return TileSummary(
+        size=tiling.size,
+        overlap=tiling.overlap,
+        per_image=Spread(min(counts), median_high(counts), max(counts)),
+        splits={**seen, "train": n_learned},
+        longer_side=_spread(sides),
+        side_share=_side_share(everything, sides),
+    )
+
+
 def _per_class(samples: Sequence[Sample], class_names: Sequence[str]) -> dict[str, int]:
     counts: Counter[int] = Counter()
     for sample in samples:
@@ -66,26 +95,25 @@ def _objects(samples: Sequence[Sample]) -> ObjectSummary | None:
 
     Crowds do not count, as in the numbers per class.
     """
-    found = [
-        (s, s.target.only(np.flatnonzero(~s.target.crowd)))
-        for s in samples
-        if isinstance(s.target, Objects)
-    ]
-    sides = np.concatenate(
-        [
-            np.sqrt(np.prod(target.boxes[:, 2:] - target.boxes[:, :2], axis=1))
-            / max(sample.width, sample.height)
-            for sample, target in found
-        ]
-        or [np.zeros(0)]
-    )
-    if not len(sides):
+    shares = _side_share(samples, [max(sample.width, sample.height) for sample in samples])
+    if shares is None:
         return None
-    shares = np.quantile(sides, (0.1, 0.5, 0.9))
-    return ObjectSummary(
-        per_image=_spread([len(target) for _, target in found]),
-        side_share=SideShare(*map(float, shares)),
-    )
+    counts = [int((~s.target.crowd).sum()) for s in samples if isinstance(s.target, Objects)]
+    return ObjectSummary(per_image=_spread(counts), side_share=shares)
+
+
+def _side_share(samples: Sequence[Sample], longer: Sequence[int]) -> SideShare | None:
+    """Return the shares of objects of a longer side each, at most 1; None without objects."""
+    shares = [
+        np.sqrt(np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)) / side
+        for sample, side in zip(samples, longer, strict=True)
+        if isinstance(sample.target, Objects)
+        for boxes in [sample.target.boxes[~sample.target.crowd]]
+    ]
+    everything = np.concatenate([np.zeros(0), *shares]).clip(max=1)
+    if not len(everything):
+        return None
+    return SideShare(*map(float, np.quantile(everything, (0.1, 0.5, 0.9))))
 
 
 def _spread(values: Sequence[int]) -> Spread:

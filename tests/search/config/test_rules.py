@@ -94,6 +94,11 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
         {"data__reader": "shapes", "data__shapes__objects_min": 9},
         "data.shapes.objects_min: it is at most data.shapes.objects_max; got 9 and 3.",
     ),
+    "tiles": (
+        {"data__tiles": 320},
+        "data.tiles: the labels of an image are not those of its tiles; got 320 with "
+        "task=classification. Leave it out; tiles are for semantic, detection and instance.",
+    ),
     "torchvision_name": (
         {"data__reader": "torchvision", "data__name": "FashionMNISTT", "data__root": "x"},
         "data.name: Unknown torchvision dataset 'FashionMNISTT'. Did you mean 'FashionMNIST'? "
@@ -308,4 +313,19 @@ class TestDataOptions:
         ref = data_ref(build(changed(data__reader="shapes", data__classes=None, **leaves)))
         assert (ref.shapes.images, ref.shapes.side, ref.shapes.overlap) == (7, 24, True)
         assert (ref.target, ref.palette, ref.annotations) == ("label", (), None)
+        assert (ref.tiles, ref.tile_overlap) == (None, 0.2)
         assert hash(ref) == hash(replace(ref))
+
+    @pytest.mark.parametrize(
+        ("word", "tiles"), [("none", None), ("null", None), ("auto", "auto"), ("512", 512)]
+    )
+    def test_tiles_are_a_side_or_a_word(self, word: str, tiles: int | str | None) -> None:
+        composed = compose(["experiment=shapes_detection", f"data.tiles={word}"])
+        config = build(composed.content, texts=composed.texts)
+        assert data_ref(config).tiles == tiles
+
+    def test_other_words_are_no_tiles(self) -> None:
+        composed = compose(["experiment=shapes_detection", "data.tiles=small"])
+        (problem,) = problems(composed.content, *composed.texts)
+        assert problem.startswith("data.tiles: ")
+        assert "got 'small'" in problem

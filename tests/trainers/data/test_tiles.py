@@ -220,7 +220,7 @@ def test_the_tiling_is_part_of_what_tells_a_dataset_from_another() -> None:
     drawn = replace(SHAPES, shapes=Shapes(images=12, side=96))
     plain, cut, wider = (
         load(replace(drawn, tiles=tiles, tile_overlap=overlap))
-        for tiles, overlap in (("none", 0.2), (32, 0.2), (32, 0.4))
+        for tiles, overlap in ((None, 0.2), (32, 0.2), (32, 0.4))
     )
     assert plain.tiling is None
     assert cut.tiling == Tiling(32, 0.2)
