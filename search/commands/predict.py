@@ -114,16 +114,9 @@ def answer_to(
         pixels: The image, uint8 ``(H, W, 1 or 3)``.
         min_score: From which score on labels and objects count; the export's when None.
     """
-    from archfront.search.predict.answer import PredictedImage, answer, threshold_of
+    from archfront.search.predict.answer import answer
 
-    outputs = predictor.outputs(predictor.resized([pixels]))
-    asked = PredictedImage(
-        outputs={name: output[0] for name, output in outputs.items()},
-        width=pixels.shape[1],
-        height=pixels.shape[0],
-        manifest=predictor.manifest,
-        threshold=threshold_of(predictor.manifest, min_score),
-    )
+    asked = predictor.predicted(pixels, min_score)
     return asked, answer(asked)
 
 

@@ -27,6 +27,7 @@ def model_card(manifest: Manifest, evaluation: Evaluation, config: Config) -> st
         other_metrics={n: v for n, v in manifest.metrics.items() if n != manifest.metric},
         is_proxy=manifest.weights["kind"] == "proxy",
         outcome=outcome if isinstance(outcome, Trained) else None,
+        tiling=manifest.preprocess.tiling,
         resized=RESIZED[manifest.preprocess.resize],
         candidate=candidate,
         network=candidate.architecture,

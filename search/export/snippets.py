@@ -27,4 +27,5 @@ def snippet(manifest: Manifest, artifact: Artifact) -> str:
         filter=FILTERS[manifest.preprocess.interpolation].name,
         is_normalizing=artifact.input.dtype == "uint8",
         batch=artifact.input.batch or 1,
+        tiling=manifest.preprocess.tiling,
     )

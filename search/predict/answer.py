@@ -5,9 +5,10 @@ Places are in pixels of the image as it is shown, after the rotation that EXIF a
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,27 +17,60 @@ from archfront.search.errors import ArtifactError
 from archfront.search.predict.manifest import Manifest
 from archfront.trainers.words import count_of
 
+if TYPE_CHECKING:
+    from archfront.trainers.tasks.judges.merge import FoundObjects
+
 Outputs = Mapping[str, NDArray[Any]]
 Answer = dict[str, Any]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class PredictedImage:
     """One image with the outputs of a network for it.
 
     Attributes:
-        outputs: Of this image, by name, without the axis of the batch.
+        outputs: Of each tile of this image in their order, by name, without the axis of the
+            batch; of the image itself where images are not cut. They are looked at once.
         width: Of the image.
         height: Of the image.
         manifest: Of the network.
         threshold: Least score that counts.
+        shapes: Of the outputs that were looked at, by name, for errors.
     """
 
-    outputs: Outputs
+    outputs: Iterable[Outputs]
     width: int
     height: int
     manifest: Manifest
     threshold: float
+    shapes: dict[str, list[int]] = field(default_factory=dict)
+
+    def _seen(self) -> Iterator[Outputs]:
+        for outputs in self.outputs:
+            self.shapes.update({name: list(output.shape) for name, output in outputs.items()})
+            yield outputs
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float32]:
+        """Return the probability of each class that the image shows it."""
+        (whole,) = self._seen()
+        shares: NDArray[np.float32] = whole["probabilities"]
+        return shares
+
+    @cached_property
+    def classes(self) -> NDArray[np.uint8]:
+        """Return the class of each pixel of the image, ``(height, width)``."""
+        from archfront.trainers.tasks.judges.class_map import classes_of_image
+
+        return classes_of_image(self._seen(), self.manifest.preprocess, (self.width, self.height))
+
+    @cached_property
+    def objects(self) -> FoundObjects:
+        """Return the objects of the image that count, each once."""
+        from archfront.trainers.tasks.judges.merge import found_in_image
+
+        size = self.width, self.height
+        return found_in_image(self._seen(), self.manifest.preprocess, size, self.threshold)
 
 
 def threshold_of(manifest: Manifest, requested: float | None) -> float:
@@ -58,15 +92,15 @@ def answer(predicted: PredictedImage) -> Answer:
         return ANSWERS[predicted.manifest.task](predicted)
     # Of an export of somebody else, whose arrays may have any shape and values.
     except (ValueError, IndexError, KeyError, TypeError, OverflowError) as error:
-        shapes = {name: list(output.shape) for name, output in predicted.outputs.items()}
+        manifest, shapes = predicted.manifest, predicted.shapes
         raise ArtifactError(
-            f"The outputs {shapes} of the model are not those of {predicted.manifest.task} with "
-            f"{count_of(len(predicted.manifest.class_names), 'class', 'classes')} ({error})."
+            f"The outputs {shapes} of the model are not those of {manifest.task} with "
+            f"{count_of(len(manifest.class_names), 'class', 'classes')} ({error})."
         ) from error
 
 
 def _classification(predicted: PredictedImage) -> Answer:
-    shares = predicted.outputs["probabilities"]
+    shares = predicted.probabilities
     names = predicted.manifest.class_names
     best = int(shares.argmax())
     return {
@@ -77,7 +111,7 @@ def _classification(predicted: PredictedImage) -> Answer:
 
 
 def _multilabel(predicted: PredictedImage) -> Answer:
-    shares = predicted.outputs["probabilities"]
+    shares = predicted.probabilities
     names = predicted.manifest.class_names
     order = np.argsort(-shares, kind="stable")
     return {
@@ -91,7 +125,7 @@ def _multilabel(predicted: PredictedImage) -> Answer:
 
 
 def _semantic(predicted: PredictedImage) -> Answer:
-    found = map_of(predicted)
+    found = predicted.classes
     pixels = np.bincount(found.ravel(), minlength=len(predicted.manifest.class_names))
     return {
         **_size(predicted),
@@ -106,41 +140,18 @@ def _semantic(predicted: PredictedImage) -> Answer:
     }
 
 
-def map_of(predicted: PredictedImage) -> NDArray[np.uint8]:
-    """Return the class of each pixel of the image, ``(height, width)``."""
-    from archfront.trainers.tasks.judges.class_map import class_map
-
-    across, down = predicted.manifest.preprocess.inside(predicted.width, predicted.height)
-    inside = predicted.outputs["logits"][:, :down, :across]
-    return class_map(inside, predicted.width, predicted.height)
-
-
 def _detection(predicted: PredictedImage) -> Answer:
-    rows = predicted.outputs["detections"]
-    kept = np.flatnonzero((rows[:, 4] > 0) & (rows[:, 4] >= predicted.threshold))
-    scale = predicted.manifest.preprocess.scale(predicted.width, predicted.height)
-    limits = np.array([predicted.width, predicted.height] * 2, np.float32)
-    boxes = (rows[:, :4] / np.array([*scale, *scale], np.float32)).clip(0, limits)
+    found = predicted.objects
     objects: list[Answer] = [
         {
-            "label": predicted.manifest.class_names[int(rows[i, 5])],
-            "score": float(rows[i, 4]),
-            "box": [float(value) for value in boxes[i]],
+            "label": predicted.manifest.class_names[int(label)],
+            "score": float(score),
+            "box": [float(value) for value in box],
         }
-        for i in kept
+        for label, score, box in zip(found.labels, found.scores, found.boxes, strict=True)
     ]
-    if "masks" in predicted.outputs:
-        from archfront.trainers.tasks.judges.paste import pasted
-
-        for i, found in zip(kept, objects, strict=True):
-            rle = pasted(
-                predicted.outputs["masks"][i],
-                boxes[i],
-                size=(predicted.width, predicted.height),
-                scale=scale,
-                side=predicted.manifest.preprocess.input_size,
-            )
-            found["mask"] = _plain(rle)
+    for one, rle in zip(objects, found.masks or (), strict=False):
+        one["mask"] = _plain(rle)
     return {**_size(predicted), "objects": objects}
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from PIL import Image
 
-from archfront.search.predict.answer import Answer, PredictedImage, map_of
+from archfront.search.predict.answer import Answer, PredictedImage
 from archfront.trainers.data.images import Pixels
 from archfront.trainers.drawing.colors import class_color
 from archfront.trainers.drawing.labels import with_labels
@@ -64,7 +64,7 @@ def _listed(
 def _map(
     image: Image.Image, predicted: PredictedImage, answered: Answer, scale: float
 ) -> Image.Image:
-    found = Image.fromarray(map_of(predicted))
+    found = Image.fromarray(predicted.classes)
     fitted = np.asarray(found.resize(image.size, Image.Resampling.NEAREST))
     image = tinted(image, fitted)
     shares = [(one["label"], one["share"]) for one in answered["classes"][:N_SHOWN]]

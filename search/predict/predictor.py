@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archfront.search.errors import ArtifactError
+from archfront.search.predict.answer import PredictedImage, threshold_of
 from archfront.search.predict.foreign import check_size
 from archfront.search.predict.manifest import Artifact, Manifest, check_files, find_artifact
 from archfront.search.predict.openers import open_file
@@ -83,6 +84,31 @@ class Predictor:
         """Return images of any size as the network's square, uint8 ``(N, C, S, S)``."""
         squares = [self.manifest.preprocess.pixels(image) for image in images]
         return np.ascontiguousarray(np.stack(squares).transpose(0, 3, 1, 2))
+
+    def predicted(self, image: Pixels, least_score: float | None = None) -> PredictedImage:
+        """Return an image with what the network gives for it, or for each of its tiles.
+
+        Args:
+            image: uint8 ``(H, W, 1 or 3)``.
+            least_score: From which score on labels and objects count; the export's when None.
+        """
+        height, width = image.shape[:2]
+        return PredictedImage(
+            outputs=self._of_tiles(image),
+            width=width,
+            height=height,
+            manifest=self.manifest,
+            threshold=threshold_of(self.manifest, least_score),
+        )
+
+    def _of_tiles(self, image: Pixels) -> Iterator[Outputs]:
+        """Yield the outputs for each tile of an image, of which a batch is held at a time."""
+        tiles = self.manifest.preprocess.tiles(image.shape[1], image.shape[0])
+        for start in range(0, len(tiles), self.batch):
+            part = tiles[start : start + self.batch]
+            outputs = self.outputs(self.resized([image[t.rows, t.columns] for t in part]))
+            for i in range(len(part)):
+                yield {name: output[i] for name, output in outputs.items()}
 
     def __enter__(self) -> Self:
         """Open it."""

@@ -90,7 +90,7 @@ class Served(PythonModel):  # type: ignore[misc]  # MLflow's types are not read
             return {ERROR: "the model did not answer to it"}
 
     def _answer(self, text: Any) -> dict[str, Any]:
-        from archfront.search.predict.answer import PredictedImage, answer, threshold_of
+        from archfront.search.predict.answer import answer
         from archfront.trainers.data.images import pixels_in
 
         if not isinstance(text, str | bytes):
@@ -100,16 +100,7 @@ class Served(PythonModel):  # type: ignore[misc]  # MLflow's types are not read
         except ValueError as error:  # letters beyond ASCII; binascii.Error is one too
             raise Error(str(error)) from error
         pixels = pixels_in(content)
-        outputs = self._predictor.outputs(self._predictor.resized([pixels]))
-        return answer(
-            PredictedImage(
-                outputs={name: output[0] for name, output in outputs.items()},
-                width=pixels.shape[1],
-                height=pixels.shape[0],
-                manifest=self._predictor.manifest,
-                threshold=threshold_of(self._predictor.manifest, None),
-            )
-        )
+        return answer(self._predictor.predicted(pixels))
 
 
 def _check_size(texts: Sequence[Any]) -> None:

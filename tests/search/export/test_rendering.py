@@ -19,6 +19,7 @@ from archfront.search.export.snippets import snippet
 from archfront.search.formats.formats import FORMATS
 from archfront.search.predict.manifest import Artifact, Input, Manifest
 from archfront.trainers.data.preprocess import Resize
+from archfront.trainers.data.tiles import Tiling
 from archfront.trainers.spec import Weights
 from archfront.trainers.tasks import TASKS
 from tests.support.described_export import (
@@ -110,6 +111,19 @@ def programs() -> Iterator[tuple[Manifest, Artifact]]:
                 for dtype, batch in (("float32", 1), ("uint8", 4), ("float32", None)):
                     given = Input("images", dtype, batch, (3, 64, 64))
                     yield of, replace(artifact(name), input=given)
+
+
+def test_texts_beside_a_network_of_tiles_say_what_cuts_images() -> None:
+    of = manifest()
+    of = replace(of, preprocess=replace(of.preprocess, tiling=Tiling(320, 0.25)))
+    text = snippet(of, artifact("onnx"))
+    said = ast.get_docstring(ast.parse(text))
+    assert said is not None
+    assert "tiles of 320 px" in said
+    assert len(text.splitlines()) <= 40
+    card = model_card(of, evaluation(), config())
+    assert "cut into tiles of 320 px of the image with 25 % in common" in card
+    assert "Tiles:" not in model_card(manifest(), evaluation(), config())
 
 
 def test_every_program_is_short_valid_python() -> None:

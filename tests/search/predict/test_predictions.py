@@ -20,7 +20,7 @@ from archfront.search.errors import ArtifactError
 from archfront.search.export.export_request import ExportRequest
 from archfront.search.export.ship import export_member
 from archfront.search.formats.formats import FORMATS
-from archfront.search.predict.answer import ANSWERS, PredictedImage, answer, map_of
+from archfront.search.predict.answer import ANSWERS, PredictedImage, answer
 from archfront.search.predict.manifest import (
     MANIFEST,
     Manifest,
@@ -66,7 +66,7 @@ def asked_of(export: Path, picture: Path, **changes: float) -> PredictedImage:
     with Image.open(picture) as image:
         width, height = image.size
     one = {name: output[0] for name, output in outputs.items()}
-    return PredictedImage(one, width, height, predictor.manifest, changes.get("threshold", 0.0))
+    return PredictedImage([one], width, height, predictor.manifest, changes.get("threshold", 0.0))
 
 
 @pytest.mark.parametrize("task", TASKS)
@@ -179,7 +179,7 @@ def test_the_masks_of_classes_cover_the_image_once(exports: SharedExports, tmp_p
         for one in said["classes"]
     ]
     assert np.array_equal(np.sum(masks, axis=0), np.ones((60, 90)))
-    found = map_of(asked)
+    found = asked.classes
     for one, mask in zip(said["classes"], masks, strict=True):
         label = asked.manifest.class_names.index(one["label"])
         assert np.array_equal(mask > 0, found == label)

@@ -91,7 +91,7 @@ def test_pyfunc_says_what_predict_says_for_every_task(
         outputs = predictor.outputs(small_member.resized(predictor, picture))
         one = {name: output[0] for name, output in outputs.items()}
         manifest = predictor.manifest
-    asked = PredictedImage(one, 90, 60, manifest, manifest.thresholds["score"])
+    asked = PredictedImage([one], 90, 60, manifest, manifest.thresholds["score"])
     assert said == json.loads(json.dumps(answer(asked)))
     assert alone(programs, SERVE, str(folder), str(picture)) == said
     assert [p for p in folder.rglob("*") if p.suffix in (".pkl", ".pickle")] == []

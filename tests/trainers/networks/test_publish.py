@@ -89,7 +89,7 @@ def test_transformers_alone_gives_the_same_probabilities(
     with open_predictor(export, "onnx") as predictor:
         outputs = predictor.outputs(small_member.resized(predictor, picture))
         one = {name: output[0] for name, output in outputs.items()}
-        expected = answer(PredictedImage(one, 90, 60, predictor.manifest, 0.5))["probabilities"]
+        expected = answer(PredictedImage([one], 90, 60, predictor.manifest, 0.5))["probabilities"]
     assert shares == pytest.approx(expected, abs=tolerance)
     assert problem.startswith("multi" if task == "multilabel" else "single")
 

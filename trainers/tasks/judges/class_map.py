@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ Floats = NDArray[np.float32]
 
 
 def classes_of_image(
-    outputs: Sequence[Mapping[str, NDArray[Any]]], preprocess: Preprocess, size: tuple[int, int]
+    outputs: Iterable[Mapping[str, NDArray[Any]]], preprocess: Preprocess, size: tuple[int, int]
 ) -> NDArray[np.uint8]:
     """Return the class of each pixel of an image, from a network's outputs for its tiles.
 

@@ -7,7 +7,7 @@ that overlap elsewhere stay two.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Any
@@ -55,7 +55,7 @@ class FoundObjects:
 
 
 def found_in_image(
-    outputs: Sequence[Arrays], preprocess: Preprocess, size: tuple[int, int], least: float = 0.0
+    outputs: Iterable[Arrays], preprocess: Preprocess, size: tuple[int, int], least: float = 0.0
 ) -> FoundObjects:
     """Return the objects of an image from a network's outputs for each of its tiles.
 
