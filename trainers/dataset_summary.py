@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 
 # Name of the longer sides among the sizes of images.
 LONGER_SIDE = "longer side"
+# What is counted per class where every pixel has one.
+PIXELS = "pixels"
 
 
 @dataclass(frozen=True)
@@ -148,3 +150,11 @@ class DatasetSummary:
     def class_counts(self, split: str) -> list[int]:
         """Return what a split shows of each class, in the order of the classes."""
         return list(self.splits[split].per_class.values())
+
+    def class_sizes(self, split: str) -> list[float]:
+        """Return the same as examples: pixels as the number of images that they fill."""
+        counts = self.class_counts(split)
+        if self.counted != PIXELS:
+            return [float(count) for count in counts]
+        per_image = max(sum(counts), 1) / max(self.splits[split].images, 1)
+        return [count / per_image for count in counts]

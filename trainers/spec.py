@@ -12,6 +12,9 @@ Augment = Literal["none", "light", "strong"]
 # What a training begins with: a drawn head, or the head solved on the frozen backbone's features.
 Init = Literal["random", "probe"]
 Norms = Literal["train", "frozen"]
+# How a loss treats classes of unequal size: not at all, by weights, or by what the logits mean.
+Balance = Literal["plain", "class_balanced", "balanced_softmax"]
+PLAIN_LOSS: Balance = "plain"
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,7 @@ class Recipe:
         augment: Strength of the augmentation.
         dropout: Dropout before the classifier.
         freeze: Train the head only; needs weights.
+        loss: How the loss treats classes of unequal size; one of the task's ``balances``.
     """
 
     lr: float
@@ -100,6 +104,11 @@ class Recipe:
     augment: Augment
     dropout: float
     freeze: bool = False
+    loss: Balance = PLAIN_LOSS
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return plain content, without a plain loss: earlier recipes have no other."""
+        return {k: v for k, v in asdict(self).items() if k != "loss" or v != PLAIN_LOSS}
 
 
 @dataclass(frozen=True)
@@ -125,6 +134,10 @@ class TrainSettings:
             is evaluated and saved.
         share: Share of the training images that one epoch sees. Epochs go on through one order,
             so that all images come before any comes again.
+        class_sizes: Examples of each class in the training split, for recipes whose loss asks:
+            images, or objects, or as many images as the pixels of the class fill.
+        log_priors: Logarithm of each class's share, which the loss adds to the logits; None for
+            a loss of the logits as they are. ``class_balance.py`` sets it.
     """
 
     metric: str
@@ -142,6 +155,8 @@ class TrainSettings:
     norms: Norms = "train"
     ema: float = 0.0
     share: float = 1.0
+    class_sizes: tuple[float, ...] | None = None
+    log_priors: tuple[float, ...] | None = None
 
 
 @dataclass(frozen=True)

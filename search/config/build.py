@@ -50,7 +50,7 @@ BEFORE: dict[str, dict[str, Any]] = {
         "tile_overlap": 0.2,
     },
     "task": {"init": "random", "norms": "train", "ema": 0},
-    "space": {"exportable": []},
+    "space": {"exportable": [], "recipe": {"loss": ["plain"]}},
     "budget": {"rungs": []},
     "engine": {"shared_mb": 0},
 }
@@ -59,11 +59,22 @@ BEFORE: dict[str, dict[str, Any]] = {
 def completed(stored: dict[str, Any]) -> dict[str, Any]:
     """Return a stored configuration, or part of it, with the options that it lacks."""
     return {
-        group: {**BEFORE[group], **content}
+        group: _filled(content, BEFORE[group])
         if group in BEFORE and isinstance(content, dict)
         else content
         for group, content in stored.items()
     }
+
+
+def _filled(content: dict[str, Any], before: dict[str, Any]) -> dict[str, Any]:
+    """Return a group with the options that it lacks, and its own groups with theirs."""
+    own = {
+        name: _filled(value, before[name])
+        if isinstance(value, dict) and isinstance(before.get(name), dict)
+        else value
+        for name, value in content.items()
+    }
+    return {**before, **own}
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], path: str = "") -> list[str]:

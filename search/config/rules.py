@@ -12,6 +12,7 @@ from archfront.search.errors import ConfigError, unknown
 from archfront.search.latency.device import affinity_problem
 from archfront.search.latency.energy import METERS
 from archfront.search.runtimes import PRECISIONS, RUNTIMES
+from archfront.trainers.spec import PLAIN_LOSS
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.words import quoted
 
@@ -139,6 +140,24 @@ def _loss(config: Config) -> list[str]:
     return [] if loss in known else [f"task.loss: {unknown('loss', loss, known)}"]
 
 
+def _recipe_loss(config: Config) -> list[str]:
+    given, known = config.space.recipe.loss, TASKS[config.task.name].balances
+    asked = () if given == AUTO else given
+    problems = [
+        f"space.recipe.loss: the losses of task={config.task.name} can be {', '.join(known)}; "
+        f"got {loss}."
+        for loss in asked
+        if loss not in known
+    ]
+    if config.task.class_weights != "none" and any(loss != PLAIN_LOSS for loss in asked):
+        problems.append(
+            "space.recipe.loss: the weights of classes come from it or from task.class_weights; "
+            f"got {', '.join(asked)} with task.class_weights={config.task.class_weights}. Use "
+            "task.class_weights=none or space.recipe.loss=[plain]."
+        )
+    return problems
+
+
 def _heads(config: Config) -> list[str]:
     task = TASKS[config.task.name]
     others = [head for head in config.space.heads if head not in task.heads]
@@ -234,6 +253,7 @@ RULES: dict[Callable[[Config], list[str]], tuple[str, ...]] = {
     _precision: ("hardware.device", "hardware.runtime", "hardware.precision"),
     _metric: ("task.name", "task.metric"),
     _loss: ("task.name", "task.loss"),
+    _recipe_loss: ("task.name", "task.class_weights", "space.recipe.loss"),
     _heads: ("task.name", "space.heads"),
     _decoder_shapes: (
         "task.name",

@@ -27,6 +27,7 @@ from archfront.search.config.option_types import (
     ValuesOrEmpty,
     option,
 )
+from archfront.search.config.space_options import RecipeConfig
 from archfront.search.engine import ENGINES
 from archfront.search.formats.formats import FORMATS
 from archfront.search.runtimes import PRECISIONS, RUNTIMES
@@ -189,31 +190,6 @@ class HardwareConfig:
         "images at a time for throughput_ips; null: not measured"
     )
     limits: LimitsConfig
-
-
-@dataclass(frozen=True, kw_only=True)
-class RecipeConfig:
-    """Grids of the training recipe; one value fixes an axis.
-
-    ``auto`` follows from the task, the first weights and the number of images.
-    """
-
-    lr: Automatic[Values[Annotated[float, Bounds(1e-8, 10)]]] = option(
-        "peak learning rates of AdamW"
-    )
-    weight_decay: Automatic[Values[Annotated[float, Bounds(0, 10)]]] = option(
-        "weight decays of AdamW"
-    )
-    batch_size: Automatic[Values[Annotated[int, Bounds(1, 65_536)]]] = option("images per step")
-    augment: Automatic[Values[Literal["none", "light", "strong"]]] = option(
-        "augmentation strengths"
-    )
-    dropout: Automatic[Values[Annotated[float, Bounds(0, 0.9)]]] = option(
-        "dropout before the classifier"
-    )
-    freeze: Automatic[Values[Flag]] = option(
-        "train the head only (with weights); without augmentation on features computed once"
-    )
 
 
 @dataclass(frozen=True, kw_only=True)

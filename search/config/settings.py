@@ -116,6 +116,7 @@ def train_settings(
     precision: Precision,
     class_counts: Sequence[int] = (),
     *,
+    class_sizes: Sequence[float] = (),
     plan: Plan | None = None,
 ) -> TrainSettings:
     """Return the settings of a full training of a candidate.
@@ -124,6 +125,7 @@ def train_settings(
         config: The study.
         precision: Numeric precision of the training.
         class_counts: Images, objects or pixels of each class in the training split.
+        class_sizes: The same with pixels as the images that they fill.
         plan: How its trainings go; the one that needs no measurement when None.
     """
     task, plan = config.task, plan or plan_of(config)
@@ -143,6 +145,7 @@ def train_settings(
         norms=plan.norms,
         ema=plan.ema,
         share=plan.share,
+        class_sizes=tuple(class_sizes) or None,
     )
 
 

@@ -8,7 +8,8 @@ from itertools import product
 
 from archfront.search.catalog import Backbone
 from archfront.search.config.option_types import AUTO
-from archfront.search.config.schema import RecipeConfig, SpaceConfig
+from archfront.search.config.schema import SpaceConfig
+from archfront.search.config.space_options import RecipeConfig
 from archfront.search.errors import ConfigError
 from archfront.search.formats.formats import FORMATS
 from archfront.search.prepare.select_backbones import has_licence

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from archfront.search.config.option_types import AUTO
-from archfront.search.config.schema import Config, RecipeConfig, SpaceConfig
+from archfront.search.config.schema import Config, SpaceConfig
+from archfront.search.config.space_options import RecipeConfig
 from archfront.search.errors import ConfigError
 from archfront.search.prepare.build_space import CELLS
 from archfront.search.prepare.input_sizes import (

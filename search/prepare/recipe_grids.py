@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from archfront.search.config.schema import RecipeConfig
+from archfront.search.config.space_options import RecipeConfig
+from archfront.trainers.spec import PLAIN_LOSS
 from archfront.trainers.tasks import TASKS
 
 # Training images below which a step of 64, or of more than 16, leaves too few steps: at 500
@@ -54,4 +55,5 @@ def _grid(*, lr: tuple[float, ...], batch_size: tuple[int, ...]) -> RecipeConfig
         augment=("light",),
         dropout=(0.0,),
         freeze=(False,),
+        loss=(PLAIN_LOSS,),
     )

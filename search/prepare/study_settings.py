@@ -82,11 +82,14 @@ def resolve(
     """
     plan = plan or plan_of(config)
     counts = [] if dataset is None else dataset.class_counts("train")
+    sizes = () if dataset is None else dataset.class_sizes("train")
     asked, minutes = config.engine.precision, config.budget.trial_minutes
     return StudySettings(
         plan=plan,
         measure=replace(measure_settings(config), tiles=tiles_of(dataset)),
-        train=train_settings(config, "fp32" if asked == "auto" else asked, counts, plan=plan),
+        train=train_settings(
+            config, "fp32" if asked == "auto" else asked, counts, class_sizes=sizes, plan=plan
+        ),
         precision=asked,
         needed=needed_values(config),
         limits=config.hardware.limits,

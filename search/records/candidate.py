@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -55,8 +55,8 @@ class Candidate:
 
     def recipe_text(self, axes: Sequence[str] | None = None) -> str:
         """Return axes of the recipe for people, as ``lr 0.003, augment light``; all when None."""
-        values = asdict(self.recipe)
-        return ", ".join(f"{axis} {values[axis]}" for axis in (values if axes is None else axes))
+        names = self.recipe.as_dict() if axes is None else axes
+        return ", ".join(f"{axis} {getattr(self.recipe, axis)}" for axis in names)
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON content; ``decode`` gives the equal candidate back."""

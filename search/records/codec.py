@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass
 from functools import cache
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from archfront.trainers.spec import Architecture
+from archfront.trainers.spec import Architecture, Recipe
 
 if TYPE_CHECKING:
     from pydantic import TypeAdapter
@@ -22,9 +22,9 @@ Record = TypeVar("Record")
 def encode(record: Any) -> Any:
     """Return a record as plain content; ``decode`` gives the equal record back, after JSON too.
 
-    An architecture leaves out what says nothing of it, as ``Architecture.as_dict`` does.
+    Architectures and recipes leave out what says nothing of them, as their ``as_dict`` does.
     """
-    if isinstance(record, Architecture):
+    if isinstance(record, Architecture | Recipe):
         return record.as_dict()
     if is_dataclass(record) and not isinstance(record, type):
         return {item.name: encode(getattr(record, item.name)) for item in fields(record)}

@@ -95,10 +95,11 @@ class Descriptors:
         number, recipe = np.divmod(np.asarray(indices, dtype=np.int64), len(self._recipes))
         grids = np.array([_recipe_numbers(r) for r in self._recipes])
         augments, augment = np.unique([r.augment for r in self._recipes], return_inverse=True)
+        losses, loss = np.unique([r.loss for r in self._recipes], return_inverse=True)
         levels, codes = self._names
         return Features(
             numeric=np.concatenate([self._numbers[number], grids[recipe]], axis=1),
-            categorical=np.concatenate([codes[number], augment[recipe, None]], axis=1),
+            categorical=np.column_stack([codes[number], augment[recipe], loss[recipe]]),
             numeric_names=(
                 "log10_params_m",
                 "log10_input_size",
@@ -112,8 +113,8 @@ class Descriptors:
                 "dropout",
                 "freeze",
             ),
-            categorical_names=("family", "backbone", "head", "neck", "augment"),
-            levels=(*levels, tuple(map(str, augments))),
+            categorical_names=("family", "backbone", "head", "neck", "augment", "loss"),
+            levels=(*levels, tuple(map(str, augments)), tuple(map(str, losses))),
         )
 
     @cached_property

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from functools import cached_property
 from importlib.metadata import version
 from typing import Any
@@ -102,7 +102,7 @@ class Space:
         """Return a hash of everything that the space consists of, and of its axes' choices."""
         weights = {name: [w.tag, w.sha256] for name, w in self.weights.items()}
         architectures = [a.as_dict() for a in self.architectures]
-        recipes = [asdict(r) for r in self.recipes]
+        recipes = [r.as_dict() for r in self.recipes]
         families = [[f, [a.backbone.name for a in axes]] for f, axes in self._families.items()]
         content = [architectures, recipes, weights, families, version("timm")]
         names = [axes.backbone.name for axes in self.axes if is_hub(axes.backbone.name)]
@@ -279,7 +279,7 @@ class Space:
 
     @cached_property
     def _grids(self) -> dict[str, tuple[Any, ...]]:
-        names = asdict(self.recipes[0])
+        names = dict.fromkeys(name for recipe in self.recipes for name in recipe.as_dict())
         return {n: tuple(dict.fromkeys(getattr(r, n) for r in self.recipes)) for n in names}
 
 

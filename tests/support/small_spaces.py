@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from archfront.search.catalog import Backbone, Costs
-from archfront.search.config.schema import RecipeConfig, SpaceConfig
+from archfront.search.config.schema import SpaceConfig
+from archfront.search.config.space_options import RecipeConfig
 from archfront.search.prepare.build_space import build_space
 from archfront.search.space.space import Space
 from archfront.trainers.spec import Weights
@@ -24,7 +25,7 @@ def backbone(
 
 
 def recipe_config(**changes: object) -> RecipeConfig:
-    """Return grids of 2 x 1 x 1 x 2 x 1 x 1 values, with some of them changed."""
+    """Return grids of 2 x 1 x 1 x 2 x 1 x 1 x 1 values, with some of them changed."""
     grids: dict[str, object] = {
         "lr": (0.001, 0.003),
         "weight_decay": (0.05,),
@@ -32,6 +33,7 @@ def recipe_config(**changes: object) -> RecipeConfig:
         "augment": ("none", "light"),
         "dropout": (0.0,),
         "freeze": (False,),
+        "loss": ("plain",),
     }
     return RecipeConfig(**{**grids, **changes})  # type: ignore[arg-type]  # a test's own values
 

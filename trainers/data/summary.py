@@ -15,6 +15,7 @@ from archfront.trainers.data.tiles import Tiling
 from archfront.trainers.data.verify import Sample
 from archfront.trainers.dataset_summary import (
     LONGER_SIDE,
+    PIXELS,
     DatasetSummary,
     ObjectSummary,
     SideShare,
@@ -26,7 +27,7 @@ from archfront.trainers.dataset_summary import (
 )
 
 N_EXAMPLES = 5
-COUNTED = {Mask: "pixels", Objects: "objects"}
+COUNTED = {Mask: PIXELS, Objects: "objects"}
 
 
 def summarize(

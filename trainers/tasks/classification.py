@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from archfront.trainers.errors import unknown
-from archfront.trainers.spec import Architecture, TrainSettings, Weights
+from archfront.trainers.spec import Architecture, Balance, TrainSettings, Weights
 from archfront.trainers.tasks.defaults import DRAWN, TaskDefaults
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ class Classification(TaskDefaults):
     heads: tuple[str, ...] = ("timm", "avg", "max", "avgmax", "gem", "mlp")
     metrics: tuple[str, ...] = ("accuracy", "balanced_accuracy", "macro_f1")
     losses: tuple[str, ...] = ("cross_entropy",)
+    balances: ClassVar[tuple[Balance, ...]] = ("plain", "class_balanced", "balanced_softmax")
     output_names: tuple[str, ...] = ("probabilities",)
     target: TargetKind = "label"
     resize: Resize = "squash"
@@ -106,11 +107,17 @@ class Classification(TaskDefaults):
     def training_step(
         self, model: nn.Module, batch: tuple[torch.Tensor, torch.Tensor], settings: TrainSettings
     ) -> dict[str, torch.Tensor]:
-        """Return the cross-entropy of labels ``(N,)`` or of mixed ones ``(N, classes)``."""
+        """Return the cross-entropy of labels ``(N,)`` or of mixed ones ``(N, classes)``.
+
+        Priors of the classes shift the logits here and nowhere else: predictions are by the
+        logits as they are.
+        """
         from torch.nn.functional import cross_entropy
 
         images, targets = batch
         logits = model(images).float()
+        if settings.log_priors is not None:
+            logits = logits + logits.new_tensor(settings.log_priors)
         weights = settings.class_weights
         loss = cross_entropy(
             logits,

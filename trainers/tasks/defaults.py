@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 from numpy.typing import NDArray
 
 from archfront.trainers.errors import BuildError, unknown
-from archfront.trainers.spec import Architecture
+from archfront.trainers.spec import PLAIN_LOSS, Architecture, Balance
 from archfront.trainers.tasks.grid import Grid
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ class TaskDefaults:
         heads: Names of the heads, the first of them the default.
         metrics: Names of the metrics; for each of them higher is better.
         losses: Names of the losses; ``own`` where the head has its own.
+        balances: Ways in which a loss can treat classes of unequal size.
         output_names: Names of what the deployed network gives, in its order.
         target: What it learns from.
         resize: How an image becomes a square.
@@ -53,6 +54,7 @@ class TaskDefaults:
     heads: tuple[str, ...]
     metrics: tuple[str, ...]
     losses: tuple[str, ...] = ("own",)
+    balances: ClassVar[tuple[Balance, ...]] = (PLAIN_LOSS,)
     output_names: tuple[str, ...]
     target: TargetKind
     resize: Resize = "pad"

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archfront.trainers.errors import unknown
-from archfront.trainers.spec import Architecture, TrainSettings
+from archfront.trainers.spec import Architecture, Balance, TrainSettings
 from archfront.trainers.tasks.classification import Classification
 from archfront.trainers.tasks.defaults import DRAWN, TaskDefaults
 from archfront.trainers.tasks.judges.weighted import THRESHOLD, label_set_metric
@@ -42,6 +42,7 @@ class Multilabel(Classification):
 
     metrics: tuple[str, ...] = ("map", "macro_f1", "micro_f1")
     losses: tuple[str, ...] = ("bce", "focal")
+    balances: ClassVar[tuple[Balance, ...]] = ("plain", "class_balanced")
     target: TargetKind = "labels"
     baseline: ClassVar[str] = "the best constant answer"
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from archfront.trainers.data.preprocess import Preprocess, Resize
     from archfront.trainers.data.targets import TargetKind
     from archfront.trainers.data.verify import Sample
-    from archfront.trainers.spec import Architecture, TrainSettings, Weights
+    from archfront.trainers.spec import Architecture, Balance, TrainSettings, Weights
     from archfront.trainers.tasks.grid import Grid
 
 
@@ -47,6 +47,7 @@ class Task(Protocol):
         heads: Names of the heads, the first of them the default.
         metrics: Names of the metrics; for each of them higher is better.
         losses: Names of the losses, the first of them the default.
+        balances: Ways in which a loss can treat classes of unequal size, the plain one first.
         output_names: Names of what the deployed network gives, in its order.
         compared: Those of them that an export is compared by with eager PyTorch; the others
             follow from them.
@@ -66,6 +67,10 @@ class Task(Protocol):
     @property
     def losses(self) -> tuple[str, ...]:
         """Return the names of the losses."""
+
+    @property
+    def balances(self) -> tuple[Balance, ...]:
+        """Return the ways in which a loss can treat classes of unequal size."""
 
     @property
     def output_names(self) -> tuple[str, ...]:

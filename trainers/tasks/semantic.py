@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from archfront.trainers.spec import Architecture, TrainSettings, Weights
+from archfront.trainers.spec import Architecture, Balance, TrainSettings, Weights
 from archfront.trainers.tasks.defaults import DRAWN, TaskDefaults
 from archfront.trainers.tasks.grid import Grid
 from archfront.trainers.tasks.pyramids import DILATING, no_pyramid
@@ -69,6 +69,7 @@ class Semantic(TaskDefaults):
     heads: tuple[str, ...] = tuple(GRIDS)
     metrics: tuple[str, ...] = ("miou", "dice", "pixel_accuracy", "class_accuracy")
     losses: tuple[str, ...] = ("cross_entropy", "dice", "focal", "ce_dice")
+    balances: ClassVar[tuple[Balance, ...]] = ("plain", "class_balanced")
     output_names: tuple[str, ...] = ("logits",)
     target: TargetKind = "mask"
 

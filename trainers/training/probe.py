@@ -21,7 +21,7 @@ from torch.optim import AdamW
 
 from archfront.trainers.errors import DivergedError
 from archfront.trainers.seeds import derive_seed
-from archfront.trainers.spec import EpochRow, Weights
+from archfront.trainers.spec import EpochRow, TrainSettings, Weights
 from archfront.trainers.tasks import task_named
 from archfront.trainers.tasks.protocol import SavedPredictions
 from archfront.trainers.training.batches import EvalBatches, spread
@@ -190,7 +190,7 @@ def _solve(taken: _Taken, plan: TrainingPlan) -> float:
         tried = order[:FOLD_IMAGES]
         folds = folds_of(labels[tried.cpu().numpy()], FOLDS, rng).to(tried.device)
         solved = logistic(problem, *strength_by_folds(problem.of(tried), folds))
-    _put(taken.head, scaling.undone(solved))
+    _put(taken.head, scaling.undone(_without_priors(solved, plan.settings)))
     return knn
 
 
@@ -202,10 +202,20 @@ def _problem(taken: _Taken, scaling: Scaling, plan: TrainingPlan) -> Problem:
     of_class = torch.ones_like(targets[0])
     if settings.class_weights is not None:
         of_class = targets.new_tensor(settings.class_weights)
-    elif settings.metric in BALANCED:
+    elif settings.metric in BALANCED and settings.log_priors is None:
         of_class = 1 / targets.sum(dim=0).clamp(min=1)
     weights = of_class[taken.targets]
     return Problem(features, targets, weights / weights.mean(), "softmax")
+
+
+def _without_priors(solved: Linear, settings: TrainSettings) -> Linear:
+    """Return the head whose logits, shifted by the priors of the classes, are the solved ones.
+
+    The solution of the shifted loss, since the bias has no penalty.
+    """
+    if settings.log_priors is None:
+        return solved
+    return Linear(solved.weight, solved.bias - solved.bias.new_tensor(settings.log_priors))
 
 
 @torch.no_grad()

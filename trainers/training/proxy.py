@@ -28,6 +28,7 @@ from archfront.trainers.spec import (
 from archfront.trainers.tasks import task_named
 from archfront.trainers.tasks.protocol import Task
 from archfront.trainers.training.batches import EvalBatches, TrainBatches
+from archfront.trainers.training.class_balance import with_loss
 from archfront.trainers.training.frozen import cached_features
 from archfront.trainers.training.kept import Probe
 from archfront.trainers.training.memory_probe import fitting_batch
@@ -92,17 +93,16 @@ def train(
     """
     task = task or task_named(architecture.task)
     _check_settings(task, recipe, weights, settings)
+    settings = with_loss(settings, recipe)
     identity = identity_of(architecture, weights, recipe, settings)
     start = None if resume is None else _start(resume, identity, settings)
     seen = TrainingData.of(data, architecture, weights, task)
-    normalize, new_evaluator = seen.preprocess.normalize, seen.new_evaluator(task)
     folder.mkdir(parents=True, exist_ok=True)
     with seeded_torch(settings.seed), intra_op_threads(settings.threads):
         model = _network(task, architecture, weights, recipe, settings, start)
         settings = _supported(settings, model, task.example(architecture, 1, settings.seed))
-        plan = TrainingPlan(
-            task, architecture, new_evaluator, recipe, settings, normalize, on_epoch
-        )
+        normalize, judge = seen.preprocess.normalize, seen.new_evaluator(task)
+        plan = TrainingPlan(task, architecture, judge, recipe, settings, normalize, on_epoch)
         probe = None if start is None else start.probe
         if settings.init == "probe" and start is None:
             probe = probed(model, plan, weights, seen)
@@ -301,6 +301,8 @@ def _fit(
 def _check_settings(task: Task, recipe: Recipe, weights: Weights, settings: TrainSettings) -> None:
     if settings.metric not in task.metrics:
         raise unknown("metric", settings.metric, task.metrics)
+    if recipe.loss not in task.balances:
+        raise unknown("loss of a recipe", recipe.loss, task.balances)
     lowest = 0 if settings.init == "probe" else 1
     if not lowest <= settings.until_epoch <= settings.horizon:
         raise ConfigError(

@@ -32,8 +32,10 @@ UNREADABLE = (
 )
 # Settings that may differ between two rungs of one training.
 FREE = ("until_epoch", "threads")
+# What weights and priors of the classes follow from, which are compared themselves.
+SIZES = "class_sizes"
 # Left out of the identity with these values, so that the files of earlier versions fit.
-PLAIN = {"init": "random", "norms": "train", "ema": 0.0, "share": 1.0}
+PLAIN = {"init": "random", "norms": "train", "ema": 0.0, "share": 1.0, "log_priors": None}
 
 # What a file has beside its curve, and what those of earlier versions have of it.
 PARTS = ("state", "optimizer", "average")
@@ -69,8 +71,8 @@ def identity_of(
     content = {
         "architecture": architecture.as_dict(),
         "weights": [weights.source, weights.tag, weights.sha256],
-        "recipe": asdict(recipe),
-        "settings": {name: value for name, value in own.items() if name not in FREE},
+        "recipe": recipe.as_dict(),
+        "settings": {name: value for name, value in own.items() if name not in (*FREE, SIZES)},
     }
     plain: dict[str, Any] = json.loads(json.dumps(content))
     return plain

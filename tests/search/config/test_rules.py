@@ -71,6 +71,12 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
         {"task__loss": "cross_entropi"},
         "task.loss: Unknown loss 'cross_entropi'. Did you mean 'cross_entropy'? Known: ",
     ),
+    "_recipe_loss": (
+        {"task__class_weights": "balanced", "space__recipe__loss": ["balanced_softmax"]},
+        "space.recipe.loss: the weights of classes come from it or from task.class_weights; got "
+        "balanced_softmax with task.class_weights=balanced. Use task.class_weights=none or "
+        "space.recipe.loss=[plain].",
+    ),
     "_heads": (
         {"space__heads": ["avg", "gemm"]},
         "space.heads: Unknown head 'gemm'. Did you mean 'gem'? Known: ",

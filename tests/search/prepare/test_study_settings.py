@@ -30,6 +30,13 @@ def test_rare_classes_weigh_more_where_that_is_asked_for(tmp_path: Path) -> None
     assert resolve(balanced).train.class_weights is None
 
 
+def test_pixels_of_a_class_count_as_the_images_that_they_fill(tmp_path: Path) -> None:
+    assert resolve(small_config(tmp_path), DATASET).train.class_sizes == (4, 16)
+    pixels = {"train": SplitSummary(20, {"a": 4000, "b": 16_000})}
+    masks = DatasetSummary(splits=pixels, counted="pixels")
+    assert resolve(small_config(tmp_path), masks).train.class_sizes == (4, 16)
+
+
 @pytest.mark.parametrize(
     ("asked", "trained"), [("auto", "fp32"), ("fp32", "fp32"), ("bf16", "bf16")]
 )

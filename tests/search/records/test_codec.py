@@ -43,6 +43,7 @@ WITH_CORES = replace(measurement(2.0), latency=replace(measurement(2.0).latency,
 RECORDS: list[Any] = [
     candidate(),
     replace(candidate(), architecture=Architecture("detection", "resnet18", "yolo", 64, 3, 3)),
+    replace(candidate(), recipe=replace(candidate().recipe, loss="balanced_softmax")),
     measurement(1.5),
     WITH_CORES,
     Prediction(1.0, 0.5, 2.0, 0.4),
@@ -91,9 +92,16 @@ def test_a_record_comes_back_equal_from_json(record: Any) -> None:
     assert decode(type(record), as_stored(record)) == record
 
 
-@pytest.mark.parametrize("record", RECORDS[2:], ids=lambda record: type(record).__name__)
+@pytest.mark.parametrize("record", RECORDS[3:], ids=lambda record: type(record).__name__)
 def test_the_keys_and_their_order_are_those_of_the_fields(record: Any) -> None:
     assert json.dumps(encode(record)) == json.dumps(asdict(record))
+
+
+def test_a_plain_loss_does_not_change_the_ids_of_earlier_candidates() -> None:
+    plain, balanced = RECORDS[0], RECORDS[2]
+    assert "loss" not in encode(plain)["recipe"]
+    assert encode(balanced)["recipe"]["loss"] == "balanced_softmax"
+    assert plain.id != balanced.id
 
 
 @pytest.mark.parametrize("outcome", OUTCOMES, ids=lambda outcome: type(outcome).__name__)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +11,17 @@ import torch
 from archfront.search.front.intervals import score
 from archfront.trainers.errors import BuildError, ConfigError
 from archfront.trainers.networks.backbone import Pyramid, preprocess_for
-from archfront.trainers.spec import Architecture, TrainSettings, Weights
+from archfront.trainers.spec import (
+    PLAIN_LOSS,
+    Architecture,
+    Recipe,
+    TrainSettings,
+    Weights,
+)
 from archfront.trainers.tasks import TASKS, Grid, task_named
 from archfront.trainers.tasks.judges.labels import LabelEvaluator
 from archfront.trainers.tasks.protocol import Task
+from archfront.trainers.training.class_balance import with_loss
 from tests.support.minimal_task import Odd
 from tests.support.programs import LIGHT, Programs
 from tests.support.small_truth import samples_of
@@ -71,6 +79,19 @@ class TestTaskContract:
         assert torch.equal(task.example(a, 3, 5), task.example(a, 3, 5))
         assert not torch.equal(task.example(a, 3, 5), task.example(a, 3, 6))
         assert task.example(a, 3, 5).shape == (3, 1, 32, 32)
+
+    def test_every_balance_gives_another_finite_loss(self, name: str) -> None:
+        task, a = TASKS[name], architecture(name)
+        settings = replace(SETTINGS, class_sizes=(8.0, 4.0, 2.0, 1.0), label_smoothing=0.0)
+        model, losses = task.build(a, Weights()).train(), []
+        batch = task.example(a, 4, 0), task.example_targets(a, 4, 0)
+        assert task.balances[0] == PLAIN_LOSS
+        for loss in task.balances:
+            recipe = Recipe(1e-3, 0.05, 4, "none", 0.0, loss=loss)
+            found = task.training_step(model, batch, with_loss(settings, recipe))
+            losses.append(float(sum(value.detach() for value in found.values())))
+        assert np.isfinite(losses).all()
+        assert len(set(losses)) == len(task.balances)
 
     @pytest.mark.slow
     @pytest.mark.parametrize("backbone", ["test_resnet", "test_vit", "test_efficientnet"])

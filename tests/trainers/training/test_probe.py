@@ -195,6 +195,18 @@ def test_weights_of_classes_change_the_solution(tmp_path: Path) -> None:
     assert second.mean() > first.mean()
 
 
+def test_a_head_of_balanced_softmax_is_the_plain_one_without_the_priors(tmp_path: Path) -> None:
+    sizes = tuple(float(n) for n in range(1, 11))
+    settings = replace(SETTINGS, class_sizes=sizes)
+    plain = run(tmp_path / "plain", settings=settings)
+    recipe = replace(RECIPE, loss="balanced_softmax")
+    balanced = run(tmp_path / "balanced", settings=settings, recipe=recipe)
+    first, second = (np.load(r.predictions)["probabilities"] for r in (plain, balanced))
+    expected = first / np.array(sizes)
+    expected /= expected.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(second, expected, atol=1e-4)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("case", ["memory", "head"])
 def test_a_head_that_cannot_be_solved_is_trained_on_images(

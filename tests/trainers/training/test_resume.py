@@ -188,8 +188,10 @@ def test_settings_that_earlier_versions_did_not_have_leave_their_files_valid() -
         "metric", "horizon", "seed", "label_smoothing", "schedule", "precision", "loss",
         "class_weights",
     }  # fmt: skip
-    new = {"init": "probe", "norms": "frozen", "ema": 0.95, "share": 0.5}
-    after = identity_of(of, Weights(), RECIPE, replace(plain, **new))["settings"]
+    new = {"init": "probe", "norms": "frozen", "ema": 0.95, "share": 0.5, "log_priors": [-1.0]}
+    after = identity_of(of, Weights(), RECIPE, replace(plain, class_sizes=(9.0,), **new))[
+        "settings"
+    ]
     assert after == {**before, **new}
 
 

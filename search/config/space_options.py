@@ -1,0 +1,37 @@
+"""The groups of options within the space: the grids of recipes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from archfront.search.config.option_types import Automatic, Bounds, Flag, Values, option
+
+
+@dataclass(frozen=True, kw_only=True)
+class RecipeConfig:
+    """Grids of the training recipe; one value fixes an axis.
+
+    ``auto`` follows from the task, the first weights and the number of images.
+    """
+
+    lr: Automatic[Values[Annotated[float, Bounds(1e-8, 10)]]] = option(
+        "peak learning rates of AdamW"
+    )
+    weight_decay: Automatic[Values[Annotated[float, Bounds(0, 10)]]] = option(
+        "weight decays of AdamW"
+    )
+    batch_size: Automatic[Values[Annotated[int, Bounds(1, 65_536)]]] = option("images per step")
+    augment: Automatic[Values[Literal["none", "light", "strong"]]] = option(
+        "augmentation strengths"
+    )
+    dropout: Automatic[Values[Annotated[float, Bounds(0, 0.9)]]] = option(
+        "dropout before the classifier"
+    )
+    freeze: Automatic[Values[Flag]] = option(
+        "train the head only (with weights); without augmentation on features computed once"
+    )
+    loss: Automatic[Values[Literal["plain", "class_balanced", "balanced_softmax"]]] = option(
+        "plain: task.loss; class_balanced: rare classes weigh more, by effective number; "
+        "balanced_softmax: by the classes' shares, for task=classification"
+    )
