@@ -25,7 +25,7 @@ from tempfile import TemporaryDirectory
 from archfront.search.config.build import build
 from archfront.search.config.compose import compose
 from archfront.search.config.schema import Config
-from archfront.search.config.settings import measure_settings, train_settings
+from archfront.search.config.settings import measure_settings, train_settings, with_metric
 from archfront.search.export.export_request import ExportRequest
 from archfront.search.export.ship import export_member
 from archfront.search.formats.formats import FORMATS, formats_named
@@ -97,7 +97,7 @@ def rows_of(task_name: str, backbone: str, words: argparse.Namespace) -> Iterato
         measured = measure_architecture(
             of.architecture, measure_settings(config), folder=folder / "trained"
         )
-        metric = config.task.metric
+        metric = with_metric(config).task.metric
         outcome = Trained(
             metric=result.metrics[metric],
             metric_low=0.0,

@@ -38,10 +38,17 @@ class SideShare:
 
 @dataclass(frozen=True)
 class ObjectSummary:
-    """How many objects an image has, and how large they are; crowds do not count."""
+    """How many objects an image has, and how large they are; groups do not count.
+
+    Attributes:
+        per_image: Objects of an image.
+        side_share: Sizes of the objects.
+        crowd: Objects of a crowded image, the quantile at 99 %; None where that is not known.
+    """
 
     per_image: Spread
     side_share: SideShare
+    crowd: float | None = None
 
 
 @dataclass(frozen=True)

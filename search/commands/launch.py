@@ -190,9 +190,9 @@ def _print_end(
             "the table of the front", lambda lacking: print_lines(console, [str(lacking)])
         ):
             costs = [objective.name for objective in results.objectives[1:]]
-            table = front_table(members, config.task.metric, results.scores, costs=costs)
+            table = front_table(members, results.begun().metric, results.scores, costs=costs)
             print_table(console, table)
-        line = baseline_line(baselines(results.begun()), config.task.metric)
+        line = baseline_line(baselines(results.begun()), results.begun().metric)
         print_lines(console, filter(None, [line, stats.provisional_sentence(members)]))
     else:
         console.print("No candidate is trained, so there is no front.")

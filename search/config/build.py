@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import fields, replace
 from typing import Any
 
 from archfront.search.config.check import Findings, mark, option_paths, read
 from archfront.search.config.metric_names import with_our_metric
+from archfront.search.config.option_types import OFF
 from archfront.search.config.rules import RULES
 from archfront.search.config.schema import Config
+from archfront.search.config.space_options import RulesConfig
 from archfront.search.errors import ConfigError
 
 
@@ -41,6 +43,8 @@ def options() -> list[tuple[str, str, str]]:
     return list(option_paths(Config))
 
 
+# The rules that there were not yet in a study that began before them.
+RULES_BEFORE = dict.fromkeys((item.name for item in fields(RulesConfig)), OFF)
 # The values of options in a study that began before the options existed.
 BEFORE: dict[str, dict[str, Any]] = {
     "data": {
@@ -50,7 +54,7 @@ BEFORE: dict[str, dict[str, Any]] = {
         "tile_overlap": 0.2,
     },
     "task": {"init": "random", "norms": "train", "ema": 0},
-    "space": {"exportable": [], "recipe": {"loss": ["plain"]}},
+    "space": {"exportable": [], "recipe": {"loss": ["plain"]}, "rules": RULES_BEFORE},
     "budget": {"rungs": []},
     "engine": {"shared_mb": 0},
 }

@@ -28,6 +28,8 @@ T = TypeVar("T")
 
 # The value of an option that the data decides.
 AUTO: Literal["auto"] = "auto"
+# The value of a rule that is left out.
+OFF: Literal["off"] = "off"
 # What to do where quotes or brackets are wrong.
 QUOTING = (
     " Give a name with commas, brackets or quotes in quotes of its own, as ['red, old', "
@@ -69,6 +71,12 @@ def _flag(value: Any) -> Any:
     if isinstance(value, CommandText):
         return {"true": True, "false": False}.get(value.lower(), value)
     return value
+
+
+def _switch(value: Any) -> Any:
+    """Return ``auto`` or ``off`` for what YAML and a command line have for on and off."""
+    words = {True: AUTO, False: OFF, "on": AUTO, "true": AUTO, "false": OFF, OFF: OFF}
+    return words.get(value, value) if isinstance(value, bool | str) else value
 
 
 def _null(value: Any) -> Any:
@@ -177,6 +185,7 @@ class OrAuto:
 READ_NUMBER = BeforeValidator(_number)
 
 Flag = Annotated[bool, Field(strict=True), BeforeValidator(_flag)]
+Switch = Annotated[Literal["auto", "off"], BeforeValidator(_switch)]
 Text = Annotated[str, Field(pattern=r"\S")]
 AbsolutePath = Annotated[
     Text, Field(json_schema_extra={"format": "path"}), AfterValidator(_absolute)

@@ -128,7 +128,7 @@ def _precision(config: Config) -> list[str]:
 
 def _metric(config: Config) -> list[str]:
     metric, known = config.task.metric, TASKS[config.task.name].metrics
-    if metric in known:
+    if metric in (AUTO, *known):
         return []
     others = tasks_with(metric)
     hint = f" It is a metric of {' and '.join(f'task={name}' for name in others)}."

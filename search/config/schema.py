@@ -27,7 +27,7 @@ from archfront.search.config.option_types import (
     ValuesOrEmpty,
     option,
 )
-from archfront.search.config.space_options import RecipeConfig
+from archfront.search.config.space_options import RecipeConfig, RulesConfig
 from archfront.search.engine import ENGINES
 from archfront.search.formats.formats import FORMATS
 from archfront.search.runtimes import PRECISIONS, RUNTIMES
@@ -47,7 +47,10 @@ class TaskConfig:
     """The task, its metric and loss, and the length of a proxy training."""
 
     name: Annotated[str, OneOf(TASKS)] = option("the task")
-    metric: Text = option("the metric to maximize, on the validation split")
+    metric: Text = option(
+        "the metric to maximize, on the validation split; auto: the first one of the task, or for "
+        "unequal classes one in which they count alike"
+    )
     epochs: Automatic[Annotated[int, Bounds(1, 10_000)]] = option(
         "epochs of one proxy training; auto: planned from budget.minutes and measured steps"
     )
@@ -226,6 +229,7 @@ class SpaceConfig:
         "there is a connection; drop: it leaves the space; stop: nothing begins"
     )
     recipe: RecipeConfig
+    rules: RulesConfig
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from archfront.search.config.option_types import AUTO
 from archfront.search.config.schema import Config
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.records.plan import Plan
@@ -131,7 +132,7 @@ def train_settings(
     task, plan = config.task, plan or plan_of(config)
     is_balanced = task.class_weights == "balanced" and len(class_counts) > 0
     return TrainSettings(
-        metric=task.metric,
+        metric=with_metric(config).task.metric,
         until_epoch=plan.horizon,
         horizon=plan.horizon,
         seed=config.seed,
@@ -157,6 +158,19 @@ def balanced(class_counts: Sequence[int]) -> tuple[float, ...]:
     weights = [1 / math.sqrt(max(count, 1)) for count in class_counts]
     mean = sum(weights) / len(weights)
     return tuple(weight / mean for weight in weights)
+
+
+def with_metric(config: Config, metric: str | None = None) -> Config:
+    """Return a configuration with a metric where it has ``auto``.
+
+    Args:
+        config: The configuration.
+        metric: The metric; the first one of the task when None.
+    """
+    if config.task.metric != AUTO:
+        return config
+    found = metric or TASKS[config.task.name].metrics[0]
+    return replace(config, task=replace(config.task, metric=found))
 
 
 def train_threads(config: Config) -> int:

@@ -1,11 +1,18 @@
-"""The groups of options within the space: the grids of recipes."""
+"""The groups of options within the space: the grids of recipes, and the rules."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from archfront.search.config.option_types import Automatic, Bounds, Flag, Values, option
+from archfront.search.config.option_types import (
+    Automatic,
+    Bounds,
+    Flag,
+    Switch,
+    Values,
+    option,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,4 +41,13 @@ class RecipeConfig:
     loss: Automatic[Values[Literal["plain", "class_balanced", "balanced_softmax"]]] = option(
         "plain: task.loss; class_balanced: rare classes weigh more, by effective number; "
         "balanced_softmax: by the classes' shares, for task=classification"
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RulesConfig:
+    """The rules by which the data decides what is left open, each told when it applies."""
+
+    balance: Switch = option(
+        "off: the metric and the losses do not follow from how unequal the classes are"
     )

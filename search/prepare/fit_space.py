@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
@@ -93,7 +94,7 @@ def _recipe(
     return replace(config.recipe, **chosen), chosen
 
 
-def _recipe_note(chosen: Chosen, *, is_transfer: bool) -> str:
+def _recipe_note(chosen: Mapping[str, Any], *, is_transfer: bool) -> str:
     """Return the line of the recipes that were chosen."""
     words = [
         f"{axis.replace('_', ' ')} {' or '.join(map(str, chosen[axis]))}"

@@ -12,7 +12,7 @@ from platform import python_version
 from typing import Any
 
 from archfront.search.config.schema import Config
-from archfront.search.config.settings import plan_of
+from archfront.search.config.settings import plan_of, with_metric
 from archfront.search.engine.jobs import Engine
 from archfront.search.errors import ConfigChangedError
 from archfront.search.latency.database import KnownDevice
@@ -22,8 +22,11 @@ from archfront.search.prepare.batch_sizes import check_single_images
 from archfront.search.prepare.build_space import build_space
 from archfront.search.prepare.first_weights import first_weights
 from archfront.search.prepare.fit_space import fit_space
+from archfront.search.prepare.rules.facts import Facts
+from archfront.search.prepare.rules.rule_table import Ruled, apply_rules, space_values
 from archfront.search.prepare.select_backbones import select
 from archfront.search.prepare.study_settings import StudySettings, resolve
+from archfront.search.records.applied_rule import AppliedRule
 from archfront.search.records.candidate import short_hash
 from archfront.search.records.header import Chosen, Environment, SpaceFacts, StudyHeader
 from archfront.search.records.objectives import Objective, Reference, objectives_for
@@ -72,6 +75,7 @@ class Prepared:
         plan: How its trainings are cut to the budget; the one that needs no measurement when None.
         chosen: What the options of the space were set to that were ``auto``.
         notes: What was chosen for the data and why, a line each.
+        rules: The rules that had something to say of the data.
     """
 
     config: Config
@@ -86,6 +90,7 @@ class Prepared:
     plan: Plan | None = None
     chosen: Chosen = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    rules: tuple[AppliedRule, ...] = ()
 
     @cached_property
     def settings(self) -> StudySettings:
@@ -137,6 +142,7 @@ class Prepared:
                 chosen=self.chosen,
                 weights={n: (w.tag, w.sha256) for n, w in self.space.weights.items() if w.sha256},
                 notes=self.notes,
+                rules=self.rules,
             ),
             objectives=tuple(self.objectives),
             rungs=self.settings.rungs,
@@ -164,7 +170,7 @@ class Prepared:
 
 def objectives(config: Config) -> list[Objective]:
     """Return the objectives: the metric first, then the costs."""
-    return list(objectives_for(config.task.metric, config.objectives))
+    return list(objectives_for(with_metric(config).task.metric, config.objectives))
 
 
 def prepare(
@@ -189,12 +195,10 @@ def prepare(
     """
     from archfront.trainers.data import load
 
-    hardware = config.hardware
-    if hardware.device is None:
+    if (hardware := config.hardware).device is None:
         runtime_named(hardware.runtime).check(hardware.precision)
     backbones = select(config.space, Path(config.tracking.root))
-    data = data_ref(config)
-    dataset = load(data, progress)
+    dataset = load(data := data_ref(config), progress)
     summary = _with_merging(dataset.summary(), begun)
     first = first_weights(
         config.space,
@@ -203,7 +207,8 @@ def prepare(
         begun=None if begun is None else begun.space.weights,
         engine=engine,
     )
-    fitted = fit_space(config.space, config.task.name, summary.seen)
+    ruled = _ruled(config, summary.seen, begun)
+    fitted = fit_space(ruled.config.space, config.task.name, summary.seen)
     space = build_space(
         fitted.config,
         [b for b in backbones if b.name in first.weights],
@@ -217,15 +222,16 @@ def prepare(
     if begun is None:
         _check_batches(config, space, summary.seen)
     return Prepared(
-        config=config,
+        config=replace(config, task=ruled.config.task),
         task=TASKS[config.task.name],
         data=data,
         dataset=summary,
         space=space,
-        objectives=objectives(config),
-        chance=_chance(config, summary),
-        chosen=fitted.chosen,
-        notes=(*first.notes, *fitted.notes),
+        objectives=objectives(ruled.config),
+        chance=_chance(ruled.config, summary),
+        chosen={**space_values(ruled.applied), **fitted.chosen},
+        notes=(*first.notes, *ruled.lines, *fitted.notes),
+        rules=ruled.applied,
     )
 
 
@@ -237,6 +243,13 @@ def _with_merging(summary: DatasetSummary, begun: StudyHeader | None) -> Dataset
     before = None if begun is None else begun.dataset.tiles
     merge_ms = measured_merge_ms(summary) if before is None else before.merge_ms
     return replace(summary, tiles=replace(tiles, merge_ms=merge_ms))
+
+
+def _ruled(config: Config, summary: DatasetSummary, begun: StudyHeader | None) -> Ruled:
+    """Return the configuration after the rules; what a study began with stays."""
+    if begun is not None:
+        return Ruled(with_metric(config, begun.metric), begun.space.rules)
+    return apply_rules(config, Facts.of_summary(summary))
 
 
 def _check_batches(config: Config, space: Space, summary: DatasetSummary) -> None:

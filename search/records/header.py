@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from archfront.search.errors import StudyError
+from archfront.search.records.applied_rule import AppliedRule, Choice
 from archfront.search.records.codec import decode, encode
 from archfront.search.records.objectives import Objective, Reference
 from archfront.search.records.plan import Plan
@@ -16,7 +17,7 @@ from archfront.trainers.spec import Precision, Schedule
 Content = dict[str, Any]
 
 # The values of options that were ``auto``, by their path below ``space``.
-Chosen = dict[str, tuple[int | float | bool | str, ...]]
+Chosen = dict[str, Choice]
 RECIPE = "recipe"
 # Tags and hashes of first weights, by backbone.
 WeightsKeys = dict[str, tuple[str | None, str]]
@@ -40,6 +41,7 @@ class SpaceFacts:
         chosen: What the options were set to that were ``auto``.
         weights: Tags and hashes of the first weights, for the backbones that have any.
         notes: What was found and chosen for the data and why, a line each.
+        rules: The rules that had something to say of the data.
     """
 
     size: int
@@ -50,6 +52,7 @@ class SpaceFacts:
     chosen: Chosen = field(default_factory=dict)
     weights: WeightsKeys = field(default_factory=dict)
     notes: tuple[str, ...] = ()
+    rules: tuple[AppliedRule, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ class StudyHeader:
         return [
             axis
             for axis, values in grids.items()
-            if len(chosen.get(f"{RECIPE}.{axis}", values)) > 1
+            if _is_searched(chosen.get(f"{RECIPE}.{axis}", values))
         ]
 
     @property
@@ -188,7 +191,7 @@ class StudyHeader:
         for skipped in dataset["skipped"].values():
             if not skipped["is_note"]:
                 del skipped["is_note"]
-        for name in ("chosen", "weights", "notes"):
+        for name in ("chosen", "weights", "notes", "rules"):
             if not content["space"][name]:
                 del content["space"][name]
         # Of the fields, ``identity`` alone has another name where it is stored.
@@ -212,6 +215,11 @@ class StudyHeader:
             return decode(cls, content)
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StudyError(f"The header of the study cannot be read: {error}.") from error
+
+
+def _is_searched(values: Any) -> bool:
+    """Return whether a grid has more than one value."""
+    return isinstance(values, list | tuple) and len(values) > 1
 
 
 def _check_sections(config: Any) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from archfront.search.config.schema import Config
+from archfront.search.config.settings import with_metric
 from archfront.search.engine.threads import thread_budget
 from archfront.search.errors import BuildError
 from archfront.search.latency.database import LatencyTable
@@ -101,7 +102,8 @@ class Estimate:
         config = replace(self._config, engine=replace(self._config.engine, shared_mb=0))
         prepared = prepare(config, partial(self._progress, "reading images"))
         table = LatencyTable(Path(config.tracking.device_db))
-        return for_device(replace(prepared, config=self._config), table)
+        asked = with_metric(self._config, prepared.objectives[0].name)
+        return for_device(replace(prepared, config=asked), table)
 
     @cached_property
     def _left_out(self) -> dict[str, int]:
@@ -162,8 +164,9 @@ class Estimate:
             "space": {
                 **asdict(summary),
                 "left_out": {**self._left_out, **summary.left_out},
-                "chosen": {name: list(values) for name, values in prepared.chosen.items()},
+                "chosen": dict(prepared.chosen),
                 "notes": list(prepared.notes),
+                "rules": [asdict(rule) for rule in prepared.rules],
             },
             "known": asdict(self._limits),
             "measures": list(prepared.settings.needed),

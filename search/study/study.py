@@ -15,7 +15,7 @@ from typing import Literal
 
 from archfront.search.config.build import completed, differences
 from archfront.search.config.schema import Config
-from archfront.search.config.settings import rung_epochs
+from archfront.search.config.settings import rung_epochs, with_metric
 from archfront.search.engine import ENGINES
 from archfront.search.engine.jobs import Engine
 from archfront.search.errors import ConfigChangedError
@@ -96,7 +96,7 @@ def run(
     with driving(paths, config.tracking.storage_url, goals) as store, ExitStack() as stack:
         header = store.header
         if header is not None:
-            _check_identity(header, config)
+            _check_identity(header, config := with_metric(config, header.metric))
             config = as_chosen(config, header.space.chosen)
             if (done := _done_before(store, header, config)) is not None:
                 return done
@@ -104,6 +104,7 @@ def run(
         engine = engine or stack.enter_context(_engine(config))
         prepared = prepared or prepare(config, progress, begun=header, engine=engine)
         table = table or LatencyTable(Path(config.tracking.device_db))
+        config = with_metric(config, prepared.objectives[0].name)
         prepared, from_table = for_device(replace(prepared, config=config), table)
         if header is not None:
             check_same(header, prepared)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from archfront.search.catalog import Backbone, Costs
 from archfront.search.config.schema import SpaceConfig
-from archfront.search.config.space_options import RecipeConfig
+from archfront.search.config.space_options import RecipeConfig, RulesConfig
 from archfront.search.prepare.build_space import build_space
 from archfront.search.space.space import Space
 from archfront.trainers.spec import Weights
@@ -56,6 +58,7 @@ def space_config(**changes: object) -> SpaceConfig:
         "exportable": (),
         "weights_missing": "stop",
         "recipe": recipe_config(),
+        "rules": RulesConfig(**{item.name: "auto" for item in fields(RulesConfig)}),
     }
     return SpaceConfig(**{**options, **changes})  # type: ignore[arg-type]  # a test's own values
 

@@ -100,7 +100,9 @@ def _objects(samples: Sequence[Sample]) -> ObjectSummary | None:
     if shares is None:
         return None
     counts = [int((~s.target.crowd).sum()) for s in samples if isinstance(s.target, Objects)]
-    return ObjectSummary(per_image=_spread(counts), side_share=shares)
+    return ObjectSummary(
+        per_image=_spread(counts), side_share=shares, crowd=float(np.quantile(counts, 0.99))
+    )
 
 
 def _side_share(samples: Sequence[Sample], longer: Sequence[int]) -> SideShare | None:

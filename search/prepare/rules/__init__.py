@@ -1,0 +1,1 @@
+"""Rules: what follows from the data for the options that the configuration leaves open."""

@@ -1,0 +1,57 @@
+"""The facts of a dataset that rules decide by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+from archfront.search.profile.dataset_profile import DatasetProfile
+from archfront.trainers.dataset_summary import LONGER_SIDE, DatasetSummary
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What was measured of a dataset.
+
+    Attributes:
+        n_train: Images of the training split.
+        per_class: What the training split shows of each class: images, objects or pixels.
+        counted: Which of them.
+        longest: Median of the longer sides of the images, in pixels.
+        small_object: Side of a small object (the quantile at 10 %) as a share of its image's
+            longer side; None without objects.
+        crowd: Objects of a crowded image (the quantile at 99 %); None without objects.
+    """
+
+    n_train: int
+    per_class: dict[str, int]
+    counted: str
+    longest: float
+    small_object: float | None = None
+    crowd: float | None = None
+
+    @classmethod
+    def of_summary(cls, dataset: DatasetSummary) -> Self:
+        """Return the facts that a dataset's summary has."""
+        train, objects = dataset.splits["train"], dataset.objects
+        return cls(
+            n_train=train.images,
+            per_class=dict(train.per_class),
+            counted=dataset.counted,
+            longest=float(dataset.sizes[LONGER_SIDE].median),
+            small_object=None if objects is None else objects.side_share.p10,
+            crowd=None if objects is None else objects.crowd,
+        )
+
+    @classmethod
+    def of_profile(cls, profile: DatasetProfile) -> Self:
+        """Return the facts that a dataset's profile has."""
+        train, objects = profile.splits["train"], profile.objects
+        return cls(
+            n_train=train.images,
+            per_class=dict(train.per_class),
+            counted=profile.counted,
+            longest=profile.images.longer_side.p50,
+            small_object=None if objects is None else objects.side_share.p10,
+            crowd=None if objects is None else objects.per_image.p99,
+        )

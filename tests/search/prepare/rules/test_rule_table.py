@@ -1,0 +1,127 @@
+"""Every rule: an option of its own, what it says and sets, and that both can be overridden."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Any
+
+import pytest
+
+from archfront.search.config.build import build, differences
+from archfront.search.config.schema import Config
+from archfront.search.config.space_options import RulesConfig
+from archfront.search.prepare.rules.facts import Facts
+from archfront.search.prepare.rules.rule import Rule
+from archfront.search.prepare.rules.rule_table import RULES, apply_rules, space_values
+from archfront.search.records.applied_rule import AppliedRule
+from archfront.search.records.codec import decode, encode
+from archfront.trainers.dataset_summary import LONGER_SIDE, DatasetSummary, SplitSummary, Spread
+from tests.support.configurations import changed
+from tests.support.small_profile import small_profile
+
+EVEN = {"cat": 500, "dog": 500}
+PLAIN = Facts(5000, EVEN, "images", 64.0)
+OPEN = {"task__metric": "auto", "space__recipe__loss": "auto"}
+
+
+@dataclass(frozen=True)
+class Case:
+    """Data that a rule has something to say of, and what it sets.
+
+    Attributes:
+        facts: Of the data.
+        values: The options that it sets, by their path.
+        given: Options of the configuration, by their path with ``__``.
+        kept: Values of the same options that the rule leaves alone.
+    """
+
+    facts: Facts
+    values: Mapping[str, Any]
+    given: Mapping[str, Any] = field(default_factory=dict)
+    kept: Mapping[str, Any] = field(default_factory=dict)
+
+
+CASES = {
+    "balance": Case(
+        replace(PLAIN, per_class={"cat": 450, "dog": 9}),
+        {
+            "task.metric": "balanced_accuracy",
+            "space.recipe.loss": ("balanced_softmax", "class_balanced", "plain"),
+        },
+        kept={"task__metric": "macro_f1", "space__recipe__loss": ["plain"]},
+    ),
+}
+
+
+def config(**leaves: Any) -> Config:
+    """Return the digits experiment with every option of a rule open, and with changes."""
+    return build(changed(**{**OPEN, **leaves}))
+
+
+def test_every_rule_has_an_option_and_a_case() -> None:
+    names = [rule.name for rule in RULES]
+    assert names == [item.name for item in fields(RulesConfig)]
+    assert names == list(CASES)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.name)
+class TestRuleContract:
+    def test_it_sets_its_options_and_says_so(self, rule: Rule) -> None:
+        case = CASES[rule.name]
+        asked = config(**case.given)
+        ruled = apply_rules(asked, case.facts)
+        (found,) = ruled.applied
+        assert (found.name, found.values, found.source) == (rule.name, case.values, rule.source)
+        assert any(letter.isdigit() for letter in found.measured)
+        assert found.line.startswith(f"rule      {rule.name}: {found.measured}: ")
+        assert found.line.endswith(f"({rule.source}; space.rules.{rule.name}=off)")
+        for path, value in case.values.items():
+            shown = ",".join(map(str, value)) if isinstance(value, tuple) else value
+            assert f"{path}={shown}" in found.line
+        assert build(json.loads(json.dumps(ruled.config.as_dict()))) == ruled.config
+        changes = {line.partition(":")[0] for line in differences(*dicts(asked, ruled.config))}
+        assert changes - {"task.metric"} == set(case.values) - {"task.metric"}
+
+    def test_off_leaves_it_out(self, rule: Rule) -> None:
+        case = CASES[rule.name]
+        asked = config(**case.given, **{f"space__rules__{rule.name}": "off"})
+        ruled = apply_rules(asked, case.facts)
+        assert ruled.applied == ()
+        assert ruled.config == replace(asked, task=replace(asked.task, metric="accuracy"))
+
+    def test_options_that_were_given_stay_and_are_named(self, rule: Rule) -> None:
+        case = CASES[rule.name]
+        asked = config(**{**case.given, **case.kept})
+        ruled = apply_rules(asked, case.facts)
+        assert ruled.config.space == asked.space
+        assert " was given" in ruled.applied[0].consequence
+        assert ruled.applied[0].values == {}
+
+    def test_it_says_nothing_of_data_without_the_property(self, rule: Rule) -> None:
+        assert apply_rules(config(**CASES[rule.name].given), PLAIN).applied == ()
+
+    def test_it_comes_back_equal_from_json(self, rule: Rule) -> None:
+        case = CASES[rule.name]
+        (found,) = apply_rules(config(**case.given), case.facts).applied
+        assert decode(AppliedRule, json.loads(json.dumps(encode(found)))) == found
+        below = {path.removeprefix("space.") for path in case.values if path.startswith("space.")}
+        assert set(space_values((found,))) == below
+
+
+def dicts(*configs: Config) -> list[dict[str, Any]]:
+    return [one.as_dict() for one in configs]
+
+
+def test_without_a_rule_an_open_metric_is_the_first_of_the_task() -> None:
+    assert apply_rules(config(), PLAIN).config.task.metric == "accuracy"
+
+
+def test_summary_and_profile_of_the_same_data_give_the_same_facts() -> None:
+    profile = small_profile()
+    splits = {
+        name: SplitSummary(split.images, split.per_class) for name, split in profile.splits.items()
+    }
+    summary = DatasetSummary(splits=splits, sizes={LONGER_SIDE: Spread(40, 40, 40)})
+    assert Facts.of_summary(summary) == Facts.of_profile(profile)
