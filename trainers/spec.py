@@ -17,6 +17,10 @@ Balance = Literal["plain", "class_balanced", "balanced_softmax"]
 PLAIN_LOSS: Balance = "plain"
 
 
+# Objects of an image that a detector finds at most, and that COCO counts.
+DETECTIONS = 100
+
+
 @dataclass(frozen=True)
 class Architecture:
     """Everything about a network that can change its latency, and nothing else.
@@ -34,6 +38,7 @@ class Architecture:
         width: Channels of neck and head; 0 where the head has a width of its own.
         depth: Stages of a decoder, or convolutions of a head; 0 as above.
         finest: Stride of the finest feature map that is used; 0 where that is not a choice.
+        detections: Objects of an image that a detector finds at most.
     """
 
     task: str
@@ -47,6 +52,7 @@ class Architecture:
     width: int = 0
     depth: int = 0
     finest: int = 0
+    detections: int = DETECTIONS
 
     @property
     def top(self) -> str:
@@ -61,7 +67,7 @@ class Architecture:
 
         So that the ids of networks do not change when there is more to say of others.
         """
-        plain = {"neck": "none", "width": 0, "depth": 0, "finest": 0}
+        plain = {"neck": "none", "width": 0, "depth": 0, "finest": 0, "detections": DETECTIONS}
         return {k: v for k, v in asdict(self).items() if k not in plain or v != plain[k]}
 
 

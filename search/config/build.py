@@ -54,7 +54,12 @@ BEFORE: dict[str, dict[str, Any]] = {
         "tile_overlap": 0.2,
     },
     "task": {"init": "random", "norms": "train", "ema": 0},
-    "space": {"exportable": [], "recipe": {"loss": ["plain"]}, "rules": RULES_BEFORE},
+    "space": {
+        "exportable": [],
+        "recipe": {"loss": ["plain"]},
+        "rules": RULES_BEFORE,
+        "detections": 100,
+    },
     "budget": {"rungs": []},
     "engine": {"shared_mb": 0},
 }

@@ -220,6 +220,10 @@ class SpaceConfig:
     input_sizes: Automatic[Values[Annotated[int, Bounds(4, 4096)]]] = option(
         "sides of the square input, in px; auto: by the sides of the images and their objects"
     )
+    detections: Automatic[Annotated[int, Bounds(1, 1000)]] = option(
+        "objects of an image that a detector finds at most, and that its metric counts; auto: "
+        "100, or more for crowded images"
+    )
     weights: Text = option("none, pretrained, or a folder with files of timm's names")
     exportable: ValuesOrEmpty[Annotated[str, OneOf(FORMATS)]] = option(
         "formats of archfront export that every candidate must support, like hf"

@@ -51,3 +51,7 @@ class RulesConfig:
     balance: Switch = option(
         "off: the metric and the losses do not follow from how unequal the classes are"
     )
+    object_size: Switch = option(
+        "off: input sizes do not grow where small objects cover less than a cell"
+    )
+    crowding: Switch = option("off: detectors find 100 objects however crowded the images are")

@@ -46,11 +46,11 @@ DECODE = {
     "multilabel": "probabilities (N, classes): an image shows every class above the threshold",
     "semantic": "logits (N, classes, S, S): the largest one is the class of a pixel; cut off the "
     "padding and resize them to the image before, as the metric does",
-    "detection": "detections (N, 100, 6): x1, y1, x2, y2 in pixels of the input, score, label, "
+    "detection": "detections (N, {n}, 6): x1, y1, x2, y2 in pixels of the input, score, label, "
     "the best first, rows of score 0 are none; non-maximum suppression is inside the graph; "
     "boxes and scores are what it chose from",
-    "instance": "detections (N, 100, 6) as x1, y1, x2, y2 in pixels of the input, score, label, "
-    "the best first, rows of score 0 are none; masks (N, 100, S/4, S/4) of them, set from 0.5 on; "
+    "instance": "detections (N, {n}, 6) as x1, y1, x2, y2 in pixels of the input, score, label, "
+    "the best first, rows of score 0 are none; masks (N, {n}, S/4, S/4) of them, set from 0.5 on; "
     "non-maximum suppression and masks are inside the graph",
 }
 
@@ -171,7 +171,7 @@ class _Export:
             class_names=self._dataset.class_names,
             preprocess=self._source.preprocess,
             output_names=task.output_names,
-            decode=DECODE[candidate.architecture.task],
+            decode=DECODE[candidate.architecture.task].format(n=candidate.architecture.detections),
             thresholds={"score": _threshold(candidate.architecture.task)},
             metric=config.task.metric,
             metrics=metrics,

@@ -12,6 +12,7 @@ from typing import Any
 
 from archfront.search.catalog import catalog
 from archfront.trainers.networks.hf.names import is_hub
+from archfront.trainers.spec import DETECTIONS
 from archfront.trainers.tasks import NECKS, TASKS
 
 
@@ -132,6 +133,7 @@ COLUMNS: dict[str, Column] = {
     "width": Column(_whole(0), 0),
     "depth": Column(_whole(0), 0),
     "finest": Column(_whole(0), 0),
+    "detections": Column(_whole(1), DETECTIONS),
     "latency_ms": Column(_POSITIVE, is_required=True),
     "p95_ms": Column(_POSITIVE, math.nan),
     "spread": Column(_AT_LEAST_0, math.nan),

@@ -17,7 +17,7 @@ from archfront.search.space.axes import Axes
 from archfront.search.space.decoders import FIXED, Decoders
 from archfront.search.space.space import Space
 from archfront.trainers.networks.hf.names import is_hub
-from archfront.trainers.spec import Architecture, Recipe, Weights
+from archfront.trainers.spec import DETECTIONS, Architecture, Recipe, Weights
 from archfront.trainers.tasks import TASKS, Grid
 from archfront.trainers.tasks.protocol import Task
 from archfront.trainers.words import join_words
@@ -78,7 +78,15 @@ def build_space(
         raise ConfigError(f"space: nothing is left: {'; '.join(left_out)}.")
     recipes = _recipes(config.recipe)
     chosen = {a.backbone.name: weights[a.backbone.name] for a in axes}
-    return Space(tuple(axes), recipes, chosen, task, classes, channels, tuple(left_out))
+    found = Space(tuple(axes), recipes, chosen, task, classes, channels, tuple(left_out))
+    return replace(found, detections=_detections(config, TASKS[task]))
+
+
+def _detections(config: SpaceConfig, task: Task) -> int:
+    """Return how many objects of an image a detector finds; the usual number for other tasks."""
+    if task.target not in ("boxes", "outlines") or config.detections == AUTO:
+        return DETECTIONS
+    return config.detections
 
 
 def _heads(

@@ -67,9 +67,9 @@ def classifying_sizes(side: Side, *, is_transfer: bool) -> FittedSizes:
         low = max(top / 3, ENLARGED_TO) if top >= 1.5 * ENLARGED_TO else top / 2
         enlarged = top > side.longest
         reason = f"{of}, and pretrained networks gain from larger ones" if enlarged else of
-        return FittedSizes(_spread(low, top), reason)
+        return FittedSizes(spread(low, top), reason)
     own = _own_side(min(side.longest, CLASSIFY_AT_MOST))
-    sizes = _spread(own / 2, own, {*LADDER, own})
+    sizes = spread(own / 2, own, {*LADDER, own})
     if not any(size % STEP == 0 for size in sizes) and own >= STEP / WIDE**0.5:
         # For the networks that take nothing else.
         sizes = tuple(sorted((*sizes, STEP * max(1, own // STEP))))
@@ -94,7 +94,7 @@ def locating_sizes(side: Side, *, cells: float) -> FittedSizes:
     # However small the objects, there is a smaller size or two to begin with.
     low = min(low, top / WIDE**0.5, max(top - 2 * STEP, STEP))
     n_values = max(3, 1 + round(math.log(top / low, CLOSE)))
-    return FittedSizes(_spread(low, top, among, n_values), reason)
+    return FittedSizes(spread(low, top, among, n_values), reason)
 
 
 def _own_side(longest: float) -> int:
@@ -104,7 +104,7 @@ def _own_side(longest: float) -> int:
     return near if is_near else 2 * round(longest / 2)
 
 
-def _spread(
+def spread(
     low: float, top: float, among: Sequence[int] | set[int] = LADDER, n_values: int | None = None
 ) -> tuple[int, ...]:
     """Return values of ``among``, evenly spread in logarithms, or all it has."""

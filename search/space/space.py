@@ -17,7 +17,7 @@ from archfront.search.space.decoders import FIXED
 from archfront.search.space.descriptors import Descriptors, Features
 from archfront.search.space.size import Summary, drop_reason
 from archfront.trainers.networks.hf.names import digest_of, is_hub
-from archfront.trainers.spec import Architecture, Recipe, Weights
+from archfront.trainers.spec import DETECTIONS, Architecture, Recipe, Weights
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Space:
         classes: Classes of the dataset.
         channels: Channels of its images.
         dropped: The backbones left out, like ``name: reason``.
+        detections: Objects of an image that a detector finds at most.
     """
 
     axes: tuple[Axes, ...]
@@ -43,6 +44,7 @@ class Space:
     classes: int
     channels: int
     dropped: tuple[str, ...] = ()
+    detections: int = DETECTIONS
 
     @cached_property
     def architectures(self) -> tuple[Architecture, ...]:
@@ -66,6 +68,7 @@ class Space:
             self.classes,
             self.channels,
             fused=axes.backbone.is_fusable,
+            detections=self.detections,
             **shape,
         )
 

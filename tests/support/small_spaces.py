@@ -54,6 +54,7 @@ def space_config(**changes: object) -> SpaceConfig:
         "widths": (64,),
         "depths": (2,),
         "input_sizes": (32, 64, 224),
+        "detections": "auto",
         "weights": "none",
         "exportable": (),
         "weights_missing": "stop",

@@ -61,7 +61,7 @@ class Detection(TaskDefaults):
         metrics: COCO's average precision, over IoU thresholds from 0.5 to 0.95, at 0.5 and at
             0.75.
         output_names: Boxes and scores of all places, before any is chosen; and detections
-            ``(N, 100, 6)``: x1, y1, x2, y2 in pixels of the input, score, label.
+            ``(N, D, 6)``: x1, y1, x2, y2 in pixels of the input, score, label.
     """
 
     heads: tuple[str, ...] = ("yolo", "fcos", "retinanet", "faster_rcnn")

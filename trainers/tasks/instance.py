@@ -28,7 +28,7 @@ class Instance(Detection):
         heads: ``yolo_mask`` is ours, ``mask_rcnn`` is torchvision's.
         metrics: Average precision by the IoU of masks; ``box_map50`` is by that of boxes.
         output_names: Those of boxes, and masks from 0 to 1 of the detections,
-            ``(N, 100, S/4, S/4)``, 0 beside their boxes. A rounding error of a box moves whole
+            ``(N, D, S/4, S/4)``, 0 beside their boxes. A rounding error of a box moves whole
             pixels of them across its border, so that they are not compared.
         compared: All but the masks.
     """

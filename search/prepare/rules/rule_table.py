@@ -10,12 +10,18 @@ from archfront.search.config.option_types import AUTO, OFF
 from archfront.search.config.schema import Config
 from archfront.search.config.settings import with_metric
 from archfront.search.prepare.rules.balance import balance
+from archfront.search.prepare.rules.crowding import crowding
 from archfront.search.prepare.rules.facts import Facts
+from archfront.search.prepare.rules.object_size import object_size
 from archfront.search.prepare.rules.rule import Effect, Rule
 from archfront.search.records.applied_rule import AppliedRule, Choice
 from archfront.trainers.words import join_words
 
-RULES = (Rule("balance", balance, "Menon et al. 2021, section 3; Cui et al. 2019"),)
+RULES = (
+    Rule("balance", balance, "Menon et al. 2021, section 3; Cui et al. 2019"),
+    Rule("object_size", object_size, "a map has one place for what is smaller than its cell"),
+    Rule("crowding", crowding, "Lin et al. 2014 (COCO), whose metric counts 100 of an image"),
+)
 
 
 @dataclass(frozen=True)

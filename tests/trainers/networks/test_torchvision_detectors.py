@@ -25,12 +25,10 @@ from archfront.trainers.networks.detectors.levels import level_strides
 from archfront.trainers.networks.detectors.pasted import STRIDE, paste
 from archfront.trainers.networks.detectors.torchvision_two_stage import (
     MASK_CELLS,
-    N_CANDIDATES,
-    N_PROPOSALS,
     PROPOSAL_IOU,
     TwoStage,
 )
-from archfront.trainers.spec import Architecture, TrainSettings, Weights
+from archfront.trainers.spec import DETECTIONS, Architecture, TrainSettings, Weights
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.tasks.protocol import Task
 from tests.support.small_networks import skip_where_it_cannot_run
@@ -100,7 +98,7 @@ class TestEveryHead:
         with torch.no_grad():
             boxes, scores, detections, *masks = model(images(2))
         per_class = (classes,) if head in TWO_STAGE else ()
-        n = N_PROPOSALS if head in TWO_STAGE else boxes.shape[1]
+        n = DETECTIONS if head in TWO_STAGE else boxes.shape[1]
         assert boxes.shape == (2, n, *per_class, 4)
         assert scores.shape == (2, n, classes)
         assert detections.shape == (2, 100, 6)
@@ -273,13 +271,13 @@ def test_proposals_are_those_of_torchvision_filled_up_with_zeros() -> None:
     objectness = torch.randn(2, n, generator=generator)
     boxes = network.anchors + 4 * torch.randn(2, n, 4, generator=generator)
     boxes = torch.cat([boxes[..., :2], torch.maximum(boxes[..., 2:], boxes[..., :2] + 1)], dim=2)
-    network.rpn._pre_nms_top_n = {"testing": N_CANDIDATES}
-    network.rpn._post_nms_top_n = {"testing": N_PROPOSALS}
+    network.rpn._pre_nms_top_n = {"testing": 3 * DETECTIONS}
+    network.rpn._post_nms_top_n = {"testing": DETECTIONS}
     expected, _ = network.rpn.filter_proposals(
         boxes, objectness.view(-1, 1), [(SIDE, SIDE)] * 2, network.n_anchors
     )
     found = network.proposals(objectness, boxes)
-    assert found.shape == (2, N_PROPOSALS, 4)
+    assert found.shape == (2, DETECTIONS, 4)
     for one, other in zip(found, expected, strict=True):
         is_box = (one[:, 2:] > one[:, :2]).all(dim=1)
         assert torch.equal(one[is_box], other)

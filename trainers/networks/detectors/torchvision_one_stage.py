@@ -56,17 +56,19 @@ class OneStage(nn.Module):
     Args:
         network: FCOS or RetinaNet over ``NamedLevels``.
         reading: How its outputs are read.
-        side: Of the images in pixels.
+        architecture: What they are of.
     """
 
     anchors: Tensor
 
-    def __init__(self, network: FCOS | RetinaNet, reading: Reading, side: int) -> None:
+    def __init__(
+        self, network: FCOS | RetinaNet, reading: Reading, architecture: Architecture
+    ) -> None:
         super().__init__()
         self.network: Any = network
         self.reading = reading
-        self.side = side
-        levels = anchors_of(network.anchor_generator, network.backbone.neck.strides, side)
+        self.side, self.n_detections = architecture.input_size, architecture.detections
+        levels = anchors_of(network.anchor_generator, network.backbone.neck.strides, self.side)
         self.n_anchors = [len(level) for level in levels]
         self.register_buffer("anchors", torch.cat(levels), persistent=False)
 
@@ -77,11 +79,11 @@ class OneStage(nn.Module):
         return pyramid
 
     def forward(self, images: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Return ``boxes (N, A, 4)``, ``scores (N, A, C)`` and ``detections (N, 100, 6)``."""
+        """Return ``boxes (N, A, 4)``, ``scores (N, A, C)`` and ``detections (N, D, 6)``."""
         outputs = self._outputs(images)
         boxes = self.reading.boxes(self.network, outputs["bbox_regression"], self.anchors)
         scores = self.reading.scores(outputs)
-        return boxes, scores, select(boxes, scores, self.side)[0]
+        return boxes, scores, select(boxes, scores, self.side, self.n_detections)[0]
 
     def losses(self, images: Tensor, targets: Sequence[Mapping[str, Tensor]]) -> dict[str, Tensor]:
         """Return torchvision's losses of normalized images."""
@@ -142,7 +144,7 @@ def build_fcos(architecture: Architecture, weights: Weights, dropout: float = 0.
     head.classification_head.conv.append(nn.Dropout2d(dropout))
     generator = AnchorGenerator(sizes, ((1.0,),) * len(sizes))
     network = FCOS(levels, a.classes, anchor_generator=generator, head=head)
-    return OneStage(network, FCOS_READING, a.input_size)
+    return OneStage(network, FCOS_READING, a)
 
 
 def build_retinanet(
@@ -171,7 +173,7 @@ def build_retinanet(
     head.classification_head.conv.append(nn.Dropout2d(dropout))
     head.regression_head._loss_type = "giou"  # as torchvision's second version
     network = RetinaNet(levels, a.classes, anchor_generator=generator, head=head)
-    return OneStage(network, RETINA_READING, a.input_size)
+    return OneStage(network, RETINA_READING, a)
 
 
 def _norm(channels: int) -> nn.Module:

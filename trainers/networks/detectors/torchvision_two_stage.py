@@ -27,7 +27,7 @@ from torchvision.models.detection.rpn import (
 from torchvision.ops import MultiScaleRoIAlign, nms
 
 from archfront.trainers.networks.backbone import Pyramid
-from archfront.trainers.networks.detectors.choice import MAX_DETECTIONS, NMS_IOU, select
+from archfront.trainers.networks.detectors.choice import CANDIDATES_EACH, NMS_IOU, select
 from archfront.trainers.networks.detectors.levels import (
     NamedLevels,
     anchors_of,
@@ -37,14 +37,13 @@ from archfront.trainers.networks.detectors.levels import (
 from archfront.trainers.networks.detectors.pasted import paste
 from archfront.trainers.spec import Architecture, Weights
 
-# Boxes that the second stage looks at, those without an object among them.
-N_PROPOSALS = 100
-# Of each level, before those that overlap are dropped.
-N_CANDIDATES = 300
+# Boxes that the second stage looks at are as many as detections, those without an object among
+# them.
 PROPOSAL_IOU = 0.7  # Ren et al. 2015, section 3.3
-# In training: of each level, after that, and those of an image that are learned from. Lin et al.
-# 2017 (FPN) learn from 512 of large images with many objects; He et al. 2017 (Mask R-CNN) from 64.
-N_TRAIN_CANDIDATES, N_TRAIN_PROPOSALS, N_LEARNED = 1000, 500, 128
+# In training: of each level, after that (five for each detection), and those of an image that are
+# learned from. Lin et al. 2017 (FPN) learn from 512 of large images with many objects; He et al.
+# 2017 (Mask R-CNN) from 64.
+N_TRAIN_CANDIDATES, TRAIN_PROPOSALS_EACH, N_LEARNED = 1000, 5, 128
 N_ANCHORS_LEARNED = 256
 # One size a level (Lin et al. 2017 (FPN), section 4.1), half of theirs: images are smaller here,
 # and a finest level of stride 8 has to find what theirs of stride 4 does.
@@ -76,13 +75,13 @@ class TwoStage(nn.Module):
         self, levels: NamedLevels, roi_heads: RoIHeads, architecture: Architecture
     ) -> None:
         super().__init__()
-        self.side = architecture.input_size
+        self.side, self.n_detections = architecture.input_size, architecture.detections
         self.classes = architecture.classes
         self.backbone = levels
         strides = levels.neck.strides
         sizes = tuple((ANCHOR_STRIDES * stride,) for stride in strides)
         generator = AnchorGenerator(sizes, (RATIOS,) * len(sizes))
-        self.rpn: Any = _proposing(generator, levels.out_channels)
+        self.rpn: Any = _proposing(generator, levels.out_channels, self.n_detections)
         self.roi_heads: Any = roi_heads
         anchors = anchors_of(generator, strides, self.side)
         self.n_anchors = [len(level) for level in anchors]
@@ -97,14 +96,14 @@ class TwoStage(nn.Module):
         """Return the outputs of the task, in their order.
 
         ``boxes (N, P, C, 4)`` and ``scores (N, P, C)`` of the proposals, ``detections
-        (N, 100, 6)``, and with masks those of the detections, ``(N, 100, S/4, S/4)``.
+        (N, D, 6)``, and with masks those of the detections, ``(N, D, S/4, S/4)``; P is D.
         """
         levels = self.backbone(images)
         objectness, deltas = self._proposed(levels)
         places = self._decoded(deltas, len(images))
         proposals = self.proposals(objectness.view(len(images), -1), places)
         boxes, scores = self._classified(levels, proposals)
-        detections, _ = select(boxes, scores, self.side)
+        detections, _ = select(boxes, scores, self.side, self.n_detections)
         if not self.roi_heads.has_mask():
             return boxes, scores, detections
         return boxes, scores, detections, self._masks(levels, detections)
@@ -128,18 +127,20 @@ class TwoStage(nn.Module):
         return {"loss_objectness": found, "loss_rpn_box_reg": place, **losses}
 
     def proposals(self, objectness: Tensor, boxes: Tensor) -> Tensor:
-        """Return ``N_PROPOSALS`` boxes an image, best first; unfilled rows are 0.
+        """Return as many boxes an image as detections, best first; unfilled rows are 0.
 
         Args:
             objectness: Logits ``(N, A)``.
             boxes: ``(N, A, 4)``.
 
         Returns:
-            ``(N, N_PROPOSALS, 4)``, inside of the image.
+            ``(N, P, 4)``, inside of the image.
         """
         index, numbers, start = [], [], 0
+        n_kept = self.n_detections
         for number, n in enumerate(self.n_anchors):
-            best = objectness[:, start : start + n].topk(min(n, N_CANDIDATES), dim=1).indices
+            n_best = min(n, CANDIDATES_EACH * n_kept)
+            best = objectness[:, start : start + n].topk(n_best, dim=1).indices
             index.append(best + start)
             numbers += [float(number)] * best.shape[1]
             start += n
@@ -150,9 +151,9 @@ class TwoStage(nn.Module):
         apart = torch.tensor(numbers, device=boxes.device)[:, None] * (self.side + 1.0)
         found = []
         for own, scores in zip(corners.unbind(), logits.unbind(), strict=True):
-            kept = nms(own + apart.to(own.dtype), scores, PROPOSAL_IOU)[:N_PROPOSALS]
+            kept = nms(own + apart.to(own.dtype), scores, PROPOSAL_IOU)[:n_kept]
             # Padded by a constant and cut, so that the shape is fixed in a traced graph too.
-            found.append(F.pad(own[kept], (0, 0, 0, N_PROPOSALS))[:N_PROPOSALS])
+            found.append(F.pad(own[kept], (0, 0, 0, n_kept))[:n_kept])
         return torch.stack(found)
 
     def _proposed(self, levels: Mapping[str, Tensor]) -> tuple[Tensor, Tensor]:
@@ -176,8 +177,8 @@ class TwoStage(nn.Module):
         features = heads.box_roi_pool(levels, list(proposals.unbind()), self._shapes(n))
         logits, deltas = heads.box_predictor(heads.box_head(features))
         boxes = heads.box_coder.decode_single(deltas, proposals.flatten(0, 1))
-        boxes = boxes.view(n, N_PROPOSALS, self.classes + 1, 4)[:, :, 1:]
-        scores = logits.softmax(dim=1).view(n, N_PROPOSALS, self.classes + 1)[:, :, 1:]
+        boxes = boxes.view(n, self.n_detections, self.classes + 1, 4)[:, :, 1:]
+        scores = logits.softmax(dim=1).view(n, self.n_detections, self.classes + 1)[:, :, 1:]
         # What only fills the row is no object.
         is_box = (proposals[..., 2:] > proposals[..., :2]).all(dim=2)
         return boxes, scores * is_box[..., None]
@@ -188,8 +189,9 @@ class TwoStage(nn.Module):
         boxes, labels = detections[..., :4], detections[..., 5].long()
         features = heads.mask_roi_pool(levels, list(boxes.unbind()), self._shapes(n))
         logits = heads.mask_predictor(heads.mask_head(features))
-        own = logits[torch.arange(n * MAX_DETECTIONS, device=logits.device), labels.flatten() + 1]
-        masks = own.sigmoid().view(n, MAX_DETECTIONS, *logits.shape[2:])
+        places = torch.arange(n * self.n_detections, device=logits.device)
+        own = logits[places, labels.flatten() + 1]
+        masks = own.sigmoid().view(n, self.n_detections, *logits.shape[2:])
         return paste(masks, boxes, self.side)
 
     def _shapes(self, n: int) -> list[tuple[int, int]]:
@@ -236,7 +238,7 @@ def build_mask_rcnn(
     return TwoStage(levels, heads, architecture)
 
 
-def _proposing(generator: AnchorGenerator, width: int) -> RegionProposalNetwork:
+def _proposing(generator: AnchorGenerator, width: int, n_detections: int) -> RegionProposalNetwork:
     """Return torchvision's first stage, with its thresholds."""
     return RegionProposalNetwork(
         generator,
@@ -246,7 +248,7 @@ def _proposing(generator: AnchorGenerator, width: int) -> RegionProposalNetwork:
         batch_size_per_image=N_ANCHORS_LEARNED,
         positive_fraction=0.5,
         pre_nms_top_n={"training": N_TRAIN_CANDIDATES},
-        post_nms_top_n={"training": N_TRAIN_PROPOSALS},
+        post_nms_top_n={"training": TRAIN_PROPOSALS_EACH * n_detections},
         nms_thresh=PROPOSAL_IOU,
     )
 
@@ -266,7 +268,7 @@ def _roi_heads(levels: NamedLevels, architecture: Architecture, dropout: float) 
         bbox_reg_weights=None,
         score_thresh=0.0,
         nms_thresh=NMS_IOU,
-        detections_per_img=MAX_DETECTIONS,
+        detections_per_img=architecture.detections,
     )
 
 

@@ -96,7 +96,7 @@ class Yolo(nn.Module):
         super().__init__()
         a = architecture
         self.neck = neck
-        self.side = a.input_size
+        self.side, self.n_detections = a.input_size, a.detections
         self.has_masks = a.head == "yolo_mask"
         n_coefficients = N_PROTOTYPES if self.has_masks else 0
         self.branches = nn.ModuleList(
@@ -113,7 +113,7 @@ class Yolo(nn.Module):
         classes, located = self._predicted(levels)
         boxes = self._boxes(located)
         scores = classes.sigmoid() * located[..., 4:5].sigmoid()
-        detections, chosen = select(boxes, scores, self.side)
+        detections, chosen = select(boxes, scores, self.side, self.n_detections)
         if not self.has_masks:
             return boxes, scores, detections
         index = chosen[..., None].expand(-1, -1, N_PROTOTYPES)

@@ -7,7 +7,8 @@ y2 in pixels of the image. ``found_labels``, ``true_labels``, ``found_images`` a
 indices. ``found_scores (D,)``. ``true_crowd (G,)``: groups, which are neither missed nor wrongly
 found. ``true_areas (G,)`` in pixels: of the outline where there is one, else of the box. With
 masks, ``found_masks`` and ``true_masks``: the bytes of all their compressed run-length encodings
-in one row, and where each ends, ``found_mask_ends (D,)`` and ``true_mask_ends (G,)``.
+in one row, and where each ends, ``found_mask_ends (D,)`` and ``true_mask_ends (G,)``. Where more
+than ``DETECTIONS`` objects of an image can be found, ``most (1,)``: how many, which are counted.
 """
 
 from __future__ import annotations
@@ -18,13 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from archfront.trainers.spec import DETECTIONS
 from archfront.trainers.tasks.protocol import SavedPredictions
 
-# IoU from which an object is found, places of the recall, and detections of an image and class:
-# pycocotools' own.
+# IoU from which an object is found, and places of the recall: pycocotools' own.
 THRESHOLDS = np.linspace(0.5, 0.95, 10)
 RECALLS = np.linspace(0.0, 1.0, 101)
-MAX_DETECTIONS = 100
 AREAS = ("", "_small", "_medium", "_large")
 AT_50, AT_75 = 0, 5
 
@@ -47,6 +47,11 @@ def class_curves(saved: SavedPredictions, class_names: Sequence[str]) -> dict[st
     precision = _precision(saved, len(class_names), "segm" if "true_masks" in saved else "bbox")
     curves = {name: precision[AT_50, :, k, 0] for k, name in enumerate(class_names)}
     return {name: curve.tolist() for name, curve in curves.items() if (curve > -1).all()}
+
+
+def most_counted(saved: SavedPredictions) -> int:
+    """Return how many detections of an image and class count: COCO's, or all that there can be."""
+    return int(saved["most"][0]) if "most" in saved else DETECTIONS
 
 
 def box_areas(boxes: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -101,6 +106,7 @@ def _precision(saved: SavedPredictions, classes: int, kind: str) -> NDArray[np.f
     evaluation = COCOeval_faster(truth, truth.loadRes(_found(saved, kind)), kind)
     evaluation.params.imgIds = list(range(len(saved["images"])))
     evaluation.params.catIds = list(range(classes))
+    evaluation.params.maxDets = [1, 10, most_counted(saved)]
     evaluation.evaluate()
     evaluation.accumulate()
     precision: NDArray[np.float64] = np.asarray(evaluation.eval["precision"])[..., -1]

@@ -13,8 +13,8 @@ from archfront.trainers.data.objects import rle_of
 from archfront.trainers.data.preprocess import Preprocess
 from archfront.trainers.data.targets import Objects
 from archfront.trainers.data.verify import Sample
+from archfront.trainers.spec import DETECTIONS
 from archfront.trainers.tasks.judges.average_precision import (
-    MAX_DETECTIONS,
     box_areas,
     coco_metrics,
     mask_areas,
@@ -53,9 +53,11 @@ class ObjectEvaluator:
         self._has_masks = has_masks
         self._found: list[FoundObjects] = []
         self._tiles: list[FoundObjects] = []  # of the image that is not complete yet
+        self._most = DETECTIONS
 
     def update(self, outputs: Mapping[str, torch.Tensor]) -> None:
         """Take in the detections, and masks, of the next images or tiles of them."""
+        self._most = max(self._most, outputs["detections"].shape[1])
         names = ("detections", "masks") if self._has_masks else ("detections",)
         for values in zip(*(outputs[name].numpy() for name in names), strict=True):
             sample = self._samples[len(self._found)]
@@ -65,7 +67,7 @@ class ObjectEvaluator:
             output = dict(zip(names, values, strict=True))
             self._tiles.append(found_in_tile(output, self._preprocess, tile, size))
             if len(self._tiles) == len(tiles):
-                self._found.append(_best(merged(self._tiles, tiles)))
+                self._found.append(_best(merged(self._tiles, tiles), self._most))
                 self._tiles = []
 
     def metrics(self) -> dict[str, float]:
@@ -89,16 +91,18 @@ class ObjectEvaluator:
         if self._has_masks:
             encodings = [mask["counts"] for f in self._found for mask in f.masks or ()]
             found["found_masks"], found["found_mask_ends"] = packed(encodings)
+        if self._most > DETECTIONS:
+            found["most"] = np.array([self._most])
         return {**found, **_truth(self._samples, has_masks=self._has_masks)}
 
 
-def _best(found: FoundObjects) -> FoundObjects:
+def _best(found: FoundObjects, most: int) -> FoundObjects:
     """Return the objects without those that average precision does not look at."""
-    if len(found) <= MAX_DETECTIONS:
+    if len(found) <= most:
         return found
     order = np.argsort(-found.scores, kind="stable")
     of_class = [order[found.labels[order] == label] for label in np.unique(found.labels)]
-    kept = np.concatenate([places[:MAX_DETECTIONS] for places in of_class])
+    kept = np.concatenate([places[:most] for places in of_class])
     return found.only(np.sort(kept))
 
 

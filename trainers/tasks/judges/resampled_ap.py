@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from archfront.trainers.tasks.judges.average_precision import (
     AT_50,
     AT_75,
-    MAX_DETECTIONS,
     RECALLS,
     THRESHOLDS,
+    most_counted,
     unpacked,
     xywh,
 )
@@ -129,14 +129,14 @@ def _by_image(
     saved: SavedPredictions, found: NDArray[np.int64], true: NDArray[np.int64], n_images: int
 ) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
     """Yield the detections of each image, the best of them, and its objects."""
-    parts = []
+    parts, most = [], most_counted(saved)
     for side, chosen in (("found", found), ("true", true)):
         images = saved[f"{side}_images"][chosen]
         order = chosen[np.argsort(images, kind="stable")]
         ends = np.bincount(images, minlength=n_images).cumsum()[:-1]
         parts.append(np.split(order, ends))
     for mine, theirs in zip(*parts, strict=True):
-        yield mine[:MAX_DETECTIONS], theirs
+        yield mine[:most], theirs
 
 
 def _ious(found: list[Any], true: list[Any], crowd: Bools) -> Floats:

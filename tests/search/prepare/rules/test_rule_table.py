@@ -11,6 +11,7 @@ import pytest
 
 from archfront.search.config.build import build, differences
 from archfront.search.config.schema import Config
+from archfront.search.config.settings import with_metric
 from archfront.search.config.space_options import RulesConfig
 from archfront.search.prepare.rules.facts import Facts
 from archfront.search.prepare.rules.rule import Rule
@@ -24,6 +25,17 @@ from tests.support.small_profile import small_profile
 EVEN = {"cat": 500, "dog": 500}
 PLAIN = Facts(5000, EVEN, "images", 64.0)
 OPEN = {"task__metric": "auto", "space__recipe__loss": "auto"}
+
+DENSE = {
+    "task__name": "detection",
+    "task__metric": "map",
+    "task__loss": "own",
+    "data__reader": "coco",
+    "data__root": "/nowhere",
+    "space__heads": ["yolo", "fcos"],
+    "space__input_sizes": "auto",
+    "space__detections": "auto",
+}
 
 
 @dataclass(frozen=True)
@@ -51,6 +63,18 @@ CASES = {
             "space.recipe.loss": ("balanced_softmax", "class_balanced", "plain"),
         },
         kept={"task__metric": "macro_f1", "space__recipe__loss": ["plain"]},
+    ),
+    "object_size": Case(
+        replace(PLAIN, longest=640.0, small_object=0.008),
+        {"space.input_sizes": (512, 640, 800, 1024)},
+        given=DENSE,
+        kept={"space__input_sizes": [256, 512]},
+    ),
+    "crowding": Case(
+        replace(PLAIN, crowd=151.0),
+        {"space.detections": 250},
+        given=DENSE,
+        kept={"space__detections": 100},
     ),
 }
 
@@ -89,7 +113,7 @@ class TestRuleContract:
         asked = config(**case.given, **{f"space__rules__{rule.name}": "off"})
         ruled = apply_rules(asked, case.facts)
         assert ruled.applied == ()
-        assert ruled.config == replace(asked, task=replace(asked.task, metric="accuracy"))
+        assert ruled.config == replace(asked, task=with_metric(asked).task)
 
     def test_options_that_were_given_stay_and_are_named(self, rule: Rule) -> None:
         case = CASES[rule.name]
