@@ -55,3 +55,6 @@ class RulesConfig:
         "off: input sizes do not grow where small objects cover less than a cell"
     )
     crowding: Switch = option("off: detectors find 100 objects however crowded the images are")
+    few_images: Switch = option(
+        "off: augmentation and weight decay do not follow from few training images"
+    )

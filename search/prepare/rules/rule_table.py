@@ -12,6 +12,7 @@ from archfront.search.config.settings import with_metric
 from archfront.search.prepare.rules.balance import balance
 from archfront.search.prepare.rules.crowding import crowding
 from archfront.search.prepare.rules.facts import Facts
+from archfront.search.prepare.rules.few_images import few_images
 from archfront.search.prepare.rules.object_size import object_size
 from archfront.search.prepare.rules.rule import Effect, Rule
 from archfront.search.records.applied_rule import AppliedRule, Choice
@@ -21,6 +22,9 @@ RULES = (
     Rule("balance", balance, "Menon et al. 2021, section 3; Cui et al. 2019"),
     Rule("object_size", object_size, "a map has one place for what is smaller than its cell"),
     Rule("crowding", crowding, "Lin et al. 2014 (COCO), whose metric counts 100 of an image"),
+    Rule(
+        "few_images", few_images, "Brigato et al. 2022 (Image classification with small datasets)"
+    ),
 )
 
 

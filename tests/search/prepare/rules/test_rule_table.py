@@ -76,6 +76,15 @@ CASES = {
         given=DENSE,
         kept={"space__detections": 100},
     ),
+    "few_images": Case(
+        replace(PLAIN, n_train=300),
+        {
+            "space.recipe.augment": ("light", "strong"),
+            "space.recipe.weight_decay": (0.05, 0.2),
+        },
+        given={"space__recipe__augment": "auto", "space__recipe__weight_decay": "auto"},
+        kept={"space__recipe__augment": ["none"], "space__recipe__weight_decay": [0.1]},
+    ),
 }
 
 
@@ -149,3 +158,8 @@ def test_summary_and_profile_of_the_same_data_give_the_same_facts() -> None:
     }
     summary = DatasetSummary(splits=splits, sizes={LONGER_SIDE: Spread(40, 40, 40)})
     assert Facts.of_summary(summary) == Facts.of_profile(profile)
+
+
+def test_few_images_of_boxes_change_no_recipe() -> None:
+    few = replace(PLAIN, n_train=100, small_object=0.5, crowd=3.0)
+    assert apply_rules(config(**DENSE, space__recipe__augment="auto"), few).applied == ()
