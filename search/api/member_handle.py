@@ -20,6 +20,7 @@ from archfront.search.results.select_members import evaluation_of
 
 if TYPE_CHECKING:
     from archfront.search.results import select_members
+    from archfront.trainers.data.image_files import PixelLimit
     from archfront.trainers.data.images import Pixels
 
 
@@ -78,7 +79,9 @@ class Member:
         is_one, sources = _sources(images)
         folder = self._exported()
         with open_predictor(folder, FORMAT, threads=threads) as predictor:
-            answers = [answer_to(predictor, _pixels(source), min_score)[1] for source in sources]
+            limit = predictor.manifest.preprocess.decoding
+            read = (_pixels(source, limit) for source in sources)
+            answers = [answer_to(predictor, pixels, min_score)[1] for pixels in read]
         return answers[0] if is_one else answers
 
     def export(
@@ -159,7 +162,7 @@ def _sources(images: Any) -> tuple[bool, list[Any]]:
     raise _no_image(images)
 
 
-def _pixels(source: Any) -> Pixels:
+def _pixels(source: Any, limit: PixelLimit) -> Pixels:
     """Return the pixels of one image, uint8 ``(H, W, 1 or 3)``."""
     from PIL import Image
 
@@ -167,11 +170,11 @@ def _pixels(source: Any) -> Pixels:
 
     if isinstance(source, str | Path):
         try:
-            return read_pixels(Path(source).expanduser())
+            return read_pixels(Path(source).expanduser(), limit)
         except DataError as error:
             raise DataError(f"{source}: {error}") from error
     if isinstance(source, Image.Image):
-        return to_pixels(source)
+        return to_pixels(source, limit.value_range)
     if not hasattr(source, "__array__"):
         raise _no_image(source)
     array = np.asarray(source)

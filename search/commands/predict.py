@@ -86,7 +86,7 @@ def call(arguments: argparse.Namespace) -> int:
         names = _names(files)
         for file in files:
             try:
-                pixels = read_pixels(file)
+                pixels = read_pixels(file, predictor.manifest.preprocess.decoding)
             except DataError as error:
                 status = 1
                 _complain(f"{visible_line(str(file))}: {error}")

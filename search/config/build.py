@@ -52,6 +52,7 @@ BEFORE: dict[str, dict[str, Any]] = {
         "max_pixels": 120_000_000,
         "tiles": None,
         "tile_overlap": 0.2,
+        "value_range": [0, 65535],
     },
     "task": {"init": "random", "norms": "train", "ema": 0},
     "space": {

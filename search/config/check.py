@@ -106,6 +106,8 @@ def describe(schema: dict[str, Any]) -> str:
             return f"{describe(value)} or null"
         case {"enum": names}:
             return "one of " + ", ".join(map(str, names))
+        case {"items": value, "maxItems": n}:
+            return f"a list of {n}, each {describe(value)}"
         case {"items": value}:
             return f"a list, each {describe(value)}"
         case {"additionalProperties": value}:

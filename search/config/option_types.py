@@ -122,6 +122,12 @@ def _once(values: tuple[T, ...]) -> tuple[T, ...]:
     return values
 
 
+def _rising(values: tuple[int, ...]) -> tuple[int, ...]:
+    if len(values) != 2 or values[0] >= values[1]:
+        raise _refusal("two whole numbers are needed, the smaller one first, as [0, 4095]")
+    return values
+
+
 def _absolute(path: str) -> str:
     try:
         return os.path.abspath(Path(path).expanduser())
@@ -201,6 +207,13 @@ TileSide = Annotated[
     Nullable[Automatic[Annotated[int, Bounds(32, 8192)]]], BeforeValidator(_whole)
 ]
 Named = Annotated[Mapping[str, T], BeforeValidator(_mapping)]
+# The smallest and the largest value of what images with 16 bits a pixel use.
+Range = Annotated[
+    tuple[Annotated[int, Bounds(0, 65535)], ...],
+    BeforeValidator(_items),
+    Field(json_schema_extra={"maxItems": 2}),
+    AfterValidator(_rising),
+]
 # The value of a class in masks, or its red, green and blue, which may be equal.
 Color = Annotated[
     tuple[Annotated[int, Bounds(0, 255)], ...], BeforeValidator(_channels), Field(min_length=1)

@@ -21,6 +21,7 @@ from archfront.search.config.option_types import (
     Named,
     Nullable,
     OneOf,
+    Range,
     Text,
     TileSide,
     Values,
@@ -127,9 +128,7 @@ class DataConfig:
     ignore_index: Nullable[Annotated[int, Bounds(0, 255)]] = option(
         "value of the pixels in a mask that do not count, besides 255"
     )
-    delimiter: Literal["|", ";", ",", "space"] = option(
-        "between the labels of an image in a table"
-    )
+    delimiter: Literal["|", ";", ",", "space"] = option("between labels of an image in a table")
     outside_root: Literal["forbid", "allow"] = option(
         "whether images may lie outside of data.root, by names in annotations or through links"
     )
@@ -140,6 +139,7 @@ class DataConfig:
         "side in px of the tiles of an image; auto: by its objects; null: none"
     )
     tile_overlap: Annotated[float, Bounds(0, 0.75)] = option("share that tiles have in common")
+    value_range: Automatic[Range] = option("of 16 bits a pixel, what becomes black and white")
     shapes: ShapesConfig
 
     @property

@@ -28,4 +28,5 @@ def snippet(manifest: Manifest, artifact: Artifact) -> str:
         is_normalizing=artifact.input.dtype == "uint8",
         batch=artifact.input.batch or 1,
         tiling=manifest.preprocess.tiling,
+        values=manifest.preprocess.value_range,
     )

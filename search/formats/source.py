@@ -168,7 +168,9 @@ def load_source(
 
     task = task_named(architecture.task)
     preprocess = replace(
-        preprocess_for(architecture, preprocess_of, task.resize), tiling=dataset.tiling
+        preprocess_for(architecture, preprocess_of, task.resize),
+        tiling=dataset.tiling,
+        value_range=dataset.value_range,
     )
     with torch.random.fork_rng(devices=[]):
         model = task.build(architecture, Weights())

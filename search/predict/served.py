@@ -99,7 +99,7 @@ class Served(PythonModel):  # type: ignore[misc]  # MLflow's types are not read
             content = b64decode(text, validate=True)
         except ValueError as error:  # letters beyond ASCII; binascii.Error is one too
             raise Error(str(error)) from error
-        pixels = pixels_in(content)
+        pixels = pixels_in(content, self._predictor.manifest.preprocess.decoding)
         return answer(self._predictor.predicted(pixels))
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
+from archfront.search.config.option_types import AUTO
 from archfront.search.config.schema import Config
 from archfront.search.config.settings import plan_of, with_metric
 from archfront.search.engine.jobs import Engine
@@ -270,6 +271,8 @@ def data_ref(config: Config) -> DataRef:
     options = asdict(config.data)
     options["palette"] = tuple(config.data.palette.items())
     options["shapes"] = Shapes(**options["shapes"])
+    asked = config.data.value_range
+    options["value_range"] = None if asked == AUTO else tuple(asked)
     shared = Path(config.tracking.device_db).with_name("images")
     return DataRef(
         **options,

@@ -8,12 +8,10 @@ from collections.abc import Mapping, Sequence
 from archfront.trainers.data.divide import HasTarget, Targeted
 from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.targets import Objects, class_counts
-from archfront.trainers.data.verify import Sample
 from archfront.trainers.errors import DataError
 from archfront.trainers.words import count_of
 
 Parts = Mapping[str, Sequence[HasTarget]]
-DARK = 4  # whole range over the part that is used, from which images are called dark
 EMPTY = "empty class"  # the reason of a class without any image
 
 
@@ -54,26 +52,6 @@ def check_shown(parts: Parts, where: str) -> None:
 def _shows_nothing(samples: Sequence[HasTarget]) -> bool:
     """Return whether images may show objects, and none does."""
     return all(isinstance(s.target, Objects) and not class_counts(s.target) for s in samples)
-
-
-def dark_notes(parts: Mapping[str, Sequence[Sample]], where: str) -> list[Skipped]:
-    """Return the note that images of 16 bits a pixel use only the lowest part of their range.
-
-    Cameras and scanners write values of 12 bits in this way. All images are scaled alike, so that
-    the darkness of one beside another stays.
-    """
-    deep = [sample for samples in parts.values() for sample in samples if sample.deepest]
-    largest = max((sample.deepest for sample in deep), default=0)
-    share = 2**16 >> largest.bit_length()
-    if share < DARK or not largest:
-        return []
-    detail = (
-        f"{count_of(len(deep), 'image has', 'images have')} 16 bits a pixel and no value above "
-        f"{largest:,}, so they use only the lowest 1/{share} of their range: about "
-        f"{round(largest / 257) + 1} of 256 levels of grey are left. Multiply the values by "
-        f"{share}, or save 8 bits, of these images and of those to predict"
-    )
-    return [Skipped(where, "images in the lowest part of their range", detail, is_note=True)]
 
 
 def class_problems(

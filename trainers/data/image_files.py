@@ -25,22 +25,26 @@ MAX_FILE_MB = 600
 MAX_PIXELS = 120_000_000
 # Pillow's own limit, which holds whatever is asked for.
 MOST_PIXELS = 178_956_970
+ValueRange = tuple[int, int]
+WHOLE_RANGE: ValueRange = (0, 65535)
 # By how much a decoder of JPEG can shrink an image while it reads the file.
 SHRINKS = (2, 4, 8)
 
 
 @dataclass(frozen=True)
 class PixelLimit:
-    """How large an image may be.
+    """How large an image may be, and which of its values become black and white.
 
     Attributes:
         pixels: Width times height.
         shrinks: Whether a larger JPEG file is decoded at half, a quarter or an eighth of its
             size; only where nothing depends on the place of a pixel.
+        value_range: Of 16 bits a pixel, the values that become 0 and 255.
     """
 
     pixels: int = MAX_PIXELS
     shrinks: bool = False
+    value_range: ValueRange = WHOLE_RANGE
 
 
 DEFAULT = PixelLimit()

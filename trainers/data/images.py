@@ -2,7 +2,7 @@
 
 - EXIF rotation is applied; an EXIF block that is damaged costs the rotation, not the image.
 - Transparency, of whichever kind, is laid on white: the paper that icons and scans are drawn on.
-- 16-bit grey is scaled from 0..65535 to 0..255, not clipped and not stretched to its own range.
+- 16-bit grey is scaled from the range of its dataset to 0..255, never stretched to its own range.
 - An image is grey when its three channels are equal everywhere, however its file stores it.
 - Of an animation, the first frame.
 """
@@ -14,6 +14,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -21,7 +22,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
-from archfront.trainers.data.image_files import DEFAULT, PixelLimit, image_bytes, opened_image
+from archfront.trainers.data.image_files import (
+    DEFAULT,
+    WHOLE_RANGE,
+    PixelLimit,
+    ValueRange,
+    image_bytes,
+    opened_image,
+)
 from archfront.trainers.errors import DataError
 from archfront.trainers.files import UnfitFileError, open_regular
 
@@ -40,8 +48,6 @@ SIDEWAYS = (5, 6, 7, 8)  # its values that exchange width and height
 PROBED = 31  # px between the pixels that are looked at first
 # Pixels of the rows that are converted at a time, so that no second copy of an image is needed.
 STRIP_PIXELS = 4_000_000
-# Grey of 16 bits, rounded to 8.
-DEEP_TO_8_BITS = ((np.arange(65536) + 128) // 257).astype(np.uint8)
 # What turns an image upright, by EXIF's orientation.
 TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -207,12 +213,21 @@ def upright_size(image: Image.Image) -> tuple[int, int]:
     return image.size[::-1] if is_turned else image.size
 
 
-def deepest_value(file: Path) -> int:
-    """Return the largest value of an image with 16 bits a pixel; 0 of any other, by its head."""
+def is_deep(file: Path) -> bool:
+    """Return whether an image has 16 bits a pixel, by its head; not if that cannot be read."""
     try:
         with _head(file) as image:
-            return int(np.asarray(image).max()) if image.mode.startswith("I") else 0
+            return image.mode.startswith("I")
     except DataError:
+        return False
+
+
+def deepest_value(file: Path, limit: PixelLimit = DEFAULT) -> int:
+    """Return the largest value of an image with 16 bits a pixel; 0 of any other, by its head."""
+    try:
+        with explained(), open_regular(file) as opened, opened_image(opened, limit) as image:
+            return int(np.asarray(image).max()) if image.mode.startswith("I") else 0
+    except DataError:  # reading it will say what is wrong
         return 0
 
 
@@ -225,15 +240,19 @@ def is_turned_by_exif(file: Path) -> bool:
         return False
 
 
-def to_pixels(image: Image.Image) -> Pixels:
+def to_pixels(image: Image.Image, values: ValueRange = WHOLE_RANGE) -> Pixels:
     """Return an image as uint8 ``(H, W, 1)`` when it is grey, else ``(H, W, 3)``.
+
+    Args:
+        image: Of any kind.
+        values: Of 16 bits a pixel, the values that become 0 and 255; others are cut off.
 
     Raises:
         DataError: If its values have no fixed range that could be scaled to 8 bits.
     """
     turned = upright(image)
     if turned.mode.startswith("I") or turned.mode == "F":
-        return _deep_grey(turned)[..., None]
+        return _deep_grey(turned, values)[..., None]
     if turned.mode == "L" and not turned.has_transparency_data:
         return np.asarray(turned)[..., None]
     rgb = _by_strips(turned, lambda strip: np.asarray(_on_white(strip)))
@@ -271,13 +290,13 @@ def _read(source: ImageSource, limit: PixelLimit) -> tuple[Pixels, bytes]:
         if isinstance(source, Path):
             data = image_bytes(source)
             return _decode(data, limit), data
-        pixels = to_pixels(source())
+        pixels = to_pixels(source(), limit.value_range)
         return pixels, pixels.tobytes()
 
 
 def _decode(data: bytes, limit: PixelLimit) -> Pixels:
     with opened_content(data, limit) as image:
-        return to_pixels(image)
+        return to_pixels(image, limit.value_range)
 
 
 @contextmanager
@@ -297,17 +316,25 @@ def opened_content(data: bytes, limit: PixelLimit) -> Iterator[Image.Image]:
         yield image
 
 
-def _deep_grey(image: Image.Image) -> Pixels:
+def _deep_grey(image: Image.Image, value_range: ValueRange) -> Pixels:
     values: NDArray[np.generic] = np.asarray(image)
     if image.mode == "F":
         raise DataError("its pixels are floating-point numbers; save it with 8 or 16 bits")
     if values.min() < 0 or values.max() > 65535:
         raise DataError("its pixels have 32 bits; save it with 8 or 16 bits")
-    pixels: Pixels = DEEP_TO_8_BITS[values]
+    pixels: Pixels = _levels(value_range)[values]
     transparent = image.info.get("transparency")
     if isinstance(transparent, int):
         pixels[values == transparent] = 255
     return pixels
+
+
+@lru_cache(maxsize=4)
+def _levels(value_range: ValueRange) -> Pixels:
+    """Return the level of grey from 0 to 255 of each value of 16 bits, rounded."""
+    low, high = value_range
+    values = np.arange(65536).clip(low, high) - low
+    return ((values * 510 + (high - low)) // (2 * (high - low))).astype(np.uint8)
 
 
 def _on_white(image: Image.Image) -> Image.Image:

@@ -15,13 +15,13 @@ import numpy as np
 from archfront.trainers.data.checks import (
     check_shown,
     class_problems,
-    dark_notes,
     without_unlabeled_test,
 )
 from archfront.trainers.data.decoded import decoded
 from archfront.trainers.data.disk_cache import DiskCache
 from archfront.trainers.data.divide import divided, division_text, planned_splits
 from archfront.trainers.data.file_facts import file_facts
+from archfront.trainers.data.image_files import WHOLE_RANGE, ValueRange
 from archfront.trainers.data.images import read_with_digest
 from archfront.trainers.data.problem_text import problems_text, too_few_classes_text
 from archfront.trainers.data.raw import RawSample, Skipped
@@ -30,6 +30,7 @@ from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.samples import Dataset, PixelCache, Samples
 from archfront.trainers.data.targets import digest, relabeled
 from archfront.trainers.data.tiles import Tiling, automatic
+from archfront.trainers.data.value_range import value_range
 from archfront.trainers.data.verify import Progress, Read, Sample, verify
 from archfront.trainers.errors import DataError, unknown
 
@@ -71,13 +72,14 @@ def _load(request: _Request) -> Dataset:
     disk_cache = (
         None if ref.shared is None else DiskCache(Path(ref.shared), int(ref.shared_mb * 1e6))
     )
-    limit = ref.pixel_limit
+    facts = file_facts(ref.shared, ref.root)
+    found_range = value_range(ref, raw.parts, facts, raw.where)
+    limit = replace(ref.pixel_limit, value_range=found_range.values or WHOLE_RANGE)
     mapped = (
         None
         if disk_cache is None
         else decoded(raw.parts, disk_cache, limit=limit, progress=request.progress)
     )
-    facts = file_facts(ref.shared, ref.root)
     read: Read | None = partial(read_with_digest, limit=limit)
     if facts.is_kept and _are_files(raw.parts):  # too many for memory, as they were for the cache
         read = None
@@ -110,7 +112,8 @@ def _load(request: _Request) -> Dataset:
         splits,
         class_names,
         channels=ref.channels,
-        skipped=(*found, *raw.skipped, *unlabeled, *dark_notes(read_parts, raw.where)),
+        skipped=(*found, *raw.skipped, *unlabeled, *found_range.notes),
+        value_range=found_range.values,
         memory_bytes=memory,
         division=division_text(parts, plan, splits, seed=ref.split_seed),
         disk_cache=disk_cache,
@@ -159,11 +162,12 @@ def _dataset(
     division: str,
     disk_cache: DiskCache | None,
     is_mapped: bool,
+    value_range: ValueRange | None,
 ) -> Dataset:
     samples = [sample for split in splits.values() for sample in split]
     is_grey = all(sample.is_grey for sample in samples)
     kept = [s.n_bytes for s in samples if isinstance(s.source, np.ndarray) and not is_mapped]
-    fingerprint = _fingerprint(splits, class_names)
+    fingerprint = _fingerprint(splits, class_names, value_range)
     sizes = [(sample.width, sample.height) for sample in samples]
     cache = PixelCache(max(memory_bytes - sum(kept), 0), sizes, disk_cache, fingerprint)
     return Dataset(
@@ -175,11 +179,18 @@ def _dataset(
         skipped=skipped,
         fingerprint=fingerprint,
         division=division,
+        value_range=value_range,
     )
 
 
-def _fingerprint(splits: Mapping[str, list[Sample]], class_names: Sequence[str]) -> str:
+def _fingerprint(
+    splits: Mapping[str, list[Sample]],
+    class_names: Sequence[str],
+    value_range: ValueRange | None,
+) -> str:
     content = hashlib.sha256(json.dumps(list(class_names)).encode())
+    if value_range not in (None, WHOLE_RANGE):
+        content.update(json.dumps(value_range).encode())
     for name in sorted(splits):
         for s in splits[name]:
             row = [name, s.name, digest(s.target), s.width, s.height, s.digest]

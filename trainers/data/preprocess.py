@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from archfront.trainers.data.image_files import WHOLE_RANGE, PixelLimit, ValueRange
 from archfront.trainers.data.images import Pixels, to_pixels
 from archfront.trainers.data.tiles import Tile, Tiling, whole
 
@@ -47,6 +48,8 @@ class Preprocess:
         resize: ``squash`` the whole image into the square, ``crop`` its central square, or
             ``pad`` it to one: the image keeps its shape and lies at the upper left.
         tiling: How an image is cut, where each tile is resized by itself; None for whole images.
+        value_range: Of images with 16 bits a pixel, the values that become 0 and 255; None where
+            the dataset has none, so that the whole range counts.
     """
 
     input_size: int
@@ -56,6 +59,7 @@ class Preprocess:
     interpolation: Interpolation = "bilinear"
     resize: Resize = "squash"
     tiling: Tiling | None = None
+    value_range: ValueRange | None = None
 
     def __post_init__(self) -> None:
         """Refuse what cannot be applied."""
@@ -67,6 +71,9 @@ class Preprocess:
             )
         if self.interpolation not in FILTERS or self.resize not in get_args(Resize):
             raise ValueError(f"{self.interpolation=} or {self.resize=} is not known")
+        low, high = self.value_range or WHOLE_RANGE
+        if not WHOLE_RANGE[0] <= low < high <= WHOLE_RANGE[1]:
+            raise ValueError(f"{self.value_range=} must rise within {WHOLE_RANGE}")
 
     def __call__(self, image: Pixels | Image.Image) -> Tensor:
         """Return uint8 ``(channels, input_size, input_size)``.
@@ -80,7 +87,8 @@ class Preprocess:
 
     def pixels(self, image: Pixels | Image.Image) -> Pixels:
         """Return the same as an array ``(input_size, input_size, channels)``."""
-        values = to_pixels(image) if isinstance(image, Image.Image) else image
+        range_ = self.decoding.value_range
+        values = to_pixels(image, range_) if isinstance(image, Image.Image) else image
         flat = values[..., 0] if values.shape[-1] == 1 and values.ndim == 3 else values
         resized = np.asarray(self._resized(flat)).reshape(self.input_size, self.input_size, -1)
         return np.broadcast_to(resized, (*resized.shape[:2], self.channels))
@@ -107,8 +115,13 @@ class Preprocess:
         return torch.addcmul(-mean / std, images.to(dtype), 1 / (255 * std))
 
     @property
+    def decoding(self) -> PixelLimit:
+        """Return how image files are read for the network."""
+        return PixelLimit(value_range=self.value_range or WHOLE_RANGE)
+
+    @property
     def geometry(self) -> tuple[int | float | str, ...]:
-        """Return the fields that decide the uint8 pixels: all but mean and std."""
+        """Return the fields that decide how uint8 pixels are cut and resized."""
         cut = () if self.tiling is None else ("tiles", self.tiling.size, self.tiling.overlap)
         return self.input_size, self.channels, self.interpolation, self.resize, *cut
 
@@ -121,21 +134,26 @@ class Preprocess:
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON content; ``from_dict`` gives the equal record back.
 
-        Without a tiling nothing is said of it.
+        Without a tiling or a range of values nothing is said of it.
         """
         content = {**asdict(self), "mean": list(self.mean), "std": list(self.std)}
         if self.tiling is None:
             del content["tiling"]
+        if self.value_range is None:
+            del content["value_range"]
+        else:
+            content["value_range"] = list(self.value_range)
         return content
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any]) -> Preprocess:
         """Return the record whose ``as_dict`` this is."""
         rest = dict(content)
-        cut = rest.pop("tiling", None)
+        cut, values = rest.pop("tiling", None), rest.pop("value_range", None)
         tiling = None if cut is None else Tiling(**cut)
+        value_range = None if values is None else (int(values[0]), int(values[1]))
         mean, std = tuple(rest.pop("mean")), tuple(rest.pop("std"))
-        return cls(mean=mean, std=std, tiling=tiling, **rest)
+        return cls(mean=mean, std=std, tiling=tiling, value_range=value_range, **rest)
 
     def _resized(self, values: Pixels) -> Pixels | Image.Image:
         height, width = values.shape[:2]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from archfront.trainers.data.image_files import MAX_PIXELS, PixelLimit
+from archfront.trainers.data.image_files import MAX_PIXELS, WHOLE_RANGE, PixelLimit, ValueRange
 from archfront.trainers.data.targets import TargetKind
 
 # Between the labels of an image in a table; a word where the character itself is hard to see.
@@ -70,6 +70,8 @@ class DataRef:
         delimiter: Between the labels of an image in a table.
         outside_root: Whether images may lie outside of the root, by names or through links.
         max_pixels: Width times height of the largest image that is read.
+        value_range: Of images with 16 bits a pixel, the values that become 0 and 255; None for
+            what the images use.
         shapes: What is drawn.
         tiles: Side of the tiles that images are cut into, in px of the image; ``auto`` for what
             fits images and objects, None for whole images.
@@ -97,6 +99,7 @@ class DataRef:
     delimiter: Delimiter = "|"
     outside_root: Literal["forbid", "allow"] = "forbid"
     max_pixels: int = MAX_PIXELS
+    value_range: ValueRange | None = None
     shapes: Shapes = Shapes()
     tiles: int | Literal["auto"] | None = None
     tile_overlap: float = 0.2
@@ -105,5 +108,12 @@ class DataRef:
 
     @property
     def pixel_limit(self) -> PixelLimit:
-        """Return how large an image may be; labels of whole images allow to shrink it."""
-        return PixelLimit(self.max_pixels, shrinks=self.target in ("label", "labels"))
+        """Return how images are read, with the range of values that is asked for.
+
+        Labels of whole images allow to shrink them.
+        """
+        return PixelLimit(
+            self.max_pixels,
+            shrinks=self.target in ("label", "labels"),
+            value_range=self.value_range or WHOLE_RANGE,
+        )

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from archfront.trainers.data.decoded import DECODING
 from archfront.trainers.data.disk_cache import DiskCache
+from archfront.trainers.data.image_files import ValueRange
 from archfront.trainers.data.images import Pixels
 from archfront.trainers.data.preprocess import Preprocess
 from archfront.trainers.data.raw import Skipped
@@ -157,6 +158,8 @@ class Dataset:
         fingerprint: Hash over names, contents, labels and splits.
         division: How the splits came about, for people.
         tiling: How images are cut for a network; None where they stay whole.
+        value_range: Of images with 16 bits a pixel, the values that became 0 and 255; None where
+            there are none.
     """
 
     class_names: tuple[str, ...]
@@ -166,6 +169,7 @@ class Dataset:
     fingerprint: str
     division: str
     tiling: Tiling | None = None
+    value_range: ValueRange | None = None
 
     def summary(self) -> DatasetSummary:
         """Return what a report says: counts, sizes, what was left out."""

@@ -54,7 +54,7 @@ def read_shrunk(source: ImageSource, side: int, limit: PixelLimit) -> Shrunk:
         return Shrunk(_shrunk(source, side), width, height)
     with explained():
         if not isinstance(source, Path):
-            pixels = to_pixels(source())
+            pixels = to_pixels(source(), limit.value_range)
             return Shrunk(_shrunk(pixels, side), pixels.shape[1], pixels.shape[0])
         content = image_bytes(source)
         with opened_content(content, limit) as image:
@@ -64,7 +64,7 @@ def read_shrunk(source: ImageSource, side: int, limit: PixelLimit) -> Shrunk:
             if width * height <= limit.pixels and image.format in ("JPEG", "MPO"):
                 scale = min(1.0, side / max(image.size))
                 image.draft(None, (int(image.width * scale), int(image.height * scale)))
-            pixels = to_pixels(image)
+            pixels = to_pixels(image, limit.value_range)
             return Shrunk(
                 _shrunk(pixels, side), width, height, bits, image.format or "", len(content)
             )

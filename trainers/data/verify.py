@@ -15,11 +15,10 @@ from typing import Any
 import numpy as np
 
 from archfront.trainers.data.file_facts import FileFacts
-from archfront.trainers.data.image_files import DEFAULT, PixelLimit
+from archfront.trainers.data.image_files import DEFAULT, WHOLE_RANGE, PixelLimit, ValueRange
 from archfront.trainers.data.images import (
     ImageSource,
     Pixels,
-    deepest_value,
     is_turned_by_exif,
     read_pixels,
     read_with_digest,
@@ -30,8 +29,6 @@ from archfront.trainers.data.targets import IGNORED, Indices, Mask, Objects, Tar
 from archfront.trainers.errors import DataError
 from archfront.trainers.threads import threads
 
-# Endings of files that may have 16 bits a pixel.
-DEEP = {".png", ".tif", ".tiff", ".pgm", ".pnm"}
 Progress = Callable[[int, int], None]
 Read = Callable[[ImageSource], tuple[Pixels, str]]
 
@@ -48,7 +45,7 @@ class Sample:
         height: In pixels, after EXIF rotation.
         is_grey: Whether the three channels are equal everywhere.
         digest: SHA-256 of the file, or of the pixels without one.
-        deepest: Largest value of a file with 16 bits a pixel; 0 of any other.
+        value_range: Of 16 bits a pixel, the values that become 0 and 255.
     """
 
     source: ImageSource
@@ -58,7 +55,7 @@ class Sample:
     height: int
     is_grey: bool
     digest: str
-    deepest: int = 0
+    value_range: ValueRange = WHOLE_RANGE
 
     def pixels(self) -> Pixels:
         """Return the pixels, at the size at which the image was verified.
@@ -67,7 +64,8 @@ class Sample:
             DataError: If the image can no longer be read; the message is without its name.
         """
         is_placed = isinstance(self.target, Objects | Mask)
-        return read_pixels(self.source, PixelLimit(self.width * self.height, not is_placed))
+        limit = PixelLimit(self.width * self.height, not is_placed, self.value_range)
+        return read_pixels(self.source, limit)
 
     @property
     def n_bytes(self) -> int:
@@ -162,26 +160,17 @@ def _check(
     )
     if target is None:
         return _Checked(None, None, problems)
-    is_grey = channels == 1
     sample = Sample(
         raw.source,
         target,
         raw.name,
         width,
         height,
-        is_grey=is_grey,
+        is_grey=channels == 1,
         digest=digest,
-        deepest=_deepest(raw.source, facts) if is_grey else 0,
+        value_range=limit.value_range,
     )
     return _Checked(sample, pixels, problems)
-
-
-def _deepest(source: ImageSource, facts: FileFacts) -> int:
-    """Return the largest value of a file with 16 bits a pixel; 0 of any other."""
-    if not isinstance(source, Path) or source.suffix.lower() not in DEEP:
-        return 0
-    (value,) = facts.get(source, "deepest", lambda: [deepest_value(source)])
-    return int(value)
 
 
 def _known_image(source: ImageSource, facts: FileFacts, limit: PixelLimit) -> list[Any]:

@@ -295,6 +295,17 @@ class TestDataOptions:
             "data.palette: a whole number from 0 to 255 is needed; got {'a': [1, 2, 256]}."
         )
 
+    @pytest.mark.parametrize("values", [[9, 3], [7, 7], [1], [0, 1, 2]])
+    def test_a_range_is_two_values_that_rise(self, values: list[int]) -> None:
+        assert self.said(data__value_range=values) == [
+            "data.value_range: two whole numbers are needed, the smaller one first, as [0, 4095]; "
+            f"got {values}."
+        ]
+
+    def test_a_range_may_be_left_to_the_images(self) -> None:
+        for asked, given in (("auto", None), ([0, 4095], (0, 4095))):
+            assert data_ref(build(changed(data__value_range=asked))).value_range == given
+
     def test_a_palette_is_a_mapping(self) -> None:
         assert self.said(data__palette="road") == [
             "data.palette: names, each with a list, each a whole number from 0 to 255 is needed, "

@@ -235,7 +235,8 @@ def test_every_template_has_a_part_of_a_text() -> None:
         *(f"resize/{resize}.py.j2" for resize in resizes),
         *(f"answers/{task}.py.j2" for task in tasks),
         *(f"answers/hf-{task}.py.j2" for task in ("classification", "multilabel")),
-        *("program.py.j2", "card.md.j2", "licences.md.j2", "licence.txt.j2"),
+        *("program.py.j2", "opened.py.j2"),
+        *("card.md.j2", "licences.md.j2", "licence.txt.j2"),
     }
     found = {p.relative_to(TEMPLATES).as_posix() for p in TEMPLATES.rglob("*") if p.is_file()}
     assert found == expected

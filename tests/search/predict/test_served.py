@@ -15,7 +15,8 @@ from mlflow.exceptions import MlflowException
 from archfront.search.errors import ExportError
 from archfront.search.predict import served
 from archfront.search.predict.served import Served
-from archfront.trainers.data import image_files
+from archfront.trainers.data.image_files import PixelLimit
+from archfront.trainers.data.preprocess import Preprocess
 from tests.support import small_member
 from tests.support.shared_exports import SharedExports
 
@@ -89,8 +90,7 @@ def test_a_large_request_is_refused_before_an_image_is_read(
 def test_an_image_of_too_many_pixels_fails_its_row(
     model: Served, image: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    limit = image_files.PixelLimit(10)
-    monkeypatch.setattr("archfront.trainers.data.images.pixels_in.__defaults__", (limit,))
+    monkeypatch.setattr(Preprocess, "decoding", PixelLimit(10))
     assert "more than the 10 px of max_pixels" in refusal(model, image)
 
 

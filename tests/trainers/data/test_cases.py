@@ -86,7 +86,7 @@ FOLDERS = (
     Case(
         "14-folder-12-bit",
         {"dark": 8, "light": 8},
-        told=("lowest 1/16 of their range",),
+        told=("values from 0 to 4,095 become the 256 levels of grey",),
     ),
     Case("15-folder-tiny", {"a": 3, "b": 3}),
     Case(
