@@ -32,8 +32,9 @@ def run(
     Raises:
         ConfigError: With everything that is wrong with the options.
         StudyError: If the study cannot start or go on.
-        StudyStoppedError: If the machine did not let it go on, or nothing could be trained; what
-            was finished is recorded, and the same call goes on.
+        StudyStoppedError: If the machine did not let it go on, too many candidates failed in a
+            row, or nothing could be trained; what was finished is recorded, and the same call
+            goes on.
         KeyboardInterrupt: After the study has been interrupted and everything is recorded; the
             same call goes on.
     """

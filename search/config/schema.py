@@ -263,7 +263,7 @@ class BudgetConfig:
     )
     max_rejections: Annotated[int, Bounds(1)] = option("rejections in a row that end the study")
     max_failures: Annotated[int, Bounds(1)] = option(
-        "failures in a row that end the study with an error"
+        "failures in a row that stop the study, which the same command resumes"
     )
 
 

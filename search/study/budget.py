@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archfront.search.config.schema import BudgetConfig
-from archfront.search.errors import StudyError
 from archfront.search.records.evaluation import Evaluation, Failed, Rejected, Trained
 from archfront.search.records.plan import Plan
 from archfront.search.records.seconds import active_seconds, full_trainings, rung_costs
@@ -245,15 +244,14 @@ class RunTimer:
         return self._earlier_s + self._clock() - self._started
 
 
-def check_failures(evaluations: Sequence[Evaluation], budget: BudgetConfig) -> None:
-    """Check that not too many candidates failed in a row; remembered failures do not count.
+def failures_in_a_row(evaluations: Sequence[Evaluation], budget: BudgetConfig) -> str | None:
+    """Return why a run stops where the last ``budget.max_failures`` candidates failed, else None.
+
+    Remembered failures do not count.
 
     Args:
         evaluations: Those of one run, in order of recording.
         budget: The whole budget.
-
-    Raises:
-        StudyError: If the last ``budget.max_failures`` of them failed.
     """
     failed: list[Evaluation] = []
     for evaluation in reversed(evaluations):
@@ -261,13 +259,13 @@ def check_failures(evaluations: Sequence[Evaluation], budget: BudgetConfig) -> N
             break
         if not evaluation.outcome.is_remembered:
             failed.append(evaluation)
-    if len(failed) >= budget.max_failures:
-        raise StudyError(
-            f"{count_of(len(failed), 'candidate')} failed in a row (budget.max_failures="
-            f"{budget.max_failures}). The last one, {failed[0].candidate.label}: "
-            f"{failed[0].outcome}\nEverything finished is recorded; resume with the same "
-            "command when the cause is gone."
-        )
+    if len(failed) < budget.max_failures:
+        return None
+    return (
+        f"{count_of(len(failed), 'candidate')} failed in a row (budget.max_failures="
+        f"{budget.max_failures}). The last one, {failed[0].candidate.label}: "
+        f"{str(failed[0].outcome).rstrip('.')}. The same command goes on when the cause is gone"
+    )
 
 
 def _trailing_rejections(evaluations: Sequence[Evaluation]) -> list[Evaluation]:

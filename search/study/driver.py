@@ -149,7 +149,8 @@ class Driver:
 
     def _finalize(self) -> None:
         progress = self._progress
-        if progress.open.has_any():  # else a larger budget can only go on with the paused trials
+        # Else a larger budget can only go on with the paused trials.
+        if progress.open.has_any() and progress.failing is None:
             self._stop(progress.paused.numbers())
         finalizer = FrontFinalizer(
             self._prepared, self._store, self._engine, self._paths, self._emit
@@ -194,28 +195,32 @@ class Driver:
 
     def _loop(self, control: Control) -> tuple[str, str]:
         """Propose and collect until there is nothing to do; return state and reason."""
-        progress, n_slots = self._progress, self._engine.n_slots
+        progress, running, n_slots = self._progress, self._progress.running, self._engine.n_slots
         is_idle = False  # nothing to do until a job ends: time alone only takes away
         while True:
             if control.is_cancelled:
                 return "interrupted", "cancelled"
-            while not (is_idle or control.is_paused) and len(progress.running) < n_slots:
+            while len(running) < n_slots and not (
+                is_idle or control.is_paused or progress.failing
+            ):
                 step = progress.next_step()
                 if step is None:
                     is_idle = True
                 else:
                     self._promote(step.trial) if isinstance(step, Promote) else self._propose()
-            if not progress.running:
+            if not running:
+                if progress.failing is not None:
+                    return "stopped", progress.failing
                 is_idle = False
                 reason = progress.end_reason()
                 if reason is not None and progress.next_step() is None:
                     return machine.ending(reason, progress)
                 time.sleep(POLL_S)  # paused
                 continue
-            done, _ = wait(progress.running, timeout=POLL_S, return_when=FIRST_COMPLETED)
+            done, _ = wait(running, timeout=POLL_S, return_when=FIRST_COMPLETED)
             is_idle = is_idle and not done
             for future in done:
-                self._receive(progress.running.pop(future), future.result())
+                self._receive(running.pop(future), future.result())
 
     def _promote(self, number: int) -> None:
         """Train a paused trial to its next rung."""
@@ -335,7 +340,6 @@ class Driver:
         if isinstance(outcome, Trained):
             self._stop_surplus()
         logger.info("trial %d %s: %s", evaluation.trial, evaluation.kind, evaluation.candidate.id)
-        self._progress.check_failures()
 
     def _submit(self, running: RunningTrial, job: Job) -> None:
         running.job, running.is_second_try = job, running.job is job

@@ -35,9 +35,9 @@ from archfront.search.study.budget import (
     RemainingBudget,
     RungInTraining,
     RunTimer,
-    check_failures,
     end_reason,
     exhausted,
+    failures_in_a_row,
     is_too_strict,
 )
 from archfront.search.study.paused import KeptFront, PausedTrials
@@ -152,6 +152,7 @@ class StudyProgress:
         self._timer = RunTimer(self.evaluations, clock, began)
         self.open = OpenCandidates(self._space)
         self.running: dict[Future[Result], RunningTrial] = {}
+        self.failing: str | None = None  # why nothing more is begun
         self.paused = PausedTrials(store, paths, prepared.objectives)
         self.front = KeptFront(paths, prepared.objectives)
         self.reference: Reference
@@ -174,6 +175,7 @@ class StudyProgress:
         self.evaluations = counted([*self.evaluations, evaluation])
         self._close(evaluation)
         self.front.add(evaluation)
+        self.failing = self.failures_in_a_row()
 
     def remeasure(
         self, architecture: Architecture, measurement: Measurement
@@ -187,14 +189,10 @@ class StudyProgress:
         self.front.rebuild(self.evaluations)
         return {e.trial: e.candidate for e in mine if is_replaced(e)}
 
-    def check_failures(self) -> None:
-        """Check that not too many trials of this run failed in a row.
-
-        Raises:
-            StudyError: If ``budget.max_failures`` of them did.
-        """
+    def failures_in_a_row(self) -> str | None:
+        """Return why this run stops where too many of its trials failed in a row, else None."""
         keys = (((e.trial, e.rung, e.attempt), e) for e in self.evaluations)
-        check_failures([e for key, e in keys if key not in self._earlier], self._budget)
+        return failures_in_a_row([e for key, e in keys if key not in self._earlier], self._budget)
 
     def is_exhausted(self) -> bool:
         """Return whether there is nothing left to propose, to train further or to try again."""

@@ -9,7 +9,6 @@ from typing import Any
 import pytest
 
 from archfront.search.config.schema import BudgetConfig
-from archfront.search.errors import StudyError
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.plan import Plan
@@ -18,7 +17,7 @@ from archfront.search.study.budget import (
     RemainingBudget,
     RungInTraining,
     RunTimer,
-    check_failures,
+    failures_in_a_row,
     is_too_strict,
 )
 from archfront.search.study.budget import end_reason as reason_of
@@ -231,24 +230,21 @@ def test_too_many_rejections_in_a_row_are_too_strict() -> None:
     assert is_too_strict([rejected(0, 5.0), rejected(1, 5.0)], of)
 
 
-def test_failures_in_a_row_are_an_error_that_shows_the_last() -> None:
+def test_failures_in_a_row_are_a_reason_to_stop_that_shows_the_last() -> None:
     of = budget(trials=9)
-    check_failures([failed(0)], of)
-    check_failures([failed(0), failed(1)], of)
-    with pytest.raises(
-        StudyError,
-        match=r"^3 candidates failed in a row \(budget\.max_failures=3\)\. The last one, "
-        r"resnet18@32 avg: diverged: no number\nEverything finished is recorded; resume with the "
-        r"same command when the cause is gone\.$",
-    ):
-        check_failures([failed(0), failed(1), failed(2, "no number")], of)
+    assert failures_in_a_row([failed(0)], of) is None
+    assert failures_in_a_row([failed(0), failed(1)], of) is None
+    assert failures_in_a_row([failed(0), failed(1), failed(2, "no number.")], of) == (
+        "3 candidates failed in a row (budget.max_failures=3). The last one, resnet18@32 avg: "
+        "diverged: no number. The same command goes on when the cause is gone"
+    )
 
 
 @pytest.mark.parametrize("between", [trained(9, 0.9, 1.0), rejected(9, 5.0)])
 def test_whatever_is_no_failure_starts_the_count_over(between: Evaluation) -> None:
     run = [failed(0), failed(1), between, failed(2), failed(3)]
     for n in range(1, len(run) + 1):
-        check_failures(run[:n], budget(trials=9))
+        assert failures_in_a_row(run[:n], budget(trials=9)) is None
 
 
 @dataclass
@@ -267,7 +263,6 @@ def test_failures_of_earlier_runs_do_not_count(tmp_path: Path) -> None:
     paths = StudyPaths(tmp_path, "small")
     progress = StudyProgress(whole, store, paths, n_slots=1, clock=HandClock())
     progress.evaluations += [failed(2), failed(3)]
-    progress.check_failures()
+    assert progress.failures_in_a_row() is None
     progress.evaluations.append(failed(4))
-    with pytest.raises(StudyError, match=r"^3 candidates failed in a row"):
-        progress.check_failures()
+    assert str(progress.failures_in_a_row()).startswith("3 candidates failed in a row")

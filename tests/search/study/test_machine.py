@@ -107,6 +107,25 @@ def test_a_candidate_that_the_machine_failed_is_tried_again_on_resume(
     assert run(config, space=space).was_finished
 
 
+def test_failures_in_a_row_stop_a_study_which_keeps_its_front_and_goes_on(tmp_path: Path) -> None:
+    """It ended as failed, with an error in place of the front, and nothing scored or drawn."""
+    config = rung_config(tmp_path, budget__trials=3, budget__max_failures=2)
+    result = run(config, engine=Failing("crash", lambda count: count > 3))
+    assert result.state == "stopped"
+    assert result.reason.startswith("2 candidates failed in a row (budget.max_failures=2). The")
+    assert ": crash: The reason. The same command goes on when" in result.reason
+    found = results(tmp_path)
+    assert (found.state, found.reason) == (result.state, result.reason)
+    members = {member.trial for member in found.front()}
+    assert members
+    assert members <= set(found.scores)
+    waiting = found.counts()["waiting"]
+    assert waiting > 0
+    again = run(config, engine=Failing("crash", lambda count: True))
+    assert again.reason.startswith("2 candidates failed in a row")
+    assert run(config).state == "finished"
+
+
 @pytest.mark.parametrize("kind", ["killed", "crash"])
 def test_a_study_in_which_nothing_was_trained_says_why_and_is_not_finished(
     tmp_path: Path, kind: FailureKind
