@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterator
 from dataclasses import replace
+from hashlib import sha256
 from html import unescape
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -136,6 +139,28 @@ def test_every_program_is_short_valid_python() -> None:
         assert "{{" not in text
 
 
+@pytest.mark.parametrize("name", ["torchscript", "torch-export", "mlflow"])
+def test_a_program_checks_a_format_that_runs_code_before_it_is_opened(
+    name: str, tmp_path: Path
+) -> None:
+    text = snippet(manifest("classification"), artifact(name))
+    head, _, opens = text.partition("\nmodel = ")
+    assert "Opening this format runs what is in it" in head
+    assert "load" in opens
+    heavy = ("import torch", "import mlflow", "import pandas")
+    check = "\n".join(line for line in head.splitlines() if not line.startswith(heavy))
+    about = manifest("classification").as_dict()
+    files = {"a/model.pt": sha256(b"model").hexdigest()}
+    about["artifacts"] = {name: {"files": files}}
+    (tmp_path / "manifest.json").write_text(json.dumps(about))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "model.pt").write_bytes(b"model")
+    exec(check, {"__file__": str(tmp_path / "predict.py")})
+    (tmp_path / "a" / "model.pt").write_bytes(b"other")
+    with pytest.raises(SystemExit, match=r"^a/model\.pt is not the file that was exported"):
+        exec(check, {"__file__": str(tmp_path / "predict.py")})
+
+
 @pytest.mark.parametrize("value", HOSTILE)
 @pytest.mark.parametrize("name", ["onnx", "openvino", "torchscript", "torch-export", "hf"])
 def test_no_name_breaks_out_of_its_literal(name: str, value: str) -> None:
@@ -235,7 +260,7 @@ def test_every_template_has_a_part_of_a_text() -> None:
         *(f"resize/{resize}.py.j2" for resize in resizes),
         *(f"answers/{task}.py.j2" for task in tasks),
         *(f"answers/hf-{task}.py.j2" for task in ("classification", "multilabel")),
-        *("program.py.j2", "opened.py.j2"),
+        *("program.py.j2", "opened.py.j2", "checked.py.j2"),
         *("card.md.j2", "licences.md.j2", "licence.txt.j2"),
     }
     found = {p.relative_to(TEMPLATES).as_posix() for p in TEMPLATES.rglob("*") if p.is_file()}
