@@ -224,10 +224,12 @@ def test_what_reads_studies_loads_nothing_heavy_through_others(module: str) -> N
 
 
 def test_only_the_command_prints() -> None:
+    texts = {str(file): (ROOT / file).read_text(encoding="utf-8") for file in FILES}
     printers = {
-        str(file)
-        for file in FILES
-        for node in ast.walk(ast.parse((ROOT / file).read_text(encoding="utf-8")))
+        name
+        for name, text in texts.items()
+        if "print(" in text
+        for node in ast.walk(ast.parse(text))
         if isinstance(node, ast.Call) and ast.unparse(node.func) == "print"
     }
     assert {p for p in printers if not p.startswith("search/commands/")} <= PRINTERS
@@ -260,6 +262,16 @@ def test_imports_make_no_circles() -> None:
 def test_nothing_grows_beyond_reading() -> None:
     assert import_graph.long_files() == {}
     assert import_graph.long_functions() == {}
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks"])
+def test_no_file_of_tests_or_benchmarks_is_longer_than_400_lines(folder: str) -> None:
+    lines = {
+        str(file.relative_to(ROOT)): len(file.read_text(encoding="utf-8").splitlines())
+        for file in (ROOT / folder).rglob("*.py")
+    }
+    assert len(lines) > 20
+    assert {name: n for name, n in lines.items() if n > 400} == {}
 
 
 def test_no_two_files_of_the_search_share_a_name() -> None:
