@@ -39,8 +39,14 @@ def saved(kind: str, side: int = 16, **options: object) -> bytes:
 
 
 def holding(content: bytes) -> Make:
+    return drawn(lambda: content)
+
+
+def drawn(content: Callable[[], bytes]) -> Make:
+    """Return what writes a file whose bytes are drawn only then: gigabytes are compressed."""
+
     def make(file: Path) -> None:
-        file.write_bytes(content)
+        file.write_bytes(content())
 
     return make
 
@@ -48,8 +54,10 @@ def holding(content: bytes) -> Make:
 def images(marker: Path) -> dict[str, Make]:
     """Return what writes each image by its name; all of them are called ``*.png``."""
     script = f"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n({marker}) (w) file closefile\n"
-    text = chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(10**9), 9))
-    profile = chunk(b"iCCP", b"k\0\0" + zlib.compress(bytes(10**9), 9))
+
+    def packed(kind: bytes) -> bytes:
+        return chunk(kind, b"k\0\0" + zlib.compress(bytes(10**9), 9))
+
     return {
         "a pipe": os.mkfifo,
         "/dev/zero": link("/dev/zero"),
@@ -57,14 +65,14 @@ def images(marker: Path) -> dict[str, Make]:
         "a link to itself": lambda file: file.symlink_to(file),
         "a folder": lambda file: file.mkdir(),
         "100 GB of nothing": sparse,
-        "bits of 13,300 px": holding(png(HUGE)),
-        "grey of 13,300 px": holding(png(HUGE, bits=8)),
-        "color of 13,300 px": holding(png(HUGE, bits=8, color=2)),
-        "a palette of 13,300 px": holding(png(HUGE, bits=1, color=3)),
-        "grey of 16 bits of 13,300 px": holding(png(HUGE, bits=16)),
-        "color with alpha of 8,900 px": holding(png(8900, bits=8, color=6)),
-        "a text of 1 GB": holding(png(8, extra=text)),
-        "a profile of 1 GB": holding(png(8, extra=profile)),
+        "bits of 13,300 px": drawn(lambda: png(HUGE)),
+        "grey of 13,300 px": drawn(lambda: png(HUGE, bits=8)),
+        "color of 13,300 px": drawn(lambda: png(HUGE, bits=8, color=2)),
+        "a palette of 13,300 px": drawn(lambda: png(HUGE, bits=1, color=3)),
+        "grey of 16 bits of 13,300 px": drawn(lambda: png(HUGE, bits=16)),
+        "color with alpha of 8,900 px": drawn(lambda: png(8900, bits=8, color=6)),
+        "a text of 1 GB": drawn(lambda: png(8, extra=packed(b"zTXt"))),
+        "a profile of 1 GB": drawn(lambda: png(8, extra=packed(b"iCCP"))),
         "PostScript": holding(script.encode()),
         "a PDF": holding(b"%PDF-1.4\n" + bytes(100)),
         "a PSD of 30,000 px": holding(

@@ -5,12 +5,14 @@ The set forks, and so runs in programs that have no threads.
 
 from __future__ import annotations
 
+from io import BytesIO
 from pathlib import Path
 
 import hostile
 import hostile_exports
 import hostile_files
 import pytest
+from PIL import Image
 
 from tests.support.programs import Programs
 
@@ -94,7 +96,16 @@ def test_hostile_files_are_refused(said: list[str]) -> None:
     ]
 
 
-@pytest.mark.slow  # compresses gigabytes
+@pytest.mark.parametrize(
+    ("bits", "color", "mode"),
+    [(1, 0, "1"), (8, 0, "L"), (16, 0, "I;16"), (8, 2, "RGB"), (1, 3, "P"), (8, 6, "RGBA")],
+)
+def test_images_of_any_size_can_be_opened(bits: int, color: int, mode: str) -> None:
+    with Image.open(BytesIO(hostile_files.png(40, bits=bits, color=color))) as image:
+        image.load()
+        assert (image.size, image.mode) == ((40, 40), mode)
+
+
 def test_there_are_enough_cases(tmp_path: Path) -> None:
     traps = hostile.Traps(tmp_path)
     (tmp_path / "programs").mkdir()
