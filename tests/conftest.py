@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,7 @@ import pytest
 
 from archfront.search.latency import clock
 from archfront.search.tracking.mlflow_client import VARIABLES
+from archfront.trainers.threads import collector_off
 from tests.support.mlflow_template import copied_databases
 from tests.support.programs import Programs
 from tests.support.shared_folder import shared_folder
@@ -20,6 +22,15 @@ if TYPE_CHECKING:
 
 # For tests that import MLflow themselves, and before it: it reads them when it is imported.
 os.environ.update(VARIABLES)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Import the files of tests, whose millions of objects the garbage collector never visits."""
+    with collector_off():
+        found = yield
+        gc.freeze()
+    return found
 
 
 @pytest.fixture(scope="session")

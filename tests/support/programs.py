@@ -22,7 +22,7 @@ LIGHT = ("archfront.search.cli", "numpy", "optuna", "hydra.compose")
 TORCH = ("torch", "torch._dynamo")
 TRANSFORMERS = (*TORCH, "transformers.models.timm_wrapper.modeling_timm_wrapper")
 SERVER = """# of tests.support.programs
-import importlib, json, os, runpy, sys, tempfile, traceback
+import gc, importlib, json, os, runpy, sys, tempfile, traceback
 
 def perform(asked):
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -46,8 +46,11 @@ def status_of(asked):
 
 answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
+gc.disable()
 for name in sys.argv[1:]:
     importlib.import_module(name)
+gc.freeze()
+gc.enable()
 for line in sys.stdin:
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = os.fork()
