@@ -8,6 +8,9 @@ BIN := $(VENV)/bin
 # it makes once, and takes tests of another worker when it has none left.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses=4 --dist worksteal
 
+# Dozens of processes of the tests import the same files: what was compiled of them is kept.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo check test lint docs clean
 
 demo: $(VENV)/.installed
