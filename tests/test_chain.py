@@ -21,7 +21,7 @@ from archfront.search.records.store import reading
 from archfront.search.results.results import Results
 from tests.support import forked
 from tests.support.command import Output, fails, succeeds
-from tests.support.own_processes import SMALLEST, ran
+from tests.support.own_processes import SMALLEST
 from tests.support.recorded_study import unmeasured
 
 ROOT = Path(__file__).parent.parent
@@ -77,12 +77,23 @@ def test_a_study_runs_resumes_extends_by_the_other_engine_and_is_removed(
     assert not (root / "studies" / "again").exists()
 
 
-def test_a_moved_root_goes_on_where_it_is_now(own_folder: Path, capsys: Output) -> None:
+def here() -> dict[str, str]:
+    """Return what a command in a process of its own has to see of this one."""
+    return {name: os.environ[name] for name in ("ARCHFRONT_DEVICE_DB", "HOME")}
+
+
+def test_a_moved_root_goes_on_where_it_is_now(
+    own_folder: Path, capsys: Output, shared: Path
+) -> None:
     """It wrote to where it had been; and its name has what URIs give a meaning to."""
     old, new = own_folder / "mlruns", own_folder / "größer? 100%, #2"
     words = ["run", "experiment=digits", *TINY, "hardware.limits.latency_ms=null"]
     # In a process of its own, as MLflow remembers where the artifacts of a run are.
-    ran([sys.executable, "-m", "archfront.search.cli", *words], {}, own_folder)
+    driver, reader = forked.command(words, here(), databases=shared)
+    with open(reader.fileno(), encoding="utf-8", closefd=False) as shown:
+        assert "is finished: 2 candidates are trained" in shown.read()
+    driver.join()
+    assert driver.exitcode == 0
     old.rename(new)
     config, root = new / "studies" / "digits" / "study.yaml", ("--root", str(new))
     succeeds(capsys, "run", "--config", str(config), "budget.trials=3")
@@ -115,8 +126,7 @@ def test_an_end_records_shows_the_front_and_goes_on(
     words += ["budget.minutes=10", "budget.rungs=[]", "space.input_sizes=8,16,24,32"]
     # More candidates than are trained before the signal comes, however late it does.
     words += ["space.recipe.lr=0.001,0.002,0.003,0.004,0.005"]
-    here = {name: os.environ[name] for name in ("ARCHFRONT_DEVICE_DB", "HOME")}
-    driver, reader = forked.command(words, here, databases=shared)
+    driver, reader = forked.command(words, here(), databases=shared)
     with open(reader.fileno(), encoding="utf-8", closefd=False) as shown:
         for line in shown:
             if re.match(r"trial +\d+ +trained", line):

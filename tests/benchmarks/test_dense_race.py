@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,8 @@ def test_the_candidate_is_trained_for_the_epochs_that_fit(
     task: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(one_candidate, "epochs_in", lambda seconds, epoch_s: 3)
+    small = replace(CANDIDATES[task], input_size=64, width=16)
+    monkeypatch.setitem(CANDIDATES, task, small)
     places = [f"tracking.root={tmp_path}", f"tracking.device_db={tmp_path / 'latency.db'}"]
     space = (f"space={task}", "space.weights=none", "backbone=test_resnet")
     words = [*SHAPES, f"task={task}", *space, *places]

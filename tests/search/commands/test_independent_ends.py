@@ -40,7 +40,8 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def launched(root: Path) -> tuple[StudyResult, str]:
     printed = io.StringIO()
     console = Console(file=printed, width=200)
-    return launching.launch(small_config(root), console, is_plain=True), printed.getvalue()
+    config = small_config(root, budget__trials=3)
+    return launching.launch(config, console, is_plain=True), printed.getvalue()
 
 
 def written(root: Path) -> set[str]:
@@ -64,9 +65,9 @@ def evaluated(root: Path) -> set[str]:
     ("name", "owner", "function"),
     [
         ("front.png", front_png, "write_png"),
-        ("front.html", page_figure, "to_html"),
-        ("report.html", pages, "render"),
-        ("front.json", pages, "_write_rows"),
+        pytest.param("front.html", page_figure, "to_html", marks=pytest.mark.slow),
+        pytest.param("report.html", pages, "render", marks=pytest.mark.slow),
+        pytest.param("front.json", pages, "_write_rows", marks=pytest.mark.slow),
     ],
 )
 def test_a_file_that_cannot_be_written_is_one_line(
@@ -107,6 +108,7 @@ def test_an_end_that_mlflow_does_not_take_is_one_line(
     assert written(small) == FILES
 
 
+@pytest.mark.slow
 def test_trials_that_mlflow_did_not_take_are_written_at_the_end(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -157,6 +159,7 @@ def test_a_study_killed_at_its_end_is_completed_by_the_same_command(killed: Path
     assert not finishing.outstanding(results(killed).paths)
 
 
+@pytest.mark.slow
 def test_a_study_killed_at_its_end_is_completed_by_its_report(killed: Path) -> None:
     lacking: list[pages.Unwritten] = []
     files = write_report(results(killed), lacking.append)
@@ -165,6 +168,7 @@ def test_a_study_killed_at_its_end_is_completed_by_its_report(killed: Path) -> N
     assert trials_in_mlflow(killed) == evaluated(killed)
 
 
+@pytest.mark.slow
 def test_a_database_that_was_moved_away_is_written_again(small: Path) -> None:
     launched(small)
     (small / "mlflow.db").rename(small / "damaged.db")
@@ -197,6 +201,7 @@ def test_nothing_is_written_again_where_all_is_written(
     assert result.was_finished
 
 
+@pytest.mark.slow
 def test_a_picture_that_failed_is_written_by_the_next_run(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -219,6 +224,7 @@ def test_a_damaged_note_means_that_all_is_written_again(small: Path) -> None:
         assert finishing.outstanding(paths) == {finishing.REPORT, finishing.MLFLOW}
 
 
+@pytest.mark.slow
 def test_the_report_names_the_figure_that_cannot_be_drawn(
     small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

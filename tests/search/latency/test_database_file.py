@@ -99,7 +99,7 @@ def _put_many(path: Path, first: int, count: int) -> None:
 @pytest.mark.slow
 def test_processes_that_start_at_once_lose_nothing(table: LatencyTable) -> None:
     """The file does not exist yet: creating it is the hard part."""
-    context = multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("fork")  # others would import pytest for seconds
     processes = [
         context.Process(target=_put_many, args=(table.path, 25 * n, 25)) for n in range(4)
     ]
