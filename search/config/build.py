@@ -53,6 +53,7 @@ BEFORE: dict[str, dict[str, Any]] = {
         "tiles": None,
         "tile_overlap": 0.2,
         "value_range": [0, 65535],
+        "group": None,
     },
     "task": {"init": "random", "norms": "train", "ema": 0},
     "space": {

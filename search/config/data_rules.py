@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from archfront.search.config.auto_groups import TARGETS
 from archfront.search.config.schema import Config
 from archfront.search.errors import unknown
+from archfront.trainers.data.group_split import PATTERNS
 from archfront.trainers.data.readers import READERS
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.words import join_words, quoted
@@ -74,6 +76,20 @@ def unread_options(config: Config) -> list[str]:
             f"it out, or use {' or '.join(f'data={name}' for name in having)}."
         )
     return problems
+
+
+def group(config: Config) -> list[str]:
+    """Return the problem of a pattern of groups that is no regular expression."""
+    pattern = config.data.group
+    try:
+        re.compile(pattern or "")
+    except re.error as error:
+        return [
+            f"data.group: {quoted(pattern)} is no regular expression ({error}). Give one whose "
+            "first parenthesis is what the images of a group have in common, or "
+            f"{' or '.join(PATTERNS)}."
+        ]
+    return []
 
 
 def palette(config: Config) -> list[str]:

@@ -111,6 +111,9 @@ class DataConfig:
         "share or number of images kept for the final scores; 0: none"
     )
     split_seed: Annotated[int, Bounds(0)] = option("seed of the split")
+    group: Nullable[Text] = option(
+        "what stays in one split, as a video: stem, prefix or folder, or a pattern in the names"
+    )
     channels: Nullable[Annotated[Literal[1, 3], READ_NUMBER]] = option(
         "channels of the images; null: as in the files"
     )

@@ -21,6 +21,11 @@ class _Usable:
     entry: Entry
     target: Target
 
+    @property
+    def name(self) -> str:
+        """Return the name of the image."""
+        return self.entry.name
+
 
 @dataclass(frozen=True)
 class Divided:
@@ -63,8 +68,8 @@ def divide(ref: DataRef, class_names: Sequence[str], entries: Sequence[Entry]) -
         )
         usable[part] = [_Usable(entry, target) for entry, target in left if target is not None]
     try:
-        splits = divided(usable, plan, seed=ref.split_seed)
-        text = division_text(usable, plan, splits, seed=ref.split_seed)
+        splits = divided(usable, plan, seed=ref.split_seed, group=ref.group)
+        text = division_text(usable, plan, splits, seed=ref.split_seed, group=ref.group)
     except DataError as error:
         splits, text = usable, f"not divided: {error}"
     return Divided(

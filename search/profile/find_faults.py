@@ -16,6 +16,7 @@ from archfront.search.profile.split_rows import N_NAMED, SplitRows, fault
 from archfront.search.profile.torn_groups import Shown, TornGroups, torn_groups
 from archfront.trainers.data.checks import EMPTY
 from archfront.trainers.data.raw import RawData, Skipped
+from archfront.trainers.data.readers.paths import SPLIT_NAMES
 from archfront.trainers.data.targets import Labels
 from archfront.trainers.words import count_of
 
@@ -33,7 +34,7 @@ def find_faults(raw: RawData, found: Gathered, division: Divided) -> tuple[Fault
     """
     splits = division.split_of(len(found.entries))
     shown = Shown(
-        [entry.name for entry in found.entries],
+        [_without_split(entry.name) for entry in found.entries],
         [_compared(entry) for entry in found.entries],
         splits,
         found.thumbs,
@@ -52,6 +53,12 @@ def find_faults(raw: RawData, found: Gathered, division: Divided) -> tuple[Fault
         *_odd_sizes(rows),
     ]
     return tuple(faults)
+
+
+def _without_split(name: str) -> str:
+    """Return the name of an image without the folders that say in which split it is."""
+    *folders, file = name.split("/")
+    return "/".join([*(f for f in folders if f.lower() not in SPLIT_NAMES), file])
 
 
 def _compared(entry: Entry) -> object:
@@ -79,7 +86,7 @@ def _torn(rows: SplitRows, torn: TornGroups | None, *, is_given: bool) -> list[F
         remedy = (
             "Move each group to one split"
             if is_given
-            else f"Keep each group (by '{torn.pattern}') in one split, by folders of splits"
+            else f"Keep each group in one split: data.group={torn.pattern}"
         )
     return [
         fault(

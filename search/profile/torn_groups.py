@@ -17,11 +17,12 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
+from archfront.trainers.data.group_split import PATTERNS, groups_of
 from archfront.trainers.data.images import Pixels
+from archfront.trainers.errors import DataError
 
-# Text before a number, and the number: of ``video_03_frame_0012`` the last and the first one.
+# The text before the last number of a name, and the number.
 LAST_NUMBER = re.compile(r"^(.*?)(\d+)\D*$")
-FIRST_NUMBER = re.compile(r"^(\D*\d+)\D")
 # Share of pairs of images within groups that are more alike than one between groups.
 ALIKE = 0.9
 # Groups and pairs below which nothing is told.
@@ -58,8 +59,8 @@ class TornGroups:
     """Groups that lie in several splits.
 
     Attributes:
-        pattern: Regular expression whose first group names the group of an image; None where
-            images of one counter are alike with no name that separates groups.
+        pattern: What ``data.group`` has to be to keep the groups whole; None where images of one
+            counter are alike with no name that separates groups.
         groups: Rows of each torn group, the largest first.
         alike: Share of pairs within groups that are more alike than pairs between groups.
     """
@@ -67,13 +68,6 @@ class TornGroups:
     pattern: str | None
     groups: list[list[int]]
     alike: float
-
-
-# The patterns by which names are grouped, as ``data.group`` takes them.
-PATTERNS: Mapping[str, re.Pattern[str]] = {
-    r"^(.*?)\d+\D*$": LAST_NUMBER,
-    r"^(\D*\d+)\D": FIRST_NUMBER,
-}
 
 
 def torn_groups(shown: Shown) -> TornGroups | None:
@@ -87,8 +81,14 @@ def torn_groups(shown: Shown) -> TornGroups | None:
 
 def _by_name(shown: Shown, pattern: str) -> TornGroups | None:
     """Return torn groups of names that a pattern finds."""
-    groups = _grouped(shown.names, pattern)
-    large = [rows for rows in groups.values() if len(rows) > 1]
+    try:
+        groups = groups_of(shown.names, pattern)
+    except DataError:  # no name has it
+        return None
+    rows_of: defaultdict[str, list[int]] = defaultdict(list)
+    for row, group in enumerate(groups):
+        rows_of[group].append(row)
+    large = [rows for rows in rows_of.values() if len(rows) > 1]
     n_inside = sum(map(len, large))
     if len(large) < LEAST_GROUPS or n_inside < len(shown.names) / 2:
         return None
@@ -151,15 +151,6 @@ def _joined(pairs: Sequence[Sequence[int]]) -> list[list[int]]:
         else:
             runs.append(list(pair))
     return sorted(runs, key=len, reverse=True)
-
-
-def _grouped(names: Sequence[str], pattern: str) -> dict[str, list[int]]:
-    groups: defaultdict[str, list[int]] = defaultdict(list)
-    for row, name in enumerate(names):
-        match = PATTERNS[pattern].match(PurePath(name).stem)
-        if match is not None:
-            groups[match.group(1)].append(row)
-    return dict(groups)
 
 
 def _n_splits(shown: Shown, rows: Sequence[int]) -> int:

@@ -107,7 +107,7 @@ def _load(request: _Request) -> Dataset:
     if len(kept) < CLASSES_MIN[ref.target]:
         raise DataError(too_few_classes_text(raw.where, class_names, found, ref.target))
     parts = _relabeled(read_parts, kept) if problems else read_parts
-    splits = divided(parts, plan, seed=ref.split_seed)
+    splits = divided(parts, plan, seed=ref.split_seed, group=ref.group)
     return _dataset(
         splits,
         class_names,
@@ -115,7 +115,7 @@ def _load(request: _Request) -> Dataset:
         skipped=(*found, *raw.skipped, *unlabeled, *found_range.notes),
         value_range=found_range.values,
         memory_bytes=memory,
-        division=division_text(parts, plan, splits, seed=ref.split_seed),
+        division=division_text(parts, plan, splits, seed=ref.split_seed, group=ref.group),
         disk_cache=disk_cache,
         is_mapped=mapped is not None,
     )

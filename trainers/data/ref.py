@@ -57,6 +57,7 @@ class DataRef:
         val: The same of the validation split.
         test: The same of the test split; 0 for none.
         split_seed: Seed of the split.
+        group: Pattern in the names of images that stay in one split; None for none.
         channels: 1 or 3; None for 1 when every image is grey, else 3.
         on_error: ``stop`` at broken images, annotations and classes, or ``skip`` and name them.
         memory_mb: Pixels kept in memory by one process, in 10^6 bytes; what does not fit is read
@@ -101,6 +102,7 @@ class DataRef:
     max_pixels: int = MAX_PIXELS
     value_range: ValueRange | None = None
     shapes: Shapes = Shapes()
+    group: str | None = None
     tiles: int | Literal["auto"] | None = None
     tile_overlap: float = 0.2
     shared: str | None = None

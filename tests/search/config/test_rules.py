@@ -15,7 +15,7 @@ from archfront.search.config.schema import Config
 from archfront.search.config.settings import measure_settings, needed_values
 from archfront.search.errors import ConfigError
 from archfront.search.latency.energy import METERS
-from archfront.search.prepare.prepare import data_ref
+from archfront.search.prepare.data_reference import data_ref
 from tests.support.configurations import changed, problems
 
 BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
@@ -90,6 +90,12 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
         {"data__annotations": "/x/labels.csv"},
         "data.annotations: data=digits does not look at it; got '/x/labels.csv'. Leave it out, or "
         "use data=csv or data=coco or data=yolo.",
+    ),
+    "group": (
+        {"data__group": "(open"},
+        "data.group: '(open' is no regular expression (missing ), unterminated subpattern at "
+        "position 0). Give one whose first parenthesis is what the images of a group have in "
+        "common, or stem or prefix or folder.",
     ),
     "palette": (
         {"data__reader": "masks", "data__root": "x", "data__palette": {"a": 7, "b": [1, 2, 2]}},

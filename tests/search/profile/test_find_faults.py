@@ -147,8 +147,32 @@ def test_the_frames_of_videos_that_a_random_split_tears_apart_are_told(tmp_path:
             save(tmp_path / "ab"[video % 2] / f"clip{video}_{number:04d}.png", frame)
     fault = fault_of(profiled(ref_of(tmp_path)), "groups torn apart")
     assert "of 8 groups by name" in fault.text
-    assert r"Keep each group (by '^(.*?)\d+\D*$') in one split" in fault.remedy
+    assert "data.group=stem" in fault.remedy
     assert len({ref.split for ref in fault.groups[0]}) > 1
+
+
+def test_videos_that_data_group_keeps_whole_are_no_fault(tmp_path: Path) -> None:
+    for video in range(8):
+        for number, frame in enumerate(frames(video, 8)):
+            save(tmp_path / "ab"[video % 2] / f"clip{video}_{number:04d}.png", frame)
+    profile = profiled(replace(ref_of(tmp_path), group="stem"))
+    assert "groups torn apart" not in [fault.kind for fault in profile.faults]
+    assert {name: part.images for name, part in profile.splits.items()} == {
+        "train": 32,
+        "val": 16,
+        "test": 16,
+    }
+
+
+def test_videos_in_folders_of_their_own_are_told(tmp_path: Path) -> None:
+    """The frames are called alike in every folder."""
+    for video in range(8):
+        for number, frame in enumerate(frames(video, 8)):
+            split = "val" if number % 4 == 0 else "train"
+            name = f"{'ab'[video % 2]}/clip{video}/{number:04d}.png"
+            save(tmp_path / split / name, frame)
+    fault = fault_of(profiled(ref_of(tmp_path)), "groups torn apart")
+    assert fault.count == 64
 
 
 def test_one_long_video_that_a_random_split_tears_apart_is_told(tmp_path: Path) -> None:
