@@ -31,7 +31,7 @@ from archfront.search.export.ship import export_member
 from archfront.search.formats.formats import FORMATS, formats_named
 from archfront.search.latency.measure import measure_architecture
 from archfront.search.predict.manifest import Manifest
-from archfront.search.prepare.prepare import data_ref
+from archfront.search.prepare.data_reference import data_ref
 from archfront.search.prepare.recorded import Study
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Trained

@@ -25,7 +25,7 @@ from typing import Any
 from archfront.search.config.build import build
 from archfront.search.config.compose import compose
 from archfront.search.config.schema import Config
-from archfront.search.prepare.prepare import data_ref
+from archfront.search.prepare.data_reference import data_ref
 from archfront.trainers.data import load
 from archfront.trainers.networks.weights import resolve
 from archfront.trainers.spec import Architecture, Recipe, TrainSettings, Weights

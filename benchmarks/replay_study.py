@@ -30,7 +30,8 @@ from archfront.search.errors import StudyError
 from archfront.search.jobs.perform import DrawRequest, MeasureRequest, TrainRequest
 from archfront.search.latency.database import Entry, LatencyKey
 from archfront.search.latency.key import MeasureSettings, latency_key
-from archfront.search.prepare.prepare import Prepared, data_ref
+from archfront.search.prepare.data_reference import data_ref
+from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.evaluation import Failed, Latency, Measurement, Prediction, Trained
 from archfront.search.records.events import (
     Event,

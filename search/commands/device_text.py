@@ -43,7 +43,7 @@ def image_shape(arguments: argparse.Namespace, config: Config) -> tuple[int, int
         return classes or CLASSES, channels or CHANNELS
     if classes is not None and channels is not None:
         raise ConfigError("--classes and --channels take the place of the data: give no data=.")
-    from archfront.search.prepare.prepare import data_ref
+    from archfront.search.prepare.data_reference import data_ref
     from archfront.trainers.data import load
 
     dataset = load(data_ref(config), None)

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from archfront.search.commands.consoles import print_lines, print_table
 from archfront.search.config.schema import Config
 from archfront.search.errors import StudyLockedError
+from archfront.search.prepare.study_profile import keep_profile
 from archfront.search.records.driver_lock import driver_lock
 from archfront.search.records.events import (
     Event,
@@ -154,6 +155,8 @@ class _Tracking:
 
     def finish(self) -> None:
         """Write the study's files and runs from its records; the caller holds its lock."""
+        with reported("the profile of the data", self._tell):
+            keep_profile(self._config, self._paths.profile)
         finishing.finish(_read(self._paths, self._config), self._opened_once, self._tell)
 
     def _opened_once(self) -> Tracker:

@@ -13,8 +13,9 @@ from archfront.search.commands.consoles import (
 )
 from archfront.search.commands.run import config_of
 from archfront.search.config.schema import Config
+from archfront.search.errors import ConfigError
 from archfront.search.profile.dataset_profile import DatasetProfile
-from archfront.search.profile.profile_cache import ProfileCache, profile_of
+from archfront.search.profile.profile_cache import profile_of
 
 WIDTH = 80  # columns of what is not shown in a terminal
 TEXT = """\
@@ -44,13 +45,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "words", nargs="*", metavar="word", help="group=name or option=value, as for run"
     )
     parser.add_argument("--json", action="store_true", help="the profile as one record")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write it as a page with pictures too"
+    )
     parser.add_argument("--plain", action="store_true", help="no progress bar")
 
 
 def call(arguments: argparse.Namespace) -> int:
     """Print the profile of a dataset and return the exit status."""
+    if arguments.html is not None:
+        folder = arguments.html.expanduser().absolute().parent
+        if not folder.is_dir():
+            raise ConfigError(f"--html: there is no folder {folder}. Make it first.")
     config = config_of(arguments.words, tell=print_note)
     profile = _profile(config, is_plain=arguments.plain)
+    if arguments.html is not None:
+        _write_page(profile, config, arguments.html.expanduser())
     if arguments.json:
         echo(profile.as_json())
         return 0
@@ -62,15 +72,31 @@ def call(arguments: argparse.Namespace) -> int:
 
 def _profile(config: Config, *, is_plain: bool) -> DatasetProfile:
     """Return the profile of the data, with a bar on standard error while it is looked at."""
-    from archfront.search.prepare.prepare import data_ref
-    from archfront.search.prepare.profiled_space import with_space
+    from archfront.search.prepare.data_reference import data_ref, profile_cache
 
-    cache = ProfileCache(Path(config.tracking.device_db).with_name("profiles"))
+    cache = profile_cache(config)
     ref, task, title = data_ref(config), config.task.name, config.data.title
     if is_plain:
-        return with_space(profile_of(ref, task, title, cache), config)
-    with stderr_progress() as progress:
-        found = profile_of(
-            ref, task, title, cache, lambda done, n: progress("looking at images", done, n)
-        )
+        found = profile_of(ref, task, title, cache)
+    else:
+        with stderr_progress() as progress:
+            found = profile_of(
+                ref, task, title, cache, lambda done, n: progress("looking at images", done, n)
+            )
+    if found.objects is None:
+        return found
+    from archfront.search.prepare.profiled_space import with_space
+
     return with_space(found, config)
+
+
+def _write_page(profile: DatasetProfile, config: Config, file: Path) -> None:
+    """Write a profile as a page, with pictures of the images."""
+    from archfront.search.prepare.data_reference import data_ref
+    from archfront.search.profile.make_profile import read_raw
+    from archfront.search.report.profile_page import Images, render_profile
+    from archfront.trainers.drawing.colors import class_color
+    from archfront.trainers.files import write_whole
+
+    ref = data_ref(config)
+    write_whole(file, render_profile(profile, Images(read_raw(ref), ref.pixel_limit, class_color)))

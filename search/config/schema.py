@@ -90,9 +90,7 @@ class ShapesConfig:
     objects_max: Annotated[int, Bounds(1, 100)] = option("most shapes in an image")
     share_min: Annotated[float, Bounds(0.02, 1)] = option("smallest diameter, over the side")
     share_max: Annotated[float, Bounds(0.02, 1)] = option("largest diameter, over the side")
-    imbalance: Annotated[float, Bounds(1, 1000)] = option(
-        "how often the first class is drawn for each time that the last is"
-    )
+    imbalance: Annotated[float, Bounds(1, 1000)] = option("draws of the first class per last one")
     overlap: Flag = option("whether a shape may hide up to half of another")
     seed: Annotated[int, Bounds(0)] = option("seed of everything that is drawn")
 
@@ -111,9 +109,7 @@ class DataConfig:
         "share or number of images kept for the final scores; 0: none"
     )
     split_seed: Annotated[int, Bounds(0)] = option("seed of the split")
-    group: Nullable[Text] = option(
-        "what stays in one split, as a video: stem, prefix or folder, or a pattern in the names"
-    )
+    group: Nullable[Text] = option("stem, prefix, folder or a pattern: what stays in one split")
     channels: Nullable[Annotated[Literal[1, 3], READ_NUMBER]] = option(
         "channels of the images; null: as in the files"
     )

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from archfront.search.config.option_types import AUTO
 from archfront.search.config.schema import Config
 from archfront.search.config.settings import plan_of, with_metric
 from archfront.search.engine.jobs import Engine
@@ -21,6 +20,7 @@ from archfront.search.latency.device import fingerprint
 from archfront.search.latency.tiled import measured_merge_ms
 from archfront.search.prepare.batch_sizes import check_single_images
 from archfront.search.prepare.build_space import build_space
+from archfront.search.prepare.data_reference import data_ref
 from archfront.search.prepare.first_weights import first_weights
 from archfront.search.prepare.fit_space import fit_space
 from archfront.search.prepare.rules.facts import Facts
@@ -35,7 +35,7 @@ from archfront.search.records.plan import Plan
 from archfront.search.records.storage_urls import hide_password
 from archfront.search.runtimes import runtime_named
 from archfront.search.space.space import Space
-from archfront.trainers.data.ref import DataRef, Shapes
+from archfront.trainers.data.ref import DataRef
 from archfront.trainers.dataset_summary import DatasetSummary
 from archfront.trainers.networks.hf.names import is_hub
 from archfront.trainers.spec import Architecture, Precision
@@ -264,22 +264,6 @@ def _chance(config: Config, summary: DatasetSummary) -> float:
     n_val = summary.splits["val"].images
     task, metric = TASKS[config.task.name], config.task.metric
     return task.chance(metric, summary.class_counts("val"), n_val)
-
-
-def data_ref(config: Config) -> DataRef:
-    """Return the reference by which a worker loads the data."""
-    options = asdict(config.data)
-    options["palette"] = tuple(config.data.palette.items())
-    options["shapes"] = Shapes(**options["shapes"])
-    asked = config.data.value_range
-    options["value_range"] = None if asked == AUTO else tuple(asked)
-    shared = Path(config.tracking.device_db).with_name("images")
-    return DataRef(
-        **options,
-        target=TASKS[config.task.name].target,
-        shared=str(shared) if config.engine.shared_mb > 0 else None,
-        shared_mb=config.engine.shared_mb,
-    )
 
 
 def _small_object(summary: DatasetSummary) -> float | None:

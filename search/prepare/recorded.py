@@ -8,7 +8,7 @@ from functools import cached_property
 from archfront.search.config.build import build, completed
 from archfront.search.config.schema import Config
 from archfront.search.errors import ConfigError, StudyError
-from archfront.search.prepare.prepare import data_ref
+from archfront.search.prepare.data_reference import data_ref
 from archfront.search.prepare.study_settings import StudySettings, resolve
 from archfront.search.records.header import StudyHeader
 from archfront.trainers.data import Dataset

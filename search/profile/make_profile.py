@@ -22,6 +22,7 @@ from archfront.search.profile.divided import Divided, divide
 from archfront.search.profile.faults import Examples, ImageRef
 from archfront.search.profile.find_faults import find_faults
 from archfront.search.profile.gather import Entry, Gathered, Progress, gather
+from archfront.trainers.data.loading import ORDER
 from archfront.trainers.data.raw import RawData
 from archfront.trainers.data.readers import READERS
 from archfront.trainers.data.ref import DataRef
@@ -75,7 +76,8 @@ def make_profile(
         )
     division = divide(ref, raw.class_names, found.entries)
     names, counted = raw.class_names, COUNTED.get(ref.target, "images")
-    splits = {name: _split(some, names) for name, some in division.splits.items()}
+    order = sorted(division.splits, key=ORDER.index)
+    splits = {name: _split(division.splits[name], names) for name in order}
     return DatasetProfile(
         version=VERSION,
         task=title.task,

@@ -6,9 +6,10 @@ import hashlib
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,8 @@ import PIL
 from archfront.search.profile.dataset_profile import VERSION, DatasetProfile
 from archfront.search.profile.gather import Progress
 from archfront.search.profile.make_profile import Title, make_profile, read_raw
-from archfront.trainers.data.images import ImageSource
-from archfront.trainers.data.raw import RawData
 from archfront.trainers.data.ref import DataRef
-from archfront.trainers.data.targets import Mask, digest
+from archfront.trainers.data.targets import Mask
 from archfront.trainers.errors import DataError
 from archfront.trainers.files import write_whole
 
@@ -67,6 +66,23 @@ class ProfileCache:
         return self.folder / f"{key}.json"
 
 
+def read_profile(file: Path) -> DatasetProfile | None:
+    """Return the profile in a file; None where there is no file.
+
+    Raises:
+        DataError: If it is no profile of this version.
+    """
+    if not file.is_file():
+        return None
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise DataError(f"{file} cannot be read ({error}). Remove it.") from error
+    if not isinstance(content, dict):
+        raise DataError(f"{file} holds no profile. Remove it.")
+    return DatasetProfile.from_dict(content)
+
+
 def profile_of(
     ref: DataRef, task: str, data: str, cache: ProfileCache, progress: Progress | None = None
 ) -> DatasetProfile:
@@ -82,54 +98,71 @@ def profile_of(
     Raises:
         DataError: If the data is not there, cannot be read, or no image can be used.
     """
-    raw = read_raw(ref)
-    key = fingerprint(ref, raw)
+    key = fingerprint(ref)
     known = cache.get(key)
     if known is not None:
         return known
-    profile = make_profile(ref, raw, Title(task, data, key), progress)
+    profile = make_profile(ref, read_raw(ref), Title(task, data, key), progress)
     cache.put(profile)
     return profile
 
 
-def known_profile(ref: DataRef, cache: ProfileCache) -> DatasetProfile | None:
-    """Return the profile of a dataset if it is remembered; errors as ``profile_of``."""
-    return cache.get(fingerprint(ref, read_raw(ref)))
+def fingerprint(ref: DataRef) -> str:
+    """Return a hash of what decides a profile: the options of the data and all files below it.
 
+    Files are told apart by name, size and times, so that none is read and no annotation parsed.
+    Where images may lie elsewhere, through links or by absolute names, they are looked up.
 
-def fingerprint(ref: DataRef, raw: RawData) -> str:
-    """Return a hash of what decides a profile: files by size and time, annotations, options."""
+    Raises:
+        DataError: As ``read_raw``, where the images have to be looked up.
+    """
     options = {name: value for name, value in asdict(ref).items() if name not in INDIFFERENT}
     if ref.reader != "shapes":
         del options["shapes"]
-    content = hashlib.sha256()
-    for row in _rows(options, raw):
-        content.update(json.dumps(row, default=str).encode())
+    decoders = [PIL.__version__]
+    if ref.reader == "digits":
+        decoders.append(version("scikit-learn"))
+    content = hashlib.sha256(json.dumps([VERSION, decoders, options]).encode())
+    for row in _files(ref):
+        content.update(json.dumps(row).encode())
     return content.hexdigest()[:24]
 
 
-def _rows(options: dict[str, Any], raw: RawData) -> Iterator[list[Any]]:
-    yield [VERSION, PIL.__version__, options, raw.where, raw.class_names]
-    for part, samples in raw.parts.items():
-        for sample in samples:
-            target = sample.target
-            if isinstance(target, Mask):
-                shown: Any = [_state(target.source), target.values]
-            else:
-                shown = digest(target)
-            yield [part, sample.name, sample.size, _state(sample.source), shown]
-    for problem in raw.broken:
-        yield [problem.name, problem.reason, problem.detail]
+def _files(ref: DataRef) -> Iterator[list[Any]]:
+    """Yield name, size and times of every file that the data may be read from."""
+    if ref.root is None:
+        return
+    root = Path(ref.root).expanduser()
+    has_links = yield from _below(root)
+    if ref.annotations is not None:
+        yield _state(ref.annotations)
+    if has_links or ref.outside_root == "allow":
+        for samples in read_raw(ref).parts.values():
+            for sample in samples:
+                if isinstance(sample.source, Path):
+                    yield _state(str(sample.source))
+                if isinstance(sample.target, Mask) and isinstance(sample.target.source, Path):
+                    yield _state(str(sample.target.source))
 
 
-def _state(source: ImageSource | Any) -> Any:
-    """Return what tells a source from a changed one; nothing of what the options decide."""
-    if isinstance(source, Path):
-        try:
-            state = os.stat(source)
-        except OSError:
-            return [str(source)]
-        return [str(source), state.st_size, state.st_mtime_ns, state.st_ctime_ns]
-    if callable(source):
-        return None
-    return hashlib.sha256(source.tobytes()).hexdigest()
+def _below(folder: Path) -> Generator[list[Any], None, bool]:
+    """Yield the files below a folder in order and return whether links to folders are left out."""
+    has_links = False
+    try:
+        entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
+    except OSError:  # the reader says what is wrong with it
+        return has_links
+    for entry in entries:
+        if not entry.is_dir():
+            yield _state(entry.path)
+        elif entry.is_symlink() or (yield from _below(Path(entry.path))):
+            has_links = True
+    return has_links
+
+
+def _state(path: str) -> list[Any]:
+    try:
+        state = os.stat(path)
+    except OSError:
+        return [path]
+    return [path, state.st_size, state.st_mtime_ns, state.st_ctime_ns]

@@ -60,6 +60,11 @@ class StudyPaths:
         return self.folder / "report.html"
 
     @property
+    def profile(self) -> Path:
+        """Return the profile of the data, where it is known."""
+        return self.folder / "profile.json"
+
+    @property
     def finishing(self) -> Path:
         """Return the note of what is still to be written at the end of the study."""
         return self.folder / "finishing.json"

@@ -3,34 +3,31 @@
 from __future__ import annotations
 
 import json
-import math
-import time
 from base64 import b64encode
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from functools import cache
-from pathlib import Path
 from statistics import median
 from typing import Any
 
-import jinja2
 from markupsafe import Markup
 
 from archfront.search.front.members import FrontMember, front_hypervolume
+from archfront.search.profile.dataset_profile import DatasetProfile
 from archfront.search.records.evaluation import SOMETIMES, Evaluation, is_below_top
 from archfront.search.records.export_records import ExportSummary
 from archfront.search.records.header import Environment
-from archfront.search.records.objectives import MEASURED, Objective, Reference
+from archfront.search.records.objectives import Objective, Reference
 from archfront.search.records.refit_records import RefitSummary
 from archfront.search.records.variant_records import VariantSummary
 from archfront.search.report import details_figure, figures, page_figure, refit_text
+from archfront.search.report.page_template import axis_name, page_template, unit
 from archfront.search.report.plot_data import NAMES, FrontPlot
+from archfront.search.report.profile_text import short_lines
 from archfront.search.results import rung_stats, stats
 from archfront.search.results.baselines import baseline_line
 from archfront.search.results.select_members import best_member
 from archfront.trainers.dataset_summary import DatasetSummary
-from archfront.trainers.safe_text import visible_value
-from archfront.trainers.words import count_of, duration, join_words
+from archfront.trainers.words import join_words
 
 TEMPLATE = "report.html.j2"
 
@@ -68,6 +65,7 @@ class StudyRecord:
         baselines: Metric of what needs no image, by its name, the best first.
         details: ``ClassDetails`` of the best member; None where they were not written.
         mistakes: Picture of the images that it is most wrong about, PNG.
+        profile: The profile of the data; None where it is not known.
         unread: Sentences on the parts that are left out, since their files cannot be read.
     """
 
@@ -99,6 +97,7 @@ class StudyRecord:
     baselines: Mapping[str, float] = field(default_factory=dict)
     details: Mapping[str, Any] | None = None
     mistakes: bytes | None = None
+    profile: DatasetProfile | None = None
     unread: Sequence[str] = ()
 
     @property
@@ -117,7 +116,7 @@ class StudyRecord:
 
 def render(record: StudyRecord) -> str:
     """Return the report as one HTML page that loads nothing from anywhere."""
-    return _template().render(
+    return page_template(TEMPLATE).render(
         record=record,
         **_limits_and_latency(record),
         **_answer(record),
@@ -128,6 +127,7 @@ def render(record: StudyRecord) -> str:
         rejected=[e for e in record.evaluations if e.kind == "rejected"],
         facts=stats.dataset_facts(record.dataset),
         classes=stats.class_rows(record.dataset),
+        profile_lines=[] if record.profile is None else short_lines(record.profile),
         config=json.dumps(record.config, indent=2, default=str, ensure_ascii=False),
         figures=_figures(record),
         galleries=_galleries(record),
@@ -136,29 +136,6 @@ def render(record: StudyRecord) -> str:
         # With the figures the only text that is not escaped here.
         plotly=Markup(page_figure.plotly_code()) if record.members else "",
     )
-
-
-@cache
-def _template() -> jinja2.Template:
-    """Return the page's template, which takes a third of a second to compile."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        finalize=visible_value,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(
-        count_of=count_of,
-        duration=duration,
-        day=_day,
-        short=_short,
-        percent=_percent,
-        unit=_unit,
-        axis_name=_axis_name,
-    )
-    return environment.get_template(TEMPLATE)
 
 
 def _refit(record: StudyRecord) -> dict[str, Any]:
@@ -176,7 +153,7 @@ def _limits_and_latency(record: StudyRecord) -> dict[str, Any]:
     return {
         "latency": measured[0].latency if measured else None,
         "limits": [
-            f"{NAMES.get(name, name)} at most {limit:g} {_unit(name)}"
+            f"{NAMES.get(name, name)} at most {limit:g} {unit(name)}"
             for name, limit in record.limits.items()
             if limit is not None
         ],
@@ -321,29 +298,9 @@ def _proposed(record: StudyRecord) -> list[tuple[str, Callable[[], Any]]]:
     if not pairs:
         return []
     n_within = sum((p.metric_low or 0) <= found <= (p.metric_high or 0) for p, found in pairs)
-    name = _axis_name(record.metric)
+    name = axis_name(record.metric)
     title = (
         f"{name[:1].upper()}{name[1:]} predicted before the training: "
         f"{n_within} of {len(pairs)} within the band of nine in ten"
     )
     return [(title, lambda: figures.proposals_figure(record.metric, pairs))]
-
-
-def _unit(name: str) -> str:
-    return MEASURED[name].unit if name in MEASURED else ""
-
-
-def _day(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(seconds))
-
-
-def _short(value: float) -> str:
-    return "" if math.isnan(value) else f"{value:.3g}"  # an imported latency may lack some
-
-
-def _percent(share: float) -> str:
-    return f"{share:.0%}"
-
-
-def _axis_name(name: str) -> str:
-    return NAMES.get(name, name.replace("_", " "))

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archfront.search.profile.profile_cache import read_profile
 from archfront.search.records.paths import StudyPaths
 from archfront.search.report import pages
 from archfront.search.report.pages import Unwritten, reported
@@ -77,6 +78,11 @@ def _track(results: Results, tracker: Tracker, files: Sequence[Path], tell: Tell
     figures: dict[str, float] = {}
     with reported("the key figures of the study in MLflow", tell):
         figures = pages.key_figures(results)
+    with reported("the profile of the data in MLflow", tell):
+        profile = read_profile(results.paths.profile)
+        if profile is not None:
+            figures |= {f"profile.{name}": v for name, v in profile.meta_features().items()}
+            files = [*files, results.paths.profile]
     for path in [*files, results.paths.config]:
         with reported(f"{path.name} in MLflow", tell):
             tracker.attach(path)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from archfront.search.front.members import FrontMember, final_evaluations, front_hypervolume
+from archfront.search.profile.profile_cache import read_profile
 from archfront.search.records.evaluation import Trained
 from archfront.search.records.paths import StudyPaths
 from archfront.search.report.document import StudyRecord, render
@@ -137,6 +138,7 @@ def record(results: Results, tell: Callable[[Unwritten], None] = logger.warning)
         "the drawn predictions", lambda: galleries(results, {m.trial for m in members})
     )
     of_best = read("the details of the best member", lambda: _of_best(results, members))
+    profile = read("the profile of the data", lambda: read_profile(results.paths.profile))
     for unwritten in unread:
         tell(unwritten)
     return StudyRecord(
@@ -166,6 +168,7 @@ def record(results: Results, tell: Callable[[Unwritten], None] = logger.warning)
         exports=exports,
         waiting=results.waiting,
         baselines=baselines(header),
+        profile=profile,
         unread=[str(unwritten) for unwritten in unread],
         **(of_best or {}),
     )

@@ -28,10 +28,32 @@ def profile_table(profile: DatasetProfile) -> Table:
 
 
 def short_lines(profile: DatasetProfile) -> list[str]:
-    """Return the few lines that a report begins with."""
-    texts = [str(text) for _, text in (*_size_rows(profile), *_object_rows(profile))]
-    n = len(profile.faults)
-    return [*texts, "No fault was found." if not n else f"{count_of(n, 'fault')} found."]
+    """Return the few lines of a profile that a report of a study begins with."""
+    balance = profile.balance
+    lines = [f"Images: {line}." for _, line in _size_rows(profile)]
+    lines += [f"Objects: {line}." for word, line in _object_rows(profile) if word == "objects"]
+    lines += [f"Masks: {line}." for _, line in _mask_rows(profile)]
+    if balance.most != balance.least:
+        lines.append(
+            f"Balance: {balance.imbalance:,.3g} times as many {profile.counted} of "
+            f"{balance.most!r} as of {balance.least!r}."
+        )
+    faults = ", ".join(f"{fault.kind} ({fault.count:,})" for fault in profile.faults)
+    return [*lines, f"Faults: {faults or 'none found'}."]
+
+
+def profile_rows(profile: DatasetProfile) -> Iterator[tuple[str, Text]]:
+    """Yield what a choice of architecture depends on: words with their sentences."""
+    yield from _balance_rows(profile)
+    yield from (
+        (word, Text(line))
+        for word, line in (
+            *_size_rows(profile),
+            *_object_rows(profile),
+            *_mask_rows(profile),
+            *_complexity_rows(profile),
+        )
+    )
 
 
 def _rows(profile: DatasetProfile) -> Iterator[tuple[str, Text]]:
@@ -44,10 +66,7 @@ def _rows(profile: DatasetProfile) -> Iterator[tuple[str, Text]]:
     for number, fault in enumerate(profile.faults, 1):
         text = Text(f"{fault.kind}: ", style="bold").append(fault.text, style="not bold")
         yield f"fault {number}", text.append(f" {fault.remedy}", style="not bold dim")
-    yield from _balance_rows(profile)
-    for word, line in (*_size_rows(profile), *_object_rows(profile), *_mask_rows(profile)):
-        yield word, Text(line)
-    yield from ((word, Text(line)) for word, line in _complexity_rows(profile))
+    yield from profile_rows(profile)
 
 
 def _balance_rows(profile: DatasetProfile) -> Iterator[tuple[str, Text]]:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 
 from archfront.search.config.build import build
 from archfront.search.predict.predictor import Predictor
-from archfront.search.prepare.prepare import data_ref
+from archfront.search.prepare.data_reference import data_ref
 from archfront.search.prepare.recorded import Study
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Trained

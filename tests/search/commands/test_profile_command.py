@@ -90,6 +90,27 @@ def test_a_folder_without_one_good_image_is_one_clear_error(
     assert "none of the 3 images can be used, as a/1.png: it is not an image" in said
 
 
+def test_the_page_is_written_beside_what_is_printed(tmp_path: Path, capsys: Output) -> None:
+    shown = profile(capsys, *SHAPES, "--html", "profile.html")
+    assert "per image" in shown
+    assert "The smallest objects" in Path("profile.html").read_text(encoding="utf-8")
+    said = fails(capsys, 2, "profile", *SHAPES, "--html", "nowhere/profile.html")
+    assert said.startswith("--html: there is no folder")
+    assert said.endswith("Make it first.")
+
+
+def test_a_pattern_of_groups_is_taken_from_the_command_line(
+    tmp_path: Path, capsys: Output
+) -> None:
+    clean_folder(tmp_path / "data", n=12)
+    words = [f"data.root={tmp_path / 'data'}", "data.group=([^/]*?)[0-9]$", "--json"]
+    found = json.loads(profile(capsys, *words))
+    assert "finds nothing in any of the 24 names of images" in found["division"]
+    words[1] = "data.group=([0-9][0-9])[.]png$"
+    found = json.loads(profile(capsys, *words))
+    assert found["division"].endswith("each in one split")
+
+
 def test_the_help_says_what_is_told_and_shows_examples(capsys: Output) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["profile", "--help"])

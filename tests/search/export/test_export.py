@@ -23,7 +23,7 @@ from archfront.search.formats.source import Graph, load_source
 from archfront.search.front.members import build_front
 from archfront.search.predict.manifest import Manifest, read_manifest
 from archfront.search.predict.predictor import open_predictor
-from archfront.search.prepare.prepare import data_ref
+from archfront.search.prepare.data_reference import data_ref
 from archfront.search.records.evaluation import Evaluation
 from archfront.trainers.data import ImageSet, load
 from archfront.trainers.tasks import TASKS

@@ -14,7 +14,7 @@ from archfront.search.errors import ConfigError, StudyError
 from archfront.search.export.make_variants import make_variants
 from archfront.search.export.variant_request import VariantRequest, formats_of, sizes_around
 from archfront.search.latency.device import fingerprint
-from archfront.search.prepare.prepare import data_ref
+from archfront.search.prepare.data_reference import data_ref
 from archfront.search.records.evaluation import Evaluation, Failed
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving

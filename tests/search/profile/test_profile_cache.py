@@ -10,13 +10,7 @@ from pathlib import Path
 import pytest
 
 from archfront.search.profile import profile_cache
-from archfront.search.profile.make_profile import read_raw
-from archfront.search.profile.profile_cache import (
-    ProfileCache,
-    fingerprint,
-    known_profile,
-    profile_of,
-)
+from archfront.search.profile.profile_cache import ProfileCache, fingerprint, profile_of
 from archfront.trainers.data import DataRef
 from tests.support.drawn_images import REF
 from tests.support.small_profile import small_profile
@@ -25,13 +19,12 @@ from tests.support.textured_images import clean_folder, save, textured
 
 def test_the_second_profile_looks_at_no_image(tmp_path: Path) -> None:
     ref, cache = clean_folder(tmp_path / "data", n=5), ProfileCache(tmp_path / "cache")
-    assert known_profile(ref, cache) is None
     done: list[int] = []
     first = profile_of(ref, "classification", "data", cache, lambda n, _: done.append(n))
     assert len(done) == 10
     again = profile_of(ref, "classification", "data", cache, lambda n, _: done.append(n))
     assert len(done) == 10
-    assert again == first == known_profile(ref, cache)
+    assert again == first
 
 
 def _rewrite(root: Path) -> None:
@@ -59,17 +52,29 @@ def test_a_changed_file_changes_the_fingerprint(
     tmp_path: Path, change: Callable[[Path], None]
 ) -> None:
     ref = clean_folder(tmp_path, n=3)
-    before = fingerprint(ref, read_raw(ref))
-    assert fingerprint(ref, read_raw(ref)) == before
+    before = fingerprint(ref)
+    assert fingerprint(ref) == before
     change(tmp_path)
-    assert fingerprint(ref, read_raw(ref)) != before
+    assert fingerprint(ref) != before
+
+
+def test_images_behind_links_change_the_fingerprint(tmp_path: Path) -> None:
+    clean_folder(tmp_path / "elsewhere", n=3)
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data/a").symlink_to(tmp_path / "elsewhere/a")
+    (tmp_path / "data/b").symlink_to(tmp_path / "elsewhere/b")
+    ref = replace(REF, root=str(tmp_path / "data"), outside_root="allow")
+    before = fingerprint(ref)
+    assert fingerprint(ref) == before
+    save(tmp_path / "elsewhere/a/000.png", textured(99))
+    assert fingerprint(ref) != before
 
 
 def test_options_that_decide_the_split_change_the_fingerprint(tmp_path: Path) -> None:
     ref = clean_folder(tmp_path, n=3)
 
     def of(changed: DataRef) -> str:
-        return fingerprint(changed, read_raw(changed))
+        return fingerprint(changed)
 
     assert of(replace(ref, split_seed=1)) != of(ref)
     assert of(replace(ref, train=0.6, val=0.2, test=0.2)) != of(ref)
@@ -79,7 +84,7 @@ def test_options_that_decide_the_split_change_the_fingerprint(tmp_path: Path) ->
 def test_options_of_what_is_drawn_change_the_fingerprint() -> None:
     ref = replace(REF, reader="shapes", target="boxes")
     other = replace(ref, shapes=replace(ref.shapes, seed=1))
-    assert fingerprint(ref, read_raw(ref)) != fingerprint(other, read_raw(other))
+    assert fingerprint(ref) != fingerprint(other)
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", "{}", '{"version": 1}', '"text"'])

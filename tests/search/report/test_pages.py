@@ -8,6 +8,7 @@ import shlex
 from dataclasses import replace
 from pathlib import Path
 
+from archfront.search.profile.faults import Fault
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.report import pages
@@ -16,6 +17,7 @@ from archfront.search.report.document import render
 from archfront.search.results.results import Results
 from archfront.search.results.select_members import aliases, best_member
 from tests.support import recorded_store
+from tests.support.small_profile import small_profile
 
 
 def recorded(root: Path) -> Results:
@@ -47,6 +49,26 @@ def test_key_figures_count_every_trial_and_second(tmp_path: Path) -> None:
     }
     assert {name: figures[f"{name}_s"] for name in found.seconds()} == found.seconds()
     assert figures["hypervolume"] > 0
+
+
+def test_the_profile_of_the_data_stands_at_the_beginning_of_the_report(tmp_path: Path) -> None:
+    found = recorded(tmp_path)
+    assert 'id="profile"' not in render(pages.record(found))
+    fault = Fault("empty classes", 2, "Two.", "Remove them.")
+    profile = replace(small_profile(), faults=(fault,))
+    found.paths.profile.write_text(profile.as_json(), encoding="utf-8")
+    page = render(pages.record(found))
+    told = page[page.index('id="profile"') : page.index('id="answer"')]
+    assert "Faults: empty classes (2)." in told
+    assert "1.67 times as many images of &#39;rose&#39; as of &#39;tulip&#39;" in told
+
+
+def test_a_damaged_profile_takes_nothing_else_away(tmp_path: Path) -> None:
+    found = recorded(tmp_path)
+    found.paths.profile.write_text("{", encoding="utf-8")
+    page = render(pages.record(found))
+    assert "Not written: the profile of the data" in page
+    assert 'id="front"' in page
 
 
 def test_what_was_written_about_the_best_member_is_in_the_report(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 from archfront.search.cli import main
 from archfront.search.config.settings import train_settings
 from archfront.search.errors import StudyError
-from archfront.search.prepare.prepare import data_ref
+from archfront.search.prepare.data_reference import data_ref
 from archfront.search.records.evaluation import Trained
 from archfront.search.records.store import driving
 from archfront.search.results.results import Results

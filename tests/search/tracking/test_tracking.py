@@ -12,11 +12,14 @@ from archfront.search.errors import StudyError
 from archfront.search.records.evaluation import Evaluation, Rejected, Trained
 from archfront.search.records.events import StudyStarted
 from archfront.search.records.paths import StudyPaths
-from archfront.search.report import pages
+from archfront.search.records.store import reading
+from archfront.search.report import finishing, pages
 from archfront.search.results.refit_results import refits_of
+from archfront.search.results.results import Results
 from archfront.search.tracking.mlflow_database import STUDY_TAG
 from archfront.search.tracking.tracker import REFIT_TAG, TRIAL_TAG, Tracker, default_uri
-from tests.support import small_refits
+from tests.support import recorded_store, small_refits
+from tests.support.small_profile import small_profile
 from tests.support.small_study import run, small_config
 from tests.support.study_engines import Interrupting, results
 
@@ -95,6 +98,19 @@ def test_the_parent_run_has_config_environment_and_files(
         Path(client.download_artifacts(parent.info.run_id, "front.json")).read_text()
     )
     assert front == results(root).rows()
+
+
+def test_the_profile_of_the_data_is_in_the_parent_run(tmp_path: Path) -> None:
+    paths = recorded_store.write(tmp_path)
+    found = Results.read(reading(paths, None), paths)
+    paths.profile.write_text(small_profile().as_json(), encoding="utf-8")
+    finishing.finish(found, lambda: Tracker(paths, None, "tests"), pytest.fail)
+    client = MlflowClient(default_uri(tmp_path))
+    parent, _ = runs_of(client)
+    told = {name: v for name, v in parent.data.metrics.items() if name.startswith("profile.")}
+    expected = small_profile().meta_features()
+    assert told == pytest.approx({f"profile.{name}": value for name, value in expected.items()})
+    assert "profile.json" in {f.path for f in client.list_artifacts(parent.info.run_id)}
 
 
 def test_nothing_lies_outside_of_the_root(tracked: tuple[Path, MlflowClient]) -> None:
