@@ -44,6 +44,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "show flowers",
         pytest.param("report flowers", marks=pytest.mark.slow),  # matplotlib looks for fonts
         "run experiment=digits --cfg job",
+        "profile task=detection data=shapes data.shapes.images=20",
         "delete other --yes",
     ],
 )
@@ -56,7 +57,10 @@ def test_it_loads_no_library_that_it_does_not_need(
         *words.split(),
         imports=LIGHT,
         folder=root,
-        environment={"ARCHFRONT_ROOT": str(root)},
+        environment={
+            "ARCHFRONT_ROOT": str(root),
+            "ARCHFRONT_DEVICE_DB": str(root / "latency.db"),
+        },
         sees_repository=True,
     )
 

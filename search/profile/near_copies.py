@@ -33,7 +33,7 @@ NEAR, FINE = 0.96, 0.92
 # Standard deviations in levels of grey: what is flatter shows nothing by which to tell copies.
 FLAT, FLAT_FINE = 2.0, 1.5
 # Of smaller images too few pixels are left to tell copies from likenesses.
-SMALLEST_PX = 24
+SMALLEST_PX = 40
 # Compression blurs what is fine in smaller images, which are compared at half the scale.
 DETAILED_PX = 64
 # Difference between the tints, as shares of the whole range, of which copies stay below.

@@ -174,11 +174,17 @@ def _complexity_rows(profile: DatasetProfile) -> Iterator[tuple[str, str]]:
 
 
 def _range(numbers: Distribution, unit: str = "") -> str:
-    """Return numbers as their middle 80 % and their ends where these are far."""
+    """Return numbers as their ends and their median."""
     unit = f" {unit}" if unit else ""
     if numbers.min == numbers.max:
-        return f"{numbers.min:.4g}{unit}"
-    return f"{numbers.min:.4g} to {numbers.max:.4g}{unit} (median {numbers.p50:.4g})"
+        return f"{_number(numbers.min)}{unit}"
+    return (
+        f"{_number(numbers.min)} to {_number(numbers.max)}{unit} (median {_number(numbers.p50)})"
+    )
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}" if value < 10 else f"{value:.4g}"
 
 
 def _list(values: tuple[float, ...]) -> str:
