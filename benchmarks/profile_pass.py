@@ -28,7 +28,7 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from PIL import Image
 
-SIDE, N_CLASSES, N_SCENES = 256, 10, 40
+SIDE, N_CLASSES, N_SCENES = 256, 10, 12
 AIM_S, AIM_CACHED_S, AIM_GROWTH = 120.0, 0.5, 1.3
 LOOP = "the plain loop"
 COMMAND = "archfront profile"
@@ -97,16 +97,17 @@ def draw(root: Path, n: int) -> None:
     """Write JPEG files of random windows of random scenes."""
     rng = np.random.default_rng(0)
     scenes = [_scene(rng) for _ in range(N_SCENES)]
+    for label in range(N_CLASSES):
+        (root / f"class{label}").mkdir(parents=True)
     for number in range(n):
         scene = scenes[int(rng.integers(N_SCENES))]
-        top, left = rng.integers(0, scene.shape[0] - SIDE, 2)
-        window = scene[top : top + SIDE, left : left + SIDE] * rng.uniform(0.7, 1.1)
+        left, top = rng.integers(0, scene.width - SIDE, 2).tolist()
+        window = scene.crop((left, top, left + SIDE, top + SIDE))
         file = root / f"class{number % N_CLASSES}" / f"{number:06d}.jpg"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(window.clip(0, 255).astype(np.uint8)).save(file, quality=85)
+        window.point((np.arange(256) * rng.uniform(0.7, 1)).tolist() * 3).save(file, quality=85)
 
 
-def _scene(rng: np.random.Generator) -> np.ndarray:
+def _scene(rng: np.random.Generator) -> Image.Image:
     side = 4 * SIDE
     scene = np.full((side, side, 3), 110.0)
     for cells, strength in ((6, 30), (40, 30), (200, 20)):
@@ -115,7 +116,7 @@ def _scene(rng: np.random.Generator) -> np.ndarray:
             scene[..., channel] += np.asarray(
                 coarse.resize((side, side), Image.Resampling.BICUBIC)
             )
-    return scene
+    return Image.fromarray(scene.clip(0, 255).astype(np.uint8))
 
 
 def plain_loop(root: Path) -> dict[str, float]:

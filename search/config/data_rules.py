@@ -9,7 +9,7 @@ from typing import Any
 from archfront.search.config.auto_groups import TARGETS
 from archfront.search.config.schema import Config
 from archfront.search.errors import unknown
-from archfront.trainers.data.group_split import PATTERNS
+from archfront.trainers.data.group_split import PATTERNS, column_of
 from archfront.trainers.data.readers import READERS
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.words import join_words, quoted
@@ -79,8 +79,13 @@ def unread_options(config: Config) -> list[str]:
 
 
 def group(config: Config) -> list[str]:
-    """Return the problem of a pattern of groups that is no regular expression."""
+    """Return the problem of groups: no regular expression, or a column where there is none."""
     pattern = config.data.group
+    if column_of(pattern) is not None and config.data.reader != "csv":
+        return [
+            f"data.group: {quoted(pattern)} is a column of a table, and data={config.data.reader} "
+            f"has none. Give {' or '.join(PATTERNS)}, or a pattern in the names of images."
+        ]
     try:
         re.compile(pattern or "")
     except re.error as error:

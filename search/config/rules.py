@@ -262,7 +262,7 @@ RULES: dict[Callable[[Config], list[str]], tuple[str, ...]] = {
     data_rules.target: ("task.name", "data.reader"),
     data_rules.torchvision_name: ("data.reader", "data.name"),
     data_rules.unread_options: ("data.reader", *(f"data.{name}" for name in data_rules.NOT_GIVEN)),
-    data_rules.group: ("data.group",),
+    data_rules.group: ("data.group", "data.reader"),
     data_rules.palette: ("data.palette", "data.ignore_index", "data.classes"),
     data_rules.tiles: ("task.name", "data.tiles"),
     data_rules.shapes: (

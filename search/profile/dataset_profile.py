@@ -149,17 +149,23 @@ class ObjectProfile:
     places: tuple[tuple[int, ...], ...]
     at_sizes: tuple[ObjectsAtSize, ...] = ()
 
-    def at(self, input_size: int, stride: int) -> ObjectsAtSize:
-        """Return the sizes in cells of a map, for an image that fills the input's side."""
-        cells = input_size / stride
-        share = self.side_share
+    def at(self, input_size: int, stride: int, tile: int | None = None) -> ObjectsAtSize:
+        """Return the sizes in cells of a map, for an image, or a tile, that fills the input.
+
+        Args:
+            input_size: Side of the network's input, in pixels.
+            stride: Of the map.
+            tile: Side of the tiles that images are cut into, in pixels; None for whole images.
+        """
+        numbers = self.side_share if tile is None else self.side_px
+        cells = input_size / stride / (tile or 1)
         return ObjectsAtSize(
             input_size,
             stride,
-            share.p10 * cells,
-            share.p50 * cells,
-            share.p90 * cells,
-            share.share_below(1 / cells),
+            numbers.p10 * cells,
+            numbers.p50 * cells,
+            numbers.p90 * cells,
+            numbers.share_below(1 / cells),
         )
 
 

@@ -26,6 +26,11 @@ class _Usable:
         """Return the name of the image."""
         return self.entry.name
 
+    @property
+    def group(self) -> str:
+        """Return what the data itself says that the image belongs to."""
+        return self.entry.group
+
 
 @dataclass(frozen=True)
 class Divided:

@@ -40,6 +40,7 @@ class Entry:
         name: Of the image.
         target: What it shows, checked.
         size: Width and height.
+        group: What the data itself says that it belongs to; empty where it does not.
     """
 
     index: int
@@ -47,6 +48,7 @@ class Entry:
     name: str
     target: Target
     size: tuple[int, int]
+    group: str = ""
 
 
 @dataclass(frozen=True)
@@ -99,7 +101,7 @@ def gather(raw: RawData, limit: PixelLimit, progress: Progress | None = None) ->
         if found.facts is not None:
             facts, index = found.facts, len(entries)
             size = facts.width, facts.height
-            entries.append(Entry(index, part, one.name, facts.target, size))
+            entries.append(Entry(index, part, one.name, facts.target, size, one.group))
             thumbs[index], traits[index] = facts.thumb, _traits(facts)
             keys.append(facts.key)
             images.add(facts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -22,11 +22,13 @@ from archfront.search.profile.divided import Divided, divide
 from archfront.search.profile.faults import Examples, ImageRef
 from archfront.search.profile.find_faults import find_faults
 from archfront.search.profile.gather import Entry, Gathered, Progress, gather
+from archfront.trainers.data.file_facts import file_facts
 from archfront.trainers.data.loading import ORDER
 from archfront.trainers.data.raw import RawData
 from archfront.trainers.data.readers import READERS
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.targets import class_counts
+from archfront.trainers.data.value_range import value_range
 from archfront.trainers.errors import DataError
 
 N_EXAMPLES, N_UNLIKE = 6, 12
@@ -67,7 +69,9 @@ def make_profile(
     Raises:
         DataError: If no image can be used.
     """
-    found = gather(raw, ref.pixel_limit, progress)
+    values = value_range(ref, raw.parts, file_facts(ref.shared, ref.root), raw.where).values
+    limit = ref.pixel_limit if values is None else replace(ref.pixel_limit, value_range=values)
+    found = gather(raw, limit, progress)
     if not found.entries:
         example = f", as {found.problems[0].name}: {found.problems[0].detail}"
         raise DataError(

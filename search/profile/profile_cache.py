@@ -28,7 +28,10 @@ logger = logging.getLogger(__name__)
 # Profiles that are kept; the least recently used go first.
 KEPT = 200
 # Options of the data that decide nothing of its profile.
-INDIFFERENT = ("memory_mb", "on_error", "channels", "shared", "shared_mb", "download")
+INDIFFERENT = (
+    *("memory_mb", "on_error", "channels", "shared", "shared_mb", "download"),
+    *("tiles", "tile_overlap"),
+)
 
 
 @dataclass(frozen=True)

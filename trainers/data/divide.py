@@ -7,7 +7,7 @@ from typing import Protocol, TypeVar
 
 import numpy as np
 
-from archfront.trainers.data.group_split import grouped, groups_of
+from archfront.trainers.data.group_split import column_of, grouped, groups_of
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.split import completed, split_sizes, strata_of, stratified
 from archfront.trainers.data.targets import Target, class_counts
@@ -22,11 +22,15 @@ class HasTarget(Protocol):
 
 
 class Divisible(HasTarget, Protocol):
-    """What can be divided: something with the name and the target of an image."""
+    """What can be divided: something with name, target and group of an image."""
 
     @property
     def name(self) -> str:
         """Return the name of the image, with its folder."""
+
+    @property
+    def group(self) -> str:
+        """Return what the data itself says that the image belongs to; empty for nothing."""
 
 
 Named = TypeVar("Named", bound=Divisible)
@@ -74,7 +78,12 @@ def divided(
     strata = strata_of(shown, len(plan))
     if group is not None:
         sizes = split_sizes(len(samples), plan)
-        groups = groups_of([sample.name for sample in samples], group)
+        names = [sample.name for sample in samples]
+        if column_of(group) is None:
+            groups = groups_of(names, group)
+        else:
+            said = [sample.group for sample in samples]
+            groups = [one or f"image {name}" for one, name in zip(said, names, strict=True)]
         indices = grouped(groups, strata, sizes, seed=seed)
     else:
         sizes = split_sizes(len(samples), plan, least=len(np.unique(strata)))

@@ -22,6 +22,15 @@ PATTERNS: Mapping[str, str] = {
 }
 
 
+# What stands before the name of a column of a table that says which group an image is of.
+COLUMN = "column:"
+
+
+def column_of(group: str | None) -> str | None:
+    """Return the column that ``data.group`` names; None where it is a pattern or nothing."""
+    return group.removeprefix(COLUMN) if group is not None and group.startswith(COLUMN) else None
+
+
 def groups_of(names: Sequence[str], pattern: str) -> list[str]:
     """Return the group of each image: what a pattern finds in its name.
 

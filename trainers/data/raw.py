@@ -21,12 +21,14 @@ class RawSample:
         target: Index into the class names, or what else the reader gives.
         name: Name for people and for the fingerprint, the same on every machine.
         size: Width and height that the annotations are for, where they say.
+        group: What the data itself says that it belongs to, as a video; empty where it does not.
     """
 
     source: ImageSource
     target: Target
     name: str
     size: tuple[int, int] | None = None
+    group: str = ""
 
 
 @dataclass(frozen=True)

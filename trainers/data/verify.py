@@ -46,6 +46,7 @@ class Sample:
         is_grey: Whether the three channels are equal everywhere.
         digest: SHA-256 of the file, or of the pixels without one.
         value_range: Of 16 bits a pixel, the values that become 0 and 255.
+        group: As in ``RawSample``.
     """
 
     source: ImageSource
@@ -56,6 +57,7 @@ class Sample:
     is_grey: bool
     digest: str
     value_range: ValueRange = WHOLE_RANGE
+    group: str = ""
 
     def pixels(self) -> Pixels:
         """Return the pixels, at the size at which the image was verified.
@@ -169,6 +171,7 @@ def _check(
         is_grey=channels == 1,
         digest=digest,
         value_range=limit.value_range,
+        group=raw.group,
     )
     return _Checked(sample, pixels, problems)
 

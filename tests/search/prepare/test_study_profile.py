@@ -54,6 +54,23 @@ def test_objects_are_told_at_the_sizes_of_the_study(tmp_path: Path) -> None:
     assert [at.input_size for at in profile.objects.at_sizes] == [64, 96]
 
 
+@pytest.mark.parametrize(("tiles", "tile"), [("null", None), ("32", 32)])
+def test_objects_are_told_in_tiles_where_images_are_cut(
+    tmp_path: Path, tiles: str, tile: int | None
+) -> None:
+    from archfront.search.commands.run import config_of as composed
+
+    words = ["task=detection", "data=shapes", "data.shapes.images=20", f"data.tiles={tiles}"]
+    words += ["space.input_sizes=[64]", f"tracking.device_db={tmp_path / 'latency.db'}"]
+    profile = study_profile(composed(words))
+    assert profile is not None
+    objects = profile.objects
+    assert objects is not None
+    (at,) = objects.at_sizes
+    share = objects.side_px.p50 / (tile or 64)
+    assert at.p50 == pytest.approx(share * 64 / at.stride, rel=0.01)
+
+
 def test_no_file_is_no_profile_and_a_damaged_one_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "profile.json"
     assert read_profile(file) is None

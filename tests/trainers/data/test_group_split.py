@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from archfront.trainers.data import load
+from archfront.trainers.data import DataRef, load
 from archfront.trainers.data.group_split import PATTERNS, grouped, groups_of
 from archfront.trainers.errors import DataError
 from tests.support.drawn_images import REF, draw
@@ -114,6 +114,39 @@ def test_a_dataset_keeps_its_groups_whole_and_says_so(tmp_path: Path) -> None:
         "divided into train, val, test with seed 0, groups by 'stem', each in one split"
     )
     assert load(replace(ref, group=None)).fingerprint != dataset.fingerprint
+
+
+def table(root: Path, *, header: str = "path,label,video") -> DataRef:
+    """Write a table of four videos of six images each, whose names say nothing of them."""
+    rows = [header]
+    for index in range(24):
+        name = f"{(7 * index) % 24:03d}.png"
+        Image.fromarray(draw(index)).save(root / name)
+        rows.append(f"{name},{'ab'[index % 2]},v{index // 6}")
+    (root / "labels.csv").write_text("\n".join(rows))
+    return replace(REF, reader="csv", root=str(root), group="column:video")
+
+
+def test_a_column_of_a_table_says_what_belongs_together(tmp_path: Path) -> None:
+    dataset = load(table(tmp_path))
+    video_of = {f"{(7 * index) % 24:03d}.png": index // 6 for index in range(24)}
+    videos = [{video_of[name] for name in part.names} for part in dataset.splits.values()]
+    assert sorted(map(len, videos)) == [1, 1, 2]
+    assert len(set.union(*videos)) == 4
+    assert dataset.class_names == ("a", "b")
+
+
+def test_the_column_of_groups_is_no_class(tmp_path: Path) -> None:
+    """Without a column of labels every other column is a class of 0 and 1."""
+    ref = replace(table(tmp_path, header="path,x,y"), target="labels", group="column:Site")
+    rows = [f"{(7 * i) % 24:03d}.png,{i % 2},{1 - i % 2},s{i // 6}" for i in range(24)]
+    (tmp_path / "labels.csv").write_text("\n".join(["path,x,y,site", *rows]))
+    assert load(ref).class_names == ("x", "y")
+
+
+def test_a_column_that_is_not_there_is_an_error_with_those_that_are(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match=r"has no column 'video'; it has path, label, site"):
+        load(table(tmp_path, header="path,label,site"))
 
 
 def test_data_with_splits_of_its_own_says_that_groups_are_not_asked_for(tmp_path: Path) -> None:

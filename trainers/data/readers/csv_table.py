@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from archfront.trainers.data.group_split import column_of
 from archfront.trainers.data.raw import RawData, RawSample, Skipped
 from archfront.trainers.data.readers.find_images import ImageFinder
 from archfront.trainers.data.readers.outside_root import refuse_outside
@@ -56,6 +57,7 @@ class _Columns:
     path: str
     label: str | None
     split: str | None
+    group: str | None
     classes: tuple[str, ...]
 
 
@@ -66,6 +68,7 @@ class _Entry:
     image: Path
     part: str
     labels: tuple[str, ...]
+    group: str = ""
 
 
 def read_table(ref: DataRef) -> RawData:
@@ -76,7 +79,7 @@ def read_table(ref: DataRef) -> RawData:
     """
     root = existing_root(ref, "the folder of the table and its images", LAYOUT)
     sources = _sources(root, ref.annotations)
-    columns = _columns([source.table for source in sources])
+    columns = _columns([source.table for source in sources], column_of(ref.group))
     reading = _Reading(root, ref, columns)
     for source in sources:
         reading.read(source)
@@ -92,7 +95,8 @@ def read_table(ref: DataRef) -> RawData:
     for entry in entries:
         shown = tuple(sorted({index[label] for label in entry.labels}))
         target = Labels(shown) if ref.target == "labels" else shown[0]
-        parts[entry.part].append(RawSample(entry.image, target, name_of(entry.image, root)))
+        name = name_of(entry.image, root)
+        parts[entry.part].append(RawSample(entry.image, target, name, group=entry.group))
     refuse_outside(ref, root, (entry.image for entry in entries))
     kept, repeated = as_parts(parts, root)
     return RawData(
@@ -136,7 +140,7 @@ def _is_path(column: str) -> bool:
     return column.lower() in (PATH, ROBOFLOW_PATH)
 
 
-def _columns(tables: Sequence[Table]) -> _Columns:
+def _columns(tables: Sequence[Table], group: str | None) -> _Columns:
     """Return what the columns mean, which all tables have to agree on.
 
     Raises:
@@ -153,14 +157,21 @@ def _columns(tables: Sequence[Table]) -> _Columns:
     is_roboflow = Path(first.name).name == ROBOFLOW
     path = known.get(ROBOFLOW_PATH if is_roboflow else PATH)
     label, split = known.get(LABEL), known.get(SPLIT)
-    classes = tuple(name for name in first.columns if name not in (path, label, split))
+    grouping = None if group is None else known.get(group.lower())
+    if group is not None and grouping is None:
+        raise DataError(
+            f"data.group: {first.name} has no column {group!r}; it has "
+            f"{', '.join(first.columns) or 'none'}."
+        )
+    others = (path, label, split, grouping)
+    classes = tuple(name for name in first.columns if name not in others)
     if path is None or (label is None and not classes):
         raise DataError(
             f"{first.name} has the columns {', '.join(first.columns) or 'none'}. {LAYOUT}."
         )
     if label is None:
         _check_classes(tables, classes)
-    return _Columns(path, label, split, classes)
+    return _Columns(path, label, split, grouping, classes)
 
 
 def _check_classes(tables: Iterable[Table], classes: Sequence[str]) -> None:
@@ -258,7 +269,7 @@ class _Reading:
                 kept += entries
             elif may_differ:
                 labels = dict.fromkeys(label for entry in entries for label in entry.labels)
-                kept.append(_Entry(image, entries[0].part, tuple(labels)))
+                kept.append(replace(entries[0], labels=tuple(labels)))
             else:
                 self.broken.append(self._contradiction(image, entries))
         return kept
@@ -289,7 +300,8 @@ class _Reading:
         image = finder.find(name)
         if image is None:
             return finder.missing(name, what="listed")
-        return _Entry(image, part, labels)
+        group = "" if self.columns.group is None else row.fields[self.columns.group]
+        return _Entry(image, part, labels, group)
 
     def _part(self, row: Row, source: _Source, where: str) -> str | Skipped:
         if self.columns.split is None:
