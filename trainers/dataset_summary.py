@@ -61,7 +61,7 @@ class TileSummary:
         per_image: How many tiles an image has.
         splits: Tiles of each split: of ``train`` those to learn from, else all.
         longer_side: Of the tiles, in pixels.
-        side_share: As that of objects, of the tiles in the place of their images.
+        objects: Of the tiles to learn from; sizes are those of whole objects.
         merge_ms: Milliseconds in which the answers for the tiles of an image are put together.
     """
 
@@ -70,7 +70,7 @@ class TileSummary:
     per_image: Spread
     splits: dict[str, int]
     longer_side: Spread
-    side_share: SideShare | None = None
+    objects: ObjectSummary | None = None
     merge_ms: float = 0.0
 
 
@@ -143,16 +143,14 @@ class DatasetSummary:
     @property
     def seen(self) -> DatasetSummary:
         """Return the summary of what networks see: with tiles in the place of images."""
-        tiles, objects = self.tiles, self.objects
+        tiles = self.tiles
         if tiles is None:
             return self
-        if objects is not None and tiles.side_share is not None:
-            objects = replace(objects, side_share=tiles.side_share)
         splits = {
             name: replace(part, images=tiles.splits[name]) for name, part in self.splits.items()
         }
         sizes = {**self.sizes, LONGER_SIDE: tiles.longer_side}
-        return replace(self, splits=splits, sizes=sizes, objects=objects)
+        return replace(self, splits=splits, sizes=sizes, objects=tiles.objects)
 
     def class_counts(self, split: str) -> list[int]:
         """Return what a split shows of each class, in the order of the classes."""

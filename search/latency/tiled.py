@@ -131,8 +131,8 @@ def measured_merge_ms(
                 put_core(image, part, tile)
     else:
         square = Preprocess(tiling.size, 1, (0.5,), (0.5,), resize="pad", tiling=tiling)
-        share = dataset.tiles.side_share
-        side = tiling.size * (share.median if share is not None else 0.1)
+        objects = dataset.tiles.objects or dataset.objects
+        side = tiling.size * objects.side_share.median
         rows = np.zeros((len(tiles), N_ANSWERS, 6), np.float32)
         rows[..., :2] = rng.uniform(0, tiling.size - side, rows[..., :2].shape)
         rows[..., 2:4] = rows[..., :2] + side

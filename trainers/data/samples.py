@@ -177,8 +177,8 @@ class Dataset:
         found = summarize(splits, self.class_names, self.skipped)
         tiles = None
         if self.tiling is not None:
-            n_learned = len(self.splits["train"].tiles_to_learn(self.tiling))
-            tiles = summarize_tiles(splits, self.tiling, n_learned)
+            learned = self.splits["train"].tiles_to_learn(self.tiling)
+            tiles = summarize_tiles(splits, self.tiling, learned)
         return replace(
             found,
             channels=self.channels,

@@ -58,14 +58,14 @@ def summarize(
 
 
 def summarize_tiles(
-    splits: Mapping[str, Sequence[Sample]], tiling: Tiling, n_learned: int
+    splits: Mapping[str, Sequence[Sample]], tiling: Tiling, learned: Sequence[Sample]
 ) -> TileSummary:
     """Return how many tiles images have, and how large objects are in them.
 
     Args:
         splits: The images by split.
         tiling: How they are cut.
-        n_learned: Tiles of the training split that are learned from.
+        learned: Tiles of the training split that are learned from.
     """
     everything = [sample for samples in splits.values() for sample in samples]
     counts = [tiling.count(sample.width, sample.height) for sample in everything]
@@ -78,9 +78,9 @@ def summarize_tiles(
         size=tiling.size,
         overlap=tiling.overlap,
         per_image=Spread(min(counts), median_high(counts), max(counts)),
-        splits={**seen, "train": n_learned},
+        splits={**seen, "train": len(learned)},
         longer_side=_spread(sides),
-        side_share=_side_share(everything, sides),
+        objects=_counted(learned, _side_share(everything, sides)),
     )
 
 
@@ -96,7 +96,11 @@ def _objects(samples: Sequence[Sample]) -> ObjectSummary | None:
 
     Crowds do not count, as in the numbers per class.
     """
-    shares = _side_share(samples, [max(sample.width, sample.height) for sample in samples])
+    sides = [max(sample.width, sample.height) for sample in samples]
+    return _counted(samples, _side_share(samples, sides))
+
+
+def _counted(samples: Sequence[Sample], shares: SideShare | None) -> ObjectSummary | None:
     if shares is None:
         return None
     counts = [int((~s.target.crowd).sum()) for s in samples if isinstance(s.target, Objects)]

@@ -42,7 +42,7 @@ TWELVE = ImageTiles(12, merge_ms=1.5)
 
 
 def summary(*, objects: bool = True) -> DatasetSummary:
-    share = SideShare(0.005, 0.01, 0.02)
+    share, in_tiles = SideShare(0.005, 0.01, 0.02), SideShare(0.015, 0.03, 0.06)
     sizes = {name: Spread(900, 1000, 1100) for name in ("width", "height", LONGER_SIDE)}
     cut = TileSummary(
         size=320,
@@ -50,7 +50,7 @@ def summary(*, objects: bool = True) -> DatasetSummary:
         per_image=Spread(9, 16, 16),
         splits={"train": 30, "val": 64},
         longer_side=Spread(320, 320, 320),
-        side_share=SideShare(0.015, 0.03, 0.06) if objects else None,
+        objects=ObjectSummary(Spread(0, 1, 2), in_tiles, crowd=2.0) if objects else None,
         merge_ms=1.5,
     )
     return DatasetSummary(
@@ -134,7 +134,7 @@ def test_networks_see_tiles_in_the_place_of_images() -> None:
     assert found.seen.class_counts("train") == [5]
     assert found.seen.sizes[LONGER_SIDE].median == 320
     assert found.seen.objects is not None
-    assert found.seen.objects.side_share.median == 0.03
+    assert (found.seen.objects.side_share.median, found.seen.objects.crowd) == (0.03, 2.0)
     plain = replace(found, tiles=None)
     assert plain.seen is plain
     assert tiles_of(plain) is tiles_of(None) is None

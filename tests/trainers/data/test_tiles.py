@@ -13,7 +13,7 @@ from PIL import Image
 from archfront.trainers.data import ImageSet, load
 from archfront.trainers.data.preprocess import Preprocess
 from archfront.trainers.data.ref import DataRef, Shapes
-from archfront.trainers.data.samples import PixelCache, Samples
+from archfront.trainers.data.samples import Dataset, PixelCache, Samples
 from archfront.trainers.data.targets import Mask, Objects, no_objects
 from archfront.trainers.data.tile_samples import (
     EMPTY_SHARE,
@@ -250,3 +250,18 @@ def test_automatic_tiles_are_for_small_objects_and_large_masks(
     sizes = {LONGER_SIDE: Spread(longest, longest, longest)}
     found = automatic(DatasetSummary(objects=objects, sizes=sizes), 0.3)
     assert found == (None if side is None else Tiling(side, 0.3))
+
+
+def test_the_summary_counts_tiles_and_what_they_show() -> None:
+    """Four objects of an image of 96 px, two of them in one of its nine tiles of 32 px."""
+    objects = boxed((2, 2, 8, 8), (20, 20, 26, 26), (40, 2, 46, 8), (70, 70, 76, 76))
+    cache = PixelCache(10**6, [(96, 96)])
+    splits = {n: Samples(n, (pictured(objects, 96, 96),), cache, 1) for n in ("train", "val")}
+    dataset = Dataset(("a",), splits, 3, (), "", "", tiling=Tiling(32, 0.0))
+    found = dataset.summary().tiles
+    assert found is not None
+    assert (found.per_image.median, found.splits) == (9, {"train": 4, "val": 9})
+    assert found.longer_side.median == 32
+    assert found.objects is not None
+    assert found.objects.per_image == Spread(0, 1.0, 2)
+    assert found.objects.side_share.median == pytest.approx(6 / 32)

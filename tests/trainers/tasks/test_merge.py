@@ -230,3 +230,20 @@ def test_a_union_of_masks_is_that_of_both_parts() -> None:
 def _within(box: tuple[float, ...], tile: Tile) -> tuple[tuple[float, ...], ...]:
     left, right = max(box[0], float(tile.left)), min(box[2], float(tile.box[2]))
     return ((left, box[1], right, box[1], right, box[3], left, box[3]),)
+
+
+def test_of_a_crowded_image_in_tiles_all_objects_count() -> None:
+    """Each of 9 tiles shows 25 of 225 objects, more than COCO's 100 of an image in all."""
+    corners = np.stack(np.meshgrid(np.arange(15), np.arange(15)), axis=-1).reshape(-1, 2) * 12.0
+    boxes = np.concatenate([corners, corners + 8], axis=1).astype(np.float32)
+    target = Objects(boxes, np.zeros(225, np.int64), np.zeros(225, np.bool_))
+    sample = Sample(np.zeros((180, 180, 3), np.uint8), target, "", 180, 180, False, "")
+    preprocess = Preprocess(60, 3, (0.5,) * 3, (0.5,) * 3, resize="pad", tiling=Tiling(60, 0.0))
+    evaluator = TASKS["detection"].evaluator((sample,), NAMES, preprocess)
+    for tile in preprocess.tiles(180, 180):
+        rows = torch.zeros(1, 100, 6)
+        inside = (corners >= tile.box[:2]).all(axis=1) & (corners < tile.box[2:]).all(axis=1)
+        mine = torch.from_numpy(boxes[inside] - np.array([tile.left, tile.top] * 2, np.float32))
+        rows[0, : len(mine), :4], rows[0, : len(mine), 4] = mine, 0.9
+        evaluator.update({"detections": rows})
+    assert evaluator.metrics()["map"] == pytest.approx(1.0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -23,6 +24,9 @@ from archfront.trainers.tasks.judges.average_precision import (
 from archfront.trainers.tasks.judges.merge import FoundObjects, found_in_tile, merged
 
 Arrays = dict[str, NDArray[Any]]
+
+# Detections that count for each object of the most crowded image: some are wrong.
+ROOM = 1.5
 
 
 class ObjectEvaluator:
@@ -53,7 +57,7 @@ class ObjectEvaluator:
         self._has_masks = has_masks
         self._found: list[FoundObjects] = []
         self._tiles: list[FoundObjects] = []  # of the image that is not complete yet
-        self._most = DETECTIONS
+        self._most = DETECTIONS if preprocess.tiling is None else _room(samples)
 
     def update(self, outputs: Mapping[str, torch.Tensor]) -> None:
         """Take in the detections, and masks, of the next images or tiles of them."""
@@ -94,6 +98,12 @@ class ObjectEvaluator:
         if self._most > DETECTIONS:
             found["most"] = np.array([self._most])
         return {**found, **_truth(self._samples, has_masks=self._has_masks)}
+
+
+def _room(samples: Sequence[Sample]) -> int:
+    """Return how many detections of an image count that is cut: no tile says how many it has."""
+    n_objects = [len(sample.target) for sample in samples if isinstance(sample.target, Objects)]
+    return max(DETECTIONS, math.ceil(ROOM * max(n_objects, default=0)))
 
 
 def _best(found: FoundObjects, most: int) -> FoundObjects:
