@@ -1,4 +1,4 @@
-"""Rows of the catalog as tables for people and as flat records for programs."""
+"""Rows of the catalog that pass filters, as records for programs and lines for people."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
-
-from rich.table import Table
-from rich.text import Text
 
 from archfront.search.catalog.backbones import Backbone, catalog, match, near
 from archfront.search.errors import ConfigError, unknown
@@ -157,27 +154,6 @@ def in_order(records: list[dict[str, Any]], key: str) -> list[dict[str, Any]]:
     return sorted(records, key=SORTS[key])
 
 
-def list_table(records: Sequence[dict[str, Any]]) -> Table:
-    """Return records as a table."""
-    table = Table(title=count_of(len(records), "architecture"), title_justify="left")
-    numbers = ("params M", "px", "MACs G", "acts M", "top-1 %")
-    for name in ("name", "family", *numbers, "strides", "fusable", "data", "licence"):
-        table.add_column(name, justify="right" if name in numbers else "left", overflow="fold")
-    for row in records:
-        cells = [
-            row["name"],
-            row["family"],
-            *(_text(row[name]) for name in ("params_m", "input_size", "macs_g", "acts_m")),
-            _text(row["top1"]),
-            " ".join(map(str, row["strides"])),
-            "yes" if row["is_fusable"] else "",
-            row["data"] or "",
-            row["licence"] or "",
-        ]
-        table.add_row(*map(Text, cells))
-    return table
-
-
 def detail_lines(row: Backbone) -> list[str]:
     """Return the facts of one row as lines of text, without its tables."""
     heads = ", ".join(" = ".join(group) for group in row.heads) or "none"
@@ -200,39 +176,9 @@ def detail_lines(row: Backbone) -> list[str]:
     return [f"{name:<11} {value}" for name, value in facts.items()]
 
 
-def costs_table(row: Backbone) -> Table:
-    """Return the costs of a row by input size as a table."""
-    table = Table(title="Costs of one image", title_justify="left")
-    for name in ("px", "MACs G", "activations M", "all outputs M"):
-        table.add_column(name, justify="right")
-    for size, costs in row.costs:
-        values = (costs.macs_g, costs.acts_m, costs.elements_m)
-        table.add_row(str(size), *(_text(value) for value in values))
-    return table
-
-
-def tags_table(row: Backbone) -> Table:
-    """Return the pretrained weights of a row as a table, timm's default first."""
-    table = Table(title="Pretrained weights", title_justify="left")
-    for name in ("tag", "learned from", "licence", "top-1 %"):
-        table.add_column(name)
-    for tag in row.tags:
-        published = [
-            f"{p.top1:g} at {p.input_size} px" for p in row.published if p.tag == tag.name
-        ]
-        table.add_row(*map(Text, (tag.name, tag.data, tag.licence, ", ".join(published))))
-    return table
-
-
 def _last(value: float | None) -> float:
     return math.inf if value is None else value
 
 
 def _number(value: float) -> float | None:
     return None if math.isnan(value) else float(f"{value:.6g}")
-
-
-def _text(value: float | None) -> str:
-    if value is None:
-        return ""
-    return f"{value:.3g}" if value < 1000 and not isinstance(value, int) else f"{value:.0f}"

@@ -16,17 +16,21 @@ from archfront.search.catalog.view import (
     SORTS,
     Filter,
     chosen,
-    costs_table,
     detail_lines,
     details,
     in_order,
-    list_table,
     record,
-    tags_table,
 )
-from archfront.search.commands.consoles import echo, new_console, print_lines, wide_console
+from archfront.search.commands.consoles import (
+    echo,
+    new_console,
+    print_lines,
+    print_table,
+    wide_console,
+)
 from archfront.search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
 from archfront.search.errors import ConfigError
+from archfront.search.report.catalog_tables import costs_table, list_table, tags_table
 from archfront.trainers.words import count_of
 
 ACTIONS = {
@@ -124,7 +128,7 @@ def _list(arguments: argparse.Namespace) -> int:
         writer.writeheader()
         writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
     else:
-        wide_console(WIDTH).print(list_table(rows))
+        print_table(wide_console(WIDTH), list_table(rows))
     return 0
 
 
@@ -144,9 +148,9 @@ def _show(arguments: argparse.Namespace) -> int:
     console = wide_console(WIDTH)
     print_lines(console, [row.name, *detail_lines(row)])
     if row.is_built:
-        console.print(costs_table(row))
+        print_table(console, costs_table(row))
     if row.tags:
-        console.print(tags_table(row))
+        print_table(console, tags_table(row))
     return 0
 
 

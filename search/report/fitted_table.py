@@ -29,8 +29,9 @@ class Column:
     Attributes:
         name: Its heading.
         rank: 0 for a column that is always there; of the others the highest goes first.
-        kind: A ``number`` and a ``key``, which is written to the left, are never broken or cut,
-            a ``name`` is shortened in its middle, and ``words`` are broken between words.
+        kind: A ``number`` and a ``key``, which is written to the left, are never cut, and a key is
+            broken only where it is wider than the terminal; a ``name`` is shortened in its
+            middle, and ``words`` are broken between words.
     """
 
     name: str
@@ -77,11 +78,11 @@ class FittedTable:
         table = Table(title=Text(self._title, style="bold"), title_justify="left")
         for index, width in widths.items():
             column = self._columns[index]
-            is_words = column.kind == "words"
             table.add_column(
                 Text("\n".join(wrap(column.name, max(1, width)))),
                 justify="right" if column.kind == "number" else "left",
-                no_wrap=not is_words,
+                no_wrap=column.kind in ("number", "name"),
+                overflow="fold",  # of a key that is wider than the terminal
                 width=width,
             )
         for cells, style in self._rows:
