@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 
 from archfront.search.commands.consoles import echo
 from archfront.search.commands.flags import check_flags, not_counts
 from archfront.search.commands.study_text import add_root, root_or_default
-from archfront.search.errors import StudyError
-from archfront.search.tracking.mlflow_client import VARIABLES
-
-# What MLflow's server and its processes read. Jobs are not archfront's, and start more processes.
-SERVER_VARIABLES = {
-    **VARIABLES,
-    "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
-    "PYTHONWARNINGS": "ignore",
-}
+from archfront.search.errors import ConfigError, StudyError
+from archfront.search.records.storage_urls import hide_password
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -29,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """Become MLflow's server; the process does not return."""
+    """Serve MLflow's page until the process is interrupted."""
     check_flags(not_counts({"port": arguments.port}))
     root = root_or_default(arguments.root)
     if arguments.mlflow_uri is None and not (root / "mlflow.db").is_file():
@@ -42,26 +34,27 @@ def call(arguments: argparse.Namespace) -> int:
         database_uri,
         ensure_database,
     )
+    from archfront.search.tracking.mlflow_server import listening, serve
 
+    host, port = arguments.host, arguments.port
+    try:
+        at = listening(host, port)
+    except OSError as error:
+        raise ConfigError(
+            f"--host {host} --port {port}: the address cannot be used: {error.strerror}. Give "
+            "another port, as --port 5001, or another host."
+        ) from error
     if arguments.mlflow_uri is None:
         ensure_database(root)
     uri = arguments.mlflow_uri or database_uri(root / NAME)
-    echo(f"MLflow on {uri}: http://{arguments.host}:{arguments.port}  (Ctrl-C ends it)")
+    shown = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
+    def answers() -> None:
+        echo(f"MLflow on {hide_password(uri)}: {shown}  (Ctrl-C ends it)")
+        sys.stdout.flush()
+
+    echo("MLflow starts, which takes some seconds.")
     sys.stdout.flush()
-    options = {
-        "--backend-store-uri": uri,
-        "--registry-store-uri": uri,
-        "--host": arguments.host,
-        "--port": arguments.port,
-        # Of what is logged through the page, else in the working folder.
-        "--artifacts-destination": (root / ARTIFACTS).as_uri(),
-        # Each further worker imports MLflow for seconds before the page is there.
-        "--workers": 1,
-        "--uvicorn-opts": "--log-level warning",
-    }
-    words = [str(word) for pair in options.items() for word in pair]
-    os.execve(
-        sys.executable,
-        [sys.executable, "-W", "ignore", "-m", "mlflow", "ui", *words],
-        {**os.environ, **SERVER_VARIABLES},
-    )
+    # Of what is logged through the page, else in the working folder.
+    serve(uri, (root / ARTIFACTS).as_uri(), at, answers)
+    return 0

@@ -1,0 +1,81 @@
+"""MLflow's page on a store, served by this process.
+
+``mlflow ui`` imports MLflow twice, once for its command line and once for its server, and prints
+notices of its own. Here the server is imported once, and runs in this process.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import warnings
+from collections.abc import Callable
+from contextlib import suppress
+
+from archfront.search.errors import StudyError
+from archfront.search.records.storage_urls import hide_password
+from archfront.search.tracking.mlflow_client import not_importable, set_environment
+
+# Jobs are not archfront's, and start more processes.
+NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
+# Where the server lets clients find the artifacts of new experiments: with itself.
+SERVED_ARTIFACTS = "mlflow-artifacts:/"
+
+
+def listening(host: str, port: int) -> socket.socket:
+    """Return a socket that listens at an address, so that it is known to be free.
+
+    Raises:
+        OSError: If it is not, or there is no such host.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    family, _, _, _, address = found[0]
+    return socket.create_server(address[:2], family=family)
+
+
+def serve(uri: str, artifacts: str, at: socket.socket, answers: Callable[[], None]) -> None:
+    """Serve MLflow's page until the process is interrupted; importing MLflow takes seconds.
+
+    Args:
+        uri: MLflow's store.
+        artifacts: URI of the folder for what is logged through the page.
+        at: A socket that listens.
+        answers: Called when the page is there.
+
+    Raises:
+        StudyError: If MLflow cannot be imported, or the store cannot be opened.
+    """
+    set_environment()
+    os.environ.update(NO_JOBS)
+    warnings.simplefilter("ignore")  # those of MLflow, whose process this is now
+    try:
+        import uvicorn
+        from mlflow.server import constants
+        from mlflow.server.fastapi_app import app
+        from mlflow.server.handlers import initialize_backend_stores
+    except ImportError as error:
+        raise not_importable(error) from error
+    os.environ.update(
+        {
+            constants.BACKEND_STORE_URI_ENV_VAR: uri,
+            constants.REGISTRY_STORE_URI_ENV_VAR: uri,
+            constants.ARTIFACT_ROOT_ENV_VAR: SERVED_ARTIFACTS,
+            constants.ARTIFACTS_DESTINATION_ENV_VAR: artifacts,
+            constants.SERVE_ARTIFACTS_ENV_VAR: "true",
+        }
+    )
+    try:
+        initialize_backend_stores(uri, uri, SERVED_ARTIFACTS)
+    except Exception as error:  # SQLAlchemy, alembic, requests and MLflow raise their own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise StudyError(
+            f"MLflow's store {hide_password(uri)} cannot be opened: {reason}."
+        ) from error
+
+    class Server(uvicorn.Server):
+        async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+            await super().startup(sockets)
+            answers()
+
+    with suppress(KeyboardInterrupt):
+        Server(uvicorn.Config(app, log_level="error")).run(sockets=[at])
