@@ -65,6 +65,7 @@ def launch(config: Config, console: Console, *, is_plain: bool = False) -> Study
             view.close()
             tracking.finish()
 
+    tracking.look()
     followers: list[Follower] = [EventLog(paths.events), tracking, view, end]
     try:
         result = _run(config, followers, console, is_live=is_live)
@@ -103,8 +104,9 @@ class _Tracking:
 
     A server of the user's may refuse, so it is opened when the study starts. The database of the
     root is opened when the first training has ended: it takes seconds of the only core of a small
-    machine, by which the first member of the front would be late. One that cannot be opened does
-    not end the study, whose end tries again. Nothing is opened in a thread: MLflow's imports do
+    machine, by which the first member of the front would be late. Whether its file is damaged is
+    told before the study starts. One that cannot be opened does not end the study, whose end tries
+    again. Nothing is opened in a thread: MLflow's imports do
     not bear others of the same modules beside them.
     """
 
@@ -131,6 +133,18 @@ class _Tracking:
                 self._is_refused = True
                 with reported("the study in MLflow", self._fail):
                     self._catch_up(self._opened())
+
+    def look(self) -> None:
+        """Tell now of a database that cannot be used; the end of the study tries again."""
+        from archfront.search.tracking.mlflow_database import check_database
+
+        if self._config.tracking.mlflow_uri is None:
+            with reported("the study in MLflow", self._refuse):
+                check_database(self._paths.root)
+
+    def _refuse(self, lacking: Unwritten) -> None:
+        self._is_refused = True
+        self._fail(lacking)
 
     def _catch_up(self, tracker: Tracker) -> None:
         """Give MLflow the events that waited for it."""

@@ -7,6 +7,8 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from archfront.search.errors import StudyError
+
 if TYPE_CHECKING:
     from mlflow import MlflowClient
     from mlflow.entities import Run
@@ -22,6 +24,15 @@ PAGE, METRICS, PARAMS = 1000, 900, 100
 
 # Name, value, milliseconds since the epoch, step.
 MetricRow = tuple[str, float, int, int]
+
+
+def not_importable(error: ImportError) -> StudyError:
+    """Return the error for an MLflow that cannot be imported, which says nothing of a database."""
+    return StudyError(
+        f"MLflow cannot be imported: {error}. MLflow or a library that it needs is not installed "
+        "whole: pip install --force-reinstall mlflow. The records of the studies do not depend on "
+        "it, and 'archfront report STUDY' writes the runs of a study into MLflow afterwards."
+    )
 
 
 def open_client(uri: str) -> MlflowClient:

@@ -96,6 +96,27 @@ def damaged(file: Path, reason: str) -> StudyError:
     )
 
 
+def check_database(root: Path) -> None:
+    """See that the database of a root can be used, if there is one, without importing MLflow.
+
+    Args:
+        root: Folder of all studies; absolute.
+
+    Raises:
+        StudyError: If the file is damaged, with what to do.
+    """
+    file = root / NAME
+    try:
+        if _is_there(file):
+            _versions_without_content(file)
+    except sqlite3.Error as error:
+        raise damaged(file, str(error)) from error
+
+
+def _is_there(file: Path) -> bool:
+    return file.is_file() and file.stat().st_size > 0
+
+
 def _is_lacking(file: Path) -> bool:
     """Return whether there is no database, or one that was never whole and has no content.
 
@@ -103,8 +124,24 @@ def _is_lacking(file: Path) -> bool:
         StudyError: If it has content and is not whole.
         sqlite3.Error: If it is none of SQLite's, or damaged.
     """
-    if not file.is_file() or file.stat().st_size == 0:
+    if not _is_there(file):
         return True
+    versions = _versions_without_content(file)
+    if versions is None:
+        return False
+    set_environment()
+    from mlflow.store.db.utils import _get_latest_schema_revision
+
+    return versions != [(_get_latest_schema_revision(),)]
+
+
+def _versions_without_content(file: Path) -> list[tuple[str]] | None:
+    """Return the versions of the tables of a database in which nothing is written, else None.
+
+    Raises:
+        StudyError: If it has content and is not whole.
+        sqlite3.Error: If it is none of SQLite's, or damaged.
+    """
     with closing(sqlite3.connect(file, timeout=BUSY_S)) as connection:
         (found,) = connection.execute("PRAGMA quick_check(1)").fetchone()
         if found != "ok":
@@ -113,14 +150,10 @@ def _is_lacking(file: Path) -> bool:
         tables = {name for (name,) in rows}
         if any(_has_rows(connection, name) for name in _CONTENT if name in tables):
             if "alembic_version" in tables and _has_rows(connection, "alembic_version"):
-                return False
+                return None
             raise damaged(file, "the version of its tables is missing")
         query = "SELECT version_num FROM alembic_version"
-        versions = list(connection.execute(query)) if "alembic_version" in tables else []
-    set_environment()
-    from mlflow.store.db.utils import _get_latest_schema_revision
-
-    return versions != [(_get_latest_schema_revision(),)]
+        return list(connection.execute(query)) if "alembic_version" in tables else []
 
 
 def _has_rows(connection: sqlite3.Connection, table: str) -> bool:

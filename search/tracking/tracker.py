@@ -36,6 +36,7 @@ from archfront.search.tracking.mlflow_client import (
     experiment_id,
     log_rows,
     log_tags,
+    not_importable,
     open_client,
     search_runs,
 )
@@ -90,6 +91,8 @@ class Tracker:
             self._experiment = experiment_id(self._client, experiment, location)
         except StudyError:
             raise
+        except ImportError as error:
+            raise not_importable(error) from error
         except Exception as error:  # SQLAlchemy, alembic, requests and MLflow raise their own
             reason = (str(error).splitlines() or [type(error).__name__])[0]
             if uri is None:

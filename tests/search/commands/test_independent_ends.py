@@ -187,6 +187,8 @@ def test_a_database_that_cannot_be_opened_does_not_end_the_study(small: Path) ->
     (small / "mlflow.db").write_bytes(b"no database" * 100)
     result, text = launched(small)
     assert result.state == "finished"
+    assert text.startswith("Not written: the study in MLflow (StudyError: MLflow's database")
+    assert text.count("Not written: the study in MLflow") == 1
     assert "Not written: the end of the study in MLflow (StudyError: MLflow's database" in text
     assert written(small) == FILES
     assert finishing.outstanding(results(small).paths) == {finishing.MLFLOW}

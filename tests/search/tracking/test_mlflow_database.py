@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import sqlite3
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from archfront.search.tracking import mlflow_database
 from archfront.search.tracking.mlflow_database import (
     NAME,
     STUDY_TAG,
+    check_database,
     database_uri,
     ensure_database,
 )
@@ -126,6 +128,30 @@ def test_a_damaged_database_is_named(root: Path, kept: int) -> None:
     (root / NAME).write_bytes(content[:kept] + b"\x07" * (len(content) - kept))
     with pytest.raises(StudyError, match=r"mlflow\.db' cannot be used: .*Move the file away"):
         Tracker(StudyPaths(root, "small"), None, "tests")
+
+
+@pytest.mark.parametrize("kept", [0, 60_000])
+def test_a_damaged_database_is_told_before_mlflow_is_imported(
+    root: Path, kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    check_database(root)
+    check_database(root / "empty")
+    content = (root / NAME).read_bytes()
+    (root / NAME).write_bytes(content[:kept] + b"\x07" * (len(content) - kept))
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(StudyError, match=r"mlflow\.db' cannot be used: .*Move the file away"):
+        check_database(root)
+
+
+def test_an_mlflow_that_cannot_be_imported_is_no_damage_of_its_database(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The advice was to move the file away, which has every run in it."""
+    monkeypatch.setitem(sys.modules, "mlflow", None)
+    with pytest.raises(StudyError, match=r"^MLflow cannot be imported: .*force-reinstall") as told:
+        Tracker(StudyPaths(root, "small"), None, "tests")
+    assert "Move" not in str(told.value)
+    assert "database" not in str(told.value)
 
 
 def test_a_database_of_a_later_mlflow_is_named(root: Path) -> None:
