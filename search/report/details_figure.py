@@ -37,19 +37,18 @@ def confusion_figure(details: Mapping[str, Any]) -> go.Figure:
         y=names,
         z=shares,
         customdata=cells,
-        zmin=0,
-        zmax=1,
-        colorscale="Blues",
+        coloraxis="coloraxis",
         hovertemplate="true %{y}, predicted %{x}: %{customdata:,} (%{z:.1%})<extra></extra>",
     )
-    figure.update_layout(**LAYOUT)
-    # Given, since plotly leaves every other name out of thirty.
+    scale = {"cmin": 0, "cmax": 1, "colorscale": "Blues"}
+    figure.update_layout(**LAYOUT, coloraxis=scale)
+    # Given, since plotly leaves every other name out of thirty; ``draw_figures.js`` leaves out
+    # those for which there is no room.
     named = names[:: 1 + len(names) // MOST_NAMED]
     axis = {
         "type": "category",
         "tickvals": named,
         "ticktext": [escape(shortened(name, LONGEST)) for name in named],
-        "tickfont": {"size": max(7, min(14, 280 // max(1, len(named))))},
         "automargin": True,
     }
     figure.update_xaxes(title={"text": "predicted", "standoff": 10}, **axis)

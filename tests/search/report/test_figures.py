@@ -17,6 +17,7 @@ from plotly.offline import get_plotlyjs
 from archfront.search.front.members import build_front
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.objectives import objectives_for
+from archfront.search.report import page_figure
 from archfront.search.report.details_figure import confusion_figure, curves_by_class
 from archfront.search.report.figures import (
     curves_figure,
@@ -251,6 +252,18 @@ def test_every_class_of_a_confusion_matrix_is_named_beside_it() -> None:
     many = [str(i) for i in range(100)]
     figure = confusion_figure({"class_names": many, "confusion": np.eye(100).tolist()})
     assert list(figure.layout.xaxis.tickvals) == many[::2]
+
+
+def test_the_script_of_a_page_fits_what_the_confusion_matrix_has_beside_it() -> None:
+    """In 390 px its names lay over each other: sizes and numbers were those of a wide page."""
+    script = (Path(page_figure.__file__).parent / page_figure.SCRIPT).read_text("utf-8")
+    figure = confusion_figure({"class_names": ["cat", "dog"], "confusion": [[1, 3], [0, 2]]})
+    assert (figure.layout.coloraxis.cmin, figure.layout.coloraxis.cmax) == (0, 1)
+    for axis in (figure.layout.xaxis, figure.layout.yaxis):
+        assert axis.type == "category"  # by which the script finds them
+        assert axis.tickfont.size is None
+    for name in ("tickfont.size", "tickvals", "ticktext", "coloraxis.showscale"):
+        assert name in script
 
 
 def test_a_title_cannot_end_the_script_it_stands_in() -> None:
