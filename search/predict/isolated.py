@@ -16,7 +16,7 @@ import subprocess
 import sys
 import threading
 import weakref
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from multiprocessing.connection import Connection
 from typing import Any, Self
 
@@ -26,12 +26,10 @@ from numpy.typing import NDArray
 from archfront.search.errors import ArtifactError, ExportError
 from archfront.search.predict.opening import Opening
 
-# Memory beside the files: the libraries' own, and activations.
-MEMORY_MB = 768
 # A runtime holds a file as it was parsed, as weights, and as weights laid out for the processor.
 COPIES = 3
-# Processor time, for each thread, of opening a file and of one image; by the clock ten times that.
-LOAD_S, IMAGE_S = 10, 5
+# Processor time of one image, for each thread; by the clock ten times the processor time.
+IMAGE_S = 5
 BY_THE_CLOCK = 10
 STACK_KB = 2048
 CHILD = "archfront.search.predict.isolated_child"
@@ -40,6 +38,24 @@ LIMITED = 'ulimit -s "$1"; ulimit -d "$2"; ulimit -f 0; shift 2; exec "$@"'
 BOOT = f"import sys; sys.path[:] = sys.argv[2:]; from {CHILD} import main; main()"
 
 Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a process may take of the machine.
+
+    Attributes:
+        memory_mb: Beside the files: the libraries' own memory, and activations.
+        load_s: Processor time of opening a file, for each thread, with the imports before.
+    """
+
+    memory_mb: int = 768
+    load_s: int = 10
+
+
+# By opener, where they are others. PyTorch and transformers have 1,070 MB of data after the first
+# image of a small network, and took 5.2 s of processor time until then.
+LIMITS = {"hf": Limits(2048, 60)}
 
 
 class Isolated:
@@ -55,7 +71,8 @@ class Isolated:
 
     def __init__(self, opener: str, opening: Opening) -> None:
         self._opener, self._opening, self._path = opener, opening, opening.path
-        self._memory_mb = MEMORY_MB + COPIES * _size_mb(opening)
+        self._limits = LIMITS.get(opener, Limits())
+        self._memory_mb = self._limits.memory_mb + COPIES * _size_mb(opening)
         self._lock = threading.Lock()
         try:
             self._begin()
@@ -69,7 +86,7 @@ class Isolated:
             self._process = _start(theirs.fileno(), self._memory_mb)
         self._end = weakref.finalize(self, _end, self._connection, self._process)
         asked = {**asdict(self._opening), "path": str(self._path), "opener": self._opener}
-        self._ask(json.dumps(asked).encode(), LOAD_S)
+        self._ask(json.dumps(asked).encode(), self._limits.load_s)
 
     def outputs(self, images: Array) -> dict[str, Array]:
         """Return the outputs by name for a batch of images, from one thread at a time.

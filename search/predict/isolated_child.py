@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import resource
 import sys
+import tempfile
 from contextlib import suppress
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -13,13 +15,15 @@ from pathlib import Path
 import numpy as np
 
 from archfront.search.errors import ArchfrontError
-from archfront.search.predict.isolated import IMAGE_S, LOAD_S
+from archfront.search.predict.isolated import IMAGE_S, LIMITS, Limits
 from archfront.search.predict.openers import open_file
 from archfront.search.predict.opening import Opening
 
 
 def main() -> None:
     """Answer whoever holds the other end of the socket that ``sys.argv`` names."""
+    # Libraries ask for a folder of temporary files when they are imported; none can be written to.
+    tempfile.tempdir = os.path.abspath(os.sep)
     with Connection(int(sys.argv[1])) as connection, suppress(EOFError, OSError):
         try:
             _answer(connection)
@@ -32,7 +36,7 @@ def _answer(connection: Connection) -> None:
     asked = json.loads(connection.recv_bytes())
     opener, path = asked.pop("opener"), Path(asked.pop("path"))
     names = tuple(asked.pop("output_names"))
-    _allow(LOAD_S * asked["threads"])
+    _allow(LIMITS.get(opener, Limits()).load_s * asked["threads"])
     # The parent process has seen that the file is no program.
     opening = Opening(path, names, **{**asked, "is_trusted": True})
     with open_file(opener, opening) as opened:

@@ -16,6 +16,9 @@ from archfront.search.predict import isolated
 from archfront.search.predict.isolated import Isolated
 from archfront.search.predict.openers import open_file
 from archfront.search.predict.opening import Opening
+from archfront.trainers.data.preprocess import Preprocess
+from archfront.trainers.spec import Architecture, Weights
+from archfront.trainers.tasks import TASKS
 
 IMAGES = np.arange(192, dtype=np.float32).reshape(1, 3, 8, 8)
 
@@ -63,6 +66,26 @@ def test_the_answers_are_those_of_the_same_process(tmp_path: Path) -> None:
             found = opened.outputs(images)
             assert found.keys() == {"found"}
             assert np.allclose(found["found"], np.sin(images), atol=1e-5)
+
+
+@pytest.mark.slow
+def test_files_of_transformers_answer_as_in_the_same_process(tmp_path: Path) -> None:
+    """PyTorch and transformers alone were more than a process was allowed, so none was opened."""
+    import torch
+
+    from archfront.trainers.networks.hf.publish import load_published, publish
+
+    made = Architecture("classification", "test_resnet", "timm", 32, 3, 3)
+    model = TASKS["classification"].build(made, Weights())
+    half = (0.5,) * 3
+    publish(model, Preprocess(32, 3, half, half), ("a", "b", "c"), tmp_path)
+    opening = Opening(tmp_path, ("scores",), 1, "fp32", "classification")
+    images = np.linspace(-1, 1, 2 * 3 * 32 * 32, dtype=np.float32).reshape(2, 3, 32, 32)
+    with open_file("hf", opening) as opened:
+        assert isinstance(opened, Isolated)
+        found = opened.outputs(images)["scores"]
+    [expected] = load_published(tmp_path, "classification")(torch.from_numpy(images))
+    assert np.allclose(found, expected, atol=1e-5)
 
 
 def test_more_memory_than_allowed_is_refused(tmp_path: Path) -> None:
