@@ -73,7 +73,7 @@ def near_pairs(images: Look, rows: Sequence[int]) -> list[tuple[int, int]]:
     some = np.array([r for r in rows if images.shorter[r] >= SMALLEST_PX], np.int64)
     if len(some) < 2:
         return []
-    vectors, spread = _unit(_shrunk(images.thumbs[some], POOL).reshape(len(some), -1))
+    vectors, spread = _coarse(images.thumbs, some)
     is_told = spread >= FLAT
     some, vectors = some[is_told], vectors[is_told]
     found: set[tuple[int, int]] = set()
@@ -85,6 +85,17 @@ def near_pairs(images: Look, rows: Sequence[int]) -> list[tuple[int, int]]:
     return [tuple(pair) for block in kept for pair in block[_are_copies(images, block)].tolist()]
 
 
+def _coarse(thumbs: Pixels, rows: Rows) -> tuple[NDArray[np.float16], Vectors]:
+    """Return rows of thumbnails, shrunk, as unit vectors, and their deviations; by blocks."""
+    vectors = np.empty((len(rows), (thumbs.shape[1] // POOL) ** 2), np.float16)
+    spread = np.empty(len(rows), np.float32)
+    for start in range(0, len(rows), BLOCK):
+        some = slice(start, start + BLOCK)
+        shrunk = _shrunk(thumbs[rows[some]], POOL)
+        vectors[some], spread[some] = _unit(shrunk.reshape(len(shrunk), -1))
+    return vectors, spread
+
+
 def _unit(values: Vectors) -> tuple[Vectors, Vectors]:
     """Return rows of mean 0 and length 1, and their standard deviations before."""
     centered = values - values.mean(axis=1, keepdims=True)
@@ -93,26 +104,29 @@ def _unit(values: Vectors) -> tuple[Vectors, Vectors]:
     return unit, lengths[:, 0] / np.float32(np.sqrt(values.shape[1]))
 
 
-def _buckets(vectors: Vectors) -> Iterator[Rows]:
+def _buckets(vectors: NDArray[np.float16]) -> Iterator[Rows]:
     """Yield rows that may be near each other: all of a few, else those of equal numbers."""
     if len(vectors) <= ALL_PAIRS:
         yield np.arange(len(vectors))
         return
     # What all images share says nothing of which are near.
-    own = vectors - vectors.mean(axis=0)
+    shared = vectors.mean(axis=0, dtype=np.float32)
     rng = np.random.default_rng(0)
     powers = 2 ** np.arange(BITS)
     for _ in range(TABLES):
         planes = rng.standard_normal((vectors.shape[1], BITS)).astype(np.float32)
-        numbers = (own @ planes > 0) @ powers
+        numbers = np.empty(len(vectors), np.int64)
+        for start in range(0, len(vectors), BLOCK):
+            own = vectors[start : start + BLOCK].astype(np.float32) - shared
+            numbers[start : start + BLOCK] = (own @ planes > 0) @ powers
         order = np.argsort(numbers, kind="stable")
         ends = np.flatnonzero(np.diff(numbers[order])) + 1
         yield from (bucket for bucket in np.split(order, ends) if len(bucket) > 1)
 
 
-def _near_in(vectors: Vectors, bucket: Rows) -> Iterator[tuple[int, int]]:
+def _near_in(vectors: NDArray[np.float16], bucket: Rows) -> Iterator[tuple[int, int]]:
     """Yield the pairs of a bucket that are near in small, the lower row first."""
-    inside = vectors[bucket]
+    inside = vectors[bucket].astype(np.float32)
     for start in range(0, len(bucket), BLOCK):
         close = inside[start : start + BLOCK] @ inside[start:].T > NEAR
         later = np.triu(close, 1)
