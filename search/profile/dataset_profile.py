@@ -18,7 +18,7 @@ from archfront.search.profile.faults import Examples, Fault
 from archfront.search.records.codec import decode, encode
 
 # Of the form of the record and of how its numbers are computed; another one is computed anew.
-VERSION = 1
+VERSION = 2
 ANALYZED_PX = 256
 # The share of a class's images that adds nothing new falls with this (Cui et al. 2019, table 1).
 BETA = 0.9999
@@ -134,6 +134,8 @@ class ObjectProfile:
         truncated_share: Share of objects whose box touches the border of its image.
         crowds: Groups that do not count.
         side_share_per_class: Median of ``side_share`` by class, of classes that have objects.
+        pixel_share: Share of all pixels that each class's outlines cover, overlaps counted
+            twice; none without outlines.
         places: Objects by the place of their center, rows from the top, ``PLACES`` a side.
         at_sizes: How large they are at the input sizes of a space; none without a space.
     """
@@ -148,6 +150,7 @@ class ObjectProfile:
     side_share_per_class: dict[str, float]
     places: tuple[tuple[int, ...], ...]
     at_sizes: tuple[ObjectsAtSize, ...] = ()
+    pixel_share: dict[str, float] = field(default_factory=dict)
 
     def at(self, input_size: int, stride: int, tile: int | None = None) -> ObjectsAtSize:
         """Return the sizes in cells of a map, for an image, or a tile, that fills the input.

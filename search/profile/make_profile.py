@@ -32,6 +32,10 @@ from archfront.trainers.data.value_range import value_range
 from archfront.trainers.errors import DataError
 
 N_EXAMPLES, N_UNLIKE = 6, 12
+# How the images least like the others are found: how many others each is compared with, which of
+# the nearest counts, 0 being itself, and rows at a time.
+N_COMPARED, NEIGHBOR, BLOCK = 1000, 4, 256
+LEAST_SPREAD = 0.02  # where all images are alike, smaller differences are none
 COUNTED: Mapping[str, Counted] = {"mask": "pixels", "boxes": "objects", "outlines": "objects"}
 
 
@@ -161,13 +165,20 @@ def _spread(refs: Sequence[ImageRef], n: int) -> list[ImageRef]:
 
 
 def _unlike(found: Gathered) -> list[int]:
-    """Return the rows of the images whose colors, texture and shape are farthest from usual."""
-    shapes = np.array(
-        [[math.log(w / h), math.log(w * h)] for w, h in (e.size for e in found.entries)]
-    )
-    rows = np.concatenate([found.traits, shapes], axis=1)
-    middle = np.median(rows, axis=0)
-    # Half of the numbers lie within this; where all are alike, a thousandth counts as far.
-    spread = np.median(np.abs(rows - middle), axis=0) * 1.5 + 0.02
-    distances = np.linalg.norm((rows - middle) / spread, axis=1)
-    return [int(row) for row in np.argsort(-distances, kind="stable")[:N_UNLIKE]]
+    """Return the rows of the images that are farthest from their nearest others.
+
+    By colors, texture and shape; the distance is that to the fourth nearest of some images, so
+    that a few images of one kind are far from the others, too.
+    """
+    sizes = np.log([entry.size for entry in found.entries])
+    shapes = np.stack([sizes[:, 0] - sizes[:, 1], sizes.sum(axis=1)], axis=1)
+    rows = np.concatenate([found.traits, shapes], axis=1).astype(np.float32)
+    rows /= rows.std(axis=0) + LEAST_SPREAD
+    chosen = np.random.default_rng(0).permutation(len(rows))[:N_COMPARED]
+    nearest = np.empty(len(rows))
+    for start in range(0, len(rows), BLOCK):
+        some = rows[start : start + BLOCK]
+        distances = np.linalg.norm(some[:, None] - rows[chosen], axis=2)
+        place = min(NEIGHBOR, len(chosen) - 1)
+        nearest[start : start + BLOCK] = np.partition(distances, place, axis=1)[:, place]
+    return [int(row) for row in np.argsort(-nearest, kind="stable")[:N_UNLIKE]]

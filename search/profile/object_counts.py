@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from archfront.search.profile.dataset_profile import PLACES, MaskProfile, ObjectProfile
 from archfront.search.profile.distribution import Numbers
 from archfront.search.profile.faults import ImageRef, SmallObject
+from archfront.trainers.data.objects import segment_area
 from archfront.trainers.data.targets import Mask, Objects
 
 OVERLAP = 0.3  # IoU from which two objects hide each other
@@ -31,6 +32,8 @@ class ObjectCounts:
         self._per_class: dict[int, Numbers] = {}
         self._n = self._n_overlapping = self._n_truncated = self._n_crowds = 0
         self._places = np.zeros((PLACES, PLACES), np.int64)
+        self._areas: dict[int, float] = {}
+        self._pixels = 0
         self._smallest: list[tuple[float, int, str, str, int, Boxes]] = []
 
     def add(self, part: str, name: str, objects: Objects, size: tuple[int, int]) -> None:
@@ -45,6 +48,7 @@ class ObjectCounts:
         shown = objects.only(np.flatnonzero(~objects.crowd))
         self._n_crowds += len(objects) - len(shown)
         self.per_image.add(len(shown))
+        self._pixels += size[0] * size[1]
         if not len(shown):
             return
         boxes, (width, height) = shown.boxes, size
@@ -64,6 +68,9 @@ class ObjectCounts:
         centers = (boxes[:, :2] + boxes[:, 2:]) / 2 / np.array([width, height], np.float32)
         columns, rows = (centers * PLACES).astype(np.int64).clip(0, PLACES - 1).T
         np.add.at(self._places, (rows, columns), 1)
+        for segment, label in zip(shown.segments or (), shown.labels.tolist(), strict=False):
+            covered = self._areas.get(label, 0.0) + segment_area(segment, *size)
+            self._areas[label] = covered
         self._keep_smallest(part, name, shown, roots)
 
     def _keep_smallest(
@@ -102,6 +109,10 @@ class ObjectCounts:
             side_share_per_class={
                 class_names[label]: numbers.distribution().p50
                 for label, numbers in sorted(self._per_class.items())
+            },
+            pixel_share={
+                class_names[label]: area / max(self._pixels, 1)
+                for label, area in sorted(self._areas.items())
             },
             places=tuple(tuple(row) for row in self._places.tolist()),
         )

@@ -135,6 +135,9 @@ def _object_rows(profile: DatasetProfile) -> Iterator[tuple[str, str]]:
         f"{share.p50:.1%}; {objects.overlap_share:.0%} overlap another, "
         f"{objects.truncated_share:.0%} touch the border",
     )
+    if objects.pixel_share:
+        shares = sorted(objects.pixel_share.items(), key=lambda pair: -pair[1])[:SHOWN_CLASSES]
+        yield "", "of all pixels: " + ", ".join(f"{name} {share:.1%}" for name, share in shares)
     yield from _sizes_rows(objects)
 
 

@@ -64,6 +64,15 @@ def polygon_area(flat: Sequence[float]) -> float:
     return float(abs(np.dot(x, np.roll(y, -1)) - np.dot(y, np.roll(x, -1))) / 2)
 
 
+def segment_area(segment: Segment, width: int, height: int) -> float:
+    """Return the pixels inside an outline of an image of this size."""
+    if not isinstance(segment, Mapping):
+        return sum(map(polygon_area, segment))
+    from faster_coco_eval.core import mask as coco
+
+    return float(coco.area(rle_of(segment, width, height)))
+
+
 def checked_objects(
     objects: Objects, name: str, width: int, height: int
 ) -> tuple[Objects, tuple[Skipped, ...]]:

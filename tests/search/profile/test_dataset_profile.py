@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from archfront.search.errors import DataError
-from archfront.search.profile.dataset_profile import DatasetProfile, ObjectProfile
+from archfront.search.profile.dataset_profile import VERSION, DatasetProfile, ObjectProfile
 from archfront.search.profile.distribution import Distribution
 from archfront.search.profile.faults import Fault, ImageRef
 from tests.support.small_profile import small_profile
@@ -23,7 +23,9 @@ def test_a_profile_comes_back_from_its_json() -> None:
 
 def test_another_version_is_refused_with_what_to_do() -> None:
     content = {**small_profile().as_dict(), "version": 99}
-    with pytest.raises(DataError, match=r"version 99; this archfront reads version 1\. Make it"):
+    with pytest.raises(
+        DataError, match=rf"version 99; this archfront reads version {VERSION}\. Make"
+    ):
         DatasetProfile.from_dict(content)
 
 

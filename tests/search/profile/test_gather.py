@@ -152,3 +152,12 @@ def test_balance_has_the_effective_numbers_of_the_training_split(tmp_path: Path)
     assert balance.effective == pytest.approx({"a": expected, "b": expected})
     assert expected < 4
     assert math.isclose(expected, 4, rel_tol=1e-3)
+
+
+def test_a_few_images_of_another_kind_are_the_least_like_the_others(tmp_path: Path) -> None:
+    ref = clean_folder(tmp_path, n=30)
+    for index in range(3):
+        bright = 200 + textured(500 + index) // 6
+        save(tmp_path / "a" / f"9{index}.png", bright)
+    unlike = profiled(ref).examples.unlike
+    assert {image.name for image in unlike[:3]} == {f"a/9{index}.png" for index in range(3)}

@@ -71,6 +71,18 @@ def test_the_smallest_objects_are_kept_in_order() -> None:
     ]
 
 
+def test_outlines_cover_their_share_of_the_pixels() -> None:
+    triangle = ((0.0, 0.0, 40.0, 0.0, 0.0, 30.0),)  # 600 px
+    runs = {"size": [50, 100], "counts": [10, 400, 4590]}
+    boxes = np.array([(0, 0, 40, 30), (0, 0, 9, 50)], np.float32)
+    shown = Objects(boxes, np.array([0, 1]), np.zeros(2, np.bool_), (triangle, runs))
+    counts = ObjectCounts()
+    counts.add("train", "a", shown, (100, 50))
+    counts.add("train", "b", objects(), (100, 50))
+    share = counts.profile(("x", "y")).pixel_share
+    assert share == pytest.approx({"x": 600 / 10_000, "y": 400 / 10_000})
+
+
 def test_pixels_of_masks_are_shared_out_among_those_that_count() -> None:
     counts = MaskCounts(3)
     indices = np.zeros((4, 10), np.uint8)
