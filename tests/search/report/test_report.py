@@ -7,8 +7,10 @@ from html.parser import HTMLParser
 import pytest
 
 from archfront.search.front.members import build_front, front_hypervolume
+from archfront.search.latency.tiled import of_image
 from archfront.search.records.evaluation import Rejected
 from archfront.search.records.header import Environment
+from archfront.search.records.image_tiles import ImageTiles
 from archfront.search.records.objectives import objectives_for
 from archfront.search.report.document import StudyRecord, render
 from archfront.search.results.stats import class_rows, failures, rejections, tie_sentence
@@ -122,6 +124,21 @@ def test_the_question_names_task_device_data_and_limits(page: Page) -> None:
     assert "1,234 candidates; 16 were trained, 6 rejected before training, and 2 failed." in (
         page.words
     )
+
+
+def test_the_question_says_of_how_many_tiles_a_latency_is() -> None:
+    whole = record()
+    cut = [
+        replace(e, measurement=of_image(e.measurement, ImageTiles(12, 1.5)))
+        if e.measurement is not None
+        else e
+        for e in whole.evaluations
+    ]
+    said = Page(render(replace(whole, evaluations=cut))).words
+    assert (
+        "(onnxruntime, 1 thread, batch 1, fp32; a latency is that of the 12 tiles of an image and "
+        "1.5 ms of merging), trained on digits"
+    ) in said
 
 
 def test_the_front_table_has_the_members_with_intervals_and_marks(page: Page) -> None:
