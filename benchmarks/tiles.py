@@ -78,8 +78,9 @@ def _drawn(
     rows = []
     offsets = np.arange(object_px) + 0.5 - object_px / 2
     disc = np.hypot(*np.meshgrid(offsets, offsets)) <= object_px / 2
-    for _ in range(rng.integers(4, 13)):
-        x, y = rng.integers(0, side - object_px, 2)
+    n_cells = side // (2 * object_px)  # an object each, so that none hides another
+    for cell in rng.choice(n_cells**2, rng.integers(4, 13), replace=False):
+        x, y = np.array(divmod(cell, n_cells)) * 2 * object_px + rng.integers(0, object_px + 1, 2)
         label = int(rng.integers(len(NAMES)))
         inside = disc if label else np.ones_like(disc)
         part = pixels[y : y + object_px, x : x + object_px]
