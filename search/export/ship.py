@@ -6,7 +6,7 @@ import math
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
@@ -28,6 +28,7 @@ from archfront.search.predict.manifest import (
 )
 from archfront.search.prepare.prepare import LIBRARIES
 from archfront.search.prepare.recorded import WORTHLESS, Study, dataset_of
+from archfront.search.records.codec import encode
 from archfront.search.results.select_members import Member
 from archfront.trainers.tasks import task_named
 from archfront.trainers.tasks.judges.weighted import THRESHOLD
@@ -252,7 +253,7 @@ class _Export:
             latency = None
             if self._request.is_timed:
                 setup = self._timing_setup(predictor, source, cores)
-                latency = asdict(time_session(predictor, setup))
+                latency = encode(time_session(predictor, setup))
         before, after = manifest.metrics[manifest.metric], metrics[manifest.metric]
         lost = (before - after) / before if before else 0.0
         is_reduced = artifact.precision != "fp32"

@@ -17,17 +17,25 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 Record = TypeVar("Record")
+# Key in the metadata of a field that is not stored where it is None, as before it existed.
+LEFT_OUT = "left out"
 
 
 def encode(record: Any) -> Any:
     """Return a record as plain content; ``decode`` gives the equal record back, after JSON too.
 
-    Architectures and recipes leave out what says nothing of them, as their ``as_dict`` does.
+    Architectures and recipes leave out what says nothing of them, as their ``as_dict`` does, and
+    so does every record of its fields with ``LEFT_OUT``.
     """
     if isinstance(record, Architecture | Recipe):
         return record.as_dict()
     if is_dataclass(record) and not isinstance(record, type):
-        return {item.name: encode(getattr(record, item.name)) for item in fields(record)}
+        values = {item: getattr(record, item.name) for item in fields(record)}
+        return {
+            item.name: encode(value)
+            for item, value in values.items()
+            if value is not None or LEFT_OUT not in item.metadata
+        }
     if isinstance(record, Mapping):
         return {key: encode(value) for key, value in record.items()}
     if isinstance(record, list | tuple):

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from archfront.search.records.candidate import Candidate
-from archfront.search.records.codec import decode, encode
+from archfront.search.records.codec import LEFT_OUT, decode, encode
 from archfront.search.records.failure_kinds import PASSING, FailureKind
 from archfront.search.records.image_tiles import ImageTiles
 from archfront.search.records.proposal import Proposal
@@ -65,7 +65,7 @@ class Latency:
     interval: float | None = None
     drift: float | None = None
     parity: float | None = None
-    tiles: ImageTiles | None = None
+    tiles: ImageTiles | None = field(default=None, metadata={LEFT_OUT: True})
 
 
 @dataclass(frozen=True)

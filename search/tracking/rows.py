@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from archfront.search.latency.tiled import latency_of_run
 from archfront.search.records.evaluation import SOMETIMES, Evaluation, Measurement, Trained
 from archfront.search.records.refit_records import Refit
 from archfront.search.tracking.mlflow_client import MetricRow
@@ -54,6 +55,9 @@ def cost_metrics(measured: Measurement, at: int) -> list[MetricRow]:
         "macs_g": measured.macs_g,
         "size_mb": measured.size_mb,
     }
+    if measured.latency.tiles is not None:
+        values["latency_tiles"] = measured.latency.tiles.n
+        values["latency_tile_ms"] = latency_of_run(measured.latency).p50_ms
     values |= {name: measured.value(name) for name in SOMETIMES if measured.has([name])}
     return [(name, value, at, 0) for name, value in values.items() if not math.isnan(value)]
 

@@ -23,6 +23,7 @@ from archfront.search.prepare.gate import exceeded
 from archfront.search.records.codec import decode, encode
 from archfront.search.records.evaluation import Measurement
 from archfront.search.records.image_tiles import ImageTiles
+from archfront.search.tracking.rows import cost_metrics
 from archfront.trainers.data.tiles import Tiling
 from archfront.trainers.dataset_summary import (
     LONGER_SIDE,
@@ -119,9 +120,20 @@ def test_a_device_remembers_a_tile_for_studies_with_and_without(tmp_path: Path) 
 def test_a_record_says_how_many_tiles_a_latency_is_of() -> None:
     whole = of_image(measurement(4.0), TWELVE)
     assert decode(Measurement, encode(whole)) == whole
-    before = encode(measurement(4.0))
-    del before["latency"]["tiles"]  # as it was stored before there were tiles
-    assert decode(Measurement, before) == measurement(4.0)
+    assert encode(whole)["latency"]["tiles"] == {"n": 12, "merge_ms": 1.5}
+    alone = encode(measurement(4.0))
+    assert "tiles" not in alone["latency"]  # as it was stored before there were tiles
+    assert decode(Measurement, alone) == measurement(4.0)
+
+
+def test_mlflow_shows_the_latency_of_an_image_and_of_a_tile() -> None:
+    rows = {
+        name: value for name, value, _, _ in cost_metrics(of_image(measurement(4.0), TWELVE), 0)
+    }
+    assert (rows["latency_ms"], rows["latency_tiles"]) == (49.5, 12)
+    assert rows["latency_tile_ms"] == pytest.approx(4.0)
+    plain = [name for name, *_ in cost_metrics(measurement(4.0), 0)]
+    assert not any("tile" in name for name in plain)
 
 
 def test_networks_see_tiles_in_the_place_of_images() -> None:

@@ -94,7 +94,9 @@ def test_a_record_comes_back_equal_from_json(record: Any) -> None:
 
 @pytest.mark.parametrize("record", RECORDS[3:], ids=lambda record: type(record).__name__)
 def test_the_keys_and_their_order_are_those_of_the_fields(record: Any) -> None:
-    assert json.dumps(encode(record)) == json.dumps(asdict(record))
+    everything = json.dumps(asdict(record))
+    # What came later is not stored where there is none of it.
+    assert json.dumps(encode(record)) == everything.replace(', "tiles": null', "")
 
 
 def test_a_plain_loss_does_not_change_the_ids_of_earlier_candidates() -> None:
