@@ -22,9 +22,11 @@ BY_CAPACITY = 3
 # (benchmarks/LOG.md, "Unlike candidates in the start"; benchmarks/LOG.md, "Rungs on replay
 # tables").
 AROUND = 0.03
-# Ends of the names of the descriptors that make up a capacity; of pixels and objects the second.
+# Ends of the names of the descriptors that make up a capacity; of pixels and objects the second,
+# and where it is set against the work of steps the third.
 CAPACITY = ("macs_g", "params_m", "log_macs", "log_params")
 DENSE_CAPACITY = ("macs_g", "input_size")
+CAPACITY_BY_STEP = (*CAPACITY, "input_size")
 LARGEST, LARGEST_OF_RUNGS, LARGEST_LEAST = 0.1, 0.2, 3
 
 
@@ -146,9 +148,12 @@ class Start:
         """Return a score of each architecture's capacity: its size and its work.
 
         Where pixels or objects are learned, the side of the input says more than the parameters.
+        In few minutes it counts beside them: small images lack pixels, not trained parameters.
         """
         features = self._space.architecture_features()
-        counted = DENSE_CAPACITY if self._is_dense else CAPACITY
+        counted = CAPACITY_BY_STEP if self._is_by_step else CAPACITY
+        if self._is_dense:
+            counted = DENSE_CAPACITY
         columns = [
             standardized(column)
             for name, column in zip(features.numeric_names, features.numeric.T, strict=True)

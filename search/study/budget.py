@@ -27,7 +27,7 @@ CHEAPEST = 0.25
 # Share of the minutes that are left that the first full training takes at most, where it is what
 # tells a candidate's worth: of boxes, outlines and masks, and of labels, which smaller networks
 # learn better in more epochs (benchmarks/LOG.md, "Studies from scratch of six minutes").
-WHOLE, WHOLE_OF_LABELS = 0.7, 0.5
+WHOLE, WHOLE_OF_LABELS = 0.7, 0.6
 # Margin of that training's time, which is expected from a trial or two: the 0.9 quantile of what
 # an architecture's work leaves unexplained (benchmarks/LOG.md, "Work of training steps").
 UNEXPLAINED = 1.4

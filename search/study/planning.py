@@ -31,7 +31,7 @@ from archfront.trainers.words import count_of, duration
 QUANTILES = (0.35, 0.2, 0.1, 0.03)
 # Where nothing is known of labels before, large networks are worth as much as long trainings
 # (benchmarks/LOG.md, "What learns in few minutes").
-QUANTILES_FROM_SCRATCH = (0.65, 0.5, *QUANTILES)
+QUANTILES_FROM_SCRATCH = (0.8, 0.65, 0.5, *QUANTILES)
 # Architectures tried before the plan is made without a measurement.
 TRIES = 3
 # Pixels of the images whose steps are timed, at most: of small images a whole batch, since calls
