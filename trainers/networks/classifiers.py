@@ -13,12 +13,15 @@ from torch import nn
 from archfront.trainers.errors import BuildError
 from archfront.trainers.networks.backbone import RANDOM, create, run_once
 from archfront.trainers.networks.hf.names import is_hub
+from archfront.trainers.networks.stages import stage_features, stages_of
 from archfront.trainers.networks.task_network import TaskNetwork
 from archfront.trainers.spec import Architecture, Weights
 
 TIMM_POOLS = ("avg", "max", "avgmax")
 # Where the published networks stop adding features before the classifier.
 HIDDEN_MAX = 512
+# Heads of ours that take the features of a network, pooled by it.
+ON_FEATURES = ("mlp", "levels")
 
 
 class GeMPool(nn.Module):
@@ -53,16 +56,28 @@ class Classifier(TaskNetwork):
     Attributes:
         backbone: The timm network, with its own classifier unless ``head`` has one.
         head: A head of ours; the identity where timm's is used.
+        stages: Stages of the backbone whose features the head takes beside the backbone's own.
     """
 
-    def __init__(self, architecture: Architecture, backbone: nn.Module, head: nn.Module) -> None:
+    def __init__(
+        self,
+        architecture: Architecture,
+        backbone: nn.Module,
+        head: nn.Module,
+        stages: tuple[int, ...] = (),
+    ) -> None:
         super().__init__(architecture)
         self.backbone = backbone
         self.head = head
+        self.stages = stages
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits."""
-        logits: torch.Tensor = self.head(self.backbone(images))
+        if self.stages:
+            features = stage_features(self.backbone, images, self.stages)
+        else:
+            features = self.backbone(images)
+        logits: torch.Tensor = self.head(features)
         return logits
 
     def freeze(self) -> None:
@@ -111,14 +126,18 @@ def build_classifier(
     features = run_once(backbone, name, channels=channels, input_size=size)
     _check_features(features, architecture)
     head: nn.Module
+    stages: tuple[int, ...] = ()
     match head_name:
         case "gem":
             head = _gem_head(backbone, features, classes, dropout)
         case "mlp":
             head = _mlp_head(features.shape[1], classes, dropout)
+        case "levels":
+            stages, width = stages_of(backbone, name, channels=channels, input_size=size)
+            head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, classes))
         case _:
             head = nn.Identity()
-    return Classifier(architecture, backbone, head)
+    return Classifier(architecture, backbone, head, stages)
 
 
 def _hub_classifier(architecture: Architecture, weights: Weights, dropout: float) -> Classifier:
@@ -159,10 +178,13 @@ def head_signature(backbone: str, head: str) -> str | None:
             size = cast("Any", network).pretrained_cfg["input_size"][-1]
             features = run_once(network, backbone, channels=3, input_size=size, device="meta")
             return "gem" if getattr(features, "ndim", 0) == 4 else None
+        if head == "levels":
+            size = cast("Any", network).pretrained_cfg["input_size"][-1]
+            stages_of(network, backbone, channels=3, input_size=size, device="meta")
     except BuildError:
         return None
-    if head == "mlp":
-        return "mlp"
+    if head in ON_FEATURES:
+        return head
     pools = [
         f"{path}.{name}={value}"
         for path, module in network.named_modules()
@@ -177,7 +199,7 @@ def _timm_options(head: str, classes: int, dropout: float) -> dict[str, Any]:
     dropping = {"drop_rate": dropout} if dropout > 0 else {}
     if head == "gem":
         return {"num_classes": 0, "global_pool": ""}
-    if head == "mlp":
+    if head in ON_FEATURES:
         return {"num_classes": 0}
     pooling = {"global_pool": head} if head in TIMM_POOLS else {}
     return {"num_classes": classes, **pooling, **dropping}
@@ -191,9 +213,9 @@ def _check_features(features: Any, architecture: Architecture) -> None:
             f"{where}: gem pools a map of rows and columns, and this backbone gives "
             f"{_shape(features)}. Choose another head."
         )
-    if a.head == "mlp" and getattr(features, "ndim", 0) != 2:
+    if a.head in ON_FEATURES and getattr(features, "ndim", 0) != 2:
         raise BuildError(f"{where}: expected pooled features, got {_shape(features)}.")
-    if a.head not in ("gem", "mlp") and _shape(features) != (1, a.classes):
+    if a.head not in ("gem", *ON_FEATURES) and _shape(features) != (1, a.classes):
         raise BuildError(
             f"{where}: expected logits of shape {(1, a.classes)}, got {_shape(features)}."
         )

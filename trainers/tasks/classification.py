@@ -29,12 +29,13 @@ class Classification(TaskDefaults):
 
     Attributes:
         heads: ``timm`` is the network as its authors ended it; ``avg``, ``max`` and ``avgmax``
-            change its pooling; ``gem`` and ``mlp`` put a head of ours on it.
+            change its pooling; ``gem``, ``mlp`` and ``levels`` put a head of ours on it, the last
+            one on the features of all its stages.
         metrics: ``balanced_accuracy`` is the mean recall of the classes.
         output_names: One probability per class.
     """
 
-    heads: tuple[str, ...] = ("timm", "avg", "max", "avgmax", "gem", "mlp")
+    heads: tuple[str, ...] = ("timm", "avg", "max", "avgmax", "gem", "mlp", "levels")
     metrics: tuple[str, ...] = ("accuracy", "balanced_accuracy", "macro_f1")
     losses: tuple[str, ...] = ("cross_entropy",)
     balances: ClassVar[tuple[Balance, ...]] = ("plain", "class_balanced", "balanced_softmax")

@@ -93,7 +93,7 @@ def solvable_head(model: nn.Module) -> str | None:
     if isinstance(head, nn.Identity):
         head = cast("Any", model.backbone).get_classifier()
         head = head[0] if isinstance(head, tuple | list) and len(head) == 1 else head
-    elif model.architecture.head == "gem":
+    elif model.architecture.head in ("gem", "levels"):
         head = head[-1]
     is_small = isinstance(head, nn.Linear) or head is model.head
     if not is_small or any(layer.bias is None for layer in head.modules() if _is_linear(layer)):

@@ -36,6 +36,7 @@ from tests.trainers.training.test_resume import settings as plain_settings
         ("test_convnext", "gem"),
         ("test_vit", "timm"),
         ("test_byobnet", "max"),
+        ("test_efficientnet", "levels"),
     ],
 )
 def test_a_probe_is_far_better_than_chance_and_is_what_is_saved(
