@@ -203,13 +203,13 @@ def _is_early(
 ) -> bool:
     """Return whether few were seen, and another one costs little.
 
-    The first few come where they are cheap, the others where this number of full trainings fits
-    beside them.
+    The first few come where they are cheap and leave what a first full training needs, the others
+    where this number of full trainings fits beside them.
     """
-    price = left.share(None, 0, 1)
+    price, n_tops = left.share(None, 0, 1), len(_on_their_way(seen, n_rungs))
     if len(seen) < SEEN_FIRST:
-        return price <= FIRST_PRICE
-    n_tops = len(_on_their_way(seen, n_rungs))
+        reserved = 0.0 if n_tops else float(shares.min())
+        return price <= FIRST_PRICE and price + reserved <= 1
     reserved = max(1, n_full - n_tops) * float(shares.min())
     return len(seen) < SEEN_LEAST and price + reserved <= 1
 

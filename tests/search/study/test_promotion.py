@@ -76,6 +76,16 @@ def test_the_dearest_of_the_first_two_is_trained_in_full_before_others_are_seen(
     assert step([first, promoted(second, -0.5)]) == Propose()
 
 
+def test_a_budget_of_one_full_training_has_one() -> None:
+    def step(seen: list[RungTrial], left: float) -> object:
+        return next_step(seen, 2, Coins(left), may_propose=True, is_full_only=False)
+
+    first = RungTrial(0, (-0.5,), (-1.0,), True)
+    assert step([first], 0.95) == Promote(0)
+    assert step([first], 1.1) == Propose()
+    assert step([promoted(first, -0.9)], 0.4) == Propose()
+
+
 def test_the_best_of_those_seen_first_is_trained_in_full_before_others_go_on() -> None:
     def step(seen: list[RungTrial], left: float = 9.0) -> object:
         return next_step(
