@@ -151,7 +151,7 @@ class Start:
         In few minutes it counts beside them: small images lack pixels, not trained parameters.
         """
         features = self._space.architecture_features()
-        counted = CAPACITY_BY_STEP if self._is_by_step else CAPACITY
+        counted: tuple[str, ...] = CAPACITY_BY_STEP if self._is_by_step else CAPACITY
         if self._is_dense:
             counted = DENSE_CAPACITY
         columns = [
