@@ -9,6 +9,7 @@ import optuna
 import yaml
 
 from archfront.search.config.build import build
+from archfront.search.config.settings import with_metric
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.paths import StudyPaths
@@ -20,7 +21,8 @@ from tests.support.study_headers import study_header
 
 def header(root: Path, name: str) -> StudyHeader:
     """Return what a driver stores when the recorded study starts."""
-    config = build(changed(study=name, tracking__root=str(root), hardware__limits__latency_ms=4.0))
+    asked = changed(study=name, tracking__root=str(root), hardware__limits__latency_ms=4.0)
+    config = with_metric(build(asked))  # a header has the metric that was chosen
     return study_header(config.as_dict(), id=f"id-of-{name}", identity=config.identity())
 
 
