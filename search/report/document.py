@@ -13,6 +13,7 @@ from markupsafe import Markup
 
 from archfront.search.front.members import FrontMember, front_hypervolume
 from archfront.search.profile.dataset_profile import DatasetProfile
+from archfront.search.records.applied_rule import AppliedRule
 from archfront.search.records.evaluation import SOMETIMES, Evaluation, is_below_top
 from archfront.search.records.export_records import ExportSummary
 from archfront.search.records.header import Environment
@@ -67,6 +68,7 @@ class StudyRecord:
         mistakes: Picture of the images that it is most wrong about, PNG.
         profile: The profile of the data; None where it is not known.
         unread: Sentences on the parts that are left out, since their files cannot be read.
+        rules: The rules that had something to say of the data.
     """
 
     name: str
@@ -99,6 +101,7 @@ class StudyRecord:
     mistakes: bytes | None = None
     profile: DatasetProfile | None = None
     unread: Sequence[str] = ()
+    rules: Sequence[AppliedRule] = ()
 
     @property
     def metric(self) -> str:

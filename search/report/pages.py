@@ -163,6 +163,7 @@ def record(results: Results, tell: Callable[[Unwritten], None] = logger.warning)
         test_scores=results.scores,
         galleries=pictures or {},
         rungs=results.rungs,
+        rules=header.space.rules,
         refit=refit,
         variants=variants,
         exports=exports,

@@ -8,6 +8,7 @@ import pytest
 
 from archfront.search.front.members import build_front, front_hypervolume
 from archfront.search.latency.tiled import of_image
+from archfront.search.records.applied_rule import AppliedRule
 from archfront.search.records.evaluation import Rejected
 from archfront.search.records.header import Environment
 from archfront.search.records.image_tiles import ImageTiles
@@ -255,12 +256,14 @@ def test_nothing_that_a_user_names_can_break_the_page() -> None:
                 members=build_front(evaluations, OBJECTIVES),
                 environment=Environment({EVIL: EVIL}, EVIL),
                 config={EVIL: EVIL},
+                rules=[AppliedRule("balance", EVIL, EVIL, "Menon et al. 2021")],
             )
         )
     )
     assert evil.scripts == Page(render(record())).scripts
     assert evil.open == []
     assert evil.rows("classes")[0][0] == EVIL
+    assert evil.rows("rules") == [["balance", EVIL, EVIL, "Menon et al. 2021"]]
     assert len(evil.rows("front")) == 1
 
 
