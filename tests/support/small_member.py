@@ -62,7 +62,7 @@ def study(task: str, root: Path, **changes: Any) -> Study:
         space__widths=[32],
         space__input_sizes=[SIDE],
         hardware__limits__latency_ms=None,
-        hardware__max_seconds=0.2,
+        hardware__max_seconds=0.1,
         hardware__warmup=1,
         hardware__repeats=6,
         **changes,

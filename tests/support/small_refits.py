@@ -58,7 +58,7 @@ def write(root: Path, name: str = "digits", **changes: Any) -> Results:
         data__val=80,
         data__test=changes.pop("test", 80),
         task__epochs=3,  # as the recorded curves have
-        hardware__max_seconds=0.2,
+        hardware__max_seconds=0.1,
         hardware__limits__latency_ms=4.0,
         **changes,
     )

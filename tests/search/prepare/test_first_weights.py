@@ -170,7 +170,7 @@ def config(root: Path, **changes: Any) -> Config:
         "space__weights": "pretrained",
         "space__weights_missing": "fetch",
         "space__recipe__lr": [0.001],
-        "hardware__max_seconds": 0.3,
+        "hardware__max_seconds": 0.1,
         **changes,
     }
     return small_config(root, **options)

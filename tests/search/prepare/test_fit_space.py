@@ -127,7 +127,7 @@ def digits(root: Path, **changes: Any) -> Config:
         space__backbones=backbones,
         space__input_sizes="auto",
         budget__trials=1,
-        hardware__max_seconds=0.2,
+        hardware__max_seconds=0.1,
         **changes,
     )
 

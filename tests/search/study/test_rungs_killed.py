@@ -42,7 +42,7 @@ WORDS = (
     "task.epochs=4",
     "budget.rungs=[1,2,4]",
     "budget.trials=3",
-    "hardware.max_seconds=0.2",
+    "hardware.max_seconds=0.1",
     "hardware.limits.latency_ms=null",
 )
 RUNG_COSTS = (1 / 4, 1 / 4, 2 / 4)
