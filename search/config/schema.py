@@ -129,7 +129,7 @@ class DataConfig:
     )
     delimiter: Literal["|", ";", ",", "space"] = option("between labels of an image in a table")
     outside_root: Literal["forbid", "allow"] = option(
-        "whether images may lie outside of data.root, by names in annotations or through links"
+        "whether images that annotations name may lie outside of data.root, through links too"
     )
     max_pixels: Annotated[int, Bounds(1, MOST_PIXELS)] = option(
         "width times height of the largest image that is read; larger ones are broken images"

@@ -69,7 +69,7 @@ class DataRef:
             mask; what is called ``ignored`` does not count.
         ignore_index: Value of the pixels in a mask that do not count.
         delimiter: Between the labels of an image in a table.
-        outside_root: Whether images may lie outside of the root, by names or through links.
+        outside_root: Whether images that annotations name may lie outside of the root.
         max_pixels: Width times height of the largest image that is read.
         value_range: Of images with 16 bits a pixel, the values that become 0 and 255; None for
             what the images use.

@@ -104,7 +104,6 @@ FOLDERS = (
         "19-folder-links",
         {"a": 8, "b": 8},
         root="19-folder-links/view",
-        options={"outside_root": "allow"},
         stops=("has 1 problem", "a/gone.png: the file is not there"),
     ),
     Case("20-folder-last-batch-of-one", {"a": 21, "b": 20}, parts={"train": 33, "val": 8}),

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from archfront.trainers.data.raw import RawData, RawSample, Skipped
 from archfront.trainers.data.readers.class_folders import LAYOUT, class_folders
-from archfront.trainers.data.readers.outside_root import refuse_outside
+from archfront.trainers.data.readers.outside_root import linked_outside
 from archfront.trainers.data.readers.paths import (
     existing_root,
     files_below,
@@ -28,17 +28,17 @@ def read_folder(ref: DataRef) -> RawData:
     """Return the images of a folder, labels by the sorted names of the class folders.
 
     Raises:
-        DataError: If the folder is not there or holds no class folders, or links lead out of it.
+        DataError: If the folder is not there or holds no class folders.
     """
     try:
-        return _read(ref, existing_root(ref, "the folder of the images", LAYOUT))
+        return _read(existing_root(ref, "the folder of the images", LAYOUT))
     except OSError as error:
         raise DataError(
             f"data.root {ref.root} cannot be read: {error.filename}: {error.strerror}."
         ) from error
 
 
-def _read(ref: DataRef, root: Path) -> RawData:
+def _read(root: Path) -> RawData:
     found = class_folders(root)
     class_names = sorted({name for classes in found.parts.values() for name in classes})
     labels = {name: label for label, name in enumerate(class_names)}
@@ -54,7 +54,7 @@ def _read(ref: DataRef, root: Path) -> RawData:
         samples[part] = tuple(item for item in items if isinstance(item, RawSample))
         skipped += [item for item in items if isinstance(item, Skipped)]
     sources = (sample.source for found in samples.values() for sample in found)
-    refuse_outside(ref, root, sources, by_links=True)
+    skipped += linked_outside(root, sources)
     return RawData(
         where=f"data.root {root}",
         class_names=tuple(class_names),

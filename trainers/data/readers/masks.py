@@ -18,7 +18,7 @@ from archfront.trainers.data.raw import RawData, RawSample
 from archfront.trainers.data.readers.mask_folders import LAYOUT, Pairing
 from archfront.trainers.data.readers.mask_names import named_in_files
 from archfront.trainers.data.readers.mask_values import classes_of
-from archfront.trainers.data.readers.outside_root import refuse_outside
+from archfront.trainers.data.readers.outside_root import linked_outside
 from archfront.trainers.data.readers.paths import as_parts, existing_root, name_of
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.targets import Mask
@@ -33,14 +33,13 @@ def read_masks(ref: DataRef) -> RawData:
     else the values that are found: ``class 0``, ...
 
     Raises:
-        DataError: If the folders are not there, links lead out of the root, or the classes cannot
-            be known.
+        DataError: If the folders are not there, or the classes cannot be known.
     """
     root = existing_root(ref, "the folder of images and masks", LAYOUT)
     pairing = Pairing(root)
     pairs = pairing.parts()
     files = (file for part in pairs.values() for pair in part for file in pair)
-    refuse_outside(ref, root, files, by_links=True)
+    linked = linked_outside(root, files)
     facts = _facts([mask for part in pairs.values() for _, mask in part], ref)
     said = ref if ref.palette or ref.classes else replace(ref, **named_in_files(root, facts))
     classes = classes_of(said, facts, f"data.root {root}")
@@ -58,7 +57,7 @@ def read_masks(ref: DataRef) -> RawData:
         where=f"data.root {root}",
         class_names=classes.names,
         parts=kept,
-        skipped=(*pairing.notes, *classes.notes),
+        skipped=(*pairing.notes, *linked, *classes.notes),
         broken=(*pairing.broken, *repeated),
     )
 

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from archfront.trainers.data.raw import Skipped
+from archfront.trainers.data.readers.paths import name_of
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.errors import DataError
 from archfront.trainers.words import count_of
@@ -17,10 +19,8 @@ if TYPE_CHECKING:
 N_EXAMPLES = 3
 
 
-def refuse_outside(
-    ref: DataRef, root: Path, sources: Iterable[ImageSource], *, by_links: bool = False
-) -> None:
-    """Raise an error if images lie outside of the root, unless that is allowed.
+def refuse_outside(ref: DataRef, root: Path, sources: Iterable[ImageSource]) -> None:
+    """Raise an error if images that annotations name lie outside of the root, unless allowed.
 
     Links are followed: what counts is where the file itself lies. A link to nothing is a missing
     file, not one outside.
@@ -29,13 +29,41 @@ def refuse_outside(
         ref: Which data.
         root: Its folder.
         sources: Images, and masks where there are some.
-        by_links: Whether only links can lead outside, not names in annotations.
 
     Raises:
         DataError: With the count and a few examples.
     """
-    if ref.outside_root == "allow":
+    outside = [] if ref.outside_root == "allow" else _outside(root, sources)
+    if not outside:
         return
+    shown = [f"{file}" if file == real else f"{file} ({real})" for file, real in outside]
+    more = f" and {len(outside) - N_EXAMPLES:,} more" if len(outside) > N_EXAMPLES else ""
+    lie = count_of(len(outside), "image lies", "images lie")
+    raise DataError(
+        f"{lie} outside of data.root {root}: {', '.join(shown[:N_EXAMPLES])}{more}. Correct the "
+        "annotations, give the folder that holds all as data.root, or set data.outside_root=allow "
+        "to read them."
+    )
+
+
+def linked_outside(root: Path, sources: Iterable[ImageSource]) -> tuple[Skipped, ...]:
+    """Return a note of each image that a link in a folder of classes or masks leads to.
+
+    Who made the folder made the link, unlike a name in annotations, so the image is read.
+    """
+    return tuple(
+        Skipped(
+            name_of(file, root),
+            "an image outside of data.root, by a link",
+            f"the file itself is {real}",
+            is_note=True,
+        )
+        for file, real in _outside(root, sources)
+    )
+
+
+def _outside(root: Path, sources: Iterable[ImageSource]) -> list[tuple[Path, Path]]:
+    """Return the files that lie outside of the root, each with where it lies."""
     real_root = _real(root)
     folders: dict[Path, Path] = {}
     outside = []
@@ -46,16 +74,7 @@ def refuse_outside(
         real = _real(file) if file.is_symlink() else folder / file.name
         if not real.is_relative_to(real_root) and real.exists():
             outside.append((file, real))
-    if not outside:
-        return
-    shown = [f"{file}" if file == real else f"{file} ({real})" for file, real in outside]
-    more = f" and {len(outside) - N_EXAMPLES:,} more" if len(outside) > N_EXAMPLES else ""
-    lie = count_of(len(outside), "image lies", "images lie")
-    remedy = "Put the files in place of the links" if by_links else "Correct the annotations"
-    raise DataError(
-        f"{lie} outside of data.root {root}: {', '.join(shown[:N_EXAMPLES])}{more}. {remedy}, "
-        "give the folder that holds all as data.root, or set data.outside_root=allow to read them."
-    )
+    return outside
 
 
 def is_outside(ref: DataRef, root: Path, folder: Path) -> bool:
