@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from archfront.search.profile.gather import Entry
 from archfront.trainers.data.checks import class_problems, without_unlabeled_test
 from archfront.trainers.data.divide import divided, division_text, planned_splits
-from archfront.trainers.data.raw import Skipped
+from archfront.trainers.data.loading import ORDER
+from archfront.trainers.data.raw import RawData, Skipped
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.targets import Target, relabeled
 from archfront.trainers.errors import DataError
@@ -57,21 +58,28 @@ class Divided:
         return names
 
 
-def divide(ref: DataRef, class_names: Sequence[str], entries: Sequence[Entry]) -> Divided:
+def divide(ref: DataRef, raw: RawData, entries: Sequence[Entry]) -> Divided:
     """Return the splits that a study has of the images that can be used."""
-    by_part: dict[str, list[Entry]] = {}
+    by_part: dict[str, list[Entry]] = {part: [] for part in ORDER if part in raw.parts}
     for entry in entries:
-        by_part.setdefault(entry.part, []).append(entry)
+        by_part[entry.part].append(entry)
     by_part, unlabeled = without_unlabeled_test(by_part)
     plan = planned_splits(ref, by_part)
-    problems = class_problems(by_part, class_names, splits=list(plan) or ["train"])
-    kept = {label: label for label in range(len(class_names)) if label not in problems}
+    problems = class_problems(by_part, raw.class_names, splits=list(plan) or ["train"])
+    kept = {label: label for label in range(len(raw.class_names)) if label not in problems}
     usable: dict[str, list[_Usable]] = {}
     for part, some in by_part.items():
         left = (
             (entry, relabeled(entry.target, kept) if problems else entry.target) for entry in some
         )
         usable[part] = [_Usable(entry, target) for entry, target in left if target is not None]
+    first = next(iter(usable))
+    if not usable[first]:
+        why = (
+            "no class has enough images" if by_part[first] else f"no image of {first} can be used"
+        )
+        left = {part: some for part, some in by_part.items() if some}
+        return Divided(left, f"not divided: {why}", True, [*problems.values()])
     try:
         splits = divided(usable, plan, seed=ref.split_seed, group=ref.group)
         text = division_text(usable, plan, splits, seed=ref.split_seed, group=ref.group)

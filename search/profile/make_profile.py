@@ -82,7 +82,7 @@ def make_profile(
             f"{raw.where}: none of the {sum(map(len, raw.parts.values())):,} images can be used"
             f"{example if found.problems else ''}. Check data.root and the annotations."
         )
-    division = divide(ref, raw.class_names, found.entries)
+    division = divide(ref, raw, found.entries)
     names, counted = raw.class_names, COUNTED.get(ref.target, "images")
     order = sorted(division.splits, key=ORDER.index)
     splits = {name: _split(division.splits[name], names) for name in order}

@@ -70,10 +70,10 @@ class ProfileCache:
 
 
 def read_profile(file: Path) -> DatasetProfile | None:
-    """Return the profile in a file; None where there is no file.
+    """Return the profile in a file; None where there is no file, or one of another version.
 
     Raises:
-        DataError: If it is no profile of this version.
+        DataError: If it is no profile.
     """
     if not file.is_file():
         return None
@@ -83,6 +83,8 @@ def read_profile(file: Path) -> DatasetProfile | None:
         raise DataError(f"{file} cannot be read ({error}). Remove it.") from error
     if not isinstance(content, dict):
         raise DataError(f"{file} holds no profile. Remove it.")
+    if content.get("version") != VERSION:
+        return None
     return DatasetProfile.from_dict(content)
 
 

@@ -154,6 +154,40 @@ def test_balance_has_the_effective_numbers_of_the_training_split(tmp_path: Path)
     assert math.isclose(expected, 4, rel_tol=1e-3)
 
 
+def test_splits_that_are_lacking_are_made_of_train_whatever_the_order(tmp_path: Path) -> None:
+    for split, first in (("test", 0), ("train", 100)):
+        for index in range(12):
+            save(tmp_path / split / "ab"[index % 2] / f"{index}.png", textured(first + index))
+    profile = profiled(replace(REF, root=str(tmp_path)))
+    assert {name: split.images for name, split in profile.splits.items()} == {
+        "train": 8,
+        "val": 4,
+        "test": 12,
+    }
+
+
+def test_data_of_which_no_training_image_can_be_used_says_so(tmp_path: Path) -> None:
+    for split in ("train", "test"):
+        for index in range(4):
+            file = tmp_path / split / "ab"[index % 2] / f"{index}.png"
+            save(file, textured(index))
+            if split == "train":
+                file.write_text("no image")
+    profile = profiled(replace(REF, root=str(tmp_path)))
+    assert profile.division == "not divided: no image of train can be used"
+    assert list(profile.splits) == ["test"]
+    assert profile.faults[0].kind == "broken files"
+
+
+def test_data_with_too_few_images_of_each_class_says_so(tmp_path: Path) -> None:
+    for name in "ab":
+        save(tmp_path / name / "0.png", textured(ord(name)))
+    profile = profiled(replace(REF, root=str(tmp_path)))
+    assert profile.division == "not divided: no class has enough images"
+    assert [fault.kind for fault in profile.faults] == ["unusable classes"]
+    assert profile.n_images == 2
+
+
 def test_a_few_images_of_another_kind_are_the_least_like_the_others(tmp_path: Path) -> None:
     ref = clean_folder(tmp_path, n=30)
     for index in range(3):
