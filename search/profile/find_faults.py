@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from archfront.search.profile.copy_faults import contradicting, find_copies, lea
 from archfront.search.profile.divided import Divided
 from archfront.search.profile.faults import Fault, FaultKind
 from archfront.search.profile.gather import Entry, Gathered
+from archfront.search.profile.near_copies import equal_groups
 from archfront.search.profile.split_rows import N_NAMED, SplitRows, fault
 from archfront.search.profile.torn_groups import Shown, TornGroups, torn_groups
 from archfront.trainers.data.checks import EMPTY
@@ -33,15 +35,8 @@ def find_faults(raw: RawData, found: Gathered, division: Divided) -> tuple[Fault
         division: The splits.
     """
     splits = division.split_of(len(found.entries))
-    shown = Shown(
-        [_without_split(entry.name) for entry in found.entries],
-        [_compared(entry) for entry in found.entries],
-        splits,
-        found.thumbs,
-        found.traits,
-    )
     rows = SplitRows(found.entries, splits)
-    torn = torn_groups(shown)
+    torn = _torn_groups(found, splits)
     copies = find_copies(found, [row for group in (torn.groups if torn else []) for row in group])
     faults = [
         *_broken([*found.problems, *raw.broken]),
@@ -53,6 +48,25 @@ def find_faults(raw: RawData, found: Gathered, division: Divided) -> tuple[Fault
         *_odd_sizes(rows),
     ]
     return tuple(faults)
+
+
+def _torn_groups(found: Gathered, splits: Sequence[str]) -> TornGroups | None:
+    """Return the groups that the splits tear apart, found without the copies of an image."""
+    copies = {row for group in equal_groups(found.keys) for row in group[1:]}
+    unique = np.array([row for row in range(len(found.keys)) if row not in copies], np.int64)
+    entries = [found.entries[row] for row in unique]
+    torn = torn_groups(
+        Shown(
+            [_without_split(entry.name) for entry in entries],
+            [_compared(entry) for entry in entries],
+            [splits[row] for row in unique],
+            found.thumbs[unique] if copies else found.thumbs,
+            found.traits[unique],
+        )
+    )
+    if torn is None:
+        return None
+    return replace(torn, groups=[unique[group].tolist() for group in torn.groups])
 
 
 def _without_split(name: str) -> str:

@@ -175,6 +175,16 @@ def test_videos_in_folders_of_their_own_are_told(tmp_path: Path) -> None:
     assert fault.count == 64
 
 
+def test_copies_of_one_name_in_two_folders_are_copies_and_no_torn_group(tmp_path: Path) -> None:
+    for index in range(16):
+        for folder in ("train/a/first", "train/a/second", "train/b/third"):
+            pixels = textured(index if "/a/" in folder else 100 + index)
+            save(tmp_path / folder / f"{index:03d}.png", pixels)
+    save(tmp_path / "val/a/1.png", textured(300))
+    save(tmp_path / "val/b/1.png", textured(301))
+    assert fault_of(profiled(ref_of(tmp_path)), "copies within a split").count == 32
+
+
 def test_one_long_video_that_a_random_split_tears_apart_is_told(tmp_path: Path) -> None:
     n = 0
     for scene in range(6):
