@@ -78,8 +78,8 @@ def divide(ref: DataRef, raw: RawData, entries: Sequence[Entry]) -> Divided:
         why = (
             "no class has enough images" if by_part[first] else f"no image of {first} can be used"
         )
-        left = {part: some for part, some in by_part.items() if some}
-        return Divided(left, f"not divided: {why}", True, [*problems.values()])
+        rest = {part: some for part, some in by_part.items() if some}
+        return Divided(rest, f"not divided: {why}", True, [*problems.values()])
     try:
         splits = divided(usable, plan, seed=ref.split_seed, group=ref.group)
         text = division_text(usable, plan, splits, seed=ref.split_seed, group=ref.group)

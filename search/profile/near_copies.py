@@ -29,11 +29,14 @@ BLOCK = 256  # rows that are compared at a time
 PARTNERS = 8
 POOL = 2  # pixels of a thumbnail, a side, for each number by which candidates are found
 # Correlations of thumbnails, and of what is fine in them.
-NEAR, FINE = 0.96, 0.92
+NEAR, FINE, FINE_OF_SMALL = 0.96, 0.92, 0.94
+# Parts of a thumbnail along a side, the correlation within one, and the share of those with detail
+# that has it; the rest may be covered by a stamp.
+PARTS, LOCAL, SHARE = 4, 0.7, 0.9
 # Standard deviations in levels of grey: what is flatter shows nothing by which to tell copies.
 FLAT, FLAT_FINE = 2.0, 1.5
 # Of smaller images too few pixels are left to tell copies from likenesses.
-SMALLEST_PX = 40
+SMALLEST_PX = 48
 # Compression blurs what is fine in smaller images, which are compared at half the scale.
 DETAILED_PX = 64
 # Difference between the tints, as shares of the whole range, of which copies stay below.
@@ -144,11 +147,40 @@ def _are_copies(images: Look, pairs: Rows) -> NDArray[np.bool_]:
     agree: NDArray[np.bool_] = np.abs(tints[0] - tints[1]).max(axis=1) < TINT
     is_small = images.shorter[pairs].min(axis=1) < DETAILED_PX
     # Without pairs of a kind all arrays are empty.
-    for pool, is_meant in ((1, ~is_small), (POOL, is_small)):
+    for pool, least, is_meant in ((1, FINE, ~is_small), (POOL, FINE_OF_SMALL, is_small)):
         first, second = (_unit(_fine(images.thumbs[column], pool)) for column in pairs[is_meant].T)
         is_told = np.minimum(first[1], second[1]) >= FLAT_FINE
-        agree[is_meant] &= is_told & ((first[0] * second[0]).sum(axis=1) > FINE)
+        is_near = is_told & ((first[0] * second[0]).sum(axis=1) > least)
+        is_near[is_near] = _agree_everywhere(
+            *(one[0][is_near] * one[1][is_near, None] for one in (first, second))
+        )
+        agree[is_meant] &= is_near
     return agree
+
+
+def _agree_everywhere(first: Vectors, second: Vectors) -> NDArray[np.bool_]:
+    """Return which pairs agree in most parts that have detail, and not just in one strong edge.
+
+    Args:
+        first: What is fine in the one of each pair, over its root of the number of pixels,
+            ``(P, T * T)``.
+        second: The same of the other.
+    """
+    side = round(first.shape[1] ** 0.5)
+    blocks = [
+        (one * np.float32(side))
+        .reshape(-1, PARTS, side // PARTS, PARTS, side // PARTS)
+        .swapaxes(2, 3)
+        .reshape(-1, PARTS**2, (side // PARTS) ** 2)
+        for one in (first, second)
+    ]
+    spreads = [np.sqrt((block**2).mean(axis=2)) for block in blocks]
+    has_detail = np.minimum(*spreads) >= FLAT_FINE
+    alike = (blocks[0] * blocks[1]).mean(axis=2) / np.maximum(spreads[0] * spreads[1], 1e-6)
+    n_detailed = has_detail.sum(axis=1)
+    n_alike = (has_detail & (alike > LOCAL)).sum(axis=1)
+    result: NDArray[np.bool_] = (n_detailed > 0) & (n_alike >= SHARE * n_detailed)
+    return result
 
 
 def _fine(thumbs: Pixels, pool: int) -> Vectors:

@@ -38,12 +38,25 @@ def test_only_the_rows_that_are_asked_for_are_compared() -> None:
     assert near_pairs(images, [*range(50), 51]) == [(2, 51)]
 
 
-@pytest.mark.parametrize("shorter", [8, 39])
+@pytest.mark.parametrize("shorter", [8, 47])
 def test_images_of_few_pixels_are_not_called_near(shorter: int) -> None:
     images = some_images(20, {10: 1})
     assert near_pairs(images, range(20)) == [(1, 10)]
     small = Look(images.thumbs, images.means, np.full(20, shorter))
     assert near_pairs(small, range(20)) == []
+
+
+def test_images_that_agree_in_one_strong_edge_alone_are_no_copies() -> None:
+    """Drawn circles of one size and place, on grounds that differ, were called copies."""
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:32, :32]
+    circle = np.hypot(x - 15.5, y - 15.5) < 9
+    grounds = 60 + rng.normal(0, 5, (20, 32, 32))
+    thumbs = np.where(circle, 220 + rng.normal(0, 5, (20, 32, 32)), grounds).astype(np.uint8)
+    images = Look(thumbs, np.full((20, 3), 0.5, np.float32), np.full(20, 200))
+    assert near_pairs(images, range(20)) == []
+    thumbs[7] = np.clip(thumbs[3] + rng.normal(0, 1, (32, 32)), 0, 255)
+    assert near_pairs(images, range(20)) == [(3, 7)]
 
 
 def test_images_of_another_tint_are_no_copies() -> None:
