@@ -13,6 +13,7 @@ import yaml
 from safetensors.torch import save_file
 
 from archfront.search.config.build import build
+from archfront.search.config.settings import with_metric
 from archfront.search.prepare.data_reference import data_ref
 from archfront.search.prepare.recorded import Study
 from archfront.search.records.candidate import Candidate
@@ -62,7 +63,7 @@ def write(root: Path, name: str = "digits", **changes: Any) -> Results:
         hardware__limits__latency_ms=4.0,
         **changes,
     )
-    config = build(content)
+    config = with_metric(build(content))  # a header has the metric that was chosen
     dataset = load(data_ref(config))
     header = study_header(
         config.as_dict(),
