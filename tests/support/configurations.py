@@ -16,9 +16,9 @@ from archfront.search.errors import ConfigError
 
 @cache
 def shipped() -> dict[str, Any]:
-    """Return the composed configuration of the digits experiment, which is not to be changed."""
+    """Return the composed digits experiment with its metric, which is not to be changed."""
     content: dict[str, Any] = yaml.safe_load(
-        yaml.safe_dump(compose(["experiment=digits"]).content)
+        yaml.safe_dump(compose(["experiment=digits", "task.metric=accuracy"]).content)
     )
     return content
 

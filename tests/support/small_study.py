@@ -150,7 +150,6 @@ def small_config(root: Path, **changes: Any) -> Config:
     """Return the configuration of the small study; ``budget__trials=3`` changes a leaf."""
     plain = {
         "study": "small",
-        "task__metric": "accuracy",
         "task__epochs": 1,
         "task__label_smoothing": 0.0,
         "data__memory_mb": 100,
