@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,6 +50,8 @@ PROPERTY = {
     "crowding": "crowded",
     "few_images": "few",
 }
+# Exit status of a study with a full front, a provisional and an empty one.
+RAN = (0, 3, 4)
 # Beyond the largest latency, so that the slowest network counts.
 BEYOND = 1.1
 COLUMNS = (
@@ -143,6 +145,7 @@ def run(options: argparse.Namespace, settings: Row, folder: Path) -> Row:
         for side, switch in (("on", "auto"), ("off", "off"))
     ]
     ended = raced(racers, minutes, turn=seed)
+    check_ended(ended)
     found = {
         side: found_in(
             folder / side / "root",
@@ -163,6 +166,14 @@ def run(options: argparse.Namespace, settings: Row, folder: Path) -> Row:
     ends = {side: {**one.as_row(), "reason": found[side].reason} for side, one in ended.items()}
     points = {side: one.points.tolist() for side, one in found.items()}
     return {"settings": settings, "figures": figures, "ended": ends, "points": points}
+
+
+def check_ended(ended: Mapping[str, Ended]) -> None:
+    """Exit with what a study said that did not run, so that no run of it is written."""
+    for side, one in ended.items():
+        if one.status not in RAN:
+            errors = one.log.with_name(one.log.name + ".err").read_text(encoding="utf-8")
+            sys.exit(f"The study with the rule {side} ended with {one.status}: {errors[-1000:]}")
 
 
 def print_gain(runs: Sequence[Row], options: argparse.Namespace) -> int:

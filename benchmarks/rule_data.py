@@ -110,7 +110,7 @@ KINDS = {
         (
             *("task=classification", "space=small", "data=shapes", "data.shapes.imbalance=50"),
             *("data.shapes.images=1500", "data.shapes.classes=4", "data.shapes.objects_max=1"),
-            "space.backbones=[mobilenetv3_small_050,lcnet_050,resnet10t,test_byobnet]",
+            "space.backbones=[mobilenetv3_small_050,lcnet_050,resnet10t]",
         ),
         "balanced_accuracy",
     ),
@@ -119,7 +119,7 @@ KINDS = {
             *("task=classification", "space=small", "data=shapes", "data.shapes.images=500"),
             *("data.train=200", "data.val=250", "data.test=50", "data.shapes.classes=6"),
             *("data.shapes.objects_max=1", "task.metric=balanced_accuracy"),
-            "space.backbones=[mobilenetv3_small_050,lcnet_050,resnet10t,test_byobnet]",
+            "space.backbones=[mobilenetv3_small_050,lcnet_050,resnet10t]",
         ),
         "balanced_accuracy",
     ),

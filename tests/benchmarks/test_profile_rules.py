@@ -8,7 +8,16 @@ import numpy as np
 import profile_rules
 import pytest
 import rule_data
-from profile_rules import NAMES, PROPERTY, options_of, print_gain, volumes, words_of
+from profile_rules import (
+    NAMES,
+    PROPERTY,
+    check_ended,
+    options_of,
+    print_gain,
+    volumes,
+    words_of,
+)
+from race import Ended
 from rule_data import KINDS
 
 from archfront.search.config import compose
@@ -76,3 +85,11 @@ def test_a_mean_gain_of_0_misses_the_aim_on_data_with_the_property(
     other = options_of(["--rule", "balance", "--data", "digits"])
     runs_ = [{"settings": {"rule": "balance", "data": "digits"}, "figures": {"gain": -0.1}}]
     assert print_gain(runs_, other) == 0
+
+
+def test_a_study_that_could_not_run_ends_the_race_with_its_reason(tmp_path: Path) -> None:
+    log = tmp_path / "on.log"
+    log.with_name("on.log.err").write_text("archfront: space: no backbone is left.")
+    check_ended({"on": Ended(0.0, 1.0, 3, log)})
+    with pytest.raises(SystemExit, match=r"the rule on ended with 1: archfront: space: no back"):
+        check_ended({"on": Ended(0.0, 1.0, 1, log)})
