@@ -43,7 +43,8 @@ def test_features_are_computed_once_for_all_heads_that_pool(
     tmp_path: Path, passes: list[int]
 ) -> None:
     data, of = shared(tmp_path / "shared"), replace(NETWORK, input_size=64)  # maps of 2 x 2
-    results = {head: run(tmp_path / head, replace(of, head=head), data=data) for head in HEADS}
+    heads = [head for head in HEADS if head != "levels"]
+    results = {head: run(tmp_path / head, replace(of, head=head), data=data) for head in heads}
     assert passes == [300, 100]
     again = run(tmp_path / "again", of, data=data)
     assert bits(again)[:3] == bits(results["timm"])[:3]
@@ -57,6 +58,9 @@ def test_features_are_computed_once_for_all_heads_that_pool(
         np.testing.assert_allclose(saved, predicted["probabilities"], atol=1e-3)
     run(tmp_path / "smaller", data=data)
     assert passes == [300, 100, 300, 100]
+    for name in ("stages", "stages again"):  # which other heads do not take
+        run(tmp_path / name, replace(of, head="levels"), data=data)
+    assert passes == [300, 100] * 3
 
 
 @pytest.mark.slow
