@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -168,3 +169,22 @@ def test_images_and_files_of_folders_follow_the_same_links(tmp_path: Path) -> No
     names = [file.relative_to(root).as_posix() for file in images_below(root)]
     assert names == ["a.png", "more/b.PNG"]
     assert [file.name for file in files_below(root)] == ["a.png", "a.txt", "b.PNG"]
+
+
+def test_a_folder_that_goes_while_it_is_walked_has_no_files(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from archfront.trainers.data.readers.paths import files_below
+
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "x.png").touch()
+    scan = os.scandir
+
+    def gone(path: str) -> object:
+        if Path(path).name == "a":
+            raise FileNotFoundError(2, "No such file or directory", path)
+        return scan(path)
+
+    monkeypatch.setattr("os.scandir", gone)
+    assert [file.parent.name for file in files_below(tmp_path)] == ["b"]

@@ -134,7 +134,9 @@ def _walked(folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _raise(error: OSError) -> None:
-    raise error
+    """Raise the error of a folder that cannot be read; one that has gone has no files."""
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def name_of(file: Path, root: Path) -> str:
