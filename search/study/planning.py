@@ -29,9 +29,6 @@ from archfront.trainers.words import count_of, duration
 # for which they are long enough. A study trains light networks in full more often than heavy ones,
 # since it weighs gains by seconds; in few minutes it trains light ones only.
 QUANTILES = (0.35, 0.2, 0.1, 0.03)
-# Where nothing is known of labels before, large networks are worth as much as long trainings
-# (benchmarks/LOG.md, "What learns in few minutes").
-QUANTILES_FROM_SCRATCH = (0.8, 0.65, 0.5, *QUANTILES)
 # Architectures tried before the plan is made without a measurement.
 TRIES = 3
 # Pixels of the images whose steps are timed, at most: of small images a whole batch, since calls
@@ -59,21 +56,24 @@ class Aim:
         share: Share of the training time that they have together.
         most_epochs: Epochs of one at most.
         least_images: Images that one sees at least, where one alone can.
+        quantiles: Of all networks by their work, of those that it is planned for.
     """
 
     n_full: int
     share: float
     most_epochs: int
     least_images: int
+    quantiles: tuple[float, ...] = QUANTILES
 
 
 # By whether targets are labels of images, and whether trainings begin with weights. Only a head
 # that was solved needs little more: one detector trained for all of 8 minutes had mAP50 .85 where
 # the best of three that shared the minutes had .58 (benchmarks/LOG.md, "Races against a plain
-# script").
+# script"). Where nothing is known of labels before, large networks are worth as much as long
+# trainings (benchmarks/LOG.md, "What learns in few minutes").
 AIMS = {
     (True, True): Aim(3, 0.6, 8, 2_500),
-    (True, False): Aim(1, 0.5, 60, 40_000),
+    (True, False): Aim(1, 0.5, 60, 40_000, (0.8, 0.65, 0.5, *QUANTILES)),
     (False, True): Aim(1, 0.65, 40, 1_500),
     (False, False): Aim(1, 0.65, 80, 3_000),
 }
@@ -166,8 +166,7 @@ def timed_plan(prepared: Prepared, number: int, image_s: float) -> Plan:
     aim, work = AIMS[_aim(prepared)], prepared.space.step_s
     batch_size = timed_candidate(prepared, number).recipe.batch_size
     unit_s = image_s / prepared.space.step_s_of(batch_size)[number]
-    quantiles = QUANTILES_FROM_SCRATCH if _aim(prepared) == (True, False) else QUANTILES
-    for quantile in np.quantile(work, quantiles):
+    for quantile in np.quantile(work, aim.quantiles):
         timed = epochs_for(
             config.budget.minutes * 60 * config.engine.workers,
             aim,
