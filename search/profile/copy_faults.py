@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,61 +108,57 @@ def contradicting(rows: SplitRows, copies: Sequence[Copies]) -> list[Fault]:
 
 def leaks(rows: SplitRows, copies: Sequence[Copies]) -> list[Fault]:
     """Return the faults of copies that lie in several splits."""
-    kinds: tuple[tuple[FaultKind, bool, str], ...] = (
-        ("copies across splits", True, "with equal pixels"),
-        ("near copies across splits", False, "that hardly differ"),
+
+    def several(groups: Sequence[list[int]]) -> str:
+        between = Counter(join_words(rows.splits_of(group)) for group in groups)
+        where = (f"{count_of(n, 'group')} in {names}" for names, n in between.most_common())
+        return f"several splits ({', '.join(where)})"
+
+    return _of_kinds(
+        rows,
+        [one for one in copies if len(rows.splits_of(one.rows)) > 1],
+        ("copies across splits", "near copies across splits"),
+        several,
+        "Keep one of each group, or move each group to one split: what a network has learned by "
+        "heart looks good in the other",
     )
-    faults = []
-    for kind, is_equal, what in kinds:
-        groups = [
-            one.rows
-            for one in copies
-            if one.is_equal is is_equal and len(rows.splits_of(one.rows)) > 1
-        ]
-        if groups:
-            n = sum(map(len, groups))
-            between = Counter(join_words(rows.splits_of(group)) for group in groups)
-            where = ", ".join(
-                f"{count_of(m, 'group')} in {names}" for names, m in between.most_common()
-            )
-            faults.append(
-                fault(
-                    kind,
-                    n,
-                    f"{count_of(n, 'image')} {what} lie in several splits ({where}), as "
-                    f"{rows.names(groups[0])}",
-                    "Keep one of each group, or move each group to one split: what a network has "
-                    "learned by heart looks good in the other",
-                    [rows.refs(group) for group in groups],
-                )
-            )
-    return faults
 
 
 def repeated(rows: SplitRows, copies: Sequence[Copies]) -> list[Fault]:
     """Return the faults of copies within one split that say the same."""
-    kinds: tuple[tuple[FaultKind, bool, str], ...] = (
-        ("copies within a split", True, "with equal pixels"),
-        ("near copies within a split", False, "that hardly differ"),
+    within = (one for one in copies if len(rows.splits_of(one.rows)) == 1)
+    return _of_kinds(
+        rows,
+        [one for one in within if not one.contradict],
+        ("copies within a split", "near copies within a split"),
+        lambda _: "one split",
+        "Keep one of each group, unless it is to weigh more",
     )
+
+
+def _of_kinds(
+    rows: SplitRows,
+    copies: Sequence[Copies],
+    kinds: tuple[FaultKind, FaultKind],
+    place: Callable[[Sequence[list[int]]], str],
+    remedy: str,
+) -> list[Fault]:
+    """Return the fault of equal copies and that of near ones, where there are some.
+
+    Args:
+        rows: The images.
+        copies: Those that the faults are of.
+        kinds: Of equal copies and of near ones.
+        place: Returns in words where groups lie.
+        remedy: What to do, as a sentence.
+    """
     faults = []
-    for kind, is_equal, what in kinds:
-        groups = [
-            one.rows
-            for one in copies
-            if one.is_equal is is_equal
-            and not one.contradict
-            and len(rows.splits_of(one.rows)) == 1
-        ]
+    whats = ("with equal pixels", "that hardly differ")
+    for kind, is_equal, what in zip(kinds, (True, False), whats, strict=True):
+        groups = [one.rows for one in copies if one.is_equal is is_equal]
         if groups:
             n = sum(map(len, groups))
-            faults.append(
-                fault(
-                    kind,
-                    n,
-                    f"{count_of(n, 'image')} {what} lie in one split, as {rows.names(groups[0])}",
-                    "Keep one of each group, unless it is to weigh more",
-                    [rows.refs(group) for group in groups],
-                )
-            )
+            text = f"{count_of(n, 'image')} {what} lie in {place(groups)}"
+            text += f", as {rows.names(groups[0])}"
+            faults.append(fault(kind, n, text, remedy, [rows.refs(group) for group in groups]))
     return faults
