@@ -13,6 +13,8 @@ from archfront.search.config.compose import choices, compose, conf_dir
 from archfront.search.errors import ConfigError
 from tests.support.composed import built, own, refused
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 # Names that Hydra's grammar, a URL or a glob could take for something else.
 FOLDERS = [
     "with space",
@@ -30,16 +32,6 @@ FOLDERS = [
     "a;b&c#d:e",
     "blüten",
 ]
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in an empty folder, without the variables of whoever runs the tests."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.delenv("ARCHFRONT_ROOT", raising=False)
-    monkeypatch.delenv("ARCHFRONT_DEVICE_DB", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
 
 
 def test_of_two_words_for_one_thing_the_last_wins() -> None:

@@ -11,15 +11,7 @@ from archfront.search.config.compose import compose, load
 from archfront.search.errors import ConfigError
 from tests.support.composed import built, refused
 
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in an empty folder, without the variables of whoever runs the tests."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.delenv("ARCHFRONT_ROOT", raising=False)
-    monkeypatch.delenv("ARCHFRONT_DEVICE_DB", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+pytestmark = pytest.mark.usefixtures("elsewhere")
 
 
 BELOW_A_VALUE = {

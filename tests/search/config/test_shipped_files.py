@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 import yaml
 
@@ -14,6 +12,8 @@ from archfront.trainers.data.readers import READERS
 from archfront.trainers.tasks import TASKS
 from tests.support.composed import built
 
+pytestmark = pytest.mark.usefixtures("elsewhere")
+
 SHIPPED = [(group, name) for group in GROUPS for name in choices(group)]
 
 # Files of data and of experiments on data that lies in a folder of the user's.
@@ -21,16 +21,6 @@ NEED_ROOT = {
     *(name for name, reader in READERS.items() if reader.root is not None),
     *("bccd", "nuclei", "nuclei_masks", "fashion"),
 }
-
-
-@pytest.fixture(autouse=True)
-def _elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Work in an empty folder, without the variables of whoever runs the tests."""
-    (tmp_path / "here").mkdir()
-    monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.delenv("ARCHFRONT_ROOT", raising=False)
-    monkeypatch.delenv("ARCHFRONT_DEVICE_DB", raising=False)
-    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
 
 
 def words_for(group: str, name: str) -> list[str]:
