@@ -23,6 +23,7 @@ VERBS = {
     "report": "write a study's report and plots again from its records",
     "delete": "remove a study with its files",
     "ui": "open MLflow's page on the right database",
+    "serve": "an HTTP API and a page over the studies here, for a team",
     "weights": "fetch pretrained weights for a search space",
     "catalog": "every timm architecture, with what is known of it before training",
     "latency": "measure, show and move the latencies of this device",

@@ -15,6 +15,8 @@
     ├── ParityError            an export that does not compute what eager computes
     ├── TableError             a file of latencies that cannot be read or written
     ├── ArtifactError          an exported model that is damaged, foreign or asked the wrong thing
+    ├── ServiceError           the service cannot start or use its database
+    │   └── RequestError       a request to the service that is refused
     └── StudyError             a study that cannot be opened or go on
         ├── StudyLockedError   another driver runs it
         ├── StudyStoppedError  the machine does not let it go on
@@ -48,6 +50,8 @@ __all__ = [
     "ExportError",
     "FetchError",
     "ParityError",
+    "RequestError",
+    "ServiceError",
     "StateError",
     "StudyError",
     "StudyLockedError",
@@ -72,6 +76,27 @@ class TableError(ArchfrontError):
 
 class ArtifactError(ArchfrontError):
     """An exported model that cannot be used: damaged, foreign, or not made for what is asked."""
+
+
+class ServiceError(ArchfrontError):
+    """A service that cannot start, or whose database does not answer."""
+
+
+class RequestError(ServiceError):
+    """A request to the service that is refused.
+
+    Attributes:
+        status: Status of HTTP.
+        code: Name of the error for programs, in lower case with underscores.
+    """
+
+    def __init__(self, status: int, code: str, message: str) -> None:
+        super().__init__(message)
+        self.status, self.code = status, code
+
+    def __reduce__(self) -> tuple[type[RequestError], tuple[int, str, str]]:
+        """Pickle by all three parts."""
+        return type(self), (self.status, self.code, str(self))
 
 
 class StudyError(ArchfrontError):

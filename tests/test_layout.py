@@ -34,7 +34,15 @@ DOORS = {
         "search/export/packed.py",
         "search/predict/served.py",
     ],
-    "pydantic": ["search/config/*.py", "search/records/codec.py"],
+    "pydantic": ["search/config/*.py", "search/records/codec.py", "search/service/*.py"],
+    "fastapi": ["search/service/*.py"],
+    "starlette": ["search/service/*.py"],
+    "uvicorn": ["search/service/server.py", "search/tracking/mlflow_server.py"],
+    "sqlalchemy": [
+        "search/service/*.py",
+        "search/records/storage_urls.py",
+        "search/tracking/*.py",
+    ],
     "hydra": ["search/config/compose.py"],
     "omegaconf": ["search/config/compose.py"],
     "onnx": ["search/runtimes/*.py"],
@@ -196,6 +204,7 @@ def test_what_a_module_loads_is_followed_through_ours() -> None:
         "search.commands.list",
         "search.commands.profile",
         "search.commands.report",
+        "search.commands.serve",
         "search.commands.show",
         "search.config.schema",
         "search.config.compose",
@@ -217,6 +226,7 @@ def test_what_a_module_loads_is_followed_through_ours() -> None:
         "search.commands.predict",
         "search.formats.formats",
         "search.predict.predictor",
+        "search.service.app",
     ],
 )
 def test_what_reads_studies_loads_nothing_heavy_through_others(module: str) -> None:

@@ -22,6 +22,8 @@ MOST = {
     "classes": 100_000,
     "channels": 3,
     "port": 65_535,
+    "max_studies": 256,
+    "study_threads": 1024,
 }
 # Problems of options, by the name of the option in Python.
 Problems = dict[str, str]

@@ -1,0 +1,57 @@
+"""The application: its routes, its gate and its errors."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from fastapi import APIRouter, FastAPI
+
+from archfront.search.service.bodies import ERRORS
+from archfront.search.service.problems import add_handlers
+from archfront.search.service.routers import health_routes, login_routes, token_routes
+from archfront.search.service.security import Gate
+from archfront.search.service.service_settings import ServiceSettings
+from archfront.search.service.state import Service
+
+API = "/api/v1"
+# The resources of the API, each a file in routers/.
+ROUTERS: tuple[APIRouter, ...] = (
+    health_routes.router,
+    token_routes.router,
+)
+# What stands outside of the API: pages, and what they need.
+PAGES: tuple[APIRouter, ...] = (login_routes.router,)
+
+
+def create_app(settings: ServiceSettings) -> FastAPI:
+    """Return the application for one root of studies, with its service in ``state.service``.
+
+    Raises:
+        ServiceError: If the database cannot be used.
+    """
+    service = Service(settings)
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        service.start()
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="archfront",
+        summary="Studies of architectures for your images on your device.",
+        version="1",
+        openapi_url=f"{API}/openapi.json",
+        docs_url=None,  # both load scripts of other hosts
+        redoc_url=None,
+        lifespan=lifespan,
+    )
+    app.state.service = service
+    app.add_middleware(Gate, service=service)
+    add_handlers(app)
+    for router in ROUTERS:
+        app.include_router(router, prefix=API, responses=ERRORS)
+    for router in PAGES:
+        app.include_router(router)
+    return app

@@ -1,0 +1,222 @@
+"""The gate before every route: who asks, whether they may, how much and how often.
+
+A request says who it comes from by ``Authorization: Bearer TOKEN``, or by the cookie of a login. A
+cookie comes along with requests that another site makes a browser send, so a request that changes
+something is refused where the browser says that another site made it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import re
+from urllib.parse import urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import MutableHeaders
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import RedirectResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from archfront.search.errors import ArchfrontError, RequestError
+from archfront.search.service.problems import CODES, MESSAGES, answer, refusal
+from archfront.search.service.rates import Rates
+from archfront.search.service.security_headers import HEADERS, STRICT_TRANSPORT
+from archfront.search.service.service_settings import LOOPBACK
+from archfront.search.service.state import Service
+from archfront.search.service.tokens import ANYBODY, Identity
+
+COOKIE = "archfront_session"
+# What needs no token.
+OPEN = {"/login", "/api/v1/health", "/api/v1/openapi.json"}
+OPEN_FOLDERS = ("/static/",)
+SAFE = {"GET", "HEAD", "OPTIONS"}
+# What changes nothing, so that a token that may only read can ask for it.
+READING = {"/api/v1/studies/check"}
+# What takes files: paths with the limit of uploads.
+UPLOADS = re.compile(r"/api/v1/(datasets/upload|studies/[^/]+/predictions)")
+# Tokens that are wrong, of one address in a minute.
+WRONG_PER_MINUTE = 20
+# Seconds in which the next part of a body has to come.
+BODY_S = 30.0
+
+
+class Gate:
+    """The gate, as middleware around the application.
+
+    Args:
+        app: The application.
+        service: Knows the tokens and the settings.
+    """
+
+    def __init__(self, app: ASGIApp, service: Service) -> None:
+        self._app, self._service = app, service
+        self._rates = Rates(service.settings.requests_per_minute)
+        self._wrong = Rates(WRONG_PER_MINUTE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that is refused, and pass on every other one."""
+        if scope["type"] != "http":
+            if scope["type"] == "websocket":
+                raise HTTPException(404)
+            await self._app(scope, receive, send)
+            return
+        # A proxy may leave the path before the service's own, or take it away.
+        scope = {**scope, "root_path": self._service.settings.root_path}
+        request = Request(scope)
+        try:
+            refused = await run_in_threadpool(self._refused, request)
+        except ArchfrontError as error:
+            refused = refusal(error)
+        headed = _headed(send, is_secure=scope["scheme"] == "https")
+        if refused is not None:
+            await refused(scope, receive, headed)
+            return
+        limit = self._limit(request)
+        await self._app(scope, _limited(receive, limit), headed)
+
+    def _refused(self, request: Request) -> Response | None:
+        """Return the answer to a request that may not pass; None for one that may."""
+        identity = self._who(request)
+        request.scope.setdefault("state", {})["who"] = identity
+        path, method = path_of(request), request.method
+        if not self._is_host_known(request):
+            raise RequestError(
+                403, "foreign_host", "Without tokens the service answers to this machine's names."
+            )
+        client = request.client.host if request.client is not None else ""
+        wait_s = self._rates.wait_s(identity.id if identity and identity.id else client)
+        if wait_s:
+            return _too_many(wait_s)
+        is_open = path in OPEN or path.startswith(OPEN_FOLDERS)
+        if method not in SAFE and not _has_bearer(request) and is_foreign(request):
+            raise RequestError(
+                403, "foreign_site", "Another site made this request, so nothing was changed."
+            )
+        if identity is None and not is_open:
+            return self._unknown(request, client)
+        if identity is not None and identity.scope != "full" and not is_open:
+            _check_reads(path, method)
+        length = request.headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > self._limit(request):
+            return answer(413, CODES[413], MESSAGES[413], headers={"Connection": "close"})
+        return None
+
+    def _who(self, request: Request) -> Identity | None:
+        if not self._service.settings.needs_token:
+            return ANYBODY
+        if _has_bearer(request):
+            secret = request.headers["authorization"].partition(" ")[2].strip()
+        else:
+            secret = request.cookies.get(COOKIE, "")
+        return self._service.tokens.who(secret) if secret else None
+
+    def _unknown(self, request: Request, client: str) -> Response:
+        """Return the answer to a request without a token: a browser is led to the login."""
+        if request.method in SAFE and "text/html" in request.headers.get("accept", ""):
+            return RedirectResponse(f"{request.scope['root_path']}/login", 303)
+        wait_s = self._wrong.wait_s(client)
+        if wait_s:
+            return _too_many(wait_s)
+        return answer(
+            401,
+            "no_token",
+            "A token is needed, as the header 'Authorization: Bearer TOKEN'. The server printed "
+            "one when it first started; archfront serve --reset-token makes another one.",
+            headers={"WWW-Authenticate": "Bearer"},
+        )
+
+    def _is_host_known(self, request: Request) -> bool:
+        """Return whether a request without a token asks for this machine by one of its names.
+
+        A name of another site may lead to this machine, whose pages could then ask for all.
+        """
+        settings = self._service.settings
+        name = urlsplit(f"//{request.headers.get('host', '')}").hostname
+        return settings.needs_token or name in {*LOOPBACK, settings.host}
+
+    def _limit(self, request: Request) -> int:
+        settings = self._service.settings
+        is_upload = UPLOADS.fullmatch(path_of(request)) is not None
+        return settings.max_upload_bytes if is_upload else settings.max_body_bytes
+
+
+def path_of(request: Request) -> str:
+    """Return the path of a request below the path where a proxy shows the service."""
+    path, root = request.scope["path"], request.scope["root_path"]
+    is_below = root and (path == root or path.startswith(f"{root}/"))
+    return str(path[len(root) :] if is_below else path) or "/"
+
+
+def is_foreign(request: Request) -> bool:
+    """Return whether a browser says that another site made a request.
+
+    Every browser says it of a request that changes something; programs say nothing.
+    """
+    site = request.headers.get("sec-fetch-site")
+    if site is not None:
+        return site not in ("same-origin", "none")
+    origin = request.headers.get("origin")
+    return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+
+
+def _has_bearer(request: Request) -> bool:
+    return request.headers.get("authorization", "").lower().startswith("bearer ")
+
+
+def _check_reads(path: str, method: str) -> None:
+    """Raise a RequestError unless a request only reads."""
+    if method not in SAFE and path not in READING:
+        raise RequestError(
+            403,
+            "read_only",
+            "This token may only read. Another one, with scope full, may do this.",
+        )
+    if path.startswith("/api/v1/tokens"):
+        raise RequestError(403, "read_only", "This token may not see the tokens.")
+
+
+def _too_many(wait_s: float) -> Response:
+    return answer(
+        429,
+        "too_many_requests",
+        f"Too many requests. Ask again in {math.ceil(wait_s)} s.",
+        headers={"Retry-After": str(math.ceil(wait_s))},
+    )
+
+
+def _headed(send: Send, *, is_secure: bool) -> Send:
+    """Return ``send`` with the headers of every answer."""
+    more = {"Strict-Transport-Security": STRICT_TRANSPORT} if is_secure else {}
+
+    async def headed(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            headers = MutableHeaders(scope=message)
+            for name, value in {**HEADERS, **more}.items():
+                headers.setdefault(name, value)
+        await send(message)
+
+    return headed
+
+
+def _limited(receive: Receive, limit: int) -> Receive:
+    """Return ``receive`` for a body of at most ``limit`` bytes that comes without long pauses."""
+    n_bytes, is_whole = 0, False
+
+    async def limited() -> Message:
+        nonlocal n_bytes, is_whole
+        if is_whole:
+            return await receive()
+        try:
+            async with asyncio.timeout(BODY_S):
+                message = await receive()
+        except TimeoutError:
+            raise HTTPException(408, "The body of the request did not come.") from None
+        n_bytes += len(message.get("body", b""))
+        is_whole = not message.get("more_body", False)
+        if n_bytes > limit:
+            raise HTTPException(413)  # FastAPI makes 400 of every other error in a body
+        return message
+
+    return limited

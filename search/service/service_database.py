@@ -1,0 +1,138 @@
+"""The database of the service's own tables: opened, made, migrated, one transaction at a time."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, text, update
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
+
+from archfront.search.errors import ServiceError
+from archfront.search.records.storage_urls import hide_password
+from archfront.search.service.tables import METADATA, MIGRATIONS, SCHEMA, VERSION
+
+# Seconds that a transaction waits for another one of SQLite.
+BUSY_S = 30
+# What brings in the usual database of teams.
+POSTGRESQL = "pip install 'archfront[postgresql]', and write the URL as postgresql+pg8000://..."
+
+
+class ServiceDatabase:
+    """The database of a service.
+
+    Args:
+        url: SQLAlchemy URL.
+        clock: Seconds since the epoch, for a database that no other machine uses.
+
+    Raises:
+        ServiceError: If it cannot be opened, or a later version of archfront made its tables.
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
+        self._shown, self._clock = hide_password(url), clock
+        try:
+            self._engine = _engine(url)
+        except (ArgumentError, NoSuchModuleError, ImportError, OSError) as error:
+            raise self._unusable(error) from error
+        with self.errors():
+            self._make_tables()
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """Give a connection in a transaction, which is undone where the block fails.
+
+        Raises:
+            ServiceError: If the database does not answer.
+        """
+        with self.errors(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def errors(self) -> Iterator[None]:
+        """Turn what SQLAlchemy raises into one error for people, but for rows that are there."""
+        try:
+            yield
+        except IntegrityError:
+            raise
+        except SQLAlchemyError as error:
+            raise self._unusable(error) from error
+
+    def now(self) -> float:
+        """Return the time, in seconds since the epoch: one clock for all servers.
+
+        SQLite is a file of one machine. Servers of several machines ask their database.
+        """
+        if self._engine.dialect.name == "sqlite":
+            return self._clock()
+        with self.begin() as connection:
+            seconds = connection.execute(
+                select(func.extract("epoch", func.clock_timestamp()))
+            ).scalar_one()
+        return float(seconds)
+
+    def ping(self) -> None:
+        """Check that the database answers.
+
+        Raises:
+            ServiceError: If it does not.
+        """
+        with self.begin() as connection:
+            connection.execute(select(1))
+
+    def close(self) -> None:
+        """Close all connections; repeatable."""
+        self._engine.dispose()
+
+    def _unusable(self, error: Exception) -> ServiceError:
+        said = (str(getattr(error, "orig", None) or error).splitlines() or [""])[0]
+        remedy = "Check --database: its driver, host, user and database."
+        if isinstance(error, ImportError):
+            remedy = f"For PostgreSQL: {POSTGRESQL}."
+        return ServiceError(
+            f"The database {self._shown} of the service cannot be used: {said.rstrip('.')}. "
+            f"{remedy}"
+        )
+
+    def _make_tables(self) -> None:
+        """Make the tables that are missing, and bring those of an earlier version up to date."""
+        with self.begin() as connection:
+            METADATA.create_all(connection)
+            found = connection.execute(select(func.max(SCHEMA.c.version))).scalar_one()
+            if found is None:
+                connection.execute(insert(SCHEMA).values(version=VERSION))
+                return
+            if found > VERSION:
+                raise ServiceError(
+                    f"The database {self._shown} has tables of version {found}; this archfront "
+                    f"knows versions up to {VERSION}. Use the archfront that made them, or "
+                    "another --database."
+                )
+            for version in range(found, VERSION):
+                for statement in MIGRATIONS[version]:
+                    connection.execute(text(statement))
+            connection.execute(update(SCHEMA).values(version=VERSION))
+
+
+def _engine(url: str) -> Engine:
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite":
+        return create_engine(parsed, pool_pre_ping=True)
+    if parsed.database:
+        Path(parsed.database).parent.mkdir(parents=True, exist_ok=True)
+    engine = create_engine(parsed, connect_args={"timeout": BUSY_S})
+
+    @event.listens_for(engine, "connect")
+    def _(connection: object, record: object) -> None:
+        connection.isolation_level = None  # type: ignore[attr-defined]
+        connection.execute("PRAGMA journal_mode=WAL")  # type: ignore[attr-defined]
+
+    @event.listens_for(engine, "begin")
+    def _(connection: Connection) -> None:
+        # A transaction that begins with reading could not write beside another one.
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    return engine

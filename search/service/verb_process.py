@@ -1,0 +1,144 @@
+"""Commands of archfront in processes of their own: what is long, or needs torch."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from archfront.search.engine.threads import thread_variables
+from archfront.search.errors import ArchfrontError, ConfigError, RequestError
+from archfront.search.service.service_settings import ServiceSettings
+
+# Seconds that a request waits for its turn.
+TURN_S = 30.0
+# The variable of the URL of the service's own tables, which children have no use for.
+DATABASE_VARIABLE = "ARCHFRONT_DATABASE_URL"
+
+
+class VerbProcesses:
+    """Runs commands, a few at once.
+
+    Args:
+        settings: Those of the server.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._turns = threading.BoundedSemaphore(settings.max_commands)
+        self._running: set[subprocess.Popen[bytes]] = set()
+        self._lock = threading.Lock()
+        self._is_closed = False
+
+    def call(self, words: Sequence[str], *, limit_s: float, stdin: bytes = b"") -> str:
+        """Run a command to its end and return what it printed.
+
+        Args:
+            words: Those after ``archfront``.
+            limit_s: Seconds after which the command is ended with all its children.
+            stdin: What the command reads.
+
+        Raises:
+            ConfigError: With the problems that the command found in its words.
+            ArchfrontError: With the reason that the command gave.
+            RequestError: If no turn came in time, or the command took too long.
+        """
+        if not self._turns.acquire(timeout=TURN_S):
+            raise RequestError(
+                503,
+                "busy",
+                f"{self._settings.max_commands} commands are running, as many as this server runs "
+                "at once. Ask again later.",
+            )
+        try:
+            return self._call(words, limit_s, stdin)
+        finally:
+            self._turns.release()
+
+    def close(self) -> None:
+        """End every running command and let none start; repeatable."""
+        with self._lock:
+            self._is_closed = True
+            running = list(self._running)
+        for process in running:
+            end_tree(process.pid)
+
+    def _call(self, words: Sequence[str], limit_s: float, stdin: bytes) -> str:
+        with self._lock:
+            if self._is_closed:
+                raise RequestError(503, "closing", "The server is ending. Ask again later.")
+            process = subprocess.Popen(
+                command(words),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                cwd=self._settings.root,
+                env=environment(self._settings.study_threads),
+                start_new_session=True,
+            )
+            self._running.add(process)
+        try:
+            printed, complaint = process.communicate(stdin, timeout=limit_s)
+        except subprocess.TimeoutExpired:
+            raise RequestError(
+                504, "too_slow", f"archfront {words[0]} took over {limit_s:g} s and was ended."
+            ) from None
+        finally:
+            if process.poll() is None:
+                end_tree(process.pid)
+                process.communicate()
+            with self._lock:
+                self._running.discard(process)
+        text = printed.decode(errors="replace")
+        if process.returncode != 0:
+            raise _complaint(words[0], process.returncode, complaint.decode(errors="replace"))
+        return text
+
+
+def command(words: Sequence[str]) -> list[str]:
+    """Return what starts archfront with words; the working folder is no place for modules."""
+    return [sys.executable, "-P", "-m", "archfront.search.cli", *words]
+
+
+def environment(threads: int | None) -> Mapping[str, str]:
+    """Return the environment of a child process."""
+    kept = {name: value for name, value in os.environ.items() if name != DATABASE_VARIABLE}
+    # Modules of the server's own are found from another folder too.
+    paths = [str(Path(path).absolute()) for path in kept.get("PYTHONPATH", "").split(":") if path]
+    if paths:
+        kept["PYTHONPATH"] = ":".join(paths)
+    return kept | ({} if threads is None else thread_variables(threads))
+
+
+def end_tree(pid: int) -> None:
+    """Kill a process that leads a group, with its group and all of its children."""
+    tree: list[psutil.Process] = []
+    with suppress(psutil.Error):
+        top = psutil.Process(pid)
+        tree = [top, *top.children(recursive=True)]
+    with suppress(ProcessLookupError, PermissionError):
+        os.killpg(pid, signal.SIGKILL)
+    for process in tree:
+        with suppress(psutil.Error):
+            process.kill()
+
+
+def _complaint(verb: str, status: int, text: str) -> ArchfrontError:
+    """Return the error that a command ended with, as it worded it."""
+    lines = text.strip().splitlines()
+    start = next((n for n, line in enumerate(lines) if line.startswith("archfront: ")), None)
+    if start is None:
+        last = lines[-1] if lines else "it said nothing"
+        return ArchfrontError(f"archfront {verb} ended with status {status}: {last}")
+    said = [lines[start].removeprefix("archfront: "), *lines[start + 1 :]]
+    if status != 2:
+        return ArchfrontError("\n".join(said))
+    numbered = [line.partition(". ")[2] for line in said[1:]]
+    return ConfigError(*(numbered if all(numbered) and numbered else ["\n".join(said)]))

@@ -1,0 +1,206 @@
+"""Who may ask the service, and what others get."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from archfront.search.service.rates import Rates
+from archfront.search.service.tokens import SESSION_S, Tokens
+from tests.support.services import client_of
+
+NO_TOKEN = {"Authorization": ""}
+
+
+@pytest.fixture
+def client(tmp_path: Path) -> Iterator[TestClient]:
+    with client_of(tmp_path / "root") as client:
+        yield client
+
+
+def code(answer: object) -> str:
+    return answer.json()["error"]["code"]  # type: ignore[attr-defined,no-any-return]
+
+
+def token_of(client: TestClient) -> str:
+    return str(client.headers["Authorization"]).partition(" ")[2]
+
+
+class TestTokens:
+    def test_only_the_health_needs_none(self, client: TestClient) -> None:
+        assert client.get("/api/v1/health", headers=NO_TOKEN).json() == {"status": "ok"}
+        for path in ("/api/v1/version", "/api/v1/tokens", "/api/v1/nowhere", "/anything"):
+            answer = client.get(path, headers=NO_TOKEN)
+            assert (answer.status_code, code(answer)) == (401, "no_token"), path
+            assert answer.headers["WWW-Authenticate"] == "Bearer"
+        assert client.get("/api/v1/version").json()["api"] == 1
+        assert client.get("/api/v1/nowhere").status_code == 404
+
+    def test_a_wrong_token_is_none_and_cannot_be_tried_often(self, client: TestClient) -> None:
+        wrong = {"Authorization": "Bearer " + token_of(client)[:-1] + "~"}
+        found = [client.get("/api/v1/version", headers=wrong).status_code for _ in range(22)]
+        assert found == [401] * 20 + [429] * 2
+
+    def test_no_secret_is_stored_or_listed(self, client: TestClient, tmp_path: Path) -> None:
+        made = client.post("/api/v1/tokens", json={"name": "laptop", "scope": "read"}).json()
+        listed = client.get("/api/v1/tokens").json()
+        assert [row["name"] for row in listed] == ["first", "laptop"]
+        stored = b"".join(f.read_bytes() for f in (tmp_path / "root/service").iterdir())
+        for secret in (made["token"], token_of(client)):
+            assert len(secret) >= 43
+            assert secret not in str(listed)
+            assert secret.encode() not in stored
+
+    def test_a_token_that_reads_changes_nothing(self, client: TestClient) -> None:
+        made = client.post("/api/v1/tokens", json={"name": "eyes"}).json()
+        reads = {"Authorization": f"Bearer {made['token']}"}
+        assert client.get("/api/v1/version", headers=reads).status_code == 200
+        asked = (("POST", "/api/v1/tokens"), ("DELETE", "/api/v1/x"), ("GET", "/api/v1/tokens"))
+        for method, path in asked:
+            answer = client.request(method, path, headers=reads, json={"name": "more"})
+            assert (answer.status_code, code(answer)) == (403, "read_only"), path
+
+    def test_a_deleted_token_is_none(self, client: TestClient) -> None:
+        made = client.post("/api/v1/tokens", json={"name": "short"}).json()
+        (row,) = [r for r in client.get("/api/v1/tokens").json() if r["name"] == "short"]
+        assert client.delete(f"/api/v1/tokens/{row['id']}").status_code == 204
+        gone = {"Authorization": f"Bearer {made['token']}"}
+        assert client.get("/api/v1/version", headers=gone).status_code == 401
+        answer = client.delete(f"/api/v1/tokens/{row['id']}")
+        assert (answer.status_code, code(answer)) == (404, "no_such_token")
+
+    def test_two_tokens_have_two_names(self, client: TestClient) -> None:
+        answer = client.post("/api/v1/tokens", json={"name": "first"})
+        assert (answer.status_code, code(answer)) == (409, "token_exists")
+        answer = client.post("/api/v1/tokens", json={"name": "<b>", "scope": "all", "more": 1})
+        options = [problem["option"] for problem in answer.json()["error"]["problems"]]
+        assert (answer.status_code, options) == (422, ["name", "scope", "more"])
+
+    def test_the_first_token_is_made_once_and_anew(self, client: TestClient) -> None:
+        tokens: Tokens = client.app.state.service.tokens  # type: ignore[attr-defined]
+        assert tokens.first() is None
+        secret = tokens.first(anew=True)
+        assert secret is not None
+        assert client.get("/api/v1/version").status_code == 401
+        client.headers["Authorization"] = f"Bearer {secret}"
+        assert client.get("/api/v1/version").status_code == 200
+
+
+class TestLogin:
+    @pytest.fixture
+    def session(self, client: TestClient) -> TestClient:
+        """Return a client with the cookie of a login, and no token of its own."""
+        answer = client.post("/login", json={"token": token_of(client)}, headers=NO_TOKEN)
+        assert answer.status_code == 200
+        cookie = answer.headers["set-cookie"].lower()
+        for part in ("httponly", "samesite=strict", "path=/", f"max-age={int(SESSION_S)}"):
+            assert part in cookie
+        assert token_of(client) not in cookie
+        del client.headers["Authorization"]
+        return client
+
+    def test_a_cookie_is_enough_until_the_logout(self, session: TestClient) -> None:
+        assert session.get("/api/v1/version").status_code == 200
+        cookies = dict(session.cookies)
+        assert session.post("/logout").status_code == 204
+        session.cookies.update(cookies)
+        assert session.get("/api/v1/version").status_code == 401
+
+    def test_a_form_leads_to_the_page(self, client: TestClient) -> None:
+        form = {"token": token_of(client)}
+        answer = client.post("/login", data=form, headers=NO_TOKEN, follow_redirects=False)
+        assert (answer.status_code, answer.headers["location"]) == (303, "/")
+
+    @pytest.mark.parametrize("body", [b"", b"[]", b"{", b'{"token": 3}', b"\xff"])
+    def test_what_is_no_token_is_refused(self, client: TestClient, body: bytes) -> None:
+        headers = {**NO_TOKEN, "Content-Type": "application/json"}
+        answer = client.post("/login", content=body, headers=headers)
+        assert (answer.status_code, code(answer)) == (401, "wrong_token")
+
+    @pytest.mark.parametrize(
+        "headers",
+        [
+            {"Origin": "https://evil.example"},
+            {"Origin": "null"},
+            {"Sec-Fetch-Site": "cross-site", "Origin": "http://testserver"},
+            {"Sec-Fetch-Site": "same-site"},
+        ],
+    )
+    def test_another_site_changes_nothing(
+        self, session: TestClient, headers: dict[str, str]
+    ) -> None:
+        answer = session.post("/api/v1/tokens", json={"name": "evil"}, headers=headers)
+        assert (answer.status_code, code(answer)) == (403, "foreign_site")
+        assert session.post("/login", json={}, headers=headers).status_code == 403
+        own = {"Sec-Fetch-Site": "same-origin"}
+        assert session.post("/api/v1/tokens", json={"name": "own"}, headers=own).status_code == 201
+        own = {"Origin": "http://testserver"}
+        assert session.post("/api/v1/tokens", json={"name": "2"}, headers=own).status_code == 201
+
+    def test_a_session_ends_with_its_token_and_with_time(self, session: TestClient) -> None:
+        service = session.app.state.service  # type: ignore[attr-defined]
+        database, later = service.database, 0.0
+        clock = database._clock
+        database._clock = lambda: clock() + later
+        assert session.get("/api/v1/version").status_code == 200
+        later = SESSION_S + 1
+        assert session.get("/api/v1/version").status_code == 401
+        later = 0.0
+        service.tokens.first(anew=True)
+        assert session.get("/api/v1/version").status_code == 401
+
+    def test_a_browser_without_a_session_is_led_to_the_login(self, tmp_path: Path) -> None:
+        with client_of(tmp_path / "below", root_path="/team/archfront") as client:
+            html = {**NO_TOKEN, "Accept": "text/html"}
+            for path in ("/", "/team/archfront/studies"):
+                answer = client.get(path, headers=html, follow_redirects=False)
+                assert answer.status_code == 303
+                assert answer.headers["location"] == "/team/archfront/login"
+            for path in ("/api/v1/version", "/team/archfront/api/v1/version"):
+                assert client.get(path).status_code == 200
+
+
+class TestLimits:
+    def test_a_body_is_small(self, client: TestClient) -> None:
+        large = b'"' + b"x" * 1_000_001 + b'"'
+        answer = client.post("/api/v1/tokens", content=large)
+        assert (answer.status_code, code(answer)) == (413, "too_large")
+        chunks = (large[n : n + 65_536] for n in range(0, len(large), 65_536))
+        answer = client.post("/api/v1/tokens", content=chunks)
+        assert (answer.status_code, code(answer)) == (413, "too_large")
+
+    def test_requests_have_a_rate(self, tmp_path: Path) -> None:
+        with client_of(tmp_path / "root", requests_per_minute=2) as client:
+            found = [client.get("/api/v1/version") for _ in range(3)]
+        assert [answer.status_code for answer in found] == [200, 200, 429]
+        assert 1 <= int(found[-1].headers["Retry-After"]) <= 30
+
+    def test_what_a_client_has_left_fills_up(self) -> None:
+        now = 0.0
+        rates = Rates(60, clock=lambda: now)
+        assert [rates.wait_s("a", cost=30) for _ in range(2)] == [0.0, 0.0]
+        assert (rates.wait_s("a"), rates.wait_s("b")) == (1.0, 0.0)
+        now = 5.0
+        assert [rates.wait_s("a") > 0 for _ in range(6)] == [False] * 5 + [True]
+
+    def test_without_tokens_only_this_machine_is_answered(self, tmp_path: Path) -> None:
+        with client_of(tmp_path / "root", needs_token=False) as client:
+            answer = client.get("/api/v1/version", headers=NO_TOKEN)
+            assert (answer.status_code, code(answer)) == (403, "foreign_host")
+            here = {**NO_TOKEN, "Host": "localhost:8000"}
+            assert client.get("/api/v1/version", headers=here).status_code == 200
+            evil = {**here, "Origin": "https://evil.example"}
+            assert client.post("/api/v1/tokens", json={}, headers=evil).status_code == 403
+
+    def test_every_answer_says_how_little_a_browser_may_do(self, client: TestClient) -> None:
+        for path in ("/api/v1/health", "/api/v1/nowhere", "/api/v1/openapi.json"):
+            headers = client.get(path).headers
+            assert "default-src 'none'" in headers["Content-Security-Policy"]
+            assert "unsafe" not in headers["Content-Security-Policy"]
+            assert headers["X-Content-Type-Options"] == "nosniff"
+            assert "Strict-Transport-Security" not in headers
+        secure = client.get("https://testserver/api/v1/health").headers
+        assert secure["Strict-Transport-Security"] == "max-age=31536000"

@@ -1,0 +1,152 @@
+"""The service behind the routes, and the form of its errors."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from sqlalchemy import update
+from starlette.testclient import TestClient
+
+from archfront.search.errors import (
+    ArchfrontError,
+    ConfigError,
+    RequestError,
+    ServiceError,
+    StudyError,
+    StudyLockedError,
+)
+from archfront.search.service.problems import problem, refusal
+from archfront.search.service.service_database import ServiceDatabase
+from archfront.search.service.service_settings import ServiceSettings
+from archfront.search.service.state import Service
+from archfront.search.service.tables import SCHEMA
+from tests.support import recorded_store
+
+
+def service_of(client: TestClient) -> Service:
+    service: Service = client.app.state.service  # type: ignore[attr-defined]
+    return service
+
+
+def test_records_are_read_once_until_they_change(tmp_path: Path) -> None:
+    paths = recorded_store.write(tmp_path)
+    service = Service(ServiceSettings(root=tmp_path))
+    first = service.read("flowers")
+    assert service.names() == ["flowers"]
+    assert service.read("flowers") is first
+    assert first.once("count", lambda results: len(results.evaluations)) == 24
+    assert first.once("count", lambda _: 0) == 24
+    os.utime(paths.journal, ns=(1, 1))
+    assert service.read("flowers") is not first
+    service.close()
+
+
+def test_a_study_that_is_not_there_is_told(service_client: TestClient) -> None:
+    for name in ("roses", "../flowers", ""):
+        with pytest.raises(RequestError, match="There is no study") as caught:
+            service_of(service_client).paths(name)
+        assert caught.value.status == 404
+
+
+def test_every_error_has_the_same_form(service_client: TestClient) -> None:
+    for method, path, status, code in (
+        ("GET", "/api/v1/nowhere", 404, "not_found"),
+        ("PATCH", "/api/v1/health", 405, "method_not_allowed"),
+        ("POST", "/api/v1/tokens", 422, "bad_request"),
+    ):
+        answer = service_client.request(method, path)
+        error = answer.json()["error"]
+        assert (answer.status_code, error["code"]) == (status, code)
+        assert error["message"] not in ("Not Found", "Method Not Allowed")
+
+
+@pytest.mark.parametrize(
+    ("error", "status", "code"),
+    [
+        (RequestError(429, "slow_down", "Slow down."), 429, "slow_down"),
+        (StudyLockedError("It runs."), 409, "study_is_running"),
+        (StudyError("It is damaged."), 409, "bad_study"),
+        (ServiceError("No database."), 503, "service_not_ready"),
+        (ArchfrontError("No."), 400, "refused"),
+    ],
+)
+def test_an_error_of_archfront_is_answered_by_its_kind(
+    error: ArchfrontError, status: int, code: str
+) -> None:
+    answer = refusal(error)
+    assert answer.status_code == status
+    assert code.encode() in bytes(answer.body)
+    assert str(error).encode() in bytes(answer.body)
+
+
+def test_all_problems_of_a_configuration_are_answered_with_their_options() -> None:
+    answer = refusal(ConfigError("budget.minutes: too few.", "task=x: no such file.", "Hm: no."))
+    assert answer.status_code == 422
+    options = [
+        problem(text)["option"] for text in ("data.palette.a: no.", "space.x: no.", "Hm: n")
+    ]
+    assert options == ["data.palette.a", "space.x", None]
+    assert b'"option":"budget.minutes"' in bytes(answer.body)
+    assert b'"option":"task"' in bytes(answer.body)
+
+
+def test_a_mistake_of_archfront_is_no_traceback_for_the_client(
+    service_client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(self: object) -> None:
+        raise ZeroDivisionError("secret detail")
+
+    monkeypatch.setattr(ServiceDatabase, "ping", fail)
+    client = TestClient(service_client.app, raise_server_exceptions=False)
+    answer = client.get("/api/v1/health")
+    assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
+    assert "secret detail" not in answer.text
+
+
+class TestDatabase:
+    @pytest.mark.parametrize(
+        ("url", "reason"),
+        [
+            ("nonsense", "cannot be used"),
+            ("sqlite:////dev/null/x.db", "File exists: ./dev/null.. Check --database"),
+            ("postgresql+nothing://me:secret@host/db", "Check --database"),
+        ],
+    )
+    def test_one_that_cannot_be_opened_is_one_clear_error(self, url: str, reason: str) -> None:
+        with pytest.raises(ServiceError, match=reason) as caught:
+            ServiceDatabase(url)
+        assert "secret" not in str(caught.value)
+
+    def test_tables_of_a_later_version_are_left_alone(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path / 'service.db'}"
+        database = ServiceDatabase(url)
+        with database.begin() as connection:
+            connection.execute(update(SCHEMA).values(version=99))
+        with pytest.raises(ServiceError, match=r"tables of version 99; .* up to 1"):
+            ServiceDatabase(url)
+
+
+class TestSettings:
+    def test_every_problem_is_told_at_once(self, tmp_path: Path) -> None:
+        settings = ServiceSettings(
+            root=tmp_path / "no" / "where",
+            data_roots=(tmp_path / "images",),
+            root_path="archfront/",
+            host="0.0.0.0",
+            needs_token=False,
+        )
+        with pytest.raises(ConfigError) as caught:
+            settings.check()
+        flags = [text.split()[0] for text in caught.value.problems]
+        assert flags == ["--data-root", "--root", "--root-path", "--no-auth"]
+
+    def test_data_lies_in_its_roots_links_followed(self, tmp_path: Path) -> None:
+        (tmp_path / "data").mkdir()
+        (tmp_path / "data" / "out").symlink_to(tmp_path)
+        settings = ServiceSettings(root=tmp_path / "root", data_roots=(tmp_path / "data",))
+        inside = ("data", "data/flowers", "root/datasets/x", "data/out/data")
+        outside = ("", "database", "root", "data/out", "data/../root", "data/out/root")
+        assert [settings.holds(tmp_path / path) for path in inside] == [True] * 4
+        assert [settings.holds(tmp_path / path) for path in outside] == [False] * 6
