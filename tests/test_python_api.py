@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,6 @@ import archfront as af
 from tests.support import recorded_store
 from tests.support.command import Output
 from tests.support.drawn_images import draw_folder
-from tests.support.mlflow_template import template
 from tests.support.own_processes import ROOT, TINY, ran
 
 PAGE = ROOT / "docs" / "python.md"
@@ -91,13 +89,24 @@ class TestForeignPackages:
         shown = ran([*command(), "run", "experiment=digits", "--cfg", "job"], environment, foreign)
         assert shown.startswith("study: digits\nseed: 0\n")
 
-    def test_workers_are_not_disturbed(self, foreign: Path, shared: Path) -> None:
-        (foreign / "mlruns").mkdir()
-        shutil.copyfile(template(shared), foreign / "mlruns" / "mlflow.db")
+    def test_workers_are_not_disturbed(self, foreign: Path) -> None:
+        (foreign / "own").mkdir()
         environment = {"PYTHONPATH": f"{foreign}{os.pathsep}{ROOT}"}
-        words = [*TINY, "engine=processes", "study=own"]
-        shown = ran([*command(), "run", *words], environment, foreign)
-        assert "The study 'own' is finished: 1 candidate is trained" in shown
+        shown = ran([sys.executable, "-c", IN_A_WORKER], environment, foreign)
+        assert shown == "Done ('test_resnet',)\n"
+
+
+# The weights of a network, looked for in an empty folder by a worker.
+IN_A_WORKER = """
+from archfront.search.engine.jobs import Job
+from archfront.search.engine.processes import ProcessEngine
+from archfront.search.jobs.perform import WeightsRequest, perform
+
+with ProcessEngine(perform, workers=1, threads=1) as engine:
+    request = WeightsRequest(("test_resnet",), "own", 3)
+    done = engine.submit(Job("weights", request)).result()
+    print(type(done).__name__, tuple(done.value.missing))
+"""
 
 
 def command() -> list[str]:

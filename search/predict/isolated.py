@@ -85,7 +85,9 @@ class Isolated:
         with theirs:
             self._process = _start(theirs.fileno(), self._memory_mb)
         self._end = weakref.finalize(self, _end, self._connection, self._process)
+        limits = {"load_s": self._limits.load_s, "image_s": IMAGE_S}
         asked = {**asdict(self._opening), "path": str(self._path), "opener": self._opener}
+        asked["limits"] = limits
         self._ask(json.dumps(asked).encode(), self._limits.load_s)
 
     def outputs(self, images: Array) -> dict[str, Array]:

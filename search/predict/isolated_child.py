@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 
 from archfront.search.errors import ArchfrontError
-from archfront.search.predict.isolated import IMAGE_S, LIMITS, Limits
 from archfront.search.predict.openers import open_file
 from archfront.search.predict.opening import Opening
 
@@ -34,16 +33,16 @@ def main() -> None:
 
 def _answer(connection: Connection) -> None:
     asked = json.loads(connection.recv_bytes())
-    opener, path = asked.pop("opener"), Path(asked.pop("path"))
+    opener, path, limits = asked.pop("opener"), Path(asked.pop("path")), asked.pop("limits")
     names = tuple(asked.pop("output_names"))
-    _allow(LIMITS.get(opener, Limits()).load_s * asked["threads"])
+    _allow(limits["load_s"] * asked["threads"])
     # The parent process has seen that the file is no program.
     opening = Opening(path, names, **{**asked, "is_trusted": True})
     with open_file(opener, opening) as opened:
         connection.send_bytes(b"+")
         while True:
             images = np.load(io.BytesIO(connection.recv_bytes()), allow_pickle=False)
-            _allow(IMAGE_S * opening.threads * len(images))
+            _allow(limits["image_s"] * opening.threads * len(images))
             buffer = io.BytesIO()
             np.savez(buffer, allow_pickle=False, **opened.outputs(images))
             connection.send_bytes(b"+" + buffer.getvalue())
