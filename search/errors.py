@@ -18,6 +18,7 @@
     ├── ServiceError           the service cannot start or use its database
     │   └── RequestError       a request to the service that is refused
     └── StudyError             a study that cannot be opened or go on
+        ├── DatabaseError      a team's database that cannot be reached or used
         ├── StudyLockedError   another driver runs it
         ├── StudyStoppedError  the machine does not let it go on
         └── ConfigChangedError resumed with another identity
@@ -46,6 +47,7 @@ __all__ = [
     "ConfigError",
     "DamagedError",
     "DataError",
+    "DatabaseError",
     "DivergedError",
     "ExportError",
     "FetchError",
@@ -101,6 +103,16 @@ class RequestError(ServiceError):
 
 class StudyError(ArchfrontError):
     """A study that is not there, cannot be opened or cannot go on."""
+
+
+class DatabaseError(StudyError):
+    """A team's database that cannot be reached or used.
+
+    Attributes:
+        is_away: Whether it may be back soon.
+    """
+
+    is_away = False
 
 
 class StudyLockedError(StudyError):

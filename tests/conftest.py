@@ -18,6 +18,7 @@ from tests.support.programs import Programs
 from tests.support.shared_folder import shared_folder
 
 if TYPE_CHECKING:
+    from tests.support.postgres_server import Server
     from tests.support.shared_exports import SharedExports
 
 # For tests that import MLflow themselves, and before it: it reads them when it is imported.
@@ -87,3 +88,23 @@ def _mlflow_databases(shared: Path) -> Iterator[None]:
     """Copy the database that MLflow otherwise creates in seconds for every root."""
     with copied_databases(shared):
         yield
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Server]:
+    """Return a PostgreSQL of the session's own."""
+    from tests.support.postgres_server import Server, programs
+
+    pytest.importorskip("pg8000", reason="pg8000 is not installed: archfront[postgres]")
+    found = programs()
+    if found is None:
+        pytest.skip("PostgreSQL is not installed")
+    server = Server(found)
+    yield server
+    server.remove()
+
+
+@pytest.fixture
+def database(postgres: Server) -> str:
+    """Return the URL of an empty database."""
+    return postgres.new_database()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -16,6 +16,7 @@ from archfront.search.commands.report import write_report
 from archfront.search.commands.study_text import (
     read_results,
     root_or_default,
+    runs_uri,
     state_text,
     url_or_default,
 )
@@ -111,7 +112,7 @@ class Study:
         results = self._results()
         if not results.paths.report.is_file():
             lacking: list[Unwritten] = []
-            write_report(results, lacking.append)
+            write_report(results, lacking.append, storage_url=self._storage_url)
             if lacking and not results.paths.report.is_file():
                 raise lacking[0].error
         return results.paths.report
@@ -168,10 +169,12 @@ class Study:
             patience=patience,
             distill=distill,
             teaching=teaching,
-            mlflow_uri=mlflow_uri,
         )
         check_keywords(options.problems())
-        found = refit_members(self._results(), options, new_console(stderr=True, quiet=quiet))
+        results = self._results()
+        uri = runs_uri(results.begun().mlflow_uri, mlflow_uri, self._storage_url)
+        options = replace(options, mlflow_uri=uri)
+        found = refit_members(results, options, new_console(stderr=True, quiet=quiet))
         return pd.DataFrame([asdict(member) for member in found.members])
 
     def export(

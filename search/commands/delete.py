@@ -7,11 +7,16 @@ import shutil
 import sys
 
 from archfront.search.commands.consoles import echo
-from archfront.search.commands.study_text import add_study, root_or_default, url_or_default
-from archfront.search.errors import StudyError
+from archfront.search.commands.study_text import (
+    add_study,
+    root_or_default,
+    runs_uri,
+    url_or_default,
+)
+from archfront.search.errors import DatabaseError, StudyError
 from archfront.search.records.driver_lock import is_driven
-from archfront.search.records.paths import StudyPaths, existing
-from archfront.search.records.store import reading, remove
+from archfront.search.records.paths import StudyPaths
+from archfront.search.records.store import find_study, reading, remove
 from archfront.search.results.results import Results
 from archfront.trainers.machine import machine_failure
 from archfront.trainers.words import count_of
@@ -26,19 +31,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Remove a study and return the exit status: 1 where a person answers no."""
-    paths = existing(root_or_default(arguments.root), arguments.study)
-    if is_driven(paths):
-        raise StudyError(f"The study {paths.study!r} is being run; end that first.")
     url = url_or_default(arguments.storage_url)
+    paths = find_study(root_or_default(arguments.root), arguments.study, url)
+    if is_driven(paths, url):
+        raise StudyError(f"The study {paths.study!r} is being run; end that first.")
     try:
         results = Results.read(reading(paths, url), paths)
+    except DatabaseError:
+        raise
     except StudyError as error:
         return _delete_damaged(paths, error, is_sure=arguments.yes)
-    _check_runs_known(results, arguments.mlflow_uri)
+    stored = None if results.header is None else results.header.mlflow_uri
+    uri = runs_uri(stored, arguments.mlflow_uri, url)
+    _check_runs_known(results, uri)
     trials = count_of(sum(results.counts().values()), "trial")
     if not _is_confirmed(paths, trials, is_sure=arguments.yes):
         return 1
-    n_runs = _remove_all(results, url, arguments.mlflow_uri)
+    n_runs = _remove_all(results, url, uri)
     echo(f"Removed {paths.study}: {trials}, {count_of(n_runs, 'MLflow run')}.")
     return 0
 
@@ -51,7 +60,8 @@ def _remove_all(results: Results, url: str | None, mlflow_uri: str | None) -> in
 
     def remove_files() -> None:
         remove(results.paths, url)
-        shutil.rmtree(results.paths.folder)
+        # A study in a database may have its files on another host.
+        shutil.rmtree(results.paths.folder, ignore_errors=not results.paths.folder.exists())
 
     try:
         n_runs = _remove_runs(results, mlflow_uri)

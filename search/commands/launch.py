@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
 from archfront.search.commands.consoles import print_lines, print_table
 from archfront.search.config.schema import Config
-from archfront.search.errors import StudyLockedError
+from archfront.search.errors import DatabaseError, StudyLockedError, StudyStoppedError
 from archfront.search.prepare.study_profile import keep_profile
 from archfront.search.records.driver_lock import driver_lock
 from archfront.search.records.events import (
@@ -73,7 +73,7 @@ def launch(config: Config, console: Console, *, is_plain: bool = False) -> Study
         view.close()
     if result.was_finished and finishing.outstanding(paths):
         # A process that finished the study was killed before it wrote the rest.
-        with suppress(StudyLockedError), driver_lock(paths):
+        with suppress(StudyLockedError), driver_lock(paths, config.tracking.storage_url):
             tracking.finish()
     return replace(result, front=_print_end(console, config, paths, result))
 
@@ -188,7 +188,12 @@ def _print_end(
     console: Console, config: Config, paths: StudyPaths, result: StudyResult
 ) -> FrontState:
     """Print how a run ended, the front and where its files are; return the state of the front."""
-    results = _read(paths, config)
+    try:
+        results = _read(paths, config)
+    except DatabaseError as error:
+        if result.state != "stopped":
+            raise
+        raise StudyStoppedError(result.reason) from error
     members = results.front()
     if result.was_finished:
         lines = [

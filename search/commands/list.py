@@ -1,4 +1,4 @@
-"""``archfront list``: the studies of a root, a line each."""
+"""``archfront list``: the studies of a root and of a team's database, a line each."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from archfront.search.commands.study_text import (
 )
 from archfront.search.errors import StudyError
 from archfront.search.records.evaluation import Trained
-from archfront.search.records.paths import StudyPaths, studies
-from archfront.search.records.store import reading
+from archfront.search.records.paths import StudyPaths
+from archfront.search.records.store import all_studies, reading
 from archfront.search.report.fitted_table import Column, FittedTable, Kind
 from archfront.search.results.results import Results
 
@@ -38,7 +38,7 @@ def call(arguments: argparse.Namespace) -> int:
     """Print the studies of a root and return the exit status."""
     root = root_or_default(arguments.root)
     url = url_or_default(arguments.storage_url)
-    summaries = [_summary(root, name, url) for name in studies(root)]
+    summaries = [_summary(root, name, url) for name in all_studies(root, url)]
     if arguments.json:
         echo(json.dumps(summaries, indent=2))
         return 0

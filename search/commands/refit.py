@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from archfront.search.commands.consoles import (
@@ -17,7 +17,7 @@ from archfront.search.commands.consoles import (
     wide_console,
 )
 from archfront.search.commands.flags import Problems, check_flags, not_counts
-from archfront.search.commands.study_text import add_study, names_in, results_of
+from archfront.search.commands.study_text import add_study, names_in, results_of, runs_uri
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -141,6 +141,9 @@ def call(arguments: argparse.Namespace) -> int:
     )
     check_flags(options.problems())
     results = results_of(arguments)
+    stored = results.begun().mlflow_uri
+    uri = runs_uri(stored, arguments.mlflow_uri, arguments.storage_url)
+    options = replace(options, mlflow_uri=uri)
     console = new_console(stderr=True)
     found = refit_members(
         results, options, console, is_plain=arguments.plain, has_lines=not arguments.json
@@ -213,7 +216,7 @@ def _track(results: Results, study: Study, uri: str | None, console: Console) ->
     """Write full trainings to MLflow, where the study's own runs are."""
     from archfront.search.results.refit_results import refits_of
 
-    stored = study.config.tracking.mlflow_uri
+    stored = study.header.mlflow_uri
     if stored is not None and uri is None:
         line = f"The study keeps its MLflow runs in {stored}. Give --mlflow-uri to add these."
         print_lines(console, [line])

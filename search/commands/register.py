@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
 from archfront.search.commands.consoles import echo
-from archfront.search.commands.study_text import add_study, names_in, results_of
+from archfront.search.commands.study_text import add_study, names_in, results_of, runs_uri
 from archfront.search.errors import StudyError
 
 if TYPE_CHECKING:
@@ -57,8 +57,9 @@ def call(arguments: argparse.Namespace) -> int:
 
     results = results_of(arguments)
     study = study_of(results.header)
-    stored = study.config.tracking.mlflow_uri
-    if stored is not None and arguments.mlflow_uri is None:
+    stored = results.begun().mlflow_uri
+    uri = runs_uri(stored, arguments.mlflow_uri, arguments.storage_url)
+    if stored is not None and uri is None:
         raise StudyError(
             f"The study {arguments.study!r} keeps its runs in {stored}. Give --mlflow-uri."
         )
@@ -67,7 +68,7 @@ def call(arguments: argparse.Namespace) -> int:
     members = [member_of(results, str(trial), is_proxy=arguments.proxy) for trial in trials]
     name = arguments.name or arguments.study
     experiment = study.config.tracking.experiment
-    registry = Registry(results.paths, arguments.mlflow_uri, experiment, name)
+    registry = Registry(results.paths, uri, experiment, name)
     request = ExportRequest(
         tuple(formats_named(["mlflow"])), Graph(study.config.hardware.batch_size)
     )

@@ -10,7 +10,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archfront.search.commands.consoles import echo
-from archfront.search.commands.study_text import add_study, results_of
+from archfront.search.commands.study_text import (
+    add_study,
+    results_of,
+    runs_uri,
+    url_or_default,
+)
 from archfront.search.errors import StudyError, StudyLockedError
 from archfront.search.records.driver_lock import driver_lock
 from archfront.search.report import finishing, pages
@@ -29,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Write the report and the plots of a study, print their paths, return the exit status."""
     lacking: list[pages.Unwritten] = []
-    for path in write_report(results_of(arguments), lacking.append, uri=arguments.mlflow_uri):
+    url = url_or_default(arguments.storage_url)
+    results = results_of(arguments)
+    for path in write_report(results, lacking.append, uri=arguments.mlflow_uri, storage_url=url):
         echo(path)
     for unwritten in lacking:
         echo(f"archfront: {unwritten}", to_stderr=True)
@@ -37,7 +44,11 @@ def call(arguments: argparse.Namespace) -> int:
 
 
 def write_report(
-    results: Results, tell: Callable[[pages.Unwritten], None], *, uri: str | None = None
+    results: Results,
+    tell: Callable[[pages.Unwritten], None],
+    *,
+    uri: str | None = None,
+    storage_url: str | None = None,
 ) -> list[Path]:
     """Write the report and the plots of a study and return their paths.
 
@@ -47,6 +58,7 @@ def write_report(
         results: The study.
         tell: Takes each thing that could not be written.
         uri: MLflow's store, if it is not in the root.
+        storage_url: The database of the records; None for a journal.
 
     Raises:
         StudyError: If nothing is recorded yet.
@@ -56,8 +68,9 @@ def write_report(
         raise StudyError(f"The study {paths.study!r} has no records yet, so no report.")
     os.environ.setdefault("MPLCONFIGDIR", str(paths.matplotlib))
     if _is_outstanding(results):
-        with suppress(StudyLockedError), driver_lock(paths):
-            return finishing.finish(results, lambda: _tracker(results, uri), tell)
+        with suppress(StudyLockedError), driver_lock(paths, storage_url):
+            known = runs_uri(results.header.mlflow_uri, uri, storage_url)
+            return finishing.finish(results, lambda: _tracker(results, known), tell)
     return pages.write(results, tell)
 
 

@@ -6,12 +6,10 @@ import argparse
 import os
 from pathlib import Path
 
-from archfront.search.records.driver_lock import is_driven
-from archfront.search.records.paths import default_root, existing
-from archfront.search.records.store import reading
+from archfront.search.records.paths import default_root
+from archfront.search.records.storage_urls import STORAGE_VARIABLE, revealed
+from archfront.search.records.store import find_study, reading
 from archfront.search.results.results import Results
-
-STORAGE_VARIABLE = "ARCHFRONT_STORAGE_URL"
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:
@@ -55,7 +53,7 @@ def read_results(study: str, root: Path, storage_url: str | None) -> Results:
     Raises:
         StudyError: If there is no such study, or its records cannot be read.
     """
-    paths = existing(root, study)
+    paths = find_study(root, study, storage_url)
     return Results.read(reading(paths, storage_url), paths)
 
 
@@ -69,9 +67,20 @@ def url_or_default(storage_url: str | None) -> str | None:
     return storage_url or os.environ.get(STORAGE_VARIABLE)
 
 
+def runs_uri(stored: str | None, given: str | None, storage_url: str | None) -> str | None:
+    """Return MLflow's store, also where it is the database of the records.
+
+    Args:
+        stored: The store that the study began with, its password hidden; None for the root's.
+        given: On the command line.
+        storage_url: The database of the records.
+    """
+    return given or revealed(stored, url_or_default(storage_url))
+
+
 def state_text(results: Results) -> str:
     """Return the state of a study; one that is recorded as running without a driver stopped."""
-    if results.state == "running" and not is_driven(results.paths):
+    if results.state == "running" and not results.is_driven:
         return "stopped"
     return results.state
 

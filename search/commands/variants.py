@@ -67,7 +67,6 @@ def call(arguments: argparse.Namespace) -> int:
     from archfront.search.export.make_variants import make_variants
     from archfront.search.export.variant_request import RUNTIMES, VariantRequest, formats_of
     from archfront.search.prepare.recorded import study_of
-    from archfront.search.records.driver_lock import is_driven
     from archfront.search.report import pages
     from archfront.search.results.variant_results import summary
 
@@ -75,7 +74,7 @@ def call(arguments: argparse.Namespace) -> int:
     formats = formats_of(chosen, precisions, installed_only=arguments.runtimes is None)
     results = results_of(arguments)
     study = study_of(results.header)
-    if is_driven(results.paths):
+    if results.is_driven:
         raise StudyError(
             f"The study {arguments.study!r} is running: beside its trainings every latency would "
             "be too long. Wait for it, or end it."

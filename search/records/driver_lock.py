@@ -1,41 +1,67 @@
-"""The lock of a study's driver, which the system frees however the driver dies."""
+"""The lock of a study's driver, which the system frees however the driver dies.
+
+It is a kernel lock on a file of the study's folder, and for a study in PostgreSQL a lock of the
+database too, which holds for all hosts.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import fcntl
 import json
-import os
-import socket
-import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import IO
 
-from archfront.search.errors import StudyLockedError
+from archfront.search.records.driver_holder import DriverHolder, locked, this_process
+from archfront.search.records.driver_session import DriverSession, is_locked
 from archfront.search.records.paths import StudyPaths
+from archfront.search.records.postgres import is_postgres
 
 
 @contextlib.contextmanager
-def driver_lock(paths: StudyPaths) -> Iterator[None]:
+def driver_lock(paths: StudyPaths, url: str | None = None) -> Iterator[DriverSession | None]:
     """Hold the lock of a study's driver until the block ends.
+
+    Args:
+        paths: The study.
+        url: The database of its records; None for its journal.
+
+    Yields:
+        The session in PostgreSQL that holds the lock there; None for other records.
 
     Raises:
         StudyLockedError: If another driver holds it.
+        DatabaseError: If PostgreSQL cannot be used.
     """
+    with _file_lock(paths), contextlib.ExitStack() as stack:
+        session = None
+        if url is not None and is_postgres(url):
+            session = stack.enter_context(DriverSession(url, paths.study))
+        yield session
+
+
+@contextlib.contextmanager
+def _file_lock(paths: StudyPaths) -> Iterator[None]:
     with paths.lock.open("a+", encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
-            raise StudyLockedError(_who_runs(paths, file)) from None
+            raise locked(paths.study, _holder(file)) from None
         file.truncate(0)
-        holder = {"pid": os.getpid(), "host": socket.gethostname(), "since": time.time()}
-        file.write(json.dumps(holder))
+        file.write(json.dumps(asdict(this_process())))
         file.flush()
         yield
 
 
-def is_driven(paths: StudyPaths) -> bool:
-    """Return whether a driver runs the study now."""
+def is_driven(paths: StudyPaths, url: str | None = None) -> bool:
+    """Return whether a driver runs the study now, on any host where its records are in PostgreSQL.
+
+    Raises:
+        DatabaseError: If PostgreSQL cannot be used.
+    """
+    if url is not None and is_postgres(url):
+        return is_locked(url, paths.study)
     with contextlib.suppress(FileNotFoundError), paths.lock.open(encoding="utf-8") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -44,15 +70,10 @@ def is_driven(paths: StudyPaths) -> bool:
     return False
 
 
-def _who_runs(paths: StudyPaths, file: IO[str]) -> str:
+def _holder(file: IO[str]) -> DriverHolder | None:
+    """Return who holds a file; None while it is being written."""
     file.seek(0)
-    who = "another process"
-    # It may be writing this very moment.
     with contextlib.suppress(ValueError, KeyError, TypeError):
         holder = json.loads(file.read())
-        since = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(holder["since"]))
-        who = f"process {holder['pid']} on {holder['host']} since {since}"
-    return (
-        f"The study {paths.study!r} is already run by {who}. Wait for it, end it, or start "
-        "another study with study=NAME."
-    )
+        return DriverHolder(holder["host"], holder["pid"], holder["since"])
+    return None

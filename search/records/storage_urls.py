@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from collections.abc import Iterator
 
 from archfront.search.errors import StudyError
 from archfront.search.records.journal import UNFIT, clear_errors
 from archfront.search.records.paths import StudyPaths
+
+# The environment's URL of the database.
+STORAGE_VARIABLE = "ARCHFRONT_STORAGE_URL"
 
 
 @contextlib.contextmanager
@@ -33,11 +37,22 @@ def storage_errors(paths: StudyPaths, url: str | None) -> Iterator[None]:
 
 
 def hide_password(url: str) -> str:
-    """Return a URL with its password replaced."""
-    from sqlalchemy.engine import make_url
-    from sqlalchemy.exc import ArgumentError
+    """Return a URL with its password replaced, whatever the rest of it is."""
+    # A password may hold an @ that was not quoted: it ends at the last one before the options.
+    place, mark, options = (
+        url.partition("?") if "@" not in url.partition("?")[2] else (url, "", "")
+    )
+    place = re.sub(r"(://[^:/@]*:).*@", r"\1***@", place)
+    return place + mark + re.sub(r"(?i)(password=)[^&]*", r"\1***", options)
 
-    try:
-        return make_url(url).render_as_string(hide_password=True)
-    except ArgumentError:
-        return url
+
+def revealed(stored: str | None, *known: str | None) -> str | None:
+    """Return the known URL that is a stored one, whose password is hidden.
+
+    Args:
+        stored: As ``hide_password`` returns it.
+        known: URLs with their passwords.
+    """
+    if stored is None:
+        return None
+    return next((url for url in known if url is not None and hide_password(url) == stored), None)

@@ -2,28 +2,37 @@
 
 A study without a storage URL is a journal file. The driver holds a kernel lock for its life, which
 the system frees however it dies; a torn last line, which such a death can leave, is cut off when
-the next driver opens the journal. Reading needs no lock.
+the next driver opens the journal. With the URL of a PostgreSQL the journal is rows of a table, and
+the driver holds a lock there. Reading needs no lock.
 """
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import optuna
-from optuna.storages import BaseStorage, RDBStorage
+from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.trial import FrozenTrial, Trial, TrialState
 
-from archfront.search.errors import StudyError, StudyLockedError
+from archfront.search.errors import DatabaseError, StudyError, StudyLockedError
 from archfront.search.records.codec import decode, encode
-from archfront.search.records.driver_lock import driver_lock
+from archfront.search.records.driver_lock import driver_lock, is_driven
+from archfront.search.records.driver_session import DriverSession
 from archfront.search.records.evaluation import Evaluation, Measurement, Trained, counted
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.journal import (
     check_not_cut,
     check_not_emptied,
     cut_torn_line,
+)
+from archfront.search.records.journal_table import (
+    JournalTable,
+    read_journal,
+    remove_study,
+    stored_studies,
 )
 from archfront.search.records.objectives import Objective
 from archfront.search.records.optuna_compat import (
@@ -33,7 +42,14 @@ from archfront.search.records.optuna_compat import (
     system_attr,
     write_system_attr,
 )
-from archfront.search.records.paths import StudyPaths, make_folder, remove_folders
+from archfront.search.records.paths import (
+    StudyPaths,
+    existing,
+    make_folder,
+    remove_folders,
+    studies,
+)
+from archfront.search.records.postgres import is_postgres
 from archfront.search.records.proposal import Proposal
 from archfront.search.records.remeasured import remeasured
 from archfront.search.records.storage_urls import hide_password, storage_errors
@@ -60,14 +76,18 @@ Scores = dict[str, dict[str, float]]
 class StudyStore:
     """The records of one study.
 
+    Args:
+        study: Optuna's.
+        is_driven: Whether a driver runs it now, this one or another.
+
     A trial stays RUNNING until its last outcome is told; its evaluations are written before. So a
     trial that is RUNNING when a driver opens the study was in flight when the last one died, or
     waited at a rung: with an evaluation that ends it, it is only told, without one it goes on. It
     waits at its rung again where the machine failed in its training to the next one.
     """
 
-    def __init__(self, study: optuna.Study) -> None:
-        self._study = study
+    def __init__(self, study: optuna.Study, *, is_driven: bool = True) -> None:
+        self._study, self.is_driven = study, is_driven
 
     @property
     def header(self) -> StudyHeader | None:
@@ -224,14 +244,14 @@ def driving(
     made = make_folder(paths.folder)
     store: StudyStore | None = None
     try:
-        with driver_lock(paths):
+        with driver_lock(paths, url) as session:
             if url is None:
                 check_not_emptied(paths)
                 cut_torn_line(paths.journal)
             with storage_errors(paths, url):
                 study = optuna.create_study(
                     study_name=paths.study,
-                    storage=_storage(paths, url),
+                    storage=_storage(paths, url, session),
                     directions=[o.direction for o in objectives],
                     load_if_exists=True,
                 )
@@ -242,7 +262,8 @@ def driving(
     except BaseException:
         if made and (store is None or store.header is None):
             if store is not None:
-                remove(paths, url)
+                with contextlib.suppress(DatabaseError):
+                    remove(paths, url)
             remove_folders(made)
         raise
 
@@ -261,18 +282,25 @@ def reading(paths: StudyPaths, url: str | None) -> StudyStore:
                 f"The study {paths.study!r} has no records in {paths.folder}: it keeps them in "
                 "a database, or never started. Give --storage-url as it was run with."
             )
+        if url is not None and is_postgres(url):
+            journal, is_running = read_journal(url, paths.study)
+            study = optuna.load_study(study_name=paths.study, storage=JournalStorage(journal))
+            return _checked(study, paths, url, is_running)
         storage = _storage(paths, url)
         known = optuna.get_all_study_names(storage)
         if paths.study not in known:
             where = paths.journal if url is None else hide_password(url)
             there = ", ".join(known) or "no study"
             raise StudyError(f"The study {paths.study!r} is not in {where}, which has {there}.")
-        return _checked(optuna.load_study(study_name=paths.study, storage=storage), paths, url)
+        study = optuna.load_study(study_name=paths.study, storage=storage)
+        return _checked(study, paths, url, is_driven(paths, url))
 
 
-def _checked(study: optuna.Study, paths: StudyPaths, url: str | None) -> StudyStore:
+def _checked(
+    study: optuna.Study, paths: StudyPaths, url: str | None, is_running: bool = True
+) -> StudyStore:
     """Return the store of a study, all of whose records can be read."""
-    store = StudyStore(study)
+    store = StudyStore(study, is_driven=is_running)
     if url is None:
         check_not_cut(paths, lambda: len(study.get_trials(deepcopy=False)))
     _ = store.header, store.state, store.scores, store.evaluations()
@@ -281,13 +309,40 @@ def _checked(study: optuna.Study, paths: StudyPaths, url: str | None) -> StudySt
 
 def remove(paths: StudyPaths, url: str | None) -> None:
     """Remove a study's trials from a database; a journal goes with its folder."""
-    if url is not None:
+    if url is not None and is_postgres(url):
+        remove_study(url, paths.study)
+    elif url is not None:
         with storage_errors(paths, url):
             optuna.delete_study(study_name=paths.study, storage=_storage(paths, url))
 
 
-def _storage(paths: StudyPaths, url: str | None) -> BaseStorage:
+def all_studies(root: Path, url: str | None) -> list[str]:
+    """Return the names of the studies below a root, and of those in PostgreSQL.
+
+    Raises:
+        DatabaseError: If PostgreSQL cannot be used.
+    """
+    stored = stored_studies(url) if url is not None and is_postgres(url) else []
+    return sorted({*studies(root), *stored})
+
+
+def find_study(root: Path, name: str, url: str | None) -> StudyPaths:
+    """Return the paths of a study below a root, or of one that is only in PostgreSQL.
+
+    Raises:
+        StudyError: If there is no such study.
+    """
+    if url is not None and is_postgres(url) and name in stored_studies(url):
+        return StudyPaths(root, name)
+    return existing(root, name)
+
+
+def _storage(
+    paths: StudyPaths, url: str | None, session: DriverSession | None = None
+) -> BaseStorage:
     log_warnings_only()
+    if session is not None:
+        return JournalStorage(JournalTable(session))
     if url is not None:
         return RDBStorage(url)
     return locked_journal(paths.journal)

@@ -32,6 +32,7 @@ class Results:
         evaluations: Everything recorded.
         scores: Test metrics of front members, by trial.
         waiting: Trials that have not ended: those that wait at a rung may be trained further.
+        is_driven: Whether a driver ran it when it was read.
     """
 
     paths: StudyPaths
@@ -41,6 +42,7 @@ class Results:
     evaluations: list[Evaluation]
     scores: dict[int, dict[str, float]]
     waiting: frozenset[int] = frozenset()
+    is_driven: bool = False
 
     @classmethod
     def read(cls, store: StudyStore, paths: StudyPaths) -> Results:
@@ -54,6 +56,7 @@ class Results:
             evaluations=store.evaluations(),
             scores=store.scores,
             waiting=store.open_trials(),
+            is_driven=store.is_driven,
         )
 
     @property

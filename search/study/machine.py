@@ -8,7 +8,12 @@ from contextlib import contextmanager
 from archfront.search.engine.failures import broken
 from archfront.search.engine.jobs import Broken
 from archfront.search.engine.second_try import TRIED_AGAIN, stopped
-from archfront.search.errors import ArchfrontError, StudyStoppedError
+from archfront.search.errors import (
+    ArchfrontError,
+    DatabaseError,
+    StudyError,
+    StudyStoppedError,
+)
 from archfront.search.records.evaluation import Failed, Rejected, Trained, is_passing
 from archfront.search.results.stats import failures
 from archfront.search.study.progress import RunningTrial, StudyProgress
@@ -34,7 +39,7 @@ def stopped_by_machine() -> Iterator[None]:
 
 
 def record_end(steps: Iterable[Callable[[], None]], *, is_stopped: bool) -> None:
-    """Do every step that records the end of a run, though the machine fails in others.
+    """Do every step that records the end of a run, though the machine or database fails in others.
 
     Args:
         steps: The steps, in their order.
@@ -42,14 +47,14 @@ def record_end(steps: Iterable[Callable[[], None]], *, is_stopped: bool) -> None
             nothing new.
 
     Raises:
-        StudyStoppedError: The first failure of the machine in a run that it had not stopped.
+        StudyError: The first such failure in a run that none had stopped.
     """
-    first: StudyStoppedError | None = None
+    first: StudyError | None = None
     for step in steps:
         try:
             with stopped_by_machine():
                 step()
-        except StudyStoppedError as error:
+        except (StudyStoppedError, DatabaseError) as error:
             first = first or error
     if first is not None and not is_stopped:
         raise first
