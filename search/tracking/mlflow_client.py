@@ -5,9 +5,12 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from archfront.search.errors import StudyError
+from archfront.search.records.postgres import is_postgres, with_driver
+from archfront.search.records.postgres_tables import one_at_a_time
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -45,7 +48,19 @@ def open_client(uri: str) -> MlflowClient:
     set_environment()
     from mlflow import MlflowClient  # the environment must be set before
 
-    return MlflowClient(uri)
+    with making_tables(uri):
+        return MlflowClient(with_driver(uri))
+
+
+def making_tables(uri: str) -> AbstractContextManager[None]:
+    """Return a block in which MLflow makes its tables in PostgreSQL, where they are not there.
+
+    It does so in several transactions, which those of another driver would break.
+
+    Raises:
+        DatabaseError: If the database cannot be used.
+    """
+    return one_at_a_time(uri, "MLflow's tables") if is_postgres(uri) else nullcontext()
 
 
 def set_environment() -> None:
@@ -54,6 +69,8 @@ def set_environment() -> None:
         os.environ.setdefault(name, value)
     for name in ("mlflow", "alembic"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    # It tells of each connection that is broken, as by a restart of the database.
+    logging.getLogger("sqlalchemy.pool").setLevel(logging.CRITICAL)
 
 
 def log_rows(

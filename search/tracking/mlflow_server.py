@@ -13,8 +13,13 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from archfront.search.errors import StudyError
+from archfront.search.records.postgres import with_driver
 from archfront.search.records.storage_urls import hide_password
-from archfront.search.tracking.mlflow_client import not_importable, set_environment
+from archfront.search.tracking.mlflow_client import (
+    making_tables,
+    not_importable,
+    set_environment,
+)
 
 # Jobs are not archfront's, and start more processes.
 NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -46,6 +51,7 @@ def serve(uri: str, artifacts: str, at: socket.socket, answers: Callable[[], Non
         StudyError: If MLflow cannot be imported, or the store cannot be opened.
     """
     set_environment()
+    uri = with_driver(uri)
     os.environ.update(NO_JOBS)
     warnings.simplefilter("ignore")  # those of MLflow, whose process this is now
     try:
@@ -65,7 +71,10 @@ def serve(uri: str, artifacts: str, at: socket.socket, answers: Callable[[], Non
         }
     )
     try:
-        initialize_backend_stores(uri, uri, SERVED_ARTIFACTS)
+        with making_tables(uri):
+            initialize_backend_stores(uri, uri, SERVED_ARTIFACTS)
+    except StudyError:
+        raise
     except Exception as error:  # SQLAlchemy, alembic, requests and MLflow raise their own
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise StudyError(

@@ -29,6 +29,7 @@ from archfront.search.records.events import (
 )
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.paths import StudyPaths
+from archfront.search.records.postgres import is_postgres
 from archfront.search.records.refit_records import Refit
 from archfront.search.records.storage_urls import hide_password
 from archfront.search.tracking.mlflow_client import (
@@ -87,7 +88,9 @@ class Tracker:
             if uri is None:
                 ensure_database(paths.root.absolute(), experiment)
             self._client = open_client(self.uri)
-            location = (paths.root / ARTIFACTS).as_uri() if uri is None else None
+            # A database has no place for files of its own, as a server has.
+            is_here = uri is None or is_postgres(uri)
+            location = (paths.root.absolute() / ARTIFACTS).as_uri() if is_here else None
             self._experiment = experiment_id(self._client, experiment, location)
         except StudyError:
             raise
