@@ -24,11 +24,12 @@ from archfront.search.commands.consoles import (
 from archfront.search.commands.device_text import composed_config, image_shape
 from archfront.search.commands.flags import not_counts
 from archfront.search.config.schema import Config
+from archfront.search.config.settings import latency_table
 from archfront.search.engine import ENGINES
 from archfront.search.engine.interrupts import terminate_like_interrupt
 from archfront.search.errors import ConfigError
 from archfront.search.jobs.perform import perform
-from archfront.search.latency.database import LatencyTable
+from archfront.search.latency.table_places import path_or_url
 from archfront.search.prepare.gate import exceeded
 from archfront.search.prepare.study_settings import resolve
 from archfront.search.records.evaluation import Failed, Measurement
@@ -72,7 +73,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--html", type=Path, metavar="FILE", help="draw the front into a page too")
     parser.add_argument("--plain", action="store_true", help="plain lines, no progress bar")
     parser.add_argument(
-        "--db", type=Path, metavar="FILE", help="the latency table (default: that of every study)"
+        "--db",
+        type=path_or_url,
+        metavar="FILE",
+        help="the latency table, or a URL of PostgreSQL (default: that of every study)",
     )
 
 
@@ -135,7 +139,7 @@ def _measure(
     config: Config, advice: Advice, arguments: argparse.Namespace, console: Console
 ) -> None:
     """Measure until no other network could be on the front, or the time is over."""
-    table = LatencyTable(Path(config.tracking.device_db))
+    table = latency_table(config)
     settings = resolve(config)
     known = sweep_costs(settings, table)
     for index, option in enumerate(advice.options):
@@ -271,7 +275,7 @@ def _caveats(advice: Advice, field: Field, config: Config, seconds: float) -> li
         doubtful = count_of(unstable, "latency", "latencies")
         taken = "it was" if unstable == 1 else "they were"
         lines.append(f"- {doubtful} exactly: something interfered while {taken} taken.")
-    lines.append(f"Latencies are remembered in {config.tracking.device_db}.")
+    lines.append(f"Latencies are remembered in {latency_table(config).name}.")
     return lines
 
 

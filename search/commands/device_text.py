@@ -17,17 +17,19 @@ CLASSES, CHANNELS = 1000, 3
 ANY_DATA = "data=shapes"
 
 
-def composed_config(words: Sequence[str], db: Path | None) -> Config:
+def composed_config(words: Sequence[str], db: Path | str | None) -> Config:
     """Return the configuration that words ask for, which need not name any data.
 
     Args:
         words: As for ``archfront run``.
-        db: Table of latencies instead of the configured one.
+        db: Table of latencies instead of the configured one, or a URL of PostgreSQL.
     """
     named = list(words) if _names_data(words) else [*words, ANY_DATA]
     composed = compose.compose(named)
-    if db is not None:
-        composed.content["tracking"]["device_db"] = str(db)
+    if isinstance(db, Path):
+        composed.content["tracking"] |= {"device_db": str(db), "latency_url": None}
+    elif db is not None:
+        composed.content["tracking"]["latency_url"] = db
     return build(composed.content, texts=composed.texts)
 
 

@@ -14,6 +14,7 @@ from archfront.search.commands.consoles import echo, new_console, wide_console
 from archfront.search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
 from archfront.search.errors import ConfigError, TableError
 from archfront.search.latency.database import Entry, LatencyTable, default_path
+from archfront.search.latency.table_places import path_or_url
 from archfront.search.report.latency_tables import (
     Choice,
     device_rows,
@@ -95,9 +96,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--db",
-        type=Path,
+        type=path_or_url,
         metavar="FILE",
-        help="the table (default: ARCHFRONT_DEVICE_DB, else in the cache folder)",
+        help="the table, or a URL of PostgreSQL (default: ARCHFRONT_DEVICE_DB, else in the cache "
+        "folder)",
     )
     add_flags(parser, FLAGS)
 
@@ -156,7 +158,7 @@ def _show(arguments: argparse.Namespace) -> int:
 def _show_failures(arguments: argparse.Namespace, table: LatencyTable) -> int:
     failures = table.failures()
     if not failures:
-        echo(f"No failure is remembered in {table.path}.")
+        echo(f"No failure is remembered in {table.name}.")
         return 0
     keys = _choice(arguments).keys(table, [entry.key for entry in failures])
     chosen = [entry for entry in failures if entry.key in keys]
@@ -271,7 +273,7 @@ def _forget(arguments: argparse.Namespace) -> int:
     what = f"{len(chosen)} of {count_of(len(set(keys)), kind)}"
     if not arguments.yes:
         if not sys.stdin.isatty():
-            raise TableError(f"This would remove {what} from {table.path} for good. Say --yes.")
+            raise TableError(f"This would remove {what} from {table.name} for good. Say --yes.")
         if input(f"Remove {what}? [y/N] ").strip().lower() not in ("y", "yes"):
             echo("Nothing was removed.")
             return 1
@@ -283,9 +285,9 @@ def _forget(arguments: argparse.Namespace) -> int:
 def _table(arguments: argparse.Namespace) -> LatencyTable:
     """Return the latency table, which holds at least one latency or failure."""
     table = LatencyTable(arguments.db or default_path())
-    if not table.path.exists() or not (table.entries() or table.failures()):
+    if not table.has_any():
         raise TableError(
-            f"Nothing is remembered in {table.path} yet. archfront latency measure fills it, and "
+            f"Nothing is remembered in {table.name} yet. archfront latency measure fills it, and "
             "so does every study."
         )
     return table
@@ -299,7 +301,7 @@ def _chosen(arguments: argparse.Namespace, table: LatencyTable) -> list[Entry]:
     entries = table.entries()
     if not entries:
         raise TableError(
-            f"No latency is remembered in {table.path}, only failures: "
+            f"No latency is remembered in {table.name}, only failures: "
             "archfront latency show --failed"
         )
     keys = _choice(arguments).keys(table, [entry.key for entry in entries])

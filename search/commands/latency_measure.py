@@ -31,6 +31,7 @@ from archfront.search.advise.sweep import (
 from archfront.search.commands.consoles import print_lines
 from archfront.search.commands.device_text import composed_config, image_shape
 from archfront.search.config.schema import Config
+from archfront.search.config.settings import latency_table
 from archfront.search.engine import ENGINES
 from archfront.search.engine.interrupts import terminate_like_interrupt
 from archfront.search.errors import StudyError
@@ -59,7 +60,7 @@ class _Rate(ProgressColumn):
 def measure(arguments: argparse.Namespace, console: Console) -> int:
     """Measure the space that the arguments name and return the exit status."""
     config = composed_config(arguments.words, arguments.db)
-    table = LatencyTable(Path(config.tracking.device_db))
+    table = latency_table(config)
     classes, channels = image_shape(arguments, config)
     space = space_of(config, classes=classes, channels=channels)
     settings = resolve(config)
@@ -109,7 +110,7 @@ def _begin(
         f"device    {fingerprint()}",
         f"runtime   {hardware.runtime} {hardware.precision}, threads {hardware.threads}, batch "
         f"{hardware.batch_size}",
-        f"table     {table.path}",
+        f"table     {table.name}",
         f"space     {count_of(planned.n_all, 'architecture')}: "
         f"{planned.n_known:,} remembered, {planned.n_failed:,} known to fail, "
         f"{len(planned.todo):,} to measure now",

@@ -64,6 +64,7 @@ BEFORE: dict[str, dict[str, Any]] = {
     },
     "budget": {"rungs": []},
     "engine": {"shared_mb": 0},
+    "tracking": {"latency_url": None},
 }
 
 

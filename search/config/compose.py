@@ -19,7 +19,8 @@ from typing import Any
 import yaml
 
 from archfront.search.config.auto_groups import reader_of, space_of
-from archfront.search.config.interpolations import check_references
+from archfront.search.config.hidden_urls import with_passwords
+from archfront.search.config.interpolations import check_references, not_composed
 from archfront.search.config.moved_root import follow_root
 from archfront.search.config.option_types import AUTO
 from archfront.search.config.override_words import is_option, stray_problem, with_strays
@@ -141,6 +142,7 @@ def load(path: Path, words: Iterable[str]) -> Composed:
     except ValueError as error:
         raise ConfigError(f"--config: {error}") from error
     follow_root(path.expanduser().absolute(), content)
+    content = with_passwords(content)
     problems: list[str] = []
     groups, values = _sort(words, (), problems)
     problems += [
@@ -286,9 +288,7 @@ def _hydra(
             config = OmegaConf.create(content)
             content = OmegaConf.to_container(config, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
-        reason = (str(error) or str(error.__cause__)).splitlines()[0]
-        where = f"{error.full_key}: " if error.full_key else ""
-        raise ConfigError(f"{where}the yaml files do not compose: {reason}.") from error
+        raise not_composed(error, error.full_key or "") from error
     except RecursionError as error:
         raise ConfigError(
             "The yaml files do not compose: a defaults list leads to itself."

@@ -24,6 +24,23 @@ def check_references(content: Any) -> None:
         )
 
 
+def not_composed(error: Exception, option: str) -> ConfigError:
+    """Return the error for what OmegaConf does not resolve.
+
+    Args:
+        error: OmegaConf's.
+        option: Where it stands; empty where that is not known.
+    """
+    reason = (str(error) or str(error.__cause__)).splitlines()[0]
+    where = f"{option}: " if option else ""
+    unset = re.search(r"Environment variable '(\w+)' not found", reason)
+    if unset is None:
+        return ConfigError(f"{where}the yaml files do not compose: {reason}.")
+    return ConfigError(
+        f"{where}the environment variable {unset[1]} is not set. Set it, or give {option}=VALUE."
+    )
+
+
 def resolved_size(content: Any) -> int:
     """Return about how many characters and values content has when its references are written out.
 

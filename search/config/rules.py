@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from archfront.search.config import data_rules
+from archfront.search.config.hidden_urls import URLS, is_hidden
 from archfront.search.config.metric_names import tasks_with
 from archfront.search.config.option_types import AUTO
 from archfront.search.config.schema import Config
 from archfront.search.errors import ConfigError, unknown
 from archfront.search.latency.device import affinity_problem
 from archfront.search.latency.energy import METERS
+from archfront.search.records.storage_urls import STORAGE_VARIABLE
 from archfront.search.runtimes import PRECISIONS, RUNTIMES
 from archfront.trainers.spec import PLAIN_LOSS
 from archfront.trainers.tasks import TASKS
@@ -194,13 +196,12 @@ def _inline_workers(config: Config) -> list[str]:
 
 
 def _hidden_password(config: Config) -> list[str]:
-    tracking = config.tracking
-    urls = {"mlflow_uri": tracking.mlflow_uri, "storage_url": tracking.storage_url}
+    urls = {name: getattr(config.tracking, name) for name in URLS}
     return [
         f"tracking.{name}: a stored configuration hides passwords; got {url!r}. Give "
-        f"tracking.{name}=URL with the real one."
+        f"tracking.{name}=URL with the real one, or set {STORAGE_VARIABLE} to it."
         for name, url in urls.items()
-        if url is not None and ":***@" in url
+        if is_hidden(url)
     ]
 
 
@@ -271,7 +272,7 @@ RULES: dict[Callable[[Config], list[str]], tuple[str, ...]] = {
         *(f"data.shapes.{part}_{end}" for part in ("objects", "share") for end in ("min", "max")),
     ),
     _inline_workers: ("engine.name", "engine.workers"),
-    _hidden_password: ("tracking.mlflow_uri", "tracking.storage_url"),
+    _hidden_password: tuple(f"tracking.{name}" for name in URLS),
     _affinity: ("hardware.device", "hardware.affinity"),
     _throughput: ("hardware.device", "hardware.throughput_batch", "objectives"),
     _energy: (

@@ -289,7 +289,12 @@ class TrackingConfig:
     mlflow_uri: Nullable[Text] = option(
         "SQLAlchemy or http URL of MLflow; null: mlflow.db in root"
     )
-    storage_url: Nullable[Text] = option("SQLAlchemy URL for Optuna; null: a journal per study")
+    storage_url: Nullable[Text] = option(
+        "database of the records, as postgresql+pg8000://...; null: a journal per study"
+    )
+    latency_url: Nullable[Text] = option(
+        "PostgreSQL that remembers latencies; null: the file device_db"
+    )
     experiment: Text = option("MLflow experiment of the studies")
     device_db: AbsolutePath = option("latencies remembered on this device")
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from archfront.search.config.option_types import AUTO
 from archfront.search.config.schema import Config
+from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.records.plan import Plan
 from archfront.trainers.spec import Precision, Schedule, TrainSettings
@@ -102,6 +103,11 @@ def measure_settings(config: Config) -> MeasureSettings:
         measures_energy="energy_mj" in needed_values(config),
         pace_file=str(Path(config.tracking.device_db).with_name("pace.json")),
     )
+
+
+def latency_table(config: Config) -> LatencyTable:
+    """Return the table of remembered latencies."""
+    return LatencyTable(config.tracking.latency_url or Path(config.tracking.device_db))
 
 
 def needed_values(config: Config) -> tuple[str, ...]:

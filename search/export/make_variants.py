@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from archfront.search.catalog import catalog
+from archfront.search.config.settings import latency_table
 from archfront.search.errors import ExportError, StudyError, WeightsError
 from archfront.search.export.scoring import score_outputs
 from archfront.search.export.variant_request import VariantRequest, sizes_around
@@ -20,7 +21,6 @@ from archfront.search.formats.formats import Format
 from archfront.search.formats.graphs import APART
 from archfront.search.formats.source import Graph, Source, load_source
 from archfront.search.front.intervals import kept_interval
-from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.device import fingerprint, pinned
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.lookup import DeviceCosts
@@ -112,7 +112,7 @@ class _Context:
 
     def __init__(self, results: Results, study: Study) -> None:
         self.config, self.folder = study.config, results.paths.folder
-        self.table = LatencyTable(Path(study.config.tracking.device_db))
+        self.table = latency_table(study.config)
         self._study = study
 
     @cached_property

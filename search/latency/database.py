@@ -1,7 +1,7 @@
-"""The table of latencies: one SQLite file that serves every study on a device.
+"""The table of latencies: one SQLite file that serves every study on a device, or a team's.
 
-Several processes read and write it at once. Every call opens the file anew, so a table may be
-kept, pickled or used from any thread; an open takes a fraction of a millisecond.
+Several processes read and write it at once. Every call opens the file or database anew, so a table
+may be kept, pickled or used from any thread; a file opens in a fraction of a millisecond.
 """
 
 from __future__ import annotations
@@ -9,19 +9,16 @@ from __future__ import annotations
 import json
 import math
 import os
-import sqlite3
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import closing, contextmanager
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from archfront.search.errors import ConfigError
 from archfront.search.latency.device import fingerprint
-from archfront.search.latency.earlier_table import adopt_earlier
-from archfront.search.latency.sql_schema import BUSY_S, KEY_COLUMNS, ready
+from archfront.search.latency.sql_schema import KEY_COLUMNS
+from archfront.search.latency.table_places import Statements, table_place
 from archfront.search.records.candidate import canonical_json, short_hash
 from archfront.search.records.codec import decode
 from archfront.search.records.evaluation import Failed, Measurement
@@ -33,12 +30,13 @@ _MAY_LACK = ("params_m", "macs_g", "size_mb")
 _LATENCY_MAY_LACK = ("p95_ms", "spread")
 
 _MARKS = ", ".join("?" * (len(KEY_COLUMNS) + 1))
+_OR_CHANGE = f"ON CONFLICT ({', '.join(KEY_COLUMNS)}, architecture_id) DO UPDATE SET"
 _IS_KEY = f"({', '.join(KEY_COLUMNS)}, architecture_id) = ({_MARKS})"
 _GET = f"SELECT measurement FROM measurements WHERE {_IS_KEY}"
 # A stable measurement is not replaced by one that was disturbed.
 _PUT = f"""
 INSERT INTO measurements VALUES ({_MARKS}, ?, ?, ?, ?)
-ON CONFLICT DO UPDATE SET measurement = excluded.measurement,
+{_OR_CHANGE} measurement = excluded.measurement,
     is_stable = excluded.is_stable, measured_at = excluded.measured_at
 WHERE excluded.is_stable >= measurements.is_stable OR ?
 """
@@ -47,7 +45,10 @@ SELECT {", ".join(KEY_COLUMNS)}, architecture, measurement, measured_at FROM mea
 ORDER BY measured_at, architecture_id
 """
 _GET_FAILURE = f"SELECT kind, message FROM failures WHERE {_IS_KEY}"
-_PUT_FAILURE = f"INSERT OR REPLACE INTO failures VALUES ({_MARKS}, ?, ?, ?, ?)"
+_PUT_FAILURE = f"""
+INSERT INTO failures VALUES ({_MARKS}, ?, ?, ?, ?)
+{_OR_CHANGE} kind = excluded.kind, message = excluded.message, failed_at = excluded.failed_at
+"""
 _FAILURES = f"""
 SELECT {", ".join(KEY_COLUMNS)}, architecture, kind, message, failed_at FROM failures
 ORDER BY failed_at, architecture_id
@@ -55,7 +56,7 @@ ORDER BY failed_at, architecture_id
 # A device known by its id only gets its words when it describes itself.
 _PUT_DEVICE = """
 INSERT INTO devices VALUES (?, ?, ?)
-ON CONFLICT DO UPDATE SET words = excluded.words, description = excluded.description
+ON CONFLICT (device) DO UPDATE SET words = excluded.words, description = excluded.description
 WHERE excluded.words != excluded.device
 """
 
@@ -132,23 +133,44 @@ def default_path() -> Path:
 
 
 class LatencyTable:
-    """The remembered measurements and failures of one file.
+    """The remembered measurements and failures of one file, or of a team's PostgreSQL.
 
     Args:
-        path: The SQLite file; it and its folder are made when they are not there.
+        where: The SQLite file, or the URL of PostgreSQL.
 
     Raises:
         ConfigError: On any call, if the file cannot be opened or is something else.
+        DatabaseError: On any call, if PostgreSQL cannot be used.
     """
 
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    def __init__(self, where: Path | str) -> None:
+        self._where, self._place = where, table_place(where)
+
+    @property
+    def name(self) -> str:
+        """Return what people call it: its path, or its URL without the password."""
+        return self._place.name
+
+    @property
+    def path(self) -> Path:
+        """Return the file."""
+        assert isinstance(self._where, Path), "a table in PostgreSQL is no file"
+        return self._where
+
+    def has_any(self) -> bool:
+        """Return whether anything is remembered; a file that is not there is not made."""
+        if isinstance(self._where, Path) and not self._where.exists():
+            return False
+        return bool(self.entries() or self.failures())
 
     def get(self, key: LatencyKey) -> Measurement | None:
         """Return the measurement, its source ``remembered``; None if there is none."""
-        with self._open() as connection:
-            row = connection.execute(_GET, _columns(key)).fetchone()
+
+        def step(table: Statements) -> Measurement | None:
+            row = table.execute(_GET, _columns(key)).fetchone()
             return None if row is None else _measurement(row[0])
+
+        return self._place.do(step)
 
     def put(self, key: LatencyKey, measurement: Measurement, *, is_final: bool = False) -> None:
         """Remember a measurement, and forget that the architecture failed once.
@@ -160,9 +182,13 @@ class LatencyTable:
             measurement: What came out.
             is_final: It replaces an earlier one in any case.
         """
-        with self._open() as connection, connection:
-            _put(connection, Entry(key, measurement, time.time()), is_final=is_final)
-            connection.execute(_PUT_DEVICE, _device_row(key.device))
+        entry = Entry(key, measurement, time.time())
+
+        def step(table: Statements) -> None:
+            _put(table, entry, is_final=is_final)
+            table.execute(_PUT_DEVICE, _device_row(key.device))
+
+        self._place.do(step)
 
     def put_imported(self, entries: Iterable[Entry], words: dict[str, str]) -> dict[str, int]:
         """Remember the measurements of others, all of them or none.
@@ -176,36 +202,46 @@ class LatencyTable:
         Returns:
             How many were ``new``, ``replaced`` and ``kept``.
         """
-        counts = {"new": 0, "replaced": 0, "kept": 0}
-        with self._open() as connection, connection:
+        entries = list(entries)
+
+        def step(table: Statements) -> dict[str, int]:
+            counts = {"new": 0, "replaced": 0, "kept": 0}
             for entry in entries:
-                row = connection.execute(_GET, _columns(entry.key)).fetchone()
+                row = table.execute(_GET, _columns(entry.key)).fetchone()
                 is_ours = row is not None and _measurement(row[0]).latency.source != "imported"
                 counts["new" if row is None else "kept" if is_ours else "replaced"] += 1
                 if not is_ours:
-                    _put(connection, entry, is_final=True)
+                    _put(table, entry, is_final=True)
             for device, name in words.items():
-                connection.execute(_PUT_DEVICE, (device, name, "{}"))
-        return counts
+                table.execute(_PUT_DEVICE, (device, name, "{}"))
+            return counts
+
+        return self._place.do(step)
 
     def failure(self, key: LatencyKey) -> Failed | None:
         """Return why the architecture could not be measured; None if that is not known."""
-        with self._open() as connection:
-            row = connection.execute(_GET_FAILURE, _columns(key)).fetchone()
+        row = self._place.do(lambda table: table.execute(_GET_FAILURE, _columns(key)).fetchone())
         return None if row is None else Failed(*row)
 
     def put_failure(self, key: LatencyKey, failed: Failed) -> None:
         """Remember that the architecture cannot be measured; a later reason replaces it."""
-        row = (*_columns(key), _architecture_text(key), failed.kind, failed.message, time.time())
-        with self._open() as connection, connection:
-            connection.execute(_PUT_FAILURE, row)
-            connection.execute(_PUT_DEVICE, _device_row(key.device))
+        message = failed.message.replace("\0", "")  # PostgreSQL keeps no NUL
+        row = (*_columns(key), _architecture_text(key), failed.kind, message, time.time())
+
+        def step(table: Statements) -> None:
+            table.execute(_PUT_FAILURE, row)
+            table.execute(_PUT_DEVICE, _device_row(key.device))
+
+        self._place.do(step)
 
     def entries(self) -> list[Entry]:
         """Return every measurement, the oldest first."""
-        with self._open() as connection:
-            found = connection.execute(_ROWS).fetchall()
+
+        def step(table: Statements) -> list[Entry]:
+            found = table.execute(_ROWS).fetchall()
             return [Entry(_key(row), _measurement(row[-2]), row[-1]) for row in found]
+
+        return self._place.do(step)
 
     def rows(self) -> Iterator[tuple[LatencyKey, Measurement]]:
         """Give every key with its measurement, the oldest first."""
@@ -214,53 +250,40 @@ class LatencyTable:
 
     def failures(self) -> list[FailureEntry]:
         """Return every failure, the oldest first."""
-        with self._open() as connection:
-            found = connection.execute(_FAILURES).fetchall()
+
+        def step(table: Statements) -> list[FailureEntry]:
+            found = table.execute(_FAILURES).fetchall()
             return [FailureEntry(_key(row), Failed(row[-3], row[-2]), row[-1]) for row in found]
+
+        return self._place.do(step)
 
     def devices(self) -> dict[str, KnownDevice]:
         """Return the devices by id."""
-        with self._open() as connection:
-            found = connection.execute("SELECT * FROM devices ORDER BY device").fetchall()
+
+        def step(table: Statements) -> dict[str, KnownDevice]:
+            found = table.execute("SELECT * FROM devices ORDER BY device").fetchall()
             return {
                 name: KnownDevice(name, words, json.loads(fields)) for name, words, fields in found
             }
 
+        return self._place.do(step)
+
     def remove(self, keys: Iterable[LatencyKey]) -> None:
         """Forget measurements and failures, and the devices of which nothing is left."""
         columns = [_columns(key) for key in keys]
-        with self._open() as connection, connection:
-            for table in ("measurements", "failures"):
-                connection.executemany(f"DELETE FROM {table} WHERE {_IS_KEY}", columns)
-            connection.execute(
+
+        def step(table: Statements) -> None:
+            for name in ("measurements", "failures"):
+                table.executemany(f"DELETE FROM {name} WHERE {_IS_KEY}", columns)
+            table.execute(
                 "DELETE FROM devices WHERE device NOT IN (SELECT device FROM measurements "
                 "UNION SELECT device FROM failures)"
             )
 
-    @contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection]:
-        try:
-            adopt_earlier(self.path)
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            with closing(sqlite3.connect(self.path, timeout=BUSY_S)) as connection:
-                reason = ready(connection)
-                if reason is not None:
-                    raise self._unusable(reason)
-                yield connection
-        except (sqlite3.DatabaseError, OSError) as error:
-            raise self._unusable(str(error)) from error
-        except (ValueError, TypeError, KeyError) as error:  # of a row that is decoded
-            reason = (str(error).splitlines() or [""])[0]
-            raise self._unusable(f"a row of it is damaged ({reason})") from error
-
-    def _unusable(self, reason: str) -> ConfigError:
-        return ConfigError(
-            f"The table of remembered latencies {str(self.path)!r} cannot be used: {reason}. "
-            "Move the file away, or set tracking.device_db to another path."
-        )
+        self._place.do(step)
 
 
-def _put(connection: sqlite3.Connection, entry: Entry, *, is_final: bool) -> None:
+def _put(table: Statements, entry: Entry, *, is_final: bool) -> None:
     row = (
         *_columns(entry.key),
         _architecture_text(entry.key),
@@ -269,8 +292,8 @@ def _put(connection: sqlite3.Connection, entry: Entry, *, is_final: bool) -> Non
         entry.measured_at,
         is_final,
     )
-    connection.execute(_PUT, row)
-    connection.execute(f"DELETE FROM failures WHERE {_IS_KEY}", _columns(entry.key))
+    table.execute(_PUT, row)
+    table.execute(f"DELETE FROM failures WHERE {_IS_KEY}", _columns(entry.key))
 
 
 def _columns(key: LatencyKey) -> tuple[str | int, ...]:

@@ -29,7 +29,7 @@ def device_named(table: LatencyTable, name: str) -> KnownDevice:
         return found[0]
     if not devices:
         raise ConfigError(
-            f"Unknown device {name!r}: the table {str(table.path)!r} has none yet. "
+            f"Unknown device {name!r}: the table {table.name!r} has none yet. "
             "archfront latency import FILE.csv brings one in."
         )
     names = [d.id if d.words == d.id else f"{d.id} ({d.words})" for d in devices.values()]

@@ -34,7 +34,7 @@ _KEY = """
     architecture TEXT NOT NULL,
 """
 _PRIMARY_KEY = f"PRIMARY KEY ({', '.join(KEY_COLUMNS)}, architecture_id)"
-_TABLES = (
+TABLES = (
     f"""
     CREATE TABLE measurements ({_KEY}
     measurement TEXT NOT NULL,
@@ -62,7 +62,7 @@ _TABLES = (
 # Format 1 had no affinity (any core), no failures, and devices by their id only.
 _FROM_1 = (
     "ALTER TABLE measurements RENAME TO measurements_1",
-    *_TABLES,
+    *TABLES,
     f"""
     INSERT INTO measurements
     SELECT {", ".join(KEY_COLUMNS[:-1])}, '', architecture_id, architecture, measurement,
@@ -74,7 +74,7 @@ _FROM_1 = (
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )
 _NEW = (
-    *_TABLES,
+    *TABLES,
     f"PRAGMA application_id = {APPLICATION_ID}",
     f"PRAGMA user_version = {SCHEMA_VERSION}",
 )

@@ -11,6 +11,7 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
+from archfront.search.config.hidden_urls import without_passwords
 from archfront.search.config.schema import Config
 from archfront.search.config.settings import plan_of, with_metric
 from archfront.search.engine.jobs import Engine
@@ -32,7 +33,6 @@ from archfront.search.records.candidate import short_hash
 from archfront.search.records.header import Chosen, Environment, SpaceFacts, StudyHeader
 from archfront.search.records.objectives import Objective, Reference, objectives_for
 from archfront.search.records.plan import Plan
-from archfront.search.records.storage_urls import hide_password
 from archfront.search.runtimes import runtime_named
 from archfront.search.space.space import Space
 from archfront.trainers.data.ref import DataRef
@@ -114,11 +114,7 @@ class Prepared:
 
     def stored_config(self) -> dict[str, Any]:
         """Return the configuration as it is stored: without passwords."""
-        config = self.config.as_dict()
-        for name in ("mlflow_uri", "storage_url"):
-            url = config["tracking"][name]
-            config["tracking"][name] = None if url is None else hide_password(url)
-        return config
+        return without_passwords(self.config.as_dict())
 
     def header(self, *, started: float, reference: Reference, precision: Precision) -> StudyHeader:
         """Return what is stored of the study when it starts.

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 from archfront.search.config.build import build, completed
+from archfront.search.config.hidden_urls import with_passwords, without_hidden
 from archfront.search.config.schema import Config
 from archfront.search.errors import ConfigError, StudyError
 from archfront.search.prepare.data_reference import data_ref
@@ -57,7 +58,8 @@ def study_of(header: StudyHeader | None) -> Study:
     if header is None:
         raise StudyError("The study has no records yet.")
     try:
-        return Study(build(completed(header.config)), header)
+        content = without_hidden(with_passwords(completed(header.config)))
+        return Study(build(content), header)
     except ConfigError as error:
         raise ConfigError(
             "The configuration of the study is not of this version of archfront:", *error.problems

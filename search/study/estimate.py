@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from archfront.search.config.schema import Config
-from archfront.search.config.settings import with_metric
+from archfront.search.config.settings import latency_table, with_metric
 from archfront.search.engine.threads import thread_budget
 from archfront.search.errors import BuildError
-from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.build_space import export_notes
 from archfront.search.prepare.data_lines import data_lines, data_record
@@ -101,7 +100,7 @@ class Estimate:
     def _begun(self) -> tuple[Prepared, CostLookup]:
         config = replace(self._config, engine=replace(self._config.engine, shared_mb=0))
         prepared = prepare(config, partial(self._progress, "reading images"))
-        table = LatencyTable(Path(config.tracking.device_db))
+        table = latency_table(config)
         asked = with_metric(self._config, prepared.objectives[0].name)
         return for_device(replace(prepared, config=asked), table)
 

@@ -15,7 +15,7 @@ from typing import Literal
 
 from archfront.search.config.build import completed, differences
 from archfront.search.config.schema import Config
-from archfront.search.config.settings import rung_epochs, with_metric
+from archfront.search.config.settings import latency_table, rung_epochs, with_metric
 from archfront.search.engine import ENGINES
 from archfront.search.engine.jobs import Engine
 from archfront.search.errors import ConfigChangedError
@@ -103,7 +103,7 @@ def run(
         # Its workers import while the data is read.
         engine = engine or stack.enter_context(_engine(config))
         prepared = prepared or prepare(config, progress, begun=header, engine=engine)
-        table = table or LatencyTable(Path(config.tracking.device_db))
+        table = table or latency_table(config)
         config = with_metric(config, prepared.objectives[0].name)
         prepared, from_table = for_device(replace(prepared, config=config), table)
         if header is not None:

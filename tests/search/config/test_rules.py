@@ -124,7 +124,8 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
     "_hidden_password": (
         {"tracking__storage_url": "postgresql://me:***@host/db"},
         "tracking.storage_url: a stored configuration hides passwords; got "
-        "'postgresql://me:***@host/db'. Give tracking.storage_url=URL with the real one.",
+        "'postgresql://me:***@host/db'. Give tracking.storage_url=URL with the real one, "
+        "or set ARCHFRONT_STORAGE_URL to it.",
     ),
     "_affinity": (
         {"hardware__affinity": [4096]},

@@ -13,6 +13,7 @@ from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Failed, Measurement
 from archfront.trainers.spec import Recipe, Weights
 from tests.support.known_latency import ARCHITECTURE, CHANGES, KEY, MEASURED
+from tests.support.postgres_server import Server, execute
 
 
 def measured(p50_ms: float, *, is_stable: bool = True) -> Measurement:
@@ -20,9 +21,18 @@ def measured(p50_ms: float, *, is_stable: bool = True) -> Measurement:
     return replace(MEASURED, latency=latency)
 
 
-@pytest.fixture
-def table(tmp_path: Path) -> LatencyTable:
-    return LatencyTable(tmp_path / "cache" / "latency.db")
+@pytest.fixture(scope="module")
+def team(postgres: Server) -> str:
+    return postgres.new_database()
+
+
+@pytest.fixture(params=["file", "postgres"])
+def table(request: pytest.FixtureRequest, tmp_path: Path) -> LatencyTable:
+    if request.param == "file":
+        return LatencyTable(tmp_path / "cache" / "latency.db")
+    url = request.getfixturevalue("team")
+    execute(url, "DROP SCHEMA IF EXISTS archfront CASCADE")
+    return LatencyTable(url)
 
 
 def test_what_was_put_is_given_back_as_remembered(table: LatencyTable) -> None:
@@ -95,7 +105,7 @@ def test_rows_give_every_key_with_its_measurement(table: LatencyTable) -> None:
 
 def test_a_second_table_on_the_same_file_sees_it(table: LatencyTable) -> None:
     table.put(KEY, MEASURED)
-    assert LatencyTable(table.path).get(KEY) is not None
+    assert LatencyTable(table._where).get(KEY) is not None
 
 
 def test_a_final_measurement_replaces_a_stable_one_though_it_is_unstable(
