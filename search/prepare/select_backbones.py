@@ -74,6 +74,14 @@ def selection(config: SpaceConfig, root: Path | None = None) -> Selection:
     return Selection(tuple(left), left_out)
 
 
+def left_out_by(config: SpaceConfig, row: Backbone) -> str | None:
+    """Return why patterns and limits leave a backbone of timm out; None where they keep it."""
+    if not match(config.backbones, [row.name]):
+        return f"not of space.backbones={','.join(config.backbones)}"
+    rules = _rules(config, [row.name])
+    return next((reason for reason, is_kept in rules if not is_kept(row)), None)
+
+
 def _hub(config: SpaceConfig, root: Path | None) -> list[Backbone]:
     """Return the rows of the names that begin with ``hf:``, which are no patterns."""
     names = [name for name in config.backbones if is_hub(name)]

@@ -9,7 +9,13 @@ from fastapi import APIRouter, FastAPI
 
 from archfront.search.service.bodies import ERRORS
 from archfront.search.service.problems import add_handlers
-from archfront.search.service.routers import health_routes, login_routes, token_routes
+from archfront.search.service.routers import (
+    front_routes,
+    health_routes,
+    login_routes,
+    token_routes,
+    trial_routes,
+)
 from archfront.search.service.security import Gate
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.state import Service
@@ -19,6 +25,8 @@ API = "/api/v1"
 ROUTERS: tuple[APIRouter, ...] = (
     health_routes.router,
     token_routes.router,
+    trial_routes.router,
+    front_routes.router,
 )
 # What stands outside of the API: pages, and what they need.
 PAGES: tuple[APIRouter, ...] = (login_routes.router,)

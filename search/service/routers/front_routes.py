@@ -1,0 +1,59 @@
+"""The front of a study, how it grew, and the report."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query, Response
+from fastapi.responses import FileResponse
+
+from archfront.search.errors import RequestError
+from archfront.search.service.answers import FrontAnswer, HistoryAnswer
+from archfront.search.service.dependencies import TheService
+from archfront.search.service.front_answers import front_answer, history_answer, limits_in
+from archfront.search.service.security_headers import REPORT_POLICY
+
+router = APIRouter(prefix="/studies/{name}", tags=["front"])
+# Seconds that a report takes at most to be written.
+REPORT_S = 120.0
+
+
+@router.get("/front")
+def show_front(
+    name: str,
+    service: TheService,
+    under: Annotated[
+        list[str] | None,
+        Query(description="a cost and its limit, as latency_ms:5; several count together"),
+    ] = None,
+    best: Annotated[int | None, Query(ge=1, le=1000, description="only so many members")] = None,
+) -> FrontAnswer:
+    """Return the front; with limits that of the trials within them, as ``latency_ms:5``.
+
+    ``?under=latency_ms:5&best=1`` is the most accurate trial under 5 ms.
+    """
+    return front_answer(service.read(name), limits_in(under or []), best)
+
+
+@router.get("/history")
+def show_history(name: str, service: TheService) -> HistoryAnswer:
+    """Return the hypervolume and the front after each training that changed the front."""
+    return history_answer(service.read(name))
+
+
+@router.get(
+    "/report", response_class=FileResponse, responses={200: {"content": {"text/html": {}}}}
+)
+def show_report(name: str, service: TheService) -> Response:
+    """Return the report as one page; it is written when there is none yet."""
+    results = service.results(name)
+    file = results.paths.report
+    if not file.is_file():
+        results.begun()
+        words = ["report", name, "--root", str(service.settings.root)]
+        service.verbs.call(words, limit_s=REPORT_S)
+    if not file.is_file():
+        raise RequestError(404, "no_report", f"The study {name!r} has no report yet.")
+    return FileResponse(
+        file, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY}
+    )
