@@ -12,6 +12,7 @@ from archfront.search.service.problems import add_handlers
 from archfront.search.service.routers import (
     front_routes,
     health_routes,
+    latency_routes,
     login_routes,
     token_routes,
     trial_routes,
@@ -27,6 +28,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     token_routes.router,
     trial_routes.router,
     front_routes.router,
+    latency_routes.router,
 )
 # What stands outside of the API: pages, and what they need.
 PAGES: tuple[APIRouter, ...] = (login_routes.router,)
