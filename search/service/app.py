@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 
 from archfront.search.service.bodies import ERRORS
+from archfront.search.service.pages import page_routes
 from archfront.search.service.problems import add_handlers
 from archfront.search.service.routers import (
     front_routes,
@@ -25,13 +26,14 @@ API = "/api/v1"
 # The resources of the API, each a file in routers/.
 ROUTERS: tuple[APIRouter, ...] = (
     health_routes.router,
+    page_routes.data_router,
     token_routes.router,
     trial_routes.router,
     front_routes.router,
     latency_routes.router,
 )
 # What stands outside of the API: pages, and what they need.
-PAGES: tuple[APIRouter, ...] = (login_routes.router,)
+PAGES: tuple[APIRouter, ...] = (login_routes.router, page_routes.router)
 
 
 def create_app(settings: ServiceSettings) -> FastAPI:

@@ -1,0 +1,96 @@
+"""The studies of a root as a list shows them: what each found and what it does now."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from archfront.search.errors import RequestError, StudyError
+from archfront.search.records.driver_lock import is_driven
+from archfront.search.records.seconds import active_seconds, full_trainings
+from archfront.search.results.results import Results
+from archfront.search.service.pages.live_trials import LiveTrials
+from archfront.search.service.pages.study_columns import front_rows
+from archfront.search.service.state import ReadStudy, Service
+
+
+def overview(service: Service, live: LiveTrials) -> list[dict[str, Any]]:
+    """Return one row for each study that has begun, the last one first."""
+    rows = []
+    for name in service.names():
+        try:
+            rows.append(_row(service, name, live))
+        except StudyError as error:
+            reason = (str(error).splitlines() or [""])[0]
+            rows.append({"name": name, "state": "unreadable", "reason": reason, "started": 0.0})
+        except RequestError:  # deleted meanwhile
+            continue
+    return sorted(rows, key=lambda row: (-row["started"], row["name"]))
+
+
+def running(service: Service, name: str, live: LiveTrials) -> dict[str, Any]:
+    """Return what a study does now: its state, its trials in flight and what is left of it.
+
+    Raises:
+        RequestError: If there is no study of this name.
+        StudyError: If its records cannot be read.
+    """
+    study = service.read(name)
+    results, paths = study.results, service.paths(name)
+    is_alive = is_driven(paths)
+    now = time.time()
+    rungs = [] if results.header is None else list(results.header.rungs)
+    trials = [trial.as_dict(rungs, now) for trial in live.of(paths.events)] if is_alive else []
+    state = "stopped" if results.state == "running" and not is_alive else results.state
+    return {
+        "state": state,
+        "reason": results.reason,
+        "n": len(results.evaluations),
+        "trials": trials,
+        "left": study.once("left", _left) if state == "running" else {},
+        "now": now,
+    }
+
+
+def _row(service: Service, name: str, live: LiveTrials) -> dict[str, Any]:
+    study = service.read(name)
+    results = study.results
+    now = running(service, name, live)
+    header = results.header
+    row = {
+        "name": name,
+        "state": now["state"],
+        "reason": (results.reason.splitlines() or [""])[0],
+        "started": 0.0 if header is None else header.started,
+        "left": now["left"],
+        "running": now["trials"],
+        "counts": results.counts(),
+    }
+    if header is not None:
+        row |= {"task": header.task, "data": header.data, "metric": header.metric}
+        row |= {"device": header.environment.device, "runtime": header.hardware["runtime"]}
+        row |= {"images": sum(split.images for split in header.dataset.splits.values())}
+        row |= study.once("answer", lambda _: _answer(study))
+    return row
+
+
+def _answer(study: ReadStudy) -> dict[str, Any]:
+    """Return the front in few numbers: its size, its points, and those that have names."""
+    rows = front_rows(study.front, study.results.objectives)
+    named = {word: row for row in rows for word in row["names"]}
+    points = [[row["latency_ms"], row["metric"]] for row in rows]
+    return {"members": len(rows), "named": named, "points": points}
+
+
+def _left(results: Results) -> dict[str, float]:
+    """Return what is left of a running study's budget: minutes, or trainings in full."""
+    header = results.begun()
+    budget = header.config["budget"]
+    trained = [e for e in results.evaluations if e.kind == "trained"]
+    left: dict[str, float] = {}
+    if budget.get("minutes") is not None:
+        spent = active_seconds(results.evaluations) / 60
+        left["minutes"] = max(0.0, budget["minutes"] - spent)
+    if budget.get("trials") is not None:
+        left["trials"] = max(0.0, budget["trials"] - full_trainings(trained, header.rungs))
+    return left

@@ -1,0 +1,128 @@
+"""The pages, what a browser loads for them, and their data."""
+
+from __future__ import annotations
+
+import json
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any
+
+import jinja2
+from fastapi import APIRouter, Query, Request, Response
+from fastapi.responses import HTMLResponse
+
+from archfront.search.errors import RequestError
+from archfront.search.service.dependencies import TheService, Who
+from archfront.search.service.pages import overview
+from archfront.search.service.pages.live_trials import LiveTrials
+from archfront.search.service.pages.page_files import page_files, version
+from archfront.search.service.pages.study_columns import study_columns
+from archfront.trainers.safe_text import visible_value
+
+router = APIRouter(include_in_schema=False)
+# Part of the API: what the pages show, for programs too.
+data_router = APIRouter(tags=["pages"])
+# Pages that have no more to say than their template, by their path.
+PLAIN = {"/": "studies", "/login": "login"}
+# Links of every page: address, template, text.
+LINKS = (("./", "studies", "Studies"),)
+FOREVER = "public, max-age=31536000, immutable"
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        finalize=visible_value,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+
+
+def _page(name: str, who: Who, service: TheService, *, up: str, **content: Any) -> HTMLResponse:
+    """Return a page.
+
+    Args:
+        name: Its template.
+        who: Who asks.
+        service: The service.
+        up: The way from the page to the root of the service, in relative addresses.
+        content: What the template shows.
+    """
+    template = _environment().get_template(f"{name}.html.j2")
+    text = template.render(
+        page=name,
+        up=up,
+        files=f"{up}static/{version()}/",
+        links=LINKS,
+        can_start="new" in PLAIN.values(),
+        scope="" if who is None else who.scope,
+        has_session=who is not None and who.is_session,
+        needs_token=service.settings.needs_token,
+        **content,
+    )
+    return HTMLResponse(text)
+
+
+@router.get("/")
+@router.get("/login")
+def plain_page(request: Request, service: TheService, who: Who) -> Response:
+    """Return a page that says the same of every root of studies."""
+    path = request.scope["route"].path
+    return _page(PLAIN[path], who, service, up="./")
+
+
+@router.get("/studies/{name}")
+def study_page(name: str, service: TheService, who: Who) -> Response:
+    """Return the page of a study, also of one that has not begun yet."""
+    return _page("study", who, service, up="../", study=name)
+
+
+@router.get("/static/{of}/{name}")
+def static_file(of: str, name: str) -> Response:
+    """Return a file that pages load; a browser keeps one of the version that it asked for.
+
+    Raises:
+        RequestError: If there is none of this name.
+    """
+    found = page_files().get(name)
+    if found is None:
+        raise RequestError(404, "no_such_file", f"The pages have no file {name!r}.")
+    kept = FOREVER if of == version() else "no-cache"
+    return Response(found.content, media_type=found.media_type, headers={"Cache-Control": kept})
+
+
+def _live(service: TheService) -> LiveTrials:
+    """Return the trials in flight that a service has read."""
+    return _LIVE.setdefault(service.settings.root, LiveTrials())
+
+
+_LIVE: dict[Path, LiveTrials] = {}
+
+
+@data_router.get("/overview")
+def get_overview(service: TheService) -> Response:
+    """Return the studies that have begun: the front in few numbers and what runs now."""
+    return _compact(overview.overview(service, _live(service)))
+
+
+@data_router.get("/studies/{name}/running")
+def get_running(name: str, service: TheService) -> Response:
+    """Return what a study does now: its trials in flight and what is left of its budget."""
+    return _compact(overview.running(service, name, _live(service)))
+
+
+@data_router.get("/studies/{name}/columns")
+def get_columns(
+    name: str, service: TheService, after: Annotated[float, Query(ge=0)] = 0.0
+) -> Response:
+    """Return a study as columns, of what ended after so many seconds from its start."""
+    return _compact(study_columns(service.read(name), after=after))
+
+
+def _compact(content: Any) -> Response:
+    """Return an answer that is too large to be checked field by field on its way."""
+    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
+    return Response(text, media_type="application/json")

@@ -1,0 +1,64 @@
+// Requests to the API, by addresses relative to the page.
+
+export const UP = new URL(document.documentElement.dataset.up || "./", location.href);
+export const canChange = document.documentElement.dataset.scope === "full";
+const API = new URL("api/v1/", UP);
+
+// An answer that is an error, with the problems of single fields.
+export class Refused extends Error {
+  constructor(status, code, message, problems) {
+    super(message);
+    Object.assign(this, { status, code, problems: problems ?? [] });
+  }
+}
+
+// Returns the address of a path of the API; of its parts each is a name, whatever is in it.
+export function api(...parts) {
+  return new URL(parts.map((part) => encodeURIComponent(part)).join("/"), API);
+}
+
+export function page(path) {
+  return new URL(path, UP).href;
+}
+
+export const studyPage = (name) => page(`studies/${encodeURIComponent(name)}`);
+
+async function refusal(answer) {
+  const text = await answer.text();
+  try {
+    const { code, message, problems } = JSON.parse(text).error;
+    return new Refused(answer.status, code, message, problems);
+  } catch {
+    return new Refused(answer.status, "unreadable",
+      `The server answered with status ${answer.status}. Is a proxy in between?`);
+  }
+}
+
+async function ask(address, options = {}) {
+  let answer;
+  try {
+    answer = await fetch(address, { credentials: "same-origin", cache: "no-store", ...options });
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Refused(0, "no_answer", "The server does not answer. Is it running?");
+  }
+  if (answer.ok) return answer;
+  if (answer.status === 401 && String(address) !== page("login")) location.assign(page("login"));
+  throw await refusal(answer);
+}
+
+export async function get(address, { signal } = {}) {
+  return (await ask(address, { signal, headers: { Accept: "application/json" } })).json();
+}
+
+// Sends JSON, or bytes as they are, and returns the JSON of the answer; null of an empty one.
+export async function send(method, address, content, { signal, type } = {}) {
+  const is_bytes = content instanceof Blob;
+  const headers = { Accept: "application/json" };
+  if (content !== undefined) headers["Content-Type"] = is_bytes
+    ? type || content.type || "application/octet-stream" : "application/json";
+  const body = content === undefined || is_bytes ? content : JSON.stringify(content);
+  const answer = await ask(address, { method, headers, body, signal });
+  const text = await answer.text();
+  return text ? JSON.parse(text) : null;
+}

@@ -1,0 +1,278 @@
+// The front in a picture: the metric against a cost, and everything that was tried around it.
+
+import { eachFrame, h, put, s } from "./dom.js";
+import { cleared, drawStopped, drawTrained, nearest } from "./marks.js";
+import { axes, onResize, scale } from "./scales.js";
+import { metric as digits, short } from "./words.js";
+
+const LANE = 18, RADIUS = 4.5;
+// Of rows of hover text, the letters that fit a phone.
+const LETTERS = 46;
+
+export class FrontChart {
+  // ``choose`` is called with the number of a trial that a person picked.
+  constructor(place, data, choose) {
+    Object.assign(this, { place, data, choose, time: Infinity, chosen: null, running: [], marks: [] });
+    this.canvas = h("canvas", { "aria-hidden": "true" });
+    this.picture = s("svg", { role: "group", "aria-label": "The front of the study" });
+    this.tip = h("div", { class: "tip", hidden: true });
+    put(place, this.canvas, this.picture, this.tip);
+    this.draw = eachFrame(() => this.drawNow());
+    onResize(place, (width) => { this.width = width; this.draw(); });
+    addEventListener("themed", this.draw);
+    place.addEventListener("pointermove", (event) => this.point(event));
+    place.addEventListener("pointerleave", () => { this.tip.hidden = true; });
+    place.addEventListener("click", (event) => {
+      const mark = this.markAt(event);
+      if (mark) this.choose(mark.row.trial);
+    });
+    this.picture.addEventListener("keydown", (event) => this.step(event));
+    this.picture.addEventListener("focusin", (event) => this.focused(event));
+    this.picture.addEventListener("focusout", () => { this.tip.hidden = true; });
+  }
+
+  get height() { return this.width < 560 ? 340 : Math.min(520, Math.max(380, this.width * 0.55)); }
+
+  get box() {
+    return { left: this.width < 560 ? 46 : 54, top: 30, right: this.width - 14,
+      bottom: this.height - 44 - (this.lane_kinds ?? []).length * LANE };
+  }
+
+  // The kinds of trials that have a lane below the picture.
+  get lanesShown() {
+    const kinds = new Set(this.data.shown().map((row) => row.kind));
+    return ["rejected", "failed"].filter((kind) => kinds.has(kind));
+  }
+
+  // The ends of the axes, which stay as they are while the time of the study is moved.
+  ends() {
+    const { data } = this, cost = data.cost.name, limit = data.facts.limits[cost];
+    const rows = data.shown().filter((row) => row[cost] > 0);
+    const costs = [...rows.map((row) => row[cost]), ...(limit ? [limit] : [])];
+    if (!costs.length) costs.push(1, 10);
+    const [least, most] = extent(costs);
+    const room = Math.max(1.15, (most / least) ** 0.05);
+    const values = rows.filter((row) => row.can_join && row.metric !== null).map((row) => row.metric);
+    const front = data.front;
+    let [low, high] = front.length
+      ? [Math.min(...front.map((m) => m.low)), Math.max(...front.map((m) => m.high))]
+      : values.length ? extent(values) : [0, 1];
+    const height = Math.max(high - low, 0.01);
+    low = Math.min(low, Math.max(values.length ? extent(values)[0] : low, low - height));
+    const margin = 0.06 * Math.max(high - low, 0.01);
+    return { x: [least / room, most * room], y: [low - margin, high + margin] };
+  }
+
+  drawNow() {
+    if (!this.width || !this.data.facts) return;
+    const { data, width, height } = this;
+    this.lane_kinds = this.lanesShown;
+    const box = this.box;
+    this.place.style.height = `${height}px`;
+    Object.assign(this.canvas.style, { width: `${width}px`, height: `${height}px` });
+    this.picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
+    const ends = this.ends();
+    const x = scale(...ends.x, box.left, box.right, { is_log: data.cost.is_log, wanted: width / 90 });
+    const y = scale(...ends.y, box.bottom, box.top, { wanted: 6 });
+    Object.assign(this, { x, y });
+    this.shown = data.shown(this.time);
+    this.front = data.frontAt(this.time, this.shown);
+    this.place_marks();
+    this.drawMarks();
+    const focused = this.picture.contains(document.activeElement)
+      ? document.activeElement.dataset.trial : null;
+    put(this.picture,
+      axes(x, y, box, { xText: named(data.cost), yText: named(data.metric), yFormat: short,
+        below: this.lane_kinds.length * LANE }),
+      this.lanes(), this.limit(), this.baselines(), this.staircase(), this.members(), this.flying(),
+      this.ring());
+    if (focused) this.picture.querySelector(`[data-trial="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  place_marks() {
+    const { x, y, box, data } = this, cost = data.cost.name;
+    const front = new Set(this.front.map((row) => row.trial));
+    this.marks = [];
+    this.hidden = 0;
+    for (const row of this.shown) {
+      if (!(row[cost] > 0)) continue;
+      const place = x.at(row[cost]);
+      if (row.kind === "trained" && row.can_join) {
+        const at = y.at(row.metric);
+        if (at > box.bottom) { this.hidden += 1; continue; }
+        this.marks.push({ x: place, y: at, row, share: data.end ? row.at / data.end : 1,
+          is_front: front.has(row.trial) });
+      } else if (row.kind !== "trained") {
+        const lane = this.lane_kinds.indexOf(row.kind);
+        this.marks.push({ x: place, y: box.bottom + 26 + (lane + 0.5) * LANE, row });
+      }
+    }
+  }
+
+  drawMarks() {
+    const context = cleared(this.canvas, this.width, this.height);
+    const many = this.marks.length > 1500;
+    drawTrained(context, this.marks.filter((mark) => mark.share !== undefined && !mark.is_front),
+      many ? 2.6 : RADIUS - 0.7);
+    drawStopped(context, this.marks);
+  }
+
+  lanes() {
+    const { box } = this, words = { rejected: "over", failed: "failed" };
+    return s("g", { class: "lanes", "aria-hidden": "true" }, this.lane_kinds.map((kind, i) => [
+      s("rect", { x: box.left, width: box.right - box.left, y: box.bottom + 28 + i * LANE,
+        height: LANE - 4, rx: 3 }),
+      s("text", { x: box.left - 7, y: box.bottom + 39 + i * LANE, "text-anchor": "end" }, words[kind]),
+    ]));
+  }
+
+  limit() {
+    const { box, x, data } = this, value = data.facts.limits[data.cost.name];
+    if (!value) return null;
+    const at = x.at(value), is_right = at < box.right - 90;
+    return s("g", { class: "limit" },
+      s("rect", { x: at, y: box.top, width: Math.max(0, box.right - at), height: box.bottom - box.top }),
+      s("line", { x1: at, x2: at, y1: box.top, y2: box.bottom }),
+      s("text", { x: is_right ? at + 6 : at - 6, y: box.top + 12,
+        "text-anchor": is_right ? "start" : "end" }, `limit ${short(value)} ${data.cost.unit}`));
+  }
+
+  baselines() {
+    const { box, y, data } = this;
+    return Object.entries(data.facts.baselines).filter(([, value]) => value > y.low && value < y.high)
+      .map(([name, value]) => s("g", { class: "baseline" },
+        s("line", { x1: box.left, x2: box.right, y1: y.at(value), y2: y.at(value) }),
+        s("text", { x: box.right - 4, y: y.at(value) - 5, "text-anchor": "end" }, name)));
+  }
+
+  staircase() {
+    const { x, y, box, data } = this, sign = data.cost.direction === "maximize" ? -1 : 1;
+    const steps = [];
+    let best = -Infinity;
+    const rows = this.front.filter((row) => row[data.cost.name] > 0)
+      .sort((a, b) => sign * (a[data.cost.name] - b[data.cost.name]));
+    for (const row of rows) { // with a third objective a member may lie under the stairs
+      if (row.metric <= best) continue;
+      best = row.metric;
+      steps.push(row);
+    }
+    if (!steps.length) return null;
+    const limit = data.facts.limits[data.cost.name];
+    const end = sign < 0 ? box.left : limit ? x.at(limit) : box.right;
+    const d = steps.map((row, i) => i
+      ? `H${x.at(row[data.cost.name])}V${y.at(row.metric)}`
+      : `M${x.at(row[data.cost.name])} ${box.bottom}V${y.at(row.metric)}`).join("");
+    return s("path", { class: "stairs", d: `${d}H${end}` });
+  }
+
+  members() {
+    const { x, y, data } = this;
+    const tied = new Set(this.front.find((row) => row.trial === this.chosen)?.ties ?? []);
+    return s("g", { class: "members" }, this.front.filter((row) => row[data.cost.name] > 0)
+      .map((row, i) => {
+        const [px, py] = [x.at(row[data.cost.name]), y.at(row.metric)];
+        const names = row.names ?? [];
+        const kind = names.includes("knee") ? "knee" : names.includes("best") ? "best"
+          : names.includes("fastest") ? "fastest" : "";
+        const is_first = this.chosen === null ? i === 0 : row.trial === this.chosen;
+        return s("g", { class: `member ${kind}`, role: "button", "data-trial": row.trial,
+          tabindex: is_first ? 0 : -1,
+          "aria-label": this.spoken(row),
+          "aria-pressed": String(row.trial === this.chosen) },
+        s("line", { class: "interval", x1: px, x2: px, y1: y.at(row.low), y2: y.at(row.high) }),
+        tied.has(row.trial) && s("circle", { class: "tied", cx: px, cy: py, r: RADIUS + 5 }),
+        s("circle", { class: "dot", cx: px, cy: py, r: kind ? RADIUS + 1.5 : RADIUS }),
+        names.length > 0 && s("text", { x: px - 9, y: py - 9, "text-anchor": "end" },
+          names.join(", ")));
+      }));
+  }
+
+  flying() {
+    const { x, y, box, data } = this;
+    if (this.time < data.end) return null;
+    return s("g", { class: "flying" }, this.running.filter((trial) => trial.latency_ms > 0
+      && data.cost.name === "latency_ms").map((trial) => {
+      const px = x.at(trial.latency_ms);
+      if (px > box.right) return null;
+      const value = trial.values?.[data.facts.metric];
+      const py = value > y.low ? Math.max(box.top, y.at(value)) : box.bottom;
+      return s("g", {}, s("title", {}, `trial ${trial.trial} is trained now`),
+        s("path", { d: `M${px} ${py - 7}l6 7l-6 7l-6-7z` }));
+    }));
+  }
+
+  ring() {
+    const mark = this.marks.find((one) => one.row.trial === this.chosen);
+    return mark ? s("circle", { class: "ring", cx: mark.x, cy: mark.y, r: RADIUS + 4.5 }) : null;
+  }
+
+  markAt(event) {
+    const place = this.place.getBoundingClientRect();
+    return nearest(this.marks, event.clientX - place.left, event.clientY - place.top,
+      event.pointerType === "touch" ? 28 : 18);
+  }
+
+  point(event) {
+    const mark = this.markAt(event);
+    this.place.style.cursor = mark ? "pointer" : "default";
+    if (mark) this.tell(mark);
+    else this.tip.hidden = true;
+  }
+
+  focused(event) {
+    const trial = Number(event.target.closest("[data-trial]")?.dataset.trial);
+    const mark = this.marks.find((one) => one.row.trial === trial);
+    if (mark) this.tell(mark);
+  }
+
+  tell({ x, y, row }) {
+    const lines = row.kind === "trained"
+      ? [`${digits(row.metric)} (${digits(row.low)} to ${digits(row.high)})`]
+      : [clipped(row.why)];
+    put(this.tip, h("b", {}, `trial ${row.trial}`), ` ${clipped(row.label)}`, h("br"), lines,
+      h("br"), `${short(row[this.data.cost.name])} ${this.data.cost.unit}`,
+      row.trained && row.trained !== "full" ? `, ${row.trained}` : "");
+    this.tip.hidden = false;
+    const width = this.tip.offsetWidth, is_left = x + 14 + width > this.width;
+    this.tip.style.left = `${Math.max(2, is_left ? x - 14 - width : x + 14)}px`;
+    this.tip.style.top = `${Math.max(2, y - this.tip.offsetHeight - 8)}px`;
+  }
+
+  spoken(row) {
+    const ties = row.ties?.length ? `, ties with ${row.ties.length}` : "";
+    return `trial ${row.trial}, ${row.label}${row.names?.length ? `, ${row.names.join(", ")}` : ""}: `
+      + `${this.data.metric.text} ${digits(row.metric)}, ${short(row[this.data.cost.name])} `
+      + `${this.data.cost.unit}${ties}`;
+  }
+
+  // Moves through the members with the arrows; Enter or Space picks one.
+  step(event) {
+    const members = [...this.picture.querySelectorAll(".member")];
+    const now = members.indexOf(event.target.closest(".member"));
+    const to = { ArrowRight: now + 1, ArrowLeft: now - 1, Home: 0, End: members.length - 1 }[event.key];
+    if (to !== undefined) {
+      event.preventDefault();
+      members[Math.min(members.length - 1, Math.max(0, to))]?.focus();
+    } else if ((event.key === "Enter" || event.key === " ") && now >= 0) {
+      event.preventDefault();
+      this.choose(Number(members[now].dataset.trial));
+    }
+  }
+}
+
+// Smallest and largest of many values, for which a call with that many arguments would fail.
+function extent(values) {
+  let [low, high] = [Infinity, -Infinity];
+  for (const value of values) {
+    if (value < low) low = value;
+    if (value > high) high = value;
+  }
+  return [low, high];
+}
+
+function named(objective) {
+  const notes = [objective.unit, objective.is_log ? "log scale" : ""].filter(Boolean).join(", ");
+  return notes ? `${objective.text} (${notes})` : objective.text;
+}
+
+const clipped = (text) => (text.length > LETTERS ? `${text.slice(0, LETTERS - 1)}…` : text);

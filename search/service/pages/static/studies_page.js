@@ -1,0 +1,104 @@
+// The list of studies: what each found and what it does now.
+
+import { api, get, studyPage } from "./api.js";
+import { afterPause, byId, h, put, show } from "./dom.js";
+import { begin, complain } from "./shell.js";
+import { sparkline } from "./sparkline.js";
+import { isLive, leftText, stageText, stateMark } from "./states.js";
+import { ago, count, lastPart, listed, metric, ms, name as words } from "./words.js";
+
+const OFTEN_S = 3, RARELY_S = 20, FIND_FROM = 6;
+const list = byId("studies"), find = byId("find-study");
+let studies = [];
+
+// What the API says of studies that the records do not: the ones that wait or were paused.
+function merged(begun, all) {
+  const rows = new Map(begun.map((row) => [row.name, row]));
+  for (const one of all) {
+    const row = rows.get(one.name) ?? { name: one.name, started: one.created ?? 0, running: [] };
+    rows.set(one.name, { ...row, state: one.state ?? row.state, reason: one.reason || row.reason });
+  }
+  return [...rows.values()];
+}
+
+async function read() {
+  const [begun, all] = await Promise.all([
+    get(api("overview")),
+    get(api("studies")).then((found) => found.studies ?? found, () => []),
+  ]);
+  return merged(begun, all);
+}
+
+function member(row, word) {
+  const found = row.named?.[word];
+  return h("div", { class: `figure-${word} pair` },
+    h("span", { class: "soft" }, word),
+    found ? [h("b", {}, metric(found.metric)), h("span", { class: "soft" }, ms(found.latency_ms))]
+      : h("span", { class: "soft" }, "not yet"));
+}
+
+function now(row) {
+  if (!isLive(row.state)) {
+    const reason = row.state === "finished" ? "" : row.reason;
+    return h("div", { class: "row-now soft" }, reason || (row.started ? ago(row.started) : ""));
+  }
+  const [first, ...others] = row.running ?? [];
+  return h("div", { class: "row-now" },
+    h("b", {}, leftText(row.left)),
+    first && h("span", { class: "soft" }, `${first.label}: ${stageText(first)}`
+      + (others.length ? `, and ${others.length} more` : "")));
+}
+
+function line(row) {
+  const counts = row.counts ?? {};
+  const told = [
+    row.task && words(row.task),
+    row.data && `${lastPart(row.data)}${row.images ? ` (${count(row.images, "image")})` : ""}`,
+    row.runtime && `${row.runtime} on ${row.device}`,
+  ].filter(Boolean).join(" · ");
+  const trials = Object.entries(counts).filter(([, n]) => n).map(([kind, n]) => `${n} ${kind}`);
+  return h("li", { class: "row", "data-name": row.name },
+    h("div", { class: "row-name" },
+      h("a", { href: studyPage(row.name), class: "cover" }, row.name), " ", stateMark(row.state),
+      h("div", { class: "soft clip", title: told }, told),
+      h("div", { class: "soft" }, listed(trials))),
+    sparkline(row.points ?? []),
+    member(row, "knee"), member(row, "best"), now(row));
+}
+
+function draw() {
+  const asked = find.value.trim().toLowerCase();
+  const shown = studies.filter((row) =>
+    [row.name, row.data, row.device, row.task].join(" ").toLowerCase().includes(asked));
+  const focused = document.activeElement?.closest?.("li")?.dataset.name;
+  put(list, shown.map(line));
+  if (focused) [...list.children].find((row) => row.dataset.name === focused)?.querySelector("a").focus();
+  const live = studies.filter((row) => row.state === "running").length;
+  byId("studies-summary").textContent = studies.length
+    ? `${count(studies.length, "study", "studies")}${live ? `, ${live} running` : ""}`
+      + (shown.length < studies.length ? `; ${shown.length} shown` : "") : "";
+  show(byId("no-studies"), studies.length === 0);
+  show(byId("studies-tools"), studies.length >= FIND_FROM);
+}
+
+async function look() {
+  if (document.hidden) return;
+  let rest_s = RARELY_S;
+  try {
+    const found = await read();
+    if (JSON.stringify(found) !== JSON.stringify(studies) || !found.length) {
+      studies = found;
+      draw();
+    }
+    if (studies.some((row) => isLive(row.state))) rest_s = OFTEN_S;
+  } catch (error) {
+    complain(error);
+  }
+  clearTimeout(look.timer);
+  look.timer = setTimeout(look, rest_s * 1000);
+}
+
+begin();
+find.addEventListener("input", afterPause(draw));
+document.addEventListener("visibilitychange", look);
+look();

@@ -1,0 +1,125 @@
+// The trials of a study in the browser: merged from columns, and the front at any of its times.
+
+// Of what arrives together, records may be a little out of order; so much is asked for again.
+const AGAIN_S = 120;
+
+export class StudyData {
+  constructor() {
+    this.facts = null;
+    this.front = [];
+    this.counts = {};
+    this.waiting = new Set();
+    this.rows = new Map(); // by trial and rung
+    this.trials = new Map(); // by number: its rows by rung
+    this.n = -1;
+    this.end = 0;
+  }
+
+  // The seconds after which rows are asked for; 0 for all of them.
+  get after() {
+    return Math.max(0, this.end - AGAIN_S);
+  }
+
+  clear() {
+    this.rows.clear();
+    this.trials.clear();
+    this.end = 0;
+  }
+
+  // Takes an answer of columns and tells whether anything in it was new.
+  take(answer) {
+    const { columns, front, counts, waiting, study, n, after } = answer;
+    if (!after) this.clear();
+    const is_new = n !== this.n || JSON.stringify(front) !== JSON.stringify(this.front);
+    Object.assign(this, { facts: study, front, counts, n, waiting: new Set(waiting) });
+    const names = Object.keys(columns);
+    for (let i = 0; i < columns.trial.length; i++) {
+      const row = {};
+      for (const name of names) row[name] = columns[name][i];
+      this.rows.set(`${row.trial}:${row.rung}`, row);
+      if (!this.trials.has(row.trial)) this.trials.set(row.trial, []);
+      const rows = this.trials.get(row.trial);
+      const same = rows.findIndex((other) => other.rung === row.rung);
+      if (same >= 0) rows[same] = row;
+      else rows.push(row);
+      this.end = Math.max(this.end, row.at);
+    }
+    return is_new;
+  }
+
+  get metric() { return this.facts.objectives[0]; }
+
+  get cost() { return this.facts.objectives[1]; }
+
+  // The row of a trial that counts at a time: its best training, else why it was not trained.
+  at(trial, time = Infinity) {
+    let best = null;
+    for (const row of this.trials.get(trial) ?? []) {
+      if (row.at > time) continue;
+      if (!best || rank(row) > rank(best)
+        || (rank(row) === rank(best) && better(row, best))) best = row;
+    }
+    return best;
+  }
+
+  // One row per trial that had an outcome at a time.
+  shown(time = Infinity) {
+    const found = [];
+    for (const trial of this.trials.keys()) {
+      const row = this.at(trial, time);
+      if (row) found.push(row);
+    }
+    return found;
+  }
+
+  // The rows of a front at a time, by the cost that is drawn; the server's own for now.
+  frontAt(time, shown) {
+    if (time >= this.end) {
+      return this.front.map((member) => ({ ...this.rows.get(`${member.trial}:${member.rung}`), ...member }));
+    }
+    const axes = this.facts.objectives.map((objective, i) => (row) => {
+      const value = i === 0 ? row.metric : row[objective.name];
+      return objective.direction === "maximize" ? -value : value;
+    });
+    const able = shown.filter((row) => row.can_join && axes.every((axis) => Number.isFinite(axis(row))));
+    able.sort((a, b) => axes[1](a) - axes[1](b) || axes[0](a) - axes[0](b));
+    return axes.length === 2 ? swept(able, axes[0]) : undominated(able, axes);
+  }
+
+  // What became of a trial, in one word.
+  state(row) {
+    if (row.kind !== "trained") return row.kind;
+    const last = (this.trials.get(row.trial) ?? []).reduce((a, b) => (b.rung > a.rung ? b : a), row);
+    if (last.kind === "trained" && last.rung < this.facts.rungs.length - 1) {
+      return this.waiting.has(row.trial) ? "waiting" : "stopped";
+    }
+    return last.kind;
+  }
+}
+
+const rank = (row) => (row.can_join ? 2 : row.kind === "trained" ? 1 : 0);
+
+function better(row, held) {
+  if (row.metric === held.metric || row.metric === null) return row.rung >= held.rung;
+  return row.metric > held.metric;
+}
+
+function swept(rows, loss) {
+  const front = [];
+  let least = Infinity;
+  for (const row of rows) {
+    if (loss(row) >= least) continue;
+    least = loss(row);
+    front.push(row);
+  }
+  return front;
+}
+
+function undominated(rows, axes) {
+  const front = [];
+  for (const row of rows) {
+    const is_beaten = front.some((other) => axes.every((axis) => axis(other) <= axis(row)));
+    if (!is_beaten) front.push(row);
+  }
+  return front;
+}

@@ -1,0 +1,148 @@
+// A study: its front as it grows, each candidate, what runs, what was left out.
+
+import { api, get } from "./api.js";
+import { byId, h, put, show } from "./dom.js";
+import { DetailPanel } from "./detail_panel.js";
+import { FrontChart } from "./front_chart.js";
+import { beginWhy, drawLeftOut } from "./left_out.js";
+import { linesChart } from "./lines_chart.js";
+import { follow } from "./live.js";
+import { drawRunning } from "./running_panel.js";
+import { begin } from "./shell.js";
+import { isLive, leftText, putState } from "./states.js";
+import { drawActions } from "./study_actions.js";
+import { StudyData } from "./study_data.js";
+import { timeSlider } from "./time_slider.js";
+import { TrialTable } from "./trial_table.js";
+import { count, duration, lastPart, listed, metric, ms, name as words, short } from "./words.js";
+
+begin();
+const study = byId("study").dataset.name;
+const data = new StudyData();
+const chart = new FrontChart(byId("chart"), data, choose);
+const panel = new DetailPanel(byId("detail"), study, data, { choose });
+const table = new TrialTable(byId("trial-tools"), byId("trial-table"), study, data, choose);
+const slider = timeSlider(byId("time"), (time) => { chart.time = time; chart.draw(); });
+let state = null, is_whole = false;
+
+function choose(trial) {
+  chart.chosen = trial;
+  table.chosen = trial;
+  chart.draw();
+  table.draw();
+  panel.show(trial, { focus: trial !== null && matchMedia("(max-width: 1100px)").matches });
+  history.replaceState(null, "", trial === null ? location.pathname : `#trial-${trial}`);
+}
+
+function drawHead() {
+  const { facts, counts } = data;
+  const limits = facts.limit_texts;
+  byId("question").textContent = `Which ${words(facts.task)} models give the highest ${data.metric.text} for their `
+    + `${listed(facts.objectives.slice(1).map((one) => one.text))} with ${facts.runtime} on ${facts.device}, trained on `
+    + `${lastPart(facts.data)} (${count(Object.values(facts.images).reduce((a, b) => a + b, 0), "image")}, `
+    + `${count(facts.classes, "class", "classes")})${limits.length ? `, with ${listed(limits)}` : ""}? `
+    + `${count(facts.space, "candidate")} in the space; `
+    + `${listed(Object.entries(counts).filter(([, n]) => n).map(([kind, n]) => `${n} ${kind}`)) || "none tried yet"}.`;
+  put(byId("notes"), facts.notes.map((note) => h("li", {}, note)));
+  show(byId("facts"), facts.notes.length > 0);
+}
+
+function drawAnswer() {
+  const named = new Map();
+  for (const member of data.front) for (const name of member.names) named.set(name, member);
+  put(byId("answer"), ["fastest", "knee", "best"].filter((name) => named.has(name)).map((name) => {
+    const member = named.get(name);
+    return h("button", { type: "button", class: `card ${name}`, onclick: () => choose(member.trial) },
+      h("span", { class: `mark ${name}` }, name),
+      h("b", {}, metric(member.metric), h("span", { class: "soft" }, ` ${data.metric.text}`)),
+      h("span", {}, ms(member.latency_ms)),
+      h("span", { class: "soft clip" }, member.label));
+  }));
+}
+
+async function drawHistory() {
+  let found;
+  try {
+    found = await get(api("studies", study, "history"));
+  } catch {
+    return; // the picture is left out where there is nothing to draw
+  }
+  const points = found.points.map((point) => [point.seconds / 60, point.hypervolume]);
+  show(byId("growth"), points.length > 1);
+  if (points.length < 2) return;
+  const last = found.points.at(-1);
+  const half = found.points.find((point) => point.hypervolume >= last.hypervolume * 0.95);
+  byId("growth-text").textContent = `Hypervolume ${short(last.hypervolume)} after ${duration(last.seconds)}; `
+    + `95 % of it after ${duration(half.seconds)}. A curve that is flat at its end says that more time would change little.`;
+  const place = h("div", { class: "chart low" });
+  put(byId("history"), place);
+  linesChart(place, { lines: [{ name: "hypervolume", class: "main", points, is_step: true }],
+    xText: "minutes", yText: "hypervolume", height: 190,
+    label: `Hypervolume over ${duration(last.seconds)}, from ${short(points[0][1])} to ${short(last.hypervolume)}` });
+}
+
+async function readColumns(is_all) {
+  const address = api("studies", study, "columns");
+  if (!is_all) address.searchParams.set("after", data.after.toFixed(1));
+  const is_new = data.take(await get(address));
+  if (!is_new) return;
+  slider.setEnd(data.end);
+  drawHead();
+  drawAnswer();
+  chart.draw();
+  table.draw();
+  if (panel.trial === null) panel.show(null);
+  drawHistory();
+  drawLeftOut(study, choose);
+}
+
+async function refresh() {
+  const problem = byId("study-problem");
+  let now;
+  try {
+    now = await readState();
+    const is_changed = state !== now.state;
+    state = now.state;
+    putState(byId("state"), state);
+    drawActions(study, now, () => live.now());
+    chart.running = now.trials ?? [];
+    drawRunning(byId("running"), chart.running, data.facts?.metric);
+    show(byId("now"), chart.running.length > 0);
+    byId("now-title").textContent = ["Running now", leftText(now.left)].filter(Boolean).join(" · ");
+    const is_bad = ["failed", "stopped", "unreadable"].includes(state);
+    problem.textContent = is_bad ? now.reason : "";
+    show(problem, is_bad && Boolean(now.reason));
+    if (now.has_begun !== false && (is_changed || now.n !== data.n)) {
+      // Latencies may be measured again at the end, so that all rows are read once more.
+      await readColumns(!is_whole || (is_changed && !isLive(state)));
+      is_whole = true;
+    } else {
+      chart.draw();
+    }
+    return isLive(state);
+  } catch (error) {
+    problem.textContent = error.message;
+    show(problem, true);
+    return error.status === 0 || error.status >= 500;
+  }
+}
+
+// A study that waits for its turn has no records yet; then the server's own row speaks.
+async function readState() {
+  const [now, row] = await Promise.allSettled([
+    get(api("studies", study, "running")), get(api("studies", study)),
+  ]);
+  if (row.status === "rejected" && now.status === "rejected") throw now.reason;
+  const own = row.status === "fulfilled" ? row.value : {};
+  if (now.status === "rejected") return { ...own, has_begun: false, trials: [], left: {} };
+  return { ...now.value, state: own.state ?? now.value.state, config: own.config,
+    reason: own.reason || now.value.reason };
+}
+
+put(byId("links"),
+  h("a", { class: "button", href: api("studies", study, "report"), target: "_blank", rel: "noopener" }, "Report"),
+  h("a", { class: "button", href: api("studies", study, "front") }, "Front as JSON"));
+beginWhy(study, choose);
+const live = follow(study, refresh);
+const asked = /^#trial-(\d+)$/.exec(location.hash);
+if (asked) addEventListener("load", () => setTimeout(() => choose(Number(asked[1])), 300));

@@ -1,0 +1,141 @@
+"""The pages in process: their addresses, their policy, their names and what names cannot do."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from starlette.testclient import TestClient
+
+from archfront.search.service.pages.page_files import FOLDER, page_files, version
+from archfront.search.service.pages.page_routes import PLAIN
+from tests.support.services import client_of
+
+HOSTILE = 'a"><script>alert(1)</script>'
+ADDRESSES = [*PLAIN, "/studies/flowers", "/studies/never-begun"]
+ADDRESS_ATTRIBUTES = {"href", "src", "action", "formaction"}
+
+
+class Page(HTMLParser):
+    """What a page holds."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.elements: list[tuple[str, dict[str, str | None]]] = []
+        self.words: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.elements.append((tag, dict(attributes)))
+
+    def handle_data(self, data: str) -> None:
+        self.words.append(data)
+
+    def values(self, *names: str) -> list[str]:
+        return [v for _, found in self.elements for n, v in found.items() if n in names and v]
+
+    def of(self, *tags: str) -> list[dict[str, str | None]]:
+        return [attributes for tag, attributes in self.elements if tag in tags]
+
+
+@pytest.fixture(params=ADDRESSES)
+def page(request: pytest.FixtureRequest, service_client: TestClient) -> Page:
+    answer = service_client.get(request.param, headers={"Accept": "text/html"})
+    assert answer.status_code == 200
+    assert answer.headers["content-type"] == "text/html; charset=utf-8"
+    assert "script-src 'self'" in answer.headers["content-security-policy"]
+    return Page(answer.text)
+
+
+class TestEveryPage:
+    def test_has_relative_addresses_of_this_service_only(self, page: Page) -> None:
+        found = page.values(*ADDRESS_ATTRIBUTES)
+        assert len(found) > 5
+        assert [a for a in found if re.match(r"/|[a-z]+:", a)] == []
+
+    def test_has_nothing_inline(self, page: Page) -> None:
+        assert page.of("style") == []
+        assert all(script.get("src") for script in page.of("script"))
+        names = {name for _, attributes in page.elements for name in attributes}
+        assert [name for name in names if name == "style" or name.startswith("on")] == []
+
+    def test_names_each_thing_once(self, page: Page) -> None:
+        repeated = [name for name, n in Counter(page.values("id")).items() if n > 1]
+        assert repeated == []
+
+    def test_labels_every_input(self, page: Page) -> None:
+        labels = {label.get("for") for label in page.of("label")}
+        for field in page.of("input", "select", "textarea"):
+            assert field.get("id") in labels or field.get("type") == "hidden", field
+        referred = page.values("aria-labelledby", "aria-describedby", "for")
+        assert set(referred) <= set(page.values("id"))
+
+    def test_can_be_read_by_everybody(self, page: Page) -> None:
+        assert page.of("html")[0]["lang"] == "en"
+        assert len(page.of("main")) == len(page.of("h1")) == 1
+        assert all("alt" in image for image in page.of("img"))
+        assert page.of("a")[0]["href"] == "#main"
+
+
+def test_a_hostile_name_of_a_study_is_text(service_client: TestClient) -> None:
+    answer = service_client.get("/studies/" + HOSTILE.replace("/", "%2F"))
+    # A slash is no part of a name, so this is no page; without it, the name is only text.
+    assert answer.status_code == 404
+    page = Page(service_client.get(f"/studies/{HOSTILE.replace('/', '|')}").text)
+    assert all(script.get("src") for script in page.of("script"))
+    assert HOSTILE.replace("/", "|") in [word.strip() for word in page.words]
+
+
+class TestFiles:
+    def test_every_file_that_a_page_or_a_module_loads_is_there(
+        self, service_client: TestClient
+    ) -> None:
+        for address in ADDRESSES:
+            page = Page(service_client.get(address).text)
+            for value in page.values("href", "src"):
+                if "static/" in value:
+                    path = "/static/" + value.split("static/")[1]
+                    answer = service_client.get(path, headers={"Authorization": ""})
+                    assert answer.status_code == 200, path
+                    assert "immutable" in answer.headers["cache-control"]
+        for name, file in page_files().items():
+            imported = re.findall(rb'from "\./([^"]+)"', file.content)
+            assert {other.decode() for other in imported} <= set(page_files()), name
+
+    def test_another_version_is_not_kept_and_another_name_is_told(
+        self, service_client: TestClient
+    ) -> None:
+        assert service_client.get("/static/0/base.css").headers["cache-control"] == "no-cache"
+        for name in ("nothing.js", "..%2Fpage_routes.py", "page_routes.py"):
+            assert service_client.get(f"/static/{version()}/{name}").status_code == 404
+
+    def test_no_file_names_another_host(self) -> None:
+        namespaces = {"http://www.w3.org/2000/svg"}
+        for path in FOLDER.iterdir():
+            found = set(re.findall(r"(?:https?:)?//[\w.-]+\.\w+[\w./]*", path.read_text("utf-8")))
+            assert found <= namespaces, path.name
+            assert len(path.read_text("utf-8").splitlines()) <= 350
+
+
+def test_pages_stand_below_any_path(tmp_path: Path) -> None:
+    with client_of(tmp_path, root_path="/some/where") as client:
+        for path in ("/some/where/", "/some/where/studies/flowers", "/studies/flowers"):
+            assert client.get(path).status_code == 200, path
+        to_login = client.get(
+            "/some/where/", headers={"Authorization": "", "Accept": "text/html"},
+            follow_redirects=False,
+        )  # fmt: skip
+        assert to_login.headers["location"] == "/some/where/login"
+
+
+def test_a_token_that_reads_gets_no_button_that_changes(service_client: TestClient) -> None:
+    service = service_client.app.state.service  # type: ignore[attr-defined]
+    secret = service.tokens.create("eyes", "read")
+    reads = Page(service_client.get("/", headers={"Authorization": f"Bearer {secret}"}).text)
+    assert reads.of("html")[0]["data-scope"] == "read"
+    assert [a for a in reads.values("href") if a.endswith("new")] == []
+    full = Page(service_client.get("/").text)
+    assert full.of("html")[0]["data-scope"] == "full"
