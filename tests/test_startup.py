@@ -92,3 +92,28 @@ def test_a_report_keeps_its_fonts_below_the_root(root: Path) -> None:
     subprocess.run(command, env=environment, check=True, capture_output=True, cwd=root)
     assert (root / "cache" / "matplotlib").is_dir()
     assert not (root / "home").exists()
+
+
+ASK = """
+import json, sys
+from pathlib import Path
+from starlette.testclient import TestClient
+from archfront.search.service.app import create_app
+from archfront.search.service.service_settings import ServiceSettings
+app = create_app(ServiceSettings(root=Path(sys.argv[2]), needs_token=False))
+client = TestClient(app, base_url="http://localhost")
+study = {"name": "new", "choices": {"experiment": "digits"}}
+for method, path, body in (
+    ("GET", "studies", None), ("GET", "studies/flowers", None), ("POST", "studies/check", study),
+    ("POST", "studies", study), ("GET", "options", None), ("GET", "metrics", None),
+):
+    assert client.request(method, f"/api/v1/{path}", json=body).is_success, path
+app.state.service.front("flowers")
+loaded = [name for name in sys.argv[1].split(",") if name in sys.modules]
+assert not loaded, loaded
+"""
+
+
+def test_a_server_loads_neither_torch_nor_mlflow(tmp_path: Path, programs: Programs) -> None:
+    recorded_store.write(tmp_path)
+    programs.run(ASK, ",".join(HEAVY), str(tmp_path), imports=LIGHT, sees_repository=True)

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from archfront.search.api.keywords import words_of
 from archfront.search.api.study_handle import Study
 from archfront.search.commands.consoles import new_console, print_note, wide_console
 from archfront.search.commands.run import WIDTH, config_of
+from archfront.search.config.value_words import words_of
 from archfront.search.errors import StudyStoppedError
 
 

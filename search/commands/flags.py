@@ -24,6 +24,7 @@ MOST = {
     "port": 65_535,
     "max_studies": 256,
     "study_threads": 1024,
+    "study_memory_mb": 100_000_000,
 }
 # Problems of options, by the name of the option in Python.
 Problems = dict[str, str]

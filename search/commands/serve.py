@@ -58,6 +58,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--study-threads", type=int, metavar="N", help="threads of a study at most"
     )
+    parser.add_argument(
+        "--study-memory-mb", type=int, metavar="N", help="memory of a study at most, in MB"
+    )
     parser.add_argument("--tls-cert", type=Path, metavar="FILE", help="certificate, for https")
     parser.add_argument("--tls-key", type=Path, metavar="FILE", help="its key")
     parser.add_argument(
@@ -72,7 +75,7 @@ def call(arguments: argparse.Namespace) -> int:
     """Serve until the process is interrupted."""
     settings = _settings(arguments)
     from archfront.search.service.app import create_app
-    from archfront.search.service.server import serve
+    from archfront.search.service.server import new_server, serve
     from archfront.search.tracking.mlflow_server import listening
 
     host, port = settings.host, settings.port
@@ -99,7 +102,7 @@ def call(arguments: argparse.Namespace) -> int:
             echo("The link has the token, which is shown this once. Keep it.")
         sys.stdout.flush()
 
-    serve(app, at, answers, certificate=arguments.tls_cert, key=arguments.tls_key)
+    serve(new_server(app, answers, certificate=arguments.tls_cert, key=arguments.tls_key), at)
     return 0
 
 
@@ -116,6 +119,7 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
         "port": arguments.port,
         "max_studies": arguments.max_studies,
         "study_threads": arguments.study_threads,
+        "study_memory_mb": arguments.study_memory_mb,
     }
     problems = not_counts(counts)
     for name in ("tls_cert", "tls_key"):
@@ -134,6 +138,7 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
         root_path=arguments.root_path.rstrip("/"),
         max_studies=arguments.max_studies,
         study_threads=arguments.study_threads,
+        study_memory_mb=arguments.study_memory_mb,
         needs_token=not arguments.no_auth,
         storage_url=url_or_default(arguments.storage_url),
         mlflow_uri=arguments.mlflow_uri,

@@ -23,7 +23,13 @@ from archfront.search.config.hidden_urls import with_passwords
 from archfront.search.config.interpolations import check_references, not_composed
 from archfront.search.config.moved_root import follow_root
 from archfront.search.config.option_types import AUTO
-from archfront.search.config.override_words import is_option, stray_problem, with_strays
+from archfront.search.config.override_words import (
+    hydra_quoted,
+    is_option,
+    put_values,
+    stray_problem,
+    with_strays,
+)
 from archfront.search.config.unfit_yaml import unfit_files, unfit_problems
 from archfront.search.config.yaml_names import misread_names
 from archfront.search.errors import ConfigError
@@ -142,7 +148,15 @@ def load(path: Path, words: Iterable[str]) -> Composed:
     except ValueError as error:
         raise ConfigError(f"--config: {error}") from error
     follow_root(path.expanduser().absolute(), content)
-    content = with_passwords(content)
+    return changed(with_passwords(content), words)
+
+
+def changed(content: dict[str, Any], words: Iterable[str]) -> Composed:
+    """Return a composed configuration with values changed by overrides; ``content`` is changed.
+
+    Raises:
+        ConfigError: With every unusable override.
+    """
     problems: list[str] = []
     groups, values = _sort(words, (), problems)
     problems += [
@@ -150,7 +164,7 @@ def load(path: Path, words: Iterable[str]) -> Composed:
         f"{group}.option=value."
         for group, name in groups.items()
     ]
-    problems += _put(content, values)
+    problems += put_values(content, values)
     if problems:
         raise ConfigError(*problems)
     return Composed(content, frozenset(values))
@@ -180,23 +194,6 @@ def _mapping(path: Path) -> dict[str, Any]:
             f"Put them between quotes, as '{misread[0]}'."
         )
     return content
-
-
-def _put(content: dict[str, Any], values: dict[str, str]) -> list[str]:
-    """Set values by their paths in a nested mapping and return the problems."""
-    problems = []
-    for name, value in values.items():
-        *parents, leaf = name.split(".")
-        part: Any = content
-        for depth, parent in enumerate(parents, 1):
-            part = part.setdefault(parent, {})
-            if not isinstance(part, dict):
-                here = ".".join(parents[:depth])
-                problems.append(f"{name}={value}: {here} is one value, with no options below it.")
-                break
-        else:
-            part[leaf] = value
-    return problems
 
 
 def _folder_problems(folders: Sequence[Path]) -> list[str]:
@@ -274,7 +271,7 @@ def _hydra(
     OmegaConf.register_new_resolver("archfront.cache", _cache_file, replace=True)
     overrides = [f"{group}={name}" for group, name in groups.items()]
     if folders:
-        paths = ",".join(_quoted(f"file://{folder}") for folder in folders)
+        paths = ",".join(hydra_quoted(f"file://{folder}") for folder in folders)
         overrides.append(f"hydra.searchpath=[{paths}]")
     # Values of the command line stand as marks while OmegaConf reads the yaml files' own ${...}.
     marks = {f"\0{number}\0": value for number, value in enumerate(values.values())}
@@ -282,7 +279,7 @@ def _hydra(
         # Files of the user's own may change while this process runs.
         composed = _composed.__wrapped__ if folders else _composed
         content = _unmark(composed(conf_dir(), tuple(overrides)), {})  # a copy, keys as text
-        problems = _put(content, dict(zip(values, marks, strict=True)))
+        problems = put_values(content, dict(zip(values, marks, strict=True)))
         if not problems:
             check_references(content)
             config = OmegaConf.create(content)
@@ -341,10 +338,3 @@ def _unmark(value: Any, marks: dict[str, str]) -> Any:
     if isinstance(value, str):
         return re.sub("\0[0-9]+\0", lambda found: marks.get(found[0], found[0]), value)
     return value
-
-
-def _quoted(text: str) -> str:
-    """Return text as a quoted string of Hydra's grammar."""
-    # There a backslash means itself, unless quotes follow.
-    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
-    return f"'{escaped}'"

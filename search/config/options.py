@@ -44,7 +44,7 @@ def _files(group: str) -> Iterator[str]:
     chosen = _chosen(group)
     for name in choices(group):
         mark = " (default)" if name == chosen else ""
-        yield f"- `{group}={name}`{mark}: {_first_comment(conf_dir() / group / f'{name}.yaml')}"
+        yield f"- `{group}={name}`{mark}: {file_meaning(group, name).replace('<', '&lt;')}"
 
 
 def _table(group: str) -> Iterator[str]:
@@ -94,12 +94,12 @@ def _read(path: Path) -> dict[str, Any]:
     return content
 
 
-def _first_comment(path: Path) -> str:
-    """Return the first line of a file's comment, which says what the file is for."""
+def file_meaning(group: str, name: str) -> str:
+    """Return what a yaml file is for: the first line of its comment."""
+    path = conf_dir() / group / f"{name}.yaml"
     lines = path.read_text(encoding="utf-8").splitlines()
     comments = (line.lstrip("# ") for line in lines if line.startswith("#"))
-    text = next((line for line in comments if not line.startswith("@package")), "")
-    return text.replace("<", "&lt;")
+    return next((line for line in comments if not line.startswith("@package")), "")
 
 
 if __name__ == "__main__":

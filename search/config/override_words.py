@@ -1,10 +1,11 @@
-"""The words of a command line as overrides, and those that a shell has split."""
+"""The words of a command line as overrides: those that a shell has split, and their values."""
 
 from __future__ import annotations
 
 import re
 import shlex
 from collections.abc import Iterable, Iterator
+from typing import Any
 
 # What may stand before the equals sign; Hydra's further forms (+x, ~x, a[0]) have no use here. The
 # classes of a palette are called as they like.
@@ -41,3 +42,27 @@ def stray_problem(word: str, strays: list[str]) -> str:
         f"{' '.join(strays)!r}: a word has the form group=name or group.option=value. If this "
         f"belongs to the value before it, quote both for the shell: {whole}."
     )
+
+
+def hydra_quoted(text: str) -> str:
+    """Return text as a quoted string of Hydra's grammar."""
+    # There a backslash means itself, unless quotes follow.
+    escaped = re.sub(r"(\\*)('|$)", lambda found: found[1] * 2 + ("\\'" if found[2] else ""), text)
+    return f"'{escaped}'"
+
+
+def put_values(content: dict[str, Any], values: dict[str, str]) -> list[str]:
+    """Set values by their paths in a nested mapping and return the problems."""
+    problems = []
+    for name, value in values.items():
+        *parents, leaf = name.split(".")
+        part: Any = content
+        for depth, parent in enumerate(parents, 1):
+            part = part.setdefault(parent, {})
+            if not isinstance(part, dict):
+                here = ".".join(parents[:depth])
+                problems.append(f"{name}={value}: {here} is one value, with no options below it.")
+                break
+        else:
+            part[leaf] = value
+    return problems

@@ -15,6 +15,7 @@ from archfront.search.service.routers import (
     health_routes,
     latency_routes,
     login_routes,
+    study_routes,
     token_routes,
     trial_routes,
 )
@@ -27,6 +28,7 @@ API = "/api/v1"
 ROUTERS: tuple[APIRouter, ...] = (
     health_routes.router,
     page_routes.data_router,
+    study_routes.router,
     token_routes.router,
     trial_routes.router,
     front_routes.router,

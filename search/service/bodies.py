@@ -30,6 +30,29 @@ class Version(Body):
     libraries: dict[str, str]
 
 
+class Option(Body):
+    """An option of a study."""
+
+    name: str
+    kind: str = Field(description="what values it takes, in words")
+    meaning: str
+    refused: str | None = Field(description="why no request may set it; null where one may")
+
+
+class Choice(Body):
+    """A yaml file of a group, with values for its options."""
+
+    name: str
+    meaning: str
+
+
+class Options(Body):
+    """All that a study can be made of."""
+
+    options: list[Option]
+    groups: dict[str, list[Choice]]
+
+
 class TokenRequest(Body):
     """A token to make."""
 
@@ -57,6 +80,91 @@ class NewToken(Body):
     name: str
     scope: Literal["read", "full"]
     token: str
+
+
+class StudyChoices(Body):
+    """What a study is made of: names of yaml files by group, and values by option."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={
+            "examples": [
+                {
+                    "name": "flowers",
+                    "choices": {"task": "classification", "data": "auto"},
+                    "options": {
+                        "data.root": "/data/flowers",
+                        "hardware.limits.latency_ms": 20,
+                        "budget.minutes": 60,
+                    },
+                }
+            ]
+        },
+    )
+
+    name: str
+    choices: dict[str, str] = {}
+    options: dict[str, Any] = {}
+
+
+class StudyRequest(StudyChoices):
+    """A study to make."""
+
+    start: bool = True
+
+
+class CloneRequest(Body):
+    """A study to make with the configuration of another one, of which options may be changed."""
+
+    name: str
+    options: dict[str, Any] = {}
+    start: bool = True
+
+
+class BudgetRequest(Body):
+    """A larger budget; null: no such limit; what is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"minutes": 120}]})
+
+    minutes: float | None = Field(default=None, gt=0)
+    trials: int | None = Field(default=None, ge=1)
+
+
+class CheckedStudy(Body):
+    """A configuration that is right."""
+
+    command: str = Field(description="the equal command line")
+    notes: list[str] = Field(description="what was chosen where nothing was given")
+    config: dict[str, Any]
+
+
+class Study(Body):
+    """A study in short; times are seconds since the epoch."""
+
+    name: str
+    state: str = Field(
+        description="waiting, running, pausing, cancelling, paused, cancelled, finished, stopped "
+        "(the machine failed), failed or deleting"
+    )
+    reason: str = Field(description="why it ended, or what happened to it")
+    wanted: Literal["run", "pause", "cancel"] | None = Field(
+        description="what was asked for last; null where a person started it in a terminal"
+    )
+    created: float | None
+    created_by: str = Field(description="name of the token, or 'command line'")
+    task: str | None = None
+    metric: str | None = None
+    best: float | None = Field(default=None, description="the best metric of a trained candidate")
+    counts: dict[str, int] = Field(default={}, description="trials by outcome")
+    started: float | None = None
+    seconds: dict[str, float] = Field(default={}, description="wall seconds by what took them")
+
+
+class WholeStudy(Study):
+    """A study with its configuration."""
+
+    config: dict[str, Any]
+    command: str | None = Field(description="the equal command line, where there is one")
 
 
 class ErrorProblem(Body):

@@ -28,7 +28,7 @@ from archfront.search.service.answers import (
     MemberAnswer,
     ObjectiveAnswer,
 )
-from archfront.search.service.state import ReadStudy
+from archfront.search.service.read_studies import ReadStudy
 from archfront.search.service.trial_answers import number, numbers, plain
 
 

@@ -26,6 +26,7 @@ from archfront.search.errors import (
     ArchfrontError,
     ArtifactError,
     ConfigError,
+    DatabaseError,
     DataError,
     RequestError,
     ServiceError,
@@ -44,6 +45,7 @@ ANSWERS: tuple[tuple[type[ArchfrontError], int, str], ...] = (
     (DataError, 422, "bad_data"),
     (StudyLockedError, 409, "study_is_running"),
     (StudyStoppedError, 409, "study_stopped"),
+    (DatabaseError, 503, "database_not_ready"),
     (StudyError, 409, "bad_study"),
     (ArtifactError, 409, "bad_export"),
     (ServiceError, 503, "service_not_ready"),
@@ -141,5 +143,10 @@ MESSAGES = {
 
 def _of_field(error: Mapping[str, Any]) -> Problem:
     """Return the problem of a field of a request, by its place in the request."""
+    if error["type"] == "json_invalid":
+        return {"option": None, "message": f"The body is no JSON: {error['ctx']['error']}."}
     place = ".".join(str(part) for part in error["loc"] if part != "body")
-    return {"option": place or None, "message": f"{place or 'the body'}: {error['msg']}."}
+    if not place:
+        advice = "An object of JSON is needed, with the header Content-Type: application/json."
+        return {"option": None, "message": advice}
+    return {"option": place, "message": f"{place}: {error['msg']}."}

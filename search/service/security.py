@@ -33,7 +33,7 @@ OPEN = {"/login", "/api/v1/health", "/api/v1/openapi.json"}
 OPEN_FOLDERS = ("/static/",)
 SAFE = {"GET", "HEAD", "OPTIONS"}
 # What changes nothing, so that a token that may only read can ask for it.
-READING = {"/api/v1/studies/check"}
+READING = {"/api/v1/studies/check", "/logout"}
 # What takes files: paths with the limit of uploads.
 UPLOADS = re.compile(r"/api/v1/(datasets/upload|studies/[^/]+/predictions)")
 # Tokens that are wrong, of one address in a minute.
@@ -69,7 +69,7 @@ class Gate:
             refused = await run_in_threadpool(self._refused, request)
         except ArchfrontError as error:
             refused = refusal(error)
-        headed = _headed(send, is_secure=scope["scheme"] == "https")
+        headed = self._headed(send, request.method, is_secure=scope["scheme"] == "https")
         if refused is not None:
             await refused(scope, receive, headed)
             return
@@ -136,6 +136,20 @@ class Gate:
         name = urlsplit(f"//{request.headers.get('host', '')}").hostname
         return settings.needs_token or name in {*LOOPBACK, settings.host}
 
+    def _headed(self, send: Send, method: str, *, is_secure: bool) -> Send:
+        """Return ``send``, which counts answers and gives each its headers."""
+        more = {"Strict-Transport-Security": STRICT_TRANSPORT} if is_secure else {}
+
+        async def headed(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._service.requests.add(method, message["status"])
+                headers = MutableHeaders(scope=message)
+                for name, value in {**HEADERS, **more}.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        return headed
+
     def _limit(self, request: Request) -> int:
         settings = self._service.settings
         is_upload = UPLOADS.fullmatch(path_of(request)) is not None
@@ -184,20 +198,6 @@ def _too_many(wait_s: float) -> Response:
         f"Too many requests. Ask again in {math.ceil(wait_s)} s.",
         headers={"Retry-After": str(math.ceil(wait_s))},
     )
-
-
-def _headed(send: Send, *, is_secure: bool) -> Send:
-    """Return ``send`` with the headers of every answer."""
-    more = {"Strict-Transport-Security": STRICT_TRANSPORT} if is_secure else {}
-
-    async def headed(message: Message) -> None:
-        if message["type"] == "http.response.start":
-            headers = MutableHeaders(scope=message)
-            for name, value in {**HEADERS, **more}.items():
-                headers.setdefault(name, value)
-        await send(message)
-
-    return headed
 
 
 def _limited(receive: Receive, limit: int) -> Receive:

@@ -18,7 +18,7 @@ from archfront.search.service.tables import METADATA, MIGRATIONS, SCHEMA, VERSIO
 # Seconds that a transaction waits for another one of SQLite.
 BUSY_S = 30
 # What brings in the usual database of teams.
-POSTGRESQL = "pip install 'archfront[postgresql]', and write the URL as postgresql+pg8000://..."
+POSTGRESQL = "pip install 'archfront[postgres]', and write the URL as postgresql+pg8000://..."
 
 
 class ServiceDatabase:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from archfront.search.errors import ConfigError
+from archfront.search.records.postgres import is_postgres
 
 # Whoever reaches these addresses works on this machine.
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -19,7 +20,8 @@ class ServiceSettings:
 
     Attributes:
         root: Folder of all studies, as ``ARCHFRONT_ROOT``; absolute.
-        database_url: SQLAlchemy URL of the service's own tables; None for a file in the root.
+        database_url: SQLAlchemy URL of the service's own tables; None for the PostgreSQL of the
+            records, or a file in the root.
         data_roots: Folders in which the data of studies may lie, besides uploaded data.
         host: Address that the server listens at.
         port: Port that the server listens at.
@@ -27,6 +29,8 @@ class ServiceSettings:
         max_studies: Studies that this server runs at once; more wait for their turn.
         max_commands: Other commands at once, such as exports and predictions.
         study_threads: Threads of all trainings of a study together; None for no limit.
+        study_memory_mb: Memory of all processes of a study together, in 10^6 bytes; None for no
+            limit.
         max_body_mb: Largest body of a request, in 10^6 bytes; uploads have a limit of their own.
         max_upload_mb: Largest upload, in 10^6 bytes.
         requests_per_minute: Requests of one token or address.
@@ -44,6 +48,7 @@ class ServiceSettings:
     max_studies: int = 1
     max_commands: int = 2
     study_threads: int | None = None
+    study_memory_mb: float | None = None
     max_body_mb: float = 1.0
     max_upload_mb: float = 4096.0
     requests_per_minute: int = 600
@@ -54,12 +59,18 @@ class ServiceSettings:
     @property
     def database(self) -> str:
         """Return the SQLAlchemy URL of the service's own tables."""
+        if self.database_url is None and self.storage_url and is_postgres(self.storage_url):
+            return self.storage_url
         return self.database_url or f"sqlite:///{self.folder / 'service.db'}"
 
     @property
     def folder(self) -> Path:
         """Return the folder of the service's own files."""
         return self.root / "service"
+
+    def study_folder(self, name: str) -> Path:
+        """Return the folder of the service's own files of a study: its log, its configuration."""
+        return self.folder / "studies" / name
 
     @property
     def uploads(self) -> Path:
@@ -76,10 +87,16 @@ class ServiceSettings:
         """Return the largest upload, in bytes."""
         return int(self.max_upload_mb * MB)
 
-    def holds(self, path: Path) -> bool:
-        """Return whether a path, its links followed, lies where the data of studies may lie."""
+    def holds(self, path: Path, *, uploads: bool = True) -> bool:
+        """Return whether a path, its links followed, lies where the data of studies may lie.
+
+        Args:
+            path: The path.
+            uploads: Whether it may lie in an uploaded dataset too.
+        """
         real = path.resolve()
-        folders = (*self.data_roots, self.uploads)
+        # The second one is that of torchvision's datasets, by their yaml file.
+        folders = (*self.data_roots, self.root / "data", *([self.uploads] if uploads else []))
         return any(real.is_relative_to(folder.resolve()) for folder in folders)
 
     def check(self) -> None:

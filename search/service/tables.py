@@ -23,7 +23,7 @@ STUDIES = Table(
     Column("name", String(80), primary_key=True),
     # run, pause or cancel: what people asked for last.
     Column("wanted", String(16), nullable=False),
-    # One of STATES in leases.py: what became of it.
+    # One of State in study_rows.py: what became of it.
     Column("state", String(16), nullable=False),
     Column("reason", Text, nullable=False, default=""),
     # The composed configuration as JSON, without where the server keeps records.
@@ -33,12 +33,14 @@ STUDIES = Table(
     Column("running_revision", Integer, nullable=False, default=0),
     Column("created", Float, nullable=False),
     Column("created_by", String(120), nullable=False, default=""),
+    # The equal command line; empty where there is none.
+    Column("command", Text, nullable=False, default=""),
     # The server that looks after the study, until its lease ends.
     Column("owner", String(200)),
     Column("lease_until", Float, nullable=False, default=0.0),
     Column("heartbeat", Float, nullable=False, default=0.0),
     Column("pid", Integer),
-    # Starts of the driver since something was recorded, and how much was recorded then.
+    # Unexpected ends of the driver since something was recorded, and how much was recorded then.
     Column("attempts", Integer, nullable=False, default=0),
     Column("recorded", Integer, nullable=False, default=0),
 )

@@ -36,7 +36,7 @@ from archfront.search.service.answers import (
     TrialRow,
     TrialState,
 )
-from archfront.search.service.state import ReadStudy
+from archfront.search.service.read_studies import ReadStudy
 
 
 def number(value: float | None) -> float | None:

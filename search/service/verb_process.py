@@ -15,6 +15,8 @@ import psutil
 
 from archfront.search.engine.threads import thread_variables
 from archfront.search.errors import ArchfrontError, ConfigError, RequestError
+from archfront.search.records.paths import ROOT_VARIABLE
+from archfront.search.records.storage_urls import STORAGE_VARIABLE
 from archfront.search.service.service_settings import ServiceSettings
 
 # Seconds that a request waits for its turn.
@@ -80,7 +82,7 @@ class VerbProcesses:
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
                 cwd=self._settings.root,
-                env=environment(self._settings.study_threads),
+                env=environment(self._settings),
                 start_new_session=True,
             )
             self._running.add(process)
@@ -107,24 +109,34 @@ def command(words: Sequence[str]) -> list[str]:
     return [sys.executable, "-P", "-m", "archfront.search.cli", *words]
 
 
-def environment(threads: int | None) -> Mapping[str, str]:
-    """Return the environment of a child process."""
+def environment(settings: ServiceSettings) -> Mapping[str, str]:
+    """Return the environment of a child process, whose studies are those of the server."""
     kept = {name: value for name, value in os.environ.items() if name != DATABASE_VARIABLE}
     # Modules of the server's own are found from another folder too.
     paths = [str(Path(path).absolute()) for path in kept.get("PYTHONPATH", "").split(":") if path]
     if paths:
         kept["PYTHONPATH"] = ":".join(paths)
+    kept[ROOT_VARIABLE] = str(settings.root)
+    if settings.storage_url is not None:
+        kept[STORAGE_VARIABLE] = settings.storage_url
+    threads = settings.study_threads
     return kept | ({} if threads is None else thread_variables(threads))
 
 
-def end_tree(pid: int) -> None:
-    """Kill a process that leads a group, with its group and all of its children."""
+def end_tree(pid: int, *, is_leader: bool = True) -> None:
+    """Kill a process with all of its children, wherever they are.
+
+    Args:
+        pid: The process.
+        is_leader: Whether it leads a process group, which is killed too.
+    """
     tree: list[psutil.Process] = []
     with suppress(psutil.Error):
         top = psutil.Process(pid)
         tree = [top, *top.children(recursive=True)]
-    with suppress(ProcessLookupError, PermissionError):
-        os.killpg(pid, signal.SIGKILL)
+    if is_leader:
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
     for process in tree:
         with suppress(psutil.Error):
             process.kill()

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 import archfront as af
-from archfront.search.api.keywords import words_of
 from archfront.search.config.build import build
 from archfront.search.config.compose import compose
+from archfront.search.config.value_words import words_of
 from archfront.search.errors import ConfigError
 from archfront.search.report import terminal
 from tests.support.command import Output, fails

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from archfront.search.api.keywords import words_of
 from archfront.search.config.build import build
 from archfront.search.config.compose import compose
 from archfront.search.config.list_text import quoted, values_in
+from archfront.search.config.value_words import words_of
 from archfront.search.errors import ConfigError
 
 NAMES = [

@@ -63,6 +63,12 @@ class TestTokens:
             answer = client.request(method, path, headers=reads, json={"name": "more"})
             assert (answer.status_code, code(answer)) == (403, "read_only"), path
 
+    def test_a_session_that_reads_can_end(self, client: TestClient) -> None:
+        made = client.post("/api/v1/tokens", json={"name": "eyes"}).json()
+        assert client.post("/login", json={"token": made["token"]}, headers=NO_TOKEN).is_success
+        assert client.post("/logout", headers=NO_TOKEN).status_code == 204
+        assert client.get("/api/v1/version", headers=NO_TOKEN).status_code == 401
+
     def test_a_deleted_token_is_none(self, client: TestClient) -> None:
         made = client.post("/api/v1/tokens", json={"name": "short"}).json()
         (row,) = [r for r in client.get("/api/v1/tokens").json() if r["name"] == "short"]

@@ -12,6 +12,7 @@ from starlette.testclient import TestClient
 from archfront.search.errors import (
     ArchfrontError,
     ConfigError,
+    DatabaseError,
     RequestError,
     ServiceError,
     StudyError,
@@ -51,6 +52,12 @@ def test_a_study_that_is_not_there_is_told(service_client: TestClient) -> None:
 
 
 def test_every_error_has_the_same_form(service_client: TestClient) -> None:
+    for headers, start in (
+        ({"Content-Type": "application/json"}, "The body is no JSON: "),
+        ({}, "An object of JSON is needed"),
+    ):
+        answer = service_client.post("/api/v1/tokens", content=b'{"name"', headers=headers)
+        assert answer.json()["error"]["problems"][0]["message"].startswith(start)
     for method, path, status, code in (
         ("GET", "/api/v1/nowhere", 404, "not_found"),
         ("PATCH", "/api/v1/health", 405, "method_not_allowed"),
@@ -67,6 +74,7 @@ def test_every_error_has_the_same_form(service_client: TestClient) -> None:
     [
         (RequestError(429, "slow_down", "Slow down."), 429, "slow_down"),
         (StudyLockedError("It runs."), 409, "study_is_running"),
+        (DatabaseError("It is away."), 503, "database_not_ready"),
         (StudyError("It is damaged."), 409, "bad_study"),
         (ServiceError("No database."), 503, "service_not_ready"),
         (ArchfrontError("No."), 400, "refused"),
@@ -103,6 +111,26 @@ def test_a_mistake_of_archfront_is_no_traceback_for_the_client(
     answer = client.get("/api/v1/health")
     assert (answer.status_code, answer.json()["error"]["code"]) == (500, "internal_error")
     assert "secret detail" not in answer.text
+
+
+def test_metrics_count_studies_and_requests(empty_client: TestClient) -> None:
+    for _ in range(2):
+        empty_client.get("/api/v1/nowhere")
+    service_of(empty_client).supervisor.look()
+    text = empty_client.get("/api/v1/metrics").text
+    assert 'archfront_requests_total{method="GET",status="404"} 2\n' in text
+    assert "# TYPE archfront_studies gauge\n" in text
+    assert "\narchfront_supervisor_age_seconds " in text
+
+
+def test_options_are_told_with_what_a_request_may_not_set(service_client: TestClient) -> None:
+    found = service_client.get("/api/v1/options").json()
+    options = {option["name"]: option for option in found["options"]}
+    assert options["budget.minutes"]["refused"] is None
+    assert options["tracking.root"]["refused"] == "the server says where records are kept"
+    meaning = "The whole chain in minutes on any machine: real digits, tiny networks, this CPU."
+    assert {"name": "digits", "meaning": meaning} in found["groups"]["experiment"]
+    assert "tracking" not in found["groups"]
 
 
 class TestDatabase:

@@ -1,0 +1,154 @@
+"""What is known of studies together: what people want, what runs, what the records say."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from archfront.search.config.compose import load
+from archfront.search.errors import RequestError, StudyError
+from archfront.search.records.driver_lock import is_driven
+from archfront.search.records.paths import StudyPaths
+from archfront.search.records.store import all_studies
+from archfront.search.service.driver_process import DriverProcess
+from archfront.search.service.read_studies import ReadStudies
+from archfront.search.service.service_settings import ServiceSettings
+from archfront.search.service.study_rows import State, StudyRow, StudyRows
+
+# Who made a study that no request made.
+BY_PERSON = "command line"
+# The state of a study that a person ran, by how its records say that its last run ended.
+STATES: Mapping[str, State] = {
+    "finished": "finished",
+    "interrupted": "paused",
+    "failed": "failed",
+}
+
+
+class StudyViews:
+    """What is known of the studies of a root, of requests and of persons at a terminal.
+
+    Args:
+        settings: Those of the server.
+        rows: What people want of each study.
+        records: Reads what the studies found.
+    """
+
+    def __init__(self, settings: ServiceSettings, rows: StudyRows, records: ReadStudies) -> None:
+        self._settings, self._rows, self._records = settings, rows, records
+
+    def listed(self) -> list[dict[str, Any]]:
+        """Return every study: those of requests, the oldest first, then those of persons."""
+        rows = {row.name: row for row in self._rows.listed()}
+        begun = self.begun()
+        others = [name for name in begun if name not in rows]
+        return [
+            self._summary(name, rows.get(name), has_begun=name in begun)
+            for name in (*rows, *others)
+        ]
+
+    def shown(self, name: str) -> dict[str, Any]:
+        """Return one study with its configuration.
+
+        Raises:
+            RequestError: If there is none of this name.
+        """
+        row = self._rows.get(name)
+        content = self.stored(name) if row is None else row.content
+        return {
+            **self._summary(name, row, has_begun=name in self.begun()),
+            "config": content,
+            "command": None if row is None else row.command,
+        }
+
+    def log(self, name: str) -> list[str]:
+        """Return the last lines that the driver of a study printed.
+
+        Raises:
+            RequestError: If there is no study of this name.
+        """
+        if self._rows.get(name) is None and name not in self.begun():
+            raise _absent(name)
+        return DriverProcess(self._settings, name).said()
+
+    def row_of_person(self, name: str) -> StudyRow:
+        """Return the row that a study which a person started would have.
+
+        Raises:
+            RequestError: If there is no study of this name.
+        """
+        content = self.stored(name)
+        state = self._state_of_person(name)
+        summary = self._records.summary(name)
+        return StudyRow(
+            name=name,
+            wanted="pause" if state == "paused" else "run",
+            state=state,
+            reason=summary["reason"],
+            config=json.dumps(content),
+            created=summary.get("started") or 0.0,
+            created_by=BY_PERSON,
+        )
+
+    def _state_of_person(self, name: str) -> State:
+        """Return the state of a study that has no row: that of its driver and its records."""
+        if self._is_driven(name):
+            return "running"
+        try:
+            return STATES.get(self._records.results(name).state, "stopped")
+        except StudyError:
+            return "failed"
+
+    def stored(self, name: str) -> dict[str, Any]:
+        """Return the composed configuration beside a study's records, without their places.
+
+        Raises:
+            RequestError: If there is no study of this name.
+        """
+        if name not in self.begun():
+            raise _absent(name)
+        file = self.paths(name).config
+        if file.is_file():
+            content = load(file, ()).content
+        else:  # another machine runs it, with its records in PostgreSQL
+            content = self._records.results(name).begun().config
+        return {group: part for group, part in content.items() if group != "tracking"}
+
+    def begun(self) -> list[str]:
+        """Return the names of the studies that have records."""
+        return all_studies(self._settings.root, self._settings.storage_url)
+
+    def _is_driven(self, name: str) -> bool:
+        """Return whether a driver runs a study; of another machine it is told seconds late."""
+        is_here = is_driven(self.paths(name))
+        if is_here or self._settings.storage_url is None:
+            return is_here
+        try:
+            return self._records.results(name).is_driven
+        except StudyError:
+            return False
+
+    def _summary(self, name: str, row: StudyRow | None, *, has_begun: bool) -> dict[str, Any]:
+        """Return a study in a line of a table."""
+        found = self._records.summary(name) if has_begun else {}
+        if row is None:
+            state: dict[str, Any] = {"state": self._state_of_person(name), "wanted": None}
+            state |= {"created": found.get("started"), "created_by": BY_PERSON}
+        else:
+            state = {"state": row.shown_state, "wanted": row.wanted, "created": row.created}
+            state |= {"created_by": row.created_by}
+            if not row.is_open and self._is_driven(name):  # by a person, once more
+                state["state"] = "running"
+        reason = found.get("reason", "") if row is None else row.reason
+        return {"name": name, **found, **state, "reason": reason}
+
+    def paths(self, name: str) -> StudyPaths:
+        """Return where the files of a study lie, if there is one."""
+        return StudyPaths(self._settings.root, name)
+
+
+def _absent(name: str) -> RequestError:
+    return RequestError(
+        404, "no_such_study", f"There is no study {name!r}. GET /api/v1/studies lists them."
+    )

@@ -1,0 +1,395 @@
+"""The supervisor over drivers that do as they are told, in processes of their own."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from archfront.search.records.driver_lock import driver_lock
+from archfront.search.records.paths import StudyPaths
+from archfront.search.service import supervisor as module
+from archfront.search.service.driver_process import DriverProcess
+from archfront.search.service.ending_words import ending_text, status_text
+from archfront.search.service.leases import LEASE_S, Leases, is_gone, new_owner
+from archfront.search.service.service_database import ServiceDatabase
+from archfront.search.service.service_settings import ServiceSettings
+from archfront.search.service.study_rows import StudyRow, StudyRows
+from archfront.search.service.supervisor import MAX_ATTEMPTS, Supervisor
+from tests.support import recorded_store, small_driver
+
+# Seconds after which something that is waited for never comes.
+NEVER_S = 60.0
+
+
+class Servers:
+    """Servers of one root, whose drivers take their acts from a list.
+
+    Attributes:
+        settings: Those of every server.
+        rows: What people want.
+        clock: Seconds, for the grace of drivers.
+    """
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir()
+        self.settings = ServiceSettings(root=root)
+        self.settings.folder.mkdir()
+        self.database = ServiceDatabase(self.settings.database)
+        self.rows = StudyRows(self.database)
+        self.clock = 0.0
+        self._acts = root / "acts.json"
+        self._servers: list[Supervisor] = []
+
+    def add(self, name: str, *acts: str) -> None:
+        """Add a study, and the acts of the next drivers."""
+        self.act(*acts)
+        self.rows.add(name, {"study": name})
+
+    def act(self, *acts: str) -> None:
+        self._acts.write_text(json.dumps(acts))
+
+    def server(self, **changes: Any) -> Supervisor:
+        """Return the supervisor of another server."""
+        settings = ServiceSettings(root=self.settings.root, **changes)
+        found = Supervisor(
+            settings, self.database, command=self._command, clock=lambda: self.clock
+        )
+        self._servers.append(found)
+        return found
+
+    def close(self) -> None:
+        """End every driver."""
+        for driver in (d for server in self._servers for d in server._drivers.values()):
+            kill(driver)
+        self.database.close()
+
+    def row(self, name: str) -> StudyRow:
+        row = self.rows.get(name)
+        assert row is not None
+        return row
+
+    def want(self, name: str, wanted: str, **values: Any) -> None:
+        assert self.rows.change(self.row(name), wanted=wanted, **values)
+
+    def until(self, server: Supervisor, name: str, is_so: Callable[[StudyRow], bool]) -> StudyRow:
+        """Let a server look until a row is as it is to be, and return it."""
+        end = time.monotonic() + NEVER_S
+        while time.monotonic() < end:
+            server.look()
+            if is_so(row := self.row(name)):
+                return row
+            time.sleep(0.01)
+        raise AssertionError(self.row(name))
+
+    def is_state(self, server: Supervisor, name: str, state: str) -> StudyRow:
+        return self.until(server, name, lambda row: row.state == state)
+
+    def child(self, name: str) -> psutil.Process:
+        """Return the child of a driver that waits, when there is one."""
+        file = self.settings.root / "studies" / name / "child"
+        end = time.monotonic() + NEVER_S
+        while time.monotonic() < end:
+            if file.is_file() and (text := file.read_text()):
+                return psutil.Process(int(text))
+            time.sleep(0.01)
+        raise AssertionError("no child")
+
+    def _command(self, words: Sequence[str]) -> list[str]:
+        return [sys.executable, "-S", str(small_driver.__file__), str(self._acts), *words]
+
+
+@pytest.fixture
+def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servers]:
+    monkeypatch.setattr(module, "tracking_of", lambda settings: {"root": str(settings.root)})
+    found = Servers(tmp_path / "root")
+    yield found
+    found.close()
+
+
+def kill(driver: DriverProcess) -> None:
+    """Kill a driver with all its processes, and wait until it is gone."""
+    while driver.is_alive():
+        driver.end_now()
+        time.sleep(0.01)
+    driver.collect()
+
+
+def is_over(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def gone(process: psutil.Process) -> bool:
+    end = time.monotonic() + NEVER_S
+    while not is_over(process) and time.monotonic() < end:
+        time.sleep(0.01)
+    return is_over(process)
+
+
+class TestEnds:
+    def test_a_study_runs_to_its_end_and_is_left_alone(self, servers: Servers) -> None:
+        servers.add("a", "finish")
+        server = servers.server()
+        row = servers.is_state(server, "a", "finished")
+        assert (row.owner, row.pid, row.attempts) == (None, None, 0)
+        server.look()
+        assert servers.row("a") == row
+
+    def test_a_crash_is_tried_again_and_says_why(self, servers: Servers) -> None:
+        servers.add("a", "crash", "finish")
+        server = servers.server()
+        row = servers.until(server, "a", lambda row: "started again" in row.reason)
+        assert row.reason.startswith("its driver was killed by SIGKILL (most often the system")
+        assert servers.is_state(server, "a", "finished").reason == ""
+
+    def test_crashes_without_progress_end_a_study(self, servers: Servers) -> None:
+        servers.add("a", *["crash"] * MAX_ATTEMPTS)
+        row = servers.is_state(servers.server(), "a", "failed")
+        assert row.reason.startswith("Its driver was killed by SIGKILL")
+        assert row.reason.endswith("Its last lines:\nthe act is crash")
+
+    def test_progress_lets_it_be_tried_further(self, servers: Servers) -> None:
+        recorded_store.write(servers.settings.root, "a")
+        servers.add("a", "crash", "finish")
+        servers.want("a", "run", attempts=MAX_ATTEMPTS - 1)
+        server = servers.server()
+        servers.until(server, "a", lambda row: row.attempts == 1)
+        assert servers.row("a").recorded == 24
+        assert servers.is_state(server, "a", "finished").reason == "16 trials trained"
+
+    def test_a_refusal_is_told_in_the_words_of_the_driver(self, servers: Servers) -> None:
+        servers.add("a", "refuse")
+        row = servers.is_state(servers.server(), "a", "failed")
+        assert row.reason == "The images are damaged.\nTwo of them."
+
+    def test_a_mistake_of_archfront_fails_with_its_last_lines(self, servers: Servers) -> None:
+        servers.add("a", "traceback")
+        row = servers.is_state(servers.server(), "a", "failed")
+        assert row.reason == (
+            "Its driver ended with status 1. Its last lines:\nthe act is traceback"
+        )
+
+    def test_a_driver_that_cannot_be_started_waits(
+        self, servers: Servers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        servers.add("a", "finish")
+        server = servers.server()
+        monkeypatch.setattr(server, "_command", lambda words: ["/nowhere/python"])
+        server.look()
+        row = servers.row("a")
+        assert row.state == "waiting"
+        assert "cannot be started: [Errno 2] No such file" in row.reason
+
+    def test_statuses_have_words(self) -> None:
+        assert status_text(137) == status_text(-9)
+        assert status_text(3) == "its driver ended with status 3"
+        assert status_text(-99) == "its driver was ended by signal 99"
+        assert ending_text(-11, []).endswith("(a mistake in a library) and had said nothing.")
+
+
+class TestWishes:
+    def test_a_pause_lets_the_driver_end_and_a_resume_starts_another(
+        self, servers: Servers
+    ) -> None:
+        servers.add("a", "wait", "finish")
+        server = servers.server()
+        servers.is_state(server, "a", "running")
+        child = servers.child("a")
+        servers.want("a", "pause")
+        row = servers.is_state(server, "a", "paused")
+        assert (row.pid, is_over(child)) == (None, True)
+        servers.want("a", "run", state="waiting")
+        servers.is_state(server, "a", "finished")
+
+    def test_a_cancel_ends_the_whole_tree_of_a_driver_that_stays(self, servers: Servers) -> None:
+        servers.add("a", "stubborn")
+        server = servers.server()
+        servers.is_state(server, "a", "running")
+        child = servers.child("a")
+        servers.want("a", "cancel")
+        server.look()
+        time.sleep(0.2)
+        server.look()
+        assert servers.row("a").state == "running"  # within its grace
+        servers.clock += module.CANCEL_S
+        servers.is_state(server, "a", "cancelled")
+        assert gone(child)
+
+    def test_what_waits_is_paused_and_cancelled_at_once(self, servers: Servers) -> None:
+        server = servers.server(max_studies=0)
+        for wanted, state in (("pause", "paused"), ("cancel", "cancelled")):
+            servers.add(wanted)
+            servers.want(wanted, wanted)
+            server.look()
+            assert servers.row(wanted).state == state
+
+    def test_another_configuration_starts_another_driver(self, servers: Servers) -> None:
+        servers.add("a", "wait", "finish")
+        server = servers.server()
+        servers.is_state(server, "a", "running")
+        servers.child("a")
+        servers.want("a", "run", revision=1, config=json.dumps({"study": "a", "budget": 2}))
+        row = servers.is_state(server, "a", "finished")
+        assert (row.running_revision, row.attempts) == (1, 0)
+        written = (servers.settings.study_folder("a") / "config.yaml").read_text()
+        assert "budget: 2" in written
+
+    def test_only_so_many_run_at_once_the_oldest_first(self, servers: Servers) -> None:
+        server = servers.server(max_studies=2)
+        for name in "abc":
+            servers.add(name, "wait", "wait", "wait")
+        server.look()
+        server.look()
+        states = [servers.row(name).state for name in "abc"]
+        assert states == ["running", "running", "waiting"]
+        servers.child("a")
+        servers.want("a", "cancel")
+        servers.is_state(server, "a", "cancelled")
+        servers.is_state(server, "c", "running")
+
+    def test_a_study_that_uses_more_memory_than_it_may_is_ended(self, servers: Servers) -> None:
+        servers.add("a", "stubborn")
+        server = servers.server(study_memory_mb=1.0)
+        driver = server.driver("a")
+        server.look()
+        assert driver.is_alive()
+        row = servers.is_state(server, "a", "failed")
+        assert "more than the 1 MB that this server gives a study" in row.reason
+        kill(driver)
+
+
+class TestRestarts:
+    def test_a_driver_is_taken_up_by_the_next_server(self, servers: Servers) -> None:
+        servers.add("a", "wait")
+        first = servers.server()
+        servers.is_state(first, "a", "running")
+        pid = servers.row("a").pid
+        assert pid is not None
+        child = servers.child("a")
+        first.close()
+        assert psutil.pid_exists(pid)
+        second = servers.server()
+        second.look()
+        row = servers.row("a")
+        assert (row.state, row.pid) == ("running", pid)
+        servers.want("a", "pause")
+        end = time.monotonic() + NEVER_S
+        while servers.row("a").state != "paused" and time.monotonic() < end:
+            second.look()
+            time.sleep(0.01)
+        assert servers.row("a").state == "paused"
+        assert gone(child)
+
+    def test_a_driver_that_died_without_a_server_is_started_again(self, servers: Servers) -> None:
+        servers.add("a", "wait", "finish")
+        first = servers.server()
+        servers.is_state(first, "a", "running")
+        driver = first._drivers["a"]
+        holder, child = driver.holder(), servers.child("a")
+        assert holder is not None
+        assert holder.is_of_service
+        first.close()
+        kill(driver)
+        assert gone(child)
+        row = servers.is_state(servers.server(), "a", "finished")
+        assert row.attempts == 0
+
+    def test_a_server_that_dies_before_it_starts_a_driver_loses_nothing(
+        self, servers: Servers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        servers.add("a", "finish")
+        first = servers.server()
+
+        def die(self: object, content: object) -> None:
+            raise KeyboardInterrupt
+
+        with monkeypatch.context() as patch:
+            patch.setattr(DriverProcess, "start", die)
+            with pytest.raises(KeyboardInterrupt):
+                first.look()
+        assert servers.row("a").state == "running"
+        assert servers.row("a").pid is None
+        first.close()
+        servers.is_state(servers.server(), "a", "finished")
+
+    def test_no_second_driver_starts_beside_a_living_one(self, servers: Servers) -> None:
+        servers.add("a", "wait", "wait")
+        server = servers.server()
+        servers.is_state(server, "a", "running")
+        servers.child("a")
+        assert servers.server().driver("a").start({}) is None
+
+    def test_a_driver_of_a_person_is_left_to_run_and_can_be_paused(self, servers: Servers) -> None:
+        servers.add("a", "finish")
+        paths = StudyPaths(servers.settings.root, "a")
+        paths.folder.mkdir(parents=True)
+        server = servers.server()
+        with driver_lock(paths):
+            server.look()
+            row = servers.row("a")
+            assert (row.state, row.pid) == ("running", os.getpid())
+            servers.want("a", "pause")
+            came: list[int] = []
+            before = signal.signal(signal.SIGTERM, lambda number, _: came.append(number))
+            server.look()
+            signal.signal(signal.SIGTERM, before)
+            assert came == [signal.SIGTERM]
+        servers.is_state(server, "a", "paused")
+
+
+class TestLeases:
+    def test_of_two_servers_one_gets_a_study(self, servers: Servers) -> None:
+        servers.add("a", "wait")
+        one, two = servers.server(), servers.server()
+        one.look()
+        two.look()
+        assert servers.row("a").owner == one._leases.owner
+        assert two._drivers == {}
+
+    def test_a_server_without_room_leaves_a_study_to_another(self, servers: Servers) -> None:
+        for name in "ab":
+            servers.add(name, "wait", "wait")
+        one, two = servers.server(), servers.server()
+        for server in (one, one, two):
+            server.look()
+        rows = [servers.row(name) for name in "ab"]
+        assert [row.state for row in rows] == ["running", "running"]
+        assert [row.owner for row in rows] == [one._leases.owner, two._leases.owner]
+
+    def test_a_lease_that_is_over_is_taken_and_not_renewed(self, servers: Servers) -> None:
+        servers.add("a")
+        one, two = (Leases(servers.database, f"elsewhere/{n}/1/x") for n in (1, 2))
+        now = servers.database.now()
+        assert one.claim(servers.row("a"), now)
+        assert not two.claim(servers.row("a"), now + LEASE_S - 1)
+        assert one.claim(servers.row("a"), now + LEASE_S - 1)  # renewed
+        assert not two.claim(servers.row("a"), now + LEASE_S + 1)
+        late = servers.row("a")
+        assert two.claim(late, now + 3 * LEASE_S)
+        assert not one.claim(late, now + 3 * LEASE_S)
+        one.release("a")
+        assert servers.row("a").owner == two.owner
+
+    def test_a_server_of_this_machine_that_is_gone_loses_its_leases_at_once(
+        self, servers: Servers
+    ) -> None:
+        servers.add("a")
+        mine = new_owner()
+        host, pid, started, own = mine.split("/")
+        dead = f"{host}/{pid}/{int(started) - 100}/{own}"
+        assert [is_gone(owner) for owner in (mine, dead, "elsewhere/1/1/x")] == [
+            False,
+            True,
+            False,
+        ]
+        now = servers.database.now()
+        assert Leases(servers.database, dead).claim(servers.row("a"), now)
+        assert Leases(servers.database, mine).claim(servers.row("a"), now)
