@@ -11,6 +11,7 @@ from archfront.search.service.bodies import ERRORS
 from archfront.search.service.pages import page_routes
 from archfront.search.service.problems import add_handlers
 from archfront.search.service.routers import (
+    event_routes,
     front_routes,
     health_routes,
     latency_routes,
@@ -22,6 +23,7 @@ from archfront.search.service.routers import (
 from archfront.search.service.security import Gate
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.state import Service
+from archfront.search.service.streams import Streams
 
 API = "/api/v1"
 # The resources of the API, each a file in routers/.
@@ -32,6 +34,7 @@ ROUTERS: tuple[APIRouter, ...] = (
     token_routes.router,
     trial_routes.router,
     front_routes.router,
+    event_routes.router,
     latency_routes.router,
 )
 # What stands outside of the API: pages, and what they need.
@@ -62,6 +65,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
         lifespan=lifespan,
     )
     app.state.service = service
+    app.state.streams = Streams(service)
     app.add_middleware(Gate, service=service)
     add_handlers(app)
     for router in ROUTERS:

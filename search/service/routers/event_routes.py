@@ -1,0 +1,57 @@
+"""The streams of events, one a page: server-sent events that begin with a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterator
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from fastapi.sse import EventSourceResponse, ServerSentEvent
+
+from archfront.search.service.dependencies import TheService
+from archfront.search.service.event_stream import StudyFeed, list_events, study_events
+from archfront.search.service.streams import Streams
+
+router = APIRouter(tags=["events"])
+
+
+def _streams(request: Request) -> Iterator[Streams]:
+    streams: Streams = request.app.state.streams
+    streams.take()
+    try:
+        yield streams
+    finally:
+        streams.give_back()
+
+
+TheStreams = Annotated[Streams, Depends(_streams)]
+
+
+def _feed(name: str, service: TheService, streams: TheStreams) -> StudyFeed:
+    service.views.shown(name)  # a study that is not there is told before the stream begins
+    return StudyFeed(service, name, streams)
+
+
+@router.get("/studies/{name}/events", response_class=EventSourceResponse)
+async def follow_study(
+    feed: Annotated[StudyFeed, Depends(_feed)],
+    last_event_id: Annotated[str | None, Header(max_length=40)] = None,
+    after: Annotated[
+        str | None, Query(max_length=40, description="as the header Last-Event-ID")
+    ] = None,
+) -> AsyncIterator[ServerSentEvent]:
+    """Follow a study: a ``snapshot``, then each ``change`` of it with an id to go on from.
+
+    A client that comes back with the header ``Last-Event-ID`` gets what came since, or another
+    snapshot where that is long. ``study`` says that the state has changed, ``removed`` that the
+    study was deleted. A comment comes every 15 seconds.
+    """
+    async for event in study_events(feed, last_event_id or after):
+        yield event
+
+
+@router.get("/events", response_class=EventSourceResponse)
+async def follow_studies(streams: TheStreams) -> AsyncIterator[ServerSentEvent]:
+    """Follow all studies: a ``snapshot``, then each ``study`` that changes or is ``removed``."""
+    async for event in list_events(streams.studies):
+        yield event
