@@ -70,7 +70,7 @@ class ServiceSettings:
 
     def study_folder(self, name: str) -> Path:
         """Return the folder of the service's own files of a study: its log, its configuration."""
-        return self.folder / "studies" / name
+        return self.folder / "drivers" / name
 
     @property
     def uploads(self) -> Path:

@@ -9,9 +9,11 @@ from __future__ import annotations
 from sqlalchemy import Column, Float, Integer, MetaData, String, Table, Text
 
 # Raised by one with every change of a table, with the statements of the change in ``MIGRATIONS``.
-VERSION = 1
+VERSION = 2
 # Statements from a version to the next one, by the version they start from.
-MIGRATIONS: dict[int, tuple[str, ...]] = {}
+MIGRATIONS: dict[int, tuple[str, ...]] = {
+    1: ("ALTER TABLE service_studies ADD COLUMN command TEXT NOT NULL DEFAULT ''",),
+}
 
 METADATA = MetaData()
 

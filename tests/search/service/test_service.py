@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from sqlalchemy import update
+from sqlalchemy import text, update
 from starlette.testclient import TestClient
 
 from archfront.search.errors import (
@@ -22,6 +22,7 @@ from archfront.search.service.problems import problem, refusal
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.state import Service
+from archfront.search.service.study_rows import StudyRows
 from archfront.search.service.tables import SCHEMA
 from tests.support import recorded_store
 
@@ -152,8 +153,20 @@ class TestDatabase:
         database = ServiceDatabase(url)
         with database.begin() as connection:
             connection.execute(update(SCHEMA).values(version=99))
-        with pytest.raises(ServiceError, match=r"tables of version 99; .* up to 1"):
+        with pytest.raises(ServiceError, match=r"tables of version 99; .* up to 2"):
             ServiceDatabase(url)
+
+    def test_tables_of_an_earlier_version_are_brought_up_to_date(self, tmp_path: Path) -> None:
+        url = f"sqlite:///{tmp_path / 'service.db'}"
+        database = ServiceDatabase(url)
+        StudyRows(database).add("old", {"study": "old"})
+        with database.begin() as connection:
+            connection.execute(text("ALTER TABLE service_studies DROP COLUMN command"))
+            connection.execute(update(SCHEMA).values(version=1))
+        for _ in range(2):
+            row = StudyRows(ServiceDatabase(url)).get("old")
+            assert row is not None
+            assert (row.command, row.state) == ("", "waiting")
 
 
 class TestSettings:

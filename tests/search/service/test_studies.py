@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from archfront.search.config.compose import load
 from archfront.search.records.driver_lock import driver_lock
 from archfront.search.records.paths import StudyPaths
 from archfront.search.service.state import Service
@@ -181,6 +182,8 @@ class TestWishes:
                 time.sleep(0.01)
             child.unlink()
             assert ask(client, "GET", "/new/log")[-1] == "the act is wait"
+            config = service_of(client).settings.study_folder("new") / "config.yaml"
+            assert load(config, ()).content["tracking"]["root"] == str(root)
             assert refused(client, "DELETE", "/new", 409) == "wrong_state"
             assert ask(client, "POST", f"/new/{wish}")["state"] == coming
             until(state)
@@ -189,7 +192,7 @@ class TestWishes:
         ask(client, "DELETE", "/new", 204)
         assert refused(client, "GET", "/new", 404) == "no_such_study"
         assert not (root / "studies/new").exists()
-        assert not (root / "service/studies/new").exists()
+        assert not (root / "service/drivers/new").exists()
 
     @pytest.mark.slow
     def test_a_finished_study_is_deleted_as_the_command_does(
