@@ -23,9 +23,20 @@ router = APIRouter(include_in_schema=False)
 # Part of the API: what the pages show, for programs too.
 data_router = APIRouter(tags=["pages"])
 # Pages that have no more to say than their template, by their path.
-PLAIN = {"/": "studies", "/login": "login"}
+PLAIN = {
+    "/": "studies",
+    "/login": "login",
+    "/new": "new",
+    "/compare": "compare",
+    "/tokens": "tokens",
+}
 # Links of every page: address, template, text.
-LINKS = (("./", "studies", "Studies"),)
+LINKS = (
+    ("./", "studies", "Studies"),
+    ("new", "new", "New study"),
+    ("compare", "compare", "Compare"),
+    ("tokens", "tokens", "Tokens"),
+)
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -56,8 +67,7 @@ def _page(name: str, who: Who, service: TheService, *, up: str, **content: Any) 
         page=name,
         up=up,
         files=f"{up}static/{version()}/",
-        links=LINKS,
-        can_start="new" in PLAIN.values(),
+        links=[link for link in LINKS if link[1] not in _pointless(who, service)],
         scope="" if who is None else who.scope,
         has_session=who is not None and who.is_session,
         needs_token=service.settings.needs_token,
@@ -66,8 +76,18 @@ def _page(name: str, who: Who, service: TheService, *, up: str, **content: Any) 
     return HTMLResponse(text)
 
 
+def _pointless(who: Who, service: TheService) -> set[str]:
+    """Return the pages that say nothing to whoever asks."""
+    if who is None or who.scope != "full":
+        return {"new", "tokens"}
+    return set() if service.settings.needs_token else {"tokens"}
+
+
 @router.get("/")
 @router.get("/login")
+@router.get("/new")
+@router.get("/compare")
+@router.get("/tokens")
 def plain_page(request: Request, service: TheService, who: Who) -> Response:
     """Return a page that says the same of every root of studies."""
     path = request.scope["route"].path

@@ -139,8 +139,8 @@ export class DetailPanel {
     const half = (found.interval ?? 0) * found.p50_ms;
     const spread = (found.spread ?? 0) * found.p50_ms;
     return h("section", {}, h("h3", {}, "Latency"),
-      bandBar({ name: "middle half", low: found.p50_ms - spread / 2, at: found.p50_ms,
-        high: Math.max(found.p95_ms ?? 0, found.p50_ms + spread / 2), format: ms, end: "p95" }),
+      bandBar({ name: "median", low: found.p50_ms - spread / 2, at: found.p50_ms,
+        high: Math.max(found.p95_ms ?? 0, found.p50_ms + spread / 2), format: ms, end: "19 of 20 below" }),
       h("p", { class: "soft" }, `Median ${ms(found.p50_ms)}`
         + (half ? ` ± ${ms(half)}` : "")
         + ` of ${found.repeats} runs, ${found.runtime} ${found.runtime_version}, ${found.threads} `

@@ -26,7 +26,7 @@ export function count(n, word, words = `${word}s`) {
 export function duration(seconds) {
   if (!Number.isFinite(seconds)) return unknown;
   const s = Math.max(0, Math.round(seconds));
-  if (s < 90) return `${s} s`;
+  if (s < 120) return `${s} s`;
   if (s < 5400) return `${Math.floor(s / 60)} min${s % 60 && s < 600 ? ` ${s % 60} s` : ""}`;
   if (s < 172800) return `${Math.floor(s / 3600)} h ${Math.floor((s % 3600) / 60)} min`;
   return `${Math.round(s / 86400)} days`;
