@@ -11,12 +11,15 @@ from archfront.search.service.bodies import ERRORS
 from archfront.search.service.pages import page_routes
 from archfront.search.service.problems import add_handlers
 from archfront.search.service.routers import (
+    dataset_routes,
     event_routes,
+    export_routes,
     front_routes,
     health_routes,
     latency_routes,
     login_routes,
     study_routes,
+    task_routes,
     token_routes,
     trial_routes,
 )
@@ -35,6 +38,9 @@ ROUTERS: tuple[APIRouter, ...] = (
     trial_routes.router,
     front_routes.router,
     event_routes.router,
+    task_routes.router,
+    export_routes.router,
+    dataset_routes.router,
     latency_routes.router,
 )
 # What stands outside of the API: pages, and what they need.

@@ -7,6 +7,7 @@ from archfront.search.front.members import FrontMember
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import all_studies
 from archfront.search.results.results import Results
+from archfront.search.service.dataset_calls import DatasetCalls
 from archfront.search.service.metrics import RequestCounts
 from archfront.search.service.read_studies import ReadStudies, ReadStudy
 from archfront.search.service.service_database import ServiceDatabase
@@ -15,6 +16,7 @@ from archfront.search.service.study_calls import StudyCalls
 from archfront.search.service.study_rows import StudyRows
 from archfront.search.service.study_views import StudyViews
 from archfront.search.service.supervisor import Supervisor
+from archfront.search.service.task_runner import TaskRunner
 from archfront.search.service.tokens import Tokens
 from archfront.search.service.verb_process import VerbProcesses
 
@@ -34,6 +36,8 @@ class Service:
         supervisor: Runs the studies.
         views: What is known of studies.
         studies: The calls on studies.
+        tasks: Runs what takes minutes to hours beside studies.
+        datasets: The calls on datasets.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
@@ -50,14 +54,18 @@ class Service:
         self.studies = StudyCalls(
             settings, rows, supervisor=self.supervisor, verbs=self.verbs, views=self.views
         )
+        self.tasks = TaskRunner(settings, self.database)
+        self.datasets = DatasetCalls(settings, self.database, self.tasks)
 
     def start(self) -> None:
         """Start what works in the background."""
         self.supervisor.start()
+        self.tasks.start()
 
     def close(self) -> None:
         """End what works in the background; studies go on."""
         self.supervisor.close()
+        self.tasks.close()
         self.verbs.close()
         self.database.close()
 

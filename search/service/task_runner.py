@@ -1,0 +1,192 @@
+"""The runner of tasks: a thread that starts their processes, a few at once.
+
+A task is lost with no server: it is in its row until its end was seen. One whose server ended is
+started again. That does no harm, since commands go on where they were, or appear whole.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+import psutil
+
+from archfront.search.errors import ArchfrontError
+from archfront.search.service.ending_words import complaint
+from archfront.search.service.leases import new_owner
+from archfront.search.service.service_database import ServiceDatabase
+from archfront.search.service.service_settings import ServiceSettings
+from archfront.search.service.task_rows import LEASE_S, TaskRow, TaskRows, TaskState
+from archfront.search.service.verb_process import command, end_tree, environment
+
+logger = logging.getLogger(__name__)
+
+# Seconds between looks at the tasks.
+LOOK_S = 0.5
+# Starts of a task of which no end was seen, after which it has failed.
+MAX_ATTEMPTS = 3
+# Bytes and lines of what a task printed that are shown.
+TAIL_BYTES, TAIL_LINES = 20_000, 40
+
+Command = Callable[[Sequence[str]], list[str]]
+
+
+class TaskRunner:
+    """Runs the tasks of this server.
+
+    Args:
+        settings: Those of the server.
+        database: The service's own tables.
+        command: Makes a command of the words after ``archfront``.
+    """
+
+    def __init__(
+        self, settings: ServiceSettings, database: ServiceDatabase, *, command: Command = command
+    ) -> None:
+        self._settings, self._database, self._command = settings, database, command
+        self.rows = TaskRows(database)
+        self._owner = new_owner()
+        self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._wake, self._is_closed = threading.Event(), False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Run tasks from now on, in a thread."""
+        self._thread = threading.Thread(target=self._run, name="tasks", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """End the processes of this server; the next one starts their tasks again; repeatable."""
+        self._is_closed = True
+        self._wake.set()
+        if self._thread is not None:
+            self._thread.join()
+        for id, process in self._running.items():
+            end_tree(process.pid)
+            process.wait()
+            row = self.rows.get(id)
+            self.rows.change(id, self._owner, state="waiting", attempts=row.attempts - 1)
+        self._running.clear()
+
+    def wake(self) -> None:
+        """Look at the tasks at once."""
+        self._wake.set()
+
+    def folder(self, id: str) -> Path:
+        """Return the folder of what a task printed."""
+        return self._settings.folder / "tasks" / id
+
+    def printed(self, id: str) -> str:
+        """Return the last part of what a task printed as its result; empty without any."""
+        return _tail(self.folder(id) / "printed")
+
+    def said(self, id: str) -> list[str]:
+        """Return the last lines that a task said beside its result."""
+        text = _tail(self.folder(id) / "said") or self.printed(id)
+        return [line for line in text.splitlines() if line.strip()][-TAIL_LINES:]
+
+    def look(self) -> None:
+        """See which tasks have ended, and start those whose turn has come."""
+        now = self._database.now()
+        for id, process in list(self._running.items()):
+            self._follow(id, process, now)
+        for row in self.rows.lost(now):
+            if row.id not in self._running:
+                self._take_back(row)
+        free = self._settings.max_commands - len(self._running)
+        for row in reversed(self.rows.listed(states=["waiting"])):
+            if free <= 0:
+                break
+            if self.rows.claim(row, self._owner, now):
+                free -= 1
+                self._begin(row)
+
+    def _run(self) -> None:
+        while not self._is_closed:
+            self._wake.clear()
+            try:
+                self.look()
+            # A database that is away for a while comes back; nothing here is lost with it.
+            except (ArchfrontError, OSError) as error:
+                logger.warning("The tasks were not looked at: %s", error)
+            self._wake.wait(LOOK_S)
+
+    def _begin(self, row: TaskRow) -> None:
+        folder = self.folder(row.id)
+        folder.mkdir(parents=True, exist_ok=True)
+        with (folder / "printed").open("wb") as printed, (folder / "said").open("wb") as said:
+            process = subprocess.Popen(
+                self._command(row.command),
+                stdin=subprocess.DEVNULL,
+                stdout=printed,
+                stderr=said,
+                cwd=self._settings.root,
+                env=environment(self._settings),
+                start_new_session=True,
+            )
+        self._running[row.id] = process
+        started = None
+        with suppress(psutil.Error):
+            started = psutil.Process(process.pid).create_time()
+        self.rows.change(row.id, self._owner, pid=process.pid, process_started=started)
+
+    def _follow(self, id: str, process: subprocess.Popen[bytes], now: float) -> None:
+        """Renew the lease of a task that runs, or note its end."""
+        status = process.poll()
+        if status is None:
+            if not self.rows.change(id, self._owner, lease_until=now + LEASE_S):
+                end_tree(process.pid)  # it was cancelled, or another server has it
+                process.wait()
+                del self._running[id]
+            return
+        del self._running[id]
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # children that it left
+        state, message = self._ending(id, status)
+        self.rows.change(id, self._owner, state=state, message=message, ended=now)
+
+    def _ending(self, id: str, status: int) -> tuple[TaskState, str]:
+        """Return the state and the last words of a task whose process has ended."""
+        printed = [line for line in self.printed(id).splitlines() if line.strip()]
+        if status == 0:
+            return "finished", "" if self.rows.get(id).kind == "profile" else (printed or [""])[-1]
+        said = self.said(id)
+        own = complaint(said)
+        if own is not None:
+            return "failed", own
+        last = said[-1] if said else "it said nothing"
+        return "failed", f"archfront {self.rows.get(id).kind} ended with status {status}: {last}"
+
+    def _take_back(self, row: TaskRow) -> None:
+        """End what is left of a task whose server is gone, and let it start again."""
+        if row.owner is not None and row.owner.partition("/")[0] == os.uname().nodename:
+            _end_process(row)
+        if row.attempts < MAX_ATTEMPTS:
+            self.rows.take_back(row, "waiting")
+            return
+        message = f"The server ended {row.attempts} times while it ran."
+        self.rows.take_back(row, "failed", message)
+
+
+def _end_process(row: TaskRow) -> None:
+    """Kill the process of a task, if it is still the same one."""
+    if row.pid is None or row.process_started is None:
+        return
+    with suppress(psutil.Error):
+        if abs(psutil.Process(row.pid).create_time() - row.process_started) < 1:
+            end_tree(row.pid)
+
+
+def _tail(file: Path) -> str:
+    """Return the end of a file as text; empty where there is none."""
+    with suppress(OSError), file.open("rb") as opened:
+        size = opened.seek(0, os.SEEK_END)
+        opened.seek(max(0, size - TAIL_BYTES))
+        return opened.read().decode(errors="replace")
+    return ""

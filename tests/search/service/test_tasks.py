@@ -1,0 +1,260 @@
+"""The tasks of a server: refits, variants, exports and profiles in processes of their own."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from archfront.search import cli
+from archfront.search.errors import RequestError
+from archfront.search.service import task_rows
+from archfront.search.service.service_database import ServiceDatabase
+from archfront.search.service.service_settings import ServiceSettings
+from archfront.search.service.task_rows import TASKS, TaskRow
+from archfront.search.service.task_runner import TaskRunner
+from archfront.search.service.work_answers import ExportRequest, RefitRequest, VariantsRequest
+from tests.support.services import client_of
+
+STUDY = "/api/v1/studies/flowers"
+
+
+def script(words: Sequence[str]) -> list[str]:
+    """Return the shell that runs the last word: what a task does, without archfront."""
+    return ["/bin/sh", "-c", words[-1]]
+
+
+class Server:
+    """A runner of tasks over a folder, as a server has one."""
+
+    def __init__(self, root: Path, max_commands: int = 2) -> None:
+        settings = ServiceSettings(root=root, max_commands=max_commands)
+        self.database = ServiceDatabase(settings.database)
+        self.runner = TaskRunner(settings, self.database, command=script)
+        self.rows = self.runner.rows
+
+    def add(self, subject: str, text: str, kind: task_rows.Kind = "refit") -> str:
+        return self.rows.add(kind, subject, [kind, subject, text]).id
+
+    def until(self, is_there: Callable[[], bool]) -> None:
+        """Look at the tasks until something is there."""
+        for _ in range(3000):
+            self.runner.look()
+            if is_there():
+                return
+            time.sleep(0.01)
+        raise AssertionError("it did not come")
+
+    def ended(self, id: str) -> TaskRow:
+        self.until(lambda: not self.rows.get(id).is_open)
+        return self.rows.get(id)
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    server = Server(tmp_path)
+    yield server
+    server.runner.close()
+    server.database.close()
+
+
+class TestRunner:
+    def test_a_task_ends_with_its_last_words(self, server: Server) -> None:
+        good = server.ended(server.add("a", "echo first; echo report in here"))
+        assert (good.state, good.message) == ("finished", "report in here")
+        assert good.started is not None
+        assert good.ended is not None
+        text = "echo beside; echo 'archfront: 2 problems:' >&2; echo '  1. no' >&2; exit 2"
+        bad = server.ended(server.add("b", text))
+        assert (bad.state, bad.message) == ("failed", "2 problems:\n  1. no")
+        silent = server.ended(server.add("c", "exit 9"))
+        assert silent.message == "archfront refit ended with status 9: it said nothing"
+
+    def test_few_run_at_once_and_one_of_a_study(self, server: Server, tmp_path: Path) -> None:
+        text = f"while [ ! -e {tmp_path / 'go'} ]; do sleep 0.01; done"
+        first = server.add("a", text)
+        second = server.add("a", text, "variants")
+        others = [server.add(name, text) for name in ("b", "c")]
+        for _ in range(3):
+            server.runner.look()
+        states = [server.rows.get(id).state for id in (first, second, *others)]
+        assert states == ["running", "waiting", "running", "waiting"]
+        (tmp_path / "go").touch()
+        for id in (first, second, *others):
+            assert server.ended(id).state == "finished"
+
+    def test_the_same_waits_once(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        server.add("a", "true")
+        with pytest.raises(RequestError, match="A refit of 'a' waits or runs already"):
+            server.add("a", "true")
+        monkeypatch.setattr(task_rows, "MOST_OPEN", 2)
+        server.add("a", "true", "export")
+        with pytest.raises(RequestError, match="2 tasks wait or run"):
+            server.add("a", "true", "export")
+
+    def test_one_that_is_cancelled_ends_with_its_children(
+        self, server: Server, tmp_path: Path
+    ) -> None:
+        id = server.add("a", f"sleep 600 & echo $! > {tmp_path / 'pid'}; wait")
+        server.until(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()))
+        child = int((tmp_path / "pid").read_text())
+        server.rows.cancel(id, server.database.now())
+        server.until(lambda: not is_alive(child))
+        assert server.rows.get(id).state == "cancelled"
+        waiting = server.add("a", "echo no")
+        server.rows.cancel(waiting, 1.0)
+        server.runner.look()
+        assert not server.runner.folder(waiting).exists()
+
+    def test_a_server_that_ends_leaves_its_tasks_to_the_next_one(
+        self, server: Server, tmp_path: Path
+    ) -> None:
+        id = server.add("a", f"[ -e {tmp_path / 'go'} ] && echo done || sleep 600")
+        server.until(lambda: server.rows.get(id).pid is not None)
+        pid = server.rows.get(id).pid
+        assert pid is not None
+        server.runner.close()
+        assert not is_alive(pid)
+        assert (server.rows.get(id).state, server.rows.get(id).attempts) == ("waiting", 0)
+        (tmp_path / "go").touch()
+        later = Server(tmp_path)
+        assert later.ended(id).message == "done"
+        later.database.close()
+
+    def test_a_task_of_a_killed_server_starts_again_but_not_for_ever(
+        self, server: Server, tmp_path: Path
+    ) -> None:
+        id = server.add("a", "sleep 600")
+        for attempt in (1, 2, 3):
+            server.until(lambda: server.rows.get(id).pid is not None)
+            row = server.rows.get(id)
+            assert (row.state, row.attempts) == ("running", attempt)
+            kill_server(server, id)
+            server.runner.look()
+            assert row.pid is not None
+            assert not is_alive(row.pid, server)
+        row = server.rows.get(id)
+        assert (row.state, row.message) == ("failed", "The server ended 3 times while it ran.")
+
+    def test_a_server_of_another_machine_has_its_lease(self, server: Server) -> None:
+        id = server.add("a", "true")
+        row = server.rows.get(id)
+        assert server.rows.claim(row, "elsewhere/1/1/x", server.database.now())
+        server.runner.look()
+        assert server.rows.get(id).owner == "elsewhere/1/1/x"
+        change(server, id, lease_until=0.0)
+        assert server.ended(id).state == "finished"
+
+
+def change(server: Server, id: str, **values: Any) -> None:
+    with server.database.begin() as connection:
+        connection.execute(TASKS.update().where(TASKS.c.id == id).values(values))
+
+
+def kill_server(server: Server, id: str) -> None:
+    """Let a task be that of a server which is gone, whose process runs on."""
+    host = os.uname().nodename
+    change(server, id, owner=f"{host}/999999999/1/x")
+    server.processes = getattr(server, "processes", [])  # type: ignore[attr-defined]
+    server.processes.append(server.runner._running.pop(id))  # type: ignore[attr-defined]
+
+
+def is_alive(pid: int, server: Server | None = None) -> bool:
+    """Return whether a process runs; one that has ended may wait for its parent."""
+    for process in getattr(server, "processes", ()):
+        if process.pid == pid:
+            process.wait(30)
+    with suppress(OSError, ValueError):
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        return state != "Z"
+    return False
+
+
+class TestWords:
+    @pytest.mark.parametrize(
+        "words",
+        [
+            RefitRequest().words("flowers"),
+            RefitRequest(
+                members=["knee", "3"], epochs=5, patience=2, distill=True, teaching=0.25
+            ).words("flowers"),
+            VariantsRequest().words("flowers"),
+            VariantsRequest(runtimes=["openvino"], sizes=[32, 64], again=True).words("flowers"),
+            ExportRequest().words("flowers", "/tmp/x"),
+            ExportRequest(
+                member="best", formats=["onnx", "hf"], batch=4, normalize_inside=True, proxy=True
+            ).words("flowers", "/tmp/x"),
+            ExportRequest(dynamic_batch=True, no_latency=True).words("flowers", "/tmp/x"),
+        ],
+    )
+    def test_the_command_takes_them(self, words: list[str]) -> None:
+        arguments, others = cli._parser(words[0]).parse_known_intermixed_args(words[1:])
+        assert others == []
+        assert arguments.study == "flowers"
+
+    def test_what_is_asked_comes_through(self) -> None:
+        asked = RefitRequest(members=["knee", "3"], epochs=5, seeds=2, ema=0.5, distill=True)
+        found = cli._parser("refit").parse_args(asked.words("flowers")[1:])
+        assert (found.members, found.epochs, found.seeds) == ("knee,3", 5, 2)
+        assert (found.ema, found.distill, found.patience) == (0.5, True, None)
+
+
+class TestRoutes:
+    @pytest.fixture
+    def client(self, recorded_root: Path, tmp_path: Path) -> Iterator[TestClient]:
+        shutil.copytree(recorded_root / "studies", tmp_path / "studies")
+        with client_of(tmp_path) as client:
+            yield client
+
+    def test_a_task_is_listed_shown_and_cancelled(self, client: TestClient) -> None:
+        made = client.post(f"{STUDY}/refit", json={"members": ["knee"]})
+        assert made.status_code == 202
+        task = made.json()
+        assert (task["kind"], task["subject"], task["state"]) == ("refit", "flowers", "waiting")
+        assert task["created_by"] == "first"
+        again = client.post(f"{STUDY}/refit", json={})
+        assert (again.status_code, again.json()["error"]["code"]) == (409, "task_exists")
+        assert client.get("/api/v1/tasks", params={"kind": "refit"}).json() == [task]
+        assert client.get("/api/v1/tasks", params={"state": "failed"}).json() == []
+        assert client.get(f"/api/v1/tasks/{task['id']}").json() == {**task, "lines": []}
+        assert client.get(f"{STUDY}/refits").json()["tasks"] == [task]
+        assert client.delete(f"/api/v1/tasks/{task['id']}").status_code == 204
+        answer = client.delete(f"/api/v1/tasks/{task['id']}")
+        assert (answer.status_code, answer.json()["error"]["code"]) == (409, "wrong_state")
+        assert client.get("/api/v1/tasks/nothing").status_code == 404
+
+    @pytest.mark.parametrize(
+        ("path", "body", "status"),
+        [
+            ("refit", {"members": ["--root=/"]}, 422),
+            ("refit", {"members": ["999"]}, 409),
+            ("refit", {"seeds": 0}, 422),
+            ("refit", {"epochs": 1e9}, 422),
+            ("refit", {"script": "x"}, 422),
+            ("variants", {"precisions": ["fp64"]}, 422),
+            ("variants", {"sizes": []}, 422),
+            ("variants", {"runtimes": ["sh"]}, 422),
+            ("exports", {"formats": ["pickle"]}, 422),
+            ("exports", {"member": "../x"}, 422),
+            ("exports", {"batch": 2, "dynamic_batch": True}, 422),
+            ("exports", {"out": "/tmp/x"}, 422),
+        ],
+    )
+    def test_what_no_command_takes_is_refused(
+        self, client: TestClient, path: str, body: dict[str, Any], status: int
+    ) -> None:
+        answer = client.post(f"{STUDY}/{path}", json=body)
+        assert answer.status_code == status, answer.text
+        assert client.get("/api/v1/tasks").json() == []
+
+    def test_variants_are_made_and_shown(self, client: TestClient) -> None:
+        assert client.post(f"{STUDY}/variants", json={"sizes": [32]}).status_code == 202
+        found = client.get(f"{STUDY}/variants").json()
+        assert (found["summary"], len(found["tasks"])) == (None, 1)
