@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from archfront.search.errors import StudyError
 from archfront.search.predict.manifest import Manifest
 from archfront.search.records.paths import StudyPaths
+from archfront.search.records.storage_urls import hide_password
 from archfront.search.tracking.tracker import TRIAL_TAG, Tracker
 
 if TYPE_CHECKING:
@@ -51,8 +52,8 @@ class Registry:
 
     @property
     def uri(self) -> str:
-        """Return where MLflow keeps it."""
-        return self._tracker.uri
+        """Return where MLflow keeps it, without a password."""
+        return hide_password(self._tracker.uri)
 
     def add(self, manifest: Manifest, folder: Path, study_id: str) -> int:
         """Make a version of an export and return it; ``version_of`` tells whether there is one.

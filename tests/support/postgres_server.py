@@ -9,7 +9,8 @@ import signal
 import socket
 import subprocess
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
 
@@ -25,11 +26,13 @@ host all {GUARDED} 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 trust
 """
 # Nothing has to outlive the machine; a restart and a kill of the server lose nothing so.
-OPTIONS = {
+QUICK = {
     "fsync": "off",
     "full_page_writes": "off",
     "max_connections": "40",
     "shared_buffers": "16MB",
+}
+OPTIONS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
     "log_min_messages": "fatal",
@@ -58,9 +61,11 @@ class Server:
 
     Attributes:
         programs: Folder of PostgreSQL's programs.
+        options: Its settings.
     """
 
     programs: Path
+    options: Mapping[str, str] = field(default_factory=lambda: QUICK)
 
     def __post_init__(self) -> None:
         """Make a cluster and start it."""
@@ -77,7 +82,8 @@ class Server:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self.port = free.getsockname()[1]
-        lines = [f"{name} = '{value}'" for name, value in {**OPTIONS, "port": self.port}.items()]
+        options = {**OPTIONS, **self.options, "port": self.port}
+        lines = [f"{name} = '{value}'" for name, value in options.items()]
         with (self._folder / "data" / "postgresql.conf").open("a") as file:
             file.write("\n".join(lines) + "\n")
         self.start()

@@ -19,6 +19,7 @@ from archfront.search.records.paths import StudyPaths
 from archfront.search.records.storage_urls import STORAGE_VARIABLE
 from archfront.search.records.store import reading
 from archfront.search.results.results import Results
+from archfront.search.tracking.registry import Registry
 from archfront.search.tracking.tracker import Tracker
 from tests.support.command import Output, fails, succeeds
 from tests.support.composed import built, refused
@@ -121,6 +122,7 @@ def test_everything_of_a_team_is_in_its_database_and_its_password_nowhere(
     runs = "SELECT count(*) FROM runs WHERE lifecycle_stage = 'active'"
     n_runs = execute(database, runs)[0][0]
     assert n_runs == len(reading(paths, database).evaluations()) + 1
+    assert PASSWORD not in Registry(paths, database, config.tracking.experiment, "small").uri
     assert PASSWORD not in contents(database, root)
     header = reading(paths, database).header
     assert header is not None
