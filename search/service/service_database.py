@@ -7,7 +7,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sqlalchemy import Connection, Engine, create_engine, event, func, insert, select, text, update
+from sqlalchemy import (
+    Connection,
+    Engine,
+    create_engine,
+    event,
+    extract,
+    func,
+    insert,
+    select,
+    text,
+    update,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
@@ -17,6 +28,8 @@ from archfront.search.service.tables import METADATA, MIGRATIONS, SCHEMA, VERSIO
 
 # Seconds that a transaction waits for another one of SQLite.
 BUSY_S = 30
+# Number of the lock in PostgreSQL that a server holds while it makes the tables.
+LOCK = 4_217_041
 # What brings in the usual database of teams.
 POSTGRESQL = "pip install 'archfront[postgres]', and write the URL as postgresql+pg8000://..."
 
@@ -70,7 +83,7 @@ class ServiceDatabase:
             return self._clock()
         with self.begin() as connection:
             seconds = connection.execute(
-                select(func.extract("epoch", func.clock_timestamp()))
+                select(extract("epoch", func.clock_timestamp()))
             ).scalar_one()
         return float(seconds)
 
@@ -100,6 +113,8 @@ class ServiceDatabase:
     def _make_tables(self) -> None:
         """Make the tables that are missing, and bring those of an earlier version up to date."""
         with self.begin() as connection:
+            if self._engine.dialect.name == "postgresql":  # one server makes them, others wait
+                connection.execute(select(func.pg_advisory_xact_lock(LOCK)))
             METADATA.create_all(connection)
             found = connection.execute(select(func.max(SCHEMA.c.version))).scalar_one()
             if found is None:
