@@ -49,6 +49,7 @@ PROPERTY = {
     "object_size": "small_objects",
     "crowding": "crowded",
     "few_images": "few",
+    "symmetry": "few",
 }
 # Exit status of a study with a full front, a provisional and an empty one.
 RAN = (0, 3, 4)

@@ -111,6 +111,38 @@ class DataWarning:
 
 
 @dataclass(frozen=True)
+class Told:
+    """How well one flip of the images is told from the images themselves.
+
+    Attributes:
+        right: Share of the images that are told from their flipped copies; 0.5 is chance.
+        of_class: The same of each class with enough images.
+    """
+
+    right: float
+    of_class: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Symmetries:
+    """How well the flips of a square are told, of which all others are made.
+
+    Attributes:
+        n_images: Training images that were compared.
+        n_of_class: The same of each class with enough images.
+        mirrored: Left and right exchanged.
+        upside_down: Top and bottom exchanged.
+        transposed: Rows and columns exchanged: mirrored and turned by a quarter.
+    """
+
+    n_images: int
+    n_of_class: dict[str, int]
+    mirrored: Told
+    upside_down: Told
+    transposed: Told
+
+
+@dataclass(frozen=True)
 class DatasetSummary:
     """What a report says about a dataset, and what tells it from another one.
 
@@ -126,6 +158,7 @@ class DatasetSummary:
         skipped: What was left out or is worth a note, by reason.
         warnings: What looks wrong.
         tiles: Of images that are cut; None where they stay whole.
+        symmetries: How well flips are told; None where that was not measured.
     """
 
     class_names: tuple[str, ...] = ()
@@ -139,6 +172,7 @@ class DatasetSummary:
     skipped: dict[str, SkippedSummary] = field(default_factory=dict)
     warnings: tuple[DataWarning, ...] = ()
     tiles: TileSummary | None = None
+    symmetries: Symmetries | None = None
 
     @property
     def seen(self) -> DatasetSummary:

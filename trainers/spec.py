@@ -9,6 +9,10 @@ from typing import Any, Literal
 Precision = Literal["fp32", "bf16"]
 Schedule = Literal["one_cycle", "cosine"]
 Augment = Literal["none", "light", "strong"]
+# Which flips an augmentation draws from: those of its strength, or of these alone. ``all`` has
+# quarter turns, too.
+Flips = Literal["usual", "none", "horizontal", "vertical", "both", "all"]
+USUAL_FLIPS: Flips = "usual"
 # What a training begins with: a drawn head, or the head solved on the frozen backbone's features.
 Init = Literal["random", "probe"]
 Norms = Literal["train", "frozen"]
@@ -102,6 +106,7 @@ class Recipe:
         dropout: Dropout before the classifier.
         freeze: Train the head only; needs weights.
         loss: How the loss treats classes of unequal size; one of the task's ``balances``.
+        flips: Which flips the augmentation draws from, where there is one.
     """
 
     lr: float
@@ -111,10 +116,12 @@ class Recipe:
     dropout: float
     freeze: bool = False
     loss: Balance = PLAIN_LOSS
+    flips: Flips = USUAL_FLIPS
 
     def as_dict(self) -> dict[str, Any]:
-        """Return plain content, without a plain loss: earlier recipes have no other."""
-        return {k: v for k, v in asdict(self).items() if k != "loss" or v != PLAIN_LOSS}
+        """Return plain content, without what earlier recipes do not have where it is as it was."""
+        plain = {"loss": PLAIN_LOSS, "flips": USUAL_FLIPS}
+        return {k: v for k, v in asdict(self).items() if k not in plain or v != plain[k]}
 
 
 @dataclass(frozen=True)

@@ -42,6 +42,12 @@ class RecipeConfig:
         "plain: task.loss; class_balanced: rare classes weigh more, by effective number; "
         "balanced_softmax: by the classes' shares, for task=classification"
     )
+    flips: Automatic[Values[Literal["usual", "none", "horizontal", "vertical", "both", "all"]]] = (
+        option(
+            "flips that every augmentation draws from; all: with quarter turns; usual: light has "
+            "none, strong mirrors, and turns boxes and masks by quarters"
+        )
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,3 +64,4 @@ class RulesConfig:
     few_images: Switch = option(
         "off: augmentation and weight decay do not follow from few training images"
     )
+    symmetry: Switch = option("off: flips do not follow from how well flipped images are told")

@@ -86,7 +86,7 @@ def bootstrap_interval(
     is_right = cells[:, 0] == cells[:, 1]
     value, n = score(metric, labels, predicted), _effective(metric, labels)
     if min(counts[is_right].sum(), counts[~is_right].sum()) < FEW:
-        return _wilson(value, n, level)
+        return wilson(value, n, level)
     values = np.concatenate(
         [
             _score(metric)(*_margins(draw, cells[:, 0], cells[:, 1]))
@@ -305,7 +305,7 @@ def _centered(values: Floats, value: float, n: float, level: float) -> tuple[flo
     """
     known = values[np.isfinite(values)]
     if len(known) == 0 or np.ptp(known) < ROUNDING:
-        return _wilson(value, n, level)
+        return wilson(value, n, level)
     low, median, high = np.quantile(known, [(1 - level) / 2, 0.5, (1 + level) / 2])
     shift = value - median
     return widened((max(0.0, float(low + shift)), min(1.0, float(high + shift))), value)
@@ -325,7 +325,8 @@ def _effective(metric: str, labels: ArrayLike) -> float:
     return float(counts.sum() if metric == "accuracy" else len(counts) ** 2 / (1 / counts).sum())
 
 
-def _wilson(share: float, n: float, level: float) -> tuple[float, float]:
+def wilson(share: float, n: float, level: float) -> tuple[float, float]:
+    """Return Wilson's score interval of a share of n samples; it holds the share."""
     z = NormalDist().inv_cdf((1 + level) / 2)
     center = (share + z * z / (2 * n)) / (1 + z * z / n)
     half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / (1 + z * z / n)

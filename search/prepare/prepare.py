@@ -12,6 +12,7 @@ from platform import python_version
 from typing import Any
 
 from archfront.search.config.hidden_urls import without_passwords
+from archfront.search.config.option_types import AUTO, OFF
 from archfront.search.config.schema import Config
 from archfront.search.config.settings import plan_of, with_metric
 from archfront.search.engine.jobs import Engine
@@ -36,6 +37,8 @@ from archfront.search.records.plan import Plan
 from archfront.search.runtimes import runtime_named
 from archfront.search.space.space import Space
 from archfront.trainers.data.ref import DataRef
+from archfront.trainers.data.samples import Dataset
+from archfront.trainers.data.symmetry import symmetries_of
 from archfront.trainers.dataset_summary import DatasetSummary
 from archfront.trainers.networks.hf.names import is_hub
 from archfront.trainers.spec import Architecture, Precision
@@ -196,7 +199,7 @@ def prepare(
         runtime_named(hardware.runtime).check(hardware.precision)
     backbones = select(config.space, Path(config.tracking.root))
     dataset = load(data := data_ref(config), progress)
-    summary = _with_merging(dataset.summary(), begun)
+    summary = _with_symmetries(_with_merging(dataset.summary(), begun), dataset, config, begun)
     first = first_weights(
         config.space,
         [backbone.name for backbone in backbones],
@@ -240,6 +243,19 @@ def _with_merging(summary: DatasetSummary, begun: StudyHeader | None) -> Dataset
     before = None if begun is None else begun.dataset.tiles
     merge_ms = measured_merge_ms(summary) if before is None else before.merge_ms
     return replace(summary, tiles=replace(tiles, merge_ms=merge_ms))
+
+
+def _with_symmetries(
+    summary: DatasetSummary, dataset: Dataset, config: Config, begun: StudyHeader | None
+) -> DatasetSummary:
+    """Return a summary with how well flips are told, measured once a study where a rule asks."""
+    if begun is not None:
+        return replace(summary, symmetries=begun.dataset.symmetries)
+    recipe, rule = config.space.recipe, config.space.rules.symmetry
+    if rule == OFF or recipe.flips != AUTO or set(recipe.augment) == {"none"}:
+        return summary
+    samples = dataset.splits["train"].samples
+    return replace(summary, symmetries=symmetries_of(samples, dataset.class_names))
 
 
 def _ruled(config: Config, summary: DatasetSummary, begun: StudyHeader | None) -> Ruled:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archfront.search.config.space_options import RecipeConfig
-from archfront.trainers.spec import PLAIN_LOSS
+from archfront.trainers.spec import PLAIN_LOSS, USUAL_FLIPS
 from archfront.trainers.tasks import TASKS
 
 # Training images below which a step of 64, or of more than 16, leaves too few steps: at 500
@@ -56,4 +56,5 @@ def _grid(*, lr: tuple[float, ...], batch_size: tuple[int, ...]) -> RecipeConfig
         dropout=(0.0,),
         freeze=(False,),
         loss=(PLAIN_LOSS,),
+        flips=(USUAL_FLIPS,),
     )

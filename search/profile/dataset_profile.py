@@ -16,10 +16,10 @@ from archfront.search.errors import DataError
 from archfront.search.profile.distribution import Distribution
 from archfront.search.profile.faults import Examples, Fault
 from archfront.search.records.codec import decode, encode
+from archfront.trainers.dataset_summary import Symmetries
 
 # Of the form of the record and of how its numbers are computed; another one is computed anew.
-VERSION = 2
-ANALYZED_PX = 256
+VERSION = 3
 # The share of a class's images that adds nothing new falls with this (Cui et al. 2019, table 1).
 BETA = 0.9999
 # Cells along each side of the map of the places of objects.
@@ -206,6 +206,7 @@ class DatasetProfile:
         images: The images.
         objects: The objects; None of tasks without any.
         masks: The masks; None of tasks without any.
+        symmetries: How well flips of the training images are told; None of too few images.
         faults: What is wrong, the worst first.
         examples: Images to look at.
     """
@@ -222,6 +223,7 @@ class DatasetProfile:
     images: ImageProfile
     objects: ObjectProfile | None = None
     masks: MaskProfile | None = None
+    symmetries: Symmetries | None = None
     faults: tuple[Fault, ...] = ()
     examples: Examples = field(default_factory=Examples)
 

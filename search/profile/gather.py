@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 from archfront.search.profile.dataset_profile import ImageProfile, MaskProfile, ObjectProfile
 from archfront.search.profile.distribution import Numbers
 from archfront.search.profile.faults import SmallObject
-from archfront.search.profile.look import THUMB, Facts, Look, look
+from archfront.search.profile.look import Facts, Look, look
 from archfront.search.profile.object_counts import MaskCounts, ObjectCounts
 from archfront.trainers.data.image_files import PixelLimit
 from archfront.trainers.data.images import Pixels
 from archfront.trainers.data.raw import RawData, RawSample, Skipped
+from archfront.trainers.data.shrunk import THUMB
 from archfront.trainers.data.targets import Mask, Objects, Target
 from archfront.trainers.threads import threads
 

@@ -11,17 +11,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from archfront.search.profile.dataset_profile import ANALYZED_PX
 from archfront.trainers.data.image_files import PixelLimit
 from archfront.trainers.data.images import Pixels
 from archfront.trainers.data.raw import RawSample, Skipped
-from archfront.trainers.data.shrunk import Shrunk, read_shrunk
+from archfront.trainers.data.shrunk import (
+    ANALYZED_PX,
+    Shrunk,
+    read_shrunk,
+    thumbnail,
+)
 from archfront.trainers.data.targets import IGNORED, Indices, Mask, Target
 from archfront.trainers.data.verify import checked_target, seen_mask
 from archfront.trainers.errors import DataError
 
-# Side of the grey thumbnail by which images are compared.
-THUMB = 32
 # A step between neighbors that is steep: a tenth of the whole range.
 STEEP = 25
 
@@ -43,7 +45,7 @@ class Facts:
         entropy: Of its grey values, in bits.
         edges: Share of its pixels that have a steep neighbor.
         key: Hash of its size and its pixels in small.
-        thumb: Its grey values, uint8 ``(THUMB, THUMB)``, however long its sides are.
+        thumb: Its grey values, uint8 ``(T, T)``, however long its sides are.
         boundary: Share of its mask beside another class; None without a mask.
     """
 
@@ -120,7 +122,7 @@ def _facts(image: Shrunk, target: Target, boundaries: Sequence[float]) -> Facts:
         entropy=_entropy(counts[0] if is_grey else np.array(grey.histogram(), np.float64)),
         edges=_edge_density(np.asarray(grey)),
         key=content.digest()[:16],
-        thumb=np.asarray(grey.resize((THUMB, THUMB), Image.Resampling.BOX)),
+        thumb=thumbnail(grey),
         boundary=boundaries[0] if boundaries else None,
     )
 

@@ -27,8 +27,10 @@ from archfront.trainers.data.loading import ORDER
 from archfront.trainers.data.raw import RawData
 from archfront.trainers.data.readers import READERS
 from archfront.trainers.data.ref import DataRef
+from archfront.trainers.data.symmetry import chosen_rows, told_apart
 from archfront.trainers.data.targets import class_counts
 from archfront.trainers.data.value_range import value_range
+from archfront.trainers.dataset_summary import Symmetries
 from archfront.trainers.errors import DataError
 
 N_EXAMPLES, N_UNLIKE = 6, 12
@@ -99,9 +101,21 @@ def make_profile(
         images=found.images,
         objects=found.objects,
         masks=found.masks,
+        symmetries=_symmetries(found, division, names),
         faults=find_faults(raw, found, division),
         examples=_examples(names, found, division),
     )
+
+
+def _symmetries(
+    found: Gathered, division: Divided, class_names: Sequence[str]
+) -> Symmetries | None:
+    """Return how well flips of the training images are told; of all where there is no split."""
+    trained = division.splits.get("train", found.entries)
+    sizes = np.array([width * height for width, height in (entry.size for entry in trained)])
+    chosen = [trained[row] for row in chosen_rows(sizes)]
+    thumbs = found.thumbs[[entry.index for entry in chosen]]
+    return told_apart(thumbs, [entry.target for entry in chosen], class_names)
 
 
 def _split(entries: Sequence[Entry], class_names: Sequence[str]) -> SplitProfile:

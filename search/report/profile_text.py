@@ -170,6 +170,14 @@ def _complexity_rows(profile: DatasetProfile) -> Iterator[tuple[str, str]]:
         f"entropy {_range(images.entropy)} of 8 bits, edges {images.edge_density.p10:.1%} to "
         f"{images.edge_density.p90:.1%} of the pixels{size}",
     )
+    seen = profile.symmetries
+    if seen is not None:
+        yield (
+            "flips",
+            f"told from the images: mirrored {seen.mirrored.right:.0%}, upside down "
+            f"{seen.upside_down.right:.0%}, transposed {seen.transposed.right:.0%} of "
+            f"{seen.n_images:,} training images, by chance 50%",
+        )
     yield (
         "values",
         f"mean {_list(images.mean)}, std {_list(images.std)} of a range of 1",

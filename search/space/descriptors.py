@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 IMAGE_S = {"macs_g": 0.0274, "acts_m": 0.0044}
 BATCH_S = {"params_m": 0.0059, "n_ops": 0.00011}
 
+# What of a recipe is a name.
+RECIPE_NAMES = ("augment", "loss", "flips")
+
 
 @dataclass(frozen=True)
 class Features:
@@ -94,12 +97,14 @@ class Descriptors:
         """Return the descriptors of candidates by index."""
         number, recipe = np.divmod(np.asarray(indices, dtype=np.int64), len(self._recipes))
         grids = np.array([_recipe_numbers(r) for r in self._recipes])
-        augments, augment = np.unique([r.augment for r in self._recipes], return_inverse=True)
-        losses, loss = np.unique([r.loss for r in self._recipes], return_inverse=True)
+        own = [
+            np.unique([getattr(r, name) for r in self._recipes], return_inverse=True)
+            for name in RECIPE_NAMES
+        ]
         levels, codes = self._names
         return Features(
             numeric=np.concatenate([self._numbers[number], grids[recipe]], axis=1),
-            categorical=np.column_stack([codes[number], augment[recipe], loss[recipe]]),
+            categorical=np.column_stack([codes[number], *(of[recipe] for _, of in own)]),
             numeric_names=(
                 "log10_params_m",
                 "log10_input_size",
@@ -113,8 +118,8 @@ class Descriptors:
                 "dropout",
                 "freeze",
             ),
-            categorical_names=("family", "backbone", "head", "neck", "augment", "loss"),
-            levels=(*levels, tuple(map(str, augments)), tuple(map(str, losses))),
+            categorical_names=("family", "backbone", "head", "neck", *RECIPE_NAMES),
+            levels=(*levels, *(tuple(map(str, names)) for names, _ in own)),
         )
 
     @cached_property

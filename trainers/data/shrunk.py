@@ -18,6 +18,11 @@ from archfront.trainers.data.images import (
     upright_size,
 )
 
+# Longer side of an image that is only described.
+ANALYZED_PX = 256
+# Side of the grey thumbnail by which images are compared.
+THUMB = 32
+
 
 @dataclass(frozen=True)
 class Shrunk:
@@ -68,6 +73,18 @@ def read_shrunk(source: ImageSource, side: int, limit: PixelLimit) -> Shrunk:
             return Shrunk(
                 _shrunk(pixels, side), width, height, bits, image.format or "", len(content)
             )
+
+
+def grey_image(pixels: Pixels) -> Image.Image:
+    """Return the grey values of pixels ``(h, w, 1 or 3)`` as an image."""
+    if pixels.shape[-1] == 1:
+        return Image.fromarray(pixels[..., 0])
+    return Image.fromarray(pixels).convert("L")
+
+
+def thumbnail(grey: Image.Image) -> Pixels:
+    """Return an image in small, uint8 ``(THUMB, THUMB)``, however long its sides are."""
+    return np.asarray(grey.resize((THUMB, THUMB), Image.Resampling.BOX))
 
 
 def _shrunk(pixels: Pixels, side: int) -> Pixels:

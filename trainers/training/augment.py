@@ -2,7 +2,8 @@
 
 ``light`` shifts only, which changes the meaning of no image. ``strong`` adds what may: mirroring
 (a mirrored digit or letter is another sign, a mirrored cat is a cat), turning, scaling, contrast,
-erasing and mixing. The search finds out which one the data bears.
+erasing and mixing. The search finds out which one the data bears. Where flips are named, those are
+drawn with every strength, and no others.
 """
 
 from __future__ import annotations
@@ -15,8 +16,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from archfront.trainers.data.batch_targets import Targets
-from archfront.trainers.spec import Augment
+from archfront.trainers.spec import USUAL_FLIPS, Augment, Flips
 from archfront.trainers.training.augment_dense import augment_dense, contrasted, like
+from archfront.trainers.training.drawn_flips import DrawnFlips, drawn_flips
 
 MAX_SHIFT = 1 / 8  # of the side
 MAX_TURN = math.radians(10)
@@ -27,7 +29,13 @@ MIX_ALPHA = 0.2  # Zhang et al. 2018 (mixup), the value for ImageNet
 
 
 def augment(
-    images: Tensor, labels: Targets, *, strength: Augment, classes: int, rng: np.random.Generator
+    images: Tensor,
+    labels: Targets,
+    *,
+    strength: Augment,
+    flips: Flips = USUAL_FLIPS,
+    classes: int,
+    rng: np.random.Generator,
 ) -> tuple[Tensor, Targets]:
     """Return changed images and their targets.
 
@@ -35,6 +43,7 @@ def augment(
         images: Normalized, ``(N, C, S, S)``; where nothing is known they become 0, the mean.
         labels: ``(N,)``; or ``(N, classes)``, or masks or objects (``augment_dense``).
         strength: What is done.
+        flips: Which flips are drawn; those of the strength are usual.
         classes: Width of mixed targets.
         rng: Source of every draw.
 
@@ -44,13 +53,26 @@ def augment(
     if strength == "none":
         return images, labels
     if isinstance(labels, list) or labels.ndim == 3:
-        return augment_dense(images, labels, strength=strength, rng=rng)
+        return augment_dense(images, labels, strength=strength, flips=flips, rng=rng)
+    if flips != USUAL_FLIPS:
+        images = _flipped(images, drawn_flips(len(images), flips, rng))
     if strength == "light":
         return _shifted(images, rng), labels
-    images = _moved(images, rng)
+    images = _moved(images, rng, mirrors=flips == USUAL_FLIPS)
     images = contrasted(images, rng)
     images = _erased(images, rng)
     return _mixed(images, labels, classes, rng)
+
+
+def _flipped(images: Tensor, drawn: DrawnFlips) -> Tensor:
+    """Return every image flipped as drawn, its pixels as they are."""
+    flipped = images.clone()
+    for mirror, quarters in drawn.kinds():
+        rows = np.flatnonzero((drawn.mirror == mirror) & (drawn.quarters == quarters))
+        chosen = images[torch.from_numpy(rows).to(images.device)]
+        chosen = chosen.flip(3) if mirror < 0 else chosen
+        flipped[rows] = torch.rot90(chosen, quarters, (2, 3))
+    return flipped
 
 
 def _shifted(images: Tensor, rng: np.random.Generator) -> Tensor:
@@ -65,11 +87,11 @@ def _shifted(images: Tensor, rng: np.random.Generator) -> Tensor:
     return padded[which, rows[:, :, None], columns[:, None, :]].permute(0, 3, 1, 2)
 
 
-def _moved(images: Tensor, rng: np.random.Generator) -> Tensor:
+def _moved(images: Tensor, rng: np.random.Generator, *, mirrors: bool) -> Tensor:
     n = len(images)
     turn = rng.uniform(-MAX_TURN, MAX_TURN, n)
     scale = rng.uniform(1 - MAX_SCALE, 1 + MAX_SCALE, n)
-    mirror = rng.choice([-1.0, 1.0], n)
+    mirror = rng.choice([-1.0, 1.0], n) if mirrors else np.ones(n)
     # The grid runs from -1 to 1, two units a side.
     shift = rng.uniform(-2 * MAX_SHIFT, 2 * MAX_SHIFT, (n, 2))
     cos, sin = scale * np.cos(turn), scale * np.sin(turn)

@@ -1,6 +1,7 @@
 """Random changes of images together with their masks or objects.
 
 ``light`` scales and shifts. ``strong`` also mirrors and turns by quarters, and changes contrast.
+Where flips are named, those are drawn with either, and no others.
 All images of a batch are sampled at once; boxes follow by arithmetic, outlines as masks do.
 """
 
@@ -15,7 +16,8 @@ from torch.nn import functional as F
 from archfront.trainers.data.batch_targets import Targets
 from archfront.trainers.data.objects import LEAST_VISIBLE
 from archfront.trainers.data.targets import IGNORED
-from archfront.trainers.spec import Augment
+from archfront.trainers.spec import USUAL_FLIPS, Augment, Flips
+from archfront.trainers.training.drawn_flips import drawn_flips
 
 # Images per image: below 1 the objects shrink. Redmon and Farhadi's YOLO jitters as much.
 SCALES = {"light": (0.8, 1.25), "strong": (0.6, 1.6)}
@@ -24,7 +26,12 @@ MAX_CONTRAST = 0.2
 
 
 def augment_dense(
-    images: Tensor, targets: Targets, *, strength: Augment, rng: np.random.Generator
+    images: Tensor,
+    targets: Targets,
+    *,
+    strength: Augment,
+    flips: Flips = USUAL_FLIPS,
+    rng: np.random.Generator,
 ) -> tuple[Tensor, Targets]:
     """Return changed images and targets.
 
@@ -33,9 +40,10 @@ def augment_dense(
         targets: Masks ``(N, S, S)``, where nothing is known ``IGNORED``; or one mapping an image
             with boxes, labels and, where there are some, masks.
         strength: ``light`` or ``strong``.
+        flips: Which flips are drawn; those of the strength are usual.
         rng: Source of every draw.
     """
-    theta = _transforms(len(images), strength, rng)
+    theta = _transforms(len(images), strength, flips, rng)
     grid = F.affine_grid(like(theta, images), list(images.shape), align_corners=False)
     moved = F.grid_sample(images, grid, mode="bilinear", align_corners=False)
     if strength == "strong":
@@ -60,7 +68,9 @@ def like(values: NDArray[np.float64] | NDArray[np.bool_], images: Tensor) -> Ten
     return torch.from_numpy(values).to(images.device, images.dtype)
 
 
-def _transforms(n: int, strength: Augment, rng: np.random.Generator) -> NDArray[np.float64]:
+def _transforms(
+    n: int, strength: Augment, flips: Flips, rng: np.random.Generator
+) -> NDArray[np.float64]:
     """Return matrices ``(n, 2, 3)`` from a place in the new image to that in the old one.
 
     Places run from -1 to 1, two units a side.
@@ -70,7 +80,10 @@ def _transforms(n: int, strength: Augment, rng: np.random.Generator) -> NDArray[
     shift = rng.uniform(-2 * MAX_SHIFT, 2 * MAX_SHIFT, (n, 2))
     turn = np.zeros(n)
     mirror = np.ones(n)
-    if strength == "strong":
+    if flips != USUAL_FLIPS:
+        drawn = drawn_flips(n, flips, rng)
+        turn, mirror = drawn.quarters * np.pi / 2, drawn.mirror
+    elif strength == "strong":
         turn = rng.integers(0, 4, n) * np.pi / 2
         mirror = rng.choice([-1.0, 1.0], n)
     cos, sin = np.round(np.cos(turn)), np.round(np.sin(turn))

@@ -221,6 +221,7 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
             self.plan.normalize(batch[0]),
             batch[1],
             strength=self.plan.recipe.augment,
+            flips=self.plan.recipe.flips,
             classes=self.plan.architecture.classes,
             rng=np.random.default_rng(seed),
         )

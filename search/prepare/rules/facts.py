@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from archfront.search.profile.dataset_profile import DatasetProfile
-from archfront.trainers.dataset_summary import LONGER_SIDE, DatasetSummary
+from archfront.trainers.dataset_summary import LONGER_SIDE, DatasetSummary, Symmetries
 
 
 @dataclass(frozen=True)
@@ -21,6 +21,7 @@ class Facts:
         small_object: Side of a small object (the quantile at 10 %) as a share of its image's
             longer side; None without objects.
         crowd: Objects of a crowded image (the quantile at 99 %); None without objects.
+        symmetries: How well flips are told; None where that was not measured.
     """
 
     n_train: int
@@ -29,6 +30,7 @@ class Facts:
     longest: float
     small_object: float | None = None
     crowd: float | None = None
+    symmetries: Symmetries | None = None
 
     @classmethod
     def of_summary(cls, dataset: DatasetSummary) -> Self:
@@ -41,6 +43,7 @@ class Facts:
             longest=float(dataset.sizes[LONGER_SIDE].median),
             small_object=None if objects is None else objects.side_share.p10,
             crowd=None if objects is None else objects.crowd,
+            symmetries=dataset.symmetries,
         )
 
     @classmethod
@@ -54,4 +57,5 @@ class Facts:
             longest=profile.images.longer_side.p50,
             small_object=None if objects is None else objects.side_share.p10,
             crowd=None if objects is None else objects.per_image.p99,
+            symmetries=profile.symmetries,
         )

@@ -15,6 +15,7 @@ from archfront.search.prepare.rules.facts import Facts
 from archfront.search.prepare.rules.few_images import few_images
 from archfront.search.prepare.rules.object_size import object_size
 from archfront.search.prepare.rules.rule import Effect, Rule
+from archfront.search.prepare.rules.symmetry import symmetry
 from archfront.search.records.applied_rule import AppliedRule, Choice
 from archfront.trainers.words import join_words
 
@@ -24,6 +25,11 @@ RULES = (
     Rule("crowding", crowding, "Lin et al. 2014 (COCO), whose metric counts 100 of an image"),
     Rule(
         "few_images", few_images, "Brigato et al. 2022 (Image classification with small datasets)"
+    ),
+    Rule(
+        "symmetry",
+        symmetry,
+        "Chen et al. 2020 (A group-theoretic framework for data augmentation), section 4",
     ),
 )
 

@@ -16,9 +16,17 @@ from archfront.search.config.space_options import RulesConfig
 from archfront.search.prepare.rules.facts import Facts
 from archfront.search.prepare.rules.rule import Rule
 from archfront.search.prepare.rules.rule_table import RULES, apply_rules, space_values
+from archfront.search.prepare.rules.symmetry import flips_of
 from archfront.search.records.applied_rule import AppliedRule
 from archfront.search.records.codec import decode, encode
-from archfront.trainers.dataset_summary import LONGER_SIDE, DatasetSummary, SplitSummary, Spread
+from archfront.trainers.dataset_summary import (
+    LONGER_SIDE,
+    DatasetSummary,
+    SplitSummary,
+    Spread,
+    Symmetries,
+    Told,
+)
 from tests.support.configurations import changed
 from tests.support.small_profile import small_profile
 
@@ -55,6 +63,13 @@ class Case:
     kept: Mapping[str, Any] = field(default_factory=dict)
 
 
+def seen(*right: float, n: int = 1000, **of_class: float) -> Symmetries:
+    """Return how well the three flips are told; mirroring of some classes of 100 images, too."""
+    mirrored, upside_down, transposed = map(Told, right)
+    mirrored = replace(mirrored, of_class=of_class)
+    return Symmetries(n, dict.fromkeys(of_class, 100), mirrored, upside_down, transposed)
+
+
 CASES = {
     "balance": Case(
         replace(PLAIN, per_class={"cat": 450, "dog": 9}),
@@ -84,6 +99,12 @@ CASES = {
         },
         given={"space__recipe__augment": "auto", "space__recipe__weight_decay": "auto"},
         kept={"space__recipe__augment": ["none"], "space__recipe__weight_decay": [0.1]},
+    ),
+    "symmetry": Case(
+        replace(PLAIN, symmetries=seen(0.51, 0.97, 0.95)),
+        {"space.recipe.flips": ("horizontal",)},
+        given={"space__recipe__flips": "auto"},
+        kept={"space__recipe__flips": ["usual"]},
     ),
 }
 
@@ -163,3 +184,34 @@ def test_summary_and_profile_of_the_same_data_give_the_same_facts() -> None:
 def test_few_images_of_boxes_change_no_recipe() -> None:
     few = replace(PLAIN, n_train=100, small_object=0.5, crowd=3.0)
     assert apply_rules(config(**DENSE, space__recipe__augment="auto"), few).applied == ()
+
+
+@pytest.mark.parametrize(
+    ("symmetries", "flips"),
+    [
+        (seen(0.5, 0.5, 0.5), "all"),
+        (seen(0.52, 0.5, 0.9), "both"),
+        (seen(0.52, 0.9, 0.5), "horizontal"),
+        (seen(0.7, 0.52, 0.9), "vertical"),
+        (seen(0.99, 0.99, 0.99), "none"),
+        (seen(0.99, 0.65, 0.9), "none"),  # nobody knows of turning it upside down
+        (seen(0.65, 0.5, 0.5), None),
+        (seen(0.5, 0.5, 0.5, n=90), None),
+        (seen(0.9, 0.9, 0.9, n=40), "none"),
+        (seen(0.53, 0.9, 0.9, cat=0.5, arrow=0.95), "none"),  # one class is enough
+        (seen(0.5, 0.9, 0.9, cat=0.5, dog=0.65), "horizontal"),  # as one of two is by chance
+    ],
+)
+def test_flips_follow_where_the_whole_interval_is_on_one_side(
+    symmetries: Symmetries, flips: str | None
+) -> None:
+    assert flips_of(symmetries) == flips
+
+
+def test_a_class_that_decides_is_named_and_no_flips_without_augmentation() -> None:
+    facts = replace(PLAIN, symmetries=seen(0.53, 0.9, 0.9, arrow=0.95))
+    (found,) = apply_rules(config(space__recipe__flips="auto"), facts).applied
+    assert "53% of 1,000 training images are told" in found.measured
+    assert "95% of arrow" in found.measured
+    plain = config(space__recipe__flips="auto", space__recipe__augment=["none"])
+    assert apply_rules(plain, facts).applied == ()
