@@ -1,0 +1,189 @@
+"""Every route of the API: what it says to strangers, and to whoever asks nonsense of it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from starlette.testclient import TestClient
+
+from archfront.search.service.app import create_app
+from archfront.search.service.service_settings import ServiceSettings
+from archfront.search.service.tokens import Scope
+from tests.support import recorded_store
+
+OPEN = {"/api/v1/health"}
+# What may stand in the place of a name or an id in a path, as a program sends it.
+HOSTILE = (
+    "%2e%2e%2f%2e%2e%2fetc%2fpasswd",
+    "..%5c..%5cetc",
+    "%00",
+    "%ff%fe",
+    "-1",
+    "99999999999999999999999999",
+    "' OR 1=1 --",
+    "<script>alert(1)</script>",
+    "{{7*7}}",
+    "$(id)",
+    "--help",
+    "%0d%0aX-Evil:%201",
+    "\u202egnp",
+    "a" * 3000,
+)
+QUERIES = (
+    "limit=-1&offset=x",
+    "under=latency_ms:nan&under=:&best=0",
+    "state=%00&kind=%ff",
+    "export=..%2f&format=../x&min_score=nan",
+    "name=../x",
+    "after=%0a",
+)
+BODIES = (
+    b"",
+    b"{",
+    b"[]",
+    b"null",
+    b'{"name": 1e999}',
+    b"\xff\xfe\x00",
+    b"[" * 100_000,
+    b'{"name": "\\ud800", "root": "\\u0000", "choices": {"": ""}, "options": {"": []}}',
+    b'{"members": ["' + b"a" * 5000 + b'"]}',
+)
+Routes = list[tuple[str, str]]
+
+
+@pytest.fixture(scope="module")
+def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    root = tmp_path_factory.mktemp("every")
+    recorded_store.write(root)
+    app = create_app(ServiceSettings(root=root, requests_per_minute=10**6))
+    yield TestClient(app, raise_server_exceptions=False, follow_redirects=False)
+    app.state.service.close()
+
+
+@pytest.fixture(scope="module")
+def routes(client: TestClient) -> Routes:
+    """Return method and path of every route but the endless streams."""
+    paths = client.get("/api/v1/openapi.json").json()["paths"]
+    found = [(method.upper(), path) for path, methods in paths.items() for method in methods]
+    assert len(found) > 40
+    return [route for route in found if not route[1].endswith("/events")]
+
+
+def token(client: TestClient, scope: Scope) -> dict[str, str]:
+    tokens = client.app.state.service.tokens  # type: ignore[attr-defined]
+    for row in tokens.listed():
+        if row["name"] == scope:
+            tokens.delete(row["id"])
+    return {"Authorization": f"Bearer {tokens.create(scope, scope)}"}
+
+
+def filled(path: str, value: str) -> str:
+    return re.sub(r"\{\w+\}", lambda _: value, path)
+
+
+def check(answer: Any, *, about: str) -> None:
+    """Check that an answer is right, or is an error in the one form, and never a mistake."""
+    assert answer.status_code != 500, f"{about}: {answer.text}"
+    assert "Traceback" not in answer.text, about
+    if answer.status_code >= 400:
+        error = answer.json()["error"]
+        assert error.keys() == {"code", "message", "problems"}, about
+        assert re.fullmatch(r"[a-z_]+", error["code"]), about
+        assert error["message"], about
+
+
+def test_strangers_get_nothing(client: TestClient, routes: Routes) -> None:
+    allowed = {"Authorization": "Bearer " + "x" * 43}
+    client = TestClient(client.app, follow_redirects=False)
+    strangers = ({}, allowed, {"Cookie": "archfront_session=x"})
+    for place, (method, path) in enumerate(routes):
+        for headers in (strangers[0], strangers[place % 3]):
+            answer = client.request(method, filled(path, "flowers"), headers=headers)
+            if path in OPEN:
+                assert answer.status_code == 200
+                continue
+            check(answer, about=f"{method} {path}")
+            assert answer.status_code in (401, 429), f"{method} {path}"
+
+
+def test_whoever_may_only_read_changes_nothing(client: TestClient, routes: Routes) -> None:
+    reads = token(client, "read")
+    for method, path in routes:
+        if method != "GET" and path != "/api/v1/studies/check":
+            answer = client.request(method, filled(path, "flowers"), headers=reads, json={})
+            assert answer.status_code == 403, f"{method} {path}"
+            assert answer.json()["error"]["code"] == "read_only"
+
+
+def hostile_name(client: TestClient, route: tuple[str, str], value: str) -> None:
+    method, path = route
+    headers = {"Authorization": client.headers["Authorization"]}
+    answer = client.request(method, filled(path, value), headers=headers)
+    check(answer, about=f"{method} {path} {value!r}")
+    assert answer.status_code >= 400
+    assert "X-Evil" not in answer.headers
+
+
+def nonsense(client: TestClient, route: tuple[str, str], place: int) -> None:
+    """Ask a route with a query or a body that makes no sense."""
+    method, path = route
+    here = filled(path, "flowers" if "{name}" in path else "7")
+    if method == "GET":
+        here = f"{here}?{QUERIES[place % len(QUERIES)]}"
+        answer = client.get(here)
+    else:
+        answer = client.post(f"{here}?name=x", content=BODIES[place % len(BODIES)])
+    check(answer, about=f"{method} {here} {place}")
+
+
+def named(routes: Routes) -> Routes:
+    return [route for route in routes if "{" in route[1]]
+
+
+def asked(routes: Routes) -> Routes:
+    """Return the routes that take a query or a body and begin nothing by it."""
+    begins = ("/predictions", "/report", "/pause", "/resume", "/cancel")
+    return [r for r in routes if r[0] in ("GET", "POST") and not r[1].endswith(begins)]
+
+
+def test_no_hostile_name_is_a_mistake(client: TestClient, routes: Routes) -> None:
+    client.headers.update(token(client, "full"))
+    for place, route in enumerate(named(routes)):
+        hostile_name(client, route, HOSTILE[place % len(HOSTILE)])
+
+
+def test_no_nonsense_is_a_mistake(client: TestClient, routes: Routes) -> None:
+    client.headers.update(token(client, "full"))
+    for place, route in enumerate(asked(routes)):
+        nonsense(client, route, place)
+
+
+@pytest.mark.slow
+def test_nothing_hostile_is_a_mistake_of_any_route(client: TestClient, routes: Routes) -> None:
+    client.headers.update(token(client, "full"))
+    for route in named(routes):
+        for value in HOSTILE:
+            hostile_name(client, route, value)
+    for route in asked(routes):
+        for place in range(max(len(QUERIES), len(BODIES))):
+            nonsense(client, route, place)
+
+
+def test_nothing_was_written_beside_the_studies(client: TestClient) -> None:
+    root: Path = client.app.state.service.settings.root  # type: ignore[attr-defined]
+    assert {path.name for path in root.iterdir()} <= {"studies", "service", "datasets", "cache"}
+
+
+def test_every_route_has_its_description(client: TestClient) -> None:
+    schema = client.get("/api/v1/openapi.json").json()
+    for path, methods in schema["paths"].items():
+        for method, route in methods.items():
+            assert route["description"], f"{method} {path}"
+            assert {"4XX", "5XX"} <= route["responses"].keys(), f"{method} {path}"
+            own = [status for status in route["responses"] if status.startswith("2")]
+            content = route["responses"][own[0]].get("content", {})
+            assert content or own == ["204"], f"{method} {path}"
