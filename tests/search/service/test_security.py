@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
+from archfront.search.service import security
+from archfront.search.service.app import API, PAGES, ROUTERS
 from archfront.search.service.rates import Rates
 from archfront.search.service.tokens import SESSION_S, Tokens
 from tests.support.services import client_of
@@ -27,6 +30,37 @@ def code(answer: object) -> str:
 
 def token_of(client: TestClient) -> str:
     return str(client.headers["Authorization"]).partition(" ")[2]
+
+
+class Routes:
+    """Every route of a service with each of its methods.
+
+    Attributes:
+        client: Asks for them.
+    """
+
+    def __init__(self, client: TestClient) -> None:
+        self.client = client
+
+    def ask(self, headers: dict[str, str], *, safe: bool = True) -> dict[tuple[str, str], int]:
+        """Return the statuses by method and path.
+
+        Args:
+            headers: Of every request.
+            safe: Whether requests that change nothing are among them.
+        """
+        found = {}
+        routes = [(f"{API}{route.path}", route) for router in ROUTERS for route in router.routes]  # type: ignore[attr-defined]
+        routes += [(route.path, route) for router in PAGES for route in router.routes]  # type: ignore[attr-defined]
+        for path, route in routes:
+            asked = re.sub(r"\{\w+(:\w+)?\}", "1", path)
+            for method in route.methods:
+                if (safe or method not in security.SAFE) and not path.endswith("/events"):
+                    answer = self.client.request(
+                        method, asked, headers=headers, follow_redirects=False
+                    )
+                    found[method, asked] = answer.status_code
+        return found
 
 
 class TestTokens:
@@ -93,6 +127,42 @@ class TestTokens:
         assert client.get("/api/v1/version").status_code == 401
         client.headers["Authorization"] = f"Bearer {secret}"
         assert client.get("/api/v1/version").status_code == 200
+
+
+class TestEveryRoute:
+    """Over every route that there is, so that a new one is tested too."""
+
+    @pytest.fixture
+    def routes(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Routes]:
+        monkeypatch.setattr(security, "WRONG_PER_MINUTE", 100_000)
+        with client_of(tmp_path / "root", requests_per_minute=100_000) as client:
+            yield Routes(client)
+
+    def test_needs_a_token_but_for_the_open_ones(self, routes: Routes) -> None:
+        answers = routes.ask(NO_TOKEN)
+        refused = {asked for asked, status in answers.items() if status == 401}
+        is_open = {path for _, path in answers.keys() - refused}
+        assert len(refused) > 20
+        assert is_open - {"/login", "/api/v1/health"} == {
+            path for path in is_open if path.startswith("/static/")
+        }
+
+    def test_that_changes_something_needs_a_token_of_scope_full(self, routes: Routes) -> None:
+        made = routes.client.post("/api/v1/tokens", json={"name": "eyes"}).json()
+        answers = routes.ask({"Authorization": f"Bearer {made['token']}"})
+        passed = {asked for asked, status in answers.items() if status != 403}
+        writes = {path for method, path in passed if method not in security.SAFE}
+        assert writes == {"/login", *security.READING}
+        assert {path for method, path in answers.keys() - passed if method == "GET"} == {
+            "/api/v1/tokens"
+        }
+
+    def test_that_changes_something_is_refused_to_other_sites(self, routes: Routes) -> None:
+        token = token_of(routes.client)
+        routes.client.post("/login", json={"token": token}, headers=NO_TOKEN)
+        del routes.client.headers["Authorization"]
+        answers = routes.ask({"Origin": "https://evil.example"}, safe=False)
+        assert set(answers.values()) == {403}
 
 
 class TestLogin:
