@@ -185,7 +185,7 @@ class StudyHeader:
         content["environment"] = self.environment.as_dict()
         content["reference"] = dict(self.reference.values)
         dataset: Content = content["dataset"]
-        for name in ("objects", "warnings", "tiles"):
+        for name in ("objects", "warnings", "tiles", "symmetries"):
             if not dataset[name]:
                 del dataset[name]
         for skipped in dataset["skipped"].values():
