@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archfront.search.commands.consoles import echo
-from archfront.search.commands.flags import check_flags, not_counts
+from archfront.search.commands.flags import Problems, check_flags, not_counts
 from archfront.search.commands.study_text import add_root, root_or_default, url_or_default
 from archfront.search.errors import ConfigError
 
@@ -74,8 +74,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Serve until the process is interrupted."""
     settings = _settings(arguments)
-    from archfront.search.service.app import create_app
-    from archfront.search.service.server import new_server, serve
     from archfront.search.tracking.mlflow_server import listening
 
     host, port = settings.host, settings.port
@@ -86,6 +84,9 @@ def call(arguments: argparse.Namespace) -> int:
             f"--host {host} --port {port}: the address cannot be used: {error.strerror}. Give "
             "another port, as --port 8001, or another host."
         ) from error
+    from archfront.search.service.app import create_app
+    from archfront.search.service.server import new_server, serve
+
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
     app = create_app(settings)
     token = None
@@ -128,6 +129,8 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
             problems[name] = f"there is no file {file}."
     if (arguments.tls_cert is None) != (arguments.tls_key is None):
         problems["tls_cert"] = "a certificate and its key are given together."
+    elif not problems and arguments.tls_cert is not None:
+        problems |= _unfit_certificate(arguments.tls_cert, arguments.tls_key)
     check_flags(problems)
     settings = ServiceSettings(
         root=root_or_default(arguments.root),
@@ -145,3 +148,19 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
     )
     settings.check()
     return settings
+
+
+def _unfit_certificate(certificate: Path, key: Path) -> Problems:
+    """Return why a certificate and a key cannot be used; empty where they can."""
+    import ssl
+
+    try:
+        # A key with a password would be asked for at a terminal that a server may not have.
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key, password="")
+    except OSError as error:
+        return {
+            "tls_cert": f"{certificate} and {key} are no certificate in PEM with its key, without "
+            f"a password: {error.args[-1]}."
+        }
+    return {}

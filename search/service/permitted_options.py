@@ -79,11 +79,15 @@ def _place_problem(
     if value is None or text_of(value) in ("", "null", *NO_PATHS.get(option, ())):
         return None
     try:
-        is_inside = settings.holds(Path(text_of(value)).expanduser(), uploads=is_data)
+        path = Path(text_of(value)).expanduser()
+        is_inside, is_there = settings.holds(path, uploads=is_data), path.exists()
     except (OSError, RuntimeError, ValueError):  # a loop of links, no home folder, a null byte
-        is_inside = False
-    if is_inside:
+        is_inside = is_there = False
+    # torchvision's folder is made with its first dataset.
+    if is_inside and (is_there or path == settings.root / "data"):
         return None
+    if is_inside:
+        return f"{option}: there is nothing at {quoted(value)}. Give a path that is there."
     folders = [str(folder) for folder in settings.data_roots]
     allowed = f"within {_listed(folders)}" if folders else "nowhere"
     more = ", or be the root of an uploaded dataset" if is_data else ""

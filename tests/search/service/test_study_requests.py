@@ -132,6 +132,11 @@ class TestRequest:
             (found,) = problems(settings, {option: value})
             assert found.startswith(f"{option}: such a path may lie within {tmp_path / 'data'}")
 
+    def test_data_has_to_be_there(self, settings: ServiceSettings, tmp_path: Path) -> None:
+        for option in PLACES:
+            (found,) = problems(settings, {option: str(tmp_path / "data/roses")})
+            assert found.startswith(f"{option}: there is nothing at ")
+
     def test_data_that_may_be_named_is_taken(
         self, settings: ServiceSettings, tmp_path: Path
     ) -> None:
@@ -158,7 +163,7 @@ class TestRequest:
         self, settings: ServiceSettings, tmp_path: Path
     ) -> None:
         """Some of its datasets are pickles, which run what they say."""
-        given = {"data.name": "CIFAR10", "data.root": str(tmp_path / "root/datasets/mine")}
+        given = {"data.name": "CIFAR10", "data.root": str(tmp_path / "root/datasets")}
         (found,) = problems(settings, given, data="torchvision")
         assert found.startswith("data.root: such a path may lie within")
         for good in ({"data.name": "CIFAR10"}, {**given, "data.root": str(tmp_path / "data")}):
