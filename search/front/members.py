@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from archfront.search.front.pareto import front_mask, hypervolume, knee
 from archfront.search.records.candidate import Candidate
-from archfront.search.records.evaluation import Evaluation, Fidelity, trained_outcome
+from archfront.search.records.evaluation import Evaluation, Fidelity, Trained, trained_outcome
 from archfront.search.records.objectives import Objective, Reference
 
 # Evaluators compute in single precision: a metric that equals a baseline may be this far over it.
@@ -56,6 +56,8 @@ class FrontMember:
         fidelity: How far it was trained; None in studies whose front is of full trainings only.
         not_better_than: Name of the baseline that its interval does not lie above; else empty.
         is_stable: Whether its latency was measured on a quiet machine.
+        knn: Share of the training images that their nearest neighbor's label fits, by the features
+            of its probe; None where it had none.
     """
 
     trial: int
@@ -77,6 +79,7 @@ class FrontMember:
     fidelity: Fidelity | None = None
     not_better_than: str = ""
     is_stable: bool = True
+    knn: float | None = None
 
     @property
     def is_full(self) -> bool:
@@ -160,7 +163,8 @@ def build_front(
     Raises:
         ValueError: If a trained value is not finite.
     """
-    final = final_evaluations(evaluations)
+    every = list(evaluations)
+    final = final_evaluations(every)
     if not final:
         return []
     mask = front_mask(losses_of(final, objectives))
@@ -171,6 +175,8 @@ def build_front(
     members = [
         _member(e, baseline, is_knee=e.trial == middle, ties=ties.get(e.trial, ())) for e in chosen
     ]
+    scores = _neighbor_scores(every)
+    members = [replace(member, knn=scores.get(member.trial)) for member in members]
     return sorted(members, key=lambda m: (m.latency_ms, -m.metric, m.trial))
 
 
@@ -218,6 +224,16 @@ def _beaten_by(evaluation: Evaluation, baseline: Baseline | None) -> str:
     if baseline is None or trained_outcome(evaluation).metric_low > baseline.value + ROUNDING:
         return ""
     return baseline.name
+
+
+def _neighbor_scores(evaluations: Iterable[Evaluation]) -> dict[int, float]:
+    """Return the score of the nearest neighbors in the probe of each trial that had one."""
+    found: dict[int, float] = {}
+    for evaluation in evaluations:
+        outcome = evaluation.outcome
+        if isinstance(outcome, Trained) and outcome.knn is not None:
+            found[evaluation.trial] = outcome.knn
+    return found
 
 
 def _ties(

@@ -217,6 +217,7 @@ def train(request: TrainRequest) -> Trained:
         fidelity=None
         if request.is_full_only
         else Fidelity(settings.until_epoch, settings.horizon, settings.share, result.kept_epoch),
+        knn=result.knn,
     )
 
 

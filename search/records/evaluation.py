@@ -178,6 +178,8 @@ class Trained:
         micro_batch: Images that went through the network at a time, where memory did not hold a
             whole batch. With norms over the batch that is another recipe than was asked for.
         fidelity: How far the training went; None in studies whose front is of full trainings only.
+        knn: Share of the training images that their nearest neighbor's label fits, by the features
+            of a probe; None of other trainings.
     """
 
     metric: float
@@ -191,6 +193,7 @@ class Trained:
     resume: str | None = None
     micro_batch: int | None = None
     fidelity: Fidelity | None = None
+    knn: float | None = field(default=None, metadata={LEFT_OUT: True})
 
 
 @dataclass(frozen=True)

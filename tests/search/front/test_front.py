@@ -16,7 +16,7 @@ from archfront.search.front.members import (
 )
 from archfront.search.front.pareto import front_mask, hypervolume, knee
 from archfront.search.records.codec import decode, encode
-from archfront.search.records.evaluation import Evaluation
+from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.objectives import Objective, Reference, objectives_for
 from tests.support.programs import LIGHT, Programs
 from tests.support.recorded_study import (
@@ -243,6 +243,22 @@ def test_a_row_begins_with_the_promised_keys_and_is_plain_json() -> None:
     assert (row["metric"], row["metric_low"], row["metric_high"]) == (0.9, 0.89, 0.908)
     assert (row["latency_ms"], row["lr"], row["weights"], row["ties"]) == (2.0, 0.003, "none", [])
     assert json.loads(json.dumps(row)) == row
+
+
+def test_a_member_has_the_score_of_its_probe_wherever_it_was_trained_since() -> None:
+    probe, full, other = trained(5, 0.6, 2.0), trained(5, 0.9, 2.0), trained(6, 0.95, 3.0)
+    assert isinstance(probe.outcome, Trained)
+    probe = replace(probe, outcome=replace(probe.outcome, knn=0.75))
+    content = json.loads(json.dumps(probe.as_dict()))
+    assert Evaluation.from_dict(content) == probe
+    assert "knn" not in full.as_dict()["outcome"]
+    members = build_front(
+        [replace(probe, n_rungs=2), replace(full, rung=1, n_rungs=2), other], OBJECTIVES
+    )
+    assert [(m.trial, m.metric, m.as_row()["knn"]) for m in members] == [
+        (5, 0.9, 0.75),
+        (6, 0.95, None),
+    ]
 
 
 def test_a_recorded_study_gives_the_front_that_was_reviewed() -> None:

@@ -361,3 +361,12 @@ def test_the_marks_of_a_member_take_no_column_of_their_own() -> None:
     page = Page(render(record(members=members)))
     assert all("unstable latency" in row[1] for row in page.rows("front"))
     assert [len(row) for row in page.tables["front"]] == [8] * (len(members) + 1)
+
+
+def test_the_score_of_nearest_neighbors_is_shown_where_a_member_has_one() -> None:
+    first, *others = record().members
+    page = Page(render(record(members=[replace(first, knn=0.75), *others])))
+    rows = page.tables["recipes"]
+    assert rows[0][-1].strip() == "nearest neighbors"
+    assert [row[-1].strip() for row in rows[1:]] == ["0.7500", *[""] * len(others)]
+    assert "nearest neighbors" not in render(record())
