@@ -75,6 +75,7 @@ DOORS = {
         "search/predict/openers.py",
         "search/catalog/build_catalog.py",
         "search/catalog/describe.py",
+        "search/catalog/describe_fields.py",
         "search/catalog/describe_hub.py",
     ],
     "timm": [
@@ -110,7 +111,9 @@ HEAVY = {
     "nncf",
 }
 # But for what only the processes that build the catalog load.
-BUILDERS = {"search/catalog/describe.py", "search/catalog/describe_hub.py"}
+BUILDERS = {
+    f"search/catalog/{name}.py" for name in ("describe", "describe_fields", "describe_hub")
+}
 PRINTERS = {"search/cli.py", "search/config/options.py"}
 
 TABLES = {

@@ -1,16 +1,13 @@
 """Every timm backbone with its costs, sizes, heads and weights, known before it is built.
 
-``backbones`` reads the two shipped files and needs neither timm nor torch; ``describe`` and
+``catalog_files`` reads the two shipped files and needs neither timm nor torch; ``describe`` and
 ``build_catalog`` write the larger one from the installed timm: ``archfront catalog build``.
 """
 
-from archfront.search.catalog.backbones import (
+from archfront.search.catalog.backbones import Backbone, Costs, Published, Tag
+from archfront.search.catalog.catalog_files import (
     PATH,
     PUBLISHED,
-    Backbone,
-    Costs,
-    Published,
-    Tag,
     catalog,
     match,
     near,

@@ -54,13 +54,13 @@ def describe(name: str) -> Backbone:
         try:
             return find()
         except Exception as error:  # any error in timm is the row's problem
-            problems.append(f"{part}: {_reason(error)}")
+            problems.append(f"{part}: {reason_of(error)}")
             return {}
 
     try:
         builder = _Builder(name, known.input_size)
     except Exception as error:  # as above
-        return replace(known, problem=f"network: {_reason(error)}")
+        return replace(known, problem=f"network: {reason_of(error)}")
     found: dict[str, Any] = {"params_m": builder.params / 1e6, "is_fusable": builder.is_fusable}
     found |= attempt("costs", lambda: sizes_and_costs(builder))
     found |= attempt("strides", lambda: _levels(name))
@@ -104,7 +104,7 @@ class _Uninitialized(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
-def _blank(name: str, *, input_size: int | None = None, **options: Any) -> nn.Module:
+def blank(name: str, *, input_size: int | None = None, **options: Any) -> nn.Module:
     """Return a network for color images with zeros in place of drawn weights."""
     with _Uninitialized():
         return create(name, channels=3, input_size=input_size, **options)
@@ -152,7 +152,7 @@ class _Builder:
         self.name, self.own_size = name, own_size
         self._taken: dict[int, bool] = {}  # rules of different steps ask about the same sizes
         self._built: dict[int, nn.Module] = {}  # first tried, then counted
-        network = _blank(name, device="meta")
+        network = blank(name, device="meta")
         self.params = sum(parameter.numel() for parameter in network.parameters())
         cfg = get_pretrained_cfg(name)
         self.is_sized = bool(cfg is not None and cfg.fixed_input_size)
@@ -164,7 +164,7 @@ class _Builder:
         self.is_fusable = set(self._own.state_dict()) != before
         if has_recurrence:
             self._device = "cpu"
-            self._own = self._merged(_blank(name))
+            self._own = self._merged(blank(name))
 
     @property
     def patch(self) -> int:
@@ -192,7 +192,7 @@ class _Builder:
         if not self.is_sized or self.params > CPU_PARAMS_MAX:
             return True
         try:
-            network = _blank(self.name, input_size=size)
+            network = blank(self.name, input_size=size)
             run_once(network, self.name, channels=3, input_size=size)
         except BuildError:
             return False
@@ -206,7 +206,7 @@ class _Builder:
             if self._device == "cpu" or self.params > CPU_PARAMS_MAX:
                 raise
             self._device = "cpu"
-            self._own = self._merged(_blank(self.name))
+            self._own = self._merged(blank(self.name))
             return self.counts(self.own_size)
 
     def counts(self, size: int) -> OpCounts:
@@ -218,7 +218,7 @@ class _Builder:
         if not self.is_sized or size == self.own_size:
             return self._own
         if size not in self._built:
-            network = _blank(self.name, input_size=size, device=self._device)
+            network = blank(self.name, input_size=size, device=self._device)
             self._built[size] = self._merged(network)
         return self._built[size]
 
@@ -275,7 +275,7 @@ def _rules(builder: Builder) -> Iterator[tuple[int, int]]:
 
 
 def _levels(name: str) -> dict[str, Any]:
-    network: Any = _blank(name, device="meta", features_only=True)
+    network: Any = blank(name, device="meta", features_only=True)
     info = network.feature_info
     return {"strides": tuple(info.reduction()), "channels": tuple(info.channels())}
 
@@ -296,7 +296,7 @@ def _heads(name: str) -> dict[str, Any]:
     return {"heads": tuple(map(tuple, groups))}
 
 
-def _reason(error: BaseException) -> str:
+def reason_of(error: BaseException) -> str:
     """Return the type and the first line of the error that caused a failure, as timm raised it."""
     while isinstance(error, BuildError) and error.__cause__ is not None:
         error = error.__cause__

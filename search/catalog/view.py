@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from archfront.search.catalog.backbones import Backbone, catalog, match, near
+from archfront.search.catalog.backbones import Backbone
+from archfront.search.catalog.catalog_files import catalog, match, near
 from archfront.search.errors import ConfigError, unknown
 from archfront.trainers.words import count_of
 
@@ -110,6 +111,10 @@ def record(row: Backbone, size: int | None = None) -> dict[str, Any]:
         "elements_shares": list(row.elements_shares),
         "strides": list(row.strides),
         "channels": list(row.channels),
+        "receptive_fields": [_side(side) for side in row.receptive_fields],
+        "effective_size": row.effective_size,
+        "effective_fields": list(row.effective_fields),
+        "sees_px": _number(row.seen_px(shown)),
         "heads": list(row.heads_among([head for group in row.heads for head in group])),
         "is_fusable": row.is_fusable,
         "top1": best.top1 if best else None,
@@ -165,6 +170,7 @@ def detail_lines(row: Backbone) -> list[str]:
         "sizes": row.size_rule,
         "heads": heads,
         "maps": ", ".join(f"{c} channels at stride {s}" for s, c in maps) or "none",
+        **_fields(row),
         "operations": f"{row.n_ops}",
         "MACs": f"{row.depthwise_share:.0%} grouped, {row.matmul_share:.0%} matrix products",
         "fusable": "yes: its blocks are merged before it is measured" if row.is_fusable else "no",
@@ -174,6 +180,23 @@ def detail_lines(row: Backbone) -> list[str]:
     if row.problem:
         facts["problem"] = row.problem
     return [f"{name:<11} {value}" for name, value in facts.items()]
+
+
+def _fields(row: Backbone) -> dict[str, str]:
+    """Return the lines on what a position of each map sees of the image, as far as it is known."""
+    facts = {}
+    if row.receptive_fields:
+        sides = ", ".join(str(_side(side)) for side in row.receptive_fields)
+        facts["fields"] = f"{sides} px, from the finest map to the deepest"
+    if row.effective_size is not None:
+        sides = ", ".join(f"{side:g}" for side in row.effective_fields)
+        facts["effective"] = f"{sides} px of {row.effective_size} px, with drawn weights"
+    return facts
+
+
+def _side(side: float) -> float | str:
+    """Return the side of a field as records have it: a number, or that it is the whole image."""
+    return "image" if math.isinf(side) else round(side)
 
 
 def _last(value: float | None) -> float:

@@ -37,7 +37,7 @@ ACTIONS = {
     "list": "architectures by patterns and limits, as a table or records",
     "show": "everything that is known of one architecture",
     "space": "the size of a search space, and what it leaves out",
-    "build": "make the catalog again from the installed timm (10 to 20 minutes)",
+    "build": "make the catalog again from the installed timm, or add its receptive fields",
 }
 TEXT = """\
 {actions}
@@ -49,6 +49,7 @@ examples:
   archfront catalog show repvit_m1_0
   archfront catalog space space=timm space.macs_g_max=1 space.families='resnet,mobilenet*'
   archfront catalog build --out catalog.csv --workers 2
+  archfront catalog build --columns fields --macs-g-max 3
 
 MACs, activations and top-1 come from building every network at several sizes and from timm's
 published results; licences and data are those of timm's default weights.
@@ -56,11 +57,18 @@ published results; licences and data are those of timm's default weights.
 WIDTH = 170  # columns of a table that is not shown in a terminal
 
 
+# What can be added to a catalog that is there.
+COLUMNS = ("fields",)
 _NUMBER = {"type": float, "metavar": "X"}
 _PATTERN = {"action": "append", "metavar": "PATTERN"}
 FLAGS = {
     "--params-m-max": Flag(("list",), "at most X million parameters", _NUMBER),
-    "--macs-g-max": Flag(("list",), "at most X billion MACs at the size shown", _NUMBER),
+    "--macs-g-max": Flag(
+        ("list", "build"),
+        "at most X billion MACs at the size shown; of a build those of the networks whose "
+        "effective fields are measured (default: 1.5)",
+        _NUMBER,
+    ),
     "--family": Flag(("list",), "timm module, such as resnet; may be repeated", _PATTERN),
     "--licence": Flag(("list",), "licence of timm's default weights; may be repeated", _PATTERN),
     "--input-size": Flag(
@@ -77,6 +85,11 @@ FLAGS = {
         {"action": "append", "type": Path, "metavar": "DIR"},
     ),
     "--out": Flag(("build",), "file to write (default: the one in use)", {"type": Path}),
+    "--columns": Flag(
+        ("build",),
+        "fields: only add receptive fields where they lack, and keep all else",
+        {"choices": COLUMNS, "metavar": "NAME"},
+    ),
     "--workers": Flag(("build",), "processes (default: 2)", {"type": int, "metavar": "N"}),
 }
 
@@ -190,7 +203,7 @@ def _space(arguments: argparse.Namespace) -> int:
 def _build(arguments: argparse.Namespace) -> int:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
 
-    from archfront.search.catalog.build_catalog import build
+    from archfront.search.catalog.build_catalog import FIELDS_MACS_G, add_fields, build
 
     if arguments.words:
         raise ConfigError(f"archfront catalog build takes no words; got {arguments.words[0]!r}.")
@@ -200,11 +213,15 @@ def _build(arguments: argparse.Namespace) -> int:
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=new_console(stderr=True), transient=True) as bar:
         task = bar.add_task("", total=None)
-        rows = build(
-            path,
-            workers=arguments.workers or 2,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
-        )
+
+        def show(done: int, total: int) -> None:
+            bar.update(task, completed=done, total=total)
+
+        workers = arguments.workers or 2
+        if arguments.columns is None:
+            build(path, workers=workers, progress=show)
+        most = arguments.macs_g_max or FIELDS_MACS_G
+        rows = add_fields(path, macs_g_max=most, workers=workers, progress=show)
     n_rows = count_of(len(rows), "architecture")
     echo(f"{n_rows} in {path}, {sum(bool(r.problem) for r in rows)} with gaps")
     return 0

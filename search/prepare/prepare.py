@@ -9,7 +9,7 @@ from functools import cached_property
 from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
-from typing import Any
+from typing import Any, Literal
 
 from archfront.search.config.hidden_urls import without_passwords
 from archfront.search.config.option_types import AUTO, OFF
@@ -217,7 +217,7 @@ def prepare(
         classes=len(dataset.class_names),
         channels=dataset.channels,
         dropped=first.dropped,
-        small_object=_small_object(summary.seen),
+        small_object=_object_side(summary.seen, "p10"),
     )
     if begun is None:
         _check_batches(config, space, summary.seen)
@@ -226,7 +226,7 @@ def prepare(
         task=TASKS[config.task.name],
         data=data,
         dataset=summary,
-        space=space,
+        space=replace(space, object_share=_object_side(summary.seen, "median")),
         objectives=objectives(ruled.config),
         chance=_chance(ruled.config, summary),
         chosen={**space_values(ruled.applied), **fitted.chosen},
@@ -278,9 +278,10 @@ def _chance(config: Config, summary: DatasetSummary) -> float:
     return task.chance(metric, summary.class_counts("val"), n_val)
 
 
-def _small_object(summary: DatasetSummary) -> float | None:
-    """Return the side of a small object as a share of its image's; None without objects."""
-    return None if summary.objects is None else summary.objects.side_share.p10
+def _object_side(summary: DatasetSummary, which: Literal["p10", "median"]) -> float | None:
+    """Return the side of an object as a share of its image's; None without objects."""
+    share = None if summary.objects is None else getattr(summary.objects.side_share, which)
+    return share or None  # without any object all shares are 0
 
 
 def check_same(header: StudyHeader, prepared: Prepared) -> None:

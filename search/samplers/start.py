@@ -149,6 +149,8 @@ class Start:
 
         Where pixels or objects are learned, the side of the input says more than the parameters.
         In few minutes it counts beside them: small images lack pixels, not trained parameters.
+        Networks whose receptive field a usual object does not fit into come later: for each
+        octave that it lacks as much as a spread of the others.
         """
         features = self._space.architecture_features()
         counted: tuple[str, ...] = CAPACITY_BY_STEP if self._is_by_step else CAPACITY
@@ -159,7 +161,8 @@ class Start:
             for name, column in zip(features.numeric_names, features.numeric.T, strict=True)
             if name.endswith(counted)
         ]
-        return np.sum(columns, axis=0) if columns else np.zeros(len(features.numeric))
+        capacity = np.sum(columns, axis=0) if columns else np.zeros(len(features.numeric))
+        return capacity - self._space.unseen_octaves if self._is_dense else capacity
 
 
 def _filled(published: Floats) -> Floats:

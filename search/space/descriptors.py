@@ -50,6 +50,7 @@ class Descriptors:
         architectures: In index order.
         recipes: In index order.
         weights: First weights by backbone.
+        object_share: Side of a usual object as a share of its image's; 1 where the image is it.
     """
 
     def __init__(
@@ -58,9 +59,11 @@ class Descriptors:
         architectures: Sequence[Architecture],
         recipes: Sequence[Recipe],
         weights: Mapping[str, Weights],
+        object_share: float = 1.0,
     ) -> None:
         self._axes, self._architectures = axes, architectures
         self._recipes, self._weights = recipes, weights
+        self._object_share = object_share
 
     @cached_property
     def macs_g(self) -> np.ndarray:
@@ -103,7 +106,7 @@ class Descriptors:
         ]
         levels, codes = self._names
         return Features(
-            numeric=np.concatenate([self._numbers[number], grids[recipe]], axis=1),
+            numeric=np.column_stack([self._numbers[number], self.seen[number], grids[recipe]]),
             categorical=np.column_stack([codes[number], *(of[recipe] for _, of in own)]),
             numeric_names=(
                 "log10_params_m",
@@ -112,6 +115,7 @@ class Descriptors:
                 "log10_acts_m",
                 "log10_width",
                 "depth",
+                "log10_seen_objects",
                 "log10_lr",
                 "weight_decay",
                 "log10_batch_size",
@@ -121,6 +125,25 @@ class Descriptors:
             categorical_names=("family", "backbone", "head", "neck", *RECIPE_NAMES),
             levels=(*levels, *(tuple(map(str, names)) for names, _ in own)),
         )
+
+    @cached_property
+    def seen(self) -> np.ndarray:
+        """Return log10 of how many sides of a usual object a position of the deepest map sees.
+
+        By the effective receptive field where it was measured (``Backbone.seen_px``). Where
+        nothing is known of a backbone the mean of the others stands, and 0 where nothing is
+        known of any.
+        """
+        fields = {
+            (axes.backbone.name, size): axes.backbone.seen_px(size)
+            for axes in self._axes
+            for size in axes.input_sizes
+        }
+        objects = self._object_share * np.array([a.input_size for a in self._architectures])
+        fields_px = np.array([fields[a.backbone, a.input_size] for a in self._architectures])
+        logs = np.log10(fields_px / objects)
+        unknown = np.isnan(logs)
+        return np.where(unknown, 0.0 if unknown.all() else logs[~unknown].mean(), logs)
 
     @cached_property
     def published(self) -> np.ndarray | None:

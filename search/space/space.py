@@ -35,6 +35,8 @@ class Space:
         channels: Channels of its images.
         dropped: The backbones left out, like ``name: reason``.
         detections: Objects of an image that a detector finds at most.
+        object_share: Side of a usual object as a share of its image's; None where the images
+            have no objects.
     """
 
     axes: tuple[Axes, ...]
@@ -45,6 +47,7 @@ class Space:
     channels: int
     dropped: tuple[str, ...] = ()
     detections: int = DETECTIONS
+    object_share: float | None = None
 
     @cached_property
     def architectures(self) -> tuple[Architecture, ...]:
@@ -186,7 +189,8 @@ class Space:
 
     @cached_property
     def _described(self) -> Descriptors:
-        return Descriptors(self.axes, self.architectures, self.recipes, self.weights)
+        share = 1.0 if self.object_share is None else self.object_share
+        return Descriptors(self.axes, self.architectures, self.recipes, self.weights, share)
 
     @cached_property
     def is_usual(self) -> np.ndarray:
@@ -230,6 +234,17 @@ class Space:
         """
         every = np.arange(len(self.architectures)) if numbers is None else numbers
         return self.features(every * len(self.recipes))
+
+    @property
+    def unseen_octaves(self) -> np.ndarray:
+        """Return how often the field of each architecture doubles until it has a usual object.
+
+        0 where it has one already, and for images without objects.
+        """
+        if self.object_share is None:
+            return np.zeros(len(self.architectures))
+        octaves: np.ndarray = np.maximum(0.0, -self._described.seen / np.log10(2))
+        return octaves
 
     @property
     def published(self) -> np.ndarray | None:

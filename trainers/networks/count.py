@@ -66,7 +66,7 @@ def count_costs(model: nn.Module, example: torch.Tensor) -> OpCounts:
     was_training = model.training
     model.eval()
     try:
-        with torch.no_grad(), _whole_attention(), Counter(example) as counter:
+        with torch.no_grad(), whole_attention(), Counter(example) as counter:
             model(example)
     finally:
         model.train(was_training)
@@ -85,7 +85,7 @@ def count_costs(model: nn.Module, example: torch.Tensor) -> OpCounts:
 
 
 @contextmanager
-def _whole_attention() -> Iterator[None]:
+def whole_attention() -> Iterator[None]:
     """Let attention be made of its products on every device, as exporters write it.
 
     The fused kernels differ by device, and the fast path of ``nn.MultiheadAttention`` hides a
@@ -131,9 +131,9 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's ow
                 parts = func.decompose(*args, **kwargs)
             if parts is not NotImplemented:
                 return parts
-        inputs = list(_tensors((*args, *kwargs.values())))
+        inputs = list(tensors_in((*args, *kwargs.values())))
         result = func(*args, **kwargs)
-        outputs = list(_tensors(result))
+        outputs = list(tensors_in(result))
         if not outputs or func.overloadpacket in CONSTANT:
             return result
         kind = self._add_product(func.overloadpacket, args, outputs[0])
@@ -200,12 +200,13 @@ def _element_kind(operation: Any) -> str:
     return next((kind for kind, names in ELEMENTWISE.items() if name in names), "plain")
 
 
-def _tensors(values: Any) -> Iterator[torch.Tensor]:
+def tensors_in(values: Any) -> Iterator[torch.Tensor]:
+    """Yield the tensors in lists of arguments or results."""
     if isinstance(values, torch.Tensor):
         yield values
     elif isinstance(values, list | tuple):
         for value in values:
-            yield from _tensors(value)
+            yield from tensors_in(value)
 
 
 Count = Callable[[tuple[Any, ...], torch.Tensor], tuple[int, int]]

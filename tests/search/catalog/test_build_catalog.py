@@ -13,8 +13,8 @@ import torch
 
 from archfront.search.catalog import Backbone, catalog, timm_version
 from archfront.search.catalog import build_catalog as build_module
-from archfront.search.catalog.backbones import read
 from archfront.search.catalog.build_catalog import build
+from archfront.search.catalog.catalog_files import read
 from archfront.search.catalog.describe import _Uninitialized, describe
 from archfront.trainers.networks.count import count_costs
 from archfront.trainers.spec import Architecture, Weights
@@ -42,7 +42,7 @@ BUILT = [
 @is_same_timm
 @pytest.mark.parametrize("name", BUILT)
 def test_a_row_is_what_building_the_network_says(name: str, tmp_path: Path) -> None:
-    from archfront.search.catalog.backbones import write
+    from archfront.search.catalog.catalog_files import write
 
     row = catalog()[name]
     write(tmp_path / "row.csv", build_module._rows([name]), "x")  # rounds as the shipped file
@@ -55,7 +55,7 @@ def test_a_row_is_what_building_the_network_says(name: str, tmp_path: Path) -> N
 @pytest.mark.slow
 @is_same_timm
 def test_rows_of_siblings_described_together_are_those_of_each_alone(tmp_path: Path) -> None:
-    from archfront.search.catalog.backbones import write
+    from archfront.search.catalog.catalog_files import write
     from archfront.trainers.networks.meta_cache import MetaCache
 
     names = ["vit_tiny_patch16_224", "deit_tiny_patch16_224", "test_resnet", "resnet18"]

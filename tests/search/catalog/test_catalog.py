@@ -22,7 +22,7 @@ from archfront.search.catalog import (
     near,
     timm_version,
 )
-from archfront.search.catalog.backbones import read, read_published, write
+from archfront.search.catalog.catalog_files import read, read_published, write
 from archfront.search.catalog.tags import data_of
 from archfront.trainers.networks.count import ELEMENT_KINDS, MAC_KINDS
 from tests.support.programs import LIGHT, Programs

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from archfront.search.catalog import catalog, timm_version
-from archfront.search.catalog.backbones import read
+from archfront.search.catalog.catalog_files import read
 from archfront.search.catalog.view import SORTS
 from archfront.search.cli import main
 from tests.support.command import Output, fails, succeeds

@@ -135,3 +135,14 @@ def test_where_time_can_run_out_steps_and_not_latencies_order_the_front() -> Non
             starts.append(tried)
     assert found[True][0] == found[True][1]
     assert found[False][0] != found[False][1]
+
+
+def test_networks_whose_field_an_object_does_not_fit_into_have_less_capacity() -> None:
+    narrow = replace(backbone("narrow", "a", 4.0), receptive_fields=(16.0,))
+    wide = replace(backbone("wide", "a", 4.0), receptive_fields=(64.0,))
+    space = replace(mixed_space((narrow, wide), input_sizes=(64,)), object_share=0.5)
+    start = Loop("front", space, seed=0).sampler._start
+    assert not start._capacity().any()  # an image is no object among others
+    start._is_dense = True
+    found = dict(zip((a.backbone for a in space.architectures), start._capacity(), strict=True))
+    assert found == {"narrow": pytest.approx(-1), "wide": pytest.approx(0)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import subprocess
 import sys
 from collections import Counter
@@ -193,6 +194,33 @@ def test_numeric_features_are_the_descriptors() -> None:
     assert row["log10_lr"] == pytest.approx(-3)
     assert row["weight_decay"] == 0.05
     assert row["freeze"] == 0
+
+
+def test_what_a_position_sees_is_told_in_sides_of_an_object() -> None:
+    known = replace(MIXED[0], receptive_fields=(11.0, 128.0))
+    effective = replace(
+        MIXED[1], receptive_fields=(math.inf,), effective_size=64, effective_fields=(16.0,)
+    )
+    space = replace(mixed_space((known, effective, MIXED[2])), object_share=0.5)
+
+    def seen(number: int) -> float:
+        features = space.architecture_features(np.array([number]))
+        names = features.numeric_names
+        return float(10 ** features.numeric[0, names.index("log10_seen_objects")])
+
+    found: dict[tuple[str, int], float] = {
+        (a.backbone, a.input_size): seen(n) for n, a in enumerate(space.architectures)
+    }
+    # At 32 and 64 px the field is cut by the image; that of attention is a share of it.
+    assert [found["resnet_b", size] for size in (32, 64, 224)] == pytest.approx([2, 2, 128 / 112])
+    assert [found["resnet_a", size] for size in (32, 64, 224)] == pytest.approx([0.5, 0.5, 0.5])
+    assert found["resnet_c", 32] == pytest.approx(
+        np.prod([2, 2, 128 / 112, *[0.5] * 3]) ** (1 / 6)
+    )
+    expected = {"resnet_a": 1.0, "resnet_b": 0.0, "resnet_c": -np.log2(found["resnet_c", 32])}
+    wanted = [expected[a.backbone] for a in space.architectures]
+    assert space.unseen_octaves == pytest.approx(wanted)
+    assert not replace(space, object_share=None).unseen_octaves.any()
 
 
 @pytest.mark.slow
