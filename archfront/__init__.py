@@ -8,6 +8,7 @@
     study = af.open("flowers")
     study.front                               # a pandas DataFrame
     study.member("knee").predict("photo.jpg")
+    af.profile("data.root=photos").faults     # what is wrong with the images
 
 Importing the package loads nothing: what it gives is loaded when it is used first. ``search``,
 ``trainers`` and ``conf`` are links to the folders beside this one, so that a checkout, an
@@ -21,19 +22,22 @@ if TYPE_CHECKING:
     from typing import Any
 
     from archfront.search.api.member_handle import Member
+    from archfront.search.api.profile_handle import Profile, profile
     from archfront.search.api.run_study import run
     from archfront.search.api.study_handle import Study
     from archfront.search.api.study_handle import open_study as open
     from archfront.search.errors import ArchfrontError
 
-__all__ = ["ArchfrontError", "Member", "Study", "open", "run"]
+__all__ = ["ArchfrontError", "Member", "Profile", "Study", "open", "profile", "run"]
 
 # The module of each name, and what it is called there.
 _PLACES = {
     "ArchfrontError": ("archfront.search.errors", "ArchfrontError"),
     "Member": ("archfront.search.api.member_handle", "Member"),
+    "Profile": ("archfront.search.api.profile_handle", "Profile"),
     "Study": ("archfront.search.api.study_handle", "Study"),
     "open": ("archfront.search.api.study_handle", "open_study"),
+    "profile": ("archfront.search.api.profile_handle", "profile"),
     "run": ("archfront.search.api.run_study", "run"),
 }
 

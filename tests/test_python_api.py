@@ -45,7 +45,9 @@ class TestPackage:
         )
         shown = ran([sys.executable, "-c", program], {}).splitlines()
         assert shown[:2] == ["[]", "set()"]
-        assert {"run", "open", "Study", "Member", "ArchfrontError"} <= set(eval(shown[2]))
+        assert {"run", "open", "profile", "Study", "Member", "ArchfrontError"} <= set(
+            eval(shown[2])
+        )
 
     def test_its_names_are_those_it_lists(self) -> None:
         assert all(getattr(af, name).__doc__ for name in af.__all__)

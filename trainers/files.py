@@ -37,6 +37,13 @@ def write_whole(file: Path, text: str) -> None:
         written.write_text(text, encoding="utf-8")
 
 
+def keep_latest(folder: Path, n: int) -> None:
+    """Remove the JSON files of a folder but for the n that were used last, by their times."""
+    files = sorted(folder.glob("*.json"), key=lambda file: file.stat().st_mtime)
+    for file in files[:-n]:
+        file.unlink(missing_ok=True)
+
+
 @contextmanager
 def locked(file: Path) -> Iterator[None]:
     """Wait until no other process holds a lock, and hold it; a process that dies gives it back.

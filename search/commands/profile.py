@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from archfront.search.commands.consoles import (
     echo,
@@ -11,11 +13,12 @@ from archfront.search.commands.consoles import (
     stderr_progress,
     wide_console,
 )
-from archfront.search.commands.run import config_of
-from archfront.search.config.schema import Config
 from archfront.search.errors import ConfigError
-from archfront.search.profile.dataset_profile import DatasetProfile
-from archfront.search.profile.profile_cache import profile_of
+from archfront.search.profile.remembered_answers import Answer, remember, remembered
+
+if TYPE_CHECKING:
+    from archfront.search.config.schema import Config
+    from archfront.search.profile.dataset_profile import DatasetProfile
 
 WIDTH = 80  # columns of what is not shown in a terminal
 TEXT = """\
@@ -57,10 +60,9 @@ def call(arguments: argparse.Namespace) -> int:
         folder = arguments.html.expanduser().absolute().parent
         if not folder.is_dir():
             raise ConfigError(f"--html: there is no folder {folder}. Make it first.")
-    config = config_of(arguments.words, tell=print_note)
-    profile = _profile(config, is_plain=arguments.plain)
-    if arguments.html is not None:
-        _write_page(profile, config, arguments.html.expanduser())
+    profile = answer_to(
+        arguments.words, page=arguments.html, is_plain=arguments.plain, tell=print_note
+    )
     if arguments.json:
         echo(profile.as_json())
         return 0
@@ -70,9 +72,51 @@ def call(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def answer_to(
+    words: list[str],
+    *,
+    page: Path | None = None,
+    is_plain: bool,
+    tell: Callable[[str], None],
+) -> DatasetProfile:
+    """Return the profile of the data that words ask for; remembered where nothing has changed.
+
+    Args:
+        words: Those of ``archfront run``.
+        page: File to write the profile to, as a page with pictures; None for none.
+        is_plain: Whether there is no bar.
+        tell: Takes what was chosen where nothing was given, a line each.
+
+    Raises:
+        ConfigError: With everything that is wrong with the words.
+        DataError: If the data is not there, or no image can be used.
+    """
+    answer = remembered(words) if page is None else None
+    if answer is not None:
+        for note in answer.notes:
+            tell(note)
+        return answer.profile
+    from archfront.search.commands.run import config_of
+    from archfront.search.prepare.data_reference import data_ref
+
+    notes: list[str] = []
+
+    def note_and_tell(line: str) -> None:
+        notes.append(line)
+        tell(line)
+
+    config = config_of(words, tell=note_and_tell)
+    profile = _profile(config, is_plain=is_plain)
+    remember(words, data_ref(config), Answer(profile, tuple(notes)))
+    if page is not None:
+        _write_page(profile, config, page.expanduser())
+    return profile
+
+
 def _profile(config: Config, *, is_plain: bool) -> DatasetProfile:
     """Return the profile of the data, with a bar on standard error while it is looked at."""
     from archfront.search.prepare.data_reference import data_ref, profile_cache
+    from archfront.search.profile.profile_cache import profile_of
 
     cache = profile_cache(config)
     ref, task, title = data_ref(config), config.task.name, config.data.title

@@ -19,7 +19,9 @@ from archfront.search.records.codec import decode, encode
 from archfront.trainers.dataset_summary import Symmetries
 
 # Of the form of the record and of how its numbers are computed; another one is computed anew.
-VERSION = 3
+VERSION = 4
+# Versions whose form fits this one, in which profiles beside the records of studies may be.
+READ = (2, 3, 4)
 # The share of a class's images that adds nothing new falls with this (Cui et al. 2019, table 1).
 BETA = 0.9999
 # Cells along each side of the map of the places of objects.
@@ -138,6 +140,8 @@ class ObjectProfile:
             twice; none without outlines.
         places: Objects by the place of their center, rows from the top, ``PLACES`` a side.
         at_sizes: How large they are at the input sizes of a space; none without a space.
+        boundary_density: Share of an image's pixels beside a pixel of another object or of the
+            ground; of nothing without outlines.
     """
 
     per_image: Distribution
@@ -151,6 +155,7 @@ class ObjectProfile:
     places: tuple[tuple[int, ...], ...]
     at_sizes: tuple[ObjectsAtSize, ...] = ()
     pixel_share: dict[str, float] = field(default_factory=dict)
+    boundary_density: Distribution = field(default_factory=Distribution)
 
     def at(self, input_size: int, stride: int, tile: int | None = None) -> ObjectsAtSize:
         """Return the sizes in cells of a map, for an image, or a tile, that fills the input.
@@ -266,6 +271,8 @@ class DatasetProfile:
                 "overlap_share": shown.overlap_share,
                 "truncated_share": shown.truncated_share,
             }
+            if shown.boundary_density.n:
+                found["boundary_density_p50"] = shown.boundary_density.p50
         if self.masks is not None:
             found["boundary_density_p50"] = self.masks.boundary_density.p50
         return found
@@ -293,7 +300,7 @@ class DatasetProfile:
             DataError: If it is of another version, or does not fit.
         """
         version = content.get("version")
-        if version != VERSION:
+        if version not in READ:
             raise DataError(
                 f"The profile has version {version!r}; this archfront reads version {VERSION}. "
                 "Make it again: archfront profile data.root=FOLDER."

@@ -15,7 +15,7 @@ from archfront.trainers.data.targets import Target, relabeled
 from archfront.trainers.errors import DataError
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class _Usable:
     """An image with what is left of its target without the classes that cannot be used."""
 

@@ -15,6 +15,7 @@ from archfront.search.profile.faults import Fault, FaultKind
 from archfront.search.profile.gather import Entry, Gathered
 from archfront.search.profile.near_copies import equal_groups
 from archfront.search.profile.split_rows import N_NAMED, SplitRows, fault
+from archfront.search.profile.stored_rows import SomeRows
 from archfront.search.profile.torn_groups import Shown, TornGroups, torn_groups
 from archfront.trainers.data.checks import EMPTY
 from archfront.trainers.data.raw import RawData, Skipped
@@ -60,7 +61,7 @@ def _torn_groups(found: Gathered, splits: Sequence[str]) -> TornGroups | None:
             [_without_split(entry.name) for entry in entries],
             [_compared(entry) for entry in entries],
             [splits[row] for row in unique],
-            found.thumbs[unique] if copies else found.thumbs,
+            SomeRows(found.thumbs, unique),
             found.traits[unique],
         )
     )

@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from archfront.search.profile.dataset_profile import ImageProfile, MaskProfile, ObjectProfile
 from archfront.search.profile.distribution import Numbers
-from archfront.search.profile.faults import SmallObject
+from archfront.search.profile.faults import ImageRef, SmallObject
 from archfront.search.profile.look import Facts, Look, look
 from archfront.search.profile.object_counts import MaskCounts, ObjectCounts
+from archfront.search.profile.stored_rows import StoredRows
 from archfront.trainers.data.image_files import PixelLimit
-from archfront.trainers.data.images import Pixels
 from archfront.trainers.data.raw import RawData, RawSample, Skipped
 from archfront.trainers.data.shrunk import THUMB
 from archfront.trainers.data.targets import Mask, Objects, Target
@@ -31,7 +31,7 @@ CHUNK, AHEAD = 16, 3
 N_TRAITS = 8
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Entry:
     """One image that can be used.
 
@@ -59,7 +59,7 @@ class Gathered:
     Attributes:
         entries: The images that can be used, in the order of the rows below.
         problems: What is wrong with the others, and with objects that were left out.
-        thumbs: Grey values in small, uint8 ``(N, THUMB, THUMB)``.
+        thumbs: Grey values in small, uint8 ``(N, THUMB, THUMB)``, in a file.
         traits: Colors and texture, float32 ``(N, N_TRAITS)``.
         keys: Hashes of the pixels.
         images: Their profile.
@@ -70,7 +70,7 @@ class Gathered:
 
     entries: list[Entry]
     problems: list[Skipped]
-    thumbs: Pixels
+    thumbs: StoredRows
     traits: NDArray[np.float32]
     keys: list[bytes]
     images: ImageProfile
@@ -89,26 +89,28 @@ def gather(raw: RawData, limit: PixelLimit, progress: Progress | None = None) ->
     """
     samples = [(part, one) for part, some in raw.parts.items() for one in some]
     n, n_classes = len(samples), len(raw.class_names)
-    thumbs = np.empty((n, THUMB, THUMB), np.uint8)
+    thumbs = StoredRows((THUMB, THUMB))
     traits = np.empty((n, N_TRAITS), np.float32)
     keys: list[bytes] = []
     entries: list[Entry] = []
     problems: list[Skipped] = []
     images, objects, masks = _ImageCounts(), ObjectCounts(), MaskCounts(n_classes)
     kinds: set[type] = set()
+    sizes: dict[tuple[int, int], tuple[int, int]] = {}  # each once in memory
     looks = _looks([one for _, one in samples], n_classes, limit)
     for done, ((part, one), found) in enumerate(zip(samples, looks, strict=True), 1):
         problems += found.problems
         if found.facts is not None:
             facts, index = found.facts, len(entries)
-            size = facts.width, facts.height
+            size = sizes.setdefault(asked := (facts.width, facts.height), asked)
             entries.append(Entry(index, part, one.name, facts.target, size, one.group))
-            thumbs[index], traits[index] = facts.thumb, _traits(facts)
+            thumbs.append(facts.thumb)
+            traits[index] = _traits(facts)
             keys.append(facts.key)
             images.add(facts)
             kinds.add(type(facts.target))
             if isinstance(facts.target, Objects):
-                objects.add(part, one.name, facts.target, size)
+                objects.add(ImageRef(part, one.name), facts.target, size, facts.boundary)
             elif isinstance(facts.target, Mask):
                 masks.add(facts.target, size, facts.boundary or 0.0)
         if progress is not None:
@@ -116,7 +118,7 @@ def gather(raw: RawData, limit: PixelLimit, progress: Progress | None = None) ->
     return Gathered(
         entries,
         problems,
-        thumbs[: len(entries)],
+        thumbs,
         traits[: len(entries)],
         keys,
         images.profile(),

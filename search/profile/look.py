@@ -13,6 +13,7 @@ from PIL import Image
 
 from archfront.trainers.data.image_files import PixelLimit
 from archfront.trainers.data.images import Pixels
+from archfront.trainers.data.objects import rasterized
 from archfront.trainers.data.raw import RawSample, Skipped
 from archfront.trainers.data.shrunk import (
     ANALYZED_PX,
@@ -20,12 +21,14 @@ from archfront.trainers.data.shrunk import (
     read_shrunk,
     thumbnail,
 )
-from archfront.trainers.data.targets import IGNORED, Indices, Mask, Target
+from archfront.trainers.data.targets import IGNORED, Indices, Mask, Objects, Target
 from archfront.trainers.data.verify import checked_target, seen_mask
 from archfront.trainers.errors import DataError
 
 # A step between neighbors that is steep: a tenth of the whole range.
 STEEP = 25
+# Outlined objects of an image that have a number each when they are drawn.
+N_DRAWN = 250
 
 
 @dataclass(frozen=True)
@@ -46,7 +49,8 @@ class Facts:
         edges: Share of its pixels that have a steep neighbor.
         key: Hash of its size and its pixels in small.
         thumb: Its grey values, uint8 ``(T, T)``, however long its sides are.
-        boundary: Share of its mask beside another class; None without a mask.
+        boundary: Share of its pixels beside another class of its mask, or beside another of its
+            outlined objects or the ground; None without either.
     """
 
     target: Target
@@ -96,6 +100,8 @@ def look(raw: RawSample, n_classes: int, limit: PixelLimit) -> Look:
     target, problems = checked_target(raw, size, n_classes, seen)
     if target is None:
         return Look(None, problems)
+    if isinstance(target, Objects) and target.segments is not None:
+        boundaries.append(_boundary(_drawn(target, *size)))
     return Look(_facts(image, target, boundaries), problems)
 
 
@@ -151,6 +157,15 @@ def _edge_density(grey: Pixels) -> float:
     steep[:, :-1] |= np.abs(np.diff(wide, axis=1)) > STEEP
     steep[:-1] |= np.abs(np.diff(wide, axis=0)) > STEEP
     return float(steep.mean())
+
+
+def _drawn(objects: Objects, width: int, height: int) -> Indices:
+    """Return which object each pixel ``(height, width)`` shows; 0 for none.
+
+    Numbers come again after ``N_DRAWN`` objects.
+    """
+    numbers = 1 + np.arange(len(objects), dtype=np.int64) % N_DRAWN
+    return rasterized(objects, numbers, width, height)
 
 
 def _boundary(indices: Indices) -> float:

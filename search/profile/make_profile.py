@@ -84,6 +84,8 @@ def make_profile(
             f"{raw.where}: none of the {sum(map(len, raw.parts.values())):,} images can be used"
             f"{example if found.problems else ''}. Check data.root and the annotations."
         )
+    # The readers' records are the most of what is in memory, and no more than names is needed.
+    raw = replace(raw, parts=dict.fromkeys(raw.parts, ()))
     division = divide(ref, raw, found.entries)
     names, counted = raw.class_names, COUNTED.get(ref.target, "images")
     order = sorted(division.splits, key=ORDER.index)
@@ -114,7 +116,7 @@ def _symmetries(
     trained = division.splits.get("train", found.entries)
     sizes = np.array([width * height for width, height in (entry.size for entry in trained)])
     chosen = [trained[row] for row in chosen_rows(sizes)]
-    thumbs = found.thumbs[[entry.index for entry in chosen]]
+    thumbs = found.thumbs[np.array([entry.index for entry in chosen], np.int64)]
     return told_apart(thumbs, [entry.target for entry in chosen], class_names)
 
 
@@ -152,30 +154,32 @@ def _balance(splits: Mapping[str, SplitProfile], class_names: Sequence[str]) -> 
 
 def _examples(class_names: Sequence[str], found: Gathered, division: Divided) -> Examples:
     """Return images of each class, evenly from all there are, and the odd ones."""
-    of_class: defaultdict[int, list[ImageRef]] = defaultdict(list)
-    for split, entries in division.splits.items():
+    of_class: defaultdict[int, list[int]] = defaultdict(list)
+    for entries in division.splits.values():
         for entry in entries:
             for label in class_counts(entry.target):
-                of_class[label].append(ImageRef(split, entry.name))
+                of_class[label].append(entry.index)
     splits = division.split_of(len(found.entries))
+
+    def ref(row: int) -> ImageRef:
+        entry = found.entries[row]
+        return ImageRef(splits[row] or entry.part, entry.name)
+
     return Examples(
         per_class={
-            name: tuple(_spread(of_class[label], N_EXAMPLES))
+            name: tuple(map(ref, _spread(of_class[label], N_EXAMPLES)))
             for label, name in enumerate(class_names)
             if of_class[label]
         },
         smallest=found.smallest,
-        unlike=tuple(
-            ImageRef(splits[row] or found.entries[row].part, found.entries[row].name)
-            for row in _unlike(found)
-        ),
+        unlike=tuple(map(ref, _unlike(found))),
     )
 
 
-def _spread(refs: Sequence[ImageRef], n: int) -> list[ImageRef]:
-    if len(refs) <= n:
-        return list(refs)
-    return [refs[round(i * (len(refs) - 1) / (n - 1))] for i in range(n)]
+def _spread(rows: Sequence[int], n: int) -> list[int]:
+    if len(rows) <= n:
+        return list(rows)
+    return [rows[round(i * (len(rows) - 1) / (n - 1))] for i in range(n)]
 
 
 def _unlike(found: Gathered) -> list[int]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from archfront.search.profile.stored_rows import PixelRows
 from archfront.trainers.data.images import Pixels
 
 Rows = NDArray[np.int64]
@@ -53,7 +54,7 @@ class Look:
         shorter: Shorter side of each image in pixels, ``(N,)``.
     """
 
-    thumbs: Pixels
+    thumbs: PixelRows
     means: NDArray[np.float32]
     shorter: Rows
 
@@ -79,16 +80,13 @@ def near_pairs(images: Look, rows: Sequence[int]) -> list[tuple[int, int]]:
     vectors, spread = _coarse(images.thumbs, some)
     is_told = spread >= FLAT
     some, vectors = some[is_told], vectors[is_told]
-    found: set[tuple[int, int]] = set()
-    for bucket in _buckets(vectors):
-        for first, second in _near_in(vectors, bucket):
-            found.add((int(some[first]), int(some[second])))
-    pairs = np.array(sorted(found), np.int64).reshape(-1, 2)
+    found = [some[near] for bucket in _buckets(vectors) for near in _near_in(vectors, bucket)]
+    pairs = np.unique(np.concatenate([np.empty((0, 2), np.int64), *found]), axis=0)
     kept = [pairs[start : start + BLOCK] for start in range(0, len(pairs), BLOCK)]
     return [tuple(pair) for block in kept for pair in block[_are_copies(images, block)].tolist()]
 
 
-def _coarse(thumbs: Pixels, rows: Rows) -> tuple[NDArray[np.float16], Vectors]:
+def _coarse(thumbs: PixelRows, rows: Rows) -> tuple[NDArray[np.float16], Vectors]:
     """Return rows of thumbnails, shrunk, as unit vectors, and their deviations; by blocks."""
     vectors = np.empty((len(rows), (thumbs.shape[1] // POOL) ** 2), np.float16)
     spread = np.empty(len(rows), np.float32)
@@ -127,18 +125,16 @@ def _buckets(vectors: NDArray[np.float16]) -> Iterator[Rows]:
         yield from (bucket for bucket in np.split(order, ends) if len(bucket) > 1)
 
 
-def _near_in(vectors: NDArray[np.float16], bucket: Rows) -> Iterator[tuple[int, int]]:
-    """Yield the pairs of a bucket that are near in small, the lower row first."""
+def _near_in(vectors: NDArray[np.float16], bucket: Rows) -> Iterator[Rows]:
+    """Yield pairs of a bucket ``(P, 2)`` that are near in small, the lower row first."""
     inside = vectors[bucket].astype(np.float32)
     for start in range(0, len(bucket), BLOCK):
         close = inside[start : start + BLOCK] @ inside[start:].T > NEAR
         later = np.triu(close, 1)
         later &= np.cumsum(later, axis=0, dtype=np.int16) <= PARTNERS
         firsts, seconds = np.nonzero(later)
-        for first, second in zip(
-            bucket[start + firsts].tolist(), bucket[start + seconds].tolist(), strict=True
-        ):
-            yield min(first, second), max(first, second)
+        pairs = np.stack([bucket[start + firsts], bucket[start + seconds]], axis=1)
+        yield np.sort(pairs, axis=1)
 
 
 def _are_copies(images: Look, pairs: Rows) -> NDArray[np.bool_]:

@@ -28,27 +28,36 @@ class ObjectCounts:
 
     def __init__(self) -> None:
         self.per_image, self.side_px, self.side_share = Numbers(), Numbers(), Numbers()
-        self.aspect = Numbers()
+        self.aspect, self.boundary = Numbers(), Numbers()
         self._per_class: dict[int, Numbers] = {}
         self._n = self._n_overlapping = self._n_truncated = self._n_crowds = 0
         self._places = np.zeros((PLACES, PLACES), np.int64)
         self._areas: dict[int, float] = {}
         self._pixels = 0
-        self._smallest: list[tuple[float, int, str, str, int, Boxes]] = []
+        self._smallest: list[tuple[float, int, ImageRef, int, Boxes]] = []
 
-    def add(self, part: str, name: str, objects: Objects, size: tuple[int, int]) -> None:
+    def add(
+        self,
+        image: ImageRef,
+        objects: Objects,
+        size: tuple[int, int],
+        boundary: float | None = None,
+    ) -> None:
         """Count the objects of an image.
 
         Args:
-            part: In which the image is.
-            name: Of the image.
+            image: Its part and its name.
             objects: Inside of the image.
             size: Width and height of the image.
+            boundary: Share of its pixels beside another object or the ground; None without
+                outlines.
         """
         shown = objects.only(np.flatnonzero(~objects.crowd))
         self._n_crowds += len(objects) - len(shown)
         self.per_image.add(len(shown))
         self._pixels += size[0] * size[1]
+        if boundary is not None:
+            self.boundary.add(boundary)
         if not len(shown):
             return
         boxes, (width, height) = shown.boxes, size
@@ -71,16 +80,14 @@ class ObjectCounts:
         for segment, label in zip(shown.segments or (), shown.labels.tolist(), strict=False):
             covered = self._areas.get(label, 0.0) + segment_area(segment, *size)
             self._areas[label] = covered
-        self._keep_smallest(part, name, shown, roots)
+        self._keep_smallest(image, shown, roots)
 
-    def _keep_smallest(
-        self, part: str, name: str, shown: Objects, roots: NDArray[np.float64]
-    ) -> None:
+    def _keep_smallest(self, image: ImageRef, shown: Objects, roots: NDArray[np.float64]) -> None:
         for place in np.argsort(roots, kind="stable")[:N_SMALLEST].tolist():
             # The number makes each entry unlike the others, so that no boxes are compared.
             number = self._n * N_SMALLEST + place
             box, label = shown.boxes[place], int(shown.labels[place])
-            entry = (-float(roots[place]), -number, part, name, label, box)
+            entry = (-float(roots[place]), -number, image, label, box)
             if len(self._smallest) < N_SMALLEST:
                 heapq.heappush(self._smallest, entry)
             elif entry > self._smallest[0]:
@@ -91,8 +98,8 @@ class ObjectCounts:
     def smallest(self, class_names: Sequence[str]) -> tuple[SmallObject, ...]:
         """Return the smallest objects, ascending."""
         return tuple(
-            SmallObject(ImageRef(part, name), class_names[label], _corners(box))
-            for _, _, part, name, label, box in sorted(self._smallest, reverse=True)
+            SmallObject(image, class_names[label], _corners(box))
+            for _, _, image, label, box in sorted(self._smallest, reverse=True)
         )
 
     def profile(self, class_names: Sequence[str]) -> ObjectProfile:
@@ -115,6 +122,7 @@ class ObjectCounts:
                 for label, area in sorted(self._areas.items())
             },
             places=tuple(tuple(row) for row in self._places.tolist()),
+            boundary_density=self.boundary.distribution(),
         )
 
 

@@ -17,8 +17,8 @@ from pathlib import PurePath
 import numpy as np
 from numpy.typing import NDArray
 
+from archfront.search.profile.stored_rows import PixelRows
 from archfront.trainers.data.group_split import PATTERNS, groups_of
-from archfront.trainers.data.images import Pixels
 from archfront.trainers.errors import DataError
 
 # The text before the last number of a name, and the number.
@@ -50,7 +50,7 @@ class Shown:
     names: Sequence[str]
     classes: Sequence[object]
     splits: Sequence[str]
-    thumbs: Pixels
+    thumbs: PixelRows
     traits: NDArray[np.float32]
 
 

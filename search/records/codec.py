@@ -9,7 +9,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
 from functools import cache
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from types import UnionType
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from archfront.trainers.spec import Architecture, Recipe
 
@@ -58,6 +68,36 @@ def decode(kind: type[Record], content: Any) -> Record:
         where = ".".join(str(key) for key in first["loc"][1:]) or kind.__name__
         raise ValueError(f"{where}: {first['msg']}") from error
     return record
+
+
+def restored(kind: Any, content: Any) -> Any:
+    """Return the record of a kind from content that ``encode`` wrote and nobody else changes.
+
+    ``decode`` checks content; this one is for a cache that is read in the time in which pydantic
+    is imported. Values are taken as they are, so content that fits only nearly may pass.
+
+    Raises:
+        TypeError: If a record has other fields.
+    """
+    if content is None:
+        return None
+    if is_dataclass(kind):
+        hints = get_type_hints(kind)
+        if not isinstance(content, dict) or content.keys() - hints.keys():
+            raise TypeError(f"{kind} has the fields {', '.join(hints)}; got {content!r:.80}")
+        return cast(Any, kind)(
+            **{key: restored(hints[key], value) for key, value in content.items()}
+        )
+    origin, arguments = get_origin(kind), get_args(kind)
+    if origin in (Union, UnionType):
+        return restored(next(part for part in arguments if part is not type(None)), content)
+    if origin is tuple and arguments[-1] is not Ellipsis:
+        return tuple(map(restored, arguments, content))
+    if origin is tuple:
+        return tuple(restored(arguments[0], value) for value in content)
+    if origin in (dict, Mapping):
+        return {key: restored(arguments[1], value) for key, value in content.items()}
+    return content
 
 
 @cache

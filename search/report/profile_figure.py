@@ -44,6 +44,7 @@ def profile_figures(profile: DatasetProfile) -> dict[str, Drawn]:
             ("Objects of an image", objects.per_image, "objects", "images"),
             ("Root of the area", objects.side_px, "px", "objects"),
             ("The same over the longer side", objects.side_share, "share", "objects"),
+            ("Pixels beside another object", objects.boundary_density, "share", "images"),
         ]
     if masks is not None:
         sections["objects"] = [

@@ -21,7 +21,7 @@ def profile_table(profile: DatasetProfile) -> Table:
     table = Table.grid(padding=(0, 1))
     table.add_column(width=LABEL_WIDTH, no_wrap=True)
     table.add_column(overflow="fold")
-    for word, text in _rows(profile):
+    for word, text in all_rows(profile):
         is_fault = word.startswith("fault")
         table.add_row(Text(word, style="bold red" if is_fault else "bold"), text)
     return table
@@ -56,7 +56,8 @@ def profile_rows(profile: DatasetProfile) -> Iterator[tuple[str, Text]]:
     )
 
 
-def _rows(profile: DatasetProfile) -> Iterator[tuple[str, Text]]:
+def all_rows(profile: DatasetProfile) -> Iterator[tuple[str, Text]]:
+    """Yield everything that is told: the data, its faults, and what a choice depends on."""
     splits = ", ".join(f"{part.images:,} {name}" for name, part in profile.splits.items())
     classes = count_of(profile.n_classes, "class", "classes")
     yield "data", Text(f"{profile.data}: {profile.task}, {classes}, {splits}")
@@ -137,7 +138,10 @@ def _object_rows(profile: DatasetProfile) -> Iterator[tuple[str, str]]:
     )
     if objects.pixel_share:
         shares = sorted(objects.pixel_share.items(), key=lambda pair: -pair[1])[:SHOWN_CLASSES]
-        yield "", "of all pixels: " + ", ".join(f"{name} {share:.1%}" for name, share in shares)
+        shown = ", ".join(f"{name} {share:.1%}" for name, share in shares)
+        beside = objects.boundary_density
+        also = f"; {beside.p50:.1%} of an image's pixels beside another object or the ground"
+        yield "", f"of all pixels: {shown}{also if beside.n else ''}"
     yield from _sizes_rows(objects)
 
 

@@ -192,8 +192,10 @@ def rasterized(objects: Objects, labels: NDArray[np.int64], width: int, height: 
     assert objects.segments is not None
     indices = np.zeros((height, width), np.uint8)
     for segment, label, crowd in zip(objects.segments, labels, objects.crowd, strict=True):
-        inside = coco.decode(rle_of(segment, width, height)) == 1
-        indices[inside] = IGNORED if crowd else label
+        rle = rle_of(segment, width, height)
+        x, y, across, down = map(int, coco.toBbox(rle))
+        box = slice(y, y + down), slice(x, x + across)
+        indices[box][coco.decode(rle)[box] == 1] = IGNORED if crowd else label
     return indices
 
 

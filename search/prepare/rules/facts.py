@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Self
 
-from archfront.search.profile.dataset_profile import DatasetProfile
 from archfront.trainers.dataset_summary import LONGER_SIDE, DatasetSummary, Symmetries
 
 
@@ -44,18 +43,4 @@ class Facts:
             small_object=None if objects is None else objects.side_share.p10,
             crowd=None if objects is None else objects.crowd,
             symmetries=dataset.symmetries,
-        )
-
-    @classmethod
-    def of_profile(cls, profile: DatasetProfile) -> Self:
-        """Return the facts that a dataset's profile has."""
-        train, objects = profile.splits["train"], profile.objects
-        return cls(
-            n_train=train.images,
-            per_class=dict(train.per_class),
-            counted=profile.counted,
-            longest=profile.images.longer_side.p50,
-            small_object=None if objects is None else objects.side_share.p10,
-            crowd=None if objects is None else objects.per_image.p99,
-            symmetries=profile.symmetries,
         )

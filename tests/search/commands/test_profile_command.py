@@ -9,6 +9,7 @@ import pytest
 from rich.console import Console
 
 from archfront.search.cli import main
+from archfront.search.commands import run
 from archfront.search.profile.dataset_profile import DatasetProfile
 from archfront.search.report.profile_text import profile_table
 from tests.support.command import Output, fails
@@ -88,6 +89,72 @@ def test_a_folder_without_one_good_image_is_one_clear_error(
         (tmp_path / "data" / name).write_text("no image")
     said = fails(capsys, 1, "profile", "data=folder", f"data.root={tmp_path / 'data'}")
     assert "none of the 3 images can be used, as a/1.png: it is not an image" in said
+
+
+class TestRemembered:
+    """A second call with the same words composes nothing while nothing changes."""
+
+    @pytest.fixture
+    def words(self, tmp_path: Path) -> list[str]:
+        clean_folder(tmp_path / "data", n=4)
+        return [f"data.root={tmp_path / 'data'}", "data.split_seed=1"]
+
+    @pytest.fixture
+    def composed(self, monkeypatch: pytest.MonkeyPatch) -> list[object]:
+        """Return what was composed since, by its words."""
+        calls: list[object] = []
+
+        def count(words: list[str], **options: object) -> object:
+            calls.append(words)
+            return config_of(words, **options)
+
+        config_of = run.config_of
+        monkeypatch.setattr(run, "config_of", count)
+        return calls
+
+    def test_it_tells_the_same(
+        self, words: list[str], composed: list[object], capsys: Output
+    ) -> None:
+        told = []
+        for _ in range(2):
+            assert main(["profile", *words]) == 0
+            told.append(capsys.readouterr())
+        assert told[0] == told[1]
+        assert "data=auto reads" in told[0].err
+        assert len(composed) == 1
+        boxes = [profile(capsys, *SHAPES, "--json") for _ in range(2)]
+        assert boxes[0] == boxes[1]
+        assert len(composed) == 2
+
+    def test_what_has_changed_is_looked_at(
+        self,
+        words: list[str],
+        composed: list[object],
+        capsys: Output,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        profile(capsys, *words)
+        profile(capsys, *words, "data.val=0.1")
+        save(tmp_path / "data/a/100.png", textured(99))
+        splits = json.loads(profile(capsys, *words, "--json"))["splits"]
+        assert sum(split["images"] for split in splits.values()) == 9
+        assert len(composed) == 3
+        monkeypatch.setenv("ARCHFRONT_ROOT", "elsewhere")
+        profile(capsys, *words)
+        assert len(composed) == 4
+        for file in tmp_path.glob("profiles/answers/*.json"):
+            file.write_text('{"options": [1, 2, {}]}')
+        profile(capsys, *words)
+        assert len(composed) == 5
+
+    def test_data_behind_links_is_always_looked_up(
+        self, words: list[str], composed: list[object], capsys: Output, tmp_path: Path
+    ) -> None:
+        (tmp_path / "data/c").symlink_to(tmp_path / "data/b")
+        for _ in range(2):
+            profile(capsys, *words, "data.outside_root=allow")
+        assert len(composed) == 2
 
 
 def test_the_page_is_written_beside_what_is_printed(tmp_path: Path, capsys: Output) -> None:

@@ -11,7 +11,7 @@ import pytest
 from archfront.search.config.build import build
 from archfront.search.config.schema import Config
 from archfront.search.prepare.study_profile import keep_profile, study_profile
-from archfront.search.profile.dataset_profile import VERSION
+from archfront.search.profile.dataset_profile import READ, VERSION
 from archfront.search.profile.profile_cache import read_profile
 from archfront.trainers.errors import DataError
 from tests.support.configurations import changed
@@ -75,7 +75,7 @@ def test_objects_are_told_in_tiles_where_images_are_cut(
 def test_no_file_is_no_profile_and_a_damaged_one_is_an_error(tmp_path: Path) -> None:
     file = tmp_path / "profile.json"
     assert read_profile(file) is None
-    file.write_text(json.dumps({"version": VERSION - 1}))
+    file.write_text(json.dumps({"version": min(READ) - 1}))
     assert read_profile(file) is None
     for content in ("{", "[]", json.dumps({"version": VERSION})):
         file.write_text(content)

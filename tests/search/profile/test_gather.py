@@ -17,7 +17,7 @@ from archfront.trainers.data.image_files import DEFAULT
 from archfront.trainers.data.raw import RawSample
 from archfront.trainers.data.ref import Shapes
 from archfront.trainers.data.shrunk import read_shrunk
-from archfront.trainers.data.targets import Mask
+from archfront.trainers.data.targets import Mask, Objects
 from archfront.trainers.errors import DataError
 from tests.support.drawn_images import REF
 from tests.support.textured_images import clean_folder, profiled, save, textured
@@ -65,6 +65,20 @@ def test_the_boundary_of_a_mask_leaves_out_ignored_pixels() -> None:
     found = look(sample, 2, DEFAULT).facts
     assert found is not None
     assert found.boundary == pytest.approx(5 / 100)
+
+
+def test_the_boundary_of_outlines_is_that_of_the_drawn_objects() -> None:
+    """Two squares of 3 px that touch, and a crowd whose border does not count."""
+    squares = [((x, 2, x + 3, 2, x + 3, 5, x, 5),) for x in (1, 4, 8)]
+    boxes = np.array([(x, 2, x + 3, 5) for x in (1, 4, 8)], np.float32)
+    labels, crowd = np.zeros(3, np.int64), np.array([False, False, True])
+    target = Objects(boxes, labels, crowd, tuple(squares))
+    sample = RawSample(np.zeros((10, 12, 1), np.uint8), target, "outlines")
+    found = look(sample, 2, DEFAULT).facts
+    assert found is not None
+    # Above them and below 6 pixels each, beside them 3 on the left, between both and on the right;
+    # the one at the lower right corner of each square counts once.
+    assert found.boundary == pytest.approx((6 + 6 + 3 + 3 + 3 - 2) / 120)
 
 
 @pytest.mark.parametrize(("kind", "name"), [("jpg", "JPEG"), ("png", "PNG")])

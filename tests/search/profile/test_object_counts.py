@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from archfront.search.profile.faults import ImageRef
 from archfront.search.profile.object_counts import N_SMALLEST, MaskCounts, ObjectCounts
 from archfront.trainers.data.targets import Mask, Objects
 
@@ -18,8 +19,7 @@ def objects(*boxes: tuple[float, float, float, float], crowd: tuple[int, ...] = 
 def test_sizes_places_overlaps_and_borders_of_objects() -> None:
     counts = ObjectCounts()
     counts.add(
-        "train",
-        "a",
+        ImageRef("train", "a"),
         objects(
             (0, 10, 20, 30),  # touches the left border
             (5, 10, 25, 30),  # IoU 0.6 with the one before
@@ -29,7 +29,7 @@ def test_sizes_places_overlaps_and_borders_of_objects() -> None:
         ),
         (200, 100),
     )
-    counts.add("train", "b", objects(), (200, 100))
+    counts.add(ImageRef("train", "b"), objects(), (200, 100))
     found = counts.profile(("x", "y"))
     assert (found.per_image.n, found.per_image.max, found.per_image.p50) == (2, 3, 0)
     assert (found.side_px.min, found.side_px.max) == (20, 20)
@@ -53,7 +53,7 @@ def test_overlaps_do_not_depend_on_how_many_rows_are_compared_at_a_time(
     for rows in (7, 512):
         monkeypatch.setattr("archfront.search.profile.object_counts.ROWS", rows)
         counts = ObjectCounts()
-        counts.add("train", "a", objects(*boxes), (100, 100))
+        counts.add(ImageRef("train", "a"), objects(*boxes), (100, 100))
         shares.append(counts.profile(("x", "y")).overlap_share)
     assert shares[0] == shares[1]
     assert 0 < shares[0] < 1
@@ -63,7 +63,9 @@ def test_the_smallest_objects_are_kept_in_order() -> None:
     counts = ObjectCounts()
     sides = np.random.default_rng(0).permutation(40) + 1
     for number, side in enumerate(sides.tolist()):
-        counts.add("train", str(number), objects((10, 10, 10 + side, 10 + side)), (100, 100))
+        counts.add(
+            ImageRef("train", str(number)), objects((10, 10, 10 + side, 10 + side)), (100, 100)
+        )
     smallest = counts.smallest(("x", "y"))
     assert [one.box[2] - 10 for one in smallest] == list(range(1, N_SMALLEST + 1))
     assert [one.image.name for one in smallest[:3]] == [
@@ -77,8 +79,8 @@ def test_outlines_cover_their_share_of_the_pixels() -> None:
     boxes = np.array([(0, 0, 40, 30), (0, 0, 9, 50)], np.float32)
     shown = Objects(boxes, np.array([0, 1]), np.zeros(2, np.bool_), (triangle, runs))
     counts = ObjectCounts()
-    counts.add("train", "a", shown, (100, 50))
-    counts.add("train", "b", objects(), (100, 50))
+    counts.add(ImageRef("train", "a"), shown, (100, 50))
+    counts.add(ImageRef("train", "b"), objects(), (100, 50))
     share = counts.profile(("x", "y")).pixel_share
     assert share == pytest.approx({"x": 600 / 10_000, "y": 400 / 10_000})
 

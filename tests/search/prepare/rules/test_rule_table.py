@@ -19,16 +19,8 @@ from archfront.search.prepare.rules.rule_table import RULES, apply_rules, space_
 from archfront.search.prepare.rules.symmetry import flips_of
 from archfront.search.records.applied_rule import AppliedRule
 from archfront.search.records.codec import decode, encode
-from archfront.trainers.dataset_summary import (
-    LONGER_SIDE,
-    DatasetSummary,
-    SplitSummary,
-    Spread,
-    Symmetries,
-    Told,
-)
+from archfront.trainers.dataset_summary import Symmetries, Told
 from tests.support.configurations import changed
-from tests.support.small_profile import small_profile
 
 EVEN = {"cat": 500, "dog": 500}
 PLAIN = Facts(5000, EVEN, "images", 64.0)
@@ -170,15 +162,6 @@ def dicts(*configs: Config) -> list[dict[str, Any]]:
 
 def test_without_a_rule_an_open_metric_is_the_first_of_the_task() -> None:
     assert apply_rules(config(), PLAIN).config.task.metric == "accuracy"
-
-
-def test_summary_and_profile_of_the_same_data_give_the_same_facts() -> None:
-    profile = small_profile()
-    splits = {
-        name: SplitSummary(split.images, split.per_class) for name, split in profile.splits.items()
-    }
-    summary = DatasetSummary(splits=splits, sizes={LONGER_SIDE: Spread(40, 40, 40)})
-    assert Facts.of_summary(summary) == Facts.of_profile(profile)
 
 
 def test_few_images_of_boxes_change_no_recipe() -> None:
