@@ -14,6 +14,12 @@ from archfront.search.service.bodies import Body
 TrialState = Literal["trained", "rejected", "failed", "waiting", "stopped"]
 
 
+class Recorded(Body):
+    """A body with the fields of a record, of which a later version may have more."""
+
+    model_config = ConfigDict(extra="allow")
+
+
 class ObjectiveAnswer(Body):
     """A value that a study searches by; the metric is the first one."""
 
@@ -109,7 +115,7 @@ class RungAnswer(Body):
     seconds: float
 
 
-class ProposalAnswer(Body):
+class ProposalAnswer(Recorded):
     """Why a sampler proposed a trial, and what it expected of it."""
 
     text: str
@@ -123,7 +129,7 @@ class ProposalAnswer(Body):
     train_s: float | None
 
 
-class ExpectedLatency(Body):
+class ExpectedLatency(Recorded):
     """The latency that was expected before it was measured: nine of ten lie in the band."""
 
     p50_ms: float
@@ -183,7 +189,7 @@ class TrialDetail(TrialRow):
     files: TrialFiles
 
 
-class MemberAnswer(Body):
+class MemberAnswer(Recorded):
     """A member of a front: the columns of ``archfront front --json``, with its label."""
 
     trial: int
