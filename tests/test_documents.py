@@ -26,8 +26,11 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 TINY = (*SMALLEST, "hardware.limits.latency_ms=null")
 # What stands for a value in the usage of a verb.
 PLACEHOLDERS = {"STUDY": "flowers", "DIR": "knee", "N": "1", "VERB": "run"}
-# What a test has no network, no weights and no other device for.
-ELSEWHERE = ("data.download=true", "space.weights=pretrained", "hardware.device=Pixel 8")
+# What a test has no network, no weights, no other device and no cluster for.
+ELSEWHERE = (
+    *("data.download=true", "space.weights=pretrained", "hardware.device=Pixel 8"),
+    "engine=ray",
+)
 
 
 pytestmark = pytest.mark.usefixtures("own_folder")

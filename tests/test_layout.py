@@ -93,6 +93,7 @@ DOORS = {
         "search/predict/served.py",
         "search/api/study_handle.py",
     ],
+    "ray": ["search/engine/ray_*.py"],
     "segmentation_models_pytorch": [
         "trainers/networks/segmenters/*.py",
     ],
@@ -109,6 +110,7 @@ HEAVY = {
     "onnxruntime",
     "openvino",
     "nncf",
+    "ray",
 }
 # But for what only the processes that build the catalog load.
 BUILDERS = {

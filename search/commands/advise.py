@@ -25,12 +25,11 @@ from archfront.search.commands.device_text import composed_config, image_shape
 from archfront.search.commands.flags import not_counts
 from archfront.search.config.schema import Config
 from archfront.search.config.settings import latency_table
-from archfront.search.engine import ENGINES
 from archfront.search.engine.interrupts import terminate_like_interrupt
 from archfront.search.errors import ConfigError
-from archfront.search.jobs.perform import perform
 from archfront.search.latency.table_places import path_or_url
 from archfront.search.prepare.gate import exceeded
+from archfront.search.prepare.make_engine import measuring_engine
 from archfront.search.prepare.study_settings import resolve
 from archfront.search.records.evaluation import Failed, Measurement
 from archfront.search.report.fitted_table import Column, FittedTable
@@ -151,7 +150,7 @@ def _measure(
     columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
     with (
         TemporaryDirectory(prefix="archfront-") as folder,
-        ENGINES[config.engine.name](perform, workers=1, threads=None) as engine,
+        measuring_engine(config) as engine,
         Progress(*columns, console=console, transient=True, disable=not is_live) as bar,
     ):
         task = bar.add_task("", total=60 * arguments.minutes)

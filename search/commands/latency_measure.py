@@ -32,11 +32,10 @@ from archfront.search.commands.consoles import print_lines
 from archfront.search.commands.device_text import composed_config, image_shape
 from archfront.search.config.schema import Config
 from archfront.search.config.settings import latency_table
-from archfront.search.engine import ENGINES
 from archfront.search.engine.interrupts import terminate_like_interrupt
 from archfront.search.errors import StudyError
-from archfront.search.jobs.perform import perform
 from archfront.search.latency.database import LatencyTable
+from archfront.search.prepare.make_engine import measuring_engine
 from archfront.search.prepare.study_settings import StudySettings, resolve
 from archfront.search.records.evaluation import Failed, Measurement
 from archfront.search.records.failure_kinds import LASTING
@@ -83,7 +82,7 @@ def measure(arguments: argparse.Namespace, console: Console) -> int:
     try:
         with (
             TemporaryDirectory(prefix="archfront-") as folder,
-            ENGINES[config.engine.name](perform, workers=1, threads=None) as engine,
+            measuring_engine(config) as engine,
         ):
             sweep = LatencySweep(settings, known, engine, Path(folder))
             is_live = console.is_terminal and not arguments.plain

@@ -63,7 +63,14 @@ BEFORE: dict[str, dict[str, Any]] = {
         "detections": 100,
     },
     "budget": {"rungs": []},
-    "engine": {"shared_mb": 0},
+    "engine": {
+        "shared_mb": 0,
+        "address": "auto",
+        "labels": {},
+        "device_label": {},
+        "gpus": 0,
+        "memory_gb": None,
+    },
     "tracking": {"latency_url": None},
 }
 

@@ -20,6 +20,8 @@ from archfront.trainers.words import quoted
 
 # File systems end at 255 bytes, of which a letter can take four.
 NAME_LENGTH = 60
+# What is asked of a cluster, and its value where nothing is.
+NO_CLUSTER = {"address": "auto", "labels": {}, "device_label": {}, "gpus": 0, "memory_gb": None}
 
 
 def _study_name(config: Config) -> list[str]:
@@ -186,13 +188,30 @@ def _decoder_shapes(config: Config) -> list[str]:
     return list(problems)
 
 
-def _inline_workers(config: Config) -> list[str]:
+def _workers(config: Config) -> list[str]:
+    if config.engine.workers is None and config.engine.name != "ray":
+        return [
+            f"engine.workers: engine={config.engine.name} needs a number; got null, which means "
+            "as many as fit on the nodes of engine=ray."
+        ]
     if config.engine.name == "inline" and config.engine.workers != 1:
         return [
             "engine.workers: engine=inline runs one job at a time in this process; got "
             f"{config.engine.workers}. Use engine.workers=1 or engine=processes."
         ]
     return []
+
+
+def _cluster(config: Config) -> list[str]:
+    engine = config.engine
+    if engine.name == "ray":
+        return []
+    asked = [n for n, unset in NO_CLUSTER.items() if getattr(engine, n) != unset]
+    return [
+        f"engine.{name}: engine={engine.name} has no cluster; got "
+        f"{quoted(getattr(engine, name))}. Use engine=ray."
+        for name in asked
+    ]
 
 
 def _hidden_password(config: Config) -> list[str]:
@@ -271,7 +290,8 @@ RULES: dict[Callable[[Config], list[str]], tuple[str, ...]] = {
         "data.reader",
         *(f"data.shapes.{part}_{end}" for part in ("objects", "share") for end in ("min", "max")),
     ),
-    _inline_workers: ("engine.name", "engine.workers"),
+    _workers: ("engine.name", "engine.workers"),
+    _cluster: ("engine.name", *(f"engine.{name}" for name in NO_CLUSTER)),
     _hidden_password: tuple(f"tracking.{name}" for name in URLS),
     _affinity: ("hardware.device", "hardware.affinity"),
     _throughput: ("hardware.device", "hardware.throughput_batch", "objectives"),

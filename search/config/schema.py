@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from typing import Annotated, Any, Literal
 
+from archfront.search.config.engine_options import EngineConfig
 from archfront.search.config.option_types import (
     READ_NUMBER,
     AbsolutePath,
@@ -29,7 +30,6 @@ from archfront.search.config.option_types import (
     option,
 )
 from archfront.search.config.space_options import RecipeConfig, RulesConfig
-from archfront.search.engine import ENGINES
 from archfront.search.formats.formats import FORMATS
 from archfront.search.runtimes import PRECISIONS, RUNTIMES
 from archfront.search.samplers import SAMPLERS
@@ -263,21 +263,6 @@ class BudgetConfig:
     max_rejections: Annotated[int, Bounds(1)] = option("rejections in a row that end the study")
     max_failures: Annotated[int, Bounds(1)] = option(
         "failures in a row that stop the study, which the same command resumes"
-    )
-
-
-@dataclass(frozen=True, kw_only=True)
-class EngineConfig:
-    """The engine that runs jobs; may change when a study is resumed."""
-
-    name: Annotated[str, OneOf(ENGINES)] = option("the engine")
-    workers: Annotated[int, Bounds(1, 256)] = option("trainings at a time")
-    threads: Nullable[Annotated[int, Bounds(1, 1024)]] = option(
-        "threads of one training; null: cores / workers"
-    )
-    precision: Literal["fp32", "bf16", "auto"] = option("auto: bf16 where measured to be faster")
-    shared_mb: Annotated[float, Bounds(0)] = option(
-        "decoded images shared by all workers and studies of this machine, in MB; 0: none"
     )
 
 

@@ -181,4 +181,9 @@ def with_metric(config: Config, metric: str | None = None) -> Config:
 
 def train_threads(config: Config) -> int:
     """Return the threads of one training: those configured, else cores over workers."""
-    return config.engine.threads or max(1, cores() // config.engine.workers)
+    return config.engine.threads or max(1, cores() // (config.engine.workers or 1))
+
+
+def expected_workers(config: Config) -> int:
+    """Return the trainings at a time on this machine, before an engine says it."""
+    return config.engine.workers or max(1, cores() // train_threads(config))

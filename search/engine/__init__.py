@@ -1,10 +1,15 @@
-"""Engines, which run jobs: in this process, or in persistent workers."""
+"""Engines, which run jobs: in this process, in persistent workers, or on a cluster's nodes."""
 
 from __future__ import annotations
 
 from archfront.search.engine.inline import InlineEngine
 from archfront.search.engine.jobs import Engine
 from archfront.search.engine.processes import ProcessEngine
+from archfront.search.engine.ray_engine import RayEngine
 
 # An engine's ``isolates`` says whether a job that crashes or hangs harms nothing but itself.
-ENGINES: dict[str, type[Engine]] = {"inline": InlineEngine, "processes": ProcessEngine}
+ENGINES: dict[str, type[Engine]] = {
+    "inline": InlineEngine,
+    "processes": ProcessEngine,
+    "ray": RayEngine,
+}

@@ -39,10 +39,17 @@ class Job:
 
 @dataclass(frozen=True)
 class Done:
-    """The result of a job that ended well; ``seconds`` is its running time without pauses."""
+    """The result of a job that ended well.
+
+    Attributes:
+        value: What it returned.
+        seconds: Its running time without pauses.
+        node: Name of the cluster's node that it ran on; None on this machine.
+    """
 
     value: Any
     seconds: float
+    node: str | None = None
 
 
 @dataclass(frozen=True)
@@ -52,6 +59,7 @@ class Broken:
     kind: FailureKind
     message: str
     seconds: float
+    node: str | None = None
 
 
 Result = Done | Broken
@@ -74,11 +82,15 @@ class Engine(Protocol):
 
     Attributes:
         isolates: Whether a job that crashes or hangs harms nothing but itself.
-        n_slots: Jobs that run at a time; more of them wait in the order submitted.
+        n_slots: Jobs that run at a time; more of them wait in the order submitted. It changes
+            where nodes of a cluster come and go.
     """
 
     isolates: ClassVar[bool]
-    n_slots: int
+
+    @property
+    def n_slots(self) -> int:
+        """Return the jobs that run at a time."""
 
     def __init__(
         self,
@@ -93,7 +105,7 @@ class Engine(Protocol):
 
         Args:
             perform: What does a job; its return value comes back in ``Done``.
-            workers: Jobs at a time.
+            workers: Jobs at a time; on one node where there are several.
             threads: Threads of one job; None for this machine's cores over ``workers``.
             imports: Modules that jobs need and that take long to import. An engine with workers
                 imports them before there is a job.

@@ -120,11 +120,16 @@ def _built(settings: ServiceSettings, content: dict[str, Any], texts: frozenset[
     config = build(content, texts=texts)
     problems = config_problems(settings, config)
     engine, most = config.engine, settings.study_threads
-    if most is not None and engine.threads is None and engine.workers <= most:
-        config = replace(config, engine=replace(engine, threads=most // engine.workers))
-    elif most is not None and engine.workers * (engine.threads or 1) > most:
+    workers = engine.workers or 1
+    if engine.name == "ray":  # it would join any address that a request names
         problems.append(
-            f"engine.threads: this server gives a study {most} threads; got {engine.workers} "
+            "engine: this server runs studies on its own machine; got ray. Use engine=processes."
+        )
+    if most is not None and engine.threads is None and workers <= most:
+        config = replace(config, engine=replace(engine, threads=most // workers))
+    elif most is not None and workers * (engine.threads or 1) > most:
+        problems.append(
+            f"engine.threads: this server gives a study {most} threads; got {workers} "
             f"workers with {engine.threads or 1} threads each. Use fewer."
         )
     if problems:

@@ -195,12 +195,12 @@ class Driver:
 
     def _loop(self, control: Control) -> tuple[str, str]:
         """Propose and collect until there is nothing to do; return state and reason."""
-        progress, running, n_slots = self._progress, self._progress.running, self._engine.n_slots
+        progress, running = self._progress, self._progress.running
         is_idle = False  # nothing to do until a job ends: time alone only takes away
         while True:
             if control.is_cancelled:
                 return "interrupted", "cancelled"
-            while len(running) < n_slots and not (
+            while len(running) < progress.refresh_slots(self._engine) and not (
                 is_idle or control.is_paused or progress.failing
             ):
                 step = progress.next_step()

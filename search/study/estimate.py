@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from archfront.search.config.schema import Config
-from archfront.search.config.settings import latency_table, with_metric
+from archfront.search.config.settings import expected_workers, latency_table, with_metric
 from archfront.search.engine.threads import thread_budget
 from archfront.search.errors import BuildError
 from archfront.search.latency.lookup import CostLookup
@@ -271,7 +271,7 @@ def _image_seconds(prepared: Prepared, candidate: Candidate) -> float | None:
 
 
 def _time(config: Config, middle_s: float) -> str:
-    budget, workers = config.budget, config.engine.workers
+    budget, workers = config.budget, expected_workers(config)
     parts, fit = [], math.inf
     if budget.trials is not None:
         total = duration(budget.trials * middle_s / workers)
@@ -293,7 +293,7 @@ def _disk(prepared: Prepared, middle_s: float) -> str:
     trainings = config.budget.trials
     if trainings is None:
         minutes = config.budget.minutes or 0
-        trainings = int(minutes * 60 * config.engine.workers / middle_s)
+        trainings = int(minutes * 60 * expected_workers(config) / middle_s)
     trainings = min(trainings, space.size)
     n_val = prepared.dataset.splits["val"].images
     predictions = trainings * n_val * (4 * space.classes + 8)

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from archfront.search.config.schema import Config
-from archfront.search.config.settings import FACTOR, plan_of
+from archfront.search.config.settings import FACTOR, expected_workers, plan_of
 from archfront.search.engine.jobs import Broken, Engine, Job
 from archfront.search.jobs.perform import StepsRequest, StepTimes
 from archfront.search.prepare.prepare import Prepared
@@ -144,7 +144,7 @@ def plan_study(
     precision = times.precision if asked == "auto" else asked
     if not is_planned(config):
         return plan_of(config), precision
-    return timed_plan(prepared, number, times.image_s), precision
+    return timed_plan(prepared, number, times.image_s, engine.n_slots), precision
 
 
 def is_planned(config: Config) -> bool:
@@ -153,14 +153,18 @@ def is_planned(config: Config) -> bool:
     return config.task.epochs == "auto" and budget.minutes is not None and not budget.rungs
 
 
-def timed_plan(prepared: Prepared, number: int, image_s: float) -> Plan:
+def timed_plan(
+    prepared: Prepared, number: int, image_s: float, n_slots: int | None = None
+) -> Plan:
     """Return the plan of a study by the seconds of an image in training steps.
 
     Args:
         prepared: The study.
         number: The architecture that was timed.
         image_s: Seconds of its training step for each image.
+        n_slots: Trainings at a time; those to be expected here when None.
     """
+    n_slots = n_slots or expected_workers(prepared.config)
     config, splits = prepared.config, prepared.dataset.seen.splits
     assert config.budget.minutes is not None
     aim, work = AIMS[_aim(prepared)], prepared.space.step_s
@@ -168,7 +172,7 @@ def timed_plan(prepared: Prepared, number: int, image_s: float) -> Plan:
     unit_s = image_s / prepared.space.step_s_of(batch_size)[number]
     for quantile in np.quantile(work, aim.quantiles):
         timed = epochs_for(
-            config.budget.minutes * 60 * config.engine.workers,
+            config.budget.minutes * 60 * n_slots,
             aim,
             image_s=unit_s * quantile,
             n_train=splits["train"].images,

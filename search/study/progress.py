@@ -7,7 +7,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Any
 
-from archfront.search.engine.jobs import Job, Result
+from archfront.search.engine.jobs import Engine, Job, Result
 from archfront.search.front.extrapolation import RungTrial
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.candidate import Candidate
@@ -156,6 +156,11 @@ class StudyProgress:
         self.paused = PausedTrials(store, paths, prepared.objectives)
         self.front = KeptFront(paths, prepared.objectives)
         self.reference: Reference
+
+    def refresh_slots(self, engine: Engine) -> int:
+        """Return the jobs that an engine runs at a time now: nodes of a cluster come and go."""
+        self._n_slots = engine.n_slots
+        return self._n_slots
 
     def restore(self) -> None:
         """Take up what earlier runs recorded, and delete what they had yet to delete."""

@@ -16,14 +16,13 @@ from typing import Literal
 from archfront.search.config.build import completed, differences
 from archfront.search.config.schema import Config
 from archfront.search.config.settings import latency_table, rung_epochs, with_metric
-from archfront.search.engine import ENGINES
 from archfront.search.engine.jobs import Engine
 from archfront.search.errors import ConfigChangedError
-from archfront.search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS, perform
 from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.fit_space import as_chosen
 from archfront.search.prepare.imported_device import for_device
+from archfront.search.prepare.make_engine import make_engine
 from archfront.search.prepare.prepare import Prepared, Progress, check_same, objectives, prepare
 from archfront.search.records.events import DataRead, Event, Follower
 from archfront.search.records.header import StudyHeader
@@ -101,7 +100,7 @@ def run(
             if (done := _done_before(store, header, config)) is not None:
                 return done
         # Its workers import while the data is read.
-        engine = engine or stack.enter_context(_engine(config))
+        engine = engine or stack.enter_context(make_engine(config))
         prepared = prepared or prepare(config, progress, begun=header, engine=engine)
         table = table or latency_table(config)
         config = with_metric(config, prepared.objectives[0].name)
@@ -183,14 +182,3 @@ def _done_before(store: StudyStore, header: StudyHeader, config: Config) -> Stud
     )
     reason = end_reason(evaluations, config.budget, left)
     return None if reason is None else StudyResult("finished", reason, was_finished=True)
-
-
-def _engine(config: Config) -> Engine:
-    settings = config.engine
-    return ENGINES[settings.name](
-        perform,
-        workers=settings.workers,
-        threads=settings.threads,
-        imports=TRAINING_IMPORTS,
-        exclusive_imports=MEASURING_IMPORTS,
-    )

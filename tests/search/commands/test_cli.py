@@ -64,8 +64,8 @@ class TestHelp:
     def test_an_unknown_verb_gets_the_nearest(self, capsys: Output) -> None:
         assert fails(capsys, 2, "fornt", "list") == (
             "Unknown verb 'fornt'. Did you mean front? Known: run, front, list, show, report, "
-            "delete, ui, weights, catalog, latency, profile, advise, refit, variants, export, "
-            "register, predict, reproduce."
+            "delete, ui, serve, weights, catalog, latency, cluster, profile, advise, refit, "
+            "variants, export, register, predict, reproduce."
         )
 
     def test_an_unknown_flag_is_wrong_use(self, capsys: Output) -> None:
@@ -134,7 +134,7 @@ class TestRun:
             "  1. seed: a whole number from 0 to 2147483648 is needed; got 'x'.",
             "  2. budget.trails: no such option. Did you mean budget.trials? Known under budget: "
             "max_failures, max_rejections, minutes, rungs, trial_minutes, trials.",
-            "  3. engine.workers: a whole number from 1 to 256 is needed; got '0'.",
+            "  3. engine.workers: a whole number from 1 to 256 or null is needed; got '0'.",
         ]
 
     def test_one_problem_is_shown_alone(self, capsys: Output) -> None:

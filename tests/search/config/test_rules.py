@@ -116,7 +116,11 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
         "data.name: Unknown torchvision dataset 'FashionMNISTT'. Did you mean 'FashionMNIST'? "
         "Known: ",
     ),
-    "_inline_workers": (
+    "_cluster": (
+        {"engine__labels": {"device": "pi5"}},
+        "engine.labels: engine=inline has no cluster; got {'device': 'pi5'}. Use engine=ray.",
+    ),
+    "_workers": (
         {"engine__workers": 2},
         "engine.workers: engine=inline runs one job at a time in this process; got 2. Use "
         "engine.workers=1 or engine=processes.",

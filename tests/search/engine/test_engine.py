@@ -24,8 +24,13 @@ from tests.support.engine_checks import (
 )
 
 
-@pytest.fixture(params=sorted(ENGINES))
+@pytest.fixture(
+    params=[pytest.param(n, marks=pytest.mark.slow if n == "ray" else ()) for n in sorted(ENGINES)]
+)
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
+    if request.param == "ray":  # whose start takes seconds
+        yield request.getfixturevalue("ray_engine")()
+        return
     with ENGINES[request.param](engine_jobs.perform, workers=1, threads=1) as engine:
         yield engine
 

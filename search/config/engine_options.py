@@ -1,0 +1,47 @@
+"""The group of options of the engine, with what it asks of a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from archfront.search.config.option_types import (
+    Bounds,
+    Limit,
+    Named,
+    Nullable,
+    OneOf,
+    Text,
+    option,
+)
+from archfront.search.engine import ENGINES
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineConfig:
+    """The engine that runs jobs; may change when a study is resumed."""
+
+    name: Annotated[str, OneOf(ENGINES)] = option("the engine")
+    workers: Nullable[Annotated[int, Bounds(1, 256)]] = option(
+        "trainings at a time, of engine=ray on each node at most; null: as many as fit there"
+    )
+    threads: Nullable[Annotated[int, Bounds(1, 1024)]] = option(
+        "threads of one training; null: cores / workers"
+    )
+    precision: Literal["fp32", "bf16", "auto"] = option("auto: bf16 where measured to be faster")
+    shared_mb: Annotated[float, Bounds(0)] = option(
+        "decoded images shared by all workers and studies of this machine, in MB; 0: none"
+    )
+    address: Text = option(
+        "the Ray cluster of engine=ray: auto for the one of this machine, local for one that is "
+        "started and ended here, HOST:6379, or ray://HOST:10001"
+    )
+    labels: Named[Text] = option("labels of the nodes that train, as {pool: fast}")
+    device_label: Named[Text] = option(
+        "labels of the nodes that measure, as {rack: quiet}, of those of this machine's device"
+    )
+    gpus: Annotated[int, Bounds(0, 64)] = option("GPUs of one training on a node; 0: none is used")
+    memory_gb: Nullable[Limit] = option(
+        "memory of one training in GiB, which limits the trainings at a time on a node; null: "
+        "not counted"
+    )

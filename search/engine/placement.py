@@ -1,0 +1,180 @@
+"""What a study asks of the nodes of a cluster, and which node can do which of its jobs."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from archfront.search.engine.ray_agent import NodeFacts, version_of
+from archfront.search.engine.ray_cluster import Node
+from archfront.trainers.words import count_of
+
+
+@dataclass(frozen=True)
+class ClusterNeeds:
+    """What a study asks of a cluster and of its nodes.
+
+    Attributes:
+        address: The cluster: ``auto``, ``local``, ``HOST:6379`` or ``ray://HOST:10001``.
+        labels: Labels of the nodes that train.
+        device_label: Labels of the nodes that measure, of those of the driver's device.
+        gpus: GPUs of one training; 0 hides them.
+        memory_gb: Memory of one training in GiB; None where it does not matter.
+        trains: Whether anything is trained, so that a node for it is needed.
+        measures: The same of measuring.
+        shared: Folder into which jobs write, and
+        read: folders and files that they read: all nodes have to see them.
+        describe: Gives a machine's device: its id and words for people.
+    """
+
+    address: str = "auto"
+    labels: Mapping[str, str] = field(default_factory=dict)
+    device_label: Mapping[str, str] = field(default_factory=dict)
+    gpus: int = 0
+    memory_gb: float | None = None
+    trains: bool = True
+    measures: bool = True
+    shared: str | None = None
+    read: tuple[str, ...] = ()
+    describe: Callable[[], tuple[str, str]] | None = None
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a node can do for a study.
+
+    Attributes:
+        slots: Trainings at a time.
+        measures: Whether it measures.
+        faults: Why it can do nothing at all.
+        lacks: Why it trains nothing.
+        lack: Why it measures nothing; empty if it does.
+    """
+
+    slots: int
+    measures: bool
+    faults: tuple[str, ...]
+    lacks: tuple[str, ...]
+    lack: str
+
+    @property
+    def is_of_use(self) -> bool:
+        """Return whether the node trains or measures."""
+        return self.slots > 0 or self.measures
+
+    def __str__(self) -> str:
+        """Return why the node is not used, or not for everything."""
+        if self.faults:
+            return "; ".join(self.faults)
+        trains = () if self.slots else (f"trains nothing: {'; '.join(self.lacks)}",)
+        measures = () if self.measures else (f"measures nothing: {self.lack}",)
+        return "; ".join((*trains, *measures))
+
+
+def fit_of(
+    node: Node,
+    facts: NodeFacts,
+    needs: ClusterNeeds,
+    *,
+    workers: int,
+    threads: int,
+    device: tuple[str, str],
+) -> Fit:
+    """Return what a node can do.
+
+    Args:
+        node: The node as Ray lists it.
+        facts: What it says of itself.
+        needs: What is asked.
+        workers: Trainings at a time on one node, at most.
+        threads: Threads of one training.
+        device: Id and words of the device of the driver.
+    """
+    faults = (*version_faults(facts), *(f"does not see {path}" for path in facts.unseen))
+    slots, lacks = _slots(node, needs, workers=workers, threads=threads)
+    missing = missing_labels(node, needs.labels)
+    lack = missing_labels(node, needs.device_label)
+    if not lack and facts.device != device[0]:
+        lack = f"its device is {facts.device_text}"
+    if missing:
+        slots, lacks = 0, (missing, *lacks)
+    if faults:
+        slots = 0
+    return Fit(slots, not (lack or faults), faults, lacks, lack)
+
+
+def missing_labels(node: Node, wanted: Mapping[str, str]) -> str:
+    """Return which wanted labels a node lacks, in words; empty if none."""
+    missing = [f"{k}={v}" for k, v in wanted.items() if node.labels.get(k) != v]
+    if not missing:
+        return ""
+    has = ", ".join(f"{k}={v}" for k, v in sorted(node.labels.items())) or "no labels"
+    return f"it has {has}, not {', '.join(missing)}"
+
+
+def version_faults(facts: NodeFacts) -> tuple[str, ...]:
+    """Return the versions of a node that have to be those of the driver, and are not."""
+    found = {"Python": (facts.python, platform.python_version())}
+    found |= {name: (facts.versions[name], version_of(name)) for name in ("archfront", "ray")}
+    return tuple(
+        f"has {name} {there}, the driver {own}"
+        for name, (there, own) in found.items()
+        if there != own
+    )
+
+
+def _slots(
+    node: Node, needs: ClusterNeeds, *, workers: int, threads: int
+) -> tuple[int, tuple[str, ...]]:
+    """Return the trainings at a time by cores, memory and GPUs, and what one lacks."""
+    n_cores = f"{node.cores:g} {'core' if node.cores == 1 else 'cores'}"
+    fits = {
+        f"it gives {n_cores}, a training takes {count_of(threads, 'thread')}": int(
+            node.cores // threads
+        )
+    }
+    if needs.memory_gb is not None:
+        text = f"it gives {node.memory_gb:.1f} GiB, a training takes {needs.memory_gb:g}"
+        fits[text] = int(node.memory_gb // needs.memory_gb)
+    if needs.gpus:
+        text = f"it gives {count_of(node.gpus, 'GPU')}, a training takes {needs.gpus}"
+        fits[text] = node.gpus // needs.gpus
+    return min(workers, *fits.values()), tuple(text for text, n in fits.items() if n == 0)
+
+
+def nobody(
+    found: Sequence[tuple[Node, Fit | str]], needs: ClusterNeeds, device_text: str
+) -> list[str]:
+    """Return what no node of a cluster can do, in words; empty if all can be done.
+
+    Args:
+        found: The nodes, each with what it can do, or why it was not reached.
+        needs: What is asked.
+        device_text: The device of the driver.
+    """
+    fits = [fit for _, fit in found if isinstance(fit, Fit)]
+    nodes = "".join(f"\n  {node.name}: {fit}" for node, fit in found) or "\n  none"
+    problems = []
+    if needs.trains and not any(fit.slots for fit in fits):
+        problems.append(f"engine: no node of the cluster can train. Its nodes:{nodes}")
+    if needs.measures and not any(fit.measures for fit in fits):
+        wanted = ", ".join(f"{k}={v}" for k, v in needs.device_label.items())
+        what = f"with the labels {wanted} " if wanted else ""
+        problems.append(
+            f"engine: no node {what}is of this machine's device, {device_text}, so none can "
+            f"measure. Start the study on the device that it is for, or a node there. The "
+            f"nodes:{nodes}"
+        )
+    return problems
+
+
+def waited_for(needs: ClusterNeeds, what: str, device_text: str) -> str:
+    """Return in words which node is waited for, to train or to measure."""
+    if what == "train":
+        asked = [f"{k}={v}" for k, v in needs.labels.items()]
+        asked += [f"{count_of(needs.gpus, 'GPU')}"] if needs.gpus else []
+        asked += [f"{needs.memory_gb:g} GiB"] if needs.memory_gb is not None else []
+        return f"It needs {', '.join(asked)}." if asked else "Start one with `ray start`."
+    labels = "".join(f" with {k}={v}" for k, v in needs.device_label.items())
+    return f"It has to be of the device {device_text}{labels}."

@@ -1,0 +1,259 @@
+"""The agent of one node of a Ray cluster: our own workers there, and what the driver asks them.
+
+An agent is an actor without cores of Ray's own. It holds a ``ProcessEngine``, so that crashes,
+hangs, timeouts and pauses mean on every node what they mean on one machine. The driver talks to
+it by two calls that may both be repeated after a fault of the network: ``submit`` takes a job by
+its number once, and ``poll`` gives what happened since, again until it is acknowledged.
+
+This module imports nothing of Ray: Ray makes an actor of the class.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import pickle
+import platform
+import shutil
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Literal
+
+import psutil
+
+from archfront.search.engine.failures import undeliverable
+from archfront.search.engine.jobs import Job, Perform, Result
+from archfront.search.engine.processes import ProcessEngine
+from archfront.trainers.threads import cores
+
+# Identifies a folder that is shared between machines.
+MARK = ".archfront-folder"
+Tag = Literal["event", "log", "result"]
+LIBRARIES = ("archfront", "ray", "torch", "timm", "onnxruntime")
+
+
+@dataclass(frozen=True)
+class Item:
+    """Something that happened at a node, for the driver.
+
+    Attributes:
+        place: Its place in the order of all that happened there, from 1.
+        tag: ``event`` and ``result`` of a job, or ``log``.
+        job: Number of the job; 0 for a line of the log.
+        content: The pickled event or result; or name, level and text of the line.
+    """
+
+    place: int
+    tag: Tag
+    job: int
+    content: Any
+
+
+@dataclass(frozen=True)
+class Question:
+    """What an agent is asked when it starts.
+
+    Attributes:
+        folders: Folders that the node has to see, each with the driver's ``mark_of`` it.
+        describe: Gives the machine's device: its id and words for people.
+    """
+
+    folders: Mapping[str, str] = field(default_factory=dict)
+    describe: Callable[[], tuple[str, str]] | None = None
+
+
+@dataclass(frozen=True)
+class NodeFacts:
+    """What a node says of itself.
+
+    Attributes:
+        host: Name of the machine.
+        machine: Identifies the machine: of two nodes on one it is the same.
+        python: Version of Python.
+        versions: Versions of ``LIBRARIES``, ``none`` of those that are not installed.
+        cores: Cores that its processes may use.
+        memory_gb: Main memory in GiB, and
+        free_memory_gb: what of it is free.
+        free_disk_gb: Free space for temporary files, in GiB.
+        clock: Seconds since the epoch, there.
+        device: Id of the machine's device, and
+        device_text: the device for people; both empty where nobody asked.
+        unseen: Folders that it does not see, or sees as another.
+    """
+
+    host: str
+    machine: str
+    python: str
+    versions: Mapping[str, str]
+    cores: int
+    memory_gb: float
+    free_memory_gb: float
+    free_disk_gb: float
+    clock: float
+    device: str = ""
+    device_text: str = ""
+    unseen: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Start:
+    """What an agent needs to start its workers; the arguments of ``ProcessEngine``."""
+
+    perform: Perform
+    workers: int
+    threads: int
+    imports: tuple[str, ...]
+    exclusive_imports: tuple[str, ...]
+
+
+def facts_of(question: Question) -> NodeFacts:
+    """Return what this machine says of itself."""
+    memory = psutil.virtual_memory()
+    device, text = question.describe() if question.describe is not None else ("", "")
+    return NodeFacts(
+        host=socket.gethostname(),
+        machine=_machine(),
+        python=platform.python_version(),
+        versions={name: version_of(name) for name in LIBRARIES},
+        cores=cores(),
+        memory_gb=memory.total / 2**30,
+        free_memory_gb=memory.available / 2**30,
+        free_disk_gb=shutil.disk_usage(os.environ.get("TMPDIR", "/tmp")).free / 2**30,
+        clock=time.time(),
+        device=device,
+        device_text=text,
+        unseen=tuple(path for path, mark in question.folders.items() if mark_of(path) != mark),
+    )
+
+
+def mark_of(path: str) -> str:
+    """Return what tells a folder or file from another one of its path on another machine.
+
+    It is the text of ``MARK`` in it where there is one, else a hash of the names in it, or the
+    size of a file; empty for what is not there.
+    """
+    found = Path(path)
+    try:
+        if not found.is_dir():
+            return f"{found.stat().st_size} bytes"
+        if (found / MARK).is_file():
+            return (found / MARK).read_text(encoding="utf-8")
+        names = "\n".join(sorted(os.listdir(found)))
+    except (OSError, UnicodeDecodeError):
+        return ""
+    return hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
+
+
+def write_mark(folder: Path) -> None:
+    """Write the file by which nodes know a folder again, unless it is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with suppress(FileExistsError), (folder / MARK).open("x", encoding="utf-8") as file:
+        file.write(uuid.uuid4().hex)
+
+
+def version_of(library: str) -> str:
+    """Return the version of a library here, ``none`` where it is not installed."""
+    try:
+        return version(library)
+    except PackageNotFoundError:
+        return "none"
+
+
+def _machine() -> str:
+    """Return what two nodes on one machine have in common, containers as well."""
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
+    except OSError:
+        return f"{socket.gethostname()} {psutil.boot_time():.0f}"
+
+
+class NodeAgent:
+    """The agent of a node; an actor whose calls may overlap."""
+
+    def __init__(self) -> None:
+        self._engine: ProcessEngine | None = None
+        self._changed = threading.Condition()  # guards what follows
+        self._items: list[Item] = []
+        self._n_items = 0
+        self._jobs: set[int] = set()
+
+    def facts(self, question: bytes) -> NodeFacts:
+        """Return what this node says of itself."""
+        return facts_of(pickle.loads(question))
+
+    def start(self, start: bytes) -> None:
+        """Start the workers; what warnings they give goes to the driver."""
+        root, ours = logging.getLogger(), logging.getLogger("archfront")
+        root.addHandler(_ToDriver(lambda content: self._add("log", 0, content)))
+        ours.setLevel(logging.DEBUG)  # the driver's own levels decide
+        how: Start = pickle.loads(start)
+        self._engine = ProcessEngine(
+            how.perform,
+            workers=how.workers,
+            threads=how.threads,
+            imports=how.imports,
+            exclusive_imports=how.exclusive_imports,
+        )
+
+    def submit(self, number: int, message: bytes) -> None:
+        """Take a pickled job by its number; one that was taken already is not done twice."""
+        with self._changed:
+            if number in self._jobs:
+                return
+            self._jobs.add(number)
+        try:
+            job: Job = pickle.loads(message)
+        except Exception as error:
+            self._add_result(number, undeliverable("The job cannot be read at its node", error))
+            return
+        assert self._engine is not None, "an agent is started before it gets a job"
+        future = self._engine.submit(job, partial(self._add_event, number))
+        future.add_done_callback(lambda done: self._end(number, done))
+
+    def poll(self, acknowledged: int, wait_s: float) -> list[Item]:
+        """Return what happened after a place in the order, or nothing after some seconds."""
+        with self._changed:
+            self._items = [item for item in self._items if item.place > acknowledged]
+            self._changed.wait_for(lambda: self._items, wait_s)
+            return list(self._items)
+
+    def close(self) -> None:
+        """End the workers with their children."""
+        if self._engine is not None:
+            self._engine.close()
+
+    def _add_event(self, number: int, event: Any) -> None:
+        self._add("event", number, pickle.dumps(event))
+
+    def _end(self, number: int, future: Future[Result]) -> None:
+        self._add_result(number, future.result())
+
+    def _add_result(self, number: int, result: Result) -> None:
+        self._add("result", number, pickle.dumps(result))
+
+    def _add(self, tag: Tag, job: int, content: Any) -> None:
+        with self._changed:
+            self._n_items += 1
+            self._items.append(Item(self._n_items, tag, job, content))
+            self._changed.notify_all()
+
+
+class _ToDriver(logging.Handler):
+    """The handler that passes lines of the log on to the driver's logger of the same name."""
+
+    def __init__(self, send: Callable[[tuple[str, int, str]], None]) -> None:
+        super().__init__()
+        self._send = send
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self._send((record.name, record.levelno, self.format(record)))

@@ -1,0 +1,114 @@
+"""What the nodes of a cluster say of themselves, and what does not fit, without any work."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from archfront.search.engine.placement import ClusterNeeds, Fit, fit_of, nobody
+from archfront.search.engine.ray_agent import NodeFacts, version_of
+from archfront.search.engine.ray_cluster import Connection, Node, connect
+from archfront.search.engine.ray_engine import question_of
+from archfront.search.engine.ray_node import NodeLink
+from archfront.trainers.words import join_words
+
+# A clock that differs by more makes times of events and files misleading.
+_CLOCK_S = 2.0
+# Free space with which a training hardly ends.
+_DISK_GB = 1.0
+
+
+@dataclass(frozen=True)
+class NodeAnswer:
+    """What was found of a node.
+
+    Attributes:
+        node: The node as Ray lists it.
+        facts: What it says of itself; None where it was not reached.
+        fit: What it can do; None where it was not reached.
+        clock_s: Seconds by which its clock is ahead of the driver's.
+        problems: What does not fit, in words.
+    """
+
+    node: Node
+    facts: NodeFacts | None
+    fit: Fit | None
+    clock_s: float
+    problems: tuple[str, ...]
+
+
+def check_cluster(
+    needs: ClusterNeeds, *, workers: int, threads: int
+) -> tuple[list[NodeAnswer], list[str]]:
+    """Return what each node of a cluster says, and what the cluster as a whole lacks.
+
+    Args:
+        needs: What a study asks.
+        workers: Trainings at a time on one node, at most.
+        threads: Threads of one training.
+
+    Raises:
+        ConfigError: If the cluster cannot be joined.
+    """
+    question = question_of(needs)
+    device = ("", "") if needs.describe is None else needs.describe()
+    connection = connect(needs.address)
+
+    def answer(node: Node) -> NodeAnswer:
+        link: NodeLink | None = None
+        try:
+            link = NodeLink(connection.ray, node, gpus=0)
+            link.ask(question)  # with the start of a process in it
+            asked = time.time()
+            facts = link.ask(question)
+            clock_s = facts.clock - (asked + time.time()) / 2
+        except Exception as error:
+            return NodeAnswer(node, None, None, 0.0, (f"was not reached: {error}",))
+        finally:
+            if link is not None:
+                link.end()
+        fit = fit_of(node, facts, needs, workers=workers, threads=threads, device=device)
+        return NodeAnswer(node, facts, fit, clock_s, (*fit.faults, *_doubts(facts, clock_s)))
+
+    try:
+        found = _all(connection, answer)
+    finally:
+        connection.close()
+    fits = [(each.node, each.fit or each.problems[0]) for each in found]
+    return found, [*nobody(fits, needs, device[1]), *_shared_machines(found)]
+
+
+def _all(connection: Connection, answer: Callable[[Node], NodeAnswer]) -> list[NodeAnswer]:
+    nodes = connection.nodes()
+    with ThreadPoolExecutor(max(1, len(nodes))) as threads:
+        return list(threads.map(answer, nodes))
+
+
+def _doubts(facts: NodeFacts, clock_s: float) -> list[str]:
+    doubts = []
+    for library in ("torch", "timm", "onnxruntime"):
+        there, here = facts.versions[library], version_of(library)
+        if there != here:
+            doubts.append(f"has {library} {there}, the driver {here}")
+    if abs(clock_s) > _CLOCK_S:
+        doubts.append(f"its clock is {abs(clock_s):.0f} s {'ahead' if clock_s > 0 else 'behind'}")
+    if facts.free_disk_gb < _DISK_GB:
+        doubts.append(f"has {facts.free_disk_gb:.1f} GiB of free space for temporary files")
+    return doubts
+
+
+def _shared_machines(found: Sequence[NodeAnswer]) -> list[str]:
+    """Return which nodes are on one machine, where they disturb each other's measurements."""
+    machines = Counter(each.facts.machine for each in found if each.facts is not None)
+    problems = []
+    for machine, n in machines.items():
+        names = [a.node.name for a in found if a.facts is not None and a.facts.machine == machine]
+        if n > 1:
+            problems.append(
+                f"{join_words(names)} are nodes of one machine: trainings of one disturb what the "
+                "other measures. Start one node a machine."
+            )
+    return problems

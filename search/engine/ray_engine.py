@@ -1,0 +1,206 @@
+"""The engine of a Ray cluster: trainings on any node that can, measurements on one device.
+
+::
+
+    ray_engine.py    the engine: queues, and which job goes where
+    ray_members.py   the nodes in use, which come and go
+    ray_node.py      the driver's side of one node
+    ray_agent.py     the node's side: an actor that holds a ``ProcessEngine``
+    ray_cluster.py   the connection to the cluster
+    placement.py     what a node can do for a study
+
+Ray carries messages and tells which nodes live. Queues, attempts and workers are our own: each
+node runs the workers of ``processes.py``, so a crash, a hang, a timeout or a pause is there what
+it is on one machine. A node that dies breaks the jobs that it ran as ``killed``, and the study
+tries these again elsewhere. Ray itself repeats nothing (``max_restarts=0``).
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import deque
+from concurrent.futures import Future
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+from archfront.search.engine.failures import undeliverable
+from archfront.search.engine.jobs import CLOSED, Job, OnEvent, Perform, Result
+from archfront.search.engine.placement import ClusterNeeds, Fit
+from archfront.search.engine.ray_agent import Question, Start, mark_of, write_mark
+from archfront.search.engine.ray_cluster import connect
+from archfront.search.engine.ray_members import ClusterMembers, Crew
+from archfront.search.engine.ray_node import NodeLink
+from archfront.search.engine.slot import Task
+from archfront.search.errors import ConfigError
+from archfront.trainers.threads import cores
+
+
+class RayEngine:
+    """The engine of a Ray cluster's nodes.
+
+    Args:
+        perform: Does a job; a function of a module that is installed on every node.
+        workers: Trainings at a time on one node, at most.
+        threads: Threads of one training; None for this machine's cores over ``workers``.
+        imports: Modules that workers import before they have a job.
+        exclusive_imports: The same of those for exclusive jobs.
+        needs: What is asked of the cluster.
+
+    Raises:
+        ConfigError: If the cluster cannot be joined, or none of its nodes can train or measure.
+    """
+
+    isolates: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        perform: Perform,
+        *,
+        workers: int,
+        threads: int | None = None,
+        imports: tuple[str, ...] = (),
+        exclusive_imports: tuple[str, ...] = (),
+        needs: ClusterNeeds | None = None,
+    ) -> None:
+        self.threads = threads or max(1, cores() // workers)
+        self._perform = perform
+        self._imports, self._exclusive_imports = imports, exclusive_imports
+        self._waiting: dict[bool, deque[Task]] = {False: deque(), True: deque()}
+        self._is_closed = False
+        needs = needs or ClusterNeeds()
+        question = question_of(needs)
+        self._connection = connect(needs.address)
+        crew = Crew(workers, self.threads, self._start_of)
+        self._members = ClusterMembers(
+            self._connection, needs, question, crew=crew, on_free=self._dispatch
+        )
+        try:
+            self._members.join_all()
+        except BaseException:
+            self.close()
+            raise
+
+    @property
+    def n_slots(self) -> int:
+        """Return the trainings at a time on all nodes that are there now, at least one."""
+        with self._members.lock:
+            return max(1, sum(link.fit.slots for link in self._members.links.values()))
+
+    @property
+    def is_closed(self) -> bool:
+        """Return whether no job is taken any more."""
+        with self._members.lock:
+            return self._is_closed
+
+    def submit(self, job: Job, on_event: OnEvent | None = None) -> Future[Result]:
+        """Queue a job; its future gives ``Done`` or ``Broken``, never an exception.
+
+        The payload is pickled at once. A waiting job's future can be cancelled. ``on_event`` is
+        called on a thread of the engine.
+        """
+        future: Future[Result] = Future()
+        try:
+            task = Task(job, pickle.dumps(job), on_event, future)
+        except Exception as error:
+            what = f"The {job.kind} job cannot be sent to a worker"
+            future.set_result(undeliverable(what, error))
+            return future
+        with self._members.lock:
+            if self._is_closed:
+                future.set_result(CLOSED)
+                return future
+            self._waiting[job.is_exclusive].append(task)
+        self._dispatch()
+        return future
+
+    def close(self) -> None:
+        """End every agent with its workers; unfinished jobs are ``Broken``. Repeatable."""
+        with self._members.lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
+            dropped = [*self._waiting[False], *self._waiting[True]]
+            for queue in self._waiting.values():
+                queue.clear()
+        for task in dropped:
+            task.finish(CLOSED)
+        self._members.close()
+        self._connection.close()
+
+    def __enter__(self) -> Self:
+        """Return the engine, which is closed at the end of the block."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the engine."""
+        self.close()
+
+    def _start_of(self, fit: Fit) -> Start:
+        # An engine of processes has one worker at least; it stays idle where nothing is trained.
+        return Start(
+            perform=self._perform,
+            workers=max(1, fit.slots),
+            threads=self.threads,
+            imports=self._imports if fit.slots else (),
+            exclusive_imports=self._exclusive_imports if fit.measures else (),
+        )
+
+    def _dispatch(self) -> None:
+        """Give waiting jobs to the nodes that are free for them, and say which nodes lack."""
+        while True:
+            with self._members.lock:
+                found = self._next_job()
+                if found is None:
+                    waiting = [len(self._waiting[kind]) for kind in (False, True)]
+                    break
+                link, task = found
+                number = link.take_on(task)  # under the lock: a lost node drops what it took on
+            link.send(number, task)
+        self._members.say_who_waits(*waiting)
+
+    def _next_job(self) -> tuple[NodeLink, Task] | None:
+        for is_exclusive, queue in self._waiting.items():
+            link = self._free_to_measure() if is_exclusive else self._free_to_train()
+            while link is not None and queue:
+                task = queue.popleft()
+                if task.future.set_running_or_notify_cancel():
+                    return link, task
+        return None
+
+    def _free_to_train(self) -> NodeLink | None:
+        """Return the node with the largest share of free slots; None if all are taken."""
+        free = {
+            link: 1 - link.n_training / link.fit.slots
+            for link in self._members.links.values()
+            if link.n_training < link.fit.slots
+        }
+        return max(free, key=lambda link: free[link], default=None)
+
+    def _free_to_measure(self) -> NodeLink | None:
+        """Return the node that measures with the fewest trainings, on a machine free for it."""
+        links = self._members.links.values()
+        taken = {link.facts.machine for link in links if link.is_measuring}
+        free = [x for x in links if x.fit.measures and x.facts.machine not in taken]
+        return min(free, key=lambda link: link.n_training, default=None)
+
+
+def question_of(needs: ClusterNeeds) -> Question:
+    """Return what nodes are asked, after the shared folder got its mark.
+
+    Raises:
+        ConfigError: If the shared folder cannot be written.
+    """
+    folders = list(needs.read)
+    if needs.shared is not None:
+        try:
+            write_mark(Path(needs.shared))
+        except OSError as error:
+            raise ConfigError(f"tracking.root: {needs.shared}: {error.strerror}.") from error
+        folders.append(needs.shared)
+    return Question({folder: mark_of(folder) for folder in folders}, needs.describe)

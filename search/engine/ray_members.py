@@ -1,0 +1,248 @@
+"""The nodes of a cluster that an engine uses: joined, watched, lost, joined again."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from archfront.search.engine.jobs import Broken
+from archfront.search.engine.placement import ClusterNeeds, Fit, fit_of, nobody, waited_for
+from archfront.search.engine.ray_agent import Question, Start
+from archfront.search.engine.ray_cluster import Connection, Node
+from archfront.search.engine.ray_node import NodeLink
+from archfront.search.errors import ConfigError
+from archfront.trainers.words import count_of
+
+logger = logging.getLogger(__name__)
+
+_LOOK_S = 3.0  # between looks at the nodes of the cluster
+_JOIN_S = 10.0  # a listener that waits for the closing thread must not block it for ever
+_AGAIN_S, _LONGEST_AGAIN_S = 3.0, 60.0  # before a lost node is tried again, doubled each time
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The workers that a node is to have.
+
+    Attributes:
+        workers: Trainings at a time, at most.
+        threads: Threads of one training.
+        start_of: Gives what an agent needs to start its workers.
+    """
+
+    workers: int
+    threads: int
+    start_of: Callable[[Fit], Start]
+
+
+@dataclass
+class _Lost:
+    """A node that was lost: how often, and when it may be tried again."""
+
+    times: int = 0
+    not_before: float = 0.0
+
+
+class ClusterMembers:
+    """The nodes in use.
+
+    Args:
+        connection: The cluster.
+        needs: What is asked of it.
+        question: What each node is asked.
+        crew: The workers of a node.
+        on_free: Called when a node came, or a job ended at one.
+
+    Attributes:
+        lock: Guards ``links``, and what its user keeps beside them.
+        links: The nodes in use by their ids.
+        device: Id and words of the device that measures, where no label names it.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        needs: ClusterNeeds,
+        question: Question,
+        *,
+        crew: Crew,
+        on_free: Callable[[], None],
+    ) -> None:
+        self.lock = threading.RLock()
+        self.links: dict[str, NodeLink] = {}
+        self.device = ("", "") if needs.describe is None else needs.describe()
+        self._connection, self._needs, self._question = connection, needs, question
+        self._crew, self._on_free = crew, on_free
+        self._is_closed = False
+        self._joining: set[str] = set()
+        self._unfit: set[str] = set()
+        self._lost: dict[str, _Lost] = {}
+        self._said: dict[str, str] = {}
+        self._stopped = threading.Event()
+        self._threads: list[threading.Thread] = []
+
+    def join_all(self) -> None:
+        """Join the nodes that are there, and from then on those that come.
+
+        Raises:
+            ConfigError: If none of them can train, or none measure.
+        """
+        nodes = self._connection.nodes()
+        with ThreadPoolExecutor(max(1, len(nodes))) as threads:
+            found = list(zip(nodes, threads.map(self._join, nodes), strict=True))
+        problems = nobody(found, self._needs, self.device[1])
+        if problems:
+            raise ConfigError(*problems)
+        for node, fit in found:
+            self._note(node, fit)
+        self._run(self._watch)
+
+    def close(self) -> None:
+        """End every agent with its workers; the jobs in flight there are ``Broken``."""
+        with self.lock:
+            self._is_closed = True
+            links = list(self.links.values())
+            self.links.clear()
+        self._stopped.set()
+        closing = [(link, link.begin_close()) for link in links]
+        for link, reference in closing:
+            link.end(reference)
+        for thread in self._threads:
+            if thread is not threading.current_thread():
+                thread.join(_JOIN_S)
+
+    def say_who_waits(self, n_training: int, n_measuring: int) -> None:
+        """Say once when no node can do what waits, and once when one can again."""
+        with self.lock:
+            links = list(self.links.values())
+        can = {
+            "train": (n_training, any(link.fit.slots for link in links)),
+            "measure": (n_measuring, any(link.fit.measures for link in links)),
+        }
+        for what, (n_waiting, is_able) in can.items():
+            if is_able:
+                self._say(what, "", f"A node of the cluster can {what} again: the jobs go on.")
+            elif n_waiting:
+                self._say(
+                    what,
+                    f"No node of the cluster can {what}: the jobs wait until one joins that "
+                    f"can. {waited_for(self._needs, what, self.device[1])}",
+                )
+
+    def _join(self, node: Node) -> Fit | str:
+        """Take a node into use as far as it fits; return that, or why it was not reached."""
+        needs, link = self._needs, None
+        try:
+            link = NodeLink(self._connection.ray, node, gpus=node.gpus if needs.gpus else 0)
+            facts = link.ask(self._question)
+            crew, device = self._crew, self.device
+            fit = fit_of(
+                node, facts, needs, workers=crew.workers, threads=crew.threads, device=device
+            )
+            if fit.is_of_use:
+                link.fit = fit
+                link.start(crew.start_of(fit))
+            is_used = self._enter(link)
+        except Exception as error:  # of Ray, and of the agent's start
+            if link is not None:
+                link.end()
+            return str(error)
+        if not is_used:
+            link.end()
+        return fit
+
+    def _enter(self, link: NodeLink) -> bool:
+        """Use a node that can do something; return whether it is used."""
+        with self.lock:
+            if self._is_closed or not link.fit.is_of_use:
+                return False
+            self.links[link.node.id] = link
+        self._run(self._serve, link)
+        self._on_free()
+        return True
+
+    def _run(self, body: Callable[..., None], *arguments: object) -> None:
+        thread = threading.Thread(
+            target=body, args=arguments, name="archfront-cluster", daemon=True
+        )
+        self._threads.append(thread)
+        thread.start()
+
+    def _serve(self, link: NodeLink) -> None:
+        """Listen to a node until it is lost; the body of its thread."""
+        reason = link.listen(self._on_free)
+        with self.lock:
+            if self._is_closed:
+                return
+            self.links.pop(link.node.id, None)
+            self._postpone(link.node)
+        message = f"The node {link.node.name} was lost: {reason}."
+        n_jobs = link.drop(Broken("killed", message, 0.0, link.node.name))
+        logger.warning("%s It ran %s.", message, count_of(n_jobs, "job"))
+        link.end()  # it may live, only out of reach
+        self._on_free()
+
+    def _watch(self) -> None:
+        """Join the nodes that come; the body of a thread."""
+        while not self._stopped.wait(_LOOK_S):
+            try:
+                nodes = self._connection.nodes()
+            except Exception as error:
+                self._say("cluster", f"The cluster does not answer: {error}")
+                continue
+            self._say("cluster", "")
+            for node in nodes:
+                if self._is_to_join(node):
+                    self._run(self._join_later, node)
+            self._on_free()
+
+    def _is_to_join(self, node: Node) -> bool:
+        with self.lock:
+            if node.id in self.links or node.id in self._joining or node.id in self._unfit:
+                return False
+            lost = self._lost.get(node.id)
+            if lost is not None and time.monotonic() < lost.not_before:
+                return False
+            self._joining.add(node.id)
+            return True
+
+    def _join_later(self, node: Node) -> None:
+        fit = self._join(node)
+        with self.lock:
+            self._joining.discard(node.id)
+            if self._is_closed:
+                return
+        self._note(node, fit)
+
+    def _note(self, node: Node, fit: Fit | str) -> None:
+        """Say what became of a node, and see that it is tried again where that may help."""
+        is_fault = isinstance(fit, str) or bool(fit.faults)
+        with self.lock:
+            if is_fault:
+                self._postpone(node)
+            elif isinstance(fit, Fit) and not fit.is_of_use:
+                self._unfit.add(node.id)
+        if is_fault:
+            self._say(node.name, f"The node {node.name} is not used: {fit}.")
+        else:
+            self._say(node.name, "", f"The node {node.name} is used again.")
+            logger.info("The node %s joined. %s", node.name, fit)
+
+    def _postpone(self, node: Node) -> None:
+        lost = self._lost.setdefault(node.id, _Lost())
+        wait_s = min(_AGAIN_S * 2**lost.times, _LONGEST_AGAIN_S)
+        lost.times, lost.not_before = lost.times + 1, time.monotonic() + wait_s
+
+    def _say(self, topic: str, text: str, end: str = "") -> None:
+        """Log a warning once; an empty text ends it, with another line if it had been said."""
+        with self.lock:
+            before = self._said.get(topic, "")
+            self._said[topic] = text
+        if text and text != before:
+            logger.warning("%s", text)
+        elif before and not text and end:
+            logger.warning("%s", end)

@@ -1,0 +1,74 @@
+"""The engine of a configuration."""
+
+from __future__ import annotations
+
+from archfront.search.config.schema import Config
+from archfront.search.config.settings import train_threads
+from archfront.search.engine import ENGINES
+from archfront.search.engine.jobs import Engine
+from archfront.search.engine.placement import ClusterNeeds
+from archfront.search.engine.ray_engine import RayEngine
+from archfront.search.jobs.elsewhere import device_here, perform_elsewhere
+from archfront.search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS, perform
+
+# Of a node there are never more trainings at a time.
+MOST_WORKERS = 256
+
+
+def make_engine(config: Config) -> Engine:
+    """Return the engine of a study, whose workers import while the study is prepared.
+
+    Raises:
+        ConfigError: If a cluster is asked for and cannot be joined, or cannot do the study.
+    """
+    engine = config.engine
+    if engine.name == "ray":
+        return RayEngine(
+            perform_elsewhere,
+            workers=engine.workers or MOST_WORKERS,
+            threads=train_threads(config),
+            imports=TRAINING_IMPORTS,
+            exclusive_imports=MEASURING_IMPORTS,
+            needs=cluster_needs(config),
+        )
+    return ENGINES[engine.name](
+        perform,
+        workers=engine.workers or 1,
+        threads=engine.threads,
+        imports=TRAINING_IMPORTS,
+        exclusive_imports=MEASURING_IMPORTS,
+    )
+
+
+def measuring_engine(config: Config) -> Engine:
+    """Return an engine that only measures."""
+    engine = config.engine
+    if engine.name == "ray":
+        needs = cluster_needs(config, trains=False)
+        return RayEngine(perform_elsewhere, workers=1, threads=1, needs=needs)
+    return ENGINES[engine.name](perform, workers=1, threads=None)
+
+
+def cluster_needs(config: Config, *, trains: bool = True) -> ClusterNeeds:
+    """Return what a configuration asks of a cluster.
+
+    Args:
+        config: The configuration.
+        trains: Whether anything is trained, and so read and written in the study's folders.
+    """
+    engine = config.engine
+    folders = [config.data.root, config.data.annotations]
+    if config.space.weights not in ("none", "pretrained"):
+        folders.append(config.space.weights)
+    return ClusterNeeds(
+        address=engine.address,
+        labels=engine.labels,
+        device_label=engine.device_label,
+        gpus=engine.gpus,
+        memory_gb=engine.memory_gb,
+        trains=trains,
+        measures=config.hardware.device is None,
+        shared=config.tracking.root if trains else None,
+        read=tuple(folder for folder in folders if folder is not None) if trains else (),
+        describe=device_here,
+    )

@@ -1,0 +1,34 @@
+"""The Ray cluster that the tests of engines share, and an engine on it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from archfront.search.engine.ray_engine import RayEngine
+from tests.support import engine_jobs
+from tests.support.ray_cluster import small_cluster
+
+
+@pytest.fixture(scope="session")
+def ray_cluster() -> Iterator[Any]:
+    """Return a Ray cluster with one node, which this process has joined."""
+    with small_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture(scope="session")
+def ray_engine(ray_cluster: Any) -> Iterator[Callable[[], RayEngine]]:
+    """Return what gives an open engine: the same one until a test has closed it."""
+    engines: list[RayEngine] = []
+
+    def opened() -> RayEngine:
+        if not engines or engines[-1].is_closed:
+            engines.append(RayEngine(engine_jobs.perform, workers=1, threads=1))
+        return engines[-1]
+
+    yield opened
+    for engine in engines:
+        engine.close()

@@ -1,0 +1,134 @@
+from __future__ import annotations
+
+import platform
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from archfront.search.engine.placement import ClusterNeeds, Fit, fit_of, nobody, waited_for
+from archfront.search.engine.ray_agent import (
+    LIBRARIES,
+    MARK,
+    NodeFacts,
+    Question,
+    facts_of,
+    mark_of,
+    version_of,
+    write_mark,
+)
+from archfront.search.engine.ray_cluster import Node
+
+NODE = Node("a1", "pi", "10.0.0.2", 8.0, 2, 15.5, {"device": "pi5", "rack": "b"})
+FACTS = NodeFacts(
+    host="pi",
+    machine="m",
+    python=platform.python_version(),
+    versions={name: version_of(name) for name in LIBRARIES},
+    cores=8,
+    memory_gb=16.0,
+    free_memory_gb=10.0,
+    free_disk_gb=100.0,
+    clock=0.0,
+    device="d1",
+    device_text="Cortex-A76, 4 cores",
+)
+
+
+def fit(needs: ClusterNeeds | None = None, *, workers: int = 256, threads: int = 1) -> Fit:
+    device = ("d1", "Cortex-A76, 4 cores")
+    return fit_of(
+        NODE, FACTS, needs or ClusterNeeds(), workers=workers, threads=threads, device=device
+    )
+
+
+@pytest.mark.parametrize(
+    ("needs", "workers", "threads", "slots"),
+    [
+        (ClusterNeeds(), 256, 1, 8),
+        (ClusterNeeds(), 3, 1, 3),
+        (ClusterNeeds(), 256, 3, 2),
+        (ClusterNeeds(memory_gb=4), 256, 1, 3),
+        (ClusterNeeds(gpus=1), 256, 1, 2),
+        (ClusterNeeds(gpus=2), 256, 1, 1),
+        (ClusterNeeds(labels={"device": "pi5", "rack": "b"}), 256, 1, 8),
+    ],
+)
+def test_a_node_trains_as_much_as_its_scarcest_part_allows(
+    needs: ClusterNeeds, workers: int, threads: int, slots: int
+) -> None:
+    found = fit(needs, workers=workers, threads=threads)
+    assert (found.slots, found.measures, str(found)) == (slots, True, "")
+
+
+@pytest.mark.parametrize(
+    ("needs", "threads", "said"),
+    [
+        (ClusterNeeds(), 9, "it gives 8 cores, a training takes 9 threads"),
+        (ClusterNeeds(memory_gb=16), 1, "it gives 15.5 GiB, a training takes 16"),
+        (ClusterNeeds(gpus=3), 1, "it gives 2 GPUs, a training takes 3"),
+        (
+            ClusterNeeds(labels={"device": "pi4"}),
+            1,
+            "it has device=pi5, rack=b, not device=pi4",
+        ),
+    ],
+)
+def test_a_node_that_cannot_train_says_why(needs: ClusterNeeds, threads: int, said: str) -> None:
+    found = fit(needs, threads=threads)
+    assert (found.slots, str(found)) == (0, f"trains nothing: {said}")
+
+
+def test_only_nodes_of_the_device_measure() -> None:
+    other = fit_of(NODE, FACTS, ClusterNeeds(), workers=1, threads=1, device=("d2", "another"))
+    assert str(other) == "measures nothing: its device is Cortex-A76, 4 cores"
+    assert fit(ClusterNeeds(device_label={"device": "pi5"})).measures
+    elsewhere = fit(ClusterNeeds(device_label={"device": "tv"}))
+    assert elsewhere.lack == "it has device=pi5, rack=b, not device=tv"
+
+
+def test_a_node_of_other_versions_or_folders_is_of_no_use() -> None:
+    versions = {**FACTS.versions, "archfront": "9.9"}
+    strange = replace(FACTS, python="2.7.18", versions=versions, unseen=("/data",))
+    found = fit_of(NODE, strange, ClusterNeeds(), workers=1, threads=1, device=("d1", ""))
+    assert not found.is_of_use
+    assert str(found) == (
+        f"has Python 2.7.18, the driver {platform.python_version()}; has archfront 9.9, the "
+        f"driver {version_of('archfront')}; does not see /data"
+    )
+
+
+def test_what_no_node_can_do_is_said_with_the_reason_of_each() -> None:
+    needs = ClusterNeeds(labels={"pool": "fast"}, device_label={"device": "tv"})
+    problems = nobody([(NODE, fit(needs)), (NODE, "no answer")], needs, "a TV")
+    assert problems[0] == (
+        "engine: no node of the cluster can train. Its nodes:\n"
+        "  pi: trains nothing: it has device=pi5, rack=b, not pool=fast; measures nothing: it has "
+        "device=pi5, rack=b, not device=tv\n"
+        "  pi: no answer"
+    )
+    assert problems[1].startswith(
+        "engine: no node with the labels device=tv is of this machine's device, a TV, so none can "
+        "measure."
+    )
+    assert nobody([(NODE, fit())], ClusterNeeds(), "") == []
+    assert nobody([], ClusterNeeds(trains=False, measures=False), "") == []
+    assert waited_for(needs, "train", "") == "It needs pool=fast."
+    said = "It has to be of the device a TV with device=tv."
+    assert waited_for(needs, "measure", "a TV") == said
+
+
+def test_a_folder_is_known_by_its_mark_and_data_by_its_names(tmp_path: Path) -> None:
+    root, data = tmp_path / "root", tmp_path / "data"
+    write_mark(root)
+    first = mark_of(str(root))
+    write_mark(root)
+    assert mark_of(str(root)) == first == (root / MARK).read_text()
+    data.mkdir()
+    (data / "cat").mkdir()
+    folders = {str(path): mark_of(str(path)) for path in (root, data)}
+    assert facts_of(Question(folders)).unseen == ()
+    (data / "dog").mkdir()
+    (root / MARK).write_text("another")
+    assert facts_of(Question(folders)).unseen == (str(root), str(data))
+    assert mark_of(str(tmp_path / "nothing")) == ""
