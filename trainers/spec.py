@@ -107,6 +107,7 @@ class Recipe:
         freeze: Train the head only; needs weights.
         loss: How the loss treats classes of unequal size; one of the task's ``balances``.
         flips: Which flips the augmentation draws from, where there is one.
+        layer_decay: Learning rate of a layer over that of the layer above it; 1 for equal ones.
     """
 
     lr: float
@@ -117,10 +118,11 @@ class Recipe:
     freeze: bool = False
     loss: Balance = PLAIN_LOSS
     flips: Flips = USUAL_FLIPS
+    layer_decay: float = 1.0
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain content, without what earlier recipes do not have where it is as it was."""
-        plain = {"loss": PLAIN_LOSS, "flips": USUAL_FLIPS}
+        plain = {"loss": PLAIN_LOSS, "flips": USUAL_FLIPS, "layer_decay": 1.0}
         return {k: v for k, v in asdict(self).items() if k not in plain or v != plain[k]}
 
 

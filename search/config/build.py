@@ -58,7 +58,7 @@ BEFORE: dict[str, dict[str, Any]] = {
     "task": {"init": "random", "norms": "train", "ema": 0},
     "space": {
         "exportable": [],
-        "recipe": {"loss": ["plain"], "flips": ["usual"]},
+        "recipe": {"loss": ["plain"], "flips": ["usual"], "layer_decay": [1.0]},
         "rules": RULES_BEFORE,
         "detections": 100,
     },

@@ -14,6 +14,7 @@ from archfront.search.latency.device import affinity_problem
 from archfront.search.latency.energy import METERS
 from archfront.search.records.storage_urls import STORAGE_VARIABLE
 from archfront.search.runtimes import PRECISIONS, RUNTIMES
+from archfront.trainers.networks.hf.names import is_hub
 from archfront.trainers.spec import PLAIN_LOSS
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.words import quoted
@@ -65,6 +66,22 @@ def _freeze(config: Config) -> list[str]:
             "space.weights=none. Use space.weights=pretrained or a folder, or freeze=[false]."
         ]
     return []
+
+
+def _layer_decay(config: Config) -> list[str]:
+    given, space = config.space.recipe.layer_decay, config.space
+    if given == AUTO or set(given) == {1.0}:
+        return []
+    ways = "Use space.recipe.layer_decay=[1.0]"
+    got = f"got {', '.join(f'{value:g}' for value in given)}"
+    problems = []
+    if space.weights == "none":
+        problems.append(f"lower layers learn less where they have weights; {got} without")
+    if not TASKS[config.task.name].is_image_level:
+        problems.append(f"it is for labels of images; {got} with task={config.task.name}")
+    if any(is_hub(name) for name in space.backbones):
+        problems.append(f"it takes the layers that timm names; {got} with networks of the hub")
+    return [f"space.recipe.layer_decay: {problem}. {ways}." for problem in problems]
 
 
 def _probe(config: Config) -> list[str]:
@@ -266,6 +283,10 @@ RULES: dict[Callable[[Config], list[str]], tuple[str, ...]] = {
     data_rules.data_source: ("data.reader", "data.name", "data.root"),
     _split: ("data.train", "data.val", "data.test"),
     _freeze: ("space.weights", "space.recipe.freeze"),
+    _layer_decay: (
+        "task.name",
+        *(f"space.{name}" for name in ("weights", "backbones", "recipe.layer_decay")),
+    ),
     _probe: ("task.name", "task.init", "space.weights"),
     _budget: ("budget.trials", "budget.minutes"),
     _rungs: ("budget.rungs", "task.epochs"),

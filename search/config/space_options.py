@@ -48,6 +48,10 @@ class RecipeConfig:
             "none, strong mirrors, and turns boxes and masks by quarters"
         )
     )
+    layer_decay: Automatic[Values[Annotated[float, Bounds(0.1, 1)]]] = option(
+        "learning rate of a layer of timm's over that of the layer above it, for fine-tuning; "
+        "1: equal ones"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,4 +57,5 @@ def _grid(*, lr: tuple[float, ...], batch_size: tuple[int, ...]) -> RecipeConfig
         freeze=(False,),
         loss=(PLAIN_LOSS,),
         flips=(USUAL_FLIPS,),
+        layer_decay=(1.0,),
     )

@@ -121,6 +121,7 @@ class Descriptors:
                 "log10_batch_size",
                 "dropout",
                 "freeze",
+                "layer_decay",
             ),
             categorical_names=("family", "backbone", "head", "neck", *RECIPE_NAMES),
             levels=(*levels, *(tuple(map(str, names)) for names, _ in own)),
@@ -216,4 +217,5 @@ def _recipe_numbers(recipe: Recipe) -> tuple[float, ...]:
         float(np.log10(recipe.batch_size)),
         recipe.dropout,
         float(recipe.freeze),
+        recipe.layer_decay,
     )

@@ -302,4 +302,4 @@ class Space:
 
 
 # Axes whose grid has an order that a sampler may use; the others are names.
-ORDERED = frozenset({"lr", "weight_decay", "batch_size", "dropout"})
+ORDERED = frozenset({"lr", "weight_decay", "batch_size", "dropout", "layer_decay"})

@@ -27,7 +27,7 @@ def backbone(
 
 
 def recipe_config(**changes: object) -> RecipeConfig:
-    """Return grids of 2 x 1 x 1 x 2 x 1 x 1 x 1 x 1 values, with some of them changed."""
+    """Return grids of 2 x 2 values, with some of them changed."""
     grids: dict[str, object] = {
         "lr": (0.001, 0.003),
         "weight_decay": (0.05,),
@@ -37,6 +37,7 @@ def recipe_config(**changes: object) -> RecipeConfig:
         "freeze": (False,),
         "loss": ("plain",),
         "flips": ("usual",),
+        "layer_decay": (1.0,),
     }
     return RecipeConfig(**{**grids, **changes})  # type: ignore[arg-type]  # a test's own values
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,11 +12,13 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
+from timm.optim import param_groups_layer_decay
 from torch import Tensor, nn
 from torch.optim import AdamW
 
 from archfront.trainers.data.batch_targets import Targets
 from archfront.trainers.errors import DivergedError
+from archfront.trainers.networks.task_network import TaskNetwork
 from archfront.trainers.seeds import derive_seed
 from archfront.trainers.spec import Architecture, EpochRow, Recipe, TrainSettings
 from archfront.trainers.tasks.protocol import Evaluator, Task
@@ -38,9 +40,31 @@ NORM_IMAGES = 512
 CLIP_NORM = 1.0  # Dosovitskiy et al. 2021 (ViT), appendix B; convnets do not mind
 
 
-def parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Return parameter groups with decay (matrices, kernels) and without (norms, biases)."""
-    trained = [p for p in model.parameters() if p.requires_grad]
+def parameter_groups(
+    model: nn.Module, weight_decay: float, layer_decay: float = 1.0
+) -> list[dict[str, Any]]:
+    """Return parameter groups with weight decay (matrices, kernels) and without (norms, biases).
+
+    Args:
+        model: The network.
+        weight_decay: Of those that have one.
+        layer_decay: Below 1, the groups of a classifier are by timm's layers, too, and each has
+            an ``lr_scale``: this to the power of the layers above it, of which a head that is not
+            timm's is one. Source: Bao et al. 2022 (BEiT), appendix on fine-tuning.
+    """
+    if layer_decay < 1 and isinstance(model, TaskNetwork):
+        backbone = model.backbone_module()
+        groups = param_groups_layer_decay(backbone, weight_decay, layer_decay=layer_decay)
+        own = {id(parameter) for group in groups for parameter in group["params"]}
+        rest = [p for p in model.parameters() if id(p) not in own]
+        for group in groups if rest else ():
+            group["lr_scale"] *= layer_decay
+        return [*groups, *_groups(rest, weight_decay)]
+    return _groups(model.parameters(), weight_decay)
+
+
+def _groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    trained = [p for p in parameters if p.requires_grad]
     return [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
@@ -153,8 +177,9 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
 
     def configure_optimizers(self) -> AdamW:
         """Return AdamW in its fused form: one pass over the weights instead of several."""
-        groups = parameter_groups(self.model, self.plan.recipe.weight_decay)
-        optimizer = AdamW(groups, lr=self.plan.recipe.lr, fused=True)
+        recipe = self.plan.recipe
+        groups = parameter_groups(self.model, recipe.weight_decay, recipe.layer_decay)
+        optimizer = AdamW(groups, lr=recipe.lr, fused=True)
         if self._start is not None and self._start.optimizer:
             optimizer.load_state_dict(dict(self._start.optimizer))
         return optimizer
@@ -279,7 +304,7 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         row = EpochRow(
             epoch=self.epoch + 1,
             train_loss=math.fsum(self._losses) / len(self._losses),
-            lr=self.optimizers().param_groups[0]["lr"],
+            lr=max(group["lr"] for group in self.optimizers().param_groups),
             seconds=time.perf_counter() - self._started,
             metrics=metrics,
         )
@@ -302,4 +327,4 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         factor = lr_factor(settings.schedule, step, total, warmup=warmup)
         lr = self.plan.recipe.lr * factor
         for group in self.optimizers().param_groups:
-            group["lr"] = lr
+            group["lr"] = lr * group.get("lr_scale", 1.0)

@@ -39,6 +39,11 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
         "space.recipe.freeze: a frozen backbone needs weights; got freeze true with "
         "space.weights=none. Use space.weights=pretrained or a folder, or freeze=[false].",
     ),
+    "_layer_decay": (
+        {"space__recipe__layer_decay": [0.75, 1.0]},
+        "space.recipe.layer_decay: lower layers learn less where they have weights; got 0.75, 1 "
+        "without. Use space.recipe.layer_decay=[1.0].",
+    ),
     "_probe": (
         {"task__init": "probe"},
         "task.init: a head is solved on the features of first weights; got probe with "

@@ -152,7 +152,7 @@ def test_features_have_a_row_a_candidate_and_a_column_a_name() -> None:
     assert features.numeric.shape == (space.size, len(features.numeric_names))
     assert features.categorical.shape == (space.size, len(features.categorical_names))
     assert np.isfinite(features.numeric).all()
-    assert len(set(features.numeric_names) | set(features.categorical_names)) == 19
+    assert len(set(features.numeric_names) | set(features.categorical_names)) == 20
     some = space.features(np.array([3, 1, 3]))
     assert np.array_equal(some.numeric, features.numeric[[3, 1, 3]])
     assert np.array_equal(some.categorical, features.categorical[[3, 1, 3]])
