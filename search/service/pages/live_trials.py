@@ -47,16 +47,18 @@ class LiveTrial:
     def as_dict(self, rungs: list[int], now: float) -> dict[str, Any]:
         """Return plain content, with the epochs of the rung and the seconds to its end."""
         epochs = rungs[self.rung] if self.stage == "training" and self.rung < len(rungs) else None
+        # A training that was promoted goes on from the rung below.
+        done = max(self.epoch, rungs[self.rung - 1] if epochs and self.rung else 0)
         left_s = None
         if epochs and self.epoch_s is not None:
-            left_s = max(0.0, (epochs - self.epoch) * self.epoch_s - (now - self.noted))
+            left_s = max(0.0, (epochs - done) * self.epoch_s - (now - self.noted))
         return {
             "trial": self.trial,
             "label": self.label,
             "stage": self.stage,
             "seconds": round(max(0.0, now - self.since), 1),
             "rung": self.rung,
-            "epoch": self.epoch,
+            "epoch": done,
             "epochs": epochs,
             "left_s": left_s,
             "values": dict(self.values),

@@ -28,6 +28,7 @@ PLAIN = {
     "/login": "login",
     "/new": "new",
     "/compare": "compare",
+    "/datasets": "datasets",
     "/tokens": "tokens",
 }
 # Links of every page: address, template, text.
@@ -35,6 +36,7 @@ LINKS = (
     ("./", "studies", "Studies"),
     ("new", "new", "New study"),
     ("compare", "compare", "Compare"),
+    ("datasets", "datasets", "Datasets"),
     ("tokens", "tokens", "Tokens"),
 )
 FOREVER = "public, max-age=31536000, immutable"
@@ -87,6 +89,7 @@ def _pointless(who: Who, service: TheService) -> set[str]:
 @router.get("/login")
 @router.get("/new")
 @router.get("/compare")
+@router.get("/datasets")
 @router.get("/tokens")
 def plain_page(request: Request, service: TheService, who: Who) -> Response:
     """Return a page that says the same of every root of studies."""
@@ -97,7 +100,10 @@ def plain_page(request: Request, service: TheService, who: Who) -> Response:
 @router.get("/studies/{name}")
 def study_page(name: str, service: TheService, who: Who) -> Response:
     """Return the page of a study, also of one that has not begun yet."""
-    return _page("study", who, service, up="../", study=name)
+    uri = service.settings.mlflow_uri or ""
+    # One with a password in it, or a database, is nothing to show.
+    shown = uri if uri.startswith(("http://", "https://")) and "@" not in uri else ""
+    return _page("study", who, service, up="../", study=name, mlflow=shown)
 
 
 @router.get("/static/{of}/{name}")

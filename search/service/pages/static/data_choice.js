@@ -2,6 +2,7 @@
 
 import { api, get, send } from "./api.js";
 import { byId, h, put, show } from "./dom.js";
+import { showProfile } from "./profile_view.js";
 import { complain } from "./shell.js";
 import { count } from "./words.js";
 
@@ -65,20 +66,12 @@ export class DataChoice {
     this.changed();
   }
 
-  // Shows what is known of the images and what follows from it.
-  async profile() {
+  // Shows what is known of the images.
+  profile() {
     const place = byId("profile"), known = this.known;
-    show(place, false);
-    if (!known) return;
-    try {
-      const found = await get(api("datasets", known.name, "profile"));
-      if (this.known !== known) return;
-      const lines = found.lines ?? [];
-      put(place, h("b", {}, "What was found in the images"), h("ul", {}, lines.map((line) => h("li", {}, line))));
-      show(place, lines.length > 0);
-    } catch {
-      // A study finds out by itself; the form works without the profile.
-    }
+    show(place, Boolean(known));
+    put(place);
+    if (known) showProfile(place, known.name, byId("task").value || null);
   }
 
   async upload(file) {

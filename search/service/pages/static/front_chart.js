@@ -85,7 +85,7 @@ export class FrontChart {
       axes(x, y, box, { xText: named(data.cost), yText: named(data.metric), yFormat: short,
         below: this.lane_kinds.length * LANE }),
       this.lanes(), this.limit(), this.baselines(), this.staircase(), this.members(), this.flying(),
-      this.ring());
+      this.ring(), this.below());
     if (focused) this.picture.querySelector(`[data-trial="${CSS.escape(focused)}"]`)?.focus();
   }
 
@@ -204,6 +204,13 @@ export class FrontChart {
   ring() {
     const mark = this.marks.find((one) => one.row.trial === this.chosen);
     return mark ? s("circle", { class: "ring", cx: mark.x, cy: mark.y, r: RADIUS + 4.5 }) : null;
+  }
+
+  // Says how many trials are too bad for the picture, which would flatten the front.
+  below() {
+    const { box } = this;
+    return this.hidden > 0 && s("text", { class: "below", x: box.left + 6, y: box.bottom - 7 },
+      `${this.hidden} more below`);
   }
 
   markAt(event) {

@@ -24,10 +24,14 @@ form.addEventListener("submit", (event) => {
   login(field.value.trim());
 });
 
-const token = decodeURIComponent(location.hash.slice(1));
-if (token) {
+// A link may also be opened where this page is open already.
+function takeLink() {
+  const token = decodeURIComponent(location.hash.slice(1));
+  if (!token) return false;
   history.replaceState(null, "", location.pathname); // out of the history and of screenshots
   login(token);
-} else {
-  field.focus();
+  return true;
 }
+
+addEventListener("hashchange", takeLink);
+if (!takeLink()) field.focus();

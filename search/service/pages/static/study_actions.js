@@ -56,7 +56,7 @@ export function drawActions(study, { state, config }, changed) {
       await act("clone", { name: answer.name });
       location.assign(studyPage(answer.name));
     }),
-    button("Delete", async () => {
+    !OPEN.concat("pausing", "cancelling", "deleting").includes(state) && button("Delete", async () => {
       const answer = await ask({ title: `Delete ${study}?`, yes: "Delete for good", is_danger: true,
         text: ["Its records, weights and exports are removed. This cannot be undone.",
           `Type the name ${study} to be sure.`],

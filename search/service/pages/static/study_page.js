@@ -3,12 +3,13 @@
 import { api, get } from "./api.js";
 import { byId, h, put, show } from "./dom.js";
 import { DetailPanel } from "./detail_panel.js";
+import { ExportsPanel } from "./exports_panel.js";
 import { FrontChart } from "./front_chart.js";
 import { beginWhy, drawLeftOut } from "./left_out.js";
 import { linesChart } from "./lines_chart.js";
 import { follow } from "./live.js";
 import { drawRunning } from "./running_panel.js";
-import { begin } from "./shell.js";
+import { begin, complain } from "./shell.js";
 import { isLive, leftText, putState } from "./states.js";
 import { drawActions } from "./study_actions.js";
 import { StudyData } from "./study_data.js";
@@ -23,6 +24,7 @@ const chart = new FrontChart(byId("chart"), data, choose);
 const panel = new DetailPanel(byId("detail"), study, data, { choose });
 const table = new TrialTable(byId("trial-tools"), byId("trial-table"), study, data, choose);
 const slider = timeSlider(byId("time"), (time) => { chart.time = time; chart.draw(); });
+const exports = new ExportsPanel(study);
 let state = null, is_whole = false;
 
 function choose(trial) {
@@ -94,6 +96,7 @@ async function readColumns(is_all) {
   if (panel.trial === null) panel.show(null);
   drawHistory();
   drawLeftOut(study, choose);
+  exports.draw(data.front).catch(complain);
 }
 
 async function refresh() {
@@ -105,7 +108,8 @@ async function refresh() {
     state = now.state;
     putState(byId("state"), state);
     drawActions(study, now, () => live.now());
-    chart.running = now.trials ?? [];
+    chart.running = (now.trials ?? []).map((trial) =>
+      ({ ...trial, latency_ms: trial.latency_ms ?? data.at(trial.trial)?.latency_ms ?? null }));
     drawRunning(byId("running"), chart.running, data.facts?.metric);
     show(byId("now"), chart.running.length > 0);
     byId("now-title").textContent = ["Running now", leftText(now.left)].filter(Boolean).join(" · ");
@@ -139,7 +143,7 @@ async function readState() {
     reason: own.reason || now.value.reason };
 }
 
-put(byId("links"),
+byId("links").prepend(
   h("a", { class: "button", href: api("studies", study, "report"), target: "_blank", rel: "noopener" }, "Report"),
   h("a", { class: "button", href: api("studies", study, "front") }, "Front as JSON"));
 beginWhy(study, choose);

@@ -1,0 +1,89 @@
+"""A real browser over a service of this process, for the few tests that need one."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvicorn
+
+from archfront.search.service.app import create_app
+from archfront.search.service.service_settings import ServiceSettings
+
+# Headless, without what a browser asks of hosts of its own.
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+WAIT_S = 60.0
+
+
+def chromium() -> str:
+    """Return the browser, or skip the test where there is none or Playwright is not installed."""
+    pytest.importorskip("playwright", reason="Playwright for Python is not installed")
+    found = os.environ.get("ARCHFRONT_CHROMIUM") or shutil.which("chromium")
+    if found is None:
+        pytest.skip("there is no chromium; ARCHFRONT_CHROMIUM names one")
+    return found
+
+
+@contextmanager
+def served(root: Path, **changes: Any) -> Iterator[tuple[str, str]]:
+    """Serve the studies of a root on a port of its own; give the address and the first token."""
+    at = socket.create_server(("127.0.0.1", 0))
+    port = at.getsockname()[1]
+    app = create_app(ServiceSettings(root=root, port=port, **changes))
+    token = app.state.service.tokens.first(anew=True)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [at]}, daemon=True)
+    thread.start()
+    until = time.monotonic() + WAIT_S
+    while not server.started:
+        assert thread.is_alive(), "the server did not start"
+        assert time.monotonic() < until, "the server did not start in time"
+        time.sleep(0.02)
+    try:
+        yield f"http://127.0.0.1:{port}/", token
+    finally:
+        server.should_exit = True
+        thread.join(WAIT_S)
+
+
+@contextmanager
+def browsed(**settings: Any) -> Iterator[Any]:
+    """Give a page of a browser; an error of its scripts, or of the policy, fails the test.
+
+    Args:
+        settings: Of the page, as Playwright's ``new_context`` takes them.
+    """
+    executable = chromium()
+    from playwright.sync_api import sync_playwright
+
+    wrong: list[str] = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
+        context = browser.new_context(**settings)
+        context.set_default_timeout(WAIT_S * 1000)
+        page = context.new_page()
+        page.on("pageerror", lambda error: wrong.append(str(error)))
+        page.on("console", lambda said: wrong.extend(_policy(said.text)))
+        yield page
+        browser.close()
+    assert wrong == []
+
+
+def _policy(text: str) -> list[str]:
+    return [text] if "Content Security Policy" in text else []
