@@ -67,6 +67,7 @@ class Supervisor:
         self._wake, self._is_closed = threading.Event(), False
         self._thread: threading.Thread | None = None
         self._looked: float | None = None
+        self._told: dict[str, str] = {}
 
     @property
     def age_s(self) -> float | None:
@@ -112,7 +113,9 @@ class Supervisor:
             try:
                 n_alive += self._look_at(row, is_free=is_free)
             except (OSError, ArchfrontError) as error:
-                logger.warning("The study %s is looked at again: %s", row.name, error)
+                self._warn(row.name, f"The study {row.name} is looked at again: {error}")
+            else:
+                self._told.pop(row.name, None)
         self._looked = self._clock()
 
     def driver(self, name: str) -> DriverProcess:
@@ -124,9 +127,19 @@ class Supervisor:
             self._wake.clear()
             try:
                 self.look()
+            except ArchfrontError as error:
+                self._warn("", f"The supervisor tries again every {LOOK_S:g} s: {error}")
             except Exception:
                 logger.exception("The supervisor looks again in %g s", LOOK_S)
+            else:
+                self._told.pop("", None)
             self._wake.wait(LOOK_S)
+
+    def _warn(self, study: str, text: str) -> None:
+        """Log what is wrong with a study, or with all under an empty name, once while it is."""
+        if self._told.get(study) != text:
+            logger.warning("%s", text)
+        self._told[study] = text
 
     def _is_mine(self, row: StudyRow) -> bool:
         return row.owner == self._leases.owner

@@ -89,6 +89,20 @@ def test_a_service_takes_the_database_of_the_records(database: str, tmp_path: Pa
     assert not (tmp_path / "service" / "service.db").exists()
 
 
+def test_a_database_that_restarts_is_used_again(
+    postgres: Server, database: str, tmp_path: Path
+) -> None:
+    with client_of(tmp_path, database_url=database) as client:
+        assert client.get("/api/v1/health").status_code == 200
+        postgres.stop()
+        answer = client.get("/api/v1/health", headers={"Authorization": ""})
+        assert (answer.status_code, answer.json()["error"]["code"]) == (503, "service_not_ready")
+        assert client.get("/api/v1/studies").status_code == 503
+        postgres.start()
+        assert client.get("/api/v1/health").status_code == 200
+        assert client.get("/api/v1/studies").json() == []
+
+
 def test_an_absent_server_is_told_without_its_password(postgres: Server) -> None:
     url = postgres.url("nowhere", password=PASSWORD)
     with pytest.raises(ServiceError, match="nowhere") as caught:

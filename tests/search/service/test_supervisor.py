@@ -178,15 +178,20 @@ class TestEnds:
         )
 
     def test_a_driver_that_cannot_be_started_waits(
-        self, servers: Servers, monkeypatch: pytest.MonkeyPatch
+        self,
+        servers: Servers,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
     ) -> None:
         servers.add("a", "finish")
         server = servers.server()
         monkeypatch.setattr(server, "_command", lambda words: ["/nowhere/python"])
-        server.look()
+        for _ in range(3):
+            server.look()
         row = servers.row("a")
         assert row.state == "waiting"
         assert "cannot be started: [Errno 2] No such file" in row.reason
+        assert len(caplog.messages) == 1
 
     def test_statuses_have_words(self) -> None:
         assert status_text(137) == status_text(-9)
