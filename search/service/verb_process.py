@@ -1,4 +1,8 @@
-"""Commands of archfront in processes of their own: what is long, or needs torch."""
+"""Commands of archfront in processes of their own: what is long, or needs torch.
+
+Nobody waits for the answer of a command whose server is gone, so it ends with the server, however
+that ends.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,7 @@ from pathlib import Path
 
 import psutil
 
+from archfront.search.engine.pool import Reaper
 from archfront.search.engine.threads import thread_variables
 from archfront.search.errors import ArchfrontError, ConfigError, RequestError
 from archfront.search.records.paths import ROOT_VARIABLE
@@ -37,6 +42,7 @@ class VerbProcesses:
         self._turns = threading.BoundedSemaphore(settings.max_commands)
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
+        self._reaper: Reaper | None = None
         self._is_closed = False
 
     def call(self, words: Sequence[str], *, limit_s: float, stdin: bytes = b"") -> str:
@@ -71,6 +77,8 @@ class VerbProcesses:
             running = list(self._running)
         for process in running:
             end_tree(process.pid)
+        if self._reaper is not None:
+            self._reaper.close()
 
     def _call(self, words: Sequence[str], limit_s: float, stdin: bytes) -> str:
         with self._lock:
@@ -86,6 +94,8 @@ class VerbProcesses:
                 start_new_session=True,
             )
             self._running.add(process)
+            self._reaper = self._reaper or Reaper()
+            self._reaper.watch(process.pid)
         try:
             printed, complaint = process.communicate(stdin, timeout=limit_s)
         except subprocess.TimeoutExpired:
@@ -98,6 +108,7 @@ class VerbProcesses:
                 process.communicate()
             with self._lock:
                 self._running.discard(process)
+                self._reaper.release(process.pid)
         text = printed.decode(errors="replace")
         if process.returncode != 0:
             raise _complaint(words[0], process.returncode, complaint.decode(errors="replace"))
