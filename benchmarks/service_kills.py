@@ -1,16 +1,15 @@
 """What ``kill -9`` takes from the studies of a service: nothing may be lost, nothing may be left.
 
-A server runs several tiny studies on digits, two at once, as requests ask for. At drawn moments
-one of these is killed: the server (another one is started at once), the driver of a study, a
-worker of a study, or the server and a driver together. Then the studies run to their end, and all
-of this is checked:
+One server, or several of one root, runs tiny studies on digits, two at once, as requests ask for.
+At drawn moments one of these is killed: a server (another one is started at once), the driver of a
+study, a worker of a study, or a server and a driver together. Then the studies run to their end,
+and all of this is checked:
 
 - every study ends as finished, and of each the same is checked as ``kills.py`` does: no record is
   changed or lost, no rung of a trial is recorded twice, MLflow is equal to the records
-- every request was answered, but for those to a server that was being killed
 - no process of a study is left, neither when the studies have ended nor after the server
 
-    python benchmarks/service_kills.py --kills 40 --seed 0 [--studies 3] [--root DIR]
+    python benchmarks/service_kills.py --kills 40 --seed 0 [--studies 3] [--servers 1] [--root DIR]
 
 It prints a line a kill and exits with 1 if anything was lost or left.
 """
@@ -54,14 +53,15 @@ class Served:
 
     Args:
         root: Folder of the studies.
+        token: That of another server of the root; taken from what this one prints when empty.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, token: str = "") -> None:
         self.root, self._log = root, root / "server.log"
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             self._port = free.getsockname()[1]
-        self._token = ""
+        self.token = token
         self.start()
 
     def start(self) -> None:
@@ -78,7 +78,7 @@ class Served:
         while time.monotonic() < end:
             with suppress(OSError):
                 self.ask("GET", "/health")
-                self._token = self._token or self._printed_token()
+                self.token = self.token or self._printed_token()
                 return
             time.sleep(0.1)
         raise AssertionError("the server does not answer")
@@ -98,7 +98,7 @@ class Served:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self._port}/api/v1{path}",
             None if body is None else json.dumps(body).encode(),
-            {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"},
+            {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
             method=method,
         )
         with urllib.request.urlopen(request, timeout=60) as answer:
@@ -141,8 +141,9 @@ def drivers(root: Path) -> list[psutil.Process]:
     return found
 
 
-def kill(server: Served, target: str, rng: np.random.Generator) -> str:
+def kill(servers: list[Served], target: str, rng: np.random.Generator) -> str:
     """Kill something and return what it was; empty where there was no such thing."""
+    server = servers[int(rng.integers(len(servers)))]
     if target == "server":
         server.kill()
         server.start()
@@ -186,7 +187,9 @@ def killed_studies(root: Path, asked: argparse.Namespace) -> list[str]:
         Command(StudyPaths(root, f"study-{n}"), TRIALS, ("inline", "processes")[n % 2])
         for n in range(asked.studies)
     ]
-    server = Served(root)
+    servers = [Served(root)]
+    servers += [Served(root, servers[0].token) for _ in range(asked.servers - 1)]
+    server = servers[0]
     for command in commands:
         server.ask("POST", "/studies", asked_for(command))
     before = dict.fromkeys((command.paths.study for command in commands), b"")
@@ -194,7 +197,7 @@ def killed_studies(root: Path, asked: argparse.Namespace) -> list[str]:
     ends: Counter[str] = Counter()
     while kills.total() < asked.kills and not has_ended(server, list(before), ends):
         time.sleep(rng.uniform(0, APART_S))
-        what = kill(server, str(rng.choice(list(TARGETS), p=list(TARGETS.values()))), rng)
+        what = kill(servers, str(rng.choice(list(TARGETS), p=list(TARGETS.values()))), rng)
         for command in commands:
             content = whole_lines(command.paths.journal)
             if not content.startswith(before[command.paths.study]):
@@ -210,19 +213,23 @@ def killed_studies(root: Path, asked: argparse.Namespace) -> list[str]:
         wrong.append(f"the studies are {dict(ends)}")
         wrong += [f"{s['name']}: {s['reason']}" for s in server.ask("GET", "/studies")]
     if left := left_after(root, 30):
-        wrong.append(f"{left} processes are left beside the server")
-    status = server.end()
-    if status != 0:
-        wrong.append(f"the server ended with {status}")
+        wrong.append(f"{left} processes are left beside the servers")
+    for each in servers:
+        status = each.end()
+        if status != 0:
+            wrong.append(f"a server ended with {status}")
     if left := left_after(root, 5):
-        wrong.append(f"{left} processes are left after the server")
+        wrong.append(f"{left} processes are left after the servers")
     for command in commands:
         try:
             check(command, before[command.paths.study], [])
         except AssertionError as error:
             wrong.append(f"{command.paths.study}: {error}")
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kills.items()))
-    print(f"{kills.total()} kills ({counts}) over {len(commands)} studies, seed {asked.seed}")
+    print(
+        f"{kills.total()} kills ({counts}) over {len(commands)} studies and "
+        f"{len(servers)} servers, seed {asked.seed}"
+    )
     return wrong
 
 
@@ -231,6 +238,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=40, help="at most (default: %(default)s)")
     parser.add_argument("--studies", type=int, default=3, help="studies (default: %(default)s)")
+    parser.add_argument("--servers", type=int, default=1, help="servers (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed (default: %(default)s)")
     parser.add_argument("--root", type=Path, help="where the root is kept (default: removed)")
     asked = parser.parse_args()

@@ -42,7 +42,7 @@ class Service:
 
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
-        settings.folder.mkdir(parents=True, exist_ok=True)
+        settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self.database = ServiceDatabase(settings.database)
         self.tokens = Tokens(self.database)
         self.requests = RequestCounts()

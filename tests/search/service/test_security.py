@@ -83,6 +83,7 @@ class TestTokens:
         listed = client.get("/api/v1/tokens").json()
         assert [row["name"] for row in listed] == ["first", "laptop"]
         stored = b"".join(f.read_bytes() for f in (tmp_path / "root/service").iterdir())
+        assert (tmp_path / "root/service").stat().st_mode & 0o077 == 0
         for secret in (made["token"], token_of(client)):
             assert len(secret) >= 43
             assert secret not in str(listed)
