@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import replace
 
 import torch
@@ -11,7 +10,7 @@ from archfront.search.catalog.backbones import Backbone
 from archfront.search.catalog.describe import blank, reason_of
 from archfront.trainers.networks.backbone import Pyramid, create
 from archfront.trainers.networks.effective_field import effective_fields
-from archfront.trainers.networks.receptive_field import WHOLE, receptive_fields
+from archfront.trainers.networks.receptive_field import receptive_fields
 
 # Side of the images that fields are measured on, at most, where a network takes other sizes.
 MEASURED_PX = 256
@@ -69,18 +68,7 @@ def _followed(row: Backbone) -> tuple[float, ...]:
 
 
 def _measured(row: Backbone, size: int) -> Backbone:
-    """Return a row with its effective fields.
-
-    Where one is wider than the field that was followed, something was missed on the way, as
-    attention over a grid of positions, and the field is taken for that of the whole image.
-    """
     torch.manual_seed(0)
     network = Pyramid(create(row.name, channels=3, input_size=size, features_only=True))
     measured = tuple(float(round(side)) for side in effective_fields(network, size))
-    followed = row.receptive_fields and tuple(
-        WHOLE if seen > side + 1 else side
-        for side, seen in zip(row.receptive_fields, measured, strict=True)
-    )
-    if not all(map(math.isfinite, measured)):
-        raise ValueError("gradients are not finite")
-    return replace(row, receptive_fields=followed, effective_size=size, effective_fields=measured)
+    return replace(row, effective_size=size, effective_fields=measured)

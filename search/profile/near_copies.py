@@ -36,8 +36,11 @@ NEAR, FINE, FINE_OF_SMALL = 0.96, 0.92, 0.94
 PARTS, LOCAL, SHARE = 4, 0.7, 0.9
 # Standard deviations in levels of grey: what is flatter shows nothing by which to tell copies.
 FLAT, FLAT_FINE = 2.0, 1.5
-# Of smaller images too few pixels are left to tell copies from likenesses.
+# Of smaller images too few pixels are left to tell copies from likenesses by what is fine: of them
+# no pixel of the thumbnails may differ by more levels of grey, and all of them by a share of their
+# deviation (benchmarks/LOG.md, "Near copies of small images").
 SMALLEST_PX = 48
+NEAR_OF_SMALLEST, LEVELS, LEVELS_SHARE = 0.99, 20, 0.25
 # Compression blurs what is fine in smaller images, which are compared at half the scale.
 DETAILED_PX = 64
 # Difference between the tints, as shares of the whole range, of which copies stay below.
@@ -74,13 +77,17 @@ def near_pairs(images: Look, rows: Sequence[int]) -> list[tuple[int, int]]:
         images: What is known of all images.
         rows: Those to compare; of equal images one is enough.
     """
-    some = np.array([r for r in rows if images.shorter[r] >= SMALLEST_PX], np.int64)
+    some = np.array(rows, np.int64)
     if len(some) < 2:
         return []
     vectors, spread = _coarse(images.thumbs, some)
     is_told = spread >= FLAT
     some, vectors = some[is_told], vectors[is_told]
-    found = [some[near] for bucket in _buckets(vectors) for near in _near_in(vectors, bucket)]
+    is_tiny = images.shorter[some] < SMALLEST_PX
+    least = np.where(is_tiny, NEAR_OF_SMALLEST, NEAR).astype(np.float32)
+    found = [
+        some[near] for bucket in _buckets(vectors) for near in _near_in(vectors, least, bucket)
+    ]
     pairs = np.unique(np.concatenate([np.empty((0, 2), np.int64), *found]), axis=0)
     kept = [pairs[start : start + BLOCK] for start in range(0, len(pairs), BLOCK)]
     return [tuple(pair) for block in kept for pair in block[_are_copies(images, block)].tolist()]
@@ -125,11 +132,19 @@ def _buckets(vectors: NDArray[np.float16]) -> Iterator[Rows]:
         yield from (bucket for bucket in np.split(order, ends) if len(bucket) > 1)
 
 
-def _near_in(vectors: NDArray[np.float16], bucket: Rows) -> Iterator[Rows]:
-    """Yield pairs of a bucket ``(P, 2)`` that are near in small, the lower row first."""
+def _near_in(vectors: NDArray[np.float16], least: Vectors, bucket: Rows) -> Iterator[Rows]:
+    """Yield pairs of a bucket ``(P, 2)`` that are near in small, the lower row first.
+
+    Args:
+        vectors: Of all rows, of length 1.
+        least: Correlation that a pair of each row has to have.
+        bucket: Rows that are compared.
+    """
     inside = vectors[bucket].astype(np.float32)
     for start in range(0, len(bucket), BLOCK):
-        close = inside[start : start + BLOCK] @ inside[start:].T > NEAR
+        others = bucket[start:]
+        asked = np.maximum(least[others[:BLOCK], None], least[others])
+        close = inside[start : start + BLOCK] @ inside[start:].T > asked
         later = np.triu(close, 1)
         later &= np.cumsum(later, axis=0, dtype=np.int16) <= PARTNERS
         firsts, seconds = np.nonzero(later)
@@ -141,9 +156,13 @@ def _are_copies(images: Look, pairs: Rows) -> NDArray[np.bool_]:
     """Return which pairs ``(P, 2)`` agree in what is fine in them and in their tint."""
     tints = [means - means.mean(axis=1, keepdims=True) for means in images.means[pairs.T]]
     agree: NDArray[np.bool_] = np.abs(tints[0] - tints[1]).max(axis=1) < TINT
-    is_small = images.shorter[pairs].min(axis=1) < DETAILED_PX
+    shorter = images.shorter[pairs].min(axis=1)
+    is_tiny = shorter < SMALLEST_PX
+    is_small = (shorter < DETAILED_PX) & ~is_tiny
+    agree[is_tiny] &= _hardly_differ(*(images.thumbs[column] for column in pairs[is_tiny].T))
     # Without pairs of a kind all arrays are empty.
-    for pool, least, is_meant in ((1, FINE, ~is_small), (POOL, FINE_OF_SMALL, is_small)):
+    is_large = shorter >= DETAILED_PX
+    for pool, least, is_meant in ((1, FINE, is_large), (POOL, FINE_OF_SMALL, is_small)):
         first, second = (_unit(_fine(images.thumbs[column], pool)) for column in pairs[is_meant].T)
         is_told = np.minimum(first[1], second[1]) >= FLAT_FINE
         is_near = is_told & ((first[0] * second[0]).sum(axis=1) > least)
@@ -152,6 +171,16 @@ def _are_copies(images: Look, pairs: Rows) -> NDArray[np.bool_]:
         )
         agree[is_meant] &= is_near
     return agree
+
+
+def _hardly_differ(first: Pixels, second: Pixels) -> NDArray[np.bool_]:
+    """Return which pairs of thumbnails ``(P, T, T)`` are nearly equal in every pixel."""
+    differences = first.astype(np.float32) - second
+    spread = np.minimum(first.std(axis=(1, 2)), second.std(axis=(1, 2)))
+    largest = np.abs(differences).max(axis=(1, 2), initial=0)
+    usual = np.sqrt((differences**2).mean(axis=(1, 2)))
+    result: NDArray[np.bool_] = (largest <= LEVELS) & (usual <= LEVELS_SHARE * spread)
+    return result
 
 
 def _agree_everywhere(first: Vectors, second: Vectors) -> NDArray[np.bool_]:

@@ -167,13 +167,16 @@ def _told(differences: Rows, labels: NDArray[np.int64]) -> NDArray[np.float64]:
     that of the regression without its image, in closed form.
     """
     placed, shown = np.split(differences.astype(np.float64), [SIDE**2], axis=1)
-    kernel = _kernel(placed) + _kernel(shown)
+    kernel = _kernel(placed)  # changed in place: it is the largest that a profile holds
+    kernel += _kernel(shown)
     if len(set(labels.tolist())) > 1:
-        kernel *= 1 + SAME_CLASS * (labels[:, None] == labels)
+        for label, row in zip(labels.tolist(), kernel, strict=True):
+            row[labels == label] *= 1 + SAME_CLASS
     size = float(np.trace(kernel)) / len(kernel)
     if size == 0:
         return np.full(len(kernel), 0.5)
-    inverse = np.linalg.inv(kernel + RIDGE * size * np.eye(len(kernel)))
+    kernel.flat[:: len(kernel) + 1] += RIDGE * size
+    inverse = np.linalg.inv(kernel)
     answers = 1 - inverse.sum(axis=1) / np.diag(inverse)
     return np.where(np.abs(answers) < TINY, 0.5, (answers > 0).astype(np.float64))
 
@@ -184,5 +187,6 @@ def _kernel(part: NDArray[np.float64]) -> NDArray[np.float64]:
     if not spread.any():
         return np.zeros((len(part), len(part)))
     part = part / (spread + LEAST_SPREAD * spread.max())
-    products: NDArray[np.float64] = part @ part.T / part.shape[1]
+    products: NDArray[np.float64] = part @ part.T
+    products /= part.shape[1]
     return products

@@ -4,8 +4,11 @@ A value is computed from all of its receptive field, but hardly depends on the o
 The gradient of a value in the middle of a map tells on which pixels the value depends.
 Source: Luo, Li, Urtasun and Zemel 2016 (Understanding the Effective Receptive Field in Deep
 Convolutional Neural Networks), section 2. They count the pixels whose gradient is above 4.55 % of
-that in the center; of a Gaussian these are the pixels with 95.45 % of it in sum. The sum is taken
-here, since it depends less on the one pixel in the center.
+that in the center; of a Gaussian these pixels have 95.45 % of it in sum. The sum is taken here,
+since it depends less on the one pixel in the center.
+
+Means over all positions, as of squeeze and excitation and of group norm, count as constants, as in
+``receptive_field.py``: every pixel has a little part in them, which adds up over the image.
 
 Weights are drawn, not learned: fields grow in training, but networks keep their order in most
 cases (their section 4), and drawn weights need no download.
@@ -13,8 +16,12 @@ cases (their section 4), and drawn weights need no download.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
+from torch.nn import functional
+from torch.overrides import TorchFunctionMode
 
 # Share of the gradient inside of a field: of a Gaussian, what is above 4.55 % of its center.
 INSIDE = 0.9545
@@ -44,11 +51,55 @@ def effective_fields(network: nn.Module, input_size: int, *, seed: int = 0) -> l
     images = torch.randn(N_IMAGES, 3, input_size, input_size, generator=generator)
     _set_norms(network, images)
     images.requires_grad_(True)
-    maps: list[torch.Tensor] = network(images)
+    with _ConstantMeans():
+        maps: list[torch.Tensor] = network(images)
     return [
         _side(images, level, generator, keep=number < len(maps))
         for number, level in enumerate(maps, 1)
     ]
+
+
+class _ConstantMeans(TorchFunctionMode):
+    """Lets no gradient through means over all positions of a map."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        """Run a function, whose result is a constant where it is such a mean."""
+        kwargs = kwargs or {}
+        if func is functional.group_norm:
+            return _group_norm(*args, **kwargs)
+        result = func(*args, **kwargs)
+        if func in MEANS and args and args[0].ndim == 4:
+            dims = kwargs.get("dim", args[1] if len(args) > 1 else None)
+            is_over_all = isinstance(dims, tuple | list) and {d % 4 for d in dims} in PLACES
+            return result.detach() if is_over_all else result
+        if func in POOLS and result.shape[-2:] == (1, 1):
+            return result.detach()
+        return result
+
+
+def _group_norm(
+    maps: torch.Tensor,
+    num_groups: int,
+    weight: torch.Tensor | None = None,
+    bias: torch.Tensor | None = None,
+    eps: float = 1e-5,
+) -> torch.Tensor:
+    """Return normalized maps ``(N, C, ...)``, through whose statistics goes no gradient."""
+    groups = maps.reshape(maps.shape[0], num_groups, -1)
+    with torch.no_grad():
+        variance, mean = torch.var_mean(groups, dim=2, keepdim=True, correction=0)
+    normed = ((groups - mean) * (variance + eps).rsqrt()).reshape(maps.shape)
+    shape = (1, -1, *[1] * (maps.ndim - 2))
+    normed = normed if weight is None else normed * weight.view(shape)
+    return normed if bias is None else normed + bias.view(shape)
+
+
+MEANS = (torch.Tensor.mean, torch.mean, torch.Tensor.amax, torch.amax)
+POOLS = (functional.adaptive_avg_pool2d, functional.adaptive_max_pool2d)
+# The positions of maps whose channels are the second or the last dimension.
+PLACES = ({2, 3}, {1, 2})
 
 
 def _side(

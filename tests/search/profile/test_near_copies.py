@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 
 from archfront.search.profile import near_copies
 from archfront.search.profile.near_copies import Look, equal_groups, near_pairs
@@ -38,12 +42,25 @@ def test_only_the_rows_that_are_asked_for_are_compared() -> None:
     assert near_pairs(images, [*range(50), 51]) == [(2, 51)]
 
 
-@pytest.mark.parametrize("shorter", [8, 47])
-def test_images_of_few_pixels_are_not_called_near(shorter: int) -> None:
-    images = some_images(20, {10: 1})
-    assert near_pairs(images, range(20)) == [(1, 10)]
-    small = Look(images.thumbs, images.means, np.full(20, shorter))
-    assert near_pairs(small, range(20)) == []
+def test_of_small_images_copies_are_told_and_likenesses_are_not() -> None:
+    """All zeros of 8 px are alike; JPEG copies of quality 90 differ by up to 15 levels."""
+    from sklearn.datasets import load_digits
+
+    digits = (load_digits().images[:300] * 255 / 16).astype(np.uint8)
+    copies = [_jpeg(pixels, 90) for pixels in digits[:40]]
+    faint = 128 + np.random.default_rng(0).normal(0, 4, (40, 8, 8)).astype(np.int64)
+    every = [*digits, *copies, *faint.astype(np.uint8)]
+    thumbs = np.stack([np.kron(pixels, np.ones((4, 4), np.uint8)) for pixels in every])
+    n = len(thumbs)
+    images = Look(thumbs, np.full((n, 3), 0.5, np.float32), np.full(n, 8))
+    assert near_pairs(images, range(n)) == [(row, 300 + row) for row in range(40)]
+    assert np.abs(thumbs[:40].astype(int) - thumbs[300:340]).max() > 8
+
+
+def _jpeg(pixels: NDArray[np.uint8], quality: int) -> NDArray[np.uint8]:
+    file = BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
 
 
 def test_images_that_agree_in_one_strong_edge_alone_are_no_copies() -> None:

@@ -144,6 +144,25 @@ def test_the_effective_field_of_equal_weights_is_a_gaussian() -> None:
     assert last < 2 * n_layers + 1
 
 
+def test_means_over_all_positions_widen_no_effective_field() -> None:
+    class Means(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.gated, self.norm = Gated(), nn.GroupNorm(2, 4)
+            self.shut = nn.Parameter(torch.zeros(4, 1, 1))
+
+        def forward(self, images: torch.Tensor) -> list[torch.Tensor]:
+            found = self.gated(images)
+            found = found + self.shut * nn.functional.adaptive_avg_pool2d(found, 1)
+            normed = self.norm(found)
+            plain = nn.functional.group_norm(found, 2, self.norm.weight, self.norm.bias)
+            assert torch.allclose(normed, plain, atol=1e-5)
+            return [normed]
+
+    torch.manual_seed(0)
+    assert effective_fields(Means(), 65) == [5]
+
+
 def test_branches_that_are_shut_at_first_count() -> None:
     class Branch(nn.Module):
         def __init__(self) -> None:
