@@ -99,12 +99,11 @@ class Supervisor:
         Raises:
             ServiceError: If the database does not answer.
         """
-        rows, now = self._rows.listed(OPEN), self._database.now()
-        n_alive = sum(self._driver(row.name).is_alive() for row in rows if self._is_mine(row))
-        for row in rows:
+        rows, now, n_alive = self._rows.listed(OPEN), self._database.now(), 0
+        for row in sorted(rows, key=lambda row: row.state == "waiting"):  # those that run first
             is_free = n_alive < self._settings.max_studies
             if not is_free and row.wanted == "run" and row.state == "waiting":
-                if self._is_mine(row):  # another server may have room
+                if row.owner == self._leases.owner:  # another server may have room
                     self._leases.release(row.name)
                 continue
             if not self._leases.claim(row, now):
@@ -141,19 +140,17 @@ class Supervisor:
             logger.warning("%s", text)
         self._told[study] = text
 
-    def _is_mine(self, row: StudyRow) -> bool:
-        return row.owner == self._leases.owner
-
     def _driver(self, name: str) -> DriverProcess:
         if name not in self._drivers:
             self._drivers[name] = self.driver(name)
         return self._drivers[name]
 
     def _look_at(self, row: StudyRow, *, is_free: bool) -> bool:
-        """Do what is next for one study; return whether a driver was started or taken up."""
+        """Do what is next for one study; return whether a driver of it lives now."""
         driver = self._driver(row.name)
         if driver.is_alive():
-            return self._attend(row, driver)
+            self._attend(row, driver)
+            return True
         status = driver.collect()
         if self._end(row, driver, status):
             return False
@@ -167,10 +164,9 @@ class Supervisor:
             return False
         return self._start(row, driver, values)
 
-    def _attend(self, row: StudyRow, driver: DriverProcess) -> bool:
-        """Look after a driver that lives; return whether it was not known before."""
-        is_new = row.state != "running"
-        if is_new:
+    def _attend(self, row: StudyRow, driver: DriverProcess) -> None:
+        """Look after a driver that lives."""
+        if row.state != "running":
             holder = driver.holder()
             pid = None if holder is None else holder.pid
             # Of a driver that another server started: it has the configuration of that time.
@@ -183,7 +179,6 @@ class Supervisor:
             driver.end(grace_s=CANCEL_S, now=self._clock())
         elif row.wanted == "pause" or row.revision != row.running_revision:
             driver.end(grace_s=PAUSE_S, now=self._clock())
-        return is_new
 
     def _overuse(self, driver: DriverProcess) -> str | None:
         """Return that a study uses more memory than it may; None where it does not."""

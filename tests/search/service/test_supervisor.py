@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 import os
 import signal
-import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -20,91 +18,9 @@ from archfront.search.service import supervisor as module
 from archfront.search.service.driver_process import DriverProcess
 from archfront.search.service.ending_words import ending_text, status_text
 from archfront.search.service.leases import LEASE_S, Leases, is_gone, new_owner
-from archfront.search.service.service_database import ServiceDatabase
-from archfront.search.service.service_settings import ServiceSettings
-from archfront.search.service.study_rows import StudyRow, StudyRows
-from archfront.search.service.supervisor import MAX_ATTEMPTS, Supervisor
-from tests.support import recorded_store, small_driver
-
-# Seconds after which something that is waited for never comes.
-NEVER_S = 60.0
-
-
-class Servers:
-    """Servers of one root, whose drivers take their acts from a list.
-
-    Attributes:
-        settings: Those of every server.
-        rows: What people want.
-        clock: Seconds, for the grace of drivers.
-    """
-
-    def __init__(self, root: Path) -> None:
-        root.mkdir()
-        self.settings = ServiceSettings(root=root)
-        self.settings.folder.mkdir()
-        self.database = ServiceDatabase(self.settings.database)
-        self.rows = StudyRows(self.database)
-        self.clock = 0.0
-        self._acts = root / "acts.json"
-        self._servers: list[Supervisor] = []
-
-    def add(self, name: str, *acts: str) -> None:
-        """Add a study, and the acts of the next drivers."""
-        self.act(*acts)
-        self.rows.add(name, {"study": name})
-
-    def act(self, *acts: str) -> None:
-        self._acts.write_text(json.dumps(acts))
-
-    def server(self, **changes: Any) -> Supervisor:
-        """Return the supervisor of another server."""
-        settings = ServiceSettings(root=self.settings.root, **changes)
-        found = Supervisor(
-            settings, self.database, command=self._command, clock=lambda: self.clock
-        )
-        self._servers.append(found)
-        return found
-
-    def close(self) -> None:
-        """End every driver."""
-        for driver in (d for server in self._servers for d in server._drivers.values()):
-            kill(driver)
-        self.database.close()
-
-    def row(self, name: str) -> StudyRow:
-        row = self.rows.get(name)
-        assert row is not None
-        return row
-
-    def want(self, name: str, wanted: str, **values: Any) -> None:
-        assert self.rows.change(self.row(name), wanted=wanted, **values)
-
-    def until(self, server: Supervisor, name: str, is_so: Callable[[StudyRow], bool]) -> StudyRow:
-        """Let a server look until a row is as it is to be, and return it."""
-        end = time.monotonic() + NEVER_S
-        while time.monotonic() < end:
-            server.look()
-            if is_so(row := self.row(name)):
-                return row
-            time.sleep(0.01)
-        raise AssertionError(self.row(name))
-
-    def is_state(self, server: Supervisor, name: str, state: str) -> StudyRow:
-        return self.until(server, name, lambda row: row.state == state)
-
-    def child(self, name: str) -> psutil.Process:
-        """Return the child of a driver that waits, when there is one."""
-        file = self.settings.root / "studies" / name / "child"
-        end = time.monotonic() + NEVER_S
-        while time.monotonic() < end:
-            if file.is_file() and (text := file.read_text()):
-                return psutil.Process(int(text))
-            time.sleep(0.01)
-        raise AssertionError("no child")
-
-    def _command(self, words: Sequence[str]) -> list[str]:
-        return [sys.executable, "-S", str(small_driver.__file__), str(self._acts), *words]
+from archfront.search.service.supervisor import MAX_ATTEMPTS
+from tests.support import recorded_store
+from tests.support.small_servers import NEVER_S, Servers, gone, is_over, kill
 
 
 @pytest.fixture
@@ -113,25 +29,6 @@ def servers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Servers
     found = Servers(tmp_path / "root")
     yield found
     found.close()
-
-
-def kill(driver: DriverProcess) -> None:
-    """Kill a driver with all its processes, and wait until it is gone."""
-    while driver.is_alive():
-        driver.end_now()
-        time.sleep(0.01)
-    driver.collect()
-
-
-def is_over(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
-
-
-def gone(process: psutil.Process) -> bool:
-    end = time.monotonic() + NEVER_S
-    while not is_over(process) and time.monotonic() < end:
-        time.sleep(0.01)
-    return is_over(process)
 
 
 class TestEnds:
@@ -292,6 +189,18 @@ class TestRestarts:
             time.sleep(0.01)
         assert servers.row("a").state == "paused"
         assert gone(child)
+
+    def test_the_next_server_starts_no_more_than_it_may(self, servers: Servers) -> None:
+        servers.add("a", "wait")
+        first = servers.server()
+        servers.is_state(first, "a", "running")
+        servers.child("a")
+        first.close()
+        servers.add("b", "wait")
+        second = servers.server(max_studies=1)
+        for _ in range(2):
+            second.look()
+        assert [servers.row(name).state for name in "ab"] == ["running", "waiting"]
 
     def test_a_driver_that_died_without_a_server_is_started_again(self, servers: Servers) -> None:
         servers.add("a", "wait", "finish")
