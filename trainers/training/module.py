@@ -55,7 +55,7 @@ def parameter_groups(
     if layer_decay < 1 and isinstance(model, TaskNetwork):
         backbone = model.backbone_module()
         groups = param_groups_layer_decay(backbone, weight_decay, layer_decay=layer_decay)
-        own = {id(parameter) for group in groups for parameter in group["params"]}
+        own = {id(parameter) for parameter in backbone.parameters()}
         rest = [p for p in model.parameters() if id(p) not in own]
         for group in groups if rest else ():
             group["lr_scale"] *= layer_decay

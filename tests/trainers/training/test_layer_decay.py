@@ -27,6 +27,9 @@ def test_each_parameter_is_in_one_group_and_lower_layers_learn_less(head: str) -
     top = [scale for name, scale in of.items() if "fc" in name or name.startswith("head")]
     assert set(top) == {1.0}
     assert all((decays[id(p)] > 0) == (p.ndim > 1) for p in model.parameters())
+    model.freeze()
+    frozen = parameter_groups(model, 0.05, 0.5)
+    assert {group.get("lr_scale", 1.0) for group in frozen if group["params"]} == {1.0}
     plain = parameter_groups(model, 0.05)
     assert [set(group) for group in plain] == [{"params", "weight_decay"}] * 2
 
