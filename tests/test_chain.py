@@ -25,7 +25,7 @@ from tests.support.own_processes import SMALLEST
 from tests.support.recorded_study import unmeasured
 
 ROOT = Path(__file__).parent.parent
-TINY = (*SMALLEST, "data.train=120", "data.val=90", "data.test=90")
+TINY = (*SMALLEST, "data.train=120", "data.val=90", "data.test=90", "budget.folds=0")
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("own_folder")]
 

@@ -62,7 +62,7 @@ BEFORE: dict[str, dict[str, Any]] = {
         "rules": RULES_BEFORE,
         "detections": 100,
     },
-    "budget": {"rungs": []},
+    "budget": {"rungs": [], "folds": 0},
     "engine": {
         "shared_mb": 0,
         "address": "auto",

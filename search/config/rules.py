@@ -106,6 +106,15 @@ def _budget(config: Config) -> list[str]:
     return []
 
 
+def _folds(config: Config) -> list[str]:
+    if config.budget.folds == 1:
+        return [
+            "budget.folds: a network is trained on all folds but one, so there are two at least, "
+            "or 0 for none; got 1. Use budget.folds=5 or budget.folds=0."
+        ]
+    return []
+
+
 def _rungs(config: Config) -> list[str]:
     rungs, epochs = config.budget.rungs, config.task.epochs
     if not rungs or (list(rungs) == sorted(rungs) and epochs in (rungs[-1], "auto")):
@@ -289,6 +298,7 @@ RULES: dict[Callable[[Config], list[str]], tuple[str, ...]] = {
     ),
     _probe: ("task.name", "task.init", "space.weights"),
     _budget: ("budget.trials", "budget.minutes"),
+    _folds: ("budget.folds",),
     _rungs: ("budget.rungs", "task.epochs"),
     _runtime_names: ("hardware.device", "hardware.runtime", "hardware.precision"),
     _precision: ("hardware.device", "hardware.runtime", "hardware.precision"),

@@ -264,6 +264,10 @@ class BudgetConfig:
     max_failures: Annotated[int, Bounds(1)] = option(
         "failures in a row that stop the study, which the same command resumes"
     )
+    folds: Automatic[Annotated[int, Bounds(0, 20)]] = option(
+        "folds of train and val on which the final front is judged; 0: none; auto: none, or 5 "
+        "where validation images are few"
+    )
 
 
 @dataclass(frozen=True, kw_only=True)

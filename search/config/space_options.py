@@ -69,3 +69,4 @@ class RulesConfig:
         "off: augmentation and weight decay do not follow from few training images"
     )
     symmetry: Switch = option("off: flips do not follow from how well flipped images are told")
+    folds: Switch = option("off: few validation images ask for no folds")

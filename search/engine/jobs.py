@@ -13,7 +13,7 @@ from archfront.search.records.failure_kinds import FailureKind
 
 logger = logging.getLogger(__name__)
 
-JobKind = Literal["measure", "train", "score", "draw", "steps", "weights"]
+JobKind = Literal["measure", "train", "fold", "score", "draw", "steps", "weights"]
 
 
 @dataclass(frozen=True)

@@ -93,7 +93,7 @@ def bootstrap_interval(
             for draw in _resamples(counts, n_resamples, rng)
         ]
     )
-    return _centered(values, value, n, level)
+    return centered(values, value, n, level)
 
 
 def is_tie(
@@ -160,9 +160,9 @@ def kept_interval(
             metric, labels, predicted, rng=rng, n_resamples=n_resamples, level=level
         )
     else:
-        value_of, n_images = _resampled(task, metric, predictions)
-        values = value_of(_image_weights(n_images, n_resamples, rng))
-        ends = _centered(values, value, n_images, level)
+        value_of, n_images = resampled(task, metric, predictions)
+        values = value_of(image_weights(n_images, n_resamples, rng))
+        ends = centered(values, value, n_images, level)
     return widened(ends, value)
 
 
@@ -176,7 +176,7 @@ def _is_counted(task: Task, metric: str) -> bool:
     return task.target == "label" and metric in METRICS
 
 
-def _resampled(
+def resampled(
     task: Task, metric: str, predictions: Path
 ) -> tuple[Callable[[Counts], Floats], int]:
     """Return the metric of saved predictions by how often each image counts, and their number."""
@@ -185,7 +185,7 @@ def _resampled(
         return task.resampled(metric, saved), n_images
 
 
-def _image_weights(n_images: int, n_resamples: int, rng: np.random.Generator) -> Counts:
+def image_weights(n_images: int, n_resamples: int, rng: np.random.Generator) -> Counts:
     """Return how often each resample takes each image, ``(n_resamples, n_images)``."""
     return rng.multinomial(n_images, np.full(n_images, 1 / n_images), size=n_resamples)
 
@@ -221,7 +221,7 @@ def tie_test(
     """
     load = lru_cache(maxsize=64)(load_predictions)
 
-    value_of = lru_cache(maxsize=64)(partial(_resampled, task, metric))
+    value_of = lru_cache(maxsize=64)(partial(resampled, task, metric))
     is_usable = lru_cache(maxsize=64)(is_readable)
 
     def test(first: Evaluation, second: Evaluation) -> bool:
@@ -232,7 +232,7 @@ def tie_test(
         rng = np.random.default_rng((seed, low.trial, high.trial))
         if not _is_counted(task, metric):
             (one, n_images), (other, _) = map(value_of, paths)
-            weights = _image_weights(n_images, n_resamples, rng)
+            weights = image_weights(n_images, n_resamples, rng)
             difference = one(weights) - other(weights)
             return _holds_zero(difference, level)
         labels, first_ones = load(paths[0])
@@ -294,7 +294,7 @@ def _per_class(counts: Counts, classes: Counts, n_classes: int) -> Counts:
     return sums
 
 
-def _centered(values: Floats, value: float, n: float, level: float) -> tuple[float, float]:
+def centered(values: Floats, value: float, n: float, level: float) -> tuple[float, float]:
     """Return the percentiles of resamples from 0 to 1, moved until their median is a value.
 
     Args:

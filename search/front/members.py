@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from archfront.search.front.pareto import front_mask, hypervolume, knee
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Fidelity, Trained, trained_outcome
+from archfront.search.records.fold_scores import FoldMean
 from archfront.search.records.objectives import Objective, Reference
 
 # Evaluators compute in single precision: a metric that equals a baseline may be this far over it.
@@ -58,6 +60,7 @@ class FrontMember:
         is_stable: Whether its latency was measured on a quiet machine.
         knn: Share of the training images that their nearest neighbor's label fits, by the features
             of its probe; None where it had none.
+        folds: The metric's mean over folds of train and val; None where there were none.
     """
 
     trial: int
@@ -80,6 +83,7 @@ class FrontMember:
     not_better_than: str = ""
     is_stable: bool = True
     knn: float | None = None
+    folds: FoldMean | None = None
 
     @property
     def is_full(self) -> bool:
@@ -92,7 +96,7 @@ class FrontMember:
         A number that is not known, as of an imported latency, is None.
         """
         architecture, weights = self.candidate.architecture, self.candidate.weights
-        apart = ("candidate", "fidelity")
+        apart = ("candidate", "fidelity", "folds")
         own = {name: value for name, value in vars(self).items() if name not in apart}
         own |= {n: None for n, v in own.items() if isinstance(v, float) and math.isnan(v)}
         return {
@@ -109,6 +113,19 @@ class FrontMember:
             "weights_tag": weights.tag,
             "trained": "full" if self.fidelity is None else str(self.fidelity),
             "is_full": self.is_full,
+            **self._fold_values(),
+        }
+
+    def _fold_values(self) -> dict[str, Any]:
+        """Return what folds say; nothing where there were none."""
+        folds = self.folds
+        if folds is None:
+            return {}
+        return {
+            "fold_metric": folds.metric,
+            "fold_metric_low": folds.low,
+            "fold_metric_high": folds.high,
+            "n_folds": folds.n_folds,
         }
 
 
@@ -148,10 +165,13 @@ def build_front(
     *,
     is_tie: Callable[[Evaluation, Evaluation], bool] | None = None,
     baseline: Baseline | None = None,
+    folds: Mapping[int, FoldMean] = MappingProxyType({}),
 ) -> list[FrontMember]:
     """Return the members of the front, fastest first; of equal latencies the better first.
 
-    The knee is one of those that are better than the baseline, where there are any.
+    The knee is one of those that are better than the baseline, where there are any. Where all of
+    these were judged on folds, it is that of their means: the same members are then compared by
+    more images, and by images that did not choose them.
 
     Args:
         evaluations: All of a study; one training of each trial counts (``final_evaluations``).
@@ -159,6 +179,7 @@ def build_front(
         is_tie: Whether two members' metrics are a statistical tie, as
             ``search.front.intervals.tie_test`` returns it; None for no ties.
         baseline: What a member has to be better than by its interval; None for nothing.
+        folds: Means over folds by trial, of the members that have one.
 
     Raises:
         ValueError: If a trained value is not finite.
@@ -168,16 +189,36 @@ def build_front(
     if not final:
         return []
     mask = front_mask(losses_of(final, objectives))
-    chosen = _distinct(e for e, is_front in zip(final, mask, strict=True) if is_front)
+    chosen = distinct(e for e, is_front in zip(final, mask, strict=True) if is_front)
     better = [e for e in chosen if not _beaten_by(e, baseline)] or chosen
-    middle = better[knee(losses_of(better, objectives))].trial
+    middle = _knee(better, objectives, folds)
     ties = _ties(chosen, is_tie) if is_tie else {}
     members = [
-        _member(e, baseline, is_knee=e.trial == middle, ties=ties.get(e.trial, ())) for e in chosen
+        replace(
+            _member(e, baseline, is_knee=e.trial == middle, ties=ties.get(e.trial, ())),
+            folds=folds.get(e.trial),
+        )
+        for e in chosen
     ]
     scores = _neighbor_scores(every)
     members = [replace(member, knn=scores.get(member.trial)) for member in members]
     return sorted(members, key=lambda m: (m.latency_ms, -m.metric, m.trial))
+
+
+def _knee(
+    members: Sequence[Evaluation], objectives: Sequence[Objective], folds: Mapping[int, FoldMean]
+) -> int:
+    """Return the trial of the knee: of means over folds where all members have one.
+
+    A member that another one dominates by its mean is not the knee.
+    """
+    losses = losses_of(members, objectives)
+    if not all(member.trial in folds for member in members):
+        return members[knee(losses)].trial
+    losses[:, 0] = objectives[0].losses([folds[member.trial].metric for member in members])
+    mask = front_mask(losses)
+    left = [member for member, is_left in zip(members, mask, strict=True) if is_left]
+    return left[knee(losses[mask])].trial
 
 
 def named_members(members: Sequence[FrontMember]) -> dict[str, FrontMember]:
@@ -192,8 +233,14 @@ def named_members(members: Sequence[FrontMember]) -> dict[str, FrontMember]:
 def chosen_by_name(members: Sequence[FrontMember]) -> dict[str, FrontMember]:
     """Return the fastest, the knee and the best of a front, fastest first, whatever they are."""
     middle = next(member for member in members if member.is_knee)
-    best = max(members, key=lambda m: (m.metric, -m.latency_ms))
+    has_folds = all(member.folds is not None for member in members)
+    best = max(members, key=lambda m: (_judged(m, by_folds=has_folds), -m.latency_ms))
     return {"fastest": members[0], "knee": middle, "best": best}
+
+
+def _judged(member: FrontMember, *, by_folds: bool) -> float:
+    """Return the metric by which members are compared."""
+    return member.folds.metric if by_folds and member.folds is not None else member.metric
 
 
 def front_hypervolume(
@@ -204,7 +251,7 @@ def front_hypervolume(
     return hypervolume(reference.losses(table, objectives), np.zeros(len(objectives)))
 
 
-def _distinct(chosen: Iterable[Evaluation]) -> list[Evaluation]:
+def distinct(chosen: Iterable[Evaluation]) -> list[Evaluation]:
     """Return evaluations without all but the first of those that gave the same network.
 
     Recipes of one architecture share the head that is solved on its features.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from archfront.search.latency.tiled import of_image
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Fidelity, Measurement, Trained
 from archfront.search.records.events import EpochFinished, Noticed, WeightsFetched
+from archfront.search.records.fold_scores import FoldScore
 from archfront.search.records.paths import DETAILS, MISTAKES
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.errors import StateError
@@ -67,6 +69,25 @@ class TrainRequest:
     folder: Path
     resume: Path | None = None
     is_full_only: bool = False
+
+
+@dataclass(frozen=True)
+class FoldRequest:
+    """The request to train a candidate on all folds but one, and to judge it on that one.
+
+    Attributes:
+        candidate: The candidate to train.
+        data: The data, with the fold.
+        settings: The settings of the training.
+        study_folder: Folder to which recorded paths are relative.
+        folder: Folder below it, of which only the predictions stay.
+    """
+
+    candidate: Candidate
+    data: DataRef
+    settings: TrainSettings
+    study_folder: Path
+    folder: Path
 
 
 @dataclass(frozen=True)
@@ -221,6 +242,31 @@ def train(request: TrainRequest) -> Trained:
     )
 
 
+def fold(request: FoldRequest) -> FoldScore:
+    """Return the score of a candidate on a fold, trained anew on the others."""
+    from archfront.trainers.data import load
+    from archfront.trainers.training import proxy
+
+    candidate, settings, started = request.candidate, request.settings, time.perf_counter()
+    result = proxy.train(
+        candidate.architecture,
+        candidate.weights,
+        candidate.recipe,
+        request.data,
+        settings,
+        folder=request.folder,
+    )
+    for file in (result.weights, result.resume):
+        if file is not None:
+            file.unlink(missing_ok=True)
+    return FoldScore(
+        metric=result.metrics[settings.metric],
+        n_images=len(load(request.data).splits["val"]),
+        seconds=time.perf_counter() - started,
+        predictions=str(result.predictions.relative_to(request.study_folder)),
+    )
+
+
 def _fetch_weights(request: TrainRequest) -> None:
     """Fetch the first weights that were not on this machine when the study began."""
     weights, name = request.candidate.weights, request.candidate.architecture.backbone
@@ -291,6 +337,7 @@ def weights(request: WeightsRequest) -> Resolution:
 JOBS: dict[str, Callable[[Any], Any]] = {
     "measure": measure,
     "train": train,
+    "fold": fold,
     "score": score,
     "draw": draw,
     "steps": steps,

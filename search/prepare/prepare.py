@@ -26,6 +26,7 @@ from archfront.search.prepare.data_reference import data_ref
 from archfront.search.prepare.first_weights import first_weights
 from archfront.search.prepare.fit_space import fit_space
 from archfront.search.prepare.rules.facts import Facts
+from archfront.search.prepare.rules.folds import FOLDS
 from archfront.search.prepare.rules.rule_table import Ruled, apply_rules, space_values
 from archfront.search.prepare.select_backbones import select
 from archfront.search.prepare.study_settings import StudySettings, resolve
@@ -105,6 +106,17 @@ class Prepared:
     def n_candidates(self) -> int:
         """Return the number of candidates that may be proposed."""
         return self.space.size - len(self.unavailable) * len(self.space.recipes)
+
+    @property
+    def n_folds(self) -> int:
+        """Return the folds of train and val that the final front is judged on; 0 for none."""
+        given = self.config.budget.folds
+        if not isinstance(given, str):
+            return given
+        chosen = [
+            value for rule in self.rules for name, value in rule.values.items() if name == FOLDS
+        ]
+        return next((value for value in chosen if isinstance(value, int)), 0)
 
     @property
     def fingerprint(self) -> str:
@@ -207,7 +219,7 @@ def prepare(
         begun=None if begun is None else begun.space.weights,
         engine=engine,
     )
-    ruled = _ruled(config, summary.seen, begun)
+    ruled = _ruled(config, summary, begun)
     fitted = fit_space(ruled.config.space, config.task.name, summary.seen)
     space = build_space(
         fitted.config,

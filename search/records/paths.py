@@ -89,6 +89,10 @@ class StudyPaths:
         name = f"{number:05d}-{attempt}" + (f"-rung{rung}" if rung else "")
         return self.trials / name
 
+    def fold(self, number: int, rung: int, fold: int) -> Path:
+        """Return the folder of a member's predictions of a fold."""
+        return self.folder / "folds" / f"{number:05d}-rung{rung}-fold{fold}"
+
     def remove_attempt(self, number: int, attempt: int, rung: int) -> None:
         """Remove what an attempt left that came to no record."""
         shutil.rmtree(self.trial(number, attempt, rung), ignore_errors=True)

@@ -22,6 +22,7 @@ from archfront.search.records.codec import decode, encode
 from archfront.search.records.driver_lock import driver_lock, is_driven
 from archfront.search.records.driver_session import DriverSession
 from archfront.search.records.evaluation import Evaluation, Measurement, Trained, counted
+from archfront.search.records.fold_scores import FoldRecords
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.journal import (
     check_not_cut,
@@ -88,6 +89,7 @@ class StudyStore:
 
     def __init__(self, study: optuna.Study, *, is_driven: bool = True) -> None:
         self._study, self.is_driven = study, is_driven
+        self.folds = FoldRecords(study)
 
     @property
     def header(self) -> StudyHeader | None:
@@ -303,7 +305,7 @@ def _checked(
     store = StudyStore(study, is_driven=is_running)
     if url is None:
         check_not_cut(paths, lambda: len(study.get_trials(deepcopy=False)))
-    _ = store.header, store.state, store.scores, store.evaluations()
+    _ = store.header, store.state, store.scores, store.folds.read(), store.evaluations()
     return store
 
 

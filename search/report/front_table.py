@@ -36,16 +36,16 @@ def front_table(
         costs: The measured values that are objectives, which are always shown.
     """
     scores = scores or {}
-    recipes = [member.candidate.recipe for member in members]
-    axes = [f.name for f in fields(Recipe) if _differ([getattr(r, f.name) for r in recipes])]
+    axes = _axes(members)
     own = [name for name in costs if name != "latency_ms"]
-    more = [name for name in SOMETIMES if any(getattr(m, name) is not None for m in members)]
-    more = [name for name in ("params_m", *more) if name not in own]
+    more = [name for name in ("params_m", *_measured(members)) if name not in own]
+    has_folds = any(member.folds is not None for member in members)
     has_lower = any(not member.is_full for member in members)
     columns = [
         *_candidate_columns(members, axes),
         Column(metric.replace("_", " ")),
         Column("interval", 5),
+        *([Column("folds"), Column("their interval", 6)] if has_folds else []),
         Column("p50 ms"),
         Column("p95 ms", 9),
         *(Column(_heading(name)) for name in own),
@@ -67,6 +67,7 @@ def front_table(
             *(_setting(getattr(member.candidate.recipe, axis)) for axis in axes),
             f"{member.metric:.4f}",
             f"{member.metric_low:.4f}-{member.metric_high:.4f}",
+            *(_folds(member) if has_folds else ()),
             f"{member.latency_ms:.3f}",
             "" if math.isnan(member.latency_p95_ms) else f"{member.latency_p95_ms:.3f}",
             *(_number(getattr(member, name)) for name in [*own, *more]),
@@ -75,6 +76,17 @@ def front_table(
             ", ".join(words[member.trial]),
         )
     return table
+
+
+def _measured(members: Sequence[FrontMember]) -> list[str]:
+    """Return the values that were measured of some member, of those that not every study has."""
+    return [name for name in SOMETIMES if any(getattr(m, name) is not None for m in members)]
+
+
+def _axes(members: Sequence[FrontMember]) -> list[str]:
+    """Return the axes on which the recipes of members differ."""
+    recipes = [member.candidate.recipe for member in members]
+    return [f.name for f in fields(Recipe) if _differ([getattr(r, f.name) for r in recipes])]
 
 
 def _candidate_columns(members: Sequence[FrontMember], axes: Sequence[str]) -> list[Column]:
@@ -110,6 +122,14 @@ def _trained(member: FrontMember) -> str:
     if fidelity.epochs == 0:
         return "probe"
     return f"probe ({epochs})" if fidelity.kept_epoch == 0 else epochs
+
+
+def _folds(member: FrontMember) -> tuple[str, str]:
+    """Return a member's mean over folds, and the interval of the mean."""
+    folds = member.folds
+    return (
+        ("", "") if folds is None else (f"{folds.metric:.4f}", f"{folds.low:.4f}-{folds.high:.4f}")
+    )
 
 
 def _number(value: float | None) -> str:

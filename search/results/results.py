@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from archfront.search.errors import StudyError
 from archfront.search.front.intervals import tie_test
-from archfront.search.front.members import FrontMember, build_front
+from archfront.search.front.members import FrontMember, build_front, final_evaluations
 from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.fold_scores import FoldMean
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.objectives import Objective
 from archfront.search.records.paths import StudyPaths
@@ -33,6 +34,7 @@ class Results:
         scores: Test metrics of front members, by trial.
         waiting: Trials that have not ended: those that wait at a rung may be trained further.
         is_driven: Whether a driver ran it when it was read.
+        folds: Means over folds of front members, by trial.
     """
 
     paths: StudyPaths
@@ -43,6 +45,7 @@ class Results:
     scores: dict[int, dict[str, float]]
     waiting: frozenset[int] = frozenset()
     is_driven: bool = False
+    folds: Mapping[int, FoldMean] = field(default_factory=dict)
 
     @classmethod
     def read(cls, store: StudyStore, paths: StudyPaths) -> Results:
@@ -57,6 +60,7 @@ class Results:
             scores=store.scores,
             waiting=store.open_trials(),
             is_driven=store.is_driven,
+            folds=_means(store),
         )
 
     @property
@@ -94,6 +98,7 @@ class Results:
             self.objectives,
             is_tie=self.tie_test(),
             baseline=best_baseline(self.header),
+            folds=self.folds,
         )
 
     def counts(self) -> dict[str, int]:
@@ -120,3 +125,16 @@ class Results:
         return [
             {**member.as_row(), "test": self.scores.get(member.trial)} for member in self.front()
         ]
+
+
+def _means(store: StudyStore) -> dict[int, FoldMean]:
+    """Return the means over folds of the evaluations that count."""
+    found = store.folds.read()
+    if not found:
+        return {}
+    rungs = {e.trial: e.rung for e in final_evaluations(store.evaluations())}
+    return {
+        trial: scores.mean
+        for trial, scores in found.items()
+        if scores.mean is not None and rungs.get(trial) == scores.rung
+    }

@@ -25,7 +25,6 @@ from archfront.search.study.job_factory import JobFactory
 from archfront.search.study.planning import n_startup
 from archfront.search.study.reference import find_reference
 from archfront.trainers.files import write_whole
-from archfront.trainers.spec import Precision
 
 
 def begin(
@@ -36,7 +35,6 @@ def begin(
     jobs: JobFactory,
     engine: Engine,
     lookup: CostLookup,
-    precision: Precision,
 ) -> StudyHeader:
     """Return the header of a study, written first if this is its first run.
 
@@ -50,7 +48,6 @@ def begin(
         jobs: Makes the jobs of measuring.
         engine: Runs these jobs.
         lookup: Costs that are known.
-        precision: Numeric precision of its trainings.
 
     Raises:
         StudyError: If the study can have no reference point.
@@ -61,7 +58,7 @@ def begin(
     write_whole(paths.config, yaml.safe_dump(config, sort_keys=False))
     if header is None:
         reference = find_reference(prepared, lambda a: jobs.measure_now(a, lookup, engine))
-        header = prepared.header(started=started, reference=reference, precision=precision)
+        header = prepared.header(started=started, reference=reference, precision=jobs.precision)
         store.write_header(header)
     return header
 

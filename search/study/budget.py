@@ -31,6 +31,8 @@ WHOLE, WHOLE_OF_LABELS = 0.7, 0.6
 # Margin of that training's time, which is expected from a trial or two: the 0.9 quantile of what
 # an architecture's work leaves unexplained (benchmarks/LOG.md, "Work of training steps").
 UNEXPLAINED = 1.4
+# Share of the minutes that is kept for judging the front on folds, at most.
+FOLDS = 0.2
 ONE = np.ones(1)
 
 
@@ -61,6 +63,7 @@ class RemainingBudget:
         running: The trainings that are running.
         n_slots: Trainings at a time.
         n_members: Members of the front so far, which will be scored.
+        folds_s: Seconds in which they will be judged on folds, if a share of the minutes holds it.
         works: Work of the architectures by trial; all alike where none is given.
         open_works: Work of the architectures that may be proposed.
         whole: Share of what is left that the first full training takes at most.
@@ -76,6 +79,7 @@ class RemainingBudget:
         running: Sequence[RungInTraining] = (),
         n_slots: int = 1,
         n_members: int = 0,
+        folds_s: float = 0.0,
         works: Mapping[int, float] = MappingProxyType({}),
         open_works: Floats = ONE,
         whole: float = WHOLE,
@@ -91,6 +95,7 @@ class RemainingBudget:
         self._left_s = math.inf
         if budget.minutes is not None:
             ending = n_members * self._times.scoring()
+            ending += min(folds_s, FOLDS * budget.minutes * 60)
             # Nothing is drawn while something is trained: the rest has the whole machine.
             self._left_s = budget.minutes * 60 * (1 + OVER) - seconds - ending
 

@@ -47,6 +47,7 @@ from archfront.search.study.begin import begin, cost_model_of, sampler_of
 from archfront.search.study.control import Control
 from archfront.search.study.finalize import FrontFinalizer
 from archfront.search.study.job_factory import JobFactory
+from archfront.search.study.judge_folds import FoldJudge
 from archfront.search.study.paused import PausedTrial
 from archfront.search.study.progress import RunningTrial, StudyProgress
 from archfront.search.study.promotion import Promote
@@ -91,7 +92,6 @@ class Driver:
         self._prepared, self._config, self._space = prepared, prepared.config, prepared.space
         self._store, self._engine, self._lookup = store, engine, lookup
         self._paths, self._followers, self._clock = paths, tuple(followers), clock
-        self._precision: Precision = precision
         self._jobs = JobFactory(prepared, paths, precision)
         self._progress = StudyProgress(
             prepared, store, paths, n_slots=engine.n_slots, clock=clock, began=began
@@ -139,7 +139,6 @@ class Driver:
             jobs=self._jobs,
             engine=self._engine,
             lookup=self._lookup,
-            precision=self._precision,
         )
         progress = self._progress
         progress.reference = reference = header.reference
@@ -152,15 +151,16 @@ class Driver:
         # Else a larger budget can only go on with the paused trials.
         if progress.open.has_any() and progress.failing is None:
             self._stop(progress.paused.numbers())
-        finalizer = FrontFinalizer(
-            self._prepared, self._store, self._engine, self._paths, self._emit
-        )
+        given = self._prepared, self._store, self._engine
+        finalizer = FrontFinalizer(*given, self._paths, self._emit)
         for architecture, found in finalizer.measure_disturbed(progress.front.in_doubt()).items():
             self._lookup.learn(architecture, found)
             for number, candidate in progress.remeasure(architecture, found).items():
                 self._emit(TrialRemeasured(number, candidate, found))
         progress.front.settle()
         finalizer.finalize(progress.front.members)
+        judge = FoldJudge(*given, self._jobs, self._emit).judge
+        judge(progress.front.members, progress.evaluations, progress.seconds_left)
 
     def _recover(self, *, has_died: bool) -> None:
         """Take up what earlier runs recorded, and the trials that they or a dead driver left."""

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from archfront.search.engine.jobs import Broken, Done, Engine, Job, Result
 from archfront.search.engine.second_try import result_of
-from archfront.search.jobs.perform import MeasureRequest, TrainRequest
+from archfront.search.jobs.perform import FoldRequest, MeasureRequest, TrainRequest
 from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.candidate import Candidate
@@ -20,15 +22,19 @@ class JobFactory:
         prepared: The study.
         paths: Its files.
         precision: The precision of its trainings.
+
+    Attributes:
+        paths: The same.
+        precision: The same.
     """
 
     def __init__(self, prepared: Prepared, paths: StudyPaths, precision: Precision) -> None:
-        self._prepared, self._settings, self._paths = prepared, prepared.settings, paths
-        self._precision: Precision = precision
+        self._prepared, self._settings, self.paths = prepared, prepared.settings, paths
+        self.precision: Precision = precision
 
     def measure(self, architecture: Architecture) -> Job:
         """Return the job of measuring an architecture."""
-        request = MeasureRequest(architecture, self._settings.measure, self._paths.measuring)
+        request = MeasureRequest(architecture, self._settings.measure, self.paths.measuring)
         return self._settings.limited(Job("measure", request, is_exclusive=True))
 
     def train(
@@ -46,18 +52,40 @@ class JobFactory:
         if below is not None:
             assert isinstance(below.outcome, Trained)
             assert below.outcome.resume is not None, "a trial below the top goes on"
-            rung, resume = below.rung + 1, self._paths.folder / below.outcome.resume
+            rung, resume = below.rung + 1, self.paths.folder / below.outcome.resume
         request = TrainRequest(
             trial=trial,
             candidate=candidate,
             data=self._prepared.data,
-            settings=self._settings.training(rung, self._precision),
-            study_folder=self._paths.folder,
-            folder=self._paths.trial(trial, attempt, rung),
+            settings=self._settings.training(rung, self.precision),
+            study_folder=self.paths.folder,
+            folder=self.paths.trial(trial, attempt, rung),
             resume=resume,
             is_full_only=self._settings.plan.is_full_only,
         )
         return self._settings.limited(Job("train", request))
+
+    def fold(self, evaluation: Evaluation, fold: int, n_folds: int) -> Job:
+        """Return the job of judging a member on a fold, trained on the others as it was.
+
+        Args:
+            evaluation: Of the member.
+            fold: Number of the fold, from 0.
+            n_folds: How many there are.
+        """
+        assert isinstance(evaluation.outcome, Trained)
+        fidelity, settings = evaluation.outcome.fidelity, self._settings
+        training = settings.training(evaluation.rung, self.precision)
+        if fidelity is not None and fidelity.kept_epoch == 0:
+            training = replace(training, until_epoch=0)
+        request = FoldRequest(
+            candidate=evaluation.candidate,
+            data=replace(self._prepared.data, fold=(fold, n_folds)),
+            settings=training,
+            study_folder=self.paths.folder,
+            folder=self.paths.fold(evaluation.trial, evaluation.rung, fold),
+        )
+        return settings.limited(Job("fold", request))
 
     def measure_now(self, architecture: Architecture, known: CostLookup, engine: Engine) -> Result:
         """Measure an architecture outside of a trial, unless it is known.

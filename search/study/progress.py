@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -40,6 +41,7 @@ from archfront.search.study.budget import (
     failures_in_a_row,
     is_too_strict,
 )
+from archfront.search.study.judge_folds import fold_seconds
 from archfront.search.study.paused import KeptFront, PausedTrials
 from archfront.search.study.promotion import (
     SEEN_LEAST,
@@ -264,10 +266,24 @@ class StudyProgress:
             running=[RungInTraining(r.number, len(r.below)) for r in self.running.values()],
             n_slots=self._n_slots,
             n_members=len(self.front.members),
+            folds_s=self._folds_s(),
             works={t: float(self._works[self._number(a)]) for t, a in seen.items()},
             open_works=self._works[numbers],
             whole=WHOLE_OF_LABELS if self._prepared.task.is_image_level else WHOLE,
         )
+
+    def seconds_left(self) -> float:
+        """Return what is left of the budget's minutes; infinity without."""
+        minutes = self._budget.minutes
+        return math.inf if minutes is None else minutes * 60 - self._timer.seconds()
+
+    def _folds_s(self) -> float:
+        """Return the seconds in which the front so far is judged on folds."""
+        n_folds = self._prepared.n_folds
+        if not n_folds:
+            return 0.0
+        costs = [fold_seconds(e, self.evaluations) for e in self.front.members]
+        return n_folds * sum(costs) / self._n_slots
 
     def _number(self, architecture: Architecture) -> int:
         return self._space.architecture_number(architecture)

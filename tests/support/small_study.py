@@ -19,11 +19,18 @@ from archfront.search.config.schema import Config
 from archfront.search.engine.inline import InlineEngine
 from archfront.search.engine.jobs import Engine, Job
 from archfront.search.errors import BuildError, DivergedError
-from archfront.search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
+from archfront.search.jobs.perform import (
+    DrawRequest,
+    FoldRequest,
+    MeasureRequest,
+    ScoreRequest,
+    TrainRequest,
+)
 from archfront.search.latency.database import LatencyTable
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.evaluation import Fidelity, Latency, Measurement, Trained
 from archfront.search.records.events import Follower
+from archfront.search.records.fold_scores import FoldScore
 from archfront.search.records.objectives import objectives_for
 from archfront.search.space.axes import Axes
 from archfront.search.space.space import Space
@@ -53,7 +60,7 @@ def latency_ms(architecture: Architecture) -> float:
     return 0.05 + params * architecture.input_size**2 / 4000
 
 
-def right_answers(request: TrainRequest) -> int:
+def right_answers(request: TrainRequest | FoldRequest) -> int:
     """Return a made-up number of right answers: grows with capacity, best at lr 0.01.
 
     And with the share of the training that is done, with some noise before its end.
@@ -75,6 +82,8 @@ def perform(job: Job) -> Any:
             return measurement(architecture)
         case TrainRequest() as request:
             return train(request)
+        case FoldRequest() as request:
+            return fold(request)
         case ScoreRequest(weights=weights):
             assert weights.is_file(), "the weights of a front member were deleted"
             return {"accuracy": 0.5}
@@ -100,16 +109,30 @@ def measurement(architecture: Architecture) -> Measurement:
     return Measurement(latency, params, ms / 10, params * 4, 0.01)
 
 
+def predicted(folder: Path, right: int) -> Path:
+    """Write predictions with so many right answers and return the file."""
+    labels = np.arange(N_VAL) % CLASSES
+    answers = np.where(np.arange(N_VAL) < right, labels, (labels + 1) % CLASSES)
+    folder.mkdir(parents=True, exist_ok=True)
+    predictions = folder / "predictions.npz"
+    np.savez(predictions, probabilities=np.eye(CLASSES)[answers], labels=labels)
+    return predictions
+
+
+def fold(request: FoldRequest) -> FoldScore:
+    """Return the score of a fold: the worse, the better the validation split; the first one 0."""
+    assert request.data.fold is not None
+    right = (N_VAL - right_answers(request)) * bool(request.data.fold[0])
+    file = predicted(request.folder, right).relative_to(request.study_folder)
+    return FoldScore(right / N_VAL, N_VAL, STEP_S, str(file))
+
+
 def train(request: TrainRequest) -> Trained:
     """Write predictions and weights and return the outcome."""
     if request.candidate.recipe.lr == DIVERGING_LR:
         raise DivergedError("the loss was nan in epoch 1, step 3")
     right = right_answers(request)
-    labels = np.arange(N_VAL) % CLASSES
-    answers = np.where(np.arange(N_VAL) < right, labels, (labels + 1) % CLASSES)
-    request.folder.mkdir(parents=True, exist_ok=True)
-    predictions, weights = request.folder / "predictions.npz", request.folder / "weights.bin"
-    np.savez(predictions, probabilities=np.eye(CLASSES)[answers], labels=labels)
+    predictions, weights = predicted(request.folder, right), request.folder / "weights.bin"
     weights.write_bytes(b"weights")
     resume, settings = request.folder / RESUME, request.settings
     if request.resume is not None:

@@ -125,6 +125,7 @@ def live(
         rungs=None,
         max_rejections=9,
         max_failures=9,
+        folds=0,
     )
     to, clock = console(width, is_terminal=True), HandClock()
     view = LiveView(to, budget, clock=clock)

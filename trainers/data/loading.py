@@ -21,6 +21,7 @@ from archfront.trainers.data.decoded import decoded
 from archfront.trainers.data.disk_cache import DiskCache
 from archfront.trainers.data.divide import divided, division_text, planned_splits
 from archfront.trainers.data.file_facts import file_facts
+from archfront.trainers.data.folds import folded
 from archfront.trainers.data.image_files import WHOLE_RANGE, ValueRange
 from archfront.trainers.data.images import read_with_digest
 from archfront.trainers.data.problem_text import problems_text, too_few_classes_text
@@ -62,8 +63,8 @@ class _Request:
 @lru_cache(maxsize=2)
 def _load(request: _Request) -> Dataset:
     ref = request.ref
-    if ref.tiles is not None:
-        return _cut(_load(replace(request, ref=replace(ref, tiles=None))), ref)
+    if ref.fold is not None or ref.tiles is not None:
+        return _made(request)
     if ref.reader not in READERS:
         raise DataError(str(unknown("data reader", ref.reader, READERS)))
     raw = READERS[ref.reader].read(ref)
@@ -119,6 +120,14 @@ def _load(request: _Request) -> Dataset:
         disk_cache=disk_cache,
         is_mapped=mapped is not None,
     )
+
+
+def _made(request: _Request) -> Dataset:
+    """Return what is made of another dataset: tiles of the images, or a fold of them."""
+    ref = request.ref
+    if ref.fold is not None:
+        return folded(_load(replace(request, ref=replace(ref, fold=None))), ref)
+    return _cut(_load(replace(request, ref=replace(ref, tiles=None))), ref)
 
 
 def _cut(dataset: Dataset, ref: DataRef) -> Dataset:

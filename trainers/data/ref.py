@@ -77,6 +77,8 @@ class DataRef:
         tiles: Side of the tiles that images are cut into, in px of the image; ``auto`` for what
             fits images and objects, None for whole images.
         tile_overlap: Share of its side that a tile has in common with the next one.
+        fold: Which fold of how many is validated, of the images of train and val; None for the
+            splits themselves.
         shared: Folder in which the processes of this machine share decoded images; None for none.
         shared_mb: What that folder may take, in 10^6 bytes.
     """
@@ -105,6 +107,7 @@ class DataRef:
     group: str | None = None
     tiles: int | Literal["auto"] | None = None
     tile_overlap: float = 0.2
+    fold: tuple[int, int] | None = None
     shared: str | None = None
     shared_mb: float = 0.0
 

@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from archfront.trainers.data import ImageSet, Preprocess
+from archfront.trainers.data.folds import POOLED
 from archfront.trainers.networks.classifiers import Classifier, GeMPool, ToChannelsFirst
 from archfront.trainers.spec import Weights
 from archfront.trainers.sums import sha256_of
 from archfront.trainers.training.micro_batch import MicroBatcher
 from archfront.trainers.training.module import channels_last
 from archfront.trainers.training.onnx_features import Run, onnx_runner
-from archfront.trainers.training.training_data import TrainingData
+from archfront.trainers.training.training_data import TrainingData, Whole
 
 VERSION = 1  # of what is written
 FILE = "features.npz"
@@ -210,6 +211,8 @@ def features_of(
     def compute() -> Parts:
         return computed(runner, seen.splits[split], rows, seen.preprocess)
 
+    if seen.whole is not None:
+        return _of_whole(extractor, runner, seen.whole, split, rows, about)
     if seen.disk_cache is None:
         return compute()
     names = extractor.network.names
@@ -238,6 +241,24 @@ def features_of(
             pass
         shutil.rmtree(folder, ignore_errors=True)
     return compute()
+
+
+def _of_whole(
+    extractor: Extractor,
+    runner: Runner,
+    whole: Whole,
+    split: str,
+    rows: Tensor,
+    about: tuple[str, ...],
+) -> Parts:
+    """Return the features of images of a fold, picked from those of the whole dataset."""
+    sizes = {name: len(whole.data.splits[name]) for name in POOLED}
+    found = [
+        features_of(extractor, runner, whole.data, name, torch.arange(n), about)
+        for name, n in sizes.items()
+    ]
+    places = getattr(whole.places, split)[rows.numpy()]
+    return {name: np.concatenate([part[name] for part in found])[places] for name in found[0]}
 
 
 def identity_of_features(model: nn.Module, weights: Weights, pooling: str) -> tuple[str, ...]:

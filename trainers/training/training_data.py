@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Self
 
@@ -12,12 +12,41 @@ from numpy.typing import NDArray
 
 from archfront.trainers.data import DataRef, ImageSet, Preprocess, Samples, load
 from archfront.trainers.data.disk_cache import DiskCache
+from archfront.trainers.data.folds import Places, fold_places
 from archfront.trainers.networks.backbone import preprocess_for
 from archfront.trainers.spec import Architecture, Weights
 from archfront.trainers.tasks.protocol import Evaluator, Task
 from archfront.trainers.training.scoring import check_data
 
 FEATURES_SHARE = 0.25  # of the memory, for the features of a frozen backbone
+
+
+@dataclass(frozen=True, eq=False)
+class Whole:
+    """The dataset that a fold was made of, for what is known of its images already.
+
+    Attributes:
+        fold: Reference of the fold.
+        architecture: Of the network.
+        weights: Its first weights.
+        task: Its task.
+    """
+
+    fold: DataRef
+    architecture: Architecture
+    weights: Weights
+    task: Task
+
+    @cached_property
+    def data(self) -> TrainingData:
+        """Return the training and validation images."""
+        ref = replace(self.fold, fold=None)
+        return TrainingData.of(ref, self.architecture, self.weights, self.task)
+
+    @cached_property
+    def places(self) -> Places:
+        """Return where the images of the fold are among them."""
+        return fold_places(load(replace(self.fold, fold=None)), self.fold)
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +61,7 @@ class TrainingData:
         fingerprint: Of the dataset.
         features_bytes: What features of the images may take in memory.
         disk_cache: Where the processes of this machine share what they compute; None for nowhere.
+        whole: Of a fold, what it was made of.
     """
 
     splits: dict[str, ImageSet]
@@ -41,6 +71,7 @@ class TrainingData:
     fingerprint: str
     features_bytes: float
     disk_cache: DiskCache | None
+    whole: Whole | None = None
 
     @classmethod
     def of(cls, data: DataRef, architecture: Architecture, weights: Weights, task: Task) -> Self:
@@ -66,6 +97,7 @@ class TrainingData:
             fingerprint=dataset.fingerprint,
             features_bytes=data.memory_mb * 1e6 * FEATURES_SHARE,
             disk_cache=None if root is None else DiskCache(Path(root), limit),
+            whole=None if data.fold is None else Whole(data, architecture, weights, task),
         )
 
     def labels(self, task: Task) -> NDArray[np.int64] | None:

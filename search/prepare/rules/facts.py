@@ -20,6 +20,7 @@ class Facts:
         small_object: Side of a small object (the quantile at 10 %) as a share of its image's
             longer side; None without objects.
         crowd: Objects of a crowded image (the quantile at 99 %); None without objects.
+        n_val: Images of the validation split, whole ones; None without the split.
         symmetries: How well flips are told; None where that was not measured.
     """
 
@@ -29,18 +30,21 @@ class Facts:
     longest: float
     small_object: float | None = None
     crowd: float | None = None
+    n_val: int | None = None
     symmetries: Symmetries | None = None
 
     @classmethod
     def of_summary(cls, dataset: DatasetSummary) -> Self:
-        """Return the facts that a dataset's summary has."""
-        train, objects = dataset.splits["train"], dataset.objects
+        """Return the facts that a dataset's summary has, of tiles where images are cut."""
+        seen, val = dataset.seen, dataset.splits.get("val")
+        train, objects = seen.splits["train"], seen.objects
         return cls(
             n_train=train.images,
             per_class=dict(train.per_class),
-            counted=dataset.counted,
-            longest=float(dataset.sizes[LONGER_SIDE].median),
+            counted=seen.counted,
+            longest=float(seen.sizes[LONGER_SIDE].median),
             small_object=None if objects is None else objects.side_share.p10,
             crowd=None if objects is None else objects.crowd,
+            n_val=None if val is None else val.images,
             symmetries=dataset.symmetries,
         )

@@ -13,6 +13,7 @@ from archfront.search.prepare.rules.balance import balance
 from archfront.search.prepare.rules.crowding import crowding
 from archfront.search.prepare.rules.facts import Facts
 from archfront.search.prepare.rules.few_images import few_images
+from archfront.search.prepare.rules.folds import folds
 from archfront.search.prepare.rules.object_size import object_size
 from archfront.search.prepare.rules.rule import Effect, Rule
 from archfront.search.prepare.rules.symmetry import symmetry
@@ -31,6 +32,7 @@ RULES = (
         symmetry,
         "Chen et al. 2020 (A group-theoretic framework for data augmentation), section 4",
     ),
+    Rule("folds", folds, "Kohavi 1995 (A study of cross-validation and bootstrap)"),
 )
 
 

@@ -133,7 +133,7 @@ class TestRun:
             "3 problems in the configuration:",
             "  1. seed: a whole number from 0 to 2147483648 is needed; got 'x'.",
             "  2. budget.trails: no such option. Did you mean budget.trials? Known under budget: "
-            "max_failures, max_rejections, minutes, rungs, trial_minutes, trials.",
+            "folds, max_failures, max_rejections, minutes, rungs, trial_minutes, trials.",
             "  3. engine.workers: a whole number from 1 to 256 or null is needed; got '0'.",
         ]
 

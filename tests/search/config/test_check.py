@@ -14,7 +14,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     "a name that does not exist": (
         {"budget__trails": 3},
         "budget.trails: no such option. Did you mean budget.trials? Known under budget: "
-        "max_failures, max_rejections, minutes, rungs, trial_minutes, trials.",
+        "folds, max_failures, max_rejections, minutes, rungs, trial_minutes, trials.",
     ),
     "a name that is meant deeper down": (
         {"latency_ms": 20},

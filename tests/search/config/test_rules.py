@@ -53,6 +53,11 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
         {"budget__trials": None},
         "budget: a study needs an end; got neither. Give budget.trials or budget.minutes.",
     ),
+    "_folds": (
+        {"budget__folds": 1},
+        "budget.folds: a network is trained on all folds but one, so there are two at least, or 0 "
+        "for none; got 1. Use budget.folds=5 or budget.folds=0.",
+    ),
     "_rungs": (
         {"task__epochs": 9, "budget__rungs": [3, 1, 9]},
         "budget.rungs: rungs rise up to task.epochs=9; got [3, 1, 9]. Give them as [3, 9], [] for "

@@ -44,6 +44,7 @@ def budget(**changes: object) -> BudgetConfig:
         "rungs": None,
         "max_rejections": 100,
         "max_failures": 3,
+        "folds": 0,
     }
     return BudgetConfig(**{**options, **changes})  # type: ignore[arg-type]  # a test's own values
 

@@ -17,7 +17,7 @@ from archfront.trainers.data.ref import Shapes
 from archfront.trainers.errors import ConfigError
 from archfront.trainers.spec import Architecture, EpochRow, Weights
 from archfront.trainers.tasks import TASKS
-from archfront.trainers.training import probe
+from archfront.trainers.training import features, probe
 from archfront.trainers.training.full import FullSettings, Teacher, train_full
 from archfront.trainers.training.proxy import train
 from archfront.trainers.training.scoring import score
@@ -281,3 +281,22 @@ def test_the_network_is_left_to_train(tmp_path: Path) -> None:
     assert model.training
     assert all(p.requires_grad for p in model.parameters())
     assert load(DIGITS).splits["train"].labels.shape == (300,)
+
+
+@pytest.mark.slow
+def test_a_fold_finds_the_features_of_its_images_and_is_what_it_is_without(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No image goes through the backbone again, and the metric is that of fresh features."""
+    shared = replace(DIGITS, shared=str(tmp_path / "shared"), shared_mb=100)
+    run(tmp_path / "whole", data=shared)
+    plain = run(tmp_path / "plain", data=replace(DIGITS, fold=(1, 4)))
+
+    def no_pass(*_: Any) -> Any:
+        raise AssertionError("the features are known")
+
+    monkeypatch.setattr(features, "computed", no_pass)
+    found = run(tmp_path / "found", data=replace(shared, fold=(1, 4)))
+    assert found.metrics == plain.metrics
+    with np.load(found.predictions) as saved:
+        assert len(saved["labels"]) == 100  # a quarter of train and val

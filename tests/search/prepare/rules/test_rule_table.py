@@ -98,6 +98,12 @@ CASES = {
         given={"space__recipe__flips": "auto"},
         kept={"space__recipe__flips": ["usual"]},
     ),
+    "folds": Case(
+        replace(PLAIN, n_val=99),
+        {"budget.folds": 5},
+        given={"budget__folds": "auto"},
+        kept={"budget__folds": 3},
+    ),
 }
 
 
