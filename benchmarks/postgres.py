@@ -6,12 +6,13 @@ tables on the same server, and two drivers of two studies at once. Then a study 
 restarts at random moments, every second one by a kill, and its records are compared with those of
 the file. The server is started for it, on this machine, with its settings as they are delivered.
 
-    python benchmarks/postgres.py [--trials 1000] [--rdb 100] [--restarts 5]
+    python benchmarks/postgres.py [--trials 1000] [--rdb 100] [--repeats 3]
 """
 
 from __future__ import annotations
 
 import argparse
+import logging
 import multiprocessing
 import random
 import sys
@@ -20,7 +21,6 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from statistics import median
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
@@ -135,46 +135,61 @@ def recorded(root: Path, url: str | None) -> StudyStore:
 
 
 def report(name: str, ms: list[float]) -> None:
-    """Print the median and the mean of milliseconds."""
-    print(
-        f"{name:42} median {median(ms):6.1f}  mean {np.mean(ms):6.1f} ms a trial ({len(ms) + 1})",
-        flush=True,
-    )
+    """Print the quartiles of milliseconds."""
+    low, middle, high = np.percentile(ms, (25, 50, 75))
+    print(f"{name:42} {middle:6.1f} ms a trial ({low:.1f} to {high:.1f})", flush=True)
+
+
+def compared(server: Server, root: Path, n_trials: int, *, n_own: int, repeats: int) -> None:
+    """Run studies of each kind in turns and print their milliseconds."""
+
+    def database(setting: str = "") -> str:
+        url = server.new_database()
+        if setting:
+            execute(url, f"ALTER DATABASE {url.rpartition('/')[2]} SET {setting}")
+        return url
+
+    cases: dict[str, Callable[[Path], list[float]]] = {
+        "file journal": lambda at: study_ms(at, n_trials),
+        "PostgreSQL": lambda at: study_ms(at, n_trials, database()),
+        "PostgreSQL, synchronous_commit = off": lambda at: study_ms(
+            at, n_trials, database("synchronous_commit = off")
+        ),
+        "Optuna's own tables in PostgreSQL": lambda at: optunas_own_ms(at, n_own, database()),
+        "PostgreSQL, two drivers at once, each": lambda at: two_drivers_ms(
+            at, n_trials, database()
+        ),
+    }
+    found: dict[str, list[float]] = {name: [] for name in cases}
+    for repeat in range(repeats):
+        for number, (name, case) in enumerate(cases.items()):
+            found[name] += case(root / f"{repeat}-{number}")
+    for name, ms in found.items():
+        report(name, ms)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n", 1)[0])
     parser.add_argument("--trials", type=int, default=1000)
     parser.add_argument("--rdb", type=int, default=100, help="trials with Optuna's own tables")
+    parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--restarts", type=int, default=5)
     options = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    logging.getLogger("archfront").setLevel(logging.ERROR)  # it tells of each restart
     found = programs()
     assert found is not None, "PostgreSQL is not installed"
     server, n_trials = Server(found, options={}), options.trials
     try:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder)
-            report("file journal", study_ms(root / "file", n_trials))
-            table = server.new_database()
-            report("PostgreSQL", study_ms(root / "table", n_trials, table))
-            began = time.perf_counter()
-            n_read = len(recorded(root / "table", table).evaluations())
-            print(f"{'':42} read in {time.perf_counter() - began:.2f} s ({n_read})")
-            loose = server.new_database()
-            loosely = f"ALTER DATABASE {loose.rpartition('/')[2]} SET synchronous_commit = off"
-            execute(loose, loosely)
-            report(
-                "PostgreSQL, synchronous_commit = off", study_ms(root / "loose", n_trials, loose)
-            )
-            own = optunas_own_ms(root / "own", options.rdb, server.new_database())
-            report("Optuna's own tables in PostgreSQL", own)
-            both = two_drivers_ms(root / "two", n_trials, server.new_database())
-            report("PostgreSQL, two drivers at once, each", both)
+            compared(server, root, n_trials, n_own=options.rdb, repeats=options.repeats)
             print(f"{options.restarts} restarts:")
             url = server.new_database()
             restarted(server, root / "again", n_trials, url=url, n_restarts=options.restarts)
-            after, whole = recorded(root / "again", url), recorded(root / "file", None)
+            began = time.perf_counter()
+            after, whole = recorded(root / "again", url), recorded(root / "0-0", None)
+            print(f"  read in {time.perf_counter() - began:.2f} s, that and the file journal")
             assert story(after.evaluations()) == story(whole.evaluations())
             print("  the same trials as in the file journal")
     finally:

@@ -188,7 +188,10 @@ def patiently(url: str, step: Callable[[], Step], *, wait_s: float | None = None
     since, pause = None, FIRST_PAUSE_S
     while True:
         try:
-            return step()
+            found = step()
+            if since is not None:
+                logger.warning("The database %s is back.", hide_password(url))
+            return found
         except DatabaseError as error:
             if url not in _known:
                 raise

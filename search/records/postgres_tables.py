@@ -23,7 +23,10 @@ _SCHEMA = (
     "CREATE SCHEMA IF NOT EXISTS archfront",
     "CREATE TABLE IF NOT EXISTS archfront.formats (part text PRIMARY KEY, version int NOT NULL)",
 )
-_IS_MADE = "SELECT to_regclass('archfront.formats') IS NOT NULL"
+# Not by to_regclass, which within a transaction does not see what others have made meanwhile.
+_IS_MADE = """
+SELECT count(*) > 0 FROM pg_tables WHERE schemaname = 'archfront' AND tablename = 'formats'
+"""
 _VERSION = "SELECT version FROM archfront.formats WHERE part = %s"
 
 

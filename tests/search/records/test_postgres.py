@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from typing import Any
 
@@ -28,7 +29,8 @@ from archfront.search.records.journal_table import (
     remove_study,
     stored_studies,
 )
-from archfront.search.records.postgres import patiently, too_old, with_driver
+from archfront.search.records.postgres import connected, patiently, too_old, with_driver
+from archfront.search.records.postgres_tables import RECORDS, lock_key, make_tables
 from archfront.search.records.storage_urls import hide_password, revealed
 from tests.support.postgres_server import GUARDED, PASSWORD, Server, execute
 
@@ -153,6 +155,18 @@ class TestWords:
         for name in ("postgres", "postgresql", "postgresql+pg8000"):
             assert with_driver(f"{name}://me@host/db") == "postgresql+pg8000://me@host/db"
         assert with_driver("postgresql+psycopg://host/db") == "postgresql+psycopg://host/db"
+
+
+def test_two_that_make_the_tables_at_once_make_them_once(database: str) -> None:
+    """The second one looked with what it knew before the first had made them, and failed."""
+    waits = "SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    with ThreadPoolExecutor(1) as pool, connected(database) as first, connected(database) as other:
+        first.exec_driver_sql(f"SELECT pg_advisory_lock({lock_key('tables')})")
+        second = pool.submit(make_tables, other, RECORDS, database)
+        until(lambda: execute(database, waits) != [])
+        make_tables(first, RECORDS, database)
+        first.exec_driver_sql("SELECT pg_advisory_unlock_all()")
+        second.result()
 
 
 class TestLock:
