@@ -21,6 +21,7 @@ TYPE_CHECKING = False  # importing it from typing would take longer than all of 
 if TYPE_CHECKING:
     from typing import Any
 
+    from archfront.search.api.client import Client
     from archfront.search.api.member_handle import Member
     from archfront.search.api.profile_handle import Profile, profile
     from archfront.search.api.run_study import run
@@ -28,11 +29,12 @@ if TYPE_CHECKING:
     from archfront.search.api.study_handle import open_study as open
     from archfront.search.errors import ArchfrontError
 
-__all__ = ["ArchfrontError", "Member", "Profile", "Study", "open", "profile", "run"]
+__all__ = ["ArchfrontError", "Client", "Member", "Profile", "Study", "open", "profile", "run"]
 
 # The module of each name, and what it is called there.
 _PLACES = {
     "ArchfrontError": ("archfront.search.errors", "ArchfrontError"),
+    "Client": ("archfront.search.api.client", "Client"),
     "Member": ("archfront.search.api.member_handle", "Member"),
     "Profile": ("archfront.search.api.profile_handle", "Profile"),
     "Study": ("archfront.search.api.study_handle", "Study"),

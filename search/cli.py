@@ -24,6 +24,7 @@ VERBS = {
     "delete": "remove a study with its files",
     "ui": "open MLflow's page on the right database",
     "serve": "an HTTP API and a page over the studies here, for a team",
+    "watch": "the progress of a study on a server, as it happens",
     "weights": "fetch pretrained weights for a search space",
     "catalog": "every timm architecture, with what is known of it before training",
     "latency": "measure, show and move the latencies of this device",

@@ -92,6 +92,7 @@ DOORS = {
         "search/export/packed.py",
         "search/predict/served.py",
         "search/api/study_handle.py",
+        "search/api/client.py",
     ],
     "ray": ["search/engine/ray_*.py"],
     "segmentation_models_pytorch": [

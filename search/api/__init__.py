@@ -7,5 +7,6 @@
     member_handle.py   Member: predictions of a trained candidate, its export
     profile_handle.py  profile, and Profile: what a dataset is like and what is wrong with it
     export_call.py     an export asked for by keywords
+    client.py          Client: the same on a server of archfront serve
     keywords.py        from Python values to the words and options of the command
 """

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from archfront.search.commands.consoles import echo, print_note, wide_console
+from archfront.search.commands.watch import add_server
 from archfront.search.config import compose
 from archfront.search.config.build import build, completed
 from archfront.search.config.compose import GROUPS, choices
@@ -34,6 +35,7 @@ examples:
       budget.minutes=60                     # the same study, 30 minutes more
   archfront run data.root=photos space.backbones='resnet*,convnext*' --dry-run
   archfront run experiment=digits --cfg job # the composed configuration
+  archfront run study=flowers data.root=/data/flowers --server https://host:8000
 
 The exit status is 0 where a member of the front was trained in full, 3 where the front is
 provisional (its members were trained less), 4 where it is empty, 1 where the study stopped before
@@ -61,6 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="with --dry-run: as JSON")
     parser.add_argument("--plain", action="store_true", help="plain lines, no live view")
     parser.add_argument("--verbose", action="store_true", help="log what happens inside")
+    add_server(parser)
+    parser.add_argument(
+        "--detach", action="store_true", help="with --server: do not follow the study"
+    )
 
 
 def _names(group: str) -> list[str]:
@@ -83,6 +89,13 @@ def add_composition(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Run a study, or print what it would be, and return the exit status."""
+    if arguments.server is not None:
+        from archfront.search.commands.remote_run import run_on_server
+
+        return run_on_server(arguments)
+    for flag in ("token_file", "detach"):
+        if getattr(arguments, flag):
+            raise ConfigError(f"--{flag.replace('_', '-')}: it goes with --server.")
     if arguments.json and not arguments.dry_run:
         raise ConfigError(
             "--json: a study is printed as JSON with --dry-run before it runs, and with "

@@ -64,8 +64,8 @@ class TestHelp:
     def test_an_unknown_verb_gets_the_nearest(self, capsys: Output) -> None:
         assert fails(capsys, 2, "fornt", "list") == (
             "Unknown verb 'fornt'. Did you mean front? Known: run, front, list, show, report, "
-            "delete, ui, serve, weights, catalog, latency, cluster, profile, advise, refit, "
-            "variants, export, register, predict, reproduce."
+            "delete, ui, serve, watch, weights, catalog, latency, cluster, profile, advise, "
+            "refit, variants, export, register, predict, reproduce."
         )
 
     def test_an_unknown_flag_is_wrong_use(self, capsys: Output) -> None:

@@ -1,0 +1,252 @@
+"""The connection to a server of ``archfront serve``: questions, answers and streams of events.
+
+The token goes to this server alone: no redirect is followed.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+from urllib.parse import quote, urlencode, urlsplit
+
+from archfront.search.errors import ConfigError, RequestError, ServiceError
+from archfront.trainers.files import replacing
+from archfront.trainers.words import quoted
+
+TOKEN_VARIABLE = "ARCHFRONT_TOKEN"
+API = "/api/v1"
+# Seconds that an answer may take; a dry run and an upload take longer.
+ANSWER_S, LONG_S = 60.0, 3600.0
+# Seconds without anything of a stream, which sends a comment every 15.
+SILENCE_S = 45.0
+# Attempts in a row to come back to a stream, and seconds before each.
+RETRIES, RETRY_S = 60, 2.0
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+# Bytes of an answer that is read as a whole.
+MOST_BYTES = 100_000_000
+
+
+@dataclass(frozen=True)
+class ServerEvent:
+    """An event of a stream.
+
+    Attributes:
+        kind: ``snapshot``, ``change``, ``study`` or ``removed``.
+        id: Where the stream goes on after it; empty where it has none.
+        content: What it says.
+    """
+
+    kind: str
+    id: str
+    content: Any
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    def redirect_request(self, *args: Any, **kwargs: Any) -> None:
+        return None
+
+
+class ServerConnection:
+    """The connection to a server.
+
+    Args:
+        url: Its address, as ``https://host/archfront``.
+        token: The token; that of ``ARCHFRONT_TOKEN`` when None.
+
+    Raises:
+        ConfigError: If the address is none.
+    """
+
+    def __init__(self, url: str, token: str | None = None) -> None:
+        parts = urlsplit(url if "//" in url else f"http://{url}")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
+            raise ConfigError(
+                f"--server {url}: the address of a server is needed, as https://host:8000."
+            )
+        self.url = parts.geturl().rstrip("/")
+        self._token = token or os.environ.get(TOKEN_VARIABLE, "")
+        handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
+        if parts.hostname in LOOPBACK:  # never by a proxy
+            handlers.append(urllib.request.ProxyHandler({}))
+        self._opener = urllib.request.build_opener(*handlers)
+
+    def get(self, *path: str | int, **query: Any) -> Any:
+        """Return what is at a path of the API, whose parts are names.
+
+        Raises:
+            ConfigError: With every problem of the request.
+            RequestError: If the server refuses the request.
+            ServiceError: If the server cannot be reached.
+        """
+        with closing(self._open("GET", path, query)) as answer:
+            return _content(answer)
+
+    def post(
+        self, *path: str | int, body: Any = None, limit_s: float = ANSWER_S, **query: Any
+    ) -> Any:
+        """Send JSON, or bytes or a file as they are, and return the answer; errors as ``get``."""
+        is_plain = isinstance(body, bytes) or hasattr(body, "read")
+        content = body if is_plain else json.dumps({} if body is None else body).encode()
+        kind = "application/octet-stream" if is_plain else "application/json"
+        headers = {"Content-Type": kind}
+        with closing(self._open("POST", path, query, content, headers, limit_s)) as answer:
+            return _content(answer)
+
+    def delete(self, *path: str | int) -> None:
+        """Delete what is at a path; errors are those of ``get``."""
+        self._open("DELETE", path, {}).close()
+
+    def download(self, file: Path, *path: str | int, **query: Any) -> Path:
+        """Write what is at a path into a file, whole or not at all; errors as ``get``."""
+        with (
+            closing(self._open("GET", path, query, limit_s=LONG_S)) as answer,
+            replacing(file) as part,
+            part.open("wb") as opened,
+        ):
+            shutil.copyfileobj(answer, opened)
+        return file
+
+    def events(self, *path: str | int) -> Iterator[ServerEvent]:
+        """Yield the events of a stream; where it breaks, it goes on after the last one.
+
+        Raises:
+            RequestError: If the server refuses the request.
+            ServiceError: If the server cannot be reached for minutes.
+        """
+        last, failures = "", 0
+        while True:
+            headers = {"Last-Event-ID": last} if last else {}
+            try:
+                answer = self._open("GET", path, {}, headers=headers, limit_s=SILENCE_S)
+                with closing(answer):
+                    for event in _events(answer):
+                        failures, last = 0, event.id or last
+                        yield event
+                        if event.kind == "removed" and len(path) > 1:
+                            return
+            except RequestError as error:
+                if error.status < 500 and error.status != 429:
+                    raise
+                failures += 1
+            except (ServiceError, OSError, ValueError, http.client.HTTPException) as error:
+                failures += 1
+                if failures > RETRIES:
+                    raise self._unreachable(error) from error
+            if failures:
+                time.sleep(RETRY_S)
+
+    def _open(
+        self,
+        method: str,
+        path: tuple[str | int, ...],
+        query: Mapping[str, Any],
+        content: Any = None,
+        headers: Mapping[str, str] | None = None,
+        limit_s: float = ANSWER_S,
+    ) -> http.client.HTTPResponse:
+        """Return the answer to a request."""
+        given = {name: value for name, value in query.items() if value is not None}
+        address = f"{self.url}{API}/" + "/".join(quote(str(part), safe="") for part in path)
+        address += f"?{urlencode(given, doseq=True)}" if given else ""
+        request = urllib.request.Request(address, content, dict(headers or {}), method=method)
+        if self._token:
+            request.add_unredirected_header("Authorization", f"Bearer {self._token}")
+        try:
+            answer: http.client.HTTPResponse = self._opener.open(request, timeout=limit_s)
+        except urllib.error.HTTPError as error:
+            with closing(error):
+                raise self._refusal(error.code, error.read(MOST_BYTES)) from None
+        except (urllib.error.URLError, OSError, http.client.HTTPException, ValueError) as error:
+            raise self._unreachable(error) from error
+        return answer
+
+    def _refusal(self, status: int, body: bytes) -> ConfigError | RequestError:
+        """Return the error that an answer says."""
+        try:
+            found = json.loads(body)["error"]
+            code, message = str(found["code"]), str(found["message"])
+            problems = [str(problem["message"]) for problem in found["problems"]]
+        except (ValueError, KeyError, TypeError):
+            where = " It leads elsewhere." if 300 <= status < 400 else ""
+            return RequestError(
+                status, "no_server", f"{self.url} answers with status {status}, and is no "
+                f"archfront serve.{where} Check --server.",
+            )  # fmt: skip
+        if status == 401:
+            message = (
+                f"{self.url} takes no such token. Put one into {TOKEN_VARIABLE}, or into a file "
+                "for --token-file."
+            )
+        if problems:
+            return ConfigError(*problems)
+        return RequestError(status, code, message)
+
+    def _unreachable(self, error: Exception) -> ServiceError:
+        reason = getattr(error, "reason", None) or error
+        said = (str(reason).splitlines() or [type(reason).__name__])[0]
+        return ServiceError(
+            f"The server {self.url} cannot be reached: {said}. Is archfront serve running there?"
+        )
+
+
+def read_token(file: Path | None) -> str | None:
+    """Return the token in a file; None where no file is given.
+
+    Raises:
+        ConfigError: If the file has none.
+    """
+    if file is None:
+        return None
+    try:
+        token = file.expanduser().read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(f"--token-file {file}: it cannot be read: {error}.") from error
+    if not token or not token.isascii() or len(token.split()) != 1:
+        raise ConfigError(f"--token-file {file}: one line with the token is needed.")
+    return token
+
+
+def _content(answer: http.client.HTTPResponse) -> Any:
+    """Return the JSON of an answer; None for one without a body."""
+    body = answer.read(MOST_BYTES)
+    if not body:
+        return None
+    try:
+        return json.loads(body)
+    except ValueError:
+        raise ServiceError(
+            f"The server answered with something that is no JSON: {quoted(body[:80])}."
+        ) from None
+
+
+def _events(answer: IO[bytes]) -> Iterator[ServerEvent]:
+    """Yield the events of a stream until it ends.
+
+    Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
+    """
+    kind, id, data = "message", "", []
+    while line := answer.readline():
+        text = line.decode("utf-8", "replace").rstrip("\r\n")
+        name, _, value = text.partition(":")
+        value = value.removeprefix(" ")
+        if text:
+            if name == "event":
+                kind = value
+            elif name == "id":
+                id = value
+            elif name == "data":
+                data.append(value)
+            continue
+        if data:
+            yield ServerEvent(kind, id, json.loads("\n".join(data)))
+        kind, id, data = "message", "", []

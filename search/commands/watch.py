@@ -1,0 +1,123 @@
+"""``archfront watch``: the progress of a study on a server, as it happens."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from archfront.search.commands.consoles import echo
+from archfront.search.commands.server_connection import (
+    TOKEN_VARIABLE,
+    ServerConnection,
+    read_token,
+)
+
+# The states of a study that goes on by itself; every other one is an end.
+GOING_ON = ("waiting", "running", "pausing", "cancelling")
+# Exit status by the state in which a study ended; 1 for others.
+ENDS = {"finished": 0, "paused": 130, "cancelled": 130}
+TEXT = """\
+Follow a study of an archfront serve until it ends: each candidate that was trained, rejected or
+has failed is a line. After a break of the connection it goes on where it was. Ctrl-C ends the
+following, not the study.
+
+The token is taken from ARCHFRONT_TOKEN, or from a file.
+
+The exit status is 0 where the study finished, 130 where somebody paused or cancelled it, else 1.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add what ``archfront watch`` takes."""
+    parser.description = TEXT
+    parser.add_argument("study", help="name of the study")
+    add_server(parser, is_required=True)
+    parser.add_argument("--epochs", action="store_true", help="a line for every epoch too")
+
+
+def add_server(parser: argparse.ArgumentParser, *, is_required: bool = False) -> None:
+    """Add where a server is, and what it knows the user by."""
+    parser.add_argument(
+        "--server",
+        metavar="URL",
+        required=is_required,
+        help="address of an archfront serve, as https://host:8000",
+    )
+    parser.add_argument(
+        "--token-file",
+        type=Path,
+        metavar="FILE",
+        help=f"file with the token of the server (default: {TOKEN_VARIABLE})",
+    )
+
+
+def call(arguments: argparse.Namespace) -> int:
+    """Print what happens in a study until it ends, and return the exit status."""
+    connection = ServerConnection(arguments.server, read_token(arguments.token_file))
+    return watch(connection, arguments.study, with_epochs=arguments.epochs)
+
+
+def watch(connection: ServerConnection, study: str, *, with_epochs: bool = False) -> int:
+    """Print what happens in a study until it ends, and return the exit status.
+
+    Args:
+        connection: To the server.
+        study: Name of the study.
+        with_epochs: Whether every epoch is told.
+
+    Raises:
+        RequestError: If there is no such study.
+        ServiceError: If the server cannot be reached.
+    """
+    metric, state = "metric", ""
+    for event in connection.events("studies", study, "events"):
+        if event.kind == "removed":
+            echo(f"The study {study!r} was deleted.")
+            return 1
+        content = event.content
+        found = content if event.kind == "study" else content.get("study")
+        if event.kind == "change":
+            for line in change_lines(content, metric, with_epochs=with_epochs):
+                echo(line)
+        if found is None:
+            continue
+        metric = found.get("metric") or metric
+        if found["state"] != state or event.kind == "snapshot":
+            state = found["state"]
+            echo(state_line(found))
+        if state not in GOING_ON:
+            break
+    return ENDS.get(state, 1)
+
+
+def state_line(study: dict[str, Any]) -> str:
+    """Return a study of a server in a line."""
+    counts = ", ".join(f"{count} {kind}" for kind, count in study["counts"].items() if count)
+    best = "" if study.get("best") is None else f"; best {study['metric']} {study['best']:.4f}"
+    reason = f" ({study['reason'].splitlines()[0]})" if study["reason"] else ""
+    return f"{study['name']}: {study['state']}{reason}: {counts or 'nothing yet'}{best}"
+
+
+def change_lines(change: dict[str, Any], metric: str, *, with_epochs: bool) -> Iterator[str]:
+    """Yield the lines about something that happened in a study."""
+    row, fields = change.get("row"), change["fields"]
+    if row is not None:
+        yield trial_line(row, metric)
+    elif change["event"] == "Noticed":
+        yield f"note: {fields.get('message')}"
+    elif change["event"] == "EpochFinished" and with_epochs:
+        value = (fields.get("metrics") or {}).get(metric)
+        shown = "" if value is None else f": {metric} {value:.4f}"
+        yield f"trial {fields.get('trial')} epoch {fields.get('epoch')}{shown}"
+
+
+def trial_line(row: dict[str, Any], metric: str) -> str:
+    """Return a trial of a server in a line."""
+    start = f"trial {row['trial']} {row['label']}"
+    if row["metric"] is None:
+        return f"{start}: {row['state']}. {row['reason']}"
+    latency = "" if row["latency_ms"] is None else f", p50 {row['latency_ms']:.3g} ms"
+    front = ", on the front" if row["is_on_front"] else ""
+    return f"{start}: {metric} {row['metric']:.4f} ({row['trained']}){latency}{front}"
