@@ -41,7 +41,7 @@ from archfront.search.study.budget import (
     failures_in_a_row,
     is_too_strict,
 )
-from archfront.search.study.judge_folds import fold_seconds
+from archfront.search.study.judge_folds import LEAST, fold_seconds
 from archfront.search.study.paused import KeptFront, PausedTrials
 from archfront.search.study.promotion import (
     SEEN_LEAST,
@@ -53,6 +53,9 @@ from archfront.search.study.promotion import (
     to_stop,
 )
 from archfront.trainers.spec import Architecture
+
+# Share of the minutes that is kept for judging the front on folds, at most.
+FOLDS = 0.2
 
 
 @dataclass
@@ -278,12 +281,14 @@ class StudyProgress:
         return math.inf if minutes is None else minutes * 60 - self._timer.seconds()
 
     def _folds_s(self) -> float:
-        """Return the seconds in which the front so far is judged on folds."""
-        n_folds = self._prepared.n_folds
-        if not n_folds:
+        """Return the seconds that are kept for judging the front so far on folds."""
+        n_folds, minutes = self._prepared.n_folds, self._budget.minutes
+        costs = [fold_seconds(e, self.evaluations) for e in self.front.members] if n_folds else []
+        fold_s = sum(costs) / self._n_slots
+        if not fold_s or minutes is None:
             return 0.0
-        costs = [fold_seconds(e, self.evaluations) for e in self.front.members]
-        return n_folds * sum(costs) / self._n_slots
+        n_kept = min(n_folds, int(FOLDS * minutes * 60 / fold_s))
+        return n_kept * fold_s if n_kept >= LEAST else 0.0
 
     def _number(self, architecture: Architecture) -> int:
         return self._space.architecture_number(architecture)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from archfront.search.config.schema import Config
 from archfront.search.prepare.rules.facts import Facts
 from archfront.search.prepare.rules.rule import Effect
+from archfront.trainers.tasks import TASKS
 
 # With fewer images the 95 % interval of an accuracy of 80 % is wider than 15 points.
 FEW = 100
@@ -14,8 +15,11 @@ N_FOLDS = 5
 
 
 def folds(facts: Facts, config: Config) -> Effect | None:
-    """Return folds of train and val where validation has few images."""
-    if facts.n_val is None or facts.n_val >= FEW:
+    """Return folds of train and val where validation has few images with a label each.
+
+    Of pixels and objects few images have many, and a fold would take minutes.
+    """
+    if facts.n_val is None or facts.n_val >= FEW or not TASKS[config.task.name].is_image_level:
         return None
     return Effect(
         f"{facts.n_val:,} validation images are fewer than {FEW}",

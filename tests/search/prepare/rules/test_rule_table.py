@@ -112,6 +112,13 @@ def config(**leaves: Any) -> Config:
     return build(changed(**{**OPEN, **leaves}))
 
 
+def test_folds_are_for_labels_only() -> None:
+    facts = replace(PLAIN, n_val=99)
+    (rule,) = (rule for rule in RULES if rule.name == "folds")
+    assert rule.find(facts, config()) is not None
+    assert rule.find(facts, config(**DENSE)) is None
+
+
 def test_every_rule_has_an_option_and_a_case() -> None:
     names = [rule.name for rule in RULES]
     assert names == [item.name for item in fields(RulesConfig)]
