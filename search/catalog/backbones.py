@@ -9,6 +9,10 @@ from typing import Literal
 
 from archfront.search.catalog.tags import data_of
 
+# Effective fields of deepest maps over receptive ones, and from which share of an image on it cuts
+# them off (benchmarks/LOG.md, "Receptive fields").
+TYPICAL, CUT_OFF = 0.55, 0.8
+
 Sizes = Literal["any", "img_size", "fixed"]
 
 
@@ -170,17 +174,21 @@ class Backbone:
     def seen_px(self, size: int) -> float:
         """Return the side of what a position of the deepest map sees, at an input size, in pixels.
 
-        The effective field where it was measured. That of a network without an end to its
-        receptive field is a share of the image. Else the receptive field. At most the image; NaN
-        where neither is known.
+        The effective field: as it was measured, or as a share of the image where the receptive
+        field has no end; ``TYPICAL`` of the receptive field where it was not measured, or the
+        image that it was measured on cut it off. At most the image; NaN where nothing is known.
         """
         if not self.receptive_fields:
             return math.nan
-        most = self.receptive_fields[-1]
-        if self.effective_size is not None:
-            scale = size / self.effective_size if math.isinf(most) else 1.0
-            most = self.effective_fields[-1] * scale
-        return min(most, float(size))
+        whole = self.receptive_fields[-1]
+        if self.effective_size is None:
+            return min(whole * TYPICAL, float(size))
+        seen = self.effective_fields[-1]
+        if math.isinf(whole):
+            seen *= size / self.effective_size
+        elif seen > CUT_OFF * self.effective_size:
+            seen = max(seen, whole * TYPICAL)
+        return min(seen, float(size))
 
     def costs_at(self, size: int) -> Costs:
         """Return the costs at an input size; NaN if the backbone was not built.

@@ -81,6 +81,7 @@ def add_fields(
         )
     rows = read(path, {})  # published accuracies are in a file of their own
     lacking = [row for row in rows.values() if _lacks_fields(row, macs_g_max)]
+    lacking.sort(key=lambda row: row.costs_at(row.input_size).macs_g)  # small ones are used most
     n_done = 0
     chunks = _parts(lacking)
     for done in _in_processes(partial(_with_fields, macs_g_max), chunks, workers):

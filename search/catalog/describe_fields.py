@@ -14,6 +14,8 @@ from archfront.trainers.networks.receptive_field import receptive_fields
 
 # Side of the images that fields are measured on, at most, where a network takes other sizes.
 MEASURED_PX = 256
+# Billions of multiply-accumulates of a network that is run on the CPU where meta cannot run it.
+FOLLOWED_MACS_G = 5.0
 # Begin of what a row says of fields that could not be found.
 FOLLOWED, MEASURED = "receptive fields", "effective fields"
 
@@ -62,6 +64,8 @@ def _followed(row: Backbone) -> tuple[float, ...]:
     try:
         fields = receptive_fields(network, images)
     except Exception:  # an operation that meta lacks
+        if row.costs_at(row.input_size).macs_g > FOLLOWED_MACS_G:
+            raise
         network = blank(row.name, features_only=True)
         fields = receptive_fields(network, torch.zeros_like(images, device="cpu"))
     return tuple(fields)

@@ -152,6 +152,8 @@ class _Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
             return _product(args[left], args[right], (fields[left], fields[right]), field)
         if name in REDUCTIONS and fields[0] is not None:
             return _reduced(fields[0], inputs[0], output)
+        if name == "sum" and inputs[0].numel() >= LARGE_WINDOW * field.positions * output.numel():
+            return replace(field, sides=(WHOLE, WHOLE))  # weighted by scores, as attention is
         if name == "native_layer_norm":
             rows = output.numel() // math.prod(args[1])
             return field.arranged(rows)
@@ -242,7 +244,7 @@ def _folded(field: Field, args: tuple[Any, ...], output: torch.Tensor) -> Field:
 
 
 def _reduced(field: Field, tensor: torch.Tensor, output: torch.Tensor) -> Field | None:
-    """Return the field after a sum or mean; None where it goes over all positions, or a row."""
+    """Return the field after a mean or maximum; None where it goes over all, or a row."""
     factor = tensor.numel() // max(output.numel(), 1)
     per_axis = set(tensor.shape[-2:]) if _places(tensor) == field.positions else set()
     return None if factor >= field.positions or factor in per_axis - {1} else field
@@ -289,6 +291,6 @@ WINDOWS: dict[str, Window] = {
 }
 # Where the two matrices are among the arguments.
 PRODUCTS = {"mm": (0, 1), "bmm": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2)}
-REDUCTIONS = {"mean", "sum", "amax", "amin", "max", "var_mean", "var", "logsumexp"}
+REDUCTIONS = {"mean", "amax", "amin", "max", "var_mean", "var", "logsumexp"}
 # Of all positions at once.
 TRANSFORMS = {"_fft_r2c", "_fft_c2c", "_fft_c2r"}

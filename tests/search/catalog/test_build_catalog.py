@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,10 @@ import torch
 
 from archfront.search.catalog import Backbone, catalog, timm_version
 from archfront.search.catalog import build_catalog as build_module
-from archfront.search.catalog.build_catalog import build
-from archfront.search.catalog.catalog_files import read
+from archfront.search.catalog.build_catalog import add_fields, build
+from archfront.search.catalog.catalog_files import read, write
 from archfront.search.catalog.describe import _Uninitialized, describe
+from archfront.search.errors import ConfigError
 from archfront.trainers.networks.count import count_costs
 from archfront.trainers.spec import Architecture, Weights
 from archfront.trainers.tasks import TASKS
@@ -42,11 +44,12 @@ BUILT = [
 @is_same_timm
 @pytest.mark.parametrize("name", BUILT)
 def test_a_row_is_what_building_the_network_says(name: str, tmp_path: Path) -> None:
-    from archfront.search.catalog.catalog_files import write
-
     row = catalog()[name]
     write(tmp_path / "row.csv", build_module._rows([name]), "x")  # rounds as the shipped file
-    assert read(tmp_path / "row.csv", {name: row.published})[name] == row
+    found = read(tmp_path / "row.csv", {name: row.published})[name]
+    assert found == without_fields(row)
+    followed = build_module._with_fields(0.0, [found])[0]
+    assert followed.receptive_fields == pytest.approx(row.receptive_fields, rel=1e-5)
     params = sum(p.numel() for p in timm.create_model(name, device="meta").parameters())
     assert row.params_m == pytest.approx(params / 1e6, abs=1e-4)
     assert row.input_size == timm.models.get_pretrained_cfg(name).input_size[-1]
@@ -63,7 +66,39 @@ def test_rows_of_siblings_described_together_are_those_of_each_alone(tmp_path: P
         rows = [describe(name) for name in names]
     write(tmp_path / "rows.csv", rows, "x")
     published = {name: catalog()[name].published for name in names}
-    assert read(tmp_path / "rows.csv", published) == {name: catalog()[name] for name in names}
+    expected = {name: without_fields(catalog()[name]) for name in names}
+    assert read(tmp_path / "rows.csv", published) == expected
+
+
+@is_same_timm
+@pytest.mark.parametrize("name", ["test_resnet", "test_vit"])
+def test_fields_are_added_to_a_catalog_that_lacks_them(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each row is written when it is known, and what is there stays."""
+    monkeypatch.setattr(build_module, "_in_processes", lambda work, chunks, _: map(work, chunks))
+    row, path = catalog()[name], tmp_path / "c.csv"
+    kept = replace(catalog()["resnet18"], problem="strides: kept")
+    write(path, [without_fields(row), kept], timm.__version__)
+    found, other = add_fields(path)
+    assert list(read(path, {}).values()) == [found, other]
+    assert other.problem == "strides: kept"
+    assert found.receptive_fields == row.receptive_fields
+    assert found.effective_size == row.effective_size == 160
+    assert found.effective_fields == pytest.approx(row.effective_fields, abs=2)
+    assert found.seen_px(64) <= 64
+
+
+def test_fields_are_not_added_to_what_is_no_catalog_of_this_timm(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"There is no catalog .*Make it first"):
+        add_fields(tmp_path / "none.csv")
+    write(tmp_path / "old.csv", [], "0.1")
+    with pytest.raises(ConfigError, match=r"from timm 0\.1, and timm .* is installed"):
+        add_fields(tmp_path / "old.csv")
+
+
+def without_fields(row: Backbone) -> Backbone:
+    return replace(row, receptive_fields=(), effective_size=None, effective_fields=())
 
 
 @pytest.mark.slow

@@ -22,6 +22,7 @@ from archfront.search.catalog import (
     near,
     timm_version,
 )
+from archfront.search.catalog.backbones import TYPICAL
 from archfront.search.catalog.catalog_files import read, read_published, write
 from archfront.search.catalog.tags import data_of
 from archfront.trainers.networks.count import ELEMENT_KINDS, MAC_KINDS
@@ -83,11 +84,25 @@ def test_every_row_holds_together() -> None:
         assert row.n_ops > 0
         assert sum(row.macs_shares) == pytest.approx(1, abs=1e-3)
         assert sum(row.elements_shares) == pytest.approx(1, abs=1e-3)
+        assert len(row.receptive_fields) in (0, len(row.strides))
+        if row.effective_size is not None:
+            assert len(row.effective_fields) == len(row.strides)
+            assert 1 <= max(row.effective_fields) <= row.effective_size
         assert len(row.macs_shares) == len(MAC_KINDS)
         assert len(row.elements_shares) == len(ELEMENT_KINDS)
         for _, costs in row.costs:
             assert min(costs.macs_g, costs.acts_m) > 0
             assert costs.elements_m >= costs.acts_m * 0.5
+
+
+def test_receptive_fields_are_those_of_the_layers() -> None:
+    rows = catalog()
+    assert rows["resnet18"].receptive_fields == (7, 43, 99, 211, 435)
+    assert rows["vit_tiny_patch16_224"].receptive_fields[-1] == math.inf
+    small = [row for row in rows.values() if row.costs_at(row.input_size).macs_g <= 1.5]
+    assert len(small) > 250
+    for part in ("receptive_fields", "effective_size"):
+        assert sum(bool(getattr(row, part)) for row in small) > 0.97 * len(small)
 
 
 def test_families_are_the_modules_of_timm() -> None:
@@ -161,6 +176,18 @@ def test_costs_beyond_the_table_go_on_as_its_end(size: int) -> None:
     assert cubic.costs_at(80).macs_g == pytest.approx(80**3)
     assert cubic.costs_at(5).macs_g == pytest.approx(5**3)
     assert cubic.costs_at(25).macs_g == pytest.approx(25**3)
+
+
+def test_what_is_seen_is_the_effective_field_within_the_image() -> None:
+    assert math.isnan(backbone().seen_px(224))
+    deep = backbone(receptive_fields=(7.0, 400.0))
+    assert [deep.seen_px(size) for size in (64, 1000)] == [64, 400 * TYPICAL]
+    small = replace(deep, effective_size=224, effective_fields=(6.0, 150.0))
+    assert [small.seen_px(size) for size in (64, 224, 1000)] == [64, 150, 150]
+    cut_off = replace(deep, effective_size=224, effective_fields=(6.0, 208.0))
+    assert [cut_off.seen_px(size) for size in (64, 1000)] == [64, 400 * TYPICAL]
+    attention = replace(cut_off, receptive_fields=(7.0, math.inf))
+    assert attention.seen_px(448) == 2 * 208
 
 
 def test_costs_of_one_size_grow_with_the_area() -> None:

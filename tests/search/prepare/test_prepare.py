@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from archfront.search.commands.run import config_of
 from archfront.search.errors import ConfigError
 from archfront.search.prepare.prepare import prepare
 from archfront.search.study.estimate import Estimate
@@ -26,3 +27,13 @@ def test_a_gpu_that_is_not_there_is_told_once_and_before_images_are_read(
     with pytest.raises(ConfigError, match="'eager_cuda' needs an NVIDIA GPU"):
         next(Estimate(config).lines())
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_space_knows_the_side_of_a_usual_object(tmp_path: Path) -> None:
+    words = ["task=detection", "data=shapes", "data.shapes.images=20", "space.weights=none"]
+    words += ["space.backbones=[test_resnet]", "space.exclude=[]", f"tracking.root={tmp_path}"]
+    prepared = prepare(config_of(words))
+    objects = prepared.dataset.objects
+    assert objects is not None
+    assert prepared.space.object_share == objects.side_share.median
+    assert 0 < objects.side_share.median < 1

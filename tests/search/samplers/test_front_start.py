@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from archfront.search.catalog import Backbone, Costs, Published, Tag
+from archfront.search.catalog.backbones import TYPICAL
 from archfront.search.samplers.start import Start
 from archfront.search.space.space import Space
 from archfront.trainers.spec import Weights
@@ -138,8 +139,8 @@ def test_where_time_can_run_out_steps_and_not_latencies_order_the_front() -> Non
 
 
 def test_networks_whose_field_an_object_does_not_fit_into_have_less_capacity() -> None:
-    narrow = replace(backbone("narrow", "a", 4.0), receptive_fields=(16.0,))
-    wide = replace(backbone("wide", "a", 4.0), receptive_fields=(64.0,))
+    narrow = replace(backbone("narrow", "a", 4.0), receptive_fields=(16 / TYPICAL,))
+    wide = replace(backbone("wide", "a", 4.0), receptive_fields=(64 / TYPICAL,))
     space = replace(mixed_space((narrow, wide), input_sizes=(64,)), object_share=0.5)
     start = Loop("front", space, seed=0).sampler._start
     assert not start._capacity().any()  # an image is no object among others

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from archfront.search.catalog.backbones import TYPICAL
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.codec import decode
 from archfront.search.space.space import Space
@@ -197,7 +198,7 @@ def test_numeric_features_are_the_descriptors() -> None:
 
 
 def test_what_a_position_sees_is_told_in_sides_of_an_object() -> None:
-    known = replace(MIXED[0], receptive_fields=(11.0, 128.0))
+    known = replace(MIXED[0], receptive_fields=(11.0, 128 / TYPICAL))
     effective = replace(
         MIXED[1], receptive_fields=(math.inf,), effective_size=64, effective_fields=(16.0,)
     )
