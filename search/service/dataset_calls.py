@@ -35,6 +35,8 @@ from archfront.trainers.words import quoted
 FREE_BYTES = 1_000_000_000
 # What an archive may unpack to, over the largest upload, and the files in it.
 TIMES, N_FILES = 5, 200_000
+# The same over its own size: images hardly become smaller in an archive; and what any may.
+TIMES_OWN, LEAST_BYTES = 100, 200_000_000
 # Seconds that unpacking may take, and after which what an upload left is removed.
 UNPACK_S, LEFT_S = 1800.0, 24 * 3600.0
 # Uploads at once.
@@ -221,7 +223,9 @@ class DatasetCalls:
             RequestError: If it is refused.
         """
         folder.mkdir()
-        numbers = (TIMES * self._settings.max_upload_bytes, N_FILES, FREE_BYTES)
+        own = max(LEAST_BYTES, TIMES_OWN * archive.stat().st_size)
+        most = min(own, TIMES * self._settings.max_upload_bytes)
+        numbers = (most, N_FILES, FREE_BYTES)
         module = "archfront.search.service.unpack"
         process = subprocess.Popen(
             [sys.executable, "-P", "-m", module, str(archive), str(folder), *map(str, numbers)],

@@ -146,7 +146,8 @@ class _Target:
         self.n_bytes += n_bytes
         if self.n_bytes > self._limits.n_bytes:
             raise DataError(
-                f"The archive unpacks to more than {self._limits.n_bytes / 1e6:,.0f} MB."
+                f"The archive unpacks to more than {self._limits.n_bytes / 1e6:,.0f} MB, the most "
+                "for an archive of its size. A folder of the server can be named in its place."
             )
         if self.n_bytes >= self._look_at:
             self._look_at = self.n_bytes + LOOK_BYTES
