@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from typing import Any
 
-from archfront.search.config.check import Findings, mark, option_paths, read
+from archfront.search.config.check import Findings, mark, option_paths, option_schemas, read
 from archfront.search.config.metric_names import with_our_metric
 from archfront.search.config.option_types import OFF
 from archfront.search.config.rules import RULES
@@ -41,6 +41,11 @@ def build(content: dict[str, Any], *, texts: frozenset[str] = frozenset()) -> Co
 def options() -> list[tuple[str, str, str]]:
     """Return (dotted path, type, help) of every option, in order."""
     return list(option_paths(Config))
+
+
+def schemas() -> dict[str, dict[str, Any]]:
+    """Return the JSON schema of every option by its path: bounds, names, ``auto``."""
+    return {path: schema for path, schema, _ in option_schemas(Config)}
 
 
 # The rules that there were not yet in a study that began before them.

@@ -89,12 +89,18 @@ def mark(content: Any, texts: frozenset[str], path: str = "") -> Any:
 
 def option_paths(cls: type, path: str = "") -> Iterator[tuple[str, str, str]]:
     """Yield (dotted path, type in words, meaning) of every option below a dataclass."""
+    for here, schema, meaning in option_schemas(cls, path):
+        yield here, describe(schema), meaning
+
+
+def option_schemas(cls: type, path: str = "") -> Iterator[tuple[str, dict[str, Any], str]]:
+    """Yield (dotted path, JSON schema, meaning) of every option below a dataclass."""
     for name, kind in _kinds(cls).items():
         here = _join(path, name)
         if _is_group(kind):
-            yield from option_paths(kind, here)
+            yield from option_schemas(kind, here)
         else:
-            yield here, describe(_reader(cls, name).json_schema()), _meaning(cls, name)
+            yield here, _reader(cls, name).json_schema(), _meaning(cls, name)
 
 
 def describe(schema: dict[str, Any]) -> str:

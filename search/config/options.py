@@ -41,7 +41,7 @@ def page() -> str:
 
 def _files(group: str) -> Iterator[str]:
     """Yield one line for each yaml file of a group."""
-    chosen = _chosen(group)
+    chosen = chosen_file(group)
     for name in choices(group):
         mark = " (default)" if name == chosen else ""
         yield f"- `{group}={name}`{mark}: {file_meaning(group, name).replace('<', '&lt;')}"
@@ -49,7 +49,9 @@ def _files(group: str) -> Iterator[str]:
 
 def _table(group: str) -> Iterator[str]:
     """Yield the rows of a group's options, or of the options outside groups."""
-    defaults = _values(conf_dir() / (f"{group}/{_chosen(group)}.yaml" if group else "config.yaml"))
+    defaults = _values(
+        conf_dir() / (f"{group}/{chosen_file(group)}.yaml" if group else "config.yaml")
+    )
     yield "| option | value | default | meaning |"
     yield "|---|---|---|---|"
     for path, kind, meaning in options():
@@ -60,7 +62,7 @@ def _table(group: str) -> Iterator[str]:
             yield "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
-def _chosen(group: str) -> str | None:
+def chosen_file(group: str) -> str | None:
     """Return the file that ``config.yaml`` chooses for a group."""
     for entry in _read(conf_dir() / "config.yaml")["defaults"]:
         if isinstance(entry, dict) and group in entry:

@@ -36,6 +36,12 @@ class Option(Body):
     name: str
     kind: str = Field(description="what values it takes, in words")
     meaning: str
+    default: Any = Field(description="its value where neither a request nor a chosen file sets it")
+    schema_: dict[str, Any] = Field(
+        alias="schema",
+        description="JSON schema of its values: bounds and names; with 'auto': true the data may "
+        "decide",
+    )
     refused: str | None = Field(description="why no request may set it; null where one may")
 
 
@@ -44,6 +50,7 @@ class Choice(Body):
 
     name: str
     meaning: str
+    is_default: bool
 
 
 class Options(Body):

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections import Counter
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
 
 from fastapi import APIRouter
 from fastapi.responses import PlainTextResponse
 
-from archfront.search.config.build import options
-from archfront.search.config.compose import GROUPS, choices
-from archfront.search.config.options import file_meaning
+from archfront.search.config.build import options, schemas
+from archfront.search.config.compose import GROUPS, choices, compose
+from archfront.search.config.options import chosen_file, file_meaning
 from archfront.search.service.bodies import Choice, Health, Option, Options, Version
 from archfront.search.service.dependencies import TheService
 from archfront.search.service.metrics import TYPE, text_of
 from archfront.search.service.permitted_options import refusal_of
+from archfront.search.service.task_rows import OPEN
 
 router = APIRouter(tags=["health"])
 # What trains, measures, searches and records.
@@ -32,12 +36,37 @@ def health(service: TheService) -> Health:
 @router.get("/metrics", response_class=PlainTextResponse)
 def metrics(service: TheService) -> PlainTextResponse:
     """Return counts of studies and of requests in the text form of Prometheus."""
-    states = Counter(study["state"] for study in service.views.listed())
+    studies = service.views.listed()
+    states = Counter(study["state"] for study in studies)
     samples = [({"state": state}, float(count)) for state, count in sorted(states.items())]
+    tasks = Counter(
+        (str(row.kind), str(row.state)) for row in service.tasks.rows.listed(states=OPEN)
+    )
     age = service.supervisor.age_s
     ages: list[tuple[dict[str, str], float]] = [] if age is None else [({}, age)]
     parts = (
         text_of("archfront_studies", "gauge", "Studies by state.", samples),
+        text_of(
+            "archfront_trials",
+            "gauge",
+            "Recorded trials of a study by outcome.",
+            _of_studies(studies, "counts", "outcome"),
+        ),
+        text_of(
+            "archfront_study_seconds",
+            "gauge",
+            "Wall seconds of a study by what took them.",
+            _of_studies(studies, "seconds", "on"),
+        ),
+        text_of(
+            "archfront_tasks",
+            "gauge",
+            "Open tasks by what they do and their state.",
+            [
+                ({"kind": kind, "state": state}, float(count))
+                for (kind, state), count in sorted(tasks.items())
+            ],
+        ),
         text_of(
             "archfront_requests_total",
             "counter",
@@ -57,16 +86,7 @@ def metrics(service: TheService) -> PlainTextResponse:
 @router.get("/options")
 def list_options() -> Options:
     """Return every option of a study, and the files that may be chosen by group."""
-    found = [
-        Option(name=path, kind=kind, meaning=meaning, refused=refusal_of(path))
-        for path, kind, meaning in options()
-    ]
-    groups = {
-        group: [Choice(name=name, meaning=file_meaning(group, name)) for name in choices(group)]
-        for group in GROUPS
-        if refusal_of(group) is None
-    }
-    return Options(options=found, groups=groups)
+    return _options()
 
 
 @router.get("/version")
@@ -79,3 +99,50 @@ def version() -> Version:
         except importlib.metadata.PackageNotFoundError:
             continue
     return Version(archfront=importlib.metadata.version("archfront"), api=API, libraries=found)
+
+
+def _of_studies(
+    studies: Iterable[Mapping[str, Any]], part: str, label: str
+) -> list[tuple[dict[str, str], float]]:
+    """Return the numbers of a part of each study, by the study and their name."""
+    return [
+        ({"study": study["name"], label: name}, float(value))
+        for study in studies
+        for name, value in study.get(part, {}).items()
+    ]
+
+
+@cache
+def _options() -> Options:
+    defaults, own = compose([]).content, schemas()
+    found = [
+        Option(
+            name=path,
+            kind=kind,
+            meaning=meaning,
+            default=_at(defaults, path) if refusal_of(path) is None else None,
+            schema=own[path],
+            refused=refusal_of(path),
+        )
+        for path, kind, meaning in options()
+    ]
+    groups = {
+        group: [
+            Choice(
+                name=name,
+                meaning=file_meaning(group, name),
+                is_default=name == chosen_file(group),
+            )
+            for name in choices(group)
+        ]
+        for group in GROUPS
+        if refusal_of(group) is None
+    }
+    return Options(options=found, groups=groups)
+
+
+def _at(content: Any, path: str) -> Any:
+    """Return the value of an option in a composed configuration."""
+    for name in path.split("."):
+        content = content[name]
+    return content

@@ -124,13 +124,27 @@ def test_metrics_count_studies_and_requests(empty_client: TestClient) -> None:
     assert "\narchfront_supervisor_age_seconds " in text
 
 
+def test_metrics_count_trials_and_seconds(service_client: TestClient) -> None:
+    text = service_client.get("/api/v1/metrics").text
+    assert 'archfront_trials{study="flowers",outcome="rejected"} 6\n' in text
+    assert 'archfront_study_seconds{study="flowers",on="training"} 192\n' in text
+    assert "# TYPE archfront_tasks gauge\n" in text
+
+
 def test_options_are_told_with_what_a_request_may_not_set(service_client: TestClient) -> None:
     found = service_client.get("/api/v1/options").json()
     options = {option["name"]: option for option in found["options"]}
     assert options["budget.minutes"]["refused"] is None
     assert options["tracking.root"]["refused"] == "the server says where records are kept"
     meaning = "The whole chain in minutes on any machine: real digits, tiny networks, this CPU."
-    assert {"name": "digits", "meaning": meaning} in found["groups"]["experiment"]
+    choice = {"name": "digits", "meaning": meaning, "is_default": False}
+    assert choice in found["groups"]["experiment"]
+    assert [c["name"] for c in found["groups"]["sampler"] if c["is_default"]] == ["front"]
+    epochs, task = options["task.epochs"], options["task.name"]
+    assert epochs["schema"].items() >= {"minimum": 1, "maximum": 10_000, "auto": True}.items()
+    assert "detection" in task["schema"]["enum"]
+    assert (epochs["default"], options["seed"]["default"]) == ("auto", 0)
+    assert options["tracking.root"]["default"] is None
     assert "tracking" not in found["groups"]
 
 
