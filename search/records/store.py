@@ -52,16 +52,16 @@ from archfront.search.records.paths import (
 )
 from archfront.search.records.postgres import is_postgres
 from archfront.search.records.proposal import Proposal
-from archfront.search.records.remeasured import remeasured
 from archfront.search.records.storage_urls import hide_password, storage_errors
+from archfront.search.records.stored_evaluations import EVALUATION, StoredEvaluations
 
 # User attributes of a study.
 HEADER, STATE, SCORES = "archfront:header", "archfront:state", "archfront:scores"
 # Measurements by the id of their architecture, taken again after its trials had ended.
 REMEASURED = "archfront:remeasured"
-# User attributes of a trial: its evaluations, the rung it was last trained to, its attempts, and
-# the seconds of its training up to its last rung.
-_EVALUATION, _RUNG, _ATTEMPTS = "evaluation:", "rung", "attempts"
+# User attributes of a trial beside its evaluations: the rung it was last trained to, its attempts,
+# and the seconds of its training up to its last rung.
+_RUNG, _ATTEMPTS = "rung", "attempts"
 TRAIN_S = "train_s"
 # System attributes of a trial: why its candidate was proposed, and the metric after each finished
 # rung. A trial with fewer of these than the study has rungs was not trained in full, whatever its
@@ -90,6 +90,7 @@ class StudyStore:
     def __init__(self, study: optuna.Study, *, is_driven: bool = True) -> None:
         self._study, self.is_driven = study, is_driven
         self.folds = FoldRecords(study)
+        self._stored = StoredEvaluations()
 
     @property
     def header(self) -> StudyHeader | None:
@@ -129,7 +130,9 @@ class StudyStore:
 
     def evaluations(self) -> list[Evaluation]:
         """Return every evaluation that counts, by trial and attempt."""
-        found = [e for trial in self._study.get_trials(deepcopy=False) for e in self._of(trial)]
+        again = self._remeasured()
+        trials = self._study.get_trials(deepcopy=False)
+        found = [e for trial in trials for e in self._of(trial, again)]
         return counted(sorted(found, key=lambda e: (e.trial, e.rung, e.attempt)))
 
     def write_remeasured(self, architecture_id: str, measurement: Measurement) -> None:
@@ -138,21 +141,14 @@ class StudyStore:
         content = {**known, architecture_id: encode(measurement)}
         self._study.set_user_attr(REMEASURED, content)
 
-    def _of(self, trial: FrozenTrial) -> list[Evaluation]:
+    def _remeasured(self) -> dict[str, Any]:
+        """Return the measurements that replace others, by architecture; Optuna copies them."""
+        content: dict[str, Any] = self._study.user_attrs.get(REMEASURED, {})
+        return content
+
+    def _of(self, trial: FrozenTrial, again: dict[str, Any]) -> list[Evaluation]:
         """Return the evaluations of a trial, with its latest measurement."""
-        found = [
-            Evaluation.from_dict(content)
-            for name, content in trial.user_attrs.items()
-            if name.startswith(_EVALUATION)
-        ]
-        again = self._study.user_attrs.get(REMEASURED, {})
-        if not again:
-            return found
-        ids = [evaluation.candidate.architecture_id for evaluation in found]
-        return [
-            remeasured(e, decode(Measurement, again[key])) if key in again else e
-            for e, key in zip(found, ids, strict=True)
-        ]
+        return self._stored.of(trial.number, trial.user_attrs, again)
 
     def ask(self, sampler: optuna.samplers.BaseSampler) -> Trial:
         """Return a new trial, proposed by a sampler."""
@@ -182,7 +178,7 @@ class StudyStore:
 
     def recorded(self, frozen: FrozenTrial) -> list[Evaluation]:
         """Return the evaluations of a trial, the lowest rung first."""
-        return sorted(self._of(frozen), key=lambda e: (e.rung, e.attempt))
+        return sorted(self._of(frozen, self._remeasured()), key=lambda e: (e.rung, e.attempt))
 
     def begun(self, frozen: FrozenTrial) -> int:
         """Return the rung that a trial was last trained to, whether or not it got there."""
@@ -202,7 +198,7 @@ class StudyStore:
 
         Where the machine failed above the lowest rung, nothing follows: the trial waits again.
         """
-        name = f"{_EVALUATION}{evaluation.rung}:{evaluation.attempt}"
+        name = f"{EVALUATION}{evaluation.rung}:{evaluation.attempt}"
         trial.set_user_attr(name, evaluation.as_dict())
 
     def proposal(self, trial: Trial) -> Proposal | None:

@@ -6,14 +6,16 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from contextlib import suppress
 from functools import cached_property
 from typing import Any, TypeVar
 
 from archfront.search.errors import StudyError
 from archfront.search.front.members import FrontMember
 from archfront.search.records.evaluation import Trained
+from archfront.search.records.journal import UNFIT
 from archfront.search.records.paths import StudyPaths
-from archfront.search.records.store import reading
+from archfront.search.records.store import StudyStore, reading
 from archfront.search.results.results import Results
 from archfront.search.service.service_settings import ServiceSettings
 
@@ -56,7 +58,8 @@ class ReadStudy:
 class ReadStudies:
     """Reads the records of the studies of a root.
 
-    Records in a database, which has no such sign of a change, are read again after seconds.
+    Of a journal that has grown only the growth is read. Records in a database, which has no such
+    sign of a change, are read again after seconds.
 
     Args:
         settings: Those of the server.
@@ -65,6 +68,7 @@ class ReadStudies:
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
         self._kept: OrderedDict[str, tuple[Stamp, ReadStudy]] = OrderedDict()
+        self._stores: OrderedDict[str, tuple[Stamp, StudyStore | None]] = OrderedDict()
         self._summaries: dict[str, tuple[Stamp, dict[str, Any]]] = {}
         self._lock = threading.Lock()
 
@@ -74,14 +78,14 @@ class ReadStudies:
         Raises:
             StudyError: If they cannot be read.
         """
-        paths, url = StudyPaths(self._settings.root, name), self._settings.storage_url
+        paths = StudyPaths(self._settings.root, name)
         stamp = self._stamp(paths)
         with self._lock:
             kept = self._kept.get(name)
             if kept is not None and kept[0] == stamp:
                 self._kept.move_to_end(name)
                 return kept[1]
-        study = ReadStudy(Results.read(reading(paths, url), paths))
+        study = ReadStudy(self._results(name, paths, stamp))
         if stamp is not None:
             with self._lock:
                 self._kept[name] = (stamp, study)
@@ -89,6 +93,27 @@ class ReadStudies:
                 while len(self._kept) > N_KEPT:
                     self._kept.popitem(last=False)
         return study
+
+    def _results(self, name: str, paths: StudyPaths, stamp: Stamp | None) -> Results:
+        """Return the records of a study, by its open store where the journal has only grown."""
+        url = self._settings.storage_url
+        if stamp is None or url is not None:
+            return Results.read(reading(paths, url), paths)
+        with self._lock:  # whoever takes a store has it alone
+            before, store = self._stores.pop(name, (stamp, None))
+        results = None
+        if store is not None and before[2] == stamp[2] and before[1] < stamp[1]:
+            # What does not fit may be another journal: reading it anew says what is wrong.
+            with suppress(StudyError, OSError, *UNFIT):
+                results = Results.read(store, paths)
+        if store is None or results is None:
+            store = reading(paths, url)
+            results = Results.read(store, paths)
+        with self._lock:
+            self._stores[name] = stamp, store
+            while len(self._stores) > N_KEPT:
+                self._stores.popitem(last=False)
+        return results
 
     def results(self, name: str) -> Results:
         """Return the records of a study as they are now.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import optuna
 import pytest
 from sqlalchemy import text, update
 from starlette.testclient import TestClient
@@ -18,13 +19,15 @@ from archfront.search.errors import (
     StudyError,
     StudyLockedError,
 )
+from archfront.search.records.store import driving
 from archfront.search.service.problems import problem, refusal
+from archfront.search.service.read_studies import ReadStudies
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.state import Service
 from archfront.search.service.study_rows import StudyRows
 from archfront.search.service.tables import SCHEMA
-from tests.support import recorded_store
+from tests.support import recorded_store, recorded_study
 
 
 def service_of(client: TestClient) -> Service:
@@ -43,6 +46,29 @@ def test_records_are_read_once_until_they_change(tmp_path: Path) -> None:
     os.utime(paths.journal, ns=(1, 1))
     assert service.read("flowers") is not first
     service.close()
+
+
+def test_of_a_journal_that_grows_the_growth_is_read(tmp_path: Path) -> None:
+    paths = recorded_store.write(tmp_path)
+    records = ReadStudies(ServiceSettings(root=tmp_path))
+    before = records.results("flowers").evaluations
+    with driving(paths, None, list(recorded_study.OBJECTIVES)) as store:
+        trial = store.ask(optuna.samplers.RandomSampler(seed=0))
+        more = recorded_study.trained(trial.number, 0.5, 2.0)
+        store.record(trial, more)
+    after = records.results("flowers").evaluations
+    assert after == [*before, more]
+    assert all(one is same for one, same in zip(after, before, strict=False))  # decoded once
+    whole = paths.journal.read_bytes()
+    other = whole.replace(b"14.0", b"15.0")
+    assert other != whole
+    paths.journal.write_bytes(other)
+    seconds = {e.seconds for e in records.results("flowers").evaluations}
+    assert 15.0 in seconds
+    assert 14.0 not in seconds
+    paths.journal.write_bytes(b"nothing of that\n" * len(whole))
+    with pytest.raises(StudyError, match="damaged"):
+        records.results("flowers")
 
 
 def test_a_study_that_is_not_there_is_told(service_client: TestClient) -> None:
