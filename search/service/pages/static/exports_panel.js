@@ -37,7 +37,9 @@ export class ExportsPanel {
     select.value = front.some((member) => String(member.trial) === was) ? was : String((knee ?? front[0]).trial);
     if (this.is_drawn) return;
     this.is_drawn = true;
-    const { options } = await get(api("options"));
+    const [{ options }, refits] = await Promise.all([get(api("options")), get(api("studies", this.study, "refits"))]);
+    // Without full trainings there are no other weights.
+    byId("export-proxy").checked = refits.summary === null;
     const kind = options.find((option) => option.name === "space.exportable")?.kind ?? "";
     const formats = (/one of (.+)$/.exec(kind)?.[1] ?? "onnx").split(", ");
     put(byId("export-formats"), formats.map((format) => h("label", { class: "check" },
@@ -103,7 +105,7 @@ export class ExportsPanel {
     put(byId("export-list"), artifacts.length === 0 ? h("p", { class: "soft" }, "Nothing is exported yet.") : [
       notes.map((note) => h("p", {}, note)),
       h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Exported files" }, h("table", {},
-        h("thead", {}, h("tr", {}, ["model", "format", "weights", "metric", "lost", "latency", "MB", "verdict", ""].map((text, i) =>
+        h("thead", {}, h("tr", {}, ["model", "format", "weights", "metric", "lost", "latency", "MB", "verdict", "file"].map((text, i) =>
           h("th", { scope: "col", class: [0, 1, 2, 7].includes(i) && "text" }, text)))),
         h("tbody", {}, artifacts.map((one) => h("tr", {},
           h("th", { scope: "row", class: "text" }, `trial ${one.trial}, ${one.label}`),

@@ -10,7 +10,7 @@ begin();
 async function read() {
   const tokens = await get(api("tokens"));
   put(byId("tokens"),
-    h("thead", {}, h("tr", {}, ["name", "may", "made", "last used", ""].map((text) =>
+    h("thead", {}, h("tr", {}, ["name", "may", "made", "last used", "delete"].map((text) =>
       h("th", { scope: "col", class: "text" }, text)))),
     h("tbody", {}, tokens.map((token) => h("tr", {},
       h("th", { scope: "row", class: "text" }, token.name),

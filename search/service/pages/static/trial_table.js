@@ -61,7 +61,7 @@ export class TrialTable {
     const focused = document.activeElement?.dataset?.sort;
     put(this.body, shown.map((row) => this.line(row, columns)));
     put(this.place, this.summary,
-      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Trials" },
+      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of trials" },
         h("table", { class: "trials" }, h("thead", {}, h("tr", {}, columns.map((column) => this.head(column)))),
           this.body)), this.pager());
     if (focused) this.place.querySelector(`[data-sort="${focused}"]`)?.focus();
