@@ -128,11 +128,13 @@ class Symmetries:
     """How well the flips of a square are told, of which all others are made.
 
     Attributes:
-        n_images: Training images that were compared.
+        n_images: Training images, or objects in them, that were compared.
         n_of_class: The same of each class with enough images.
         mirrored: Left and right exchanged.
         upside_down: Top and bottom exchanged.
         transposed: Rows and columns exchanged: mirrored and turned by a quarter.
+        class_right: Share of the images whose class the same classifier tells; None of one class.
+        class_chance: Share of the commonest class.
     """
 
     n_images: int
@@ -140,6 +142,8 @@ class Symmetries:
     mirrored: Told
     upside_down: Told
     transposed: Told
+    class_right: float | None = None
+    class_chance: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -159,6 +163,7 @@ class DatasetSummary:
         warnings: What looks wrong.
         tiles: Of images that are cut; None where they stay whole.
         symmetries: How well flips are told; None where that was not measured.
+        object_symmetries: The same of the objects; None also of too few that are large enough.
     """
 
     class_names: tuple[str, ...] = ()
@@ -173,6 +178,7 @@ class DatasetSummary:
     warnings: tuple[DataWarning, ...] = ()
     tiles: TileSummary | None = None
     symmetries: Symmetries | None = None
+    object_symmetries: Symmetries | None = None
 
     @property
     def seen(self) -> DatasetSummary:

@@ -32,7 +32,12 @@ from archfront.search.prepare.select_backbones import select
 from archfront.search.prepare.study_settings import StudySettings, resolve
 from archfront.search.records.applied_rule import AppliedRule
 from archfront.search.records.candidate import short_hash
-from archfront.search.records.header import Chosen, Environment, SpaceFacts, StudyHeader
+from archfront.search.records.header import (
+    Chosen,
+    Environment,
+    SpaceFacts,
+    StudyHeader,
+)
 from archfront.search.records.objectives import Objective, Reference, objectives_for
 from archfront.search.records.plan import Plan
 from archfront.search.runtimes import runtime_named
@@ -262,12 +267,14 @@ def _with_symmetries(
 ) -> DatasetSummary:
     """Return a summary with how well flips are told, measured once a study where a rule asks."""
     if begun is not None:
-        return replace(summary, symmetries=begun.dataset.symmetries)
+        images, objects = begun.dataset.symmetries, begun.dataset.object_symmetries
+        return replace(summary, symmetries=images, object_symmetries=objects)
     recipe, rule = config.space.recipe, config.space.rules.symmetry
     if rule == OFF or recipe.flips != AUTO or set(recipe.augment) == {"none"}:
         return summary
     samples = dataset.splits["train"].samples
-    return replace(summary, symmetries=symmetries_of(samples, dataset.class_names))
+    images, objects = symmetries_of(samples, dataset.class_names)
+    return replace(summary, symmetries=images, object_symmetries=objects)
 
 
 def _ruled(config: Config, summary: DatasetSummary, begun: StudyHeader | None) -> Ruled:

@@ -19,6 +19,8 @@ Content = dict[str, Any]
 # The values of options that were ``auto``, by their path below ``space``.
 Chosen = dict[str, Choice]
 RECIPE = "recipe"
+# What is measured of flips, where a rule asks.
+SYMMETRIES = ("symmetries", "object_symmetries")
 # Tags and hashes of first weights, by backbone.
 WeightsKeys = dict[str, tuple[str | None, str]]
 
@@ -185,7 +187,7 @@ class StudyHeader:
         content["environment"] = self.environment.as_dict()
         content["reference"] = dict(self.reference.values)
         dataset: Content = content["dataset"]
-        for name in ("objects", "warnings", "tiles", "symmetries"):
+        for name in ("objects", "warnings", "tiles", *SYMMETRIES):
             if not dataset[name]:
                 del dataset[name]
         for skipped in dataset["skipped"].values():

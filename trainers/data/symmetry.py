@@ -5,14 +5,17 @@ it has one; where even a classifier that saw all other images is right only abou
 coin, flipped images are as likely as the others. Source: Lopez-Paz and Oquab 2017 (Revisiting
 classifier two-sample tests).
 
-Images are seen in small and in grey: by their places, and by small patterns wherever they are.
+Images are seen in small and in grey: by their places, and by small patterns wherever they are; so
+are some of their objects. Whether that shows anything of what matters is told by the classes.
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -41,6 +44,7 @@ MOST, LEAST, MOST_PIXELS = 1000, 200, 3e8
 NO_CLASS = -1  # the label of an image without one
 # Fewer say nothing.
 FEWEST = 40
+OF_AN_IMAGE = 3  # objects that are compared, at most
 # Classes of fewer images are not looked at one by one.
 OF_A_CLASS = 20
 SIDE = THUMB // 2  # px of an image seen by its places
@@ -53,8 +57,10 @@ LEAST_SPREAD = 0.1  # of a patch, where the whole image has 1
 TINY = 1e-9  # answers below are draws: of images that are equal to their copies
 
 
-def symmetries_of(samples: Sequence[Sample], class_names: Sequence[str]) -> Symmetries | None:
-    """Return how well flips of some of the images are told; None of too few images.
+def symmetries_of(
+    samples: Sequence[Sample], class_names: Sequence[str]
+) -> tuple[Symmetries | None, Symmetries | None]:
+    """Return how well flips of images are told, and flips of their objects; None of too few.
 
     Args:
         samples: The training images.
@@ -65,15 +71,55 @@ def symmetries_of(samples: Sequence[Sample], class_names: Sequence[str]) -> Symm
     """
     sizes = np.array([sample.width * sample.height for sample in samples])
     chosen = [samples[row] for row in chosen_rows(sizes)]
-
-    def seen(sample: Sample) -> Pixels:
-        is_placed = isinstance(sample.target, Objects | Mask)
-        limit = PixelLimit(sample.width * sample.height, not is_placed, sample.value_range)
-        return thumbnail(grey_image(read_shrunk(sample.source, ANALYZED_PX, limit).pixels))
-
     with ThreadPoolExecutor(threads()) as pool:
-        thumbs = list(pool.map(seen, chosen))
-    return told_apart(np.array(thumbs), [sample.target for sample in chosen], class_names)
+        seen = list(pool.map(_seen, chosen))
+    images = told_apart(
+        np.array([one.thumb for one in seen]), [sample.target for sample in chosen], class_names
+    )
+    crops = [crop for one in seen for crop in one.objects]
+    crops = [crops[row] for row in _spread(len(crops), MOST)]
+    thumbs = np.array([thumb for thumb, _ in crops])
+    return images, told_apart(thumbs, [label for _, label in crops], class_names)
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """An image in small, and some of its objects with their labels."""
+
+    thumb: Pixels
+    objects: list[tuple[Pixels, int]]
+
+
+def _seen(sample: Sample) -> _Seen:
+    target = sample.target
+    is_placed = isinstance(target, Objects | Mask)
+    limit = PixelLimit(sample.width * sample.height, not is_placed, sample.value_range)
+    pixels = read_shrunk(sample.source, ANALYZED_PX, limit).pixels
+    cut = [] if not isinstance(target, Objects) else _cut(pixels, target, sample.width)
+    return _Seen(thumbnail(grey_image(pixels)), cut)
+
+
+def _cut(pixels: Pixels, objects: Objects, width: int) -> list[tuple[Pixels, int]]:
+    """Return a few objects of an image in squares around them, with their labels.
+
+    Args:
+        pixels: Of the image, perhaps shrunk.
+        objects: In pixels of the whole image.
+        width: Of the whole image.
+    """
+    boxes = objects.boxes[~objects.crowd] * (pixels.shape[1] / width)
+    labels = objects.labels[~objects.crowd]
+    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1, initial=0)
+    able = np.flatnonzero((sides >= SIDE / 2) & (sides <= min(pixels.shape[:2])))
+    found = []
+    for row in able[_spread(len(able), OF_AN_IMAGE)].tolist():
+        side = math.ceil(sides[row])
+        middle = (boxes[row, :2] + boxes[row, 2:]) / 2
+        most = np.array([pixels.shape[1], pixels.shape[0]]) - side
+        x, y = np.clip((middle - side / 2).round().astype(int), 0, most.clip(0)).tolist()
+        crop = pixels[y : y + side, x : x + side]
+        found.append((thumbnail(grey_image(crop)), int(labels[row])))
+    return found
 
 
 def chosen_rows(sizes: NDArray[np.int64]) -> list[int]:
@@ -83,8 +129,13 @@ def chosen_rows(sizes: NDArray[np.int64]) -> list[int]:
         sizes: Pixels of each image, ``(N,)``.
     """
     wished = MOST_PIXELS / max(float(np.median(sizes)), 1.0) if len(sizes) else 0.0
-    n = min(len(sizes), int(min(max(wished, LEAST), MOST)))
-    return [round(place) for place in np.linspace(0, len(sizes) - 1, n).tolist()]
+    return _spread(len(sizes), int(min(max(wished, LEAST), MOST)))
+
+
+def _spread(n: int, n_chosen: int) -> list[int]:
+    """Return so many rows of n, evenly from all; all of them where they are fewer."""
+    places = np.linspace(0, n - 1, min(n, n_chosen)).tolist()
+    return [round(place) for place in places]
 
 
 def told_apart(
@@ -111,7 +162,14 @@ def told_apart(
         shares = {class_names[label]: float(right[labels == label].mean()) for label in of_class}
         found[name] = Told(float(right.mean()), shares)
     n_of_class = {class_names[label]: n for label, n in of_class.items()}
-    return Symmetries(len(thumbs), n_of_class, **found)
+    several = len(counts) > 1
+    return Symmetries(
+        len(thumbs),
+        n_of_class,
+        **found,
+        class_right=_class_right(plain, labels) if several else None,
+        class_chance=max(counts.values()) / len(thumbs) if several else 0.0,
+    )
 
 
 def _described(grey: Images, patterns: Sequence[Rows]) -> Rows:
@@ -179,6 +237,19 @@ def _told(differences: Rows, labels: NDArray[np.int64]) -> NDArray[np.float64]:
     inverse = np.linalg.inv(kernel)
     answers = 1 - inverse.sum(axis=1) / np.diag(inverse)
     return np.where(np.abs(answers) < TINY, 0.5, (answers > 0).astype(np.float64))
+
+
+def _class_right(described: Rows, labels: NDArray[np.int64]) -> float:
+    """Return the share of the images whose class is told by all others, by the same regression."""
+    placed, shown = np.split((described - described.mean(axis=0)).astype(np.float64), [SIDE**2], 1)
+    kernel = _kernel(placed) + _kernel(shown)
+    size = float(np.trace(kernel)) / len(kernel)
+    if size == 0:
+        return 0.0
+    wanted = (labels[:, None] == np.unique(labels)).astype(np.float64)
+    inverse = np.linalg.inv(kernel + RIDGE * size * np.eye(len(kernel)))
+    answers = wanted - inverse @ (wanted - wanted.mean(axis=0)) / np.diag(inverse)[:, None]
+    return float((answers.argmax(axis=1) == wanted.argmax(axis=1)).mean())
 
 
 def _kernel(part: NDArray[np.float64]) -> NDArray[np.float64]:

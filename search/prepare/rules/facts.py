@@ -22,6 +22,7 @@ class Facts:
         crowd: Objects of a crowded image (the quantile at 99 %); None without objects.
         n_val: Images of the validation split, whole ones; None without the split.
         symmetries: How well flips are told; None where that was not measured.
+        object_symmetries: The same of the objects.
     """
 
     n_train: int
@@ -32,6 +33,7 @@ class Facts:
     crowd: float | None = None
     n_val: int | None = None
     symmetries: Symmetries | None = None
+    object_symmetries: Symmetries | None = None
 
     @classmethod
     def of_summary(cls, dataset: DatasetSummary) -> Self:
@@ -47,4 +49,5 @@ class Facts:
             crowd=None if objects is None else objects.crowd,
             n_val=None if val is None else val.images,
             symmetries=dataset.symmetries,
+            object_symmetries=dataset.object_symmetries,
         )

@@ -14,6 +14,7 @@ from archfront.search.prepare.rules.symmetry import flips_of
 from archfront.trainers.data.image_files import DEFAULT
 from archfront.trainers.data.shrunk import THUMB
 from archfront.trainers.data.symmetry import MOST, chosen_rows, symmetries_of, told_apart
+from archfront.trainers.data.targets import Objects
 from archfront.trainers.data.verify import Sample
 
 Thumbs = NDArray[np.uint8]
@@ -58,7 +59,7 @@ def stripes(n: int, rng: np.random.Generator) -> Thumbs:
     [(blobs, "all"), (skies, "horizontal"), (hooks, "none"), (stripes, "both")],
 )
 def test_the_flips_of_drawn_images_are_those_that_leave_them_alike(draw, flips) -> None:  # type: ignore[no-untyped-def]
-    thumbs = draw(400, np.random.default_rng(0))
+    thumbs = draw(250, np.random.default_rng(0))
     found = told_apart(thumbs, [()] * len(thumbs), ("spot",))
     assert found is not None
     assert flips_of(found) == flips
@@ -103,8 +104,54 @@ def test_images_are_read_from_files_and_spread_over_all(tmp_path: Path) -> None:
         Image.fromarray(thumb).save(tmp_path / f"{number}.png")
         source = tmp_path / f"{number}.png"
         samples.append(Sample(source, 0, source.name, THUMB, THUMB, True, ""))
-    found = symmetries_of(samples, ("sky",))
+    found, objects = symmetries_of(samples, ("sky",))
+    assert objects is None
     thumbs = np.stack([np.asarray(Image.open(sample.source)) for sample in samples])  # type: ignore[arg-type]
     assert found == told_apart(thumbs, [0] * 60, ("sky",))
     assert chosen_rows(np.full(5000, 100))[:: MOST - 1] == [0, 4999]
     assert len(chosen_rows(np.full(5000, DEFAULT.pixels))) == 200
+
+
+def scenes(sign: Thumbs, n: int, rng: np.random.Generator) -> list[Sample]:
+    """Return noisy images of 128 px with a sign of 20 px anywhere, and the box around it."""
+    samples = []
+    for number in range(n):
+        pixels = rng.normal(110, 30, (128, 128, 1)).clip(0, 255).astype(np.uint8)
+        x, y = rng.integers(0, 108, 2).tolist()
+        pixels[y : y + 20, x : x + 20, 0] = sign
+        boxes = np.array([[x, y, x + 20, y + 20]], np.float32)
+        objects = Objects(boxes, np.zeros(1, np.int64), np.zeros(1, bool))
+        samples.append(Sample(pixels, objects, f"{number}", 128, 128, True, ""))
+    return samples
+
+
+def test_small_objects_are_looked_at_by_themselves() -> None:
+    """In 32 px of a whole image nothing is seen of a small sign."""
+    rng = np.random.default_rng(0)
+    hook = hooks(1, rng)[0][2:22, 2:22]
+    images, objects = symmetries_of(scenes(hook, 120, rng), ("hook",))
+    assert images is not None
+    assert flips_of(images) != "none"
+    assert objects is not None
+    assert (objects.n_images, objects.mirrored.right) == (120, 1.0)
+    assert flips_of(images, objects) == "none"
+    rows, columns = np.mgrid[:20, :20] - 9.5
+    disc = (255 * (np.hypot(rows, columns) < 8)).astype(np.uint8)
+    images, objects = symmetries_of(scenes(disc, 120, rng), ("disc",))
+    assert flips_of(images, objects) == "all"
+
+
+def test_pictures_in_which_no_class_is_told_say_nothing_of_flips() -> None:
+    rng = np.random.default_rng(0)
+    noise = rng.integers(0, 255, (200, THUMB, THUMB)).astype(np.uint8)
+    blind = told_apart(noise, [0, 1] * 100, ("left", "right"))
+    assert blind is not None
+    assert blind.class_right is not None
+    assert (blind.class_right < 0.6, blind.class_chance) == (True, 0.5)
+    assert flips_of(blind) is None
+    spots = blobs(200, rng)
+    spots[::2] = (spots[::2] * 0.5 + rng.integers(0, 90, (100, 32, 32))).astype(np.uint8)
+    seen = told_apart(spots, [0, 1] * 100, ("rough", "smooth"))
+    assert seen is not None
+    assert seen.class_right > 0.9  # type: ignore[operator]
+    assert flips_of(seen) == "all"

@@ -211,3 +211,26 @@ def test_a_class_that_decides_is_named_and_no_flips_without_augmentation() -> No
     assert "95% of arrow" in found.measured
     plain = config(space__recipe__flips="auto", space__recipe__augment=["none"])
     assert apply_rules(plain, facts).applied == ()
+
+
+@pytest.mark.parametrize(
+    ("objects", "flips", "words"),
+    [
+        (seen(0.5, 0.5, 0.9, n=400), "both", "50% of 400 objects are told from their mirrored"),
+        (seen(0.99, 0.9, 0.9, n=400), "none", "99% of 400 objects are told"),
+        (None, None, ""),  # objects that nobody saw may be letters
+    ],
+)
+def test_flips_of_boxes_have_to_be_right_for_images_and_objects(
+    objects: Symmetries | None, flips: str | None, words: str
+) -> None:
+    facts = replace(PLAIN, symmetries=seen(0.5, 0.5, 0.5), object_symmetries=objects)
+    applied = apply_rules(config(**DENSE, space__recipe__flips="auto"), facts).applied
+    assert [one.values for one in applied] == [{"space.recipe.flips": (flips,)}] * bool(flips)
+    assert all(words in one.measured for one in applied)
+
+
+def test_images_that_do_not_show_their_classes_show_no_symmetry() -> None:
+    blind = replace(seen(0.5, 0.5, 0.5), class_right=0.26, class_chance=0.25)
+    assert flips_of(blind) is None
+    assert flips_of(replace(blind, class_right=0.5)) == "all"
