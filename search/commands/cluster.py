@@ -111,5 +111,5 @@ def _row(answer: NodeAnswer) -> Mapping[str, str]:
         "torch": versions.get("torch", ""),
         "clock": "" if facts is None else f"{answer.clock_s:+.1f} s",
         "free": "" if facts is None else f"{facts.free_disk_gb:.0f} GiB",
-        "device": "" if facts is None else facts.device_text,
+        "device": "" if facts is None else str(facts.device),
     }

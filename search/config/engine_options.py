@@ -38,7 +38,8 @@ class EngineConfig:
     )
     labels: Named[Text] = option("labels of the nodes that train, as {pool: fast}")
     device_label: Named[Text] = option(
-        "labels of the nodes that measure, as {rack: quiet}, of those of this machine's device"
+        "labels of the nodes that measure, as {device: pi5}; without: those of this machine's "
+        "device"
     )
     gpus: Annotated[int, Bounds(0, 64)] = option("GPUs of one training on a node; 0: none is used")
     memory_gb: Nullable[Limit] = option(

@@ -18,14 +18,14 @@ class ClusterNeeds:
     Attributes:
         address: The cluster: ``auto``, ``local``, ``HOST:6379`` or ``ray://HOST:10001``.
         labels: Labels of the nodes that train.
-        device_label: Labels of the nodes that measure, of those of the driver's device.
+        device_label: Labels of the nodes that measure; empty for those of the driver's device.
         gpus: GPUs of one training; 0 hides them.
         memory_gb: Memory of one training in GiB; None where it does not matter.
         trains: Whether anything is trained, so that a node for it is needed.
         measures: The same of measuring.
         shared: Folder into which jobs write, and
         read: folders and files that they read: all nodes have to see them.
-        describe: Gives a machine's device: its id and words for people.
+        describe: Gives a machine's device; None where it does not matter.
     """
 
     address: str = "auto"
@@ -37,7 +37,7 @@ class ClusterNeeds:
     measures: bool = True
     shared: str | None = None
     read: tuple[str, ...] = ()
-    describe: Callable[[], tuple[str, str]] | None = None
+    describe: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ def fit_of(
     *,
     workers: int,
     threads: int,
-    device: tuple[str, str],
+    device: object,
 ) -> Fit:
     """Return what a node can do.
 
@@ -89,19 +89,30 @@ def fit_of(
         needs: What is asked.
         workers: Trainings at a time on one node, at most.
         threads: Threads of one training.
-        device: Id and words of the device of the driver.
+        device: The device that measures.
     """
     faults = (*version_faults(facts), *(f"does not see {path}" for path in facts.unseen))
     slots, lacks = _slots(node, needs, workers=workers, threads=threads)
     missing = missing_labels(node, needs.labels)
     lack = missing_labels(node, needs.device_label)
-    if not lack and facts.device != device[0]:
-        lack = f"its device is {facts.device_text}"
+    if not lack and facts.device != device:
+        lack = f"its device is {facts.device}, not {device}"
     if missing:
         slots, lacks = 0, (missing, *lacks)
     if faults:
         slots = 0
     return Fit(slots, not (lack or faults), faults, lacks, lack)
+
+
+def device_to_measure(found: Sequence[tuple[Node, NodeFacts]], needs: ClusterNeeds) -> object:
+    """Return the device that measures: that of the labeled nodes, else that of the driver.
+
+    Of several devices under one label it is that of the node whose name is first.
+    """
+    labeled = [f.device for n, f in found if not missing_labels(n, needs.device_label)]
+    if needs.device_label and labeled:
+        return labeled[0]
+    return None if needs.describe is None else needs.describe()
 
 
 def missing_labels(node: Node, wanted: Mapping[str, str]) -> str:
@@ -143,15 +154,12 @@ def _slots(
     return min(workers, *fits.values()), tuple(text for text, n in fits.items() if n == 0)
 
 
-def nobody(
-    found: Sequence[tuple[Node, Fit | str]], needs: ClusterNeeds, device_text: str
-) -> list[str]:
+def nobody(found: Sequence[tuple[Node, Fit | str]], needs: ClusterNeeds) -> list[str]:
     """Return what no node of a cluster can do, in words; empty if all can be done.
 
     Args:
         found: The nodes, each with what it can do, or why it was not reached.
         needs: What is asked.
-        device_text: The device of the driver.
     """
     fits = [fit for _, fit in found if isinstance(fit, Fit)]
     nodes = "".join(f"\n  {node.name}: {fit}" for node, fit in found) or "\n  none"
@@ -160,21 +168,21 @@ def nobody(
         problems.append(f"engine: no node of the cluster can train. Its nodes:{nodes}")
     if needs.measures and not any(fit.measures for fit in fits):
         wanted = ", ".join(f"{k}={v}" for k, v in needs.device_label.items())
-        what = f"with the labels {wanted} " if wanted else ""
+        which = f"has the labels {wanted}" if wanted else "is of this machine's device"
         problems.append(
-            f"engine: no node {what}is of this machine's device, {device_text}, so none can "
-            f"measure. Start the study on the device that it is for, or a node there. The "
-            f"nodes:{nodes}"
+            f"engine: no node {which}, so none can measure. Start one, or name the device by its "
+            "label, as engine.device_label='{device: pi5}' for nodes started by `ray start "
+            f"--labels device=pi5`. The nodes:{nodes}"
         )
     return problems
 
 
-def waited_for(needs: ClusterNeeds, what: str, device_text: str) -> str:
+def waited_for(needs: ClusterNeeds, what: str, device: object) -> str:
     """Return in words which node is waited for, to train or to measure."""
     if what == "train":
         asked = [f"{k}={v}" for k, v in needs.labels.items()]
         asked += [f"{count_of(needs.gpus, 'GPU')}"] if needs.gpus else []
         asked += [f"{needs.memory_gb:g} GiB"] if needs.memory_gb is not None else []
         return f"It needs {', '.join(asked)}." if asked else "Start one with `ray start`."
-    labels = "".join(f" with {k}={v}" for k, v in needs.device_label.items())
-    return f"It has to be of the device {device_text}{labels}."
+    labels = ", ".join(f"{k}={v}" for k, v in needs.device_label.items())
+    return f"It needs {labels}." if labels else f"It has to be of the device {device}."

@@ -22,16 +22,19 @@ class WorkerPool:
     Args:
         perform: The pickled function that does a job.
         start_timeout_s: Seconds of running in which a worker must have finished its imports.
+        is_reaper_apart: Whether the reaper is no child of this process.
     """
 
-    def __init__(self, perform: bytes, *, start_timeout_s: float) -> None:
+    def __init__(
+        self, perform: bytes, *, start_timeout_s: float, is_reaper_apart: bool = False
+    ) -> None:
         self._perform = perform
         self._start_timeout_s = start_timeout_s
         self._changed = threading.Condition()  # guards what follows
         self._workers: set[WorkerProcess] = set()
         self._is_exclusive = False
         self._is_closed = False
-        self._reaper = Reaper()
+        self._reaper = Reaper(is_apart=is_reaper_apart)
 
     @property
     def is_closed(self) -> bool:
@@ -124,11 +127,16 @@ class WorkerPool:
 
 
 class Reaper:
-    """The process of ``reaper.py``, which kills the watched groups when this process is gone."""
+    """The process of ``reaper.py``, which kills the watched groups when this process is gone.
 
-    def __init__(self) -> None:
+    Args:
+        is_apart: Whether it is no child of this process.
+    """
+
+    def __init__(self, *, is_apart: bool = False) -> None:
+        file = str(Path(__file__).with_name("reaper.py"))
         self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", str(Path(__file__).with_name("reaper.py"))],
+            [sys.executable, "-I", "-S", file, *(["apart"] if is_apart else [])],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

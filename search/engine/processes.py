@@ -57,6 +57,8 @@ class ProcessEngine:
         imports: Modules that workers import before they have a job.
         exclusive_imports: The same of the one for exclusive jobs.
         start_timeout_s: A worker that has not finished its imports by then is given up.
+        is_reaper_apart: Whether what kills the workers of a dead engine is no child of this
+            process, for processes whose children somebody else kills.
     """
 
     isolates: ClassVar[bool] = True
@@ -70,6 +72,7 @@ class ProcessEngine:
         imports: tuple[str, ...] = (),
         exclusive_imports: tuple[str, ...] = (),
         start_timeout_s: float = 300.0,
+        is_reaper_apart: bool = False,
     ) -> None:
         if getattr(perform, "__module__", None) == "__main__":
             raise ValueError(f"{perform!r} must be in a module that a worker can import.")
@@ -82,7 +85,11 @@ class ProcessEngine:
         self._tasks: SimpleQueue[Task | None] = SimpleQueue()
         has_one = workers == self.threads == cores() == 1
         self._exclusive_tasks = self._tasks if has_one else SimpleQueue()
-        self._pool = WorkerPool(pickle.dumps(perform), start_timeout_s=start_timeout_s)
+        self._pool = WorkerPool(
+            pickle.dumps(perform),
+            start_timeout_s=start_timeout_s,
+            is_reaper_apart=is_reaper_apart,
+        )
         self._stopped = threading.Event()
         self._imports, self._exclusive_imports = imports, exclusive_imports
         self._threads = self._start_threads()

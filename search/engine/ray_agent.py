@@ -65,11 +65,11 @@ class Question:
 
     Attributes:
         folders: Folders that the node has to see, each with the driver's ``mark_of`` it.
-        describe: Gives the machine's device: its id and words for people.
+        describe: Gives the machine's device; equal ones measure the same.
     """
 
     folders: Mapping[str, str] = field(default_factory=dict)
-    describe: Callable[[], tuple[str, str]] | None = None
+    describe: Callable[[], object] | None = None
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,7 @@ class NodeFacts:
         free_memory_gb: what of it is free.
         free_disk_gb: Free space for temporary files, in GiB.
         clock: Seconds since the epoch, there.
-        device: Id of the machine's device, and
-        device_text: the device for people; both empty where nobody asked.
+        device: The machine's device; None where nobody asked.
         unseen: Folders that it does not see, or sees as another.
     """
 
@@ -100,8 +99,7 @@ class NodeFacts:
     free_memory_gb: float
     free_disk_gb: float
     clock: float
-    device: str = ""
-    device_text: str = ""
+    device: object = None
     unseen: tuple[str, ...] = ()
 
 
@@ -119,7 +117,6 @@ class Start:
 def facts_of(question: Question) -> NodeFacts:
     """Return what this machine says of itself."""
     memory = psutil.virtual_memory()
-    device, text = question.describe() if question.describe is not None else ("", "")
     return NodeFacts(
         host=socket.gethostname(),
         machine=_machine(),
@@ -130,8 +127,7 @@ def facts_of(question: Question) -> NodeFacts:
         free_memory_gb=memory.available / 2**30,
         free_disk_gb=shutil.disk_usage(os.environ.get("TMPDIR", "/tmp")).free / 2**30,
         clock=time.time(),
-        device=device,
-        device_text=text,
+        device=None if question.describe is None else question.describe(),
         unseen=tuple(path for path, mark in question.folders.items() if mark_of(path) != mark),
     )
 
@@ -181,6 +177,8 @@ class NodeAgent:
     """The agent of a node; an actor whose calls may overlap."""
 
     def __init__(self) -> None:
+        with suppress(PermissionError):  # Ray gives it a lower priority, which workers inherit
+            os.setpriority(os.PRIO_PROCESS, 0, 0)
         self._engine: ProcessEngine | None = None
         self._changed = threading.Condition()  # guards what follows
         self._items: list[Item] = []
@@ -203,6 +201,7 @@ class NodeAgent:
             threads=how.threads,
             imports=how.imports,
             exclusive_imports=how.exclusive_imports,
+            is_reaper_apart=True,  # Ray kills an agent's children, and leaves theirs
         )
 
     def submit(self, number: int, message: bytes) -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from archfront.search.engine.placement import ClusterNeeds, Fit, fit_of, nobody
-from archfront.search.engine.ray_agent import NodeFacts, version_of
+from archfront.search.engine.placement import ClusterNeeds, Fit, device_to_measure, fit_of, nobody
+from archfront.search.engine.ray_agent import NodeFacts, Question, version_of
 from archfront.search.engine.ray_cluster import Connection, Node, connect
 from archfront.search.engine.ray_engine import question_of
 from archfront.search.engine.ray_node import NodeLink
@@ -54,37 +54,44 @@ def check_cluster(
         ConfigError: If the cluster cannot be joined.
     """
     question = question_of(needs)
-    device = ("", "") if needs.describe is None else needs.describe()
     connection = connect(needs.address)
-
-    def answer(node: Node) -> NodeAnswer:
-        link: NodeLink | None = None
-        try:
-            link = NodeLink(connection.ray, node, gpus=0)
-            link.ask(question)  # with the start of a process in it
-            asked = time.time()
-            facts = link.ask(question)
-            clock_s = facts.clock - (asked + time.time()) / 2
-        except Exception as error:
-            return NodeAnswer(node, None, None, 0.0, (f"was not reached: {error}",))
-        finally:
-            if link is not None:
-                link.end()
-        fit = fit_of(node, facts, needs, workers=workers, threads=threads, device=device)
-        return NodeAnswer(node, facts, fit, clock_s, (*fit.faults, *_doubts(facts, clock_s)))
-
     try:
-        found = _all(connection, answer)
+        nodes = connection.nodes()
+        with ThreadPoolExecutor(max(1, len(nodes))) as pool:
+            asked = list(pool.map(lambda node: _asked(connection, node, question), nodes))
     finally:
         connection.close()
+    reached = [(n, a[0]) for n, a in zip(nodes, asked, strict=True) if not isinstance(a, str)]
+    device = device_to_measure(reached, needs)
+    found = []
+    for node, answer in zip(nodes, asked, strict=True):
+        if isinstance(answer, str):
+            found.append(NodeAnswer(node, None, None, 0.0, (f"was not reached: {answer}",)))
+            continue
+        facts, clock_s = answer
+        fit = fit_of(node, facts, needs, workers=workers, threads=threads, device=device)
+        problems = (*fit.faults, *_doubts(facts, clock_s))
+        found.append(NodeAnswer(node, facts, fit, clock_s, problems))
     fits = [(each.node, each.fit or each.problems[0]) for each in found]
-    return found, [*nobody(fits, needs, device[1]), *_shared_machines(found)]
+    return found, [*nobody(fits, needs), *_shared_machines(found)]
 
 
-def _all(connection: Connection, answer: Callable[[Node], NodeAnswer]) -> list[NodeAnswer]:
-    nodes = connection.nodes()
-    with ThreadPoolExecutor(max(1, len(nodes))) as threads:
-        return list(threads.map(answer, nodes))
+def _asked(
+    connection: Connection, node: Node, question: Question
+) -> tuple[NodeFacts, float] | str:
+    """Return what a node says and by how much its clock is ahead, or why it was not reached."""
+    link: NodeLink | None = None
+    try:
+        link = NodeLink(connection.ray, node, gpus=0)
+        link.ask(question)  # with the start of a process in it
+        before = time.time()
+        facts = link.ask(question)
+        return facts, facts.clock - (before + time.time()) / 2
+    except Exception as error:
+        return str(error)
+    finally:
+        if link is not None:
+            link.end()
 
 
 def _doubts(facts: NodeFacts, clock_s: float) -> list[str]:

@@ -88,6 +88,11 @@ class RayEngine:
             return max(1, sum(link.fit.slots for link in self._members.links.values()))
 
     @property
+    def device(self) -> object:
+        """Return the device that measures, as the needs describe one."""
+        return self._members.device
+
+    @property
     def is_closed(self) -> bool:
         """Return whether no job is taken any more."""
         with self._members.lock:

@@ -10,7 +10,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from archfront.search.engine.jobs import Broken
-from archfront.search.engine.placement import ClusterNeeds, Fit, fit_of, nobody, waited_for
+from archfront.search.engine.placement import (
+    ClusterNeeds,
+    Fit,
+    device_to_measure,
+    fit_of,
+    nobody,
+    waited_for,
+)
 from archfront.search.engine.ray_agent import Question, Start
 from archfront.search.engine.ray_cluster import Connection, Node
 from archfront.search.engine.ray_node import NodeLink
@@ -60,7 +67,7 @@ class ClusterMembers:
     Attributes:
         lock: Guards ``links``, and what its user keeps beside them.
         links: The nodes in use by their ids.
-        device: Id and words of the device that measures, where no label names it.
+        device: The device that measures; None where nothing tells devices apart.
     """
 
     def __init__(
@@ -74,7 +81,7 @@ class ClusterMembers:
     ) -> None:
         self.lock = threading.RLock()
         self.links: dict[str, NodeLink] = {}
-        self.device = ("", "") if needs.describe is None else needs.describe()
+        self.device: object = None
         self._connection, self._needs, self._question = connection, needs, question
         self._crew, self._on_free = crew, on_free
         self._is_closed = False
@@ -93,8 +100,11 @@ class ClusterMembers:
         """
         nodes = self._connection.nodes()
         with ThreadPoolExecutor(max(1, len(nodes))) as threads:
-            found = list(zip(nodes, threads.map(self._join, nodes), strict=True))
-        problems = nobody(found, self._needs, self.device[1])
+            reached = list(threads.map(self._reach, nodes))
+            there = [(x.node, x.facts) for x in reached if isinstance(x, NodeLink)]
+            self.device = device_to_measure(there, self._needs)
+            found = list(zip(nodes, threads.map(self._use, reached), strict=True))
+        problems = nobody(found, self._needs)
         if problems:
             raise ConfigError(*problems)
         for node, fit in found:
@@ -130,28 +140,41 @@ class ClusterMembers:
                 self._say(
                     what,
                     f"No node of the cluster can {what}: the jobs wait until one joins that "
-                    f"can. {waited_for(self._needs, what, self.device[1])}",
+                    f"can. {waited_for(self._needs, what, self.device)}",
                 )
 
-    def _join(self, node: Node) -> Fit | str:
-        """Take a node into use as far as it fits; return that, or why it was not reached."""
-        needs, link = self._needs, None
+    def _reach(self, node: Node) -> NodeLink | str:
+        """Return the link to a node that has said what it is, or why there is none."""
+        link = None
         try:
-            link = NodeLink(self._connection.ray, node, gpus=node.gpus if needs.gpus else 0)
-            facts = link.ask(self._question)
-            crew, device = self._crew, self.device
-            fit = fit_of(
-                node, facts, needs, workers=crew.workers, threads=crew.threads, device=device
-            )
-            if fit.is_of_use:
-                link.fit = fit
-                link.start(crew.start_of(fit))
-            is_used = self._enter(link)
+            link = NodeLink(self._connection.ray, node, gpus=node.gpus if self._needs.gpus else 0)
+            link.ask(self._question)
         except Exception as error:  # of Ray, and of the agent's start
             if link is not None:
                 link.end()
             return str(error)
-        if not is_used:
+        return link
+
+    def _use(self, link: NodeLink | str) -> Fit | str:
+        """Take a node into use as far as it fits; return that, or why it was not reached."""
+        if isinstance(link, str):
+            return link
+        crew = self._crew
+        link.fit = fit = fit_of(
+            link.node,
+            link.facts,
+            self._needs,
+            workers=crew.workers,
+            threads=crew.threads,
+            device=self.device,
+        )
+        try:
+            if fit.is_of_use:
+                link.start(crew.start_of(fit))
+        except Exception as error:
+            link.end()
+            return str(error)
+        if not self._enter(link):
             link.end()
         return fit
 
@@ -211,7 +234,7 @@ class ClusterMembers:
             return True
 
     def _join_later(self, node: Node) -> None:
-        fit = self._join(node)
+        fit = self._use(self._reach(node))
         with self.lock:
             self._joining.discard(node.id)
             if self._is_closed:

@@ -4,6 +4,9 @@ It reads lines from the driver's pipe: ``+7`` watches process group 7, ``-7`` le
 ends when the driver does, however it died; then every group still watched is killed, whether its
 processes compute, hang, are paused or have children. Run as a file and kept free of imports, so
 that it starts in 20 ms.
+
+With the word ``apart`` it leaves its parent first: Ray kills the direct children of a process that
+it ends, and would kill the reaper before the workers' own children.
 """
 
 import os
@@ -31,4 +34,6 @@ def main() -> None:
 
 
 if __name__ == "__main__":
+    if "apart" in sys.argv and os.fork():
+        os._exit(0)
     main()

@@ -61,6 +61,8 @@ class FrontMember:
         knn: Share of the training images that their nearest neighbor's label fits, by the features
             of its probe; None where it had none.
         folds: The metric's mean over folds of train and val; None where there were none.
+        trained_on: Name of the cluster's node that trained it; None on the driver's machine.
+        measured_on: The same of its measurement.
     """
 
     trial: int
@@ -84,6 +86,8 @@ class FrontMember:
     is_stable: bool = True
     knn: float | None = None
     folds: FoldMean | None = None
+    trained_on: str | None = None
+    measured_on: str | None = None
 
     @property
     def is_full(self) -> bool:
@@ -322,4 +326,6 @@ def _member(
         fidelity=trained.fidelity,
         not_better_than=_beaten_by(evaluation, baseline),
         is_stable=measured.latency.is_stable,
+        trained_on=evaluation.trained_on,
+        measured_on=evaluation.measured_on,
     )

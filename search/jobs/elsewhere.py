@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from archfront.search.engine.jobs import Job
-from archfront.search.jobs.perform import DrawRequest, ScoreRequest, TrainRequest, perform
+from archfront.search.jobs.perform import (
+    DrawRequest,
+    MeasureRequest,
+    ScoreRequest,
+    TrainRequest,
+    perform,
+)
 from archfront.search.latency.database import default_path
-from archfront.search.latency.device import fingerprint
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.spec import Weights
 
@@ -17,12 +22,6 @@ from archfront.trainers.spec import Weights
 def perform_elsewhere(job: Job) -> Any:
     """Return the result of a job, with the caches of the machine that it runs on."""
     return perform(replace(job, payload=_here(job.payload)))
-
-
-def device_here() -> tuple[str, str]:
-    """Return id and description of this machine's device."""
-    device = fingerprint()
-    return device.id, str(device)
 
 
 def _here(request: Any) -> Any:
@@ -33,6 +32,10 @@ def _here(request: Any) -> Any:
         return replace(request, candidate=candidate, data=_cached(request.data))
     if isinstance(request, DrawRequest):
         return replace(request, data=_cached(request.data))
+    if isinstance(request, MeasureRequest) and (device := request.settings.device) is not None:
+        # Devices that share a home must not share their fastest reading.
+        pace_file = str(default_path().with_name(f"pace-{device.id}.json"))
+        return replace(request, settings=replace(request.settings, pace_file=pace_file))
     return request
 
 

@@ -9,9 +9,28 @@ from functools import lru_cache
 from archfront.search.latency.database import LatencyKey
 from archfront.search.latency.device import fingerprint
 from archfront.search.records.image_tiles import ImageTiles
-from archfront.search.runtimes import installed_version, runtime_named
+from archfront.search.runtimes import RUNTIMES, installed_version, runtime_named
 from archfront.trainers.networks.hf.names import digest_of, is_hub, transformers_version
 from archfront.trainers.spec import Architecture
+
+
+@dataclass(frozen=True)
+class MeasuringDevice:
+    """The device of another machine that measures for this one.
+
+    Attributes:
+        id: Id of its fingerprint.
+        words: The device for people.
+        runtime_version: Version of the runtime there.
+    """
+
+    id: str
+    words: str
+    runtime_version: str
+
+    def __str__(self) -> str:
+        """Return the device and the runtime for people."""
+        return f"{self.words}, runtime {self.runtime_version}"
 
 
 @dataclass(frozen=True)
@@ -35,6 +54,7 @@ class MeasureSettings:
             processes; None: nowhere.
         tiles: The predictions that an image takes; None for a single one. A network is measured
             by itself, and its costs are those of an image where they are looked up.
+        device: The device that measures; None for this machine's.
     """
 
     runtime: str
@@ -51,15 +71,18 @@ class MeasureSettings:
     measures_energy: bool = False
     pace_file: str | None = None
     tiles: ImageTiles | None = None
+    device: MeasuringDevice | None = None
 
 
 def latency_key(architecture: Architecture, settings: MeasureSettings) -> LatencyKey:
-    """Return the key under which this device remembers the measurement.
+    """Return the key under which the device that measures is remembered with its measurement.
 
     Raises:
         ConfigError: If the runtime is unknown or not installed.
     """
     device, runtime_version, timm_version = _here(settings.runtime)
+    if (other := settings.device) is not None:
+        device, runtime_version = other.id, other.runtime_version
     return LatencyKey(
         device=device,
         runtime=settings.runtime,
@@ -86,6 +109,14 @@ def _pinned(affinity: tuple[int, ...] | None) -> tuple[int, ...] | None:
     if affinity is None or set(affinity) >= set(range(os.cpu_count() or 1)):
         return None
     return tuple(sorted(affinity))
+
+
+def device_here(runtime: str) -> MeasuringDevice:
+    """Return the device of this machine, as another one has to know it that it measures for."""
+    named = RUNTIMES.get(runtime)
+    version = "none" if named is None else named.version()
+    device = fingerprint()
+    return MeasuringDevice(device.id, str(device), version)
 
 
 @lru_cache(maxsize=8)

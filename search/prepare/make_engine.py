@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from functools import partial
+
 from archfront.search.config.schema import Config
 from archfront.search.config.settings import train_threads
 from archfront.search.engine import ENGINES
 from archfront.search.engine.jobs import Engine
 from archfront.search.engine.placement import ClusterNeeds
 from archfront.search.engine.ray_engine import RayEngine
-from archfront.search.jobs.elsewhere import device_here, perform_elsewhere
+from archfront.search.jobs.elsewhere import perform_elsewhere
 from archfront.search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS, perform
+from archfront.search.latency.key import MeasuringDevice, device_here
 
 # Of a node there are never more trainings at a time.
 MOST_WORKERS = 256
@@ -41,12 +45,19 @@ def make_engine(config: Config) -> Engine:
 
 
 def measuring_engine(config: Config) -> Engine:
-    """Return an engine that only measures."""
+    """Return an engine that only measures, on this machine's device."""
     engine = config.engine
     if engine.name == "ray":
-        needs = cluster_needs(config, trains=False)
+        needs = replace(cluster_needs(config, trains=False), device_label={})
         return RayEngine(perform_elsewhere, workers=1, threads=1, needs=needs)
     return ENGINES[engine.name](perform, workers=1, threads=None)
+
+
+def device_of(engine: Engine, runtime: str) -> MeasuringDevice | None:
+    """Return the device on which an engine measures with a runtime; None for this machine's."""
+    if not isinstance(engine, RayEngine) or not isinstance(engine.device, MeasuringDevice):
+        return None
+    return None if engine.device == device_here(runtime) else engine.device
 
 
 def cluster_needs(config: Config, *, trains: bool = True) -> ClusterNeeds:
@@ -70,5 +81,5 @@ def cluster_needs(config: Config, *, trains: bool = True) -> ClusterNeeds:
         measures=config.hardware.device is None,
         shared=config.tracking.root if trains else None,
         read=tuple(folder for folder in folders if folder is not None) if trains else (),
-        describe=device_here,
+        describe=partial(device_here, config.hardware.runtime),
     )

@@ -19,6 +19,7 @@ from archfront.search.engine.jobs import Engine
 from archfront.search.errors import ConfigChangedError
 from archfront.search.latency.database import KnownDevice
 from archfront.search.latency.device import fingerprint
+from archfront.search.latency.key import MeasuringDevice
 from archfront.search.latency.tiled import measured_merge_ms
 from archfront.search.prepare.batch_sizes import check_single_images
 from archfront.search.prepare.build_space import build_space
@@ -82,6 +83,7 @@ class Prepared:
         unavailable: Architectures of the space that no candidate may have: their latency is not
             known and cannot be measured.
         device: The device that is not at hand; None for this machine.
+        measuring: The device of the cluster's nodes that measure; None for this machine.
         plan: How its trainings are cut to the budget; the one that needs no measurement when None.
         chosen: What the options of the space were set to that were ``auto``.
         notes: What was chosen for the data and why, a line each.
@@ -97,6 +99,7 @@ class Prepared:
     chance: float
     unavailable: frozenset[Architecture] = frozenset()
     device: KnownDevice | None = None
+    measuring: MeasuringDevice | None = None
     plan: Plan | None = None
     chosen: Chosen = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -105,7 +108,8 @@ class Prepared:
     @cached_property
     def settings(self) -> StudySettings:
         """Return the settings of the study's jobs, resolved once."""
-        return resolve(self.config, self.dataset, self.plan)
+        settings = resolve(self.config, self.dataset, self.plan)
+        return replace(settings, measure=replace(settings.measure, device=self.measuring))
 
     @property
     def n_candidates(self) -> int:
@@ -176,6 +180,8 @@ class Prepared:
         if self.device is not None:
             words = f"{self.device.words} (imported latencies)"
             return Environment(versions, words, self.device.id)
+        if self.measuring is not None:
+            return Environment(versions, self.measuring.words, self.measuring.id)
         here = fingerprint()
         return Environment(versions, str(here), here.id)
 

@@ -262,6 +262,8 @@ class Evaluation:
             be expected, or it was not measured in this study.
         proposal: Why it was proposed; None from a sampler that does not say.
         n_rungs: How many rungs the study has.
+        trained_on: Name of the cluster's node that trained it; None on the driver's machine.
+        measured_on: The same of its measurement in this study.
     """
 
     trial: int
@@ -276,6 +278,8 @@ class Evaluation:
     expected: Prediction | None = None
     proposal: Proposal | None = None
     n_rungs: int = 1
+    trained_on: str | None = field(default=None, metadata={LEFT_OUT: True})
+    measured_on: str | None = field(default=None, metadata={LEFT_OUT: True})
 
     @property
     def is_top(self) -> bool:

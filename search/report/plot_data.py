@@ -247,7 +247,9 @@ def hover_text(evaluation: Evaluation, metric: str) -> str:
             for name in SOMETIMES
             if measured.has([name])
         ]
-    first, *rest = (escape(line[:160]) for line in lines)
+    nodes = {"trained on": evaluation.trained_on, "measured on": evaluation.measured_on}
+    lines += [", ".join(f"{what} {node}" for what, node in nodes.items() if node)]
+    first, *rest = (escape(line[:160]) for line in lines if line)
     return "<br>".join([f"<b>{first}</b>", *rest])
 
 

@@ -226,14 +226,13 @@ class Driver:
         """Train a paused trial to its next rung."""
         paused, started = self._progress.paused.resume(number), self._clock()
         self._store.promote(paused.trial, paused.last.rung + 1)
-        below = paused.evaluations
         self._train_next_rung(
-            RunningTrial(paused.trial, paused.candidate, 0, started, below=below)
+            RunningTrial(paused.trial, paused.candidate, 0, started, below=paused.evaluations)
         )
 
     def _train_next_rung(self, running: RunningTrial) -> None:
         last = running.below[-1]
-        running.measurement, running.expected = last.measurement, last.expected
+        running.take_costs(last)
         self._emit(TrialPromoted(running.number, last.candidate, last.rung + 1))
         self._train(running)
 
@@ -269,6 +268,7 @@ class Driver:
 
     def _receive(self, running: RunningTrial, result: Result) -> None:
         """Take the result of a trial's job: a measurement, an outcome or a failure."""
+        running.note_node(result)
         architecture = running.candidate.architecture
         if isinstance(result, Broken):
             self._paths.remove_attempt(running.number, running.attempt, len(running.below))

@@ -73,6 +73,8 @@ class RunningTrial:
         n_again: Measurements after the first one, which other work disturbed.
         job: The job that runs for it.
         is_second_try: Whether this job is done once more, after the machine failed.
+        trained_on: Node of the cluster that trained it; None on this machine.
+        measured_on: The same of its measurement.
     """
 
     trial: Any
@@ -85,12 +87,26 @@ class RunningTrial:
     n_again: int = 0
     job: Job | None = None
     is_second_try: bool = False
+    trained_on: str | None = None
+    measured_on: str | None = None
 
     @property
     def number(self) -> int:
         """Return the number of the trial."""
         number: int = self.trial.number
         return number
+
+    def take_costs(self, last: Evaluation) -> None:
+        """Take over what was measured for the rung below."""
+        self.measurement, self.expected = last.measurement, last.expected
+        self.measured_on = last.measured_on
+
+    def note_node(self, result: Result) -> None:
+        """Take down on which node of a cluster the job ran."""
+        if self.job is not None and self.job.is_exclusive:
+            self.measured_on = result.node
+        else:
+            self.trained_on = result.node
 
     def evaluation(
         self, outcome: Outcome, prepared: Prepared, *, now: float, proposal: Proposal | None
@@ -116,6 +132,8 @@ class RunningTrial:
             expected=self.expected,
             proposal=proposal,
             n_rungs=len(prepared.settings.rungs),
+            trained_on=self.trained_on,
+            measured_on=self.measured_on,
         )
 
 

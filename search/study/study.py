@@ -22,7 +22,7 @@ from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.fit_space import as_chosen
 from archfront.search.prepare.imported_device import for_device
-from archfront.search.prepare.make_engine import make_engine
+from archfront.search.prepare.make_engine import device_of, make_engine
 from archfront.search.prepare.prepare import Prepared, Progress, check_same, objectives, prepare
 from archfront.search.records.events import DataRead, Event, Follower
 from archfront.search.records.header import StudyHeader
@@ -104,7 +104,7 @@ def run(
         prepared = prepared or prepare(config, progress, begun=header, engine=engine)
         table = table or latency_table(config)
         config = with_metric(config, prepared.objectives[0].name)
-        prepared, from_table = for_device(replace(prepared, config=config), table)
+        prepared, from_table = _on_device(replace(prepared, config=config), engine, table)
         if header is not None:
             check_same(header, prepared)
         emit(DataRead(config.study, config.data.title, prepared.dataset))
@@ -131,6 +131,16 @@ def _to_all(followers: Sequence[Follower]) -> Follower:
             follower(event)
 
     return emit
+
+
+def _on_device(
+    prepared: Prepared, engine: Engine, table: LatencyTable
+) -> tuple[Prepared, CostLookup]:
+    """Return a study for its device, which may be that of a cluster's nodes, and its costs."""
+    measuring = device_of(engine, prepared.config.hardware.runtime)
+    if measuring is not None:
+        table.put_imported([], {measuring.id: measuring.words})
+    return for_device(replace(prepared, measuring=measuring), table)
 
 
 def _plan(

@@ -12,6 +12,14 @@ from typing import Any
 import pytest
 
 STORE_BYTES = 80 * 2**20  # the least that Ray takes, and a little
+# A dead node is noticed within seconds (one that lives has as long as ever to answer), and no
+# process of Ray runs behind other work.
+QUICK = {
+    "health_check_initial_delay_ms": 0,
+    "health_check_period_ms": 500,
+    "health_check_failure_threshold": 3,
+    "worker_niceness": 0,
+}
 DEVICE = {"device": "test"}
 
 
@@ -28,7 +36,7 @@ def small_cluster() -> Iterator[Any]:
         os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TMPDIR": folder}
         Path(folder, "ray").mkdir()
         cluster = Cluster()
-        cluster.add_node(**node_options())
+        cluster.add_node(_system_config=QUICK, **node_options())
         try:
             ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
             yield cluster

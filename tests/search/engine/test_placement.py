@@ -6,7 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from archfront.search.engine.placement import ClusterNeeds, Fit, fit_of, nobody, waited_for
+from archfront.search.engine.placement import (
+    ClusterNeeds,
+    Fit,
+    device_to_measure,
+    fit_of,
+    nobody,
+    waited_for,
+)
 from archfront.search.engine.ray_agent import (
     LIBRARIES,
     MARK,
@@ -18,8 +25,11 @@ from archfront.search.engine.ray_agent import (
     write_mark,
 )
 from archfront.search.engine.ray_cluster import Node
+from archfront.search.latency.key import MeasuringDevice
 
 NODE = Node("a1", "pi", "10.0.0.2", 8.0, 2, 15.5, {"device": "pi5", "rack": "b"})
+PI = MeasuringDevice("d1", "Cortex-A76, 4 cores", "1.32")
+TV = MeasuringDevice("d2", "a TV", "1.32")
 FACTS = NodeFacts(
     host="pi",
     machine="m",
@@ -30,15 +40,20 @@ FACTS = NodeFacts(
     free_memory_gb=10.0,
     free_disk_gb=100.0,
     clock=0.0,
-    device="d1",
-    device_text="Cortex-A76, 4 cores",
+    device=PI,
 )
 
 
-def fit(needs: ClusterNeeds | None = None, *, workers: int = 256, threads: int = 1) -> Fit:
-    device = ("d1", "Cortex-A76, 4 cores")
+def fit(
+    needs: ClusterNeeds | None = None,
+    *,
+    workers: int = 256,
+    threads: int = 1,
+    device: object = PI,
+    facts: NodeFacts = FACTS,
+) -> Fit:
     return fit_of(
-        NODE, FACTS, needs or ClusterNeeds(), workers=workers, threads=threads, device=device
+        NODE, facts, needs or ClusterNeeds(), workers=workers, threads=threads, device=device
     )
 
 
@@ -80,17 +95,31 @@ def test_a_node_that_cannot_train_says_why(needs: ClusterNeeds, threads: int, sa
 
 
 def test_only_nodes_of_the_device_measure() -> None:
-    other = fit_of(NODE, FACTS, ClusterNeeds(), workers=1, threads=1, device=("d2", "another"))
-    assert str(other) == "measures nothing: its device is Cortex-A76, 4 cores"
+    said = (
+        "measures nothing: its device is Cortex-A76, 4 cores, runtime 1.32, not a TV, runtime 1.32"
+    )
+    assert str(fit(device=TV)) == said
     assert fit(ClusterNeeds(device_label={"device": "pi5"})).measures
     elsewhere = fit(ClusterNeeds(device_label={"device": "tv"}))
     assert elsewhere.lack == "it has device=pi5, rack=b, not device=tv"
+    newer = replace(FACTS, device=replace(PI, runtime_version="1.33"))
+    assert not fit(facts=newer).measures  # another runtime times otherwise
+
+
+def test_a_label_names_the_device_and_without_one_it_is_that_of_the_driver() -> None:
+    found = [(NODE, FACTS), (replace(NODE, labels={"device": "tv"}), replace(FACTS, device=TV))]
+    assert device_to_measure(found, ClusterNeeds(device_label={"device": "tv"})) == TV
+    assert device_to_measure(found, ClusterNeeds(device_label={"device": "pi5"})) == PI
+    assert device_to_measure(found, ClusterNeeds(describe=lambda: TV)) == TV
+    assert (
+        device_to_measure(found, ClusterNeeds(describe=lambda: PI, device_label={"a": "b"})) == PI
+    )
 
 
 def test_a_node_of_other_versions_or_folders_is_of_no_use() -> None:
     versions = {**FACTS.versions, "archfront": "9.9"}
     strange = replace(FACTS, python="2.7.18", versions=versions, unseen=("/data",))
-    found = fit_of(NODE, strange, ClusterNeeds(), workers=1, threads=1, device=("d1", ""))
+    found = fit(facts=strange)
     assert not found.is_of_use
     assert str(found) == (
         f"has Python 2.7.18, the driver {platform.python_version()}; has archfront 9.9, the "
@@ -100,22 +129,21 @@ def test_a_node_of_other_versions_or_folders_is_of_no_use() -> None:
 
 def test_what_no_node_can_do_is_said_with_the_reason_of_each() -> None:
     needs = ClusterNeeds(labels={"pool": "fast"}, device_label={"device": "tv"})
-    problems = nobody([(NODE, fit(needs)), (NODE, "no answer")], needs, "a TV")
-    assert problems[0] == (
-        "engine: no node of the cluster can train. Its nodes:\n"
+    trains, measures = nobody([(NODE, fit(needs)), (NODE, "no answer")], needs)
+    nodes = (
         "  pi: trains nothing: it has device=pi5, rack=b, not pool=fast; measures nothing: it has "
         "device=pi5, rack=b, not device=tv\n"
         "  pi: no answer"
     )
-    assert problems[1].startswith(
-        "engine: no node with the labels device=tv is of this machine's device, a TV, so none can "
-        "measure."
-    )
-    assert nobody([(NODE, fit())], ClusterNeeds(), "") == []
-    assert nobody([], ClusterNeeds(trains=False, measures=False), "") == []
-    assert waited_for(needs, "train", "") == "It needs pool=fast."
-    said = "It has to be of the device a TV with device=tv."
-    assert waited_for(needs, "measure", "a TV") == said
+    assert trains == f"engine: no node of the cluster can train. Its nodes:\n{nodes}"
+    assert measures.startswith("engine: no node has the labels device=tv, so none can measure.")
+    assert measures.endswith(f"The nodes:\n{nodes}")
+    assert nobody([(NODE, fit())], ClusterNeeds()) == []
+    assert nobody([], ClusterNeeds(trains=False, measures=False)) == []
+    assert waited_for(needs, "train", None) == "It needs pool=fast."
+    assert waited_for(needs, "measure", None) == "It needs device=tv."
+    said = "It has to be of the device a TV, runtime 1.32."
+    assert waited_for(ClusterNeeds(), "measure", TV) == said
 
 
 def test_a_folder_is_known_by_its_mark_and_data_by_its_names(tmp_path: Path) -> None:
