@@ -171,6 +171,21 @@ class TaskRows:
         with self._database.begin() as connection:
             return [TaskRow(**row._mapping) for row in connection.execute(query)]
 
+    def check_none(self, subject: str) -> None:
+        """Raise an error while a task of a study or dataset waits or runs.
+
+        Raises:
+            RequestError: With the task.
+        """
+        opened = self.listed(subject=subject, states=OPEN, limit=1)
+        if opened:
+            raise RequestError(
+                409,
+                "task_is_open",
+                f"A {opened[0].kind} of {subject!r} is open: cancel "
+                f"it by DELETE /api/v1/tasks/{opened[0].id}, or wait for its end.",
+            )
+
     def claim(self, row: TaskRow, owner: str, now: float) -> bool:
         """Take a task that waits, unless one of its subject runs; return whether it is taken."""
         mine = and_(TASKS.c.id == row.id, TASKS.c.state == "waiting")

@@ -132,10 +132,14 @@ class _Target:
             raise DataError(f"The archive is cut off or damaged at {quoted(name, 120)}.")
         self.n_files += 1
 
+    def check_count(self, n_entries: int) -> None:
+        """Raise an error for more files and folders than an archive may have."""
+        if n_entries > self._limits.n_files:
+            raise DataError(f"The archive has more than {self._limits.n_files:,} files.")
+
     def _parts(self, name: str) -> tuple[str, ...]:
         self._n_entries += 1
-        if self._n_entries > self._limits.n_files:
-            raise DataError(f"The archive has more than {self._limits.n_files:,} files.")
+        self.check_count(self._n_entries)
         parts = parts_of(name)
         if BESIDE.intersection(parts):
             self.n_left_out += 1
@@ -157,6 +161,7 @@ class _Target:
 
 def _unpack_zip(archive: Path, target: _Target) -> None:
     with zipfile.ZipFile(archive) as opened:
+        target.check_count(len(opened.infolist()))
         for entry in opened.infolist():
             name = entry.orig_filename
             kind = stat.S_IFMT(entry.external_attr >> 16)

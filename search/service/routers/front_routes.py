@@ -7,7 +7,8 @@ from typing import Annotated
 from fastapi import APIRouter, Query, Response
 from fastapi.responses import FileResponse
 
-from archfront.search.errors import RequestError
+from archfront.search.errors import ArchfrontError, RequestError
+from archfront.search.records.paths import StudyPaths
 from archfront.search.service.answers import FrontAnswer, HistoryAnswer
 from archfront.search.service.dependencies import TheService
 from archfront.search.service.front_answers import front_answer, history_answer, limits_in
@@ -16,6 +17,8 @@ from archfront.search.service.security_headers import REPORT_POLICY
 router = APIRouter(prefix="/studies/{name}", tags=["front"])
 # Seconds that a report takes at most to be written.
 REPORT_S = 120.0
+# Seconds that a report may be older than the records.
+OLD_S = 60.0
 
 
 @router.get("/front")
@@ -45,15 +48,27 @@ def show_history(name: str, service: TheService) -> HistoryAnswer:
     "/report", response_class=FileResponse, responses={200: {"content": {"text/html": {}}}}
 )
 def show_report(name: str, service: TheService) -> Response:
-    """Return the report as one page; it is written when there is none yet."""
+    """Return the report as one page; of a study that runs it is at most a minute old."""
     results = service.results(name)
     file = results.paths.report
-    if not file.is_file():
+    if is_outdated(results.paths):
         results.begun()
         words = ["report", name, "--root", str(service.settings.root)]
-        service.verbs.call(words, limit_s=REPORT_S)
+        try:
+            service.verbs.call(words, limit_s=REPORT_S)
+        except ArchfrontError:
+            if not file.is_file():
+                raise
     if not file.is_file():
         raise RequestError(404, "no_report", f"The study {name!r} has no report yet.")
     return FileResponse(
         file, media_type="text/html", headers={"Content-Security-Policy": REPORT_POLICY}
     )
+
+
+def is_outdated(paths: StudyPaths) -> bool:
+    """Return whether a report is missing, or so much older than the last record of its study."""
+    try:
+        return paths.journal.stat().st_mtime - paths.report.stat().st_mtime > OLD_S
+    except OSError:
+        return not paths.report.is_file()

@@ -101,6 +101,7 @@ def clone_study(name: str, asked: CloneRequest, service: TheService, who: Who) -
 
 @router.delete("/{name}", status_code=204)
 def delete_study(name: str, service: TheService) -> Response:
-    """Remove a study with its files and its runs in MLflow; it may not run."""
+    """Remove a study with its files and its runs in MLflow; it may not run, nor a task of it."""
+    service.tasks.rows.check_none(name)
     service.studies.delete(name)
     return Response(status_code=204)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 from starlette.testclient import TestClient
 
+from archfront.search.errors import ArchfrontError
 from archfront.search.front.members import final_evaluations, front_hypervolume
 from archfront.search.records.evaluation import Trained
 from archfront.search.results.results import Results
@@ -227,3 +229,31 @@ class TestFront:
             answer = client.get(f"{STUDY}/report")
         assert answer.text == "<html>the report</html>"
         assert answer.headers["Content-Security-Policy"].startswith("sandbox ")
+
+    def test_a_report_that_is_missing_or_old_is_written_again(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        paths = recorded_store.write(tmp_path)
+        with client_of(tmp_path) as client:
+            verbs = client.app.state.service.verbs  # type: ignore[attr-defined]
+
+            def write(words: list[str], *, limit_s: float) -> str:
+                assert words == ["report", "flowers", "--root", str(tmp_path)]
+                paths.report.write_text("new")
+                return ""
+
+            monkeypatch.setattr(verbs, "call", write)
+            assert client.get(f"{STUDY}/report").text == "new"
+            paths.report.write_text("old")
+            assert client.get(f"{STUDY}/report").text == "old"
+            os.utime(paths.report, (1, 1))
+            assert client.get(f"{STUDY}/report").text == "new"
+
+            def fail(words: list[str], *, limit_s: float) -> str:
+                raise ArchfrontError("The disk is full.")
+
+            monkeypatch.setattr(verbs, "call", fail)
+            os.utime(paths.report, (1, 1))
+            assert client.get(f"{STUDY}/report").text == "new"
+            paths.report.unlink()
+            assert error_of(client, "report") == (400, "refused")

@@ -219,6 +219,8 @@ class TestRoutes:
         task = made.json()
         assert (task["kind"], task["subject"], task["state"]) == ("refit", "flowers", "waiting")
         assert task["created_by"] == "first"
+        kept = client.delete(STUDY)
+        assert (kept.status_code, kept.json()["error"]["code"]) == (409, "task_is_open")
         again = client.post(f"{STUDY}/refit", json={})
         assert (again.status_code, again.json()["error"]["code"]) == (409, "task_exists")
         assert client.get("/api/v1/tasks", params={"kind": "refit"}).json() == [task]
