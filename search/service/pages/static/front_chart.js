@@ -209,7 +209,8 @@ export class FrontChart {
   // Says how many trials are too bad for the picture, which would flatten the front.
   below() {
     const { box } = this;
-    return this.hidden > 0 && s("text", { class: "below", x: box.left + 6, y: box.bottom - 7 },
+    return this.hidden > 0 && s("text", { class: "below", x: box.right - 6, y: box.bottom - 7,
+      "text-anchor": "end" },
       `${this.hidden} more below`);
   }
 

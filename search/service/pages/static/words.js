@@ -58,5 +58,6 @@ export function listed(words, last = "and") {
 }
 
 export function percent(share) {
+  if (share > 0 && share < 0.0005) return "under 0.1 %";
   return `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`;
 }
