@@ -26,7 +26,7 @@ LIBRARIES = ("torch", "timm", "onnxruntime", "openvino", "optuna", "mlflow")
 API = 1
 
 
-@router.get("/health")
+@router.api_route("/health", methods=["GET", "HEAD"])
 def health(service: TheService) -> Health:
     """Return that the server answers and its database too; needs no token."""
     service.database.ping()
