@@ -3,10 +3,10 @@
 Both studies run at the same time, each with one thread on a core of its own; which core is whose
 changes with the seed. All other rules are off in both. ``--data`` has the property of a rule
 (``unequal`` classes of 50:1, ``small_objects`` of 3 to 5 px, ``crowded`` images of 150 objects, a
-``few`` images) or not (``digits``). The hypervolume is that of all trained networks, by a metric
-in which classes count alike and by latency on a logarithmic scale, from 0 to 1: the reference
-point is a metric of 0 and the largest latency of both studies, and latency counts from the
-smallest one of both. It is told whether the rule applied.
+``few`` images, ``few_validated`` ones) or not (``digits``). The hypervolume is that of all
+trained networks, by a metric in which classes count alike and by latency on a logarithmic scale,
+from 0 to 1: the reference point is a metric of 0 and the largest latency of both studies, and
+latency counts from the smallest one of both. It is told whether the rule applied.
 
 Aim, for the data that has the property: a mean gain above 0. The exit status is 1 where the mean
 gain is 0 or less; on data without the property there is no aim, nor for ``folds``, which
@@ -51,7 +51,7 @@ PROPERTY = {
     "crowding": "crowded",
     "few_images": "few",
     "symmetry": "few",
-    "folds": "small_objects",
+    "folds": "few_validated",
 }
 # Rules that change what is said of the networks, and not which ones there are.
 JUDGES = ("folds",)

@@ -100,6 +100,12 @@ def _drawn(
     return pixels.clip(0, 255).astype(np.uint8)
 
 
+FEW = (
+    *("task=classification", "space=small", "data=shapes", "data.shapes.images=500"),
+    *("data.train=200", "data.test=50", "data.shapes.classes=6"),
+    *("data.shapes.objects_max=1", "task.metric=balanced_accuracy"),
+    "space.backbones=[mobilenetv3_small_050,lcnet_050,resnet10t]",
+)
 DETECTION = (
     *("task=detection", "space=detection", "data=coco", "task.metric=map50"),
     *("space.backbones=[mobilenetv3_small_050,lcnet_050,resnet10t]", "space.heads=[yolo,fcos]"),
@@ -114,15 +120,8 @@ KINDS = {
         ),
         "balanced_accuracy",
     ),
-    "few": Kind(
-        (
-            *("task=classification", "space=small", "data=shapes", "data.shapes.images=500"),
-            *("data.train=200", "data.val=250", "data.test=50", "data.shapes.classes=6"),
-            *("data.shapes.objects_max=1", "task.metric=balanced_accuracy"),
-            "space.backbones=[mobilenetv3_small_050,lcnet_050,resnet10t]",
-        ),
-        "balanced_accuracy",
-    ),
+    "few": Kind((*FEW, "data.val=250"), "balanced_accuracy"),
+    "few_validated": Kind((*FEW, "data.val=60"), "balanced_accuracy"),
     "small_objects": Kind(DETECTION, "map50", coco(small_objects)),
     "crowded": Kind(DETECTION, "map50", coco(crowd)),
 }
