@@ -26,7 +26,8 @@ LIBRARIES = ("torch", "timm", "onnxruntime", "openvino", "optuna", "mlflow")
 API = 1
 
 
-@router.api_route("/health", methods=["GET", "HEAD"])
+@router.head("/health", include_in_schema=False)
+@router.get("/health")
 def health(service: TheService) -> Health:
     """Return that the server answers and its database too; needs no token."""
     service.database.ping()

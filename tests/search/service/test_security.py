@@ -66,6 +66,7 @@ class Routes:
 class TestTokens:
     def test_only_the_health_needs_none(self, client: TestClient) -> None:
         assert client.get("/api/v1/health", headers=NO_TOKEN).json() == {"status": "ok"}
+        assert client.head("/api/v1/health", headers=NO_TOKEN).status_code == 200
         for path in ("/api/v1/version", "/api/v1/tokens", "/api/v1/nowhere", "/anything"):
             answer = client.get(path, headers=NO_TOKEN)
             assert (answer.status_code, code(answer)) == (401, "no_token"), path
