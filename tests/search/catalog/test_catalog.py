@@ -98,11 +98,13 @@ def test_every_row_holds_together() -> None:
 def test_receptive_fields_are_those_of_the_layers() -> None:
     rows = catalog()
     assert rows["resnet18"].receptive_fields == (7, 43, 99, 211, 435)
-    assert rows["vit_tiny_patch16_224"].receptive_fields[-1] == math.inf
+    assert rows["vgg16"].receptive_fields[-1] == 212
+    assert rows["vit_base_patch16_224"].receptive_fields[-1] == math.inf
+    lacking = [row for row in rows.values() if not row.receptive_fields]
+    assert len(lacking) <= 0.01 * len(rows)
+    assert all("receptive fields: " in row.problem for row in lacking)
     small = [row for row in rows.values() if row.costs_at(row.input_size).macs_g <= 1.5]
-    assert len(small) > 250
-    for part in ("receptive_fields", "effective_size"):
-        assert sum(bool(getattr(row, part)) for row in small) > 0.97 * len(small)
+    assert sum(row.effective_size is not None for row in small) > 0.97 * len(small)
 
 
 def test_families_are_the_modules_of_timm() -> None:
