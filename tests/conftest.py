@@ -100,7 +100,9 @@ def postgres() -> Iterator[Server]:
     if found is None:
         pytest.skip("PostgreSQL is not installed")
     server = Server(found)
-    yield server
+    with pytest.MonkeyPatch.context() as patch:  # beside other work an answer may take its time
+        patch.setattr("archfront.search.records.postgres.ANSWER_S", 600)
+        yield server
     server.remove()
 
 

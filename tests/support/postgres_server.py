@@ -129,6 +129,7 @@ class Server:
     def _call(self, program: str, *words: str, is_checked: bool = True) -> None:
         subprocess.run(
             [self.programs / program, f"--pgdata={self._folder / 'data'}", *words],
+            env={**os.environ, "PGCTLTIMEOUT": "600"},  # beside other work
             check=is_checked,
             user=self._user,
             cwd=self._folder,

@@ -56,8 +56,8 @@ def cut(url: str) -> None:
 
 
 def until(is_true: Callable[[], bool]) -> None:
-    """Wait until something is true, for a minute at most."""
-    deadline = time.monotonic() + 60
+    """Wait until something is true, for ten minutes at most."""
+    deadline = time.monotonic() + 600
     while not is_true():
         assert time.monotonic() < deadline
         time.sleep(0.01)
