@@ -8,6 +8,8 @@ archive says of them. Archives in the archive are files like others.
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import json
 import lzma
 import os
@@ -19,25 +21,31 @@ import sys
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from archfront.search.service.archive_names import BESIDE, Names, parts_of
 from archfront.trainers.errors import DataError
 from archfront.trainers.words import quoted
 
 # Address space and seconds of computing of the process.
-MEMORY_BYTES, CPU_S = 512_000_000, 900
+MEMORY_BYTES, CPU_S = 300_000_000, 900
 CHUNK = 1 << 18
 # Bytes between two looks at the disk.
 LOOK_BYTES = 64_000_000
 ZIP_STARTS = (b"PK\x03\x04", b"PK\x05\x06")
-TAR_STARTS = (b"\x1f\x8b", b"BZh", b"\xfd7zXZ\x00")
+COMPRESSIONS: dict[bytes, Callable[[Path, str], Any]] = {
+    b"\x1f\x8b": gzip.open,
+    b"BZh": bz2.open,
+    b"\xfd7zXZ\x00": lzma.open,
+}
 # Where a tar file without compression says that it is one.
 TAR_MAGIC, TAR_PLACE = b"ustar", 257
+# The end of a tar archive, and bytes behind it that some programs fill up with.
+END_BYTES, MOST_LEFT = 1024, 10_000_000
 DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, EOFError, OSError),
     *(ValueError, OverflowError, struct.error, RecursionError, NotImplementedError, KeyError),
@@ -89,7 +97,7 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> Unpacked:
     with _damage_told():
         if start.startswith(ZIP_STARTS):
             _unpack_zip(archive, target)
-        elif start.startswith(TAR_STARTS) or start[TAR_PLACE:] == TAR_MAGIC:
+        elif start.startswith(tuple(COMPRESSIONS)) or start[TAR_PLACE:] == TAR_MAGIC:
             _unpack_tar(archive, target)
         else:
             raise DataError("The upload is neither a zip archive nor a tar archive.")
@@ -105,6 +113,7 @@ class _Target:
         self._folder, self._limits, self._names = folder, limits, Names()
         self.n_files = self.n_bytes = self.n_left_out = self._n_entries = 0
         self._look_at = 0
+        self._made = {folder}
 
     def add_folder(self, name: str) -> None:
         """Make a folder."""
@@ -120,7 +129,9 @@ class _Target:
             return
         self._names.add(parts, is_folder=False)
         path = self._folder.joinpath(*parts)
-        path.parent.mkdir(parents=True, exist_ok=True)
+        if path.parent not in self._made:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._made.add(path.parent)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
         written = 0
         with os.fdopen(os.open(path, flags, 0o644), "wb") as file:
@@ -177,17 +188,55 @@ def _unpack_zip(archive: Path, target: _Target) -> None:
 
 
 def _unpack_tar(archive: Path, target: _Target) -> None:
-    with tarfile.open(archive, "r|*") as opened:
-        for entry in opened:
-            opened.members = []  # type: ignore[attr-defined]  # else it keeps all of them
-            if entry.isdir():
-                target.add_folder(entry.name)
-                continue
-            if not entry.isreg() or entry.issparse():
-                raise DataError(f"The archive has a link or a device: {quoted(entry.name, 120)}.")
-            content = opened.extractfile(entry)
-            assert content is not None, "a file has content"
-            target.add_file(entry.name, content, entry.size)
+    with _uncompressed(archive) as file:
+        stream = _Followed(file)
+        with tarfile.open(fileobj=stream, mode="r|") as opened:  # type: ignore[call-overload]
+            for entry in opened:
+                opened.members = []  # else it keeps all of them
+                if entry.isdir():
+                    target.add_folder(entry.name)
+                    continue
+                if not entry.isreg() or entry.issparse():
+                    shown = quoted(entry.name, 120)
+                    raise DataError(f"The archive has a link or a device: {shown}.")
+                content = opened.extractfile(entry)
+                assert content is not None, "a file has content"
+                target.add_file(entry.name, content, entry.size)
+        stream.check_end()
+
+
+def _uncompressed(archive: Path) -> IO[bytes]:
+    """Return a tar archive as a file of what it holds; one that is cut off raises EOFError."""
+    with archive.open("rb") as file:
+        start = file.read(6)
+    opener = next(
+        (opener for mark, opener in COMPRESSIONS.items() if start.startswith(mark)), open
+    )
+    opened: IO[bytes] = opener(archive, "rb")
+    return opened
+
+
+class _Followed:
+    """A tar archive that is read to its end, which it says by two blocks of zeros."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file, self._last = file, b""
+
+    def read(self, size: int) -> bytes:
+        """Return the next bytes."""
+        content = self._file.read(size)
+        self._last = (self._last + content)[-END_BYTES:]
+        return content
+
+    def check_end(self) -> None:
+        """Read what is left and raise an error unless it is the end of an archive."""
+        left = 0
+        while content := self.read(CHUNK):
+            left += len(content)
+            if left > MOST_LEFT:
+                raise DataError("The archive has more behind its end than it may.")
+        if self._last.strip(b"\0") or len(self._last) < END_BYTES:
+            raise DataError("The archive is cut off or damaged: its end is missing.")
 
 
 @contextmanager

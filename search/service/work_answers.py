@@ -17,27 +17,23 @@ Member = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,40}$")]
 FormatName = Annotated[str, OneOf(tuple(FORMATS))]
 
 
+EXAMPLE: dict[str, Any] = {
+    "id": "0123456789abcdef",
+    "kind": "export",
+    "subject": "flowers",
+    "state": "running",
+    "message": "",
+    "created": 1800000000.0,
+    "created_by": "laptop",
+    "started": 1800000001.0,
+    "ended": None,
+}
+
+
 class TaskAnswer(Body):
     """A task: a command that runs in a process of its own."""
 
-    model_config = ConfigDict(
-        extra="forbid",
-        json_schema_extra={
-            "examples": [
-                {
-                    "id": "0123456789abcdef",
-                    "kind": "export",
-                    "subject": "flowers",
-                    "state": "running",
-                    "message": "",
-                    "created": 1800000000.0,
-                    "created_by": "laptop",
-                    "started": 1800000001.0,
-                    "ended": None,
-                }
-            ]
-        },
-    )
+    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [EXAMPLE]})
 
     id: str
     kind: Kind
@@ -57,6 +53,11 @@ class TaskAnswer(Body):
 
 class TaskDetail(TaskAnswer):
     """A task with the last lines that it printed."""
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{**EXAMPLE, "lines": ["onnx: accuracy 0.93"]}]},
+    )
 
     lines: list[str]
 

@@ -11,6 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from archfront.search.service.app import create_app
+from archfront.search.service.bodies import Body
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.tokens import Scope
 from tests.support import recorded_store
@@ -187,3 +188,20 @@ def test_every_route_has_its_description(client: TestClient) -> None:
             own = [status for status in route["responses"] if status.startswith("2")]
             content = route["responses"][own[0]].get("content", {})
             assert content or own == ["204"], f"{method} {path}"
+
+
+def bodies(kind: type[Body] = Body) -> Iterator[type[Body]]:
+    """Yield every kind of body of the API."""
+    for own in kind.__subclasses__():
+        yield own
+        yield from bodies(own)
+
+
+def test_every_example_is_one_of_its_kind() -> None:
+    found = 0
+    for kind in bodies():
+        extra = kind.model_config.get("json_schema_extra")
+        for example in extra.get("examples", ()) if isinstance(extra, dict) else ():
+            kind.model_validate(example)
+            found += 1
+    assert found >= 10

@@ -78,6 +78,12 @@ def lying_size() -> bytes:
     return bytes(content)
 
 
+def cut_gz() -> bytes:
+    """Return a compressed tar archive of which all files are there and the end is not."""
+    content = gzip.compress(tar_of({"a": b"x"}), compresslevel=0)
+    return content[:2000]
+
+
 def opened(tmp_path: Path, content: bytes, limits: Limits = LIMITS) -> tuple[Unpacked, Entries]:
     """Return what was unpacked of an archive, with the files."""
     (tmp_path / "archive").write_bytes(content)
@@ -153,6 +159,13 @@ HOSTILE: dict[str, tuple[bytes, str]] = {
     "cut zip": (zip_of({"a": b"x" * 500})[:-30], "damaged"),
     "cut tar": (tar_of({"a": b"x" * 5000})[:3000], "damaged"),
     "cut gz": (tar_of({"a": bytes(range(256)) * 40}, "w:gz")[:200], "damaged"),
+    "cut behind a file": (tar_of({"a": b"x" * 512, "b": b"y" * 512})[:1024], "end is missing"),
+    "cut gz behind a file": (cut_gz(), "damaged"),
+    "cut xz": (tar_of({"a": bytes(range(256)) * 40}, "w:xz")[:-20], "damaged"),
+    "much behind the end": (
+        gzip.compress(tar_of({"a": b"x"}) + bytes(11_000_000)),
+        "more behind its end",
+    ),
     "nothing": (b"", "neither a zip"),
     "empty zip": (zip_of({}), "has no file"),
     "only a folder": (zip_of({"a/": b""}), "has no file"),
