@@ -97,15 +97,14 @@ def opened(page: Any, address: str, token: str, n_trials: int) -> tuple[float, l
     begun = time.perf_counter()
     page.goto(f"{address}studies/{NAME}")
     page.wait_for_selector(".member")
-    page.wait_for_function(shown(n_trials))
+    wait_until_shown(page, n_trials)
     seconds = time.perf_counter() - begun
     return seconds, page.evaluate(SLIDER % (MOVES, MOVES))
 
 
-def shown(n_trials: int) -> str:
-    """Return what is true in a page that shows so many trials."""
-    text = f"{n_trials:,} trials"
-    return f"document.querySelector('#trial-table p')?.textContent.startsWith('{text}')"
+def wait_until_shown(page: Any, n_trials: int) -> None:
+    """Wait until the table of a page has so many trials."""
+    page.locator("#trial-table > p").filter(has_text=f"{n_trials:,} trials").wait_for()
 
 
 def main() -> int:
@@ -132,7 +131,7 @@ def main() -> int:
                 for n_more in range(1, options.events + 1):
                     begun = time.perf_counter()
                     tell(TrialFinished(record(store, rng)))
-                    page.wait_for_function(shown(options.trials + n_more))
+                    wait_until_shown(page, options.trials + n_more)
                     waits_s.append(time.perf_counter() - begun)
                 print(f"event     {median(waits_s):.2f} s until it is shown, at most "
                       f"{max(waits_s):.2f}")  # fmt: skip

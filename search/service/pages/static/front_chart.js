@@ -66,12 +66,14 @@ export class FrontChart {
   drawNow() {
     if (!this.width || !this.data.facts) return;
     const { data, width, height } = this;
-    this.lane_kinds = this.lanesShown;
+    if (this.of !== data.shown()) this.lane_kinds = this.lanesShown;
     const box = this.box;
     this.place.style.height = `${height}px`;
-    Object.assign(this.canvas.style, { width: `${width}px`, height: `${height}px` });
     this.picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    const ends = this.ends();
+    // They follow from the whole study, whatever part of it is shown.
+    if (this.of !== data.shown()) this.span = this.ends();
+    this.of = data.shown();
+    const ends = this.span;
     const x = scale(...ends.x, box.left, box.right, { is_log: data.cost.is_log, wanted: width / 90 });
     const y = scale(...ends.y, box.bottom, box.top, { wanted: 6 });
     Object.assign(this, { x, y });

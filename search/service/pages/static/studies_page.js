@@ -16,7 +16,7 @@ function merged(begun, all) {
   const rows = new Map(begun.map((row) => [row.name, row]));
   for (const one of all) {
     const row = rows.get(one.name) ?? { name: one.name, started: one.created ?? 0, running: [] };
-    rows.set(one.name, { ...row, state: one.state ?? row.state, reason: one.reason || row.reason });
+    rows.set(one.name, { ...row, state: one.state ?? row.state, reason: one.reason ?? row.reason });
   }
   return [...rows.values()];
 }

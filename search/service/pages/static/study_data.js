@@ -13,6 +13,7 @@ export class StudyData {
     this.trials = new Map(); // by number: its rows by rung
     this.n = -1;
     this.end = 0;
+    this.all = null; // what ``shown`` gives for the whole study, until rows come
   }
 
   // The seconds after which rows are asked for; 0 for all of them.
@@ -30,6 +31,7 @@ export class StudyData {
   take(answer) {
     const { columns, front, counts, waiting, study, n, after } = answer;
     if (!after) this.clear();
+    this.all = null;
     const is_new = n !== this.n || JSON.stringify(front) !== JSON.stringify(this.front);
     Object.assign(this, { facts: study, front, counts, n, waiting: new Set(waiting) });
     const names = Object.keys(columns);
@@ -64,11 +66,14 @@ export class StudyData {
 
   // One row per trial that had an outcome at a time.
   shown(time = Infinity) {
+    const is_whole = time >= this.end;
+    if (is_whole && this.all) return this.all;
     const found = [];
     for (const trial of this.trials.keys()) {
       const row = this.at(trial, time);
       if (row) found.push(row);
     }
+    if (is_whole) this.all = found;
     return found;
   }
 

@@ -140,7 +140,7 @@ async function readState() {
   const own = row.status === "fulfilled" ? row.value : {};
   if (now.status === "rejected") return { ...own, has_begun: false, trials: [], left: {} };
   return { ...now.value, state: own.state ?? now.value.state, config: own.config,
-    reason: own.reason || now.value.reason };
+    reason: own.reason ?? now.value.reason };
 }
 
 byId("links").prepend(

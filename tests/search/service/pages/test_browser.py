@@ -18,6 +18,8 @@ def test_a_study_is_found_looked_at_and_another_one_is_begun(
     recorded_root: Path, tmp_path: Path
 ) -> None:
     chromium()
+    from playwright.sync_api import expect
+
     root = tmp_path / "root"
     shutil.copytree(recorded_root / "studies", root / "studies")
     phone = {"width": 390, "height": 844}
@@ -45,9 +47,7 @@ def test_a_study_is_found_looked_at_and_another_one_is_begun(
         page.locator(".member").first.focus()
         page.keyboard.press("ArrowRight")
         page.keyboard.press("Enter")
-        page.wait_for_function(
-            "before => document.querySelector('#detail h2').textContent !== before", arg=chosen
-        )
+        expect(page.locator("#detail h2")).not_to_have_text(chosen)
         page.select_option("#trial-kind", "rejected")
         rows = page.locator("#trial-table tbody tr")
         assert 0 < rows.count() < N_TRIALS
@@ -55,7 +55,7 @@ def test_a_study_is_found_looked_at_and_another_one_is_begun(
 
         before = page.locator(".member").count()
         page.locator("#study-time").fill("0")
-        page.wait_for_function(f"document.querySelectorAll('.member').length < {before}")
+        expect(page.locator(".member")).not_to_have_count(before)
 
         page.set_viewport_size(phone)
         assert page.evaluate("document.documentElement.scrollWidth") <= phone["width"]
