@@ -26,11 +26,12 @@ LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 TINY = (*SMALLEST, "hardware.limits.latency_ms=null")
 # What stands for a value in the usage of a verb.
 PLACEHOLDERS = {"STUDY": "flowers", "DIR": "knee", "N": "1", "VERB": "run"}
-# What a test has no network, no weights, no other device and no cluster for.
+# What a test has no network, no weights, no other device, no cluster and no database for.
 ELSEWHERE = (
     *("data.download=true", "space.weights=pretrained", "hardware.device=Pixel 8"),
-    "engine=ray",
+    *("engine=ray", "tracking=postgres"),
 )
+DATABASE = "postgresql+pg8000://ann:secret@db:5432/studies"
 
 
 pytestmark = pytest.mark.usefixtures("own_folder")
@@ -187,7 +188,10 @@ def composing() -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("command", composing())
-def test_every_configuration_of_the_documents_composes(command: str, capsys: Output) -> None:
+def test_every_configuration_of_the_documents_composes(
+    command: str, capsys: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARCHFRONT_STORAGE_URL", DATABASE)
     words = [word for word in words_of(command) if re.match(r"[a-z_.]+=", word)]
     if not any(word.startswith(("data", "experiment")) for word in words):
         words.append("data.root=photos")
@@ -211,7 +215,7 @@ def small_runs() -> list[str]:
     runs = {
         line: set(words_of(line))
         for line in lines
-        if line.startswith("archfront run ") and "acuracy" not in line
+        if line.startswith("archfront run ") and "acuracy" not in line and "--server" not in line
     }
     return [
         line for line, words in runs.items() if not any(words < more for more in runs.values())
@@ -221,8 +225,14 @@ def small_runs() -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", small_runs())
 def test_every_run_of_the_documents_works_in_small(
-    own_folder: Path, tmp_path: Path, capsys: Output, command: str
+    own_folder: Path,
+    tmp_path: Path,
+    capsys: Output,
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
 ) -> None:
+    if "tracking=postgres" in command:
+        monkeypatch.setenv("ARCHFRONT_STORAGE_URL", DATABASE)
     for folder in (tmp_path / "home" / "my flowers", own_folder / "photos"):
         draw_folder(folder, {"daisy": 12, "rose": 12})
     words, tiny = words_of(command), list(TINY)

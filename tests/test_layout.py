@@ -41,7 +41,8 @@ DOORS = {
     "uvicorn": ["search/service/server.py", "search/tracking/mlflow_server.py"],
     "sqlalchemy": [
         "search/service/*.py",
-        "search/records/storage_urls.py",
+        "search/records/*.py",
+        "search/latency/table_places.py",
         "search/tracking/*.py",
     ],
     "hydra": ["search/config/compose.py"],
@@ -64,7 +65,11 @@ DOORS = {
         "search/api/study_handle.py",
     ],
     "matplotlib": ["search/report/front_png.py", "search/report/latency_png.py"],
-    "jinja2": ["search/report/page_template.py", "search/export/rendering.py"],
+    "jinja2": [
+        "search/report/page_template.py",
+        "search/export/rendering.py",
+        "search/service/pages/page_routes.py",
+    ],
     "markupsafe": ["search/report/document.py", "search/report/profile_page.py"],
     "torch": [
         "trainers/*.py",

@@ -116,8 +116,9 @@ def command() -> list[str]:
 
 
 def examples() -> list[str]:
-    """Return the programs of the page, in their order."""
-    return re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    """Return the programs of the page, in their order, without those that ask a server."""
+    programs = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
+    return [program for program in programs if "af.Client(" not in program]
 
 
 @pytest.mark.slow

@@ -15,8 +15,8 @@ import pytest
 
 from archfront.search.catalog import catalog
 from archfront.search.cli import main
-from archfront.search.commands import latency_measure
 from archfront.search.latency.database import Entry, LatencyKey, LatencyTable
+from archfront.search.prepare import make_engine
 from archfront.search.records.evaluation import Failed, Latency, Measurement
 from archfront.trainers.spec import Architecture
 from tests.support.command import Output, fails, succeeds, wrong_use
@@ -38,7 +38,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LatencyTable:
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
     found = Answers()
-    monkeypatch.setattr(latency_measure, "perform", found)
+    monkeypatch.setattr(make_engine, "perform", found)
     return found
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from archfront.search.cli import main
-from archfront.search.commands import latency_measure
 from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.device import fingerprint
+from archfront.search.prepare import make_engine
 from archfront.trainers.spec import Architecture
 from tests.support import crashing_measure
 from tests.support.command import Output, fails, succeeds
@@ -30,7 +30,7 @@ def table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> LatencyTable:
 @pytest.fixture
 def answers(monkeypatch: pytest.MonkeyPatch) -> Answers:
     found = Answers()
-    monkeypatch.setattr(latency_measure, "perform", found)
+    monkeypatch.setattr(make_engine, "perform", found)
     return found
 
 
@@ -143,7 +143,7 @@ class TestMeasure:
     def test_a_worker_that_dies_is_a_remembered_failure_and_not_the_end(
         self, capsys: Output, table: LatencyTable, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(latency_measure, "perform", crashing_measure.perform)
+        monkeypatch.setattr(make_engine, "perform", crashing_measure.perform)
         words = [*WORDS, "engine=processes", "space.input_sizes=32"]
         assert "2 measured (0 unstable)" in succeeds(capsys, "latency", *words)
         (failure,) = table.failures()
