@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,12 @@ NO_TOKEN = {"Authorization": ""}
 def client(tmp_path: Path) -> Iterator[TestClient]:
     with client_of(tmp_path / "root") as client:
         yield client
+
+
+@pytest.fixture
+def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no time pass for the rates of services that are made afterwards."""
+    monkeypatch.setattr(security, "Rates", partial(Rates, clock=lambda: 0.0))
 
 
 def code(answer: object) -> str:
@@ -74,9 +81,11 @@ class TestTokens:
         assert client.get("/api/v1/version").json()["api"] == 1
         assert client.get("/api/v1/nowhere").status_code == 404
 
-    def test_a_wrong_token_is_none_and_cannot_be_tried_often(self, client: TestClient) -> None:
-        wrong = {"Authorization": "Bearer " + token_of(client)[:-1] + "~"}
-        found = [client.get("/api/v1/version", headers=wrong).status_code for _ in range(22)]
+    @pytest.mark.usefixtures("stopped_clock")
+    def test_a_wrong_token_is_none_and_cannot_be_tried_often(self, tmp_path: Path) -> None:
+        with client_of(tmp_path / "root") as client:
+            wrong = {"Authorization": "Bearer " + token_of(client)[:-1] + "~"}
+            found = [client.get("/api/v1/version", headers=wrong).status_code for _ in range(22)]
         assert found == [401] * 20 + [429] * 2
 
     def test_no_secret_is_stored_or_listed(self, client: TestClient, tmp_path: Path) -> None:
@@ -250,6 +259,7 @@ class TestLimits:
         answer = client.post("/api/v1/tokens", content=chunks)
         assert (answer.status_code, code(answer)) == (413, "too_large")
 
+    @pytest.mark.usefixtures("stopped_clock")
     def test_requests_have_a_rate(self, tmp_path: Path) -> None:
         with client_of(tmp_path / "root", requests_per_minute=2) as client:
             found = [client.get("/api/v1/version") for _ in range(3)]
