@@ -65,7 +65,7 @@ class Connection:
 
     def nodes(self) -> list[Node]:
         """Return the nodes that are alive, in the order of their names."""
-        found = [_node(row) for row in self.ray.nodes() if row["Alive"]]
+        found = [node_of(row) for row in self.ray.nodes() if row["Alive"]]
         return sorted(found, key=lambda node: (node.name, node.id))
 
     def close(self) -> None:
@@ -179,7 +179,8 @@ def _first_line(text: str) -> str:
     return text.splitlines()[0].strip().rstrip(".")
 
 
-def _node(row: Mapping[str, Any]) -> Node:
+def node_of(row: Mapping[str, Any]) -> Node:
+    """Return a node from its row in Ray's table."""
     given, address = row["Resources"], row["NodeManagerAddress"]
     name, host = row.get("NodeName") or "", row.get("NodeManagerHostname") or ""
     if name in ("", address):  # Ray's default name is the address
