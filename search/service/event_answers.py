@@ -20,7 +20,9 @@ class RunningTrial(Body):
     )
     rung: int
     since: float = Field(description="when it was proposed, or promoted to this rung")
+    changed: float = Field(description="when something was last heard of it")
     epoch: int | None = None
+    epoch_s: float | None = Field(default=None, description="seconds of the last epoch")
     metrics: dict[str, float | None] = Field(default_factory=dict)
     latency_ms: float | None = None
     fetched_mb: float | None = None

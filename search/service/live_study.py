@@ -78,22 +78,26 @@ class LiveStudy:
                     stage="measuring" if name == "TrialProposed" else "training",
                     rung=rung if isinstance(rung, int) else 0,
                     since=time,
+                    changed=time,
                 )
             case "TrialMeasured":
-                self._change(trial, stage="training", latency_ms=_p50(event))
+                self._change(trial, time, stage="training", latency_ms=_p50(event))
             case "WeightsFetched":
                 mb, of_mb = event.get("mb"), event.get("of_mb")
-                self._change(trial, stage="fetching", fetched_mb=mb, of_mb=of_mb)
+                self._change(trial, time, stage="fetching", fetched_mb=mb, of_mb=of_mb)
             case "EpochFinished":
                 epoch, metrics = event.get("epoch"), event.get("metrics")
-                self._change(trial, stage="training", epoch=epoch, metrics=metrics or {})
+                before = self._running.get(trial)
+                epoch_s = None if before is None else time - before.changed
+                values = {"epoch": epoch, "epoch_s": epoch_s, "metrics": metrics or {}}
+                self._change(trial, time, stage="training", **values)
             case "RungFinished" | "TrialFinished":
                 self._running.pop(trial, None)
 
-    def _change(self, trial: int, **values: Any) -> None:
+    def _change(self, trial: int, time: float, **values: Any) -> None:
         running = self._running.get(trial)
         if running is not None:
-            self._running[trial] = running.model_copy(update=values)
+            self._running[trial] = running.model_copy(update={"changed": time, **values})
 
 
 class LiveStudies:

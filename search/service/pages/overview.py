@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from archfront.search.errors import RequestError, StudyError
 from archfront.search.records.driver_lock import is_driven
 from archfront.search.records.seconds import active_seconds, full_trainings
 from archfront.search.results.results import Results
-from archfront.search.service.pages.live_trials import LiveTrials
+from archfront.search.service.event_answers import RunningTrial
+from archfront.search.service.live_study import LiveStudies
 from archfront.search.service.pages.study_columns import front_rows
 from archfront.search.service.state import ReadStudy, Service
 
 
-def overview(service: Service, live: LiveTrials) -> list[dict[str, Any]]:
+def overview(service: Service, live: LiveStudies) -> list[dict[str, Any]]:
     """Return one row for each study that has begun, the last one first."""
     rows = []
     for name in service.names():
@@ -28,7 +30,7 @@ def overview(service: Service, live: LiveTrials) -> list[dict[str, Any]]:
     return sorted(rows, key=lambda row: (-row["started"], row["name"]))
 
 
-def running(service: Service, name: str, live: LiveTrials) -> dict[str, Any]:
+def running(service: Service, name: str, live: LiveStudies) -> dict[str, Any]:
     """Return what a study does now: its state, its trials in flight and what is left of it.
 
     Raises:
@@ -40,7 +42,8 @@ def running(service: Service, name: str, live: LiveTrials) -> dict[str, Any]:
     is_alive = is_driven(paths)
     now = time.time()
     rungs = [] if results.header is None else list(results.header.rungs)
-    trials = [trial.as_dict(rungs, now) for trial in live.of(paths.events)] if is_alive else []
+    _, found, _ = live.of(paths.events).now()
+    trials = [_trial(trial, rungs, now) for trial in found] if is_alive else []
     state = "stopped" if results.state == "running" and not is_alive else results.state
     return {
         "state": state,
@@ -52,7 +55,32 @@ def running(service: Service, name: str, live: LiveTrials) -> dict[str, Any]:
     }
 
 
-def _row(service: Service, name: str, live: LiveTrials) -> dict[str, Any]:
+def _trial(trial: RunningTrial, rungs: Sequence[int], now: float) -> dict[str, Any]:
+    """Return a trial in flight, with the epochs of its rung and the seconds to its end."""
+    epochs = None
+    if trial.stage == "training" and trial.rung < len(rungs):
+        epochs = rungs[trial.rung]
+    # A training that was promoted goes on from the rung below.
+    below = rungs[trial.rung - 1] if epochs and trial.rung else 0
+    done = max(trial.epoch or 0, below)
+    left_s = None
+    if epochs and trial.epoch_s is not None:
+        left_s = max(0.0, (epochs - done) * trial.epoch_s - (now - trial.changed))
+    return {
+        "trial": trial.trial,
+        "label": trial.label,
+        "stage": trial.stage,
+        "seconds": round(max(0.0, now - trial.since), 1),
+        "rung": trial.rung,
+        "epoch": done,
+        "epochs": epochs,
+        "left_s": left_s,
+        "values": trial.metrics,
+        "latency_ms": trial.latency_ms,
+    }
+
+
+def _row(service: Service, name: str, live: LiveStudies) -> dict[str, Any]:
     study = service.read(name)
     results = study.results
     now = running(service, name, live)

@@ -14,7 +14,6 @@ from fastapi.responses import HTMLResponse
 from archfront.search.errors import RequestError
 from archfront.search.service.dependencies import TheService, Who
 from archfront.search.service.pages import overview
-from archfront.search.service.pages.live_trials import LiveTrials
 from archfront.search.service.pages.page_files import page_files, version
 from archfront.search.service.pages.study_columns import study_columns
 from archfront.trainers.safe_text import visible_value
@@ -120,24 +119,16 @@ def static_file(of: str, name: str) -> Response:
     return Response(found.content, media_type=found.media_type, headers={"Cache-Control": kept})
 
 
-def _live(service: TheService) -> LiveTrials:
-    """Return the trials in flight that a service has read."""
-    return _LIVE.setdefault(service.settings.root, LiveTrials())
-
-
-_LIVE: dict[Path, LiveTrials] = {}
-
-
 @data_router.get("/overview")
-def get_overview(service: TheService) -> Response:
+def get_overview(request: Request, service: TheService) -> Response:
     """Return the studies that have begun: the front in few numbers and what runs now."""
-    return _compact(overview.overview(service, _live(service)))
+    return _compact(overview.overview(service, request.app.state.streams.live))
 
 
 @data_router.get("/studies/{name}/running")
-def get_running(name: str, service: TheService) -> Response:
+def get_running(name: str, request: Request, service: TheService) -> Response:
     """Return what a study does now: its trials in flight and what is left of its budget."""
-    return _compact(overview.running(service, name, _live(service)))
+    return _compact(overview.running(service, name, request.app.state.streams.live))
 
 
 @data_router.get("/studies/{name}/columns")

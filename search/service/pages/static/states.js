@@ -37,7 +37,7 @@ export function leftText(left) {
 // Says what a trial in flight is at.
 export function stageText(trial) {
   if (trial.stage === "measuring") return "measuring its latency";
-  if (trial.stage === "weights") return "fetching first weights";
+  if (trial.stage === "fetching") return "fetching first weights";
   const of = trial.epochs ? ` of ${trial.epochs}` : "";
   return trial.epochs === 0 ? "solving a head on frozen features" : `epoch ${trial.epoch}${of}`;
 }

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import json
+import time
 from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
 
 from archfront.search.records.driver_lock import driver_lock
-from archfront.search.records.events import (
-    EpochFinished,
-    EventLog,
-    RungFinished,
-    TrialMeasured,
-    TrialProposed,
-)
+from archfront.search.records.events import EpochFinished, EventLog, TrialMeasured, TrialProposed
 from archfront.search.records.paths import StudyPaths
-from archfront.search.service.pages.live_trials import LiveTrials
 from tests.support import recorded_store, recorded_study
 from tests.support.services import client_of
 
@@ -73,39 +66,23 @@ def test_the_list_has_what_each_study_found(tmp_path: Path) -> None:
     assert flowers["named"]["best"]["metric"] == pytest.approx(max(m.metric for m in front))
 
 
-class TestLiveTrials:
-    def test_follow_the_log_from_where_they_were(self, tmp_path: Path) -> None:
-        first, second = recorded_study.study()[:2]
-        log, live, seconds = tmp_path / "events.jsonl", LiveTrials(), iter(range(100, 200))
-        tell = EventLog(log, clock=lambda: float(next(seconds)))
-        assert live.of(log) == []
-        tell(TrialProposed(first.trial, first.candidate))
-        assert [(t.trial, t.stage, t.label) for t in live.of(log)] == [
-            (first.trial, "measuring", first.candidate.label)
-        ]
-        assert first.measurement is not None
-        tell(TrialMeasured(first.trial, first.candidate, first.measurement))
-        tell(EpochFinished(first.trial, 1, {"accuracy": 0.5}))
-        with log.open("ab") as file:
-            file.write(b'{"event": "EpochFin')  # a line that is being written
-        (now,) = live.of(log)
-        assert (now.stage, now.epoch, now.epoch_s) == ("training", 1, 1.0)
-        told = now.as_dict([4, 8], now.noted)
-        assert (told["epochs"], told["left_s"], told["values"]) == (4, 3.0, {"accuracy": 0.5})
-        assert told["latency_ms"] == first.measurement.latency.p50_ms
-        tell(RungFinished(first))
-        tell(TrialProposed(second.trial, second.candidate))
-        assert [trial.trial for trial in live.of(log)] == [second.trial]
-        log.write_text(json.dumps({"time": 1.0, "event": "StudyFinished"}) + "\n")
-        assert live.of(log) == []
-
-    def test_are_told_of_a_study_that_a_driver_runs(self, tmp_path: Path) -> None:
-        paths: StudyPaths = recorded_store.write(tmp_path)
-        one = recorded_study.study()[0]
-        EventLog(paths.events)(TrialProposed(one.trial, one.candidate))
-        address = "/api/v1/studies/flowers/running"
-        with client_of(tmp_path) as client:
-            assert client.get(address).json()["trials"] == []
-            with driver_lock(paths):
-                (trial,) = client.get(address).json()["trials"]
-            assert (trial["stage"], trial["label"]) == ("measuring", one.candidate.label)
+def test_what_runs_is_told_of_a_study_that_a_driver_runs(tmp_path: Path) -> None:
+    paths: StudyPaths = recorded_store.write(tmp_path)
+    one = recorded_study.study()[0]
+    now = time.time()
+    moments = iter((now - 100, now - 90, now - 60))
+    tell = EventLog(paths.events, clock=lambda: next(moments))
+    tell(TrialProposed(one.trial, one.candidate))
+    assert one.measurement is not None
+    tell(TrialMeasured(one.trial, one.candidate, one.measurement))
+    tell(EpochFinished(one.trial, 1, {"accuracy": 0.5}))
+    address = "/api/v1/studies/flowers/running"
+    with client_of(tmp_path) as client:
+        epochs = client.app.state.service.results("flowers").rungs[0]  # type: ignore[attr-defined]
+        assert client.get(address).json()["trials"] == []
+        with driver_lock(paths):
+            (trial,) = client.get(address).json()["trials"]
+    assert (trial["stage"], trial["label"]) == ("training", one.candidate.label)
+    assert (trial["epoch"], trial["epochs"], trial["values"]) == (1, epochs, {"accuracy": 0.5})
+    assert 0 <= trial["left_s"] <= 30 * (epochs - 1)
+    assert trial["latency_ms"] == one.measurement.latency.p50_ms
