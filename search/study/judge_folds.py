@@ -72,6 +72,7 @@ class FoldJudge:
         for fold in range(self._n_folds):
             missing = [e for e in members if fold not in self._known(e).scores]
             expected = sum(costs[e.trial] * self._factor(e) for e in missing)
+            expected *= max(1, LEAST - fold)  # a single fold would be for nothing
             if missing and expected / self._engine.n_slots > seconds_left():
                 self._emit(Noticed(self._cut_short(fold, expected, max(seconds_left(), 0.0))))
                 break
@@ -131,8 +132,9 @@ class FoldJudge:
         return SOLVING if _is_probe(evaluation) else 1.0
 
     def _cut_short(self, fold: int, expected: float, left: float) -> str:
+        what = "the next one takes" if fold else f"{LEAST} take"
         return (
-            f"the front is judged on {fold} of {self._n_folds} folds: the next one takes about "
+            f"the front is judged on {fold} of {self._n_folds} folds: {what} about "
             f"{expected:.0f} s, and {left:.0f} s are left of budget.minutes="
             f"{self._prepared.config.budget.minutes:g}; more minutes go on with it"
         )

@@ -25,7 +25,7 @@ from archfront.search.results.select_members import aliases
 from archfront.search.study.job_factory import JobFactory
 from archfront.search.study.judge_folds import FoldJudge
 from archfront.trainers.errors import BuildError
-from tests.support.small_study import perform, prepared, run, small_config
+from tests.support.small_study import STEP_S, perform, prepared, run, small_config
 
 FOLDS = 3
 
@@ -161,3 +161,19 @@ def test_the_minutes_end_after_the_folds_that_fit_for_all_members(
         f"the front is judged on 2 of {FOLDS} folds: the next one takes"
     )
     assert "0 s are left of budget.minutes=1;" in event.message
+
+
+def test_no_fold_is_begun_where_two_do_not_fit(
+    judged: tuple[Results, Machine], tmp_path: Path
+) -> None:
+    results, _ = judged
+    config = small_config(tmp_path, budget__folds=FOLDS, budget__minutes=1)
+    whole, places, events = prepared(config), StudyPaths(tmp_path, "small"), []
+    front = [e for e in results.evaluations if e.trial == results.front()[0].trial]
+    machine = Machine()
+    with driving(places, None, whole.objectives) as store:
+        engine = InlineEngine(machine, workers=1, threads=1)
+        judge = FoldJudge(whole, store, engine, JobFactory(whole, places, "fp32"), events.append)
+        judge.judge(front, results.evaluations, lambda: 1.5 * STEP_S)
+    assert machine.asked == []
+    assert f"judged on 0 of {FOLDS} folds: 2 take about 0 s" in events[0].message
