@@ -21,7 +21,7 @@ from archfront.trainers.dataset_summary import Symmetries
 # Of the form of the record and of how its numbers are computed; another one is computed anew.
 VERSION = 5
 # Versions whose form fits this one, in which profiles beside the records of studies may be.
-READ = (2, 3, 4, 5)
+READ = range(2, VERSION + 1)
 # The share of a class's images that adds nothing new falls with this (Cui et al. 2019, table 1).
 BETA = 0.9999
 # Cells along each side of the map of the places of objects.
