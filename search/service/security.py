@@ -98,6 +98,10 @@ class Gate:
             return self._unknown(request, client)
         if identity is not None and identity.scope != "full" and not is_open:
             _check_reads(path, method)
+        if {"content-length", "transfer-encoding"} <= set(request.headers):
+            # A proxy may take the other length, and then the rest of the body for a request.
+            message = "The body of the request has two lengths."
+            return answer(400, "two_lengths", message, headers={"Connection": "close"})
         length = request.headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._limit(request):
             return answer(413, CODES[413], MESSAGES[413], headers={"Connection": "close"})

@@ -249,6 +249,12 @@ class TestLimits:
         answer = client.post("/api/v1/tokens", content=chunks)
         assert (answer.status_code, code(answer)) == (413, "too_large")
 
+    def test_a_body_has_one_length(self, client: TestClient) -> None:
+        headers = {"Content-Length": "2", "Transfer-Encoding": "chunked"}
+        answer = client.post("/api/v1/tokens", content=b"{}", headers=headers)
+        assert (answer.status_code, code(answer)) == (400, "two_lengths")
+        assert answer.headers["Connection"] == "close"
+
     @pytest.mark.usefixtures("stopped_clock")
     def test_requests_have_a_rate(self, tmp_path: Path) -> None:
         with client_of(tmp_path / "root", requests_per_minute=2) as client:
