@@ -6,7 +6,7 @@ import contextlib
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from archfront.search.engine.process import WorkerProcess
@@ -42,12 +42,19 @@ class WorkerPool:
         with self._changed:
             return self._is_closed
 
-    def start(self, *, threads: int, imports: tuple[str, ...]) -> WorkerProcess:
+    def start(
+        self,
+        *,
+        threads: int,
+        imports: tuple[str, ...],
+        variables: Mapping[str, str] | None = None,
+    ) -> WorkerProcess:
         """Start a worker without waiting for its imports, once no job is exclusive.
 
         Args:
             threads: Threads of the worker.
             imports: Modules that it imports in addition to what ``perform`` needs.
+            variables: Its additional environment.
 
         Raises:
             PoolClosedError: If the pool is closed.
@@ -55,7 +62,9 @@ class WorkerPool:
         """
         with self._changed:
             self._wait_for_shared()
-            worker = WorkerProcess(threads=threads, start_timeout_s=self._start_timeout_s)
+            worker = WorkerProcess(
+                threads=threads, start_timeout_s=self._start_timeout_s, variables=variables
+            )
             self._workers.add(worker)
             self._reaper.watch(worker.group)
         worker.set_up(self._perform, imports)

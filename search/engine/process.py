@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from multiprocessing.connection import Connection, Pipe
 from typing import IO, Any
 
@@ -90,7 +90,13 @@ class WorkerProcess:
         last_output: The end of what it printed, once it is ended.
     """
 
-    def __init__(self, *, threads: int, start_timeout_s: float) -> None:
+    def __init__(
+        self,
+        *,
+        threads: int,
+        start_timeout_s: float,
+        variables: Mapping[str, str] | None = None,
+    ) -> None:
         self.watch = Stopwatch()
         self.is_ready = False
         self.last_output = ""
@@ -101,7 +107,8 @@ class WorkerProcess:
         ours, theirs = Pipe()
         self._connection: Connection[Any, Any] = ours
         try:
-            self._process = _spawn(theirs.fileno(), self._output, threads)
+            environment = os.environ | thread_variables(threads) | dict(variables or {})
+            self._process = _spawn(theirs.fileno(), self._output, environment)
         except OSError:
             ours.close()
             self._output.close()
@@ -199,7 +206,7 @@ class WorkerProcess:
                 _kill_group(self.group, number)
 
 
-def _spawn(fd: int, output: IO[bytes], threads: int) -> subprocess.Popen[bytes]:
+def _spawn(fd: int, output: IO[bytes], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
     paths = (os.path.abspath(str(path)) for path in sys.path)
     return subprocess.Popen(
         [sys.executable, "-c", _BOOT, str(fd), *paths],
@@ -207,7 +214,7 @@ def _spawn(fd: int, output: IO[bytes], threads: int) -> subprocess.Popen[bytes]:
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
-        env=os.environ | thread_variables(threads),
+        env=environment,
         start_new_session=True,
     )
 

@@ -28,7 +28,7 @@ from __future__ import annotations
 
 import pickle
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
@@ -57,6 +57,8 @@ class ProcessEngine:
         imports: Modules that workers import before they have a job.
         exclusive_imports: The same of the one for exclusive jobs.
         start_timeout_s: A worker that has not finished its imports by then is given up.
+        slot_variables: Additional environment of the workers, one mapping after another; none
+            where it is empty.
         is_reaper_apart: Whether what kills the workers of a dead engine is no child of this
             process, for processes whose children somebody else kills.
     """
@@ -72,6 +74,7 @@ class ProcessEngine:
         imports: tuple[str, ...] = (),
         exclusive_imports: tuple[str, ...] = (),
         start_timeout_s: float = 300.0,
+        slot_variables: Sequence[Mapping[str, str]] = (),
         is_reaper_apart: bool = False,
     ) -> None:
         if getattr(perform, "__module__", None) == "__main__":
@@ -92,6 +95,7 @@ class ProcessEngine:
         )
         self._stopped = threading.Event()
         self._imports, self._exclusive_imports = imports, exclusive_imports
+        self._variables = slot_variables or ({},)
         self._threads = self._start_threads()
 
     def submit(self, job: Job, on_event: OnEvent | None = None) -> Future[Result]:
@@ -146,9 +150,14 @@ class ProcessEngine:
         imports = (*self._exclusive_imports, *self._imports) if has_one else self._imports
         slots = [
             WorkerSlot(
-                self._pool, self._tasks, threads=self.threads, is_lazy=False, imports=imports
+                self._pool,
+                self._tasks,
+                threads=self.threads,
+                is_lazy=False,
+                imports=imports,
+                variables=self._variables[number % len(self._variables)],
             )
-            for _ in range(self.n_slots)
+            for number in range(self.n_slots)
         ]
         if not has_one:
             slots.append(

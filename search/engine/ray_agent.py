@@ -34,6 +34,7 @@ import psutil
 from archfront.search.engine.failures import undeliverable
 from archfront.search.engine.jobs import Job, Perform, Result
 from archfront.search.engine.processes import ProcessEngine
+from archfront.trainers.files import write_whole
 from archfront.trainers.threads import cores
 
 # Identifies a folder that is shared between machines.
@@ -105,13 +106,19 @@ class NodeFacts:
 
 @dataclass(frozen=True)
 class Start:
-    """What an agent needs to start its workers; the arguments of ``ProcessEngine``."""
+    """What an agent needs to start its workers.
+
+    Attributes:
+        perform: The first of the arguments of ``ProcessEngine``, as the following ones.
+        gpus: GPUs of each worker that trains, of those that Ray gave the agent.
+    """
 
     perform: Perform
     workers: int
     threads: int
     imports: tuple[str, ...]
     exclusive_imports: tuple[str, ...]
+    gpus: int = 0
 
 
 def facts_of(question: Question) -> NodeFacts:
@@ -132,6 +139,20 @@ def facts_of(question: Question) -> NodeFacts:
     )
 
 
+def slots_of_gpus(visible: str, gpus: int) -> tuple[dict[str, str], ...]:
+    """Return the environment of each worker, so that no two train on one GPU.
+
+    Args:
+        visible: Ids of the GPUs that there are, with commas between.
+        gpus: GPUs of one worker; 0 leaves its environment as it is.
+    """
+    if not gpus:
+        return ()
+    ids = [name for name in visible.split(",") if name]
+    parts = [ids[i : i + gpus] for i in range(0, len(ids) - gpus + 1, gpus)]
+    return tuple({"CUDA_VISIBLE_DEVICES": ",".join(part)} for part in parts)
+
+
 def mark_of(path: str) -> str:
     """Return what tells a folder or file from another one of its path on another machine.
 
@@ -150,11 +171,24 @@ def mark_of(path: str) -> str:
     return hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
 
 
+def question_of(
+    shared: str | None, read: tuple[str, ...], describe: Callable[[], object] | None
+) -> Question:
+    """Return what a node is asked now: the marks of folders change.
+
+    Args:
+        shared: Folder into which jobs write; None for none.
+        read: Folders and files that they read.
+        describe: Gives the machine's device.
+    """
+    folders = read if shared is None else (*read, shared)
+    return Question({folder: mark_of(folder) for folder in folders}, describe)
+
+
 def write_mark(folder: Path) -> None:
-    """Write the file by which nodes know a folder again, unless it is there."""
+    """Write the file by which nodes know a folder, anew: a copy of it has the one before."""
     folder.mkdir(parents=True, exist_ok=True)
-    with suppress(FileExistsError), (folder / MARK).open("x", encoding="utf-8") as file:
-        file.write(uuid.uuid4().hex)
+    write_whole(folder / MARK, uuid.uuid4().hex)
 
 
 def version_of(library: str) -> str:
@@ -201,6 +235,7 @@ class NodeAgent:
             threads=how.threads,
             imports=how.imports,
             exclusive_imports=how.exclusive_imports,
+            slot_variables=slots_of_gpus(os.environ.get("CUDA_VISIBLE_DEVICES", ""), how.gpus),
             is_reaper_apart=True,  # Ray kills an agent's children, and leaves theirs
         )
 

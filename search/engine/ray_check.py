@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from archfront.search.engine.placement import ClusterNeeds, Fit, device_to_measure, fit_of, nobody
-from archfront.search.engine.ray_agent import NodeFacts, Question, version_of
+from archfront.search.engine.ray_agent import NodeFacts, Question, question_of, version_of
 from archfront.search.engine.ray_cluster import Connection, Node, connect
-from archfront.search.engine.ray_engine import question_of
+from archfront.search.engine.ray_engine import mark_shared
 from archfront.search.engine.ray_node import NodeLink
 from archfront.trainers.words import join_words
 
@@ -53,7 +53,8 @@ def check_cluster(
     Raises:
         ConfigError: If the cluster cannot be joined.
     """
-    question = question_of(needs)
+    mark_shared(needs)
+    question = question_of(needs.shared, needs.read, needs.describe)
     connection = connect(needs.address)
     try:
         nodes = connection.nodes()

@@ -27,7 +27,7 @@ from typing import ClassVar, Self
 from archfront.search.engine.failures import undeliverable
 from archfront.search.engine.jobs import CLOSED, Job, OnEvent, Perform, Result
 from archfront.search.engine.placement import ClusterNeeds, Fit
-from archfront.search.engine.ray_agent import Question, Start, mark_of, write_mark
+from archfront.search.engine.ray_agent import Start, write_mark
 from archfront.search.engine.ray_cluster import connect
 from archfront.search.engine.ray_members import ClusterMembers, Crew
 from archfront.search.engine.ray_node import NodeLink
@@ -69,12 +69,11 @@ class RayEngine:
         self._waiting: dict[bool, deque[Task]] = {False: deque(), True: deque()}
         self._is_closed = False
         needs = needs or ClusterNeeds()
-        question = question_of(needs)
+        self._gpus = needs.gpus
+        mark_shared(needs)
         self._connection = connect(needs.address)
         crew = Crew(workers, self.threads, self._start_of)
-        self._members = ClusterMembers(
-            self._connection, needs, question, crew=crew, on_free=self._dispatch
-        )
+        self._members = ClusterMembers(self._connection, needs, crew=crew, on_free=self._dispatch)
         try:
             self._members.join_all()
         except BaseException:
@@ -154,6 +153,7 @@ class RayEngine:
             threads=self.threads,
             imports=self._imports if fit.slots else (),
             exclusive_imports=self._exclusive_imports if fit.measures else (),
+            gpus=self._gpus,
         )
 
     def _dispatch(self) -> None:
@@ -195,17 +195,15 @@ class RayEngine:
         return min(free, key=lambda link: link.n_training, default=None)
 
 
-def question_of(needs: ClusterNeeds) -> Question:
-    """Return what nodes are asked, after the shared folder got its mark.
+def mark_shared(needs: ClusterNeeds) -> None:
+    """Give the shared folder a mark, by which nodes know it.
 
     Raises:
-        ConfigError: If the shared folder cannot be written.
+        ConfigError: If it cannot be written.
     """
-    folders = list(needs.read)
-    if needs.shared is not None:
-        try:
-            write_mark(Path(needs.shared))
-        except OSError as error:
-            raise ConfigError(f"tracking.root: {needs.shared}: {error.strerror}.") from error
-        folders.append(needs.shared)
-    return Question({folder: mark_of(folder) for folder in folders}, needs.describe)
+    if needs.shared is None:
+        return
+    try:
+        write_mark(Path(needs.shared))
+    except OSError as error:
+        raise ConfigError(f"tracking.root: {needs.shared}: {error.strerror}.") from error

@@ -18,7 +18,7 @@ from archfront.search.engine.placement import (
     nobody,
     waited_for,
 )
-from archfront.search.engine.ray_agent import Question, Start
+from archfront.search.engine.ray_agent import Start, question_of
 from archfront.search.engine.ray_cluster import Connection, Node
 from archfront.search.engine.ray_node import NodeLink
 from archfront.search.errors import ConfigError
@@ -60,7 +60,6 @@ class ClusterMembers:
     Args:
         connection: The cluster.
         needs: What is asked of it.
-        question: What each node is asked.
         crew: The workers of a node.
         on_free: Called when a node came, or a job ended at one.
 
@@ -74,7 +73,6 @@ class ClusterMembers:
         self,
         connection: Connection,
         needs: ClusterNeeds,
-        question: Question,
         *,
         crew: Crew,
         on_free: Callable[[], None],
@@ -82,7 +80,7 @@ class ClusterMembers:
         self.lock = threading.RLock()
         self.links: dict[str, NodeLink] = {}
         self.device: object = None
-        self._connection, self._needs, self._question = connection, needs, question
+        self._connection, self._needs = connection, needs
         self._crew, self._on_free = crew, on_free
         self._is_closed = False
         self._joining: set[str] = set()
@@ -148,7 +146,8 @@ class ClusterMembers:
         link = None
         try:
             link = NodeLink(self._connection.ray, node, gpus=node.gpus if self._needs.gpus else 0)
-            link.ask(self._question)
+            needs = self._needs
+            link.ask(question_of(needs.shared, needs.read, needs.describe))
         except Exception as error:  # of Ray, and of the agent's start
             if link is not None:
                 link.end()

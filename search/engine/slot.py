@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import pickle
+from collections.abc import Mapping
 from concurrent.futures import Future
 from contextlib import ExitStack
 from queue import SimpleQueue
@@ -48,6 +49,7 @@ class WorkerSlot:
         threads: Threads of the worker.
         is_lazy: Whether the worker starts with the first task, unless it has something to import.
         imports: Modules that the worker imports before it has a task.
+        variables: Additional environment of the worker.
     """
 
     def __init__(
@@ -58,12 +60,13 @@ class WorkerSlot:
         threads: int,
         is_lazy: bool,
         imports: tuple[str, ...] = (),
+        variables: Mapping[str, str] | None = None,
     ) -> None:
         self._pool = pool
         self._tasks = tasks
         self._threads = threads
         self._is_lazy = is_lazy
-        self._imports = imports
+        self._imports, self._variables = imports, variables
         self._worker: WorkerProcess | None = None
 
     def serve(self) -> None:
@@ -119,7 +122,9 @@ class WorkerSlot:
             how = ending(exit_code) if exit_code is not None else "ended"
             logger.warning("A worker without a job %s; another takes its place.", how)
         if self._worker is None:
-            self._worker = self._pool.start(threads=self._threads, imports=self._imports)
+            self._worker = self._pool.start(
+                threads=self._threads, imports=self._imports, variables=self._variables
+            )
             self._listen(self._worker, READY, None)
             if self._worker.watch.lift_limit():
                 raise EOFError

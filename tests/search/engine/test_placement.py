@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import platform
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from archfront.search.engine.placement import (
     nobody,
     waited_for,
 )
+from archfront.search.engine.processes import ProcessEngine
 from archfront.search.engine.ray_agent import (
     LIBRARIES,
     MARK,
@@ -21,11 +23,14 @@ from archfront.search.engine.ray_agent import (
     Question,
     facts_of,
     mark_of,
+    slots_of_gpus,
     version_of,
     write_mark,
 )
 from archfront.search.engine.ray_cluster import Node
 from archfront.search.latency.key import MeasuringDevice
+from tests.support.engine_checks import train, value
+from tests.support.engine_jobs import perform
 
 NODE = Node("a1", "pi", "10.0.0.2", 8.0, 2, 15.5, {"device": "pi5", "rack": "b"})
 PI = MeasuringDevice("d1", "Cortex-A76, 4 cores", "1.32")
@@ -146,12 +151,31 @@ def test_what_no_node_can_do_is_said_with_the_reason_of_each() -> None:
     assert waited_for(ClusterNeeds(), "measure", TV) == said
 
 
+@pytest.mark.parametrize(
+    ("visible", "gpus", "workers"),
+    [("0,1,2,3", 1, ["0", "1", "2", "3"]), ("4,7,9", 2, ["4,7"]), ("0", 0, []), ("", 1, [])],
+)
+def test_no_two_workers_train_on_one_gpu(visible: str, gpus: int, workers: list[str]) -> None:
+    found = slots_of_gpus(visible, gpus)
+    assert [variables["CUDA_VISIBLE_DEVICES"] for variables in found] == workers
+
+
+def test_workers_have_the_environment_of_their_slots() -> None:
+    variables = slots_of_gpus("5,6", 1)
+    with ProcessEngine(perform, workers=2, threads=1, slot_variables=variables) as engine:
+        both = [engine.submit(train("environment")) for _ in range(8)]
+        found = {value(each)["CUDA_VISIBLE_DEVICES"] for each in both}
+    assert found <= {"5", "6"}
+
+
 def test_a_folder_is_known_by_its_mark_and_data_by_its_names(tmp_path: Path) -> None:
     root, data = tmp_path / "root", tmp_path / "data"
     write_mark(root)
     first = mark_of(str(root))
-    write_mark(root)
     assert mark_of(str(root)) == first == (root / MARK).read_text()
+    copy = shutil.copytree(root, tmp_path / "copy")
+    write_mark(root)
+    assert mark_of(str(root)) != mark_of(str(copy)) == first
     data.mkdir()
     (data / "cat").mkdir()
     folders = {str(path): mark_of(str(path)) for path in (root, data)}
