@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -100,7 +100,7 @@ def look(raw: RawSample, n_classes: int, limit: PixelLimit) -> Look:
     target, problems = checked_target(raw, size, n_classes, seen)
     if target is None:
         return Look(None, problems)
-    if isinstance(target, Objects) and target.segments is not None:
+    if isinstance(target, Objects) and _are_of_size(target, *size):
         boundaries.append(_boundary(_drawn(target, *size)))
     return Look(_facts(image, target, boundaries), problems)
 
@@ -157,6 +157,14 @@ def _edge_density(grey: Pixels) -> float:
     steep[:, :-1] |= np.abs(np.diff(wide, axis=1)) > STEEP
     steep[:-1] |= np.abs(np.diff(wide, axis=0)) > STEEP
     return float(steep.mean())
+
+
+def _are_of_size(objects: Objects, width: int, height: int) -> bool:
+    """Return whether objects have outlines, and the encoded ones are of an image of this size."""
+    return objects.segments is not None and all(
+        not isinstance(segment, Mapping) or list(segment["size"]) == [height, width]
+        for segment in objects.segments
+    )
 
 
 def _drawn(objects: Objects, width: int, height: int) -> Indices:

@@ -79,6 +79,11 @@ def test_the_boundary_of_outlines_is_that_of_the_drawn_objects() -> None:
     # Above them and below 6 pixels each, beside them 3 on the left, between both and on the right;
     # the one at the lower right corner of each square counts once.
     assert found.boundary == pytest.approx((6 + 6 + 3 + 3 + 3 - 2) / 120)
+    encoded = {"size": [9, 12], "counts": [50, 3, 55]}  # of another image
+    other = replace(target.only([0]), segments=(encoded,))
+    found = look(replace(sample, target=other), 2, DEFAULT).facts
+    assert found is not None
+    assert found.boundary is None
 
 
 @pytest.mark.parametrize(("kind", "name"), [("jpg", "JPEG"), ("png", "PNG")])
