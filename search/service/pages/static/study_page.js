@@ -25,6 +25,7 @@ const panel = new DetailPanel(byId("detail"), study, data, { choose });
 const table = new TrialTable(byId("trial-tools"), byId("trial-table"), study, data, choose);
 const slider = timeSlider(byId("time"), (time) => { chart.time = time; chart.draw(); });
 const exports = new ExportsPanel(study);
+const drawn = {};
 let state = null, is_whole = false;
 
 function choose(trial) {
@@ -94,9 +95,22 @@ async function readColumns(is_all) {
   chart.draw();
   table.draw();
   if (panel.trial === null) panel.show(null);
-  drawHistory();
-  drawLeftOut(study, choose);
-  exports.draw(data.front).catch(complain);
+  drawRarely();
+}
+
+// What a server has to go over all trials for is asked for only where it may have changed.
+function drawRarely() {
+  const front = data.front.map((member) => `${member.trial}:${member.rung}`).join();
+  if (front !== drawn.front) {
+    drawn.front = front;
+    drawHistory();
+    exports.draw(data.front).catch(complain);
+  }
+  const left_out = (data.counts.rejected ?? 0) + (data.counts.failed ?? 0);
+  if (left_out !== drawn.left_out) {
+    drawn.left_out = left_out;
+    drawLeftOut(study, choose);
+  }
 }
 
 async function refresh() {
