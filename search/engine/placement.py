@@ -91,7 +91,10 @@ def fit_of(
         threads: Threads of one training.
         device: The device that measures.
     """
-    faults = (*version_faults(facts), *(f"does not see {path}" for path in facts.unseen))
+    faults = (
+        *version_faults(facts),
+        *(f"does not see {path}: all nodes need it, by this path" for path in facts.unseen),
+    )
     slots, lacks = _slots(node, needs, workers=workers, threads=threads)
     missing = missing_labels(node, needs.labels)
     lack = missing_labels(node, needs.device_label)

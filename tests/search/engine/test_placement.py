@@ -128,7 +128,7 @@ def test_a_node_of_other_versions_or_folders_is_of_no_use() -> None:
     assert not found.is_of_use
     assert str(found) == (
         f"has Python 2.7.18, the driver {platform.python_version()}; has archfront 9.9, the "
-        f"driver {version_of('archfront')}; does not see /data"
+        f"driver {version_of('archfront')}; does not see /data: all nodes need it, by this path"
     )
 
 
