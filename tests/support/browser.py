@@ -47,7 +47,7 @@ def served(root: Path, **changes: Any) -> Iterator[tuple[str, str]]:
     port = at.getsockname()[1]
     app = create_app(ServiceSettings(root=root, port=port, **changes))
     token = app.state.service.tokens.first(anew=True)
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [at]}, daemon=True)
     thread.start()
     until = time.monotonic() + WAIT_S
