@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterable, Sequence
 
 from archfront.search.records.evaluation import Evaluation, Trained
@@ -15,6 +16,37 @@ def active_seconds(evaluations: Sequence[Evaluation]) -> float:
         total += max(0.0, stop - max(evaluation.started, end))
         end = max(end, stop)
     return total
+
+
+class ActiveSeconds:
+    """The wall seconds in which at least one trial was in flight, until any moment.
+
+    Args:
+        evaluations: Those of a study, in any order.
+    """
+
+    def __init__(self, evaluations: Iterable[Evaluation]) -> None:
+        self._starts: list[float] = []
+        self._ends: list[float] = []
+        self._before: list[float] = []  # seconds of the spans before each span
+        total = 0.0
+        for evaluation in sorted(evaluations, key=lambda e: e.started):
+            stop = evaluation.started + evaluation.seconds
+            if self._ends and evaluation.started <= self._ends[-1]:
+                self._ends[-1] = max(self._ends[-1], stop)
+                continue
+            if self._ends:
+                total += self._ends[-1] - self._starts[-1]
+            self._starts.append(evaluation.started)
+            self._ends.append(stop)
+            self._before.append(total)
+
+    def until(self, moment: float) -> float:
+        """Return the seconds until a moment, in seconds since the epoch."""
+        place = bisect_left(self._starts, moment) - 1
+        if place < 0:
+            return 0.0
+        return self._before[place] + min(moment, self._ends[place]) - self._starts[place]
 
 
 def waiting_seconds(evaluation: Evaluation) -> float:

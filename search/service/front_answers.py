@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from archfront.search.errors import ConfigError, unknown
 from archfront.search.front.members import (
@@ -17,7 +17,7 @@ from archfront.search.front.members import (
 from archfront.search.front.pareto import front_mask
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.objectives import MEASURED
-from archfront.search.records.seconds import active_seconds
+from archfront.search.records.seconds import ActiveSeconds
 from archfront.search.results import stats
 from archfront.search.results.baselines import baselines, best_baseline, warnings
 from archfront.search.results.results import Results
@@ -191,25 +191,22 @@ def _points(results: Results) -> Iterator[HistoryPoint]:
     ended = sorted(
         (e for e in results.evaluations if e.can_join_front), key=lambda e: e.started + e.seconds
     )
-    growth = _Growth(results)
+    growth, active = _Growth(results), ActiveSeconds(results.evaluations)
     for place, evaluation in enumerate(ended):
         if growth.add(evaluation) or place == len(ended) - 1:
-            yield _point(results, growth, evaluation)
+            seconds = active.until(evaluation.started + evaluation.seconds)
+            yield _point(results, growth, evaluation, seconds=seconds)
 
 
-def _point(results: Results, growth: _Growth, evaluation: Evaluation) -> HistoryPoint:
-    end = evaluation.started + evaluation.seconds
-    until = [
-        replace(e, seconds=min(e.seconds, end - e.started))
-        for e in results.evaluations
-        if e.started < end
-    ]
+def _point(
+    results: Results, growth: _Growth, evaluation: Evaluation, *, seconds: float
+) -> HistoryPoint:
     members = build_front(growth.front, results.objectives)
     return HistoryPoint(
         trial=evaluation.trial,
         rung=evaluation.rung,
-        ended=end,
-        seconds=active_seconds(until),
+        ended=evaluation.started + evaluation.seconds,
+        seconds=seconds,
         hypervolume=front_hypervolume(growth.front, results.objectives, results.begun().reference),
         best=max(member.metric for member in members),
         front=[member.trial for member in members],
