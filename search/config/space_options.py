@@ -62,7 +62,7 @@ class RulesConfig:
         "off: the metric and the losses do not follow from how unequal the classes are"
     )
     object_size: Switch = option(
-        "off: input sizes do not grow where small objects cover less than a cell"
+        "auto: input sizes grow where small objects cover less than a cell, for long studies"
     )
     crowding: Switch = option("off: detectors find 100 objects however crowded the images are")
     few_images: Switch = option(

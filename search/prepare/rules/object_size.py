@@ -28,10 +28,10 @@ LEAST = 1.0
 
 
 def object_size(facts: Facts, config: Config) -> Effect | None:
-    """Return larger inputs where the smallest tenth of the objects covers less than one cell.
+    """Return larger inputs too where the smallest tenth of the objects covers less than one cell.
 
-    Sizes at which it does not are left out; where it does at none, the largest one is taken, and
-    tiles are named.
+    The usual sizes stay: in few minutes a network of large inputs learns nothing. Where the
+    objects cover a cell at none, the largest size is added, and tiles are named.
     """
     heads = [TASKS[config.task.name].grid(head) for head in config.space.heads]
     finest = min((stride for grid in heads for stride in grid.finest), default=0)
@@ -51,9 +51,10 @@ def object_size(facts: Facts, config: Config) -> Effect | None:
     top = min(ENLARGED_AT_MOST * own, LARGEST)
     least, wished = LEAST * finest / share, CELLS * finest / share
     if least > top:
-        return Effect(measured, {"space.input_sizes": _between(top / CLOSE, top)}, _none(top))
-    sizes = _between(least, min(top, max(wished, *asked)))
-    return Effect(measured, {"space.input_sizes": sizes})
+        more, words = _between(top / CLOSE, top), _none(top)
+    else:
+        more, words = _between(least, min(top, max(wished, *asked))), ""
+    return Effect(measured, {"space.input_sizes": tuple(sorted({*asked, *more}))}, words)
 
 
 def _between(low: float, top: float) -> tuple[int, ...]:

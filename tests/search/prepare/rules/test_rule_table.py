@@ -24,7 +24,11 @@ from tests.support.configurations import changed
 
 EVEN = {"cat": 500, "dog": 500}
 PLAIN = Facts(5000, EVEN, "images", 64.0)
-OPEN = {"task__metric": "auto", "space__recipe__loss": "auto"}
+OPEN = {
+    "task__metric": "auto",
+    "space__recipe__loss": "auto",
+    "space__rules__object_size": "auto",
+}
 
 DENSE = {
     "task__name": "detection",
@@ -73,7 +77,7 @@ CASES = {
     ),
     "object_size": Case(
         replace(PLAIN, longest=640.0, small_object=0.008),
-        {"space.input_sizes": (512, 640, 800, 1024)},
+        {"space.input_sizes": (384, 416, 512, 640, 800, 1024)},
         given=DENSE,
         kept={"space__input_sizes": [256, 512]},
     ),
