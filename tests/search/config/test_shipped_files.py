@@ -43,7 +43,10 @@ def words_for(group: str, name: str) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("group", "name"), SHIPPED, ids=lambda value: value)
-def test_every_shipped_file_composes_and_builds(group: str, name: str) -> None:
+def test_every_shipped_file_composes_and_builds(
+    group: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("ARCHFRONT_STORAGE_URL", "postgresql+pg8000://ann:secret@db:5432/studies")
     words = words_for(group, name)
     config = built(compose(words))
     if group not in ("budget", "space", "tracking", "experiment"):
