@@ -12,7 +12,7 @@ import shutil
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,15 +68,11 @@ class ServerConnection:
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
-        parts = urlsplit(url if "//" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.query:
-            raise ConfigError(
-                f"--server {url}: the address of a server is needed, as https://host:8000."
-            )
-        self.url = parts.geturl().rstrip("/")
+        host = _host(url)
+        self.url = url.strip().rstrip("/")
         self._token = token or os.environ.get(TOKEN_VARIABLE, "")
         handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
-        if parts.hostname in LOOPBACK:  # never by a proxy
+        if host in LOOPBACK:  # never by a proxy
             handlers.append(urllib.request.ProxyHandler({}))
         self._opener = urllib.request.build_opener(*handlers)
 
@@ -116,18 +112,25 @@ class ServerConnection:
             shutil.copyfileobj(answer, opened)
         return file
 
-    def events(self, *path: str | int) -> Iterator[ServerEvent]:
+    def events(
+        self, *path: str | int, lost: Callable[[], None] = lambda: None
+    ) -> Iterator[ServerEvent]:
         """Yield the events of a stream; where it breaks, it goes on after the last one.
+
+        Args:
+            path: Where it is, as names.
+            lost: Called once for each time that the connection is lost.
 
         Raises:
             RequestError: If the server refuses the request.
-            ServiceError: If the server cannot be reached for minutes.
+            ServiceError: If the server cannot be reached at the start, or later for minutes.
         """
-        last, failures = "", 0
+        last, failures, was_there = "", 0, False
         while True:
             headers = {"Last-Event-ID": last} if last else {}
             try:
                 answer = self._open("GET", path, {}, headers=headers, limit_s=SILENCE_S)
+                was_there = True
                 with closing(answer):
                     for event in _events(answer):
                         failures, last = 0, event.id or last
@@ -135,13 +138,17 @@ class ServerConnection:
                         if event.kind == "removed" and len(path) > 1:
                             return
             except RequestError as error:
-                if error.status < 500 and error.status != 429:
+                if not was_there or (error.status < 500 and error.status != 429):
                     raise
                 failures += 1
+                if failures > RETRIES:
+                    raise
             except (ServiceError, OSError, ValueError, http.client.HTTPException) as error:
                 failures += 1
-                if failures > RETRIES:
+                if not was_there or failures > RETRIES:
                     raise self._unreachable(error) from error
+            if failures == 1:
+                lost()
             if failures:
                 time.sleep(RETRY_S)
 
@@ -192,11 +199,33 @@ class ServerConnection:
         return RequestError(status, code, message)
 
     def _unreachable(self, error: Exception) -> ServiceError:
+        if isinstance(error, ServiceError):
+            return error
         reason = getattr(error, "reason", None) or error
         said = (str(reason).splitlines() or [type(reason).__name__])[0]
         return ServiceError(
             f"The server {self.url} cannot be reached: {said}. Is archfront serve running there?"
         )
+
+
+def _host(url: str) -> str:
+    """Return the host of a server's address.
+
+    Raises:
+        ConfigError: If the address is none.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        is_fit = parts.scheme in ("http", "https") and not (parts.query or parts.fragment)
+        host = parts.hostname if is_fit and parts.port != 0 else None
+    except ValueError:  # a port that is no number, or an address in brackets that is none
+        host = None
+    if not host or not url.isprintable() or any(map(str.isspace, url.strip())):
+        raise ConfigError(
+            f"--server {quoted(url)}: the address of a server is needed, as https://host:8000; it "
+            "begins with http:// or https://."
+        )
+    return host
 
 
 def read_token(file: Path | None) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from archfront.search.commands.consoles import echo
+from archfront.search.commands.consoles import echo, print_note
 from archfront.search.commands.server_connection import (
     TOKEN_VARIABLE,
     ServerConnection,
@@ -69,10 +69,10 @@ def watch(connection: ServerConnection, study: str, *, with_epochs: bool = False
 
     Raises:
         RequestError: If there is no such study.
-        ServiceError: If the server cannot be reached.
+        ServiceError: If the server cannot be reached at the start, or later for minutes.
     """
     metric, state = "metric", ""
-    for event in connection.events("studies", study, "events"):
+    for event in connection.events("studies", study, "events", lost=_tell_lost):
         if event.kind == "removed":
             echo(f"The study {study!r} was deleted.")
             return 1
@@ -90,6 +90,10 @@ def watch(connection: ServerConnection, study: str, *, with_epochs: bool = False
         if state not in GOING_ON:
             break
     return ENDS.get(state, 1)
+
+
+def _tell_lost() -> None:
+    print_note("no connection, trying again")
 
 
 def state_line(study: dict[str, Any]) -> str:

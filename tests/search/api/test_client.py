@@ -98,7 +98,15 @@ class TestClient:
             af.Client(url, "wrong").studies()
         with pytest.raises(ServiceError, match=r"cannot be reached: .*Is archfront serve running"):
             af.Client("http://127.0.0.1:9").studies()
-        for wrong in ("ftp://x", "http://", "http://h:1/?q"):
+        for wrong in (
+            "ftp://x",
+            "http://",
+            "http://h:1/?q",
+            "notaurl",
+            "h:8000",
+            "http://h:x",
+            "",
+        ):
             with pytest.raises(ConfigError, match="address of a server is needed"):
                 af.Client(wrong)
 
@@ -177,13 +185,17 @@ class TestEvents:
             raise ConnectionResetError
 
         monkeypatch.setattr(server_connection, "_events", broken)
-        events = ServerConnection(url).events("studies", "flowers", "events")
+        lost: list[int] = []
+        events = ServerConnection(url).events(
+            "studies", "flowers", "events", lost=lambda: lost.append(1)
+        )
         assert next(events).kind == "snapshot"
         for n in range(5):
             write(Noticed(f"{n}"))
         changes = (event.content for event in events if event.kind == "change")
         assert [next(changes)["fields"]["message"] for _ in range(5)] == list("01234")
         assert len(opened) >= 3
+        assert len(lost) >= 2
         changes.close()
         events.close()
 
@@ -201,6 +213,38 @@ class TestCommands:
         assert main(["watch", "flowers", "--server", url]) == 0
         said = capsys.readouterr().out
         assert said.startswith("flowers: finished (16 trials trained): 16 trained, 6 rejected")
+
+    def test_a_server_that_is_not_there_is_told_at_once(self, capsys: Output) -> None:
+        for words in (["watch", "flowers"], ["run", "study=x"]):
+            assert main([*words, "--server", "http://127.0.0.1:9"]) == 1
+            assert "cannot be reached" in (said := capsys.readouterr().err)
+            assert "Is archfront serve running there?" in said
+            assert main([*words, "--server", "notaurl"]) == 2
+            assert "'notaurl': the address of a server is needed" in capsys.readouterr().err
+
+    def test_a_connection_that_is_lost_is_told_and_made_again(
+        self, capsys: Output, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(server_connection, "RETRY_S", 0.0)
+        study = {"name": "x", "counts": {}, "reason": "", "state": "running"}
+        ends = {**study, "state": "finished"}
+        answers: list[Any] = [
+            io.BytesIO(f"event: snapshot\ndata: {json.dumps({'study': study})}\n\n".encode()),
+            ServiceError("refused"),
+            ServiceError("refused"),
+            io.BytesIO(f"event: study\ndata: {json.dumps(ends)}\n\n".encode()),
+        ]
+
+        def opened(*given: Any, **more: Any) -> Any:
+            if isinstance(answer := answers.pop(0), Exception):
+                raise answer
+            return answer
+
+        monkeypatch.setattr(ServerConnection, "_open", opened)
+        assert main(["watch", "x", "--server", "http://h"]) == 0
+        said = capsys.readouterr()
+        assert (said.out + said.err).count("no connection, trying again") == 1
+        assert "x: finished" in said.out
 
     def test_a_study_is_made_by_the_words_of_run(
         self, url: str, token: str, capsys: Output, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -221,11 +265,14 @@ class TestCommands:
     @pytest.mark.parametrize(
         ("words", "said"),
         [
-            (["study=x", "--server", "h", "--cfg", "job"], "--cfg: it goes with a study here"),
+            (
+                ["study=x", "--server", "http://h", "--cfg", "job"],
+                "--cfg: it goes with a study here",
+            ),
             (["study=x", "--detach"], "--detach: it goes with --server"),
-            (["experiment=digits", "--server", "h"], "study: a server needs the name"),
-            (["study", "--server", "h"], "'study': group=name or option=value is needed"),
-            (["study=x", "--server", "h", "--token-file", "/none"], "it cannot be read"),
+            (["experiment=digits", "--server", "http://h"], "study: a server needs the name"),
+            (["study", "--server", "http://h"], "'study': group=name or option=value is needed"),
+            (["study=x", "--server", "http://h", "--token-file", "/none"], "it cannot be read"),
         ],
     )
     def test_wrong_words_are_told_before_a_server_is_asked(
