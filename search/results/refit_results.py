@@ -70,14 +70,13 @@ def member_of(results: Results, name: str, *, is_proxy: bool) -> Member:
     [trial] = trials
     if is_proxy:
         return proxy_member(results, trial)
-    mine = [refit for refit in refits_of(results) if refit.trial == trial]
-    if not mine:
+    best = shipped_refits(results).get(trial)
+    if best is None:
         study = results.paths.study
         raise StudyError(
             f"Trial {trial} of {study!r} was not trained in full yet. Run 'archfront refit "
             f"{study} --members {trial}', or say --proxy for the weights of its short training."
         )
-    best = _shipped(mine, results)
     origin = {
         "kind": "refit",
         "seed": best.seed,

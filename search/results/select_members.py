@@ -125,6 +125,13 @@ def check_kept(results: Results, trial: int, weights: Path) -> None:
         ) from error
 
 
+def proxy_weights(results: Results, trial: int) -> Path:
+    """Return where the weights of a proxy training are, if they were kept."""
+    outcome = evaluation_of(results, trial).outcome
+    assert isinstance(outcome, Trained)
+    return results.paths.folder / outcome.weights
+
+
 def proxy_member(results: Results, trial: int) -> Member:
     """Return a member with the weights of its proxy training.
 
@@ -132,9 +139,8 @@ def proxy_member(results: Results, trial: int) -> Member:
         StudyError: If they were not kept.
         DamagedError: If they are not as they were written.
     """
-    evaluation = evaluation_of(results, trial)
+    evaluation, weights = evaluation_of(results, trial), proxy_weights(results, trial)
     assert isinstance(evaluation.outcome, Trained)
-    weights = results.paths.folder / evaluation.outcome.weights
     if not weights.is_file():
         raise StudyError(
             f"The weights of trial {trial} are not at {weights}: only those of the front are "

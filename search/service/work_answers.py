@@ -125,7 +125,10 @@ class ExportRequest(Body):
 
     member: Member = "knee"
     formats: list[FormatName] = Field(default=["onnx"], min_length=1, max_length=len(FORMATS))
-    proxy: bool = Field(default=False, description="the weights of the search, not refitted ones")
+    proxy: bool = Field(
+        default=False,
+        description="the weights of the search, of a member without a refit the only",
+    )
     batch: int | None = Field(default=None, ge=1, le=4096)
     dynamic_batch: bool = False
     normalize_inside: bool = False

@@ -15,6 +15,7 @@ from starlette.concurrency import run_in_threadpool
 from archfront.search.errors import ArchfrontError, RequestError
 from archfront.search.records.export_records import ExportSummary
 from archfront.search.results import export_results, refit_results
+from archfront.search.results.select_members import chosen_trials, proxy_weights
 from archfront.search.service.dependencies import TheService, Who
 from archfront.search.service.export_files import (
     export_folder,
@@ -25,7 +26,7 @@ from archfront.search.service.export_files import (
 )
 from archfront.search.service.routers.task_routes import check_members
 from archfront.search.service.state import Service
-from archfront.search.service.task_rows import TaskRow, new_id
+from archfront.search.service.task_rows import OPEN, TaskRow, new_id
 from archfront.search.service.work_answers import (
     ArtifactAnswer,
     ExportRequest,
@@ -43,6 +44,7 @@ IMAGE_BYTES, PREDICT_S = 50_000_000, 60.0
 def make_export(name: str, asked: ExportRequest, service: TheService, who: Who) -> TaskAnswer:
     """Write a member as files to deploy, in a process of its own."""
     check_members(service, name, [asked.member])
+    _check_weights(service, name, asked)
     if asked.dynamic_batch and asked.batch is not None:
         raise RequestError(
             422, "bad_request", f"dynamic_batch: any number of images is not {asked.batch}."
@@ -143,6 +145,39 @@ async def predict(
     answer: dict[str, Any] = json.loads(printed)
     del answer["image"]
     return answer
+
+
+def _check_weights(service: Service, name: str, asked: ExportRequest) -> None:
+    """Raise an error unless an export finds the weights that it asks for, now or in its turn.
+
+    Raises:
+        RequestError: If the name stands for several members, or the weights are not there.
+    """
+    results = service.results(name)
+    trials = chosen_trials(results, [asked.member])
+    if len(trials) != 1:
+        stands = f"{asked.member!r} stands for {len(trials)} candidates"
+        raise RequestError(422, "bad_request", f"member: {stands}. Give one, as knee or a trial.")
+    [trial] = trials
+    refits = service.tasks.rows.listed(subject=name, kind="refit", states=OPEN)
+    if refits:  # the tasks of a study run one after the other
+        return
+    refit = f'POST /api/v1/studies/{name}/refit with {{"members": ["{trial}"]}}'
+    has_proxy = proxy_weights(results, trial).is_file()
+    if not asked.proxy and trial not in refit_results.shipped_refits(results):
+        more = ', or give "proxy": true for the weights of its short training' * has_proxy
+        raise RequestError(
+            409,
+            "not_refitted",
+            f"Trial {trial} of {name!r} was not trained in full yet. First {refit}{more}.",
+        )
+    if asked.proxy and not has_proxy:
+        raise RequestError(
+            409,
+            "no_weights",
+            f"The weights of the short training of trial {trial} of {name!r} were not kept: only "
+            f'those of the front are. First {refit}, and export it without "proxy".',
+        )
 
 
 def _exports(service: Service, name: str) -> list[TaskRow]:

@@ -27,6 +27,10 @@ STUDY = "/api/v1/studies/flowers"
 @pytest.fixture
 def client(recorded_root: Path, tmp_path: Path) -> Iterator[TestClient]:
     shutil.copytree(recorded_root / "studies", tmp_path / "studies")
+    for trial in range(20):
+        file = tmp_path / f"studies/flowers/trials/{trial}/weights.safetensors"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.touch()
     with client_of(tmp_path, max_upload_mb=100) as client:
         yield client
 
@@ -39,7 +43,7 @@ def service_of(client: TestClient) -> Service:
 @pytest.fixture
 def made(client: TestClient) -> tuple[str, Path]:
     """Return the id and the folder of an export, as a task leaves one."""
-    id = client.post(f"{STUDY}/exports", json={"formats": ["onnx"]}).json()["id"]
+    id = client.post(f"{STUDY}/exports", json={"formats": ["onnx"], "proxy": True}).json()["id"]
     folder = export_folder(service_of(client).settings, "flowers", id)
     (folder / "onnx").mkdir(parents=True)
     (folder / "onnx/model.onnx").write_bytes(b"weights" * 50_000)
@@ -103,6 +107,23 @@ def test_exports_are_listed_and_removed(client: TestClient, made: tuple[str, Pat
     assert client.get(f"{STUDY}/exports").json()["tasks"] == []
     assert service_of(client).tasks.rows.get(id).state == "cancelled"
     assert error_of(client.delete("/api/v1/studies/roses/exports/" + id))[0] == 404
+
+
+def test_weights_that_are_not_there_are_told_before_a_task_begins(client: TestClient) -> None:
+    answer = client.post(f"{STUDY}/exports", json={"member": "knee"})
+    assert error_of(answer) == (409, "not_refitted")
+    said = answer.json()["error"]["message"]
+    assert "POST /api/v1/studies/flowers/refit" in said
+    assert '"proxy": true' in said
+    assert "--" not in said
+    several = client.post(f"{STUDY}/exports", json={"member": "all", "proxy": True})
+    assert error_of(several) == (422, "bad_request")
+    shutil.rmtree(service_of(client).paths("flowers").folder / "trials")
+    answer = client.post(f"{STUDY}/exports", json={"proxy": True})
+    assert error_of(answer) == (409, "no_weights")
+    assert client.get("/api/v1/tasks").json() == []
+    assert client.post(f"{STUDY}/refit", json={}).status_code == 202
+    assert client.post(f"{STUDY}/exports", json={}).status_code == 202
 
 
 def test_a_download_has_a_name_that_every_system_takes() -> None:
