@@ -2,28 +2,39 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import tempfile
 import time
 import weakref
-import zipfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
-from typing import IO, TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Unpack
 
+from archfront.search.api.export_call import FORMAT, ExportKeywords
+from archfront.search.api.keywords import Names, check_keywords, names_of
+from archfront.search.api.remote_files import (
+    archive_file,
+    check_folder,
+    given_images,
+    image_bytes,
+    unpacked,
+)
+from archfront.search.commands.consoles import print_note
+from archfront.search.commands.refit import RefitOptions
 from archfront.search.commands.remote_run import asked_body
 from archfront.search.commands.server_connection import LONG_S, ServerConnection, ServerEvent
 from archfront.search.commands.watch import GOING_ON, watch
 from archfront.search.config.value_words import words_of
-from archfront.search.errors import ArchfrontError, StudyStoppedError
+from archfront.search.errors import ArchfrontError, ArtifactError, StudyStoppedError
 
 if TYPE_CHECKING:
     import pandas as pd
 
 # Seconds between two looks at a task.
 TASK_S = 1.0
+# Fields of a request for full trainings.
+REFIT_FIELDS = ("members", "epochs", "seeds", "ema", "patience", "distill", "teaching")
 
 
 class Client:
@@ -34,7 +45,7 @@ class Client:
         server = af.Client("https://host:8000")          # the token is in ARCHFRONT_TOKEN
         study = server.run("study=flowers", {"data.root": "/data/flowers"})
         study.wait().front                               # a pandas DataFrame
-        study.export("knee"); study.predict("photo.jpg")
+        study.export("knee", member="knee"); study.predict("photo.jpg")
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
@@ -83,9 +94,10 @@ class Client:
 
         Raises:
             ConfigError: If the name is none.
+            ArtifactError: If the archive is not there, or cannot be read.
             RequestError: If the archive is refused, or the name is taken.
         """
-        with Path(archive).expanduser().open("rb") as file:
+        with archive_file(archive).open("rb") as file:
             made = self._connection.post(
                 "datasets", "upload", body=file, limit_s=LONG_S, name=name
             )
@@ -207,62 +219,114 @@ class RemoteStudy:
         """Give the study more ``minutes`` or ``trials``; a finished one goes on."""
         self._post("extend", body=budget)
 
+    def refit(
+        self,
+        *,
+        members: Names = "all",
+        epochs: int | None = None,
+        seeds: int = RefitOptions.seeds,
+        ema: float = RefitOptions.ema,
+        patience: int | None = None,
+        distill: bool = False,
+        teaching: float = RefitOptions.teaching,
+        quiet: bool = False,
+    ) -> pd.DataFrame:
+        """Train members in full on the server, and return one row for each, as ``Study.refit``.
+
+        Raises:
+            ArchfrontError: If a keyword is wrong, or the training fails.
+        """
+        import pandas as pd
+
+        options = RefitOptions(names_of(members), epochs, seeds, ema, patience, distill, teaching)
+        check_keywords(options.problems())
+        body = {name: getattr(options, name) for name in REFIT_FIELDS}
+        self._finished(self._post("refit", body=body), quiet=quiet)
+        summary = self._get("refits")["summary"]
+        return pd.DataFrame(summary["members"] if summary else [])
+
     def export(
         self,
-        member: str | int = "knee",
-        out: str | Path | None = None,
+        out: str | Path,
         *,
-        formats: Iterable[str] = ("onnx",),
-        **options: Any,
-    ) -> Path | None:
+        member: str | int = "knee",
+        format: Names = FORMAT,
+        quiet: bool = False,
+        **keywords: Unpack[ExportKeywords],
+    ) -> Path:
         """Write a member as files to deploy on the server, and bring them here.
 
         Args:
+            out: A new folder, or an empty one, of this machine.
             member: ``knee``, ``fastest``, ``best``, a trial or the id of a candidate.
-            out: A folder to unpack them into, which is new or empty; None to leave them there.
-            formats: Names of formats.
-            options: The other fields of the request, as ``proxy`` and ``calibration``.
+            format: One or several formats.
+            quiet: Whether nothing is printed.
+            keywords: As those of ``Study.export``.
 
         Returns:
-            The folder of the export; None where it was left on the server.
+            The folder.
 
         Raises:
-            ArchfrontError: If the export fails.
+            ArchfrontError: If the folder cannot be taken, or the export fails.
         """
-        body = {"member": str(member), "formats": list(formats), **options}
-        task = self._post("exports", body=body)
-        while task["state"] in ("waiting", "running"):
-            time.sleep(TASK_S)
-            task = self._connection.get("tasks", task["id"])
-        if task["state"] != "finished":
-            raise ArchfrontError(f"The export {task['state']}: {task['message']}")
-        if out is None:
-            return None
-        folder = Path(out).expanduser()
+        folder = Path(out).expanduser().absolute()
+        overwrite = keywords.pop("overwrite", False)
+        check_folder(folder, overwrite=overwrite)
+        body = {"member": str(member), "formats": list(names_of(format)), **keywords}
+        task = self._finished(self._post("exports", body=body), quiet=quiet)
         with tempfile.TemporaryDirectory(prefix="archfront-") as place:
             path = ("studies", self.name, "exports", task["id"], "download")
             file = self._connection.download(Path(place) / "export.zip", *path)
-            return _unpacked(file, folder)
+            check_folder(folder, overwrite=overwrite)
+            return unpacked(file, folder)
 
     def predict(
-        self, image: str | Path | bytes, *, export: str | None = None, format: str | None = None
-    ) -> dict[str, Any]:
-        """Return what an exported member says of an image.
+        self,
+        images: Any,
+        *,
+        min_score: float | None = None,
+        export: str | None = None,
+        format: str | None = None,
+    ) -> Any:
+        """Return what an exported member says of images, as ``Member.predict`` of a local study.
 
         Args:
-            image: A file, or the bytes of one.
+            images: As those of ``Member.predict``, or the bytes of an image's file.
+            min_score: From which score on labels and objects count; the export's when None.
             export: Id of an export; the latest one when None.
             format: Which of its formats.
 
+        Returns:
+            The answer as a dictionary; for many images, a list of them.
+
         Raises:
-            RequestError: If nothing is exported yet, or the image cannot be read.
+            ArchfrontError: If nothing is exported yet, or an image cannot be read.
         """
-        content: bytes | IO[bytes]
-        content = image if isinstance(image, bytes) else io.BytesIO(Path(image).read_bytes())
-        answer: dict[str, Any] = self._post(
-            "predictions", body=content, export=export, format=format
-        )
-        return answer
+        is_one, sources = given_images(images)
+        query = {"export": export, "format": format, "min_score": min_score}
+        answers = [
+            self._post("predictions", body=image_bytes(source), **query) for source in sources
+        ]
+        return answers[0] if is_one else answers
+
+    def _finished(self, task: dict[str, Any], *, quiet: bool) -> dict[str, Any]:
+        """Wait until a task has finished, and return it.
+
+        Raises:
+            ArtifactError: If it ended otherwise.
+        """
+        told = ""
+        while True:
+            if task["state"] != told and not quiet:
+                print_note(f"{task['kind']} of {self.name!r} on the server: {task['state']}")
+            told = task["state"]
+            if told not in ("waiting", "running"):
+                break
+            time.sleep(TASK_S)
+            task = self._connection.get("tasks", task["id"])
+        if told != "finished":
+            raise ArtifactError(f"The {task['kind']} of {self.name!r} {told}: {task['message']}")
+        return task
 
     def _get(self, *path: str, **query: Any) -> Any:
         return self._connection.get("studies", self.name, *path, **query)
@@ -282,18 +346,3 @@ class RemoteStudy:
             return f"<b>{escape(self.name)}</b>: {escape(str(error).splitlines()[0])}"
         rows: str = table.to_html(index=False, border=0, float_format="{:.4g}".format)
         return f"<b>{escape(self.name)}</b>, {escape(state)}: the front, fastest first.{rows}"
-
-
-def _unpacked(file: Path, folder: Path) -> Path:
-    """Unpack an export into a folder, without the folder that all of it lies in."""
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ArchfrontError(f"{folder} is there and not empty. Give a new folder.")
-    with zipfile.ZipFile(file) as archive:
-        for entry in archive.infolist():
-            parts = Path(entry.filename).parts[1:]
-            if ".." in parts or not parts:
-                raise ArchfrontError(f"The export has a name that leads out of it: {parts}.")
-            target = folder.joinpath(*parts)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            target.write_bytes(archive.read(entry))
-    return folder

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import io
 import json
 import shutil
@@ -10,16 +11,25 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse
 
 import archfront as af
+from archfront.search.api.client import RemoteStudy
+from archfront.search.api.study_handle import Study
 from archfront.search.cli import main
 from archfront.search.commands import server_connection
 from archfront.search.commands.remote_run import asked_body
 from archfront.search.commands.server_connection import ServerConnection, _events
-from archfront.search.errors import ConfigError, RequestError, ServiceError, StudyStoppedError
+from archfront.search.errors import (
+    ArtifactError,
+    ConfigError,
+    RequestError,
+    ServiceError,
+    StudyStoppedError,
+)
 from archfront.search.records.events import EventLog, Noticed
 from archfront.search.records.paths import StudyPaths
 from archfront.search.service.app import create_app
@@ -144,12 +154,60 @@ class TestClient:
             service.tasks.rows.change(row.id, "me", state="finished")
 
         monkeypatch.setattr("archfront.search.api.client.time.sleep", end)
-        out = server.open("flowers").export("best", tmp_path / "out")
-        assert out is not None
+        study = server.open("flowers")
+        (tmp_path / "full").mkdir()
+        (tmp_path / "full/mine").touch()
+        with pytest.raises(ArtifactError, match="holds other files"):
+            study.export(tmp_path / "full")
+        out = study.export(tmp_path / "out", member="best", format="onnx")
+        with pytest.raises(ArtifactError, match="holds an export"):
+            study.export(out)
+        assert study.export(out, member="best", overwrite=True, quiet=True) == out
         assert [file.name for file in out.iterdir()] == ["manifest.json"]
         monkeypatch.setattr(service.verbs, "call", lambda words, limit_s: '{"image": 1, "a": 2}')
-        assert server.open("flowers").predict(b"image") == {"a": 2}
+        assert study.predict(b"image") == {"a": 2}
+        assert study.predict([b"image", np.zeros((4, 4), np.uint8)]) == [{"a": 2}] * 2
         shutil.rmtree(out)
+
+    def test_full_trainings_are_a_table(
+        self, server: af.Client, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        service: Service = app.state.service
+
+        def end(seconds: float) -> None:
+            (row,) = service.tasks.rows.listed(states=["waiting"])
+            asked.extend(row.command)
+            service.tasks.rows.claim(row, "me", 0.0)
+            service.tasks.rows.change(row.id, "me", state="failed", message="no disk")
+
+        asked: list[str] = []
+        monkeypatch.setattr("archfront.search.api.client.time.sleep", end)
+        with pytest.raises(ArtifactError, match="refit of 'flowers' failed: no disk"):
+            server.open("flowers").refit(members=["knee", "best"], epochs=7)
+        assert asked[asked.index("--members") + 1] == "knee,best"
+        assert asked[asked.index("--epochs") + 1] == "7"
+        with pytest.raises(ConfigError, match="seeds"):
+            server.open("flowers").refit(seeds=0)
+
+    @pytest.mark.parametrize("name", ["export", "refit"])
+    def test_a_call_takes_what_the_local_one_takes(self, name: str) -> None:
+        local = dict(inspect.signature(getattr(Study, name)).parameters)
+        local.pop("mlflow_uri", None)
+        remote = inspect.signature(getattr(RemoteStudy, name)).parameters
+        assert list(remote.items()) == list(local.items())
+
+    def test_files_that_are_not_here_are_told(self, server: af.Client, tmp_path: Path) -> None:
+        study = server.open("flowers")
+        with pytest.raises(ArtifactError, match=r"no image .*nope\.jpg"):
+            study.predict("/nope.jpg")
+        with pytest.raises(ArtifactError, match=r"no image .*nope\.jpg on this machine\. Give"):
+            study.predict(["/nope.jpg"])
+        with pytest.raises(ConfigError, match="images: an image is a path"):
+            study.predict(None)
+        with pytest.raises(ArtifactError, match=r"no archive nofile\.zip on this machine\. Give"):
+            server.upload("x", "nofile.zip")
+        with pytest.raises(ArtifactError, match="cannot be read"):
+            server.upload("x", tmp_path)
 
     def test_the_token_goes_nowhere_else(self, token: str) -> None:
         other, seen = FastAPI(), []

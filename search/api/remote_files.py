@@ -1,0 +1,130 @@
+"""Files that go to a server, and the exports that come from one."""
+
+from __future__ import annotations
+
+import io
+import shutil
+import zipfile
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from archfront.search.commands.predict import image_files
+from archfront.search.errors import ArtifactError, ConfigError
+from archfront.search.predict.manifest import MANIFEST
+
+
+def given_images(images: Any) -> tuple[bool, list[Any]]:
+    """Return whether one image is given, and the images one by one, as files, bytes or arrays.
+
+    Raises:
+        ArtifactError: If a file is not there, or a folder has no image.
+        ConfigError: If it is none.
+    """
+    if isinstance(images, str | Path):
+        path = Path(images).expanduser()
+        return not path.is_dir(), list(image_files([path]))
+    if isinstance(images, bytes) or hasattr(images, "save"):
+        return True, [images]
+    if hasattr(images, "__array__"):
+        array = np.asarray(images)
+        return array.ndim != 4, list(array) if array.ndim == 4 else [array]
+    if isinstance(images, Iterable):
+        return False, list(images)
+    return True, [images]
+
+
+def image_bytes(image: Any) -> bytes:
+    """Return the file of one image: of a path, bytes, a PIL image or a uint8 array.
+
+    Raises:
+        ArtifactError: If the file cannot be read.
+        ConfigError: If it is none.
+    """
+    if isinstance(image, bytes):
+        return image
+    if isinstance(image, str | Path):
+        path = Path(image).expanduser()
+        _check_file(path, "image")
+        return path.read_bytes()
+    from PIL import Image
+
+    try:
+        if not isinstance(image, Image.Image):
+            array = np.asarray(image)
+            if array.dtype != np.uint8:
+                raise TypeError
+            image = Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
+        image.save(file := io.BytesIO(), "png")
+    except (TypeError, ValueError, OSError) as error:
+        raise ConfigError(
+            "images: an image is a path, the bytes of a file, a PIL image or a uint8 array (H, W) "
+            f"or (H, W, C); got {type(image).__name__}."
+        ) from error
+    return file.getvalue()
+
+
+def archive_file(archive: str | Path) -> Path:
+    """Return the path of an archive to upload.
+
+    Raises:
+        ArtifactError: If it is not there, or cannot be read.
+    """
+    path = Path(archive).expanduser()
+    _check_file(path, "archive")
+    return path
+
+
+def _check_file(path: Path, what: str) -> None:
+    """Raise an ArtifactError unless a file can be read."""
+    if not path.exists():
+        raise ArtifactError(
+            f"There is no {what} {path} on this machine. Give the path of a file that is here."
+        )
+    try:
+        path.open("rb").close()
+    except OSError as error:
+        raise ArtifactError(
+            f"The {what} {path} cannot be read: {error.strerror}. Give a file that can be read."
+        ) from error
+
+
+def check_folder(folder: Path, *, overwrite: bool) -> None:
+    """Raise an ArtifactError unless an export may be unpacked into a folder."""
+    if folder.exists() and not folder.is_dir():
+        raise ArtifactError(f"{folder} is a file. Give a folder.")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not (folder / MANIFEST).is_file():
+        raise ArtifactError(f"{folder} holds other files. Give an empty or a new folder.")
+    if not overwrite:
+        raise ArtifactError(f"{folder} holds an export. Give another folder, or overwrite=True.")
+
+
+def unpacked(file: Path, folder: Path) -> Path:
+    """Unpack an export into a folder, without the folder that all of it lies in.
+
+    An export that is there is replaced.
+
+    Raises:
+        ArtifactError: If a name leads out of the folder, or the folder cannot be written.
+    """
+    try:
+        with zipfile.ZipFile(file) as archive:
+            entries = {entry: Path(entry.filename).parts[1:] for entry in archive.infolist()}
+            for parts in entries.values():
+                if ".." in parts or not parts:
+                    raise ArtifactError(f"The export has a name that leads out of it: {parts}.")
+            if folder.is_dir() and any(folder.iterdir()):
+                shutil.rmtree(folder)
+            for entry, parts in entries.items():
+                target = folder.joinpath(*parts)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(archive.read(entry))
+    except OSError as error:
+        raise ArtifactError(
+            f"The export cannot be written to {folder}: {error.strerror}. Give another folder."
+        ) from error
+    return folder
