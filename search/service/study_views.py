@@ -62,6 +62,10 @@ class StudyViews:
             "command": None if row is None else row.command,
         }
 
+    def is_asked_for(self, name: str) -> bool:
+        """Return whether a request made a study of this name, begun or not."""
+        return self._rows.get(name) is not None
+
     def log(self, name: str) -> list[str]:
         """Return the last lines that the driver of a study printed.
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from archfront.search.errors import RequestError, StudyError
 from archfront.search.records.driver_lock import is_driven
-from archfront.search.records.seconds import active_seconds, full_trainings
+from archfront.search.records.seconds import ActiveSeconds, full_trainings
 from archfront.search.results.results import Results
 from archfront.search.service.event_answers import RunningTrial
 from archfront.search.service.live_study import LiveStudies
@@ -33,10 +33,16 @@ def overview(service: Service, live: LiveStudies) -> list[dict[str, Any]]:
 def running(service: Service, name: str, live: LiveStudies) -> dict[str, Any]:
     """Return what a study does now: its state, its trials in flight and what is left of it.
 
+    One that has not begun, such as one that waits for its turn, has only a state and a reason.
+
     Raises:
         RequestError: If there is no study of this name.
         StudyError: If its records cannot be read.
     """
+    if name not in service.names():
+        row = service.views.shown(name)
+        nothing = {"n": 0, "has_begun": False, "trials": [], "left": {}, "now": time.time()}
+        return {"state": row["state"], "reason": row["reason"], **nothing}
     study = service.read(name)
     results, paths = study.results, service.paths(name)
     is_alive = is_driven(paths)
@@ -45,12 +51,15 @@ def running(service: Service, name: str, live: LiveStudies) -> dict[str, Any]:
     _, found, _ = live.of(paths.events).now()
     trials = [_trial(trial, rungs, now) for trial in found] if is_alive else []
     state = "stopped" if results.state == "running" and not is_alive else results.state
+    has_begun = results.header is not None
+    first = min((trial.since for trial in found), default=None) if is_alive else None
     return {
         "state": state,
         "reason": results.reason,
         "n": len(results.evaluations),
+        "has_begun": has_begun,
         "trials": trials,
-        "left": study.once("left", _left) if state == "running" else {},
+        "left": _left(study, first, now) if state == "running" and has_begun else {},
         "now": now,
     }
 
@@ -110,15 +119,31 @@ def _answer(study: ReadStudy) -> dict[str, Any]:
     return {"members": len(rows), "named": named, "points": points}
 
 
-def _left(results: Results) -> dict[str, float]:
-    """Return what is left of a running study's budget: minutes, or trainings in full."""
-    header = results.begun()
+def _left(study: ReadStudy, first: float | None, now: float) -> dict[str, float]:
+    """Return what is left of a running study's budget: minutes, or trainings in full.
+
+    Args:
+        study: Its records.
+        first: When the first trial in flight began, in seconds since the epoch; None for no trial.
+        now: The time, in seconds since the epoch.
+    """
+    header = study.results.begun()
     budget = header.config["budget"]
-    trained = [e for e in results.evaluations if e.kind == "trained"]
     left: dict[str, float] = {}
     if budget.get("minutes") is not None:
-        spent = active_seconds(results.evaluations) / 60
-        left["minutes"] = max(0.0, budget["minutes"] - spent)
+        active = study.once("active", _active)
+        spent = active.until(now) if first is None else active.until(first) + max(0.0, now - first)
+        left["minutes"] = max(0.0, budget["minutes"] - spent / 60)
     if budget.get("trials") is not None:
-        left["trials"] = max(0.0, budget["trials"] - full_trainings(trained, header.rungs))
+        spent = study.once("trainings", _trainings)
+        left["trials"] = max(0.0, budget["trials"] - spent)
     return left
+
+
+def _active(results: Results) -> ActiveSeconds:
+    return ActiveSeconds(results.evaluations)
+
+
+def _trainings(results: Results) -> float:
+    trained = [e for e in results.evaluations if e.kind == "trained"]
+    return full_trainings(trained, results.begun().rungs)

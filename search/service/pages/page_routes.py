@@ -98,11 +98,13 @@ def plain_page(request: Request, service: TheService, who: Who) -> Response:
 
 @router.get("/studies/{name}")
 def study_page(name: str, service: TheService, who: Who) -> Response:
-    """Return the page of a study, also of one that has not begun yet."""
+    """Return the page of a study, also of one that has not begun, or that is not there."""
     uri = service.settings.mlflow_uri or ""
     # One with a password in it, or a database, is nothing to show.
     shown = uri if uri.startswith(("http://", "https://")) and "@" not in uri else ""
-    return _page("study", who, service, up="../", study=name, mlflow=shown)
+    is_known = name in service.names() or service.views.is_asked_for(name)
+    content = {"study": name, "is_known": is_known, "mlflow": shown}
+    return _page("study", who, service, up="../", **content)
 
 
 @router.get("/static/{of}/{name}")
@@ -135,7 +137,7 @@ def get_running(name: str, request: Request, service: TheService) -> Response:
 def get_columns(
     name: str, service: TheService, after: Annotated[float, Query(ge=0)] = 0.0
 ) -> Response:
-    """Return a study as columns, of what ended after so many seconds from its start."""
+    """Return a study as columns, of what ended after so many of its active seconds."""
     return _compact(study_columns(service.read(name), after=after))
 
 

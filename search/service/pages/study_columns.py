@@ -7,13 +7,14 @@ Numbers that are not known are None.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from archfront.search.front.members import FrontMember, named_members
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.objectives import MEASURED, Objective
+from archfront.search.records.seconds import ActiveSeconds
 from archfront.search.report.page_template import axis_name, unit
 from archfront.search.results.baselines import baselines
 from archfront.search.results.results import Results
@@ -29,16 +30,20 @@ SECOND_DIGITS, DIGITS = 1, 6
 def study_columns(study: ReadStudy, *, after: float = 0.0) -> dict[str, Any]:
     """Return the columns of a study, by the time at which an evaluation ended.
 
+    The time is in active seconds, as in the growth of the front: hours between two runs of a study
+    count for nothing.
+
     Args:
         study: Its records.
-        after: Only evaluations that ended later, in seconds from the start of the study.
+        after: Only evaluations that ended later, in active seconds of the study.
 
     Raises:
         StudyError: If it has no records yet.
     """
     results = study.results
     header = results.begun()
-    ended = {id(e): e.started + e.seconds - header.started for e in results.evaluations}
+    active = ActiveSeconds(results.evaluations)
+    ended = {id(e): active.until(e.started + e.seconds) for e in results.evaluations}
     new = sorted(
         (e for e in results.evaluations if after <= 0 or ended[id(e)] > after),
         key=lambda e: ended[id(e)],
@@ -52,7 +57,7 @@ def study_columns(study: ReadStudy, *, after: float = 0.0) -> dict[str, Any]:
         "n": len(results.evaluations),
         "after": after,
         "front": front_rows(study.front, header.objectives),
-        "columns": _columns(new, header),
+        "columns": _columns(new, header, ended),
     }
 
 
@@ -125,14 +130,22 @@ def _axis(objective: Objective) -> dict[str, Any]:
     }
 
 
-def _columns(evaluations: Sequence[Evaluation], header: StudyHeader) -> dict[str, list[Any]]:
-    """Return one list per column, of one value per evaluation in the order of the records."""
+def _columns(
+    evaluations: Sequence[Evaluation], header: StudyHeader, ended: Mapping[int, float]
+) -> dict[str, list[Any]]:
+    """Return one list per column, of one value per evaluation in the order that is given.
+
+    Args:
+        evaluations: Those of the columns.
+        header: What the study is.
+        ended: The active seconds of the study at the end of an evaluation, by its ``id``.
+    """
     rows: dict[str, Row] = {
         "trial": lambda e: e.trial,
         "rung": lambda e: e.rung,
         "kind": lambda e: e.kind,
         "can_join": lambda e: int(e.can_join_front),
-        "at": lambda e: round(e.started + e.seconds - header.started, SECOND_DIGITS),
+        "at": lambda e: round(ended[id(e)], SECOND_DIGITS),
         "seconds": lambda e: round(e.seconds, SECOND_DIGITS),
         "label": lambda e: e.candidate.label,
         "candidate": lambda e: e.candidate.id,

@@ -6,6 +6,8 @@ const KINDS = {
   running: "live", pausing: "live", cancelling: "live", waiting: "wait", paused: "wait",
   finished: "good", interrupted: "wait", stopped: "bad", failed: "bad", unreadable: "bad",
 };
+// A budget that is used up ends what would begin, and not what runs.
+const FINISHING = "finishing what runs";
 const SIGNS = { live: "●", wait: "◔", good: "✓", bad: "!" };
 
 export const isLive = (state) => KINDS[state] === "live" || state === "waiting";
@@ -24,13 +26,29 @@ export function putState(element, state) {
   put(element, [...mark.childNodes]);
 }
 
+// Says what a study without records is at, and what can be done.
+export function notBegun(state) {
+  const texts = {
+    waiting: "It is waiting for its turn: it begins when the server has room for one more study.",
+    running: "It begins: the images are read and the first latencies are measured.",
+    paused: "It was paused before it began. Resume lets it begin.",
+    cancelled: "It was cancelled before it began. Resume lets it begin after all.",
+    failed: "It failed before it began, so that nothing was searched. Mend what the reason names and "
+      + "press Resume, or delete it and start a study with other options.",
+    stopped: "It stopped before it began, so that nothing was searched. Resume tries once more.",
+  };
+  return texts[state] ?? `It is ${state}, and has not begun.`;
+}
+
 // Says what is left of a budget, in words.
 export function leftText(left) {
   if (!left) return "";
   if (Number.isFinite(left.minutes)) {
+    if (left.minutes <= 0) return FINISHING;
     return left.minutes < 1 ? "under a minute left" : `${Math.round(left.minutes)} min left`;
   }
   if (!Number.isFinite(left.trials)) return "";
+  if (left.trials <= 0) return FINISHING;
   return `${left.trials < 10 ? Number(left.trials.toFixed(1)) : Math.round(left.trials)} trainings left`;
 }
 

@@ -40,7 +40,8 @@ function member(row, word) {
 function now(row) {
   if (!isLive(row.state)) {
     const reason = row.state === "finished" ? "" : row.reason;
-    return h("div", { class: "row-now soft" }, reason || (row.started ? ago(row.started) : ""));
+    return h("div", { class: "row-now soft" }, reason
+      ? h("span", { class: "clamp", title: reason }, reason.split("\n", 1)[0]) : row.started ? ago(row.started) : "");
   }
   const [first, ...others] = row.running ?? [];
   return h("div", { class: "row-now" },

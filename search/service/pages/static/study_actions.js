@@ -7,10 +7,11 @@ import { ask, say, working } from "./shell.js";
 const OPEN = ["running", "waiting"], RESTS = ["paused", "cancelled", "stopped", "failed", "interrupted"];
 const BUDGET = [["minutes", "Minutes in all", { min: 0, step: "any" }], ["trials", "Full trainings in all", { min: 1, step: 1 }]];
 
-export function drawActions(study, { state, config }, changed) {
+export function drawActions(study, { state, config, has_begun = true }, changed) {
   const place = byId("actions");
-  if (!canChange || place.dataset.state === state) return;
-  place.dataset.state = state;
+  const shown = `${state} ${has_begun}`;
+  if (!canChange || place.dataset.shown === shown) return;
+  place.dataset.shown = shown;
   const budget = config?.budget ?? {};
   const act = (verb, content) => send("POST", api("studies", study, verb), content);
   const button = (text, call, kind) => {
@@ -36,7 +37,7 @@ export function drawActions(study, { state, config }, changed) {
       await act("cancel");
       changed();
     }),
-    !["cancelled", "unreadable", "deleting"].includes(state) && button("Extend", async () => {
+    has_begun && !["cancelled", "unreadable", "deleting"].includes(state) && button("Extend", async () => {
       const answer = await ask({ title: `Give ${study} more`, yes: "Extend",
         text: "It goes on from where it is. These are totals, with what it has used already.",
         fields: BUDGET.filter(([name]) => budget[name] !== null).map(([name, label, attributes]) =>

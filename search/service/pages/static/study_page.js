@@ -10,7 +10,7 @@ import { linesChart } from "./lines_chart.js";
 import { follow } from "./live.js";
 import { drawRunning } from "./running_panel.js";
 import { begin, complain } from "./shell.js";
-import { isLive, leftText, putState } from "./states.js";
+import { isLive, leftText, notBegun, putState } from "./states.js";
 import { drawActions } from "./study_actions.js";
 import { StudyData } from "./study_data.js";
 import { timeSlider } from "./time_slider.js";
@@ -127,14 +127,17 @@ async function refresh() {
     drawRunning(byId("running"), chart.running, data.facts?.metric);
     show(byId("now"), chart.running.length > 0);
     byId("now-title").textContent = ["Running now", leftText(now.left)].filter(Boolean).join(" · ");
-    const is_bad = ["failed", "stopped", "unreadable"].includes(state);
+    show(byId("begun"), now.has_begun);
+    if (!now.has_begun && !now.is_unreadable) byId("question").textContent = notBegun(state);
+    if (now.is_unreadable) byId("question").textContent = "Its records cannot be read.";
+    const is_bad = ["failed", "stopped", "unreadable"].includes(state) || !now.has_begun;
     problem.textContent = is_bad ? now.reason : "";
     show(problem, is_bad && Boolean(now.reason));
-    if (now.has_begun !== false && (is_changed || now.n !== data.n)) {
+    if (now.has_begun && (is_changed || now.n !== data.n)) {
       // Latencies may be measured again at the end, so that all rows are read once more.
       await readColumns(!is_whole || (is_changed && !isLive(state)));
       is_whole = true;
-    } else {
+    } else if (now.has_begun) {
       chart.draw();
     }
     return isLive(state);
@@ -145,14 +148,17 @@ async function refresh() {
   }
 }
 
-// A study that waits for its turn has no records yet; then the server's own row speaks.
+// Of a study whose records cannot be read, the server's own row speaks.
 async function readState() {
   const [now, row] = await Promise.allSettled([
     get(api("studies", study, "running")), get(api("studies", study)),
   ]);
   if (row.status === "rejected" && now.status === "rejected") throw now.reason;
   const own = row.status === "fulfilled" ? row.value : {};
-  if (now.status === "rejected") return { ...own, has_begun: false, trials: [], left: {} };
+  if (now.status === "rejected") {
+    const none = { has_begun: false, is_unreadable: true, trials: [], left: {} };
+    return { ...own, ...none, reason: own.reason || now.reason.message };
+  }
   return { ...now.value, state: own.state ?? now.value.state, config: own.config,
     reason: own.reason ?? now.value.reason };
 }
@@ -161,6 +167,7 @@ byId("links").prepend(
   h("a", { class: "button", href: api("studies", study, "report"), target: "_blank", rel: "noopener" }, "Report"),
   h("a", { class: "button", href: api("studies", study, "front") }, "Front as JSON"));
 beginWhy(study, choose);
-const live = follow(study, refresh);
+const is_known = byId("study").dataset.known === "yes";
+const live = is_known ? follow(study, refresh) : null;
 const asked = /^#trial-(\d+)$/.exec(location.hash);
-if (asked) addEventListener("load", () => setTimeout(() => choose(Number(asked[1])), 300));
+if (asked && is_known) addEventListener("load", () => setTimeout(() => choose(Number(asked[1])), 300));

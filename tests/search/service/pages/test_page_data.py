@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,11 @@ from starlette.testclient import TestClient
 from archfront.search.records.driver_lock import driver_lock
 from archfront.search.records.events import EpochFinished, EventLog, TrialMeasured, TrialProposed
 from archfront.search.records.paths import StudyPaths
+from archfront.search.records.seconds import active_seconds
+from archfront.search.service.pages.overview import _left
+from archfront.search.service.pages.study_columns import study_columns
+from archfront.search.service.state import ReadStudy
+from archfront.search.service.study_rows import StudyRows
 from tests.support import recorded_store, recorded_study
 from tests.support.services import client_of
 
@@ -45,6 +51,17 @@ class TestColumns:
             t for t, at in zip(every["trial"], every["at"], strict=True) if at > middle
         ]
         assert 0 < len(later["trial"]) < 24
+
+    def test_leave_out_the_hours_between_two_runs(self, service_client: TestClient) -> None:
+        results = service_client.app.state.service.results("flowers")  # type: ignore[attr-defined]
+        active = active_seconds(results.evaluations)
+        *before, last = sorted(results.evaluations, key=lambda e: e.started)
+        last = replace(last, started=last.started + 36000)
+        columns = study_columns(ReadStudy(replace(results, evaluations=(*before, last))))[
+            "columns"
+        ]
+        assert columns["at"][-1] == pytest.approx(active_seconds(before) + last.seconds, abs=0.1)
+        assert columns["at"][-1] < active + last.seconds + 1
 
     def test_of_no_study_are_refused(self, service_client: TestClient) -> None:
         for what in ("columns", "running"):
@@ -86,3 +103,37 @@ def test_what_runs_is_told_of_a_study_that_a_driver_runs(tmp_path: Path) -> None
     assert (trial["epoch"], trial["epochs"], trial["values"]) == (1, epochs, {"accuracy": 0.5})
     assert 0 <= trial["left_s"] <= 30 * (epochs - 1)
     assert trial["latency_ms"] == one.measurement.latency.p50_ms
+
+
+def test_a_study_that_has_not_begun_says_its_state_and_its_reason(tmp_path: Path) -> None:
+    with client_of(tmp_path) as client:
+        service = client.app.state.service  # type: ignore[attr-defined]
+        rows = StudyRows(service.database)
+        rows.add("roses", {})
+        found = client.get("/api/v1/studies/roses/running").json()
+        assert (found["state"], found["has_begun"], found["trials"]) == ("waiting", False, [])
+        row = rows.get("roses")
+        assert row is not None
+        why = "No images:\n- /data/roses is empty."
+        assert rows.change(row, state="failed", reason=why)
+        found = client.get("/api/v1/studies/roses/running").json()
+        assert (found["state"], found["reason"]) == (
+            "failed",
+            "No images:\n- /data/roses is empty.",
+        )
+        assert 'data-known="yes"' in client.get("/studies/roses").text
+        assert 'data-known="no"' in client.get("/studies/tulips").text
+
+
+def test_the_time_that_is_left_counts_what_runs(tmp_path: Path) -> None:
+    recorded_store.write(tmp_path)
+    with client_of(tmp_path) as client:
+        study = client.app.state.service.read("flowers")  # type: ignore[attr-defined]
+    budget = study.results.begun().config["budget"] | {"minutes": 60.0, "trials": None}
+    header = replace(study.results.begun(), config={"budget": budget})
+    read = ReadStudy(replace(study.results, header=header))
+    ended = max(e.started + e.seconds for e in read.results.evaluations)
+    spent = active_seconds(read.results.evaluations) / 60
+    assert _left(read, None, ended + 900) == {"minutes": pytest.approx(60 - spent)}
+    assert _left(read, ended, ended + 900) == {"minutes": pytest.approx(45 - spent)}
+    assert _left(read, ended, ended + 7200) == {"minutes": 0.0}
