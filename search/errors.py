@@ -90,15 +90,16 @@ class RequestError(ServiceError):
     Attributes:
         status: Status of HTTP.
         code: Name of the error for programs, in lower case with underscores.
+        option: The field or option of the request that it is about, if it is about one.
     """
 
-    def __init__(self, status: int, code: str, message: str) -> None:
+    def __init__(self, status: int, code: str, message: str, option: str | None = None) -> None:
         super().__init__(message)
-        self.status, self.code = status, code
+        self.status, self.code, self.option = status, code, option
 
-    def __reduce__(self) -> tuple[type[RequestError], tuple[int, str, str]]:
-        """Pickle by all three parts."""
-        return type(self), (self.status, self.code, str(self))
+    def __reduce__(self) -> tuple[type[RequestError], tuple[int, str, str, str | None]]:
+        """Pickle by all parts."""
+        return type(self), (self.status, self.code, str(self), self.option)
 
 
 class StudyError(ArchfrontError):

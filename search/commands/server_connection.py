@@ -194,7 +194,7 @@ class ServerConnection:
                 f"{self.url} takes no such token. Put one into {TOKEN_VARIABLE}, or into a file "
                 "for --token-file."
             )
-        if problems:
+        if problems and status == 422:
             return ConfigError(*problems)
         return RequestError(status, code, message)
 

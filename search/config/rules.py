@@ -25,10 +25,15 @@ NAME_LENGTH = 60
 NO_CLUSTER = {"address": "auto", "labels": {}, "device_label": {}, "gpus": 0, "memory_gb": None}
 
 
+def is_study_name(name: str) -> bool:
+    """Return whether a study may have a name, which names its folder."""
+    is_plain = name[:1].isalnum() and all(c.isalnum() or c in "._-" for c in name)
+    return is_plain and len(name) <= NAME_LENGTH
+
+
 def _study_name(config: Config) -> list[str]:
     name = config.study
-    is_plain = name[0].isalnum() and all(c.isalnum() or c in "._-" for c in name)
-    if is_plain and len(name) <= NAME_LENGTH:
+    if is_study_name(name):
         return []
     return [
         "study: a study's name starts with a letter or digit and has only letters, digits, "

@@ -7,6 +7,17 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 NAME = r"^[A-Za-z0-9][A-Za-z0-9 ._-]*$"
+# A member of a front: knee, fastest, best, all, trained, a trial, or an id or its beginning.
+MEMBER = r"^[A-Za-z0-9]{1,40}$"
+# What each pattern asks for, in words.
+PATTERNS = {
+    NAME: "a name starts with a letter from A to Z or a digit, and has only those, spaces, '.', "
+    "'_' and '-', 60 at most",
+    MEMBER: "a member is knee, fastest, best, all, trained, the number of a trial, or an id or "
+    "its beginning, of letters and digits alone",
+}
+# The field of a request with the name of a study, whose option 'study' a request does not set.
+NAME_FIELD = "name"
 Name = Annotated[str, Field(min_length=1, max_length=60, pattern=NAME)]
 
 

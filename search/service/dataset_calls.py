@@ -93,9 +93,11 @@ class DatasetCalls:
                 "foreign_folder",
                 f"root: a folder of data may lie {where}; got {quoted(root)}. The server is given "
                 "more folders with archfront serve --data-root DIR.",
+                "root",
             )
         if not folder.is_dir():
-            raise RequestError(422, "no_such_folder", f"root: there is no folder {quoted(root)}.")
+            message = f"root: there is no folder {quoted(root)}."
+            raise RequestError(422, "no_such_folder", message, "root")
         now = self._database.now()
         row = {"name": name, "root": str(folder), "origin": origin, "created": now}
         try:
@@ -275,5 +277,5 @@ def _is_below(path: Any, folder: Path) -> bool:
 
 def _taken(name: str) -> RequestError:
     return RequestError(
-        409, "dataset_exists", f"There is a dataset {name!r} already. Give another name."
+        409, "dataset_exists", f"There is a dataset {name!r} already. Give another name.", "name"
     )

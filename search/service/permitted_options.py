@@ -17,7 +17,7 @@ from archfront.trainers.words import quoted
 
 # Options, or groups of them, that no request sets, with the reason.
 REFUSED = {
-    "study": "the name of a study is a field of the request",
+    "study": "the name of a study is the field name of the request",
     "tracking": "the server says where records are kept",
     "data.outside_root": "annotations could name any file of the server as an image",
     "data.download": "the server downloads no data; download it before, or upload it",

@@ -34,8 +34,9 @@ from archfront.search.errors import (
     StudyLockedError,
     StudyStoppedError,
 )
+from archfront.search.service.bodies import NAME_FIELD, PATTERNS
 from archfront.trainers.machine import machine_failure
-from archfront.trainers.words import count_of
+from archfront.trainers.words import count_of, quoted
 
 logger = logging.getLogger(__name__)
 
@@ -83,13 +84,14 @@ def problem(text: str) -> Problem:
 
 @cache
 def _known() -> frozenset[str]:
-    return frozenset(path for path, _, _ in options())
+    return frozenset({NAME_FIELD, *(path for path, _, _ in options())})
 
 
 def refusal(error: ArchfrontError) -> JSONResponse:
     """Return the answer to a request that ended in one of archfront's errors."""
     if isinstance(error, RequestError):
-        return answer(error.status, error.code, str(error))
+        about: list[Problem] = [{"option": error.option, "message": str(error)}]
+        return answer(error.status, error.code, str(error), about if error.option else ())
     status, code = next((s, code) for kind, s, code in ANSWERS if isinstance(error, kind))
     if not isinstance(error, ConfigError):
         return answer(status, code, str(error))
@@ -145,8 +147,11 @@ def _of_field(error: Mapping[str, Any]) -> Problem:
     """Return the problem of a field of a request, by its place in the request."""
     if error["type"] == "json_invalid":
         return {"option": None, "message": f"The body is no JSON: {error['ctx']['error']}."}
-    place = ".".join(str(part) for part in error["loc"] if part != "body")
+    place = ".".join(str(part) for part in error["loc"][1:])  # after body, query or path
     if not place:
         advice = "An object of JSON is needed, with the header Content-Type: application/json."
         return {"option": None, "message": advice}
-    return {"option": place, "message": f"{place}: {error['msg']}."}
+    message = f"{error['msg']}."
+    if error["type"] == "string_pattern_mismatch":
+        message = f"{PATTERNS[error['ctx']['pattern']]}; got {quoted(error['input'], 120)}."
+    return {"option": place, "message": f"{place}: {message}"}

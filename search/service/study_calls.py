@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from tempfile import NamedTemporaryFile
 from typing import Any
@@ -12,8 +13,10 @@ from typing import Any
 import yaml
 
 from archfront.search.config.build import build, completed
+from archfront.search.config.rules import is_study_name
 from archfront.search.config.schema import Config
 from archfront.search.errors import ConfigError, RequestError
+from archfront.search.service.bodies import NAME_FIELD
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_requests import (
     AskedStudy,
@@ -57,6 +60,18 @@ class StudyCalls:
         self, name: str, choices: Mapping[str, str], options: Mapping[str, Any]
     ) -> AskedStudy:
         """Return the study that a request asks for, without starting it.
+
+        Raises:
+            ConfigError: With every problem, also that of a name which is taken.
+            RequestError: If the name is taken, and nothing else is wrong.
+        """
+        with self._taken_told(name):
+            return asked_study(self._settings, name, choices, options)
+
+    def check_plan(
+        self, name: str, choices: Mapping[str, str], options: Mapping[str, Any]
+    ) -> AskedStudy:
+        """Return the study that a plan is asked of, which may have the name of another one.
 
         Raises:
             ConfigError: With every problem.
@@ -170,7 +185,8 @@ class StudyCalls:
         """
         row = self._rows.get(name)
         content = self._views.stored(name) if row is None else row.content
-        config = changed_study(self._settings, content, new, options)
+        with self._taken_told(new):
+            config = changed_study(self._settings, content, new, options)
         self._add(new, config, command="", start=start, by=by)
 
     def delete(self, name: str) -> None:
@@ -196,6 +212,20 @@ class StudyCalls:
             self._rows.change(replace(row, state="deleting"), state=row.state)
             raise
         self._rows.remove(name)
+
+    @contextmanager
+    def _taken_told(self, name: str) -> Iterator[None]:
+        """Raise that a name is taken, beside the problems that are found meanwhile."""
+        is_taken = is_study_name(name) and (
+            self._rows.get(name) is not None or self._views.paths(name).folder.exists()
+        )
+        try:
+            yield
+        except ConfigError as error:
+            more = [f"{NAME_FIELD}: {taken(name)}"] if is_taken else []
+            raise ConfigError(*more, *error.problems) from error
+        if is_taken:
+            raise taken(name)
 
     def _add(self, name: str, config: Config, *, command: str, start: bool, by: str) -> None:
         if self._views.paths(name).folder.exists():

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -16,6 +18,7 @@ from archfront.search.config.schema import Config
 from archfront.search.config.value_words import leaves, text_of
 from archfront.search.errors import ConfigError, unknown
 from archfront.search.records.postgres import is_postgres
+from archfront.search.service.bodies import NAME_FIELD
 from archfront.search.service.permitted_options import (
     config_problems,
     option_problem,
@@ -57,8 +60,10 @@ def asked_study(
     Raises:
         ConfigError: With every problem, each after its option.
     """
-    problems, words = _choice_words(choices)
     more, option_words, left_out = _option_words(settings, options)
+    # A group among the options is told, and what follows is checked as if it had been chosen.
+    meant = {option: value for option, value in options.items() if _is_meant(option, value)}
+    problems, words = _choice_words({**meant, **choices})
     problems += more
     words = [f"study={name}", *words, *option_words]
     try:
@@ -143,11 +148,14 @@ def _choice_words(choices: Mapping[str, str]) -> tuple[list[str], list[str]]:
     for group, name in choices.items():
         reason = refusal_of(group)
         known = compose.choices(group) if group in GROUPS else []
-        if group not in GROUPS:
+        known += [AUTO] if group == "data" else []
+        if group not in GROUPS and "." in group:
+            problems.append(f"{group}: an option is given in options, not in choices.")
+        elif group not in GROUPS:
             problems.append(f"{group}: {unknown('group', group, GROUPS)}")
         elif reason is not None:
             problems.append(f"{group}: a request cannot choose it, since {reason}.")
-        elif name not in known and not (group == "data" and name == AUTO):
+        elif name not in known:
             problems.append(f"{group}={name}: {unknown(group, name, known)}")
         else:
             words.append(f"{group}={name}")
@@ -160,10 +168,14 @@ def _option_words(
     """Return the problems of options, the words of the good ones and the names of the others."""
     problems, words, left_out = [], [], set()
     for option, value in leaves(options):
-        if not is_option(option) or option in GROUPS:
-            problem: str | None = (
+        problem: str | None
+        if option in GROUPS and refusal_of(option) is None:
+            chosen = json.dumps({option: text_of(value)})
+            problem = f'{option}: a group is chosen in choices, as "choices": {chosen}.'
+        elif not is_option(option):
+            problem = (
                 f"{quoted(option)}: an option is named as group.option, with letters, digits and "
-                "underscores; a group is chosen in choices."
+                "underscores."
             )
         else:
             problem = option_problem(settings, option, value)
@@ -175,6 +187,17 @@ def _option_words(
     return problems, words, left_out
 
 
+def _is_meant(option: str, value: Any) -> bool:
+    """Return whether an option and its value are a group and one of its yaml files."""
+    if option not in GROUPS or refusal_of(option) is not None:
+        return False
+    return value in compose.choices(option)
+
+
 def _others(error: ConfigError, left_out: set[str]) -> list[str]:
-    """Return the problems that are not of options which were left out."""
-    return [text for text in error.problems if text.partition(":")[0] not in left_out]
+    """Return the problems that are not of options which were left out; a name is its field's."""
+    return [
+        re.sub(r"^study\b", NAME_FIELD, text)
+        for text in error.problems
+        if text.partition(":")[0] not in left_out
+    ]

@@ -11,6 +11,7 @@ from sqlalchemy import delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from archfront.search.errors import RequestError
+from archfront.search.service.bodies import NAME_FIELD
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.tables import STUDIES
 
@@ -150,5 +151,8 @@ class StudyRows:
 def taken(name: str) -> RequestError:
     """Return the error for a name that another study has."""
     return RequestError(
-        409, "study_exists", f"There is a study {name!r} already. Give another name, or resume it."
+        409,
+        "study_exists",
+        f"There is a study {name!r} already. Give another name, or resume it.",
+        NAME_FIELD,
     )

@@ -9,11 +9,10 @@ from pydantic import ConfigDict, Field
 from archfront.search.config.option_types import OneOf
 from archfront.search.formats.formats import FORMATS
 from archfront.search.runtimes import PRECISIONS
-from archfront.search.service.bodies import Body
+from archfront.search.service.bodies import MEMBER, Body
 from archfront.search.service.task_rows import Kind, TaskRow, TaskState
 
-# A member of a front: knee, fastest, best, all, trained, a trial, or an id or its beginning.
-Member = Annotated[str, Field(pattern=r"^[A-Za-z0-9]{1,40}$")]
+Member = Annotated[str, Field(pattern=MEMBER)]
 FormatName = Annotated[str, OneOf(tuple(FORMATS))]
 
 

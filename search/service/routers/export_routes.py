@@ -44,11 +44,11 @@ IMAGE_BYTES, PREDICT_S = 50_000_000, 60.0
 def make_export(name: str, asked: ExportRequest, service: TheService, who: Who) -> TaskAnswer:
     """Write a member as files to deploy, in a process of its own."""
     check_members(service, name, [asked.member])
-    _check_weights(service, name, asked)
     if asked.dynamic_batch and asked.batch is not None:
         raise RequestError(
             422, "bad_request", f"dynamic_batch: any number of images is not {asked.batch}."
         )
+    _check_weights(service, name, asked)
     id = new_id()
     words = asked.words(name, str(export_folder(service.settings, name, id)))
     row = service.tasks.rows.add("export", name, words, by=who.name if who else "", id=id)

@@ -46,7 +46,7 @@ def check_study(asked: StudyChoices, service: TheService) -> CheckedStudy:
 @router.post("/plan")
 def plan_study(asked: StudyChoices, service: TheService) -> dict[str, Any]:
     """Return what a study would take, as ``archfront run --dry-run --json`` says."""
-    found = service.studies.check(asked.name, asked.choices, asked.options)
+    found = service.studies.check_plan(asked.name, asked.choices, asked.options)
     return service.studies.plan(found.config)
 
 

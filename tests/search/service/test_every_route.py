@@ -11,7 +11,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from archfront.search.service.app import create_app
-from archfront.search.service.bodies import Body
+from archfront.search.service.bodies import PATTERNS, Body
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.tokens import Scope
 from tests.support import recorded_store
@@ -188,6 +188,28 @@ def test_every_route_has_its_description(client: TestClient) -> None:
             own = [status for status in route["responses"] if status.startswith("2")]
             content = route["responses"][own[0]].get("content", {})
             assert content or own == ["204"], f"{method} {path}"
+
+
+def patterns(schema: Any) -> Iterator[str]:
+    """Yield every pattern in a description."""
+    if isinstance(schema, dict) and isinstance(pattern := schema.get("pattern"), str):
+        yield pattern
+    for part in schema.values() if isinstance(schema, dict) else schema:
+        if isinstance(part, dict | list):
+            yield from patterns(part)
+
+
+def test_what_a_pattern_asks_for_is_told_in_words(client: TestClient) -> None:
+    assert set(patterns(client.get("/api/v1/openapi.json").json())) == set(PATTERNS)
+    client.headers.update(token(client, "full"))
+    for answer in (
+        client.post("/api/v1/datasets", json={"name": "../x", "root": "/"}),
+        client.post("/api/v1/datasets/upload", params={"name": "a/b"}, content=b"x"),
+        client.post("/api/v1/tokens", json={"name": "a/b"}),
+    ):
+        (found,) = answer.json()["error"]["problems"]
+        assert found["option"] == "name"
+        assert found["message"].startswith("name: a name starts with a letter")
 
 
 def bodies(kind: type[Body] = Body) -> Iterator[type[Body]]:

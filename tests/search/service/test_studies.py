@@ -74,7 +74,7 @@ class TestMade:
             options = [problem["option"] for problem in error["problems"]]
             assert (error["code"], options) == (
                 "bad_configuration",
-                ["tracking.root", "budget.trials", "study"],
+                ["tracking.root", "budget.trials", "name"],
             )
         assert [study["name"] for study in ask(client, "GET", "")] == ["flowers"]
 
@@ -88,7 +88,14 @@ class TestMade:
     def test_a_name_is_given_once(self, client: TestClient, name: str) -> None:
         if name == "new":
             ask(client, "POST", "", 201, name=name, **DIGITS)
-        assert refused(client, "POST", "", 409, name=name, **DIGITS) == "study_exists"
+        more = {"options": {"budget.trials": 0}}
+        for path in ("", "/check", *(["/flowers/clone"] if name == "new" else [])):
+            given = {"name": name} if path.endswith("clone") else {"name": name, **DIGITS}
+            error = ask(client, "POST", path, 409, **given)["error"]
+            assert error["code"] == "study_exists"
+            assert [p["option"] for p in error["problems"]] == ["name"]
+            error = ask(client, "POST", path, 422, **given, **more)["error"]
+            assert [p["option"] for p in error["problems"]] == ["name", "budget.trials"]
 
 
 class TestOfTerminals:

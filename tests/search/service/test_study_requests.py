@@ -115,7 +115,7 @@ class TestRequest:
 
     @pytest.mark.parametrize("name", ["../x", "", " ", "a/b", "x" * 61, "a\nb", ".", "a\0b"])
     def test_a_name_is_that_of_a_folder(self, settings: ServiceSettings, name: str) -> None:
-        with pytest.raises(ConfigError, match=r"^study: ") as caught:
+        with pytest.raises(ConfigError, match=r"^name: ") as caught:
             asked_study(settings, name, DIGITS, {})
         assert len(caught.value.problems) == 1
 
@@ -146,6 +146,18 @@ class TestRequest:
         )
         assert asked.config.data.root == str(tmp_path / "data/flowers")
         assert asked.notes
+
+    def test_a_group_among_the_options_is_one_problem(self, settings: ServiceSettings) -> None:
+        (found,) = problems(settings, {"task": "classification", "budget.minutes": 3})
+        assert found.startswith('task: a group is chosen in choices, as "choices": {"task": "cl')
+        (found,) = problems(settings, {"tracking": "local"})
+        assert found.startswith("tracking: a request cannot set it")
+        (found,) = problems(settings, {}, **{"budget.minutes": "3"})
+        assert found == "budget.minutes: an option is given in options, not in choices."
+
+    def test_every_name_of_data_is_known(self, settings: ServiceSettings) -> None:
+        (found,) = problems(settings, {}, data="zip")
+        assert "auto, " in found
 
     def test_uploads_are_data_and_no_weights(
         self, settings: ServiceSettings, tmp_path: Path
