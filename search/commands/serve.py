@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from archfront.search.commands.consoles import echo
 from archfront.search.commands.flags import Problems, check_flags, not_counts
 from archfront.search.commands.study_text import add_root, root_or_default, url_or_default
-from archfront.search.errors import ConfigError
 
 if TYPE_CHECKING:
     from archfront.search.service.service_settings import ServiceSettings
@@ -77,33 +76,27 @@ def call(arguments: argparse.Namespace) -> int:
     from archfront.search.tracking.mlflow_server import listening
 
     host, port = settings.host, settings.port
-    try:
-        at = listening(host, port)
-    except OSError as error:
-        raise ConfigError(
-            f"--host {host} --port {port}: the address cannot be used: {error.strerror}. Give "
-            "another port, as --port 8001, or another host."
-        ) from error
-    from archfront.search.service.app import create_app
-    from archfront.search.service.server import new_server, serve
+    with listening(host, port) as at:
+        from archfront.search.service.app import create_app
+        from archfront.search.service.server import new_server, serve
 
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
-    app = create_app(settings)
-    token = None
-    if settings.needs_token:
-        token = app.state.service.tokens.first(anew=arguments.reset_token)
-    scheme = "http" if arguments.tls_cert is None else "https"
-    shown = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{settings.root_path}"
+        logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
+        app = create_app(settings)
+        token = None
+        if settings.needs_token:
+            token = app.state.service.tokens.first(anew=arguments.reset_token)
+        scheme = "http" if arguments.tls_cert is None else "https"
+        shown = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{settings.root_path}"
 
-    def answers() -> None:
-        # Behind the number sign, which no browser sends and no server logs.
-        link = f"{shown}/" if token is None else f"{shown}/login#{token}"
-        echo(f"archfront serves {settings.root}: {link}  (Ctrl-C ends it, studies go on)")
-        if token is not None:
-            echo("The link has the token, which is shown this once. Keep it.")
-        sys.stdout.flush()
+        def answers() -> None:
+            # Behind the number sign, which no browser sends and no server logs.
+            link = f"{shown}/" if token is None else f"{shown}/login#{token}"
+            echo(f"archfront serves {settings.root}: {link}  (Ctrl-C ends it, studies go on)")
+            if token is not None:
+                echo("The link has the token, which is shown this once. Keep it.")
+            sys.stdout.flush()
 
-    serve(new_server(app, answers, certificate=arguments.tls_cert, key=arguments.tls_key), at)
+        serve(new_server(app, answers, certificate=arguments.tls_cert, key=arguments.tls_key), at)
     return 0
 
 

@@ -64,13 +64,17 @@ class ServerConnection:
         token: The token; that of ``ARCHFRONT_TOKEN`` when None.
 
     Raises:
-        ConfigError: If the address is none.
+        ConfigError: If the address or the token is none.
     """
 
     def __init__(self, url: str, token: str | None = None) -> None:
         host = _host(url)
         self.url = url.strip().rstrip("/")
-        self._token = token or os.environ.get(TOKEN_VARIABLE, "")
+        self._from = TOKEN_VARIABLE if token is None else "the token"
+        given = os.environ.get(TOKEN_VARIABLE) if token is None else token
+        self._token = None if given is None else given.strip()
+        if self._token and not _is_token(self._token):
+            raise ConfigError(f"{self._from}: one word of ASCII letters is needed as token.")
         handlers: list[urllib.request.BaseHandler] = [_NoRedirect()]
         if host in LOOPBACK:  # never by a proxy
             handlers.append(urllib.request.ProxyHandler({}))
@@ -190,10 +194,12 @@ class ServerConnection:
                 f"archfront serve.{where} Check --server.",
             )  # fmt: skip
         if status == 401:
-            message = (
-                f"{self.url} takes no such token. Put one into {TOKEN_VARIABLE}, or into a file "
-                "for --token-file."
-            )
+            what = f"{self.url} has no such token: it is mistyped, deleted, or replaced"
+            if self._token is None:
+                what = f"{self.url} needs a token"
+            elif not self._token:
+                what = f"{self.url} needs a token, and {self._from} is empty"
+            message = f"{what}. Put one into {TOKEN_VARIABLE}, or into a file for --token-file."
         if problems and status == 422:
             return ConfigError(*problems)
         return RequestError(status, code, message)
@@ -240,9 +246,13 @@ def read_token(file: Path | None) -> str | None:
         token = file.expanduser().read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError) as error:
         raise ConfigError(f"--token-file {file}: it cannot be read: {error}.") from error
-    if not token or not token.isascii() or len(token.split()) != 1:
+    if not _is_token(token):
         raise ConfigError(f"--token-file {file}: one line with the token is needed.")
     return token
+
+
+def _is_token(token: str) -> bool:
+    return token.isascii() and token.isprintable() and len(token.split()) == 1
 
 
 def _content(answer: http.client.HTTPResponse) -> Any:

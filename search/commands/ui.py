@@ -8,7 +8,7 @@ import sys
 from archfront.search.commands.consoles import echo
 from archfront.search.commands.flags import check_flags, not_counts
 from archfront.search.commands.study_text import add_root, root_or_default
-from archfront.search.errors import ConfigError, StudyError
+from archfront.search.errors import StudyError
 from archfront.search.records.storage_urls import hide_password
 
 
@@ -37,13 +37,7 @@ def call(arguments: argparse.Namespace) -> int:
     from archfront.search.tracking.mlflow_server import listening, serve
 
     host, port = arguments.host, arguments.port
-    try:
-        at = listening(host, port)
-    except OSError as error:
-        raise ConfigError(
-            f"--host {host} --port {port}: the address cannot be used: {error.strerror}. Give "
-            "another port, as --port 5001, or another host."
-        ) from error
+    at = listening(host, port)
     if arguments.mlflow_uri is None:
         ensure_database(root)
     uri = arguments.mlflow_uri or database_uri(root / NAME)

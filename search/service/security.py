@@ -90,7 +90,7 @@ class Gate:
         if wait_s:
             return _too_many(wait_s)
         is_open = path in OPEN or path.startswith(OPEN_FOLDERS)
-        if method not in SAFE and not _has_bearer(request) and is_foreign(request):
+        if method not in SAFE and _bearer(request) is None and is_foreign(request):
             raise RequestError(
                 403, "foreign_site", "Another site made this request, so nothing was changed."
             )
@@ -110,10 +110,8 @@ class Gate:
     def _who(self, request: Request) -> Identity | None:
         if not self._service.settings.needs_token:
             return ANYBODY
-        if _has_bearer(request):
-            secret = request.headers["authorization"].partition(" ")[2].strip()
-        else:
-            secret = request.cookies.get(COOKIE, "")
+        bearer = _bearer(request)
+        secret = request.cookies.get(COOKIE, "") if bearer is None else bearer
         return self._service.tokens.who(secret) if secret else None
 
     def _unknown(self, request: Request, client: str) -> Response:
@@ -123,13 +121,20 @@ class Gate:
         wait_s = self._wrong.wait_s(client)
         if wait_s:
             return _too_many(wait_s)
-        return answer(
-            401,
-            "no_token",
-            "A token is needed, as the header 'Authorization: Bearer TOKEN'. The server printed "
-            "one when it first started; archfront serve --reset-token makes another one.",
-            headers={"WWW-Authenticate": "Bearer"},
+        code = "no_token"
+        message = "A token is needed, as the header 'Authorization: Bearer TOKEN'."
+        if _bearer(request) == "":
+            message = "The token in the header 'Authorization: Bearer TOKEN' is empty."
+        elif _bearer(request) is not None:
+            code = "wrong_token"
+            message = "There is no such token: it is mistyped, deleted, or replaced."
+        elif request.cookies.get(COOKIE):
+            code, message = "session_ended", "The session of this browser has ended. Log in again."
+        message += (
+            " The server printed one when it first started; archfront serve --reset-token makes "
+            "another one."
         )
+        return answer(401, code, message, headers={"WWW-Authenticate": "Bearer"})
 
     def _is_host_known(self, request: Request) -> bool:
         """Return whether a request without a token asks for this machine by one of its names.
@@ -179,8 +184,10 @@ def is_foreign(request: Request) -> bool:
     return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
 
 
-def _has_bearer(request: Request) -> bool:
-    return request.headers.get("authorization", "").lower().startswith("bearer ")
+def _bearer(request: Request) -> str | None:
+    """Return the token of a header, which may be empty; None where there is no such header."""
+    kind, _, secret = request.headers.get("authorization", "").partition(" ")
+    return secret.strip() if kind.lower() == "bearer" else None
 
 
 def _check_reads(path: str, method: str) -> None:

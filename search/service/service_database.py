@@ -23,6 +23,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, SQLAlchemyError
 
 from archfront.search.errors import ServiceError
+from archfront.search.records.postgres import database_error, is_postgres
 from archfront.search.records.storage_urls import hide_password
 from archfront.search.service.tables import METADATA, MIGRATIONS, SCHEMA, VERSION
 
@@ -39,14 +40,18 @@ class ServiceDatabase:
 
     Args:
         url: SQLAlchemy URL.
+        flag: Where the URL was given, for whoever has to mend it.
         clock: Seconds since the epoch, for a database that no other machine uses.
 
     Raises:
         ServiceError: If it cannot be opened, or a later version of archfront made its tables.
     """
 
-    def __init__(self, url: str, *, clock: Callable[[], float] = time.time) -> None:
-        self._shown, self._clock = hide_password(url), clock
+    def __init__(
+        self, url: str, *, flag: str = "--database", clock: Callable[[], float] = time.time
+    ) -> None:
+        self._url, self._flag, self._clock = url, flag, clock
+        self._shown = hide_password(url)
         try:
             self._engine = _engine(url)
         except (ArgumentError, NoSuchModuleError, ImportError, OSError) as error:
@@ -101,8 +106,14 @@ class ServiceDatabase:
         self._engine.dispose()
 
     def _unusable(self, error: Exception) -> ServiceError:
+        origin = getattr(error, "orig", None)
+        if is_postgres(self._url) and origin is not None:
+            found = database_error(self._url, error)
+            return ServiceError(f"{found} The URL is that of {self._flag}.")
         said = (str(getattr(error, "orig", None) or error).splitlines() or [""])[0]
-        remedy = "Check --database: its driver, host, user and database."
+        remedy = f"Check {self._flag}: its driver, host, user and database."
+        if self._flag == "--root":
+            remedy = "Check that the folder of --root can be written, and that the file is whole."
         if isinstance(error, ImportError):
             remedy = f"For PostgreSQL: {POSTGRESQL}."
         return ServiceError(
@@ -124,7 +135,7 @@ class ServiceDatabase:
                 raise ServiceError(
                     f"The database {self._shown} has tables of version {found}; this archfront "
                     f"knows versions up to {VERSION}. Use the archfront that made them, or "
-                    "another --database."
+                    f"another {self._flag}."
                 )
             for version in range(found, VERSION):
                 for statement in MIGRATIONS[version]:

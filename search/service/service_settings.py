@@ -64,6 +64,15 @@ class ServiceSettings:
         return self.database_url or f"sqlite:///{self.folder / 'service.db'}"
 
     @property
+    def database_flag(self) -> str:
+        """Return the flag that the URL of the service's own tables is from."""
+        if self.database_url is not None:
+            return "--database or ARCHFRONT_DATABASE_URL"
+        if self.storage_url and is_postgres(self.storage_url):
+            return "--storage-url or ARCHFRONT_STORAGE_URL"
+        return "--root"
+
+    @property
     def folder(self) -> Path:
         """Return the folder of the service's own files."""
         return self.root / "service"

@@ -43,7 +43,7 @@ class Service:
     def __init__(self, settings: ServiceSettings) -> None:
         self.settings = settings
         settings.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        self.database = ServiceDatabase(settings.database)
+        self.database = ServiceDatabase(settings.database, flag=settings.database_flag)
         self.tokens = Tokens(self.database)
         self.requests = RequestCounts()
         self.verbs = VerbProcesses(settings)

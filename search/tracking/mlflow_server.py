@@ -6,13 +6,14 @@ notices of its own. Here the server is imported once, and runs in this process.
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
 
-from archfront.search.errors import StudyError
+from archfront.search.errors import ConfigError, StudyError
 from archfront.search.records.postgres import with_driver
 from archfront.search.records.storage_urls import hide_password
 from archfront.search.tracking.mlflow_client import (
@@ -25,17 +26,37 @@ from archfront.search.tracking.mlflow_client import (
 NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
 # Where the server lets clients find the artifacts of new experiments: with itself.
 SERVED_ARTIFACTS = "mlflow-artifacts:/"
+# A port that everybody may listen at, and the largest one.
+MAY, MOST = 8001, 65535
 
 
 def listening(host: str, port: int) -> socket.socket:
     """Return a socket that listens at an address, so that it is known to be free.
 
     Raises:
-        OSError: If it is not, or there is no such host.
+        ConfigError: If it is not, or this machine has no such address.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
-    family, _, _, _, address = found[0]
-    return socket.create_server(address[:2], family=family)
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        family, _, _, _, address = found[0]
+        return socket.create_server(address[:2], family=family)
+    except (OSError, UnicodeError) as error:
+        raise ConfigError(
+            f"--host {host} --port {port}: the address cannot be used: {_unused(port, error)}"
+        ) from error
+
+
+def _unused(port: int, error: OSError | UnicodeError) -> str:
+    """Return why no server can listen at an address, and what to do."""
+    another = "Give an address of this machine, as --host 127.0.0.1, or 0.0.0.0 for all of them."
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return f"no host has this name. {another}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"this machine has no such address. {another}"
+    if error.errno == errno.EACCES:
+        return f"this user may not listen there. Give a port of 1024 or more, as --port {MAY}."
+    said = os.strerror(error.errno) if error.errno else str(error)
+    return f"{said}. Give another port, as --port {port + 1 if port < MOST else MAY}."
 
 
 def serve(uri: str, artifacts: str, at: socket.socket, answers: Callable[[], None]) -> None:

@@ -15,7 +15,51 @@ def test_a_port_that_is_taken_is_told(tmp_path: Path, capsys: pytest.CaptureFixt
         port = other.getsockname()[1]
         said = fails(capsys, 2, "serve", "--root", str(tmp_path), "--port", str(port))
     assert said.startswith(f"--host 127.0.0.1 --port {port}: the address cannot be used")
+    assert f"Give another port, as --port {port + 1}." in said
     assert not (tmp_path / "service").exists()
+
+
+@pytest.mark.parametrize(
+    ("host", "reason"),
+    [
+        ("nohost.invalid", "no host has this name"),
+        ("192.0.2.1", "this machine has no such address"),
+    ],
+)
+def test_a_host_that_is_not_here_is_told(
+    host: str,
+    reason: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def no_host(*given: object, **more: object) -> None:
+        raise socket.gaierror(-2, "unknown")
+
+    if host.endswith(".invalid"):  # asks no name server
+        monkeypatch.setattr(socket, "getaddrinfo", no_host)
+    said = fails(capsys, 2, "serve", "--root", str(tmp_path), "--host", host)
+    assert f"{reason}. Give an address of this machine" in said
+    assert "another port" not in said
+
+
+def test_a_database_that_is_not_there_is_told_by_its_flag(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pytest.importorskip("pg8000")
+    url = "postgresql+pg8000://me:secret@127.0.0.1:9/db"
+    for flag in ("--storage-url", "--database"):
+        monkeypatch.delenv("ARCHFRONT_DATABASE_URL", raising=False)
+        words = ["--root", str(tmp_path), "--port", str(free_port()), flag, url]
+        said = fails(capsys, 1, "serve", *words)
+        assert f"The URL is that of {flag} or ARCHFRONT_" in said
+        assert "timeout is" not in said
+        assert "secret" not in said
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
 
 
 def test_every_flag_that_is_wrong_is_told_at_once(

@@ -85,8 +85,10 @@ class TestTokens:
     def test_a_wrong_token_is_none_and_cannot_be_tried_often(self, tmp_path: Path) -> None:
         with client_of(tmp_path / "root") as client:
             wrong = {"Authorization": "Bearer " + token_of(client)[:-1] + "~"}
-            found = [client.get("/api/v1/version", headers=wrong).status_code for _ in range(22)]
-        assert found == [401] * 20 + [429] * 2
+            found = [client.get("/api/v1/version", headers=wrong) for _ in range(22)]
+        assert [answer.status_code for answer in found] == [401] * 20 + [429] * 2
+        assert code(found[0]) == "wrong_token"
+        assert "There is no such token" in found[0].text
 
     def test_no_secret_is_stored_or_listed(self, client: TestClient, tmp_path: Path) -> None:
         made = client.post("/api/v1/tokens", json={"name": "laptop", "scope": "read"}).json()
