@@ -1,6 +1,7 @@
 // The front in a picture: the metric against a cost, and everything that was tried around it.
 
 import { eachFrame, h, put, s } from "./dom.js";
+import { beside, Labels, textWidth } from "./labels.js";
 import { cleared, drawStopped, drawTrained, nearest } from "./marks.js";
 import { axes, onResize, scale } from "./scales.js";
 import { metric as digits, short } from "./words.js";
@@ -8,6 +9,7 @@ import { metric as digits, short } from "./words.js";
 const LANE = 18, RADIUS = 4.5;
 // Of rows of hover text, the letters that fit a phone.
 const LETTERS = 46;
+const NAME_FONT = "700 12px system-ui, sans-serif";
 
 export class FrontChart {
   // ``choose`` is called with the number of a trial that a person picked.
@@ -81,14 +83,39 @@ export class FrontChart {
     this.front = data.frontAt(this.time, this.shown);
     this.place_marks();
     this.drawMarks();
+    this.labels = this.freshLabels();
+    // Names of members choose their places before the words of baselines, and lie above them.
+    const [limit, members] = [this.limit(), this.members()];
     const focused = this.picture.contains(document.activeElement)
       ? document.activeElement.dataset.trial : null;
     put(this.picture,
       axes(x, y, box, { xText: named(data.cost), yText: named(data.metric), yFormat: short,
         below: this.lane_kinds.length * LANE }),
-      this.lanes(), this.limit(), this.baselines(), this.staircase(), this.members(), this.flying(),
+      this.lanes(), limit, this.baselines(), this.staircase(), members, this.flying(),
       this.ring(), this.below());
     if (focused) this.picture.querySelector(`[data-trial="${CSS.escape(focused)}"]`)?.focus();
+  }
+
+  // Words keep off the line of the limit and off the members.
+  freshLabels() {
+    const { box, x, y, data } = this, cost = data.cost.name, limit = data.facts.limits[cost];
+    const labels = new Labels(box);
+    if (limit) labels.take(x.at(limit) - 3, box.top, x.at(limit) + 3, box.bottom);
+    for (const row of this.front.filter((one) => one[cost] > 0)) {
+      const [px, py] = [x.at(row[cost]), y.at(row.metric)];
+      labels.take(px - RADIUS, py - RADIUS, px + RADIUS, py + RADIUS);
+    }
+    return labels;
+  }
+
+  // A line of words at the right end of the picture, or on the left of what is in its way.
+  wordsAtRight(text, y, attributes = {}) {
+    const { box, x, data } = this, limit = data.facts.limits[data.cost.name];
+    const width = textWidth(text), places = [{ x: box.right - 6 - width, y }];
+    if (limit) places.push({ x: x.at(limit) - 8 - width, y });
+    places.push({ x: box.left + 6, y });
+    const at = this.labels.place(width, places);
+    return s("text", { ...attributes, x: at.x, y: at.y }, text);
   }
 
   place_marks() {
@@ -131,12 +158,12 @@ export class FrontChart {
   limit() {
     const { box, x, data } = this, value = data.facts.limits[data.cost.name];
     if (!value) return null;
-    const at = x.at(value), is_right = at < box.right - 90;
+    const at = x.at(value), text = `limit ${short(value)} ${data.cost.unit}`, width = textWidth(text);
+    const word = this.labels.place(width, [{ x: at + 6, y: box.top + 12 }, { x: at - 6 - width, y: box.top + 12 }]);
     return s("g", { class: "limit" },
       s("rect", { x: at, y: box.top, width: Math.max(0, box.right - at), height: box.bottom - box.top }),
       s("line", { x1: at, x2: at, y1: box.top, y2: box.bottom }),
-      s("text", { x: is_right ? at + 6 : at - 6, y: box.top + 12,
-        "text-anchor": is_right ? "start" : "end" }, `limit ${short(value)} ${data.cost.unit}`));
+      s("text", { x: word.x, y: word.y }, text));
   }
 
   baselines() {
@@ -144,7 +171,7 @@ export class FrontChart {
     return Object.entries(data.facts.baselines).filter(([, value]) => value > y.low && value < y.high)
       .map(([name, value]) => s("g", { class: "baseline" },
         s("line", { x1: box.left, x2: box.right, y1: y.at(value), y2: y.at(value) }),
-        s("text", { x: box.right - 4, y: y.at(value) - 5, "text-anchor": "end" }, name)));
+        this.wordsAtRight(name, y.at(value) - 5)));
   }
 
   staircase() {
@@ -184,9 +211,13 @@ export class FrontChart {
         s("line", { class: "interval", x1: px, x2: px, y1: y.at(row.low), y2: y.at(row.high) }),
         tied.has(row.trial) && s("circle", { class: "tied", cx: px, cy: py, r: RADIUS + 5 }),
         s("circle", { class: "dot", cx: px, cy: py, r: kind ? RADIUS + 1.5 : RADIUS }),
-        names.length > 0 && s("text", { x: px - 9, y: py - 9, "text-anchor": "end" },
-          names.join(", ")));
+        names.length > 0 && this.nameAt(px, py, names.join(", ")));
       }));
+  }
+
+  nameAt(px, py, text) {
+    const width = textWidth(text, NAME_FONT);
+    return s("text", this.labels.place(width, beside(px, py, width)), text);
   }
 
   flying() {
@@ -210,10 +241,8 @@ export class FrontChart {
 
   // Says how many trials are too bad for the picture, which would flatten the front.
   below() {
-    const { box } = this;
-    return this.hidden > 0 && s("text", { class: "below", x: box.right - 6, y: box.bottom - 7,
-      "text-anchor": "end" },
-      `${this.hidden} more below`);
+    return this.hidden > 0
+      && this.wordsAtRight(`${this.hidden} more below`, this.box.bottom - 7, { class: "below" });
   }
 
   markAt(event) {

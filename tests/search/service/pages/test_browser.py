@@ -7,10 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from archfront.search.service.service_database import ServiceDatabase
+from archfront.search.service.service_settings import ServiceSettings
+from archfront.search.service.study_rows import StudyRows
 from tests.support.browser import browsed, chromium, served
 
 # Of the recorded study: 24 trials, of which 16 were trained.
 N_TRIALS = 24
+PHONE = {"width": 390, "height": 844}
+# The sides of the texts in the plot, and of the line of the limit.
+TEXTS = """() => {
+  const sides = (one) => { const r = one.getBoundingClientRect(); return [r.left, r.right]; };
+  const all = (query) => [...document.querySelectorAll(query)].map(sides);
+  return [all(".member text, .baseline text, text.below"), all(".limit line"), all(".axes line")];
+}"""
 
 
 @pytest.mark.slow
@@ -22,7 +32,6 @@ def test_a_study_is_found_looked_at_and_another_one_is_begun(
 
     root = tmp_path / "root"
     shutil.copytree(recorded_root / "studies", root / "studies")
-    phone = {"width": 390, "height": 844}
     with served(root) as (address, token), browsed(reduced_motion="reduce") as page:
         page.goto(address)
         assert page.url == f"{address}login"  # nobody is let in without a token
@@ -57,8 +66,8 @@ def test_a_study_is_found_looked_at_and_another_one_is_begun(
         page.locator("#study-time").fill("0")
         expect(page.locator(".member")).not_to_have_count(before)
 
-        page.set_viewport_size(phone)
-        assert page.evaluate("document.documentElement.scrollWidth") <= phone["width"]
+        page.set_viewport_size(PHONE)
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         page.goto(f"{address}new")
         page.select_option("#dataset", "choice:digits")
         page.fill("#latency", "-3")
@@ -67,6 +76,54 @@ def test_a_study_is_found_looked_at_and_another_one_is_begun(
         page.fill("#latency", "3")
         page.wait_for_selector("#command-part:not([hidden])")
         assert "hardware.limits.latency_ms=3" in page.locator("#command").inner_text()
-        assert page.evaluate("document.documentElement.scrollWidth") <= phone["width"]
+        assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
         page.click("#logout")
         page.wait_for_url(f"{address}login")
+
+
+@pytest.mark.slow
+def test_a_study_that_did_not_begin_and_a_narrow_screen(
+    recorded_root: Path, tmp_path: Path
+) -> None:
+    chromium()
+    from playwright.sync_api import expect
+
+    root = tmp_path / "root"
+    shutil.copytree(recorded_root / "studies", root / "studies")
+    settings = ServiceSettings(root=root)
+    settings.folder.mkdir()
+    database = ServiceDatabase(settings.database)
+    rows = StudyRows(database)
+    rows.add("roses", {})
+    row = rows.get("roses")
+    assert row is not None
+    rows.change(row, state="failed", reason="Two problems:\n" + "- It is wrong.\n" * 20)
+    database.close()
+    with served(root) as (address, token), browsed(viewport=PHONE) as page:
+        refused: list[str] = []
+        page.on("response", lambda a: refused.extend([a.url] if a.status >= 400 else []))
+        page.goto(f"{address}login#{token}")
+        page.wait_for_url(address)
+        # The whole way through the service is in sight, and a long reason takes two lines at most.
+        for link in page.locator("nav a").all():
+            box = link.bounding_box()
+            assert box["x"] >= 0
+            assert box["x"] + box["width"] <= PHONE["width"]
+        expect(page.locator("[data-name=roses] .clamp")).to_have_text("Two problems:")
+        page.goto(f"{address}studies/roses")
+        expect(page.locator("#question")).to_contain_text("failed before it began")
+        assert page.locator("#study-problem").inner_text().count("\n") >= 20
+        assert page.locator("#begun").is_hidden()
+        assert page.locator("#actions button").all_inner_texts() == ["Resume", "Clone", "Delete"]
+        page.goto(f"{address}studies/tulips")
+        expect(page.locator("#question")).to_contain_text("no study of this name")
+        assert refused == []
+
+        page.goto(f"{address}studies/flowers")
+        page.wait_for_selector(".member text")
+        texts, limits, lines = page.evaluate(TEXTS)
+        left, right = min(one[0] for one in lines), max(one[1] for one in lines)
+        assert texts
+        for text in texts:
+            assert left < text[0] < text[1] < right
+            assert all(not text[0] < line[0] < text[1] for line in limits)
