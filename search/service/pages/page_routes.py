@@ -93,7 +93,9 @@ def _pointless(who: Who, service: TheService) -> set[str]:
 def plain_page(request: Request, service: TheService, who: Who) -> Response:
     """Return a page that says the same of every root of studies."""
     path = request.scope["route"].path
-    return _page(PLAIN[path], who, service, up="./")
+    is_full = who is not None and who.scope == "full"
+    folders = [str(folder) for folder in service.settings.data_roots] if is_full else []
+    return _page(PLAIN[path], who, service, up="./", data_roots=folders)
 
 
 @router.get("/studies/{name}")

@@ -165,13 +165,13 @@ export class DetailPanel {
 
   rungs(trial) {
     if (trial.rungs.length < 2) return null;
-    return h("section", {}, h("h3", {}, "Rungs"), h("table", {},
+    return h("section", {}, h("h3", {}, "Rungs"), h("div", { class: "scroll" }, h("table", {},
       h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "text" }, "trained"),
         h("th", { scope: "col" }, this.data.metric.text), h("th", { scope: "col" }, "took"))),
       h("tbody", {}, trial.rungs.map((rung) => h("tr", {},
         h("td", { class: "text" }, rung.trained ?? rung.outcome),
         h("td", {}, rung.metric === null ? rung.reason ?? "" : metric(rung.metric)),
-        h("td", {}, duration(rung.seconds)))))));
+        h("td", {}, duration(rung.seconds))))))));
   }
 
   pictures(trial) {

@@ -17,7 +17,7 @@ async function read() {
       h("td", { class: "text" }, token.scope === "full" ? "read and change" : "read"),
       h("td", { class: "text", title: day(token.created) }, ago(token.created)),
       h("td", { class: "text" }, token.last_used ? ago(token.last_used) : "never"),
-      h("td", {}, h("button", { type: "button", class: "danger", onclick: () => remove(token),
+      h("td", { class: "act" }, h("button", { type: "button", class: "danger", onclick: () => remove(token),
         "aria-label": `Delete the token ${token.name}` }, "Delete"))))));
 }
 

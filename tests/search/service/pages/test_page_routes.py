@@ -140,3 +140,16 @@ def test_a_token_that_reads_gets_no_button_that_changes(service_client: TestClie
     assert [a for a in reads.values("href") if a.endswith("new")] == []
     full = Page(service_client.get("/").text)
     assert full.of("html")[0]["data-scope"] == "full"
+
+
+def test_the_form_names_the_folders_in_which_images_may_lie(tmp_path: Path) -> None:
+    with client_of(tmp_path, data_roots=(tmp_path / "a", tmp_path / "b")) as client:
+        page = Page(client.get("/new").text)
+        reads = client.app.state.service.tokens.create("eyes", "read")  # type: ignore[attr-defined]
+        others = client.get("/new", headers={"Authorization": f"Bearer {reads}"}).text
+    folders = [str(tmp_path / "a"), str(tmp_path / "b")]
+    assert [o["value"] for o in page.of("option") if o.get("value") in folders] == folders
+    assert {*folders} <= set(page.words)
+    assert str(tmp_path) not in others
+    with client_of(tmp_path) as client:
+        assert "--data-root" in Page(client.get("/new").text).words
