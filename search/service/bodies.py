@@ -140,12 +140,19 @@ class CloneRequest(Body):
 
 
 class BudgetRequest(Body):
-    """A larger budget; null: no such limit; what is left out stays as it is."""
+    """A larger budget: new totals, with what is spent; null: no such limit.
+
+    What is left out stays as it is.
+    """
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"minutes": 120}]})
 
-    minutes: float | None = Field(default=None, gt=0)
-    trials: int | None = Field(default=None, ge=1)
+    minutes: float | None = Field(
+        default=None, gt=0, description="minutes of the study in all, more than it has now"
+    )
+    trials: int | None = Field(
+        default=None, ge=1, description="trials of the study in all, more than it has now"
+    )
 
 
 class CheckedStudy(Body):

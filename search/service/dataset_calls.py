@@ -29,7 +29,9 @@ from archfront.search.service.task_rows import TaskRow, new_id
 from archfront.search.service.task_runner import TaskRunner
 from archfront.search.service.unpack import Unpacked
 from archfront.search.service.verb_process import end_tree, environment
-from archfront.trainers.words import quoted
+from archfront.trainers.data.images import EXTENSIONS
+from archfront.trainers.data.readers.paths import is_image_name, is_visible
+from archfront.trainers.words import count_of, quoted
 
 # Bytes of the disk that uploads leave free.
 FREE_BYTES = 1_000_000_000
@@ -42,6 +44,8 @@ UNPACK_S, LEFT_S = 1800.0, 24 * 3600.0
 # Uploads at once.
 MOST_UPLOADS = 2
 INCOMING = ".incoming"
+# Files that an error names.
+N_NAMED = 5
 
 
 class DatasetCalls:
@@ -190,6 +194,7 @@ class DatasetCalls:
                 async for chunk in body:
                     await run_in_threadpool(file.write, chunk)
             found = await run_in_threadpool(self._unpack, archive, place / "data")
+            await run_in_threadpool(_check_images, place / "data")
             return await run_in_threadpool(self._keep, name, place / "data", found)
         finally:
             self._turns.release()
@@ -269,6 +274,21 @@ class DatasetCalls:
             shutil.rmtree(target, ignore_errors=True)
             raise
         return {**row, "n_files": found.n_files, "n_bytes": found.n_bytes}
+
+
+def _check_images(folder: Path) -> None:
+    """Raise a RequestError unless a folder has an image in it, however deep."""
+    names = [name for _, _, files in os.walk(folder) for name in files]
+    if any(is_image_name(name) and is_visible(name) for name in names):
+        return
+    shown = ", ".join(quoted(name, 40) for name in sorted(names)[:N_NAMED])
+    more = f" and {len(names) - N_NAMED} more" if len(names) > N_NAMED else ""
+    raise RequestError(
+        422,
+        "no_images",
+        f"The archive has no image. It has {count_of(len(names), 'file')}: {shown}{more}. The "
+        f"name of an image ends in one of {', '.join(sorted(EXTENSIONS))}.",
+    )
 
 
 def _is_below(path: Any, folder: Path) -> bool:

@@ -161,7 +161,8 @@ class StudyCalls:
         row = self._row(name)
         before = completed(row.content)
         problems = [
-            f"budget.{option}: {value} is not more than what the study has, {old}."
+            f"budget.{option}: {value} is not more than what the study has in all, {old}. Give "
+            "the new total."
             for option, value in budget.items()
             if not _is_more(value, old := before["budget"].get(option))
         ]

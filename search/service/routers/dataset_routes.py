@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field
 from archfront.search.errors import RequestError
 from archfront.search.profile.profile_cache import read_profile
 from archfront.search.service.bodies import NAME, Body, Name
-from archfront.search.service.dependencies import TheService, Who
+from archfront.search.service.dependencies import TheService, Who, check_raw
 from archfront.search.service.security_headers import REPORT_POLICY
 from archfront.search.service.trial_answers import plain
 from archfront.search.service.work_answers import TaskAnswer
@@ -94,8 +94,9 @@ async def upload_dataset(
     """Take a zip or tar archive, whose bytes are the body, as a dataset.
 
     An archive with links, devices, names that lead out of it or collide, or more than the server
-    takes is refused, and nothing of it is kept.
+    takes is refused, as one without any image, and nothing of it is kept.
     """
+    check_raw(request, "the archive", "--data-binary @images.zip")
     return UploadAnswer(**await service.datasets.upload(name, request.stream()))
 
 

@@ -16,7 +16,7 @@ from archfront.search.errors import ArchfrontError, RequestError
 from archfront.search.records.export_records import ExportSummary
 from archfront.search.results import export_results, refit_results
 from archfront.search.results.select_members import chosen_trials, proxy_weights
-from archfront.search.service.dependencies import TheService, Who
+from archfront.search.service.dependencies import TheService, Who, check_raw
 from archfront.search.service.export_files import (
     export_folder,
     file_name,
@@ -120,6 +120,7 @@ async def predict(
     min_score: Annotated[float | None, Query(ge=0, le=1)] = None,
 ) -> dict[str, Any]:
     """Return what an exported member says of an image, whose bytes are the body."""
+    check_raw(request, "the image", "--data-binary @image.jpg")
     folder = await run_in_threadpool(_export_for, service, name, export)
     with TemporaryDirectory(dir=service.settings.folder, prefix="image-") as place:
         image = Path(place) / "image"

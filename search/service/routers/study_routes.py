@@ -85,7 +85,7 @@ def cancel_study(name: str, service: TheService) -> WholeStudy:
 
 @router.post("/{name}/extend")
 def extend_study(name: str, budget: BudgetRequest, service: TheService) -> WholeStudy:
-    """Give a study a larger budget; a finished one goes on."""
+    """Give a study new totals of minutes or trials, larger than before; a finished one goes on."""
     given: dict[str, float | int | None] = budget.model_dump(exclude_unset=True)
     service.studies.extend(name, given)
     return WholeStudy(**service.views.shown(name))

@@ -89,7 +89,7 @@ class TestUploads:
         assert root == tmp_path / "root/datasets/roses/roses"
         assert (root / "red/1.png").read_bytes() == b"image"
         assert service_of(client).settings.holds(root)
-        again = upload(client, zip_of("a"))
+        again = upload(client, zip_of("a.png"))
         assert error_of(again) == (409, "dataset_exists")
         assert client.delete("/api/v1/datasets/roses").status_code == 204
         assert not root.exists()
@@ -102,24 +102,39 @@ class TestUploads:
         chunks = (b"x" * 300_000 for _ in range(5))
         assert error_of(upload(client, chunks)) == (413, "too_large")
         for name in ("..", "a/b", "", ".incoming"):
-            assert error_of(upload(client, zip_of("a"), name)) == (422, "bad_request")
+            assert error_of(upload(client, zip_of("a.png"), name)) == (422, "bad_request")
         assert left(tmp_path) == []
         assert client.get("/api/v1/datasets").json() == []
+
+    def test_one_without_an_image_and_a_form_are_refused(
+        self, client: TestClient, tmp_path: Path
+    ) -> None:
+        answer = upload(client, zip_of("x/readme.txt", "x/.hidden.png"))
+        assert error_of(answer) == (422, "no_images")
+        said = answer.json()["error"]["message"]
+        assert "It has 2 files: '.hidden.png', 'readme.txt'." in said
+        assert ".jpeg, .jpg" in said
+        files = {"file": ("ok.zip", zip_of("a.png"))}
+        for path in ("datasets/upload?name=x", "studies/flowers/predictions"):
+            answer = client.post(f"/api/v1/{path}", files=files)
+            assert error_of(answer) == (415, "form")
+            assert "--data-binary @" in answer.json()["error"]["message"]
+        assert left(tmp_path) == []
 
     def test_only_so_many_come_in_at_once(self, client: TestClient) -> None:
         turns = service_of(client).datasets._turns
         for _ in range(dataset_calls.MOST_UPLOADS):
             assert turns.acquire(blocking=False)
-        assert error_of(upload(client, zip_of("a"))) == (503, "busy")
+        assert error_of(upload(client, zip_of("a.png"))) == (503, "busy")
 
     def test_a_full_disk_takes_none(
         self, client: TestClient, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setattr(dataset_calls, "FREE_BYTES", 1 << 62)
-        assert error_of(upload(client, zip_of("a"))) == (507, "machine")
+        assert error_of(upload(client, zip_of("a.png"))) == (507, "machine")
 
     def test_one_that_a_study_uses_stays(self, client: TestClient) -> None:
-        root = upload(client, zip_of("a")).json()["root"]
+        root = upload(client, zip_of("a.png")).json()["root"]
         rows = StudyRows(service_of(client).database)
         rows.add("s", {"data": {"root": root}}, command="")
         assert error_of(client.delete("/api/v1/datasets/roses")) == (409, "dataset_in_use")
