@@ -20,8 +20,8 @@ GOING_ON = ("waiting", "running", "pausing", "cancelling")
 ENDS = {"finished": 0, "paused": 130, "cancelled": 130}
 TEXT = """\
 Follow a study of an archfront serve until it ends: each candidate that was trained, rejected or
-has failed is a line. After a break of the connection it goes on where it was. Ctrl-C ends the
-following, not the study.
+has failed is a line, and so is every step before the first of them. After a break of the
+connection it goes on where it was. Ctrl-C ends the following, not the study.
 
 The token is taken from ARCHFRONT_TOKEN, or from a file.
 
@@ -71,7 +71,7 @@ def watch(connection: ServerConnection, study: str, *, with_epochs: bool = False
         RequestError: If there is no such study.
         ServiceError: If the server cannot be reached at the start, or later for minutes.
     """
-    metric, state = "metric", ""
+    metric, state, has_outcome = "metric", "", False
     for event in connection.events("studies", study, "events", lost=_tell_lost):
         if event.kind == "removed":
             echo(f"The study {study!r} was deleted.")
@@ -79,7 +79,10 @@ def watch(connection: ServerConnection, study: str, *, with_epochs: bool = False
         content = event.content
         found = content if event.kind == "study" else content.get("study")
         if event.kind == "change":
-            for line in change_lines(content, metric, with_epochs=with_epochs):
+            has_outcome = has_outcome or content.get("row") is not None
+            for line in change_lines(
+                content, metric, with_epochs=with_epochs or not has_outcome, is_new=not has_outcome
+            ):
                 echo(line)
         if found is None:
             continue
@@ -87,6 +90,10 @@ def watch(connection: ServerConnection, study: str, *, with_epochs: bool = False
         if found["state"] != state or event.kind == "snapshot":
             state = found["state"]
             echo(state_line(found))
+        if event.kind == "snapshot":
+            has_outcome = any(found["counts"].values())
+            for trial in content.get("running") or ():
+                echo(running_line(trial))
         if state not in GOING_ON:
             break
     return ENDS.get(state, 1)
@@ -101,11 +108,37 @@ def state_line(study: dict[str, Any]) -> str:
     counts = ", ".join(f"{count} {kind}" for kind, count in study["counts"].items() if count)
     best = "" if study.get("best") is None else f"; best {study['metric']} {study['best']:.4f}"
     reason = f" ({study['reason'].splitlines()[0]})" if study["reason"] else ""
-    return f"{study['name']}: {study['state']}{reason}: {counts or 'nothing yet'}{best}"
+    if not counts:
+        counts = "no candidate has an outcome yet"
+        if study["state"] == "waiting":
+            counts = "it waits for its turn"
+        elif study["state"] == "running" and study.get("started") is None:
+            counts = "it begins, the images are read first"
+    return f"{study['name']}: {study['state']}{reason}: {counts}{best}"
 
 
-def change_lines(change: dict[str, Any], metric: str, *, with_epochs: bool) -> Iterator[str]:
-    """Yield the lines about something that happened in a study."""
+def running_line(trial: dict[str, Any]) -> str:
+    """Return a trial that runs on a server in a line."""
+    doing = {
+        "measuring": "its latency is measured",
+        "fetching": "its first weights are fetched",
+        "training": "it is trained",
+    }.get(trial["stage"], trial["stage"])
+    epoch = "" if trial.get("epoch") is None else f", epoch {trial['epoch']} is done"
+    return f"trial {trial['trial']} {trial['label']}: {doing}{epoch}"
+
+
+def change_lines(
+    change: dict[str, Any], metric: str, *, with_epochs: bool, is_new: bool = False
+) -> Iterator[str]:
+    """Yield the lines about something that happened in a study.
+
+    Args:
+        change: As the server tells it.
+        metric: Name of the study's metric.
+        with_epochs: Whether every epoch is told.
+        is_new: Whether no candidate has an outcome yet, so that every step is told.
+    """
     row, fields = change.get("row"), change["fields"]
     if row is not None:
         yield trial_line(row, metric)
@@ -115,6 +148,38 @@ def change_lines(change: dict[str, Any], metric: str, *, with_epochs: bool) -> I
         value = (fields.get("metrics") or {}).get(metric)
         shown = "" if value is None else f": {metric} {value:.4f}"
         yield f"trial {fields.get('trial')} epoch {fields.get('epoch')}{shown}"
+    elif is_new:
+        yield from _first_steps(change["event"], fields)
+
+
+def _first_steps(event: str, fields: dict[str, Any]) -> Iterator[str]:
+    """Yield what a study does before any candidate has an outcome."""
+    trial = f"trial {fields.get('trial')}"
+    match event:
+        case "DataRead":
+            yield f"the images of {fields.get('data')} are read"
+        case "StudyStarted":
+            yield "the search begins"
+        case "TrialProposed":
+            yield f"{trial} {_label(fields)}: its latency is measured"
+        case "WeightsFetched" if fields.get("mb") == fields.get("of_mb"):
+            yield f"{trial}: the first weights of {fields.get('backbone')} are fetched"
+        case "TrialMeasured":
+            latency = (fields.get("measurement") or {}).get("latency") or {}
+            value = latency.get("p50_ms")
+            shown = "" if value is None else f"p50 {value:.3g} ms, "
+            yield f"{trial} {_label(fields)}: {shown}it is trained"
+
+
+def _label(fields: dict[str, Any]) -> str:
+    """Return the candidate of a change for people; empty where it has another form."""
+    from archfront.search.records.candidate import Candidate
+    from archfront.search.records.codec import decode
+
+    try:
+        return decode(Candidate, fields.get("candidate")).label
+    except (ValueError, TypeError):
+        return ""
 
 
 def trial_line(row: dict[str, Any], metric: str) -> str:
