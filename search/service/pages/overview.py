@@ -39,7 +39,7 @@ def running(service: Service, name: str, live: LiveStudies) -> dict[str, Any]:
         RequestError: If there is no study of this name.
         StudyError: If its records cannot be read.
     """
-    if name not in service.names():
+    if not _has_records(service, name):
         row = service.views.shown(name)
         nothing = {"n": 0, "has_begun": False, "trials": [], "left": {}, "now": time.time()}
         return {"state": row["state"], "reason": row["reason"], **nothing}
@@ -62,6 +62,15 @@ def running(service: Service, name: str, live: LiveStudies) -> dict[str, Any]:
         "left": _left(study, first, now) if state == "running" and has_begun else {},
         "now": now,
     }
+
+
+def _has_records(service: Service, name: str) -> bool:
+    """Return whether records of a study are there; of one without a request they have to be."""
+    if name not in service.names():
+        return False
+    is_kept_elsewhere = service.settings.storage_url is not None
+    is_asked_for = service.views.is_asked_for(name)
+    return is_kept_elsewhere or not is_asked_for or service.paths(name).journal.is_file()
 
 
 def _trial(trial: RunningTrial, rungs: Sequence[int], now: float) -> dict[str, Any]:

@@ -121,6 +121,11 @@ def test_a_study_that_has_not_begun_says_its_state_and_its_reason(tmp_path: Path
             "failed",
             "No images:\n- /data/roses is empty.",
         )
+        # Its driver wrote what it is, and ended before anything was recorded.
+        config = StudyPaths(tmp_path, "roses").config
+        config.parent.mkdir(parents=True)
+        config.write_text("{}\n")
+        assert client.get("/api/v1/studies/roses/running").json()["reason"] == why
         assert 'data-known="yes"' in client.get("/studies/roses").text
         assert 'data-known="no"' in client.get("/studies/tulips").text
 
