@@ -73,7 +73,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     app.state.service = service
     app.state.streams = Streams(service)
     app.add_middleware(Gate, service=service)
-    add_handlers(app)
+    add_handlers(app, page_routes.error_page)
     for router in ROUTERS:
         app.include_router(router, prefix=API, responses=ERRORS)
     for router in PAGES:

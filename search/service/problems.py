@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import cache
 from http import HTTPStatus
 from typing import Any
 
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
@@ -100,20 +100,29 @@ def refusal(error: ArchfrontError) -> JSONResponse:
     return answer(status, code, message, found)
 
 
-def add_handlers(app: FastAPI) -> None:
-    """Let every error of an application be answered in the one form."""
+def add_handlers(
+    app: FastAPI, page: Callable[[Request, int, str], Response | None] = lambda *_: None
+) -> None:
+    """Let every error of an application be answered in the one form.
+
+    Args:
+        app: The application.
+        page: Returns the page of an error's status and message; None where no page is asked for.
+    """
 
     @app.exception_handler(ArchfrontError)
-    def _(request: Request, error: ArchfrontError) -> JSONResponse:
-        return refusal(error)
+    def _(request: Request, error: ArchfrontError) -> Response:
+        refused = refusal(error)
+        return page(request, refused.status_code, str(error)) or refused
 
     @app.exception_handler(HTTPException)
-    def _(request: Request, error: HTTPException) -> JSONResponse:
+    def _(request: Request, error: HTTPException) -> Response:
         status = HTTPStatus(error.status_code)
         code = CODES.get(status) or re.sub(r"\W+", "_", status.phrase.lower())
         said = str(error.detail)
         message = MESSAGES.get(error.status_code, said) if said == status.phrase else said
-        return answer(error.status_code, code, message, headers=error.headers)
+        shown = page(request, error.status_code, message)
+        return shown or answer(error.status_code, code, message, headers=error.headers)
 
     @app.exception_handler(RequestValidationError)
     def _(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from functools import cache
+from http import HTTPStatus
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -16,6 +17,8 @@ from archfront.search.service.dependencies import TheService, Who
 from archfront.search.service.pages import overview
 from archfront.search.service.pages.page_files import page_files, version
 from archfront.search.service.pages.study_columns import study_columns
+from archfront.search.service.problems import MESSAGES
+from archfront.search.service.security import SAFE, path_of
 from archfront.trainers.safe_text import visible_value
 
 router = APIRouter(include_in_schema=False)
@@ -53,7 +56,9 @@ def _environment() -> jinja2.Environment:
     )
 
 
-def _page(name: str, who: Who, service: TheService, *, up: str, **content: Any) -> HTMLResponse:
+def _page(
+    name: str, who: Who, service: TheService, *, up: str, status: int = 200, **content: Any
+) -> HTMLResponse:
     """Return a page.
 
     Args:
@@ -61,6 +66,7 @@ def _page(name: str, who: Who, service: TheService, *, up: str, **content: Any) 
         who: Who asks.
         service: The service.
         up: The way from the page to the root of the service, in relative addresses.
+        status: Its status.
         content: What the template shows.
     """
     template = _environment().get_template(f"{name}.html.j2")
@@ -74,7 +80,23 @@ def _page(name: str, who: Who, service: TheService, *, up: str, **content: Any) 
         needs_token=service.settings.needs_token,
         **content,
     )
-    return HTMLResponse(text)
+    return HTMLResponse(text, status)
+
+
+def error_page(request: Request, status: int, message: str) -> Response | None:
+    """Return an error as a page for a browser; None for programs, and for answers of the API."""
+    path = path_of(request)
+    is_page = request.method in SAFE and not path.startswith("/api/")
+    if not is_page or "text/html" not in request.headers.get("accept", ""):
+        return None
+    # The slashes that the browser sees: those of a name are written in another way.
+    root = request.scope["root_path"] if path != request.scope["path"] else ""
+    seen = request.scope["raw_path"].decode("latin-1").partition("?")[0]
+    up = "../" * (seen.count("/") - root.count("/") - 1) or "./"
+    said = f"There is nothing at {path} here." if message == MESSAGES.get(status) else message
+    service, who = request.app.state.service, request.state.who
+    title = HTTPStatus(status).phrase.capitalize()
+    return _page("error", who, service, up=up, status=status, title=title, said=said)
 
 
 def _pointless(who: Who, service: TheService) -> set[str]:
@@ -100,13 +122,21 @@ def plain_page(request: Request, service: TheService, who: Who) -> Response:
 
 @router.get("/studies/{name}")
 def study_page(name: str, service: TheService, who: Who) -> Response:
-    """Return the page of a study, also of one that has not begun, or that is not there."""
+    """Return the page of a study, also of one that has not begun yet.
+
+    Raises:
+        RequestError: If there is none of this name.
+    """
+    if name not in service.names() and not service.views.is_asked_for(name):
+        raise RequestError(
+            404,
+            "no_such_study",
+            f"There is no study {name!r}. It may have been deleted, or the name is another one.",
+        )
     uri = service.settings.mlflow_uri or ""
     # One with a password in it, or a database, is nothing to show.
     shown = uri if uri.startswith(("http://", "https://")) and "@" not in uri else ""
-    is_known = name in service.names() or service.views.is_asked_for(name)
-    content = {"study": name, "is_known": is_known, "mlflow": shown}
-    return _page("study", who, service, up="../", **content)
+    return _page("study", who, service, up="../", study=name, mlflow=shown)
 
 
 @router.get("/static/{of}/{name}")

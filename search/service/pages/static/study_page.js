@@ -167,7 +167,6 @@ byId("links").prepend(
   h("a", { class: "button", href: api("studies", study, "report"), target: "_blank", rel: "noopener" }, "Report"),
   h("a", { class: "button", href: api("studies", study, "front") }, "Front as JSON"));
 beginWhy(study, choose);
-const is_known = byId("study").dataset.known === "yes";
-const live = is_known ? follow(study, refresh) : null;
+const live = follow(study, refresh);
 const asked = /^#trial-(\d+)$/.exec(location.hash);
-if (asked && is_known) addEventListener("load", () => setTimeout(() => choose(Number(asked[1])), 300));
+if (asked) addEventListener("load", () => setTimeout(() => choose(Number(asked[1])), 300));

@@ -15,7 +15,8 @@ from archfront.search.service.pages.page_routes import PLAIN
 from tests.support.services import client_of
 
 HOSTILE = 'a"><script>alert(1)</script>'
-ADDRESSES = [*PLAIN, "/studies/flowers", "/studies/never-begun"]
+MISSING = ["/nope", "/studies/nope", "/a/b/c", "/studies/a%2Fb"]
+ADDRESSES = [*PLAIN, "/studies/flowers", *MISSING]
 ADDRESS_ATTRIBUTES = {"href", "src", "action", "formaction"}
 
 
@@ -44,7 +45,7 @@ class Page(HTMLParser):
 @pytest.fixture(params=ADDRESSES)
 def page(request: pytest.FixtureRequest, service_client: TestClient) -> Page:
     answer = service_client.get(request.param, headers={"Accept": "text/html"})
-    assert answer.status_code == 200
+    assert answer.status_code == (404 if request.param in MISSING else 200)
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert "script-src 'self'" in answer.headers["content-security-policy"]
     return Page(answer.text)
@@ -82,12 +83,23 @@ class TestEveryPage:
 
 
 def test_a_hostile_name_of_a_study_is_text(service_client: TestClient) -> None:
-    answer = service_client.get("/studies/" + HOSTILE.replace("/", "%2F"))
-    # A slash is no part of a name, so this is no page; without it, the name is only text.
-    assert answer.status_code == 404
-    page = Page(service_client.get(f"/studies/{HOSTILE.replace('/', '|')}").text)
-    assert all(script.get("src") for script in page.of("script"))
-    assert HOSTILE.replace("/", "|") in [word.strip() for word in page.words]
+    for name, shown in ((HOSTILE.replace("/", "%2F"), HOSTILE), (HOSTILE.replace("/", "|"),) * 2):
+        answer = service_client.get(f"/studies/{name}", headers={"Accept": "text/html"})
+        assert answer.status_code == 404
+        page = Page(answer.text)
+        assert all(script.get("src") for script in page.of("script"))
+        assert [word for word in page.words if shown in word]
+
+
+def test_an_address_that_there_is_not_leads_home(service_client: TestClient) -> None:
+    for path, up in zip(MISSING, ("./", "../", "../../", "../"), strict=True):
+        page = Page(service_client.get(path, headers={"Accept": "text/html"}).text)
+        assert {a["href"] for a in page.of("a") if a.get("class") == "brand"} == {up}, path
+    for path in (*MISSING, "/api/v1/nope"):
+        error = service_client.get(path).json()["error"]
+        assert error["code"] in ("not_found", "no_such_study")
+    answer = service_client.get("/api/v1/nope", headers={"Accept": "text/html"})
+    assert answer.json()["error"]["code"] == "not_found"
 
 
 class TestFiles:
@@ -95,7 +107,7 @@ class TestFiles:
         self, service_client: TestClient
     ) -> None:
         for address in ADDRESSES:
-            page = Page(service_client.get(address).text)
+            page = Page(service_client.get(address, headers={"Accept": "text/html"}).text)
             for value in page.values("href", "src"):
                 if "static/" in value:
                     path = "/static/" + value.split("static/")[1]
@@ -123,8 +135,12 @@ class TestFiles:
 
 def test_pages_stand_below_any_path(tmp_path: Path) -> None:
     with client_of(tmp_path, root_path="/some/where") as client:
-        for path in ("/some/where/", "/some/where/studies/flowers", "/studies/flowers"):
+        for path in ("/some/where/", "/some/where/new", "/new"):
             assert client.get(path).status_code == 200, path
+        html = {"Accept": "text/html"}
+        for path in ("/some/where/studies/x", "/studies/x"):
+            page = Page(client.get(path, headers=html).text)
+            assert [a["href"] for a in page.of("a") if a.get("class") == "brand"] == ["../"]
         to_login = client.get(
             "/some/where/", headers={"Authorization": "", "Accept": "text/html"},
             follow_redirects=False,

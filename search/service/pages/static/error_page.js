@@ -1,0 +1,5 @@
+// The page of an error, as of an address that there is not.
+
+import { begin } from "./shell.js";
+
+begin();
