@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import inspect
 import os
 import re
 import sys
@@ -13,6 +15,7 @@ import pytest
 from PIL import Image
 
 import archfront as af
+from archfront.search.api.client import RemoteStudy
 from tests.support import recorded_store
 from tests.support.command import Output
 from tests.support.drawn_images import draw_folder
@@ -119,6 +122,22 @@ def examples() -> list[str]:
     """Return the programs of the page, in their order, without those that ask a server."""
     programs = re.findall(r"^```python\n(.*?)^```", PAGE.read_text(encoding="utf-8"), re.M | re.S)
     return [program for program in programs if "af.Client(" not in program]
+
+
+def test_the_calls_on_a_server_are_those_of_the_client() -> None:
+    text = PAGE.read_text(encoding="utf-8")
+    (program,) = re.findall(r"^```python\n([^`]*af\.Client\([^`]*)^```", text, re.M)
+    kinds: dict[str, type] = {"server": af.Client, "study": RemoteStudy}
+    called = set()
+    for node in ast.walk(ast.parse(program)):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+            of, name = node.func.value, node.func.attr
+            if isinstance(of, ast.Name) and of.id in kinds:
+                words = {str(word.arg): None for word in node.keywords}
+                call = getattr(kinds[of.id], name)
+                inspect.signature(call).bind(None, *node.args, **words)
+                called.add(name)
+    assert {"run", "refit", "export", "predict"} <= called
 
 
 @pytest.mark.slow

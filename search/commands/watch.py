@@ -71,7 +71,7 @@ def watch(connection: ServerConnection, study: str, *, with_epochs: bool = False
         RequestError: If there is no such study.
         ServiceError: If the server cannot be reached at the start, or later for minutes.
     """
-    metric, state, has_outcome = "metric", "", False
+    metric, state, reason, has_outcome = "metric", "", "", False
     for event in connection.events("studies", study, "events", lost=_tell_lost):
         if event.kind == "removed":
             echo(f"The study {study!r} was deleted.")
@@ -80,15 +80,16 @@ def watch(connection: ServerConnection, study: str, *, with_epochs: bool = False
         found = content if event.kind == "study" else content.get("study")
         if event.kind == "change":
             has_outcome = has_outcome or content.get("row") is not None
-            for line in change_lines(
+            for step in change_lines(
                 content, metric, with_epochs=with_epochs or not has_outcome, is_new=not has_outcome
             ):
-                echo(line)
+                echo(step)
         if found is None:
             continue
         metric = found.get("metric") or metric
-        if found["state"] != state or event.kind == "snapshot":
-            state = found["state"]
+        before, state = (state, reason), found["state"]
+        reason = found["reason"]
+        if (state, reason) != before or event.kind == "snapshot":
             echo(state_line(found))
         if event.kind == "snapshot":
             has_outcome = any(found["counts"].values())

@@ -73,8 +73,10 @@ def test_what_runs_already_is_told_at_the_start(
     trial = {"trial": 3, "label": "r@32", "stage": "training", "epoch": 2}
     study = {**RUNNING, "started": 1.0}
     snapshot = ServerEvent("snapshot", "", {"study": study, "running": [trial]})
-    found = watched([snapshot], monkeypatch, capsys)
-    assert found[:2] == [
+    again = ServerEvent("study", "", {**study, "reason": "It ended; started again"})
+    found = watched([snapshot, again, again], monkeypatch, capsys)
+    assert found[:-1] == [
         "x: running: no candidate has an outcome yet",
         "trial 3 r@32: it is trained, epoch 2 is done",
+        "x: running (It ended; started again): no candidate has an outcome yet",
     ]
