@@ -66,7 +66,7 @@ class RulesConfig:
     )
     crowding: Switch = option("off: detectors find 100 objects however crowded the images are")
     few_images: Switch = option(
-        "off: augmentation and weight decay do not follow from few training images"
+        "auto: augmentation and weight decay are searched where training images are few"
     )
     symmetry: Switch = option("off: flips do not follow from how well flipped images are told")
     folds: Switch = option("off: few validation images ask for no folds")

@@ -28,6 +28,7 @@ OPEN = {
     "task__metric": "auto",
     "space__recipe__loss": "auto",
     "space__rules__object_size": "auto",
+    "space__rules__few_images": "auto",
 }
 
 DENSE = {
