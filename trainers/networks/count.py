@@ -124,13 +124,9 @@ class Counter(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's ow
     ) -> Any:
         """Run an operation, in parts where it is made of others, and count it."""
         kwargs = kwargs or {}
-        if func.namespace == "aten" and torch._C._dispatch_has_kernel_for_dispatch_key(
-            func.name(), torch._C.DispatchKey.CompositeImplicitAutograd
-        ):
-            with self:  # under inference mode these arrive whole
-                parts = func.decompose(*args, **kwargs)
-            if parts is not NotImplemented:
-                return parts
+        parts = run_in_parts(self, func, args, kwargs)
+        if parts is not NotImplemented:
+            return parts
         inputs = list(tensors_in((*args, *kwargs.values())))
         result = func(*args, **kwargs)
         outputs = list(tensors_in(result))
@@ -198,6 +194,21 @@ def _product_kind(operation: Any, args: tuple[Any, ...]) -> str:
 def _element_kind(operation: Any) -> str:
     name = operation.__name__.rstrip("_")  # in place or not
     return next((kind for kind, names in ELEMENTWISE.items() if name in names), "plain")
+
+
+def run_in_parts(
+    mode: TorchDispatchMode, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> Any:
+    """Return the result of an operation that is made of others, each of which a mode sees.
+
+    Under inference mode such operations arrive whole. Others give ``NotImplemented``.
+    """
+    if func.namespace == "aten" and torch._C._dispatch_has_kernel_for_dispatch_key(
+        func.name(), torch._C.DispatchKey.CompositeImplicitAutograd
+    ):
+        with mode:
+            return func.decompose(*args, **kwargs)
+    return NotImplemented
 
 
 def tensors_in(values: Any) -> Iterator[torch.Tensor]:

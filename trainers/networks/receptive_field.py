@@ -18,7 +18,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from archfront.trainers.networks.count import tensors_in, whole_attention
+from archfront.trainers.networks.count import run_in_parts, tensors_in, whole_attention
 
 aten = torch.ops.aten
 
@@ -105,13 +105,9 @@ class _Follower(TorchDispatchMode):  # type: ignore[no-untyped-call]  # torch's 
     ) -> Any:
         """Run an operation, in parts where it is made of others, and follow the field."""
         kwargs = kwargs or {}
-        if func.namespace == "aten" and torch._C._dispatch_has_kernel_for_dispatch_key(
-            func.name(), torch._C.DispatchKey.CompositeImplicitAutograd
-        ):
-            with self:  # under inference mode these arrive whole
-                parts = func.decompose(*args, **kwargs)
-            if parts is not NotImplemented:
-                return parts
+        parts = run_in_parts(self, func, args, kwargs)
+        if parts is not NotImplemented:
+            return parts
         inputs = list(tensors_in((*args, *kwargs.values())))
         fields = [self._field(tensor) for tensor in inputs]
         result = func(*args, **kwargs)
