@@ -11,11 +11,19 @@ import logging
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
-from types import TracebackType
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar
 
 from archfront.search.engine.failures import broken
-from archfront.search.engine.jobs import CLOSED, Done, Job, OnEvent, Perform, Result, notify
+from archfront.search.engine.jobs import (
+    CLOSED,
+    ClosedByBlock,
+    Done,
+    Job,
+    OnEvent,
+    Perform,
+    Result,
+    notify,
+)
 from archfront.search.engine.threads import thread_budget
 from archfront.search.engine.worker import events_to
 from archfront.search.errors import ConfigError
@@ -24,7 +32,7 @@ from archfront.trainers.threads import cores
 logger = logging.getLogger(__name__)
 
 
-class InlineEngine:
+class InlineEngine(ClosedByBlock):
     """The engine that runs each job within ``submit`` and returns a finished future.
 
     Only an exception is contained; Ctrl-C passes through. See the module's docstring for what
@@ -64,19 +72,6 @@ class InlineEngine:
     def close(self) -> None:
         """Refuse further jobs; none is running."""
         self._is_closed = True
-
-    def __enter__(self) -> Self:
-        """Return the engine, which is closed at the end of the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the engine."""
-        self.close()
 
     def _run(self, job: Job, on_event: OnEvent | None) -> Result:
         def deliver(event: Any) -> None:

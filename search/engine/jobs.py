@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -67,6 +68,13 @@ Perform = Callable[[Job], Any]
 OnEvent = Callable[[Any], None]
 
 CLOSED = Broken("crash", "The engine was closed before the job came to its end.", 0.0)
+
+
+def finished(result: Result) -> Future[Result]:
+    """Return a future that has its result already."""
+    future: Future[Result] = Future()
+    future.set_result(result)
+    return future
 
 
 def notify(on_event: OnEvent, event: Any) -> None:
@@ -135,3 +143,24 @@ class Engine(Protocol):
         trace: TracebackType | None,
     ) -> None:
         """Close the engine."""
+
+
+class ClosedByBlock(ABC):
+    """What engines have in common: a ``with`` block closes them at its end."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Stop at once; repeatable."""
+
+    def __enter__(self) -> Self:
+        """Return the engine."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Close the engine."""
+        self.close()

@@ -32,11 +32,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
-from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar
 
-from archfront.search.engine.failures import undeliverable
-from archfront.search.engine.jobs import CLOSED, Job, OnEvent, Perform, Result
+from archfront.search.engine.jobs import (
+    CLOSED,
+    Broken,
+    ClosedByBlock,
+    Job,
+    OnEvent,
+    Perform,
+    Result,
+    finished,
+)
 from archfront.search.engine.pool import WorkerPool
 from archfront.search.engine.slot import Task, WorkerSlot
 from archfront.trainers.threads import cores
@@ -45,7 +52,7 @@ _SUPERVISION_S = 0.1  # how late a timeout may be; too rare to disturb a measure
 _JOIN_S = 10.0  # a listener that waits for the closing thread must not block it for ever
 
 
-class ProcessEngine:
+class ProcessEngine(ClosedByBlock):
     """The engine of ``workers`` persistent processes, and of one more for exclusive jobs.
 
     With one worker on one core there is no such other process.
@@ -104,19 +111,14 @@ class ProcessEngine:
         The payload is pickled at once: what changes afterwards does not reach the worker. A
         waiting job's future can be cancelled. ``on_event`` is called on a thread of the engine.
         """
-        future: Future[Result] = Future()
-        try:
-            task = Task(job, pickle.dumps(job), on_event, future)
-        except Exception as error:
-            what = f"The {job.kind} job cannot be sent to a worker"
-            future.set_result(undeliverable(what, error))
-            return future
+        task = Task.of(job, on_event)
+        if isinstance(task, Broken):
+            return finished(task)
         with self._lock:
             if self._is_closed:
-                future.set_result(CLOSED)
-            else:
-                (self._exclusive_tasks if job.is_exclusive else self._tasks).put(task)
-        return future
+                return finished(CLOSED)
+            (self._exclusive_tasks if job.is_exclusive else self._tasks).put(task)
+        return task.future
 
     def close(self) -> None:
         """Kill every worker with its children; unfinished jobs are ``Broken``. Repeatable."""
@@ -131,19 +133,6 @@ class ProcessEngine:
             if thread is not threading.current_thread():
                 thread.join(_JOIN_S)
         self._pool.close()
-
-    def __enter__(self) -> Self:
-        """Return the engine, which is closed at the end of the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the engine."""
-        self.close()
 
     def _start_threads(self) -> list[threading.Thread]:
         has_one = self._exclusive_tasks is self._tasks

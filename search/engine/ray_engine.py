@@ -17,15 +17,21 @@ tries these again elsewhere. Ray itself repeats nothing (``max_restarts=0``).
 
 from __future__ import annotations
 
-import pickle
 from collections import deque
 from concurrent.futures import Future
 from pathlib import Path
-from types import TracebackType
-from typing import ClassVar, Self
+from typing import ClassVar
 
-from archfront.search.engine.failures import undeliverable
-from archfront.search.engine.jobs import CLOSED, Job, OnEvent, Perform, Result
+from archfront.search.engine.jobs import (
+    CLOSED,
+    Broken,
+    ClosedByBlock,
+    Job,
+    OnEvent,
+    Perform,
+    Result,
+    finished,
+)
 from archfront.search.engine.placement import ClusterNeeds, Fit
 from archfront.search.engine.ray_agent import Start, write_mark
 from archfront.search.engine.ray_cluster import connect
@@ -36,7 +42,7 @@ from archfront.search.errors import ConfigError
 from archfront.trainers.threads import cores
 
 
-class RayEngine:
+class RayEngine(ClosedByBlock):
     """The engine of a Ray cluster's nodes.
 
     Args:
@@ -103,20 +109,15 @@ class RayEngine:
         The payload is pickled at once. A waiting job's future can be cancelled. ``on_event`` is
         called on a thread of the engine.
         """
-        future: Future[Result] = Future()
-        try:
-            task = Task(job, pickle.dumps(job), on_event, future)
-        except Exception as error:
-            what = f"The {job.kind} job cannot be sent to a worker"
-            future.set_result(undeliverable(what, error))
-            return future
+        task = Task.of(job, on_event)
+        if isinstance(task, Broken):
+            return finished(task)
         with self._members.lock:
             if self._is_closed:
-                future.set_result(CLOSED)
-                return future
+                return finished(CLOSED)
             self._waiting[job.is_exclusive].append(task)
         self._dispatch()
-        return future
+        return task.future
 
     def close(self) -> None:
         """End every agent with its workers; unfinished jobs are ``Broken``. Repeatable."""
@@ -131,19 +132,6 @@ class RayEngine:
             task.finish(CLOSED)
         self._members.close()
         self._connection.close()
-
-    def __enter__(self) -> Self:
-        """Return the engine, which is closed at the end of the block."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Close the engine."""
-        self.close()
 
     def _start_of(self, fit: Fit) -> Start:
         # An engine of processes has one worker at least; it stays idle where nothing is trained.

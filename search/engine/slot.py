@@ -34,6 +34,14 @@ class Task:
     on_event: OnEvent | None
     future: Future[Result]
 
+    @classmethod
+    def of(cls, job: Job, on_event: OnEvent | None) -> Task | Broken:
+        """Return the task of a job, whose payload is pickled at once; why it is none."""
+        try:
+            return cls(job, pickle.dumps(job), on_event, Future())
+        except Exception as error:
+            return undeliverable(f"The {job.kind} job cannot be sent to a worker", error)
+
     def finish(self, result: Result) -> None:
         """Give the future its result, unless it was cancelled."""
         if self.future.running() or self.future.set_running_or_notify_cancel():
