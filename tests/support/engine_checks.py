@@ -15,6 +15,8 @@ from archfront.search.engine.jobs import Broken, Done, Job, Result
 # Only a test that fails waits for so long.
 DEADLINE_S = 120.0
 STAYING = ("resource_tracker", "multiprocessing.forkserver", "tests.support.programs")
+# The children that this process had when a test began, as a cluster that all tests share.
+earlier: set[int] = set()
 
 
 def train(*payload: Any, timeout_s: float | None = None) -> Job:
@@ -57,12 +59,19 @@ def is_running(pid: int) -> bool:
 
 
 def children() -> list[psutil.Process]:
-    """Return the children of this process, except those that stay until the tests end.
+    """Return the children that this process has got in a test, except those that stay.
 
-    Once any other test has used them, multiprocessing's servers and those of programs stay.
+    Once any test has used them, multiprocessing's servers and those of programs stay.
     """
-    found = ((child, " ".join(_words(child))) for child in psutil.Process().children())
+    new = [child for child in psutil.Process().children() if child.pid not in earlier]
+    found = ((child, " ".join(_words(child))) for child in new)
     return [child for child, words in found if not any(name in words for name in STAYING)]
+
+
+def note_children() -> None:
+    """Begin a test: the children that there are now are none of its own."""
+    earlier.clear()
+    earlier.update(child.pid for child in psutil.Process().children())
 
 
 def _words(process: psutil.Process) -> list[str]:

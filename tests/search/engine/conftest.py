@@ -8,8 +8,14 @@ from typing import Any
 import pytest
 
 from archfront.search.engine.ray_engine import RayEngine
-from tests.support import engine_jobs
+from tests.support import engine_checks, engine_jobs
 from tests.support.ray_cluster import small_cluster
+
+
+@pytest.fixture(autouse=True)
+def _own_children() -> None:
+    """Let a test count its own children only."""
+    engine_checks.note_children()
 
 
 @pytest.fixture(scope="session")
