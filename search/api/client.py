@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
 from archfront.search.api.export_call import FORMAT, ExportKeywords
+from archfront.search.api.given_images import given_images
 from archfront.search.api.keywords import Names, check_keywords, names_of
 from archfront.search.api.remote_files import (
     archive_file,
     check_folder,
-    given_images,
     image_bytes,
     unpacked,
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from archfront.search.api.export_call import FORMAT, ExportKeywords, export
+from archfront.search.api.given_images import given_images
 from archfront.search.api.keywords import Names, check_keywords
-from archfront.search.commands.predict import answer_to, image_files, value_problems
+from archfront.search.commands.predict import answer_to, value_problems
 from archfront.search.errors import ArtifactError, ConfigError, DataError
 from archfront.search.records.evaluation import Trained
 from archfront.search.results.results import Results
@@ -76,7 +77,7 @@ class Member:
         from archfront.search.predict.predictor import open_predictor
 
         check_keywords(value_problems(min_score, threads))
-        is_one, sources = _sources(images)
+        is_one, sources = given_images(images)
         folder = self._exported()
         with open_predictor(folder, FORMAT, threads=threads) as predictor:
             limit = predictor.manifest.preprocess.decoding
@@ -143,23 +144,6 @@ class Member:
             f"<b>Trial {self.trial} of {escape(self._study)}</b>: {escape(self.label)}, "
             f"{escape(self._metric)} {self.metric:.4f}, {self.latency_ms:.3g} ms"
         )
-
-
-def _sources(images: Any) -> tuple[bool, list[Any]]:
-    """Return whether one image is given, and the images one by one."""
-    from PIL import Image
-
-    if isinstance(images, str | Path):
-        path = Path(images).expanduser()
-        return not path.is_dir(), list(image_files([path]))
-    if isinstance(images, Image.Image):
-        return True, [images]
-    if hasattr(images, "__array__"):
-        array = np.asarray(images)
-        return array.ndim != 4, list(array) if array.ndim == 4 else [array]
-    if isinstance(images, Iterable):
-        return False, list(images)
-    raise _no_image(images)
 
 
 def _pixels(source: Any, limit: PixelLimit) -> Pixels:

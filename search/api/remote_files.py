@@ -5,35 +5,13 @@ from __future__ import annotations
 import io
 import shutil
 import zipfile
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from archfront.search.commands.predict import image_files
 from archfront.search.errors import ArtifactError, ConfigError
 from archfront.search.predict.manifest import MANIFEST
-
-
-def given_images(images: Any) -> tuple[bool, list[Any]]:
-    """Return whether one image is given, and the images one by one, as files, bytes or arrays.
-
-    Raises:
-        ArtifactError: If a file is not there, or a folder has no image.
-        ConfigError: If it is none.
-    """
-    if isinstance(images, str | Path):
-        path = Path(images).expanduser()
-        return not path.is_dir(), list(image_files([path]))
-    if isinstance(images, bytes) or hasattr(images, "save"):
-        return True, [images]
-    if hasattr(images, "__array__"):
-        array = np.asarray(images)
-        return array.ndim != 4, list(array) if array.ndim == 4 else [array]
-    if isinstance(images, Iterable):
-        return False, list(images)
-    return True, [images]
 
 
 def image_bytes(image: Any) -> bytes:

@@ -1,0 +1,37 @@
+"""The images that a call from Python is given, one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from archfront.search.commands.predict import image_files
+
+
+def given_images(images: Any) -> tuple[bool, list[Any]]:
+    """Return whether one image is given, and the images one by one.
+
+    What is neither a place, several values nor an image comes back as one image; whoever reads it
+    says that it is none.
+
+    Args:
+        images: A path, a folder, bytes, a PIL image, an array of one or several images, or several
+            of them.
+
+    Raises:
+        ArtifactError: If a file is not there, or a folder has no image.
+    """
+    if isinstance(images, str | Path):
+        path = Path(images).expanduser()
+        return not path.is_dir(), list(image_files([path]))
+    if isinstance(images, bytes) or hasattr(images, "save"):
+        return True, [images]
+    if hasattr(images, "__array__"):
+        array = np.asarray(images)
+        return array.ndim != 4, list(array) if array.ndim == 4 else [array]
+    if isinstance(images, Iterable):
+        return False, list(images)
+    return True, [images]
