@@ -35,6 +35,7 @@ class Results:
         waiting: Trials that have not ended: those that wait at a rung may be trained further.
         is_driven: Whether a driver ran it when it was read.
         folds: Means over folds of front members, by trial.
+        ties: Whether two trainings tie, by the trial and rung of both, as far as it was asked.
     """
 
     paths: StudyPaths
@@ -46,6 +47,9 @@ class Results:
     waiting: frozenset[int] = frozenset()
     is_driven: bool = False
     folds: Mapping[int, FoldMean] = field(default_factory=dict)
+    ties: dict[frozenset[tuple[int, int]], bool] = field(
+        default_factory=dict, compare=False, repr=False
+    )
 
     @classmethod
     def read(cls, store: StudyStore, paths: StudyPaths) -> Results:
@@ -84,10 +88,21 @@ class Results:
         return self.header
 
     def tie_test(self) -> Callable[[Evaluation, Evaluation], bool]:
-        """Return what says whether two trained candidates tie on the validation images."""
+        """Return what says whether two trained candidates tie on the validation images.
+
+        A pair is tested once: with resamples, it takes a part of a millisecond and more.
+        """
         header = self.begun()
         task = TASKS[header.task]
-        return tie_test(self.paths.folder, task, header.metric, seed=header.seed)
+        test = tie_test(self.paths.folder, task, header.metric, seed=header.seed)
+
+        def is_tie(first: Evaluation, second: Evaluation) -> bool:
+            pair = frozenset({(first.trial, first.rung), (second.trial, second.rung)})
+            if pair not in self.ties:
+                self.ties[pair] = test(first, second)
+            return self.ties[pair]
+
+        return is_tie
 
     def front(self) -> list[FrontMember]:
         """Return the members of the front, fastest first."""

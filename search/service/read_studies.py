@@ -7,6 +7,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
+from dataclasses import replace
 from functools import cached_property
 from typing import Any, TypeVar
 
@@ -68,7 +69,7 @@ class ReadStudies:
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
         self._kept: OrderedDict[str, tuple[Stamp, ReadStudy]] = OrderedDict()
-        self._stores: OrderedDict[str, tuple[Stamp, StudyStore | None]] = OrderedDict()
+        self._stores: OrderedDict[str, tuple[Stamp, StudyStore, Results]] = OrderedDict()
         self._summaries: dict[str, tuple[Stamp, dict[str, Any]]] = {}
         self._lock = threading.Lock()
 
@@ -95,22 +96,26 @@ class ReadStudies:
         return study
 
     def _results(self, name: str, paths: StudyPaths, stamp: Stamp | None) -> Results:
-        """Return the records of a study, by its open store where the journal has only grown."""
+        """Return the records of a study, by its open store where the journal has only grown.
+
+        Then the pairs of trainings whose ties are known are not tested again.
+        """
         url = self._settings.storage_url
         if stamp is None or url is not None:
             return Results.read(reading(paths, url), paths)
         with self._lock:  # whoever takes a store has it alone
-            before, store = self._stores.pop(name, (stamp, None))
+            kept = self._stores.pop(name, None)
         results = None
-        if store is not None and before[2] == stamp[2] and before[1] < stamp[1]:
+        if kept is not None and kept[0][2] == stamp[2] and kept[0][1] < stamp[1]:
+            _, store, before = kept
             # What does not fit may be another journal: reading it anew says what is wrong.
             with suppress(StudyError, OSError, *UNFIT):
-                results = Results.read(store, paths)
-        if store is None or results is None:
+                results = replace(Results.read(store, paths), ties=before.ties)
+        if results is None:
             store = reading(paths, url)
             results = Results.read(store, paths)
         with self._lock:
-            self._stores[name] = stamp, store
+            self._stores[name] = stamp, store, results
             while len(self._stores) > N_KEPT:
                 self._stores.popitem(last=False)
         return results

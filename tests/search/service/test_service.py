@@ -51,7 +51,9 @@ def test_records_are_read_once_until_they_change(tmp_path: Path) -> None:
 def test_of_a_journal_that_grows_the_growth_is_read(tmp_path: Path) -> None:
     paths = recorded_store.write(tmp_path)
     records = ReadStudies(ServiceSettings(root=tmp_path))
-    before = records.results("flowers").evaluations
+    assert records.read("flowers").front
+    before, ties = records.results("flowers").evaluations, records.results("flowers").ties
+    assert ties
     with driving(paths, None, list(recorded_study.OBJECTIVES)) as store:
         trial = store.ask(optuna.samplers.RandomSampler(seed=0))
         more = recorded_study.trained(trial.number, 0.5, 2.0)
@@ -59,12 +61,14 @@ def test_of_a_journal_that_grows_the_growth_is_read(tmp_path: Path) -> None:
     after = records.results("flowers").evaluations
     assert after == [*before, more]
     assert all(one is same for one, same in zip(after, before, strict=False))  # decoded once
+    assert records.results("flowers").ties is ties  # a pair of trainings is tested once
     whole = paths.journal.read_bytes()
     other = whole.replace(b"14.0", b"15.0")
     assert other != whole
     paths.journal.write_bytes(other)
     seconds = {e.seconds for e in records.results("flowers").evaluations}
     assert 15.0 in seconds
+    assert records.results("flowers").ties == {}
     assert 14.0 not in seconds
     paths.journal.write_bytes(b"nothing of that\n" * len(whole))
     with pytest.raises(StudyError, match="damaged"):
