@@ -156,9 +156,7 @@ class DatasetCalls:
         id = new_id()
         page = self._tasks.folder(id) / "profile.html"
         words = ["profile", *words_of([dict(choices), given]), "--json", "--plain"]
-        row = self._tasks.rows.add("profile", name, [*words, "--html", str(page)], by=by, id=id)
-        self._tasks.wake()
-        return row
+        return self._tasks.add("profile", name, [*words, "--html", str(page)], by=by, id=id)
 
     def profiled(self, name: str) -> TaskRow:
         """Return the latest profile of a dataset that is finished.

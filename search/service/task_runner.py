@@ -22,7 +22,7 @@ from archfront.search.service.ending_words import complaint
 from archfront.search.service.leases import new_owner
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
-from archfront.search.service.task_rows import LEASE_S, TaskRow, TaskRows, TaskState
+from archfront.search.service.task_rows import LEASE_S, Kind, TaskRow, TaskRows, TaskState
 from archfront.search.service.verb_process import command, end_tree, environment
 
 logger = logging.getLogger(__name__)
@@ -77,6 +77,19 @@ class TaskRunner:
     def wake(self) -> None:
         """Look at the tasks at once."""
         self._wake.set()
+
+    def add(
+        self, kind: Kind, subject: str, words: Sequence[str], *, by: str = "", id: str = ""
+    ) -> TaskRow:
+        """Add a task, which is looked at once; arguments and errors are those of the rows."""
+        row = self.rows.add(kind, subject, words, by=by, id=id)
+        self.wake()
+        return row
+
+    def cancel(self, id: str) -> None:
+        """Cancel a task; its process is ended at once."""
+        self.rows.cancel(id, self._database.now())
+        self.wake()
 
     def folder(self, id: str) -> Path:
         """Return the folder of what a task printed."""

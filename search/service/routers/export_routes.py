@@ -51,9 +51,8 @@ def make_export(name: str, asked: ExportRequest, service: TheService, who: Who) 
     _check_weights(service, name, asked)
     id = new_id()
     words = asked.words(name, str(export_folder(service.settings, name, id)))
-    row = service.tasks.rows.add("export", name, words, by=who.name if who else "", id=id)
-    service.tasks.wake()
-    return TaskAnswer.of(row)
+    by = who.name if who else ""
+    return TaskAnswer.of(service.tasks.add("export", name, words, by=by, id=id))
 
 
 @router.get("/exports")
@@ -96,8 +95,7 @@ def delete_export(name: str, id: str, service: TheService) -> Response:
     folder = export_folder(service.settings, name, id)
     if id not in [row.id for row in _exports(service, name)]:
         raise no_export(name, id)
-    service.tasks.rows.cancel(id, service.database.now())
-    service.tasks.wake()
+    service.tasks.cancel(id)
     shutil.rmtree(folder, ignore_errors=True)
     return Response(status_code=204)
 

@@ -54,8 +54,7 @@ def cancel_task(id: str, service: TheService) -> Response:
     row = service.tasks.rows.get(id)
     if not row.is_open:
         raise RequestError(409, "wrong_state", f"The task {id} is {row.state} already.")
-    service.tasks.rows.cancel(row.id, service.database.now())
-    service.tasks.wake()
+    service.tasks.cancel(row.id)
     return Response(status_code=204)
 
 
@@ -63,9 +62,8 @@ def cancel_task(id: str, service: TheService) -> Response:
 def refit(name: str, asked: RefitRequest, service: TheService, who: Who) -> TaskAnswer:
     """Train members in full, in a process of its own."""
     check_members(service, name, asked.members)
-    row = service.tasks.rows.add("refit", name, asked.words(name), by=who.name if who else "")
-    service.tasks.wake()
-    return TaskAnswer.of(row)
+    by = who.name if who else ""
+    return TaskAnswer.of(service.tasks.add("refit", name, asked.words(name), by=by))
 
 
 @router.get("/studies/{name}/refits")
@@ -84,9 +82,8 @@ def show_refits(name: str, service: TheService) -> RefitsAnswer:
 def make_variants(name: str, asked: VariantsRequest, service: TheService, who: Who) -> TaskAnswer:
     """Make members at other sizes, runtimes and precisions, in a process of its own."""
     check_members(service, name, asked.members)
-    row = service.tasks.rows.add("variants", name, asked.words(name), by=who.name if who else "")
-    service.tasks.wake()
-    return TaskAnswer.of(row)
+    by = who.name if who else ""
+    return TaskAnswer.of(service.tasks.add("variants", name, asked.words(name), by=by))
 
 
 @router.get("/studies/{name}/variants")
