@@ -34,6 +34,9 @@ from hostile_uploads import archives
 from tests.support import recorded_store
 
 API = "/api/v1"
+FLOWERS = f"{API}/studies/flowers"
+# Headers of a request with the token.
+KNOWN = "Host: localhost\r\nAuthorization: Bearer TOKEN\r\n"
 # The aim for the memory of the server, in MB, and the seconds of an answer to anything.
 MOST_MB, MOST_S = 300.0, 240.0
 Answer = tuple[int, bytes]
@@ -119,80 +122,108 @@ class Server:
                     self.peak_mb[kind] = max(self.peak_mb[kind], used)
 
 
-def requests() -> dict[str, Send]:
-    """Return what sends each hostile request, by its kind."""
-    flowers = f"{API}/studies/flowers"
+def requests(outside: Path) -> dict[str, Send]:
+    """Return what sends each hostile request, by its kind.
 
-    def post(path: str, body: Any, **headers: str) -> Send:
-        content = body if isinstance(body, bytes) else json.dumps(body).encode()
-        given = {"Content-Type": "application/json", **headers}
-        return lambda to: to.ask("POST", path, content, headers=given)
+    Args:
+        outside: A folder that nothing may be written into.
+    """
+    evil = str(outside / "evil")
+    return {**_askings(), **_bodies(), **_options(evil), **_values(evil)}
 
-    def study(**options: Any) -> Send:
-        return post(f"{API}/studies", {"name": "x", "options": options})
 
-    def get(path: str, **headers: str) -> Send:
-        return lambda to: to.ask("GET", path, headers=headers)
-
-    def raw(text: str) -> Send:
-        return lambda to: to.raw(text.encode("latin-1"))
-
-    auth = "Host: localhost\r\nAuthorization: Bearer TOKEN\r\n"
+def _askings() -> dict[str, Send]:
+    """Return requests for what nobody may see, and by nobody who may ask."""
     return {
-        "a path out of the pages": raw(
-            f"GET /static/../../../../etc/passwd HTTP/1.1\r\n{auth}\r\n"
+        "a path out of the pages": _raw(
+            f"GET /static/../../../../etc/passwd HTTP/1.1\r\n{KNOWN}\r\n"
         ),
-        "a path out of the studies": get(f"{API}/studies/..%2f..%2fetc/trials"),
-        "a null byte in a path": get(f"{API}/studies/%00/front"),
-        "a picture out of a trial": get(f"{flowers}/trials/0/..%2fweights.png"),
-        "an export by another name": get(f"{flowers}/exports/..%2f..%2f..%2fx/download"),
+        "a path out of the studies": _get(f"{API}/studies/..%2f..%2fetc/trials"),
+        "a null byte in a path": _get(f"{API}/studies/%00/front"),
+        "a picture out of a trial": _get(f"{FLOWERS}/trials/0/..%2fweights.png"),
+        "an export by another name": _get(f"{FLOWERS}/exports/..%2f..%2f..%2fx/download"),
         "no token": lambda to: to.ask("GET", f"{API}/studies", is_known=False),
-        "a token of another form": get(f"{API}/studies", Authorization="Bearer " + "\xff" * 99),
+        "a token of another form": _get(f"{API}/studies", Authorization="Bearer " + "\xff" * 99),
         "a session of nobody": lambda to: to.ask(
-            "DELETE", flowers, headers={"Cookie": "archfront_session=' OR 1=1"}, is_known=False
+            "DELETE", FLOWERS, headers={"Cookie": "archfront_session=' OR 1=1"}, is_known=False
         ),
-        "a body of 2 MB": post(f"{API}/tokens", b'"' + b"x" * 2_000_000 + b'"'),
-        "a length that is none": raw(
-            f"POST {API}/tokens HTTP/1.1\r\n{auth}Content-Length: -5\r\n\r\n{{}}"
-        ),
-        "two lengths": raw(
-            f"POST {API}/tokens HTTP/1.1\r\n{auth}Content-Length: 2\r\n"
-            "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n"
-        ),
-        "a header of 1 MB": raw(f"GET {API}/health HTTP/1.1\r\nX: {'x' * 1_000_000}\r\n\r\n"),
-        "no HTTP": raw("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + "x" * 500),
-        "JSON in 200,000 lists": post(f"{API}/tokens", b"[" * 200_000),
-        "JSON with a number beyond all": post(f"{API}/tokens", b'{"name": 1e9999}'),
-        "JSON with half a letter": post(f"{API}/tokens", b'{"name": "\\ud800"}'),
-        "a study by a path": post(f"{API}/studies", {"name": "../../x", "options": {}}),
-        "an option that reads a file": study(**{"data.root": "/etc"}),
-        "an option that reads one by a link": study(**{"data.root": "/proc/self/root/etc"}),
-        "weights from elsewhere": study(**{"space.weights": "/tmp"}),
-        "records in a file elsewhere": study(**{"tracking.root": "/tmp/evil"}),
-        "records on another host": study(**{"tracking.storage_url": "postgresql://evil/x"}),
-        "metrics on another host": study(**{"tracking.mlflow_uri": "http://169.254.169.254/"}),
-        "images named by annotations": study(**{"data.outside_root": "allow"}),
-        "an interpolation of a secret": study(**{"data.name": "${oc.env:PATH}"}),
-        "an object to call": study(**{"task._target_": "os.system"}),
-        "an option with a line break": study(**{"seed\nstudy": "x"}),
-        "a group by a path": post(
-            f"{API}/studies", {"name": "x", "choices": {"data": "../../../etc/passwd"}}
-        ),
-        "a million epochs a second": study(**{"task.epochs": 10**30}),
-        "a member that is a flag": post(f"{flowers}/refit", {"members": ["--root=/tmp"]}),
-        "a format that is a program": post(f"{flowers}/exports", {"formats": ["pickle"]}),
-        "an export into a folder": post(f"{flowers}/exports", {"out": "/tmp/evil"}),
-        "a dataset that is /etc": post(f"{API}/datasets", {"name": "x", "root": "/etc"}),
-        "a dataset by a hidden name": post(f"{API}/datasets/upload?name=.incoming", b"x"),
-        "a table of all trials at once": get(f"{flowers}/trials?limit=999999999"),
-        "a limit that is no number": get(f"{flowers}/front?under=latency_ms:nan"),
-        "a backbone of 100,000 letters": get(f"{flowers}/why?backbone={'a' * 60_000}"),
-        "an id of an event of 60,000 letters": get(f"{flowers}/events?after={'1' * 60_000}"),
         "a change by another site": lambda to: to.ask(
             "POST", "/login", b"token=x", headers={"Sec-Fetch-Site": "cross-site"}, is_known=False
         ),
-        "a method that is none": raw(f"EVIL {API}/studies HTTP/1.1\r\n{auth}\r\n"),
     }
+
+
+def _bodies() -> dict[str, Send]:
+    """Return bodies, lengths and headers that no reader should take."""
+    return {
+        "a body of 2 MB": _post(f"{API}/tokens", b'"' + b"x" * 2_000_000 + b'"'),
+        "a length that is none": _raw(
+            f"POST {API}/tokens HTTP/1.1\r\n{KNOWN}Content-Length: -5\r\n\r\n{{}}"
+        ),
+        "two lengths": _raw(
+            f"POST {API}/tokens HTTP/1.1\r\n{KNOWN}Content-Length: 2\r\n"
+            "Transfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET /x HTTP/1.1\r\n\r\n"
+        ),
+        "a header of 1 MB": _raw(f"GET {API}/health HTTP/1.1\r\nX: {'x' * 1_000_000}\r\n\r\n"),
+        "no HTTP": _raw("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + "x" * 500),
+        "JSON in 200,000 lists": _post(f"{API}/tokens", b"[" * 200_000),
+        "JSON with a number beyond all": _post(f"{API}/tokens", b'{"name": 1e9999}'),
+        "JSON with half a letter": _post(f"{API}/tokens", b'{"name": "\\ud800"}'),
+        "a method that is none": _raw(f"EVIL {API}/studies HTTP/1.1\r\n{KNOWN}\r\n"),
+    }
+
+
+def _options(evil: str) -> dict[str, Send]:
+    """Return studies whose options read files, write elsewhere or reach hosts."""
+    return {
+        "a study by a path": _post(f"{API}/studies", {"name": "../../x", "options": {}}),
+        "an option that reads a file": _study(**{"data.root": "/etc"}),
+        "an option that reads one by a link": _study(**{"data.root": "/proc/self/root/etc"}),
+        "weights from elsewhere": _study(**{"space.weights": "/tmp"}),
+        "records in a file elsewhere": _study(**{"tracking.root": evil}),
+        "records on another host": _study(**{"tracking.storage_url": "postgresql://evil/x"}),
+        "metrics on another host": _study(**{"tracking.mlflow_uri": "http://169.254.169.254/"}),
+        "images named by annotations": _study(**{"data.outside_root": "allow"}),
+        "an interpolation of a secret": _study(**{"data.name": "${oc.env:PATH}"}),
+        "an object to call": _study(**{"task._target_": "os.system"}),
+        "an option with a line break": _study(**{"seed\nstudy": "x"}),
+        "a group by a path": _post(
+            f"{API}/studies", {"name": "x", "choices": {"data": "../../../etc/passwd"}}
+        ),
+    }
+
+
+def _values(evil: str) -> dict[str, Send]:
+    """Return values that other routes should not take."""
+    return {
+        "a million epochs a second": _study(**{"task.epochs": 10**30}),
+        "a member that is a flag": _post(f"{FLOWERS}/refit", {"members": ["--root=/tmp"]}),
+        "a format that is a program": _post(f"{FLOWERS}/exports", {"formats": ["pickle"]}),
+        "an export into a folder": _post(f"{FLOWERS}/exports", {"out": evil}),
+        "a dataset that is /etc": _post(f"{API}/datasets", {"name": "x", "root": "/etc"}),
+        "a dataset by a hidden name": _post(f"{API}/datasets/upload?name=.incoming", b"x"),
+        "a table of all trials at once": _get(f"{FLOWERS}/trials?limit=999999999"),
+        "a limit that is no number": _get(f"{FLOWERS}/front?under=latency_ms:nan"),
+        "a backbone of 60,000 letters": _get(f"{FLOWERS}/why?backbone={'a' * 60_000}"),
+        "an id of an event of 60,000 letters": _get(f"{FLOWERS}/events?after={'1' * 60_000}"),
+    }
+
+
+def _post(path: str, body: Any) -> Send:
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    return lambda to: to.ask("POST", path, content, headers={"Content-Type": "application/json"})
+
+
+def _study(**options: Any) -> Send:
+    return _post(f"{API}/studies", {"name": "x", "options": options})
+
+
+def _get(path: str, **headers: str) -> Send:
+    return lambda to: to.ask("GET", path, headers=headers)
+
+
+def _raw(text: str) -> Send:
+    return lambda to: to.raw(text.encode("latin-1"))
 
 
 def uploads(outside: Path, mark: Path) -> Iterator[tuple[str, Send]]:
@@ -236,7 +267,7 @@ def main() -> int:
         for folder in (root / "data", outside):
             folder.mkdir(parents=True)
         recorded_store.write(root)
-        kinds = chain(requests().items(), uploads(outside, mark))
+        kinds = chain(requests(outside).items(), uploads(outside, mark))
         with running(root) as server:
             before = listing(top, root)
             slowest, n_kinds = (0.0, ""), 0
