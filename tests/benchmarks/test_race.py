@@ -154,8 +154,8 @@ def test_a_course_follows_the_front(results: Results) -> None:
     assert found.best is not None
     assert found.best.metric == max(m.metric for m in front) == found.moments[-1].best
     assert found.n_full == sum(e.is_top for e in trained) < len(trained)
-    assert found.first_s is not None
-    assert 10 < found.first_s < 1000
+    assert found.first_s == round(min(e.started + e.seconds - started for e in trained), 2)
+    assert 10 <= found.first_s < 1000
     assert found.n_late == 0
     assert json.loads(json.dumps(found.as_row()))["members"][0]["network"]
 
