@@ -1,4 +1,7 @@
-"""The latencies that this machine remembers, and the devices that they are of."""
+"""The latencies that are remembered, and the devices that they are of.
+
+They lie where the studies of the server keep theirs: in a file of the machine, or in PostgreSQL.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +13,9 @@ from pydantic import Field
 
 from archfront.search.latency.database import Entry, LatencyTable, default_path
 from archfront.search.service.bodies import Body
+from archfront.search.service.dependencies import TheService
+from archfront.search.service.state import Service
+from archfront.search.service.study_requests import tracking_of
 from archfront.search.service.trial_answers import number, plain
 
 router = APIRouter(tags=["latencies"])
@@ -62,6 +68,7 @@ class DeviceAnswer(Body):
 
 @router.get("/latencies")
 def list_latencies(
+    service: TheService,
     device: str | None = None,
     runtime: str | None = None,
     backbone: str | None = None,
@@ -72,7 +79,7 @@ def list_latencies(
     wanted = {"device": device, "runtime": runtime}
     found = [
         entry
-        for entry in reversed(_table().entries())
+        for entry in reversed(_table(service).entries())
         if all(value in (None, getattr(entry.key, name)) for name, value in wanted.items())
         and backbone in (None, entry.key.architecture.backbone)
     ]
@@ -81,9 +88,9 @@ def list_latencies(
 
 
 @router.get("/devices")
-def list_devices() -> list[DeviceAnswer]:
+def list_devices(service: TheService) -> list[DeviceAnswer]:
     """Return the devices of the remembered measurements, by id."""
-    table = _table()
+    table = _table(service)
     measured = Counter(entry.key.device for entry in table.entries())
     failed = Counter(entry.key.device for entry in table.failures())
     return [
@@ -98,8 +105,17 @@ def list_devices() -> list[DeviceAnswer]:
     ]
 
 
-def _table() -> LatencyTable:
-    return LatencyTable(default_path())
+def _table(service: Service) -> LatencyTable:
+    """Return the table of the server's studies.
+
+    Raises:
+        ServiceError: If the database does not answer: a request does not wait until it does.
+    """
+    url: str | None = tracking_of(service.settings)["latency_url"]
+    if url is None:
+        return LatencyTable(default_path())
+    service.database.ping()
+    return LatencyTable(url)
 
 
 def _row(entry: Entry) -> LatencyRow:

@@ -8,7 +8,9 @@ import pytest
 from starlette.testclient import TestClient
 
 from archfront.search.latency.database import Entry, LatencyKey, LatencyTable
+from tests.support.postgres_server import Server
 from tests.support.recorded_study import candidate, measurement
+from tests.support.services import client_of
 
 
 @pytest.fixture
@@ -53,3 +55,22 @@ def test_a_table_that_cannot_be_used_is_one_error(
         answer = service_client.get(f"/api/v1/{path}")
         assert answer.status_code == 422
         assert "cannot be used" in answer.json()["error"]["message"]
+
+
+@pytest.mark.slow
+def test_the_table_of_a_team_is_shown_in_place_of_the_file(
+    postgres: Server, database: str, table: LatencyTable, tmp_path: Path
+) -> None:
+    """The route read the file alone, where studies of PostgreSQL remember nothing."""
+    table.put_imported([entry("here", "resnet50", 1.0)], {})
+    LatencyTable(database).put_imported([entry("phone", "resnet18", 1.0)], {"phone": "my phone"})
+    with client_of(tmp_path, storage_url=database) as client:
+        found = client.get("/api/v1/latencies").json()
+        assert [row["backbone"] for row in found["latencies"]] == ["resnet18"]
+        devices = client.get("/api/v1/devices").json()
+        assert [(row["words"], row["n_latencies"]) for row in devices] == [("my phone", 1)]
+        postgres.stop()
+        answers = [client.get(f"/api/v1/{path}") for path in ("latencies", "devices")]
+        postgres.start()
+        assert [answer.status_code for answer in answers] == [503, 503]
+        assert client.get("/api/v1/latencies").json() == found
