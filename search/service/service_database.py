@@ -31,6 +31,8 @@ from archfront.search.service.tables import METADATA, MIGRATIONS, SCHEMA, VERSIO
 BUSY_S = 30
 # Number of the lock in PostgreSQL that a server holds while it makes the tables.
 LOCK = 4_217_041
+# First number of the locks of transactions that are alone; the second is a hash of their word.
+ALONE = 4_217_042
 # What brings in the usual database of teams.
 POSTGRESQL = "pip install 'archfront[postgres]', and write the URL as postgresql+pg8000://..."
 
@@ -60,13 +62,21 @@ class ServiceDatabase:
             self._make_tables()
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
+    def begin(self, *, alone: str | None = None) -> Iterator[Connection]:
         """Give a connection in a transaction, which is undone where the block fails.
+
+        Args:
+            alone: A word that one transaction of all servers has at a time; others with it wait
+                for its end. In SQLite every transaction is alone.
 
         Raises:
             ServiceError: If the database does not answer.
         """
         with self.errors(), self._engine.begin() as connection:
+            if alone is not None and self._engine.dialect.name == "postgresql":
+                # What is read from here on has what the transaction before has written.
+                lock = func.pg_advisory_xact_lock(ALONE, func.hashtext(alone))
+                connection.execute(select(lock))
             yield connection
 
     @contextmanager

@@ -128,7 +128,7 @@ class TaskRows:
             "created": self._database.now(),
             "created_by": by,
         }
-        with self._database.begin() as connection:
+        with self._database.begin(alone=_lock(subject)) as connection:
             is_open = TASKS.c.state.in_(OPEN)
             opened = connection.execute(select(TASKS.c.kind, TASKS.c.subject).where(is_open)).all()
             if kind != "export" and (kind, subject) in [tuple(found) for found in opened]:
@@ -198,7 +198,7 @@ class TaskRows:
             "message": "",
         }
         busy = and_(TASKS.c.subject == row.subject, TASKS.c.state == "running")
-        with self._database.begin() as connection:
+        with self._database.begin(alone=_lock(row.subject)) as connection:
             if connection.execute(select(TASKS.c.id).where(busy)).first() is not None:
                 return False
             return connection.execute(update(TASKS).where(mine).values(values)).rowcount == 1
@@ -235,6 +235,11 @@ class TaskRows:
         values = {"state": state, "owner": None, "message": message}
         with self._database.begin() as connection:
             return connection.execute(update(TASKS).where(same).values(values)).rowcount == 1
+
+
+def _lock(subject: str) -> str:
+    """Return the word of transactions that look at the tasks of a subject and change them."""
+    return f"tasks of {subject}"
 
 
 def new_id() -> str:

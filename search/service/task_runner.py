@@ -2,10 +2,16 @@
 
 A task is lost with no server: it is in its row until its end was seen. One whose server ended is
 started again. That does no harm, since commands go on where they were, or appear whole.
+
+Of one study or dataset one task runs at a time, of all servers. Its process inherits a file whose
+kernel lock it holds by being alive. So this is true where a lease is wrong, too: where the server
+was killed before it noted the process, or was held up for longer than its lease.
 """
 
 from __future__ import annotations
 
+import fcntl
+import hashlib
 import logging
 import os
 import signal
@@ -116,9 +122,7 @@ class TaskRunner:
         for row in reversed(self.rows.listed(states=["waiting"])):
             if free <= 0:
                 break
-            if self.rows.claim(row, self._owner, now):
-                free -= 1
-                self._begin(row)
+            free -= self._begin(row, now)
 
     def _run(self) -> None:
         while not self._is_closed:
@@ -130,7 +134,27 @@ class TaskRunner:
                 logger.warning("The tasks were not looked at: %s", error)
             self._wake.wait(LOOK_S)
 
-    def _begin(self, row: TaskRow) -> None:
+    def _begin(self, row: TaskRow, now: float) -> bool:
+        """Start a task unless one of its subject runs on any server; return whether it runs."""
+        file = self._lock_of(row.subject)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with file.open("ab") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError:
+                return False
+            if not self.rows.claim(row, self._owner, now):
+                return False
+            self._start(row, lock.fileno())
+        return True
+
+    def _lock_of(self, subject: str) -> Path:
+        """Return the file that the process of a task of a study or dataset holds the lock of."""
+        name = hashlib.sha256(subject.encode()).hexdigest()[:16]
+        return self._settings.folder / "task-locks" / name
+
+    def _start(self, row: TaskRow, lock: int) -> None:
+        """Start the process of a task, which holds a lock by an open file."""
         folder = self.folder(row.id)
         folder.mkdir(parents=True, exist_ok=True)
         with (folder / "printed").open("wb") as printed, (folder / "said").open("wb") as said:
@@ -141,6 +165,7 @@ class TaskRunner:
                 stderr=said,
                 cwd=self._settings.root,
                 env=environment(self._settings),
+                pass_fds=(lock,),
                 start_new_session=True,
             )
         self._running[row.id] = process

@@ -17,6 +17,7 @@ from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_requests import tracking_of
 from archfront.search.service.study_rows import StudyRows
+from archfront.search.service.task_rows import TaskRows
 from archfront.search.service.tokens import Tokens
 from tests.support.postgres_server import PASSWORD, Server
 from tests.support.services import client_of
@@ -71,6 +72,36 @@ def test_of_many_servers_one_gets_a_study_and_its_name(
         got = at_once(lambda n, at=moment: leases[n].claim(row, at))  # type: ignore[misc]
         assert sum(got) == 1
     assert sum(at_once(lambda n: StudyRows(servers[n]).change(row, state="paused"))) == 1
+    for server in servers:
+        server.close()
+
+
+@pytest.mark.parametrize("kind", ["postgresql", "sqlite"])
+def test_of_many_servers_one_starts_a_task_of_a_study(
+    database: str, tmp_path: Path, kind: str
+) -> None:
+    """Each looked for one that runs before the others had written theirs, in PostgreSQL."""
+    url = database if kind == "postgresql" else f"sqlite:///{tmp_path / 'service.db'}"
+    servers = [ServiceDatabase(url) for _ in range(N_SERVERS)]
+    rows, now = [TaskRows(server) for server in servers], servers[0].now()
+
+    def add(number: int, subject: str) -> bool:
+        try:
+            rows[number].add("refit", subject, ["refit", subject])
+        except RequestError:
+            return False
+        return True
+
+    for subject in "abc":
+        assert sum(at_once(lambda n, of=subject: add(n, of))) == 1  # type: ignore[misc]
+        for _ in range(N_SERVERS - 1):
+            rows[0].add("export", subject, ["export", subject])
+        open_tasks = rows[0].listed(subject=subject)
+        got = at_once(
+            lambda n, of=open_tasks: rows[n].claim(of[n], f"elsewhere/{n}/1/x", now)  # type: ignore[misc]
+        )
+        assert sum(got) == 1
+        assert len(rows[0].listed(subject=subject, states=["running"])) == 1
     for server in servers:
         server.close()
 

@@ -20,6 +20,7 @@ from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.task_rows import TASKS, TaskRow
 from archfront.search.service.task_runner import TaskRunner
+from archfront.search.service.verb_process import end_tree
 from archfront.search.service.work_answers import ExportRequest, RefitRequest, VariantsRequest
 from tests.support.services import client_of
 
@@ -142,6 +143,25 @@ class TestRunner:
             assert not is_alive(row.pid, server)
         row = server.rows.get(id)
         assert (row.state, row.message) == ("failed", "The server ended 3 times while it ran.")
+
+    def test_a_process_that_nobody_knows_of_is_waited_for(
+        self, server: Server, tmp_path: Path
+    ) -> None:
+        """The server was killed after it had started the process, before it noted which one."""
+        id = server.add("a", f"echo x >> {tmp_path / 'starts'}; sleep 600")
+        server.until(lambda: (tmp_path / "starts").exists())
+        kill_server(server, id)
+        change(server, id, pid=None)
+        other = server.add("a", "echo done", "variants")
+        for _ in range(3):
+            server.runner.look()
+        assert {server.rows.get(task).state for task in (id, other)} == {"waiting"}
+        assert (tmp_path / "starts").read_text() == "x\n"
+        server.rows.cancel(id, server.database.now())
+        (process,) = server.processes  # type: ignore[attr-defined]
+        end_tree(process.pid)
+        process.wait()
+        assert server.ended(other).message == "done"
 
     def test_a_server_of_another_machine_has_its_lease(self, server: Server) -> None:
         id = server.add("a", "true")
