@@ -21,9 +21,10 @@ from archfront.search.api.remote_files import (
     unpacked,
 )
 from archfront.search.commands.consoles import print_note
+from archfront.search.commands.event_following import ServerEvent
 from archfront.search.commands.refit import RefitOptions
 from archfront.search.commands.remote_run import asked_body
-from archfront.search.commands.server_connection import LONG_S, ServerConnection, ServerEvent
+from archfront.search.commands.server_connection import LONG_S, ServerConnection
 from archfront.search.commands.watch import GOING_ON, watch
 from archfront.search.config.value_words import words_of
 from archfront.search.errors import ArchfrontError, ArtifactError, StudyStoppedError

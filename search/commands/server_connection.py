@@ -9,16 +9,20 @@ import http.client
 import json
 import os
 import shutil
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
-from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
+from archfront.search.commands.event_following import (
+    SILENCE_S,
+    ServerEvent,
+    follow,
+    read_events,
+)
 from archfront.search.errors import ConfigError, RequestError, ServiceError
 from archfront.trainers.files import replacing
 from archfront.trainers.words import quoted
@@ -27,28 +31,9 @@ TOKEN_VARIABLE = "ARCHFRONT_TOKEN"
 API = "/api/v1"
 # Seconds that an answer may take; a dry run and an upload take longer.
 ANSWER_S, LONG_S = 60.0, 3600.0
-# Seconds without anything of a stream, which sends a comment every 15.
-SILENCE_S = 45.0
-# Attempts in a row to come back to a stream, and seconds before each.
-RETRIES, RETRY_S = 60, 2.0
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 # Bytes of an answer that is read as a whole.
 MOST_BYTES = 100_000_000
-
-
-@dataclass(frozen=True)
-class ServerEvent:
-    """An event of a stream.
-
-    Attributes:
-        kind: ``snapshot``, ``change``, ``study`` or ``removed``.
-        id: Where the stream goes on after it; empty where it has none.
-        content: What it says.
-    """
-
-    kind: str
-    id: str
-    content: Any
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -119,7 +104,7 @@ class ServerConnection:
     def events(
         self, *path: str | int, lost: Callable[[], None] = lambda: None
     ) -> Iterator[ServerEvent]:
-        """Yield the events of a stream; where it breaks, it goes on after the last one.
+        """Yield the events at a path, by its stream, or by asking again where a proxy holds it.
 
         Args:
             path: Where it is, as names.
@@ -129,32 +114,18 @@ class ServerConnection:
             RequestError: If the server refuses the request.
             ServiceError: If the server cannot be reached at the start, or later for minutes.
         """
-        last, failures, was_there = "", 0, False
-        while True:
+
+        def ask(last: str, is_whole: bool) -> Iterator[ServerEvent]:
             headers = {"Last-Event-ID": last} if last else {}
+            query, limit_s = ({"once": "true"}, ANSWER_S) if is_whole else ({}, SILENCE_S)
             try:
-                answer = self._open("GET", path, {}, headers=headers, limit_s=SILENCE_S)
-                was_there = True
+                answer = self._open("GET", path, query, headers=headers, limit_s=limit_s)
                 with closing(answer):
-                    for event in _events(answer):
-                        failures, last = 0, event.id or last
-                        yield event
-                        if event.kind == "removed" and len(path) > 1:
-                            return
-            except RequestError as error:
-                if not was_there or (error.status < 500 and error.status != 429):
-                    raise
-                failures += 1
-                if failures > RETRIES:
-                    raise
-            except (ServiceError, OSError, ValueError, http.client.HTTPException) as error:
-                failures += 1
-                if not was_there or failures > RETRIES:
-                    raise self._unreachable(error) from error
-            if failures == 1:
-                lost()
-            if failures:
-                time.sleep(RETRY_S)
+                    yield from read_events(answer)
+            except (OSError, ValueError, http.client.HTTPException) as error:
+                raise self._unreachable(error) from error
+
+        return follow(ask, is_one=len(path) > 1, lost=lost)
 
     def _open(
         self,
@@ -266,26 +237,3 @@ def _content(answer: http.client.HTTPResponse) -> Any:
         raise ServiceError(
             f"The server answered with something that is no JSON: {quoted(body[:80])}."
         ) from None
-
-
-def _events(answer: IO[bytes]) -> Iterator[ServerEvent]:
-    """Yield the events of a stream until it ends.
-
-    Source: https://html.spec.whatwg.org/multipage/server-sent-events.html
-    """
-    kind, id, data = "message", "", []
-    while line := answer.readline():
-        text = line.decode("utf-8", "replace").rstrip("\r\n")
-        name, _, value = text.partition(":")
-        value = value.removeprefix(" ")
-        if text:
-            if name == "event":
-                kind = value
-            elif name == "id":
-                id = value
-            elif name == "data":
-                data.append(value)
-            continue
-        if data:
-            yield ServerEvent(kind, id, json.loads("\n".join(data)))
-        kind, id, data = "message", "", []

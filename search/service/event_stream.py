@@ -170,12 +170,45 @@ async def study_events(
     yield _event("removed", StudyGone(name=feed.name), None)
 
 
+async def study_news(feed: StudyFeed, last: str | None) -> AsyncIterator[ServerSentEvent]:
+    """Yield what there is to say of a study by now: a snapshot, or each change and the study.
+
+    For readers behind a proxy that holds streams back, which ask again and again.
+
+    Args:
+        feed: What is said of the study.
+        last: Id of the last event that the reader has; None for none.
+    """
+    mark = Mark.parse(last)
+    is_known = mark is not None and await run_in_threadpool(feed.log.holds, mark)
+    if mark is None or not is_known or feed.log.size() - mark.offset > BEHIND_BYTES:
+        at, snapshot = await run_in_threadpool(feed.snapshot)
+        if snapshot is None:
+            yield _event("removed", StudyGone(name=feed.name), None)
+        else:
+            yield _event("snapshot", snapshot, at)
+        return
+    sent, is_whole = _Sent(mark), False
+    while not is_whole:
+        lines, place = await run_in_threadpool(feed.log.read, sent.mark)
+        for line in lines:
+            change = sent.changed(await run_in_threadpool(feed.change, line))
+            yield _event("change", change, line.end)
+        is_whole, sent.mark = place == sent.mark, place
+    study = await run_in_threadpool(feed.study)
+    if study is None:
+        yield _event("removed", StudyGone(name=feed.name), None)
+    else:
+        yield _event("study", study, sent.mark)
+
+
 async def list_events(
     listed: Callable[[], list[Study]],
     *,
     poll_s: float = STATE_S,
     life_s: float = LIFE_S,
     clock: Callable[[], float] = time.monotonic,
+    is_once: bool = False,
 ) -> AsyncIterator[ServerSentEvent]:
     """Yield the events of all studies: ``snapshot``, then ``study`` and ``removed``.
 
@@ -184,6 +217,7 @@ async def list_events(
         poll_s: Seconds between two looks.
         life_s: Seconds after which the stream ends.
         clock: Seconds.
+        is_once: Whether it ends after the snapshot.
     """
     until = clock() + life_s
     known: dict[str, Study] | None = None
@@ -192,6 +226,8 @@ async def list_events(
         if known is None:
             shown = [study.model_dump(mode="json") for study in now.values()]
             yield ServerSentEvent(data={"studies": shown}, event="snapshot", retry=RETRY_MS)
+            if is_once:
+                return
         else:
             for name, study in now.items():
                 if known.get(name) != study:

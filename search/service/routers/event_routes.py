@@ -9,7 +9,12 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from archfront.search.service.dependencies import TheService
-from archfront.search.service.event_stream import StudyFeed, list_events, study_events
+from archfront.search.service.event_stream import (
+    StudyFeed,
+    list_events,
+    study_events,
+    study_news,
+)
 from archfront.search.service.streams import Streams
 
 router = APIRouter(tags=["events"])
@@ -25,6 +30,13 @@ def _streams(request: Request) -> Iterator[Streams]:
 
 
 TheStreams = Annotated[Streams, Depends(_streams)]
+Once = Annotated[
+    bool,
+    Query(
+        description="the answer ends with what there is by now, for clients behind a proxy that "
+        "holds streams back: they ask again"
+    ),
+]
 
 
 def _feed(name: str, service: TheService, streams: TheStreams) -> StudyFeed:
@@ -39,6 +51,7 @@ async def follow_study(
     after: Annotated[
         str | None, Query(max_length=40, description="as the header Last-Event-ID")
     ] = None,
+    once: Once = False,
 ) -> AsyncIterator[ServerSentEvent]:
     """Follow a study: a ``snapshot``, then each ``change`` of it with an id to go on from.
 
@@ -46,12 +59,15 @@ async def follow_study(
     snapshot where that is long. ``study`` says that the state has changed, ``removed`` that the
     study was deleted. A comment comes every 15 seconds.
     """
-    async for event in study_events(feed, last_event_id or after):
+    last = last_event_id or after
+    async for event in study_news(feed, last) if once else study_events(feed, last):
         yield event
 
 
 @router.get("/events", response_class=EventSourceResponse)
-async def follow_studies(streams: TheStreams) -> AsyncIterator[ServerSentEvent]:
+async def follow_studies(
+    streams: TheStreams, once: Once = False
+) -> AsyncIterator[ServerSentEvent]:
     """Follow all studies: a ``snapshot``, then each ``study`` that changes or is ``removed``."""
-    async for event in list_events(streams.studies):
+    async for event in list_events(streams.studies, is_once=once):
         yield event

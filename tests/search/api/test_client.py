@@ -8,6 +8,7 @@ import json
 import shutil
 import zipfile
 from collections.abc import Iterator
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,10 @@ import archfront as af
 from archfront.search.api.client import RemoteStudy
 from archfront.search.api.study_handle import Study
 from archfront.search.cli import main
-from archfront.search.commands import server_connection
+from archfront.search.commands import event_following, server_connection
+from archfront.search.commands.event_following import read_events
 from archfront.search.commands.remote_run import asked_body
-from archfront.search.commands.server_connection import ServerConnection, _events
+from archfront.search.commands.server_connection import ServerConnection
 from archfront.search.errors import (
     ArtifactError,
     ConfigError,
@@ -234,18 +236,16 @@ class TestEvents:
         self, url: str, token: str, app: FastAPI, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         write = EventLog(StudyPaths(app.state.service.settings.root, "flowers").events)
-        monkeypatch.setattr(server_connection, "RETRY_S", 0.0)
+        monkeypatch.setattr(event_following, "RETRY_S", 0.0)
         opened = []
 
         def broken(answer: Any) -> Any:
             """Let each answer break after its second event."""
             opened.append(answer)
-            events = _events(answer)
-            yield next(events)
-            yield next(events)
+            yield from islice(read_events(answer), 2)
             raise ConnectionResetError
 
-        monkeypatch.setattr(server_connection, "_events", broken)
+        monkeypatch.setattr(server_connection, "read_events", broken)
         lost: list[int] = []
         events = ServerConnection(url).events(
             "studies", "flowers", "events", lost=lambda: lost.append(1)
@@ -260,9 +260,29 @@ class TestEvents:
         changes.close()
         events.close()
 
+    def test_a_stream_that_comes_is_read_to_its_end(
+        self, url: str, token: str, app: FastAPI, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        write = EventLog(StudyPaths(app.state.service.settings.root, "flowers").events)
+        asked: list[Any] = []
+        opened = ServerConnection._open
+
+        def noted(connection: ServerConnection, *given: Any, **more: Any) -> Any:
+            asked.append(given[2])
+            return opened(connection, *given, **more)
+
+        monkeypatch.setattr(ServerConnection, "_open", noted)
+        events = ServerConnection(url).events("studies", "flowers", "events")
+        assert next(events).kind == "snapshot"
+        for message in "01":
+            write(Noticed(message))
+            assert next(events).content["fields"]["message"] == message
+        assert asked == [{"once": "true"}, {}]
+        events.close()
+
     def test_the_lines_of_a_stream(self) -> None:
         text = ": ping\n\nevent: study\ndata: {\ndata: }\nid: 7\n\ndata: 1\nretry: 5\n\ndata: 2\n"
-        found = list(_events(io.BytesIO(text.encode())))
+        found = list(read_events(io.BytesIO(text.encode())))
         assert [(e.kind, e.id, e.content) for e in found] == [
             ("study", "7", {}),
             ("message", "", 1),
@@ -286,7 +306,7 @@ class TestCommands:
     def test_a_connection_that_is_lost_is_told_and_made_again(
         self, capsys: Output, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr(server_connection, "RETRY_S", 0.0)
+        monkeypatch.setattr(event_following, "RETRY_S", 0.0)
         study = {"name": "x", "counts": {}, "reason": "", "state": "running"}
         ends = {**study, "state": "finished"}
         answers: list[Any] = [

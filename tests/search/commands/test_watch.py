@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from archfront.search.cli import main
-from archfront.search.commands.server_connection import ServerConnection, ServerEvent
+from archfront.search.commands.event_following import ServerEvent
+from archfront.search.commands.server_connection import ServerConnection
 from archfront.search.records.codec import encode
 from tests.support.command import Output
 from tests.support.recorded_study import candidate

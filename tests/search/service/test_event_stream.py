@@ -6,6 +6,7 @@ import asyncio
 import json
 import shutil
 from collections.abc import AsyncIterator, Callable, Iterator
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ import pytest
 from fastapi.sse import ServerSentEvent
 from starlette.testclient import TestClient
 
+from archfront.search.commands.event_following import read_events
 from archfront.search.records.events import (
     EpochFinished,
     EventLog,
@@ -28,7 +30,12 @@ from archfront.search.records.events import (
 from archfront.search.records.paths import StudyPaths
 from archfront.search.service import event_stream, log_reader
 from archfront.search.service.bodies import Study
-from archfront.search.service.event_stream import StudyFeed, list_events, study_events
+from archfront.search.service.event_stream import (
+    StudyFeed,
+    list_events,
+    study_events,
+    study_news,
+)
 from archfront.search.service.live_study import LiveStudies, LiveStudy
 from archfront.search.service.streams import Streams
 from tests.support.recorded_study import candidate, measurement
@@ -59,7 +66,7 @@ def write(tmp_path: Path) -> EventLog:
 async def taken(
     events: AsyncIterator[ServerSentEvent], n: int, *, do: Callable[[int], None] = lambda _: None
 ) -> Sent:
-    """Return so many events of a stream, calling ``do`` after each with its place."""
+    """Return so many events of a stream, or all of one that ends, calling ``do`` after each."""
     found: Sent = []
     async for event in events:
         found.append((event.event or "", event.id, json.loads(event.raw_data or "null")))
@@ -73,6 +80,10 @@ async def taken(
 def sent(feed: StudyFeed, n: int, last: str | None = None, **more: Any) -> Sent:
     do = more.pop("do", lambda _: None)
     return asyncio.run(taken(study_events(feed, last, poll_s=0.001, **more), n, do=do))
+
+
+def news(feed: StudyFeed, last: str | None = None) -> Sent:
+    return asyncio.run(taken(study_news(feed, last), -1))
 
 
 class TestLiveStudy:
@@ -204,6 +215,45 @@ class TestStudyEvents:
         times = iter([0.0, 1.0, 1.0, 1.0, 20.0])
         found = sent(feed, 9, life_s=10.0, clock=lambda: next(times))
         assert [kind for kind, _, _ in found] == ["snapshot"]
+
+
+class TestStudyNews:
+    """What there is to say by now, for readers that ask again and again."""
+
+    def test_it_ends_with_what_happened_since(self, feed: StudyFeed, write: EventLog) -> None:
+        ((kind, first, snapshot),) = news(feed)
+        assert kind == "snapshot"
+        ((kind, again, study),) = news(feed, first)
+        assert (kind, again, study) == ("study", first, snapshot["study"])
+        for n in range(3):
+            write(Noticed(f"{n}"))
+        *changes, (kind, last, _) = news(feed, again)
+        assert [change["fields"]["message"] for _, _, change in changes] == list("012")
+        assert (kind, last) == ("study", changes[-1][1])
+        assert [kind for kind, _, _ in news(feed, last)] == ["study"]
+
+    def test_a_reader_that_is_far_behind_gets_a_snapshot(
+        self, feed: StudyFeed, write: EventLog, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ((_, first, _),) = news(feed)
+        write(Noticed("x" * 300))
+        monkeypatch.setattr(event_stream, "BEHIND_BYTES", 100)
+        assert [kind for kind, _, _ in news(feed, first)] == ["snapshot"]
+
+    def test_a_study_that_is_gone_is_told(
+        self, feed: StudyFeed, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("archfront.search.service.streams.FRESH_S", 0.0)
+        ((_, first, _),) = news(feed)
+        shutil.rmtree(tmp_path / "studies/flowers")
+        for last in (first, None):
+            assert news(feed, last) == [("removed", None, {"name": "flowers"})]
+
+    def test_an_answer_of_a_route_ends(self, client: TestClient) -> None:
+        for path in ("studies/flowers/events", "events"):
+            answer = client.get(f"/api/v1/{path}", params={"once": "true"})
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            assert [event.kind for event in read_events(BytesIO(answer.content))] == ["snapshot"]
 
 
 class TestListEvents:

@@ -7,10 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from archfront.search.records.driver_lock import driver_lock
+from archfront.search.records.events import EventLog, TrialProposed
+from archfront.search.records.paths import StudyPaths
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_rows import StudyRows
-from tests.support.browser import browsed, chromium, served
+from tests.support.browser import WAIT_S, browsed, chromium, served
+from tests.support.buffering_proxy import proxied
+from tests.support.engine_checks import eventually
+from tests.support.recorded_study import candidate
 
 # Of the recorded study: 24 trials, of which 16 were trained.
 N_TRIALS = 24
@@ -127,3 +133,33 @@ def test_a_study_that_did_not_begin_and_a_narrow_screen(
         for text in texts:
             assert left < text[0] < text[1] < right
             assert all(not text[0] < line[0] < text[1] for line in limits)
+
+
+@pytest.mark.slow
+def test_a_page_shows_what_happens_where_a_proxy_holds_the_stream_back(
+    recorded_root: Path, tmp_path: Path
+) -> None:
+    chromium()
+    from playwright.sync_api import expect
+
+    root, below = tmp_path / "root", "/team/archfront"
+    shutil.copytree(recorded_root / "studies", root / "studies")
+    paths = StudyPaths(root, "flowers")
+    write = EventLog(paths.events)
+    with (
+        driver_lock(paths),
+        served(root, root_path=below) as (address, token),
+        proxied(address, path=below) as proxy,
+        browsed() as page,
+    ):
+        page.goto(f"{proxy.url}/login#{token}")
+        page.wait_for_url(f"{proxy.url}/")
+        page.click("#studies a:text('flowers')")
+        page.wait_for_selector(".member")
+        assert page.url == f"{proxy.url}/studies/flowers"
+        eventually(lambda: any(path.endswith("/events") for path in proxy.held))
+        for trial in (30, 31):
+            write(TrialProposed(trial, candidate()))
+            shown = f"trial {trial}: {candidate().label}"
+            expect(page.locator("#running")).to_contain_text(shown, timeout=1000 * WAIT_S)
+        assert any(path.endswith("/events") for path in proxy.held)
