@@ -29,7 +29,7 @@ PLACEHOLDERS = {"STUDY": "flowers", "DIR": "knee", "N": "1", "VERB": "run"}
 # What a test has no network, no weights, no other device, no cluster and no database for.
 ELSEWHERE = (
     *("data.download=true", "space.weights=pretrained", "hardware.device=Pixel 8"),
-    *("engine=ray", "tracking=postgres"),
+    *("engine=ray", "engine=submitit", "tracking=postgres"),
 )
 DATABASE = "postgresql+pg8000://ann:secret@db:5432/studies"
 

@@ -100,6 +100,7 @@ DOORS = {
         "search/api/client.py",
     ],
     "ray": ["search/engine/ray_*.py"],
+    "submitit": ["search/engine/submitit_*.py"],
     "segmentation_models_pytorch": [
         "trainers/networks/segmenters/*.py",
     ],

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
+from pydantic import Field
+
 from archfront.search.config.option_types import (
     Bounds,
     Limit,
@@ -15,6 +17,9 @@ from archfront.search.config.option_types import (
     option,
 )
 from archfront.search.engine import ENGINES
+
+# Text that stands in a line of a script.
+Line = Annotated[Text, Field(pattern=r"^[^\r\n]*\S[^\r\n]*$")]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +48,32 @@ class EngineConfig:
     )
     gpus: Annotated[int, Bounds(0, 64)] = option("GPUs of one training on a node; 0: none is used")
     memory_gb: Nullable[Limit] = option(
-        "memory of one training in GiB, which limits the trainings at a time on a node; null: "
-        "not counted"
+        "memory of one training in GiB, which limits the trainings at a time on a node, and which "
+        "SLURM is asked for; null: not counted, what the site gives"
+    )
+    cluster: Literal["slurm", "local"] = option(
+        "the queue of engine=submitit: slurm, or local for processes of this machine, to try it"
+    )
+    partition: Nullable[Line] = option("SLURM's partition for trainings; null: its default")
+    account: Nullable[Line] = option("SLURM's account that pays; null: its default")
+    qos: Nullable[Line] = option("SLURM's quality of service; null: its default")
+    constraint: Nullable[Line] = option(
+        "features of the nodes that train, as sbatch takes them: intel&avx512; null: any node"
+    )
+    device_partition: Nullable[Line] = option(
+        "SLURM's partition for measurements; null: engine.partition"
+    )
+    device_constraint: Nullable[Line] = option(
+        "features of the nodes that measure, which have to be of one device; null: those of "
+        "engine.constraint"
+    )
+    job_minutes: Annotated[int, Bounds(2, 60 * 24 * 28)] = option(
+        "wall minutes that a job asks of SLURM, in which it does one training after the other"
+    )
+    idle_minutes: Annotated[float, Bounds(0)] = option(
+        "minutes without work after which a job gives its node back"
+    )
+    sbatch: Named[Line] = option(
+        "further options of sbatch by their long names, as {reservation: course}; true for those "
+        "without value"
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from archfront.search.config import data_rules
+from archfront.search.config import data_rules, engine_rules
 from archfront.search.config.hidden_urls import URLS, is_hidden
 from archfront.search.config.metric_names import tasks_with
 from archfront.search.config.option_types import AUTO
@@ -21,8 +21,6 @@ from archfront.trainers.words import quoted
 
 # File systems end at 255 bytes, of which a letter can take four.
 NAME_LENGTH = 60
-# What is asked of a cluster, and its value where nothing is.
-NO_CLUSTER = {"address": "auto", "labels": {}, "device_label": {}, "gpus": 0, "memory_gb": None}
 
 
 def is_study_name(name: str) -> bool:
@@ -219,32 +217,6 @@ def _decoder_shapes(config: Config) -> list[str]:
     return list(problems)
 
 
-def _workers(config: Config) -> list[str]:
-    if config.engine.workers is None and config.engine.name != "ray":
-        return [
-            f"engine.workers: engine={config.engine.name} needs a number; got null, which means "
-            "as many as fit on the nodes of engine=ray."
-        ]
-    if config.engine.name == "inline" and config.engine.workers != 1:
-        return [
-            "engine.workers: engine=inline runs one job at a time in this process; got "
-            f"{config.engine.workers}. Use engine.workers=1 or engine=processes."
-        ]
-    return []
-
-
-def _cluster(config: Config) -> list[str]:
-    engine = config.engine
-    if engine.name == "ray":
-        return []
-    asked = [n for n, unset in NO_CLUSTER.items() if getattr(engine, n) != unset]
-    return [
-        f"engine.{name}: engine={engine.name} has no cluster; got "
-        f"{quoted(getattr(engine, name))}. Use engine=ray."
-        for name in asked
-    ]
-
-
 def _hidden_password(config: Config) -> list[str]:
     urls = {name: getattr(config.tracking, name) for name in URLS}
     return [
@@ -326,8 +298,12 @@ RULES: dict[Callable[[Config], list[str]], tuple[str, ...]] = {
         "data.reader",
         *(f"data.shapes.{part}_{end}" for part in ("objects", "share") for end in ("min", "max")),
     ),
-    _workers: ("engine.name", "engine.workers"),
-    _cluster: ("engine.name", *(f"engine.{name}" for name in NO_CLUSTER)),
+    engine_rules.workers: ("engine.name", "engine.workers"),
+    engine_rules.cluster: (
+        "engine.name",
+        *(f"engine.{name}" for name in engine_rules.CLUSTER_OPTIONS),
+    ),
+    engine_rules.sbatch: ("engine.sbatch",),
     _hidden_password: tuple(f"tracking.{name}" for name in URLS),
     _affinity: ("hardware.device", "hardware.affinity"),
     _throughput: ("hardware.device", "hardware.throughput_batch", "objectives"),

@@ -10,7 +10,10 @@ from archfront.search.config.settings import train_threads
 from archfront.search.engine import ENGINES
 from archfront.search.engine.jobs import Engine
 from archfront.search.engine.placement import ClusterNeeds
+from archfront.search.engine.queue_needs import QueueNeeds
 from archfront.search.engine.ray_engine import RayEngine
+from archfront.search.engine.submitit_engine import SubmititEngine
+from archfront.search.errors import ConfigError
 from archfront.search.jobs.elsewhere import perform_elsewhere
 from archfront.search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS, perform
 from archfront.search.latency.key import MeasuringDevice, device_here
@@ -35,6 +38,15 @@ def make_engine(config: Config) -> Engine:
             exclusive_imports=MEASURING_IMPORTS,
             needs=cluster_needs(config),
         )
+    if engine.name == "submitit":
+        return SubmititEngine(
+            perform_elsewhere,
+            workers=engine.workers or 1,
+            threads=train_threads(config),
+            imports=TRAINING_IMPORTS,
+            exclusive_imports=MEASURING_IMPORTS,
+            needs=queue_needs(config),
+        )
     return ENGINES[engine.name](
         perform,
         workers=engine.workers or 1,
@@ -45,8 +57,18 @@ def make_engine(config: Config) -> Engine:
 
 
 def measuring_engine(config: Config) -> Engine:
-    """Return an engine that only measures, on this machine's device."""
+    """Return an engine that only measures, on this machine's device.
+
+    Raises:
+        ConfigError: If jobs of a queue are asked for, which are of other machines.
+    """
     engine = config.engine
+    if engine.name == "submitit":
+        raise ConfigError(
+            "engine: this measures for the machine that it runs on; got engine=submitit. Run it "
+            "on the device: srun --exclusive --mem=0 --partition=NAME archfront ... "
+            "engine=processes."
+        )
     if engine.name == "ray":
         needs = replace(cluster_needs(config, trains=False), device_label={})
         return RayEngine(perform_elsewhere, workers=1, threads=1, needs=needs)
@@ -55,7 +77,9 @@ def measuring_engine(config: Config) -> Engine:
 
 def device_of(engine: Engine, runtime: str) -> MeasuringDevice | None:
     """Return the device on which an engine measures with a runtime; None for this machine's."""
-    if not isinstance(engine, RayEngine) or not isinstance(engine.device, MeasuringDevice):
+    if not isinstance(engine, RayEngine | SubmititEngine):
+        return None
+    if not isinstance(engine.device, MeasuringDevice):
         return None
     return None if engine.device == device_here(runtime) else engine.device
 
@@ -68,9 +92,6 @@ def cluster_needs(config: Config, *, trains: bool = True) -> ClusterNeeds:
         trains: Whether anything is trained, and so read and written in the study's folders.
     """
     engine = config.engine
-    folders = [config.data.root, config.data.annotations]
-    if config.space.weights not in ("none", "pretrained"):
-        folders.append(config.space.weights)
     return ClusterNeeds(
         address=engine.address,
         labels=engine.labels,
@@ -80,6 +101,38 @@ def cluster_needs(config: Config, *, trains: bool = True) -> ClusterNeeds:
         trains=trains,
         measures=config.hardware.device is None,
         shared=config.tracking.root if trains else None,
-        read=tuple(folder for folder in folders if folder is not None) if trains else (),
+        read=_read(config) if trains else (),
         describe=partial(device_here, config.hardware.runtime),
     )
+
+
+def queue_needs(config: Config) -> QueueNeeds:
+    """Return what a configuration asks of the jobs of a queue."""
+    engine = config.engine
+    return QueueNeeds(
+        cluster=engine.cluster,
+        study=config.study,
+        partition=engine.partition,
+        account=engine.account,
+        qos=engine.qos,
+        constraint=engine.constraint,
+        device_partition=engine.device_partition,
+        device_constraint=engine.device_constraint,
+        job_minutes=engine.job_minutes,
+        idle_minutes=engine.idle_minutes,
+        memory_gb=engine.memory_gb,
+        gpus=engine.gpus,
+        sbatch=engine.sbatch,
+        measures=config.hardware.device is None,
+        shared=config.tracking.root,
+        read=_read(config),
+        describe=partial(device_here, config.hardware.runtime),
+    )
+
+
+def _read(config: Config) -> tuple[str, ...]:
+    """Return the folders and files that trainings read."""
+    folders = [config.data.root, config.data.annotations]
+    if config.space.weights not in ("none", "pretrained"):
+        folders.append(config.space.weights)
+    return tuple(folder for folder in folders if folder is not None)

@@ -126,9 +126,10 @@ def _built(settings: ServiceSettings, content: dict[str, Any], texts: frozenset[
     problems = config_problems(settings, config)
     engine, most = config.engine, settings.study_threads
     workers = engine.workers or 1
-    if engine.name == "ray":  # it would join any address that a request names
+    if engine.name in ("ray", "submitit"):  # for any address or account that a request names
         problems.append(
-            "engine: this server runs studies on its own machine; got ray. Use engine=processes."
+            f"engine: this server runs studies on its own machine; got {engine.name}. Use "
+            "engine=processes."
         )
     if most is not None and engine.threads is None and workers <= most:
         config = replace(config, engine=replace(engine, threads=most // workers))

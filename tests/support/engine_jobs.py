@@ -62,6 +62,11 @@ def perform(job: Job) -> Any:
     return JOBS[name](*arguments)
 
 
+def device_of_node() -> str:
+    """Return what stands for the device of a node of SLURM."""
+    return f"device of {os.environ.get('SLURMD_NODENAME', 'the driver')}"
+
+
 class Unreadable:
     """Pickles, but cannot be read back."""
 

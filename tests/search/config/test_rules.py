@@ -126,11 +126,15 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
         "data.name: Unknown torchvision dataset 'FashionMNISTT'. Did you mean 'FashionMNIST'? "
         "Known: ",
     ),
-    "_cluster": (
+    "cluster": (
         {"engine__labels": {"device": "pi5"}},
-        "engine.labels: engine=inline has no cluster; got {'device': 'pi5'}. Use engine=ray.",
+        "engine.labels: engine=inline does not use it; got {'device': 'pi5'}. Use engine=ray.",
     ),
-    "_workers": (
+    "sbatch": (
+        {"engine__name": "submitit", "engine__sbatch": {"Nice": "1"}},
+        "engine.sbatch: a long name of sbatch is needed, as reservation; got 'Nice'.",
+    ),
+    "workers": (
         {"engine__workers": 2},
         "engine.workers: engine=inline runs one job at a time in this process; got 2. Use "
         "engine.workers=1 or engine=processes.",

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from archfront.search.engine.ray_engine import RayEngine
+from archfront.search.engine.submitit_engine import SubmititEngine
 from tests.support import engine_checks, engine_jobs
 from tests.support.ray_cluster import small_cluster
 
@@ -33,6 +34,24 @@ def ray_engine(ray_cluster: Any) -> Iterator[Callable[[], RayEngine]]:
     def opened() -> RayEngine:
         if not engines or engines[-1].is_closed:
             engines.append(RayEngine(engine_jobs.perform, workers=1, threads=1))
+        return engines[-1]
+
+    yield opened
+    for engine in engines:
+        engine.close()
+
+
+@pytest.fixture(scope="session")
+def submitit_engine() -> Iterator[Callable[[], SubmititEngine]]:
+    """Return what gives an open engine on this machine: the same one until a test closed it."""
+    pytest.importorskip(
+        "submitit", reason="submitit is not installed: pip install 'archfront[slurm]'"
+    )
+    engines: list[SubmititEngine] = []
+
+    def opened() -> SubmititEngine:
+        if not engines or engines[-1].is_closed:
+            engines.append(SubmititEngine(engine_jobs.perform, workers=1, threads=1))
         return engines[-1]
 
     yield opened

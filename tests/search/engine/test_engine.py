@@ -28,8 +28,8 @@ from tests.support.engine_checks import (
     params=[pytest.param(n, marks=pytest.mark.slow if n == "ray" else ()) for n in sorted(ENGINES)]
 )
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    if request.param == "ray":  # whose start takes seconds
-        yield request.getfixturevalue("ray_engine")()
+    if request.param in ("ray", "submitit"):  # whose start takes seconds
+        yield request.getfixturevalue(f"{request.param}_engine")()
         return
     with ENGINES[request.param](engine_jobs.perform, workers=1, threads=1) as engine:
         yield engine

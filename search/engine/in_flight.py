@@ -1,0 +1,85 @@
+"""The jobs in flight at another place, which tells what becomes of them by numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import pickle
+import threading
+from itertools import count
+
+from archfront.search.engine.failures import undeliverable
+from archfront.search.engine.jobs import Broken, Result, notify
+from archfront.search.engine.ray_agent import Item
+from archfront.search.engine.slot import Task
+
+logger = logging.getLogger(__name__)
+
+
+class JobsInFlight:
+    """The jobs that a node has taken, each with its number there.
+
+    Attributes:
+        node: Name of the node for people.
+    """
+
+    def __init__(self, node: str) -> None:
+        self.node = node
+        self._lock = threading.Lock()
+        self._tasks: dict[int, Task] = {}
+        self._numbers = count(1)
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+        with self._lock:
+            return len(self._tasks)
+
+    def n_of(self, *, is_exclusive: bool) -> int:
+        """Return how many there are of one kind."""
+        with self._lock:
+            return sum(task.job.is_exclusive == is_exclusive for task in self._tasks.values())
+
+    def add(self, task: Task) -> int:
+        """Add a job, whose future runs already; return its number."""
+        number = next(self._numbers)
+        with self._lock:
+            self._tasks[number] = task
+        return number
+
+    def take(self, item: Item) -> Result | None:
+        """Pass on what the node says; return the result of a job that has ended."""
+        if item.tag == "log":
+            name, level, text = item.content
+            where = f"node {self.node}: " if level >= logging.WARNING else ""
+            logging.getLogger(name).log(level, "%s%s", where, text)
+            return None
+        with self._lock:
+            task = self._tasks.get(item.job)
+            if item.tag == "result":
+                self._tasks.pop(item.job, None)
+        if task is None:
+            return None
+        try:
+            content = pickle.loads(item.content)
+        except Exception as error:
+            if item.tag == "event":
+                logger.exception("A job's event cannot be read back.")
+                return None
+            what = f"The {task.job.kind} job's result cannot be read back"
+            content = undeliverable(what, error)
+        if item.tag == "result":
+            result: Result = dataclasses.replace(content, node=self.node)
+            task.finish(result)
+            return result
+        if task.on_event is not None:
+            notify(task.on_event, content)
+        return None
+
+    def drop(self, result: Broken) -> int:
+        """Give all jobs one result; return how many there were."""
+        with self._lock:
+            tasks = list(self._tasks.values())
+            self._tasks.clear()
+        for task in tasks:
+            task.finish(result)
+        return len(tasks)

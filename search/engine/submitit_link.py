@@ -1,0 +1,144 @@
+"""The driver's side of one job of a queue: its messages, and what it works on."""
+
+from __future__ import annotations
+
+import pickle
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from archfront.search.engine.in_flight import JobsInFlight
+from archfront.search.engine.jobs import Done
+from archfront.search.engine.message_file import Mailbox
+from archfront.search.engine.ray_agent import Item, NodeFacts
+from archfront.search.engine.slot import Task
+from archfront.search.engine.submitit_pilot import (
+    FROM_PILOT,
+    TO_PILOT,
+    Hello,
+    Leaving,
+    Stop,
+    ToDo,
+)
+
+
+@dataclass(frozen=True)
+class Crew:
+    """The workers of a job of the queue.
+
+    Attributes:
+        slots: Trainings at a time; 0 for one that trains nothing.
+        measures: Whether it measures.
+    """
+
+    slots: int
+    measures: bool
+
+
+class PilotLink:
+    """The link to a job of the queue, from its submission to its end.
+
+    Args:
+        folder: Folder of its messages, which is made.
+        crew: Its workers.
+        clock: Seconds.
+
+    Attributes:
+        id: The queue's id of it; empty before it is submitted.
+        crew: Its workers.
+        hello: What it said first; None before that.
+        leaving: Why it takes no more jobs; None while it does.
+        asked: When it was made, by the clock,
+        heard: when it was last heard of, and
+        began: when it began to run; the last two are None before that.
+        flights: The jobs in flight there.
+    """
+
+    def __init__(
+        self, folder: Path, crew: Crew, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self.id = ""
+        self.folder, self.crew = folder, crew
+        self.hello: Hello | None = None
+        self.leaving: Leaving | None = None
+        self.asked = clock()
+        self.heard: float | None = None
+        self.began: float | None = None
+        self.flights = JobsInFlight("")
+        self._clock = clock
+        self._ends = float("inf")
+        self._idle_since = self.asked
+        folder.mkdir(mode=0o700)
+        for name in (TO_PILOT, FROM_PILOT):  # both ends find them: no folder is looked at again
+            (folder / name).touch()
+        self._to, self._from = Mailbox(folder / TO_PILOT), Mailbox(folder / FROM_PILOT)
+
+    @property
+    def facts(self) -> NodeFacts:
+        """Return what its node said of itself."""
+        assert self.hello is not None
+        return self.hello.facts
+
+    @property
+    def is_open(self) -> bool:
+        """Return whether it takes jobs."""
+        return self.hello is not None and self.leaving is None
+
+    @property
+    def idle_s(self) -> float:
+        """Return for how long it has had nothing to do."""
+        return 0.0 if len(self.flights) else self._clock() - self._idle_since
+
+    def has_time(self, seconds: float) -> bool:
+        """Return whether the queue leaves it so long."""
+        return self._ends - self._clock() > seconds
+
+    def receive(self) -> list[Item]:
+        """Take what came from it, and return what of it concerns its jobs."""
+        with suppress(OSError):  # of a file server, which is asked again
+            return [item for message in self._from.receive() for item in self._take(message)]
+        return []
+
+    def send(self, task: Task) -> bool:
+        """Send a job, whose future runs already; return whether that was possible."""
+        number = self.flights.add(task)
+        try:
+            self._to.send(pickle.dumps(ToDo(number, task.message)))
+        except OSError as error:
+            self.leaving = Leaving(f"no message to it can be written: {error}")
+            return False
+        return True
+
+    def stop(self, reason: str = "there is nothing more to do") -> None:
+        """Let it end; it takes no more jobs."""
+        self.leaving = self.leaving or Leaving(reason)
+        with suppress(OSError):
+            self._to.send(pickle.dumps(Stop()))
+
+    def pass_on(self, items: list[Item]) -> float:
+        """Pass on what it said of its jobs; return the longest time of one that ended well."""
+        longest = 0.0
+        for item in items:
+            result = self.flights.take(item)
+            if result is not None:
+                self._idle_since = self._clock()
+            if isinstance(result, Done):
+                longest = max(longest, result.seconds)
+        return longest
+
+    def _take(self, message: bytes) -> list[Item]:
+        self.heard = self._clock()
+        content = pickle.loads(message)
+        if isinstance(content, Hello):
+            self.hello = content
+            self.flights.node = content.node
+            self._ends = self.heard + content.left_s
+            self._idle_since = self.heard
+        elif isinstance(content, Leaving):
+            self.leaving = self.leaving or content
+        else:
+            items: list[Item] = content
+            return items
+        return []

@@ -1,0 +1,301 @@
+"""The jobs of a queue that an engine has: asked for, heard, looked after, ended, and buried."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import count
+from pathlib import Path
+
+from archfront.search.engine.jobs import Broken
+from archfront.search.engine.placement import version_faults
+from archfront.search.engine.queue_needs import QueueNeeds
+from archfront.search.engine.ray_agent import Question, Start, mark_of
+from archfront.search.engine.run_folder import DRIVER_FILE
+from archfront.search.engine.slurm_commands import JobState, SlurmError, ending_of
+from archfront.search.engine.submitit_link import Crew, PilotLink
+from archfront.search.engine.submitit_pilot import Pilot
+from archfront.search.engine.submitit_queue import JobQueue
+from archfront.search.errors import ConfigError
+from archfront.trainers.words import count_of, duration
+
+logger = logging.getLogger(__name__)
+
+# A queue in which nothing has begun for so long gets a line, and again when the reason changes.
+_LONG_S = 60.0
+# A job that runs and says nothing for so long is given up; the first word takes its imports.
+_SILENT_S, _FIRST_WORD_S = 120.0, 600.0
+_LEAVING_S = 30.0  # in which a job that was told to end does
+_LEFT_S = 60.0  # of its time, with which a job begins nothing more
+_HURRY_S = 2.0  # between looks while a job is to end
+_AGAIN_S = 20.0  # before another job is asked for where one failed
+MOST_FAULTS = 2  # jobs in a row that never began, after which what waits is given up
+_MARGIN = 1.2  # by which a training may take longer than any before
+
+
+@dataclass
+class _Kind:
+    """What is known of the jobs of one crew.
+
+    Attributes:
+        faults: How many in a row never began.
+        problem: Why the last of them did not.
+        not_before: When the next may be asked for.
+        wanted_since: Since when more are wanted; None while there are enough.
+    """
+
+    faults: int = 0
+    problem: str = ""
+    not_before: float = 0.0
+    wanted_since: float | None = None
+
+
+class Pilots:
+    """The jobs of a queue, of one or two crews.
+
+    Args:
+        queue: The queue.
+        needs: What is asked.
+        folder: Folder of their messages.
+        start_of: Gives what a crew's agent needs to start its workers; None for one that only says
+            what its node is.
+        clock: Seconds.
+
+    Attributes:
+        links: The jobs that have not ended.
+        device: The device that measures; None before it is known.
+        longest_s: The longest time that a job took which ended well.
+        has_failed: Whether a job of the queue did not begin as it should.
+        reasons: Why jobs wait, by their ids.
+    """
+
+    def __init__(
+        self,
+        queue: JobQueue,
+        needs: QueueNeeds,
+        folder: Path,
+        *,
+        start_of: Callable[[Crew], Start | None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.links: list[PilotLink] = []
+        self.device: object = None
+        self.longest_s = 0.0
+        self.has_failed = False
+        self.reasons: dict[str, str] = {}
+        self._queue, self._needs, self._folder = queue, needs, folder
+        self._start_of, self._clock = start_of, clock
+        self._numbers = count(1)
+        self._kinds: dict[Crew, _Kind] = {}
+        self._excluded: set[str] = set()
+        self._looked = clock()
+        self._said: dict[str, str] = {}
+
+    def ask(self, crew: Crew, n: int) -> None:
+        """Ask the queue for so many jobs at once.
+
+        Raises:
+            ConfigError: If it refuses them.
+        """
+        needs = self._needs
+        folders = (*needs.read, *([] if needs.shared is None else [needs.shared]))
+        question = Question({folder: mark_of(folder) for folder in folders}, needs.describe)
+        start = self._start_of(crew)
+        names = [f"job{next(self._numbers)}" for _ in range(n)]
+        links = [PilotLink(self._folder / name, crew, clock=self._clock) for name in names]
+        pilots = [
+            Pilot(
+                folder=str(link.folder),
+                driver=str(self._folder / DRIVER_FILE),
+                start=None if start is None else pickle.dumps(start),
+                question=pickle.dumps(question),
+                minutes=needs.job_minutes,
+                pauses_s=self._queue.pauses_s,
+            )
+            for link in links
+        ]
+        ids = self._queue.submit(pilots, measures=crew.measures, excluded=self._excluded)
+        for link, name in zip(links, ids, strict=True):
+            link.id = name
+        self.links += links
+        logger.info("Asked the queue for %s: %s.", count_of(n, "job"), ", ".join(ids))
+
+    def ask_for(self, crew: Crew, n: int) -> None:
+        """Ask for so many jobs once they have been wanted long enough to come together."""
+        kind, now = self._kind(crew), self._clock()
+        if n < 1:
+            kind.wanted_since = None
+            return
+        if kind.wanted_since is None:
+            kind.wanted_since = now
+        if now - kind.wanted_since < self._queue.gather_s or now < kind.not_before:
+            return
+        kind.wanted_since = None
+        try:
+            self.ask(crew, n)
+        except ConfigError as error:
+            self._fault(crew, str(error))
+
+    def hear(self) -> bool:
+        """Take what the jobs say; return whether anything came."""
+        came = False
+        for link in list(self.links):
+            was_here = link.hello is not None
+            items = link.receive()
+            came = came or bool(items)
+            self.longest_s = max(self.longest_s, link.pass_on(items))
+            if not was_here and link.hello is not None:
+                came = True
+                self._greet(link)
+        return came
+
+    def look(self) -> None:
+        """Ask the queue for the states of the jobs, not too often, and bury those that ended."""
+        now = self._clock()
+        look_s = self._queue.look_s
+        if any(link.leaving is not None for link in self.links):
+            look_s = min(look_s, _HURRY_S)
+        if now - self._looked < look_s:
+            return
+        self._looked = now
+        try:
+            states = self._queue.states([link.id for link in self.links])
+        except SlurmError as error:
+            self._say("queue", f"SLURM does not answer: {error}")
+            return
+        self._say("queue", "")
+        self.hear()  # what a job said before it ended
+        for link in list(self.links):
+            state = states[link.id]
+            if state.phase == "running" and link.began is None:
+                link.began = now
+            if state.phase == "ended":
+                self._bury(link, state)
+            elif state.phase == "running" and (silence := self._silence(link)):
+                self._queue.cancel([link.id])
+                self._bury(link, state, f"gave no sign for {duration(silence)}")
+        self.reasons = {name: s.why for name, s in states.items() if s.phase == "queued"}
+        self._say_who_waits(states)
+
+    def let_go(self, *, is_needed: Callable[[Crew], bool]) -> None:
+        """End the jobs without work whose time is nearly over, or that have been idle long."""
+        for link in self.links:
+            if not link.is_open or len(link.flights):
+                continue
+            if not self.has_time(link):
+                link.stop("its time in the queue is nearly over")
+            elif link.idle_s > 60 * self._needs.idle_minutes and not is_needed(link.crew):
+                link.stop()
+
+    def has_time(self, link: PilotLink) -> bool:
+        """Return whether a job is left the time for another training, by those before."""
+        most = 30.0 * self._needs.job_minutes  # half of its time, so that it does something
+        return link.has_time(min(max(_LEFT_S, _MARGIN * self.longest_s), most))
+
+    def given_up(self, crew: Crew) -> Broken | None:
+        """Return the failure of what waits for jobs that never begin; None where they do."""
+        kind = self._kind(crew)
+        if kind.faults < MOST_FAULTS:
+            return None
+        kind.faults = 0
+        return Broken("machine", kind.problem, 0.0)
+
+    def problem(self, crew: Crew) -> str:
+        """Return why the last job of a crew did not begin; empty if it did."""
+        kind = self._kind(crew)
+        return kind.problem if kind.faults else ""
+
+    def _kind(self, crew: Crew) -> _Kind:
+        return self._kinds.setdefault(crew, _Kind())
+
+    def _greet(self, link: PilotLink) -> None:
+        """Take a job that has begun into use, unless its node does not fit."""
+        facts, node = link.facts, link.flights.node
+        faults = [
+            *version_faults(facts),
+            *(f"does not see {path}: all nodes need it, by this path" for path in facts.unseen),
+        ]
+        if faults:
+            self._excluded.add(node)
+            link.stop(f"{node} {'; '.join(faults)}")
+            self._fault(link.crew, f"engine: the node {node} {'; '.join(faults)}.")
+            return
+        if link.crew.measures:
+            self.device = self.device or facts.device
+            if facts.device != self.device:
+                self._excluded.add(node)
+                link.stop("its device is another one")
+                text = f"the node {node} is {facts.device}, not {self.device}: it measures nothing"
+                self._fault(link.crew, f"engine: {text}. Give engine.device_constraint.")
+                return
+        kind = self._kind(link.crew)
+        kind.faults, kind.not_before = 0, 0.0
+        logger.info("The job %s begins on %s.", link.id, node)
+
+    def _silence(self, link: PilotLink) -> float:
+        """Return for how long a job that runs has said nothing, if that is too long, else 0."""
+        last, most = link.heard, _LEAVING_S if link.leaving else _SILENT_S
+        if last is None:
+            last, most = link.began or self._clock(), _FIRST_WORD_S
+        silence = self._clock() - last
+        return silence if silence > most else 0.0
+
+    def _bury(self, link: PilotLink, state: JobState, how: str = "") -> None:
+        """Remove a job that has ended; what it worked on is a failure of the machine."""
+        self.links.remove(link)
+        node = link.flights.node or state.node
+        where = f" on {node}" if node else ""
+        needs = self._needs
+        kind, words = ending_of(state.word, minutes=needs.job_minutes, memory_gb=needs.memory_gb)
+        said = f"The job {link.id}{where} {how or words}."
+        if state.word in ("FAILED", "ENDED"):
+            said += self._queue.output_of(link.id)
+        result = Broken(kind, said, 0.0, node or None)
+        n_jobs = link.flights.drop(result)
+        if n_jobs:
+            logger.warning("%s It ran %s.", said, count_of(n_jobs, "job"))
+        is_fault = link.leaving is not None and link.leaving.is_fault
+        if is_fault or (link.hello is None and link.leaving is None):
+            reason = f" {link.leaving.reason}." if is_fault and link.leaving else ""
+            self._fault(link.crew, self._never_began(f"{said}{reason}", link))
+
+    def _never_began(self, said: str, link: PilotLink) -> str:
+        shared = self._needs.shared
+        folder = f" and the folder {shared} (tracking.root)" if shared else ""
+        return (
+            f"engine: {said} It ended before it could take any work. Most often its node does not "
+            f"see this Python{folder}: both have to lie where all nodes see them, by the same "
+            f"paths. What it printed is in {link.folder.parent}."
+        )
+
+    def _fault(self, crew: Crew, problem: str) -> None:
+        kind = self._kind(crew)
+        self.has_failed = True
+        kind.faults, kind.problem = kind.faults + 1, problem
+        kind.not_before = self._clock() + _AGAIN_S * (self._queue.look_s >= 1)
+        self._say(f"fault {crew}", problem)
+
+    def _say_who_waits(self, states: dict[str, JobState]) -> None:
+        """Say for which crew nothing runs, and why its jobs wait."""
+        for crew in {link.crew for link in self.links}:
+            links = [link for link in self.links if link.crew == crew]
+            waited_s = self._clock() - min(link.asked for link in links)
+            queued = {s.reason: s.why for x in links if (s := states[x.id]).phase == "queued"}
+            what = "measure" if not crew.slots else "train"
+            if any(link.hello is not None for link in links):
+                self._say(what, "")
+            elif waited_s >= _LONG_S and queued:
+                ids = ", ".join(link.id for link in links)
+                reasons = "; ".join(queued.values())
+                text = f"The jobs that {what} wait in the queue ({ids}). {reasons}."
+                self._say(what, text, key=" ".join(sorted(queued)))
+
+    def _say(self, topic: str, text: str, *, key: str | None = None) -> None:
+        """Log a warning once, and again when it, or its key, changes."""
+        key = text if key is None else key
+        if text and key != self._said.get(topic):
+            logger.warning("%s", text)
+        self._said[topic] = key
