@@ -28,7 +28,7 @@ VERBS = {
     "weights": "fetch pretrained weights for a search space",
     "catalog": "every timm architecture, with what is known of it before training",
     "latency": "measure, show and move the latencies of this device",
-    "cluster": "the nodes of a Ray cluster, and whether a study can use them",
+    "cluster": "the nodes of a cluster or a queue, and whether a study can use them",
     "profile": "what a dataset is like, and what is wrong with it",
     "advise": "the front to expect, in minutes and without any training",
     "refit": "members of a front trained in full, with several seeds",

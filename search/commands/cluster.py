@@ -1,4 +1,4 @@
-"""``archfront cluster``: the nodes of a Ray cluster, and whether a study can use them."""
+"""``archfront cluster``: the nodes of a cluster or a queue, and whether a study can use them."""
 
 from __future__ import annotations
 
@@ -10,19 +10,23 @@ from typing import Any
 
 from archfront.search.commands.consoles import echo, print_table, wide_console
 from archfront.search.commands.device_text import composed_config
+from archfront.search.commands.queue_text import print_queue
 from archfront.search.config.settings import train_threads
 from archfront.search.engine.ray_check import NodeAnswer, check_cluster
+from archfront.search.errors import ConfigError
 from archfront.search.prepare.make_engine import MOST_WORKERS, cluster_needs
 from archfront.search.report.fitted_table import Column, FittedTable, Kind
 
 TEXT = """\
   check    asks every node for its versions, cores, memory, GPUs, labels, device and clock, and
-           whether it sees the data and the root; exit status 1 where something does not fit
+           whether it sees the data and the root; exit status 1 where something does not fit.
+           With engine=submitit it shows SLURM's partitions, and has a job of each kind say so
 
 examples:
   archfront cluster check
   archfront cluster check --address ray://head:10001 data.root=photos
   archfront cluster check engine.threads=4 engine.labels='{pool: fast}' --json
+  archfront cluster check engine=submitit engine.partition=batch data.root=/shared/photos
 """
 WIDTH = 140  # columns of a table that is not shown in a terminal
 
@@ -47,10 +51,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Print the nodes and what does not fit; return the exit status."""
-    words = ["engine=ray", *arguments.words]
+    names_engine = any(word.startswith("engine=") for word in arguments.words)
+    words = [*([] if names_engine else ["engine=ray"]), *arguments.words]
     if arguments.address is not None:
         words.append(f"engine.address={arguments.address}")
     config = composed_config(words, None)
+    if config.engine.name == "submitit":
+        return print_queue(config, is_json=arguments.json)
+    if config.engine.name != "ray":
+        raise ConfigError(
+            f"engine: this checks engine=ray or engine=submitit; got {config.engine.name}, which "
+            "has no nodes."
+        )
     found, problems = check_cluster(
         cluster_needs(config),
         workers=config.engine.workers or MOST_WORKERS,
