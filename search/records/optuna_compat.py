@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Container
+from collections.abc import Container, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,14 @@ def write_system_attr(study: Study, trial: Trial | FrozenTrial, name: str, value
 def system_attr(study: Study, trial: Trial | FrozenTrial, name: str) -> Any:
     """Return such an attribute as it is stored now; None where there is none."""
     return study._storage.get_trial_system_attrs(trial._trial_id).get(name)
+
+
+def stored_attributes(study: Study) -> Mapping[str, Any]:
+    """Return the user attributes of a study as its storage holds them, which nobody may change.
+
+    Optuna itself copies them all, with every value, whenever one is asked for.
+    """
+    return study._storage.get_study_user_attrs(study._study_id)
 
 
 class OtherTrials(Study):

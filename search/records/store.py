@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Sequence
+from copy import deepcopy
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from archfront.search.errors import DatabaseError, StudyError, StudyLockedError
 from archfront.search.records.codec import decode, encode
 from archfront.search.records.driver_lock import driver_lock, is_driven
 from archfront.search.records.driver_session import DriverSession
-from archfront.search.records.evaluation import Evaluation, Measurement, Trained, counted
+from archfront.search.records.evaluation import Evaluation, Measurement, Trained
 from archfront.search.records.fold_scores import FoldRecords
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.journal import (
@@ -40,6 +41,7 @@ from archfront.search.records.optuna_compat import (
     locked_journal,
     log_warnings_only,
     reopened,
+    stored_attributes,
     system_attr,
     write_system_attr,
 )
@@ -91,6 +93,7 @@ class StudyStore:
         self._study, self.is_driven = study, is_driven
         self.folds = FoldRecords(study)
         self._stored = StoredEvaluations()
+        self._header: tuple[Any, StudyHeader] | None = None
 
     @property
     def header(self) -> StudyHeader | None:
@@ -99,8 +102,10 @@ class StudyStore:
         Raises:
             StudyError: If a later version of archfront stored it.
         """
-        content = self._study.user_attrs.get(HEADER)
-        return None if content is None else StudyHeader.from_dict(content)
+        kept, content = self._header, stored_attributes(self._study).get(HEADER)
+        if content is not None and (kept is None or kept[0] is not content):
+            kept = self._header = content, StudyHeader.from_dict(deepcopy(content))
+        return None if content is None or kept is None else kept[1]
 
     def write_header(self, header: StudyHeader) -> None:
         """Store what the study is; once."""
@@ -109,7 +114,7 @@ class StudyStore:
     @property
     def state(self) -> dict[str, Any]:
         """Return how the last run ended: ``state``, ``reason`` and ``is_exhausted``."""
-        stored: dict[str, Any] = self._study.user_attrs.get(STATE, {})
+        stored: dict[str, Any] = stored_attributes(self._study).get(STATE, {})
         state = {"state": "running", "reason": "", "is_exhausted": False, **stored}
         return decode(State, state)
 
@@ -121,7 +126,7 @@ class StudyStore:
     @property
     def scores(self) -> dict[int, dict[str, float]]:
         """Return the test metrics of front members, by trial."""
-        stored = decode(Scores, self._study.user_attrs.get(SCORES, {}))
+        stored = decode(Scores, stored_attributes(self._study).get(SCORES, {}))
         return {int(trial): metrics for trial, metrics in stored.items()}
 
     def write_scores(self, scores: dict[int, dict[str, float]]) -> None:
@@ -130,10 +135,7 @@ class StudyStore:
 
     def evaluations(self) -> list[Evaluation]:
         """Return every evaluation that counts, by trial and attempt."""
-        again = self._remeasured()
-        trials = self._study.get_trials(deepcopy=False)
-        found = [e for trial in trials for e in self._of(trial, again)]
-        return counted(sorted(found, key=lambda e: (e.trial, e.rung, e.attempt)))
+        return self._stored.all(self._study.get_trials(deepcopy=False), self._remeasured())
 
     def write_remeasured(self, architecture_id: str, measurement: Measurement) -> None:
         """Store a measurement that replaces those of the trained trials of an architecture."""
@@ -142,8 +144,8 @@ class StudyStore:
         self._study.set_user_attr(REMEASURED, content)
 
     def _remeasured(self) -> dict[str, Any]:
-        """Return the measurements that replace others, by architecture; Optuna copies them."""
-        content: dict[str, Any] = self._study.user_attrs.get(REMEASURED, {})
+        """Return the measurements that replace others, by architecture."""
+        content: dict[str, Any] = stored_attributes(self._study).get(REMEASURED, {})
         return content
 
     def _of(self, trial: FrozenTrial, again: dict[str, Any]) -> list[Evaluation]:

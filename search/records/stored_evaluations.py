@@ -2,22 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from itertools import compress
+from operator import is_not
+from typing import Any, Protocol
 
 from archfront.search.records.codec import decode
-from archfront.search.records.evaluation import Evaluation, Measurement
+from archfront.search.records.evaluation import Evaluation, Measurement, counted, is_passing
 from archfront.search.records.remeasured import remeasured
 
 # In front of the names of the attributes of a trial that hold evaluations.
 EVALUATION = "evaluation:"
 
 
+class StoredTrial(Protocol):
+    """A trial of Optuna, as far as its evaluations go."""
+
+    number: int
+
+    @property
+    def user_attrs(self) -> dict[str, Any]:
+        """Return its attributes by name."""
+
+
 class StoredEvaluations:
-    """The evaluations of trials; one that was decoded is kept, since a store is read again."""
+    """The evaluations of trials; what was decoded is kept, since a store is read again.
+
+    Optuna's journal makes another object of a trial that changes, so a trial that is the same
+    object has the same evaluations: of a study that has grown only the growth is looked at.
+    """
 
     def __init__(self) -> None:
         self._decoded: dict[tuple[int, str], tuple[Any, Evaluation]] = {}
+        self._trials: list[StoredTrial] = []
+        self._found: list[tuple[Evaluation, ...]] = []
+        self._again: Mapping[str, Any] = {}
+        self._passing: set[int] = set()
+
+    def all(self, trials: Sequence[StoredTrial], again: Mapping[str, Any]) -> list[Evaluation]:
+        """Return every evaluation that counts, by trial and attempt.
+
+        Args:
+            trials: All trials of the study, by number.
+            again: Measurements that replace others, by architecture.
+        """
+        is_same = again is self._again or again == self._again
+        found = self._found[: len(trials)]
+        found += [()] * (len(trials) - len(found))
+        before = self._trials[: len(trials)] if is_same else []
+        changed = compress(range(len(trials)), map(is_not, before, trials))
+        for place in (*changed, *range(len(before), len(trials))):
+            trial = trials[place]
+            evaluations = self.of(trial.number, trial.user_attrs, again)
+            found[place] = tuple(sorted(evaluations, key=lambda e: (e.rung, e.attempt)))
+            self._passing.discard(trial.number)
+            if any(map(is_passing, evaluations)):
+                self._passing.add(trial.number)
+        self._trials, self._found, self._again = list(trials), found, again
+        every = [evaluation for some in found for evaluation in some]
+        return counted(every) if self._passing else every
 
     def of(
         self, trial: int, attributes: Mapping[str, Any], again: Mapping[str, Any]

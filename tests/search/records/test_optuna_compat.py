@@ -23,6 +23,7 @@ from archfront.search.records.optuna_compat import (
     locked_journal,
     log_warnings_only,
     reopened,
+    stored_attributes,
     system_attr,
     write_system_attr,
 )
@@ -35,6 +36,7 @@ METHODS = {
     (Trial, "__init__"): ["self", "study", "trial_id"],
     (BaseStorage, "set_trial_system_attr"): ["self", "trial_id", "key", "value"],
     (BaseStorage, "get_trial_system_attrs"): ["self", "trial_id"],
+    (BaseStorage, "get_study_user_attrs"): ["self", "study_id"],
     (JournalFileBackend, "__init__"): ["self", "file_path", "lock_obj"],
     (JournalFileOpenLock, "acquire"): ["self"],
     (JournalFileOpenLock, "release"): ["self"],
@@ -141,3 +143,20 @@ def test_importing_the_store_changes_nothing_of_optuna() -> None:
         "assert optuna.logging.get_verbosity() == optuna.logging.INFO"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_a_trial_that_does_not_change_is_the_same_object(study: Study) -> None:
+    first, second = study.ask(), study.ask()
+    before = study.get_trials(deepcopy=False)
+    second.set_user_attr("a", 1)
+    after = study.get_trials(deepcopy=False)
+    assert after[first.number] is before[first.number], ADVICE.format("trials are copied")
+    assert after[second.number] is not before[second.number], ADVICE.format("trials are changed")
+
+
+def test_attributes_of_a_study_stay_the_same_objects(study: Study) -> None:
+    study.set_user_attr("a", {"b": [1]})
+    found = stored_attributes(study)["a"]
+    assert found == {"b": [1]}
+    study.set_user_attr("c", 1)
+    assert stored_attributes(study)["a"] is found, ADVICE.format("attributes are copied")
