@@ -16,6 +16,8 @@ from sqlalchemy import (
     Table,
     Text,
     and_,
+    delete,
+    func,
     insert,
     or_,
     select,
@@ -34,6 +36,8 @@ OPEN: tuple[TaskState, ...] = ("waiting", "running")
 MOST_OPEN = 100
 # Seconds after which a server that does not renew its tasks has lost them.
 LEASE_S = 60.0
+# Tasks that have ended and are kept, and the seconds after which the others go.
+N_KEPT, KEPT_S = 1000, 30 * 24 * 3600.0
 
 TASKS = Table(
     "service_tasks",
@@ -224,6 +228,33 @@ class TaskRows:
             for row in running
             if row.lease_until < now or (row.owner is not None and is_gone(row.owner))
         ]
+
+    def past(self, now: float) -> list[TaskRow]:
+        """Return the tasks that may go: ended long ago, or with so many others ended since.
+
+        The latest finished profile of a dataset is not among them, since it is what the dataset
+        shows.
+        """
+        query = select(*_COLUMNS).where(TASKS.c.state.not_in(OPEN))
+        latest = func.coalesce(TASKS.c.ended, TASKS.c.created).desc()
+        with self._database.begin() as connection:
+            found = connection.execute(query.order_by(latest, TASKS.c.id))
+            rows = [TaskRow(**row._mapping) for row in found]
+        shown: dict[str, str] = {}
+        for row in rows:
+            if row.kind == "profile" and row.state == "finished":
+                shown.setdefault(row.subject, row.id)
+        return [
+            row
+            for place, row in enumerate(rows)
+            if (place >= N_KEPT or (row.ended or row.created) < now - KEPT_S)
+            and shown.get(row.subject) != row.id
+        ]
+
+    def remove(self, id: str) -> None:
+        """Remove a task that has ended."""
+        with self._database.begin() as connection:
+            connection.execute(delete(TASKS).where(TASKS.c.id == id, TASKS.c.state.not_in(OPEN)))
 
     def take_back(self, row: TaskRow, state: TaskState, message: str = "") -> bool:
         """Change a task whose server is gone, unless another one has done so."""

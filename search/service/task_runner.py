@@ -14,6 +14,7 @@ import fcntl
 import hashlib
 import logging
 import os
+import shutil
 import signal
 import subprocess
 import threading
@@ -25,6 +26,7 @@ import psutil
 
 from archfront.search.errors import ArchfrontError
 from archfront.search.service.ending_words import complaint
+from archfront.search.service.export_files import export_folder
 from archfront.search.service.leases import new_owner
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
@@ -37,6 +39,8 @@ logger = logging.getLogger(__name__)
 LOOK_S = 0.5
 # Starts of a task of which no end was seen, after which it has failed.
 MAX_ATTEMPTS = 3
+# Seconds between two removals of tasks that ended long ago.
+PRUNE_S = 3600.0
 # Bytes and lines of what a task printed that are shown.
 TAIL_BYTES, TAIL_LINES = 20_000, 40
 
@@ -59,6 +63,7 @@ class TaskRunner:
         self.rows = TaskRows(database)
         self._owner = new_owner()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._pruned = float("-inf")
         self._wake, self._is_closed = threading.Event(), False
         self._thread: threading.Thread | None = None
 
@@ -123,6 +128,17 @@ class TaskRunner:
             if free <= 0:
                 break
             free -= self._begin(row, now)
+        if now - self._pruned >= PRUNE_S:
+            self._pruned = now
+            self._prune(now)
+
+    def _prune(self, now: float) -> None:
+        """Let tasks go that ended long ago, with what they printed; an export has its files."""
+        for row in self.rows.past(now):
+            files = export_folder(self._settings, row.subject, row.id)
+            if row.kind != "export" or not files.is_dir():
+                shutil.rmtree(self.folder(row.id), ignore_errors=True)
+                self.rows.remove(row.id)
 
     def _run(self) -> None:
         while not self._is_closed:

@@ -11,11 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from archfront.search import cli
 from archfront.search.errors import RequestError
-from archfront.search.service import task_rows
+from archfront.search.service import task_rows, task_runner
+from archfront.search.service.export_files import export_folder
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.task_rows import TASKS, TaskRow
@@ -36,7 +38,7 @@ class Server:
     """A runner of tasks over a folder, as a server has one."""
 
     def __init__(self, root: Path, max_commands: int = 2) -> None:
-        settings = ServiceSettings(root=root, max_commands=max_commands)
+        self.settings = settings = ServiceSettings(root=root, max_commands=max_commands)
         self.database = ServiceDatabase(settings.database)
         self.runner = TaskRunner(settings, self.database, command=script)
         self.rows = self.runner.rows
@@ -99,6 +101,36 @@ class TestRunner:
         server.add("a", "true", "export")
         with pytest.raises(RequestError, match="2 tasks wait or run"):
             server.add("a", "true", "export")
+
+    def test_one_that_ended_long_ago_is_removed_with_what_it_printed(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        ids = {
+            name: server.ended(server.add(name, "echo", kind)).id
+            for name, kind in (
+                ("old", "refit"), ("export", "export"), ("gone", "export"), ("data", "profile"),
+                ("new", "refit"),
+            )
+        }  # fmt: skip
+        waiting = server.rows.add("refit", "open", ["refit"]).id
+        monkeypatch.setattr(server.runner, "_begin", lambda *_: False)
+        old = task_rows.KEPT_S + 1
+        with server.database.begin() as connection:
+            ended = server.database.now() - old
+            is_old = TASKS.c.id.in_([id for name, id in ids.items() if name != "new"])
+            connection.execute(update(TASKS).where(is_old).values(ended=ended))
+        folder = export_folder(server.settings, "export", ids["export"])
+        folder.mkdir(parents=True)
+        monkeypatch.setattr(task_runner, "PRUNE_S", 0.0)
+        server.runner.look()
+        kept = {row.id for row in server.rows.listed()}
+        assert kept == {ids["export"], ids["data"], ids["new"], waiting}
+        there = {name for name, id in ids.items() if server.runner.folder(id).exists()}
+        assert there == {"export", "data", "new"}
+        monkeypatch.setattr(task_rows, "N_KEPT", 0)
+        server.runner.look()
+        kept = {row.id for row in server.rows.listed()}
+        assert kept == {ids["export"], ids["data"], waiting}
 
     def test_one_that_is_cancelled_ends_with_its_children(
         self, server: Server, tmp_path: Path
