@@ -26,6 +26,10 @@ def front_mask(losses: ArrayLike) -> NDArray[np.bool_]:
     # In lexicographic order only an earlier row can dominate a later one.
     rows, inverse = np.unique(_table(losses), axis=0, return_inverse=True)
     is_front = np.zeros(len(rows), dtype=bool)
+    if rows.shape[1] == 2:  # by the least second loss of the rows before
+        is_front[:1] = True
+        is_front[1:] = rows[1:, 1] < np.minimum.accumulate(rows[:, 1])[:-1]
+        return is_front[inverse.reshape(-1)]
     for index, row in enumerate(rows):
         is_front[index] = not (rows[is_front] <= row).all(axis=1).any()
     return is_front[inverse.reshape(-1)]

@@ -139,7 +139,17 @@ def default_root() -> Path:
 
 def studies(root: Path) -> list[str]:
     """Return the names of the studies below a root."""
-    return sorted(path.parent.name for path in (root / "studies").glob("*/study.yaml"))
+    try:
+        folders = os.listdir(root / "studies")
+    except OSError:
+        return []
+    return sorted(name for name in folders if is_study(root, name))
+
+
+def is_study(root: Path, name: str) -> bool:
+    """Return whether there is a study of a name below a root."""
+    is_name = os.path.basename(name) == name and name not in ("", os.curdir, os.pardir)
+    return is_name and os.path.exists(os.path.join(root, "studies", name, "study.yaml"))
 
 
 def existing(root: Path, name: str) -> StudyPaths:

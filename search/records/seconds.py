@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from math import inf
 
 from archfront.search.records.evaluation import Evaluation, Trained
 
@@ -25,21 +26,36 @@ class ActiveSeconds:
         evaluations: Those of a study, in any order.
     """
 
-    def __init__(self, evaluations: Iterable[Evaluation]) -> None:
+    def __init__(self, evaluations: Iterable[Evaluation] = ()) -> None:
         self._starts: list[float] = []
         self._ends: list[float] = []
         self._before: list[float] = []  # seconds of the spans before each span
-        total = 0.0
         for evaluation in sorted(evaluations, key=lambda e: e.started):
-            stop = evaluation.started + evaluation.seconds
-            if self._ends and evaluation.started <= self._ends[-1]:
-                self._ends[-1] = max(self._ends[-1], stop)
-                continue
-            if self._ends:
-                total += self._ends[-1] - self._starts[-1]
-            self._starts.append(evaluation.started)
-            self._ends.append(stop)
+            self._add(evaluation)
+
+    def after(self, added: Iterable[Evaluation]) -> ActiveSeconds:
+        """Return the seconds with those of more evaluations."""
+        new = ActiveSeconds()
+        new._starts, new._ends = list(self._starts), list(self._ends)
+        new._before = list(self._before)
+        for evaluation in added:
+            new._add(evaluation)
+        return new
+
+    def _add(self, evaluation: Evaluation) -> None:
+        """Merge the time of an evaluation with the spans that it touches."""
+        start, stop = evaluation.started, evaluation.started + evaluation.seconds
+        first, last = bisect_left(self._ends, start), bisect_right(self._starts, stop)
+        if first < last:
+            start, stop = min(start, self._starts[first]), max(stop, self._ends[last - 1])
+        self._starts[first:last], self._ends[first:last] = [start], [stop]
+        del self._before[first:]
+        total = (
+            self._before[-1] + self._ends[first - 1] - self._starts[first - 1] if first else 0.0
+        )
+        for begun, ended in zip(self._starts[first:], self._ends[first:], strict=True):
             self._before.append(total)
+            total += ended - begun
 
     def until(self, moment: float) -> float:
         """Return the seconds until a moment, in seconds since the epoch."""
@@ -47,6 +63,11 @@ class ActiveSeconds:
         if place < 0:
             return 0.0
         return self._before[place] + min(moment, self._ends[place]) - self._starts[place]
+
+    @property
+    def total(self) -> float:
+        """Return all of the seconds."""
+        return self.until(inf)
 
 
 def waiting_seconds(evaluation: Evaluation) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -106,13 +106,18 @@ class Results:
 
     def front(self) -> list[FrontMember]:
         """Return the members of the front, fastest first."""
-        if self.header is None:
-            return []
+        return [] if self.header is None else self.front_of(self.evaluations)
+
+    def front_of(self, evaluations: Sequence[Evaluation]) -> list[FrontMember]:
+        """Return the members of the front of some evaluations, fastest first.
+
+        Those of the trials that no other one dominates have the same front as all.
+        """
         return build_front(
-            self.evaluations,
+            evaluations,
             self.objectives,
             is_tie=self.tie_test(),
-            baseline=best_baseline(self.header),
+            baseline=best_baseline(self.begun()),
             folds=self.folds,
         )
 

@@ -19,14 +19,14 @@ from archfront.search.records.paths import StudyPaths
 from archfront.search.service.answers import FrontAnswer, TrialRow
 from archfront.search.service.bodies import Study
 from archfront.search.service.event_answers import StudyChange, StudyGone, StudySnapshot
-from archfront.search.service.front_answers import front_answer
+from archfront.search.service.front_answers import whole_front
 from archfront.search.service.log_reader import LogLine, LogReader, Mark
 from archfront.search.service.state import Service
 from archfront.search.service.streams import Streams
 from archfront.search.service.trial_answers import plain, table_of
 
 # Seconds between two looks at a file that has not grown, and at the states of studies.
-POLL_S, STATE_S = 0.3, 1.0
+POLL_S, STATE_S = 0.1, 1.0
 # Bytes that a reader may be behind before it gets a snapshot in their place.
 BEHIND_BYTES = 500_000
 # Seconds after which a stream ends. Its reader comes back at once, with a token that is checked
@@ -71,7 +71,7 @@ class StudyFeed:
     def front(self) -> FrontAnswer | None:
         """Return the front; None before anything is recorded."""
         try:
-            return front_answer(self._service.read(self.name))
+            return whole_front(self._service.read(self.name))
         except (RequestError, StudyError):
             return None
 
@@ -91,10 +91,9 @@ class StudyFeed:
 
     def _row(self, trial: int) -> TrialRow | None:
         try:
-            row, _ = table_of(self._service.read(self.name)).of(trial)
+            return table_of(self._service.read(self.name)).row(trial)
         except (RequestError, StudyError):
             return None
-        return row
 
 
 @dataclass
@@ -141,20 +140,23 @@ async def study_events(
     mark = Mark.parse(last)
     is_known = mark is not None and await run_in_threadpool(feed.log.holds, mark)
     sent = _Sent(mark) if mark is not None and is_known else None
-    while clock() < until:
+    while (now := clock()) < until:
         if sent is None or feed.log.size() - sent.mark.offset > BEHIND_BYTES:
             at, snapshot = await run_in_threadpool(feed.snapshot)
             if snapshot is None:
                 break
             sent = _Sent(at, snapshot.study, snapshot.front)
             yield _event("snapshot", snapshot, at)
+        if feed.log.size() == sent.mark.offset and now < next_look:
+            await asyncio.sleep(poll_s)
+            continue
         lines, place = await run_in_threadpool(feed.log.read, sent.mark)
         for line in lines:
             change = sent.changed(await run_in_threadpool(feed.change, line))
             yield _event("change", change, line.end)
         is_still, sent.mark = place == sent.mark, place
-        if clock() >= next_look:
-            next_look = clock() + STATE_S
+        if now >= next_look:
+            next_look = now + STATE_S
             study = await run_in_threadpool(feed.study)
             if study is None:
                 break
@@ -163,7 +165,7 @@ async def study_events(
                 yield _event("study", study, sent.mark)
             if not await run_in_threadpool(feed.log.holds, sent.mark):
                 sent = None
-        elif is_still:
+        elif is_still:  # a line that is not whole
             await asyncio.sleep(poll_s)
     else:
         return

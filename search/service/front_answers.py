@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
 
 from archfront.search.errors import ConfigError, unknown
 from archfront.search.front.members import (
@@ -11,25 +10,32 @@ from archfront.search.front.members import (
     build_front,
     final_evaluations,
     front_hypervolume,
-    losses_of,
     named_members,
 )
-from archfront.search.front.pareto import front_mask
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.objectives import MEASURED
-from archfront.search.records.seconds import ActiveSeconds
 from archfront.search.results import stats
 from archfront.search.results.baselines import baselines, best_baseline, warnings
 from archfront.search.results.results import Results
 from archfront.search.service.answers import (
     FrontAnswer,
     HistoryAnswer,
-    HistoryPoint,
     MemberAnswer,
     ObjectiveAnswer,
 )
+from archfront.search.service.front_history import HistoryPart
 from archfront.search.service.read_studies import ReadStudy
+from archfront.search.service.study_parts import TimePart
 from archfront.search.service.trial_answers import number, numbers, plain
+
+
+def whole_front(study: ReadStudy) -> FrontAnswer:
+    """Return the front of a study, made once for all who ask.
+
+    Raises:
+        StudyError: If nothing is recorded yet.
+    """
+    return study.once("front", lambda _: front_answer(study))
 
 
 def front_answer(
@@ -64,7 +70,7 @@ def front_answer(
         under=dict(under or {}),
         members=[_member(member, results.scores.get(member.trial)) for member in shown],
         named={name: named[name].trial for name in ("fastest", "knee", "best") if name in named},
-        hypervolume=study.once("hypervolume", _hypervolume),
+        hypervolume=study.once("hypervolume", lambda results: _hypervolume(results, study)),
         reference=header.reference.values,
         baselines=baselines(header),
         notes=[note for note in notes if note],
@@ -101,7 +107,14 @@ def history_answer(study: ReadStudy) -> HistoryAnswer:
     Raises:
         StudyError: If nothing is recorded yet.
     """
-    return study.once("history", _history)
+    results, grown = study.results, study.part(HistoryPart)
+    header, time = results.begun(), study.part(TimePart)
+    return HistoryAnswer(
+        study=results.paths.study,
+        metric=header.metric,
+        reference=header.reference.values,
+        points=[point.answer(time) for point in grown.points],
+    )
 
 
 def _front_within(results: Results, under: Mapping[str, float]) -> list[FrontMember]:
@@ -140,74 +153,6 @@ def _member(member: FrontMember, scores: dict[str, float] | None) -> MemberAnswe
     )
 
 
-def _hypervolume(results: Results) -> float | None:
-    return front_hypervolume(results.evaluations, results.objectives, results.begun().reference)
-
-
-@dataclass
-class _Growth:
-    """A front to which trainings are added one by one, in the order in which they ended.
-
-    Attributes:
-        results: The study.
-        counted: The training of each trial that counts.
-        front: Those that no other dominates.
-    """
-
-    results: Results
-    counted: dict[int, Evaluation] = field(default_factory=dict)
-    front: list[Evaluation] = field(default_factory=list)
-
-    def add(self, evaluation: Evaluation) -> bool:
-        """Add a training and return whether the front has changed."""
-        earlier = self.counted.get(evaluation.trial)
-        if earlier is not None:
-            (counted,) = final_evaluations([earlier, evaluation])
-            if counted is earlier:
-                return False
-        self.counted[evaluation.trial] = evaluation
-        # What was dominated stays so, unless what dominated it was taken back.
-        is_new = earlier is None or earlier not in self.front
-        rivals = [*self.front, evaluation] if is_new else list(self.counted.values())
-        mask = front_mask(losses_of(rivals, self.results.objectives))
-        front = [e for e, is_front in zip(rivals, mask, strict=True) if is_front]
-        is_changed = {id(e) for e in front} != {id(e) for e in self.front}
-        self.front = front
-        return is_changed
-
-
-def _history(results: Results) -> HistoryAnswer:
-    header = results.begun()
-    return HistoryAnswer(
-        study=results.paths.study,
-        metric=header.metric,
-        reference=header.reference.values,
-        points=list(_points(results)),
-    )
-
-
-def _points(results: Results) -> Iterator[HistoryPoint]:
-    """Yield the front after each training that changed it, and after the last one."""
-    ended = sorted(
-        (e for e in results.evaluations if e.can_join_front), key=lambda e: e.started + e.seconds
-    )
-    growth, active = _Growth(results), ActiveSeconds(results.evaluations)
-    for place, evaluation in enumerate(ended):
-        if growth.add(evaluation) or place == len(ended) - 1:
-            seconds = active.until(evaluation.started + evaluation.seconds)
-            yield _point(results, growth, evaluation, seconds=seconds)
-
-
-def _point(
-    results: Results, growth: _Growth, evaluation: Evaluation, *, seconds: float
-) -> HistoryPoint:
-    members = build_front(growth.front, results.objectives)
-    return HistoryPoint(
-        trial=evaluation.trial,
-        rung=evaluation.rung,
-        ended=evaluation.started + evaluation.seconds,
-        seconds=seconds,
-        hypervolume=front_hypervolume(growth.front, results.objectives, results.begun().reference),
-        best=max(member.metric for member in members),
-        front=[member.trial for member in members],
-    )
+def _hypervolume(results: Results, study: ReadStudy) -> float | None:
+    reference = results.begun().reference
+    return front_hypervolume(study.front_trials, results.objectives, reference)

@@ -47,7 +47,7 @@ class Service:
         self.tokens = Tokens(self.database)
         self.requests = RequestCounts()
         self.verbs = VerbProcesses(settings)
-        self.records = ReadStudies(settings)
+        self.records = ReadStudies(settings, self.database)
         self.supervisor = Supervisor(settings, self.database)
         rows = StudyRows(self.database)
         self.views = StudyViews(settings, rows, self.records)
@@ -79,7 +79,7 @@ class Service:
         Raises:
             RequestError: If there is none of this name.
         """
-        if name not in self.names():
+        if not self.views.has_begun(name):
             raise RequestError(404, "no_such_study", f"There is no study {name!r} that has begun.")
         return StudyPaths(self.settings.root, name)
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any, Literal
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import delete, insert, literal, select, update
 from sqlalchemy.exc import IntegrityError
 
 from archfront.search.errors import RequestError
@@ -63,6 +63,7 @@ class StudyRow:
 
 
 _COLUMNS = [STUDIES.c[item.name] for item in fields(StudyRow)]
+_SHORT = [column for column in _COLUMNS if column.name != "config"]
 
 
 class StudyRows:
@@ -119,9 +120,17 @@ class StudyRows:
             found = connection.execute(select(*_COLUMNS).where(STUDIES.c.name == name)).first()
         return None if found is None else StudyRow(**found._mapping)
 
-    def listed(self, states: Sequence[State] | None = None) -> list[StudyRow]:
-        """Return the rows in some states, or all, the oldest first."""
-        query = select(*_COLUMNS).order_by(STUDIES.c.created, STUDIES.c.name)
+    def listed(
+        self, states: Sequence[State] | None = None, *, whole: bool = True
+    ) -> list[StudyRow]:
+        """Return the rows in some states, or all, the oldest first.
+
+        Args:
+            states: The states; None for all.
+            whole: Whether with the configurations, which are long.
+        """
+        columns = _COLUMNS if whole else [literal("").label("config"), *_SHORT]
+        query = select(*columns).order_by(STUDIES.c.created, STUDIES.c.name)
         if states is not None:
             query = query.where(STUDIES.c.state.in_(states))
         with self._database.begin() as connection:

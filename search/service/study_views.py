@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from archfront.search.config.compose import load
 from archfront.search.errors import RequestError, StudyError
 from archfront.search.records.driver_lock import is_driven
-from archfront.search.records.paths import StudyPaths
+from archfront.search.records.paths import StudyPaths, is_study
 from archfront.search.records.store import all_studies
 from archfront.search.service.driver_process import DriverProcess
 from archfront.search.service.read_studies import ReadStudies
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_rows import State, StudyRow, StudyRows
 
+# Configurations that are kept in memory.
+N_CONFIGS = 64
 # Who made a study that no request made.
 BY_PERSON = "command line"
 # The state of a study that a person ran, by how its records say that its last run ended.
@@ -37,16 +40,24 @@ class StudyViews:
 
     def __init__(self, settings: ServiceSettings, rows: StudyRows, records: ReadStudies) -> None:
         self._settings, self._rows, self._records = settings, rows, records
+        self._configs: dict[str, tuple[int, str]] = {}
 
     def listed(self) -> list[dict[str, Any]]:
         """Return every study: those of requests, the oldest first, then those of persons."""
-        rows = {row.name: row for row in self._rows.listed()}
-        begun = self.begun()
-        others = [name for name in begun if name not in rows]
+        rows = {row.name: row for row in self._rows.listed(whole=False)}
+        begun = set(self.begun())
+        others = sorted(begun - rows.keys())
         return [
             self._summary(name, rows.get(name), has_begun=name in begun)
             for name in (*rows, *others)
         ]
+
+    def row(self, name: str) -> dict[str, Any] | None:
+        """Return one study as a list has it; None where there is none."""
+        row, has_begun = self._rows.get(name), self.has_begun(name)
+        if row is None and not has_begun:
+            return None
+        return self._summary(name, row, has_begun=has_begun)
 
     def shown(self, name: str) -> dict[str, Any]:
         """Return one study with its configuration.
@@ -57,7 +68,7 @@ class StudyViews:
         row = self._rows.get(name)
         content = self.stored(name) if row is None else row.content
         return {
-            **self._summary(name, row, has_begun=name in self.begun()),
+            **self._summary(name, row, has_begun=self.has_begun(name)),
             "config": content,
             "command": None if row is None else row.command,
         }
@@ -72,7 +83,7 @@ class StudyViews:
         Raises:
             RequestError: If there is no study of this name.
         """
-        if self._rows.get(name) is None and name not in self.begun():
+        if self._rows.get(name) is None and not self.has_begun(name):
             raise _absent(name)
         return DriverProcess(self._settings, name).said()
 
@@ -84,7 +95,7 @@ class StudyViews:
         """
         content = self.stored(name)
         state = self._state_of_person(name)
-        summary = self._records.summary(name)
+        summary = self._records.summary(name).row
         return StudyRow(
             name=name,
             wanted="pause" if state == "paused" else "run",
@@ -99,10 +110,8 @@ class StudyViews:
         """Return the state of a study that has no row: that of its driver and its records."""
         if self._is_driven(name):
             return "running"
-        try:
-            return STATES.get(self._records.results(name).state, "stopped")
-        except StudyError:
-            return "failed"
+        state = self._records.summary(name).state
+        return "failed" if state == "unreadable" else STATES.get(state, "stopped")
 
     def stored(self, name: str) -> dict[str, Any]:
         """Return the composed configuration beside a study's records, without their places.
@@ -110,18 +119,36 @@ class StudyViews:
         Raises:
             RequestError: If there is no study of this name.
         """
-        if name not in self.begun():
+        if not self.has_begun(name):
             raise _absent(name)
         file = self.paths(name).config
         if file.is_file():
-            content = load(file, ()).content
+            content = self._loaded(name, file)
         else:  # another machine runs it, with its records in PostgreSQL
             content = self._records.results(name).begun().config
         return {group: part for group, part in content.items() if group != "tracking"}
 
+    def _loaded(self, name: str, file: Path) -> dict[str, Any]:
+        """Return the content of a configuration, which is parsed once until the file changes."""
+        changed_ns = file.stat().st_mtime_ns
+        at, text = self._configs.get(name, (-1, ""))
+        if at != changed_ns:
+            text = json.dumps(load(file, ()).content)
+            if len(self._configs) >= N_CONFIGS:
+                self._configs.clear()
+            self._configs[name] = changed_ns, text
+        content: dict[str, Any] = json.loads(text)
+        return content
+
     def begun(self) -> list[str]:
         """Return the names of the studies that have records."""
         return all_studies(self._settings.root, self._settings.storage_url)
+
+    def has_begun(self, name: str) -> bool:
+        """Return whether a study of this name has records."""
+        if self._settings.storage_url is None or is_study(self._settings.root, name):
+            return is_study(self._settings.root, name)
+        return name in self.begun()
 
     def _is_driven(self, name: str) -> bool:
         """Return whether a driver runs a study; of another machine it is told seconds late."""
@@ -135,7 +162,7 @@ class StudyViews:
 
     def _summary(self, name: str, row: StudyRow | None, *, has_begun: bool) -> dict[str, Any]:
         """Return a study in a line of a table."""
-        found = self._records.summary(name) if has_begun else {}
+        found = self._records.summary(name).row if has_begun else {}
         if row is None:
             state: dict[str, Any] = {"state": self._state_of_person(name), "wanted": None}
             state |= {"created": found.get("started"), "created_by": BY_PERSON}

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Collection, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from archfront.search.errors import RequestError
-from archfront.search.front.members import final_evaluations
 from archfront.search.records.evaluation import (
     Evaluation,
     Failed,
@@ -22,6 +21,7 @@ from archfront.search.records.evaluation import (
 )
 from archfront.search.records.proposal import Proposal
 from archfront.search.results import stats
+from archfront.search.results.changed_trials import ChangedTrials
 from archfront.search.results.results import Results
 from archfront.search.service.answers import (
     ExpectedLatency,
@@ -37,6 +37,7 @@ from archfront.search.service.answers import (
     TrialState,
 )
 from archfront.search.service.read_studies import ReadStudy
+from archfront.search.service.study_parts import FrontPart, Reading, TrialsPart
 
 
 def number(value: float | None) -> float | None:
@@ -58,74 +59,110 @@ def plain(value: Any) -> Any:
     return number(value) if isinstance(value, float) else value
 
 
+@dataclass(frozen=True)
 class TrialTable:
     """The trials of a study by number, each with all of its evaluations.
 
-    Args:
-        study: Its records.
+    Attributes:
+        study: Name of the study.
+        evaluations: By trial, each by rung and attempt.
+        final: The training of a trial that counts for the front, by trial.
+        members: The trials of the front.
+        by_trial: The rows.
     """
 
-    def __init__(self, study: ReadStudy) -> None:
-        self._results = study.results
-        self._members = {member.trial for member in study.front}
-        self._best = {e.trial: e for e in final_evaluations(self._results.evaluations)}
-        found: defaultdict[int, list[Evaluation]] = defaultdict(list)
-        for evaluation in self._results.evaluations:
-            found[evaluation.trial].append(evaluation)
-        self.evaluations = {
-            trial: sorted(found[trial], key=lambda e: (e.rung, e.attempt))
-            for trial in sorted(found)
-        }
-        self.rows = [self._row(trial) for trial in self.evaluations]
+    study: str
+    evaluations: dict[int, tuple[Evaluation, ...]]
+    final: dict[int, Evaluation]
+    members: frozenset[int]
+    by_trial: dict[int, TrialRow]
 
-    def of(self, trial: int) -> tuple[TrialRow, list[Evaluation]]:
-        """Return the row of a trial and its evaluations.
+    @classmethod
+    def of(cls, study: Reading) -> TrialTable:
+        """Return the rows of all trials."""
+        return _table(study, {}, None)
+
+    def after(self, study: Reading, changed: ChangedTrials) -> TrialTable:
+        """Return the rows after some trials have changed."""
+        if changed.removed:
+            return TrialTable.of(study)
+        members = frozenset(member.trial for member in study.front)
+        anew = {*changed.evaluations, *changed.moved, *(members ^ self.members)}
+        return _table(study, self.by_trial, anew)
+
+    @property
+    def rows(self) -> list[TrialRow]:
+        """Return the rows, by trial."""
+        return list(self.by_trial.values())
+
+    def row(self, trial: int) -> TrialRow:
+        """Return the row of a trial.
 
         Raises:
             RequestError: If nothing of it is recorded.
         """
-        if trial not in self.evaluations:
-            raise no_trial(self._results, trial)
-        place = list(self.evaluations).index(trial)
-        return self.rows[place], self.evaluations[trial]
+        if trial not in self.by_trial:
+            raise no_trial(self.study, self.evaluations, trial)
+        return self.by_trial[trial]
 
     def counted(self, trial: int) -> Evaluation:
         """Return the training of a trial that counts for the front, else its last evaluation."""
-        return self._best.get(trial, self.evaluations[trial][-1])
+        return self.final.get(trial, self.evaluations[trial][-1])
 
-    def _row(self, trial: int) -> TrialRow:
-        end, shown = self.evaluations[trial][-1], self.counted(trial)
-        first = self.evaluations[trial][0]
-        outcome, measured = shown.outcome, shown.measurement
-        architecture = shown.candidate.architecture
-        trained = outcome if isinstance(outcome, Trained) else None
-        return TrialRow(
-            trial=trial,
-            state=_state(end, is_open=trial in self._results.waiting),
-            label=shown.candidate.label,
-            candidate_id=shown.candidate.id,
-            backbone=architecture.backbone,
-            head=architecture.head,
-            input_size=architecture.input_size,
-            **_metric(trained),
-            trained=None if trained is None else _trained_text(trained),
-            is_full=trained is not None
-            and (trained.fidelity.is_full if trained.fidelity is not None else shown.is_top),
-            is_on_front=trial in self._members,
-            latency_ms=None if measured is None else number(measured.latency.p50_ms),
-            params_m=None if measured is None else number(measured.params_m),
-            macs_g=None if measured is None else number(measured.macs_g),
-            size_mb=None if measured is None else number(measured.size_mb),
-            reason=None if isinstance(end.outcome, Trained) else str(end.outcome),
-            seconds=sum(e.seconds for e in self.evaluations[trial]),
-            started=first.started,
-            ended=end.started + end.seconds,
-        )
+
+def _table(study: Reading, known: dict[int, TrialRow], anew: Collection[int] | None) -> TrialTable:
+    """Return the rows of trials, of which some are known.
+
+    Args:
+        study: Their study.
+        known: Rows by trial.
+        anew: Trials whose rows are to be made; None for all.
+    """
+    evaluations = study.part(TrialsPart).evaluations
+    final = study.part(FrontPart).growing.final
+    members = frozenset(member.trial for member in study.front)
+    rows = dict.fromkeys(evaluations, None) | dict(known)
+    table = TrialTable(study.results.paths.study, evaluations, final, members, {})
+    waiting = study.results.waiting
+    for trial in evaluations.keys() if anew is None else evaluations.keys() & anew:
+        rows[trial] = _row(table, trial, is_open=trial in waiting)
+    table.by_trial.update((trial, row) for trial, row in rows.items() if row is not None)
+    return table
+
+
+def _row(table: TrialTable, trial: int, *, is_open: bool) -> TrialRow:
+    evaluations = table.evaluations[trial]
+    first, end, shown = evaluations[0], evaluations[-1], table.counted(trial)
+    outcome, measured = shown.outcome, shown.measurement
+    architecture = shown.candidate.architecture
+    trained = outcome if isinstance(outcome, Trained) else None
+    return TrialRow(
+        trial=trial,
+        state=_state(end, is_open=is_open),
+        label=shown.candidate.label,
+        candidate_id=shown.candidate.id,
+        backbone=architecture.backbone,
+        head=architecture.head,
+        input_size=architecture.input_size,
+        **_metric(trained),
+        trained=None if trained is None else _trained_text(trained),
+        is_full=trained is not None
+        and (trained.fidelity.is_full if trained.fidelity is not None else shown.is_top),
+        is_on_front=trial in table.members,
+        latency_ms=None if measured is None else number(measured.latency.p50_ms),
+        params_m=None if measured is None else number(measured.params_m),
+        macs_g=None if measured is None else number(measured.macs_g),
+        size_mb=None if measured is None else number(measured.size_mb),
+        reason=None if isinstance(end.outcome, Trained) else str(end.outcome),
+        seconds=sum(e.seconds for e in evaluations),
+        started=first.started,
+        ended=end.started + end.seconds,
+    )
 
 
 def table_of(study: ReadStudy) -> TrialTable:
     """Return the trials of a study, put together once until its records change."""
-    return study.once("trials", lambda _: TrialTable(study))
+    return study.part(TrialTable)
 
 
 def detail(study: ReadStudy, trial: int) -> TrialDetail:
@@ -135,7 +172,7 @@ def detail(study: ReadStudy, trial: int) -> TrialDetail:
         RequestError: If nothing of it is recorded.
     """
     table, results = table_of(study), study.results
-    row, evaluations = table.of(trial)
+    row, evaluations = table.row(trial), table.evaluations[trial]
     end, counted = evaluations[-1], table.counted(trial)
     first, outcome, measured = evaluations[0], counted.outcome, counted.measurement
     trained = outcome if isinstance(outcome, Trained) else None
@@ -183,8 +220,13 @@ def files(results: Results, evaluation: Evaluation) -> dict[str, Path]:
 
 def rejected_answer(study: ReadStudy) -> RejectedAnswer:
     """Return what was not trained or not to its end, with the reasons."""
-    table, results = table_of(study), study.results
-    ends = {trial: evaluations[-1] for trial, evaluations in table.evaluations.items()}
+    trials, results = study.part(TrialsPart), study.results
+    ends = {
+        trial: trials.evaluations[trial][-1]
+        for trial, word in trials.words.items()
+        if word in ("rejected", "failed")
+    }
+    ends = dict(sorted(ends.items()))
     over: defaultdict[str, list[int]] = defaultdict(list)
     reasons: defaultdict[tuple[str, str], list[int]] = defaultdict(list)
     for trial, end in ends.items():
@@ -227,14 +269,13 @@ def rejected_answer(study: ReadStudy) -> RejectedAnswer:
     )
 
 
-def no_trial(results: Results, trial: int) -> RequestError:
-    """Return the error for a trial of which nothing is recorded."""
-    known = [evaluation.trial for evaluation in results.evaluations]
+def no_trial(study: str, known: Collection[int], trial: int) -> RequestError:
+    """Return the error for a trial of which nothing is recorded, with those that are known."""
     there = f"They are numbered up to {max(known)}." if known else "There is none yet."
     return RequestError(
         404,
         "no_such_trial",
-        f"Nothing is recorded of trial {trial} of the study {results.paths.study!r}. {there}",
+        f"Nothing is recorded of trial {trial} of the study {study!r}. {there}",
     )
 
 

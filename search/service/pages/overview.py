@@ -8,12 +8,11 @@ from typing import Any
 
 from archfront.search.errors import RequestError, StudyError
 from archfront.search.records.driver_lock import is_driven
-from archfront.search.records.seconds import ActiveSeconds, full_trainings
-from archfront.search.results.results import Results
+from archfront.search.records.paths import StudyPaths
 from archfront.search.service.event_answers import RunningTrial
 from archfront.search.service.live_study import LiveStudies
-from archfront.search.service.pages.study_columns import front_rows
 from archfront.search.service.state import ReadStudy, Service
+from archfront.search.service.study_parts import TimePart, TrialsPart
 
 
 def overview(service: Service, live: LiveStudies) -> list[dict[str, Any]]:
@@ -22,10 +21,7 @@ def overview(service: Service, live: LiveStudies) -> list[dict[str, Any]]:
     for name in service.names():
         try:
             rows.append(_row(service, name, live))
-        except StudyError as error:
-            reason = (str(error).splitlines() or [""])[0]
-            rows.append({"name": name, "state": "unreadable", "reason": reason, "started": 0.0})
-        except RequestError:  # deleted meanwhile
+        except (RequestError, StudyError):  # deleted meanwhile
             continue
     return sorted(rows, key=lambda row: (-row["started"], row["name"]))
 
@@ -66,7 +62,7 @@ def running(service: Service, name: str, live: LiveStudies) -> dict[str, Any]:
 
 def _has_records(service: Service, name: str) -> bool:
     """Return whether records of a study are there; of one without a request they have to be."""
-    if name not in service.names():
+    if not service.views.has_begun(name):
         return False
     is_kept_elsewhere = service.settings.storage_url is not None
     is_asked_for = service.views.is_asked_for(name)
@@ -99,33 +95,18 @@ def _trial(trial: RunningTrial, rungs: Sequence[int], now: float) -> dict[str, A
 
 
 def _row(service: Service, name: str, live: LiveStudies) -> dict[str, Any]:
-    study = service.read(name)
-    results = study.results
-    now = running(service, name, live)
-    header = results.header
-    row = {
-        "name": name,
-        "state": now["state"],
-        "reason": (results.reason.splitlines() or [""])[0],
-        "started": 0.0 if header is None else header.started,
-        "left": now["left"],
-        "running": now["trials"],
-        "counts": results.counts(),
-    }
-    if header is not None:
-        row |= {"task": header.task, "data": header.data, "metric": header.metric}
-        row |= {"device": header.environment.device, "runtime": header.hardware["runtime"]}
-        row |= {"images": sum(split.images for split in header.dataset.splits.values())}
-        row |= study.once("answer", lambda _: _answer(study))
+    found = service.records.summary(name)
+    reason = (found.row["reason"].splitlines() or [""])[0]
+    row = {"name": name, "state": found.state, "reason": reason, "started": 0.0}
+    if found.state == "unreadable":
+        return row
+    row |= {"left": {}, "running": [], "counts": found.row["counts"]}
+    if found.state == "running" or is_driven(StudyPaths(service.settings.root, name)):
+        now = running(service, name, live)
+        row |= {"state": now["state"], "left": now["left"], "running": now["trials"]}
+    if found.shown:
+        row |= {key: found.row[key] for key in ("started", "task", "metric")} | found.shown
     return row
-
-
-def _answer(study: ReadStudy) -> dict[str, Any]:
-    """Return the front in few numbers: its size, its points, and those that have names."""
-    rows = front_rows(study.front, study.results.objectives)
-    named = {word: row for row in rows for word in row["names"]}
-    points = [[row["latency_ms"], row["metric"]] for row in rows]
-    return {"members": len(rows), "named": named, "points": points}
 
 
 def _left(study: ReadStudy, first: float | None, now: float) -> dict[str, float]:
@@ -140,19 +121,10 @@ def _left(study: ReadStudy, first: float | None, now: float) -> dict[str, float]
     budget = header.config["budget"]
     left: dict[str, float] = {}
     if budget.get("minutes") is not None:
-        active = study.once("active", _active)
+        active = study.part(TimePart).active
         spent = active.until(now) if first is None else active.until(first) + max(0.0, now - first)
         left["minutes"] = max(0.0, budget["minutes"] - spent / 60)
     if budget.get("trials") is not None:
-        spent = study.once("trainings", _trainings)
+        spent = study.part(TrialsPart).trainings(study)
         left["trials"] = max(0.0, budget["trials"] - spent)
     return left
-
-
-def _active(results: Results) -> ActiveSeconds:
-    return ActiveSeconds(results.evaluations)
-
-
-def _trainings(results: Results) -> float:
-    trained = [e for e in results.evaluations if e.kind == "trained"]
-    return full_trainings(trained, results.begun().rungs)

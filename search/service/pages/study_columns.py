@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from archfront.search.front.members import FrontMember, named_members
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.objectives import MEASURED, Objective
-from archfront.search.records.seconds import ActiveSeconds
 from archfront.search.report.page_template import axis_name, unit
 from archfront.search.results.baselines import baselines
+from archfront.search.results.changed_trials import ChangedTrials
 from archfront.search.results.results import Results
-from archfront.search.service.state import ReadStudy
+from archfront.search.service.study_parts import Reading, TimePart, TrialsPart
 
 Row = Callable[[Evaluation], Any]
 # Letters of a text that a column has at most; the whole text is in the trial's own record.
@@ -27,7 +28,7 @@ TEXT = 300
 SECOND_DIGITS, DIGITS = 1, 6
 
 
-def study_columns(study: ReadStudy, *, after: float = 0.0) -> dict[str, Any]:
+def study_columns(study: Reading, *, after: float = 0.0) -> dict[str, Any]:
     """Return the columns of a study, by the time at which an evaluation ended.
 
     The time is in active seconds, as in the growth of the front: hours between two runs of a study
@@ -41,18 +42,14 @@ def study_columns(study: ReadStudy, *, after: float = 0.0) -> dict[str, Any]:
         StudyError: If it has no records yet.
     """
     results = study.results
-    header = results.begun()
-    active = ActiveSeconds(results.evaluations)
-    ended = {id(e): active.until(e.started + e.seconds) for e in results.evaluations}
-    new = sorted(
-        (e for e in results.evaluations if after <= 0 or ended[id(e)] > after),
-        key=lambda e: ended[id(e)],
-    )
+    header, time = results.begun(), study.part(TimePart)
+    new = time.ended_after(after)
+    ended = {id(e): time.at(e) for e in new}
     return {
-        "study": study.once("facts", _facts),
+        "study": study.part(FactsPart).facts,
         "state": results.state,
         "reason": results.reason,
-        "counts": results.counts(),
+        "counts": study.part(TrialsPart).counts,
         "waiting": sorted(results.waiting),
         "n": len(results.evaluations),
         "after": after,
@@ -86,6 +83,22 @@ def front_rows(
         }
         for member in members
     ]
+
+
+@dataclass(frozen=True)
+class FactsPart:
+    """What does not change in a study, as the page shows it."""
+
+    facts: dict[str, Any]
+
+    @classmethod
+    def of(cls, study: Reading) -> FactsPart:
+        """Return the facts of a study."""
+        return cls(_facts(study.results))
+
+    def after(self, study: Reading, changed: ChangedTrials) -> FactsPart:
+        """Return the same facts."""
+        return self
 
 
 def _facts(results: Results) -> dict[str, Any]:

@@ -11,7 +11,12 @@ from archfront.search.errors import ArchfrontError, RequestError
 from archfront.search.records.paths import StudyPaths
 from archfront.search.service.answers import FrontAnswer, HistoryAnswer
 from archfront.search.service.dependencies import TheService
-from archfront.search.service.front_answers import front_answer, history_answer, limits_in
+from archfront.search.service.front_answers import (
+    front_answer,
+    history_answer,
+    limits_in,
+    whole_front,
+)
 from archfront.search.service.security_headers import REPORT_POLICY
 
 router = APIRouter(prefix="/studies/{name}", tags=["front"])
@@ -21,7 +26,7 @@ REPORT_S = 120.0
 OLD_S = 60.0
 
 
-@router.get("/front")
+@router.get("/front", response_model=FrontAnswer)
 def show_front(
     name: str,
     service: TheService,
@@ -30,12 +35,17 @@ def show_front(
         Query(description="a cost and its limit, as latency_ms:5; several count together"),
     ] = None,
     best: Annotated[int | None, Query(ge=1, le=1000, description="only so many members")] = None,
-) -> FrontAnswer:
+) -> Response:
     """Return the front; with limits that of the trials within them, as ``latency_ms:5``.
 
     ``?under=latency_ms:5&best=1`` is the most accurate trial under 5 ms.
     """
-    return front_answer(service.read(name), limits_in(under or []), best)
+    study = service.read(name)
+    if not under and best is None:
+        whole = study.once("front as JSON", lambda _: whole_front(study).model_dump_json())
+        return Response(whole, media_type="application/json")
+    found = front_answer(study, limits_in(under or []), best)
+    return Response(found.model_dump_json(), media_type="application/json")
 
 
 @router.get("/history")

@@ -121,7 +121,7 @@ def _file(service: Service, name: str, number: int, kind: str) -> Path:
     """
     study = service.read(name)
     table = table_of(study)
-    table.of(number)
+    table.row(number)
     folder = study.results.paths.folder.resolve()
     file = files(study.results, table.counted(number)).get(kind)
     if file is None or not file.is_file() or not file.resolve().is_relative_to(folder):

@@ -25,3 +25,19 @@ def test_active_seconds_until_a_moment_are_those_of_what_had_begun_cut_there() -
         ]
         assert active.until(moment) == active_seconds(cut)
     assert ActiveSeconds([]).until(1.0) == 0.0
+
+
+def test_active_seconds_grow_by_evaluations_in_any_order() -> None:
+    rng = random.Random(1)
+    one = recorded_study.study()[0]
+    evaluations = [
+        replace(one, trial=n, started=float(rng.randrange(60)), seconds=float(rng.randrange(9)))
+        for n in range(20)
+    ]
+    grown = ActiveSeconds()
+    for place, evaluation in enumerate(evaluations):
+        grown = grown.after([evaluation])
+        whole = ActiveSeconds(evaluations[: place + 1])
+        for moment in (-1.0, 0.0, 7.5, 30.0, 59.0):
+            assert grown.until(moment) == whole.until(moment)
+        assert grown.total == active_seconds(evaluations[: place + 1])

@@ -283,7 +283,9 @@ class TestListEvents:
         streams: Streams = client.app.state.streams  # type: ignore[attr-defined]
         first = streams.studies()
         assert [study.name for study in first] == ["flowers"]
-        assert streams.study("flowers") is first[0]
+        assert streams.studies() is first
+        assert streams.study("flowers") == first[0]
+        assert streams.study("flowers") is streams.study("flowers")
         assert streams.study("roses") is None
 
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import optuna
@@ -21,13 +23,14 @@ from archfront.search.errors import (
 )
 from archfront.search.records.store import driving
 from archfront.search.service.problems import problem, refusal
-from archfront.search.service.read_studies import ReadStudies
+from archfront.search.service.read_studies import ReadStudies, ReadStudy
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.state import Service
 from archfront.search.service.study_rows import StudyRows
 from archfront.search.service.tables import SCHEMA
 from tests.support import recorded_store, recorded_study
+from tests.support.services import client_of
 
 
 def service_of(client: TestClient) -> Service:
@@ -50,7 +53,9 @@ def test_records_are_read_once_until_they_change(tmp_path: Path) -> None:
 
 def test_of_a_journal_that_grows_the_growth_is_read(tmp_path: Path) -> None:
     paths = recorded_store.write(tmp_path)
-    records = ReadStudies(ServiceSettings(root=tmp_path))
+    settings = ServiceSettings(root=tmp_path)
+    database = ServiceDatabase(settings.database)
+    records = ReadStudies(settings, database)
     assert records.read("flowers").front
     before, ties = records.results("flowers").evaluations, records.results("flowers").ties
     assert ties
@@ -73,6 +78,41 @@ def test_of_a_journal_that_grows_the_growth_is_read(tmp_path: Path) -> None:
     paths.journal.write_bytes(b"nothing of that\n" * len(whole))
     with pytest.raises(StudyError, match="damaged"):
         records.results("flowers")
+    database.close()
+
+
+def test_of_many_who_ask_at_once_one_reads(tmp_path: Path) -> None:
+    recorded_store.write(tmp_path)
+    service = Service(ServiceSettings(root=tmp_path))
+    together = threading.Barrier(6)
+
+    def read(_: int) -> ReadStudy:
+        together.wait()
+        return service.read("flowers")
+
+    with ThreadPoolExecutor(6) as pool:
+        first, *others = pool.map(read, range(6))
+    assert all(study is first for study in others)
+    service.close()
+
+
+def test_a_list_reads_no_records_that_have_not_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = recorded_store.write(tmp_path)
+    with client_of(tmp_path) as client:
+        addresses = ("/api/v1/studies", "/api/v1/overview")
+        before = [client.get(address).json() for address in addresses]
+
+    def refuse(*_: object) -> None:
+        raise StudyError("It is read.")
+
+    monkeypatch.setattr("archfront.search.service.read_studies.reading", refuse)
+    with client_of(tmp_path) as client:  # another start of the server
+        assert [client.get(address).json() for address in addresses] == before
+        os.utime(paths.journal, ns=(1, 1))
+        (row,) = client.get("/api/v1/overview").json()
+    assert (row["state"], row["reason"]) == ("unreadable", "It is read.")
 
 
 def test_a_study_that_is_not_there_is_told(service_client: TestClient) -> None:

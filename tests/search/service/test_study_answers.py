@@ -13,10 +13,15 @@ import pytest
 from starlette.testclient import TestClient
 
 from archfront.search.errors import ArchfrontError
-from archfront.search.front.members import final_evaluations, front_hypervolume
+from archfront.search.front.members import (
+    final_evaluations,
+    front_hypervolume,
+    losses_of,
+)
 from archfront.search.records.evaluation import Trained
 from archfront.search.results.results import Results
-from archfront.search.service.front_answers import _Growth
+from archfront.search.service.front_history import Growth
+from archfront.search.service.trial_answers import table_of
 from tests.support import recorded_store, recorded_study
 from tests.support.services import client_of
 
@@ -97,8 +102,9 @@ class TestTrials:
         assert [int(row["trial"]) for row in rows] == [row["trial"] for row in shown]
         assert [row["label"] for row in rows] == [row["label"] for row in shown]
         assert answer.headers["content-type"].startswith("text/csv")
-        table = client_table(service_client)
-        monkeypatch.setattr(table, "rows", [table.rows[0].model_copy(update={"label": "=1+1"})])
+        table = table_of(service_client.app.state.service.read("flowers"))  # type: ignore[attr-defined]
+        row = table.rows[0].model_copy(update={"label": "=1+1"})
+        monkeypatch.setitem(table.by_trial, row.trial, row)
         assert "'=1+1" in service_client.get(f"{STUDY}/trials.csv").text
 
     def test_pictures_stay_within_the_study(self, tmp_path: Path) -> None:
@@ -125,10 +131,6 @@ class TestTrials:
         assert (row["limit"], row["allowed"], row["count"]) == ("latency_ms", 4.0, 6)
         assert len(row["trials"]) == 6
         assert sum(row["count"] for row in found["failures"]) == 2
-
-
-def client_table(client: TestClient) -> Any:
-    return client.app.state.service.read("flowers").once("trials", lambda _: None)  # type: ignore[attr-defined]
 
 
 class TestWhy:
@@ -213,14 +215,15 @@ class TestFront:
         results = results_of(service_client)
         first, second = final_evaluations(results.evaluations)[:2]
         assert isinstance(first.outcome, Trained)
-        growth = _Growth(results)
-        assert growth.add(first)
-        growth.add(second)
-        assert not growth.add(first)
         worse = replace(first, attempt=1, outcome=replace(first.outcome, metric=0.0))
-        growth.add(worse)
-        assert [e.trial for e in growth.front] == [second.trial]
-        assert growth.counted[first.trial] is worse
+        every = (first, second, first, worse)
+        rows = [tuple(row) for row in losses_of(every, results.objectives).tolist()]
+        growth = Growth(results.objectives)
+        changed = [growth.add(e, row) for e, row in zip(every, rows, strict=True)]
+        assert changed[0]
+        assert not changed[2]
+        assert list(growth.front) == [second.trial]
+        assert growth.counted[first.trial][0] is worse
 
     def test_the_report_comes_in_a_sandbox(self, tmp_path: Path) -> None:
         paths = recorded_store.write(tmp_path)
