@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -13,6 +14,7 @@ TYPES = {
     ".js": "text/javascript; charset=utf-8",
     ".svg": "image/svg+xml",
 }
+_IMPORT = re.compile(r"""from "\./([a-z_]+\.js)";""")
 
 
 @dataclass(frozen=True)
@@ -48,3 +50,20 @@ def version() -> str:
     for name, file in page_files().items():
         digest.update(name.encode() + b"\0" + file.content)
     return digest.hexdigest()[:12]
+
+
+@cache
+def modules(name: str) -> tuple[str, ...]:
+    """Return the modules that a module imports, and theirs, so that a browser loads them at once.
+
+    Args:
+        name: Name of the file of the module.
+    """
+    found: dict[str, None] = {}
+    queue = [name]
+    while queue:
+        file = page_files().get(queue.pop())
+        imported = _IMPORT.findall("" if file is None else file.content.decode())
+        queue += [one for one in imported if one not in found]
+        found |= dict.fromkeys(imported)
+    return tuple(found)

@@ -15,7 +15,7 @@ from fastapi.responses import HTMLResponse
 from archfront.search.errors import RequestError
 from archfront.search.service.dependencies import TheService, Who
 from archfront.search.service.pages import overview
-from archfront.search.service.pages.page_files import page_files, version
+from archfront.search.service.pages.page_files import modules, page_files, version
 from archfront.search.service.pages.study_columns import study_columns
 from archfront.search.service.problems import MESSAGES
 from archfront.search.service.security import SAFE, path_of
@@ -74,6 +74,7 @@ def _page(
         page=name,
         up=up,
         files=f"{up}static/{version()}/",
+        modules=modules(f"{name}_page.js"),
         links=[link for link in LINKS if link[1] not in _pointless(who, service)],
         scope="" if who is None else who.scope,
         has_session=who is not None and who.is_session,
@@ -170,10 +171,18 @@ def get_columns(
     name: str, service: TheService, after: Annotated[float, Query(ge=0)] = 0.0
 ) -> Response:
     """Return a study as columns, of what ended after so many of its active seconds."""
-    return _compact(study_columns(service.read(name), after=after))
+    study = service.read(name)
+    if after > 0:
+        return _compact(study_columns(study, after=after))
+    # Whoever opens the page asks for all of it.
+    whole = study.once("columns", lambda _: _text(study_columns(study)))
+    return Response(whole, media_type="application/json")
 
 
 def _compact(content: Any) -> Response:
     """Return an answer that is too large to be checked field by field on its way."""
-    text = json.dumps(content, separators=(",", ":"), allow_nan=False)
-    return Response(text, media_type="application/json")
+    return Response(_text(content), media_type="application/json")
+
+
+def _text(content: Any) -> bytes:
+    return json.dumps(content, separators=(",", ":"), allow_nan=False).encode()

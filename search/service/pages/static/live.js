@@ -9,8 +9,10 @@ const OFTEN_S = 2.5, RARELY_S = 15, SILENT_S = 20, SOONEST_MS = 400;
 
 // Calls ``refresh`` (which gives whether the study is still going) whenever there may be news.
 export function follow(name, refresh, heard = () => {}) {
-  let timer, stream, last_heard = 0, is_going = true, is_busy = false, is_asked = false;
+  let timer, stream, last_heard = 0, last_look = -Infinity, is_going = true, is_busy = false, is_asked = false;
 
+  // At once, unless the page has just looked: news that come together are one look.
+  const soon_ms = () => Math.max(0, last_look + SOONEST_MS - performance.now());
   const has_stream = () => Date.now() - last_heard < SILENT_S * 1000;
 
   function plan(wait_ms) {
@@ -25,6 +27,7 @@ export function follow(name, refresh, heard = () => {}) {
       return;
     }
     is_busy = true;
+    last_look = performance.now();
     try {
       is_going = await refresh();
     } finally {
@@ -32,7 +35,7 @@ export function follow(name, refresh, heard = () => {}) {
     }
     listen();
     const rest_s = !is_going || has_stream() ? RARELY_S : OFTEN_S;
-    plan(is_asked ? SOONEST_MS : rest_s * 1000);
+    plan(is_asked ? soon_ms() : rest_s * 1000);
     is_asked = false;
   }
 
@@ -48,7 +51,7 @@ export function follow(name, refresh, heard = () => {}) {
       last_heard = Date.now();
       heard(event);
       if (is_busy) is_asked = true;
-      else plan(SOONEST_MS);
+      else plan(soon_ms());
     };
     stream.onmessage = hear;
     for (const kind of ["snapshot", "change", "study", "removed"]) stream.addEventListener(kind, hear);

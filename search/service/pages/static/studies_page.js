@@ -8,8 +8,10 @@ import { isLive, leftText, stageText, stateMark } from "./states.js";
 import { ago, count, lastPart, listed, metric, ms, name as words } from "./words.js";
 
 const OFTEN_S = 3, RARELY_S = 20, FIND_FROM = 6;
+// Studies that are drawn at first; a thousand take longer than anyone looks at.
+const FIRST = 100;
 const list = byId("studies"), find = byId("find-study");
-let studies = [];
+let studies = [], most = FIRST;
 
 // What the API says of studies that the records do not: the ones that wait or were paused.
 function merged(begun, all) {
@@ -72,7 +74,9 @@ function draw() {
   const shown = studies.filter((row) =>
     [row.name, row.data, row.device, row.task].join(" ").toLowerCase().includes(asked));
   const focused = document.activeElement?.closest?.("li")?.dataset.name;
-  put(list, shown.map(line));
+  const rest = shown.length - most;
+  put(list, shown.slice(0, most).map(line), rest > 0 && h("li", {}, h("button", { type: "button",
+    onclick: () => { most = Infinity; draw(); } }, `Show ${count(rest, "more study", "more studies")}`)));
   if (focused) [...list.children].find((row) => row.dataset.name === focused)?.querySelector("a").focus();
   const live = studies.filter((row) => row.state === "running").length;
   byId("studies-summary").textContent = studies.length

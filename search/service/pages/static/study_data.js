@@ -13,6 +13,7 @@ export class StudyData {
     this.trials = new Map(); // by number: its rows by rung
     this.n = -1;
     this.end = 0;
+    this.best = new Map(); // by number: the row that counts
     this.all = null; // what ``shown`` gives for the whole study, until rows come
   }
 
@@ -24,6 +25,7 @@ export class StudyData {
   clear() {
     this.rows.clear();
     this.trials.clear();
+    this.best.clear();
     this.end = 0;
   }
 
@@ -46,6 +48,8 @@ export class StudyData {
       else rows.push(row);
       this.end = Math.max(this.end, row.at);
     }
+    // Of the others the row that counts is the same as before.
+    for (const trial of new Set(columns.trial)) this.best.set(trial, this.at(trial));
     return is_new;
   }
 
@@ -67,13 +71,12 @@ export class StudyData {
   // One row per trial that had an outcome at a time.
   shown(time = Infinity) {
     const is_whole = time >= this.end;
-    if (is_whole && this.all) return this.all;
+    if (is_whole) return this.all ??= [...this.best.values()];
     const found = [];
     for (const trial of this.trials.keys()) {
       const row = this.at(trial, time);
       if (row) found.push(row);
     }
-    if (is_whole) this.all = found;
     return found;
   }
 
