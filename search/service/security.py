@@ -66,7 +66,11 @@ class Gate:
         scope = {**scope, "root_path": self._service.settings.root_path}
         request = Request(scope)
         try:
-            refused = await run_in_threadpool(self._refused, request)
+            # Whoever was known a moment ago needs no look at the database, which may wait.
+            if self._is_remembered(request):
+                refused = self._refused(request)
+            else:
+                refused = await run_in_threadpool(self._refused, request)
         except ArchfrontError as error:
             refused = refusal(error)
         headed = self._headed(send, request.method, is_secure=scope["scheme"] == "https")
@@ -107,11 +111,16 @@ class Gate:
             return answer(413, CODES[413], MESSAGES[413], headers={"Connection": "close"})
         return None
 
+    def _is_remembered(self, request: Request) -> bool:
+        secret = _secret(request)
+        if not self._service.settings.needs_token or not secret:
+            return True
+        return self._service.tokens.remembered(secret) is not None
+
     def _who(self, request: Request) -> Identity | None:
         if not self._service.settings.needs_token:
             return ANYBODY
-        bearer = _bearer(request)
-        secret = request.cookies.get(COOKIE, "") if bearer is None else bearer
+        secret = _secret(request)
         return self._service.tokens.who(secret) if secret else None
 
     def _unknown(self, request: Request, client: str) -> Response:
@@ -182,6 +191,12 @@ def is_foreign(request: Request) -> bool:
         return site not in ("same-origin", "none")
     origin = request.headers.get("origin")
     return origin is not None and urlsplit(origin).netloc != request.headers.get("host")
+
+
+def _secret(request: Request) -> str:
+    """Return the token of a header, else that of a cookie; empty for none."""
+    bearer = _bearer(request)
+    return request.cookies.get(COOKIE, "") if bearer is None else bearer
 
 
 def _bearer(request: Request) -> str | None:

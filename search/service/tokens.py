@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -23,6 +25,8 @@ SESSION_S = 14 * 24 * 3600.0
 # The last use is noted once in this time, since a row written per request would cost more.
 NOTED_EVERY_S = 60.0
 N_BYTES = 32
+# Seconds for which a token that was found is not looked up again, and how many are remembered.
+REMEMBERED_S, N_REMEMBERED = 2.0, 1000
 
 
 @dataclass(frozen=True)
@@ -50,10 +54,14 @@ class Tokens:
 
     Args:
         database: Where they are kept.
+        clock: Seconds, for how long a token is remembered.
     """
 
-    def __init__(self, database: ServiceDatabase) -> None:
-        self._database = database
+    def __init__(
+        self, database: ServiceDatabase, *, clock: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._database, self._clock = database, clock
+        self._found: dict[str, tuple[float, Identity]] = {}
 
     def create(self, name: str, scope: Scope) -> str:
         """Return a new token, which cannot be read again.
@@ -104,6 +112,7 @@ class Tokens:
         with self._database.begin() as connection:
             if connection.execute(delete(TOKENS).where(of_token)).rowcount == 0:
                 raise RequestError(404, "no_such_token", f"There is no token with the id {token}.")
+        self._found = {}  # another one: what is being looked up now is put into the old one
 
     def begin_session(self, identity: Identity) -> str:
         """Return the secret of a new session, for the cookie of a browser."""
@@ -115,9 +124,16 @@ class Tokens:
             connection.execute(insert(TOKENS).values(row))
         return secret
 
+    def remembered(self, secret: str) -> Identity | None:
+        """Return whose secret it is, if that was looked up just now; else None."""
+        until, identity = self._found.get(_hash(secret), (float("-inf"), None))
+        return identity if self._clock() < until else None
+
     def who(self, secret: str) -> Identity | None:
         """Return whose token or session a secret is; None for nobody's."""
-        digest = _hash(secret)
+        if (known := self.remembered(secret)) is not None:
+            return known
+        digest, found = _hash(secret), self._found
         query = select(TOKENS).where(TOKENS.c.hash == digest)
         now = self._database.now()
         with self._database.begin() as connection:
@@ -129,7 +145,11 @@ class Tokens:
             if now - (row["last_used"] or 0.0) > NOTED_EVERY_S:
                 mine = TOKENS.c.id.in_([row["id"], row["parent"] or row["id"]])
                 connection.execute(update(TOKENS).where(mine).values(last_used=now))
-        return Identity(row["id"], row["name"], row["scope"], row["parent"] is not None)
+        identity = Identity(row["id"], row["name"], row["scope"], row["parent"] is not None)
+        if len(found) >= N_REMEMBERED:
+            found.clear()
+        found[digest] = self._clock() + REMEMBERED_S, identity
+        return identity
 
 
 def _new(name: str, scope: Scope, now: float) -> tuple[str, dict[str, Any]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from archfront.search.service import security
+from archfront.search.service import security, tokens
 from archfront.search.service.app import API, PAGES, ROUTERS
 from archfront.search.service.rates import Rates
 from archfront.search.service.tokens import SESSION_S, Tokens
@@ -219,7 +219,10 @@ class TestLogin:
         own = {"Origin": "http://testserver"}
         assert session.post("/api/v1/tokens", json={"name": "2"}, headers=own).status_code == 201
 
-    def test_a_session_ends_with_its_token_and_with_time(self, session: TestClient) -> None:
+    def test_a_session_ends_with_its_token_and_with_time(
+        self, session: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(tokens, "REMEMBERED_S", 0.0)
         service = session.app.state.service  # type: ignore[attr-defined]
         database, later = service.database, 0.0
         clock = database._clock
@@ -230,6 +233,22 @@ class TestLogin:
         later = 0.0
         service.tokens.first(anew=True)
         assert session.get("/api/v1/version").status_code == 401
+
+    def test_a_token_is_looked_up_once_in_seconds_until_it_is_deleted(
+        self, client: TestClient
+    ) -> None:
+        database, now = client.app.state.service.database, 0.0  # type: ignore[attr-defined]
+        here, there = (Tokens(database, clock=lambda: now) for _ in range(2))
+        secret = here.create("laptop", "read")
+        assert here.remembered(secret) is None
+        identity = here.who(secret)
+        assert identity is not None
+        assert here.remembered(secret) == identity == there.who(secret)
+        here.delete(identity.id)
+        assert here.remembered(secret) is here.who(secret) is None
+        assert there.who(secret) == identity  # another server, for seconds
+        now = tokens.REMEMBERED_S
+        assert there.remembered(secret) is there.who(secret) is None
 
     def test_a_browser_without_a_session_is_led_to_the_login(self, tmp_path: Path) -> None:
         with client_of(tmp_path / "below", root_path="/team/archfront") as client:
