@@ -83,6 +83,11 @@ class Served:
             time.sleep(0.1)
         raise AssertionError("the server does not answer")
 
+    @property
+    def address(self) -> str:
+        """Return where the server answers."""
+        return f"http://127.0.0.1:{self._port}"
+
     def kill(self) -> None:
         """Kill the server alone."""
         self.process.kill()
@@ -96,7 +101,7 @@ class Served:
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """Return the answer to a request."""
         request = urllib.request.Request(
-            f"http://127.0.0.1:{self._port}/api/v1{path}",
+            f"{self.address}/api/v1{path}",
             None if body is None else json.dumps(body).encode(),
             {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
             method=method,
