@@ -10,7 +10,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -42,7 +42,7 @@ WHERE excluded.is_stable >= measurements.is_stable OR ?
 """
 _ROWS = f"""
 SELECT {", ".join(KEY_COLUMNS)}, architecture, measurement, measured_at FROM measurements
-ORDER BY measured_at, architecture_id
+{{where}} ORDER BY measured_at, architecture_id
 """
 _GET_FAILURE = f"SELECT kind, message FROM failures WHERE {_IS_KEY}"
 _PUT_FAILURE = f"""
@@ -234,11 +234,12 @@ class LatencyTable:
 
         self._place.do(step)
 
-    def entries(self) -> list[Entry]:
-        """Return every measurement, the oldest first."""
+    def entries(self, ids: Sequence[str] = ()) -> list[Entry]:
+        """Return every measurement, or those of architectures with some ids; the oldest first."""
+        where = f"WHERE architecture_id IN ({', '.join('?' * len(ids))})" if ids else ""
 
         def step(table: Statements) -> list[Entry]:
-            found = table.execute(_ROWS).fetchall()
+            found = table.execute(_ROWS.format(where=where), ids).fetchall()
             return [Entry(_key(row), _measurement(row[-2]), row[-1]) for row in found]
 
         return self._place.do(step)

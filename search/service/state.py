@@ -9,6 +9,7 @@ from archfront.search.records.store import all_studies
 from archfront.search.results.results import Results
 from archfront.search.service.dataset_calls import DatasetCalls
 from archfront.search.service.metrics import RequestCounts
+from archfront.search.service.own_points import OwnPoints
 from archfront.search.service.read_studies import ReadStudies, ReadStudy
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
@@ -38,6 +39,7 @@ class Service:
         studies: The calls on studies.
         tasks: Runs what takes minutes to hours beside studies.
         datasets: The calls on datasets.
+        points: The points of a team's own models beside fronts.
     """
 
     def __init__(self, settings: ServiceSettings) -> None:
@@ -56,6 +58,7 @@ class Service:
         )
         self.tasks = TaskRunner(settings, self.database)
         self.datasets = DatasetCalls(settings, self.database, self.tasks)
+        self.points = OwnPoints(self.database)
 
     def start(self) -> None:
         """Start what works in the background."""

@@ -11,12 +11,14 @@ from archfront.search.errors import ArchfrontError, RequestError
 from archfront.search.records.paths import StudyPaths
 from archfront.search.service.answers import FrontAnswer, HistoryAnswer
 from archfront.search.service.dependencies import TheService
+from archfront.search.service.device_answers import DevicesAnswer, devices_answer
 from archfront.search.service.front_answers import (
     front_answer,
     history_answer,
     limits_in,
     whole_front,
 )
+from archfront.search.service.routers.latency_routes import latency_table
 from archfront.search.service.security_headers import REPORT_POLICY
 
 router = APIRouter(prefix="/studies/{name}", tags=["front"])
@@ -46,6 +48,16 @@ def show_front(
         return Response(whole, media_type="application/json")
     found = front_answer(study, limits_in(under or []), best)
     return Response(found.model_dump_json(), media_type="application/json")
+
+
+@router.get("/devices")
+def show_devices(name: str, service: TheService) -> DevicesAnswer:
+    """Return the front of the trained candidates on every device that remembers their latencies.
+
+    These are the device of the study, those whose latencies were measured or imported, and the
+    runtimes and precisions of variants.
+    """
+    return devices_answer(service.read(name), latency_table(service))
 
 
 @router.get("/history")

@@ -79,7 +79,7 @@ def list_latencies(
     wanted = {"device": device, "runtime": runtime}
     found = [
         entry
-        for entry in reversed(_table(service).entries())
+        for entry in reversed(latency_table(service).entries())
         if all(value in (None, getattr(entry.key, name)) for name, value in wanted.items())
         and backbone in (None, entry.key.architecture.backbone)
     ]
@@ -90,7 +90,7 @@ def list_latencies(
 @router.get("/devices")
 def list_devices(service: TheService) -> list[DeviceAnswer]:
     """Return the devices of the remembered measurements, by id."""
-    table = _table(service)
+    table = latency_table(service)
     measured = Counter(entry.key.device for entry in table.entries())
     failed = Counter(entry.key.device for entry in table.failures())
     return [
@@ -105,7 +105,7 @@ def list_devices(service: TheService) -> list[DeviceAnswer]:
     ]
 
 
-def _table(service: Service) -> LatencyTable:
+def latency_table(service: Service) -> LatencyTable:
     """Return the table of the server's studies.
 
     Raises:

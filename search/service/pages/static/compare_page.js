@@ -1,13 +1,13 @@
 // Several studies beside each other: a picture for each device, and what each study answers.
 
 import { api, get, studyPage } from "./api.js";
-import { afterPause, byId, h, put, s, show } from "./dom.js";
-import { axes, onResize, scale } from "./scales.js";
+import { afterPause, byId, h, put, show } from "./dom.js";
+import { endsOf, panelChart } from "./panel_chart.js";
 import { begin, complain } from "./shell.js";
 import { stateMark } from "./states.js";
 import { metric, ms, name as words, short } from "./words.js";
 
-const MOST_SHOWN = 8, COLORS = 8, HEIGHT = 340;
+const MOST_SHOWN = 8, COLORS = 8;
 const chosen = new Set(new URLSearchParams(location.search).getAll("study"));
 const fronts = new Map();
 let rows = [];
@@ -89,38 +89,15 @@ function drawPanels() {
     put(byId("panels"));
     return;
   }
-  const ends = { x: room(all.map((one) => one.latency_ms), (a, b) => [a / 1.25, b * 1.25]),
-    y: room(all.flatMap((one) => [one.metric_low, one.metric_high]), (a, b) => [a - 0.06 * (b - a || 0.1), b + 0.06 * (b - a || 0.1)]) };
+  const ends = endsOf(all);
   put(byId("panels"), [...devices].map(([device, some]) => panel(device, some, ends)));
 }
 
-const room = (values, widen) => widen(Math.min(...values), Math.max(...values));
-
 function panel(device, some, ends) {
-  const told = some.map((row) => `${row.name}: ${members(row).map((one) => `${metric(one.metric)} at ${ms(one.latency_ms)}`).join(", ")}`).join("; ");
-  const picture = s("svg", { role: "img", "aria-label": told });
-  const place = h("div", { class: "chart" }, picture);
-  onResize(place, (width) => {
-    place.style.height = `${HEIGHT}px`;
-    const box = { left: 50, top: 26, right: width - 12, bottom: HEIGHT - 42 };
-    const x = scale(...ends.x, box.left, box.right, { is_log: true, wanted: width / 90 });
-    const y = scale(...ends.y, box.bottom, box.top);
-    picture.setAttribute("viewBox", `0 0 ${width} ${HEIGHT}`);
-    put(picture, axes(x, y, box, { xText: "latency p50 (ms, log scale)", yText: words(some[0].metric) }),
-      some.map((row) => front(row, x, y, box)));
-  });
   return h("section", {}, h("h2", {}, device),
-    h("div", { class: "tools" }, some.map((row) => h("span", { class: `choice ${color(row.name)}` }, h("i", { "aria-hidden": "true" }), row.name))), place);
-}
-
-function front(row, x, y, box) {
-  const points = members(row).map((one) => [x.at(one.latency_ms), y.at(one.metric), one]);
-  if (!points.length) return null;
-  const d = points.map(([px, py], i) => (i ? `H${px}V${py}` : `M${px} ${py}`)).join("");
-  return s("g", { class: `series ${color(row.name)}` }, s("path", { d: `${d}H${box.right}` }),
-    points.map(([px, py, one]) => s("g", {},
-      s("line", { x1: px, x2: px, y1: y.at(one.metric_low), y2: y.at(one.metric_high) }),
-      s("circle", { cx: px, cy: py, r: 4 }, s("title", {}, `${row.name}, ${one.label}: ${metric(one.metric)}, ${ms(one.latency_ms)}`)))));
+    h("div", { class: "tools" }, some.map((row) => h("span", { class: `choice ${color(row.name)}` }, h("i", { "aria-hidden": "true" }), row.name))),
+    panelChart({ ends, yText: words(some[0].metric), choose: (one, point) => location.assign(`${studyPage(one.name)}#trial-${point.trial}`),
+      series: some.map((row) => ({ name: row.name, class: color(row.name), front: members(row) })) }));
 }
 
 begin();

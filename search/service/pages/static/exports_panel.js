@@ -11,8 +11,9 @@ const OPEN = ["waiting", "running"];
 const WHAT = { export: "export", refit: "full training", variants: "variants" };
 
 export class ExportsPanel {
-  constructor(study) {
-    Object.assign(this, { study, tasks: [], is_drawn: false });
+  // ``ended`` is called when variants have been made, which are shown elsewhere.
+  constructor(study, { ended = () => {} } = {}) {
+    Object.assign(this, { study, ended, tasks: [], is_drawn: false });
     if (!canChange) return;
     byId("export").addEventListener("submit", working(byId("export-go"), () => this.export()));
     byId("refit-go").addEventListener("click", working(byId("refit-go"), () => this.refit()));
@@ -75,7 +76,10 @@ export class ExportsPanel {
       if (error.status !== 404) complain(error);
       return;
     }
+    const is_open = (task) => task.kind === "variants" && OPEN.includes(task.state);
+    const had = this.tasks.filter(is_open).length;
     this.tasks = tasks.filter((task) => task.kind !== "profile");
+    if (this.tasks.filter(is_open).length < had) this.ended();
     this.drawTasks();
     this.drawArtifacts(exports);
     this.drawTry(exports);

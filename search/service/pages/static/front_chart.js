@@ -7,6 +7,8 @@ import { axes, onResize, scale } from "./scales.js";
 import { metric as digits, short } from "./words.js";
 
 const LANE = 18, RADIUS = 4.5;
+// How far over a limit the axis goes at most for what was rejected.
+const WIDEST_OVER = 2.5;
 // Of rows of hover text, the letters that fit a phone.
 const LETTERS = 46;
 const NAME_FONT = "700 12px system-ui, sans-serif";
@@ -14,7 +16,7 @@ const NAME_FONT = "700 12px system-ui, sans-serif";
 export class FrontChart {
   // ``choose`` is called with the number of a trial that a person picked.
   constructor(place, data, choose) {
-    Object.assign(this, { place, data, choose, time: Infinity, chosen: null, running: [], marks: [] });
+    Object.assign(this, { place, data, choose, time: Infinity, chosen: null, running: [], own: [], marks: [] });
     this.canvas = h("canvas", { "aria-hidden": "true" });
     this.picture = s("svg", { role: "group", "aria-label": "The front of the study" });
     this.tip = h("div", { class: "tip", hidden: true });
@@ -33,6 +35,9 @@ export class FrontChart {
     this.picture.addEventListener("focusout", () => { this.tip.hidden = true; });
   }
 
+  // Lets the axes be found anew, as when points of one's own have come.
+  forget() { this.of = null; }
+
   get height() { return this.width < 560 ? 340 : Math.min(520, Math.max(380, this.width * 0.55)); }
 
   get box() {
@@ -50,9 +55,15 @@ export class FrontChart {
   ends() {
     const { data } = this, cost = data.cost.name, limit = data.facts.limits[cost];
     const rows = data.shown().filter((row) => row[cost] > 0);
-    const costs = [...rows.map((row) => row[cost]), ...(limit ? [limit] : [])];
+    const costs = [...rows.map((row) => row[cost]), ...(limit ? [limit] : []), ...this.own.map((one) => one.cost)];
     if (!costs.length) costs.push(1, 10);
-    const [least, most] = extent(costs);
+    let [least, most] = extent(costs);
+    // What is far over the limit was not trained: it lies at the edge, in place of most of the width.
+    if (limit) {
+      const [, inside] = extent([limit, ...rows.filter((row) => row.kind === "trained").map((row) => row[cost]),
+        ...this.own.map((one) => one.cost)]);
+      most = Math.min(most, Math.max(inside, WIDEST_OVER * limit));
+    }
     const room = Math.max(1.15, (most / least) ** 0.05);
     const values = rows.filter((row) => row.can_join && row.metric !== null).map((row) => row.metric);
     const front = data.front;
@@ -61,6 +72,7 @@ export class FrontChart {
       : values.length ? extent(values) : [0, 1];
     const height = Math.max(high - low, 0.01);
     low = Math.min(low, Math.max(values.length ? extent(values)[0] : low, low - height));
+    for (const { metric } of this.own) [low, high] = [Math.min(low, metric), Math.max(high, metric)];
     const margin = 0.06 * Math.max(high - low, 0.01);
     return { x: [least / room, most * room], y: [low - margin, high + margin] };
   }
@@ -85,13 +97,13 @@ export class FrontChart {
     this.drawMarks();
     this.labels = this.freshLabels();
     // Names of members choose their places before the words of baselines, and lie above them.
-    const [limit, members] = [this.limit(), this.members()];
+    const [limit, members, own] = [this.limit(), this.members(), this.ownPoints()];
     const focused = this.picture.contains(document.activeElement)
       ? document.activeElement.dataset.trial : null;
     put(this.picture,
       axes(x, y, box, { xText: named(data.cost), yText: named(data.metric), yFormat: short,
         below: this.lane_kinds.length * LANE }),
-      this.lanes(), limit, this.baselines(), this.staircase(), members, this.flying(),
+      this.lanes(), limit, this.baselines(), this.staircase(), members, own, this.flying(),
       this.ring(), this.below());
     if (focused) this.picture.querySelector(`[data-trial="${CSS.escape(focused)}"]`)?.focus();
   }
@@ -133,7 +145,7 @@ export class FrontChart {
           is_front: front.has(row.trial) });
       } else if (row.kind !== "trained") {
         const lane = this.lane_kinds.indexOf(row.kind);
-        this.marks.push({ x: place, y: box.bottom + 26 + (lane + 0.5) * LANE, row });
+        this.marks.push({ x: Math.min(place, box.right - 4), y: box.bottom + 26 + (lane + 0.5) * LANE, row });
       }
     }
   }
@@ -218,6 +230,18 @@ export class FrontChart {
   nameAt(px, py, text) {
     const width = textWidth(text, NAME_FONT);
     return s("text", this.labels.place(width, beside(px, py, width)), text);
+  }
+
+  // A point of one's own is a square with its name.
+  ownPoints() {
+    const { x, y } = this;
+    return s("g", { class: "own" }, this.own.map((point) => {
+      const [px, py] = [x.at(point.cost), y.at(point.metric)];
+      return s("g", { role: "img", "aria-label": `${point.name}: ${this.data.metric.text} ${digits(point.metric)}, `
+        + `${short(point.cost)} ${this.data.cost.unit}` },
+      s("title", {}, `${point.name}: ${digits(point.metric)}, ${short(point.cost)} ${this.data.cost.unit}`),
+      s("rect", { x: px - 5, y: py - 5, width: 10, height: 10 }), this.nameAt(px, py, point.name));
+    }));
   }
 
   flying() {

@@ -3,11 +3,13 @@
 import { api, get } from "./api.js";
 import { byId, h, put, show } from "./dom.js";
 import { DetailPanel } from "./detail_panel.js";
+import { DeviceFronts } from "./device_fronts.js";
 import { ExportsPanel } from "./exports_panel.js";
 import { FrontChart } from "./front_chart.js";
 import { beginWhy, drawLeftOut } from "./left_out.js";
 import { linesChart } from "./lines_chart.js";
 import { follow } from "./live.js";
+import { OwnPoints } from "./own_points.js";
 import { drawRunning } from "./running_panel.js";
 import { begin, complain } from "./shell.js";
 import { isLive, leftText, notBegun, putState } from "./states.js";
@@ -24,7 +26,9 @@ const chart = new FrontChart(byId("chart"), data, choose);
 const panel = new DetailPanel(byId("detail"), study, data, { choose });
 const table = new TrialTable(byId("trial-tools"), byId("trial-table"), study, data, choose);
 const slider = timeSlider(byId("time"), (time) => { chart.time = time; chart.draw(); });
-const exports = new ExportsPanel(study);
+const devices = new DeviceFronts(study, data, choose);
+const exports = new ExportsPanel(study, { ended: () => devices.read() });
+const own = new OwnPoints(study, data, { choose, drawn: (points) => { chart.own = points; chart.forget(); chart.draw(); } });
 const drawn = {};
 let state = null, is_whole = false;
 
@@ -96,6 +100,7 @@ async function readColumns(asked) {
   slider.setEnd(data.end);
   drawHead();
   drawAnswer();
+  own.begin();
   chart.draw();
   table.draw();
   if (panel.trial === null) panel.show(null);
@@ -108,6 +113,8 @@ function drawRarely() {
   if (front !== drawn.front) {
     drawn.front = front;
     drawHistory();
+    own.draw();
+    devices.read();
     exports.draw(data.front).catch(complain);
   }
   const left_out = (data.counts.rejected ?? 0) + (data.counts.failed ?? 0);
@@ -173,6 +180,7 @@ async function readState() {
 byId("links").prepend(
   h("a", { class: "button", href: api("studies", study, "report"), target: "_blank", rel: "noopener" }, "Report"),
   h("a", { class: "button", href: api("studies", study, "front") }, "Front as JSON"));
+devices.asked = () => exports.look();
 beginWhy(study, choose);
 const live = follow(study, refresh);
 const asked = /^#trial-(\d+)$/.exec(location.hash);
