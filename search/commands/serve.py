@@ -35,6 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
     parser.add_argument("--port", type=int, default=8000, help="port (default: %(default)s)")
     parser.add_argument(
+        "--mlflow-page", metavar="URL", help="where browsers find MLflow, for links to its runs"
+    )
+    parser.add_argument(
         "--root-path", default="", metavar="PATH", help="where a proxy shows it, as /archfront"
     )
     parser.add_argument(
@@ -143,6 +146,7 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
     return settings
 
 
+        mlflow_page=arguments.mlflow_page,
 def _unfit_certificate(certificate: Path, key: Path) -> Problems:
     """Return why a certificate and a key cannot be used; empty where they can."""
     import ssl

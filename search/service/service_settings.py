@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -37,6 +38,7 @@ class ServiceSettings:
         needs_token: Whether a request needs a token.
         storage_url: SQLAlchemy URL of the records of studies; None for a journal per study.
         mlflow_uri: MLflow's store; None for the database in the root.
+        mlflow_page: Address of MLflow's page as browsers reach it; None where there is none.
     """
 
     root: Path
@@ -55,6 +57,7 @@ class ServiceSettings:
     needs_token: bool = True
     storage_url: str | None = None
     mlflow_uri: str | None = None
+    mlflow_page: str | None = None
 
     @property
     def database(self) -> str:
@@ -71,6 +74,13 @@ class ServiceSettings:
         if self.storage_url and is_postgres(self.storage_url):
             return "--storage-url or ARCHFRONT_STORAGE_URL"
         return "--root"
+
+    @property
+    def shown_mlflow(self) -> str | None:
+        """Return where a browser finds MLflow: the page that was named, or a store with one."""
+        uri = self.mlflow_uri or ""
+        is_page = uri.startswith(("http://", "https://")) and "@" not in uri
+        return self.mlflow_page or (uri if is_page else None)
 
     @property
     def folder(self) -> Path:
@@ -124,6 +134,12 @@ class ServiceSettings:
             problems.append(
                 f"--root-path {self.root_path}: a path starts with a slash and ends without one, "
                 "as /archfront."
+            )
+        page = self.mlflow_page
+        if page is not None and (re.match(r"https?://[^/\s]", page) is None or "@" in page):
+            problems.append(
+                f"--mlflow-page {page}: an address as browsers take it is needed, without a "
+                "password, as http://127.0.0.1:5000."
             )
         if not self.needs_token and self.host not in LOOPBACK:
             problems.append(

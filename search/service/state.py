@@ -5,6 +5,7 @@ from __future__ import annotations
 from archfront.search.errors import RequestError
 from archfront.search.front.members import FrontMember
 from archfront.search.records.paths import StudyPaths
+from archfront.search.records.postgres import is_postgres
 from archfront.search.records.store import all_studies
 from archfront.search.results.results import Results
 from archfront.search.service.dataset_calls import DatasetCalls
@@ -20,6 +21,7 @@ from archfront.search.service.supervisor import Supervisor
 from archfront.search.service.task_runner import TaskRunner
 from archfront.search.service.tokens import Tokens
 from archfront.search.service.verb_process import VerbProcesses
+from archfront.search.tracking.mlflow_database import NAME, database_uri
 
 __all__ = ["ReadStudy", "Service"]
 
@@ -71,6 +73,16 @@ class Service:
         self.tasks.close()
         self.verbs.close()
         self.database.close()
+
+    @property
+    def mlflow_store(self) -> str:
+        """Return the URI of MLflow's store, as studies of this server write to it."""
+        settings = self.settings
+        if settings.mlflow_uri is not None:
+            return settings.mlflow_uri
+        if settings.storage_url is not None and is_postgres(settings.storage_url):
+            return settings.storage_url
+        return database_uri(settings.root / NAME)
 
     def names(self) -> list[str]:
         """Return the names of the studies that have begun, by name."""

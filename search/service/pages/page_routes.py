@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import jinja2
 from fastapi import APIRouter, Query, Request, Response
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, RedirectResponse
 
 from archfront.search.errors import RequestError
 from archfront.search.service.dependencies import TheService, Who
@@ -19,6 +19,7 @@ from archfront.search.service.pages.page_files import modules, page_files, versi
 from archfront.search.service.pages.study_columns import study_columns
 from archfront.search.service.problems import MESSAGES
 from archfront.search.service.security import SAFE, path_of
+from archfront.search.tracking.mlflow_links import run_page
 from archfront.trainers.safe_text import visible_value
 
 router = APIRouter(include_in_schema=False)
@@ -134,10 +135,27 @@ def study_page(name: str, service: TheService, who: Who) -> Response:
             "no_such_study",
             f"There is no study {name!r}. It may have been deleted, or the name is another one.",
         )
-    uri = service.settings.mlflow_uri or ""
-    # One with a password in it, or a database, is nothing to show.
-    shown = uri if uri.startswith(("http://", "https://")) and "@" not in uri else ""
-    return _page("study", who, service, up="../", study=name, mlflow=shown)
+    has_mlflow = service.settings.shown_mlflow is not None
+    return _page("study", who, service, up="../", study=name, has_mlflow=has_mlflow)
+
+
+@router.get("/studies/{name}/mlflow")
+def mlflow_page(name: str, service: TheService) -> Response:
+    """Lead to the run of a study on MLflow's page.
+
+    Raises:
+        RequestError: If the server knows of no such page.
+    """
+    page = service.settings.shown_mlflow
+    if page is None:
+        raise RequestError(
+            404,
+            "no_mlflow",
+            "This server knows of no page of MLflow. archfront ui is one, and archfront serve "
+            "--mlflow-page URL names it.",
+        )
+    study_id = service.results(name).begun().id
+    return RedirectResponse(run_page(page, service.mlflow_store, study_id), 303)
 
 
 @router.get("/static/{of}/{name}")

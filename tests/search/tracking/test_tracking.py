@@ -17,6 +17,7 @@ from archfront.search.report import finishing, pages
 from archfront.search.results.refit_results import refits_of
 from archfront.search.results.results import Results
 from archfront.search.tracking.mlflow_database import STUDY_TAG
+from archfront.search.tracking.mlflow_links import run_page
 from archfront.search.tracking.tracker import REFIT_TAG, TRIAL_TAG, Tracker, default_uri
 from tests.support import recorded_store, small_refits
 from tests.support.small_profile import small_profile
@@ -64,6 +65,24 @@ def test_every_evaluation_is_one_child_run(tracked: tuple[Path, MlflowClient]) -
             evaluation.candidate.architecture.backbone
         )
         assert child.data.params["recipe.lr"] == str(evaluation.candidate.recipe.lr)
+
+
+def test_the_page_of_mlflow_is_opened_at_the_run_of_the_study(
+    tracked: tuple[Path, MlflowClient], tmp_path: Path
+) -> None:
+    root, client = tracked
+    parent, _ = runs_of(client)
+    page, study_id = "https://mlflow.example.org/here", results(root).begun().id
+    assert run_page(page, default_uri(root), study_id) == (
+        f"{page}/#/experiments/{parent.info.experiment_id}/runs/{parent.info.run_id}"
+    )
+    assert run_page(page, default_uri(root), "another") == f"{page}/"
+    for elsewhere in (default_uri(tmp_path), "https://store.example.org"):
+        assert run_page(page, elsewhere, study_id) == f"{page}/"
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "mlflow.db").write_text("something else")
+    with pytest.raises(StudyError, match="MLflow's database cannot be read: file is not"):
+        run_page(page, default_uri(tmp_path), study_id)
 
 
 def test_a_child_run_has_metrics_latency_and_reason(tracked: tuple[Path, MlflowClient]) -> None:

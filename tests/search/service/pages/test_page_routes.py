@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
@@ -10,8 +11,10 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
+from archfront.search.errors import ConfigError
 from archfront.search.service.pages.page_files import FOLDER, page_files, version
 from archfront.search.service.pages.page_routes import PLAIN
+from archfront.search.service.service_settings import ServiceSettings
 from tests.support.services import client_of
 
 HOSTILE = 'a"><script>alert(1)</script>'
@@ -156,6 +159,35 @@ def test_a_token_that_reads_gets_no_button_that_changes(service_client: TestClie
     assert [a for a in reads.values("href") if a.endswith("new")] == []
     full = Page(service_client.get("/").text)
     assert full.of("html")[0]["data-scope"] == "full"
+
+
+@pytest.mark.parametrize(
+    ("settings", "address"),
+    [
+        ({"mlflow_page": "http://here:5000/ml"}, "http://here:5000/ml/"),
+        ({"mlflow_uri": "https://store:5000"}, "https://store:5000/"),
+        ({"mlflow_uri": "https://me:secret@store:5000"}, None),
+        ({}, None),
+    ],
+)
+def test_a_study_leads_to_mlflow_where_a_browser_finds_it(
+    recorded_root: Path, tmp_path: Path, settings: dict[str, str], address: str | None
+) -> None:
+    shutil.copytree(recorded_root / "studies", tmp_path / "studies")
+    with client_of(tmp_path, **settings) as client:
+        page = Page(client.get("/studies/flowers").text)
+        answer = client.get("/studies/flowers/mlflow", follow_redirects=False)
+    link = "../studies/flowers/mlflow"
+    assert (link in page.values("href")) == (address is not None)
+    assert answer.headers.get("location") == address
+    assert answer.status_code == (404 if address is None else 303)
+    assert "secret" not in answer.text
+
+
+@pytest.mark.parametrize("page", ["localhost:5000", "ftp://here", "http://me:secret@here"])
+def test_an_address_of_mlflow_that_is_none_is_one_problem(tmp_path: Path, page: str) -> None:
+    with pytest.raises(ConfigError, match=r"^--mlflow-page .*: an address as browsers"):
+        ServiceSettings(root=tmp_path, mlflow_page=page).check()
 
 
 def test_the_form_names_the_folders_in_which_images_may_lie(tmp_path: Path) -> None:
