@@ -16,6 +16,8 @@ from archfront.search.commands.study_text import add_root, root_or_default, url_
 if TYPE_CHECKING:
     from archfront.search.service.service_settings import ServiceSettings
 
+# What stands for every address of a machine.
+EVERYWHERE = ("0.0.0.0", "::")
 TEXT = """\
 Serve the studies of a root: an HTTP API and a page, for programs and people with a token.
 
@@ -32,11 +34,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--storage-url", help="SQLAlchemy URL, for studies that keep records in it"
     )
     parser.add_argument("--mlflow-uri", help="MLflow's store, if it is not in the root")
-    parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
-    parser.add_argument("--port", type=int, default=8000, help="port (default: %(default)s)")
     parser.add_argument(
         "--mlflow-page", metavar="URL", help="where browsers find MLflow, for links to its runs"
     )
+    parser.add_argument("--host", default="127.0.0.1", help="address (default: %(default)s)")
+    parser.add_argument("--port", type=int, default=8000, help="port (default: %(default)s)")
     parser.add_argument(
         "--root-path", default="", metavar="PATH", help="where a proxy shows it, as /archfront"
     )
@@ -82,6 +84,7 @@ def call(arguments: argparse.Namespace) -> int:
     with listening(host, port) as at:
         from archfront.search.service.app import create_app
         from archfront.search.service.server import new_server, serve
+        from archfront.search.service.service_settings import LOOPBACK
 
         logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s: %(message)s")
         app = create_app(settings)
@@ -89,7 +92,9 @@ def call(arguments: argparse.Namespace) -> int:
         if settings.needs_token:
             token = app.state.service.tokens.first(anew=arguments.reset_token)
         scheme = "http" if arguments.tls_cert is None else "https"
-        shown = f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}{settings.root_path}"
+        # All addresses of a machine are none that a browser takes.
+        name = LOOPBACK[0] if host in EVERYWHERE else f"[{host}]" if ":" in host else host
+        shown = f"{scheme}://{name}:{port}{settings.root_path}"
 
         def answers() -> None:
             # Behind the number sign, which no browser sends and no server logs.
@@ -141,12 +146,12 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
         needs_token=not arguments.no_auth,
         storage_url=url_or_default(arguments.storage_url),
         mlflow_uri=arguments.mlflow_uri,
+        mlflow_page=arguments.mlflow_page,
     )
     settings.check()
     return settings
 
 
-        mlflow_page=arguments.mlflow_page,
 def _unfit_certificate(certificate: Path, key: Path) -> Problems:
     """Return why a certificate and a key cannot be used; empty where they can."""
     import ssl

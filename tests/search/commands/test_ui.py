@@ -57,6 +57,29 @@ def test_the_server_gets_the_root_as_it_is_now(
     assert f": http://127.0.0.1:{port}  (Ctrl-C ends it)" in capsys.readouterr().out
 
 
+def test_the_database_of_a_team_is_found_in_the_environment(
+    tmp_path: Path, port: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On a command line everyone on the machine would see its password."""
+    given: list[str] = []
+
+    def serve(uri: str, artifacts: str, at: socket.socket, answers: Callable[[], None]) -> None:
+        at.close()
+        given.append(uri)
+        answers()
+
+    url = "postgresql+pg8000://me:secret@host:5432/team"
+    monkeypatch.setattr(mlflow_server, "serve", serve)
+    monkeypatch.setenv("ARCHFRONT_STORAGE_URL", url)
+    words = ["ui", "--root", str(tmp_path), "--port", str(port)]
+    assert main(words) == 0
+    assert main([*words, "--mlflow-uri", "http://store"]) == 0
+    assert given == [url, "http://store"]
+    assert "secret" not in capsys.readouterr().out
+    monkeypatch.setenv("ARCHFRONT_STORAGE_URL", "sqlite:///other.db")
+    assert main(words) != 0  # whose records are of Optuna alone
+
+
 def test_an_address_in_use_is_told_before_mlflow_is_imported(
     tmp_path: Path, shared: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
