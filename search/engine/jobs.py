@@ -55,12 +55,22 @@ class Done:
 
 @dataclass(frozen=True)
 class Broken:
-    """The result of a job that failed: an exception, a dead worker or a timeout, in words."""
+    """The result of a job that failed: an exception, a dead worker or a timeout, in words.
+
+    Attributes:
+        kind: What failed.
+        message: The same for people.
+        seconds: Running time of the job without pauses.
+        node: Name of the cluster's node that it ran on; None on this machine.
+        is_lost: Whether the machine that it ran on was lost or taken away, which says nothing of
+            the job.
+    """
 
     kind: FailureKind
     message: str
     seconds: float
     node: str | None = None
+    is_lost: bool = False
 
 
 Result = Done | Broken

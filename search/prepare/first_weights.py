@@ -8,6 +8,7 @@ from pathlib import Path
 
 from archfront.search.config.schema import SpaceConfig
 from archfront.search.engine.jobs import Done, Engine, Job
+from archfront.search.engine.second_try import found_result
 from archfront.search.errors import WeightsError
 from archfront.search.jobs.perform import WeightsRequest
 from archfront.search.records.header import WeightsKeys
@@ -94,7 +95,7 @@ def _found(
     """Return the weights that are on this machine."""
     if engine is not None:
         request = WeightsRequest(tuple(names), config.weights, channels)
-        result = engine.submit(Job("weights", request)).result()
+        result = found_result(engine, Job("weights", request))
         if isinstance(result, Done):
             found: Resolution = result.value
             return found

@@ -185,8 +185,7 @@ class Driver:
             known = written[-1].measurement if written else None
             running = RunningTrial(trial, candidate, attempt, self._clock(), known, below=written)
             if attempt >= MAX_ATTEMPTS:
-                message = f"the driver died {attempt} times while this candidate was in flight"
-                self._finish(running, Failed("crash", message))
+                self._finish(running, machine.driver_died(attempt, self._engine.isolates))
             elif written:
                 self._train_next_rung(running)
             else:
@@ -342,7 +341,7 @@ class Driver:
         logger.info("trial %d %s: %s", evaluation.trial, evaluation.kind, evaluation.candidate.id)
 
     def _submit(self, running: RunningTrial, job: Job) -> None:
-        running.job, running.is_second_try = job, running.job is job
+        running.begin(job)
         self._progress.running[self._engine.submit(job, self._emit)] = running
 
     def _emit(self, event: Event) -> None:

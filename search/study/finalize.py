@@ -7,6 +7,7 @@ from typing import Any
 
 from archfront.search.config.schema import LimitsConfig
 from archfront.search.engine.jobs import Broken, Engine, Job
+from archfront.search.engine.second_try import found_result
 from archfront.search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest
 from archfront.search.latency.steady import steadier
 from archfront.search.prepare.gate import exceeded
@@ -131,7 +132,7 @@ class FrontFinalizer:
 
     def _done(self, job: Job, evaluation: Evaluation, word: str) -> Any:
         """Return the value of a job, or None if it failed, of which an event tells."""
-        result = self._engine.submit(job).result()
+        result = found_result(self._engine, job)
         if isinstance(result, Broken):
             self._emit(Noticed(f"trial {evaluation.trial} not {word}: {result.message}"))
             return None

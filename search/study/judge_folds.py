@@ -9,6 +9,7 @@ from dataclasses import replace
 import numpy as np
 
 from archfront.search.engine.jobs import Broken, Engine, Result
+from archfront.search.engine.second_try import found_result
 from archfront.search.front.fold_interval import fold_mean
 from archfront.search.front.members import distinct
 from archfront.search.prepare.prepare import Prepared
@@ -87,8 +88,8 @@ class FoldJudge:
             some = missing[start : start + self._engine.n_slots]
             jobs = [self._jobs.fold(e, fold, self._n_folds) for e in some]
             futures: list[Future[Result]] = [self._engine.submit(job) for job in jobs]
-            for evaluation, future in zip(some, futures, strict=True):
-                result = future.result()
+            for evaluation, job, future in zip(some, jobs, futures, strict=True):
+                result = found_result(self._engine, job, future)
                 if isinstance(result, Broken):
                     words = f"trial {evaluation.trial} not judged on fold {fold + 1}"
                     self._emit(Noticed(f"{words}: {result.message}"))

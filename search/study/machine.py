@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from archfront.search.engine.failures import broken
 from archfront.search.engine.jobs import Broken
-from archfront.search.engine.second_try import TRIED_AGAIN, stopped
+from archfront.search.engine.second_try import MOST_LOST, TRIED_AGAIN, stopped
 from archfront.search.errors import (
     ArchfrontError,
     DatabaseError,
@@ -63,14 +63,31 @@ def record_end(steps: Iterable[Callable[[], None]], *, is_stopped: bool) -> None
 def is_to_try_again(running: RunningTrial, result: Broken) -> bool:
     """Return whether the job of a trial is done once more, since the machine failed.
 
+    That is noted of the trial. A lost node costs a job none of its tries.
+
     Raises:
         StudyStoppedError: If the machine failed the second time.
     """
     if result.kind not in TRIED_AGAIN:
         return False
+    if result.is_lost:
+        running.n_lost += 1
+        return running.n_lost <= MOST_LOST
     if running.is_second_try and result.kind == "machine":
         raise stopped(result.message)
-    return not running.is_second_try
+    is_first, running.is_second_try = not running.is_second_try, True
+    return is_first
+
+
+def driver_died(attempts: int, isolates: bool) -> Failed:
+    """Return the failure of a candidate during which the driver died so often.
+
+    Args:
+        attempts: How often.
+        isolates: Whether the candidate ran in another process, which cannot end the driver.
+    """
+    message = f"the driver died {attempts} times while this candidate was in flight"
+    return Failed("killed" if isolates else "crash", message)
 
 
 def ending(reason: str, progress: StudyProgress) -> tuple[str, str]:

@@ -16,6 +16,7 @@ import numpy as np
 from archfront.search.config.schema import Config
 from archfront.search.config.settings import FACTOR, expected_workers, plan_of
 from archfront.search.engine.jobs import Broken, Engine, Job
+from archfront.search.engine.second_try import found_result
 from archfront.search.jobs.perform import StepsRequest, StepTimes
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.candidate import Candidate
@@ -222,7 +223,7 @@ def _timed(prepared: Prepared, engine: Engine) -> tuple[int, StepTimes] | str:
             compares_precisions=asked == "auto",
             rounds=TIMED_STEPS,
         )
-        result = engine.submit(Job("steps", request)).result()
+        result = found_result(engine, Job("steps", request))
         if not isinstance(result, Broken):
             return number, result.value
         reason = result.message

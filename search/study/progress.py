@@ -73,6 +73,7 @@ class RunningTrial:
         n_again: Measurements after the first one, which other work disturbed.
         job: The job that runs for it.
         is_second_try: Whether this job is done once more, after the machine failed.
+        n_lost: Nodes that were lost while they ran this job.
         trained_on: Node of the cluster that trained it; None on this machine.
         measured_on: The same of its measurement.
     """
@@ -87,6 +88,7 @@ class RunningTrial:
     n_again: int = 0
     job: Job | None = None
     is_second_try: bool = False
+    n_lost: int = 0
     trained_on: str | None = None
     measured_on: str | None = None
 
@@ -100,6 +102,12 @@ class RunningTrial:
         """Take over what was measured for the rung below."""
         self.measurement, self.expected = last.measurement, last.expected
         self.measured_on = last.measured_on
+
+    def begin(self, job: Job) -> None:
+        """Take down the job that runs from now on, which may be the same once more."""
+        if job is not self.job:
+            self.is_second_try, self.n_lost = False, 0
+        self.job = job
 
     def note_node(self, result: Result) -> None:
         """Take down on which node of a cluster the job ran."""

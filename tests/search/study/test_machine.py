@@ -12,6 +12,7 @@ import pytest
 from archfront.search.config.schema import Config
 from archfront.search.engine.inline import InlineEngine
 from archfront.search.engine.jobs import Broken, Job, Result
+from archfront.search.engine.second_try import MOST_LOST
 from archfront.search.errors import StudyStoppedError
 from archfront.search.jobs.perform import MeasureRequest, TrainRequest
 from archfront.search.records.evaluation import Failed, Trained
@@ -22,6 +23,22 @@ from archfront.search.records.store import StudyStore, reading
 from archfront.search.results.results import Results
 from archfront.search.study.study import StudyResult
 from tests.support.small_study import perform, run, small_config, small_space
+
+
+class Losing(InlineEngine):
+    """An engine whose node is lost under the first jobs, and once more."""
+
+    isolates = True
+
+    def __init__(self, n_lost: int) -> None:
+        super().__init__(perform, workers=1, threads=1)
+        self.n_left = n_lost
+
+    def _run(self, job: Job, on_event: Any) -> Result:
+        self.n_left -= 1
+        if self.n_left >= 0:
+            return Broken("killed", "The node was lost.", 1.0, "a", is_lost=True)
+        return super()._run(job, on_event)
 
 
 class Failing(InlineEngine):
@@ -50,6 +67,12 @@ def of_kind(found: Results, kind: FailureKind) -> set[str]:
     return {id for id, outcome in outcomes if isinstance(outcome, Failed) and outcome.kind == kind}
 
 
+def run_counts(root: Path) -> dict[str, int]:
+    """Return the counts of the small study where nothing fails."""
+    run(small_config(root))
+    return results(root).counts()
+
+
 def results(root: Path) -> Results:
     paths = StudyPaths(root, "small")
     return Results.read(reading(paths, None), paths)
@@ -66,6 +89,23 @@ def test_a_job_that_the_machine_failed_is_done_once_more(
     assert results(tmp_path).counts()["trained"] == 6
     notes = [event.message for event in told if isinstance(event, Noticed)]
     assert [note.split(" ", 2)[2] for note in notes] == ["is tried again: The reason."]
+
+
+def test_nodes_that_are_lost_cost_a_candidate_none_of_its_tries(tmp_path: Path) -> None:
+    """The second node that was lost under a candidate had made it a failed one."""
+    result = run(small_config(tmp_path), engine=Losing(MOST_LOST))
+    assert result.state == "finished"
+    assert results(tmp_path).counts() == run_counts(tmp_path / "whole")
+
+
+def test_a_candidate_under_which_every_node_is_lost_is_given_up_for_this_run(
+    tmp_path: Path,
+) -> None:
+    config = small_config(tmp_path)
+    run(config, engine=Losing(2 * MOST_LOST + 2))  # those of the reference point are others
+    assert of_kind(results(tmp_path), "killed")
+    run(small_config(tmp_path, budget__trials=1000))
+    assert not of_kind(results(tmp_path), "killed")
 
 
 def test_a_machine_that_fails_again_stops_the_study_which_goes_on_later(tmp_path: Path) -> None:

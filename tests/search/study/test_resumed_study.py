@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from archfront.search.engine.inline import InlineEngine
 from archfront.search.errors import ConfigChangedError, StudyLockedError
 from archfront.search.records.evaluation import Failed
 from archfront.search.records.events import Event, StudyStarted, TrialFinished, TrialProposed
@@ -17,7 +18,7 @@ from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving
 from archfront.search.study import study
 from archfront.search.study.control import Control
-from tests.support.small_study import Forgetful, prepared, run, small_config
+from tests.support.small_study import Forgetful, perform, prepared, run, small_config
 from tests.support.study_engines import DriverDeath, Dying, Interrupting, results, story
 
 
@@ -78,16 +79,22 @@ class TestResume:
             study.run(config, prepared=other, engine=Interrupting(9), table=Forgetful())  # type: ignore[arg-type]  # a fake table
 
     @pytest.mark.slow
-    def test_a_candidate_that_kills_its_driver_is_given_up(self, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(("isolates", "kind"), [(False, "crash"), (True, "killed")])
+    def test_a_candidate_that_kills_its_driver_is_given_up(
+        self, tmp_path: Path, isolates: bool, kind: str
+    ) -> None:
+        """A candidate in another process was blamed for a driver that somebody killed."""
         config = small_config(tmp_path)
         for _ in range(3):
             with pytest.raises(DriverDeath):
                 run(config, engine=Dying())
-        run(config)
+        last = InlineEngine(perform, workers=1, threads=1)
+        last.isolates = isolates  # type: ignore[misc]  # of this one
+        run(config, engine=last)
         first = results(tmp_path).evaluations[0]
         assert isinstance(first.outcome, Failed)
         assert str(first.outcome) == (
-            "crash: the driver died 3 times while this candidate was in flight"
+            f"{kind}: the driver died 3 times while this candidate was in flight"
         )
         assert results(tmp_path).counts()["trained"] == 6
 
