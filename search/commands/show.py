@@ -7,6 +7,7 @@ import json
 
 from archfront.search.commands.consoles import echo, print_lines, wide_console
 from archfront.search.commands.study_text import add_study, results_of, state_text
+from archfront.search.results.node_work import node_work, waiting_sentence
 from archfront.trainers.words import duration
 
 # Columns of lines that are not shown in a terminal.
@@ -32,6 +33,7 @@ def call(arguments: argparse.Namespace) -> int:
             "reason": results.reason,
             "counts": results.counts(),
             "seconds": results.seconds(),
+            "nodes": [work.as_dict() for work in node_work(results.evaluations)],
             "folder": str(paths.folder),
             "header": {} if header is None else header.as_dict(),
             "front": results.rows(),
@@ -43,6 +45,10 @@ def call(arguments: argparse.Namespace) -> int:
         lines += study_lines(header)
     counts = ", ".join(f"{count} {kind}" for kind, count in results.counts().items())
     costs = ", ".join(f"{duration(s)} {name}" for name, s in results.seconds().items())
-    lines += [f"trials    {counts}", f"costs     {costs}", f"folder    {paths.folder}"]
+    lines += [f"trials    {counts}", f"costs     {costs}"]
+    if nodes := node_work(results.evaluations):
+        lines += [f"node      {work}" for work in nodes]
+        lines += [f"waiting   {waiting_sentence(results.evaluations)}"]
+    lines += [f"folder    {paths.folder}"]
     print_lines(wide_console(WIDTH), lines)
     return 0

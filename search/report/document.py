@@ -26,6 +26,7 @@ from archfront.search.report.plot_data import NAMES, FrontPlot
 from archfront.search.report.profile_text import short_lines
 from archfront.search.results import rung_stats, stats
 from archfront.search.results.baselines import baseline_line
+from archfront.search.results.node_work import node_work, waiting_sentence
 from archfront.search.results.select_members import best_member
 from archfront.trainers.dataset_summary import DatasetSummary
 from archfront.trainers.words import join_words
@@ -186,6 +187,8 @@ def _costs(record: StudyRecord) -> dict[str, Any]:
         "n_trained": stats.counts(record.evaluations, record.waiting)["trained"],
         "hypervolume": volume,
         "spent": sum(record.seconds.values()),
+        "nodes": node_work(record.evaluations),
+        "waited": waiting_sentence(record.evaluations),
     }
 
 

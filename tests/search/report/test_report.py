@@ -222,6 +222,21 @@ def test_the_cost_adds_up(page: Page) -> None:
     assert "in all 4 min 10 s" in page.words
 
 
+def test_the_nodes_of_a_cluster_are_told_with_their_work(page: Page) -> None:
+    assert "nodes" not in page.tables
+    one, other = trained(0, 0.9, 1.0), trained(1, 0.8, 1.0)
+    evaluations = [
+        replace(one, trained_on="tower", measured_on=EVIL),
+        replace(other, trained_on="tower", measured_on=EVIL, started=one.started + 14),
+    ]
+    told = Page(render(record(evaluations=evaluations)))
+    assert told.rows("nodes") == [
+        [EVIL, "0", "", "2", "3 s", "0.11"],
+        ["tower", "2", "24 s", "0", "", "0.86"],
+    ]
+    assert "were in flight for 28 s in all, of which they waited 1 s (4%)" in told.words
+
+
 def test_the_hypervolume_is_told_with_its_reference(page: Page) -> None:
     whole = record()
     volume = front_hypervolume(whole.evaluations, whole.objectives, whole.reference)
