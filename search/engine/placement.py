@@ -26,6 +26,8 @@ class ClusterNeeds:
         shared: Folder into which jobs write, and
         read: folders and files that they read: all nodes have to see them.
         describe: Gives a machine's device; None where it does not matter.
+        device: The device that measures, where it is decided already.
+        waits: Whether nodes that can train or measure are waited for from the start.
     """
 
     address: str = "auto"
@@ -38,6 +40,8 @@ class ClusterNeeds:
     shared: str | None = None
     read: tuple[str, ...] = ()
     describe: Callable[[], object] | None = None
+    device: object = None
+    waits: bool = False
 
 
 @dataclass(frozen=True)
@@ -110,8 +114,11 @@ def fit_of(
 def device_to_measure(found: Sequence[tuple[Node, NodeFacts]], needs: ClusterNeeds) -> object:
     """Return the device that measures: that of the labeled nodes, else that of the driver.
 
-    Of several devices under one label it is that of the node whose name is first.
+    One that is decided already stays. Of several devices under one label it is that of the node
+    whose name is first.
     """
+    if needs.device is not None:
+        return needs.device
     labeled = [f.device for n, f in found if not missing_labels(n, needs.device_label)]
     if needs.device_label and labeled:
         return labeled[0]

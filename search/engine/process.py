@@ -23,7 +23,7 @@ from archfront.search.engine.worker import Setup
 # why it is not started by -m, which would look for the module before.
 _BOOT = (
     "import sys; fd = int(sys.argv[1]); sys.path[:] = sys.argv[2:]; del sys.argv[1:]; "
-    "from archfront.search.engine.worker import main; main(fd)"
+    "from archfront.search.engine.{} import main; main(fd)"
 )
 _TAIL_BYTES = 4096
 
@@ -84,6 +84,12 @@ class WorkerProcess:
 
     One thread talks to it (``send``, ``receive``, ``end``); any thread may pause, resume or kill.
 
+    Args:
+        threads: Threads of the process.
+        start_timeout_s: Seconds of running in which it must be ready.
+        variables: Its additional environment.
+        module: Module of this package whose ``main`` is the inside of the process.
+
     Attributes:
         watch: Its running time since the last job began, or since its start.
         is_ready: Whether it has finished its imports.
@@ -96,6 +102,7 @@ class WorkerProcess:
         threads: int,
         start_timeout_s: float,
         variables: Mapping[str, str] | None = None,
+        module: str = "worker",
     ) -> None:
         self.watch = Stopwatch()
         self.is_ready = False
@@ -108,7 +115,7 @@ class WorkerProcess:
         self._connection: Connection[Any, Any] = ours
         try:
             environment = os.environ | thread_variables(threads) | dict(variables or {})
-            self._process = _spawn(theirs.fileno(), self._output, environment)
+            self._process = _spawn(module, theirs.fileno(), self._output, environment)
         except OSError:
             ours.close()
             self._output.close()
@@ -206,10 +213,12 @@ class WorkerProcess:
                 _kill_group(self.group, number)
 
 
-def _spawn(fd: int, output: IO[bytes], environment: Mapping[str, str]) -> subprocess.Popen[bytes]:
+def _spawn(
+    module: str, fd: int, output: IO[bytes], environment: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
     paths = (os.path.abspath(str(path)) for path in sys.path)
     return subprocess.Popen(
-        [sys.executable, "-c", _BOOT, str(fd), *paths],
+        [sys.executable, "-c", _BOOT.format(module), str(fd), *paths],
         pass_fds=(fd,),
         stdin=subprocess.DEVNULL,
         stdout=output,

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
+import math
 import os
 import pickle
 import platform
@@ -111,6 +112,8 @@ class Start:
     Attributes:
         perform: The first of the arguments of ``ProcessEngine``, as the following ones.
         gpus: GPUs of each worker that trains, of those that Ray gave the agent.
+        lease_s: Seconds without a question of the driver after which the node ends itself: by
+            then its jobs may run elsewhere, and write where they write.
     """
 
     perform: Perform
@@ -119,6 +122,7 @@ class Start:
     imports: tuple[str, ...]
     exclusive_imports: tuple[str, ...]
     gpus: int = 0
+    lease_s: float = math.inf
 
 
 def facts_of(question: Question) -> NodeFacts:
@@ -218,6 +222,7 @@ class NodeAgent:
         self._items: list[Item] = []
         self._n_items = 0
         self._jobs: set[int] = set()
+        self._asked = time.monotonic()
 
     def facts(self, question: bytes) -> NodeFacts:
         """Return what this node says of itself."""
@@ -238,6 +243,8 @@ class NodeAgent:
             slot_variables=slots_of_gpus(os.environ.get("CUDA_VISIBLE_DEVICES", ""), how.gpus),
             is_reaper_apart=True,  # Ray kills an agent's children, and leaves theirs
         )
+        self._asked = time.monotonic()
+        threading.Thread(target=self._watch, args=(how.lease_s,), daemon=True).start()
 
     def submit(self, number: int, message: bytes) -> None:
         """Take a pickled job by its number; one that was taken already is not done twice."""
@@ -256,15 +263,23 @@ class NodeAgent:
 
     def poll(self, acknowledged: int, wait_s: float) -> list[Item]:
         """Return what happened after a place in the order, or nothing after some seconds."""
+        self._asked = time.monotonic()
         with self._changed:
             self._items = [item for item in self._items if item.place > acknowledged]
             self._changed.wait_for(lambda: self._items, wait_s)
+            self._asked = time.monotonic()
             return list(self._items)
 
     def close(self) -> None:
         """End the workers with their children."""
         if self._engine is not None:
             self._engine.close()
+
+    def _watch(self, lease_s: float) -> None:
+        """End this process when the driver has not asked for long; the body of a thread."""
+        while time.monotonic() - self._asked < lease_s:
+            time.sleep(min(1.0, lease_s / 4))
+        os._exit(1)  # the reaper kills the workers
 
     def _add_event(self, number: int, event: Any) -> None:
         self._add("event", number, pickle.dumps(event))

@@ -18,6 +18,7 @@ tries these again elsewhere. Ray itself repeats nothing (``max_restarts=0``).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
 from typing import ClassVar
@@ -35,7 +36,7 @@ from archfront.search.engine.jobs import (
 from archfront.search.engine.placement import ClusterNeeds, Fit
 from archfront.search.engine.ray_agent import Start, write_mark
 from archfront.search.engine.ray_cluster import connect
-from archfront.search.engine.ray_members import ClusterMembers, Crew
+from archfront.search.engine.ray_members import LEASE_S, ClusterMembers, Crew
 from archfront.search.engine.ray_node import NodeLink
 from archfront.search.engine.slot import Task
 from archfront.search.errors import ConfigError
@@ -52,6 +53,8 @@ class RayEngine(ClosedByBlock):
         imports: Modules that workers import before they have a job.
         exclusive_imports: The same of those for exclusive jobs.
         needs: What is asked of the cluster.
+        on_slots: Called with the trainings at a time, whenever these have changed.
+        on_lost: Called with the reason when the whole cluster is lost.
 
     Raises:
         ConfigError: If the cluster cannot be joined, or none of its nodes can train or measure.
@@ -68,18 +71,23 @@ class RayEngine(ClosedByBlock):
         imports: tuple[str, ...] = (),
         exclusive_imports: tuple[str, ...] = (),
         needs: ClusterNeeds | None = None,
+        on_slots: Callable[[int], None] | None = None,
+        on_lost: Callable[[str], None] | None = None,
     ) -> None:
         self.threads = threads or max(1, cores() // workers)
         self._perform = perform
         self._imports, self._exclusive_imports = imports, exclusive_imports
         self._waiting: dict[bool, deque[Task]] = {False: deque(), True: deque()}
         self._is_closed = False
+        self._on_slots, self._told_slots = on_slots, 0
         needs = needs or ClusterNeeds()
         self._gpus = needs.gpus
         mark_shared(needs)
         self._connection = connect(needs.address)
         crew = Crew(workers, self.threads, self._start_of)
-        self._members = ClusterMembers(self._connection, needs, crew=crew, on_free=self._dispatch)
+        self._members = ClusterMembers(
+            self._connection, needs, crew=crew, on_free=self._dispatch, on_lost=on_lost
+        )
         try:
             self._members.join_all()
         except BaseException:
@@ -112,12 +120,18 @@ class RayEngine(ClosedByBlock):
         task = Task.of(job, on_event)
         if isinstance(task, Broken):
             return finished(task)
-        with self._members.lock:
-            if self._is_closed:
-                return finished(CLOSED)
-            self._waiting[job.is_exclusive].append(task)
-        self._dispatch()
+        self.submit_task(task)
         return task.future
+
+    def submit_task(self, task: Task) -> None:
+        """Queue a job that is pickled already."""
+        with self._members.lock:
+            is_closed = self._is_closed
+            if not is_closed:
+                self._waiting[task.job.is_exclusive].append(task)
+        if is_closed:
+            task.finish(CLOSED)
+        self._dispatch()
 
     def close(self) -> None:
         """End every agent with its workers; unfinished jobs are ``Broken``. Repeatable."""
@@ -142,6 +156,7 @@ class RayEngine(ClosedByBlock):
             imports=self._imports if fit.slots else (),
             exclusive_imports=self._exclusive_imports if fit.measures else (),
             gpus=self._gpus,
+            lease_s=LEASE_S,
         )
 
     def _dispatch(self) -> None:
@@ -156,6 +171,10 @@ class RayEngine(ClosedByBlock):
                 number = link.take_on(task)  # under the lock: a lost node drops what it took on
             link.send(number, task)
         self._members.say_who_waits(*waiting)
+        n_slots = self.n_slots
+        if self._on_slots is not None and n_slots != self._told_slots:
+            self._told_slots = n_slots
+            self._on_slots(n_slots)
 
     def _next_job(self) -> tuple[NodeLink, Task] | None:
         for is_exclusive, queue in self._waiting.items():

@@ -26,8 +26,12 @@ from archfront.trainers.words import count_of
 
 logger = logging.getLogger(__name__)
 
+# A node that does not hear from the driver for so long ends its workers by itself. Before that the
+# driver repeats nothing that such a node ran, since both would write into one folder.
+LEASE_S = 30.0
 _LOOK_S = 3.0  # between looks at the nodes of the cluster
 _JOIN_S = 10.0  # a listener that waits for the closing thread must not block it for ever
+_CLUSTER_S = 60.0  # without an answer, after which a cluster is given up
 _AGAIN_S, _LONGEST_AGAIN_S = 3.0, 60.0  # before a lost node is tried again, doubled each time
 
 
@@ -62,6 +66,7 @@ class ClusterMembers:
         needs: What is asked of it.
         crew: The workers of a node.
         on_free: Called when a node came, or a job ended at one.
+        on_lost: Called with the reason when the cluster has not answered for long.
 
     Attributes:
         lock: Guards ``links``, and what its user keeps beside them.
@@ -76,12 +81,13 @@ class ClusterMembers:
         *,
         crew: Crew,
         on_free: Callable[[], None],
+        on_lost: Callable[[str], None] | None = None,
     ) -> None:
         self.lock = threading.RLock()
         self.links: dict[str, NodeLink] = {}
         self.device: object = None
         self._connection, self._needs = connection, needs
-        self._crew, self._on_free = crew, on_free
+        self._crew, self._on_free, self._on_lost = crew, on_free, on_lost
         self._is_closed = False
         self._joining: set[str] = set()
         self._unfit: set[str] = set()
@@ -103,7 +109,7 @@ class ClusterMembers:
             self.device = device_to_measure(there, self._needs)
             found = list(zip(nodes, threads.map(self._use, reached), strict=True))
         problems = nobody(found, self._needs)
-        if problems:
+        if problems and not self._needs.waits:
             raise ConfigError(*problems)
         for node, fit in found:
             self._note(node, fit)
@@ -203,20 +209,33 @@ class ClusterMembers:
             self.links.pop(link.node.id, None)
             self._postpone(link.node)
         message = f"The node {link.node.name} was lost: {reason}."
-        n_jobs = link.drop(Broken("killed", message, 0.0, link.node.name))
-        logger.warning("%s It ran %s.", message, count_of(n_jobs, "job"))
-        link.end()  # it may live, only out of reach
+        logger.warning("%s It ran %s.", message, count_of(link.n_jobs, "job"))
+        link.end_agent()  # it may live, only out of reach
+        if self._needs.shared is not None and self._may_live(link.node):
+            self._stopped.wait(link.seconds_of_doubt(LEASE_S))
+        link.drop(Broken("killed", message, 0.0, link.node.name, is_lost=True))
         self._on_free()
+
+    def _may_live(self, node: Node) -> bool:
+        """Return whether a node whose agent is lost may still compute: it is out of reach."""
+        try:
+            return all(other.id != node.id for other in self._connection.nodes())
+        except Exception:  # then nothing is known
+            return True
 
     def _watch(self) -> None:
         """Join the nodes that come; the body of a thread."""
+        answered = time.monotonic()
         while not self._stopped.wait(_LOOK_S):
             try:
                 nodes = self._connection.nodes()
             except Exception as error:
                 self._say("cluster", f"The cluster does not answer: {error}")
+                if self._on_lost is not None and time.monotonic() - answered > _CLUSTER_S:
+                    self._on_lost(str(error))
                 continue
-            self._say("cluster", "")
+            answered = time.monotonic()
+            self._say("cluster", "", "The cluster answers again.")
             for node in nodes:
                 if self._is_to_join(node):
                     self._run(self._join_later, node)

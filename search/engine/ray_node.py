@@ -25,6 +25,7 @@ _START_S = 120.0  # in which an agent answers: a process with our imports, on a 
 _POLL_S = 2.0  # how long an agent waits for something to say
 _AGAIN_S = 0.5  # between tries at an agent that is not reached
 _UNREACHED_S = 60.0  # after which a node that is not reached is given up
+_MARGIN_S = 2.0  # an agent looks that often whether its time is over
 _CLOSE_S = 5.0  # in which an agent ends its workers before it is killed
 _CALLS = 8  # of an agent at a time: a poll waits in one
 
@@ -45,6 +46,7 @@ class NodeLink:
         node: The node.
         facts: What it said of itself.
         fit: What it can do.
+        answered: Time of its last answer, by the monotonic clock.
     """
 
     def __init__(self, ray: ModuleType, node: Node, *, gpus: int) -> None:
@@ -53,6 +55,7 @@ class NodeLink:
         self.node = node
         self.facts: NodeFacts
         self.fit = Fit(0, False, (), (), "")
+        self.answered = time.monotonic()
         self._ray = ray
         self._lock = threading.Lock()  # guards the jobs
         self._jobs: dict[int, Task] = {}
@@ -104,6 +107,12 @@ class NodeLink:
             raise LostError(reason_of(error)) from error
 
     @property
+    def n_jobs(self) -> int:
+        """Return the jobs in flight there."""
+        with self._lock:
+            return len(self._jobs)
+
+    @property
     def n_training(self) -> int:
         """Return the trainings in flight there."""
         with self._lock:
@@ -149,12 +158,16 @@ class NodeLink:
                 continue
             except Exception as error:  # it died, or Ray was shut down by another
                 return reason_of(error)
-            unreached_since = None
+            unreached_since, self.answered = None, time.monotonic()
             for item in items:
                 place = item.place
                 self._take(item)
                 if item.tag == "result":
                     on_free()
+
+    def seconds_of_doubt(self, lease_s: float) -> float:
+        """Return for how long a lost node may still compute, if it lives: until its lease ends."""
+        return max(0.0, self.answered + lease_s + _MARGIN_S - time.monotonic())
 
     def drop(self, result: Broken) -> int:
         """Give all jobs in flight there one result; return how many they were."""
@@ -172,6 +185,11 @@ class NodeLink:
 
     def end(self, closing: Any = None) -> None:
         """End the agent, which ends its workers; jobs in flight there are ``Broken``."""
+        self.end_agent(closing)
+        self.drop(CLOSED)
+
+    def end_agent(self, closing: Any = None) -> None:
+        """End the agent, which ends its workers."""
         self._is_closed = True
         try:
             if closing is not None:
@@ -179,7 +197,6 @@ class NodeLink:
             self._ray.kill(self._agent)
         except Exception as error:  # it is gone already, or the whole cluster
             logger.debug("The agent of %s was not ended: %s", self.node.name, error)
-        self.drop(CLOSED)
 
     def _send_again(self) -> None:
         """Send again what did not arrive: an agent takes each number once."""
@@ -239,6 +256,13 @@ def reason_of(error: BaseException) -> str:
             "Ray ended archfront's agent there since the node's memory ran out; give "
             "engine.memory_gb, or fewer engine.workers"
         )
+    if "its worker process has died" in said:
+        return (
+            "archfront's process there ended: somebody or the system killed it, as for want of "
+            "memory, or it crashed"
+        )
+    if "its node has died" in said:
+        return "it ended, or Ray could not reach it any more"
     missing = next((line for line in lines if line.startswith("ModuleNotFoundError")), None)
     if missing is not None:
         return f"{missing.partition(': ')[2]}: install archfront there in the same version"

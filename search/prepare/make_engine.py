@@ -8,10 +8,10 @@ from functools import partial
 from archfront.search.config.schema import Config
 from archfront.search.config.settings import train_threads
 from archfront.search.engine import ENGINES
+from archfront.search.engine.cluster_engine import ClusterEngine
 from archfront.search.engine.jobs import Engine
 from archfront.search.engine.placement import ClusterNeeds
 from archfront.search.engine.queue_needs import QueueNeeds
-from archfront.search.engine.ray_engine import RayEngine
 from archfront.search.engine.submitit_engine import SubmititEngine
 from archfront.search.errors import ConfigError
 from archfront.search.jobs.elsewhere import perform_elsewhere
@@ -30,7 +30,7 @@ def make_engine(config: Config) -> Engine:
     """
     engine = config.engine
     if engine.name == "ray":
-        return RayEngine(
+        return ClusterEngine(
             perform_elsewhere,
             workers=engine.workers or MOST_WORKERS,
             threads=train_threads(config),
@@ -71,13 +71,13 @@ def measuring_engine(config: Config) -> Engine:
         )
     if engine.name == "ray":
         needs = replace(cluster_needs(config, trains=False), device_label={})
-        return RayEngine(perform_elsewhere, workers=1, threads=1, needs=needs)
+        return ClusterEngine(perform_elsewhere, workers=1, threads=1, needs=needs)
     return ENGINES[engine.name](perform, workers=1, threads=None)
 
 
 def device_of(engine: Engine, runtime: str) -> MeasuringDevice | None:
     """Return the device on which an engine measures with a runtime; None for this machine's."""
-    if not isinstance(engine, RayEngine | SubmititEngine):
+    if not isinstance(engine, ClusterEngine | SubmititEngine):
         return None
     if not isinstance(engine.device, MeasuringDevice):
         return None

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from archfront.search.engine.ray_engine import RayEngine
+from archfront.search.engine.cluster_engine import ClusterEngine
+from archfront.search.engine.placement import ClusterNeeds
 from archfront.search.engine.submitit_engine import SubmititEngine
 from tests.support import engine_checks, engine_jobs
 from tests.support.ray_cluster import small_cluster
@@ -27,13 +28,15 @@ def ray_cluster() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
-def ray_engine(ray_cluster: Any) -> Iterator[Callable[[], RayEngine]]:
+def ray_engine(ray_cluster: Any) -> Iterator[Callable[[], ClusterEngine]]:
     """Return what gives an open engine: the same one until a test has closed it."""
-    engines: list[RayEngine] = []
+    needs = ClusterNeeds(address=ray_cluster.address)
+    engines: list[ClusterEngine] = []
 
-    def opened() -> RayEngine:
+    def opened() -> ClusterEngine:
         if not engines or engines[-1].is_closed:
-            engines.append(RayEngine(engine_jobs.perform, workers=1, threads=1))
+            engine = ClusterEngine(engine_jobs.perform, workers=1, threads=1, needs=needs)
+            engines.append(engine)
         return engines[-1]
 
     yield opened

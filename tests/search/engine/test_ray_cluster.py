@@ -125,6 +125,17 @@ def test_without_ray_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None
             "Ray ended archfront's agent there since the node's memory ran out; give "
             "engine.memory_gb, or fewer engine.workers",
         ),
+        (
+            "The actor died unexpectedly before finishing this task.\nThe actor is dead because "
+            "its worker process has died. Worker exit type: SYSTEM_ERROR Detail: [...]",
+            "archfront's process there ended: somebody or the system killed it, as for want of "
+            "memory, or it crashed",
+        ),
+        (
+            "The actor died because its node has died. Node Id: 01\n\tthe actor's node was "
+            "terminated unexpectedly: health check failed",
+            "it ended, or Ray could not reach it any more",
+        ),
         ("", "RuntimeError"),
     ],
 )

@@ -16,6 +16,8 @@ from typing import Any
 import psutil
 import pytest
 
+from archfront.search.engine.cluster_engine import ClusterEngine
+from archfront.search.engine.jobs import Engine
 from archfront.search.engine.placement import ClusterNeeds
 from archfront.search.engine.ray_engine import RayEngine
 from archfront.search.errors import ConfigError
@@ -35,10 +37,10 @@ from tests.support.ray_cluster import node_options
 pytestmark = pytest.mark.slow
 
 ROOT = Path(engine_jobs.__file__).parents[2]
-OPEN = Callable[[], RayEngine]
+OPEN = Callable[[], ClusterEngine]
 
 
-def started(engine: RayEngine, *payload: Any) -> tuple[Any, int]:
+def started(engine: Engine, *payload: Any) -> tuple[Any, int]:
     """Return the future of a job that says its process id, and this id."""
     pids: list[int] = []
     future = engine.submit(train(*payload), pids.append)
@@ -143,6 +145,8 @@ def test_a_driver_that_is_killed_leaves_no_worker(ray_cluster: Any, tmp_path: Pa
     script = f"""
 import logging, time
 from archfront.search.engine.jobs import Job
+from archfront.search.engine.cluster_engine import ClusterEngine
+from archfront.search.engine.jobs import Engine
 from archfront.search.engine.placement import ClusterNeeds
 from archfront.search.engine.ray_engine import RayEngine
 from tests.support import engine_jobs

@@ -1,0 +1,93 @@
+"""The engine of a cluster outlives its connection, and a node its driver only for a while."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from archfront.search.engine.cluster_engine import ClusterEngine
+from archfront.search.engine.placement import ClusterNeeds
+from archfront.search.errors import ConfigError
+from tests.support import engine_jobs
+from tests.support.engine_checks import (
+    DEADLINE_S,
+    broken,
+    eventually,
+    is_running,
+    train,
+    value,
+)
+
+ROOT = Path(engine_jobs.__file__).parents[2]
+OPEN = Callable[[], ClusterEngine]
+
+
+@pytest.mark.slow
+def test_a_lost_connection_breaks_what_ran_and_the_rest_goes_on(
+    ray_engine: OPEN, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Ray ended the whole driver when the head of its cluster died."""
+    engine, pids = ray_engine(), list[int]()
+    running = engine.submit(train("hang"), pids.append)
+    eventually(lambda: pids)
+    waiting = engine.submit(train("echo", 1))
+    dropped = engine.submit(train("echo", 2))
+    assert dropped.cancel()
+    process = engine._process
+    assert process is not None
+    os.kill(process.group, signal.SIGKILL)
+    failure = broken(running)
+    assert (failure.kind, failure.is_lost) == ("killed", True)
+    assert value(waiting) == 1
+    assert not is_running(pids[0])
+    assert "It ran 1 job. The study waits and goes on when the cluster is there" in caplog.text
+    assert f"The cluster at {engine._needs.address} is there again." in caplog.text
+
+
+@pytest.mark.slow
+def test_a_job_that_waits_can_be_cancelled(ray_engine: OPEN, tmp_path: Path) -> None:
+    engine = ray_engine()
+    file, other = tmp_path / "go", tmp_path / "other"
+    running = engine.submit(train("wait", str(file)))
+    eventually(running.running)
+    waiting = engine.submit(train("write", str(other), ""))
+    assert waiting.cancel()
+    file.touch()
+    value(running)
+    assert value(engine.submit(train("echo", 1))) == 1
+    assert not other.exists()
+
+
+@pytest.mark.slow
+def test_what_the_cluster_lacks_is_told_before_anything_starts(ray_engine: OPEN) -> None:
+    needs = ClusterNeeds(address=ray_engine()._needs.address, labels={"device": "pi5"})
+    with pytest.raises(ConfigError, match=r"can train.*\n.*it has device=test, not device=pi5"):
+        ClusterEngine(engine_jobs.perform, workers=1, threads=1, needs=needs)
+
+
+def test_a_node_that_hears_nothing_of_its_driver_ends_its_workers(tmp_path: Path) -> None:
+    """Its jobs run elsewhere by then, and both would write into one folder."""
+    pids = tmp_path / "pids"
+    script = f"""
+import pathlib, pickle, time
+from archfront.search.engine.jobs import Job
+from archfront.search.engine.ray_agent import NodeAgent, Start
+from tests.support import engine_jobs
+agent = NodeAgent()
+agent.start(pickle.dumps(Start(engine_jobs.perform, 1, 1, (), (), lease_s=1.0)))
+agent.submit(1, pickle.dumps(Job("train", ("hang with child", {str(pids)!r}))))
+while not pathlib.Path({str(pids)!r}).exists():
+    agent.poll(0, 0.1)
+time.sleep(600)
+"""
+    agent = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
+    assert agent.wait(DEADLINE_S) == 1
+    found = [int(pid) for pid in pids.read_text().split()]
+    assert len(found) == 2
+    eventually(lambda: not any(is_running(pid) for pid in found))
