@@ -183,7 +183,8 @@ def _end_job(
 
 def _end_at_once(reason: str) -> None:
     """End this process, since the cluster is gone: the driver starts another one."""
-    print(reason, file=sys.stderr, flush=True)
+    sys.stderr.write(f"{reason}\n")
+    sys.stderr.flush()
     os._exit(WORKER_FAILED)
 
 
