@@ -247,7 +247,8 @@ class SubmititEngine(ClosedByBlock):
             is_any = True
             link, task = found
             if not link.send(task):
-                link.flights.drop(Broken("killed", f"{link.leaving}", 0.0, link.flights.node))
+                node = link.flights.node
+                link.flights.drop(Broken("killed", f"{link.leaving}", 0.0, node, is_lost=True))
         return is_any
 
     def _next(self) -> tuple[PilotLink, Task] | None:

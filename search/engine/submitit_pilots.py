@@ -253,7 +253,9 @@ class Pilots:
         said = f"The job {link.id}{where} {how or words}."
         if state.word in ("FAILED", "ENDED"):
             said += self._queue.output_of(link.id)
-        result = Broken(kind, said, 0.0, node or None)
+        # One that was too long is so again; what else ends a job says nothing of what it ran.
+        is_lost = kind == "killed" and state.word != "TIMEOUT"
+        result = Broken(kind, said, 0.0, node or None, is_lost=is_lost)
         n_jobs = link.flights.drop(result)
         if n_jobs:
             logger.warning("%s It ran %s.", said, count_of(n_jobs, "job"))
