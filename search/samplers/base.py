@@ -57,6 +57,11 @@ class OpenCandidates:
         """Return whether a candidate may be proposed."""
         return bool(self._proposable.flat[index])
 
+    def are_open(self, indices: np.ndarray) -> np.ndarray:
+        """Return which of some candidates may be proposed, ``(len(indices),)``."""
+        are_open: np.ndarray = self._proposable.flat[indices]
+        return are_open
+
     def has_any(self) -> bool:
         """Return whether any candidate is left that is not closed."""
         return bool(self._is_open.any())

@@ -20,7 +20,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from archfront.search.front.pareto import front_mask
 from archfront.search.front.warp import AS_IT_IS, FLAT, Warp
+from archfront.search.samplers.posterior import Posterior
 from archfront.search.samplers.request import Request
 from archfront.search.samplers.surrogate import GaussianProcess, Rows, Scaling, standardized
 
@@ -39,6 +41,11 @@ PUBLISHED_WORTH = 24
 # above chance by luck (benchmarks/LOG.md, "Names, the logarithm and the probability of
 # learning").
 LEARNS = 0.03
+# Trainings that a process knows at most, since its time grows with their third power; of these at
+# most so many are in flight (benchmarks/LOG.md, "How many workers one driver serves").
+KNOWN, KNOWN_PENDING = 1_000, 400
+# Of the trainings that it knows, this share are those next to the front, the others any.
+NEAR = 0.5
 
 
 @dataclass(frozen=True)
@@ -94,18 +101,54 @@ class ProcessPrediction:
     """The prediction of one process.
 
     Attributes:
-        mean: Means of the losses, on the scale that comes with the prediction.
-        spread: Their standard deviations on this scale.
-        learning: Probabilities that a network learns at all (``LEARNS``), whatever its mean.
+        posterior: Of both targets, standardized.
+        middle: Where the first target is 0, on the scale that comes with the prediction.
+        scale: Its unit there.
         pending: Losses of the candidates in training, ``(n_pending, n_objectives)``.
         weight: Weight of the prediction; those of all processes sum to 1.
     """
 
-    mean: Floats
-    spread: Floats
-    learning: Floats
+    posterior: Posterior
+    middle: float
+    scale: float
     pending: Floats
     weight: float
+
+    @property
+    def mean(self) -> Floats:
+        """Return the means of the losses, on the scale that comes with the prediction."""
+        means: Floats = self.posterior.mean[:, 0] * self.scale + self.middle
+        return means
+
+    @property
+    def spread(self) -> Floats:
+        """Return their standard deviations on this scale."""
+        return self.posterior.spread * self.scale
+
+    @property
+    def learning(self) -> Floats:
+        """Return the probabilities that a network learns at all (``LEARNS``)."""
+        learning: Floats = np.clip(1 + self.posterior.mean[:, 1], 0.0, 1.0)
+        return learning
+
+    def take(self, rows: Ints) -> ProcessPrediction:
+        """Return the prediction of some of the candidates."""
+        return replace(self, posterior=self.posterior.take(rows))
+
+    def assuming(self, row: int, costs: Floats, warp: Warp) -> ProcessPrediction:
+        """Return the prediction with one more candidate in training, which gives its mean.
+
+        Args:
+            row: Place of the candidate.
+            costs: Its losses of the costs, ``(n_costs,)``.
+            warp: The scale that came with the prediction.
+        """
+        expected = np.append(warp.back(self.mean[[row]]), costs)
+        return replace(
+            self,
+            posterior=self.posterior.assuming(row),
+            pending=np.concatenate([self.pending, expected[None]]),
+        )
 
 
 class Ensemble:
@@ -143,6 +186,7 @@ class Ensemble:
         parts = (seen.observed, seen.pending, candidates)
         rows = tuple(self.rows(indices) for indices in parts)
         costs = (seen.losses[:, 1:], *(self.costs(indices) for indices in parts[1:]))
+        kept, last = known_rows(seen), slice(-min(len(seen.pending), KNOWN_PENDING), None)
         found, held_out = [], []
         for number, prior in enumerate(self._priors):
             extra = self._extra(prior, parts, costs, n_fitted)
@@ -151,19 +195,19 @@ class Ensemble:
             theta = self._fitted(
                 number, process, observed.take(slice(n_fitted)), lowest_rung[:n_fitted]
             )
+            known, values = observed.take(kept), targets[kept]
             assumed = np.empty((0, 2))
             if len(pending):  # a candidate in training is assumed to give its mean
-                assumed, _ = process.predict(theta, observed, targets, pending)
-            every, values = observed.join(pending), np.concatenate([targets, assumed])
-            means, spread = process.predict(theta, every, values, open_)
-            expected = warp.back(assumed[:, 0] * scale + middle)
+                assumed = process.means(theta, known, values, pending)
             if self._sees_published:
-                held_out.append(process.held_out(theta, observed, targets[:, 0]))
+                held_out.append(process.held_out(theta, known, values[:, 0]))
+            known, values = known.join(pending.take(last)), np.concatenate([values, assumed[last]])
+            expected = warp.back(assumed[:, 0] * scale + middle)
             found.append(
                 ProcessPrediction(
-                    mean=means[:, 0] * scale + middle,
-                    spread=spread * scale,
-                    learning=np.clip(1 + means[:, 1], 0.0, 1.0),
+                    posterior=process.posterior(theta, known, values, open_),
+                    middle=middle,
+                    scale=scale,
                     pending=np.column_stack([expected, costs[1]]),
                     weight=1.0,
                 )
@@ -248,6 +292,25 @@ def weight_of_published(advantage: float, n_observed: int) -> float:
         n_observed: Number of these losses.
     """
     return float(max(1.0, PUBLISHED_WORTH / n_observed) * np.exp(2 * min(0.0, advantage)))
+
+
+def known_rows(seen: Observations) -> slice | Ints:
+    """Return which observed trainings processes know: all, unless there are very many.
+
+    Those next to the front, by how far the metric's loss is above the least at their costs, tell
+    most of what may join it; others, drawn, tell of the rest of the space.
+    """
+    n = len(seen.observed)
+    most = KNOWN - min(len(seen.pending), KNOWN_PENDING)
+    if n <= most:
+        return slice(None)
+    front = seen.losses[front_mask(seen.losses)]
+    is_cheaper = (front[None, :, 1:] <= seen.losses[:, None, 1:]).all(axis=2)
+    behind = seen.losses[:, 0] - np.where(is_cheaper, front[:, 0], np.inf).min(axis=1)
+    order = np.argsort(behind, kind="stable")
+    n_near = int(NEAR * most)
+    others = np.random.default_rng(n).choice(order[n_near:], most - n_near, replace=False)
+    return np.sort(np.append(order[:n_near], others))
 
 
 def _with(rows: Rows, columns: Floats) -> Rows:

@@ -17,6 +17,10 @@ count the uncertainty of this prediction as noise found less (the same entry).
 
 Its state is the study's storage. Hyperparameters are fitted anew to the trials, never to earlier
 hyperparameters, so that a resumed study goes on with the same proposal.
+
+With many trainings in flight several proposals are made of one fit: each as if those before it
+were in training and gave what is expected of them. So the results that ended meanwhile, one in
+twenty of those in flight, come in later, and a resumed study may go on with other proposals.
 """
 
 from __future__ import annotations
@@ -29,7 +33,6 @@ from numpy.typing import NDArray
 from optuna.study import Study
 from optuna.trial import FrozenTrial, TrialState
 
-from archfront.search.front.ehvi import expected_improvement
 from archfront.search.front.extrapolation import RungTrial, expected_losses
 from archfront.search.front.pareto import hypervolume
 from archfront.search.records.optuna_compat import write_system_attr
@@ -37,7 +40,8 @@ from archfront.search.records.proposal import Proposal
 from archfront.search.records.store import PROPOSAL, RUNGS, TRAIN_S
 from archfront.search.samplers.base import ProposalSampler, Written
 from archfront.search.samplers.ensemble import Ensemble, Observations
-from archfront.search.samplers.request import Request
+from archfront.search.samplers.prospects import Prospects
+from archfront.search.samplers.request import MANY, Request
 from archfront.search.samplers.start import Start
 from archfront.search.samplers.surrogate import Scaling
 from archfront.search.space.cost_model import BAND
@@ -50,6 +54,9 @@ Ints = NDArray[np.int64]
 SCORED, SCORED_LEAST = 200_000, 1_000
 # The scales of descriptors are those of this many candidates.
 SCALED = 20_000
+# Of one fit, one more proposal is made for so many trainings in flight, of so many of the most
+# promising candidates (benchmarks/LOG.md, "How many workers one driver serves").
+AHEAD, PROMISING = MANY, 250
 
 
 class FrontSampler(ProposalSampler):
@@ -60,6 +67,9 @@ class FrontSampler(ProposalSampler):
         self._request = request
         self._space = request.candidates.space
         self._indices: dict[int, int] = {}
+        self._losses: dict[int, tuple[list[float], RungTrial]] = {}
+        # What is expected after the proposals so far, and how many more are made of it.
+        self._ahead: tuple[Prospects, int] | None = None
         size = self._space.size
         rng = np.random.default_rng([request.seed, 1])
         sample = np.arange(size) if size <= SCALED else rng.integers(size, size=SCALED)
@@ -68,21 +78,34 @@ class FrontSampler(ProposalSampler):
         self._ensemble = Ensemble(request, scaling)
 
     def _propose(self, study: Study, trial: FrozenTrial) -> dict[str, Any]:
-        seen = self._observations(study, trial)
         rng = np.random.default_rng([self._seed, trial.number])
-        if (
-            len(seen.observed) == 0
-            or len(seen.observed) + len(seen.pending) < self._request.startup
-        ):
+        index, proposal = self._next_ahead(rng) or self._next(study, trial, rng)
+        write_system_attr(study, trial, PROPOSAL, asdict(proposal))
+        return self._space.choices(self._space.at(index))
+
+    def _next(
+        self, study: Study, trial: FrozenTrial, rng: np.random.Generator
+    ) -> tuple[int, Proposal]:
+        """Return a proposal by all that is known now."""
+        seen = self._observations(study, trial)
+        n_tried = len(seen.observed) + len(seen.pending)
+        if len(seen.observed) == 0 or n_tried < self._request.startup:
             tried = self._space.architecture_of(np.append(seen.observed, seen.pending))
             number = self._start.choose(tried)
             recipe = self._start.recipe(number, rng)
-            index = self._space.first_index(number) + recipe
-            proposal = self._proposal("start", number)
-        else:
-            index, proposal = self._improve(seen, rng)
-        write_system_attr(study, trial, PROPOSAL, asdict(proposal))
-        return self._space.choices(self._space.at(index))
+            return self._space.first_index(number) + recipe, self._proposal("start", number)
+        return self._best(self._prospects(seen, rng), len(seen.pending) // AHEAD, rng)
+
+    def _next_ahead(self, rng: np.random.Generator) -> tuple[int, Proposal] | None:
+        """Return a proposal by what was known for an earlier one, where that is to be used."""
+        if self._ahead is None:
+            return None
+        prospects, n_more = self._ahead
+        rows = np.flatnonzero(self._candidates.are_open(prospects.candidates))
+        if len(rows) == 0:
+            self._ahead = None
+            return None
+        return self._best(prospects.take(rows), n_more - 1, rng)
 
     def _observations(self, study: Study, trial: FrozenTrial) -> Observations:
         objectives, reference = self._request.costs.objectives, self._request.reference
@@ -98,8 +121,12 @@ class FrontSampler(ProposalSampler):
                 pending.append(index)
                 continue
             observed.append(index)
-            losses = reference.losses(metrics, objectives[:1])[:, 0]
-            found.append(RungTrial(other.number, tuple(losses.tolist()), ()))
+            kept = self._losses.get(other.number)
+            if kept is None or kept[0] != metrics:
+                losses = reference.losses(metrics, objectives[:1])[:, 0]
+                kept = metrics, RungTrial(other.number, tuple(losses.tolist()), ())
+                self._losses[other.number] = kept
+            found.append(kept[1])
             share = self._request.rung_costs[len(metrics) - 1]
             seconds.append(other.user_attrs.get(TRAIN_S, np.nan) / share)
         n_rungs = len(self._request.rung_costs)
@@ -124,46 +151,62 @@ class FrontSampler(ProposalSampler):
             self._indices[trial.number] = self._space.index(candidate)
         return self._indices[trial.number]
 
-    def _improve(self, seen: Observations, rng: np.random.Generator) -> tuple[int, Proposal]:
-        """Return the candidate with the largest expected gain."""
+    def _prospects(self, seen: Observations, rng: np.random.Generator) -> Prospects:
+        """Return the candidates that are looked at, with what is expected of them."""
         n_scored = max(SCORED_LEAST, SCORED // (len(seen.observed) + len(seen.pending)))
         candidates = self._candidates.sample(n_scored, rng)
         architectures = self._space.architecture_of(candidates)
         warp, predictions = self._ensemble.predict(seen, candidates)
-        cases = self._request.costs.points(architectures)
-        gain = np.zeros(len(candidates))
-        for prediction in predictions:
-            found = np.concatenate([seen.losses, prediction.pending])
-            for chance, costs in cases:
-                gain += (
-                    prediction.weight
-                    * chance
-                    * expected_improvement(prediction.mean, prediction.spread, costs, found, warp)
-                )
-        gain *= self._request.costs.chance(architectures)
-        gain *= np.prod([prediction.learning for prediction in predictions], axis=0)
-        seconds = self._seconds(seen, candidates)
+        full = seen.losses[seen.is_full]
+        return Prospects(
+            candidates=candidates,
+            found=seen.losses,
+            warp=warp,
+            predictions=tuple(predictions),
+            cases=self._request.costs.points(architectures),
+            costs=self._request.costs.expected(architectures),
+            chance=self._request.costs.chance(architectures),
+            seconds=self._seconds(seen, candidates),
+            whole=hypervolume(full, np.zeros(full.shape[1])),
+        )
+
+    def _best(
+        self, prospects: Prospects, n_more: int, rng: np.random.Generator
+    ) -> tuple[int, Proposal]:
+        """Return the candidate with the largest expected gain.
+
+        Args:
+            prospects: The candidates.
+            n_more: Proposals that are to be made of them afterwards.
+            rng: Source of the choice between equal ones.
+        """
+        gain, seconds = prospects.gains(), prospects.seconds
         score = gain if seconds is None else gain / seconds
         best = int(rng.choice(np.flatnonzero(score == score.max())))
-        full = seen.losses[seen.is_full]
-        whole = hypervolume(full, np.zeros(full.shape[1]))
+        self._ahead = None
+        if n_more > 0:
+            promising = np.argsort(-score, kind="stable")[:PROMISING]
+            promising = np.append(best, promising[promising != best])
+            self._ahead = prospects.take(promising).assuming(0), n_more
+        whole, predictions = prospects.whole, prospects.predictions
         mean = sum(p.weight * p.mean[best] for p in predictions)
         band = BAND * np.sqrt(sum(p.weight * p.spread[best] ** 2 for p in predictions))
-        expected = warp.back(mean + np.array([-band, 0.0, band]))
+        expected = prospects.warp.back(mean + np.array([-band, 0.0, band]))
         objective = self._request.costs.objectives[0]
         chance = self._request.reference.values[objective.name]
         sign = 1.0 if objective.direction == "maximize" else -1.0
         low, metric, high = sorted((chance - sign * expected).tolist())
+        index = int(prospects.candidates[best])
         proposal = self._proposal(
             "improvement",
-            int(architectures[best]),
+            int(self._space.architecture_of([index])[0]),
             metric=metric,
             metric_low=low,
             metric_high=high,
             gain=float(gain[best] / whole) if whole > 0 else None,
             train_s=None if seconds is None else float(seconds[best]),
         )
-        return int(candidates[best]), proposal
+        return index, proposal
 
     def _seconds(self, seen: Observations, candidates: Ints) -> Floats | None:
         """Return the seconds that trainings will take, where time is what runs out."""

@@ -10,6 +10,11 @@ if TYPE_CHECKING:
     from archfront.search.samplers.base import OpenCandidates
     from archfront.search.space.cost_model import CostModel
 
+# Trainings in flight from which proposals are made for many workers: several of one fit, and a
+# start that does not wait for the first result. With fewer each proposal is made of all that is
+# known by then.
+MANY = 20
+
 
 @dataclass(frozen=True)
 class Request:

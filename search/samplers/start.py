@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
-from archfront.search.samplers.request import Request
+from archfront.search.samplers.request import MANY, Request
 from archfront.search.samplers.surrogate import Scaling, standardized
 from archfront.trainers.tasks import TASKS
 
@@ -28,6 +30,8 @@ CAPACITY = ("macs_g", "params_m", "log_macs", "log_params")
 DENSE_CAPACITY = ("macs_g", "input_size")
 CAPACITY_BY_STEP = (*CAPACITY, "input_size")
 LARGEST, LARGEST_OF_RUNGS, LARGEST_LEAST = 0.1, 0.2, 3
+# Places that follow each other by the golden ratio fill a front evenly, whenever they end.
+GOLDEN = (5**0.5 - 1) / 2
 
 
 class Start:
@@ -76,16 +80,20 @@ class Start:
         numbers = np.flatnonzero(usable)
         likely = self._request.costs.chance(numbers) > 0.5
         numbers = numbers[likely] if counts[numbers[likely]].any() else numbers
+        is_new = (counts > 0) & ~np.isin(np.arange(len(counts)), tried)
         k = self._order[min(len(tried), self._request.startup - 1)]
+        is_last, share = k == self._request.startup - 1, (k + self._places[k]) / len(self._places)
+        if len(tried) >= max(MANY, self._request.startup) and is_new[numbers].any():
+            # The fronts of all are used up one after the other, each of them at every place.
+            numbers, k = numbers[is_new[numbers]], len(tried)
+            is_last, share = False, k * GOLDEN % 1
         published = self._space.published if k % BY_CAPACITY < BY_CAPACITY - 1 else None
-        expected = self._capacity() if published is None else _filled(published)
+        expected = self._capacity if published is None else _filled(published)
         front = self._front(numbers, expected)
-        is_last = k == self._request.startup - 1
-        wanted = (k + self._places[k]) / self._request.startup * (len(front) - 1)
+        wanted = share * (len(front) - 1)
         if is_last and self._is_by_step:
             wanted = len(front) - 1
         nearest = front[np.argsort(np.abs(np.arange(len(front)) - wanted), kind="stable")]
-        is_new = (counts > 0) & ~np.isin(np.arange(len(counts)), tried)
         if self._has_usual and is_last:
             usual = numbers[(is_new & self._space.is_usual)[numbers]]
             if len(usual):
@@ -144,6 +152,7 @@ class Start:
         total: Floats = costs.sum(axis=1) if costs.shape[1] else expected[numbers]
         return total
 
+    @cached_property
     def _capacity(self) -> Floats:
         """Return a score of each architecture's capacity: its size and its work.
 

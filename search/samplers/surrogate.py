@@ -18,6 +18,7 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import cdist
 
 from archfront.search.front.warp import FLAT
+from archfront.search.samplers.posterior import Posterior
 from archfront.search.space.descriptors import Features
 
 Floats = NDArray[np.float64]
@@ -211,24 +212,40 @@ class GaussianProcess:
         theta: Floats = found.x
         return theta
 
-    def predict(
-        self, theta: Floats, rows: Rows, targets: Floats, candidates: Rows
-    ) -> tuple[Floats, Floats]:
-        """Return mean and standard deviation ``(len(candidates),)``, without the noise.
+    def posterior(self, theta: Floats, rows: Rows, targets: Floats, candidates: Rows) -> Posterior:
+        """Return what is expected of candidates, given rows and their targets.
 
         Of several targets, ``(len(rows), k)``, there are as many means.
         """
-        effect, amplitude, _, *slopes = np.exp(theta[self._n_distinct :])
+        effect, amplitude, noise, *slopes = np.exp(theta[self._n_distinct :])
         own = self._kernel(theta, rows, rows) + self._noise(theta, len(rows))
         factor = cholesky(own, lower=True)
         cross = self._kernel(theta, rows, candidates)
         mean = cross.T @ cho_solve((factor, True), targets)
-        explained = (solve_triangular(factor, cross, lower=True) ** 2).sum(axis=0)
+        solved = solve_triangular(factor, cross, lower=True)
         before = amplitude + effect * bool(self._effective)
         for slope, columns in zip(slopes, self._trends, strict=True):
             numbers = candidates.numeric[:, columns]
             before += slope * (numbers**2).sum(axis=1) / max(numbers.shape[1], 1)
-        return mean, np.sqrt(np.maximum(before - explained, 1e-10))
+        return Posterior(
+            mean=mean,
+            variance=before - (solved**2).sum(axis=0),
+            noise=float(noise + JITTER),
+            solved=solved,
+            numbers=np.arange(len(candidates)),
+            between=lambda left, right: self._kernel(
+                theta, candidates.take(left), candidates.take(right)
+            ),
+        )
+
+    def means(self, theta: Floats, rows: Rows, targets: Floats, candidates: Rows) -> Floats:
+        """Return the means of ``posterior`` alone, which cost less."""
+        own = self._kernel(theta, rows, rows) + self._noise(theta, len(rows))
+        factor = cholesky(own, lower=True)
+        expected: Floats = self._kernel(theta, rows, candidates).T @ cho_solve(
+            (factor, True), targets
+        )
+        return expected
 
     def held_out(self, theta: Floats, rows: Rows, targets: Floats) -> float:
         """Return the log density of targets ``(n,)``, each predicted from all others.

@@ -9,13 +9,17 @@ import numpy as np
 import pytest
 
 from archfront.search.catalog import Published, Tag
+from archfront.search.front.pareto import front_mask
 from archfront.search.records.objectives import Reference, objectives_for
 from archfront.search.samplers.base import OpenCandidates
 from archfront.search.samplers.ensemble import (
+    KNOWN,
+    KNOWN_PENDING,
     PRIORS,
     PUBLISHED_WORTH,
     Ensemble,
     Observations,
+    known_rows,
     weight_of_published,
 )
 from archfront.search.samplers.request import Request
@@ -119,6 +123,27 @@ def test_beside_a_publication_the_process_that_is_alike_is_less_sure() -> None:
         _, predictions = ensemble.predict(seen, np.setdiff1d(np.arange(N), seen.observed))
         spreads.append(predictions[0].spread)
     assert (spreads[1] > spreads[0]).mean() > 0.9
+
+
+@pytest.mark.parametrize("n_pending", [0, 30, 10_000])
+def test_of_very_many_trainings_those_next_to_the_front_and_some_others_are_known(
+    n_pending: int,
+) -> None:
+    rng = np.random.default_rng(0)
+
+    def seen(n: int) -> Observations:
+        losses, none = rng.uniform(-1, 0, (n, 2)), np.zeros(n)
+        pending = np.arange(n_pending)
+        return Observations(np.arange(n), losses, np.ones(n, bool), none, pending, none)
+
+    most = KNOWN - min(n_pending, KNOWN_PENDING)
+    assert known_rows(seen(most)) == slice(None)
+    many = seen(3 * KNOWN)
+    rows = known_rows(many)
+    assert len(np.unique(rows)) == most
+    assert np.isin(np.flatnonzero(front_mask(many.losses)), rows).all()
+    assert (rows >= KNOWN).sum() > most / 2  # neither the first nor the last ones alone
+    assert (rows < 2 * KNOWN).sum() > most / 2
 
 
 def test_a_publication_counts_for_most_early_and_no_more_for_telling_much() -> None:

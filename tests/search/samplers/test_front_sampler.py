@@ -8,17 +8,19 @@ import numpy as np
 import optuna
 import pytest
 
+from archfront.search.front import ehvi
 from archfront.search.front.ehvi import expected_improvement
 from archfront.search.front.pareto import hypervolume
 from archfront.search.front.warp import Warp
 from archfront.search.records.objectives import Reference, objectives_for
-from archfront.search.records.optuna_compat import write_system_attr
+from archfront.search.records.optuna_compat import OtherTrials, write_system_attr
 from archfront.search.records.store import PROPOSAL, RUNGS
-from archfront.search.samplers.base import OpenCandidates
+from archfront.search.samplers.base import OpenCandidates, Written
+from archfront.search.samplers.request import MANY
 from archfront.search.space.cost_model import CostModel
 from archfront.search.space.space import Space
 from tests.support.small_loop import LIMIT, STARTUP, Knows, Loop, sampler_of, simulated
-from tests.support.small_spaces import mixed_space
+from tests.support.small_spaces import mixed_space, recipe_config
 
 # ------------------------------------------------------------------ the expected gain
 
@@ -42,6 +44,19 @@ def test_the_expected_gain_is_the_mean_of_drawn_gains(n_costs: int) -> None:
         drawn_gains = np.array(volumes) - before
         error = drawn_gains.std() / np.sqrt(len(draws))
         assert abs(gains[i] - drawn_gains.mean()) < 4 * error + 1e-9
+
+
+@pytest.mark.parametrize("n_costs", [1, 2])
+def test_of_many_found_candidates_the_dominated_ones_change_no_gain(
+    n_costs: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(n_costs)
+    found = -rng.uniform(-0.1, 1, (60, 1 + n_costs))
+    mean, spread = -rng.uniform(0, 1, 20), rng.uniform(0.05, 0.4, 20)
+    costs = -rng.uniform(0, 1, (20, n_costs))
+    wanted = expected_improvement(mean, spread, costs, found)
+    monkeypatch.setattr(ehvi, "ALL_KEPT", 10)
+    assert expected_improvement(mean, spread, costs, found) == pytest.approx(wanted, abs=1e-12)
 
 
 def test_nothing_is_gained_beyond_the_reference_and_all_before_anything_is_found() -> None:
@@ -238,6 +253,25 @@ def low_only(n_full: int) -> Loop:
         if number < n_full:
             loop.tell(trial, index)
     return loop
+
+
+def test_several_proposals_of_one_fit_are_those_of_a_fit_each_while_nothing_ends() -> None:
+    space = mixed_space(recipe=recipe_config(lr=(0.001, 0.002, 0.004)))
+    loop = Loop("front", space)
+    loop.run(8)
+    for _ in range(2 * MANY + 1):
+        loop.ask()
+    assert loop.sampler._ahead is not None
+    assert loop.sampler._ahead[1] == 2
+    ahead = loop.ask()[1]
+    assert loop.sampler._ahead is not None
+    assert loop.sampler._ahead[1] == 1
+    # A sampler that is new to the same records fits to all that are in training.
+    trial = loop.study.get_trials(deepcopy=False)[-1]
+    before = OtherTrials(loop.study, trial)
+    fresh = sampler_of("front", loop.candidates, seed=0)
+    loop.candidates._is_open.flat[ahead] = True
+    assert space.index(space.suggest(Written(fresh._propose(before, trial)))) == ahead
 
 
 def test_what_lower_rungs_gave_is_learned_from() -> None:

@@ -10,10 +10,11 @@ import pytest
 
 from archfront.search.catalog import Backbone, Costs, Published, Tag
 from archfront.search.catalog.backbones import TYPICAL
+from archfront.search.samplers.request import MANY
 from archfront.search.samplers.start import Start
 from archfront.search.space.space import Space
 from archfront.trainers.spec import Weights
-from tests.support.small_loop import STARTUP, Loop
+from tests.support.small_loop import STARTUP, Loop, simulated
 from tests.support.small_spaces import MIXED, backbone, mixed_space, recipe_config
 
 
@@ -95,13 +96,24 @@ def test_without_names_a_place_goes_to_the_member_of_the_front_itself(seed: int)
     start = sampler._start
     start._scaling.levels = ()
     n_recipes = len(space.recipes)
-    front = start._front(np.arange(len(space.architectures)), start._capacity())
+    front = start._front(np.arange(len(space.architectures)), start._capacity)
     tried: list[int] = []
     for _ in range(STARTUP):
         tried.append(start.choose(np.array(tried, int)))
     assert n_recipes == 1
     assert set(tried) <= set(front.tolist())
     assert len(set(tried)) == STARTUP
+
+
+def test_many_workers_begin_all_along_the_front_before_anything_has_ended() -> None:
+    space = alike_space()
+    loop = Loop("front", space)
+    costs = [simulated(space, loop.ask()[1])[1] for _ in range(2 * MANY)]
+    late = np.log(costs[MANY:])
+    # The first ones beyond the usual start were all next to its last place.
+    assert np.ptp(late) > 0.7 * np.ptp(np.log(costs))
+    parts = np.histogram(late, 4)[0]
+    assert parts.min() >= 2
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -143,7 +155,8 @@ def test_networks_whose_field_an_object_does_not_fit_into_have_less_capacity() -
     wide = replace(backbone("wide", "a", 4.0), receptive_fields=(64 / TYPICAL,))
     space = replace(mixed_space((narrow, wide), input_sizes=(64,)), object_share=0.5)
     start = Loop("front", space, seed=0).sampler._start
-    assert not start._capacity().any()  # an image is no object among others
+    assert not start._capacity.any()  # an image is no object among others
     start._is_dense = True
-    found = dict(zip((a.backbone for a in space.architectures), start._capacity(), strict=True))
+    del start._capacity  # that of labels
+    found = dict(zip((a.backbone for a in space.architectures), start._capacity, strict=True))
     assert found == {"narrow": pytest.approx(-1), "wide": pytest.approx(0)}

@@ -35,7 +35,7 @@ def test_an_effect_of_a_name_speaks_for_all_that_has_it() -> None:
     process = GaussianProcess(LEVELS, 3)
     theta = process.fit(rows, targets / targets.std())
     both = Rows(np.zeros((1, 3)), np.array([[0, 0, 0]]))
-    mean, _ = process.predict(theta, rows, targets, both)
+    mean = process.means(theta, rows, targets, both)
     assert mean[0] == pytest.approx(truth(both)[0] - truth(rows).mean(), abs=0.2)
 
 
@@ -46,9 +46,9 @@ def test_a_process_learns_numbers_and_names(is_isotropic: bool) -> None:
     losses = truth(rows)
     targets = (losses - losses.mean()) / losses.std()
     theta = process.fit(rows, targets)
-    mean, spread = process.predict(theta, rows, targets, candidates)
+    found = process.posterior(theta, rows, targets, candidates)
     wanted = (truth(candidates) - losses.mean()) / losses.std()
-    errors = mean - wanted
+    errors, spread = found.mean - wanted, found.spread
     assert np.sqrt((errors**2).mean()) < 0.3
     assert (np.abs(errors) < 1.645 * np.sqrt(spread**2 + np.exp(theta[-2]))).mean() > 0.8
 
@@ -89,15 +89,36 @@ def test_a_process_is_that_of_the_textbook(is_isotropic: bool, has_own: bool) ->
     before = np.array([kernel(candidates, j, candidates, j) for j in range(5)])
     inverse = np.linalg.inv(own + (noise + 1e-6) * np.eye(12))
     targets = truth(rows)
-    mean, spread = process.predict(theta, rows, targets, candidates)
-    assert mean == pytest.approx(cross.T @ inverse @ targets, rel=1e-6)
-    both, same_spread = process.predict(
-        theta, rows, np.column_stack([targets, -targets]), candidates
-    )
-    assert both == pytest.approx(np.column_stack([mean, -mean]))
-    assert same_spread == pytest.approx(spread)
+    found = process.posterior(theta, rows, targets, candidates)
+    assert found.mean == pytest.approx(cross.T @ inverse @ targets, rel=1e-6)
+    assert process.means(theta, rows, targets, candidates) == pytest.approx(found.mean)
+    of_both = np.column_stack([targets, -targets])
+    both = process.posterior(theta, rows, of_both, candidates)
+    assert both.mean == pytest.approx(np.column_stack([found.mean, -found.mean]))
+    assert both.spread == pytest.approx(found.spread)
     explained = np.einsum("ij,ik,kj->j", cross, inverse, cross)
-    assert spread == pytest.approx(np.sqrt(before - explained), rel=1e-5)
+    assert found.spread == pytest.approx(np.sqrt(before - explained), rel=1e-5)
+
+
+@pytest.mark.parametrize("is_isotropic", [False, True])
+def test_a_candidate_that_is_assumed_counts_as_a_training_that_gave_its_mean(
+    is_isotropic: bool,
+) -> None:
+    rows, candidates, targets = drawn(12), drawn(6, seed=2), truth(drawn(12))
+    process = GaussianProcess(LEVELS, 3, is_isotropic=is_isotropic)
+    theta = process.fit(rows, targets)
+    found = process.posterior(theta, rows, targets, candidates)
+    assumed = found.take(np.array([5, 1, 2, 3])).assuming(1).assuming(3)
+    chosen = [1, 3]
+    whole = process.posterior(
+        theta,
+        rows.join(candidates.take(chosen)),
+        np.append(targets, found.mean[chosen]),
+        candidates.take([5, 1, 2, 3]),
+    )
+    assert assumed.mean == pytest.approx(whole.mean)
+    assert assumed.spread == pytest.approx(whole.spread, rel=1e-4)
+    assert (assumed.spread < found.spread[[5, 1, 2, 3]]).all()
 
 
 def test_a_number_of_which_much_is_expected_soon_tells_most() -> None:
@@ -111,7 +132,7 @@ def test_a_number_of_which_much_is_expected_soon_tells_most() -> None:
         process = GaussianProcess([], 6, is_isotropic=True, has_own=has_own)
         targets = observed.numeric[:, -1] ** 3
         theta = process.fit(observed, targets)
-        mean, _ = process.predict(theta, observed, targets, candidates)
+        mean = process.means(theta, observed, targets, candidates)
         errors.append(np.abs(mean - candidates.numeric[:, -1] ** 3).mean())
     assert errors[1] < errors[0] / 2
 
@@ -144,9 +165,9 @@ def test_what_is_held_out_is_told_from_all_others() -> None:
     expected = 0.0
     for i in range(12):
         rest = np.delete(np.arange(12), i)
-        mean, spread = process.predict(theta, rows.take(rest), targets[rest], rows.take([i]))
-        variance = spread[0] ** 2 + np.exp(theta[-2]) + 1e-6
-        expected -= ((targets[i] - mean[0]) ** 2 / variance + np.log(variance)) / 2
+        found = process.posterior(theta, rows.take(rest), targets[rest], rows.take([i]))
+        variance = found.spread[0] ** 2 + np.exp(theta[-2]) + 1e-6
+        expected -= ((targets[i] - found.mean[0]) ** 2 / variance + np.log(variance)) / 2
     assert process.held_out(theta, rows, targets) == pytest.approx(expected)
 
 
