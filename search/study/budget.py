@@ -5,15 +5,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
 from archfront.search.config.schema import BudgetConfig
-from archfront.search.records.evaluation import Evaluation, Failed, Rejected, Trained
+from archfront.search.records.evaluation import Evaluation, Failed, Rejected
 from archfront.search.records.plan import Plan
-from archfront.search.records.seconds import active_seconds, full_trainings, rung_costs
+from archfront.search.records.seconds import active_seconds, rung_costs
+from archfront.search.study.sums import TrainedSoFar
 from archfront.search.study.training_times import TrainingTimes
 from archfront.trainers.words import count_of
 
@@ -64,6 +66,7 @@ class RemainingBudget:
         n_members: Members of the front so far, which will be scored.
         folds_s: Seconds in which they will be judged on folds.
         works: Work of the architectures by trial; all alike where none is given.
+        so_far: Sums over the evaluations, where somebody keeps them; made when None.
         open_works: Work of the architectures that may be proposed.
         whole: Share of what is left that the first full training takes at most.
     """
@@ -80,17 +83,16 @@ class RemainingBudget:
         n_members: int = 0,
         folds_s: float = 0.0,
         works: Mapping[int, float] = MappingProxyType({}),
+        so_far: TrainedSoFar | None = None,
         open_works: Floats = ONE,
         whole: float = WHOLE,
     ) -> None:
         self._budget, self._plan, self._n_slots = budget, plan, n_slots
         self._ends = (0.0, *rung_costs(plan.rungs))
-        trained = [e for e in evaluations if isinstance(e.outcome, Trained)]
-        self._spent = full_trainings(trained, plan.rungs)
+        so_far = so_far or TrainedSoFar(evaluations, plan, works)
+        self._spent, self._times, self._has_full = so_far.spent, so_far.times, so_far.has_full
         self._committed = sum(self._trainings(one.done, one.done + 1) for one in running)
-        self._times = TrainingTimes(trained, plan, works)
         self._new_works, self._whole = open_works, whole
-        self._has_full = any(e.is_top for e in trained)
         self._left_s = math.inf
         if budget.minutes is not None:
             ending = n_members * self._times.scoring() + folds_s
@@ -126,9 +128,10 @@ class RemainingBudget:
         if self._budget.trials is not None:
             left = self._budget.trials - self._spent - self._committed
             shares.append(self._trainings(done, rungs) / max(left, ROUNDING))
-        seconds = self._times.seconds(trial, done, rungs, work=self._usual_work())
-        if self._budget.minutes is not None and seconds is not None:
-            shares.append(seconds / max(self._left_s * self._n_slots, ROUNDING))
+        if self._budget.minutes is not None:
+            seconds = self._times.seconds(trial, done, rungs, work=self._usual_work)
+            if seconds is not None:
+                shares.append(seconds / max(self._left_s * self._n_slots, ROUNDING))
         return max(shares)
 
     def fits(self, trial: int | None, done: int, rungs: int) -> bool:
@@ -137,10 +140,11 @@ class RemainingBudget:
             left = self._budget.trials - self._spent - self._committed
             if self._trainings(done, rungs) > left + ROUNDING:
                 return False
+        if self._budget.minutes is None:
+            return True
         if self._left_s <= 0:
             return False
-        least = float(self._new_works.min(initial=np.inf))
-        seconds = self._times.seconds(trial, done, rungs, work=least, is_slow=True)
+        seconds = self._times.seconds(trial, done, rungs, work=self._least_work, is_slow=True)
         return seconds is None or seconds <= self._left_s
 
     def affordable(self, n_more: int) -> NDArray[np.bool_]:
@@ -171,8 +175,13 @@ class RemainingBudget:
             is_fair &= whole * UNEXPLAINED <= self._whole * self._left_s
         return (seconds <= self._left_s) & (is_fair | is_cheap)
 
+    @cached_property
     def _usual_work(self) -> float:
         return float(np.median(self._new_works)) if len(self._new_works) else 1.0
+
+    @cached_property
+    def _least_work(self) -> float:
+        return float(self._new_works.min(initial=np.inf))
 
     def reason(self, evaluations: Iterable[Evaluation]) -> str:
         """Return in words which part of the budget is used up."""
@@ -273,7 +282,9 @@ def failures_in_a_row(evaluations: Sequence[Evaluation], budget: BudgetConfig) -
 
 def _trailing_rejections(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     streak: list[Evaluation] = []
-    for evaluation in reversed([e for e in evaluations if e.rung == 0]):
+    for evaluation in reversed(evaluations):
+        if evaluation.rung > 0:
+            continue
         if not isinstance(evaluation.outcome, Rejected):
             break
         streak.append(evaluation)

@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from archfront.search.engine.jobs import Engine, Job, Result
@@ -20,7 +21,6 @@ from archfront.search.records.evaluation import (
     Prediction,
     Rejected,
     Trained,
-    counted,
     is_passing,
 )
 from archfront.search.records.failure_kinds import LASTING
@@ -49,9 +49,9 @@ from archfront.search.study.promotion import (
     Propose,
     Step,
     next_step,
-    rung_trials,
     to_stop,
 )
+from archfront.search.study.sums import StudySums
 from archfront.trainers.spec import Architecture
 
 # Share of the minutes that is kept for judging the front on folds, at most.
@@ -179,7 +179,7 @@ class StudyProgress:
         self._budget, self._plan = prepared.config.budget, prepared.settings.plan
         self._works = prepared.space.step_s
         self.evaluations = store.evaluations()
-        self._earlier = {(e.trial, e.rung, e.attempt) for e in self.evaluations}
+        self._earlier = {_key(e) for e in self.evaluations}
         self._timer = RunTimer(self.evaluations, clock, began)
         self.open = OpenCandidates(self._space)
         self.running: dict[Future[Result], RunningTrial] = {}
@@ -192,6 +192,10 @@ class StudyProgress:
         """Return the jobs that an engine runs at a time now: nodes of a cluster come and go."""
         self._n_slots = engine.n_slots
         return self._n_slots
+
+    @cached_property
+    def _sums(self) -> StudySums:
+        return StudySums(self._prepared, self.evaluations)
 
     def restore(self) -> None:
         """Take up what earlier runs recorded, and delete what they had yet to delete."""
@@ -208,7 +212,7 @@ class StudyProgress:
 
     def add(self, evaluation: Evaluation) -> None:
         """Take in an evaluation of this run, which is recorded."""
-        self.evaluations = counted([*self.evaluations, evaluation])
+        self.evaluations = self._sums.added(self.evaluations, evaluation)
         self._close(evaluation)
         self.front.add(evaluation)
         self.failing = self.failures_in_a_row()
@@ -222,13 +226,19 @@ class StudyProgress:
             remeasured(e, measurement) if e.candidate.architecture == architecture else e
             for e in self.evaluations
         ]
+        self.__dict__.pop("_sums", None)  # of what was measured before
         self.front.rebuild(self.evaluations)
         return {e.trial: e.candidate for e in mine if is_replaced(e)}
 
     def failures_in_a_row(self) -> str | None:
         """Return why this run stops where too many of its trials failed in a row, else None."""
-        keys = (((e.trial, e.rung, e.attempt), e) for e in self.evaluations)
-        return failures_in_a_row([e for key, e in keys if key not in self._earlier], self._budget)
+        latest: list[Evaluation] = []
+        for evaluation in reversed(self.evaluations):
+            if _key(evaluation) not in self._earlier:
+                latest.append(evaluation)
+                if not isinstance(evaluation.outcome, Failed):
+                    break
+        return failures_in_a_row(latest[::-1], self._budget)
 
     def is_exhausted(self) -> bool:
         """Return whether there is nothing left to propose, to train further or to try again."""
@@ -249,8 +259,7 @@ class StudyProgress:
             first_full=self._first_full,
         )
         if isinstance(step, Propose):
-            n_seen = len({evaluation.trial for evaluation in self.evaluations})
-            self.open.allow(numbers[left.affordable(SEEN_LEAST - n_seen)])
+            self.open.allow(numbers[left.affordable(SEEN_LEAST - len(self._sums.works))])
         return step
 
     def end_reason(self) -> str | None:
@@ -269,9 +278,8 @@ class StudyProgress:
     def _rung_trials(self) -> list[RungTrial]:
         if len(self._plan.rungs) == 1:  # there is nothing to be promoted to
             return []
-        return rung_trials(
+        return self._sums.rung_trials(
             self.evaluations,
-            self._prepared.objectives,
             self.reference,
             waiting=self.paused.numbers(),
             running=[each.number for each in self.running.values() if each.below],
@@ -286,7 +294,6 @@ class StudyProgress:
 
     def _remaining(self) -> RemainingBudget:
         numbers = self.open.architectures()
-        seen = {e.trial: e.candidate.architecture for e in self.evaluations}
         return RemainingBudget(
             self._budget,
             self._plan,
@@ -296,7 +303,7 @@ class StudyProgress:
             n_slots=self._n_slots,
             n_members=len(self.front.members),
             folds_s=self._folds_s(),
-            works={t: float(self._works[self._number(a)]) for t, a in seen.items()},
+            so_far=self._sums.trained,
             open_works=self._works[numbers],
             whole=WHOLE_OF_LABELS if self._prepared.task.is_image_level else WHOLE,
         )
@@ -316,9 +323,6 @@ class StudyProgress:
         n_kept = min(n_folds, int(FOLDS * minutes * 60 / fold_s))
         return n_kept * fold_s if n_kept >= LEAST else 0.0
 
-    def _number(self, architecture: Architecture) -> int:
-        return self._space.architecture_number(architecture)
-
     def _close(self, evaluation: Evaluation) -> None:
         """Take a tried candidate, and an architecture that cannot be used, out of the space."""
         index = self._space.index(evaluation.candidate)
@@ -334,6 +338,10 @@ class StudyProgress:
             for number, architecture in enumerate(self._space.architectures):
                 if architecture.backbone == name:
                     self.open.close_architecture(self._space.first_index(number))
+
+
+def _key(evaluation: Evaluation) -> tuple[int, int, int]:
+    return evaluation.trial, evaluation.rung, evaluation.attempt
 
 
 def _has_crashed(evaluation: Evaluation) -> bool:

@@ -32,17 +32,15 @@ taken (benchmarks/LOG.md, "Dense studies of eight minutes", "Studies from scratc
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import numpy as np
 
-from archfront.search.front.ehvi import expected_improvement
+from archfront.search.front.ehvi import ALL_KEPT, expected_improvement
 from archfront.search.front.extrapolation import Floats, RungTrial, expected_losses, expected_tops
 from archfront.search.front.pareto import front_mask
-from archfront.search.records.evaluation import Evaluation, Trained
-from archfront.search.records.objectives import Objective, Reference
 
 # The expected gain of a new candidate is divided by this. Gains do not add up,
 # since each that joins the front takes from the others, and the best of many expected gains is
@@ -88,36 +86,6 @@ class Remaining(Protocol):
         """Return whether such a training can be afforded."""
 
 
-def rung_trials(
-    evaluations: Iterable[Evaluation],
-    objectives: Sequence[Objective],
-    reference: Reference,
-    *,
-    waiting: Iterable[int] = (),
-    running: Iterable[int] = (),
-) -> list[RungTrial]:
-    """Return the trials that were trained, by number, whatever the order of the records."""
-    found: dict[int, dict[int, Evaluation]] = {}
-    for evaluation in evaluations:
-        if isinstance(evaluation.outcome, Trained):
-            found.setdefault(evaluation.trial, {})[evaluation.rung] = evaluation
-    is_waiting, is_running = set(waiting), set(running)
-    trials = []
-    for trial in sorted(found):
-        rungs = [found[trial][rung] for rung in sorted(found[trial])]
-        table = reference.losses([[o.value(e) for o in objectives] for e in rungs], objectives)
-        trials.append(
-            RungTrial(
-                trial,
-                tuple(table[:, 0].tolist()),
-                tuple(table[-1, 1:].tolist()),
-                trial in is_waiting,
-                trial in is_running,
-            )
-        )
-    return trials
-
-
 def next_step(
     seen: Sequence[RungTrial],
     n_rungs: int,
@@ -134,7 +102,7 @@ def next_step(
     its end: what cannot reach the top goes to the next rung, and a new candidate to its lowest.
 
     Args:
-        seen: The trials that ``rung_trials`` returns.
+        seen: The trials that ``SeenRungs.trials`` returns.
         n_rungs: Of the study.
         left: The part of the budget that is left.
         may_propose: Whether there is anything left to propose.
@@ -283,7 +251,15 @@ def _gains_when_fresh(seen: Sequence[RungTrial], n_rungs: int, *, is_full_only: 
     gain = _improvements(seen, range(len(seen)), mean, spread, list(losses.values()))
     # A trial does not compete with itself; leaving out dominated ones changes nothing.
     on_front = front_mask(list(losses.values())) if tops else ()
-    for row in (top for top, is_on_it in zip(tops, on_front, strict=True) if is_on_it):
+    members = [top for top, is_on_it in zip(tops, on_front, strict=True) if is_on_it]
+    if len(losses) > ALL_KEPT:
+        on_it = set(members)
+        # What a member leaves room for is on the front of the others.
+        behind = {i: values for i, values in losses.items() if i not in on_it}
+        is_next = front_mask(list(behind.values())) if behind else ()
+        kept = {i for i, is_kept in zip(behind, is_next, strict=True) if is_kept}.union(members)
+        losses = {i: values for i, values in losses.items() if i in kept}
+    for row in members:
         others = [values for i, values in losses.items() if i != row]
         gain[row] = _improvements(seen, [row], mean, spread, others)[0]
     return gain

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections.abc import Mapping, Sequence
 from statistics import median
 from types import MappingProxyType
@@ -40,27 +41,53 @@ class TrainingTimes:
     ) -> None:
         self._plan, self._works = plan, works
         self._ends = (0, *plan.rungs)
-        self._own: dict[int, float] = {}
-        probes, before, between = [], [], []
-        for evaluation in sorted(trained, key=lambda e: (e.trial, e.rung)):
-            assert isinstance(evaluation.outcome, Trained)
-            epochs = self._ends[evaluation.rung + 1] - self._ends[evaluation.rung]
-            work = works.get(evaluation.trial, 1.0)
-            if epochs == 0:
-                probes.append(evaluation.outcome.seconds / work)
-            else:
-                self._own[evaluation.trial] = evaluation.outcome.seconds / epochs
-            around = max(0.0, evaluation.seconds - evaluation.outcome.seconds)
-            if evaluation.rung == 0:
-                before.append(around)
-                measured = evaluation.measurement
-                if measured is not None and measured.latency.source == "measured":
-                    around = max(0.0, around - measured.seconds)
-            between.append(around)
-        self._before = median(before) if before else 0.0
-        self._between = median(between) if between else 0.0
-        self._probes = sorted(probes)
-        self._epochs = sorted(s / works.get(trial, 1.0) for trial, s in self._own.items())
+        self._own: dict[int, tuple[int, float]] = {}  # rung and seconds of an epoch by trial
+        # Ascending, so that medians and quantiles are at hand after each training.
+        self._probes: list[float] = []
+        self._epochs: list[float] = []
+        self._own_epochs: list[float] = []
+        self._befores: list[float] = []
+        self._betweens: list[float] = []
+        for evaluation in trained:
+            self.add(evaluation)
+
+    def add(self, evaluation: Evaluation) -> None:
+        """Take in one more training; ``works`` has its trial already."""
+        assert isinstance(evaluation.outcome, Trained)
+        trial, rung, seconds = evaluation.trial, evaluation.rung, evaluation.outcome.seconds
+        epochs = self._ends[rung + 1] - self._ends[rung]
+        work = self._works.get(trial, 1.0)
+        if epochs == 0:
+            insort(self._probes, seconds / work)
+        else:
+            self._add_own(trial, rung, seconds / epochs, work)
+        around = max(0.0, evaluation.seconds - seconds)
+        if rung == 0:
+            insort(self._befores, around)
+            measured = evaluation.measurement
+            if measured is not None and measured.latency.source == "measured":
+                around = max(0.0, around - measured.seconds)
+        insort(self._betweens, around)
+
+    def _add_own(self, trial: int, rung: int, epoch_s: float, work: float) -> None:
+        """Take in the seconds of an epoch of a trial, of which its highest rung counts."""
+        before = self._own.get(trial)
+        if before is not None:
+            if before[0] > rung:
+                return
+            _remove(self._epochs, before[1] / work)
+            _remove(self._own_epochs, before[1])
+        self._own[trial] = rung, epoch_s
+        insort(self._epochs, epoch_s / work)
+        insort(self._own_epochs, epoch_s)
+
+    @property
+    def _before(self) -> float:
+        return _middle(self._befores) if self._befores else 0.0
+
+    @property
+    def _between(self) -> float:
+        return _middle(self._betweens) if self._betweens else 0.0
 
     def seconds(
         self,
@@ -113,8 +140,8 @@ class TrainingTimes:
 
     def scoring(self) -> float:
         """Return the seconds after the last training for one member of the front."""
-        if self._own:
-            return self._between + SCORED_EPOCHS * median(self._own.values())
+        if self._own_epochs:
+            return self._between + SCORED_EPOCHS * _middle(self._own_epochs)
         work = median(self._works.values()) if self._works else 1.0
         epoch_s = self._epoch(None, work, is_slow=False)
         return 0.0 if epoch_s is None else self._between + SCORED_EPOCHS * epoch_s
@@ -122,19 +149,31 @@ class TrainingTimes:
     def _epoch(self, trial: int | None, work: float, *, is_slow: bool) -> float | None:
         """Return the seconds of an epoch."""
         if trial in self._own:
-            return self._own[trial] * (LONGER if is_slow else 1.0)
+            return self._own[trial][1] * (LONGER if is_slow else 1.0)
         if self._epochs:
-            return work * (_slow(self._epochs) if is_slow else median(self._epochs))
+            return work * (_slow(self._epochs) if is_slow else _middle(self._epochs))
         planned = self._plan.epoch_s
         return None if planned is None else work * planned * (LONGER if is_slow else 1.0)
 
     def _probe(self, *, is_slow: bool) -> float | None:
         """Return the seconds of a probe of an architecture of one unit of work."""
         if self._probes:
-            return _slow(self._probes) if is_slow else median(self._probes)
+            return _slow(self._probes) if is_slow else _middle(self._probes)
         planned = self._plan.epoch_s
         return None if planned is None else PROBE_EPOCHS * planned / self._plan.share
 
 
 def _slow(ascending: Sequence[float]) -> float:
     return ascending[min(int(SLOW * len(ascending)), len(ascending) - 1)]
+
+
+def _middle(ascending: Sequence[float]) -> float:
+    """Return the median."""
+    half = len(ascending) // 2
+    if len(ascending) % 2:
+        return ascending[half]
+    return (ascending[half - 1] + ascending[half]) / 2
+
+
+def _remove(ascending: list[float], value: float) -> None:
+    del ascending[bisect_left(ascending, value)]

@@ -12,6 +12,7 @@ from archfront.search.config.settings import rung_epochs
 from archfront.search.front.ehvi import expected_improvement
 from archfront.search.front.extrapolation import RungTrial, expected_losses, expected_tops
 from archfront.search.records.evaluation import Evaluation
+from archfront.search.study import promotion
 from archfront.search.study.promotion import (
     KEPT,
     Promote,
@@ -19,9 +20,9 @@ from archfront.search.study.promotion import (
     _gains_when_fresh,
     gains,
     next_step,
-    rung_trials,
     to_stop,
 )
+from archfront.search.study.seen_rungs import SeenRungs
 from tests.support.recorded_study import OBJECTIVES, REFERENCE, rejected, trained
 from tests.support.small_study import small_config
 
@@ -133,14 +134,21 @@ def test_trials_are_told_from_records_in_any_order() -> None:
         at(1, trained(3, 0.8, 1.0)),
         rejected(2, 9.0),
     ]
-    first, second = rung_trials(records, OBJECTIVES, REFERENCE, waiting=[1])
+    seen = SeenRungs(records, OBJECTIVES, REFERENCE)
+    first, second = seen.trials(waiting=[1])
     assert (first.trial, second.trial) == (1, 3)
     assert first.losses == pytest.approx((-0.5,))  # over the chance of 0.1
     assert second.losses == pytest.approx((-0.4, -0.7))
     assert second.costs == pytest.approx((-2.0,))  # a quarter of the limit
     assert first.is_waiting
     assert not second.is_waiting
-    assert rung_trials(records[::-1], OBJECTIVES, REFERENCE, waiting=[1]) == [first, second]
+    assert SeenRungs(records[::-1], OBJECTIVES, REFERENCE).trials(waiting=[1]) == [first, second]
+    # Another one is added, and who waits or is in training is as it is now.
+    seen.add(at(1, trained(1, 0.7, 2.0)))
+    marked = seen.trials(running=[3])
+    assert marked[0].losses == pytest.approx((-0.5, -0.6))
+    assert [each.is_waiting for each in marked] == [False, False]
+    assert [each.is_running for each in marked] == [False, True]
 
 
 class TestExpectedTops:
@@ -261,7 +269,11 @@ class TestNextStep:
         assert next_step(beside, 2, Coins(2), may_propose=False) == Promote(2)
 
 
-def test_each_trial_is_judged_anew_as_if_it_had_not_reached_the_top() -> None:
+@pytest.mark.parametrize("all_kept", [100, 5])  # of few all are looked at, of many two fronts
+def test_each_trial_is_judged_anew_as_if_it_had_not_reached_the_top(
+    all_kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(promotion, "ALL_KEPT", all_kept)
     seen = waiting(30)
     for i in range(0, 30, 2):
         seen[i] = promoted(seen[i], seen[i].losses[0] - 0.1 - 0.01 * (i % 7))
