@@ -101,16 +101,16 @@ def run_study(
         StudyError: If the study ended otherwise than by its budget or an empty space.
     """
     watch = _Watch(space)
-    with tempfile.TemporaryDirectory(prefix="replay-", dir=_in_memory()) as root:
-        config = _config(sampler, space.table, Path(root), seed=seed, trials=trials)
+    with tempfile.TemporaryDirectory(prefix="replay-", dir=in_memory()) as root:
+        config = study_config(sampler, space.table, Path(root), seed=seed, trials=trials)
         if has_rungs:
-            config = _with_low_rung(config, space.table)
-        table = _KnownLatencies(space, measure_settings(config))
+            config = with_low_rung(config, space.table)
+        table = KnownLatencies(space, measure_settings(config))
         known = _Guessed(space, table, latency_error, seed) if latency_error else None
         result = study.run(
             config,
-            prepared=_prepared(config, space),
-            engine=InlineEngine(_Replay(space, table).perform, workers=1, threads=1),
+            prepared=prepared_study(config, space),
+            engine=InlineEngine(Replay(space, table).perform, workers=1, threads=1),
             followers=(watch,),
             table=table,
             known=known,
@@ -177,10 +177,10 @@ class _Watch:
                 self._since = time.perf_counter()
 
 
-class _Replay:
+class Replay:
     """Answers jobs from the table."""
 
-    def __init__(self, space: TableSpace, latencies: _KnownLatencies) -> None:
+    def __init__(self, space: TableSpace, latencies: KnownLatencies) -> None:
         self._space, self._latencies = space, latencies
 
     def perform(self, job: Job) -> Any:
@@ -214,7 +214,7 @@ class _Replay:
         )
 
 
-class _KnownLatencies:
+class KnownLatencies:
     """A table of latencies that has all of them, so that nothing is measured."""
 
     def __init__(self, space: TableSpace, settings: MeasureSettings) -> None:
@@ -272,7 +272,7 @@ class _Guessed:
     """
 
     def __init__(
-        self, space: TableSpace, latencies: _KnownLatencies, error: float, seed: int
+        self, space: TableSpace, latencies: KnownLatencies, error: float, seed: int
     ) -> None:
         draws = np.random.default_rng([seed, 2]).standard_normal(space.size)
         self._guesses = space.table.latency_ms * np.exp(error * draws)
@@ -303,7 +303,7 @@ class _Guessed:
         self._measured[architecture] = result
 
 
-def _in_memory() -> str | None:
+def in_memory() -> str | None:
     """Return a folder in memory, since three quarters of a replay would wait for a disk's sync.
 
     None where there is none: then the usual place of temporary folders serves.
@@ -319,7 +319,7 @@ def _base(sampler: str) -> Config:
     return build(composed.content, texts=composed.texts)
 
 
-def _config(sampler: str, table: Table, root: Path, *, seed: int, trials: int) -> Config:
+def study_config(sampler: str, table: Table, root: Path, *, seed: int, trials: int) -> Config:
     """Return the configuration; the limit is what the slowest row takes, so none is rejected."""
     base = _base(sampler)
     limits = replace(base.hardware.limits, latency_ms=float(table.latency_ms.max()))
@@ -332,7 +332,7 @@ def _config(sampler: str, table: Table, root: Path, *, seed: int, trials: int) -
     )
 
 
-def _with_low_rung(config: Config, table: Table) -> Config:
+def with_low_rung(config: Config, table: Table) -> Config:
     """Return the configuration with two rungs whose epochs are as their costs."""
     assert table.low_cost is not None
     low = round(table.low_cost * EPOCHS)
@@ -343,7 +343,7 @@ def _with_low_rung(config: Config, table: Table) -> Config:
     )
 
 
-def _prepared(config: Config, space: TableSpace) -> Prepared:
+def prepared_study(config: Config, space: TableSpace) -> Prepared:
     """Return a study without data: what it is asked for is in the table."""
     split = SplitSummary(images=2, per_class={"a": 1, "b": 1})
     dataset = DatasetSummary(
