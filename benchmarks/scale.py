@@ -61,6 +61,8 @@ from archfront.search.tracking.tracker import Tracker
 
 # Trainings after which the front is judged.
 MARKS = (100, 300, 1000, 2000, 3000, 5000, 10_000)
+# Trainings after which a line is printed.
+TOLD = 1_000
 # What the time of the driver is spent on, and the methods that are it.
 PROPOSALS, JOURNAL, STEPS, FRONT = "proposals", "journal", "next step", "front"
 MLFLOW, EVENTS = "MLflow", "events"
@@ -144,6 +146,16 @@ class Watch:
                 assert isinstance(evaluation.outcome, Trained), evaluation.outcome
                 self.picks.append(self._space.index(evaluation.candidate))
                 self.spent.append(self._clock.spent())
+                if len(self.picks) % TOLD == 0:
+                    self._tell()
+
+    def _tell(self) -> None:
+        """Print what the latest trainings took, since a long study takes its time."""
+        n, begun = len(self.picks), self._engine.begun[-TOLD:]
+        busy = 1 - (begun[-1].idle_s - begun[0].idle_s) / (begun[-1].at - begun[0].at)
+        waits = np.quantile([one.waited_s for one in begun], [0.5, 0.95, 1.0]).round(3)
+        parts = {part: round(ms, 1) for part, ms in self.ms(max(0, n - TOLD), n - 1).items()}
+        print(f"  at {n}: busy {busy:.1%}, waits {waits.tolist()} s, ms {parts}", flush=True)
 
     def ms(self, first: int, last: int) -> dict[str, float]:
         """Return the milliseconds of a training by part, of those from one to another."""
