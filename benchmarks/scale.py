@@ -62,7 +62,7 @@ from archfront.search.tracking.tracker import Tracker
 # Trainings after which the front is judged.
 MARKS = (100, 300, 1000, 2000, 3000, 5000, 10_000)
 # Trainings after which a line is printed.
-TOLD = 1_000
+TOLD = 500
 # What the time of the driver is spent on, and the methods that are it.
 PROPOSALS, JOURNAL, STEPS, FRONT = "proposals", "journal", "next step", "front"
 MLFLOW, EVENTS = "MLflow", "events"
@@ -155,13 +155,19 @@ class Watch:
         busy = 1 - (begun[-1].idle_s - begun[0].idle_s) / (begun[-1].at - begun[0].at)
         waits = np.quantile([one.waited_s for one in begun], [0.5, 0.95, 1.0]).round(3)
         parts = {part: round(ms, 1) for part, ms in self.ms(max(0, n - TOLD), n - 1).items()}
-        print(f"  at {n}: busy {busy:.1%}, waits {waits.tolist()} s, ms {parts}", flush=True)
+        words = f"  at {n}: busy {busy:.1%}, waits {waits.tolist()} s, ms {parts}"
+        print(f"{words}, share {share_of(self._space.table, self.picks):.4f}", flush=True)
 
     def ms(self, first: int, last: int) -> dict[str, float]:
         """Return the milliseconds of a training by part, of those from one to another."""
         before, after = self.spent[first], self.spent[last]
         n = last - first
         return {part: 1000 * (after.get(part, 0.0) - before.get(part, 0.0)) / n for part in PARTS}
+
+
+def share_of(table: Table, picks: Sequence[int]) -> float:
+    """Return the share of the true front's hypervolume that rows have."""
+    return hypervolume(table.losses[list(picks)], CORNER) / table.volume
 
 
 @contextmanager
@@ -248,9 +254,7 @@ def figures(
     last = max(tenth + 1, found - n) if found > n + tenth else found - 1
     first = min(n, last - tenth)
     shares = {
-        mark: hypervolume(table.losses[watch.picks[:mark]], CORNER) / table.volume
-        for mark in MARKS
-        if mark <= len(watch.picks)
+        mark: share_of(table, watch.picks[:mark]) for mark in MARKS if mark <= len(watch.picks)
     }
     return Figures(
         first_fill_s=begun[n - 1].at - (begun[0].at - begun[0].waited_s),

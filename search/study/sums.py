@@ -64,6 +64,7 @@ class StudySums:
     def __init__(self, prepared: Prepared, evaluations: Sequence[Evaluation]) -> None:
         self._space, self._objectives = prepared.space, prepared.objectives
         self._step_s, self._plan = prepared.space.step_s, prepared.settings.plan
+        self._rungs: SeenRungs | None = None
         self._sum_up(evaluations)
 
     def added(self, evaluations: list[Evaluation], evaluation: Evaluation) -> list[Evaluation]:
@@ -104,7 +105,7 @@ class StudySums:
         self._n_passing = sum(map(is_passing, evaluations))
         self.works = {e.trial: self._work(e) for e in evaluations}
         self.trained = TrainedSoFar(evaluations, self._plan, self.works)
-        self._rungs: SeenRungs | None = None
+        self._rungs = None
 
     def _work(self, evaluation: Evaluation) -> float:
         number = self._space.architecture_number(evaluation.candidate.architecture)
