@@ -23,6 +23,8 @@ _QUEUED = frozenset(
     }
 )
 _RUNNING = frozenset({"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "RESIZING"})
+# It may go on later, when what it ran is done elsewhere, and is of no use.
+SUSPENDED = ("SUSPENDED", "STOPPED")
 # Why jobs wait, for those who do not know SLURM.
 REASONS = {
     "Resources": "the nodes are in use",
@@ -301,7 +303,7 @@ def ending_of(word: str, *, minutes: float, memory_gb: float | None) -> tuple[Fa
         "TIMEOUT": f"was ended after its {minutes:g} minutes. What takes longer needs a larger "
         "engine.job_minutes",
         "PREEMPTED": "lost its node to another job, which comes first",
-        "SUSPENDED": "was suspended for another job, and was given up",
+        **dict.fromkeys(SUSPENDED, "was suspended for another job, and was given up"),
         "NODE_FAIL": "was lost with its node",
         "BOOT_FAIL": "was lost with its node, which did not start",
         "CANCELLED": "was cancelled by somebody",

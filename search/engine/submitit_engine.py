@@ -8,7 +8,7 @@
     submitit_pilot.py    the node's side: a ``NodeAgent`` and its messages
     submitit_queue.py    submission by submitit: SLURM, or processes of this machine
     slurm_commands.py    what squeue, sacct and sinfo print
-    mailbox.py           messages by a file
+    message_file.py      messages by a file
 
 A job of the queue is a worker: it does one job of the study after the other until nothing waits
 or its time is over. Waiting in the queue and imports of half a minute are so paid once and not by

@@ -15,9 +15,9 @@ from archfront.search.engine.placement import version_faults
 from archfront.search.engine.queue_needs import QueueNeeds
 from archfront.search.engine.ray_agent import Question, Start, mark_of
 from archfront.search.engine.run_folder import DRIVER_FILE
-from archfront.search.engine.slurm_commands import JobState, SlurmError, ending_of
+from archfront.search.engine.slurm_commands import SUSPENDED, JobState, SlurmError, ending_of
 from archfront.search.engine.submitit_link import Crew, PilotLink
-from archfront.search.engine.submitit_pilot import Pilot
+from archfront.search.engine.submitit_pilot import SILENCE_S, Pilot
 from archfront.search.engine.submitit_queue import JobQueue
 from archfront.search.errors import ConfigError
 from archfront.trainers.words import count_of, duration
@@ -27,7 +27,8 @@ logger = logging.getLogger(__name__)
 # A queue in which nothing has begun for so long gets a line, and again when the reason changes.
 _LONG_S = 60.0
 # A job that runs and says nothing for so long is given up; the first word takes its imports.
-_SILENT_S, _FIRST_WORD_S = 120.0, 600.0
+# A job that does not see its driver ends itself before that, so that nothing is done twice.
+_SILENT_S, _FIRST_WORD_S = 1.5 * SILENCE_S, 600.0
 _LEAVING_S = 30.0  # in which a job that was told to end does
 _LEFT_S = 60.0  # of its time, with which a job begins nothing more
 _HURRY_S = 2.0  # between looks while a job is to end
@@ -173,6 +174,8 @@ class Pilots:
             if state.phase == "running" and link.began is None:
                 link.began = now
             if state.phase == "ended":
+                if state.word in SUSPENDED:
+                    self._queue.cancel([link.id])
                 self._bury(link, state)
             elif state.phase == "running" and (silence := self._silence(link)):
                 self._queue.cancel([link.id])
