@@ -190,9 +190,16 @@ class TestRequest:
         (found,) = problems(settings, {"engine.threads": 8})
         assert found.startswith("engine.threads: this server gives a study 4 threads; got 1")
 
-    def test_no_request_names_a_cluster_to_join(self, settings: ServiceSettings) -> None:
-        (found,) = problems(settings, {"engine.address": "10.0.0.1:6379"}, engine="ray")
-        assert found.startswith("engine: this server runs studies on its own machine; got ray.")
+    @pytest.mark.parametrize(
+        ("engine", "option", "given"),
+        [("ray", "address", "10.0.0.1:6379"), ("submitit", "account", "somebody's")],
+    )
+    def test_no_request_names_a_cluster_to_join(
+        self, settings: ServiceSettings, engine: str, option: str, given: str
+    ) -> None:
+        (found,) = problems(settings, {f"engine.{option}": given}, engine=engine)
+        said = f"engine: this server runs studies on its own machine; got {engine}."
+        assert found.startswith(said)
 
     def test_a_changed_study_is_asked_as_strictly(
         self, settings: ServiceSettings, tmp_path: Path
