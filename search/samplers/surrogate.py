@@ -171,7 +171,7 @@ class GaussianProcess:
             effect, amplitude, noise, *slopes = np.exp(theta[self._n_distinct :])
             distances = (weights[:m] @ differences[:m]).reshape(n_rows, n_rows)
             kept = np.exp(-(weights[m:] @ differences[m:])).reshape(n_rows, n_rows)
-            kernel, steepness = _matern(distances)
+            kernel, steepness = _matern_and_slope(distances)
             kernel, steepness = amplitude * kernel * kept, amplitude * steepness * kept
             try:
                 whole = kernel + effect * same + np.tensordot(slopes, trends, 1)
@@ -273,9 +273,9 @@ class GaussianProcess:
         for weight, part in zip(weights[self._d :], parts, strict=True):
             names += weight * part
         if self._m > self._d:
-            kernel, _ = _matern(distances + names)
+            kernel = _matern(distances + names)
         else:
-            kernel = _matern(distances)[0] * np.exp(-names)
+            kernel = _matern(distances) * np.exp(-names)
         result: Floats = amplitude * kernel + effect * self._same(parts)
         return result + np.tensordot(slopes, self._trend(left, right), 1)
 
@@ -329,8 +329,14 @@ def _shared_columns(levels: Sequence[tuple[str, ...]]) -> list[list[int]]:
     ]
 
 
-def _matern(squares: Floats) -> tuple[Floats, Floats]:
-    """Return the Matern-5/2 kernel of squared distances and its derivative by them."""
+def _matern(squares: Floats) -> Floats:
+    """Return the Matern-5/2 kernel of squared distances."""
+    distances = np.sqrt(5 * squares)
+    return (1 + distances + 5 / 3 * squares) * np.exp(-distances)
+
+
+def _matern_and_slope(squares: Floats) -> tuple[Floats, Floats]:
+    """Return that kernel and its derivative by the squared distances."""
     distances = np.sqrt(5 * squares)
     decay = np.exp(-distances)
     return (1 + distances + 5 / 3 * squares) * decay, -5 / 6 * (1 + distances) * decay

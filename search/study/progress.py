@@ -92,9 +92,9 @@ class RunningTrial:
     trained_on: str | None = None
     measured_on: str | None = None
 
-    @property
+    @cached_property
     def number(self) -> int:
-        """Return the number of the trial."""
+        """Return the number of the trial, for which the storage is asked once."""
         number: int = self.trial.number
         return number
 
