@@ -88,14 +88,10 @@ async function drawHistory() {
     label: `Hypervolume over ${duration(last.seconds)}, from ${short(points[0][1])} to ${short(last.hypervolume)}` });
 }
 
-function askColumns(is_all) {
+async function readColumns(is_all) {
   const address = api("studies", study, "columns");
   if (!is_all) address.searchParams.set("after", data.after.toFixed(1));
-  return get(address);
-}
-
-async function readColumns(asked) {
-  const is_new = data.take(await asked);
+  const is_new = data.take(await get(address));
   if (!is_new) return;
   slider.setEnd(data.end);
   drawHead();
@@ -126,9 +122,6 @@ function drawRarely() {
 
 async function refresh() {
   const problem = byId("study-problem");
-  // The rows are asked for beside the state at first, when both are needed.
-  const first = is_whole ? null : askColumns(true);
-  first?.catch(() => {}); // of a study that has not begun
   let now;
   try {
     now = await readState();
@@ -149,7 +142,7 @@ async function refresh() {
     show(problem, is_bad && Boolean(now.reason));
     if (now.has_begun && (is_changed || now.n !== data.n)) {
       // Latencies may be measured again at the end, so that all rows are read once more.
-      await readColumns(first ?? askColumns(is_changed && !isLive(state)));
+      await readColumns(!is_whole || (is_changed && !isLive(state)));
       is_whole = true;
     } else if (now.has_begun) {
       chart.draw();

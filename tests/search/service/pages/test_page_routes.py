@@ -121,6 +121,16 @@ class TestFiles:
             imported = re.findall(rb'from "\./([^"]+)"', file.content)
             assert {other.decode() for other in imported} <= set(page_files()), name
 
+    def test_a_page_names_the_modules_that_its_own_one_needs(
+        self, service_client: TestClient
+    ) -> None:
+        page = Page(service_client.get("/studies/flowers", headers={"Accept": "text/html"}).text)
+        named = {value.rpartition("/")[2] for value in page.values("href", "src")}
+        assert {"study_page.js", "scales.js", "marks.js"} <= named
+        for name in [name for name in named if name.endswith(".js")]:
+            imported = re.findall(r'from "\./([^"]+)"', page_files()[name].content.decode())
+            assert set(imported) <= named, name
+
     def test_another_version_is_not_kept_and_another_name_is_told(
         self, service_client: TestClient
     ) -> None:
