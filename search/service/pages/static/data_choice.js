@@ -1,10 +1,10 @@
 // Which images a study is of: a dataset that the server knows, a folder of it, or an upload.
 
-import { api, get, send } from "./api.js";
+import { api, get } from "./api.js";
 import { byId, h, put, show } from "./dom.js";
 import { showProfile } from "./profile_view.js";
 import { complain } from "./shell.js";
-import { count } from "./words.js";
+import { datasetName, uploadDataset } from "./upload.js";
 
 const FOLDER = "", UPLOAD = "upload:", DRAWN = "choice:";
 // What needs no folder.
@@ -66,29 +66,30 @@ export class DataChoice {
     this.changed();
   }
 
-  // Shows what is known of the images.
-  profile() {
+  // Shows what is known of the images; of an upload they are looked at at once.
+  profile({ is_wanted = false } = {}) {
     const place = byId("profile"), known = this.known;
     show(place, Boolean(known));
     put(place);
-    if (known) showProfile(place, known.name, byId("task").value || null);
+    if (known) showProfile(place, known.name, { task: byId("task").value || null, is_wanted });
   }
 
   async upload(file) {
     if (!file) return;
-    const help = byId("upload-help"), name = file.name.replace(/\.(zip|tar|tar\.gz|tgz)$/i, "");
-    help.textContent = `Uploading ${file.name}…`;
-    const address = api("datasets", "upload");
-    address.searchParams.set("name", name.replace(/[^A-Za-z0-9._-]+/g, "-"));
+    const problem = byId("upload-problem"), input = byId("upload");
+    show(problem, false);
     try {
-      const made = await send("POST", address, file, { type: "application/octet-stream" });
-      help.textContent = `${file.name} is unpacked${made?.n_files ? `: ${count(made.n_files, "file")}` : ""}.`;
+      const made = await uploadDataset(byId("upload-state"), file, datasetName(file));
       await this.read();
       this.select.value = `set:${made.name}`;
-      this.show();
+      show(byId("root-field"), false);
+      show(byId("upload-field"), false);
+      this.profile({ is_wanted: true });
+      this.changed();
     } catch (error) {
-      help.textContent = "Nothing was kept of the upload.";
-      complain(error);
+      complain(error, problem);
+    } finally {
+      input.value = ""; // so that the same file can be chosen again
     }
   }
 }

@@ -19,6 +19,10 @@ export function ms(value) {
   return Number.isFinite(value) ? `${short(value)} ms` : unknown;
 }
 
+export function megabytes(bytes) {
+  return `${short(bytes / 1e6)} MB`;
+}
+
 export function count(n, word, words = `${word}s`) {
   return `${n.toLocaleString("en-US")} ${n === 1 ? word : words}`;
 }
