@@ -1,48 +1,76 @@
-// An exported model asked about a picture: what it says, drawn on the picture.
+// An exported model asked about pictures: what it says of each, drawn on the picture.
 
 import { api, send } from "./api.js";
 import { byId, h, put } from "./dom.js";
 import { maskPixels } from "./masks.js";
-import { percent } from "./words.js";
+import { count, listed, percent } from "./words.js";
 
-const MOST_LABELS = 5, WIDEST = 640;
+const MOST_LABELS = 5, WIDEST = 640, SMALLEST = 280;
+// Pictures that are asked about at once; each is a question to the server.
+const MOST = 24;
 // Okabe and Ito's palette.
 const COLORS = ["#2f86c9", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#b5a300", "#8a9099"];
+// A label keeps its color from picture to picture.
+const labels = [];
+
+function color(label) {
+  if (!labels.includes(label)) labels.push(label);
+  return COLORS[labels.indexOf(label) % COLORS.length];
+}
 
 export function beginTrying(study) {
   const drop = byId("drop"), input = byId("try-image");
-  const take = (file) => file && predict(study, file);
-  input.addEventListener("change", () => take(input.files[0]));
+  input.addEventListener("change", () => take(study, input.files));
   for (const kind of ["dragenter", "dragover"]) {
     drop.addEventListener(kind, (event) => { event.preventDefault(); drop.classList.add("over"); });
   }
   for (const kind of ["dragleave", "drop"]) drop.addEventListener(kind, () => drop.classList.remove("over"));
   drop.addEventListener("drop", (event) => {
     event.preventDefault();
-    take(event.dataTransfer.files[0]);
+    take(study, event.dataTransfer.files);
   });
+  // The same pictures are asked about again.
+  for (const id of ["try-with", "try-score"]) byId(id).addEventListener("change", () => take(study, given));
 }
 
-async function predict(study, file) {
-  const place = byId("try-answer"), [id, format] = byId("try-with").value.split("/");
-  put(place, h("p", { class: "soft" }, `Asking about ${file.name}…`));
+let turn = 0, given = [];
+
+// Asks about one picture after the other, in the order in which they were given.
+async function take(study, files) {
+  if (!files.length) return;
+  given = [...files];
+  const own = ++turn, asked = given.slice(0, MOST), place = byId("try-answer");
+  const said = h("p", { class: "soft", role: "status" });
+  const answers = h("div", { class: "answers" });
+  put(place, said, answers);
+  for (const [i, file] of asked.entries()) {
+    said.textContent = `Asking about ${file.name}${asked.length > 1 ? ` (${i + 1} of ${asked.length})` : ""}…`;
+    const answer = h("figure", { class: "answer" }, h("figcaption", {}, file.name));
+    await predict(study, file, answer);
+    if (own !== turn) return; // other pictures were given meanwhile
+    answers.append(answer);
+  }
+  said.textContent = given.length > MOST ? `The first ${MOST} of ${count(given.length, "picture")}.` : "";
+}
+
+async function predict(study, file, place) {
+  const [id, format] = byId("try-with").value.split("/");
   const address = api("studies", study, "predictions");
   address.searchParams.set("export", id);
   address.searchParams.set("format", format);
+  if (byId("try-score").value !== "") address.searchParams.set("min_score", byId("try-score").value);
   try {
     const answer = await send("POST", address, file, { type: file.type || "application/octet-stream" });
     await draw(place, file, answer);
   } catch (error) {
-    put(place, h("p", { class: "problem" }, error.message));
+    place.append(h("p", { class: "problem" }, error.message));
   }
 }
 
 async function draw(place, file, answer) {
   const things = answer.objects ?? answer.classes ?? [];
-  const names = [...new Set(things.map((thing) => thing.label))];
-  const color = (label) => COLORS[names.indexOf(label) % COLORS.length];
-  const canvas = h("canvas", { class: "answer-picture", role: "img", "aria-label": `${file.name} with the answer` });
-  put(place, canvas, words(answer, color));
+  const canvas = h("canvas", { class: "answer-picture", role: "img", "aria-label": `${file.name}: ${spoken(answer)}` });
+  place.append(canvas, ...words(answer));
   let picture;
   try {
     picture = await createImageBitmap(file);
@@ -50,7 +78,7 @@ async function draw(place, file, answer) {
     canvas.remove(); // a format that this browser does not show, as TIFF
     return;
   }
-  const wide = Math.min(WIDEST, Math.max(picture.width, 120)), by = wide / picture.width;
+  const wide = Math.min(WIDEST, Math.max(picture.width, SMALLEST)), by = wide / picture.width;
   Object.assign(canvas, { width: wide, height: Math.round(picture.height * by) });
   const context = canvas.getContext("2d");
   context.imageSmoothingEnabled = by < 2;
@@ -80,15 +108,20 @@ function drawBox(context, { box, label, score }, color, by) {
   context.fillText(text, left + 4, above + 13);
 }
 
-function words(answer, color) {
+function spoken(answer) {
+  const things = answer.objects ?? answer.classes;
+  if (!things) return answer.label ?? (listed(answer.labels.map((one) => one.label)) || "none of its labels");
+  return listed(things.map((one) => `${one.label} ${percent(one.score ?? one.share)}`)) || "nothing found";
+}
+
+function words(answer) {
   if (answer.probabilities) {
     const shares = Object.entries(answer.probabilities).sort((a, b) => b[1] - a[1]).slice(0, MOST_LABELS);
-    const said = answer.label ?? answer.labels.map((one) => one.label).join(", ");
-    return [h("p", {}, h("b", {}, said || "none of its labels")), h("dl", { class: "values shares" }, shares.map(([label, share]) => [
+    return [h("p", {}, h("b", {}, spoken(answer))), h("dl", { class: "values shares" }, shares.map(([label, share]) => [
       h("dt", {}, label), h("dd", {}, h("meter", { min: 0, max: 1, value: share, "aria-label": label }), ` ${percent(share)}`)]))];
   }
   const things = answer.objects ?? answer.classes ?? [];
-  return [h("p", {}, h("b", {}, `${things.length} ${answer.objects ? "found" : "classes"}`)),
+  return [h("p", {}, h("b", {}, answer.objects ? `${count(things.length, "object")} found` : `${count(things.length, "class", "classes")} in the picture`)),
     h("ul", { class: "found" }, things.map((thing) => {
       const mark = h("i", { "aria-hidden": "true" });
       mark.style.background = color(thing.label);
