@@ -14,7 +14,10 @@ export class TrialTable {
     this.kind = h("select", { id: "trial-kind", onchange: () => this.draw(0) },
       ["all", "on the front", "trained", "waiting", "stopped", "rejected", "failed"]
         .map((word) => h("option", { value: word }, word)));
-    put(tools, h("label", { for: "find-trial" }, "Find"), this.find,
+    this.most = h("input", { type: "number", id: "most-cost", min: 0, step: "any", inputmode: "decimal",
+      placeholder: "any", oninput: afterPause(() => this.draw(0)) });
+    this.most_label = h("label", { for: "most-cost" }, "Latency up to");
+    put(tools, h("label", { for: "find-trial" }, "Find"), this.find, this.most_label, this.most,
       h("label", { for: "trial-kind" }, "Show"), this.kind,
       h("a", { class: "button", href: api("studies", study, "trials.csv"), download: `${study}-trials.csv` }, "CSV"));
     this.summary = h("p", { class: "soft", role: "status" });
@@ -48,9 +51,12 @@ export class TrialTable {
     if (!this.data.facts) return;
     this.members = new Set(this.data.front.map((member) => member.trial));
     const asked = this.find.value.trim().toLowerCase(), kind = this.kind.value;
+    const { name, text, unit } = this.data.cost, most = Number(this.most.value);
+    put(this.most_label, `${text} up to `, unit && h("small", {}, unit));
     const columns = this.columns();
     const rows = this.data.shown().filter((row) => (kind === "all" || this.stateOf(row) === kind
         || (kind === "trained" && this.stateOf(row) === "on the front"))
+      && (!(most > 0) || (row[name] !== null && row[name] <= most))
       && (!asked || `${row.trial} ${row.label} ${row.why} ${row.chosen_by} ${row.candidate}`.toLowerCase().includes(asked)));
     this.sorted(rows, columns.find((column) => column.key === this.sort) ?? columns[0]);
     this.n_pages = Math.max(1, Math.ceil(rows.length / PER_PAGE));
