@@ -62,7 +62,7 @@ export class OwnPoints {
     show(byId("points-table"), points.length > 0);
     put(byId("points-table"), points.length > 0 && h("table", {},
       h("thead", {}, h("tr", {}, ["own model", data.metric.text, cost.unit || cost.text, "as good, and cheaper",
-        "as cheap, and better", ""].map((text, i) => h("th", { scope: "col", class: [0, 3, 4].includes(i) && "text" }, text)))),
+        "as cheap, and better", "remove"].map((text, i) => h("th", { scope: "col", class: [0, 3, 4].includes(i) && "text" }, text)))),
       h("tbody", {}, points.map((point) => h("tr", {},
         h("th", { scope: "row", class: "text" }, point.name),
         h("td", {}, metric(point.metric)), h("td", {}, short(point.cost)),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from archfront.search.records.driver_lock import driver_lock
 from archfront.search.records.events import EventLog, TrialProposed
@@ -54,6 +56,12 @@ def test_a_study_is_found_looked_at_and_another_one_is_begun(
         members = page.locator(".members-table tbody tr").count()
         assert members == page.locator(".member").count() > 2
         assert page.locator("#trial-table tbody tr").count() == N_TRIALS
+
+        # What was rejected is seen in its lane, which lay over it.
+        lane = page.locator(".lanes rect").first.bounding_box()
+        middle = {**lane, "y": lane["y"] + lane["height"] / 2 - 1, "height": 2}
+        seen = Image.open(io.BytesIO(page.screenshot(clip=middle))).convert("RGB")
+        assert len(seen.getcolors()) > 1
 
         page.click("button.card.best")
         page.wait_for_selector("#detail dl.values")
