@@ -17,8 +17,9 @@ export class TrialTable {
     this.most = h("input", { type: "number", id: "most-cost", min: 0, step: "any", inputmode: "decimal",
       placeholder: "any", oninput: afterPause(() => this.draw(0)) });
     this.most_label = h("label", { for: "most-cost" }, "Latency up to");
-    put(tools, h("label", { for: "find-trial" }, "Find"), this.find, this.most_label, this.most,
-      h("label", { for: "trial-kind" }, "Show"), this.kind,
+    const together = (...parts) => h("span", { class: "together" }, parts);
+    put(tools, together(h("label", { for: "find-trial" }, "Find"), this.find), together(this.most_label, this.most),
+      together(h("label", { for: "trial-kind" }, "Show"), this.kind),
       h("a", { class: "button", href: api("studies", study, "trials.csv"), download: `${study}-trials.csv` }, "CSV"));
     this.summary = h("p", { class: "soft", role: "status" });
     this.body = h("tbody", { onclick: (event) => this.clicked(event) });
