@@ -50,16 +50,17 @@ class NodeWork:
 def node_work(evaluations: Sequence[Evaluation]) -> list[NodeWork]:
     """Return the work of each node by name; none of a study that no cluster ran.
 
-    What failed counts with neither its job nor its seconds.
+    What failed counts with neither its job nor its seconds, nor what the end of a study measures
+    again.
     """
     training: dict[str | None, list[float]] = {}
     measuring: dict[str | None, list[float]] = {}
     for e in evaluations:
         if isinstance(e.outcome, Trained):
             training.setdefault(e.trained_on, []).append(e.outcome.seconds)
-        measured = e.measurement
-        if e.rung == 0 and measured is not None and measured.latency.source == "measured":
-            measuring.setdefault(e.measured_on, []).append(measured.seconds)
+        # Without a node it is a latency that was known, also of another trial.
+        if e.rung == 0 and e.measurement is not None and e.measured_on is not None:
+            measuring.setdefault(e.measured_on, []).append(e.measurement.seconds)
     names = {*training, *measuring}
     if not names - {None}:
         return []

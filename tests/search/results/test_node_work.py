@@ -33,6 +33,12 @@ def test_a_measurement_is_counted_at_the_lowest_rung_only() -> None:
     assert [w.n_measured for w in node_work([first, replace(first, rung=1)])] == [1, 0]
 
 
+def test_a_latency_that_was_known_is_no_measurement_of_any_node() -> None:
+    """The trials of an architecture share its latency, which one of them had measured."""
+    work = node_work([on(trained(0, 0.9, 1.0), "tower", None)])
+    assert [(each.node, each.n_measured) for each in work] == [("tower", 0)]
+
+
 def test_a_study_without_a_cluster_has_no_nodes() -> None:
     assert node_work([trained(0, 0.9, 1.0)]) == []
     assert node_work([]) == []
