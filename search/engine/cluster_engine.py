@@ -149,13 +149,14 @@ class ClusterEngine(ClosedByBlock):
             if self._is_closed:
                 return
             self._is_closed, process = True, self._process
+            grace_s = _END_S if self._is_connected else 0.0  # it may wait for the cluster
             tasks = list(self._tasks.values())
         self._stopped.set()
         for task in tasks:
             task.finish(CLOSED)
         if process is not None:
             self._send(process, ("close",))
-            process.end(grace_s=_END_S)
+            process.end(grace_s=grace_s)
         if self._thread is not threading.current_thread():
             self._thread.join(_END_S)
 
