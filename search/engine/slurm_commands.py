@@ -35,14 +35,15 @@ REASONS = {
     "Reservation": "its reservation has not begun",
     "JobHeldUser": "it is held: `scontrol release` lets it go",
     "JobHeldAdmin": "an administrator holds it",
-    "BadConstraints": "no node has what it asks for; it will never begin",
-    "PartitionTimeLimit": "engine.job_minutes is more than the partition allows; it will never "
-    "begin",
-    "PartitionNodeLimit": "it asks for more than the partition allows; it will never begin",
+    "BadConstraints": "no node has what it asks for",
+    "PartitionTimeLimit": "engine.job_minutes is more than the partition allows",
+    "PartitionNodeLimit": "it asks for more than the partition allows, or the nodes are down",
     "PartitionDown": "the partition is down",
     "PartitionInactive": "the partition is inactive",
     "NodeDown": "the nodes are down",
 }
+# The reason of jobs that wait for ever, unless somebody changes the partition.
+NEVER = "PartitionTimeLimit"
 # What SLURM's refusals say, and the options that they are about.
 _REFUSALS = {
     "partition": "engine.partition, engine.device_partition",

@@ -15,7 +15,13 @@ from archfront.search.engine.placement import version_faults
 from archfront.search.engine.queue_needs import QueueNeeds
 from archfront.search.engine.ray_agent import Question, Start, mark_of
 from archfront.search.engine.run_folder import DRIVER_FILE
-from archfront.search.engine.slurm_commands import SUSPENDED, JobState, SlurmError, ending_of
+from archfront.search.engine.slurm_commands import (
+    NEVER,
+    SUSPENDED,
+    JobState,
+    SlurmError,
+    ending_of,
+)
 from archfront.search.engine.submitit_link import Crew, PilotLink
 from archfront.search.engine.submitit_pilot import SILENCE_S, Pilot
 from archfront.search.engine.submitit_queue import JobQueue
@@ -177,6 +183,12 @@ class Pilots:
                 if state.word in SUSPENDED:
                     self._queue.cancel([link.id])
                 self._bury(link, state)
+            elif state.phase == "queued" and state.reason == NEVER:
+                self._queue.cancel([link.id])
+                self.links.remove(link)
+                self._fault(
+                    link.crew, f"engine.job_minutes: the job {link.id} never begins: {state.why}."
+                )
             elif state.phase == "running" and (silence := self._silence(link)):
                 self._queue.cancel([link.id])
                 self._bury(link, state, f"gave no sign for {duration(silence)}")

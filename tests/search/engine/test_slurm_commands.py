@@ -94,8 +94,7 @@ def test_a_job_that_slurm_has_forgotten_is_looked_up_in_its_accounting(
         ),
         (
             JobState("queued", "PENDING", "PartitionTimeLimit"),
-            "PartitionTimeLimit: engine.job_minutes is more than the partition allows; it will "
-            "never begin",
+            "PartitionTimeLimit: engine.job_minutes is more than the partition allows",
         ),
         (
             JobState("queued", "PENDING", "QOSMaxJobsPerUserLimit"),

@@ -154,11 +154,21 @@ def test_jobs_that_wait_say_why_and_a_driver_that_gives_up_takes_them_back(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(submitit_pilots, "_LONG_S", 0.0)
-    slurm.hold("PartitionTimeLimit")
+    slurm.hold("QOSMaxJobsPerUserLimit")
     with opened(tmp_path, measures=False, partition="batch"):
-        eventually(lambda: "The jobs that train wait in the queue (1). Part" in caplog.text)
-        assert caplog.text.count("engine.job_minutes is more than the partition allows") == 1
+        eventually(lambda: "The jobs that train wait in the queue (1). QOSM" in caplog.text)
+        assert caplog.text.count("a limit of the user, account or QOS is reached") == 1
     eventually(lambda: slurm.states() == {"1": "CANCELLED"})
+
+
+def test_jobs_that_slurm_would_never_begin_end_the_study_before_it_starts(
+    slurm: StandIn, tmp_path: Path
+) -> None:
+    slurm.hold("PartitionTimeLimit")
+    said = r"^engine\.job_minutes: the job \d never begins: .* more than the partition allows\.$"
+    with pytest.raises(ConfigError, match=said):
+        opened(tmp_path, trains=False)
+    eventually(lambda: ended(slurm))
 
 
 def test_a_driver_that_is_killed_leaves_no_job(slurm: StandIn, tmp_path: Path) -> None:
