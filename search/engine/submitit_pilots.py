@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -293,7 +294,8 @@ class Pilots:
         self.has_failed = True
         kind.faults, kind.problem = kind.faults + 1, problem
         kind.not_before = self._clock() + _AGAIN_S * (self._queue.look_s >= 1)
-        self._say(f"fault {crew}", problem)
+        # Another job that fails so is nothing new: its number and its file are left out.
+        self._say(f"fault {crew}", problem, key=re.sub(r"\d+", "", problem))
 
     def _say_who_waits(self, states: dict[str, JobState]) -> None:
         """Say for which crew nothing runs, and why its jobs wait."""
