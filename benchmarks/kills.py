@@ -265,9 +265,11 @@ def _check_mlflow(results: Results, last: dict[int, Evaluation]) -> None:
         assert run.data.tags[PARENT_TAG] == parents[0].info.run_id
         assert run.info.status == ("FAILED" if evaluation.kind == "failed" else "FINISHED")
         assert run.data.tags["archfront.outcome"] == evaluation.kind
-        assert evaluation.measurement is not None
-        latency = evaluation.measurement.latency.p50_ms
-        assert run.data.metrics["latency_ms"] == latency, "another latency"
+        # A candidate is given up where the driver died three times before it was measured.
+        measured = evaluation.measurement
+        assert measured is not None or evaluation.kind == "failed", "no measurement"
+        latency = None if measured is None else measured.latency.p50_ms
+        assert run.data.metrics.get("latency_ms") == latency, "another latency"
         own = [e for e in results.evaluations if e.trial == evaluation.trial]
         metrics = [e.outcome.metric for e in own if isinstance(e.outcome, Trained)]
         points = client.get_metric_history(run.info.run_id, "metric")

@@ -2,16 +2,19 @@
 
 One server, or several of one root, runs tiny studies on digits, two at once, as requests ask for.
 At drawn moments one of these is killed: a server (another one is started at once), the driver of a
-study, a worker of a study, or a server and a driver together. Then the studies run to their end,
-and all of this is checked:
+study, a worker of a study, or a server and a driver together. Studies that have ended before there
+were enough kills are extended. Then all run to their end, and all of this is checked:
 
 - every study ends as finished, and of each the same is checked as ``kills.py`` does: no record is
   changed or lost, no rung of a trial is recorded twice, MLflow is equal to the records
 - no process of a study is left, neither when the studies have ended nor after the server
 
-    python benchmarks/service_kills.py --kills 40 --seed 0 [--studies 3] [--servers 1] [--root DIR]
+    python benchmarks/service_kills.py --kills 32 --seed 0 [--studies 3] [--servers 2] [--root DIR]
 
-It prints a line a kill and exits with 1 if anything was lost or left.
+Some kills follow within seconds of the one before, the others some events of the studies after it,
+so that a slow machine trains between kills, too. Nobody waits until a server is there again. It
+prints a line a kill, with what was recorded by then, and exits with 1 if anything was lost or
+left.
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ import urllib.error
 import urllib.request
 from collections import Counter
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any
@@ -37,14 +41,18 @@ import numpy as np
 import psutil
 from kills import WORDS, Command, check, whole_lines
 
+from archfront.search.errors import ArchfrontError
 from archfront.search.records.paths import ROOT_VARIABLE, StudyPaths
+from archfront.search.records.store import reading
+from archfront.search.results.results import Results
 
 # What is killed, with its share of the kills.
 TARGETS = {"server": 0.35, "driver": 0.3, "worker": 0.15, "server and driver": 0.2}
-# Seconds between kills, at most: a driver takes some ten of them to begin.
-APART_S = 12.0
-END_S = 1800.0
-START_S = 120.0
+# Share of the kills that follow within seconds, and how many at most; most events before another.
+SOON, SOON_S, EVENTS = 0.4, 5.0, 6
+END_S = 3600.0
+START_S = 300.0
+# Trials of a study, and how many more one has that ended before there were enough kills.
 TRIALS = 3
 
 
@@ -65,7 +73,7 @@ class Served:
         self.start()
 
     def start(self) -> None:
-        """Start the server and wait until it answers."""
+        """Start the server."""
         words = ["serve", "--root", str(self.root), "--port", str(self._port)]
         with self._log.open("ab") as log:
             self.process = subprocess.Popen(
@@ -74,14 +82,23 @@ class Served:
                 stderr=log,
                 start_new_session=True,
             )
+
+    def wait(self) -> Served:
+        """Return the server when it answers."""
         end = time.monotonic() + START_S
         while time.monotonic() < end:
-            with suppress(OSError):
-                self.ask("GET", "/health")
+            if self.answers():
                 self.token = self.token or self._printed_token()
-                return
-            time.sleep(0.1)
+                return self
+            time.sleep(0.2)
         raise AssertionError("the server does not answer")
+
+    def answers(self) -> bool:
+        """Return whether the server answers now."""
+        with suppress(OSError):
+            self.ask("GET", "/health")
+            return True
+        return False
 
     @property
     def address(self) -> str:
@@ -96,7 +113,7 @@ class Served:
     def end(self) -> int:
         """End the server as Ctrl-C does and return its exit status."""
         self.process.send_signal(signal.SIGINT)
-        return self.process.wait(60)
+        return self.process.wait(300)
 
     def ask(self, method: str, path: str, body: object = None) -> Any:
         """Return the answer to a request."""
@@ -106,7 +123,7 @@ class Served:
             {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"},
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=300) as answer:
             return json.load(answer)
 
     def _printed_token(self) -> str:
@@ -146,6 +163,22 @@ def drivers(root: Path) -> list[psutil.Process]:
     return found
 
 
+def workers(driver: psutil.Process) -> list[psutil.Process]:
+    """Return the processes of a driver, but for the one that ends them after it."""
+    with suppress(psutil.Error):
+        inner = driver.children(recursive=True)
+        return [child for child in inner if "reaper.py" not in " ".join(child.cmdline())]
+    return []
+
+
+def kill_any(servers: list[Served], rng: np.random.Generator) -> str:
+    """Kill something that is there, and return what it was."""
+    while True:
+        target = str(rng.choice(list(TARGETS), p=list(TARGETS.values())))
+        if what := kill(servers, target, rng):
+            return what
+
+
 def kill(servers: list[Served], target: str, rng: np.random.Generator) -> str:
     """Kill something and return what it was; empty where there was no such thing."""
     server = servers[int(rng.integers(len(servers)))]
@@ -155,8 +188,7 @@ def kill(servers: list[Served], target: str, rng: np.random.Generator) -> str:
         return "server"
     found = drivers(server.root)
     if target == "worker":
-        inner = [child for driver in found for child in driver.children(recursive=True)]
-        found = [child for child in inner if "reaper.py" not in " ".join(child.cmdline())]
+        found = [child for driver in found for child in workers(driver)]
     if not found:
         return ""
     chosen = found[int(rng.integers(len(found)))]
@@ -169,12 +201,86 @@ def kill(servers: list[Served], target: str, rng: np.random.Generator) -> str:
     return target
 
 
-def has_ended(server: Served, names: list[str], ends: Counter[str]) -> bool:
-    """Return whether every study has ended, and count the states."""
-    states = {study["name"]: study["state"] for study in server.ask("GET", "/studies")}
-    ends.clear()
-    ends.update(states[name] for name in names)
-    return not any(state in ("waiting", "running") for state in states.values())
+class Studies:
+    """The studies of a root, by their requests.
+
+    Args:
+        root: Folder of the studies.
+        number: How many.
+    """
+
+    def __init__(self, root: Path, number: int) -> None:
+        self.commands = [
+            Command(StudyPaths(root, f"study-{n}"), TRIALS, ("inline", "processes")[n % 2])
+            for n in range(number)
+        ]
+        self._journals = dict.fromkeys((each.paths.study for each in self.commands), b"")
+
+    def n_events(self) -> int:
+        """Return how many events are logged in all studies together."""
+        logs = [command.paths.events for command in self.commands]
+        return sum(log.read_bytes().count(b"\n") for log in logs if log.is_file())
+
+    def extend(self, server: Served) -> None:
+        """Let every study go on for some trials more."""
+        for place, command in enumerate(self.commands):
+            self.commands[place] = more = replace(command, trials=command.trials + TRIALS)
+            body = {"trials": more.trials}
+            server.ask("POST", f"/studies/{more.paths.study}/extend", body)
+
+    def changed(self) -> list[str]:
+        """Return in which studies a record was changed or lost since the last call."""
+        wrong = []
+        for command in self.commands:
+            name, content = command.paths.study, whole_lines(command.paths.journal)
+            if not content.startswith(self._journals[name]):
+                wrong.append(f"{name}: a record was changed")
+            self._journals[name] = content
+        return wrong
+
+    def n_recorded(self) -> int:
+        """Return how many rungs of trials are recorded in all studies together."""
+        found = 0
+        for command in self.commands:
+            with suppress(ArchfrontError):  # a study that has not begun
+                results = Results.read(reading(command.paths, None), command.paths)
+                found += len(results.evaluations)
+        return found
+
+    def wrong(self) -> list[str]:
+        """Return what is wrong with the records of studies that have ended."""
+        wrong = []
+        for command in self.commands:
+            try:
+                check(command, self._journals[command.paths.study], [])
+            except AssertionError as error:
+                wrong.append(f"{command.paths.study}: {error}")
+        return wrong
+
+
+def states_of(servers: list[Served]) -> Counter[str]:
+    """Return how many studies are in each state, as the first server says that answers."""
+    server = next((each for each in servers if each.answers()), None) or servers[0].wait()
+    return Counter(study["state"] for study in server.ask("GET", "/studies"))
+
+
+def is_over(states: Counter[str]) -> bool:
+    """Return whether no study goes on."""
+    return not (states["waiting"] or states["running"])
+
+
+def wait_for_next(studies: Studies, servers: list[Served], rng: np.random.Generator) -> bool:
+    """Wait until the time of the next kill; return whether a study goes on."""
+    if rng.random() < SOON:
+        time.sleep(rng.uniform(0, SOON_S))
+        return True
+    wanted = studies.n_events() + int(rng.integers(1, EVENTS + 1))
+    while studies.n_events() < wanted:
+        if is_over(states_of(servers)):
+            return False
+        time.sleep(3)
+    time.sleep(rng.uniform(0, 1))
+    return True
 
 
 def left_after(root: Path, seconds: float) -> int:
@@ -187,35 +293,29 @@ def left_after(root: Path, seconds: float) -> int:
 
 def killed_studies(root: Path, asked: argparse.Namespace) -> list[str]:
     """Run studies, kill, let them end, and return what is wrong."""
-    rng, wrong = np.random.default_rng(asked.seed), []
-    commands = [
-        Command(StudyPaths(root, f"study-{n}"), TRIALS, ("inline", "processes")[n % 2])
-        for n in range(asked.studies)
-    ]
-    servers = [Served(root)]
-    servers += [Served(root, servers[0].token) for _ in range(asked.servers - 1)]
-    server = servers[0]
-    for command in commands:
+    rng, wrong, kills = np.random.default_rng(asked.seed), [], Counter[str]()
+    studies = Studies(root, asked.studies)
+    server = Served(root).wait()
+    servers = [server, *(Served(root, server.token) for _ in range(asked.servers - 1))]
+    for command in studies.commands:
         server.ask("POST", "/studies", asked_for(command))
-    before = dict.fromkeys((command.paths.study for command in commands), b"")
-    kills: Counter[str] = Counter()
-    ends: Counter[str] = Counter()
-    while kills.total() < asked.kills and not has_ended(server, list(before), ends):
-        time.sleep(rng.uniform(0, APART_S))
-        what = kill(servers, str(rng.choice(list(TARGETS), p=list(TARGETS.values()))), rng)
-        for command in commands:
-            content = whole_lines(command.paths.journal)
-            if not content.startswith(before[command.paths.study]):
-                wrong.append(f"{command.paths.study}: a record was changed")
-            before[command.paths.study] = content
-        if what:
-            kills[what] += 1
-            print(f"{kills.total():3} {what}", flush=True)
+    while kills.total() < asked.kills:
+        if not wait_for_next(studies, servers, rng):
+            if states_of(servers) != {"finished": len(studies.commands)}:
+                break
+            studies.extend(server.wait())
+            print("    all have ended: extended", flush=True)
+            continue
+        kills[what := kill_any(servers, rng)] += 1
+        wrong += studies.changed()
+        print(f"{kills.total():3} {what} ({studies.n_recorded()} rungs recorded)", flush=True)
+    for each in servers:
+        each.wait()
     deadline = time.monotonic() + END_S
-    while not has_ended(server, list(before), ends) and time.monotonic() < deadline:
-        time.sleep(1)
-    if ends != {"finished": len(commands)}:
-        wrong.append(f"the studies are {dict(ends)}")
+    while not is_over(states := states_of(servers)) and time.monotonic() < deadline:
+        time.sleep(2)
+    if states != {"finished": len(studies.commands)}:
+        wrong.append(f"the studies are {dict(states)}")
         wrong += [f"{s['name']}: {s['reason']}" for s in server.ask("GET", "/studies")]
     if left := left_after(root, 30):
         wrong.append(f"{left} processes are left beside the servers")
@@ -225,15 +325,13 @@ def killed_studies(root: Path, asked: argparse.Namespace) -> list[str]:
             wrong.append(f"a server ended with {status}")
     if left := left_after(root, 5):
         wrong.append(f"{left} processes are left after the servers")
-    for command in commands:
-        try:
-            check(command, before[command.paths.study], [])
-        except AssertionError as error:
-            wrong.append(f"{command.paths.study}: {error}")
+    wrong += studies.changed() + studies.wrong()
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kills.items()))
+    trials = sum(command.trials for command in studies.commands)
     print(
-        f"{kills.total()} kills ({counts}) over {len(commands)} studies and "
-        f"{len(servers)} servers, seed {asked.seed}"
+        f"{kills.total()} kills ({counts}) over {len(studies.commands)} studies of {trials} "
+        f"trials and {len(servers)} servers, {studies.n_recorded()} rungs recorded, "
+        f"seed {asked.seed}"
     )
     return wrong
 
@@ -241,9 +339,9 @@ def killed_studies(root: Path, asked: argparse.Namespace) -> list[str]:
 def main() -> int:
     """Kill and check; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--kills", type=int, default=40, help="at most (default: %(default)s)")
+    parser.add_argument("--kills", type=int, default=32, help="kills (default: %(default)s)")
     parser.add_argument("--studies", type=int, default=3, help="studies (default: %(default)s)")
-    parser.add_argument("--servers", type=int, default=1, help="servers (default: %(default)s)")
+    parser.add_argument("--servers", type=int, default=2, help="servers (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="seed (default: %(default)s)")
     parser.add_argument("--root", type=Path, help="where the root is kept (default: removed)")
     asked = parser.parse_args()

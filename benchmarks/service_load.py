@@ -238,7 +238,7 @@ def wait_for_end(server: Served, name: str) -> str:
 
 def load(asked: argparse.Namespace, folder: Path) -> bool:
     """Run a study in turn without and with clients; return whether the aims are met."""
-    server = Served(folder)
+    server = Served(folder).wait()
     tokens = [
         server.ask("POST", "/tokens", {"name": f"client {n}", "scope": "read"})["token"]
         for n in range(asked.clients)
@@ -297,7 +297,7 @@ def lists(asked: argparse.Namespace, folder: Path) -> bool:
     begun = time.perf_counter()
     studies = root_of(folder, asked.studies, asked.trials)
     print(f"{len(studies):,} studies written in {time.perf_counter() - begun:.0f} s")
-    server = Served(folder)
+    server = Served(folder).wait()
     addresses = {"list as HTML": "/", "list as JSON": "/api/v1/studies"}
     addresses["overview as JSON"] = "/api/v1/overview"
     begun = time.perf_counter()
