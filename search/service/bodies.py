@@ -218,3 +218,11 @@ ERRORS: dict[int | str, dict[str, Any]] = {
     "4XX": {"model": Error, "description": "The request is refused."},
     "5XX": {"model": Error, "description": "The service cannot answer."},
 }
+# The same for routes whose own answers are no JSON, of which FastAPI would describe errors alike.
+JSON_ERRORS: dict[int | str, dict[str, Any]] = {
+    status: {
+        "description": error["description"],
+        "content": {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}},
+    }
+    for status, error in ERRORS.items()
+}

@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Query, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
+from archfront.search.service.bodies import JSON_ERRORS
 from archfront.search.service.dependencies import TheService
 from archfront.search.service.event_stream import (
     StudyFeed,
@@ -44,7 +45,7 @@ def _feed(name: str, service: TheService, streams: TheStreams) -> StudyFeed:
     return StudyFeed(service, name, streams)
 
 
-@router.get("/studies/{name}/events", response_class=EventSourceResponse)
+@router.get("/studies/{name}/events", response_class=EventSourceResponse, responses=JSON_ERRORS)
 async def follow_study(
     feed: Annotated[StudyFeed, Depends(_feed)],
     last_event_id: Annotated[str | None, Header(max_length=40)] = None,
@@ -64,7 +65,7 @@ async def follow_study(
         yield event
 
 
-@router.get("/events", response_class=EventSourceResponse)
+@router.get("/events", response_class=EventSourceResponse, responses=JSON_ERRORS)
 async def follow_studies(
     streams: TheStreams, once: Once = False
 ) -> AsyncIterator[ServerSentEvent]:

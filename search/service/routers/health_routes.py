@@ -14,7 +14,14 @@ from fastapi.responses import PlainTextResponse
 from archfront.search.config.build import options, schemas
 from archfront.search.config.compose import GROUPS, choices, compose
 from archfront.search.config.options import chosen_file, file_meaning
-from archfront.search.service.bodies import Choice, Health, Option, Options, Version
+from archfront.search.service.bodies import (
+    JSON_ERRORS,
+    Choice,
+    Health,
+    Option,
+    Options,
+    Version,
+)
 from archfront.search.service.dependencies import TheService
 from archfront.search.service.metrics import TYPE, text_of
 from archfront.search.service.permitted_options import refusal_of
@@ -34,7 +41,7 @@ def health(service: TheService) -> Health:
     return Health(status="ok")
 
 
-@router.get("/metrics", response_class=PlainTextResponse)
+@router.get("/metrics", response_class=PlainTextResponse, responses=JSON_ERRORS)
 def metrics(service: TheService) -> PlainTextResponse:
     """Return counts of studies and of requests in the text form of Prometheus."""
     studies = service.views.listed()

@@ -190,6 +190,17 @@ def test_every_route_has_its_description(client: TestClient) -> None:
             assert content or own == ["204"], f"{method} {path}"
 
 
+def test_every_error_is_described_as_json(client: TestClient) -> None:
+    """Those of streams and of metrics were described as events and as plain text."""
+    schema = client.get("/api/v1/openapi.json").json()
+    error = {"application/json": {"schema": {"$ref": "#/components/schemas/Error"}}}
+    assert schema["components"]["schemas"]["Error"]["required"] == ["error"]
+    for path, methods in schema["paths"].items():
+        for method, route in methods.items():
+            for status in ("4XX", "5XX"):
+                assert route["responses"][status]["content"] == error, f"{method} {path}"
+
+
 def patterns(schema: Any) -> Iterator[str]:
     """Yield every pattern in a description."""
     if isinstance(schema, dict) and isinstance(pattern := schema.get("pattern"), str):
