@@ -12,6 +12,8 @@ from archfront.search.commands.consoles import echo, print_table, wide_console
 from archfront.search.commands.device_text import composed_config
 from archfront.search.commands.queue_text import print_queue
 from archfront.search.config.settings import train_threads
+from archfront.search.engine.placement import Fit
+from archfront.search.engine.ray_agent import NodeFacts
 from archfront.search.engine.ray_check import NodeAnswer, check_cluster
 from archfront.search.errors import ConfigError
 from archfront.search.prepare.make_engine import MOST_WORKERS, cluster_needs
@@ -19,7 +21,8 @@ from archfront.search.report.fitted_table import Column, FittedTable, Kind
 
 TEXT = """\
   check    asks every node for its versions, cores, memory, GPUs, labels, device and clock, and
-           whether it sees the data and the root; exit status 1 where something does not fit.
+           whether it sees the data and the root or gets the files; exit status 1 where something
+           does not fit.
            With engine=submitit it shows SLURM's partitions, and has a job of each kind say so
 
 examples:
@@ -73,7 +76,8 @@ def call(arguments: argparse.Namespace) -> int:
         echo(json.dumps(content, indent=2))
     else:
         print_table(wide_console(WIDTH), _table(found))
-        for line in [f"{a.node.name}: {p}" for a in found for p in a.problems] + problems:
+        lines = [f"{a.node.name}: {text}" for a in found for text in (*a.notes, *a.problems)]
+        for line in lines + problems:
             echo(line)
     return 1 if problems or any(each.problems for each in found) else 0
 
@@ -88,6 +92,7 @@ def _record(answer: NodeAnswer) -> dict[str, Any]:
         "trainings": 0 if fit is None else fit.slots,
         "measures": fit is not None and fit.measures,
         "remark": "" if fit is None else str(fit),
+        "files": list(answer.notes),
         "problems": list(answer.problems),
     }
 
@@ -116,7 +121,7 @@ def _row(answer: NodeAnswer) -> Mapping[str, str]:
         "memory": f"{node.memory_gb:.1f} GiB",
         "GPUs": str(node.gpus),
         "labels": ", ".join(f"{k}={v}" for k, v in sorted(node.labels.items())),
-        "sees": "" if facts is None else ("not all" if facts.unseen else "all"),
+        "sees": "" if facts is None or fit is None else _seen(facts, fit),
         "Python": "" if facts is None else facts.python,
         "Ray": versions.get("ray", ""),
         "archfront": versions.get("archfront", ""),
@@ -125,3 +130,10 @@ def _row(answer: NodeAnswer) -> Mapping[str, str]:
         "free": "" if facts is None else f"{facts.free_disk_gb:.0f} GiB",
         "device": "" if facts is None else str(facts.device),
     }
+
+
+def _seen(facts: NodeFacts, fit: Fit) -> str:
+    """Return whether a node sees the folders, or gets their files, in a word or two."""
+    if fit.sent:
+        return "gets files"
+    return "not all" if facts.unseen else "all"

@@ -10,7 +10,7 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn
 
 from archfront.search.commands.consoles import print_lines, print_table
 from archfront.search.config.schema import Config
@@ -20,7 +20,9 @@ from archfront.search.records.driver_lock import driver_lock
 from archfront.search.records.events import (
     Event,
     EventLog,
+    FilesSent,
     Follower,
+    Noticed,
     RungFinished,
     StudyFinished,
     StudyStarted,
@@ -85,18 +87,26 @@ def _run(
     *,
     is_live: bool,
 ) -> StudyResult:
-    """Run the study, with a progress bar while its images are read."""
-    columns = (TextColumn("reading images"), BarColumn(), MofNCompleteColumn())
+    """Run the study, with a bar while its images are read, and one for each node they go to."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, console=console, transient=True, disable=not is_live) as bar:
-        task = bar.add_task("images", total=None)
+        task = bar.add_task("reading images", total=None)
+        nodes: dict[str, TaskID] = {}
 
         def progress(done: int, total: int) -> None:
             bar.update(task, completed=done, total=total)
 
-        def stop_bar(_: Event) -> None:
-            bar.stop()
+        def show_sent(event: Event) -> None:
+            """Show what nodes have of the files that they get, until the study itself is told."""
+            if isinstance(event, FilesSent):
+                if event.node not in nodes:
+                    nodes[event.node] = bar.add_task(f"MB to node {event.node}")
+                done, total = round(event.mb), round(event.of_mb)
+                bar.update(nodes[event.node], completed=done, total=total)
+            elif not isinstance(event, Noticed):
+                bar.stop()
 
-        return study.run(config, followers=[stop_bar, *followers], progress=progress)
+        return study.run(config, followers=[show_sent, *followers], progress=progress)
 
 
 class _Tracking:

@@ -159,6 +159,8 @@ def _first_steps(event: str, fields: dict[str, Any]) -> Iterator[str]:
     match event:
         case "DataRead":
             yield f"the images of {fields.get('data')} are read"
+        case "FilesSent" if fields.get("mb") == fields.get("of_mb"):
+            yield f"node {fields.get('node')} has the files that it gets"
         case "StudyStarted":
             yield "the search begins"
         case "TrialProposed":

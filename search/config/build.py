@@ -85,6 +85,8 @@ BEFORE: dict[str, dict[str, Any]] = {
         "job_minutes": 60,
         "idle_minutes": 5,
         "sbatch": {},
+        "files": "auto",
+        "files_gb": 100,
     },
     "tracking": {"latency_url": None},
 }

@@ -77,3 +77,11 @@ class EngineConfig:
         "further options of sbatch by their long names, as {reservation: course}; true for those "
         "without value"
     )
+    files: Literal["auto", "shared", "sent"] = option(
+        "the files of a study on a cluster: auto sends them to nodes that do not see the driver's "
+        "folders and brings results back, sent does so with all nodes, shared with none"
+    )
+    files_gb: Limit = option(
+        "space that files sent to a node may take in its cache, in GB; what was not used for "
+        "longest is removed"
+    )

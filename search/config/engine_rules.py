@@ -14,6 +14,8 @@ CLUSTER_OPTIONS: dict[str, tuple[object, tuple[str, ...]]] = {
     "address": ("auto", _RAY),
     "labels": ({}, _RAY),
     "device_label": ({}, _RAY),
+    "files": ("auto", _RAY),
+    "files_gb": (100, _RAY),
     "gpus": (0, _BOTH),
     "memory_gb": (None, _BOTH),
     "cluster": ("slurm", _QUEUE),

@@ -22,6 +22,7 @@ from archfront.search.engine.cluster_process import (
     BEGUN,
     REFUSED,
     SLOTS,
+    TOLD,
     ClusterSetup,
     Order,
 )
@@ -63,6 +64,7 @@ class ClusterEngine(ClosedByBlock):
         imports: Modules that workers import before they have a job.
         exclusive_imports: The same of those for exclusive jobs.
         needs: What is asked of the cluster.
+        emit: Takes events, of nodes to which files are sent, on a thread of the engine.
 
     Attributes:
         threads: The threads of one training.
@@ -83,12 +85,13 @@ class ClusterEngine(ClosedByBlock):
         imports: tuple[str, ...] = (),
         exclusive_imports: tuple[str, ...] = (),
         needs: ClusterNeeds | None = None,
+        emit: OnEvent = lambda _: None,
     ) -> None:
         if getattr(perform, "__module__", None) == "__main__":
             raise ValueError(f"{perform!r} must be in a module that a worker can import.")
         self.threads = threads or max(1, cores() // workers)
         self.device: object = None
-        self._needs = needs or ClusterNeeds()
+        self._needs, self._emit = needs or ClusterNeeds(), emit
         self._setup = ClusterSetup(
             perform, workers, self.threads, imports, exclusive_imports, self._needs
         )
@@ -261,6 +264,8 @@ class ClusterEngine(ClosedByBlock):
                 self._n_slots = body
         elif tag == BEGUN:
             self._begin(body)
+        elif tag == TOLD:
+            notify(self._emit, body)
         else:
             number, content = body
             with self._lock:

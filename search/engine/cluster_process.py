@@ -29,7 +29,7 @@ from archfront.search.engine.slot import Task
 from archfront.search.engine.worker import EVENT, LOG, READY, RESULT
 from archfront.search.errors import ConfigError
 
-BEGUN, SLOTS, REFUSED = b"J", b"N", b"X"
+BEGUN, SLOTS, REFUSED, TOLD = b"J", b"N", b"X", b"T"
 Order = (
     tuple[Literal["job"], int, Job, bytes]
     | tuple[Literal["cancel"], int]
@@ -136,6 +136,7 @@ def _opened(channel: _Channel) -> RayEngine | None:
             needs=setup.needs,
             on_slots=partial(channel.send, SLOTS),
             on_lost=_end_at_once,
+            emit=partial(channel.send, TOLD),
         )
     except ConfigError as error:
         channel.send(REFUSED, error.problems)

@@ -5,10 +5,14 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Literal
 
+from archfront.search.engine.file_sets import Outline
 from archfront.search.engine.ray_agent import NodeFacts, version_of
 from archfront.search.engine.ray_cluster import Node
 from archfront.trainers.words import count_of
+
+FilesMode = Literal["auto", "shared", "sent"]
 
 
 @dataclass(frozen=True)
@@ -28,6 +32,10 @@ class ClusterNeeds:
         describe: Gives a machine's device; None where it does not matter.
         device: The device that measures, where it is decided already.
         waits: Whether nodes that can train or measure are waited for from the start.
+        files: Whether nodes have to see these folders (``shared``), get the files (``sent``), or
+            get those that they do not see (``auto``).
+        files_gb: What files that are sent may take on a node, in 10^9 bytes.
+        outline: What a node has to read from the files as the driver does; None for nothing.
     """
 
     address: str = "auto"
@@ -42,6 +50,19 @@ class ClusterNeeds:
     describe: Callable[[], object] | None = None
     device: object = None
     waits: bool = False
+    files: FilesMode = "auto"
+    files_gb: float = 100.0
+    outline: Outline | None = None
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """Return the folders and files of which a node is asked whether it sees them."""
+        return () if self.files == "sent" else self.folders
+
+    @property
+    def folders(self) -> tuple[str, ...]:
+        """Return all folders and files that jobs read or write."""
+        return self.read if self.shared is None else (*self.read, self.shared)
 
 
 @dataclass(frozen=True)
@@ -54,6 +75,8 @@ class Fit:
         faults: Why it can do nothing at all.
         lacks: Why it trains nothing.
         lack: Why it measures nothing; empty if it does.
+        sent: Folders and files that it does not see, or is to use as if it did not: what jobs
+            read of them is sent, and what they write is brought back.
     """
 
     slots: int
@@ -61,6 +84,7 @@ class Fit:
     faults: tuple[str, ...]
     lacks: tuple[str, ...]
     lack: str
+    sent: tuple[str, ...] = ()
 
     @property
     def is_of_use(self) -> bool:
@@ -95,10 +119,13 @@ def fit_of(
         threads: Threads of one training.
         device: The device that measures.
     """
-    faults = (
-        *version_faults(facts),
-        *(f"does not see {path}: all nodes need it, by this path" for path in facts.unseen),
-    )
+    unseen = needs.folders if needs.files == "sent" else facts.unseen
+    faults = version_faults(facts)
+    if needs.files == "shared":
+        faults += tuple(
+            f"does not see {path}: all nodes need it, by this path (engine.files=shared)"
+            for path in unseen
+        )
     slots, lacks = _slots(node, needs, workers=workers, threads=threads)
     missing = missing_labels(node, needs.labels)
     lack = missing_labels(node, needs.device_label)
@@ -108,7 +135,9 @@ def fit_of(
         slots, lacks = 0, (missing, *lacks)
     if faults:
         slots = 0
-    return Fit(slots, not (lack or faults), faults, lacks, lack)
+    measures = not (lack or faults)
+    sent = tuple(path for path in unseen if slots or (measures and path == needs.shared))
+    return Fit(slots, measures, faults, lacks, lack, sent)
 
 
 def device_to_measure(found: Sequence[tuple[Node, NodeFacts]], needs: ClusterNeeds) -> object:

@@ -21,7 +21,7 @@ import socket
 import threading
 import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -32,8 +32,11 @@ from typing import Any, Literal
 
 import psutil
 
-from archfront.search.engine.failures import undeliverable
+from archfront.search.engine.failures import broken, undeliverable
+from archfront.search.engine.file_cache import sent_root
+from archfront.search.engine.file_parts import Entry
 from archfront.search.engine.jobs import Job, Perform, Result
+from archfront.search.engine.node_files import FilesSetup, NodeFiles
 from archfront.search.engine.processes import ProcessEngine
 from archfront.trainers.files import write_whole
 from archfront.trainers.threads import cores
@@ -53,12 +56,14 @@ class Item:
         tag: ``event`` and ``result`` of a job, or ``log``.
         job: Number of the job; 0 for a line of the log.
         content: The pickled event or result; or name, level and text of the line.
+        files: What the job wrote that the driver has to fetch.
     """
 
     place: int
     tag: Tag
     job: int
     content: Any
+    files: tuple[Entry, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -87,6 +92,7 @@ class NodeFacts:
         memory_gb: Main memory in GiB, and
         free_memory_gb: what of it is free.
         free_disk_gb: Free space for temporary files, in GiB.
+        free_cache_gb: The same in the user's cache, where files that are sent are kept.
         clock: Seconds since the epoch, there.
         device: The machine's device; None where nobody asked.
         unseen: Folders that it does not see, or sees as another.
@@ -103,6 +109,7 @@ class NodeFacts:
     clock: float
     device: object = None
     unseen: tuple[str, ...] = ()
+    free_cache_gb: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -114,6 +121,7 @@ class Start:
         gpus: GPUs of each worker that trains, of those that Ray gave the agent.
         lease_s: Seconds without a question of the driver after which the node ends itself: by
             then its jobs may run elsewhere, and write where they write.
+        files: What the node has to know of the driver's files; None where it sees them all.
     """
 
     perform: Perform
@@ -123,6 +131,7 @@ class Start:
     exclusive_imports: tuple[str, ...]
     gpus: int = 0
     lease_s: float = math.inf
+    files: FilesSetup | None = None
 
 
 def facts_of(question: Question) -> NodeFacts:
@@ -136,7 +145,8 @@ def facts_of(question: Question) -> NodeFacts:
         cores=cores(),
         memory_gb=memory.total / 2**30,
         free_memory_gb=memory.available / 2**30,
-        free_disk_gb=shutil.disk_usage(os.environ.get("TMPDIR", "/tmp")).free / 2**30,
+        free_disk_gb=_free_gb(Path(os.environ.get("TMPDIR", "/tmp"))),
+        free_cache_gb=_free_gb(sent_root()),
         clock=time.time(),
         device=None if question.describe is None else question.describe(),
         unseen=tuple(path for path, mark in question.folders.items() if mark_of(path) != mark),
@@ -175,17 +185,13 @@ def mark_of(path: str) -> str:
     return hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
 
 
-def question_of(
-    shared: str | None, read: tuple[str, ...], describe: Callable[[], object] | None
-) -> Question:
+def question_of(folders: Iterable[str], describe: Callable[[], object] | None) -> Question:
     """Return what a node is asked now: the marks of folders change.
 
     Args:
-        shared: Folder into which jobs write; None for none.
-        read: Folders and files that they read.
+        folders: Folders and files that jobs read or write.
         describe: Gives the machine's device.
     """
-    folders = read if shared is None else (*read, shared)
     return Question({folder: mark_of(folder) for folder in folders}, describe)
 
 
@@ -203,6 +209,12 @@ def version_of(library: str) -> str:
         return "none"
 
 
+def _free_gb(folder: Path) -> float:
+    """Return the free space where a folder is, or will be made, in GiB."""
+    there = next(path for path in (folder, *folder.parents) if path.exists())
+    return shutil.disk_usage(there).free / 2**30
+
+
 def _machine() -> str:
     """Return what two nodes on one machine have in common, containers as well."""
     try:
@@ -218,11 +230,12 @@ class NodeAgent:
         with suppress(PermissionError):  # Ray gives it a lower priority, which workers inherit
             os.setpriority(os.PRIO_PROCESS, 0, 0)
         self._engine: ProcessEngine | None = None
+        self._files: NodeFiles | None = None
         self._changed = threading.Condition()  # guards what follows
         self._items: list[Item] = []
         self._n_items = 0
         self._jobs: set[int] = set()
-        self._asked = time.monotonic()
+        self._asked = math.inf  # until it is listened to for the first time
 
     def facts(self, question: bytes) -> NodeFacts:
         """Return what this node says of itself."""
@@ -234,6 +247,7 @@ class NodeAgent:
         root.addHandler(_ToDriver(lambda content: self._add("log", 0, content)))
         ours.setLevel(logging.DEBUG)  # the driver's own levels decide
         how: Start = pickle.loads(start)
+        self._files = None if how.files is None else NodeFiles(how.files)
         self._engine = ProcessEngine(
             how.perform,
             workers=how.workers,
@@ -243,17 +257,28 @@ class NodeAgent:
             slot_variables=slots_of_gpus(os.environ.get("CUDA_VISIBLE_DEVICES", ""), how.gpus),
             is_reaper_apart=True,  # Ray kills an agent's children, and leaves theirs
         )
-        self._asked = time.monotonic()
         threading.Thread(target=self._watch, args=(how.lease_s,), daemon=True).start()
 
-    def submit(self, number: int, message: bytes) -> None:
-        """Take a pickled job by its number; one that was taken already is not done twice."""
+    def files(self, name: str, *arguments: Any) -> Any:
+        """Return what a method of this node's ``NodeFiles`` returns."""
+        return getattr(self._files, name)(*arguments)
+
+    def submit(self, number: int, message: bytes, given: tuple[Entry, ...] = ()) -> None:
+        """Take a pickled job by its number; one that was taken already is not done twice.
+
+        Args:
+            number: Of the job.
+            message: The job.
+            given: The files that were sent for it.
+        """
         with self._changed:
             if number in self._jobs:
                 return
             self._jobs.add(number)
         try:
             job: Job = pickle.loads(message)
+            if self._files is not None:
+                job = self._files.begin(number, job, given)
         except Exception as error:
             self._add_result(number, undeliverable("The job cannot be read at its node", error))
             return
@@ -271,9 +296,11 @@ class NodeAgent:
             return list(self._items)
 
     def close(self) -> None:
-        """End the workers with their children."""
+        """End the workers with their children, and remove what jobs wrote."""
         if self._engine is not None:
             self._engine.close()
+        if self._files is not None:
+            self._files.close()
 
     def _watch(self, lease_s: float) -> None:
         """End this process when the driver has not asked for long; the body of a thread."""
@@ -285,15 +312,22 @@ class NodeAgent:
         self._add("event", number, pickle.dumps(event))
 
     def _end(self, number: int, future: Future[Result]) -> None:
-        self._add_result(number, future.result())
+        result = future.result()
+        files: tuple[Entry, ...] = ()
+        try:
+            if self._files is not None:
+                result, files = self._files.end(number, result)
+        except Exception as error:  # the files that it wrote cannot be read
+            result = broken(error)
+        self._add_result(number, result, files)
 
-    def _add_result(self, number: int, result: Result) -> None:
-        self._add("result", number, pickle.dumps(result))
+    def _add_result(self, number: int, result: Result, files: tuple[Entry, ...] = ()) -> None:
+        self._add("result", number, pickle.dumps(result), files)
 
-    def _add(self, tag: Tag, job: int, content: Any) -> None:
+    def _add(self, tag: Tag, job: int, content: Any, files: tuple[Entry, ...] = ()) -> None:
         with self._changed:
             self._n_items += 1
-            self._items.append(Item(self._n_items, tag, job, content))
+            self._items.append(Item(self._n_items, tag, job, content, files))
             self._changed.notify_all()
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
+from archfront.search.engine.file_sets import FileSets
 from archfront.search.engine.placement import ClusterNeeds, Fit, device_to_measure, fit_of, nobody
 from archfront.search.engine.ray_agent import NodeFacts, Question, question_of, version_of
 from archfront.search.engine.ray_cluster import Connection, Node, connect
@@ -31,6 +32,7 @@ class NodeAnswer:
         fit: What it can do; None where it was not reached.
         clock_s: Seconds by which its clock is ahead of the driver's.
         problems: What does not fit, in words.
+        notes: What is done about folders that it does not see, in words.
     """
 
     node: Node
@@ -38,6 +40,7 @@ class NodeAnswer:
     fit: Fit | None
     clock_s: float
     problems: tuple[str, ...]
+    notes: tuple[str, ...] = ()
 
 
 def check_cluster(
@@ -54,7 +57,7 @@ def check_cluster(
         ConfigError: If the cluster cannot be joined.
     """
     mark_shared(needs)
-    question = question_of(needs.shared, needs.read, needs.describe)
+    question = question_of(needs.asked, needs.describe)
     connection = connect(needs.address)
     try:
         nodes = connection.nodes()
@@ -64,6 +67,7 @@ def check_cluster(
         connection.close()
     reached = [(n, a[0]) for n, a in zip(nodes, asked, strict=True) if not isinstance(a, str)]
     device = device_to_measure(reached, needs)
+    sets = FileSets(needs.read, without=needs.shared, outline=None)
     found = []
     for node, answer in zip(nodes, asked, strict=True):
         if isinstance(answer, str):
@@ -71,8 +75,9 @@ def check_cluster(
             continue
         facts, clock_s = answer
         fit = fit_of(node, facts, needs, workers=workers, threads=threads, device=device)
-        problems = (*fit.faults, *_doubts(facts, clock_s))
-        found.append(NodeAnswer(node, facts, fit, clock_s, problems))
+        notes, lacks = _of_files(fit, facts, needs, sets)
+        problems = (*fit.faults, *_doubts(facts, clock_s), *lacks)
+        found.append(NodeAnswer(node, facts, fit, clock_s, problems, notes))
     fits = [(each.node, each.fit or each.problems[0]) for each in found]
     return found, [*nobody(fits, needs), *_shared_machines(found)]
 
@@ -93,6 +98,27 @@ def _asked(
     finally:
         if link is not None:
             link.end()
+
+
+def _of_files(
+    fit: Fit, facts: NodeFacts, needs: ClusterNeeds, sets: FileSets
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return what is sent to a node and brought back, and what hinders that, in words."""
+    sources = [path for path in fit.sent if path != needs.shared]
+    notes: list[str] = []
+    lacks: list[str] = []
+    if sources:
+        notes.append(f"gets {join_words(sources)}: {sets.text(sources)}, less what it has")
+        gb = sum(each.n_bytes for source in sources for each in sets.listed(source)) / 1e9
+        free_gb = facts.free_cache_gb * 2**30 / 1e9
+        if gb > min(needs.files_gb, free_gb):
+            lacks.append(
+                f"gets up to {gb:.3g} GB of files, where {free_gb:.3g} GB are free and "
+                f"engine.files_gb is {needs.files_gb:g}"
+            )
+    if needs.shared in fit.sent:
+        notes.append(f"what its jobs write is brought back to {needs.shared}")
+    return tuple(notes), tuple(lacks)
 
 
 def _doubts(facts: NodeFacts, clock_s: float) -> list[str]:

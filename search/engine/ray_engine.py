@@ -8,6 +8,9 @@
     ray_agent.py     the node's side: an actor that holds a ``ProcessEngine``
     ray_cluster.py   the connection to the cluster
     placement.py     what a node can do for a study
+    file_sets.py     what is sent to nodes that do not see the driver's folders
+    file_transfer.py how it gets there, and back what jobs write
+    node_files.py    the node's side of it, with file_cache.py
 
 Ray carries messages and tells which nodes live. Queues, attempts and workers are our own: each
 node runs the workers of ``processes.py``, so a crash, a hang, a timeout or a pause is there what
@@ -21,7 +24,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from archfront.search.engine.jobs import (
     CLOSED,
@@ -33,6 +36,7 @@ from archfront.search.engine.jobs import (
     Result,
     finished,
 )
+from archfront.search.engine.node_files import FilesSetup
 from archfront.search.engine.placement import ClusterNeeds, Fit
 from archfront.search.engine.ray_agent import Start, write_mark
 from archfront.search.engine.ray_cluster import connect
@@ -41,6 +45,9 @@ from archfront.search.engine.ray_node import NodeLink
 from archfront.search.engine.slot import Task
 from archfront.search.errors import ConfigError
 from archfront.trainers.threads import cores
+
+if TYPE_CHECKING:
+    from archfront.search.records.events import Follower
 
 
 class RayEngine(ClosedByBlock):
@@ -55,6 +62,7 @@ class RayEngine(ClosedByBlock):
         needs: What is asked of the cluster.
         on_slots: Called with the trainings at a time, whenever these have changed.
         on_lost: Called with the reason when the whole cluster is lost.
+        emit: Takes events, of nodes to which files are sent.
 
     Raises:
         ConfigError: If the cluster cannot be joined, or none of its nodes can train or measure.
@@ -73,6 +81,7 @@ class RayEngine(ClosedByBlock):
         needs: ClusterNeeds | None = None,
         on_slots: Callable[[int], None] | None = None,
         on_lost: Callable[[str], None] | None = None,
+        emit: Follower = lambda _: None,
     ) -> None:
         self.threads = threads or max(1, cores() // workers)
         self._perform = perform
@@ -81,12 +90,17 @@ class RayEngine(ClosedByBlock):
         self._is_closed = False
         self._on_slots, self._told_slots = on_slots, 0
         needs = needs or ClusterNeeds()
-        self._gpus = needs.gpus
+        self._needs = needs
         mark_shared(needs)
         self._connection = connect(needs.address)
         crew = Crew(workers, self.threads, self._start_of)
         self._members = ClusterMembers(
-            self._connection, needs, crew=crew, on_free=self._dispatch, on_lost=on_lost
+            self._connection,
+            needs,
+            crew=crew,
+            on_free=self._dispatch,
+            on_lost=on_lost,
+            emit=emit,
         )
         try:
             self._members.join_all()
@@ -149,13 +163,16 @@ class RayEngine(ClosedByBlock):
 
     def _start_of(self, fit: Fit) -> Start:
         # An engine of processes has one worker at least; it stays idle where nothing is trained.
+        shared = self._needs.shared
+        files = FilesSetup(shared if shared in fit.sent else None, int(self._needs.files_gb * 1e9))
         return Start(
             perform=self._perform,
             workers=max(1, fit.slots),
             threads=self.threads,
             imports=self._imports if fit.slots else (),
             exclusive_imports=self._exclusive_imports if fit.measures else (),
-            gpus=self._gpus,
+            gpus=self._needs.gpus,
+            files=files if fit.sent else None,
             lease_s=LEASE_S,
         )
 

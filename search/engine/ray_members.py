@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from archfront.search.engine.jobs import Broken
 from archfront.search.engine.placement import (
@@ -20,9 +21,13 @@ from archfront.search.engine.placement import (
 )
 from archfront.search.engine.ray_agent import Start, question_of
 from archfront.search.engine.ray_cluster import Connection, Node
+from archfront.search.engine.ray_folders import FolderSender
 from archfront.search.engine.ray_node import NodeLink
 from archfront.search.errors import ConfigError
 from archfront.trainers.words import count_of
+
+if TYPE_CHECKING:
+    from archfront.search.records.events import Follower
 
 logger = logging.getLogger(__name__)
 
@@ -67,6 +72,7 @@ class ClusterMembers:
         crew: The workers of a node.
         on_free: Called when a node came, or a job ended at one.
         on_lost: Called with the reason when the cluster has not answered for long.
+        emit: Takes events, of nodes to which files are sent.
 
     Attributes:
         lock: Guards ``links``, and what its user keeps beside them.
@@ -81,6 +87,7 @@ class ClusterMembers:
         *,
         crew: Crew,
         on_free: Callable[[], None],
+        emit: Follower,
         on_lost: Callable[[str], None] | None = None,
     ) -> None:
         self.lock = threading.RLock()
@@ -88,8 +95,10 @@ class ClusterMembers:
         self.device: object = None
         self._connection, self._needs = connection, needs
         self._crew, self._on_free, self._on_lost = crew, on_free, on_lost
+        self._folders = FolderSender(needs, emit)
         self._is_closed = False
         self._joining: set[str] = set()
+        self._coming: dict[str, NodeLink] = {}
         self._unfit: set[str] = set()
         self._lost: dict[str, _Lost] = {}
         self._said: dict[str, str] = {}
@@ -111,15 +120,19 @@ class ClusterMembers:
         problems = nobody(found, self._needs)
         if problems and not self._needs.waits:
             raise ConfigError(*problems)
+        self._folders.check([fit for _, fit in found if isinstance(fit, Fit)])
         for node, fit in found:
             self._note(node, fit)
+        for link in reached:
+            if isinstance(link, NodeLink) and link.fit.sent:
+                self._run(self._enter_later, link)
         self._run(self._watch)
 
     def close(self) -> None:
         """End every agent with its workers; the jobs in flight there are ``Broken``."""
         with self.lock:
             self._is_closed = True
-            links = list(self.links.values())
+            links = [*self.links.values(), *self._coming.values()]
             self.links.clear()
         self._stopped.set()
         closing = [(link, link.begin_close()) for link in links]
@@ -132,10 +145,10 @@ class ClusterMembers:
     def say_who_waits(self, n_training: int, n_measuring: int) -> None:
         """Say once when no node can do what waits, and once when one can again."""
         with self.lock:
-            links = list(self.links.values())
+            fits = [link.fit for link in (*self.links.values(), *self._coming.values())]
         can = {
-            "train": (n_training, any(link.fit.slots for link in links)),
-            "measure": (n_measuring, any(link.fit.measures for link in links)),
+            "train": (n_training, any(fit.slots for fit in fits)),
+            "measure": (n_measuring, any(fit.measures for fit in fits)),
         }
         for what, (n_waiting, is_able) in can.items():
             if is_able:
@@ -153,7 +166,7 @@ class ClusterMembers:
         try:
             link = NodeLink(self._connection.ray, node, gpus=node.gpus if self._needs.gpus else 0)
             needs = self._needs
-            link.ask(question_of(needs.shared, needs.read, needs.describe))
+            link.ask(question_of(needs.asked, needs.describe))
         except Exception as error:  # of Ray, and of the agent's start
             if link is not None:
                 link.end()
@@ -161,7 +174,10 @@ class ClusterMembers:
         return link
 
     def _use(self, link: NodeLink | str) -> Fit | str:
-        """Take a node into use as far as it fits; return that, or why it was not reached."""
+        """Take a node into use as far as it fits; return that, or why it was not reached.
+
+        One that is to get files has its workers started, and is entered later.
+        """
         if isinstance(link, str):
             return link
         crew = self._crew
@@ -179,9 +195,29 @@ class ClusterMembers:
         except Exception as error:
             link.end()
             return str(error)
-        if not self._enter(link):
+        if fit.is_of_use and fit.sent:
+            with self.lock:
+                self._joining.add(link.node.id)
+                self._coming[link.node.id] = link
+        elif not self._enter(link):
             link.end()
         return fit
+
+    def _enter_later(self, link: NodeLink) -> None:
+        """Send a node what it needs and use it then; the body of a thread."""
+        node = link.node
+        try:
+            self._folders.send(link)
+        except Exception as error:
+            link.end()
+            if not self._stopped.is_set():
+                self._note(node, str(error).rstrip("."))
+        else:
+            if not self._enter(link):
+                link.end()
+        with self.lock:
+            self._joining.discard(node.id)
+            self._coming.pop(node.id, None)
 
     def _enter(self, link: NodeLink) -> bool:
         """Use a node that can do something; return whether it is used."""
@@ -211,7 +247,8 @@ class ClusterMembers:
         message = f"The node {link.node.name} was lost: {reason}."
         logger.warning("%s It ran %s.", message, count_of(link.n_jobs, "job"))
         link.end_agent()  # it may live, only out of reach
-        if self._needs.shared is not None and self._may_live(link.node):
+        shared = self._needs.shared  # what jobs write is brought back from others by the driver
+        if shared not in (None, *link.fit.sent) and self._may_live(link.node):
             self._stopped.wait(link.seconds_of_doubt(LEASE_S))
         link.drop(Broken("killed", message, 0.0, link.node.name, is_lost=True))
         self._on_free()
@@ -252,12 +289,16 @@ class ClusterMembers:
             return True
 
     def _join_later(self, node: Node) -> None:
-        fit = self._use(self._reach(node))
+        fit = self._use(link := self._reach(node))
+        is_coming = isinstance(fit, Fit) and bool(fit.sent)
         with self.lock:
-            self._joining.discard(node.id)
+            if not is_coming:
+                self._joining.discard(node.id)
             if self._is_closed:
                 return
         self._note(node, fit)
+        if is_coming and isinstance(link, NodeLink):
+            self._enter_later(link)
 
     def _note(self, node: Node, fit: Fit | str) -> None:
         """Say what became of a node, and see that it is tried again where that may help."""

@@ -8,15 +8,21 @@ import pickle
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from itertools import count
+from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from archfront.search.engine.failures import undeliverable
-from archfront.search.engine.jobs import CLOSED, Broken, Result, notify
+from archfront.search.engine.failures import broken, undeliverable
+from archfront.search.engine.file_parts import Entry
+from archfront.search.engine.file_transfer import bring, first_of_each, inputs_of, send
+from archfront.search.engine.jobs import CLOSED, Broken, Job, Result, notify
 from archfront.search.engine.placement import Fit
 from archfront.search.engine.ray_agent import Item, NodeAgent, NodeFacts, Question, Start
 from archfront.search.engine.ray_cluster import Node
+from archfront.search.engine.ray_reasons import LostError, lost_on_the_way, reason_of, unreached
 from archfront.search.engine.slot import Task
 
 logger = logging.getLogger(__name__)
@@ -27,11 +33,8 @@ _AGAIN_S = 0.5  # between tries at an agent that is not reached
 _UNREACHED_S = 60.0  # after which a node that is not reached is given up
 _MARGIN_S = 2.0  # an agent looks that often whether its time is over
 _CLOSE_S = 5.0  # in which an agent ends its workers before it is killed
-_CALLS = 8  # of an agent at a time: a poll waits in one
-
-
-class LostError(Exception):
-    """A node that cannot be used any more, with the reason in words."""
+_CALLS = 16  # of an agent at a time: a poll waits in one, and files come and go in others
+_TRANSFERS = 4  # jobs whose files are on their way to or from a node at a time
 
 
 class NodeLink:
@@ -59,9 +62,12 @@ class NodeLink:
         self._ray = ray
         self._lock = threading.Lock()  # guards the jobs
         self._jobs: dict[int, Task] = {}
-        self._sending: dict[int, Any] = {}
+        self._sending: dict[int, tuple[Any, tuple[Entry, ...]]] = {}
         self._numbers = count(1)
         self._is_closed = False
+        self._root: Path | None = None
+        self._threads = ThreadPoolExecutor(_TRANSFERS, "archfront-files")
+        self._on_free: Callable[[], None] = lambda: None
         place = NodeAffinitySchedulingStrategy(node.id, soft=False)
         self._agent = (
             ray.remote(NodeAgent)
@@ -92,6 +98,29 @@ class NodeLink:
             LostError: If they cannot be started.
         """
         self._get(self._agent.start.remote(pickle.dumps(start)), _START_S)
+        if start.files is not None and start.files.shared is not None:
+            self._root = Path(start.files.shared)
+
+    def files(self, name: str, *arguments: Any) -> Any:
+        """Return what a method of the node's ``NodeFiles`` returns, asked again if need be.
+
+        Raises:
+            LostError: If the node does not answer.
+            ArchfrontError: What the method raises.
+        """
+        until: float | None = None
+        while True:
+            try:
+                return self._ray.get(self._agent.files.remote(name, *arguments))
+            except self._ray.exceptions.ActorUnavailableError as error:
+                until = until or time.monotonic() + _UNREACHED_S
+                if self._is_closed or time.monotonic() > until:
+                    raise LostError(unreached(error, _UNREACHED_S)) from error
+                time.sleep(_AGAIN_S)
+            except self._ray.exceptions.RayTaskError as error:
+                raise error.cause from error
+            except self._ray.exceptions.RayError as error:
+                raise LostError(reason_of(error)) from error
 
     def _get(self, reference: Any, timeout_s: float | None = None) -> Any:
         """Return what an agent answers.
@@ -133,9 +162,30 @@ class NodeLink:
 
     def send(self, number: int, task: Task) -> None:
         """Send a job that was taken on; that may fail, and ``listen`` sees to it."""
-        reference = self._agent.submit.remote(number, task.message)
+        if self._root is None:
+            self._submit(number, task, ())
+        else:
+            self._in_background(self._send_with_files, number, task, self._root)
+
+    def _in_background(self, body: Callable[..., None], *arguments: Any) -> None:
+        with suppress(RuntimeError):  # the link was ended, which drops its jobs
+            self._threads.submit(body, *arguments)
+
+    def _send_with_files(self, number: int, task: Task, root: Path) -> None:
+        """Send a job after the files that it reads, which the node does not see."""
+        try:
+            job: Job = pickle.loads(task.message)
+            given = inputs_of(job.payload, root)
+            send(self.files, number, first_of_each(given))
+            self._submit(number, task, tuple(entry for _, entry in given))
+        except Exception as error:
+            self._end_job(number, lost_on_the_way(error))
+            self._on_free()
+
+    def _submit(self, number: int, task: Task, given: tuple[Entry, ...]) -> None:
+        reference = self._agent.submit.remote(number, task.message, given)
         with self._lock:
-            self._sending[number] = reference
+            self._sending[number] = reference, given
 
     def listen(self, on_free: Callable[[], None]) -> str:
         """Take what the node says until it is lost or closed; return why it was lost.
@@ -143,6 +193,7 @@ class NodeLink:
         Args:
             on_free: Called when a job has ended there.
         """
+        self._on_free = on_free
         place, unreached_since = 0, None
         unavailable = self._ray.exceptions.ActorUnavailableError
         while True:
@@ -153,7 +204,7 @@ class NodeLink:
                 now = time.monotonic()
                 unreached_since = unreached_since or now
                 if self._is_closed or now - unreached_since > _UNREACHED_S:
-                    return f"it was not reached for {_UNREACHED_S:g} s ({reason_of(error)})"
+                    return unreached(error, _UNREACHED_S)
                 time.sleep(_AGAIN_S)
                 continue
             except Exception as error:  # it died, or Ray was shut down by another
@@ -162,7 +213,7 @@ class NodeLink:
             for item in items:
                 place = item.place
                 self._take(item)
-                if item.tag == "result":
+                if item.tag == "result" and not item.files:
                     on_free()
 
     def seconds_of_doubt(self, lease_s: float) -> float:
@@ -197,6 +248,7 @@ class NodeLink:
             self._ray.kill(self._agent)
         except Exception as error:  # it is gone already, or the whole cluster
             logger.debug("The agent of %s was not ended: %s", self.node.name, error)
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _send_again(self) -> None:
         """Send again what did not arrive: an agent takes each number once."""
@@ -204,8 +256,9 @@ class NodeLink:
             sending = dict(self._sending)
         if not sending:
             return
-        done, _ = self._ray.wait(list(sending.values()), num_returns=len(sending), timeout=0)
-        for number, reference in sending.items():
+        references = [reference for reference, _ in sending.values()]
+        done, _ = self._ray.wait(references, num_returns=len(sending), timeout=0)
+        for number, (reference, given) in sending.items():
             if reference not in done:
                 continue
             with self._lock:
@@ -215,7 +268,7 @@ class NodeLink:
                 self._ray.get(reference)
             except self._ray.exceptions.ActorUnavailableError:
                 if task is not None:
-                    self.send(number, task)
+                    self._submit(number, task, given)
 
     def _take(self, item: Item) -> None:
         if item.tag == "log":
@@ -225,8 +278,6 @@ class NodeLink:
             return
         with self._lock:
             task = self._jobs.get(item.job)
-            if item.tag == "result":
-                self._jobs.pop(item.job, None)
         if task is None:
             return
         try:
@@ -236,38 +287,44 @@ class NodeLink:
                 logger.exception("A job's event cannot be read back.")
             else:
                 what = f"The {task.job.kind} job's result cannot be read back"
-                self._finish(task, undeliverable(what, error))
+                self._end_job(item.job, undeliverable(what, error))
             return
-        if item.tag == "result":
-            self._finish(task, content)
-        elif task.on_event is not None:
-            notify(task.on_event, content)
+        if item.tag == "event":
+            if task.on_event is not None:
+                notify(task.on_event, content)
+        elif item.files and self._root is not None:
+            self._in_background(self._bring, item, content, self._root)
+        else:
+            self._end_job(item.job, content)
 
-    def _finish(self, task: Task, result: Result) -> None:
+    def _bring(self, item: Item, result: Result, root: Path) -> None:
+        """Fetch what a job wrote; only then it has its result."""
+        try:
+            arrived = bring(self.files, item.job, item.files, root)
+            if not self._end_job(item.job, result, arrived.put):
+                arrived.drop()
+            self._agent.files.remote("release", item.job)
+        except Exception as error:
+            self._end_job(item.job, lost_on_the_way(error))
+        self._on_free()
+
+    def _end_job(
+        self, number: int, result: Result, put: Callable[[], None] = lambda: None
+    ) -> bool:
+        """Give a job its result, unless it was given one before; return whether it was given.
+
+        Args:
+            number: Of the job.
+            result: Its result.
+            put: Puts its files in their places: never those of a job that is tried again already.
+        """
+        with self._lock:
+            task = self._jobs.pop(number, None)
+        if task is None:
+            return False
+        try:
+            put()
+        except OSError as error:
+            result = broken(error)
         task.finish(dataclasses.replace(result, node=self.node.name))
-
-
-def reason_of(error: BaseException) -> str:
-    """Return in words why an agent does not answer, from what Ray says."""
-    said = str(error)
-    lines = [line.strip() for line in said.splitlines() if line.strip()]
-    if "memory pressure" in said or "running low on memory" in said:
-        return (
-            "Ray ended archfront's agent there since the node's memory ran out; give "
-            "engine.memory_gb, or fewer engine.workers"
-        )
-    if "its worker process has died" in said:
-        return (
-            "archfront's process there ended: somebody or the system killed it, as for want of "
-            "memory, or it crashed"
-        )
-    if "its node has died" in said:
-        return "it ended, or Ray could not reach it any more"
-    missing = next((line for line in lines if line.startswith("ModuleNotFoundError")), None)
-    if missing is not None:
-        return f"{missing.partition(': ')[2]}: install archfront there in the same version"
-    if getattr(error, "actor_init_failed", False) and lines:
-        return lines[-1].rstrip(".")
-    ends = [line for line in lines if not line.startswith(("class_name", "actor_id", "pid", "ip"))]
-    ends = [line for line in ends if not line.startswith(("namespace", "name:"))]
-    return " ".join(ends[-2:]).rstrip(".") or type(error).__name__
+        return True

@@ -9,21 +9,29 @@ from archfront.search.config.schema import Config
 from archfront.search.config.settings import train_threads
 from archfront.search.engine import ENGINES
 from archfront.search.engine.cluster_engine import ClusterEngine
+from archfront.search.engine.file_sets import Outline
 from archfront.search.engine.jobs import Engine
 from archfront.search.engine.placement import ClusterNeeds
 from archfront.search.engine.queue_needs import QueueNeeds
 from archfront.search.engine.submitit_engine import SubmititEngine
 from archfront.search.errors import ConfigError
 from archfront.search.jobs.elsewhere import perform_elsewhere
+from archfront.search.jobs.outline import outline
 from archfront.search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS, perform
 from archfront.search.latency.key import MeasuringDevice, device_here
+from archfront.search.prepare.data_reference import data_ref
+from archfront.search.records.events import Follower
 
 # Of a node there are never more trainings at a time.
 MOST_WORKERS = 256
 
 
-def make_engine(config: Config) -> Engine:
+def make_engine(config: Config, emit: Follower = lambda _: None) -> Engine:
     """Return the engine of a study, whose workers import while the study is prepared.
+
+    Args:
+        config: The study.
+        emit: Takes events of a cluster's nodes.
 
     Raises:
         ConfigError: If a cluster is asked for and cannot be joined, or cannot do the study.
@@ -37,6 +45,7 @@ def make_engine(config: Config) -> Engine:
             imports=TRAINING_IMPORTS,
             exclusive_imports=MEASURING_IMPORTS,
             needs=cluster_needs(config),
+            emit=emit,
         )
     if engine.name == "submitit":
         return SubmititEngine(
@@ -103,6 +112,9 @@ def cluster_needs(config: Config, *, trains: bool = True) -> ClusterNeeds:
         shared=config.tracking.root if trains else None,
         read=_read(config) if trains else (),
         describe=partial(device_here, config.hardware.runtime),
+        files=engine.files,
+        files_gb=engine.files_gb,
+        outline=Outline(outline, data_ref(config)) if trains and config.data.root else None,
     )
 
 

@@ -32,6 +32,15 @@ class DataRead:
 
 
 @dataclass(frozen=True)
+class FilesSent:
+    """A node of a cluster gets files, of which so many megabytes are there."""
+
+    node: str
+    mb: float
+    of_mb: float
+
+
+@dataclass(frozen=True)
 class StudyStarted:
     """The loop begins.
 
@@ -148,6 +157,7 @@ class StudyFinished:
 
 Event = (
     DataRead
+    | FilesSent
     | StudyStarted
     | TrialProposed
     | TrialMeasured

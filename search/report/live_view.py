@@ -19,6 +19,7 @@ from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.events import (
     EpochFinished,
     Event,
+    FilesSent,
     RungFinished,
     StudyFinished,
     StudyStarted,
@@ -73,6 +74,7 @@ class LiveView(PlainView):
         self._rungs: Sequence[int] = (1,)
         self._size = 0
         self._since: dict[int, float] = {}
+        self._sent: dict[str, tuple[float, float]] = {}
         self._is_open = False
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self.render)
 
@@ -100,6 +102,10 @@ class LiveView(PlainView):
                 doing = "training" if mb >= of_mb else "fetching the weights of"
                 done = "" if mb >= of_mb else f", {mb:.0f} of {of_mb:.0f} MB"
                 self._now[trial] = f"{doing} {backbone}{done}"
+            case FilesSent(node, mb, of_mb):
+                self._sent[node] = mb, of_mb
+                if mb >= of_mb:
+                    del self._sent[node]
             case EpochFinished(trial, epoch, metrics):
                 start = self._now.get(trial, "training").split("  ", 1)[0]
                 value = metrics.get(self._metric, float("nan"))
@@ -192,7 +198,8 @@ class LiveView(PlainView):
             bars.append(_bar("trials", self._trainings(), self._budget.trials, "trained"))
         if self._budget.minutes is not None:
             bars.append(_bar("time", seconds / 60, self._budget.minutes, "min"))
-        return bars
+        sent = sorted(self._sent.copy().items())
+        return bars + [_bar(f"files to {node}", mb, of, "MB") for node, (mb, of) in sent]
 
 
 def _bar(name: str, done: float, total: float, unit: str) -> Table:

@@ -13,6 +13,7 @@ from archfront.search.records.evaluation import Evaluation, Failed, Trained, is_
 from archfront.search.records.events import (
     DataRead,
     Event,
+    FilesSent,
     Noticed,
     RungFinished,
     StudyStarted,
@@ -156,6 +157,8 @@ class PlainView:
                 self._print(outcome_line(evaluation, self._metric, self._axes, width=width))
             case WeightsFetched(_, backbone, mb, of_mb) if mb >= of_mb:
                 self._print(f"fetched   the weights of {backbone}, {of_mb:.0f} MB")
+            case FilesSent(node, mb, of_mb) if mb >= of_mb:
+                self._print(f"sent      {of_mb:,.3g} MB to node {node}")
             case Noticed(message):
                 self._print(f"note: {message}")
             case _:

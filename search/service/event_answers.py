@@ -69,9 +69,9 @@ class StudyChange(Body):
 
     time: float
     event: str = Field(
-        description="DataRead, StudyStarted, TrialProposed, TrialMeasured, WeightsFetched, "
-        "EpochFinished, RungFinished, TrialPromoted, TrialsStopped, TrialFinished, "
-        "TrialRemeasured, Noticed or StudyFinished"
+        description="DataRead, FilesSent, StudyStarted, TrialProposed, TrialMeasured, "
+        "WeightsFetched, EpochFinished, RungFinished, TrialPromoted, TrialsStopped, "
+        "TrialFinished, TrialRemeasured, Noticed or StudyFinished"
     )
     fields: dict[str, Any]
     row: TrialRow | None = Field(description="the trial, where something of it was recorded")

@@ -100,7 +100,7 @@ def run(
             if (done := _done_before(store, header, config)) is not None:
                 return done
         # Its workers import while the data is read.
-        engine = engine or stack.enter_context(make_engine(config))
+        engine = engine or stack.enter_context(make_engine(config, emit))
         prepared = prepared or prepare(config, progress, begun=header, engine=engine)
         table = table or latency_table(config)
         config = with_metric(config, prepared.objectives[0].name)

@@ -120,6 +120,29 @@ def _use_torch() -> None:
     torch.empty(10**15)
 
 
+def _copy(given: str, data: str, written: str) -> tuple[str, str]:
+    """Write what two files hold to a third one; return its path, as given and as it was here."""
+    Path(written).parent.mkdir(parents=True, exist_ok=True)
+    Path(written).write_text(Path(given).read_text() + Path(data).read_text())
+    return written, "here " + written
+
+
+def _write_and_hang(path: str) -> None:
+    """Write a file, say so by the process id, and never end."""
+    Path(path).write_text("half")
+    _hang()
+
+
+def size_of(path: str) -> str:
+    """Return the size of a file in words."""
+    return f"{Path(path).stat().st_size} bytes"
+
+
+def parent_of(pid: int) -> int:
+    """Return the parent of a process."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[1])
+
+
 def _write(path: str, text: str) -> None:
     part = Path(f"{path}.part")
     part.write_text(text)
@@ -210,6 +233,8 @@ JOBS: dict[str, Callable[..., Any]] = {
     "nest": _nest,
     "spend": _spend,
     "write": _write,
+    "write and hang": _write_and_hang,
+    "copy": _copy,
     "emit": _emit_all,
     "log": _log,
     "environment": lambda: dict(os.environ),

@@ -10,7 +10,8 @@ import pytest
 from archfront.search.engine.cluster_engine import ClusterEngine
 from archfront.search.engine.placement import ClusterNeeds
 from archfront.search.engine.submitit_engine import SubmititEngine
-from tests.support import engine_checks, engine_jobs
+from tests.support import engine_checks, engine_jobs, private_nodes
+from tests.support.private_nodes import PrivateNode
 from tests.support.ray_cluster import small_cluster
 
 
@@ -28,9 +29,34 @@ def ray_cluster() -> Iterator[Any]:
 
 
 @pytest.fixture(scope="session")
+def private_node(
+    ray_cluster: Any, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[PrivateNode]:
+    """Return a node that sees none of the driver's folders."""
+    with private_nodes.private_node(ray_cluster, tmp_path_factory.mktemp("private")) as node:
+        yield node
+
+
+@pytest.fixture(scope="session")
+def sending_engine(private_node: PrivateNode) -> Iterator[Callable[[], ClusterEngine]]:
+    """Return what gives an open engine whose jobs all run at a node that gets their files."""
+    needs = ClusterNeeds(
+        address=private_node.address,
+        labels=private_nodes.LABELS,
+        device_label=private_nodes.LABELS,
+        shared=str(private_node.root),
+        read=(str(private_node.data),),
+    )
+    yield from _kept_open(needs)
+
+
+@pytest.fixture(scope="session")
 def ray_engine(ray_cluster: Any) -> Iterator[Callable[[], ClusterEngine]]:
     """Return what gives an open engine: the same one until a test has closed it."""
-    needs = ClusterNeeds(address=ray_cluster.address)
+    yield from _kept_open(ClusterNeeds(address=ray_cluster.address))
+
+
+def _kept_open(needs: ClusterNeeds) -> Iterator[Callable[[], ClusterEngine]]:
     engines: list[ClusterEngine] = []
 
     def opened() -> ClusterEngine:

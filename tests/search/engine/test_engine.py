@@ -23,13 +23,24 @@ from tests.support.engine_checks import (
     value,
 )
 
+# Those whose start takes seconds are open for all tests: the fixtures that give them.
+SHARED = {
+    "ray": "ray_engine",
+    "ray, files sent": "sending_engine",
+    "submitit": "submitit_engine",
+}
+QUICK = ("inline", "processes", "submitit")
+
 
 @pytest.fixture(
-    params=[pytest.param(n, marks=pytest.mark.slow if n == "ray" else ()) for n in sorted(ENGINES)]
+    params=[
+        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        for name in sorted({*ENGINES, *SHARED})
+    ]
 )
 def engine(request: pytest.FixtureRequest) -> Iterator[Engine]:
-    if request.param in ("ray", "submitit"):  # whose start takes seconds
-        yield request.getfixturevalue(f"{request.param}_engine")()
+    if request.param in SHARED:
+        yield request.getfixturevalue(SHARED[request.param])()
         return
     with ENGINES[request.param](engine_jobs.perform, workers=1, threads=1) as engine:
         yield engine

@@ -9,6 +9,7 @@ import pytest
 
 from archfront.search.engine.placement import (
     ClusterNeeds,
+    FilesMode,
     Fit,
     device_to_measure,
     fit_of,
@@ -124,12 +125,38 @@ def test_a_label_names_the_device_and_without_one_it_is_that_of_the_driver() -> 
 def test_a_node_of_other_versions_or_folders_is_of_no_use() -> None:
     versions = {**FACTS.versions, "archfront": "9.9"}
     strange = replace(FACTS, python="2.7.18", versions=versions, unseen=("/data",))
-    found = fit(facts=strange)
+    found = fit(ClusterNeeds(files="shared"), facts=strange)
     assert not found.is_of_use
+    assert found.sent == ()
     assert str(found) == (
         f"has Python 2.7.18, the driver {platform.python_version()}; has archfront 9.9, the "
-        f"driver {version_of('archfront')}; does not see /data: all nodes need it, by this path"
+        f"driver {version_of('archfront')}; does not see /data: all nodes need it, by this path "
+        "(engine.files=shared)"
     )
+
+
+@pytest.mark.parametrize(
+    ("files", "unseen", "sent"),
+    [
+        ("auto", (), ()),
+        ("auto", ("/data",), ("/data",)),
+        ("auto", ("/data", "/root"), ("/data", "/root")),
+        ("sent", (), ("/data", "/root")),
+        ("shared", (), ()),
+    ],
+)
+def test_a_node_gets_the_files_that_it_does_not_see(
+    files: FilesMode, unseen: tuple[str, ...], sent: tuple[str, ...]
+) -> None:
+    needs = ClusterNeeds(read=("/data",), shared="/root", files=files)
+    assert needs.asked == (() if files == "sent" else ("/data", "/root"))
+    found = fit(needs, facts=replace(FACTS, unseen=unseen))
+    assert (found.is_of_use, found.sent) == (True, sent)
+    without = replace(needs, labels={"pool": "none"})  # it only measures, which needs no images
+    found = fit(without, facts=replace(FACTS, unseen=unseen))
+    assert found.sent == tuple(path for path in sent if path == "/root")
+    neither = replace(without, device_label={"device": "tv"})
+    assert fit(neither, facts=replace(FACTS, unseen=unseen)).sent == ()
 
 
 def test_what_no_node_can_do_is_said_with_the_reason_of_each() -> None:

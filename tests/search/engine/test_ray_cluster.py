@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from archfront.search.engine import ray_cluster
-from archfront.search.engine.ray_node import reason_of
+from archfront.search.engine.ray_reasons import reason_of
 from archfront.search.errors import ConfigError
 
 MISMATCH = """Version mismatch: The cluster was started with:

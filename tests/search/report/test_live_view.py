@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from archfront.search.records.events import (
     EpochFinished,
+    FilesSent,
     RungFinished,
     StudyFinished,
     StudyStarted,
@@ -29,6 +30,17 @@ from tests.support.study_screen import (
     shown,
     started,
 )
+
+
+def test_files_that_go_to_a_node_show_how_far_they_are_and_stay_as_a_line() -> None:
+    view, to, _ = live()
+    view(StudyStarted("digits", header(), (), True))
+    view(FilesSent("pi", 12.5, 50.0))
+    assert re.search(r"files to pi .*12\.5 of 50 MB", shown(view))
+    assert "sent" not in printed(to)
+    view(FilesSent("pi", 50.0, 50.0))
+    assert "files to pi" not in shown(view)
+    assert "sent      50 MB to node pi" in printed(to)
 
 
 def test_weights_that_are_fetched_show_how_far_they_are_and_stay_as_a_line() -> None:

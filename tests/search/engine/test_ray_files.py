@@ -1,0 +1,141 @@
+"""Jobs on a node that sees none of the driver's folders: their files go there and come back.
+
+The node is in a mount namespace of its own, where an empty file system lies over the folders, so
+what a job reads there by the driver's path is not there.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from archfront.search.engine.cluster_engine import ClusterEngine
+from archfront.search.engine.file_sets import Outline
+from archfront.search.engine.jobs import Perform
+from archfront.search.engine.placement import ClusterNeeds
+from archfront.search.engine.ray_check import check_cluster
+from archfront.search.records.events import FilesSent, Noticed
+from tests.support import engine_jobs, small_study
+from tests.support.engine_checks import broken, eventually, is_running, measure, train, value
+from tests.support.private_nodes import LABELS, PrivateNode
+from tests.support.study_engines import results, story
+
+pytestmark = pytest.mark.slow
+
+
+def needs_of(node: PrivateNode, **others: Any) -> ClusterNeeds:
+    """Return what a study asks whose folders the node does not see."""
+    return ClusterNeeds(
+        **{
+            "address": node.address,
+            "shared": str(node.root),
+            "read": (str(node.data),),
+            "device_label": LABELS,
+        }
+        | others
+    )
+
+
+def opened(
+    node: PrivateNode,
+    emit: Callable[[Any], None],
+    *,
+    perform: Perform = engine_jobs.perform,
+    **others: Any,
+) -> ClusterEngine:
+    needs = needs_of(node, **{"labels": LABELS} | others)
+    return ClusterEngine(perform, workers=1, threads=1, needs=needs, emit=emit)
+
+
+@pytest.fixture
+def root(private_node: PrivateNode) -> Path:
+    """Return the folder that jobs write to, with a file that they read."""
+    private_node.root.mkdir(exist_ok=True)
+    (private_node.root / "state").write_text("the state, ")
+    return private_node.root
+
+
+def copied(node: PrivateNode, name: str) -> tuple[str, str, str, str]:
+    """Return a job that writes what a file below the root and one of the data hold."""
+    return "copy", str(node.root / "state"), str(node.data / "image"), str(node.root / name)
+
+
+def test_a_job_reads_what_was_sent_and_its_files_come_back(
+    private_node: PrivateNode, root: Path
+) -> None:
+    events: list[Any] = []
+    outline = Outline(engine_jobs.size_of, str(private_node.data / "image"))
+    with opened(private_node, events.append, outline=outline) as engine:
+        for job in (train, measure):
+            place = root / f"{job.__name__}ed" / "both"
+            found, where = value(engine.submit(job(*copied(private_node, place.as_posix()))))
+            assert found == str(place)
+            assert place.read_text() == "the state, the image"
+            assert where.removeprefix("here ").startswith(str(private_node.home))
+        failed = broken(engine.submit(train("copy", str(root / "gone"), "", str(root / "x"))))
+        assert str(root / "gone") in failed.message
+        assert not (root / "x").exists()
+        assert not list(root.rglob("*.part"))
+        assert private_node.work() == []
+    told = [event for event in events if isinstance(event, FilesSent)]
+    assert [(told[0].mb, told[-1].mb)] == [(0.0, told[-1].of_mb)]
+    said = "\n".join(event.message for event in events if isinstance(event, Noticed))
+    assert f"gets {private_node.data} (1 file, " in said
+    assert "what its jobs write is brought back" in said
+    again: list[Any] = []
+    with opened(private_node, again.append) as engine:
+        assert value(engine.submit(train("echo", str(root)))) == str(root)
+    assert not [event for event in again if isinstance(event, FilesSent)]
+
+
+def test_a_lost_job_leaves_nothing_and_is_done_once_when_its_node_is_back(
+    private_node: PrivateNode, root: Path
+) -> None:
+    with opened(private_node, lambda _: None) as engine:
+        pids: list[int] = []
+        future = engine.submit(train("write and hang", str(root / "half")), pids.append)
+        eventually(lambda: pids)
+        agent = engine_jobs.parent_of(pids[0])
+        os.kill(agent, signal.SIGKILL)
+        assert broken(future).kind == "killed"
+        assert not (root / "half").exists()
+        eventually(lambda: not is_running(pids[0]))
+        found, _ = value(engine.submit(train(*copied(private_node, "whole"))))
+        assert Path(found).read_text() == "the state, the image"
+        assert not (root / "half").exists()
+
+
+def test_a_check_says_who_gets_files(private_node: PrivateNode, root: Path) -> None:
+    found, problems = check_cluster(needs_of(private_node), workers=1, threads=1)
+    notes = {bool(answer.node.labels.get("pool")): answer.notes for answer in found}
+    assert notes[False] == ()
+    gets, back = notes[True]
+    assert gets == f"gets {private_node.data}: 1 file, 9e-06 MB, less what it has"
+    assert back == f"what its jobs write is brought back to {root}"
+    shared, problems = check_cluster(needs_of(private_node, files="shared"), workers=1, threads=1)
+    assert [p for a in shared for p in a.problems if "does not see" in p]
+    assert problems
+
+
+def test_a_study_has_the_same_records_and_files_as_on_one_machine(
+    private_node: PrivateNode, root: Path, tmp_path: Path
+) -> None:
+    """Its trainings go on from states, and its members are scored and drawn by their files."""
+    options: dict[str, Any] = {"budget__rungs": [1, 3], "budget__trials": 3, "task__epochs": 3}
+    engine_of_node = opened(private_node, lambda _: None, perform=small_study.perform)
+    with engine_of_node as engine:
+        away = small_study.run(small_study.small_config(root, **options), engine=engine)
+    here = small_study.run(small_study.small_config(tmp_path, **options))
+    assert away == here
+    told = [story(results(folder).evaluations) for folder in (root, tmp_path)]
+    assert told[0] == told[1]
+    assert len({trial for trial, *_ in told[0]}) >= 3
+    trials = [folder / "studies" / "small" / "trials" for folder in (root, tmp_path)]
+    names = [{str(file.relative_to(each)) for file in each.rglob("*")} for each in trials]
+    assert names[0] == names[1]
+    assert any(name.endswith("gallery.png") for name in names[0])
