@@ -50,10 +50,11 @@ class Meter:
     _told: float = -1.0
 
     def add(self, n_bytes: int) -> None:
-        """Count what has come."""
+        """Count what has come; that it is all is told by ``end``."""
         self._mb += n_bytes / 1e6
-        is_first = self._told < 0
-        if is_first or self._mb - self._told >= self.of_mb * TOLD_SHARE:
+        share = (self._mb - self._told) / self.of_mb
+        is_first, is_all = self._told < 0, n_bytes > 0 and self._mb > self.of_mb * (1 - TOLD_SHARE)
+        if is_first or (share >= TOLD_SHARE and not is_all):
             self._told = self._mb
             self.tell(self._mb, self.of_mb)
 

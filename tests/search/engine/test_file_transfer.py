@@ -44,7 +44,7 @@ class TestFolders:
         n_mb = sum({value: len(value) for value in before.values()}.values()) / 1e6
         assert told[0] == (0.0, pytest.approx(n_mb))
         assert told[-1] == (pytest.approx(n_mb), pytest.approx(n_mb))
-        assert told == sorted(told)
+        assert told == sorted(set(told))
 
     def test_what_a_node_has_is_not_sent_again(self, data: Path, tmp_path: Path) -> None:
         first = Node(tmp_path / "home")

@@ -16,14 +16,12 @@ import pytest
 
 from archfront.search.engine.cluster_engine import ClusterEngine
 from archfront.search.engine.file_sets import Outline
-from archfront.search.engine.jobs import Perform
 from archfront.search.engine.placement import ClusterNeeds
 from archfront.search.engine.ray_check import check_cluster
 from archfront.search.records.events import FilesSent, Noticed
-from tests.support import engine_jobs, small_study
+from tests.support import engine_jobs
 from tests.support.engine_checks import broken, eventually, is_running, measure, train, value
 from tests.support.private_nodes import LABELS, PrivateNode
-from tests.support.study_engines import results, story
 
 pytestmark = pytest.mark.slow
 
@@ -44,12 +42,10 @@ def needs_of(node: PrivateNode, **others: Any) -> ClusterNeeds:
 def opened(
     node: PrivateNode,
     emit: Callable[[Any], None],
-    *,
-    perform: Perform = engine_jobs.perform,
     **others: Any,
 ) -> ClusterEngine:
     needs = needs_of(node, **{"labels": LABELS} | others)
-    return ClusterEngine(perform, workers=1, threads=1, needs=needs, emit=emit)
+    return ClusterEngine(engine_jobs.perform, workers=1, threads=1, needs=needs, emit=emit)
 
 
 @pytest.fixture
@@ -120,22 +116,3 @@ def test_a_check_says_who_gets_files(private_node: PrivateNode, root: Path) -> N
     shared, problems = check_cluster(needs_of(private_node, files="shared"), workers=1, threads=1)
     assert [p for a in shared for p in a.problems if "does not see" in p]
     assert problems
-
-
-def test_a_study_has_the_same_records_and_files_as_on_one_machine(
-    private_node: PrivateNode, root: Path, tmp_path: Path
-) -> None:
-    """Its trainings go on from states, and its members are scored and drawn by their files."""
-    options: dict[str, Any] = {"budget__rungs": [1, 3], "budget__trials": 3, "task__epochs": 3}
-    engine_of_node = opened(private_node, lambda _: None, perform=small_study.perform)
-    with engine_of_node as engine:
-        away = small_study.run(small_study.small_config(root, **options), engine=engine)
-    here = small_study.run(small_study.small_config(tmp_path, **options))
-    assert away == here
-    told = [story(results(folder).evaluations) for folder in (root, tmp_path)]
-    assert told[0] == told[1]
-    assert len({trial for trial, *_ in told[0]}) >= 3
-    trials = [folder / "studies" / "small" / "trials" for folder in (root, tmp_path)]
-    names = [{str(file.relative_to(each)) for file in each.rglob("*")} for each in trials]
-    assert names[0] == names[1]
-    assert any(name.endswith("gallery.png") for name in names[0])
