@@ -8,9 +8,12 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
+from urllib.request import urlopen
 
 import pytest
 import uvicorn
@@ -28,7 +31,7 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
 )
-WAIT_S = 60.0
+WAIT_S = 240.0
 
 
 def chromium() -> str:
@@ -62,6 +65,60 @@ def served(root: Path, **changes: Any) -> Iterator[tuple[str, str]]:
         thread.join(WAIT_S)
 
 
+class ServerToKill:
+    """A server in a process of its own, at one port, that is killed and started again.
+
+    The process is forked from this one, which has imported what a server needs.
+
+    Args:
+        root: Folder of all studies.
+        changes: Settings of the server.
+    """
+
+    def __init__(self, root: Path, **changes: Any) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self._port = int(free.getsockname()[1])
+        self._settings = ServiceSettings(root=root, port=self._port, **changes)
+        self._process: BaseProcess | None = None
+        self.address = f"http://127.0.0.1:{self._port}/"
+
+    def start(self) -> None:
+        """Start it; it answers when this returns."""
+        self._process = get_context("fork").Process(target=_serve, args=(self._settings,))
+        self._process.start()
+        until = time.monotonic() + WAIT_S
+        while True:
+            assert self._process.is_alive(), "the server did not start"
+            assert time.monotonic() < until, "the server did not start in time"
+            with suppress(OSError), urlopen(f"{self.address}api/v1/health"):
+                return
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it at once, in the middle of whatever it does; repeatable."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.join(WAIT_S)
+
+    def __enter__(self) -> ServerToKill:
+        """Start it."""
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Kill it."""
+        self.kill()
+
+
+def _serve(settings: ServiceSettings) -> None:
+    """Serve in a forked process until it is killed."""
+    # What it has of its parent would keep the pipes of a browser open that the parent closes.
+    os.closerange(3, os.sysconf("SC_OPEN_MAX"))
+    at = socket.create_server((settings.host, settings.port))
+    config = uvicorn.Config(create_app(settings), log_level="critical")
+    uvicorn.Server(config).run(sockets=[at])
+
+
 @contextmanager
 def browsed(**settings: Any) -> Iterator[Any]:
     """Give a page of a browser; an error of its scripts, or of the policy, fails the test.
@@ -70,7 +127,9 @@ def browsed(**settings: Any) -> Iterator[Any]:
         settings: Of the page, as Playwright's ``new_context`` takes them.
     """
     executable = chromium()
-    from playwright.sync_api import sync_playwright
+    from playwright.sync_api import expect, sync_playwright
+
+    expect.set_options(timeout=WAIT_S * 1000)
 
     wrong: list[str] = []
     with sync_playwright() as playwright:
