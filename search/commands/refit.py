@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from archfront.search.commands.consoles import (
 )
 from archfront.search.commands.flags import Problems, check_flags, not_counts
 from archfront.search.commands.study_text import add_study, names_in, results_of, runs_uri
+from archfront.search.records.refit_records import TIMES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -40,8 +40,6 @@ examples:
   archfront export flowers --member knee --out knee
 """
 WIDTH = 140
-# Epochs of a full training for each epoch of a short one, where they are not given.
-TIMES = 5
 
 
 @dataclass(frozen=True)
@@ -180,23 +178,22 @@ def refit_members(
     from archfront.search.results.baselines import warnings
     from archfront.search.results.refit_results import summary
     from archfront.search.results.select_members import chosen_trials
-    from archfront.search.retrain.refit_members import RefitRequest
+    from archfront.search.retrain.refit_members import RefitRequest, searched_epochs
     from archfront.trainers.training.full import FullSettings
 
     study = study_of(results.header)
-    plan = study.header.trainings
-    proxy_epochs = math.ceil(plan.horizon * plan.share)
-    epochs = options.epochs or TIMES * proxy_epochs
-    if epochs < proxy_epochs:
+    trials = tuple(chosen_trials(results, options.members))
+    searched = max(searched_epochs(results, study.header.trainings, t) for t in trials)
+    epochs = options.epochs or TIMES * searched
+    if epochs < searched:
         print_lines(
-            console, [f"note: --epochs {epochs} is less than the {proxy_epochs} of the search."]
+            console, [f"note: --epochs {epochs} is less than the {searched} of the search."]
         )
     patience = options.patience or max(1, (epochs + 1) // 2)
-    trials = tuple(chosen_trials(results, options.members))
     print_lines(console, warnings([m for m in results.front() if m.trial in trials]))
     request = RefitRequest(
         trials=trials,
-        epochs=epochs,
+        epochs=options.epochs,
         seeds=options.seeds,
         full=FullSettings(options.ema, patience, options.teaching),
         is_taught=options.distill,
@@ -244,27 +241,27 @@ def _train(
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from archfront.search.results.select_members import evaluation_of
-    from archfront.search.retrain.refit_members import FullTraining, refit
+    from archfront.search.retrain.refit_members import FullTraining, refit, steps_of
 
     metric = study.config.task.metric
     columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
-    n_steps = len(request.trials) * request.seeds
     with Progress(*columns, console=console, transient=True, disable=not is_live) as bar:
-        task = bar.add_task("", total=n_steps * request.epochs)
+        steps = steps_of(results, study, request)
+        task = bar.add_task("", total=sum(step.epochs for step in steps))
         n_done = 0
 
         def on_epoch(step: FullTraining, row: EpochRow) -> None:
             label = evaluation_of(results, step.trial).candidate.label
             bar.update(
                 task,
-                completed=n_done * request.epochs + row.epoch,
+                completed=n_done + row.epoch,
                 description=f"trial {step.trial} {label}, seed {step.seed}, epoch {row.epoch} of "
-                f"{request.epochs}: {metric} {row.metrics[metric]:.4f}",
+                f"{step.epochs}: {metric} {row.metrics[metric]:.4f}",
             )
 
         for step, record in refit(results, study, request, on_epoch):
-            n_done += 1
-            bar.update(task, completed=n_done * request.epochs)
+            n_done += step.epochs
+            bar.update(task, completed=n_done)
             if has_lines and not is_live:
                 spent = "was there" if step.done is not None else f"{record.seconds:.0f} s"
                 line = (

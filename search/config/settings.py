@@ -20,6 +20,9 @@ from archfront.trainers.threads import cores
 # Where rungs are not given, the epochs grow by this factor from each to the next, over at most
 # this number of rungs: a training of less than a tenth says little.
 FACTOR, MOST_RUNGS = 3, 3
+# The factor where trainings take equally long, so that lighter networks have more epochs: what
+# few epochs say of them is clearer then (benchmarks/LOG.md, "Trainings of equal time").
+FACTOR_OF_TIME = 4
 
 
 # Epochs of a full training where they are not given and there are no minutes to plan them by.
@@ -53,7 +56,8 @@ def plan_of(
     norms = ("frozen" if solves else "train") if task.norms == "auto" else task.norms
     ema = (EMA if has_weights else 0.0) if task.ema == "auto" else float(task.ema)
     usual: Schedule = "cosine" if has_weights else "one_cycle"
-    rungs = rung_epochs(config, epochs, has_probe=init == "probe")
+    factor = FACTOR_OF_TIME if measured.get("work") is not None else FACTOR
+    rungs = rung_epochs(config, epochs, has_probe=init == "probe", factor=factor)
     if is_short and rungs[0] == 0 and config.budget.rungs is None:
         rungs = (0, rungs[-1])
     return Plan(
@@ -67,7 +71,7 @@ def plan_of(
 
 
 def rung_epochs(
-    config: Config, epochs: int | None = None, *, has_probe: bool = False
+    config: Config, epochs: int | None = None, *, has_probe: bool = False, factor: int = FACTOR
 ) -> tuple[int, ...]:
     """Return the epochs of each rung, the last those of a full training; 0 is a probe."""
     given = config.budget.rungs
@@ -80,8 +84,8 @@ def rung_epochs(
     if given is not None:
         return given or (epochs,)
     found = [epochs]
-    while len(found) < MOST_RUNGS - has_probe and found[0] >= FACTOR:
-        found.insert(0, round(found[0] / FACTOR))
+    while len(found) < MOST_RUNGS - has_probe and found[0] >= factor:
+        found.insert(0, round(found[0] / factor))
     return (0, *found) if has_probe else tuple(found)
 
 

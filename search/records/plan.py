@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from archfront.trainers.spec import Init, Norms, Schedule
+
+# By so much a quotient may be too small.
+ROUNDING = 1e-9
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 @dataclass(frozen=True)
@@ -23,6 +32,8 @@ class Plan:
             (``Space.step_s``), as measured at the start; None where that was not needed.
         is_full_only: Whether the front takes full trainings only, as studies had it before there
             were plans.
+        work: Work of the heaviest architecture whose trainings have the epochs of ``rungs``;
+            those of heavier ones have as many as take as long. None where all have the same.
     """
 
     rungs: tuple[int, ...]
@@ -33,11 +44,35 @@ class Plan:
     schedule: Schedule = "one_cycle"
     epoch_s: float | None = None
     is_full_only: bool = False
+    work: float | None = None
 
     @property
     def horizon(self) -> int:
         """Return the epochs of a full training."""
         return self.rungs[-1]
+
+    def epochs_of(self, works: Floats) -> Ints:
+        """Return the epochs at which architectures compete, ``(n, rungs)``, rising by at least 1.
+
+        Args:
+            works: Work of the architectures, ``(n,)``.
+        """
+        rungs = np.array(self.rungs)
+        if self.work is None:
+            return np.tile(rungs, (len(works), 1))
+        in_time = np.floor(self.horizon * self.work / works * (1 + ROUNDING))
+        full = np.clip(in_time, len(rungs), self.horizon)
+        found = np.round(rungs * (full / self.horizon)[:, None]).astype(np.int64)
+        found[:, 0] = np.maximum(found[:, 0], 1)
+        for rung in range(1, len(rungs)):
+            found[:, rung] = np.maximum(found[:, rung], found[:, rung - 1] + 1)
+        return found
+
+    def rungs_of(self, work: float) -> tuple[int, ...]:
+        """Return the epochs at which an architecture competes, by its work."""
+        if self.work is None:
+            return self.rungs
+        return tuple(self.epochs_of(np.array([work]))[0].tolist())
 
     @property
     def has_probe(self) -> bool:

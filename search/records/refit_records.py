@@ -13,6 +13,9 @@ from archfront.trainers.files import write_whole
 
 logger = logging.getLogger(__name__)
 
+# Epochs of a full training for each epoch of a short one, where they are not given.
+TIMES = 5
+
 
 @dataclass(frozen=True)
 class Refit:

@@ -117,6 +117,8 @@ def _space_lines(header: StudyHeader) -> list[str]:
     ]
     epochs = ", ".join(str(epochs) for epochs in header.rungs if epochs)
     rungs = f"after {epochs} epochs; the last ones are full trainings"
+    if header.trainings.work is not None:
+        rungs += "; of heavier networks after fewer, which take as long"
     if header.rungs[0] == 0:
         rungs = f"a head solved on frozen features; then {rungs}"
     if header.trainings.share < 1:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,9 @@ import numpy as np
 from archfront.search.errors import ConfigError
 from archfront.search.front.intervals import kept_interval
 from archfront.search.prepare.recorded import Study, dataset_of
-from archfront.search.records.refit_records import Refit
+from archfront.search.records.evaluation import Trained
+from archfront.search.records.plan import Plan
+from archfront.search.records.refit_records import TIMES, Refit
 from archfront.search.results.refit_results import RECORD, folder_of
 from archfront.search.results.results import Results
 from archfront.search.results.select_members import aliases, evaluation_of
@@ -33,14 +36,14 @@ class RefitRequest:
 
     Attributes:
         trials: Trials of the members.
-        epochs: Epochs of each full training.
+        epochs: Epochs of each full training; ``TIMES`` those of its own search when None.
         seeds: Number of the full trainings of each member.
         full: Average, patience, share of the teacher.
         is_taught: Whether the best member teaches the others.
     """
 
     trials: tuple[int, ...]
-    epochs: int
+    epochs: int | None
     seeds: int
     full: FullSettings
     is_taught: bool = False
@@ -63,6 +66,25 @@ class FullTraining:
     question: dict[str, Any] = field(hash=False)
     done: Refit | None
     teacher: int | None
+
+    @property
+    def epochs(self) -> int:
+        """Return the epochs of the training."""
+        return int(self.question["epochs"])
+
+
+def searched_epochs(results: Results, plan: Plan, trial: int) -> int:
+    """Return the passes over all training images that a full training of the search makes.
+
+    Args:
+        results: The study's records.
+        plan: Its plan.
+        trial: The trial, whose network may have epochs of its own.
+    """
+    outcome = evaluation_of(results, trial).outcome
+    assert isinstance(outcome, Trained)
+    horizon = plan.horizon if outcome.fidelity is None else outcome.fidelity.horizon
+    return math.ceil(horizon * plan.share)
 
 
 def steps_of(results: Results, study: Study, request: RefitRequest) -> list[FullTraining]:
@@ -91,7 +113,10 @@ def steps_of(results: Results, study: Study, request: RefitRequest) -> list[Full
         teacher = None if best is None or trial == best or is_frozen else best
         for k in range(request.seeds):
             seed = study.config.seed + k
-            question = _question(results, request, teacher)
+            epochs = request.epochs or TIMES * searched_epochs(
+                results, study.header.trainings, trial
+            )
+            question = _question(results, request, epochs, teacher)
             found = Refit.read(folder_of(results, trial, seed) / RECORD)
             done = found if found is not None and found.question == question else None
             if done is not None and not _is_kept(results, done):
@@ -142,13 +167,15 @@ def _is_kept(results: Results, refit: Refit) -> bool:
     return weights.is_file()
 
 
-def _question(results: Results, request: RefitRequest, teacher: int | None) -> dict[str, Any]:
+def _question(
+    results: Results, request: RefitRequest, epochs: int, teacher: int | None
+) -> dict[str, Any]:
     full = asdict(request.full)
     if teacher is None:
         del full["teaching"]
-        return {"epochs": request.epochs, **full, "teacher": None}
+        return {"epochs": epochs, **full, "teacher": None}
     taught_by = evaluation_of(results, teacher).candidate.id
-    return {"epochs": request.epochs, **full, "teacher": taught_by}
+    return {"epochs": epochs, **full, "teacher": taught_by}
 
 
 def _trained(
@@ -163,8 +190,8 @@ def _trained(
     candidate = evaluation_of(results, step.trial).candidate
     settings = replace(
         study.train_settings,
-        until_epoch=request.epochs,
-        horizon=request.epochs,
+        until_epoch=step.epochs,
+        horizon=step.epochs,
         seed=step.seed,
         share=1.0,
     )

@@ -90,6 +90,8 @@ def reproduce(
         seed=evaluation.seed,
         until_epoch=recorded.curve[-1]["epoch"],
     )
+    if recorded.fidelity is not None:
+        settings = replace(settings, horizon=recorded.fidelity.horizon)
     candidate = evaluation.candidate
     with TemporaryDirectory(prefix="archfront-") as folder:
         found = proxy.train(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
@@ -68,9 +69,7 @@ class Start:
         # The same place within its part for the same trial, whatever became known meanwhile.
         rng = np.random.default_rng([request.seed, 0])
         self._places = rng.uniform(0.25, 0.75, request.startup)
-        # Where the time can run out, both ends of the front come first.
-        last = request.startup - 1
-        self._order = [0, last, *range(1, last)] if request.is_timed and last else range(last + 1)
+        self._order = self._ordered(request.startup - 1)
 
     def choose(self, tried: Ints) -> int:
         """Return an open architecture; ``tried`` are those of the trials so far."""
@@ -90,10 +89,12 @@ class Start:
         published = self._space.published if k % BY_CAPACITY < BY_CAPACITY - 1 else None
         expected = self._capacity if published is None else _filled(published)
         front = self._front(numbers, expected)
-        wanted = share * (len(front) - 1)
+        # Many small networks are near the cheap end, so by steps capacity counts and not its rank.
+        along = expected[front] if self._is_by_step else np.arange(len(front), dtype=np.float64)
         if is_last and self._is_by_step:
-            wanted = len(front) - 1
-        nearest = front[np.argsort(np.abs(np.arange(len(front)) - wanted), kind="stable")]
+            share = 1.0
+        wanted = along[0] + share * (along[-1] - along[0])
+        nearest = front[np.argsort(np.abs(along - wanted), kind="stable")]
         if self._has_usual and is_last:
             usual = numbers[(is_new & self._space.is_usual)[numbers]]
             if len(usual):
@@ -107,6 +108,16 @@ class Start:
         if is_itself or len(tried) == 0 or (is_last and self._is_by_step):
             return number
         return self._most_different(number, numbers[is_new[numbers]], expected, tried)
+
+    def _ordered(self, last: int) -> Sequence[int]:
+        """Return the places of the front in the order of the trials.
+
+        Where the time can run out, both ends come first; the largest first of all and the others
+        after it by size, where it is the time of a training that decides what is large.
+        """
+        if self._is_by_step:
+            return range(last, -1, -1)
+        return [0, last, *range(1, last)] if self._request.is_timed and last else range(last + 1)
 
     def recipe(self, number: int, rng: np.random.Generator) -> int:
         """Return an open recipe of an architecture: one of them, or the first with usual ones."""

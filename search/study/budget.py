@@ -27,9 +27,8 @@ ROUNDING = 1e-9
 # Share of the open architectures that may be proposed whatever is still to be seen.
 CHEAPEST = 0.25
 # Share of the minutes that are left that the first full training takes at most, where it is what
-# tells a candidate's worth: of boxes, outlines and masks, and of labels, which smaller networks
-# learn better in more epochs (benchmarks/LOG.md, "Studies from scratch of six minutes").
-WHOLE, WHOLE_OF_LABELS = 0.7, 0.6
+# tells a candidate's worth: of boxes, outlines and masks.
+WHOLE = 0.7
 # Margin of that training's time, which is expected from a trial or two. Work leaves more than that
 # unexplained, 1.4 at its 0.9 quantile; by that margin the time is not used, and one that takes
 # longer still fits (benchmarks/LOG.md, "Dense studies of eight minutes").
@@ -68,7 +67,6 @@ class RemainingBudget:
         works: Work of the architectures by trial; all alike where none is given.
         so_far: Sums over the evaluations, where somebody keeps them; made when None.
         open_works: Work of the architectures that may be proposed.
-        whole: Share of what is left that the first full training takes at most.
     """
 
     def __init__(
@@ -85,14 +83,13 @@ class RemainingBudget:
         works: Mapping[int, float] = MappingProxyType({}),
         so_far: TrainedSoFar | None = None,
         open_works: Floats = ONE,
-        whole: float = WHOLE,
     ) -> None:
         self._budget, self._plan, self._n_slots = budget, plan, n_slots
         self._ends = (0.0, *rung_costs(plan.rungs))
         so_far = so_far or TrainedSoFar(evaluations, plan, works)
         self._spent, self._times, self._has_full = so_far.spent, so_far.times, so_far.has_full
         self._committed = sum(self._trainings(one.done, one.done + 1) for one in running)
-        self._new_works, self._whole = open_works, whole
+        self._new_works = open_works
         self._left_s = math.inf
         if budget.minutes is not None:
             ending = n_members * self._times.scoring() + folds_s
@@ -152,8 +149,9 @@ class RemainingBudget:
 
         The time that is left has to hold it, and while candidates are still to be seen, its share
         of the time: at first nothing is proposed that takes the time of many. Without probes,
-        whose metric is that of a network to use, the first full training has to fit too. The
-        cheapest are allowed in any case, so that there is a choice.
+        whose metric is that of a network to use, the first full training has to fit too, and
+        beside the candidates still to be seen where all take as long. The cheapest are allowed in
+        any case, so that there is a choice.
 
         Args:
             n_more: Candidates that are still to be seen.
@@ -167,12 +165,17 @@ class RemainingBudget:
         is_cheap = seconds <= np.quantile(seconds, CHEAPEST)
         is_fair = seconds <= self._left_s / (max(n_more, 0) + 1)
         if not (self._plan.has_probe or self._has_full):
+            is_equal = self._plan.work is not None
             found = [
-                times.of_new(self._new_works, self.n_rungs)
+                times.of_new(self._new_works, self.n_rungs, is_slow=not is_equal)
                 for times in (self._times, TrainingTimes((), self._plan))
             ]
             whole = np.max([seconds for seconds in found if seconds is not None], axis=0)
-            is_fair &= whole * UNEXPLAINED <= self._whole * self._left_s
+            if is_equal:  # one that takes longer is seen, and another one is trained in full
+                rest = max(n_more, 0) * np.quantile(seconds, CHEAPEST)
+                is_fair &= whole <= self._left_s - rest
+            else:
+                is_fair &= whole * UNEXPLAINED <= WHOLE * self._left_s
         return (seconds <= self._left_s) & (is_fair | is_cheap)
 
     @cached_property

@@ -131,8 +131,7 @@ class Estimate:
         yield from export_notes(self._config.space, prepared.space.task, prepared.space.channels)
         yield f"limits    {self._limits}"
         yield f"measures  {_measured(prepared)}"
-        plan = self._planned.settings.plan
-        texts = plan_lines(plan, self._planned)
+        texts = plan_lines(self._planned.settings.plan, self._planned)
         for name, line in zip(("plan", "", "", ""), texts, strict=False):
             yield f"{name:<9} {line}"
         seconds = self._training_s
@@ -142,7 +141,7 @@ class Estimate:
         middle = seconds[len(seconds) // 2]
         yield (
             f"training  {duration(seconds[0])} to {duration(seconds[-1])} a candidate, "
-            f"{duration(middle)} for the middle one ({count_of(plan.horizon, 'epoch')}; from "
+            f"{duration(middle)} for the middle one ({_epochs_text(self._planned)}; from "
             f"timed steps of {count_of(len(seconds), 'architecture')})"
         )
         yield _time(self._config, middle)
@@ -247,7 +246,16 @@ def _seconds_of(prepared: Prepared, candidate: Candidate) -> float | None:
         return None
     splits = prepared.dataset.seen.splits
     images = settings.share * splits["train"].images + FORWARD_SHARE * splits["val"].images
-    return image_s * images * settings.until_epoch
+    number = prepared.space.architecture_number(candidate.architecture)
+    work = float(prepared.space.step_s[number])
+    return image_s * images * prepared.settings.plan.rungs_of(work)[-1]
+
+
+def _epochs_text(prepared: Prepared) -> str:
+    """Return the epochs of full trainings, of the fewest and the most."""
+    full = prepared.settings.plan.epochs_of(prepared.space.step_s)[:, -1]
+    least, most = int(full.min()), int(full.max())
+    return count_of(most, "epoch") if least == most else f"{least} to {most} epochs"
 
 
 def _image_seconds(prepared: Prepared, candidate: Candidate) -> float | None:

@@ -12,7 +12,7 @@ from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Failed, Measurement, Trained
 from archfront.search.records.paths import StudyPaths
-from archfront.trainers.spec import Architecture, Precision
+from archfront.trainers.spec import Architecture, Precision, TrainSettings
 
 
 class JobFactory:
@@ -57,7 +57,7 @@ class JobFactory:
             trial=trial,
             candidate=candidate,
             data=self._prepared.data,
-            settings=self._settings.training(rung, self.precision),
+            settings=self._training(candidate, rung),
             study_folder=self.paths.folder,
             folder=self.paths.trial(trial, attempt, rung),
             resume=resume,
@@ -75,7 +75,7 @@ class JobFactory:
         """
         assert isinstance(evaluation.outcome, Trained)
         fidelity, settings = evaluation.outcome.fidelity, self._settings
-        training = settings.training(evaluation.rung, self.precision)
+        training = self._training(evaluation.candidate, evaluation.rung)
         if fidelity is not None and fidelity.kept_epoch == 0:
             training = replace(training, until_epoch=0)
         request = FoldRequest(
@@ -86,6 +86,12 @@ class JobFactory:
             folder=self.paths.fold(evaluation.trial, evaluation.rung, fold),
         )
         return settings.limited(Job("fold", request))
+
+    def _training(self, candidate: Candidate, rung: int) -> TrainSettings:
+        """Return the settings of a candidate's training to a rung."""
+        space = self._prepared.space
+        work = space.step_s[space.architecture_number(candidate.architecture)]
+        return self._settings.training(rung, self.precision, work=float(work))
 
     def measure_now(self, architecture: Architecture, known: CostLookup, engine: Engine) -> Result:
         """Measure an architecture outside of a trial, unless it is known.

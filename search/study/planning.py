@@ -58,6 +58,7 @@ class Aim:
         most_epochs: Epochs of one at most.
         least_images: Images that one sees at least, where one alone can.
         quantiles: Of all networks by their work, of those that it is planned for.
+        is_equal: Whether full trainings take as long for each network, instead of as many epochs.
     """
 
     n_full: int
@@ -65,6 +66,7 @@ class Aim:
     most_epochs: int
     least_images: int
     quantiles: tuple[float, ...] = QUANTILES
+    is_equal: bool = False
 
 
 # By whether targets are labels of images, and whether trainings begin with weights. Only a head
@@ -74,7 +76,7 @@ class Aim:
 # trainings (benchmarks/LOG.md, "What learns in few minutes").
 AIMS = {
     (True, True): Aim(3, 0.6, 8, 2_500),
-    (True, False): Aim(1, 0.5, 60, 40_000, (0.8, 0.65, 0.5, *QUANTILES)),
+    (True, False): Aim(1, 0.6, 60, 40_000, (0.8, 0.65, 0.5, *QUANTILES), is_equal=True),
     (False, True): Aim(1, 0.65, 40, 1_500),
     (False, False): Aim(1, 0.65, 80, 3_000),
 }
@@ -182,14 +184,12 @@ def timed_plan(
         seen = timed.epochs * timed.share * splits["train"].images
         if seen >= aim.least_images or timed.epochs == aim.most_epochs:
             break
-    part = seen / FACTOR
-    return plan_of(
-        config,
-        timed.epochs,
-        is_short=part < aim.least_images,
-        share=timed.share,
-        epoch_s=float(timed.epoch_s / quantile),
-    )
+    epoch_s = float(timed.epoch_s / quantile)
+    if aim.is_equal:
+        heaviest = float(quantile) * timed.epochs / aim.most_epochs
+        return plan_of(config, aim.most_epochs, share=timed.share, epoch_s=epoch_s, work=heaviest)
+    is_short = seen / FACTOR < aim.least_images
+    return plan_of(config, timed.epochs, is_short=is_short, share=timed.share, epoch_s=epoch_s)
 
 
 def timed_architectures(prepared: Prepared) -> list[int]:
@@ -248,15 +248,19 @@ def lines(plan: Plan, prepared: Prepared) -> list[str]:
     """Return what a plan means, a line for each kind of training."""
     n_train = prepared.dataset.seen.splits["train"].images
     seen_as, found = "images" if prepared.dataset.tiles is None else "tiles", []
-    for epochs in plan.rungs:
+    every = plan.epochs_of(prepared.space.step_s)
+    for epochs, least, most in zip(plan.rungs, every.min(axis=0), every.max(axis=0), strict=True):
         if epochs == 0:
             found.append("probe: a head solved on features of the frozen backbone, each network")
             continue
-        images = round(epochs * plan.share * n_train)
         kind = "full training" if epochs == plan.horizon else "training"
-        of = count_of(epochs, "epoch")
+        of, images = count_of(epochs, "epoch"), f"{round(epochs * plan.share * n_train):,}"
+        if least < most:
+            of = f"{least} to {count_of(int(most), 'epoch')}, which take equally long,"
+            images = f"{round(least * plan.share * n_train):,} to "
+            images += f"{round(most * plan.share * n_train):,}"
         of += "" if plan.share == 1 else f" of {plan.share:.2g} of the {seen_as}"
-        found.append(f"{kind}: {of} ({images:,} {seen_as})")
+        found.append(f"{kind}: {of} ({images} {seen_as})")
     lowest = TrainingTimes((), plan).of_new(prepared.space.step_s, 1)
     minutes = prepared.config.budget.minutes
     if lowest is not None and minutes is not None:

@@ -31,8 +31,6 @@ from archfront.search.records.remeasured import is_replaced, remeasured
 from archfront.search.records.store import StudyStore
 from archfront.search.samplers.base import OpenCandidates
 from archfront.search.study.budget import (
-    WHOLE,
-    WHOLE_OF_LABELS,
     RemainingBudget,
     RungInTraining,
     RunTimer,
@@ -305,7 +303,6 @@ class StudyProgress:
             folds_s=self._folds_s(),
             so_far=self._sums.trained,
             open_works=self._works[numbers],
-            whole=WHOLE_OF_LABELS if self._prepared.task.is_image_level else WHOLE,
         )
 
     def seconds_left(self) -> float:

@@ -40,7 +40,6 @@ class TrainingTimes:
         works: Mapping[int, float] = MappingProxyType({}),
     ) -> None:
         self._plan, self._works = plan, works
-        self._ends = (0, *plan.rungs)
         self._own: dict[int, tuple[int, float]] = {}  # rung and seconds of an epoch by trial
         # Ascending, so that medians and quantiles are at hand after each training.
         self._probes: list[float] = []
@@ -55,8 +54,8 @@ class TrainingTimes:
         """Take in one more training; ``works`` has its trial already."""
         assert isinstance(evaluation.outcome, Trained)
         trial, rung, seconds = evaluation.trial, evaluation.rung, evaluation.outcome.seconds
-        epochs = self._ends[rung + 1] - self._ends[rung]
         work = self._works.get(trial, 1.0)
+        epochs = self._epochs_between(work, rung, rung + 1)
         if epochs == 0:
             insort(self._probes, seconds / work)
         else:
@@ -111,7 +110,7 @@ class TrainingTimes:
         total = self._between * (rungs - done)
         if done == 0:
             total += self._before - self._between
-        epochs = self._ends[rungs] - self._ends[done]
+        epochs = self._epochs_between(work, done, rungs)
         if epochs:
             epoch_s = self._epoch(trial, work, is_slow=is_slow)
             if epoch_s is None:
@@ -124,18 +123,26 @@ class TrainingTimes:
             total += probe_s * work
         return total
 
-    def of_new(self, works: Floats, rungs: int) -> Floats | None:
-        """Return the seconds of new candidates up to a rung at worst; None if unknown.
+    def of_new(self, works: Floats, rungs: int, *, is_slow: bool = True) -> Floats | None:
+        """Return the seconds of new candidates up to a rung; None if unknown.
 
         Args:
             works: Work of their architectures.
             rungs: Rungs to be finished.
+            is_slow: Return the times at worst instead of the usual ones.
         """
-        base = self.seconds(None, 0, rungs, work=0.0, is_slow=True)
-        unit = self.seconds(None, 0, rungs, work=1.0, is_slow=True)
-        if base is None or unit is None:
-            return None
-        found: Floats = base + (unit - base) * works
+        epochs = self._plan.epochs_of(works)[:, rungs - 1]
+        found: Floats = np.full(len(works), self._before + self._between * (rungs - 1))
+        if epochs.any():
+            epoch_s = self._epoch(None, 1.0, is_slow=is_slow)
+            if epoch_s is None:
+                return None
+            found += epoch_s * works * epochs
+        if self._plan.has_probe:
+            probe_s = self._probe(is_slow=is_slow)
+            if probe_s is None:
+                return None
+            found += probe_s * works
         return found
 
     def scoring(self) -> float:
@@ -145,6 +152,11 @@ class TrainingTimes:
         work = median(self._works.values()) if self._works else 1.0
         epoch_s = self._epoch(None, work, is_slow=False)
         return 0.0 if epoch_s is None else self._between + SCORED_EPOCHS * epoch_s
+
+    def _epochs_between(self, work: float, done: int, rungs: int) -> int:
+        """Return the epochs of an architecture between two numbers of finished rungs."""
+        ends = (0, *self._plan.rungs_of(work))
+        return ends[rungs] - ends[done]
 
     def _epoch(self, trial: int | None, work: float, *, is_slow: bool) -> float | None:
         """Return the seconds of an epoch."""

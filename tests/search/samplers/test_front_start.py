@@ -117,16 +117,23 @@ def test_many_workers_begin_all_along_the_front_before_anything_has_ended() -> N
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_where_time_can_run_out_both_ends_of_the_front_come_first(seed: int) -> None:
+@pytest.mark.parametrize("by_step", [True, False])
+def test_where_time_can_run_out_the_front_is_gone_along_from_its_largest_or_both_ends(
+    seed: int, by_step: bool
+) -> None:
     space = alike_space()
     sampler = Loop("front", space, seed=seed).sampler
     start = Start(replace(sampler._request, is_timed=True), sampler._start._scaling)
     start._scaling.levels = ()
+    start._is_by_step = by_step
+    start._order = start._ordered(STARTUP - 1)
     tried: list[int] = []
     for _ in range(STARTUP):
         tried.append(start.choose(np.array(tried, int)))
-    steps = space.step_s[tried]
-    assert steps.tolist() == [min(steps), max(steps), *sorted(steps)[1:-1]]
+    largest_first = sorted(start._capacity()[tried], reverse=True)
+    if not by_step:
+        largest_first = [largest_first[-1], largest_first[0], *largest_first[-2:0:-1]]
+    assert start._capacity()[tried].tolist() == largest_first
 
 
 def test_where_time_can_run_out_steps_and_not_latencies_order_the_front() -> None:

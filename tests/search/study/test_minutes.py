@@ -5,15 +5,24 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from archfront.search.engine.inline import InlineEngine
 from archfront.search.engine.jobs import Job
-from archfront.search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
-from archfront.search.records.evaluation import Trained
+from archfront.search.jobs.perform import (
+    DrawRequest,
+    MeasureRequest,
+    ScoreRequest,
+    StepsRequest,
+    StepTimes,
+    TrainRequest,
+)
+from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.space.space import Space
+from archfront.trainers.spec import Architecture
 from tests.search.study.test_budget import HandClock
-from tests.support.small_study import BACKBONES, perform, run, small_config, small_space
+from tests.support.small_study import BACKBONES, N_VAL, perform, run, small_config, small_space
 from tests.support.study_engines import results
 
 START_S, MEASURE_S, SCORE_S, DRAW_S = 1.5, 2.0, 2.0, 1.0
@@ -25,12 +34,16 @@ class Timed:
     Args:
         clock: The clock.
         epoch_s: Seconds of an epoch of the lightest candidate; the heaviest takes twice that.
+        space: Where it is given, an epoch takes ``epoch_s`` for each unit of work instead.
     """
 
-    def __init__(self, clock: HandClock, epoch_s: float) -> None:
-        self.clock, self.epoch_s = clock, epoch_s
+    def __init__(self, clock: HandClock, epoch_s: float, space: Space | None = None) -> None:
+        self.clock, self.epoch_s, self.space = clock, epoch_s, space
 
     def perform(self, job: Job) -> Any:
+        if isinstance(job.payload, StepsRequest):
+            work = self._work(job.payload.candidate.architecture)
+            return StepTimes("fp32", self.epoch_s * work / N_VAL)
         found = perform(job)
         match job.payload:
             case MeasureRequest():
@@ -50,11 +63,16 @@ class Timed:
         settings, done = request.settings, 0
         if request.resume is not None:
             done = int(request.resume.read_text())
-        params = dict(BACKBONES)[request.candidate.architecture.backbone]
-        heavy = 1 + params / max(p for _, p in BACKBONES)
         # Each run a little different, the same for the same candidate and rung.
         noise = 0.9 + 0.2 * (int(request.candidate.id, 16) % 997 + settings.until_epoch) % 1
-        return self.epoch_s * heavy * noise * (settings.until_epoch - done)
+        work = self._work(request.candidate.architecture)
+        return self.epoch_s * work * noise * (settings.until_epoch - done)
+
+    def _work(self, architecture: Architecture) -> float:
+        if self.space is not None:
+            return float(self.space.step_s[self.space.architecture_number(architecture)])
+        params = dict(BACKBONES)[architecture.backbone]
+        return 1 + params / max(p for _, p in BACKBONES)
 
 
 def wide_space() -> Space:
@@ -107,6 +125,36 @@ def test_a_budget_of_few_trainings_is_not_overrun_and_has_a_front(
     used, n_members = minutes_used(tmp_path, 8, rungs, 10.0, 0)
     assert used <= 1.05 * 8
     assert n_members >= 1
+
+
+def test_a_study_from_scratch_trains_light_networks_for_more_epochs(tmp_path: Path) -> None:
+    """Each full training takes about as long, and a study that goes on knows its epochs."""
+    clock, space = HandClock(), wide_space()
+    usual_s = 1.0 / float(np.median(space.step_s))
+    timed = Timed(clock, usual_s, space)
+
+    def goes(minutes: float) -> list[Evaluation]:
+        engine = InlineEngine(timed.perform, workers=1, threads=1)
+        config = small_config(
+            tmp_path,
+            task__epochs="auto",
+            space__weights="none",
+            budget__trials=None,
+            budget__minutes=minutes,
+            hardware__limits__latency_ms=None,
+        )
+        run(config, space=space, engine=engine, clock=clock)
+        return results(tmp_path).evaluations
+
+    goes(2.0)
+    full = [e for e in goes(6.0) if isinstance(e.outcome, Trained) and e.is_top]
+    fidelities = [e.outcome.fidelity for e in full if isinstance(e.outcome, Trained)]
+    horizons = {f.horizon for f in fidelities if f is not None}
+    assert len(horizons) > 1
+    works = [space.step_s[space.architecture_number(e.candidate.architecture)] for e in full]
+    order = np.argsort(works)
+    epochs = [f.horizon for f in fidelities if f is not None]
+    assert [epochs[i] for i in order] == sorted(epochs, reverse=True)
 
 
 def test_measurements_and_trainings_end_after_the_minutes_of_a_trial(tmp_path: Path) -> None:

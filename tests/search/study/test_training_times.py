@@ -56,6 +56,19 @@ def test_before_any_training_the_plan_says_how_long_one_takes() -> None:
     assert TrainingTimes((), Plan((1, 3))).seconds(None, 0, 2) is None
 
 
+def test_full_trainings_of_equal_time_take_as_long_whatever_their_work() -> None:
+    plan = Plan((2, 8, 24), epoch_s=3.0, work=1.0)
+    times = TrainingTimes((), plan)
+    assert times.seconds(None, 0, 3, work=2.0) == pytest.approx(12 * 2 * 3)
+    assert times.seconds(None, 0, 3, work=4.0) == pytest.approx(6 * 4 * 3)
+    whole = times.of_new(np.array([1.0, 2.0, 4.0]), 3)
+    assert whole == pytest.approx([72 * LONGER] * 3)
+    # Of what was trained the seconds of an epoch are those of its own epochs.
+    seen = TrainingTimes([at(0, 0, 24.0, around=0.0)], plan, {0: 1.0})
+    assert seen.seconds(0, 1, 2) == pytest.approx(6 * 12.0)
+    assert seen.seconds(None, 0, 1, work=2.0) == pytest.approx(24.0)
+
+
 def test_times_grow_with_the_work_of_an_architecture() -> None:
     works = {0: 1.0, 1: 4.0, 2: 2.0}
     made = [at(0, 0, 2.0), at(1, 0, 8.0), at(2, 0, 4.0), at(0, 1, 10.0)]
