@@ -25,7 +25,7 @@ from archfront.search.results.results import Results
 from archfront.trainers.sums import loaded_arrays
 
 if TYPE_CHECKING:
-    from archfront.trainers.spec import EpochRow, TrainResult
+    from archfront.trainers.spec import EpochRow, TrainResult, TrainSettings
 
 PYTHON = "python"
 # What of every epoch must come out the same. Its metrics are those of the last one: in between a
@@ -85,14 +85,7 @@ def reproduce(
         change="is another one than it was",
         consequence=", so that nothing can be compared: images, labels or their split differ",
     )
-    settings = replace(
-        study.train_settings,
-        seed=evaluation.seed,
-        until_epoch=recorded.curve[-1]["epoch"],
-    )
-    if recorded.fidelity is not None:
-        settings = replace(settings, horizon=recorded.fidelity.horizon)
-    candidate = evaluation.candidate
+    settings, candidate = _settings_of(study, evaluation, recorded), evaluation.candidate
     with TemporaryDirectory(prefix="archfront-") as folder:
         found = proxy.train(
             candidate.architecture,
@@ -116,6 +109,17 @@ def reproduce(
         differing=differing,
         changed=changes(study.header.environment.as_dict()),
         seconds=found.seconds,
+    )
+
+
+def _settings_of(study: Study, evaluation: Evaluation, recorded: Trained) -> TrainSettings:
+    """Return the settings that a training had."""
+    settings, fidelity = study.train_settings, recorded.fidelity
+    return replace(
+        settings,
+        seed=evaluation.seed,
+        until_epoch=recorded.curve[-1]["epoch"],
+        horizon=settings.horizon if fidelity is None else fidelity.horizon,
     )
 
 

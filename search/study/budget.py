@@ -163,9 +163,11 @@ class RemainingBudget:
         if seconds is None:
             return every
         is_cheap = seconds <= np.quantile(seconds, CHEAPEST)
-        is_fair = seconds <= self._left_s / (max(n_more, 0) + 1)
+        is_equal = self._plan.work is not None
+        # Where heavy networks come first, those that follow take less.
+        n_alike = max(n_more, 0) / (2 if is_equal else 1)
+        is_fair = seconds <= self._left_s / (n_alike + 1)
         if not (self._plan.has_probe or self._has_full):
-            is_equal = self._plan.work is not None
             found = [
                 times.of_new(self._new_works, self.n_rungs, is_slow=not is_equal)
                 for times in (self._times, TrainingTimes((), self._plan))

@@ -130,10 +130,10 @@ def test_where_time_can_run_out_the_front_is_gone_along_from_its_largest_or_both
     tried: list[int] = []
     for _ in range(STARTUP):
         tried.append(start.choose(np.array(tried, int)))
-    largest_first = sorted(start._capacity()[tried], reverse=True)
+    largest_first = sorted(start._capacity[tried], reverse=True)
     if not by_step:
         largest_first = [largest_first[-1], largest_first[0], *largest_first[-2:0:-1]]
-    assert start._capacity()[tried].tolist() == largest_first
+    assert start._capacity[tried].tolist() == largest_first
 
 
 def test_where_time_can_run_out_steps_and_not_latencies_order_the_front() -> None:

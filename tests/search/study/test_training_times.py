@@ -116,6 +116,16 @@ def test_without_minutes_or_with_full_trainings_only_everything_may_be_proposed(
         assert left.affordable(8).all()
 
 
+def test_full_trainings_of_equal_time_have_to_fit_beside_what_is_still_to_be_seen() -> None:
+    plan = Plan((1, 4, 16), epoch_s=1.0, work=0.5)
+    works = np.array([0.5, 1.0, 2.0, 4.0, 16.0])
+    # Full trainings of 8, 8, 8, 12 and 48 s, lowest rungs of 0.55 to 17.6 s; 15.2 s are left.
+    left = RemainingBudget(budget(minutes=1), plan, [], seconds=46, open_works=works)
+    assert left.affordable(0).tolist() == [True, True, True, True, False]
+    assert left.affordable(4).tolist() == [True, True, True, False, False]
+    assert left.affordable(8).tolist() == [True, True, False, False, False]  # the cheapest
+
+
 def test_without_probes_the_first_full_training_has_to_fit() -> None:
     plan = Plan((1, 3), epoch_s=10.0)
     works = np.array([0.1, 0.3, 0.9, 1.2, 2.0])
