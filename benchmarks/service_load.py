@@ -10,7 +10,7 @@ median over trainings of the same candidate.
 ``list``: 1,000 finished studies of 200 trials each, and the milliseconds of the list and of
 studies that the server has not read yet, as JSON and as a page's HTML.
 
-    python benchmarks/service_load.py load [--pairs 2] [--trials 12] [--clients 50] [--streams 20]
+    python benchmarks/service_load.py load [--pairs 2] [--trials 10] [--clients 50] [--streams 20]
     python benchmarks/service_load.py list [--studies 1000] [--trials 200]
 
 Aims on two cores: 95 of 100 reads within 100 ms, at most 5 % slower, 200 MB; 300 ms for lists.
@@ -59,14 +59,23 @@ READS = {
 }
 EVERY_S = 2.5
 # A study whose candidates are the same each time, and whose trainings take seconds.
-CHOICES = {"data": "digits", "space": "digits", "engine": "inline", "sampler": "random"}
+CHOICES = {"experiment": "digits", "sampler": "random"}
 OPTIONS = {
+    "data.train": 900,
+    "data.val": 300,
+    "data.test": 300,
+    "space.backbones": ["test_resnet"],
+    "space.exclude": [],
+    "space.heads": ["avg"],
+    "space.input_sizes": [8, 16],
+    "space.recipe.lr": [0.001, 0.003, 0.01],
+    "space.recipe.augment": ["none", "light"],
+    "task.epochs": 12,
+    "budget.rungs": [12],
+    "hardware.runtime": "eager",
+    "hardware.max_seconds": 0.5,
+    "hardware.limits.latency_ms": None,
     "engine.threads": 1,
-    "hardware.max_seconds": 3,
-    "hardware.threads": 1,
-    "budget.minutes": None,
-    "budget.rungs": [],
-    "task.epochs": 30,
 }
 AIMS = {"p95_ms": 100.0, "slower": 0.05, "server_mb": 200.0, "list_ms": 300.0}
 
@@ -345,7 +354,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("what", choices=["load", "list", "clients"])
     parser.add_argument("--pairs", type=int, default=2, help="of runs (default: %(default)s)")
-    parser.add_argument("--trials", type=int, help="of a study (default: 12 or 200)")
+    parser.add_argument("--trials", type=int, help="of a study (default: 10 or 200)")
     parser.add_argument("--clients", type=int, default=50, help="default: %(default)s")
     parser.add_argument("--streams", type=int, default=20, help="default: %(default)s")
     parser.add_argument("--studies", type=int, default=1000, help="default: %(default)s")
@@ -355,7 +364,7 @@ def main() -> int:
     if asked.what == "clients":
         ask_as_clients(asked)
         return 0
-    asked.trials = asked.trials or {"load": 12, "list": 200}[asked.what]
+    asked.trials = asked.trials or {"load": 10, "list": 200}[asked.what]
     with tempfile.TemporaryDirectory() as folder:
         os.environ["ARCHFRONT_DEVICE_DB"] = str(Path(folder) / "latency.db")
         root = Path(folder) / "root"
