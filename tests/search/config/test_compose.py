@@ -200,7 +200,7 @@ def test_all_words_that_cannot_be_used_are_named_at_once() -> None:
 
 def test_a_name_without_a_near_one_gets_the_list() -> None:
     assert refused("engine=zzz") == (
-        "engine=zzz: there is no such file. Known: inline, processes, ray.",
+        "engine=zzz: there is no such file. Known: inline, processes, ray, submitit.",
     )
 
 
