@@ -153,9 +153,9 @@ def test_few_minutes_spread_fewer_first_candidates_over_the_front(tmp_path: Path
     def n_first(asked: int, rungs: tuple[int, ...], config: Config = timed) -> int:
         return n_startup(asked, replace(prepared(config), plan=Plan(rungs)))
 
-    # Beside a full training for 0.6 of the time: lowest rungs of a third, or a fifteenth, of one.
+    # Beside a full training for half of the time: lowest rungs of a third, or a fifteenth, of one.
     assert n_first(6, (3, 9)) == 3
-    assert n_first(20, (4, 15, 60)) == 10
+    assert n_first(20, (4, 15, 60)) == 15
     assert n_first(6, (1, 10)) == 6
     assert n_first(2, (3, 9)) == 2
     assert n_first(6, (0, 3, 9)) == 6  # probes are cheap
