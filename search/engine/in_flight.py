@@ -6,9 +6,10 @@ import dataclasses
 import logging
 import pickle
 import threading
+from collections.abc import Callable
 from itertools import count
 
-from archfront.search.engine.failures import undeliverable
+from archfront.search.engine.failures import broken, undeliverable
 from archfront.search.engine.jobs import Broken, Result, notify
 from archfront.search.engine.ray_agent import Item
 from archfront.search.engine.slot import Task
@@ -39,6 +40,11 @@ class JobsInFlight:
         with self._lock:
             return sum(task.job.is_exclusive == is_exclusive for task in self._tasks.values())
 
+    def __contains__(self, number: int) -> bool:
+        """Return whether a job is in flight."""
+        with self._lock:
+            return number in self._tasks
+
     def add(self, task: Task) -> int:
         """Add a job, whose future runs already; return its number."""
         number = next(self._numbers)
@@ -46,8 +52,15 @@ class JobsInFlight:
             self._tasks[number] = task
         return number
 
-    def take(self, item: Item) -> Result | None:
-        """Pass on what the node says; return the result of a job that has ended."""
+    def take(
+        self, item: Item, fetch: Callable[[Item, Result], None] | None = None
+    ) -> Result | None:
+        """Pass on what the node says; return the result of a job that has ended.
+
+        Args:
+            item: What it says.
+            fetch: Takes a result with files that are still to be fetched; it ends the job.
+        """
         if item.tag == "log":
             name, level, text = item.content
             where = f"node {self.node}: " if level >= logging.WARNING else ""
@@ -55,8 +68,6 @@ class JobsInFlight:
             return None
         with self._lock:
             task = self._tasks.get(item.job)
-            if item.tag == "result":
-                self._tasks.pop(item.job, None)
         if task is None:
             return None
         try:
@@ -66,14 +77,37 @@ class JobsInFlight:
                 logger.exception("A job's event cannot be read back.")
                 return None
             what = f"The {task.job.kind} job's result cannot be read back"
-            content = undeliverable(what, error)
-        if item.tag == "result":
-            result: Result = dataclasses.replace(content, node=self.node)
-            task.finish(result)
-            return result
-        if task.on_event is not None:
-            notify(task.on_event, content)
+            return self.end(item.job, undeliverable(what, error))
+        if item.tag == "event":
+            if task.on_event is not None:
+                notify(task.on_event, content)
+        elif item.files and fetch is not None:
+            fetch(item, content)
+        else:
+            return self.end(item.job, content)
         return None
+
+    def end(
+        self, number: int, result: Result, put: Callable[[], None] = lambda: None
+    ) -> Result | None:
+        """Give a job its result, and return it; None if the job was given one before.
+
+        Args:
+            number: Of the job.
+            result: Its result.
+            put: Puts its files in their places: never those of a job that is tried again already.
+        """
+        with self._lock:
+            task = self._tasks.pop(number, None)
+        if task is None:
+            return None
+        try:
+            put()
+        except OSError as error:
+            result = broken(error)
+        result = dataclasses.replace(result, node=self.node)
+        task.finish(result)
+        return result
 
     def drop(self, result: Broken) -> int:
         """Give all jobs one result; return how many there were."""

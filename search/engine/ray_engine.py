@@ -185,7 +185,7 @@ class RayEngine(ClosedByBlock):
                     waiting = [len(self._waiting[kind]) for kind in (False, True)]
                     break
                 link, task = found
-                number = link.take_on(task)  # under the lock: a lost node drops what it took on
+                number = link.flights.add(task)  # under the lock: a lost node drops what it has
             link.send(number, task)
         self._members.say_who_waits(*waiting)
         n_slots = self.n_slots
@@ -205,18 +205,18 @@ class RayEngine(ClosedByBlock):
     def _free_to_train(self) -> NodeLink | None:
         """Return the node with the largest share of free slots; None if all are taken."""
         free = {
-            link: 1 - link.n_training / link.fit.slots
+            link: 1 - n / link.fit.slots
             for link in self._members.links.values()
-            if link.n_training < link.fit.slots
+            if (n := link.flights.n_of(is_exclusive=False)) < link.fit.slots
         }
         return max(free, key=lambda link: free[link], default=None)
 
     def _free_to_measure(self) -> NodeLink | None:
         """Return the node that measures with the fewest trainings, on a machine free for it."""
         links = self._members.links.values()
-        taken = {link.facts.machine for link in links if link.is_measuring}
+        taken = {link.facts.machine for link in links if link.flights.n_of(is_exclusive=True)}
         free = [x for x in links if x.fit.measures and x.facts.machine not in taken]
-        return min(free, key=lambda link: link.n_training, default=None)
+        return min(free, key=lambda x: x.flights.n_of(is_exclusive=False), default=None)
 
 
 def mark_shared(needs: ClusterNeeds) -> None:

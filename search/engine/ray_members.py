@@ -245,12 +245,12 @@ class ClusterMembers:
             self.links.pop(link.node.id, None)
             self._postpone(link.node)
         message = f"The node {link.node.name} was lost: {reason}."
-        logger.warning("%s It ran %s.", message, count_of(link.n_jobs, "job"))
+        logger.warning("%s It ran %s.", message, count_of(len(link.flights), "job"))
         link.end_agent()  # it may live, only out of reach
         shared = self._needs.shared  # what jobs write is brought back from others by the driver
         if shared not in (None, *link.fit.sent) and self._may_live(link.node):
             self._stopped.wait(link.seconds_of_doubt(LEASE_S))
-        link.drop(Broken("killed", message, 0.0, link.node.name, is_lost=True))
+        link.flights.drop(Broken("killed", message, 0.0, link.node.name, is_lost=True))
         self._on_free()
 
     def _may_live(self, node: Node) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import pickle
 import threading
@@ -10,15 +9,14 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from itertools import count
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from archfront.search.engine.failures import broken, undeliverable
 from archfront.search.engine.file_parts import Entry
 from archfront.search.engine.file_transfer import bring, first_of_each, inputs_of, send
-from archfront.search.engine.jobs import CLOSED, Broken, Job, Result, notify
+from archfront.search.engine.in_flight import JobsInFlight
+from archfront.search.engine.jobs import CLOSED, Job, Result
 from archfront.search.engine.placement import Fit
 from archfront.search.engine.ray_agent import Item, NodeAgent, NodeFacts, Question, Start
 from archfront.search.engine.ray_cluster import Node
@@ -50,6 +48,7 @@ class NodeLink:
         facts: What it said of itself.
         fit: What it can do.
         answered: Time of its last answer, by the monotonic clock.
+        flights: The jobs in flight there.
     """
 
     def __init__(self, ray: ModuleType, node: Node, *, gpus: int) -> None:
@@ -60,10 +59,9 @@ class NodeLink:
         self.fit = Fit(0, False, (), (), "")
         self.answered = time.monotonic()
         self._ray = ray
-        self._lock = threading.Lock()  # guards the jobs
-        self._jobs: dict[int, Task] = {}
-        self._sending: dict[int, tuple[Any, tuple[Entry, ...]]] = {}
-        self._numbers = count(1)
+        self.flights = JobsInFlight(node.name)
+        self._lock = threading.Lock()  # guards what is being sent
+        self._sending: dict[int, tuple[Task, Any, tuple[Entry, ...]]] = {}
         self._is_closed = False
         self._root: Path | None = None
         self._threads = ThreadPoolExecutor(_TRANSFERS, "archfront-files")
@@ -135,33 +133,8 @@ class NodeLink:
         except self._ray.exceptions.RayError as error:
             raise LostError(reason_of(error)) from error
 
-    @property
-    def n_jobs(self) -> int:
-        """Return the jobs in flight there."""
-        with self._lock:
-            return len(self._jobs)
-
-    @property
-    def n_training(self) -> int:
-        """Return the trainings in flight there."""
-        with self._lock:
-            return sum(not task.job.is_exclusive for task in self._jobs.values())
-
-    @property
-    def is_measuring(self) -> bool:
-        """Return whether an exclusive job is in flight there."""
-        with self._lock:
-            return any(task.job.is_exclusive for task in self._jobs.values())
-
-    def take_on(self, task: Task) -> int:
-        """Take on a job, whose future runs already; return its number, to send it by."""
-        number = next(self._numbers)
-        with self._lock:
-            self._jobs[number] = task
-        return number
-
     def send(self, number: int, task: Task) -> None:
-        """Send a job that was taken on; that may fail, and ``listen`` sees to it."""
+        """Send a job that is in flight; that may fail, and ``listen`` sees to it."""
         if self._root is None:
             self._submit(number, task, ())
         else:
@@ -179,13 +152,13 @@ class NodeLink:
             send(self.files, number, first_of_each(given))
             self._submit(number, task, tuple(entry for _, entry in given))
         except Exception as error:
-            self._end_job(number, lost_on_the_way(error))
+            self.flights.end(number, lost_on_the_way(error))
             self._on_free()
 
     def _submit(self, number: int, task: Task, given: tuple[Entry, ...]) -> None:
         reference = self._agent.submit.remote(number, task.message, given)
         with self._lock:
-            self._sending[number] = reference, given
+            self._sending[number] = task, reference, given
 
     def listen(self, on_free: Callable[[], None]) -> str:
         """Take what the node says until it is lost or closed; return why it was lost.
@@ -212,22 +185,13 @@ class NodeLink:
             unreached_since, self.answered = None, time.monotonic()
             for item in items:
                 place = item.place
-                self._take(item)
+                self.flights.take(item, self._fetch if self._root is not None else None)
                 if item.tag == "result" and not item.files:
                     on_free()
 
     def seconds_of_doubt(self, lease_s: float) -> float:
         """Return for how long a lost node may still compute, if it lives: until its lease ends."""
         return max(0.0, self.answered + lease_s + _MARGIN_S - time.monotonic())
-
-    def drop(self, result: Broken) -> int:
-        """Give all jobs in flight there one result; return how many they were."""
-        with self._lock:
-            jobs = list(self._jobs.values())
-            self._jobs.clear()
-        for task in jobs:
-            task.finish(result)
-        return len(jobs)
 
     def begin_close(self) -> Any:
         """Let the agent end its workers; return what ``end`` waits for."""
@@ -237,7 +201,7 @@ class NodeLink:
     def end(self, closing: Any = None) -> None:
         """End the agent, which ends its workers; jobs in flight there are ``Broken``."""
         self.end_agent(closing)
-        self.drop(CLOSED)
+        self.flights.drop(CLOSED)
 
     def end_agent(self, closing: Any = None) -> None:
         """End the agent, which ends its workers."""
@@ -256,75 +220,30 @@ class NodeLink:
             sending = dict(self._sending)
         if not sending:
             return
-        references = [reference for reference, _ in sending.values()]
+        references = [reference for _, reference, _ in sending.values()]
         done, _ = self._ray.wait(references, num_returns=len(sending), timeout=0)
-        for number, (reference, given) in sending.items():
+        for number, (task, reference, given) in sending.items():
             if reference not in done:
                 continue
             with self._lock:
                 del self._sending[number]
-                task = self._jobs.get(number)
             try:
                 self._ray.get(reference)
             except self._ray.exceptions.ActorUnavailableError:
-                if task is not None:
+                if number in self.flights:
                     self._submit(number, task, given)
 
-    def _take(self, item: Item) -> None:
-        if item.tag == "log":
-            name, level, text = item.content
-            where = f"node {self.node.name}: " if level >= logging.WARNING else ""
-            logging.getLogger(name).log(level, "%s%s", where, text)
-            return
-        with self._lock:
-            task = self._jobs.get(item.job)
-        if task is None:
-            return
-        try:
-            content = pickle.loads(item.content)
-        except Exception as error:
-            if item.tag == "event":
-                logger.exception("A job's event cannot be read back.")
-            else:
-                what = f"The {task.job.kind} job's result cannot be read back"
-                self._end_job(item.job, undeliverable(what, error))
-            return
-        if item.tag == "event":
-            if task.on_event is not None:
-                notify(task.on_event, content)
-        elif item.files and self._root is not None:
-            self._in_background(self._bring, item, content, self._root)
-        else:
-            self._end_job(item.job, content)
+    def _fetch(self, item: Item, result: Result) -> None:
+        assert self._root is not None, "only nodes that are sent files have some to fetch"
+        self._in_background(self._bring, item, result, self._root)
 
     def _bring(self, item: Item, result: Result, root: Path) -> None:
         """Fetch what a job wrote; only then it has its result."""
         try:
             arrived = bring(self.files, item.job, item.files, root)
-            if not self._end_job(item.job, result, arrived.put):
+            if self.flights.end(item.job, result, arrived.put) is None:
                 arrived.drop()
             self._agent.files.remote("release", item.job)
         except Exception as error:
-            self._end_job(item.job, lost_on_the_way(error))
+            self.flights.end(item.job, lost_on_the_way(error))
         self._on_free()
-
-    def _end_job(
-        self, number: int, result: Result, put: Callable[[], None] = lambda: None
-    ) -> bool:
-        """Give a job its result, unless it was given one before; return whether it was given.
-
-        Args:
-            number: Of the job.
-            result: Its result.
-            put: Puts its files in their places: never those of a job that is tried again already.
-        """
-        with self._lock:
-            task = self._jobs.pop(number, None)
-        if task is None:
-            return False
-        try:
-            put()
-        except OSError as error:
-            result = broken(error)
-        task.finish(dataclasses.replace(result, node=self.node.name))
-        return True

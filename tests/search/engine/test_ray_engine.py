@@ -143,10 +143,8 @@ def test_jobs_of_a_dead_node_break_and_others_wait_for_the_next_node(
 def test_a_driver_that_is_killed_leaves_no_worker(ray_cluster: Any, tmp_path: Path) -> None:
     pids = tmp_path / "pids"
     script = f"""
-import logging, time
+import time
 from archfront.search.engine.jobs import Job
-from archfront.search.engine.cluster_engine import ClusterEngine
-from archfront.search.engine.jobs import Engine
 from archfront.search.engine.placement import ClusterNeeds
 from archfront.search.engine.ray_engine import RayEngine
 from tests.support import engine_jobs
