@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import json
+import time
 from collections.abc import Iterator
 from dataclasses import asdict
 from typing import IO
@@ -17,6 +18,10 @@ from archfront.search.records.driver_holder import DriverHolder, locked, this_pr
 from archfront.search.records.driver_session import DriverSession, is_locked
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.postgres import is_postgres
+
+# Attempts to take the lock, and seconds between two: whoever looks whether a driver runs holds
+# it for a moment, too.
+ATTEMPTS, PAUSE_S = 10, 0.05
 
 
 @contextlib.contextmanager
@@ -44,10 +49,14 @@ def driver_lock(paths: StudyPaths, url: str | None = None) -> Iterator[DriverSes
 @contextlib.contextmanager
 def _file_lock(paths: StudyPaths) -> Iterator[None]:
     with paths.lock.open("a+", encoding="utf-8") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise locked(paths.study, _holder(file)) from None
+        for left in reversed(range(ATTEMPTS)):
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except OSError:
+                if not left:
+                    raise locked(paths.study, _holder(file)) from None
+                time.sleep(PAUSE_S)
         file.truncate(0)
         file.write(json.dumps(asdict(this_process())))
         file.flush()
