@@ -66,11 +66,7 @@ class Gate:
         scope = {**scope, "root_path": self._service.settings.root_path}
         request = Request(scope)
         try:
-            # Whoever was known a moment ago needs no look at the database, which may wait.
-            if self._is_remembered(request):
-                refused = self._refused(request)
-            else:
-                refused = await run_in_threadpool(self._refused, request)
+            refused = self._refused(request, await self._who(request))
         except ArchfrontError as error:
             refused = refusal(error)
         headed = self._headed(send, request.method, is_secure=scope["scheme"] == "https")
@@ -80,9 +76,8 @@ class Gate:
         limit = self._limit(request)
         await self._app(scope, _limited(receive, limit), headed)
 
-    def _refused(self, request: Request) -> Response | None:
+    def _refused(self, request: Request, identity: Identity | None) -> Response | None:
         """Return the answer to a request that may not pass; None for one that may."""
-        identity = self._who(request)
         request.scope.setdefault("state", {})["who"] = identity
         path, method = path_of(request), request.method
         if not self._is_host_known(request):
@@ -111,17 +106,15 @@ class Gate:
             return answer(413, CODES[413], MESSAGES[413], headers={"Connection": "close"})
         return None
 
-    def _is_remembered(self, request: Request) -> bool:
-        secret = _secret(request)
-        if not self._service.settings.needs_token or not secret:
-            return True
-        return self._service.tokens.remembered(secret) is not None
-
-    def _who(self, request: Request) -> Identity | None:
+    async def _who(self, request: Request) -> Identity | None:
+        """Return who asks; None for nobody that is known."""
         if not self._service.settings.needs_token:
             return ANYBODY
-        secret = _secret(request)
-        return self._service.tokens.who(secret) if secret else None
+        if not (secret := _secret(request)):
+            return None
+        # Whoever was known a moment ago needs no look at the database, which may wait.
+        known = self._service.tokens.remembered(secret)
+        return known or await run_in_threadpool(self._service.tokens.who, secret)
 
     def _unknown(self, request: Request, client: str) -> Response:
         """Return the answer to a request without a token: a browser is led to the login."""

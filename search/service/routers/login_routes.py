@@ -7,11 +7,13 @@ from urllib.parse import parse_qs
 
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import JSONResponse, RedirectResponse
+from starlette.concurrency import run_in_threadpool
 
 from archfront.search.errors import RequestError
 from archfront.search.service.dependencies import TheService, Who
 from archfront.search.service.security import COOKIE
-from archfront.search.service.tokens import SESSION_S
+from archfront.search.service.state import Service
+from archfront.search.service.tokens import SESSION_S, Identity
 
 router = APIRouter(include_in_schema=False)
 
@@ -25,16 +27,15 @@ async def login(request: Request, service: TheService) -> Response:
     """
     is_form = "json" not in request.headers.get("content-type", "")
     secret = _secret(await request.body(), is_form=is_form)
-    identity = service.tokens.who(secret) if secret else None
-    if identity is None or identity.is_session:
-        raise RequestError(401, "wrong_token", "This is no token of the service.")
+    # The database may let it wait, which no other request may.
+    identity, session = await run_in_threadpool(_begun, service, secret)
     root = request.scope["root_path"]
     answer: Response = JSONResponse({"name": identity.name, "scope": identity.scope})
     if is_form:
         answer = RedirectResponse(f"{root}/", 303)
     answer.set_cookie(
         COOKIE,
-        service.tokens.begin_session(identity),
+        session,
         max_age=int(SESSION_S),
         path=root or "/",
         secure=request.url.scheme == "https",
@@ -52,6 +53,18 @@ def logout(request: Request, service: TheService, who: Who) -> Response:
     answer = Response(status_code=204)
     answer.delete_cookie(COOKIE, path=request.scope["root_path"] or "/")
     return answer
+
+
+def _begun(service: Service, secret: str) -> tuple[Identity, str]:
+    """Return whose token a secret is, with the secret of a new session of theirs.
+
+    Raises:
+        RequestError: If it is no token.
+    """
+    identity = service.tokens.who(secret) if secret else None
+    if identity is None or identity.is_session:
+        raise RequestError(401, "wrong_token", "This is no token of the service.")
+    return identity, service.tokens.begin_session(identity)
 
 
 def _secret(body: bytes, *, is_form: bool) -> str:

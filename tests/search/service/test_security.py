@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -249,6 +251,31 @@ class TestLogin:
         assert there.who(secret) == identity  # another server, for seconds
         now = tokens.REMEMBERED_S
         assert there.remembered(secret) is there.who(secret) is None
+
+    def test_no_look_at_the_database_holds_other_requests_up(
+        self, client: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A login waited for the database in the thread in which all requests are taken."""
+        found = client.app.state.service.tokens  # type: ignore[attr-defined]
+        asked = []
+
+        def apart(name: str) -> Callable[[Any], Any]:
+            call = getattr(found, name)
+
+            def checked(given: Any) -> Any:
+                with pytest.raises(RuntimeError, match="no running event loop"):
+                    asyncio.get_running_loop()
+                asked.append(name)
+                return call(given)
+
+            return checked
+
+        for name in ("who", "begin_session"):
+            monkeypatch.setattr(found, name, apart(name))
+        assert client.get("/api/v1/tokens").status_code == 200
+        body = {"token": token_of(client)}
+        assert client.post("/login", json=body, headers=NO_TOKEN).status_code == 200
+        assert asked == ["who", "who", "begin_session"]
 
     def test_a_browser_without_a_session_is_led_to_the_login(self, tmp_path: Path) -> None:
         with client_of(tmp_path / "below", root_path="/team/archfront") as client:
