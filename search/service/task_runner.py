@@ -63,7 +63,7 @@ class TaskRunner:
         self.rows = TaskRows(database)
         self._owner = new_owner()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
-        self._pruned = float("-inf")
+        self._pruned, self._told = float("-inf"), ""
         self._wake, self._is_closed = threading.Event(), False
         self._thread: threading.Thread | None = None
 
@@ -81,8 +81,10 @@ class TaskRunner:
         for id, process in self._running.items():
             end_tree(process.pid)
             process.wait()
-            row = self.rows.get(id)
-            self.rows.change(id, self._owner, state="waiting", attempts=row.attempts - 1)
+            # Without its database the lease of the task ends by itself.
+            with suppress(ArchfrontError):
+                row = self.rows.get(id)
+                self.rows.change(id, self._owner, state="waiting", attempts=row.attempts - 1)
         self._running.clear()
 
     def wake(self) -> None:
@@ -147,8 +149,18 @@ class TaskRunner:
                 self.look()
             # A database that is away for a while comes back; nothing here is lost with it.
             except (ArchfrontError, OSError) as error:
-                logger.warning("The tasks were not looked at: %s", error)
+                self._warn(f"The tasks are looked at again every {LOOK_S:g} s: {error}")
+            except Exception:
+                logger.exception("The tasks are looked at again in %g s", LOOK_S)
+            else:
+                self._told = ""
             self._wake.wait(LOOK_S)
+
+    def _warn(self, text: str) -> None:
+        """Log what is wrong, once while it is."""
+        if self._told != text:
+            logger.warning("%s", text)
+        self._told = text
 
     def _begin(self, row: TaskRow, now: float) -> bool:
         """Start a task unless one of its subject runs on any server; return whether it runs."""
@@ -161,7 +173,12 @@ class TaskRunner:
                 return False
             if not self.rows.claim(row, self._owner, now):
                 return False
-            self._start(row, lock.fileno())
+            try:
+                self._start(row, lock.fileno())
+            except (OSError, ValueError) as error:  # no memory; a null byte in a word
+                reason = f"It cannot be started: {error}."
+                self.rows.change(row.id, self._owner, state="failed", message=reason, ended=now)
+                return False
         return True
 
     def _lock_of(self, subject: str) -> Path:

@@ -24,6 +24,7 @@ from archfront.search.service.task_rows import TASKS, TaskRow
 from archfront.search.service.task_runner import TaskRunner
 from archfront.search.service.verb_process import end_tree
 from archfront.search.service.work_answers import ExportRequest, RefitRequest, VariantsRequest
+from tests.support.engine_checks import eventually
 from tests.support.services import client_of
 
 STUDY = "/api/v1/studies/flowers"
@@ -79,6 +80,37 @@ class TestRunner:
         assert (bad.state, bad.message) == ("failed", "2 problems:\n  1. no")
         silent = server.ended(server.add("c", "exit 9"))
         assert silent.message == "archfront refit ended with status 9: it said nothing"
+
+    def test_one_that_cannot_be_started_fails_and_the_others_run(self, server: Server) -> None:
+        """A null byte in a word ended the thread that starts all tasks."""
+        bad, good = server.add("a", "echo \0"), server.add("b", "echo")
+        row = server.ended(bad)
+        assert (row.state, row.message) == ("failed", "It cannot be started: embedded null byte.")
+        assert server.ended(good).state == "finished"
+
+    def test_no_mistake_ends_the_looking(
+        self,
+        server: Server,
+        monkeypatch: pytest.MonkeyPatch,
+        caplog: pytest.LogCaptureFixture,
+    ) -> None:
+        look, wrong = server.runner.look, [ValueError("a mistake"), OSError("no"), OSError("no")]
+
+        def looked() -> None:
+            if wrong:
+                raise wrong.pop(0)
+            look()
+
+        monkeypatch.setattr(server.runner, "look", looked)
+        monkeypatch.setattr(task_runner, "LOOK_S", 0.01)
+        id = server.add("a", "echo")
+        server.runner.start()
+        eventually(lambda: server.rows.get(id).state == "finished")
+        told = [record.getMessage() for record in caplog.records]
+        assert [text.partition(":")[0] for text in told] == [
+            "The tasks are looked at again in 0.01 s",
+            "The tasks are looked at again every 0.01 s",
+        ]
 
     def test_few_run_at_once_and_one_of_a_study(self, server: Server, tmp_path: Path) -> None:
         text = f"while [ ! -e {tmp_path / 'go'} ]; do sleep 0.01; done"
