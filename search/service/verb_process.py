@@ -24,8 +24,9 @@ from archfront.search.records.paths import ROOT_VARIABLE
 from archfront.search.records.storage_urls import STORAGE_VARIABLE
 from archfront.search.service.service_settings import ServiceSettings
 
-# Seconds that a request waits for its turn.
-TURN_S = 30.0
+# Seconds that a request waits for its turn, and how many may wait: each keeps a thread of the
+# server, of which there are 40.
+TURN_S, MOST_WAITING = 30.0, 8
 # The variable of the URL of the service's own tables, which children have no use for.
 DATABASE_VARIABLE = "ARCHFRONT_DATABASE_URL"
 
@@ -40,6 +41,7 @@ class VerbProcesses:
     def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
         self._turns = threading.BoundedSemaphore(settings.max_commands)
+        self._waiting = threading.BoundedSemaphore(MOST_WAITING)
         self._running: set[subprocess.Popen[bytes]] = set()
         self._lock = threading.Lock()
         self._reaper: Reaper | None = None
@@ -58,7 +60,7 @@ class VerbProcesses:
             ArchfrontError: With the reason that the command gave.
             RequestError: If no turn came in time, or the command took too long.
         """
-        if not self._turns.acquire(timeout=TURN_S):
+        if not self._has_turn():
             raise RequestError(
                 503,
                 "busy",
@@ -69,6 +71,17 @@ class VerbProcesses:
             return self._call(words, limit_s, stdin)
         finally:
             self._turns.release()
+
+    def _has_turn(self) -> bool:
+        """Wait for a turn and return whether it has come; not where too many wait already."""
+        if self._turns.acquire(blocking=False):
+            return True
+        if not self._waiting.acquire(blocking=False):
+            return False
+        try:
+            return self._turns.acquire(timeout=TURN_S)
+        finally:
+            self._waiting.release()
 
     def close(self) -> None:
         """End every running command and let none start; repeatable."""

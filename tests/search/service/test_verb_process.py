@@ -109,6 +109,16 @@ def test_more_than_so_many_wait_for_their_turn(
     assert (caught.value.status, caught.value.code) == (503, "busy")
 
 
+def test_only_so_many_may_wait(verbs: VerbProcesses, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each that waits keeps a thread of the server, which then answers nobody."""
+    monkeypatch.setattr(verb_process, "TURN_S", NEVER_S)
+    with verbs._turns:
+        for _ in range(verb_process.MOST_WAITING):
+            assert verbs._waiting.acquire(blocking=False)
+        with pytest.raises(RequestError, match="1 commands are running"):
+            verbs.call(["print()"], limit_s=NEVER_S)
+
+
 def is_over(pid: int) -> bool:
     end = time.monotonic() + NEVER_S
     while time.monotonic() < end:
