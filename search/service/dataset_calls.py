@@ -66,7 +66,7 @@ class DatasetCalls:
     def listed(self) -> list[dict[str, Any]]:
         """Return the datasets by name."""
         query = select(DATASETS).order_by(DATASETS.c.name)
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def get(self, name: str) -> dict[str, Any]:
@@ -76,7 +76,7 @@ class DatasetCalls:
             RequestError: If there is none of this name.
         """
         query = select(DATASETS).where(DATASETS.c.name == name)
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             found = connection.execute(query).mappings().first()
         if found is None:
             raise RequestError(404, "no_such_dataset", f"There is no dataset {quoted(name)}.")

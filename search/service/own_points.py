@@ -46,7 +46,7 @@ class OwnPoints:
     def listed(self, study_id: str) -> list[dict[str, Any]]:
         """Return the points of a study, the cheapest first."""
         query = select(*_SHOWN).where(POINTS.c.study_id == study_id)
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(query.order_by(POINTS.c.cost, POINTS.c.name)).mappings()
             return [dict(row) for row in rows]
 

@@ -33,6 +33,8 @@ BUSY_S = 30
 LOCK = 4_217_041
 # First number of the locks of transactions that are alone; the second is a hash of their word.
 ALONE = 4_217_042
+# Option of the connections that only read.
+ONLY_READS = "archfront_only_reads"
 # What brings in the usual database of teams.
 POSTGRESQL = "pip install 'archfront[postgres]', and write the URL as postgresql+pg8000://..."
 
@@ -80,6 +82,20 @@ class ServiceDatabase:
             yield connection
 
     @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Give a connection that only reads, which in SQLite waits for no other transaction.
+
+        Raises:
+            ServiceError: If the database does not answer.
+        """
+        with (
+            self.errors(),
+            self._engine.connect() as connection,
+            connection.execution_options(**{ONLY_READS: True}).begin(),
+        ):
+            yield connection
+
+    @contextmanager
     def errors(self) -> Iterator[None]:
         """Turn what SQLAlchemy raises into one error for people, but for rows that are there."""
         try:
@@ -96,7 +112,7 @@ class ServiceDatabase:
         """
         if self._engine.dialect.name == "sqlite":
             return self._clock()
-        with self.begin() as connection:
+        with self.reading() as connection:
             seconds = connection.execute(
                 select(extract("epoch", func.clock_timestamp()))
             ).scalar_one()
@@ -108,7 +124,7 @@ class ServiceDatabase:
         Raises:
             ServiceError: If it does not.
         """
-        with self.begin() as connection:
+        with self.reading() as connection:
             connection.execute(select(1))
 
     def close(self) -> None:
@@ -169,6 +185,7 @@ def _engine(url: str) -> Engine:
     @event.listens_for(engine, "begin")
     def _(connection: Connection) -> None:
         # A transaction that begins with reading could not write beside another one.
-        connection.exec_driver_sql("BEGIN IMMEDIATE")
+        only_reads = connection.get_execution_options().get(ONLY_READS)
+        connection.exec_driver_sql("BEGIN" if only_reads else "BEGIN IMMEDIATE")
 
     return engine

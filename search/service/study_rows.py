@@ -116,7 +116,7 @@ class StudyRows:
 
     def get(self, name: str) -> StudyRow | None:
         """Return the row of a study; None where there is none."""
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             found = connection.execute(select(*_COLUMNS).where(STUDIES.c.name == name)).first()
         return None if found is None else StudyRow(**found._mapping)
 
@@ -133,7 +133,7 @@ class StudyRows:
         query = select(*columns).order_by(STUDIES.c.created, STUDIES.c.name)
         if states is not None:
             query = query.where(STUDIES.c.state.in_(states))
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             return [StudyRow(**row._mapping) for row in connection.execute(query)]
 
     def change(self, before: StudyRow, **values: Any) -> bool:

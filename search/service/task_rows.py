@@ -150,7 +150,7 @@ class TaskRows:
         Raises:
             RequestError: If there is none with this id.
         """
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             found = connection.execute(select(*_COLUMNS).where(TASKS.c.id == id)).first()
         if found is None:
             raise RequestError(404, "no_such_task", f"There is no task with the id {id!r}.")
@@ -172,7 +172,7 @@ class TaskRows:
             query = query.where(TASKS.c.kind == kind)
         if states is not None:
             query = query.where(TASKS.c.state.in_(states))
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             return [TaskRow(**row._mapping) for row in connection.execute(query)]
 
     def check_none(self, subject: str) -> None:
@@ -237,7 +237,7 @@ class TaskRows:
         """
         query = select(*_COLUMNS).where(TASKS.c.state.not_in(OPEN))
         latest = func.coalesce(TASKS.c.ended, TASKS.c.created).desc()
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             found = connection.execute(query.order_by(latest, TASKS.c.id))
             rows = [TaskRow(**row._mapping) for row in found]
         shown: dict[str, str] = {}

@@ -69,7 +69,7 @@ class Tokens:
         Raises:
             RequestError: If there is one of this name.
         """
-        with self._database.begin() as connection:
+        with self._database.begin(alone="tokens") as connection:
             same = select(TOKENS.c.id).where(TOKENS.c.name == name, TOKENS.c.parent.is_(None))
             if connection.execute(same).first() is not None:
                 raise RequestError(
@@ -99,7 +99,7 @@ class Tokens:
             TOKENS.c.id, TOKENS.c.name, TOKENS.c.scope, TOKENS.c.created, TOKENS.c.last_used
         )  # fmt: skip
         query = select(*shown).where(TOKENS.c.parent.is_(None)).order_by(TOKENS.c.created)
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             return [dict(row) for row in connection.execute(query).mappings()]
 
     def delete(self, token: str) -> None:
@@ -136,14 +136,15 @@ class Tokens:
         digest, found = _hash(secret), self._found
         query = select(TOKENS).where(TOKENS.c.hash == digest)
         now = self._database.now()
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             row = connection.execute(query).mappings().first()
-            if row is None or not hmac.compare_digest(row["hash"], digest):
-                return None
-            if row["expires"] is not None and row["expires"] < now:
-                return None
-            if now - (row["last_used"] or 0.0) > NOTED_EVERY_S:
-                mine = TOKENS.c.id.in_([row["id"], row["parent"] or row["id"]])
+        if row is None or not hmac.compare_digest(row["hash"], digest):
+            return None
+        if row["expires"] is not None and row["expires"] < now:
+            return None
+        if now - (row["last_used"] or 0.0) > NOTED_EVERY_S:
+            mine = TOKENS.c.id.in_([row["id"], row["parent"] or row["id"]])
+            with self._database.begin() as connection:
                 connection.execute(update(TOKENS).where(mine).values(last_used=now))
         identity = Identity(row["id"], row["name"], row["scope"], row["parent"] is not None)
         if len(found) >= N_REMEMBERED:

@@ -28,7 +28,7 @@ from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.state import Service
 from archfront.search.service.study_rows import StudyRows
-from archfront.search.service.tables import SCHEMA
+from archfront.search.service.tables import SCHEMA, STUDIES
 from tests.support import recorded_store, recorded_study
 from tests.support.services import client_of
 
@@ -231,6 +231,17 @@ class TestDatabase:
         with pytest.raises(ServiceError, match=reason) as caught:
             ServiceDatabase(url)
         assert "secret" not in str(caught.value)
+
+    def test_what_only_reads_waits_for_nobody(self, tmp_path: Path) -> None:
+        """A read waited for the end of every other transaction, up to half a minute."""
+        database = ServiceDatabase(f"sqlite:///{tmp_path / 'service.db'}")
+        rows = StudyRows(database)
+        rows.add("a", {})
+        with database.begin() as connection:
+            connection.execute(update(STUDIES).values(pid=1))
+            assert [row.pid for row in rows.listed()] == [None]
+        assert [row.pid for row in rows.listed()] == [1]
+        database.close()
 
     def test_tables_of_a_later_version_are_left_alone(self, tmp_path: Path) -> None:
         url = f"sqlite:///{tmp_path / 'service.db'}"
