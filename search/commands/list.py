@@ -19,7 +19,8 @@ from archfront.search.commands.study_text import (
 from archfront.search.errors import StudyError
 from archfront.search.records.evaluation import Trained
 from archfront.search.records.paths import StudyPaths
-from archfront.search.records.store import all_studies, reading
+from archfront.search.records.store import reading
+from archfront.search.records.stored_studies import all_studies
 from archfront.search.report.fitted_table import Column, FittedTable, Kind
 from archfront.search.results.results import Results
 

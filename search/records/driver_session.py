@@ -27,11 +27,12 @@ if TYPE_CHECKING:
 LOOK_S = 1.0
 
 _LOCK = "SELECT pg_try_advisory_lock(%s)"
-_HELD = """
-SELECT count(*) > 0 FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
+_HELD_ALL = """
+SELECT classid::bigint << 32 | objid::bigint
+FROM pg_locks JOIN pg_database ON pg_database.oid = pg_locks.database
 WHERE locktype = 'advisory' AND datname = current_database() AND granted AND objsubid = 1
-AND (classid::bigint << 32 | objid::bigint) = %s
 """
+_HELD = f"SELECT count(*) > 0 FROM ({_HELD_ALL}) AS held (key) WHERE key = %s"
 _WHO = "SELECT writer, host, pid, since FROM archfront.drivers WHERE study = %s"
 _BEGIN = """
 INSERT INTO archfront.drivers VALUES (%s, %s, %s, %s, %s) ON CONFLICT (study) DO UPDATE
@@ -208,6 +209,11 @@ def is_locked(url: str, study: str) -> bool:
 def is_held(connection: Connection, study: str) -> bool:
     """Return whether a driver holds the lock of a study."""
     return bool(connection.exec_driver_sql(_HELD, (lock_key(f"study {study}"),)).scalar_one())
+
+
+def held_locks(connection: Connection) -> frozenset[int]:
+    """Return the keys of all locks that are held in the database, those of drivers among them."""
+    return frozenset(int(key) for key in connection.exec_driver_sql(_HELD_ALL).scalars())
 
 
 def forget(connection: Connection, study: str, url: str) -> None:

@@ -33,16 +33,16 @@ SELECT number, writer, sequence, entry FROM archfront.journal
 WHERE study = %s AND number >= %s ORDER BY number
 """
 _LAST = "SELECT coalesce(max(number), -1) FROM archfront.journal WHERE study = %s"
-# Each name is looked up in the index, however many rows a study has.
-_STUDIES = """
+# Each name is looked up in the index, however many rows a study has. The last one is NULL.
+NAMES = """
 WITH RECURSIVE names AS (
     (SELECT study FROM archfront.journal ORDER BY study LIMIT 1)
     UNION ALL
     SELECT (SELECT study FROM archfront.journal WHERE study > names.study ORDER BY study LIMIT 1)
     FROM names WHERE names.study IS NOT NULL
 )
-SELECT study FROM names WHERE study IS NOT NULL
 """
+_STUDIES = f"{NAMES} SELECT study FROM names WHERE study IS NOT NULL"
 
 
 class Row(NamedTuple):
@@ -124,22 +124,53 @@ class JournalTable(BaseJournalBackend):
 
 
 class StoredJournal(BaseJournalBackend):
-    """The journal of a study as it was at one moment, to read."""
+    """The journal of a study in PostgreSQL, to read: as it was at one moment, then read on.
 
-    def __init__(self, entries: list[dict[str, Any]]) -> None:
-        self._entries = entries
+    Args:
+        url: The database.
+        study: Name of the study.
+        rows: All rows of its journal.
+        is_driven: Whether a driver runs it.
+    """
+
+    def __init__(self, url: str, study: str, rows: Sequence[Row], *, is_driven: bool) -> None:
+        self._url, self._study, self._last = url, study, rows[-1]
+        self._unread = list(rows)
+        self.is_driven = is_driven
 
     def append_logs(self, logs: list[dict[str, Any]]) -> None:
         """Refuse to write."""
         raise AssertionError("only the driver writes to a study")
 
     def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
-        """Return the entries from a number on."""
-        return self._entries[log_number_from:]
+        """Return the entries from a number on, which are not kept for another time."""
+        rows, self._unread = self._unread, []
+        return [json.loads(row.entry) for row in rows if row.number >= log_number_from]
+
+    def read_on(self) -> None:
+        """Take the rows that were written since, and look whether a driver runs the study.
+
+        Raises:
+            DatabaseError: If the database cannot be used.
+            StudyError: If what was read before is no longer there, as of a study that was deleted.
+        """
+        last = self._last
+        with connected(self._url, is_kept=True) as connection:
+            rows = _rows(connection, self._study, last.number)
+            self.is_driven = is_held(connection, self._study)
+        is_whole = [row.number for row in rows] == list(
+            range(last.number, last.number + len(rows))
+        )
+        if not rows or rows[0][:3] != last[:3] or not is_whole:
+            raise StudyError(
+                f"The records of {self._study!r} in {hide_password(self._url)} are others now."
+            )
+        self._unread += rows[1:]
+        self._last = rows[-1]
 
 
-def read_journal(url: str, study: str) -> tuple[StoredJournal, bool]:
-    """Return the journal of a study as it is now, and whether a driver runs the study.
+def read_journal(url: str, study: str) -> StoredJournal:
+    """Return the journal of a study as it is now.
 
     Raises:
         DatabaseError: If the database cannot be used.
@@ -156,7 +187,7 @@ def read_journal(url: str, study: str) -> tuple[StoredJournal, bool]:
             )
         is_driven = is_held(connection, study)
     _check_whole(rows, study, url)
-    return StoredJournal([json.loads(row.entry) for row in rows]), is_driven
+    return StoredJournal(url, study, rows, is_driven=is_driven)
 
 
 def stored_studies(url: str) -> list[str]:

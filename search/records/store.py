@@ -32,6 +32,7 @@ from archfront.search.records.journal import (
 )
 from archfront.search.records.journal_table import (
     JournalTable,
+    StoredJournal,
     read_journal,
     remove_study,
     stored_studies,
@@ -50,7 +51,6 @@ from archfront.search.records.paths import (
     existing,
     make_folder,
     remove_folders,
-    studies,
 )
 from archfront.search.records.postgres import is_postgres
 from archfront.search.records.proposal import Proposal
@@ -82,6 +82,7 @@ class StudyStore:
     Args:
         study: Optuna's.
         is_driven: Whether a driver runs it now, this one or another.
+        journal: Its journal, if it is one in PostgreSQL that is only read.
 
     A trial stays RUNNING until its last outcome is told; its evaluations are written before. So a
     trial that is RUNNING when a driver opens the study was in flight when the last one died, or
@@ -89,8 +90,10 @@ class StudyStore:
     waits at its rung again where the machine failed in its training to the next one.
     """
 
-    def __init__(self, study: optuna.Study, *, is_driven: bool = True) -> None:
-        self._study, self.is_driven = study, is_driven
+    def __init__(
+        self, study: optuna.Study, *, is_driven: bool = True, journal: StoredJournal | None = None
+    ) -> None:
+        self._study, self.is_driven, self._journal = study, is_driven, journal
         self.folds = FoldRecords(study)
         self._stored = StoredEvaluations()
         self._header: tuple[Any, StudyHeader] | None = None
@@ -106,6 +109,16 @@ class StudyStore:
         if content is not None and (kept is None or kept[0] is not content):
             kept = self._header = content, StudyHeader.from_dict(deepcopy(content))
         return None if content is None or kept is None else kept[1]
+
+    def read_on(self) -> None:
+        """Take what was recorded since it was opened to read; of a file that comes by itself.
+
+        Raises:
+            StudyError: If the records are others now.
+        """
+        if self._journal is not None:
+            self._journal.read_on()
+            self.is_driven = self._journal.is_driven
 
     def write_header(self, header: StudyHeader) -> None:
         """Store what the study is; once."""
@@ -255,7 +268,7 @@ def driving(
                     directions=[o.direction for o in objectives],
                     load_if_exists=True,
                 )
-                store = _checked(study, paths, url)
+                store = _checked(StudyStore(study), paths, url)
             yield store
     except StudyLockedError:
         raise
@@ -283,9 +296,10 @@ def reading(paths: StudyPaths, url: str | None) -> StudyStore:
                 "a database, or never started. Give --storage-url as it was run with."
             )
         if url is not None and is_postgres(url):
-            journal, is_running = read_journal(url, paths.study)
+            journal = read_journal(url, paths.study)
             study = optuna.load_study(study_name=paths.study, storage=JournalStorage(journal))
-            return _checked(study, paths, url, is_running)
+            store = StudyStore(study, is_driven=journal.is_driven, journal=journal)
+            return _checked(store, paths, url)
         storage = _storage(paths, url)
         known = optuna.get_all_study_names(storage)
         if paths.study not in known:
@@ -293,16 +307,13 @@ def reading(paths: StudyPaths, url: str | None) -> StudyStore:
             there = ", ".join(known) or "no study"
             raise StudyError(f"The study {paths.study!r} is not in {where}, which has {there}.")
         study = optuna.load_study(study_name=paths.study, storage=storage)
-        return _checked(study, paths, url, is_driven(paths, url))
+        return _checked(StudyStore(study, is_driven=is_driven(paths, url)), paths, url)
 
 
-def _checked(
-    study: optuna.Study, paths: StudyPaths, url: str | None, is_running: bool = True
-) -> StudyStore:
-    """Return the store of a study, all of whose records can be read."""
-    store = StudyStore(study, is_driven=is_running)
+def _checked(store: StudyStore, paths: StudyPaths, url: str | None) -> StudyStore:
+    """Return a store, all of whose records can be read."""
     if url is None:
-        check_not_cut(paths, lambda: len(study.get_trials(deepcopy=False)))
+        check_not_cut(paths, lambda: len(store._study.get_trials(deepcopy=False)))
     _ = store.header, store.state, store.scores, store.folds.read(), store.evaluations()
     return store
 
@@ -314,16 +325,6 @@ def remove(paths: StudyPaths, url: str | None) -> None:
     elif url is not None:
         with storage_errors(paths, url):
             optuna.delete_study(study_name=paths.study, storage=_storage(paths, url))
-
-
-def all_studies(root: Path, url: str | None) -> list[str]:
-    """Return the names of the studies below a root, and of those in PostgreSQL.
-
-    Raises:
-        DatabaseError: If PostgreSQL cannot be used.
-    """
-    stored = stored_studies(url) if url is not None and is_postgres(url) else []
-    return sorted({*studies(root), *stored})
 
 
 def find_study(root: Path, name: str, url: str | None) -> StudyPaths:

@@ -169,7 +169,8 @@ class Study(Body):
     name: str
     state: str = Field(
         description="waiting, running, pausing, cancelling, paused, cancelled, finished, stopped "
-        "(the machine failed), failed or deleting"
+        "(the machine failed), failed or deleting; in lists also reading: the server has not read "
+        "its records yet"
     )
     reason: str = Field(description="why it ended, or what happened to it")
     wanted: Literal["run", "pause", "cancel"] | None = Field(

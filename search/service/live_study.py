@@ -110,7 +110,9 @@ class LiveStudies:
     def of(self, path: Path) -> LiveStudy:
         """Return what runs in the study of a log."""
         with self._lock:
-            study = self._kept.setdefault(path, LiveStudy(path))
+            study = self._kept.get(path)
+            if study is None:
+                study = self._kept[path] = LiveStudy(path)
             self._kept.move_to_end(path)
             while len(self._kept) > N_KEPT:
                 self._kept.popitem(last=False)

@@ -5,24 +5,29 @@ from __future__ import annotations
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, TypeVar, cast
 
-from archfront.search.errors import StudyError
+from archfront.search.errors import DatabaseError, StudyError
 from archfront.search.front.members import FrontMember
+from archfront.search.records.driver_lock import is_driven
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.journal import UNFIT
-from archfront.search.records.paths import StudyPaths
+from archfront.search.records.paths import StudyPaths, is_study, studies
+from archfront.search.records.postgres import is_postgres
 from archfront.search.records.store import StudyStore, reading
 from archfront.search.results.changed_trials import changed_trials
 from archfront.search.results.results import Results
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
+from archfront.search.service.stored_look import StoredLook
 from archfront.search.service.study_parts import FrontPart, StudyPart, TrialsPart
 from archfront.search.service.study_summary import (
+    STORED,
+    UNREAD,
     Stamp,
     StudySummary,
     Summaries,
@@ -35,8 +40,10 @@ P = TypeVar("P", bound=StudyPart)
 
 # Studies whose records are kept in memory, the last ones read.
 N_KEPT = 16
-# Seconds for which records in a database count as unchanged.
+# Seconds for which records in a database other than PostgreSQL count as unchanged.
 DATABASE_S = 2.0
+# Bytes of records that a list reads at once, and those of an entry in PostgreSQL, about.
+SOON_BYTES, ENTRY_BYTES = 400_000, 500
 
 
 class ReadStudy:
@@ -118,19 +125,54 @@ class _Kept:
 class ReadStudies:
     """Reads the records of the studies of a root.
 
-    Of a journal that has grown only the growth is read. Records in a database, which has no such
-    sign of a change, are read again after seconds.
+    Of a journal that has grown only the growth is read, from a file or from PostgreSQL. Records in
+    another database, which has no sign of a change, are read again after seconds.
 
     Args:
         settings: Those of the server.
         database: The service's own tables.
+
+    Attributes:
+        is_lacking: Set where a list lacks studies that take long to be read.
     """
 
     def __init__(self, settings: ServiceSettings, database: ServiceDatabase) -> None:
-        self._settings = settings
+        self._settings, url = settings, settings.storage_url
+        self._stored = StoredLook(url) if url is not None and is_postgres(url) else None
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._summaries = Summaries(database)
         self._lock = threading.Lock()
+        self.is_lacking = threading.Event()
+
+    def names(self) -> list[str]:
+        """Return the names of the studies that have begun, by name.
+
+        Raises:
+            DatabaseError: If PostgreSQL cannot be used.
+        """
+        stored = {} if self._stored is None else self._stored.all()
+        return sorted({*studies(self._settings.root), *stored})
+
+    def has_begun(self, name: str) -> bool:
+        """Return whether a study of this name has records.
+
+        Raises:
+            DatabaseError: If PostgreSQL cannot be used.
+        """
+        if is_study(self._settings.root, name):
+            return True
+        return self._stored is not None and name in self._stored.all()
+
+    def is_driven(self, name: str) -> bool:
+        """Return whether a driver runs a study; of another machine it is told a second late.
+
+        Raises:
+            DatabaseError: If PostgreSQL cannot be used.
+        """
+        if is_driven(StudyPaths(self._settings.root, name)):
+            return True
+        stored = None if self._stored is None else self._stored.all().get(name)
+        return stored is not None and stored.is_driven
 
     def read(self, name: str) -> ReadStudy:
         """Return the records of a study as they are now.
@@ -145,7 +187,7 @@ class ReadStudies:
             while len(self._kept) > N_KEPT:
                 self._kept.popitem(last=False)
         with kept.lock:
-            stamp = self._stamp(paths)
+            stamp = self._stamp(name, is_now=True)
             if kept.study is None or stamp is None or kept.stamp != stamp:
                 kept.study, kept.store = self._read(paths, stamp, kept)
                 kept.stamp = stamp
@@ -158,19 +200,15 @@ class ReadStudies:
 
         Then the pairs of trainings whose ties are known are not tested again.
         """
-        url, before = self._settings.storage_url, kept.study
-        has_grown = (
-            stamp is not None
-            and kept.stamp is not None
-            and kept.stamp[2] == stamp[2]
-            and kept.stamp[1] < stamp[1]
-        )
-        if url is None and has_grown and kept.store is not None and before is not None:
+        before, store = kept.study, kept.store
+        has_grown = stamp is not None and kept.stamp is not None and stamp.goes_on(kept.stamp)
+        if has_grown and store is not None and before is not None:
             # What does not fit may be another journal: reading it anew says what is wrong.
             with suppress(StudyError, OSError, *UNFIT):
-                results = replace(Results.read(kept.store, paths), ties=before.results.ties)
-                return ReadStudy(results, before), kept.store
-        store = reading(paths, url)
+                store.read_on()
+                results = replace(Results.read(store, paths), ties=before.results.ties)
+                return ReadStudy(results, before), store
+        store = reading(paths, self._settings.storage_url)
         return ReadStudy(Results.read(store, paths)), store
 
     def results(self, name: str) -> Results:
@@ -182,25 +220,103 @@ class ReadStudies:
         return self.read(name).results
 
     def summary(self, name: str) -> StudySummary:
-        """Return what lists show of a study; why, where it cannot be read."""
-        stamp = self._stamp(StudyPaths(self._settings.root, name))
-        kept = None if stamp is None else self._summaries.get(name, stamp)
-        if kept is not None:
-            return kept
+        """Return what lists show of a study; why, where it cannot be read.
+
+        Raises:
+            DatabaseError: If the database of the records cannot be used.
+        """
+        stamp = self._stamp(name, is_now=True)
+        known = None if stamp is None else self._summaries.get(name, stamp)
+        return known or self._summarized(name, stamp, self.read)
+
+    def summaries(self, names: Sequence[str]) -> dict[str, StudySummary]:
+        """Return what lists show of studies, without reading for long.
+
+        What takes long is read in the background: until then a study is as it was last, or
+        ``reading``.
+
+        Raises:
+            DatabaseError: If the database of the records cannot be used.
+        """
+        found, left = dict[str, StudySummary](), SOON_BYTES
+        for name in names:
+            stamp = self._stamp(name)
+            known = None if stamp is None else self._summaries.get(name, stamp)
+            if known is None:
+                n_bytes = 0 if stamp is None or self._is_open(name) else stamp.n_bytes
+                if n_bytes <= left:
+                    left -= n_bytes
+                    known = self._summarized(name, stamp, self.read)
+                else:
+                    known = self._summaries.last(name) or UNREAD
+                    self.is_lacking.set()
+            found[name] = known
+        return found
+
+    def fill(self, name: str) -> bool:
+        """Read a study that lists lack, and return whether they did.
+
+        Raises:
+            DatabaseError: If the database of the records cannot be used.
+        """
+        stamp = self._stamp(name)
+        if stamp is None or self._is_open(name) or self._summaries.get(name, stamp) is not None:
+            return False
+        # One that runs will be read again and again; the records of others are not kept.
+        self._summarized(name, stamp, self.read if self.is_driven(name) else self._read_once)
+        return True
+
+    def forget(self, name: str) -> None:
+        """Forget a study that was deleted.
+
+        Raises:
+            ServiceError: If the service's own tables cannot be used.
+        """
+        with self._lock:
+            self._kept.pop(name, None)
+        self._summaries.forget(name)
+
+    def _summarized(
+        self, name: str, stamp: Stamp | None, read: Callable[[str], ReadStudy]
+    ) -> StudySummary:
         try:
-            summary = summarized(self.read(name))
+            summary = summarized(read(name))
+        except DatabaseError:  # which says nothing of the study
+            raise
         except StudyError as error:
             summary = unreadable(error)
         if stamp is not None:
             self._summaries.put(name, stamp, summary)
         return summary
 
-    def _stamp(self, paths: StudyPaths) -> Stamp | None:
-        """Return what changes when the records do; None where there are none."""
+    def _read_once(self, name: str) -> ReadStudy:
+        paths = StudyPaths(self._settings.root, name)
+        return ReadStudy(Results.read(reading(paths, self._settings.storage_url), paths))
+
+    def _is_open(self, name: str) -> bool:
+        """Return whether the records of a study are kept, so that little is left to be read."""
+        with self._lock:
+            kept = self._kept.get(name)
+        return kept is not None and kept.study is not None
+
+    def _stamp(self, name: str, *, is_now: bool = False) -> Stamp | None:
+        """Return what changes when the records of a study do; None where there are none.
+
+        Args:
+            name: Name of the study.
+            is_now: Whether a database is asked now, and not a moment ago.
+        """
+        if self._stored is not None:
+            stored = self._stored.one(name) if is_now else self._stored.all().get(name)
+            if stored is None:
+                return None
+            text = f"{stored.n_entries}:{stored.writer}:{stored.is_driven:d}"
+            return Stamp(text, stored.n_entries * ENTRY_BYTES, STORED)
         if self._settings.storage_url is not None:
-            return int(time.monotonic() / DATABASE_S), 0, 0
+            return Stamp(str(int(time.monotonic() / DATABASE_S)), 0, "")
         try:
-            found = paths.journal.stat()
+            found = StudyPaths(self._settings.root, name).journal.stat()
         except OSError:
             return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        text = f"{found.st_mtime_ns}:{found.st_size}:{found.st_ino}"
+        return Stamp(text, found.st_size, str(found.st_ino))

@@ -6,7 +6,6 @@ from archfront.search.errors import RequestError
 from archfront.search.front.members import FrontMember
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.postgres import is_postgres
-from archfront.search.records.store import all_studies
 from archfront.search.results.results import Results
 from archfront.search.service.dataset_calls import DatasetCalls
 from archfront.search.service.metrics import RequestCounts
@@ -17,6 +16,7 @@ from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_calls import StudyCalls
 from archfront.search.service.study_rows import StudyRows
 from archfront.search.service.study_views import StudyViews
+from archfront.search.service.summary_reader import SummaryReader
 from archfront.search.service.supervisor import Supervisor
 from archfront.search.service.task_runner import TaskRunner
 from archfront.search.service.tokens import Tokens
@@ -36,6 +36,7 @@ class Service:
         requests: Counts what was answered.
         verbs: Runs commands in processes of their own.
         records: Reads what studies found.
+        summary_reader: Reads in the background what lists lack.
         supervisor: Runs the studies.
         views: What is known of studies.
         studies: The calls on studies.
@@ -52,6 +53,7 @@ class Service:
         self.requests = RequestCounts()
         self.verbs = VerbProcesses(settings)
         self.records = ReadStudies(settings, self.database)
+        self.summary_reader = SummaryReader(self.records)
         self.supervisor = Supervisor(settings, self.database)
         rows = StudyRows(self.database)
         self.views = StudyViews(settings, rows, self.records)
@@ -66,9 +68,11 @@ class Service:
         """Start what works in the background."""
         self.supervisor.start()
         self.tasks.start()
+        self.summary_reader.start()
 
     def close(self) -> None:
         """End what works in the background; studies go on."""
+        self.summary_reader.close()
         self.supervisor.close()
         self.tasks.close()
         self.verbs.close()
@@ -86,7 +90,7 @@ class Service:
 
     def names(self) -> list[str]:
         """Return the names of the studies that have begun, by name."""
-        return all_studies(self.settings.root, self.settings.storage_url)
+        return self.records.names()
 
     def paths(self, name: str) -> StudyPaths:
         """Return where the files of a study that has begun lie.

@@ -203,7 +203,7 @@ class StudyCalls:
         self._change(row, state="deleting")
         paths = self._views.paths(name)
         try:
-            if paths.config.is_file():
+            if paths.config.is_file() or self._views.has_begun(name):
                 uri = self._settings.mlflow_uri
                 more = [] if uri is None else ["--mlflow-uri", uri]
                 self._verbs.call(["delete", name, "--yes", *more], limit_s=DELETE_S)
@@ -213,12 +213,13 @@ class StudyCalls:
             self._rows.change(replace(row, state="deleting"), state=row.state)
             raise
         self._rows.remove(name)
+        self._views.forget(name)
 
     @contextmanager
     def _taken_told(self, name: str) -> Iterator[None]:
         """Raise that a name is taken, beside the problems that are found meanwhile."""
         is_taken = is_study_name(name) and (
-            self._rows.get(name) is not None or self._views.paths(name).folder.exists()
+            self._rows.get(name) is not None or self._views.is_there(name)
         )
         try:
             yield
@@ -229,7 +230,7 @@ class StudyCalls:
             raise taken(name)
 
     def _add(self, name: str, config: Config, *, command: str, start: bool, by: str) -> None:
-        if self._views.paths(name).folder.exists():
+        if self._views.is_there(name):
             raise taken(name)
         wanted: Wanted = "run" if start else "pause"
         self._rows.add(name, _own(config), wanted=wanted, command=command, created_by=by)

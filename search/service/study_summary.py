@@ -23,8 +23,30 @@ from archfront.search.service.tables import METADATA
 
 # Raised when a summary has other content, so that those of earlier versions are made anew.
 VERSION = 1
-# What tells whether the journal of a study has changed: time, size and number of the file.
-Stamp = tuple[int, int, int]
+# What the journal of a study is whose entries are in a database, where each has its number.
+STORED = "stored"
+
+
+@dataclass(frozen=True)
+class Stamp:
+    """What tells whether the records of a study have changed.
+
+    Attributes:
+        text: Another one when they have.
+        n_bytes: Their size, about.
+        journal: What journal they are in; empty where that is not known, so that nothing of them
+            is kept for long.
+    """
+
+    text: str
+    n_bytes: int
+    journal: str
+
+    def goes_on(self, before: Stamp) -> bool:
+        """Return whether the journal may be the one of before, with more entries."""
+        has_grown = before.n_bytes < self.n_bytes or self.journal == STORED
+        return self.journal != "" and self.journal == before.journal and has_grown
+
 
 SUMMARIES = Table(
     "service_summaries",
@@ -42,7 +64,7 @@ class StudySummary:
 
     Attributes:
         state: How its records say that its last run ended; ``unreadable`` where they cannot be
-            read.
+            read, ``reading`` where they are still to be read.
         row: What the API's list has of the records.
         shown: What the page's list has of them besides.
     """
@@ -50,6 +72,10 @@ class StudySummary:
     state: str
     row: dict[str, Any]
     shown: dict[str, Any]
+
+
+# Of a study that is read in the background.
+UNREAD = StudySummary("reading", {"reason": ""}, {})
 
 
 def summarized(study: Reading) -> StudySummary:
@@ -112,13 +138,30 @@ class Summaries:
             text, summary = self._known.get(name, ("", None))
         return summary if text == _text(stamp) else None
 
+    def last(self, name: str) -> StudySummary | None:
+        """Return the summary of a study as it was last; None where there was none."""
+        with self._lock:
+            return None if self._known is None else self._known.get(name, (None, None))[1]
+
+    def forget(self, name: str) -> None:
+        """Forget a study that was deleted.
+
+        Raises:
+            ServiceError: If the database does not answer.
+        """
+        with self._lock:
+            if self._known is not None:
+                self._known.pop(name, None)
+        with self._database.begin() as connection:
+            connection.execute(delete(SUMMARIES).where(SUMMARIES.c.name == name))
+
     def put(self, name: str, stamp: Stamp, summary: StudySummary) -> None:
         """Keep the summary of a study."""
         with self._lock:
             if self._known is None:
                 self._known = self._stored()
             self._known[name] = _text(stamp), summary
-        if summary.state in ("running", "unreadable"):
+        if summary.state in ("running", "unreadable") or not stamp.journal:
             return
         values = {"name": name, "stamp": _text(stamp), "content": json.dumps(vars(summary))}
         # It is made anew where it cannot be kept, or where another server does so.
@@ -127,7 +170,7 @@ class Summaries:
             connection.execute(insert(SUMMARIES).values(values))
 
     def _stored(self) -> dict[str, tuple[str, StudySummary]]:
-        with self._database.begin() as connection:
+        with self._database.reading() as connection:
             rows = connection.execute(select(SUMMARIES)).all()
         return {
             row.name: (row.stamp, StudySummary(**json.loads(row.content)))
@@ -137,4 +180,4 @@ class Summaries:
 
 
 def _text(stamp: Stamp) -> str:
-    return ":".join(map(str, (VERSION, *stamp)))
+    return f"{VERSION}:{stamp.text}"

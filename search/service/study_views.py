@@ -8,14 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from archfront.search.config.compose import load
-from archfront.search.errors import RequestError, StudyError
-from archfront.search.records.driver_lock import is_driven
-from archfront.search.records.paths import StudyPaths, is_study
-from archfront.search.records.store import all_studies
+from archfront.search.errors import RequestError
+from archfront.search.records.paths import StudyPaths
 from archfront.search.service.driver_process import DriverProcess
 from archfront.search.service.read_studies import ReadStudies
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_rows import State, StudyRow, StudyRows
+from archfront.search.service.study_summary import UNREAD, StudySummary
 
 # Configurations that are kept in memory.
 N_CONFIGS = 64
@@ -26,6 +25,7 @@ STATES: Mapping[str, State] = {
     "finished": "finished",
     "interrupted": "paused",
     "failed": "failed",
+    "unreadable": "failed",
 }
 
 
@@ -45,19 +45,14 @@ class StudyViews:
     def listed(self) -> list[dict[str, Any]]:
         """Return every study: those of requests, the oldest first, then those of persons."""
         rows = {row.name: row for row in self._rows.listed(whole=False)}
-        begun = set(self.begun())
-        others = sorted(begun - rows.keys())
-        return [
-            self._summary(name, rows.get(name), has_begun=name in begun)
-            for name in (*rows, *others)
-        ]
+        summaries = self._records.summaries(self._records.names())
+        others = sorted(summaries.keys() - rows.keys())
+        return [self._line(name, rows.get(name), summaries.get(name)) for name in (*rows, *others)]
 
     def row(self, name: str) -> dict[str, Any] | None:
         """Return one study as a list has it; None where there is none."""
-        row, has_begun = self._rows.get(name), self.has_begun(name)
-        if row is None and not has_begun:
-            return None
-        return self._summary(name, row, has_begun=has_begun)
+        row, summary = self._rows.get(name), self._summary(name)
+        return None if row is None and summary is None else self._line(name, row, summary)
 
     def shown(self, name: str) -> dict[str, Any]:
         """Return one study with its configuration.
@@ -68,7 +63,7 @@ class StudyViews:
         row = self._rows.get(name)
         content = self.stored(name) if row is None else row.content
         return {
-            **self._summary(name, row, has_begun=self.has_begun(name)),
+            **self._line(name, row, self._summary(name)),
             "config": content,
             "command": None if row is None else row.command,
         }
@@ -94,24 +89,21 @@ class StudyViews:
             RequestError: If there is no study of this name.
         """
         content = self.stored(name)
-        state = self._state_of_person(name)
-        summary = self._records.summary(name).row
+        summary = self._records.summary(name)
+        state = self._state_of_person(name, summary)
         return StudyRow(
             name=name,
             wanted="pause" if state == "paused" else "run",
             state=state,
-            reason=summary["reason"],
+            reason=summary.row["reason"],
             config=json.dumps(content),
-            created=summary.get("started") or 0.0,
+            created=summary.row.get("started") or 0.0,
             created_by=BY_PERSON,
         )
 
-    def _state_of_person(self, name: str) -> State:
+    def _state_of_person(self, name: str, summary: StudySummary) -> State:
         """Return the state of a study that has no row: that of its driver and its records."""
-        if self._is_driven(name):
-            return "running"
-        state = self._records.summary(name).state
-        return "failed" if state == "unreadable" else STATES.get(state, "stopped")
+        return "running" if self.is_driven(name) else STATES.get(summary.state, "stopped")
 
     def stored(self, name: str) -> dict[str, Any]:
         """Return the composed configuration beside a study's records, without their places.
@@ -140,37 +132,42 @@ class StudyViews:
         content: dict[str, Any] = json.loads(text)
         return content
 
-    def begun(self) -> list[str]:
-        """Return the names of the studies that have records."""
-        return all_studies(self._settings.root, self._settings.storage_url)
-
     def has_begun(self, name: str) -> bool:
         """Return whether a study of this name has records."""
-        if self._settings.storage_url is None or is_study(self._settings.root, name):
-            return is_study(self._settings.root, name)
-        return name in self.begun()
+        return self._records.has_begun(name)
 
-    def _is_driven(self, name: str) -> bool:
-        """Return whether a driver runs a study; of another machine it is told seconds late."""
-        is_here = is_driven(self.paths(name))
-        if is_here or self._settings.storage_url is None:
-            return is_here
-        try:
-            return self._records.results(name).is_driven
-        except StudyError:
-            return False
+    def is_there(self, name: str) -> bool:
+        """Return whether a study of this name has files or records, whoever made it."""
+        return self.paths(name).folder.exists() or self.has_begun(name)
 
-    def _summary(self, name: str, row: StudyRow | None, *, has_begun: bool) -> dict[str, Any]:
+    def forget(self, name: str) -> None:
+        """Forget a study that was deleted."""
+        self._records.forget(name)
+        self._configs.pop(name, None)
+
+    def is_driven(self, name: str) -> bool:
+        """Return whether a driver runs a study; of another machine it is told a second late."""
+        return self._records.is_driven(name)
+
+    def _summary(self, name: str) -> StudySummary | None:
+        """Return what lists show of the records of a study; None where it has none."""
+        return self._records.summary(name) if self.has_begun(name) else None
+
+    def _line(
+        self, name: str, row: StudyRow | None, summary: StudySummary | None
+    ) -> dict[str, Any]:
         """Return a study in a line of a table."""
-        found = self._records.summary(name).row if has_begun else {}
-        if row is None:
-            state: dict[str, Any] = {"state": self._state_of_person(name), "wanted": None}
-            state |= {"created": found.get("started"), "created_by": BY_PERSON}
-        else:
+        found = {} if summary is None else summary.row
+        state: dict[str, Any]
+        if row is not None:
             state = {"state": row.shown_state, "wanted": row.wanted, "created": row.created}
             state |= {"created_by": row.created_by}
-            if not row.is_open and self._is_driven(name):  # by a person, once more
+            if not row.is_open and self.is_driven(name):  # by a person, once more
                 state["state"] = "running"
+        elif summary is not None:
+            known = UNREAD.state if summary is UNREAD else self._state_of_person(name, summary)
+            state = {"state": known, "wanted": None}
+            state |= {"created": found.get("started"), "created_by": BY_PERSON}
         reason = found.get("reason", "") if row is None else row.reason
         return {"name": name, **found, **state, "reason": reason}
 

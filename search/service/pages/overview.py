@@ -7,20 +7,19 @@ from collections.abc import Sequence
 from typing import Any
 
 from archfront.search.errors import RequestError, StudyError
-from archfront.search.records.driver_lock import is_driven
-from archfront.search.records.paths import StudyPaths
 from archfront.search.service.event_answers import RunningTrial
 from archfront.search.service.live_study import LiveStudies
 from archfront.search.service.state import ReadStudy, Service
 from archfront.search.service.study_parts import TimePart, TrialsPart
+from archfront.search.service.study_summary import UNREAD, StudySummary
 
 
 def overview(service: Service, live: LiveStudies) -> list[dict[str, Any]]:
     """Return one row for each study that has begun, the last one first."""
     rows = []
-    for name in service.names():
+    for name, summary in service.records.summaries(service.names()).items():
         try:
-            rows.append(_row(service, name, live))
+            rows.append(_row(service, name, summary, live))
         except (RequestError, StudyError):  # deleted meanwhile
             continue
     return sorted(rows, key=lambda row: (-row["started"], row["name"]))
@@ -40,15 +39,15 @@ def running(service: Service, name: str, live: LiveStudies) -> dict[str, Any]:
         nothing = {"n": 0, "has_begun": False, "trials": [], "left": {}, "now": time.time()}
         return {"state": row["state"], "reason": row["reason"], **nothing}
     study = service.read(name)
-    results, paths = study.results, service.paths(name)
-    is_alive = is_driven(paths)
+    results, is_alive = study.results, service.records.is_driven(name)
     now = time.time()
     rungs = [] if results.header is None else list(results.header.rungs)
-    _, found, _ = live.of(paths.events).now()
-    trials = [_trial(trial, rungs, now) for trial in found] if is_alive else []
+    # Of a study that has ended the log is not read: it may be long.
+    found = live.of(service.paths(name).events).now()[1] if is_alive else []
+    trials = [_trial(trial, rungs, now) for trial in found]
     state = "stopped" if results.state == "running" and not is_alive else results.state
     has_begun = results.header is not None
-    first = min((trial.since for trial in found), default=None) if is_alive else None
+    first = min((trial.since for trial in found), default=None)
     return {
         "state": state,
         "reason": results.reason,
@@ -94,14 +93,13 @@ def _trial(trial: RunningTrial, rungs: Sequence[int], now: float) -> dict[str, A
     }
 
 
-def _row(service: Service, name: str, live: LiveStudies) -> dict[str, Any]:
-    found = service.records.summary(name)
+def _row(service: Service, name: str, found: StudySummary, live: LiveStudies) -> dict[str, Any]:
     reason = (found.row["reason"].splitlines() or [""])[0]
     row = {"name": name, "state": found.state, "reason": reason, "started": 0.0}
-    if found.state == "unreadable":
+    if found.state in ("unreadable", UNREAD.state):
         return row
     row |= {"left": {}, "running": [], "counts": found.row["counts"]}
-    if found.state == "running" or is_driven(StudyPaths(service.settings.root, name)):
+    if found.state == "running" or service.records.is_driven(name):
         now = running(service, name, live)
         row |= {"state": now["state"], "left": now["left"], "running": now["trials"]}
     if found.shown:

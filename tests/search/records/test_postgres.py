@@ -47,7 +47,7 @@ Opened = Callable[[], tuple[DriverSession, JournalTable]]
 
 def numbers(url: str, study: str = "study") -> list[int]:
     """Return what the entries of a journal say."""
-    return [entry["n"] for entry in read_journal(url, study)[0].read_logs(0)]
+    return [entry["n"] for entry in read_journal(url, study).read_logs(0)]
 
 
 def cut(url: str) -> None:
@@ -243,8 +243,8 @@ class TestJournal:
         assert list(journal.read_logs(0)) == [{"n": 0, "text": 'é\0"'}, {"n": 1}, {"n": 2}]
         assert list(journal.read_logs(3)) == []
         assert list(journal.read_logs(2)) == [{"n": 2}]
-        stored, is_driven = read_journal(database, "study")
-        assert (list(stored.read_logs(1)), is_driven) == ([{"n": 1}, {"n": 2}], True)
+        stored = read_journal(database, "study")
+        assert (list(stored.read_logs(1)), stored.is_driven) == ([{"n": 1}, {"n": 2}], True)
         assert stored_studies(database) == ["study"]
 
     def test_a_restart_loses_nothing_and_doubles_nothing(

@@ -6,6 +6,7 @@ import os
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
@@ -21,7 +22,9 @@ from archfront.search.errors import (
     StudyError,
     StudyLockedError,
 )
+from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving
+from archfront.search.service import read_studies
 from archfront.search.service.problems import problem, refusal
 from archfront.search.service.read_studies import ReadStudies, ReadStudy
 from archfront.search.service.service_database import ServiceDatabase
@@ -30,6 +33,7 @@ from archfront.search.service.state import Service
 from archfront.search.service.study_rows import StudyRows
 from archfront.search.service.tables import SCHEMA, STUDIES
 from tests.support import recorded_store, recorded_study
+from tests.support.engine_checks import eventually
 from tests.support.services import client_of
 
 
@@ -113,6 +117,57 @@ def test_a_list_reads_no_records_that_have_not_changed(
         os.utime(paths.journal, ns=(1, 1))
         (row,) = client.get("/api/v1/overview").json()
     assert (row["state"], row["reason"]) == ("unreadable", "It is read.")
+
+
+def test_a_list_waits_for_no_long_reading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first list of a thousand studies read them all before it answered."""
+    recorded_store.write(tmp_path)
+    recorded_store.write(tmp_path, "tulips")
+    size = StudyPaths(tmp_path, "tulips").journal.stat().st_size
+    with client_of(tmp_path) as client:
+        service = service_of(client)
+
+        def listed() -> dict[str, tuple[str, Any]]:
+            found = client.get("/api/v1/studies").json()
+            rows = {row["name"]: row for row in client.get("/api/v1/overview").json()}
+            assert {one["name"]: one["state"] for one in found} == {
+                name: row["state"] for name, row in rows.items()
+            }
+            return {one["name"]: (one["state"], one["best"]) for one in found}
+
+        monkeypatch.setattr(read_studies, "SOON_BYTES", size // 2)
+        assert listed() == dict.fromkeys(("flowers", "tulips"), ("reading", None))
+        assert service.records.is_lacking.is_set()
+        # Who asks for one of them gets it whole.
+        assert client.get("/api/v1/studies/tulips").json()["state"] == "finished"
+        assert listed()["flowers"] == ("reading", None)
+        service.summary_reader.look()
+        whole = listed()
+        assert {state for state, _ in whole.values()} == {"finished"}
+        assert None not in whole.values()
+    with client_of(tmp_path) as client:
+        assert {one["state"] for one in client.get("/api/v1/studies").json()} == {"finished"}
+        # One that has changed is as it was last until it is read again.
+        monkeypatch.setattr(read_studies, "SOON_BYTES", 0)
+        with driving(
+            StudyPaths(tmp_path, "tulips"), None, list(recorded_study.OBJECTIVES)
+        ) as store:
+            store.write_state("stopped", "The disk is full.")
+        states = [one["state"] for one in client.get("/api/v1/studies").json()]
+        assert states == ["finished", "finished"]
+        service_of(client).summary_reader.look()
+        states = [one["state"] for one in client.get("/api/v1/studies").json()]
+        assert states == ["finished", "stopped"]
+
+
+def test_what_lists_lack_is_read_in_the_background(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(read_studies, "SOON_BYTES", 0)
+    recorded_store.write(tmp_path)
+    with client_of(tmp_path) as client:
+        service_of(client).summary_reader.start()
+        eventually(lambda: client.get("/api/v1/studies").json()[0]["state"] == "finished")
 
 
 def test_a_study_that_is_not_there_is_told(service_client: TestClient) -> None:

@@ -4,7 +4,7 @@ import { h, put } from "./dom.js";
 
 const KINDS = {
   running: "live", pausing: "live", cancelling: "live", waiting: "wait", paused: "wait",
-  finished: "good", interrupted: "wait", stopped: "bad", failed: "bad", unreadable: "bad",
+  finished: "good", interrupted: "wait", stopped: "bad", failed: "bad", unreadable: "bad", reading: "wait",
 };
 // A budget that is used up ends what would begin, and not what runs.
 const FINISHING = "finishing what runs";

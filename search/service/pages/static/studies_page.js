@@ -95,7 +95,7 @@ async function look() {
       studies = found;
       draw();
     }
-    if (studies.some((row) => isLive(row.state))) rest_s = OFTEN_S;
+    if (studies.some((row) => isLive(row.state) || row.state === "reading")) rest_s = OFTEN_S;
   } catch (error) {
     complain(error);
   }
