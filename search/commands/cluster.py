@@ -12,8 +12,8 @@ from archfront.search.commands.consoles import echo, print_table, wide_console
 from archfront.search.commands.device_text import composed_config
 from archfront.search.commands.queue_text import print_queue
 from archfront.search.config.settings import train_threads
+from archfront.search.engine.node_facts import NodeFacts
 from archfront.search.engine.placement import Fit
-from archfront.search.engine.ray_agent import NodeFacts
 from archfront.search.engine.ray_check import NodeAnswer, check_cluster
 from archfront.search.errors import ConfigError
 from archfront.search.prepare.make_engine import MOST_WORKERS, cluster_needs

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from archfront.search.engine.file_sets import Outline
-from archfront.search.engine.ray_agent import NodeFacts, version_of
+from archfront.search.engine.node_facts import NodeFacts, version_of
 from archfront.search.engine.ray_cluster import Node
 from archfront.trainers.words import count_of
 

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from archfront.search.engine.file_sets import FileSets
+from archfront.search.engine.node_facts import NodeFacts, Question, question_of, version_of
 from archfront.search.engine.placement import ClusterNeeds, Fit, device_to_measure, fit_of, nobody
-from archfront.search.engine.ray_agent import NodeFacts, Question, question_of, version_of
 from archfront.search.engine.ray_cluster import Connection, Node, connect
 from archfront.search.engine.ray_engine import mark_shared
 from archfront.search.engine.ray_node import NodeLink

@@ -5,7 +5,7 @@
     ray_engine.py    the engine: queues, and which job goes where
     ray_members.py   the nodes in use, which come and go
     ray_node.py      the driver's side of one node
-    ray_agent.py     the node's side: an actor that holds a ``ProcessEngine``
+    node_agent.py    the node's side: an actor that holds a ``ProcessEngine``
     ray_cluster.py   the connection to the cluster
     placement.py     what a node can do for a study
     file_sets.py     what is sent to nodes that do not see the driver's folders
@@ -36,9 +36,10 @@ from archfront.search.engine.jobs import (
     Result,
     finished,
 )
+from archfront.search.engine.node_agent import Start
+from archfront.search.engine.node_facts import write_mark
 from archfront.search.engine.node_files import FilesSetup
 from archfront.search.engine.placement import ClusterNeeds, Fit
-from archfront.search.engine.ray_agent import Start, write_mark
 from archfront.search.engine.ray_cluster import connect
 from archfront.search.engine.ray_members import LEASE_S, ClusterMembers, Crew
 from archfront.search.engine.ray_node import NodeLink

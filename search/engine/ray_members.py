@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from archfront.search.engine.jobs import Broken
+from archfront.search.engine.node_agent import Start
+from archfront.search.engine.node_facts import question_of
 from archfront.search.engine.placement import (
     ClusterNeeds,
     Fit,
@@ -19,7 +21,6 @@ from archfront.search.engine.placement import (
     nobody,
     waited_for,
 )
-from archfront.search.engine.ray_agent import Start, question_of
 from archfront.search.engine.ray_cluster import Connection, Node
 from archfront.search.engine.ray_folders import FolderSender
 from archfront.search.engine.ray_node import NodeLink

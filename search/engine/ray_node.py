@@ -17,8 +17,9 @@ from archfront.search.engine.file_parts import Entry
 from archfront.search.engine.file_transfer import bring, first_of_each, inputs_of, send
 from archfront.search.engine.in_flight import JobsInFlight
 from archfront.search.engine.jobs import CLOSED, Job, Result
+from archfront.search.engine.node_agent import Item, NodeAgent, Start
+from archfront.search.engine.node_facts import NodeFacts, Question
 from archfront.search.engine.placement import Fit
-from archfront.search.engine.ray_agent import Item, NodeAgent, NodeFacts, Question, Start
 from archfront.search.engine.ray_cluster import Node
 from archfront.search.engine.ray_reasons import LostError, lost_on_the_way, reason_of, unreached
 from archfront.search.engine.slot import Task

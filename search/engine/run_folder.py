@@ -9,7 +9,7 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from archfront.search.engine.ray_agent import write_mark
+from archfront.search.engine.node_facts import write_mark
 from archfront.search.errors import ConfigError
 
 # Below the folder that all nodes see.

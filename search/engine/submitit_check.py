@@ -8,8 +8,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from archfront.search.engine.node_facts import NodeFacts, version_of
 from archfront.search.engine.queue_needs import QueueNeeds
-from archfront.search.engine.ray_agent import NodeFacts, version_of
 from archfront.search.engine.run_folder import new_run_folder
 from archfront.search.engine.slurm_commands import Partition, SlurmError, called, partitions
 from archfront.search.engine.submitit_link import Crew

@@ -40,8 +40,8 @@ from archfront.search.engine.jobs import (
     Result,
     finished,
 )
+from archfront.search.engine.node_agent import Start
 from archfront.search.engine.queue_needs import QueueNeeds
-from archfront.search.engine.ray_agent import Start
 from archfront.search.engine.run_folder import DRIVER_FILE, new_run_folder
 from archfront.search.engine.slot import Task
 from archfront.search.engine.submitit_link import Crew, PilotLink

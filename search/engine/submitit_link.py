@@ -12,7 +12,8 @@ from pathlib import Path
 from archfront.search.engine.in_flight import JobsInFlight
 from archfront.search.engine.jobs import Done
 from archfront.search.engine.message_file import Mailbox
-from archfront.search.engine.ray_agent import Item, NodeFacts
+from archfront.search.engine.node_agent import Item
+from archfront.search.engine.node_facts import NodeFacts
 from archfront.search.engine.slot import Task
 from archfront.search.engine.submitit_pilot import (
     FROM_PILOT,

@@ -24,7 +24,8 @@ from types import FrameType
 
 from archfront.search.engine.jobs import Broken
 from archfront.search.engine.message_file import Mailbox
-from archfront.search.engine.ray_agent import Item, NodeAgent, NodeFacts, facts_of
+from archfront.search.engine.node_agent import Item, NodeAgent
+from archfront.search.engine.node_facts import NodeFacts, facts_of
 
 # Files in the folder of a pilot, for messages to it and from it.
 TO_PILOT, FROM_PILOT = "to_job", "from_job"

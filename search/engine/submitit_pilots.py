@@ -12,9 +12,10 @@ from itertools import count
 from pathlib import Path
 
 from archfront.search.engine.jobs import Broken
+from archfront.search.engine.node_agent import Start
+from archfront.search.engine.node_facts import Question, mark_of
 from archfront.search.engine.placement import version_faults
 from archfront.search.engine.queue_needs import QueueNeeds
-from archfront.search.engine.ray_agent import Question, Start, mark_of
 from archfront.search.engine.run_folder import DRIVER_FILE
 from archfront.search.engine.slurm_commands import (
     NEVER,

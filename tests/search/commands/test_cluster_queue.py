@@ -9,7 +9,7 @@ import pytest
 
 from archfront.search.cli import main
 from archfront.search.commands import queue_text
-from archfront.search.engine.ray_agent import Question, facts_of
+from archfront.search.engine.node_facts import Question, facts_of
 from archfront.search.engine.slurm_commands import read_sinfo
 from archfront.search.engine.submitit_check import QueueAnswer, QueueReport
 

@@ -77,7 +77,7 @@ def test_a_node_that_hears_nothing_of_its_driver_ends_its_workers(tmp_path: Path
     script = f"""
 import pathlib, pickle, time
 from archfront.search.engine.jobs import Job
-from archfront.search.engine.ray_agent import NodeAgent, Start
+from archfront.search.engine.node_agent import NodeAgent, Start
 from tests.support import engine_jobs
 agent = NodeAgent()
 agent.start(pickle.dumps(Start(engine_jobs.perform, 1, 1, (), (), lease_s=1.0)))

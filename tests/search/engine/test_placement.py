@@ -7,6 +7,17 @@ from pathlib import Path
 
 import pytest
 
+from archfront.search.engine.node_agent import slots_of_gpus
+from archfront.search.engine.node_facts import (
+    LIBRARIES,
+    MARK,
+    NodeFacts,
+    Question,
+    facts_of,
+    mark_of,
+    version_of,
+    write_mark,
+)
 from archfront.search.engine.placement import (
     ClusterNeeds,
     FilesMode,
@@ -17,17 +28,6 @@ from archfront.search.engine.placement import (
     waited_for,
 )
 from archfront.search.engine.processes import ProcessEngine
-from archfront.search.engine.ray_agent import (
-    LIBRARIES,
-    MARK,
-    NodeFacts,
-    Question,
-    facts_of,
-    mark_of,
-    slots_of_gpus,
-    version_of,
-    write_mark,
-)
 from archfront.search.engine.ray_cluster import Node
 from archfront.search.latency.key import MeasuringDevice
 from tests.support.engine_checks import train, value

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from archfront.search.engine.jobs import Broken, Done
+from archfront.search.engine.node_agent import Item
 from archfront.search.engine.queue_needs import QueueNeeds
-from archfront.search.engine.ray_agent import Item
 from archfront.search.engine.submitit_engine import SubmititEngine
 from archfront.search.engine.submitit_pilot import (
     BEAT_S,

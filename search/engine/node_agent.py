@@ -1,50 +1,37 @@
-"""The agent of one node of a Ray cluster: our own workers there, and what the driver asks them.
+"""The agent of one node: our own workers there, and what the driver asks them.
 
-An agent is an actor without cores of Ray's own. It holds a ``ProcessEngine``, so that crashes,
-hangs, timeouts and pauses mean on every node what they mean on one machine. The driver talks to
-it by two calls that may both be repeated after a fault of the network: ``submit`` takes a job by
-its number once, and ``poll`` gives what happened since, again until it is acknowledged.
+An agent holds a ``ProcessEngine``, so that crashes, hangs, timeouts and pauses mean on every node
+what they mean on one machine. On a Ray cluster it is an actor without cores of Ray's own
+(``ray_node.py``), in a job of a queue an object of its process (``submitit_pilot.py``). It is
+talked to by two calls that may both be repeated after a fault of the network: ``submit`` takes a
+job by its number once, and ``poll`` gives what happened since, again until it is acknowledged.
 
 This module imports nothing of Ray: Ray makes an actor of the class.
 """
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import math
 import os
 import pickle
-import platform
-import shutil
-import socket
 import threading
 import time
-import uuid
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, Literal
 
-import psutil
-
 from archfront.search.engine.failures import broken, undeliverable
-from archfront.search.engine.file_cache import sent_root
 from archfront.search.engine.file_parts import Entry
 from archfront.search.engine.jobs import Job, Perform, Result
+from archfront.search.engine.node_facts import NodeFacts, facts_of
 from archfront.search.engine.node_files import FilesSetup, NodeFiles
 from archfront.search.engine.processes import ProcessEngine
-from archfront.trainers.files import write_whole
-from archfront.trainers.threads import cores
 
-# Identifies a folder that is shared between machines.
-MARK = ".archfront-folder"
 Tag = Literal["event", "log", "result"]
-LIBRARIES = ("archfront", "ray", "torch", "timm", "onnxruntime")
 
 
 @dataclass(frozen=True)
@@ -64,52 +51,6 @@ class Item:
     job: int
     content: Any
     files: tuple[Entry, ...] = ()
-
-
-@dataclass(frozen=True)
-class Question:
-    """What an agent is asked when it starts.
-
-    Attributes:
-        folders: Folders that the node has to see, each with the driver's ``mark_of`` it.
-        describe: Gives the machine's device; equal ones measure the same.
-    """
-
-    folders: Mapping[str, str] = field(default_factory=dict)
-    describe: Callable[[], object] | None = None
-
-
-@dataclass(frozen=True)
-class NodeFacts:
-    """What a node says of itself.
-
-    Attributes:
-        host: Name of the machine.
-        machine: Identifies the machine: of two nodes on one it is the same.
-        python: Version of Python.
-        versions: Versions of ``LIBRARIES``, ``none`` of those that are not installed.
-        cores: Cores that its processes may use.
-        memory_gb: Main memory in GiB, and
-        free_memory_gb: what of it is free.
-        free_disk_gb: Free space for temporary files, in GiB.
-        free_cache_gb: The same in the user's cache, where files that are sent are kept.
-        clock: Seconds since the epoch, there.
-        device: The machine's device; None where nobody asked.
-        unseen: Folders that it does not see, or sees as another.
-    """
-
-    host: str
-    machine: str
-    python: str
-    versions: Mapping[str, str]
-    cores: int
-    memory_gb: float
-    free_memory_gb: float
-    free_disk_gb: float
-    clock: float
-    device: object = None
-    unseen: tuple[str, ...] = ()
-    free_cache_gb: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -134,25 +75,6 @@ class Start:
     files: FilesSetup | None = None
 
 
-def facts_of(question: Question) -> NodeFacts:
-    """Return what this machine says of itself."""
-    memory = psutil.virtual_memory()
-    return NodeFacts(
-        host=socket.gethostname(),
-        machine=_machine(),
-        python=platform.python_version(),
-        versions={name: version_of(name) for name in LIBRARIES},
-        cores=cores(),
-        memory_gb=memory.total / 2**30,
-        free_memory_gb=memory.available / 2**30,
-        free_disk_gb=_free_gb(Path(os.environ.get("TMPDIR", "/tmp"))),
-        free_cache_gb=_free_gb(sent_root()),
-        clock=time.time(),
-        device=None if question.describe is None else question.describe(),
-        unseen=tuple(path for path, mark in question.folders.items() if mark_of(path) != mark),
-    )
-
-
 def slots_of_gpus(visible: str, gpus: int) -> tuple[dict[str, str], ...]:
     """Return the environment of each worker, so that no two train on one GPU.
 
@@ -167,64 +89,8 @@ def slots_of_gpus(visible: str, gpus: int) -> tuple[dict[str, str], ...]:
     return tuple({"CUDA_VISIBLE_DEVICES": ",".join(part)} for part in parts)
 
 
-def mark_of(path: str) -> str:
-    """Return what tells a folder or file from another one of its path on another machine.
-
-    It is the text of ``MARK`` in it where there is one, else a hash of the names in it, or the
-    size of a file; empty for what is not there.
-    """
-    found = Path(path)
-    try:
-        if not found.is_dir():
-            return f"{found.stat().st_size} bytes"
-        if (found / MARK).is_file():
-            return (found / MARK).read_text(encoding="utf-8")
-        names = "\n".join(sorted(os.listdir(found)))
-    except (OSError, UnicodeDecodeError):
-        return ""
-    return hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
-
-
-def question_of(folders: Iterable[str], describe: Callable[[], object] | None) -> Question:
-    """Return what a node is asked now: the marks of folders change.
-
-    Args:
-        folders: Folders and files that jobs read or write.
-        describe: Gives the machine's device.
-    """
-    return Question({folder: mark_of(folder) for folder in folders}, describe)
-
-
-def write_mark(folder: Path) -> None:
-    """Write the file by which nodes know a folder, anew: a copy of it has the one before."""
-    folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / MARK, uuid.uuid4().hex)
-
-
-def version_of(library: str) -> str:
-    """Return the version of a library here, ``none`` where it is not installed."""
-    try:
-        return version(library)
-    except PackageNotFoundError:
-        return "none"
-
-
-def _free_gb(folder: Path) -> float:
-    """Return the free space where a folder is, or will be made, in GiB."""
-    there = next(path for path in (folder, *folder.parents) if path.exists())
-    return shutil.disk_usage(there).free / 2**30
-
-
-def _machine() -> str:
-    """Return what two nodes on one machine have in common, containers as well."""
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
-    except OSError:
-        return f"{socket.gethostname()} {psutil.boot_time():.0f}"
-
-
 class NodeAgent:
-    """The agent of a node; an actor whose calls may overlap."""
+    """The agent of a node, whose calls may overlap."""
 
     def __init__(self) -> None:
         with suppress(PermissionError):  # Ray gives it a lower priority, which workers inherit
