@@ -30,17 +30,14 @@ from archfront.search.engine.failures import last_lines
 from archfront.search.engine.jobs import (
     CLOSED,
     Broken,
-    ClosedByBlock,
-    Job,
     OnEvent,
     Perform,
     Result,
-    finished,
     notify,
 )
 from archfront.search.engine.placement import ClusterNeeds
 from archfront.search.engine.process import WorkerProcess
-from archfront.search.engine.slot import Task
+from archfront.search.engine.tasks import Task, TaskEngine
 from archfront.search.engine.worker import EVENT, LOG, READY, RESULT
 from archfront.search.errors import ConfigError
 from archfront.trainers.threads import cores
@@ -54,7 +51,7 @@ _END_S = 20.0  # in which the process leaves the cluster before it is killed
 _AGAIN_S, _LONGEST_AGAIN_S = 2.0, 30.0
 
 
-class ClusterEngine(ClosedByBlock):
+class ClusterEngine(TaskEngine):
     """The engine of a Ray cluster's nodes, in a process of its own.
 
     Args:
@@ -126,25 +123,20 @@ class ClusterEngine(ClosedByBlock):
         with self._lock:
             return self._is_closed
 
-    def submit(self, job: Job, on_event: OnEvent | None = None) -> Future[Result]:
-        """Queue a job; its future gives ``Done`` or ``Broken``, never an exception.
-
-        The payload is pickled at once. A waiting job's future can be cancelled. ``on_event`` is
-        called on a thread of the engine.
-        """
-        task = Task.of(job, on_event)
-        if isinstance(task, Broken):
-            return finished(task)
+    def submit_task(self, task: Task) -> None:
+        """Queue a job that is pickled already; a closed engine gives it ``CLOSED`` at once."""
         with self._lock:
-            if self._is_closed:
-                return finished(CLOSED)
+            is_closed = self._is_closed
             number = next(self._numbers)
-            self._tasks[number] = task
             process = self._process if self._is_connected else None
+            if not is_closed:
+                self._tasks[number] = task
+        if is_closed:
+            task.finish(CLOSED)
+            return
         task.future.add_done_callback(partial(self._forget, number))
         if process is not None:
             self._send(process, _order(number, task))
-        return task.future
 
     def close(self) -> None:
         """End every agent with its workers; unfinished jobs are ``Broken``. Repeatable."""

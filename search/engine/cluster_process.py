@@ -25,7 +25,7 @@ from archfront.search.engine.failures import WORKER_FAILED
 from archfront.search.engine.jobs import Job, Perform, Result
 from archfront.search.engine.placement import ClusterNeeds
 from archfront.search.engine.ray_engine import RayEngine
-from archfront.search.engine.slot import Task
+from archfront.search.engine.tasks import Task
 from archfront.search.engine.worker import EVENT, LOG, READY, RESULT
 from archfront.search.errors import ConfigError
 

@@ -12,7 +12,7 @@ from itertools import count
 from archfront.search.engine.failures import broken, undeliverable
 from archfront.search.engine.jobs import Broken, Result, notify
 from archfront.search.engine.node_agent import Item
-from archfront.search.engine.slot import Task
+from archfront.search.engine.tasks import Task
 
 logger = logging.getLogger(__name__)
 

@@ -3,6 +3,7 @@
 ::
 
     processes.py   the engine: queues, threads, close
+    tasks.py       a job with its future
     slot.py        one thread and its worker; what became of a job
     pool.py        the workers, which of them may compute, and the reaper
     process.py     the driver's side of one worker process, a process group of its own
@@ -29,30 +30,21 @@ from __future__ import annotations
 import pickle
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future
 from contextlib import suppress
 from queue import Empty, SimpleQueue
 from typing import ClassVar
 
-from archfront.search.engine.jobs import (
-    CLOSED,
-    Broken,
-    ClosedByBlock,
-    Job,
-    OnEvent,
-    Perform,
-    Result,
-    finished,
-)
+from archfront.search.engine.jobs import CLOSED, Perform
 from archfront.search.engine.pool import WorkerPool
-from archfront.search.engine.slot import Task, WorkerSlot
+from archfront.search.engine.slot import WorkerSlot
+from archfront.search.engine.tasks import Task, TaskEngine
 from archfront.trainers.threads import cores
 
 _SUPERVISION_S = 0.1  # how late a timeout may be; too rare to disturb a measurement
 _JOIN_S = 10.0  # a listener that waits for the closing thread must not block it for ever
 
 
-class ProcessEngine(ClosedByBlock):
+class ProcessEngine(TaskEngine):
     """The engine of ``workers`` persistent processes, and of one more for exclusive jobs.
 
     With one worker on one core there is no such other process.
@@ -105,20 +97,15 @@ class ProcessEngine(ClosedByBlock):
         self._variables = slot_variables or ({},)
         self._threads = self._start_threads()
 
-    def submit(self, job: Job, on_event: OnEvent | None = None) -> Future[Result]:
-        """Queue a job; its future gives ``Done`` or ``Broken``, never an exception.
-
-        The payload is pickled at once: what changes afterwards does not reach the worker. A
-        waiting job's future can be cancelled. ``on_event`` is called on a thread of the engine.
-        """
-        task = Task.of(job, on_event)
-        if isinstance(task, Broken):
-            return finished(task)
+    def submit_task(self, task: Task) -> None:
+        """Queue a job that is pickled already; a closed engine gives it ``CLOSED`` at once."""
+        tasks = self._exclusive_tasks if task.job.is_exclusive else self._tasks
         with self._lock:
-            if self._is_closed:
-                return finished(CLOSED)
-            (self._exclusive_tasks if job.is_exclusive else self._tasks).put(task)
-        return task.future
+            is_closed = self._is_closed
+            if not is_closed:
+                tasks.put(task)
+        if is_closed:
+            task.finish(CLOSED)
 
     def close(self) -> None:
         """Kill every worker with its children; unfinished jobs are ``Broken``. Repeatable."""

@@ -20,22 +20,12 @@ tries these again elsewhere. Ray itself repeats nothing (``max_restarts=0``).
 
 from __future__ import annotations
 
-from collections import deque
+import threading
 from collections.abc import Callable
-from concurrent.futures import Future
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
-from archfront.search.engine.jobs import (
-    CLOSED,
-    Broken,
-    ClosedByBlock,
-    Job,
-    OnEvent,
-    Perform,
-    Result,
-    finished,
-)
+from archfront.search.engine.jobs import Perform
 from archfront.search.engine.node_agent import Start
 from archfront.search.engine.node_facts import write_mark
 from archfront.search.engine.node_files import FilesSetup
@@ -43,7 +33,7 @@ from archfront.search.engine.placement import ClusterNeeds, Fit
 from archfront.search.engine.ray_cluster import connect
 from archfront.search.engine.ray_members import LEASE_S, ClusterMembers, Crew
 from archfront.search.engine.ray_node import NodeLink
-from archfront.search.engine.slot import Task
+from archfront.search.engine.tasks import Task, TaskEngine, WaitingTasks
 from archfront.search.errors import ConfigError
 from archfront.trainers.threads import cores
 
@@ -51,7 +41,7 @@ if TYPE_CHECKING:
     from archfront.search.records.events import Follower
 
 
-class RayEngine(ClosedByBlock):
+class RayEngine(TaskEngine):
     """The engine of a Ray cluster's nodes.
 
     Args:
@@ -87,9 +77,8 @@ class RayEngine(ClosedByBlock):
         self.threads = threads or max(1, cores() // workers)
         self._perform = perform
         self._imports, self._exclusive_imports = imports, exclusive_imports
-        self._waiting: dict[bool, deque[Task]] = {False: deque(), True: deque()}
-        self._is_closed = False
-        self._on_slots, self._told_slots = on_slots, 0
+        self._waiting = WaitingTasks()
+        self._on_slots, self._told_slots, self._telling = on_slots, 0, threading.Lock()
         needs = needs or ClusterNeeds()
         self._needs = needs
         mark_shared(needs)
@@ -123,42 +112,17 @@ class RayEngine(ClosedByBlock):
     @property
     def is_closed(self) -> bool:
         """Return whether no job is taken any more."""
-        with self._members.lock:
-            return self._is_closed
-
-    def submit(self, job: Job, on_event: OnEvent | None = None) -> Future[Result]:
-        """Queue a job; its future gives ``Done`` or ``Broken``, never an exception.
-
-        The payload is pickled at once. A waiting job's future can be cancelled. ``on_event`` is
-        called on a thread of the engine.
-        """
-        task = Task.of(job, on_event)
-        if isinstance(task, Broken):
-            return finished(task)
-        self.submit_task(task)
-        return task.future
+        return self._waiting.is_closed
 
     def submit_task(self, task: Task) -> None:
-        """Queue a job that is pickled already."""
-        with self._members.lock:
-            is_closed = self._is_closed
-            if not is_closed:
-                self._waiting[task.job.is_exclusive].append(task)
-        if is_closed:
-            task.finish(CLOSED)
+        """Queue a job that is pickled already; a closed engine gives it ``CLOSED`` at once."""
+        self._waiting.add(task)
         self._dispatch()
 
     def close(self) -> None:
         """End every agent with its workers; unfinished jobs are ``Broken``. Repeatable."""
-        with self._members.lock:
-            if self._is_closed:
-                return
-            self._is_closed = True
-            dropped = [*self._waiting[False], *self._waiting[True]]
-            for queue in self._waiting.values():
-                queue.clear()
-        for task in dropped:
-            task.finish(CLOSED)
+        if not self._waiting.close():
+            return
         self._members.close()
         self._connection.close()
 
@@ -183,24 +147,24 @@ class RayEngine(ClosedByBlock):
             with self._members.lock:
                 found = self._next_job()
                 if found is None:
-                    waiting = [len(self._waiting[kind]) for kind in (False, True)]
                     break
                 link, task = found
                 number = link.flights.add(task)  # under the lock: a lost node drops what it has
             link.send(number, task)
-        self._members.say_who_waits(*waiting)
-        n_slots = self.n_slots
-        if self._on_slots is not None and n_slots != self._told_slots:
-            self._told_slots = n_slots
-            self._on_slots(n_slots)
+        n_training, n_measuring = (self._waiting.n_of(is_exclusive=x) for x in (False, True))
+        self._members.say_who_waits(n_training, n_measuring)
+        with self._telling:  # else the number that is told last may be an old one
+            n_slots = self.n_slots
+            if self._on_slots is not None and n_slots != self._told_slots:
+                self._told_slots = n_slots
+                self._on_slots(n_slots)
 
     def _next_job(self) -> tuple[NodeLink, Task] | None:
-        for is_exclusive, queue in self._waiting.items():
+        for is_exclusive in (False, True):
             link = self._free_to_measure() if is_exclusive else self._free_to_train()
-            while link is not None and queue:
-                task = queue.popleft()
-                if task.future.set_running_or_notify_cancel():
-                    return link, task
+            task = None if link is None else self._waiting.take(is_exclusive=is_exclusive)
+            if link is not None and task is not None:
+                return link, task
         return None
 
     def _free_to_train(self) -> NodeLink | None:

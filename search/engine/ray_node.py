@@ -22,7 +22,7 @@ from archfront.search.engine.node_facts import NodeFacts, Question
 from archfront.search.engine.placement import Fit
 from archfront.search.engine.ray_cluster import Node
 from archfront.search.engine.ray_reasons import LostError, lost_on_the_way, reason_of, unreached
-from archfront.search.engine.slot import Task
+from archfront.search.engine.tasks import Task
 
 logger = logging.getLogger(__name__)
 

@@ -6,7 +6,6 @@ import dataclasses
 import logging
 import pickle
 from collections.abc import Mapping
-from concurrent.futures import Future
 from contextlib import ExitStack
 from queue import SimpleQueue
 
@@ -14,6 +13,7 @@ from archfront.search.engine.failures import death, ending, last_lines, undelive
 from archfront.search.engine.jobs import CLOSED, Broken, Job, OnEvent, Result, notify
 from archfront.search.engine.pool import PoolClosedError, WorkerPool
 from archfront.search.engine.process import WorkerProcess
+from archfront.search.engine.tasks import Task
 from archfront.search.engine.worker import EVENT, EXCLUSIVE, LOG, READY, RESULT, SHARED
 from archfront.trainers.words import count_of
 
@@ -23,29 +23,6 @@ logger = logging.getLogger(__name__)
 # After a failure that archfront recognized the worker is kept, with all that it has imported.
 _SPENT_AFTER = ("crash", "out of memory", "machine")
 _GRACE_S = 2.0  # a dying process closes its pipe shortly before it can be reaped
-
-
-@dataclasses.dataclass(frozen=True)
-class Task:
-    """A submitted job, pickled, with the receivers of its events and its result."""
-
-    job: Job
-    message: bytes
-    on_event: OnEvent | None
-    future: Future[Result]
-
-    @classmethod
-    def of(cls, job: Job, on_event: OnEvent | None) -> Task | Broken:
-        """Return the task of a job, whose payload is pickled at once; why it is none."""
-        try:
-            return cls(job, pickle.dumps(job), on_event, Future())
-        except Exception as error:
-            return undeliverable(f"The {job.kind} job cannot be sent to a worker", error)
-
-    def finish(self, result: Result) -> None:
-        """Give the future its result, unless it was cancelled."""
-        if self.future.running() or self.future.set_running_or_notify_cancel():
-            self.future.set_result(result)
 
 
 class WorkerSlot:

@@ -25,29 +25,18 @@ import os
 import shutil
 import threading
 import time
-from collections import deque
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import ClassVar
 
-from archfront.search.engine.jobs import (
-    CLOSED,
-    Broken,
-    ClosedByBlock,
-    Job,
-    OnEvent,
-    Perform,
-    Result,
-    finished,
-)
+from archfront.search.engine.jobs import CLOSED, Broken, Perform
 from archfront.search.engine.node_agent import Start
 from archfront.search.engine.queue_needs import QueueNeeds
 from archfront.search.engine.run_folder import DRIVER_FILE, new_run_folder
-from archfront.search.engine.slot import Task
 from archfront.search.engine.submitit_link import Crew, PilotLink
 from archfront.search.engine.submitit_pilot import BEAT_S
 from archfront.search.engine.submitit_pilots import MOST_FAULTS, Pilots
 from archfront.search.engine.submitit_queue import JobQueue, queue_of
+from archfront.search.engine.tasks import Task, TaskEngine, WaitingTasks
 from archfront.search.errors import ConfigError
 from archfront.trainers.threads import cores
 
@@ -56,7 +45,7 @@ logger = logging.getLogger(__name__)
 _JOIN_S = 60.0  # in which SLURM takes a last job; a listener that closes must not block for ever
 
 
-class SubmititEngine(ClosedByBlock):
+class SubmititEngine(TaskEngine):
     """The engine of a queue's jobs.
 
     Args:
@@ -89,9 +78,7 @@ class SubmititEngine(ClosedByBlock):
         self._needs = needs = needs or QueueNeeds()
         self._perform = perform
         self._imports, self._exclusive_imports = imports, exclusive_imports
-        self._lock = threading.Lock()
-        self._waiting: dict[bool, deque[Task]] = {False: deque(), True: deque()}
-        self._is_closed = False
+        self._waiting = WaitingTasks()
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._crews = _crews(needs, workers)
@@ -123,38 +110,19 @@ class SubmititEngine(ClosedByBlock):
     @property
     def is_closed(self) -> bool:
         """Return whether no job is taken any more."""
-        with self._lock:
-            return self._is_closed
+        return self._waiting.is_closed
 
-    def submit(self, job: Job, on_event: OnEvent | None = None) -> Future[Result]:
-        """Queue a job; its future gives ``Done`` or ``Broken``, never an exception.
-
-        The payload is pickled at once. A waiting job's future can be cancelled. ``on_event`` is
-        called on a thread of the engine.
-        """
-        task = Task.of(job, on_event)
-        if isinstance(task, Broken):
-            return finished(task)
-        with self._lock:
-            if self._is_closed:
-                return finished(CLOSED)
-            self._waiting[job.is_exclusive].append(task)
+    def submit_task(self, task: Task) -> None:
+        """Queue a job that is pickled already; a closed engine gives it ``CLOSED`` at once."""
+        self._waiting.add(task)
         self._wake.set()
-        return task.future
 
     def close(self) -> None:
         """End every job of the queue; unfinished ones are ``Broken``. Repeatable."""
-        with self._lock:
-            if self._is_closed:
-                return
-            self._is_closed = True
-            dropped = [*self._waiting[False], *self._waiting[True]]
-            for queue in self._waiting.values():
-                queue.clear()
+        if not self._waiting.close():
+            return
         self._stopped.set()
         self._wake.set()
-        for task in dropped:
-            task.finish(CLOSED)
         for thread in self._threads:
             if thread.is_alive() and thread is not threading.current_thread():
                 thread.join(_JOIN_S)
@@ -254,15 +222,10 @@ class SubmititEngine(ClosedByBlock):
     def _next(self) -> tuple[PilotLink, Task] | None:
         for is_exclusive in (False, True):
             link = self._free(is_exclusive=is_exclusive)
-            while link is not None and (task := self._pop(is_exclusive)) is not None:
-                if task.future.set_running_or_notify_cancel():
-                    return link, task
+            task = None if link is None else self._waiting.take(is_exclusive=is_exclusive)
+            if link is not None and task is not None:
+                return link, task
         return None
-
-    def _pop(self, is_exclusive: bool) -> Task | None:
-        with self._lock:
-            waiting = self._waiting[is_exclusive]
-            return waiting.popleft() if waiting else None
 
     def _free(self, *, is_exclusive: bool) -> PilotLink | None:
         """Return the job that may take one more of a kind; None if there is none."""
@@ -278,35 +241,21 @@ class SubmititEngine(ClosedByBlock):
         links = self._pilots.links
         for crew in self._crews:
             mine = [x for x in links if x.crew == crew and x.leaving is None]
-            if crew.measures and not mine and self._n_waiting(True):
+            if crew.measures and not mine and self._waiting.n_of(is_exclusive=True):
                 self._pilots.ask_for(crew, 1)
             elif crew.slots:
-                n_jobs = self._n_waiting(False) + sum(
+                n_jobs = self._waiting.n_of(is_exclusive=False) + sum(
                     link.flights.n_of(is_exclusive=False) for link in links
                 )
                 n_wanted = min(self.n_slots, n_jobs) - crew.slots * len(mine)
                 self._pilots.ask_for(crew, -(-n_wanted // crew.slots))
             if (failure := self._pilots.given_up(crew)) is not None:
-                self._give_up(crew, failure)
-
-    def _give_up(self, crew: Crew, failure: Broken) -> None:
-        """Let what waits fail, since no job of the queue begins."""
-        kinds = [kind for kind, can in ((False, crew.slots), (True, crew.measures)) if can]
-        with self._lock:
-            dropped = [task for kind in kinds for task in self._waiting[kind]]
-            for kind in kinds:
-                self._waiting[kind].clear()
-        for task in dropped:
-            task.finish(failure)
-
-    def _n_waiting(self, is_exclusive: bool) -> int:
-        with self._lock:
-            return len(self._waiting[is_exclusive])
+                kinds = [kind for kind, can in ((False, crew.slots), (True, crew.measures)) if can]
+                self._waiting.drop(failure, kinds=kinds)
 
     def _is_needed(self, crew: Crew) -> bool:
-        return bool(
-            (crew.measures and self._n_waiting(True)) or (crew.slots and self._n_waiting(False))
-        )
+        n_measuring, n_training = (self._waiting.n_of(is_exclusive=x) for x in (True, False))
+        return bool((crew.measures and n_measuring) or (crew.slots and n_training))
 
 
 def _crews(needs: QueueNeeds, workers: int) -> list[Crew]:

@@ -14,7 +14,6 @@ from archfront.search.engine.jobs import Done
 from archfront.search.engine.message_file import Mailbox
 from archfront.search.engine.node_agent import Item
 from archfront.search.engine.node_facts import NodeFacts
-from archfront.search.engine.slot import Task
 from archfront.search.engine.submitit_pilot import (
     FROM_PILOT,
     TO_PILOT,
@@ -23,6 +22,7 @@ from archfront.search.engine.submitit_pilot import (
     Stop,
     ToDo,
 )
+from archfront.search.engine.tasks import Task
 
 
 @dataclass(frozen=True)
