@@ -37,6 +37,7 @@ from archfront.search.engine.jobs import (
 )
 from archfront.search.engine.placement import ClusterNeeds
 from archfront.search.engine.process import WorkerProcess
+from archfront.search.engine.ray_node import LEASE_END_S
 from archfront.search.engine.tasks import Task, TaskEngine
 from archfront.search.engine.worker import EVENT, LOG, READY, RESULT
 from archfront.search.errors import ConfigError
@@ -227,6 +228,9 @@ class ClusterEngine(TaskEngine):
             self._lost(),
             count_of(len(begun), "job"),
         )
+        if begun and self._needs.shared is not None and self._needs.files != "sent":
+            # Nodes that live go on for so long, and would write where the next try does.
+            self._stopped.wait(LEASE_END_S)
         for task in begun:
             task.finish(Broken("killed", self._lost(), 0.0, is_lost=True))
 

@@ -60,8 +60,8 @@ class Start:
     Attributes:
         perform: The first of the arguments of ``ProcessEngine``, as the following ones.
         gpus: GPUs of each worker that trains, of those that Ray gave the agent.
-        lease_s: Seconds without a question of the driver after which the node ends itself: by
-            then its jobs may run elsewhere, and write where they write.
+        lease_s: Seconds after the last answer that reached the driver, after which the node ends
+            itself: by then its jobs may run elsewhere, and write where they write.
         files: What the node has to know of the driver's files; None where it sees them all.
     """
 
@@ -101,7 +101,8 @@ class NodeAgent:
         self._items: list[Item] = []
         self._n_items = 0
         self._jobs: set[int] = set()
-        self._asked = math.inf  # until it is listened to for the first time
+        self._answers: dict[int, float] = {}  # when each was given
+        self._heard = math.inf  # until it is listened to for the first time
 
     def facts(self, question: bytes) -> NodeFacts:
         """Return what this node says of itself."""
@@ -152,13 +153,25 @@ class NodeAgent:
         future = self._engine.submit(job, partial(self._add_event, number))
         future.add_done_callback(lambda done: self._end(number, done))
 
-    def poll(self, acknowledged: int, wait_s: float) -> list[Item]:
-        """Return what happened after a place in the order, or nothing after some seconds."""
-        self._asked = time.monotonic()
+    def poll(
+        self, acknowledged: int, wait_s: float, answer: int = 0, arrived: int = 0
+    ) -> list[Item]:
+        """Return what happened after a place in the order, or nothing after some seconds.
+
+        Args:
+            acknowledged: The place up to which all has arrived.
+            wait_s: The seconds.
+            answer: Number of this answer.
+            arrived: Number of the last one that arrived. A question alone says nothing of that:
+                it may come late, from a driver that has given this node up.
+        """
         with self._changed:
+            now = time.monotonic()
+            self._heard = self._answers.get(arrived, min(self._heard, now))
+            self._answers = {n: at for n, at in self._answers.items() if n > arrived}
             self._items = [item for item in self._items if item.place > acknowledged]
             self._changed.wait_for(lambda: self._items, wait_s)
-            self._asked = time.monotonic()
+            self._answers[answer] = time.monotonic()
             return list(self._items)
 
     def close(self) -> None:
@@ -169,8 +182,8 @@ class NodeAgent:
             self._files.close()
 
     def _watch(self, lease_s: float) -> None:
-        """End this process when the driver has not asked for long; the body of a thread."""
-        while time.monotonic() - self._asked < lease_s:
+        """End this process when long nothing reached the driver; the body of a thread."""
+        while time.monotonic() - self._heard < lease_s:
             time.sleep(min(1.0, lease_s / 4))
         os._exit(1)  # the reaper kills the workers
 

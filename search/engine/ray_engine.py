@@ -31,8 +31,8 @@ from archfront.search.engine.node_facts import write_mark
 from archfront.search.engine.node_files import FilesSetup
 from archfront.search.engine.placement import ClusterNeeds, Fit
 from archfront.search.engine.ray_cluster import connect
-from archfront.search.engine.ray_members import LEASE_S, ClusterMembers, Crew
-from archfront.search.engine.ray_node import NodeLink
+from archfront.search.engine.ray_members import ClusterMembers, Crew
+from archfront.search.engine.ray_node import LEASE_S, NodeLink
 from archfront.search.engine.tasks import Task, TaskEngine, WaitingTasks
 from archfront.search.errors import ConfigError
 from archfront.trainers.threads import cores

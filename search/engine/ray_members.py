@@ -32,9 +32,6 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-# A node that does not hear from the driver for so long ends its workers by itself. Before that the
-# driver repeats nothing that such a node ran, since both would write into one folder.
-LEASE_S = 30.0
 _LOOK_S = 3.0  # between looks at the nodes of the cluster
 _JOIN_S = 10.0  # a listener that waits for the closing thread must not block it for ever
 _CLUSTER_S = 60.0  # without an answer, after which a cluster is given up
@@ -250,7 +247,7 @@ class ClusterMembers:
         link.end_agent()  # it may live, only out of reach
         shared = self._needs.shared  # what jobs write is brought back from others by the driver
         if shared not in (None, *link.fit.sent) and self._may_live(link.node):
-            self._stopped.wait(link.seconds_of_doubt(LEASE_S))
+            self._stopped.wait(link.seconds_of_doubt())
         link.flights.drop(Broken("killed", message, 0.0, link.node.name, is_lost=True))
         self._on_free()
 

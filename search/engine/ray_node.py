@@ -30,7 +30,11 @@ _START_S = 120.0  # in which an agent answers: a process with our imports, on a 
 _POLL_S = 2.0  # how long an agent waits for something to say
 _AGAIN_S = 0.5  # between tries at an agent that is not reached
 _UNREACHED_S = 60.0  # after which a node that is not reached is given up
-_MARGIN_S = 2.0  # an agent looks that often whether its time is over
+# A node to which none of its answers comes for so long ends its workers by itself. Before that the
+# driver repeats nothing that such a node ran, since both would write into one folder.
+LEASE_S = 30.0
+_MARGIN_S = 2.0  # in which an agent sees that its time is over, and its workers are killed
+LEASE_END_S = LEASE_S + _MARGIN_S
 _CLOSE_S = 5.0  # in which an agent ends its workers before it is killed
 _CALLS = 16  # of an agent at a time: a poll waits in one, and files come and go in others
 _TRANSFERS = 4  # jobs whose files are on their way to or from a node at a time
@@ -167,12 +171,14 @@ class NodeLink:
         Args:
             on_free: Called when a job has ended there.
         """
-        self._on_free = on_free
-        place, unreached_since = 0, None
+        self._on_free, self.answered = on_free, time.monotonic()
+        place, asked, arrived, unreached_since = 0, 0, 0, None
         unavailable = self._ray.exceptions.ActorUnavailableError
         while True:
             try:
-                items = self._ray.get(self._agent.poll.remote(place, _POLL_S))
+                asked += 1
+                items = self._ray.get(self._agent.poll.remote(place, _POLL_S, asked, arrived))
+                arrived = asked
                 self._send_again()
             except unavailable as error:
                 now = time.monotonic()
@@ -190,9 +196,9 @@ class NodeLink:
                 if item.tag == "result" and not item.files:
                     on_free()
 
-    def seconds_of_doubt(self, lease_s: float) -> float:
+    def seconds_of_doubt(self) -> float:
         """Return for how long a lost node may still compute, if it lives: until its lease ends."""
-        return max(0.0, self.answered + lease_s + _MARGIN_S - time.monotonic())
+        return max(0.0, self.answered + LEASE_END_S - time.monotonic())
 
     def begin_close(self) -> Any:
         """Let the agent end its workers; return what ``end`` waits for."""

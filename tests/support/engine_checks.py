@@ -11,7 +11,10 @@ import psutil
 import pytest
 
 from archfront.search.engine.jobs import Broken, Done, Job, Result
+from archfront.trainers.threads import cores
 
+# On one core one worker does measurements and trainings, and pauses nothing.
+pauses = pytest.mark.skipif(cores() == 1, reason="On one core there is no other worker to pause.")
 # Only a test that fails waits for so long.
 DEADLINE_S = 120.0
 STAYING = ("resource_tracker", "multiprocessing.forkserver", "tests.support.programs")

@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
+import pickle
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from queue import SimpleQueue
+from typing import Any
 
 import pytest
 
+from archfront.search.engine import cluster_engine
 from archfront.search.engine.cluster_engine import ClusterEngine
-from archfront.search.engine.placement import ClusterNeeds
+from archfront.search.engine.cluster_process import BEGUN, ClusterSetup
+from archfront.search.engine.jobs import Result
+from archfront.search.engine.placement import ClusterNeeds, FilesMode
+from archfront.search.engine.ray_node import LEASE_END_S
+from archfront.search.engine.worker import READY
 from archfront.search.errors import ConfigError
 from tests.support import engine_jobs
 from tests.support.engine_checks import (
@@ -26,6 +35,53 @@ from tests.support.engine_checks import (
 
 ROOT = Path(engine_jobs.__file__).parents[2]
 OPEN = Callable[[], ClusterEngine]
+
+
+class Connection:
+    """Stands for the process that is connected; it ends when its first job has begun."""
+
+    last_output = ""
+
+    def __init__(self, **_: Any) -> None:
+        self._said: SimpleQueue[tuple[bytes, Any] | None] = SimpleQueue()
+
+    def send(self, message: bytes) -> None:
+        order = pickle.loads(message)
+        if isinstance(order, ClusterSetup):
+            self._said.put((READY, (None, 1)))
+        elif order[0] == "job":
+            self._said.put((BEGUN, order[1]))
+            self._said.put(None)
+
+    def receive(self) -> tuple[bytes, bytes]:
+        if (said := self._said.get()) is None:
+            raise EOFError
+        return said[0], pickle.dumps(said[1])
+
+    def end(self, *, grace_s: float) -> None:
+        self._said.put(None)
+
+
+@pytest.mark.parametrize(("files", "waits"), [("auto", True), ("sent", False)])
+def test_what_a_lost_connection_ran_is_done_again_when_the_nodes_have_ended_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, files: FilesMode, waits: bool
+) -> None:
+    """It ran on while its second try wrote into the same folder."""
+    monkeypatch.setattr(cluster_engine, "WorkerProcess", Connection)
+    needs = ClusterNeeds(shared=str(tmp_path), files=files)
+    with ClusterEngine(engine_jobs.perform, workers=1, needs=needs) as engine:
+        futures: list[Future[Result]] = []
+        waited: list[tuple[float, bool]] = []
+
+        def wait(seconds: float) -> bool:
+            eventually(lambda: futures)
+            waited.append((seconds, futures[0].done()))
+            return False
+
+        monkeypatch.setattr(engine._stopped, "wait", wait)
+        futures.append(engine.submit(train("echo", 1)))
+        assert broken(futures[0]).is_lost
+        assert ((LEASE_END_S, False) in waited) == waits
 
 
 @pytest.mark.slow
@@ -71,20 +127,25 @@ def test_what_the_cluster_lacks_is_told_before_anything_starts(ray_engine: OPEN)
         ClusterEngine(engine_jobs.perform, workers=1, threads=1, needs=needs)
 
 
-def test_a_node_that_hears_nothing_of_its_driver_ends_its_workers(tmp_path: Path) -> None:
-    """Its jobs run elsewhere by then, and both would write into one folder."""
+def test_a_node_whose_answers_do_not_arrive_ends_its_workers(tmp_path: Path) -> None:
+    """Its jobs run elsewhere by then, and both would write into one folder.
+
+    A question that was on its way for long had kept it alive.
+    """
     pids = tmp_path / "pids"
     script = f"""
-import pathlib, pickle, time
+import pathlib, pickle
 from archfront.search.engine.jobs import Job
 from archfront.search.engine.node_agent import NodeAgent, Start
 from tests.support import engine_jobs
 agent = NodeAgent()
 agent.start(pickle.dumps(Start(engine_jobs.perform, 1, 1, (), (), lease_s=1.0)))
 agent.submit(1, pickle.dumps(Job("train", ("hang with child", {str(pids)!r}))))
-while not pathlib.Path({str(pids)!r}).exists():
-    agent.poll(0, 0.1)
-time.sleep(600)
+n = 1
+while True:
+    arrived = 0 if pathlib.Path({str(pids)!r}).exists() else n - 1
+    agent.poll(0, 0.1, n, arrived)
+    n += 1
 """
     agent = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
     assert agent.wait(DEADLINE_S) == 1

@@ -25,6 +25,7 @@ from tests.support.engine_checks import (
     eventually,
     is_running,
     measure,
+    pauses,
     result,
     train,
     value,
@@ -172,6 +173,7 @@ class TestExclusiveJobs:
 
 
 class TestClosing:
+    @pauses
     def test_running_paused_and_waiting_jobs_are_ended_at_once(self, tmp_path: Path) -> None:
         before = threading.active_count()
         engine = ProcessEngine(engine_jobs.perform, workers=1)

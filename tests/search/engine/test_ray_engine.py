@@ -29,6 +29,7 @@ from tests.support.engine_checks import (
     eventually,
     is_running,
     measure,
+    pauses,
     train,
     value,
 )
@@ -82,6 +83,7 @@ def test_a_job_that_takes_too_long_is_ended(ray_engine: OPEN) -> None:
     assert failure.message.startswith("The job was ended after 0.5 s of running")
 
 
+@pauses
 def test_a_measurement_pauses_the_trainings_of_its_node(ray_engine: OPEN, tmp_path: Path) -> None:
     engine = ray_engine()
     stop, counts, seen = tmp_path / "stop", [], []
