@@ -164,7 +164,9 @@ class ClusterMembers:
         try:
             link = NodeLink(self._connection.ray, node, gpus=node.gpus if self._needs.gpus else 0)
             needs = self._needs
-            link.ask(question_of(needs.asked, needs.describe))
+            if link.ask(question_of(needs.asked, needs.describe)).unseen:
+                # Meanwhile another study may have given the root a new mark.
+                link.ask(question_of(needs.asked, needs.describe))
         except Exception as error:  # of Ray, and of the agent's start
             if link is not None:
                 link.end()

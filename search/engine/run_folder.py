@@ -9,7 +9,6 @@ import uuid
 from contextlib import suppress
 from pathlib import Path
 
-from archfront.search.engine.node_facts import write_mark
 from archfront.search.errors import ConfigError
 
 # Below the folder that all nodes see.
@@ -23,8 +22,7 @@ def new_run_folder(shared: str | None) -> Path:
     """Return the new folder of an engine's messages, which only its user may read.
 
     Args:
-        shared: Folder that all nodes see, which gets the mark by which they know it; None for a
-            folder of this machine.
+        shared: Folder that all nodes see; None for a folder of this machine.
 
     Raises:
         ConfigError: If it cannot be made.
@@ -33,7 +31,6 @@ def new_run_folder(shared: str | None) -> Path:
         return Path(tempfile.mkdtemp(prefix="archfront-"))
     parent = Path(shared, QUEUE_FOLDER)
     try:
-        write_mark(Path(shared))
         parent.mkdir(parents=True, exist_ok=True)
         _remove_old(parent)
         folder = parent / uuid.uuid4().hex[:8]

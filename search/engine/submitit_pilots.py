@@ -13,7 +13,7 @@ from pathlib import Path
 
 from archfront.search.engine.jobs import Broken
 from archfront.search.engine.node_agent import Start
-from archfront.search.engine.node_facts import Question, mark_of
+from archfront.search.engine.node_facts import question_of
 from archfront.search.engine.placement import version_faults
 from archfront.search.engine.queue_needs import QueueNeeds
 from archfront.search.engine.run_folder import DRIVER_FILE
@@ -110,8 +110,8 @@ class Pilots:
             ConfigError: If it refuses them.
         """
         needs = self._needs
-        folders = (*needs.read, *([] if needs.shared is None else [needs.shared]))
-        question = Question({folder: mark_of(folder) for folder in folders}, needs.describe)
+        # A job that begins sees the shared folder, of which it has its messages.
+        question = question_of(needs.read, needs.describe)
         start = self._start_of(crew)
         names = [f"job{next(self._numbers)}" for _ in range(n)]
         links = [PilotLink(self._folder / name, crew, clock=self._clock) for name in names]

@@ -197,6 +197,18 @@ time.sleep(600)
     assert sorted(slurm.states()) == ["1_0", "1_1", "1_2"]
 
 
+def test_a_study_that_begins_in_the_same_root_disturbs_no_job_that_waits(
+    slurm: StandIn, tmp_path: Path
+) -> None:
+    """It gave the root a new mark, by which the jobs took it for another folder."""
+    slurm.hold("Priority")
+    with opened(tmp_path, measures=False) as first, opened(tmp_path, measures=False) as second:
+        eventually(lambda: set(slurm.states().values()) == {"PENDING"})
+        slurm.hold("")
+        assert [value(each.submit(train("echo", 1))) for each in (first, second)] == [1, 1]
+        assert list(slurm.states()) == ["1", "2"]
+
+
 def test_a_partition_that_there_is_not_is_told_before_anything_starts(
     slurm: StandIn, tmp_path: Path
 ) -> None:
