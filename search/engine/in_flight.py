@@ -52,6 +52,11 @@ class JobsInFlight:
             self._tasks[number] = task
         return number
 
+    def remove(self, number: int) -> None:
+        """Let go of a job that never went there."""
+        with self._lock:
+            self._tasks.pop(number, None)
+
     def take(
         self, item: Item, fetch: Callable[[Item, Result], None] | None = None
     ) -> Result | None:

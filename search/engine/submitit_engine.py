@@ -28,7 +28,7 @@ import time
 from contextlib import suppress
 from typing import ClassVar
 
-from archfront.search.engine.jobs import CLOSED, Broken, Perform
+from archfront.search.engine.jobs import CLOSED, Perform
 from archfront.search.engine.node_agent import Start
 from archfront.search.engine.queue_needs import QueueNeeds
 from archfront.search.engine.run_folder import DRIVER_FILE, new_run_folder
@@ -215,8 +215,9 @@ class SubmititEngine(TaskEngine):
             is_any = True
             link, task = found
             if not link.send(task):
-                node = link.flights.node
-                link.flights.drop(Broken("killed", f"{link.leaving}", 0.0, node, is_lost=True))
+                assert link.leaving is not None, "that is why"
+                logger.warning("The job %s gets no more work: %s.", link.id, link.leaving.reason)
+                self._waiting.add(task, is_next=True)
         return is_any
 
     def _next(self) -> tuple[PilotLink, Task] | None:

@@ -51,6 +51,7 @@ class PilotLink:
         crew: Its workers.
         hello: What it said first; None before that.
         leaving: Why it takes no more jobs; None while it does.
+        left: When that was, by the clock.
         asked: When it was made, by the clock,
         heard: when it was last heard of, and
         began: when it began to run; the last two are None before that.
@@ -64,6 +65,7 @@ class PilotLink:
         self.folder, self.crew = folder, crew
         self.hello: Hello | None = None
         self.leaving: Leaving | None = None
+        self.left = float("inf")
         self.asked = clock()
         self.heard: float | None = None
         self.began: float | None = None
@@ -102,19 +104,30 @@ class PilotLink:
             return [item for message in self._from.receive() for item in self._take(message)]
         return []
 
+    @property
+    def overstay_s(self) -> float:
+        """Return for how long it has had nothing to do since it was to end."""
+        return max(0.0, min(self.idle_s, self._clock() - self.left))
+
+    def leave(self, leaving: Leaving) -> None:
+        """Give it no more jobs."""
+        if self.leaving is None:
+            self.leaving, self.left = leaving, self._clock()
+
     def send(self, task: Task) -> bool:
         """Send a job, whose future runs already; return whether that was possible."""
         number = self.flights.add(task)
         try:
             self._to.send(pickle.dumps(ToDo(number, task.message)))
         except OSError as error:
-            self.leaving = Leaving(f"no message to it can be written: {error}")
+            self.flights.remove(number)
+            self.leave(Leaving(f"no message to it can be written: {error}"))
             return False
         return True
 
     def stop(self, reason: str = "there is nothing more to do") -> None:
         """Let it end; it takes no more jobs."""
-        self.leaving = self.leaving or Leaving(reason)
+        self.leave(Leaving(reason))
         with suppress(OSError):
             self._to.send(pickle.dumps(Stop()))
 
@@ -138,7 +151,7 @@ class PilotLink:
             self._ends = self.heard + content.left_s
             self._idle_since = self.heard
         elif isinstance(content, Leaving):
-            self.leaving = self.leaving or content
+            self.leave(content)
         else:
             items: list[Item] = content
             return items

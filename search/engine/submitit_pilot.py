@@ -18,6 +18,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import FrameType
@@ -114,18 +115,20 @@ class Pilot:
             signal.signal(number, _end)
         signal.signal(signal.SIGCONT, signal.SIG_DFL)  # of which submitit warns
         logging.getLogger("submitit").propagate = False  # it has a file of its own
-        agent = NodeAgent()
+        agent, has_begun = NodeAgent(), False
         try:
             out.send(pickle.dumps(self._hello(began)))
             if self.start is None:
                 return "It has said what its node is."
             agent.start(self.start)
+            has_begun = True
             return self._serve(agent, out)
         except _Ended as error:
             out.send(pickle.dumps(Leaving(str(error))))
             return str(error)
         except Exception as error:
-            out.send(pickle.dumps(Leaving(f"{type(error).__name__}: {error}", is_fault=True)))
+            reason = f"{type(error).__name__}: {error}"
+            out.send(pickle.dumps(Leaving(reason, is_fault=not has_begun)))
             raise
         finally:
             agent.close()
@@ -139,12 +142,14 @@ class Pilot:
     def _serve(self, agent: NodeAgent, out: Mailbox) -> str:
         """Take jobs and pass on what becomes of them; return why that ended."""
         inbox, pulse = Mailbox(Path(self.folder, TO_PILOT)), Pulse(Path(self.driver))
-        passing = _Passing(agent, out)
+        passing = _Passing(agent, out, pause_s=self.pauses_s[1], patience_s=self.silence_s)
         shortest, pause_s = self.pauses_s[0], self.pauses_s[0]
         passing.start()
         try:
             while True:
-                messages = [pickle.loads(message) for message in inbox.receive()]
+                messages = []
+                with suppress(OSError):  # of a file server, which is asked again
+                    messages = [pickle.loads(message) for message in inbox.receive()]
                 for message in messages:
                     if isinstance(message, Stop):
                         return "There is nothing more to do."
@@ -189,14 +194,23 @@ class Pulse:
 class _Passing(threading.Thread):
     """The thread that passes on what happens at an agent.
 
+    Args:
+        agent: The agent.
+        out: Takes the messages.
+        pause_s: Seconds before a message that could not be written is tried again.
+        patience_s: Seconds of that after which it ends: the driver gives this job up then.
+
     Attributes:
         problem: Why it ended by itself; empty if it did not.
     """
 
-    def __init__(self, agent: NodeAgent, out: Mailbox) -> None:
+    def __init__(
+        self, agent: NodeAgent, out: Mailbox, *, pause_s: float, patience_s: float
+    ) -> None:
         super().__init__(name="archfront-pilot", daemon=True)
         self.problem = ""
         self._agent, self._out = agent, out
+        self._pause_s, self._patience_s = pause_s, patience_s
         self._lock = threading.Lock()  # held while something is sent
         self._is_stopped = False
 
@@ -207,15 +221,26 @@ class _Passing(threading.Thread):
             items = self._agent.poll(place, BEAT_S)
             if (now := oom_kills()) > killed:
                 items, killed = [_for_memory(item) for item in items], now
+            if not self._is_sent(pickle.dumps(items)):
+                return
+            place = items[-1].place if items else place
+
+    def _is_sent(self, message: bytes) -> bool:
+        """Send a message, again while the file server is away; return whether that was done."""
+        until = time.monotonic() + self._patience_s
+        while True:
             with self._lock:
                 if self._is_stopped:
-                    return
+                    return False
                 try:
-                    self._out.send(pickle.dumps(items))
+                    self._out.send(message)
                 except OSError as error:
-                    self.problem = f"It cannot write its messages: {error}"
-                    return
-            place = items[-1].place if items else place
+                    if time.monotonic() > until:
+                        self.problem = f"It cannot write its messages: {error}"
+                        return False
+                else:
+                    return True
+            time.sleep(self._pause_s)
 
     def stop(self) -> None:
         """Send nothing more: what follows are workers that are ended on purpose."""

@@ -194,6 +194,9 @@ class Pilots:
             elif state.phase == "running" and (silence := self._silence(link)):
                 self._queue.cancel([link.id])
                 self._bury(link, state, f"gave no sign for {duration(silence)}")
+            elif state.phase == "running" and link.overstay_s > _LEAVING_S:
+                self._queue.cancel([link.id])
+                self._bury(link, state, "did not end when it was to")
         self.reasons = {name: s.why for name, s in states.items() if s.phase == "queued"}
         self._say_who_waits(states)
 

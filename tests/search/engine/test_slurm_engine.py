@@ -127,6 +127,20 @@ def test_a_suspended_job_is_cancelled_since_its_work_is_done_elsewhere(
         eventually(lambda: not is_running(pids[0]))
 
 
+def test_a_job_to_which_nothing_can_be_written_ends_and_another_does_the_work(
+    slurm: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It kept its node to the end of its time, and all that it ran was done twice."""
+    monkeypatch.setattr(submitit_pilots, "_LEAVING_S", 0.0)
+    with opened(tmp_path, measures=False) as engine:
+        assert value(engine.submit(train("echo", 1))) == 1
+        (inbox,) = (tmp_path / "root").glob("queue/*/job1/to_job")
+        inbox.unlink()
+        inbox.mkdir()
+        assert engine.submit(train("echo", 2)).result(DEADLINE_S).value == 2
+        eventually(lambda: slurm.states() == {"1": "CANCELLED", "2": "RUNNING"})
+
+
 def test_a_node_of_another_device_measures_nothing_and_is_excluded(
     slurm: StandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

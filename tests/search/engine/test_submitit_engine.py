@@ -7,6 +7,7 @@ import pickle
 import signal
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ import psutil
 import pytest
 
 from archfront.search.engine.jobs import Broken, Done
-from archfront.search.engine.node_agent import Item
+from archfront.search.engine.message_file import Mailbox
+from archfront.search.engine.node_agent import Item, NodeAgent
 from archfront.search.engine.queue_needs import QueueNeeds
 from archfront.search.engine.submitit_engine import SubmititEngine
 from archfront.search.engine.submitit_pilot import (
@@ -23,12 +25,14 @@ from archfront.search.engine.submitit_pilot import (
     Pilot,
     Pulse,
     _for_memory,
+    _Passing,
     oom_kills,
 )
 from archfront.search.engine.submitit_queue import SlurmQueue, queue_of
 from archfront.search.errors import ConfigError
 from tests.support import engine_jobs
 from tests.support.engine_checks import (
+    DEADLINE_S,
     assert_matches,
     broken,
     eventually,
@@ -38,6 +42,20 @@ from tests.support.engine_checks import (
 )
 
 OPEN = Callable[[], SubmititEngine]
+
+
+def eventually_received(inbox: Mailbox) -> list[Item]:
+    """Return the first message, once it is there."""
+    found: list[bytes] = []
+
+    def is_there() -> bool:
+        with suppress(OSError):
+            found.extend(inbox.receive())
+        return bool(found)
+
+    eventually(is_there)
+    items: list[Item] = pickle.loads(found[0])
+    return items
 
 
 def test_a_job_of_the_queue_that_dies_breaks_what_it_ran_and_another_is_asked_for(
@@ -176,6 +194,25 @@ class TestPilot:
         (tmp_path / "driver").write_text("3")
         now += BEAT_S
         assert pulse.silent_s() == 0
+
+    def test_a_message_that_cannot_be_written_is_tried_again(self, tmp_path: Path) -> None:
+        """A job of the queue ended, with all that it ran, when its file server was away."""
+        agent, sent = NodeAgent(), tmp_path / "sent"
+        sent.mkdir()
+        passing = _Passing(agent, Mailbox(sent), pause_s=0.001, patience_s=DEADLINE_S)
+        passing.start()
+        agent.submit(1, b"nothing that can be read")
+        sent.rmdir()
+        (item,) = eventually_received(Mailbox(sent))
+        assert (item.tag, item.job) == ("result", 1)
+        passing.stop()
+        assert passing.problem == ""
+        sent.unlink()
+        sent.mkdir()
+        agent.submit(2, b"nothing that can be read")
+        ending = _Passing(agent, Mailbox(sent), pause_s=0.001, patience_s=0.0)
+        ending.start()
+        eventually(lambda: "It cannot write its messages" in ending.problem)
 
     def test_a_worker_that_the_group_killed_for_memory_was_out_of_it(self) -> None:
         killed = Broken("killed", "The worker was killed (SIGKILL)", 1.0)
