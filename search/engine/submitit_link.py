@@ -55,6 +55,7 @@ class PilotLink:
         asked: When it was made, by the clock,
         heard: when it was last heard of, and
         began: when it began to run; the last two are None before that.
+        given: When it was given its latest job, by the clock.
         flights: The jobs in flight there.
     """
 
@@ -69,6 +70,7 @@ class PilotLink:
         self.asked = clock()
         self.heard: float | None = None
         self.began: float | None = None
+        self.given = self.asked
         self.flights = JobsInFlight("")
         self._clock = clock
         self._ends = float("inf")
@@ -119,6 +121,7 @@ class PilotLink:
         number = self.flights.add(task)
         try:
             self._to.send(pickle.dumps(ToDo(number, task.message)))
+            self.given = self._clock()
         except OSError as error:
             self.flights.remove(number)
             self.leave(Leaving(f"no message to it can be written: {error}"))

@@ -43,6 +43,8 @@ _HURRY_S = 2.0  # between looks while a job is to end
 _AGAIN_S = 20.0  # before another job is asked for where one failed
 MOST_FAULTS = 2  # jobs in a row that never began, after which what waits is given up
 _MARGIN = 1.2  # by which a training may take longer than any before
+# What had so much of a job's time and did not end is too long for a job.
+_MOST = 0.75
 
 
 @dataclass
@@ -273,8 +275,12 @@ class Pilots:
         said = f"The job {link.id}{where} {how or words}."
         if state.word in ("FAILED", "ENDED"):
             said += self._queue.output_of(link.id)
-        # One that was too long is so again; what else ends a job says nothing of what it ran.
-        is_lost = kind == "killed" and state.word != "TIMEOUT"
+        # What is too long is so again; what else ends a job says nothing of what it ran.
+        had_s, is_late = self._clock() - link.given, state.word == "TIMEOUT"
+        if is_late and len(link.flights):
+            self.longest_s = max(self.longest_s, had_s)
+        is_too_long = is_late and had_s >= _MOST * 60 * needs.job_minutes
+        is_lost = kind == "killed" and not is_too_long
         result = Broken(kind, said, 0.0, node or None, is_lost=is_lost)
         n_jobs = link.flights.drop(result)
         if n_jobs:

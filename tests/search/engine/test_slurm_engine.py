@@ -113,6 +113,26 @@ def test_what_a_job_ran_that_is_taken_away_breaks_and_the_next_job_goes_on(
         assert slurm.states()["2"] == "RUNNING"
 
 
+@pytest.mark.parametrize(("share", "is_lost"), [(0.75, True), (0.0, False)])
+def test_a_training_that_had_too_little_of_its_jobs_time_is_not_too_long(
+    slurm: StandIn,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    share: float,
+    is_lost: bool,
+) -> None:
+    """The second time it was held against its candidate, however late in a job it had begun."""
+    monkeypatch.setattr(submitit_pilots, "_MOST", share)
+    with opened(tmp_path, measures=False) as engine:
+        pids: list[int] = []
+        future = engine.submit(train("hang"), pids.append)
+        eventually(lambda: pids)
+        slurm.end("1", "TIMEOUT")
+        failure = broken(future)
+        assert (failure.kind, failure.is_lost) == ("killed", is_lost)
+        assert "What takes longer needs a larger engine.job_minutes" in failure.message
+
+
 def test_a_suspended_job_is_cancelled_since_its_work_is_done_elsewhere(
     slurm: StandIn, tmp_path: Path
 ) -> None:
