@@ -267,6 +267,8 @@ class Pilots:
 
     def _bury(self, link: PilotLink, state: JobState, how: str = "") -> None:
         """Remove a job that has ended; what it worked on is a failure of the machine."""
+        leaving = link.leaving
+        link.stop()  # SLURM may only have lost sight of its node, which works on
         self.links.remove(link)
         node = link.flights.node or state.node
         where = f" on {node}" if node else ""
@@ -285,9 +287,9 @@ class Pilots:
         n_jobs = link.flights.drop(result)
         if n_jobs:
             logger.warning("%s It ran %s.", said, count_of(n_jobs, "job"))
-        is_fault = link.leaving is not None and link.leaving.is_fault
-        if is_fault or (link.hello is None and link.leaving is None):
-            reason = f" {link.leaving.reason}." if is_fault and link.leaving else ""
+        is_fault = leaving is not None and leaving.is_fault
+        if is_fault or (link.hello is None and leaving is None):
+            reason = f" {leaving.reason}." if is_fault and leaving else ""
             self._fault(link.crew, self._never_began(f"{said}{reason}", link))
 
     def _never_began(self, said: str, link: PilotLink) -> str:

@@ -58,6 +58,10 @@ class StandIn:
         with suppress(ProcessLookupError):
             os.killpg(int((job / "pid").read_text()), signal.SIGTERM)
 
+    def lose(self, name: str) -> None:
+        """Say that a job was lost with its node, which goes on."""
+        (self._folder / "jobs" / name / "state").write_text("NODE_FAIL None")
+
     def suspend(self, name: str) -> None:
         """Stop a job that runs where it is."""
         job = self._folder / "jobs" / name

@@ -133,6 +133,19 @@ def test_a_training_that_had_too_little_of_its_jobs_time_is_not_too_long(
         assert "What takes longer needs a larger engine.job_minutes" in failure.message
 
 
+def test_a_job_that_is_lost_with_a_node_that_lives_ends_itself(
+    slurm: StandIn, tmp_path: Path
+) -> None:
+    """It went on beside the second try, into one folder, until SLURM saw its node again."""
+    with opened(tmp_path, measures=False) as engine:
+        pids: list[int] = []
+        future = engine.submit(train("hang"), pids.append)
+        eventually(lambda: pids)
+        slurm.lose("1")
+        assert broken(future).message == "The job 1 on n1 was lost with its node."
+        eventually(lambda: not is_running(pids[0]))
+
+
 def test_a_suspended_job_is_cancelled_since_its_work_is_done_elsewhere(
     slurm: StandIn, tmp_path: Path
 ) -> None:
