@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import getpass
+import os
 import re
 import shutil
 import subprocess
@@ -56,6 +56,14 @@ _REFUSALS = {
     "gres": "engine.gpus",
     "unrecognized option": "engine.sbatch",
 }
+
+
+# What SLURM's commands say where nobody answers them, as while its controller starts again.
+_AWAY = re.compile(
+    r"unable to contact slurm controller|socket timed out|connection refused|connection failure"
+    r"|zero bytes were transmitted|temporarily unable",
+    re.IGNORECASE,
+)
 
 
 class SlurmError(Exception):
@@ -177,7 +185,7 @@ def states_of(ids: Iterable[str]) -> dict[str, JobState]:
         SlurmError: If SLURM does not answer.
     """
     listed = called(
-        *("squeue", "--noheader", "--array", "--states=all", f"--user={getpass.getuser()}"),
+        *("squeue", "--noheader", "--array", "--states=all", f"--user={os.getuid()}"),
         "--format=%i|%T|%r|%N|%S",
     )
     known = read_squeue(listed)
@@ -269,9 +277,11 @@ def plain(words: str) -> str:
     return " ".join(line.rstrip(".") + "." for line in lines if line)
 
 
-def refusal(words: str) -> ConfigError:
-    """Return the error for a job that sbatch refuses, with its words."""
+def refusal(words: str) -> ConfigError | SlurmError:
+    """Return the error for a job that sbatch refuses, or does not take now, with its words."""
     said = plain(words)
+    if _AWAY.search(words):
+        return SlurmError(said)
     low = said.lower()
     options = next((names for word, names in _REFUSALS.items() if word in low), "engine")
     known = ""

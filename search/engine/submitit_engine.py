@@ -32,6 +32,7 @@ from archfront.search.engine.jobs import CLOSED, Perform
 from archfront.search.engine.node_agent import Start
 from archfront.search.engine.queue_needs import QueueNeeds
 from archfront.search.engine.run_folder import DRIVER_FILE, new_run_folder
+from archfront.search.engine.slurm_commands import SlurmError
 from archfront.search.engine.submitit_link import Crew, PilotLink
 from archfront.search.engine.submitit_pilot import BEAT_S
 from archfront.search.engine.submitit_pilots import MOST_FAULTS, Pilots
@@ -138,15 +139,18 @@ class SubmititEngine(TaskEngine):
         """Ask for the first jobs, and wait for the device that measures.
 
         Raises:
-            ConfigError: If the queue refuses them, or none can measure.
+            ConfigError: If the queue refuses them or does not answer, or none can measure.
         """
         beat, serve = self._threads
         self._write_beat(0)
         beat.start()
-        for crew in self._crews:
-            self._pilots.ask(crew, 1 if crew.measures else self.n_slots)
-        if self._needs.describe is not None and self._crews[0].measures:
-            self._wait_for_device(self._crews[0])
+        try:
+            for crew in self._crews:
+                self._pilots.ask(crew, 1 if crew.measures else self.n_slots)
+            if self._needs.describe is not None and self._crews[0].measures:
+                self._wait_for_device(self._crews[0])
+        except SlurmError as error:
+            raise ConfigError(f"engine.cluster: SLURM does not answer: {error}") from error
         serve.start()
 
     def _wait_for_device(self, crew: Crew) -> None:

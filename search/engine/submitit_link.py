@@ -6,7 +6,7 @@ import pickle
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from archfront.search.engine.in_flight import JobsInFlight
@@ -36,6 +36,27 @@ class Crew:
 
     slots: int
     measures: bool
+
+
+@dataclass
+class CrewFacts:
+    """What is known of the jobs of one crew.
+
+    Attributes:
+        faults: How many in a row never began.
+        problem: Why the last of them did not.
+        not_before: When the next may be asked for.
+        wanted_since: Since when more are wanted; None while there are enough.
+        has_begun: Whether any began well, so that other nodes than those that do not fit exist.
+        excluded: Nodes that do not fit, which the next ones must not get.
+    """
+
+    faults: int = 0
+    problem: str = ""
+    not_before: float = 0.0
+    wanted_since: float | None = None
+    has_begun: bool = False
+    excluded: set[str] = field(default_factory=set)
 
 
 class PilotLink:

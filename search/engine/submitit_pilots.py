@@ -7,7 +7,6 @@ import pickle
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 
@@ -24,7 +23,7 @@ from archfront.search.engine.slurm_commands import (
     SlurmError,
     ending_of,
 )
-from archfront.search.engine.submitit_link import Crew, PilotLink
+from archfront.search.engine.submitit_link import Crew, CrewFacts, PilotLink
 from archfront.search.engine.submitit_pilot import SILENCE_S, Pilot
 from archfront.search.engine.submitit_queue import JobQueue
 from archfront.search.errors import ConfigError
@@ -45,23 +44,6 @@ MOST_FAULTS = 2  # jobs in a row that never began, after which what waits is giv
 _MARGIN = 1.2  # by which a training may take longer than any before
 # What had so much of a job's time and did not end is too long for a job.
 _MOST = 0.75
-
-
-@dataclass
-class _Kind:
-    """What is known of the jobs of one crew.
-
-    Attributes:
-        faults: How many in a row never began.
-        problem: Why the last of them did not.
-        not_before: When the next may be asked for.
-        wanted_since: Since when more are wanted; None while there are enough.
-    """
-
-    faults: int = 0
-    problem: str = ""
-    not_before: float = 0.0
-    wanted_since: float | None = None
 
 
 class Pilots:
@@ -100,8 +82,7 @@ class Pilots:
         self._queue, self._needs, self._folder = queue, needs, folder
         self._start_of, self._clock = start_of, clock
         self._numbers = count(1)
-        self._kinds: dict[Crew, _Kind] = {}
-        self._excluded: set[str] = set()
+        self._kinds: dict[Crew, CrewFacts] = {}
         self._looked = clock()
         self._said: dict[str, str] = {}
 
@@ -110,13 +91,17 @@ class Pilots:
 
         Raises:
             ConfigError: If it refuses them.
+            SlurmError: If it does not answer.
         """
         needs = self._needs
         # A job that begins sees the shared folder, of which it has its messages.
         question = question_of(needs.read, needs.describe)
         start = self._start_of(crew)
         names = [f"job{next(self._numbers)}" for _ in range(n)]
-        links = [PilotLink(self._folder / name, crew, clock=self._clock) for name in names]
+        try:
+            links = [PilotLink(self._folder / name, crew, clock=self._clock) for name in names]
+        except OSError as error:
+            raise ConfigError(f"tracking.root: {self._folder}: {error.strerror}.") from error
         pilots = [
             Pilot(
                 folder=str(link.folder),
@@ -128,7 +113,16 @@ class Pilots:
             )
             for link in links
         ]
-        ids = self._queue.submit(pilots, measures=crew.measures, excluded=self._excluded)
+        excluded = self._kind(crew).excluded
+        try:
+            ids = self._queue.submit(pilots, measures=crew.measures, excluded=excluded)
+        except ConfigError as error:
+            if not excluded:
+                raise
+            left_out = ", ".join(sorted(excluded))
+            raise ConfigError(
+                f"{error} Nodes that do not fit are left out: {left_out}."
+            ) from error
         for link, name in zip(links, ids, strict=True):
             link.id = name
         self.links += links
@@ -149,6 +143,11 @@ class Pilots:
             self.ask(crew, n)
         except ConfigError as error:
             self._fault(crew, str(error))
+        except SlurmError as error:
+            kind.not_before = now + _AGAIN_S * (self._queue.look_s >= 1)
+            self._say("asked", f"The study waits: SLURM takes no job now: {error}", key="away")
+        else:
+            self._say("asked", "")
 
     def hear(self) -> bool:
         """Take what the jobs say; return whether anything came."""
@@ -220,7 +219,8 @@ class Pilots:
     def given_up(self, crew: Crew) -> Broken | None:
         """Return the failure of what waits for jobs that never begin; None where they do."""
         kind = self._kind(crew)
-        if kind.faults < MOST_FAULTS:
+        is_any_left = any(link.crew == crew and link.leaving is None for link in self.links)
+        if kind.faults < MOST_FAULTS or is_any_left:
             return None
         kind.faults = 0
         return Broken("machine", kind.problem, 0.0)
@@ -230,8 +230,8 @@ class Pilots:
         kind = self._kind(crew)
         return kind.problem if kind.faults else ""
 
-    def _kind(self, crew: Crew) -> _Kind:
-        return self._kinds.setdefault(crew, _Kind())
+    def _kind(self, crew: Crew) -> CrewFacts:
+        return self._kinds.setdefault(crew, CrewFacts())
 
     def _greet(self, link: PilotLink) -> None:
         """Take a job that has begun into use, unless its node does not fit."""
@@ -241,20 +241,18 @@ class Pilots:
             *(f"does not see {path}: all nodes need it, by this path" for path in facts.unseen),
         ]
         if faults:
-            self._excluded.add(node)
             link.stop(f"{node} {'; '.join(faults)}")
-            self._fault(link.crew, f"engine: the node {node} {'; '.join(faults)}.")
+            self._fault(link.crew, f"engine: the node {node} {'; '.join(faults)}.", node)
             return
         if link.crew.measures:
             self.device = self.device or facts.device
             if facts.device != self.device:
-                self._excluded.add(node)
                 link.stop("its device is another one")
                 text = f"the node {node} is {facts.device}, not {self.device}: it measures nothing"
-                self._fault(link.crew, f"engine: {text}. Give engine.device_constraint.")
+                self._fault(link.crew, f"engine: {text}. Give engine.device_constraint.", node)
                 return
         kind = self._kind(link.crew)
-        kind.faults, kind.not_before = 0, 0.0
+        kind.has_begun, kind.faults, kind.not_before = True, 0, 0.0
         logger.info("The job %s begins on %s.", link.id, node)
 
     def _silence(self, link: PilotLink) -> float:
@@ -290,7 +288,7 @@ class Pilots:
         is_fault = leaving is not None and leaving.is_fault
         if is_fault or (link.hello is None and leaving is None):
             reason = f" {leaving.reason}." if is_fault and leaving else ""
-            self._fault(link.crew, self._never_began(f"{said}{reason}", link))
+            self._fault(link.crew, self._never_began(f"{said}{reason}", link), node)
 
     def _never_began(self, said: str, link: PilotLink) -> str:
         shared = self._needs.shared
@@ -301,8 +299,10 @@ class Pilots:
             f"paths. What it printed is in {link.folder.parent}."
         )
 
-    def _fault(self, crew: Crew, problem: str) -> None:
+    def _fault(self, crew: Crew, problem: str, node: str = "") -> None:
         kind = self._kind(crew)
+        if node and kind.has_begun:
+            kind.excluded.add(node)
         self.has_failed = True
         kind.faults, kind.problem = kind.faults + 1, problem
         kind.not_before = self._clock() + _AGAIN_S * (self._queue.look_s >= 1)

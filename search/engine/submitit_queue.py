@@ -60,6 +60,7 @@ class JobQueue(Protocol):
 
         Raises:
             ConfigError: If the queue refuses them.
+            SlurmError: If the queue does not answer.
         """
 
     def states(self, ids: Sequence[str]) -> dict[str, JobState]:
@@ -168,6 +169,7 @@ class SlurmQueue:
             "use_srun": False,
             "wckey": None,
             "array_parallelism": self._slots,
+            "exclude": ",".join(sorted(excluded)) or None,
             "additional_parameters": {"no-requeue": True, **flags},
         }
         if measures:
@@ -176,7 +178,6 @@ class SlurmQueue:
                 "constraint": needs.device_constraint or needs.constraint,
                 "exclusive": True,
                 "mem": "0",  # all of the node's
-                "exclude": ",".join(sorted(excluded)) or None,
             }
         memory = needs.memory_gb
         return common | {
@@ -271,6 +272,7 @@ def _submitted(
 
     Raises:
         ConfigError: If the queue refuses them.
+        SlurmError: If the queue does not answer.
     """
     errors = submitit.core.utils
     try:

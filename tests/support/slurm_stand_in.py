@@ -68,9 +68,24 @@ class StandIn:
         os.killpg(int((job / "pid").read_text()), signal.SIGSTOP)
         (job / "state").write_text("SUSPENDED None")
 
+    def add_node(self, line: str) -> None:
+        """Add a node: its name, partitions, features, and jobs at a time."""
+        with (self._folder / "nodes").open("a") as nodes:
+            nodes.write(f"{line}\n")
+
     def take_down(self, *nodes: str) -> None:
         """Give these nodes to nobody, and others to everybody."""
         (self._folder / "down").write_text(" ".join(nodes))
+
+    def send_away(self, is_away: bool = True) -> None:
+        """Let no job be submitted, as while the controller starts again; or be again."""
+        (self._folder / "away").unlink(missing_ok=True)
+        if is_away:
+            (self._folder / "away").touch()
+
+    def n_refused(self) -> int:
+        """Return how many jobs it has not taken since it was sent away."""
+        return (self._folder / "away").stat().st_size
 
     def hold(self, reason: str) -> None:
         """Let all jobs that come wait for a reason; an empty one lets them go."""

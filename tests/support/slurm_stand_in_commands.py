@@ -33,6 +33,11 @@ def nodes():
 def sbatch(path):
     text = Path(path).read_text()
     asked = options_of(text)
+    if (FOLDER / "away").exists():
+        with (FOLDER / "away").open("a") as file:
+            file.write("x")
+        words = "Batch job submission failed: Unable to contact slurm controller (connect failure)"
+        sys.exit(f"sbatch: error: {words}")
     known = {part for _, parts, _, _ in nodes() for part in parts}
     if asked.get("partition", "batch") not in known:
         print(f"sbatch: error: invalid partition specified: {asked['partition']}", file=sys.stderr)

@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from archfront.search.engine import submitit_pilots
+from archfront.search.engine.node_facts import NodeFacts
 from archfront.search.engine.queue_needs import QueueNeeds
 from archfront.search.engine.submitit_check import check_queue, partition_problems
 from archfront.search.engine.submitit_engine import SubmititEngine
@@ -194,6 +195,26 @@ def test_a_node_of_another_device_measures_nothing_and_is_excluded(
         assert slurm.node_of("3") == "n2"
 
 
+def test_a_node_that_does_not_fit_is_left_out_where_others_fit(
+    slurm: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SLURM gave it again and again, and the second time the study was stopped."""
+
+    def faults(facts: NodeFacts) -> tuple[str, ...]:
+        return ("has Python 2.7",) if facts.device == "device of n1" else ()
+
+    monkeypatch.setattr(submitit_pilots, "version_faults", faults)
+    slurm.add_node("n4 batch fast 1")
+    slurm.take_down("n1")
+    with opened(tmp_path, workers=2, measures=False) as engine:
+        futures = [engine.submit(train("wait", str(tmp_path / "go"))) for _ in range(2)]
+        eventually(futures[0].running)
+        slurm.take_down()
+        eventually(lambda: any("#SBATCH --exclude=n1" in slurm.script(n) for n in slurm.states()))
+        (tmp_path / "go").touch()
+        assert [each.result(DEADLINE_S).node for each in futures] == ["n4", "n4"]
+
+
 def test_jobs_that_wait_say_why_and_a_driver_that_gives_up_takes_them_back(
     slurm: StandIn,
     tmp_path: Path,
@@ -206,6 +227,24 @@ def test_jobs_that_wait_say_why_and_a_driver_that_gives_up_takes_them_back(
         eventually(lambda: "The jobs that train wait in the queue (1). QOSM" in caplog.text)
         assert caplog.text.count("a limit of the user, account or QOS is reached") == 1
     eventually(lambda: slurm.states() == {"1": "CANCELLED"})
+
+
+def test_a_controller_that_is_away_is_waited_for(
+    slurm: StandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The second job that it did not take ended the study."""
+    with opened(tmp_path, measures=False) as engine:
+        assert value(engine.submit(train("echo", 1))) == 1
+        slurm.send_away()
+        slurm.end("1", "PREEMPTED")
+        waiting = [engine.submit(train("echo", n)) for n in range(2)]
+        eventually(lambda: "The study waits: SLURM takes no job now: " in caplog.text)
+        eventually(lambda: slurm.n_refused() > 3)
+        slurm.send_away(False)
+        assert [value(each) for each in waiting] == [0, 1]
+    slurm.send_away()
+    with pytest.raises(ConfigError, match=r"^engine\.cluster: SLURM does not answer: Batch job"):
+        opened(tmp_path, measures=False)
 
 
 def test_jobs_that_slurm_would_never_begin_end_the_study_before_it_starts(
