@@ -67,6 +67,18 @@ def broken(error: BaseException, *, seconds: float = 0.0) -> Broken:
     return Broken("crash", _sentence(error), seconds)
 
 
+def not_served(what: str, error: BaseException) -> Broken:
+    """Return the failure of a job that says nothing of the job, whatever the error is.
+
+    Args:
+        what: What was done for the job, the beginning of a message.
+        error: What was raised.
+    """
+    found = broken(error)
+    message = found.message if found.kind == "machine" else f"{what}: {found.message}"
+    return Broken("machine", message, 0.0)
+
+
 def not_imported(error: Exception) -> Broken:
     """Return the failure of a job in a worker that could not import what jobs need."""
     failure = machine_failure(error)

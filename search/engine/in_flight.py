@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from itertools import count
 
-from archfront.search.engine.failures import broken, undeliverable
+from archfront.search.engine.failures import not_served, undeliverable
 from archfront.search.engine.jobs import Broken, Result, notify
 from archfront.search.engine.node_agent import Item
 from archfront.search.engine.tasks import Task
@@ -109,7 +109,7 @@ class JobsInFlight:
         try:
             put()
         except OSError as error:
-            result = broken(error)
+            result = not_served("What the job wrote cannot be put in its place", error)
         result = dataclasses.replace(result, node=self.node)
         task.finish(result)
         return result

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from archfront.search.engine.failures import broken, undeliverable
+from archfront.search.engine.failures import not_served
 from archfront.search.engine.file_parts import Entry
 from archfront.search.engine.jobs import Job, Perform, Result
 from archfront.search.engine.node_facts import NodeFacts, facts_of
@@ -147,7 +147,7 @@ class NodeAgent:
             if self._files is not None:
                 job = self._files.begin(number, job, given)
         except Exception as error:
-            self._add_result(number, undeliverable("The job cannot be read at its node", error))
+            self._add_result(number, not_served("The job cannot begin at its node", error))
             return
         assert self._engine is not None, "an agent is started before it gets a job"
         future = self._engine.submit(job, partial(self._add_event, number))
@@ -197,7 +197,7 @@ class NodeAgent:
             if self._files is not None:
                 result, files = self._files.end(number, result)
         except Exception as error:  # the files that it wrote cannot be read
-            result = broken(error)
+            result = not_served("What the job wrote cannot be sent back", error)
         self._add_result(number, result, files)
 
     def _add_result(self, number: int, result: Result, files: tuple[Entry, ...] = ()) -> None:

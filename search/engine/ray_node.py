@@ -159,6 +159,7 @@ class NodeLink:
         except Exception as error:
             self.flights.end(number, lost_on_the_way(error))
             self._on_free()
+            self._release(number)
 
     def _submit(self, number: int, task: Task, given: tuple[Entry, ...]) -> None:
         reference = self._agent.submit.remote(number, task.message, given)
@@ -250,7 +251,11 @@ class NodeLink:
             arrived = bring(self.files, item.job, item.files, root)
             if self.flights.end(item.job, result, arrived.put) is None:
                 arrived.drop()
-            self._agent.files.remote("release", item.job)
         except Exception as error:
             self.flights.end(item.job, lost_on_the_way(error))
         self._on_free()
+        self._release(item.job)
+
+    def _release(self, number: int) -> None:
+        """Let the node remove what it keeps of a job, if it lives."""
+        self._agent.files.remote("release", number)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from archfront.search.engine.failures import broken
+from archfront.search.engine.failures import not_served
 from archfront.search.engine.jobs import Broken
 
 
@@ -15,9 +15,7 @@ def lost_on_the_way(error: Exception) -> Broken:
     if isinstance(error, LostError):
         words = f"The node was lost while files were on their way: {error}."
         return Broken("killed", words, 0.0, is_lost=True)
-    found = broken(error)
-    words = f"Files of the job were lost on their way: {found.message}"
-    return found if found.kind == "machine" else Broken("machine", words, 0.0)
+    return not_served("Files of the job were lost on their way", error)
 
 
 def unreached(error: Exception, seconds: float) -> str:

@@ -9,7 +9,13 @@ from collections.abc import Mapping
 from contextlib import ExitStack
 from queue import SimpleQueue
 
-from archfront.search.engine.failures import death, ending, last_lines, undeliverable
+from archfront.search.engine.failures import (
+    death,
+    ending,
+    last_lines,
+    not_served,
+    undeliverable,
+)
 from archfront.search.engine.jobs import CLOSED, Broken, Job, OnEvent, Result, notify
 from archfront.search.engine.pool import PoolClosedError, WorkerPool
 from archfront.search.engine.process import WorkerProcess
@@ -89,7 +95,7 @@ class WorkerSlot:
             logger.exception("The engine could not run a %s job.", task.job.kind)
             if self._worker is not None:
                 self._retire(self._worker)
-            return undeliverable(f"The engine could not run the {task.job.kind} job", error)
+            return not_served(f"The engine could not run the {task.job.kind} job", error)
         is_killed = worker.watch.lift_limit()
         result = dataclasses.replace(result, seconds=worker.watch.seconds)
         if is_killed or (isinstance(result, Broken) and result.kind in _SPENT_AFTER):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pickle
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,16 +12,20 @@ import pytest
 from archfront.search.engine.file_parts import PACK_BYTES, Entry, Part, packs_of
 from archfront.search.engine.file_sets import Outline
 from archfront.search.engine.file_transfer import (
+    Arrived,
     bring,
     first_of_each,
     inputs_of,
     send,
 )
+from archfront.search.engine.in_flight import JobsInFlight
 from archfront.search.engine.jobs import Broken, Done, Job
-from archfront.search.engine.node_files import entry_of
+from archfront.search.engine.node_agent import NodeAgent
+from archfront.search.engine.node_files import FilesSetup, NodeFiles, entry_of
+from archfront.search.engine.tasks import Task
 from archfront.search.errors import DamagedError, DataError
 from archfront.trainers.sums import SUMS
-from tests.support.file_nodes import Node, content, delivered, drawn_folder, sets_of
+from tests.support.file_nodes import GB, Node, content, delivered, drawn_folder, sets_of
 
 
 @pytest.fixture
@@ -34,6 +39,30 @@ def node(tmp_path: Path) -> Iterator[Node]:
     node = Node(tmp_path / "home")
     yield node
     node.files.close()
+
+
+class TestFailuresOfTheNode:
+    """None of them is the candidate's, which would have been recorded as failed."""
+
+    def test_a_job_whose_files_are_not_at_its_node_fails_by_the_machine(
+        self, tmp_path: Path
+    ) -> None:
+        agent, setup = NodeAgent(), FilesSetup(str(tmp_path / "root"), GB)
+        agent._files = NodeFiles(setup, tmp_path / "home")
+        agent.submit(1, pickle.dumps(Job("train", ())), (Entry("state", 5, "0" * 64),))
+        (item,) = agent.poll(0, 0.0)
+        result = pickle.loads(item.content)
+        assert result.kind == "machine"
+        assert result.message.startswith("The job cannot begin at its node: FileNotFoundError: ")
+        agent.close()
+
+    def test_what_a_job_wrote_and_has_no_place_fails_by_the_machine(self, tmp_path: Path) -> None:
+        flights, task = JobsInFlight("pi"), Task.of(Job("train", ()), None)
+        assert isinstance(task, Task)
+        arrived = Arrived(((tmp_path / "gone.part", tmp_path / "gone"),))
+        result = flights.end(flights.add(task), Done(1, 1.0), arrived.put)
+        assert isinstance(result, Broken)
+        assert (result.kind, result.node) == ("machine", "pi")
 
 
 class TestFolders:
