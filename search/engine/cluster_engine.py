@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+import math
 import pickle
 import threading
 from concurrent.futures import Future
@@ -46,7 +47,6 @@ from archfront.trainers.words import count_of
 
 logger = logging.getLogger(__name__)
 
-_START_S = 600.0  # in which nodes have to answer, on machines that are busy
 _END_S = 20.0  # in which the process leaves the cluster before it is killed
 # Between tries to join a cluster again, doubled each time.
 _AGAIN_S, _LONGEST_AGAIN_S = 2.0, 30.0
@@ -171,7 +171,7 @@ class ClusterEngine(TaskEngine):
 
     def _connect(self, setup: ClusterSetup) -> tuple[str, ...]:
         """Start the process and wait until it has joined the cluster; return why it did not."""
-        process = WorkerProcess(threads=1, start_timeout_s=_START_S, module="cluster_process")
+        process = WorkerProcess(threads=1, start_timeout_s=math.inf, module="cluster_process")
         with self._lock:
             if self._is_closed:
                 process.end(grace_s=0.0)

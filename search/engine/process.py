@@ -141,7 +141,7 @@ class WorkerProcess:
 
     def send(self, message: bytes) -> None:
         """Send a message; a worker that is gone shows at the next ``receive``."""
-        with contextlib.suppress(ConnectionError):
+        with contextlib.suppress(OSError):  # another thread may have ended it
             self._connection.send_bytes(message)
 
     def receive(self) -> tuple[bytes, bytes]:

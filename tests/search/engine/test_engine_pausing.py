@@ -15,7 +15,7 @@ import psutil
 import pytest
 
 from archfront.search.engine.jobs import Done
-from archfront.search.engine.process import Stopwatch
+from archfront.search.engine.process import Stopwatch, WorkerProcess
 from archfront.search.engine.processes import ProcessEngine
 from tests.support import engine_jobs
 from tests.support.engine_checks import (
@@ -246,6 +246,13 @@ class TestClosing:
         os.kill(pid, signal.SIGINT)
         assert value(processes.submit(train("echo", 1))) == 1
         assert is_running(pid)
+
+
+def test_a_message_to_a_process_that_another_thread_has_ended_raises_nothing() -> None:
+    """A study that submitted a job while its connection to a cluster ended was ended by that."""
+    worker = WorkerProcess(threads=1, start_timeout_s=DEADLINE_S)
+    worker.end(grace_s=0.0)
+    worker.send(b"late")
 
 
 def test_a_stopwatch_counts_running_time_only() -> None:
