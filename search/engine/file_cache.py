@@ -14,6 +14,7 @@ one is damaged, and sent again too.
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import os
 import shutil
@@ -31,6 +32,8 @@ from archfront.search.records.paths import cache_file
 BLOB_TIME = 1_000_000_000
 _BLOB_NS = BLOB_TIME * 10**9
 _FREE_BYTES = 2**28  # that have to stay free on the disk
+# ext4 has 65,000 names for a file, as for an empty one of many labels; some others have one.
+_NO_LINKS = frozenset({errno.EMLINK, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS})
 
 
 def sent_root() -> Path:
@@ -52,8 +55,10 @@ class FileCache:
     def __init__(self, root: Path, limit_bytes: int) -> None:
         self._root, self._limit_bytes = root, limit_bytes
         self._held: dict[str, IO[str]] = {}
+        root.mkdir(parents=True, exist_ok=True)
+        root.chmod(0o700)  # the driver's folders need not be for everybody
         for name in ("blobs", "trees", "locks", "work"):
-            (root / name).mkdir(parents=True, exist_ok=True)
+            (root / name).mkdir(exist_ok=True)
         self._sweep()
         name = uuid.uuid4().hex
         self._work_lock = _locked(root / "work" / f"{name}.lock", fcntl.LOCK_EX)
@@ -76,11 +81,9 @@ class FileCache:
         missing, tree, has_all = [], self.tree(id), True
         for entry in entries:
             blob = _state(self._blob(entry.digest))
-            if blob is None or (blob.st_size, blob.st_mtime_ns) != (entry.n_bytes, _BLOB_NS):
+            if not _is_whole(blob, entry):
                 missing.append(entry.digest)
-            named = _state(tree / checked_path(entry.path))
-            has_all = has_all and blob is not None and named is not None
-            has_all = has_all and os.path.samestat(blob, named)  # type: ignore[arg-type]
+            has_all = has_all and _is_whole(_state(tree / checked_path(entry.path)), entry)
         return missing, has_all and not missing
 
     def keep(self, file: Path, digest: str) -> None:
@@ -139,7 +142,7 @@ class FileCache:
             file = building / checked_path(entry.path)
             file.parent.mkdir(parents=True, exist_ok=True)
             file.unlink(missing_ok=True)
-            os.link(self._blob(entry.digest), file)
+            link(self._blob(entry.digest), file)
         if is_last:
             tree = self.tree(id)
             with suppress(FileNotFoundError):  # what is open there stays readable
@@ -199,6 +202,21 @@ class FileCache:
                 shutil.rmtree(file.with_suffix(""), ignore_errors=True)
                 file.unlink(missing_ok=True)
                 lock.close()
+
+
+def link(file: Path, name: Path) -> None:
+    """Give a file a further name, or copy it where the file system allows no more names."""
+    try:
+        os.link(file, name)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        shutil.copy2(file, name)
+
+
+def _is_whole(state: os.stat_result | None, entry: Entry) -> bool:
+    """Return whether nothing has written to a blob, or to a copy of it."""
+    return state is not None and (state.st_size, state.st_mtime_ns) == (entry.n_bytes, _BLOB_NS)
 
 
 def _locked(file: Path, how: int) -> IO[str]:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from archfront.search.engine.file_cache import FileCache, sent_root
+from archfront.search.engine.file_cache import FileCache, link, sent_root
 from archfront.search.engine.file_parts import Entry, Inbox, Pack, checked_path
 from archfront.search.engine.jobs import Broken, Job, Result
 from archfront.search.engine.moved_paths import back, moved
@@ -153,7 +153,7 @@ class NodeFiles:
             for entry in given:
                 file = root / checked_path(entry.path)
                 file.parent.mkdir(parents=True, exist_ok=True)
-                os.link(inbox.file(entry.digest), file)
+                link(inbox.file(entry.digest), file)
             shutil.rmtree(self._cache.work / f"inbox-{number}", ignore_errors=True)
             names = [str(file.relative_to(root)) for file in _files(root)]
             known = {name: _identity(root / name) for name in names}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import pickle
 from collections.abc import Iterator
@@ -74,6 +75,28 @@ class TestFolders:
         assert told[0] == (0.0, pytest.approx(n_mb))
         assert told[-1] == (pytest.approx(n_mb), pytest.approx(n_mb))
         assert told == sorted(set(told))
+
+    def test_others_on_its_machine_see_nothing_of_it(self, node: Node, data: Path) -> None:
+        delivered(node, data)
+        assert node.home.stat().st_mode & 0o777 == 0o700
+
+    def test_a_file_system_without_further_names_gets_copies(
+        self, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The 65,001st empty file of labels could not be placed, and no node was used."""
+
+        def refuse(*_: Path) -> None:
+            raise OSError(errno.EMLINK, "Too many links")
+
+        monkeypatch.setattr(os, "link", refuse)
+        first = Node(tmp_path / "home")
+        delivered(first, data)
+        assert content(first.folder) == content(data)
+        first.files.close()
+        second = Node(tmp_path / "home")
+        assert delivered(second, data) == []
+        assert second.calls["place"] == 0
+        second.files.close()
 
     def test_what_a_node_has_is_not_sent_again(self, data: Path, tmp_path: Path) -> None:
         first = Node(tmp_path / "home")
