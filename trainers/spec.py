@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import KW_ONLY, asdict, dataclass
+from dataclasses import KW_ONLY, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -72,7 +72,7 @@ class Architecture:
         So that the ids of networks do not change when there is more to say of others.
         """
         plain = {"neck": "none", "width": 0, "depth": 0, "finest": 0, "detections": DETECTIONS}
-        return {k: v for k, v in asdict(self).items() if k not in plain or v != plain[k]}
+        return {k: v for k, v in vars(self).items() if k not in plain or v != plain[k]}
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Recipe:
     def as_dict(self) -> dict[str, Any]:
         """Return plain content, without what earlier recipes do not have where it is as it was."""
         plain = {"loss": PLAIN_LOSS, "flips": USUAL_FLIPS, "layer_decay": 1.0}
-        return {k: v for k, v in asdict(self).items() if k not in plain or v != plain[k]}
+        return {k: v for k, v in vars(self).items() if k not in plain or v != plain[k]}
 
 
 @dataclass(frozen=True)

@@ -295,12 +295,7 @@ class Evaluation:
     @property
     def kind(self) -> OutcomeKind:
         """Return which of the three outcomes this is."""
-        kinds: dict[type, OutcomeKind] = {
-            Trained: "trained",
-            Rejected: "rejected",
-            Failed: "failed",
-        }
-        return kinds[type(self.outcome)]
+        return _KINDS[type(self.outcome)]
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain JSON content; ``from_dict`` gives the equal record back."""
@@ -315,6 +310,9 @@ class Evaluation:
         """
         # The outcome says itself of which kind it is: no two kinds have the same keys.
         return decode(cls, {key: value for key, value in content.items() if key != "kind"})
+
+
+_KINDS: dict[type, OutcomeKind] = {Trained: "trained", Rejected: "rejected", Failed: "failed"}
 
 
 def trained_outcome(evaluation: Evaluation) -> Trained:

@@ -99,6 +99,13 @@ def test_the_keys_and_their_order_are_those_of_the_fields(record: Any) -> None:
     assert json.dumps(encode(record)) == everything.replace(', "tiles": null', "")
 
 
+@pytest.mark.parametrize("one", RECORDS[:3])
+def test_a_candidate_is_as_its_encoding(one: Candidate) -> None:
+    assert json.dumps(one.as_dict()) == json.dumps(encode(one))
+    again = decode(Candidate, as_stored(one))
+    assert json.dumps(again.as_dict()) == json.dumps(encode(one))
+
+
 def test_a_plain_loss_does_not_change_the_ids_of_earlier_candidates() -> None:
     plain, balanced = RECORDS[0], RECORDS[2]
     assert "loss" not in encode(plain)["recipe"]
