@@ -7,6 +7,7 @@ import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any
 
 from archfront.search.config import compose
@@ -116,6 +117,12 @@ def server_words(settings: ServiceSettings) -> list[str]:
 
 def tracking_of(settings: ServiceSettings) -> dict[str, Any]:
     """Return the group of options of where this server keeps the records of studies."""
+    return dict(_tracking(settings))
+
+
+@lru_cache(maxsize=8)
+def _tracking(settings: ServiceSettings) -> dict[str, Any]:
+    """Return the same, composed once: that takes longer than most requests."""
     content: dict[str, Any] = compose.compose(server_words(settings)).content["tracking"]
     return content
 
