@@ -21,6 +21,7 @@ from archfront.search.records.postgres import is_postgres
 from archfront.search.records.store import StudyStore, reading
 from archfront.search.results.changed_trials import changed_trials
 from archfront.search.results.results import Results
+from archfront.search.service.long_lived import LongLived
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.stored_look import StoredLook
@@ -44,6 +45,8 @@ N_KEPT = 16
 DATABASE_S = 2.0
 # Bytes of records that a list reads at once, and those of an entry in PostgreSQL, about.
 SOON_BYTES, ENTRY_BYTES = 400_000, 500
+# Bytes of records from which on they are many objects.
+LARGE_BYTES = 2_000_000
 
 
 class ReadStudy:
@@ -140,6 +143,7 @@ class ReadStudies:
         self._settings, url = settings, settings.storage_url
         self._stored = StoredLook(url) if url is not None and is_postgres(url) else None
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
+        self._long_lived = LongLived()
         self._summaries = Summaries(database)
         self._lock = threading.Lock()
         self.is_lacking = threading.Event()
@@ -208,8 +212,10 @@ class ReadStudies:
                 store.read_on()
                 results = replace(Results.read(store, paths), ties=before.results.ties)
                 return ReadStudy(results, before), store
-        store = reading(paths, self._settings.storage_url)
-        return ReadStudy(Results.read(store, paths)), store
+        is_large = stamp is not None and stamp.n_bytes > LARGE_BYTES
+        with self._long_lived.made(is_large=is_large):
+            store = reading(paths, self._settings.storage_url)
+            return ReadStudy(Results.read(store, paths)), store
 
     def results(self, name: str) -> Results:
         """Return the records of a study as they are now.

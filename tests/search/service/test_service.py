@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -83,6 +85,30 @@ def test_of_a_journal_that_grows_the_growth_is_read(tmp_path: Path) -> None:
     with pytest.raises(StudyError, match="damaged"):
         records.results("flowers")
     database.close()
+
+
+def test_records_that_are_kept_no_longer_are_freed_without_the_collector(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The collector passes over them, which took half a second at any request."""
+    recorded_store.write(tmp_path)
+    monkeypatch.setattr(read_studies, "LARGE_BYTES", 0)
+    before = gc.get_freeze_count()
+    with client_of(tmp_path) as client:
+        for what in ("columns", "front", "history", "trials", "rejected"):
+            assert client.get(f"/api/v1/studies/flowers/{what}").status_code == 200
+        service = service_of(client)
+        assert gc.get_freeze_count() > before
+        assert gc.isenabled()
+        kept = [weakref.ref(e) for e in service.results("flowers").evaluations]
+        gc.collect()
+        gc.disable()
+        try:
+            service.records.forget("flowers")
+            assert {one() for one in kept} == {None}
+        finally:
+            gc.enable()
+    gc.unfreeze()
 
 
 def test_of_many_who_ask_at_once_one_reads(tmp_path: Path) -> None:
