@@ -7,7 +7,7 @@ Numbers that are not known are None.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,13 @@ from archfront.search.results.changed_trials import ChangedTrials
 from archfront.search.results.results import Results
 from archfront.search.service.study_parts import Reading, TimePart, TrialsPart
 
-Row = Callable[[Evaluation], Any]
+# What tells an evaluation from the others of a study: trial, rung and attempt.
+_Key = tuple[int, int, int]
+# The columns of every study, before its costs.
+NAMES = (
+    *("trial", "rung", "kind", "can_join", "seconds", "label", "candidate"),
+    *("metric", "low", "high", "trained", "chosen_by", "why", "p95_ms", "is_stable"),
+)
 # Letters of a text that a column has at most; the whole text is in the trial's own record.
 TEXT = 300
 # Decimals of seconds, and of everything else.
@@ -44,7 +50,7 @@ def study_columns(study: Reading, *, after: float = 0.0) -> dict[str, Any]:
     results = study.results
     header, time = results.begun(), study.part(TimePart)
     new = time.ended_after(after)
-    ended = {id(e): time.at(e) for e in new}
+    columns = study.part(RowsPart).columns(new)
     return {
         "study": study.part(FactsPart).facts,
         "state": results.state,
@@ -54,7 +60,7 @@ def study_columns(study: Reading, *, after: float = 0.0) -> dict[str, Any]:
         "n": len(results.evaluations),
         "after": after,
         "front": front_rows(study.front, header.objectives),
-        "columns": _columns(new, header, ended),
+        "columns": columns | {"at": [round(time.at(e), SECOND_DIGITS) for e in new]},
     }
 
 
@@ -143,66 +149,79 @@ def _axis(objective: Objective) -> dict[str, Any]:
     }
 
 
-def _columns(
-    evaluations: Sequence[Evaluation], header: StudyHeader, ended: Mapping[int, float]
-) -> dict[str, list[Any]]:
-    """Return one list per column, of one value per evaluation in the order that is given.
+@dataclass(frozen=True)
+class RowsPart:
+    """What the columns say of each evaluation, but for the time at which it ended.
 
-    Args:
-        evaluations: Those of the columns.
-        header: What the study is.
-        ended: The active seconds of the study at the end of an evaluation, by its ``id``.
+    Attributes:
+        names: Of the values.
+        rows: The values of each, by trial, rung and attempt.
     """
-    rows: dict[str, Row] = {
-        "trial": lambda e: e.trial,
-        "rung": lambda e: e.rung,
-        "kind": lambda e: e.kind,
-        "can_join": lambda e: int(e.can_join_front),
-        "at": lambda e: round(ended[id(e)], SECOND_DIGITS),
-        "seconds": lambda e: round(e.seconds, SECOND_DIGITS),
-        "label": lambda e: e.candidate.label,
-        "candidate": lambda e: e.candidate.id,
-        "metric": _of_trained("metric"),
-        "low": _of_trained("metric_low"),
-        "high": _of_trained("metric_high"),
-        "trained": _fidelity,
-        "chosen_by": lambda e: e.proposal.chosen_by if e.proposal is not None else "",
-        "why": _why,
-        "p95_ms": lambda e: _number(e.measurement.latency.p95_ms) if e.measurement else None,
-        "is_stable": lambda e: int(e.measurement is None or e.measurement.latency.is_stable),
-    }
-    measured = dict.fromkeys(["latency_ms", "params_m", "macs_g", "size_mb"])
-    measured |= dict.fromkeys(o.name for o in header.objectives if o.name in MEASURED)
-    rows |= {name: _of_measured(name) for name in measured}
-    return {name: [row(e) for e in evaluations] for name, row in rows.items()}
+
+    names: tuple[str, ...]
+    rows: dict[_Key, tuple[Any, ...]]
+
+    @classmethod
+    def of(cls, study: Reading) -> RowsPart:
+        """Return the rows of all evaluations."""
+        results = study.results
+        costs = _costs(results.begun())
+        rows = {_key(e): _row(e, costs) for e in results.evaluations}
+        return cls((*NAMES, *costs), rows)
+
+    def after(self, study: Reading, changed: ChangedTrials) -> RowsPart:
+        """Return the rows after some evaluations have changed."""
+        costs, rows = self.names[len(NAMES) :], dict(self.rows)
+        for evaluation in changed.removed:
+            rows.pop(_key(evaluation), None)
+        rows.update((_key(e), _row(e, costs)) for e in changed.added)
+        return RowsPart(self.names, rows)
+
+    def columns(self, evaluations: Sequence[Evaluation]) -> dict[str, list[Any]]:
+        """Return one list per value, of some evaluations in the order that is given."""
+        rows = [self.rows[_key(e)] for e in evaluations]
+        columns = zip(*rows, strict=True) if rows else [()] * len(self.names)
+        return {name: list(column) for name, column in zip(self.names, columns, strict=True)}
 
 
-def _of_trained(name: str) -> Row:
-    def value(evaluation: Evaluation) -> float | None:
-        outcome = evaluation.outcome
-        return _number(getattr(outcome, name)) if isinstance(outcome, Trained) else None
-
-    return value
+def _key(evaluation: Evaluation) -> _Key:
+    return evaluation.trial, evaluation.rung, evaluation.attempt
 
 
-def _of_measured(name: str) -> Row:
-    def value(evaluation: Evaluation) -> float | None:
-        measured = evaluation.measurement
-        return None if measured is None else _number(measured.value(name))
-
-    return value
+def _costs(header: StudyHeader) -> tuple[str, ...]:
+    """Return the names of the costs that have a column."""
+    found = dict.fromkeys(["latency_ms", "params_m", "macs_g", "size_mb"])
+    return (*(found | dict.fromkeys(o.name for o in header.objectives if o.name in MEASURED)),)
 
 
-def _fidelity(evaluation: Evaluation) -> str:
-    outcome = evaluation.outcome
-    if not isinstance(outcome, Trained):
-        return ""
-    return "full" if outcome.fidelity is None else str(outcome.fidelity)
-
-
-def _why(evaluation: Evaluation) -> str:
-    """Return why a candidate was not trained."""
-    return "" if isinstance(evaluation.outcome, Trained) else str(evaluation.outcome)[:TEXT]
+def _row(e: Evaluation, costs: Sequence[str]) -> tuple[Any, ...]:
+    """Return the values of an evaluation, those of ``NAMES`` and its costs."""
+    outcome, measured = e.outcome, e.measurement
+    trained = outcome if isinstance(outcome, Trained) else None
+    return (
+        e.trial,
+        e.rung,
+        e.kind,
+        int(e.can_join_front),
+        round(e.seconds, SECOND_DIGITS),
+        e.candidate.label,
+        e.candidate.id,
+        *(
+            (None, None, None, "")
+            if trained is None
+            else (
+                _number(trained.metric),
+                _number(trained.metric_low),
+                _number(trained.metric_high),
+                "full" if trained.fidelity is None else str(trained.fidelity),
+            )
+        ),
+        e.proposal.chosen_by if e.proposal is not None else "",
+        "" if trained is not None else str(outcome)[:TEXT],
+        None if measured is None else _number(measured.latency.p95_ms),
+        int(measured is None or measured.latency.is_stable),
+        *(None if measured is None else _number(measured.value(name)) for name in costs),
+    )
 
 
 def _number(value: float | None) -> float | None:
