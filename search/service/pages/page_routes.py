@@ -159,7 +159,7 @@ def mlflow_page(name: str, service: TheService) -> Response:
 
 
 @router.get("/static/{of}/{name}")
-def static_file(of: str, name: str) -> Response:
+async def static_file(of: str, name: str) -> Response:
     """Return a file that pages load; a browser keeps one of the version that it asked for.
 
     Raises:

@@ -14,13 +14,13 @@ import { drawRunning } from "./running_panel.js";
 import { begin, complain } from "./shell.js";
 import { isLive, leftText, notBegun, putState } from "./states.js";
 import { drawActions } from "./study_actions.js";
+import { first, study } from "./study_first.js";
 import { StudyData } from "./study_data.js";
 import { timeSlider } from "./time_slider.js";
 import { TrialTable } from "./trial_table.js";
 import { count, duration, lastPart, listed, metric, ms, name as words, short } from "./words.js";
 
 begin();
-const study = byId("study").dataset.name;
 const data = new StudyData();
 const chart = new FrontChart(byId("chart"), data, choose);
 const panel = new DetailPanel(byId("detail"), study, data, { choose });
@@ -90,8 +90,8 @@ async function drawHistory() {
 
 async function readColumns(is_all) {
   const address = api("studies", study, "columns");
-  if (!is_all) address.searchParams.set("after", data.after.toFixed(1));
-  const is_new = data.take(await get(address));
+  address.searchParams.set("after", data.after.toFixed(1));
+  const is_new = data.take(await (is_all ? first.columns() : get(address)));
   if (!is_new) return;
   slider.setEnd(data.end);
   drawHead();
@@ -157,9 +157,7 @@ async function refresh() {
 
 // Of a study whose records cannot be read, the server's own row speaks.
 async function readState() {
-  const [now, row] = await Promise.allSettled([
-    get(api("studies", study, "running")), get(api("studies", study)),
-  ]);
+  const [now, row] = await Promise.allSettled([first.running(), first.row()]);
   if (row.status === "rejected" && now.status === "rejected") throw now.reason;
   const own = row.status === "fulfilled" ? row.value : {};
   if (now.status === "rejected") {
