@@ -50,8 +50,8 @@ def small_slurm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]
         _wait_for_nodes(folder, daemons)
         yield
     finally:
-        for process in reversed(daemons):
-            process.terminate()
+        for process in daemons:  # asked to end, a controller first waits for its nodes
+            process.kill()
         for process in daemons:
             process.wait(START_S)
 

@@ -118,6 +118,8 @@ def run(name):
             start_new_session=True,
         )
         write(job / "pid", str(process.pid))
+        if (job / "end").exists():  # it was cancelled before there was a process to end
+            os.killpg(process.pid, signal.SIGTERM)
         status = process.wait()
     end = job / "end"
     word = end.read_text() if end.exists() else "FAILED" if status else "COMPLETED"

@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -23,7 +21,6 @@ from archfront.search.engine.ray_engine import RayEngine
 from archfront.search.errors import ConfigError
 from tests.support import engine_jobs
 from tests.support.engine_checks import (
-    DEADLINE_S,
     assert_matches,
     broken,
     eventually,
@@ -33,11 +30,11 @@ from tests.support.engine_checks import (
     train,
     value,
 )
+from tests.support.killed_driver import killed_driver
 from tests.support.ray_cluster import node_options
 
 pytestmark = pytest.mark.slow
 
-ROOT = Path(engine_jobs.__file__).parents[2]
 OPEN = Callable[[], ClusterEngine]
 
 
@@ -143,24 +140,11 @@ def test_jobs_of_a_dead_node_break_and_others_wait_for_the_next_node(
 
 
 def test_a_driver_that_is_killed_leaves_no_worker(ray_cluster: Any, tmp_path: Path) -> None:
-    pids = tmp_path / "pids"
-    script = f"""
-import time
-from archfront.search.engine.jobs import Job
+    made = f"""
+from archfront.search.engine.cluster_engine import ClusterEngine
 from archfront.search.engine.placement import ClusterNeeds
-from archfront.search.engine.ray_engine import RayEngine
-from tests.support import engine_jobs
 needs = ClusterNeeds(address={ray_cluster.address!r})
-engine = RayEngine(engine_jobs.perform, workers=1, threads=1, needs=needs)
-engine.submit(Job("train", ("hang with child", {str(pids)!r})))
-time.sleep(600)
+engine = ClusterEngine(engine_jobs.perform, workers=1, threads=1, needs=needs)
 """
-    driver = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
-    try:
-        eventually(pids.exists)
-        found = [int(pid) for pid in pids.read_text().split()]
-        assert all(is_running(pid) for pid in found)
-    finally:
-        driver.kill()
-        driver.wait(DEADLINE_S)
+    found = killed_driver(made, tmp_path)
     eventually(lambda: not any(is_running(pid) for pid in found))

@@ -5,7 +5,6 @@ SLURM is a stand-in of processes of this machine; ``test_real_slurm.py`` starts 
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,13 +29,13 @@ from tests.support.engine_checks import (
     train,
     value,
 )
+from tests.support.killed_driver import killed_driver
 from tests.support.slurm_stand_in import StandIn
 
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
 ]
-ROOT = Path(engine_jobs.__file__).parents[2]
 LIVING = {"PENDING", "RUNNING"}
 
 
@@ -258,26 +257,13 @@ def test_jobs_that_slurm_would_never_begin_end_the_study_before_it_starts(
 
 
 def test_a_driver_that_is_killed_leaves_no_job(slurm: StandIn, tmp_path: Path) -> None:
-    pids = tmp_path / "pids"
-    script = f"""
-import time
-from archfront.search.engine.jobs import Job
+    made = f"""
 from archfront.search.engine.queue_needs import QueueNeeds
 from archfront.search.engine.submitit_engine import SubmititEngine
-from tests.support import engine_jobs
 needs = QueueNeeds(cluster="slurm", shared={str(tmp_path / "root")!r}, measures=False)
 engine = SubmititEngine(engine_jobs.perform, workers=3, threads=1, needs=needs)
-engine.submit(Job("train", ("hang with child", {str(pids)!r})))
-time.sleep(600)
 """
-    driver = subprocess.Popen([sys.executable, "-c", script], cwd=ROOT)
-    try:
-        eventually(pids.exists)
-        found = [int(pid) for pid in pids.read_text().split()]
-        assert all(is_running(pid) for pid in found)
-    finally:
-        driver.kill()
-        driver.wait(DEADLINE_S)
+    found = killed_driver(made, tmp_path)
     eventually(lambda: not any(is_running(pid) for pid in found))
     eventually(lambda: ended(slurm))
     assert sorted(slurm.states()) == ["1_0", "1_1", "1_2"]

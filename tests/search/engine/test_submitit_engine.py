@@ -108,7 +108,7 @@ def test_without_submitit_the_extra_is_named(
 def test_a_root_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     needs = QueueNeeds(shared=str(tmp_path / "file"))
-    with pytest.raises(ConfigError, match=r"^tracking\.root: .*/file: File exists\.$"):
+    with pytest.raises(ConfigError, match=r"^tracking\.root: .*/file: Not a directory\.$"):
         SubmititEngine(engine_jobs.perform, workers=1, threads=1, needs=needs)
 
 
