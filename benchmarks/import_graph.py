@@ -15,7 +15,7 @@ from __future__ import annotations
 import ast
 import sys
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -55,6 +55,10 @@ LAYERS = (
     ("search.cli", "search.api"),
 )
 FLOORS = {"search": 13, "trainers": 5}
+# Functions that import what they are given.
+IMPORTERS = ("import_module", "__import__")
+# What has statements in it; a function, or an import by its statement, is in nothing else.
+STATEMENTS = (ast.stmt, ast.excepthandler, ast.match_case)
 FILE_LINES = 350
 FUNCTION_LINES = 60
 
@@ -89,27 +93,29 @@ def read_imports(source: str) -> list[Import]:
     Raises:
         ValueError: If an import is relative.
     """
-    return list(_walk(ast.parse(source), is_late=False))
-
-
-def _walk(node: ast.AST, *, is_late: bool) -> Iterator[Import]:
-    for child in ast.iter_child_nodes(node):
-        if isinstance(child, ast.Import):
-            for alias in child.names:
-                yield Import(_ours(alias.name), child.lineno, is_late)
-        elif isinstance(child, ast.ImportFrom):
-            if child.level:
-                raise ValueError(f"line {child.lineno}: imports are absolute")
-            names = tuple(alias.name for alias in child.names)
-            yield Import(_ours(str(child.module)), child.lineno, is_late, names)
-        elif isinstance(child, ast.Call) and _called(child) in ("import_module", "__import__"):
-            first = child.args[0]
+    parts = ast.AST if any(name in source for name in IMPORTERS) else STATEMENTS
+    found: list[Import] = []
+    stack: list[tuple[ast.AST, bool]] = [(ast.parse(source), False)]
+    while stack:
+        node, is_late = stack.pop()
+        if isinstance(node, ast.Import):
+            found += [Import(_ours(alias.name), node.lineno, is_late) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise ValueError(f"line {node.lineno}: imports are absolute")
+            names = tuple(alias.name for alias in node.names)
+            found.append(Import(_ours(str(node.module)), node.lineno, is_late, names))
+        elif isinstance(node, ast.Call) and _name_of(node.func) in IMPORTERS:
+            first = node.args[0]
             # A computed name is no known library as far as can be read.
             name = first.value if isinstance(first, ast.Constant) else "?"
-            yield Import(_ours(str(name)), child.lineno, is_late)
-        is_typing = isinstance(child, ast.If) and "TYPE_CHECKING" in ast.unparse(child.test)
-        is_function = isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
-        yield from _walk(child, is_late=is_late or is_typing or is_function)
+            found.append(Import(_ours(str(name)), node.lineno, is_late))
+        is_typing = isinstance(node, ast.If) and _name_of(node.test) == "TYPE_CHECKING"
+        is_function = isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda)
+        is_late = is_late or is_typing or is_function
+        inner = [child for child in ast.iter_child_nodes(node) if isinstance(child, parts)]
+        stack += [(child, is_late) for child in reversed(inner)]
+    return found
 
 
 def _ours(module: str) -> str:
@@ -117,8 +123,11 @@ def _ours(module: str) -> str:
     return module.removeprefix("archfront.")
 
 
-def _called(call: ast.Call) -> str:
-    return call.func.attr if isinstance(call.func, ast.Attribute) else ast.unparse(call.func)
+def _name_of(node: ast.expr) -> str | None:
+    """Return a plain name, or the last part of a dotted one; None for any other expression."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    return node.id if isinstance(node, ast.Name) else None
 
 
 def source_files(root: Path = ROOT) -> list[Path]:
@@ -126,10 +135,14 @@ def source_files(root: Path = ROOT) -> list[Path]:
     return sorted(path.relative_to(root) for p in PARTS for path in (root / p).rglob("*.py"))
 
 
-@cache
 def imports_of(file: Path, root: Path = ROOT) -> list[Import]:
     """Return every import of a file, which is relative to the root."""
-    return read_imports((root / file).read_text(encoding="utf-8"))
+    return _imports_in(root / file)
+
+
+@cache
+def _imports_in(file: Path) -> list[Import]:
+    return read_imports(file.read_text(encoding="utf-8"))
 
 
 def module_of(file: Path) -> str:
@@ -245,11 +258,14 @@ def long_functions(root: Path = ROOT) -> dict[str, int]:
     """Return the lines of every function over ``FUNCTION_LINES``, by ``file:function``."""
     found = {}
     for file in source_files(root):
-        for node in ast.walk(ast.parse((root / file).read_text(encoding="utf-8"))):
+        stack: list[ast.AST] = [ast.parse((root / file).read_text(encoding="utf-8"))]
+        while stack:
+            node = stack.pop()
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
                 length = (node.end_lineno or node.lineno) - node.lineno + 1
                 if length > FUNCTION_LINES:
                     found[f"{file}:{node.name}"] = length
+            stack += [n for n in ast.iter_child_nodes(node) if isinstance(n, STATEMENTS)]
     return found
 
 

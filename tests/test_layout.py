@@ -8,7 +8,6 @@ from __future__ import annotations
 import ast
 import sys
 from fnmatch import fnmatch
-from pathlib import Path
 
 import import_graph
 import pytest
@@ -21,6 +20,7 @@ from archfront.trainers.data.readers import READERS
 from archfront.trainers.tasks import TASKS
 
 FILES = import_graph.source_files()
+FILE_OF = {import_graph.module_of(file): file for file in FILES}
 
 # Which files may import a library at all, inside a function too; * stands for folders as well.
 DOORS = {
@@ -140,7 +140,7 @@ def loaded_with(module: str) -> set[str]:
     queue = [module]
     while queue:
         name = queue.pop()
-        file = _file(name)
+        file = FILE_OF.get(name)
         if name in seen or file is None:
             continue
         seen.add(name)
@@ -150,14 +150,6 @@ def loaded_with(module: str) -> set[str]:
                 found.add(item.library)
                 queue += [item.module, *(f"{item.module}.{name}" for name in item.names)]
     return found
-
-
-def _file(module: str) -> Path | None:
-    base = Path(*module.split("."))
-    for path in (base.with_suffix(".py"), base / "__init__.py"):
-        if path in FILES:
-            return path
-    return None
 
 
 def test_the_reading_of_imports_sees_every_kind() -> None:
