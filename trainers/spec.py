@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 Precision = Literal["fp32", "bf16"]
 Schedule = Literal["one_cycle", "cosine"]
-Augment = Literal["none", "light", "strong"]
+Augment = Literal["none", "light", "light_if_long", "strong"]
 # Which flips an augmentation draws from: those of its strength, or of these alone. ``all`` has
 # quarter turns, too.
 Flips = Literal["usual", "none", "horizontal", "vertical", "both", "all"]
@@ -102,7 +102,8 @@ class Recipe:
         lr: Peak learning rate of AdamW.
         weight_decay: Weight decay of AdamW, not applied to norms and biases.
         batch_size: Images per step.
-        augment: Strength of the augmentation.
+        augment: Strength of the augmentation; ``light_if_long`` is ``light`` in full trainings
+            that see each image often enough, and else ``none``.
         dropout: Dropout before the classifier.
         freeze: Train the head only; needs weights.
         loss: How the loss treats classes of unequal size; one of the task's ``balances``.

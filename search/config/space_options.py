@@ -29,8 +29,8 @@ class RecipeConfig:
         "weight decays of AdamW"
     )
     batch_size: Automatic[Values[Annotated[int, Bounds(1, 65_536)]]] = option("images per step")
-    augment: Automatic[Values[Literal["none", "light", "strong"]]] = option(
-        "augmentation strengths"
+    augment: Automatic[Values[Literal["none", "light", "light_if_long", "strong"]]] = option(
+        "augmentation strengths; light_if_long: none in full trainings of fewer than 12 epochs"
     )
     dropout: Automatic[Values[Annotated[float, Bounds(0, 0.9)]]] = option(
         "dropout before the classifier"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archfront.search.config.space_options import RecipeConfig
-from archfront.trainers.spec import PLAIN_LOSS, USUAL_FLIPS
+from archfront.trainers.spec import PLAIN_LOSS, USUAL_FLIPS, Augment
 from archfront.trainers.tasks import TASKS
 
 # Training images below which a step of 64, or of more than 16, leaves too few steps: at 500
@@ -42,17 +42,24 @@ def _classifying(*, is_transfer: bool, n_train: int) -> RecipeConfig:
         return _grid(lr=(2e-4, 5e-4), batch_size=(32,))
     # A network that knows nothing takes steps as large as AdamW bears; smaller ones only cost
     # epochs. The batch is an axis where there are images enough for both.
-    batch_size = (32, 64) if n_train > FEW_IMAGES else (16, 32)
-    return _grid(lr=(1e-3, 3e-3), batch_size=batch_size if n_train > VERY_FEW_IMAGES else (16,))
+    batch_size: tuple[int, ...] = (32, 64) if n_train > FEW_IMAGES else (16, 32)
+    if n_train <= VERY_FEW_IMAGES:
+        batch_size = (16,)
+    return _grid(lr=(1e-3, 3e-3), batch_size=batch_size, augment=("light_if_long",))
 
 
-def _grid(*, lr: tuple[float, ...], batch_size: tuple[int, ...]) -> RecipeConfig:
+def _grid(
+    *,
+    lr: tuple[float, ...],
+    batch_size: tuple[int, ...],
+    augment: tuple[Augment, ...] = ("light",),
+) -> RecipeConfig:
     """Return a grid over learning rate and batch; the other axes gain less than they cost."""
     return RecipeConfig(
         lr=lr,
         weight_decay=(0.05,),
         batch_size=batch_size,
-        augment=("light",),
+        augment=augment,
         dropout=(0.0,),
         freeze=(False,),
         loss=(PLAIN_LOSS,),

@@ -3,7 +3,8 @@
 ``light`` shifts only, which changes the meaning of no image. ``strong`` adds what may: mirroring
 (a mirrored digit or letter is another sign, a mirrored cat is a cat), turning, scaling, contrast,
 erasing and mixing. The search finds out which one the data bears. Where flips are named, those are
-drawn with every strength, and no others.
+drawn with every strength, and no others. A short training has no time to learn what augmentation
+adds, so ``light_if_long`` does nothing there.
 """
 
 from __future__ import annotations
@@ -26,6 +27,21 @@ MAX_SCALE = 0.15
 ERASE_SHARE = 0.25  # of the images
 ERASE_SIDE = (0.15, 0.4)  # of the image's side
 MIX_ALPHA = 0.2  # Zhang et al. 2018 (mixup), the value for ImageNet
+# Times that a full training sees each image, below which ``light_if_long`` is ``none``
+# (benchmarks/LOG.md, "Augmentation in short trainings").
+LONG = 12
+
+
+def strength_of(asked: Augment, passes: float) -> Augment:
+    """Return the strength of a training's augmentation.
+
+    Args:
+        asked: That of its recipe.
+        passes: How often its full training sees each image.
+    """
+    if asked != "light_if_long":
+        return asked
+    return "light" if passes >= LONG else "none"
 
 
 def augment(
@@ -42,7 +58,7 @@ def augment(
     Args:
         images: Normalized, ``(N, C, S, S)``; where nothing is known they become 0, the mean.
         labels: ``(N,)``; or ``(N, classes)``, or masks or objects (``augment_dense``).
-        strength: What is done.
+        strength: What is done; one that ``strength_of`` returns.
         flips: Which flips are drawn; those of the strength are usual.
         classes: Width of mixed targets.
         rng: Source of every draw.

@@ -20,9 +20,9 @@ from archfront.trainers.data.batch_targets import Targets
 from archfront.trainers.errors import DivergedError
 from archfront.trainers.networks.task_network import TaskNetwork
 from archfront.trainers.seeds import derive_seed
-from archfront.trainers.spec import Architecture, EpochRow, Recipe, TrainSettings
+from archfront.trainers.spec import Architecture, Augment, EpochRow, Recipe, TrainSettings
 from archfront.trainers.tasks.protocol import Evaluator, Task
-from archfront.trainers.training.augment import augment
+from archfront.trainers.training.augment import augment, strength_of
 from archfront.trainers.training.average import Average
 from archfront.trainers.training.batch_norm import buffers_of, estimate_norms, trained_norms
 from archfront.trainers.training.batches import TrainBatches
@@ -109,6 +109,11 @@ class TrainingPlan:
     settings: TrainSettings
     normalize: Callable[[Tensor], Tensor]
     on_epoch: Callable[[EpochRow], None] | None = None
+
+    @property
+    def strength(self) -> Augment:
+        """Return the strength of the augmentation."""
+        return strength_of(self.recipe.augment, self.settings.horizon * self.settings.share)
 
 
 class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's types are not read
@@ -245,7 +250,7 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         images, targets = augment(
             self.plan.normalize(batch[0]),
             batch[1],
-            strength=self.plan.recipe.augment,
+            strength=self.plan.strength,
             flips=self.plan.recipe.flips,
             classes=self.plan.architecture.classes,
             rng=np.random.default_rng(seed),

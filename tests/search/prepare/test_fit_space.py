@@ -110,6 +110,14 @@ def test_few_images_have_small_batches_from_scratch() -> None:
     assert batches == {100: (16,), 1000: (16, 32), 10_000: (32, 64)}
 
 
+def test_labels_from_scratch_are_shifted_in_long_trainings_only() -> None:
+    scratch, tuned = (
+        recipe_grids("classification", is_transfer=is_transfer, n_train=5000)
+        for is_transfer in (False, True)
+    )
+    assert (scratch.augment, tuned.augment) == (("light_if_long",), ("light",))
+
+
 def test_a_recipe_may_be_open_in_some_axes_only() -> None:
     recipe = recipe_config(lr=(0.01,), batch_size="auto", freeze="auto")
     config = space_config(recipe=recipe, weights="pretrained")

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
 import torch
 
 from archfront.trainers.seeds import derive_seed
-from archfront.trainers.spec import Architecture, TrainSettings
-from archfront.trainers.training.augment import augment
+from archfront.trainers.spec import Architecture, Recipe, TrainSettings
+from archfront.trainers.tasks.classification import Classification
+from archfront.trainers.training.augment import LONG, augment, strength_of
 from archfront.trainers.training.batches import EvalBatches, TrainBatches
+from archfront.trainers.training.module import TrainingPlan
 from archfront.trainers.training.precision import precision_probe, takes_bf16
 from archfront.trainers.training.schedule import lr_factor
 
@@ -104,6 +108,22 @@ def test_light_augmentation_only_shifts() -> None:
     assert int((rows - 8).abs().max()) <= 2
     assert int((columns - 8).abs().max()) <= 2
     assert len(set(places.tolist())) > 2
+
+
+def test_short_trainings_are_not_augmented_where_the_recipe_says_so() -> None:
+    assert strength_of("light_if_long", LONG) == "light"
+    assert strength_of("light_if_long", LONG - 1) == "none"
+    assert strength_of("light", 1) == "light"
+
+
+def test_a_full_training_is_long_by_how_often_it_sees_each_image() -> None:
+    recipe = Recipe(1e-3, 0.05, 8, "light_if_long", 0.0)
+    strengths = []
+    for horizon, share in ((LONG, 1.0), (LONG, 0.5), (2 * LONG, 0.5)):
+        settings = replace(SETTINGS, until_epoch=1, horizon=horizon, share=share)
+        plan = TrainingPlan(Classification(), NETWORK, Mock(), recipe, settings, Mock())
+        strengths.append(plan.strength)
+    assert strengths == ["light", "none", "light"]
 
 
 def test_mixed_targets_are_shares() -> None:
