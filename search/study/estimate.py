@@ -27,9 +27,8 @@ from archfront.search.records.evaluation import Measurement
 from archfront.search.space import size
 from archfront.search.study.planning import (
     FORWARD_SHARE,
+    first_timed,
     is_planned,
-    timed_architectures,
-    timed_candidate,
     timed_plan,
 )
 from archfront.search.study.planning import lines as plan_lines
@@ -230,13 +229,9 @@ def _planned(prepared: Prepared, progress: Progress) -> Prepared:
     """Return the study with the plan that it would begin with, from a few timed steps."""
     if not is_planned(prepared.config):
         return prepared
-    tried = timed_architectures(prepared)
-    for done, number in enumerate(tried):
-        progress("timing training steps, to plan the epochs", done, len(tried))
-        image_s = _image_seconds(prepared, timed_candidate(prepared, number))
-        if image_s is not None:
-            return replace(prepared, plan=timed_plan(prepared, number, image_s))
-    return prepared
+    progress("timing training steps, to plan the epochs", 0, 1)
+    found = first_timed(prepared, partial(_image_seconds, prepared))
+    return replace(prepared, plan=timed_plan(prepared, found)) if found else prepared
 
 
 def _seconds_of(prepared: Prepared, candidate: Candidate) -> float | None:

@@ -8,8 +8,10 @@ number of images fewer full trainings are planned instead of shorter ones.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from statistics import median
+from typing import TypeVar
 
 import numpy as np
 
@@ -30,6 +32,7 @@ from archfront.trainers.words import count_of, duration
 # for which they are long enough. A study trains light networks in full more often than heavy ones,
 # since it weighs gains by seconds; in few minutes it trains light ones only.
 QUANTILES = (0.35, 0.2, 0.1, 0.03)
+EQUAL_QUANTILES = (0.8, 0.65, 0.5, *QUANTILES)
 # Architectures tried before the plan is made without a measurement.
 TRIES = 3
 # Pixels of the images whose steps are timed, at most: of small images a whole batch, since calls
@@ -44,8 +47,14 @@ TRAINING_SHARE = 0.85
 LONGEST_SHARE = 0.4
 # Epochs of the shortest full training that is still cut into rungs.
 LEAST_EPOCHS = 3
+# Where epochs are cut into shares, an epoch trains on at least this many images for each that it
+# costs to validate.
+TRAINED_PER_VALIDATED = 4
 # Candidates that are spread over the front at least.
 STARTUP_LEAST = 3
+
+
+Times = TypeVar("Times")
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,9 @@ class Aim:
         least_images: Images that one sees at least, where one alone can.
         quantiles: Of all networks by their work, of those that it is planned for.
         is_equal: Whether full trainings take as long for each network, instead of as many epochs.
+        least_epochs: Epochs of one at least: where fewer fit, an epoch sees a share of the images.
+        timed: Of all networks by their work, those whose steps are timed. The middle one of them
+            for its work counts.
     """
 
     n_full: int
@@ -67,6 +79,8 @@ class Aim:
     least_images: int
     quantiles: tuple[float, ...] = QUANTILES
     is_equal: bool = False
+    least_epochs: int = LEAST_EPOCHS
+    timed: tuple[float, ...] = (0.2,)
 
 
 # By whether targets are labels of images, and whether trainings begin with weights. Only a head
@@ -76,7 +90,9 @@ class Aim:
 # trainings (benchmarks/LOG.md, "What learns in few minutes").
 AIMS = {
     (True, True): Aim(3, 0.6, 8, 2_500),
-    (True, False): Aim(1, 0.5, 60, 40_000, (0.8, 0.65, 0.5, *QUANTILES), is_equal=True),
+    (True, False): Aim(
+        1, 0.5, 60, 40_000, EQUAL_QUANTILES, is_equal=True, least_epochs=15, timed=(0.2, 0.5, 0.8)
+    ),
     (False, True): Aim(1, 0.65, 40, 1_500),
     (False, False): Aim(1, 0.65, 80, 3_000),
 }
@@ -116,12 +132,15 @@ def epochs_for(
         images = min(float(aim.least_images), training * longest / image_s)
     val_images = n_val * FORWARD_SHARE
     epochs = images / (n_train + val_images)
-    if epochs >= LEAST_EPOCHS:
+    if epochs >= aim.least_epochs:
         whole = min(int(epochs), aim.most_epochs)
         return TimedEpochs(whole, 1.0, image_s * (n_train + val_images))
-    left = max(images / LEAST_EPOCHS - val_images, images / LEAST_EPOCHS / 2)
-    share = min(1.0, max(left, 1.0) / n_train)
-    return TimedEpochs(LEAST_EPOCHS, share, image_s * (share * n_train + val_images))
+    longest = max(images / LEAST_EPOCHS - val_images, images / LEAST_EPOCHS / 2)
+    wanted = max(images / aim.least_epochs - val_images, TRAINED_PER_VALIDATED * val_images)
+    of_epoch = max(1.0, min(longest, wanted))
+    share = min(1.0, of_epoch / n_train)
+    whole = max(LEAST_EPOCHS, int(images / (share * n_train + val_images)))
+    return TimedEpochs(whole, share, image_s * (share * n_train + val_images))
 
 
 def plan_study(
@@ -143,11 +162,11 @@ def plan_study(
     if isinstance(found, str):
         emit(Noticed(f"no training step could be timed, so epochs are not planned: {found}"))
         return plan_of(config), "fp32" if asked == "auto" else asked
-    number, times = found
-    precision = times.precision if asked == "auto" else asked
+    precision = next(iter(found.values())).precision if asked == "auto" else asked
     if not is_planned(config):
         return plan_of(config), precision
-    return timed_plan(prepared, number, times.image_s, engine.n_slots), precision
+    image_s = {number: times.image_s for number, times in found.items()}
+    return timed_plan(prepared, image_s, engine.n_slots), precision
 
 
 def is_planned(config: Config) -> bool:
@@ -157,22 +176,23 @@ def is_planned(config: Config) -> bool:
 
 
 def timed_plan(
-    prepared: Prepared, number: int, image_s: float, n_slots: int | None = None
+    prepared: Prepared, image_s: Mapping[int, float], n_slots: int | None = None
 ) -> Plan:
     """Return the plan of a study by the seconds of an image in training steps.
 
     Args:
         prepared: The study.
-        number: The architecture that was timed.
-        image_s: Seconds of its training step for each image.
+        image_s: Seconds of a training step for each image, by the architecture that was timed.
         n_slots: Trainings at a time; those to be expected here when None.
     """
     n_slots = n_slots or expected_workers(prepared.config)
     config, splits = prepared.config, prepared.dataset.seen.splits
     assert config.budget.minutes is not None
     aim, work = AIMS[_aim(prepared)], prepared.space.step_s
-    batch_size = timed_candidate(prepared, number).recipe.batch_size
-    unit_s = image_s / prepared.space.step_s_of(batch_size)[number]
+    unit_s = median(
+        seconds / prepared.space.step_s_of(_timed_batch(prepared, number))[number]
+        for number, seconds in image_s.items()
+    )
     for quantile in np.quantile(work, aim.quantiles):
         timed = epochs_for(
             config.budget.minutes * 60 * n_slots,
@@ -186,21 +206,45 @@ def timed_plan(
             break
     epoch_s = float(timed.epoch_s / quantile)
     if aim.is_equal:
-        heaviest = float(quantile) * timed.epochs / aim.most_epochs
-        return plan_of(config, aim.most_epochs, share=timed.share, epoch_s=epoch_s, work=heaviest)
+        most = round(aim.most_epochs / timed.share)
+        heaviest = float(quantile) * timed.epochs / most
+        return plan_of(config, most, share=timed.share, epoch_s=epoch_s, work=heaviest)
     is_short = seen / FACTOR < aim.least_images
     return plan_of(config, timed.epochs, is_short=is_short, share=timed.share, epoch_s=epoch_s)
 
 
-def timed_architectures(prepared: Prepared) -> list[int]:
-    """Return the architectures whose steps may be timed, the first one first."""
+def first_timed(
+    prepared: Prepared, timed: Callable[[Candidate], Times | None]
+) -> dict[int, Times]:
+    """Return what timing gave by architecture: of each quantile's, the first that can be built.
+
+    Args:
+        prepared: The study.
+        timed: Returns what timing a candidate gives; None if it cannot be built.
+    """
+    found: dict[int, Times] = {}
+    for tries in _timed_architectures(prepared):
+        for number in tries:
+            given = timed(timed_candidate(prepared, number))
+            if given is not None:
+                found[number] = given
+                break
+    return found
+
+
+def _timed_architectures(prepared: Prepared) -> list[list[int]]:
+    """Return the architectures one of which is timed, the first one first, for each quantile."""
     numbers = np.array(
         [n for n, a in enumerate(prepared.space.architectures) if a not in prepared.unavailable]
     )
     work = prepared.space.step_s[numbers]
     order = numbers[np.argsort(work, kind="stable")]
-    lightest = int(np.searchsorted(np.sort(work), np.quantile(work, QUANTILES[1])))
-    return [int(number) for number in order[lightest : lightest + TRIES]]
+    lightest = np.searchsorted(np.sort(work), np.quantile(work, AIMS[_aim(prepared)].timed))
+    return [order[first : first + TRIES].tolist() for first in lightest]
+
+
+def _timed_batch(prepared: Prepared, number: int) -> int:
+    return timed_candidate(prepared, number).recipe.batch_size
 
 
 def timed_candidate(prepared: Prepared, number: int) -> Candidate:
@@ -213,21 +257,26 @@ def timed_candidate(prepared: Prepared, number: int) -> Candidate:
     return replace(candidate, recipe=replace(recipe, batch_size=size))
 
 
-def _timed(prepared: Prepared, engine: Engine) -> tuple[int, StepTimes] | str:
-    """Return the architecture that was timed and its times; why none was, if none was."""
-    asked, reason = prepared.settings.precision, "the space has no architecture"
-    for number in timed_architectures(prepared):
+def _timed(prepared: Prepared, engine: Engine) -> dict[int, StepTimes] | str:
+    """Return the times of the architectures that were timed; why none was, if none was."""
+    asked = prepared.settings.precision
+    reasons = ["the space has no architecture"]
+
+    def timed(candidate: Candidate) -> StepTimes | None:
         request = StepsRequest(
-            timed_candidate(prepared, number),
+            candidate,
             prepared.settings.train,
             compares_precisions=asked == "auto",
             rounds=TIMED_STEPS,
         )
         result = found_result(engine, Job("steps", request))
-        if not isinstance(result, Broken):
-            return number, result.value
-        reason = result.message
-    return reason
+        if isinstance(result, Broken):
+            reasons.append(result.message)
+            return None
+        times: StepTimes = result.value
+        return times
+
+    return first_timed(prepared, timed) or reasons[-1]
 
 
 def n_startup(asked: int, prepared: Prepared) -> int:

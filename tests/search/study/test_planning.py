@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import numpy as np
@@ -62,9 +63,23 @@ def test_planned_trainings_fit_into_their_share_of_the_minutes(
     longest = max(time / aim.n_full, minutes * 60 * TRAINING_SHARE * LONGEST_SHARE)
     assert whole <= max(longest, LEAST_EPOCHS * image_s) * 1.001  # at least an image in an epoch
     if found.share < 1:
-        assert found.epochs == LEAST_EPOCHS
+        assert found.epochs <= aim.least_epochs
     elif found.epochs < aim.most_epochs and whole > image_s * aim.least_images * 1.01:
         assert aim.n_full * whole <= time * 1.001  # as many as planned
+
+
+def test_epochs_of_equal_time_are_cut_into_shares_rather_than_few() -> None:
+    aim, of = AIMS[True, False], {"n_train": 4_000, "n_val": 1_000}
+    long, short, shorter, brief = (
+        epochs_for(minutes * 60, aim, image_s=0.006, **of) for minutes in (60, 6, 4, 1)
+    )
+    assert (long.epochs, long.share) == (58, 1)
+    assert short.epochs == aim.least_epochs
+    assert short.share < 1
+    # An epoch trains four images for each that it validates: more epochs would train less.
+    assert (shorter.epochs, shorter.share) == (10, pytest.approx(1 / 3))
+    assert brief.epochs == LEAST_EPOCHS
+    assert brief.share < shorter.share
 
 
 def test_more_minutes_never_buy_less() -> None:
@@ -92,16 +107,17 @@ def test_epochs_are_planned_by_timed_steps(tmp_path: Path) -> None:
     study = prepared(config)
     plan, precision = plan_study(study, engine(0.0005, jobs), print)
     assert precision == "bf16"
-    (job,) = jobs
-    assert job.payload.compares_precisions
+    assert all(job.payload.compares_precisions for job in jobs)
     # Of small images a whole batch.
-    assert job.payload.candidate.recipe.batch_size == study.space.recipes[0].batch_size > 8
-    number = study.space.architecture_number(job.payload.candidate.architecture)
-    assert plan == timed_plan(study, number, 0.0005)
+    batches = {job.payload.candidate.recipe.batch_size for job in jobs}
+    assert batches == {study.space.recipes[0].batch_size}
+    assert min(batches) > 8
+    timed = [study.space.architecture_number(job.payload.candidate.architecture) for job in jobs]
+    assert len(set(timed)) == len(AIMS[True, False].timed)
+    assert plan == timed_plan(study, dict.fromkeys(timed, 0.0005))
     assert plan.epoch_s is not None
-    assert plan.epoch_s * study.space.step_s[number] == pytest.approx(
-        0.0005 * N_VAL * (1 + 1 / 3), rel=1e-6
-    )
+    middle = median(study.space.step_s[number] for number in timed)
+    assert plan.epoch_s * middle == pytest.approx(0.0005 * N_VAL * (1 + 1 / 3), rel=1e-6)
     assert plan.rungs[-1] == AIMS[True, False].most_epochs
     assert any("full training" in line for line in lines(plan, study))
 
@@ -115,7 +131,7 @@ def test_where_no_step_can_be_timed_the_usual_epochs_are_taken_and_it_is_said(
     plan, precision = plan_study(prepared(config), engine(None, jobs), events.append)
     assert (plan, precision) == (plan_of(config), "fp32")
     assert plan.horizon == 8
-    assert len(jobs) == TRIES
+    assert len(jobs) == TRIES * len(AIMS[True, False].timed)
     (event,) = events
     assert isinstance(event, Noticed)
     assert "no such network" in event.message
