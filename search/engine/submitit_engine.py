@@ -242,9 +242,12 @@ class SubmititEngine(TaskEngine):
         return None
 
     def _ask(self) -> None:
-        """Ask for as many jobs as there is work for, and give up what gets none."""
+        """Give up what gets no job, and ask for as many jobs as there is work for."""
         links = self._pilots.links
         for crew in self._crews:
+            if (failure := self._pilots.given_up(crew)) is not None:
+                kinds = [kind for kind, can in ((False, crew.slots), (True, crew.measures)) if can]
+                self._waiting.drop(failure, kinds=kinds)
             mine = [x for x in links if x.crew == crew and x.leaving is None]
             if crew.measures and not mine and self._waiting.n_of(is_exclusive=True):
                 self._pilots.ask_for(crew, 1)
@@ -254,9 +257,6 @@ class SubmititEngine(TaskEngine):
                 )
                 n_wanted = min(self.n_slots, n_jobs) - crew.slots * len(mine)
                 self._pilots.ask_for(crew, -(-n_wanted // crew.slots))
-            if (failure := self._pilots.given_up(crew)) is not None:
-                kinds = [kind for kind, can in ((False, crew.slots), (True, crew.measures)) if can]
-                self._waiting.drop(failure, kinds=kinds)
 
     def _is_needed(self, crew: Crew) -> bool:
         n_measuring, n_training = (self._waiting.n_of(is_exclusive=x) for x in (True, False))

@@ -47,10 +47,6 @@ class StandIn:
         """Return what was submitted as a job."""
         return (self._folder / "jobs" / name / "script").read_text()
 
-    def node_of(self, name: str) -> str:
-        """Return the node of a job."""
-        return (self._folder / "jobs" / name / "node").read_text()
-
     def end(self, name: str, word: str) -> None:
         """End a job that runs, as SLURM's word for it says."""
         job = self._folder / "jobs" / name
@@ -61,31 +57,6 @@ class StandIn:
     def lose(self, name: str) -> None:
         """Say that a job was lost with its node, which goes on."""
         (self._folder / "jobs" / name / "state").write_text("NODE_FAIL None")
-
-    def suspend(self, name: str) -> None:
-        """Stop a job that runs where it is."""
-        job = self._folder / "jobs" / name
-        os.killpg(int((job / "pid").read_text()), signal.SIGSTOP)
-        (job / "state").write_text("SUSPENDED None")
-
-    def add_node(self, line: str) -> None:
-        """Add a node: its name, partitions, features, and jobs at a time."""
-        with (self._folder / "nodes").open("a") as nodes:
-            nodes.write(f"{line}\n")
-
-    def take_down(self, *nodes: str) -> None:
-        """Give these nodes to nobody, and others to everybody."""
-        (self._folder / "down").write_text(" ".join(nodes))
-
-    def send_away(self, is_away: bool = True) -> None:
-        """Let no job be submitted, as while the controller starts again; or be again."""
-        (self._folder / "away").unlink(missing_ok=True)
-        if is_away:
-            (self._folder / "away").touch()
-
-    def n_refused(self) -> int:
-        """Return how many jobs it has not taken since it was sent away."""
-        return (self._folder / "away").stat().st_size
 
     def hold(self, reason: str) -> None:
         """Let all jobs that come wait for a reason; an empty one lets them go."""

@@ -33,11 +33,6 @@ def nodes():
 def sbatch(path):
     text = Path(path).read_text()
     asked = options_of(text)
-    if (FOLDER / "away").exists():
-        with (FOLDER / "away").open("a") as file:
-            file.write("x")
-        words = "Batch job submission failed: Unable to contact slurm controller (connect failure)"
-        sys.exit(f"sbatch: error: {words}")
     known = {part for _, parts, _, _ in nodes() for part in parts}
     if asked.get("partition", "batch") not in known:
         print(f"sbatch: error: invalid partition specified: {asked['partition']}", file=sys.stderr)
@@ -66,10 +61,9 @@ def sbatch(path):
 
 def place(name, asked):
     """Return the node that a job gets, which is then taken; None if it has to wait."""
-    down = (FOLDER / "down").read_text().split() if (FOLDER / "down").exists() else []
-    down += asked.get("exclude", "").split(",")
+    excluded = asked.get("exclude", "").split(",")
     for node, parts, feature, n in nodes():
-        if node in down or asked.get("partition", "batch") not in parts:
+        if node in excluded or asked.get("partition", "batch") not in parts:
             continue
         if asked.get("constraint", feature) != feature:
             continue
@@ -134,7 +128,7 @@ def scancel(*words):
             asked += [j.name for j in JOBS.iterdir() if wanted in (j / "script").read_text()]
     for name in asked:
         job = JOBS / name
-        if (job / "state").read_text().split()[0] in ("PENDING", "RUNNING", "SUSPENDED"):
+        if (job / "state").read_text().split()[0] in ("PENDING", "RUNNING"):
             write(job / "end", "CANCELLED")
             if (job / "pid").exists():
                 try:

@@ -17,7 +17,7 @@ import pytest
 
 from archfront.search.engine import cluster_engine
 from archfront.search.engine.cluster_engine import ClusterEngine
-from archfront.search.engine.cluster_process import BEGUN, ClusterSetup
+from archfront.search.engine.cluster_process import BEGUN, REFUSED, ClusterSetup
 from archfront.search.engine.jobs import Result
 from archfront.search.engine.placement import ClusterNeeds, FilesMode
 from archfront.search.engine.ray_node import LEASE_END_S
@@ -35,12 +35,14 @@ from tests.support.engine_checks import (
 
 ROOT = Path(engine_jobs.__file__).parents[2]
 OPEN = Callable[[], ClusterEngine]
+pytestmark = pytest.mark.xdist_group("ray")
 
 
 class Connection:
     """Stands for the process that is connected; it ends when its first job has begun."""
 
     last_output = ""
+    answer: tuple[bytes, Any] = (READY, (None, 1))
 
     def __init__(self, **_: Any) -> None:
         self._said: SimpleQueue[tuple[bytes, Any] | None] = SimpleQueue()
@@ -48,7 +50,7 @@ class Connection:
     def send(self, message: bytes) -> None:
         order = pickle.loads(message)
         if isinstance(order, ClusterSetup):
-            self._said.put((READY, (None, 1)))
+            self._said.put(self.answer)
         elif order[0] == "job":
             self._said.put((BEGUN, order[1]))
             self._said.put(None)
@@ -120,11 +122,13 @@ def test_a_job_that_waits_can_be_cancelled(ray_engine: OPEN, tmp_path: Path) -> 
     assert not other.exists()
 
 
-@pytest.mark.slow
-def test_what_the_cluster_lacks_is_told_before_anything_starts(ray_engine: OPEN) -> None:
-    needs = ClusterNeeds(address=ray_engine()._needs.address, labels={"device": "pi5"})
-    with pytest.raises(ConfigError, match=r"can train.*\n.*it has device=test, not device=pi5"):
-        ClusterEngine(engine_jobs.perform, workers=1, threads=1, needs=needs)
+def test_what_the_cluster_lacks_is_told_before_anything_starts(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(Connection, "answer", (REFUSED, ("No node can train.", "None measures.")))
+    monkeypatch.setattr(cluster_engine, "WorkerProcess", Connection)
+    with pytest.raises(ConfigError, match=r"^No node can train\.\nNone measures\.$"):
+        ClusterEngine(engine_jobs.perform, workers=1, threads=1)
 
 
 def test_a_node_whose_answers_do_not_arrive_ends_its_workers(tmp_path: Path) -> None:

@@ -29,12 +29,12 @@ SHARED = {
     "ray, files sent": "sending_engine",
     "submitit": "submitit_engine",
 }
-QUICK = ("inline", "processes", "submitit")
+ON_RAY = (pytest.mark.slow, pytest.mark.xdist_group("ray"))
 
 
 @pytest.fixture(
     params=[
-        pytest.param(name, marks=() if name in QUICK else pytest.mark.slow)
+        pytest.param(name, marks=ON_RAY if name.startswith("ray") else ())
         for name in sorted({*ENGINES, *SHARED})
     ]
 )

@@ -33,7 +33,7 @@ from tests.support.engine_checks import (
 from tests.support.killed_driver import killed_driver
 from tests.support.ray_cluster import node_options
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 OPEN = Callable[[], ClusterEngine]
 

@@ -25,7 +25,7 @@ from tests.support.engine_checks import (
 )
 from tests.support.slurm_cluster import small_slurm
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("slurm")]
 
 
 @pytest.fixture

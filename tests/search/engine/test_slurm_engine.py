@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from archfront.search.engine import submitit_pilots
-from archfront.search.engine.node_facts import NodeFacts
 from archfront.search.engine.queue_needs import QueueNeeds
 from archfront.search.engine.submitit_check import check_queue, partition_problems
 from archfront.search.engine.submitit_engine import SubmititEngine
@@ -34,6 +33,7 @@ from tests.support.slurm_stand_in import StandIn
 
 pytestmark = [
     pytest.mark.slow,
+    pytest.mark.xdist_group("slurm"),
     pytest.mark.filterwarnings("ignore:subprocess .* is still running:ResourceWarning"),
 ]
 LIVING = {"PENDING", "RUNNING"}
@@ -89,48 +89,22 @@ def value_of(result: Any) -> dict[str, str]:
     return found
 
 
-@pytest.mark.parametrize(
-    ("word", "kind", "said"),
-    [
-        ("PREEMPTED", "killed", "lost its node to another job, which comes first."),
-        ("OUT_OF_MEMORY", "out of memory", "used more memory than SLURM gave it."),
-    ],
-)
 def test_what_a_job_ran_that_is_taken_away_breaks_and_the_next_job_goes_on(
-    slurm: StandIn, tmp_path: Path, word: str, kind: str, said: str
+    slurm: StandIn, tmp_path: Path
 ) -> None:
     with opened(tmp_path, measures=False) as engine:
         pids: list[int] = []
         future = engine.submit(train("hang"), pids.append)
         waiting = engine.submit(train("echo", 1))
         eventually(lambda: pids)
-        slurm.end("1", word)
+        slurm.end("1", "PREEMPTED")
         failure = broken(future)
-        assert (failure.kind, failure.node) == (kind, "n1")
-        assert failure.message.startswith(f"The job 1 on n1 {said}")
+        assert (failure.kind, failure.node) == ("killed", "n1")
+        said = "The job 1 on n1 lost its node to another job, which comes first."
+        assert failure.message == said
         eventually(lambda: not is_running(pids[0]))
         assert value(waiting) == 1
         assert slurm.states()["2"] == "RUNNING"
-
-
-@pytest.mark.parametrize(("share", "is_lost"), [(0.75, True), (0.0, False)])
-def test_a_training_that_had_too_little_of_its_jobs_time_is_not_too_long(
-    slurm: StandIn,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    share: float,
-    is_lost: bool,
-) -> None:
-    """The second time it was held against its candidate, however late in a job it had begun."""
-    monkeypatch.setattr(submitit_pilots, "_MOST", share)
-    with opened(tmp_path, measures=False) as engine:
-        pids: list[int] = []
-        future = engine.submit(train("hang"), pids.append)
-        eventually(lambda: pids)
-        slurm.end("1", "TIMEOUT")
-        failure = broken(future)
-        assert (failure.kind, failure.is_lost) == ("killed", is_lost)
-        assert "What takes longer needs a larger engine.job_minutes" in failure.message
 
 
 def test_a_job_that_is_lost_with_a_node_that_lives_ends_itself(
@@ -146,74 +120,6 @@ def test_a_job_that_is_lost_with_a_node_that_lives_ends_itself(
         eventually(lambda: not is_running(pids[0]))
 
 
-def test_a_suspended_job_is_cancelled_since_its_work_is_done_elsewhere(
-    slurm: StandIn, tmp_path: Path
-) -> None:
-    with opened(tmp_path, measures=False) as engine:
-        pids: list[int] = []
-        future = engine.submit(train("hang"), pids.append)
-        eventually(lambda: pids)
-        slurm.suspend("1")
-        said = "The job 1 on n1 was suspended for another job, and was given up."
-        assert broken(future).message == said
-        eventually(lambda: slurm.states()["1"] == "CANCELLED")
-        eventually(lambda: not is_running(pids[0]))
-
-
-def test_a_job_to_which_nothing_can_be_written_ends_and_another_does_the_work(
-    slurm: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It kept its node to the end of its time, and all that it ran was done twice."""
-    monkeypatch.setattr(submitit_pilots, "_LEAVING_S", 0.0)
-    with opened(tmp_path, measures=False) as engine:
-        assert value(engine.submit(train("echo", 1))) == 1
-        (inbox,) = (tmp_path / "root").glob("queue/*/job1/to_job")
-        inbox.unlink()
-        inbox.mkdir()
-        assert engine.submit(train("echo", 2)).result(DEADLINE_S).value == 2
-        eventually(lambda: slurm.states() == {"1": "CANCELLED", "2": "RUNNING"})
-
-
-def test_a_node_of_another_device_measures_nothing_and_is_excluded(
-    slurm: StandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    with opened(tmp_path, trains=False) as engine:
-        assert engine.device == "device of n2"
-        pids: list[int] = []
-        lost = engine.submit(measure("hang"), pids.append)
-        eventually(lambda: pids)
-        slurm.take_down("n2")
-        slurm.end("1", "NODE_FAIL")
-        assert broken(lost).message == "The job 1 on n2 was lost with its node."
-        future = engine.submit(measure("echo", 1))
-        eventually(lambda: "n3 is device of n3, not device of n2" in caplog.text)
-        eventually(lambda: slurm.states().get("3") == "PENDING")
-        assert "#SBATCH --exclude=n3" in slurm.script("3")
-        slurm.take_down()
-        assert value(future) == 1
-        assert slurm.node_of("3") == "n2"
-
-
-def test_a_node_that_does_not_fit_is_left_out_where_others_fit(
-    slurm: StandIn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """SLURM gave it again and again, and the second time the study was stopped."""
-
-    def faults(facts: NodeFacts) -> tuple[str, ...]:
-        return ("has Python 2.7",) if facts.device == "device of n1" else ()
-
-    monkeypatch.setattr(submitit_pilots, "version_faults", faults)
-    slurm.add_node("n4 batch fast 1")
-    slurm.take_down("n1")
-    with opened(tmp_path, workers=2, measures=False) as engine:
-        futures = [engine.submit(train("wait", str(tmp_path / "go"))) for _ in range(2)]
-        eventually(futures[0].running)
-        slurm.take_down()
-        eventually(lambda: any("#SBATCH --exclude=n1" in slurm.script(n) for n in slurm.states()))
-        (tmp_path / "go").touch()
-        assert [each.result(DEADLINE_S).node for each in futures] == ["n4", "n4"]
-
-
 def test_jobs_that_wait_say_why_and_a_driver_that_gives_up_takes_them_back(
     slurm: StandIn,
     tmp_path: Path,
@@ -226,24 +132,6 @@ def test_jobs_that_wait_say_why_and_a_driver_that_gives_up_takes_them_back(
         eventually(lambda: "The jobs that train wait in the queue (1). QOSM" in caplog.text)
         assert caplog.text.count("a limit of the user, account or QOS is reached") == 1
     eventually(lambda: slurm.states() == {"1": "CANCELLED"})
-
-
-def test_a_controller_that_is_away_is_waited_for(
-    slurm: StandIn, tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    """The second job that it did not take ended the study."""
-    with opened(tmp_path, measures=False) as engine:
-        assert value(engine.submit(train("echo", 1))) == 1
-        slurm.send_away()
-        slurm.end("1", "PREEMPTED")
-        waiting = [engine.submit(train("echo", n)) for n in range(2)]
-        eventually(lambda: "The study waits: SLURM takes no job now: " in caplog.text)
-        eventually(lambda: slurm.n_refused() > 3)
-        slurm.send_away(False)
-        assert [value(each) for each in waiting] == [0, 1]
-    slurm.send_away()
-    with pytest.raises(ConfigError, match=r"^engine\.cluster: SLURM does not answer: Batch job"):
-        opened(tmp_path, measures=False)
 
 
 def test_jobs_that_slurm_would_never_begin_end_the_study_before_it_starts(
