@@ -87,6 +87,15 @@ class DriverProcess:
             return True
         return _is_locked(self._lock) or is_driven(self._paths) or self._is_driven_elsewhere()
 
+    def is_elsewhere(self) -> bool:
+        """Return whether another machine runs the driver, which cannot be ended here."""
+        if self._process is not None and self._process.poll() is None:
+            return False
+        for file in (self._lock, self._paths.lock):
+            if _is_locked(file):
+                return _host_in(file) not in ("", socket.gethostname())
+        return self._is_driven_elsewhere()
+
     def start(self, content: dict[str, Any]) -> int | None:
         """Start a driver and return its process id; None where one lives already.
 
@@ -235,6 +244,14 @@ def _pid_in(file: Path) -> int | None:
     except (OSError, ValueError, KeyError, TypeError, psutil.Error):
         return None
     return pid if is_same else None
+
+
+def _host_in(file: Path) -> str:
+    """Return the machine that a lock's file names; empty for none."""
+    try:
+        return str(json.loads(file.read_text(encoding="utf-8"))["host"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return ""
 
 
 def _leads_a_group(pid: int) -> bool:

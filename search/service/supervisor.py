@@ -146,11 +146,15 @@ class Supervisor:
         return self._drivers[name]
 
     def _look_at(self, row: StudyRow, *, is_free: bool) -> bool:
-        """Do what is next for one study; return whether a driver of it lives now."""
+        """Do what is next for one study; return whether a driver of it lives here now."""
         driver = self._driver(row.name)
         if driver.is_alive():
             self._attend(row, driver)
-            return True
+            if not driver.is_elsewhere():
+                return True
+            # Only a server of its machine can end it, and that one may be there again.
+            self._leases.release(row.name)
+            return False
         status = driver.collect()
         if self._end(row, driver, status):
             return False

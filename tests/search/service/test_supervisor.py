@@ -268,6 +268,25 @@ class TestLeases:
         assert servers.row("a").owner == one._leases.owner
         assert two._drivers == {}
 
+    def test_a_driver_of_another_machine_is_left_to_a_server_there(
+        self, servers: Servers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A server kept the lease of a driver that it could not end: nobody could cancel it."""
+        servers.add("a", "wait")
+        one, two = servers.server(), servers.server()
+        servers.is_state(one, "a", "running")
+        child = servers.child("a")
+        one._leases.release("a")  # as a server does that is started again
+        with monkeypatch.context() as patch:
+            patch.setattr("socket.gethostname", lambda: "another")
+            for wanted in ("run", "cancel"):
+                servers.want("a", wanted)
+                two.look()
+                row = servers.row("a")
+                assert (row.state, row.owner) == ("running", None)
+        servers.is_state(one, "a", "cancelled")
+        assert gone(child)
+
     def test_a_server_without_room_leaves_a_study_to_another(self, servers: Servers) -> None:
         for name in "ab":
             servers.add(name, "wait", "wait")
