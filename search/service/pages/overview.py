@@ -34,7 +34,7 @@ def running(service: Service, name: str, live: LiveStudies) -> dict[str, Any]:
         RequestError: If there is no study of this name.
         StudyError: If its records cannot be read.
     """
-    if not _has_records(service, name):
+    if not has_records(service, name):
         row = service.views.shown(name)
         nothing = {"n": 0, "has_begun": False, "trials": [], "left": {}, "now": time.time()}
         return {"state": row["state"], "reason": row["reason"], **nothing}
@@ -59,7 +59,7 @@ def running(service: Service, name: str, live: LiveStudies) -> dict[str, Any]:
     }
 
 
-def _has_records(service: Service, name: str) -> bool:
+def has_records(service: Service, name: str) -> bool:
     """Return whether records of a study are there; of one without a request they have to be."""
     if not service.views.has_begun(name):
         return False

@@ -136,7 +136,8 @@ def study_page(name: str, service: TheService, who: Who) -> Response:
             f"There is no study {name!r}. It may have been deleted, or the name is another one.",
         )
     has_mlflow = service.settings.shown_mlflow is not None
-    return _page("study", who, service, up="../", study=name, has_mlflow=has_mlflow)
+    more = {"has_mlflow": has_mlflow, "has_records": overview.has_records(service, name)}
+    return _page("study", who, service, up="../", study=name, **more)
 
 
 @router.get("/studies/{name}/mlflow")

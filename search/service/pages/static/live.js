@@ -5,7 +5,7 @@
 
 import { api } from "./api.js";
 
-const OFTEN_S = 2.5, RARELY_S = 15, SILENT_S = 20, SOONEST_MS = 400;
+const OFTEN_S = 2.5, RARELY_S = 15, SILENT_S = 20, AGAIN_S = 60, SOONEST_MS = 400;
 
 // Calls ``refresh`` (which gives whether the study is still going) whenever there may be news.
 export function follow(name, refresh, heard = () => {}) {
@@ -56,13 +56,21 @@ export function follow(name, refresh, heard = () => {}) {
     stream.onmessage = hear;
     for (const kind of ["snapshot", "change", "study", "removed"]) stream.addEventListener(kind, hear);
     stream.onerror = () => {
-      // 404 and the like close a stream for good: then the page goes on asking.
-      if (stream?.readyState === EventSource.CLOSED) stream = { close() {} };
+      // 404 and the like close a stream for good: then the page goes on asking, and listens again later.
+      if (stream?.readyState !== EventSource.CLOSED) return;
+      stream = { close() {} };
+      setTimeout(end, AGAIN_S * 1000);
     };
   }
 
-  document.addEventListener("visibilitychange", () => { if (!document.hidden) look(); });
-  addEventListener("pagehide", () => { stream?.close(); stream = null; });
+  function end() {
+    stream?.close();
+    stream = null;
+  }
+
+  // A browser has six connections to a server: streams of pages that nobody sees would take them all.
+  document.addEventListener("visibilitychange", () => { if (document.hidden) end(); else look(); });
+  addEventListener("pagehide", end);
   look();
   return { now: () => plan(0) };
 }

@@ -1,10 +1,17 @@
 // The marks of many trials on a canvas, which draws thousands of them within a frame.
 
-// The place of a study's time in a ramp of colors that the style sheet gives.
+// The colors that the style sheet gives, until there are others: to ask for one lays the page out.
+const inks = new Map();
+addEventListener("themed", () => inks.clear());
+
+export function ink(name) {
+  if (!inks.has(name)) inks.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
+  return inks.get(name);
+}
+
+// The place of a study's time in a ramp of colors.
 export function ramp() {
-  const style = getComputedStyle(document.documentElement);
-  const color = (name) => rgb(style.getPropertyValue(name).trim());
-  const stops = [color("--early"), color("--middle"), color("--late")];
+  const stops = ["--early", "--middle", "--late"].map((name) => rgb(ink(name)));
   return (share) => {
     const at = Math.min(0.9999, Math.max(0, share)) * (stops.length - 1);
     const [from, to] = [stops[Math.floor(at)], stops[Math.floor(at) + 1]];
@@ -16,10 +23,6 @@ export function ramp() {
 function rgb(text) {
   const wide = text.length === 4 ? text.replace(/[0-9a-f]/gi, "$&$&") : text;
   return [1, 3, 5].map((start) => parseInt(wide.slice(start, start + 2), 16));
-}
-
-export function ink(name) {
-  return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
 // Prepares a canvas for a size in pixels of the page, sharp on every screen.

@@ -26,13 +26,14 @@ export class OwnPoints {
   }
 
   async read() {
+    const had_any = this.points.length > 0;
     try {
       this.points = await get(api("studies", this.study, "points"));
     } catch (error) {
       complain(error);
     }
     this.draw();
-    this.drawn(this.points);
+    if (had_any || this.points.length) this.drawn(this.points);
   }
 
   async add() {

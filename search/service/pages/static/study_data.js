@@ -9,7 +9,6 @@ export class StudyData {
     this.front = [];
     this.counts = {};
     this.waiting = new Set();
-    this.rows = new Map(); // by trial and rung
     this.trials = new Map(); // by number: its rows by rung
     this.n = -1;
     this.end = 0;
@@ -23,7 +22,6 @@ export class StudyData {
   }
 
   clear() {
-    this.rows.clear();
     this.trials.clear();
     this.best.clear();
     this.end = 0;
@@ -36,17 +34,13 @@ export class StudyData {
     this.all = null;
     const is_new = n !== this.n || JSON.stringify(front) !== JSON.stringify(this.front);
     Object.assign(this, { facts: study, front, counts, n, waiting: new Set(waiting) });
-    const names = Object.keys(columns);
-    for (let i = 0; i < columns.trial.length; i++) {
-      const row = {};
-      for (const name of names) row[name] = columns[name][i];
-      this.rows.set(`${row.trial}:${row.rung}`, row);
-      if (!this.trials.has(row.trial)) this.trials.set(row.trial, []);
+    for (const row of rowsOf(columns)) {
       const rows = this.trials.get(row.trial);
-      const same = rows.findIndex((other) => other.rung === row.rung);
-      if (same >= 0) rows[same] = row;
+      const same = rows ? rows.findIndex((other) => other.rung === row.rung) : -1;
+      if (!rows) this.trials.set(row.trial, [row]);
+      else if (same >= 0) rows[same] = row;
       else rows.push(row);
-      this.end = Math.max(this.end, row.at);
+      if (row.at > this.end) this.end = row.at;
     }
     // Of the others the row that counts is the same as before.
     for (const trial of new Set(columns.trial)) this.best.set(trial, this.at(trial));
@@ -83,7 +77,8 @@ export class StudyData {
   // The rows of a front at a time, by the cost that is drawn; the server's own for now.
   frontAt(time, shown) {
     if (time >= this.end) {
-      return this.front.map((member) => ({ ...this.rows.get(`${member.trial}:${member.rung}`), ...member }));
+      const own = (member) => this.trials.get(member.trial)?.find((row) => row.rung === member.rung);
+      return this.front.map((member) => ({ ...own(member), ...member }));
     }
     const axes = this.facts.objectives.map((objective, i) => (row) => {
       const value = i === 0 ? row.metric : row[objective.name];
@@ -103,6 +98,19 @@ export class StudyData {
     }
     return last.kind;
   }
+}
+
+// One object per row, made in one go: set one by one by their names, its values take twice as long.
+function rowsOf({ trial, rung, kind, can_join, at, seconds, label, candidate, metric, low, high, trained, chosen_by,
+  why, p95_ms, is_stable, ...costs }) {
+  const others = Object.entries(costs);
+  return trial.map((number, i) => {
+    const row = { trial: number, rung: rung[i], kind: kind[i], can_join: can_join[i], at: at[i], seconds: seconds[i],
+      label: label[i], candidate: candidate[i], metric: metric[i], low: low[i], high: high[i], trained: trained[i],
+      chosen_by: chosen_by[i], why: why[i], p95_ms: p95_ms[i], is_stable: is_stable[i] };
+    for (const [name, values] of others) row[name] = values[i];
+    return row;
+  });
 }
 
 const rank = (row) => (row.can_join ? 2 : row.kind === "trained" ? 1 : 0);

@@ -2,12 +2,13 @@
 
 import { api, get } from "./api.js";
 
-export const study = document.getElementById("study").dataset.name;
+const place = document.getElementById("study");
+export const study = place.dataset.name;
 
 // An answer that is asked for before it is used; whoever takes it again, or got none, asks anew.
-function early(address) {
-  let asked = get(address);
-  asked.catch(() => {}); // else the browser complains of it
+function early(address, is_there = true) {
+  let asked = is_there ? get(address) : null;
+  asked?.catch(() => {}); // else the browser complains of it
   return () => {
     const found = asked?.catch(() => get(address)) ?? get(address);
     asked = null;
@@ -18,5 +19,5 @@ function early(address) {
 export const first = {
   running: early(api("studies", study, "running")),
   row: early(api("studies", study)),
-  columns: early(api("studies", study, "columns")),
+  columns: early(api("studies", study, "columns"), "records" in place.dataset),
 };

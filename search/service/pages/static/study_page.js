@@ -30,7 +30,7 @@ const devices = new DeviceFronts(study, data, choose);
 const exports = new ExportsPanel(study, { ended: () => devices.read() });
 const own = new OwnPoints(study, data, { choose, drawn: (points) => { chart.own = points; chart.forget(); chart.draw(); } });
 const drawn = {};
-let state = null, is_whole = false;
+let state = null, is_whole = false, is_recorded = false;
 
 function choose(trial) {
   chart.chosen = trial;
@@ -88,10 +88,14 @@ async function drawHistory() {
     label: `Hypervolume over ${duration(last.seconds)}, from ${short(points[0][1])} to ${short(last.hypervolume)}` });
 }
 
-async function readColumns(is_all) {
+function newColumns() {
   const address = api("studies", study, "columns");
   address.searchParams.set("after", data.after.toFixed(1));
-  const is_new = data.take(await (is_all ? first.columns() : get(address)));
+  return get(address);
+}
+
+async function readColumns(coming) {
+  const is_new = data.take(await coming);
   if (!is_new) return;
   slider.setEnd(data.end);
   drawHead();
@@ -122,6 +126,10 @@ function drawRarely() {
 
 async function refresh() {
   const problem = byId("study-problem");
+  // What an event says is recorded is asked for at once, beside the state.
+  const coming = is_recorded && is_whole ? newColumns() : null;
+  coming?.catch(() => {}); // else the browser complains of it
+  is_recorded = false;
   let now;
   try {
     now = await readState();
@@ -142,7 +150,8 @@ async function refresh() {
     show(problem, is_bad && Boolean(now.reason));
     if (now.has_begun && (is_changed || now.n !== data.n)) {
       // Latencies may be measured again at the end, so that all rows are read once more.
-      await readColumns(!is_whole || (is_changed && !isLive(state)));
+      const is_all = !is_whole || (is_changed && !isLive(state));
+      await readColumns(is_all ? first.columns() : coming ?? newColumns());
       is_whole = true;
     } else if (now.has_begun) {
       chart.draw();
@@ -173,6 +182,8 @@ byId("links").prepend(
   h("a", { class: "button", href: api("studies", study, "front") }, "Front as JSON"));
 devices.asked = () => exports.look();
 beginWhy(study, choose);
-const live = follow(study, refresh);
+const live = follow(study, refresh, (event) => {
+  is_recorded ||= event.type === "change" && Boolean(JSON.parse(event.data).row);
+});
 const asked = /^#trial-(\d+)$/.exec(location.hash);
 if (asked) addEventListener("load", () => setTimeout(() => choose(Number(asked[1])), 300));

@@ -35,6 +35,11 @@ from tests.support.browser import ServerToKill, browsed, chromium, served
 from tests.support.shared_exports import SharedExports
 
 pytestmark = pytest.mark.slow
+# Hides a page, as another tab before it does, or shows it again.
+HIDDEN = """(is_hidden) => {
+  Object.defineProperty(document, "hidden", { value: is_hidden, configurable: true });
+  document.dispatchEvent(new Event("visibilitychange"));
+}"""
 # A picture of this side is drawn pixel by pixel.
 SIDE, GREY = 320, 128
 IDS = {"instance": "0123456789abcdef", "semantic": "fedcba9876543210"}
@@ -222,6 +227,10 @@ def test_an_archive_is_sent_checked_and_looked_at(tmp_path: Path) -> None:
         expect(page.locator("#datasets li")).to_have_count(1)
 
 
+def is_stream(request: Any) -> bool:
+    return str(request.url).endswith("/events")
+
+
 def test_a_page_goes_on_when_its_server_was_killed(root: Path) -> None:
     from playwright.sync_api import expect
 
@@ -238,6 +247,11 @@ def test_a_page_goes_on_when_its_server_was_killed(root: Path) -> None:
         log_in(page, server.address, token)
         page.goto(f"{server.address}studies/flowers")
         expect(page.locator("#state")).to_contain_text("running")
+        # What nobody sees keeps none of the browser's few connections.
+        with page.expect_event("requestfailed", is_stream):
+            page.evaluate(HIDDEN, True)
+        with page.expect_request(is_stream):
+            page.evaluate(HIDDEN, False)
         tell(TrialProposed(98, candidate))
         expect(page.locator("#running")).to_contain_text("trial 98")
         server.kill()
