@@ -49,7 +49,7 @@ SLIDER = """async () => {
 def opened(page: Any, address: str, token: str, n_trials: int) -> tuple[float, list[float]]:
     """Return the seconds until a study can be used, and the milliseconds of each slider move."""
     page.goto(f"{address}login#{token}")
-    page.wait_for_selector("#studies .row")
+    page.wait_for_selector("#studies .row .figure-knee b")  # the study has been read
     begun = time.perf_counter()
     page.goto(f"{address}studies/{NAME}")
     page.wait_for_selector(".member")
