@@ -1,10 +1,10 @@
 """What dies or is cut off in a Ray cluster takes nothing from a study.
 
-    python benchmarks/ray_faults.py --faults 30 --seed 0 [--name rf --subnet 77] [--root DIR]
+    python benchmarks/ray_faults.py --faults 30 --seed 0 [--clusters 2] [--root DIR]
 
 Tiny studies on digits run with ``engine=ray`` on a head and two nodes, each in a network namespace
-of its own on this machine (``ray_netns.py``; root is needed). While they run, faults of drawn
-kinds come at drawn moments:
+of its own on this machine (``ray_netns.py``; root is needed), in two such clusters at a time:
+mostly something is waited for. While they run, faults of drawn kinds come at drawn moments:
 
     worker       a process that trains or measures is killed (kill -9, as all that follow)
     agent        archfront's process at a node
@@ -29,12 +29,16 @@ from __future__ import annotations
 import argparse
 import os
 import shutil
+import string
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -43,6 +47,7 @@ import psutil
 from kills import Command, check, whole_lines
 from ray_netns import NetnsCluster, until, words_of
 
+from archfront.search.engine.interrupts import terminate_like_interrupt
 from archfront.search.records.evaluation import Failed
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
@@ -72,9 +77,11 @@ HEALTH = {
     "health_check_period_ms": 1000,
     "health_check_timeout_ms": 2000,
     "health_check_failure_threshold": 4,
+    "gcs_rpc_server_reconnect_timeout_s": 10,
 }
+CHECKING = threading.Lock()  # MLflow is asked by one thread at a time
 SHORT_S, LONG_S = (2.0, 7.0), (35.0, 50.0)
-FAULTS_A_STUDY, TRIALS = 5, 8
+FAULTS_A_STUDY, TRIALS = 8, 16
 # In which a study has to go on after a fault, and to end, on a machine that is busy.
 GO_ON_S, END_S, LEFT_S = 1200.0, 3600.0, 90.0
 OWN = (
@@ -124,7 +131,7 @@ class FaultyRun:
         """Let faults come, then let the study end; return the faults that came."""
         came = []
         for kind in kinds:
-            until(lambda: self._workers() or self._has_ended(), GO_ON_S)
+            until(lambda: self._workers() or self._has_ended(), GO_ON_S, every=1.0)
             time.sleep(self._rng.uniform(0, 8))
             if self._has_ended():
                 break
@@ -188,12 +195,13 @@ class FaultyRun:
         if status not in (0, 3, 4):
             self.wrong.append(f"the command ended with {status}")
         nodes = (0, *self._cluster.nodes)
-        if not until(lambda: not any(map(self._cluster.ours, nodes)), LEFT_S):
+        if not until(lambda: not any(map(self._cluster.ours, nodes)), LEFT_S, every=1.0):
             left = [words_of(p)[:150] for node in nodes for p in self._cluster.ours(node)]
             self.wrong.append(f"{len(left)} processes are left: {left}")
         paths = self._command.paths
         try:
-            check(self._command, self._before, [])
+            with CHECKING:
+                check(self._command, self._before, [])
         except AssertionError as error:
             self.wrong.append(str(error))
         results = Results.read(reading(paths, None), paths)
@@ -247,7 +255,7 @@ class FaultyRun:
     def gcs(self) -> None:
         """Kill the main process of the head; start the cluster again some seconds later."""
         self._victim([p for p in self._cluster.processes(0) if "/gcs_server" in words_of(p)])
-        time.sleep(self._rng.uniform(0, 20))
+        time.sleep(self._rng.uniform(0, 8))
         self._restart_all()
 
     def connection(self) -> None:
@@ -307,6 +315,35 @@ def drawn(rng: np.random.Generator, n: int, asked: list[str]) -> list[str]:
     return [str(kind) for kind in rng.choice(asked, n, p=shares / shares.sum())]
 
 
+def faulted(
+    kinds_asked: list[str],
+    cluster: NetnsCluster,
+    root: Path,
+    n_faults: int,
+    rng: np.random.Generator,
+) -> tuple[Counter[str], int, list[str]]:
+    """Let faults come in a cluster; return their kinds, how many studies ran, and what is wrong.
+
+    Args:
+        kinds_asked: The kinds that may come.
+        cluster: The cluster, which is started.
+        root: Where its studies are recorded.
+        n_faults: The faults.
+        rng: Draws them.
+    """
+    kinds, n_studies, wrong = Counter[str](), 0, list[str]()
+    root.mkdir(exist_ok=True)
+    cluster.start_all()
+    while kinds.total() < n_faults:
+        n_studies += 1
+        paths = StudyPaths(root, f"study-{root.name}{n_studies}")
+        run = FaultyRun(cluster, OnCluster(paths, TRIALS, "ray", cluster.address), rng)
+        n = min(FAULTS_A_STUDY, n_faults - kinds.total())
+        kinds.update(run.run(drawn(rng, n, kinds_asked)))
+        wrong += [f"{paths.study}: {each}" for each in run.wrong]
+    return kinds, n_studies, wrong
+
+
 def main() -> int:
     """Let faults come and check; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
@@ -314,31 +351,33 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--nodes", type=int, default=2, help="default: %(default)s")
     parser.add_argument("--kinds", nargs="*", choices=list(FAULTS), default=list(FAULTS))
+    parser.add_argument("--clusters", type=int, default=2, help="at a time (%(default)s)")
     parser.add_argument("--name", default="rf", help="of the namespaces (default: %(default)s)")
-    parser.add_argument("--subnet", type=int, default=77, help="10.SUBNET.0.1 ...")
+    parser.add_argument("--subnet", type=int, default=77, help="of the first one: 10.SUBNET.0.1")
     parser.add_argument("--niceness", type=int, default=0, help="of Ray's own processes")
     parser.add_argument("--root", type=Path, help="where the root is kept (default: removed)")
     asked = parser.parse_args()
     root = Path(mkdtemp()) if asked.root is None else asked.root.absolute()
     root.mkdir(parents=True, exist_ok=True)
-    rng, wrong, begun = np.random.default_rng(asked.seed), list[str](), time.monotonic()
-    kinds: Counter[str] = Counter()
-    n_studies = 0
-    cluster = NetnsCluster(
-        asked.name, nodes=asked.nodes, subnet=asked.subnet, config=HEALTH, niceness=asked.niceness
-    )
+    terminate_like_interrupt()
+    begun, n = time.monotonic(), asked.clusters
+    letters = string.ascii_lowercase[:n]
+    parts = [asked.faults // n + (i < asked.faults % n) for i in range(n)]
+    rngs = np.random.default_rng(asked.seed).spawn(n)
+    roots = [root / letter for letter in letters]
+    pool, clusters = ThreadPoolExecutor(n), list[NetnsCluster]()
     try:
-        cluster.start_all()
-        while kinds.total() < asked.faults:
-            n_studies += 1
-            paths = StudyPaths(root, f"study-{n_studies}")
-            command = OnCluster(paths, TRIALS, "ray", cluster.address)
-            run = FaultyRun(cluster, command, rng)
-            n = min(FAULTS_A_STUDY, asked.faults - kinds.total())
-            kinds.update(run.run(drawn(rng, n, asked.kinds)))
-            wrong += [f"{paths.study}: {each}" for each in run.wrong]
+        for i, letter in enumerate(letters):
+            options = {"nodes": asked.nodes, "subnet": asked.subnet + i, "config": HEALTH}
+            clusters.append(NetnsCluster(asked.name + letter, niceness=asked.niceness, **options))
+        found = list(pool.map(partial(faulted, asked.kinds), clusters, roots, parts, rngs))
     finally:
-        cluster.close()
+        for cluster in clusters:
+            cluster.close()
+        pool.shutdown(wait=False, cancel_futures=True)
+    kinds = sum((each for each, _, _ in found), Counter[str]())
+    n_studies = sum(each for _, each, _ in found)
+    wrong = [line for _, _, each in found for line in each]
     for line in wrong:
         print(line)
     counts = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
