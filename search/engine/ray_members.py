@@ -233,8 +233,10 @@ class ClusterMembers:
         thread = threading.Thread(
             target=body, args=arguments, name="archfront-cluster", daemon=True
         )
-        self._threads.append(thread)
-        thread.start()
+        with self.lock:
+            self._threads = [each for each in self._threads if each.is_alive()]
+            self._threads.append(thread)
+            thread.start()
 
     def _serve(self, link: NodeLink) -> None:
         """Listen to a node until it is lost; the body of its thread."""

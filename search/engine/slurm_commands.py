@@ -25,6 +25,10 @@ _QUEUED = frozenset(
 _RUNNING = frozenset({"RUNNING", "COMPLETING", "STAGE_OUT", "SIGNALING", "RESIZING"})
 # It may go on later, when what it ran is done elsewhere, and is of no use.
 SUSPENDED = ("SUSPENDED", "STOPPED")
+# These ends say nothing of a job, though it may never have done anything.
+TAKEN_AWAY = frozenset(
+    {"PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "CANCELLED", "DEADLINE", "UNKNOWN", *SUSPENDED}
+)
 # Why jobs wait, for those who do not know SLURM.
 REASONS = {
     "Resources": "the nodes are in use",

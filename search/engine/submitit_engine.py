@@ -35,7 +35,7 @@ from archfront.search.engine.run_folder import DRIVER_FILE, new_run_folder
 from archfront.search.engine.slurm_commands import SlurmError
 from archfront.search.engine.submitit_link import Crew, PilotLink
 from archfront.search.engine.submitit_pilot import BEAT_S
-from archfront.search.engine.submitit_pilots import MOST_FAULTS, Pilots
+from archfront.search.engine.submitit_pilots import Pilots
 from archfront.search.engine.submitit_queue import JobQueue, queue_of
 from archfront.search.engine.tasks import Task, TaskEngine, WaitingTasks
 from archfront.search.errors import ConfigError
@@ -159,18 +159,16 @@ class SubmititEngine(TaskEngine):
         Raises:
             ConfigError: If jobs for that never begin.
         """
-        pilots, n_faults = self._pilots, 0
+        pilots = self._pilots
         while pilots.device is None:
             pilots.hear()
             pilots.look()
             pilots.let_go(is_needed=self._is_needed)
-            if any(link.crew == crew for link in pilots.links):
-                time.sleep(self._queue.pauses_s[0])
-                continue
-            n_faults += 1
-            if n_faults >= MOST_FAULTS:
-                raise ConfigError(pilots.problem(crew))
-            pilots.ask(crew, 1)
+            if (failure := pilots.given_up(crew)) is not None:
+                raise ConfigError(failure.message)
+            if not any(link.crew == crew for link in pilots.links):
+                pilots.ask_for(crew, 1)
+            time.sleep(self._queue.pauses_s[0])
 
     def _start_of(self, crew: Crew) -> Start:
         # An engine of processes has one worker at least; it stays idle where nothing is trained.

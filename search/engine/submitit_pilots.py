@@ -19,6 +19,7 @@ from archfront.search.engine.run_folder import DRIVER_FILE
 from archfront.search.engine.slurm_commands import (
     NEVER,
     SUSPENDED,
+    TAKEN_AWAY,
     JobState,
     SlurmError,
     ending_of,
@@ -40,7 +41,7 @@ _LEAVING_S = 30.0  # in which a job that was told to end does
 _LEFT_S = 60.0  # of its time, with which a job begins nothing more
 _HURRY_S = 2.0  # between looks while a job is to end
 _AGAIN_S = 20.0  # before another job is asked for where one failed
-MOST_FAULTS = 2  # jobs in a row that never began, after which what waits is given up
+_MOST_FAULTS = 2  # jobs in a row that never began, after which what waits is given up
 _MARGIN = 1.2  # by which a training may take longer than any before
 # What had so much of a job's time and did not end is too long for a job.
 _MOST = 0.75
@@ -144,7 +145,7 @@ class Pilots:
         except ConfigError as error:
             self._fault(crew, str(error))
         except SlurmError as error:
-            kind.not_before = now + _AGAIN_S * (self._queue.look_s >= 1)
+            self._wait(crew)
             self._say("asked", f"The study waits: SLURM takes no job now: {error}", key="away")
         else:
             self._say("asked", "")
@@ -220,7 +221,7 @@ class Pilots:
         """Return the failure of what waits for jobs that never begin; None where they do."""
         kind = self._kind(crew)
         is_any_left = any(link.crew == crew and link.leaving is None for link in self.links)
-        if kind.faults < MOST_FAULTS or is_any_left:
+        if kind.faults < _MOST_FAULTS or is_any_left:
             return None
         kind.faults = 0
         return Broken("machine", kind.problem, 0.0)
@@ -286,7 +287,10 @@ class Pilots:
         if n_jobs:
             logger.warning("%s It ran %s.", said, count_of(n_jobs, "job"))
         is_fault = leaving is not None and leaving.is_fault
-        if is_fault or (link.hello is None and leaving is None):
+        never_began = link.hello is None and leaving is None
+        if never_began and state.word in TAKEN_AWAY:
+            self._wait(link.crew)
+        elif is_fault or never_began:
             reason = f" {leaving.reason}." if is_fault and leaving else ""
             self._fault(link.crew, self._never_began(f"{said}{reason}", link), node)
 
@@ -299,13 +303,18 @@ class Pilots:
             f"paths. What it printed is in {link.folder.parent}."
         )
 
+    def _wait(self, crew: Crew) -> None:
+        """Ask for no other job of a crew for a while."""
+        pause_s = _AGAIN_S if self._queue.look_s >= 1 else 0.0
+        self._kind(crew).not_before = self._clock() + pause_s
+
     def _fault(self, crew: Crew, problem: str, node: str = "") -> None:
         kind = self._kind(crew)
         if node and kind.has_begun:
             kind.excluded.add(node)
         self.has_failed = True
         kind.faults, kind.problem = kind.faults + 1, problem
-        kind.not_before = self._clock() + _AGAIN_S * (self._queue.look_s >= 1)
+        self._wait(crew)
         # Another job that fails so is nothing new: its number and its file are left out.
         self._say(f"fault {crew}", problem, key=re.sub(r"\d+", "", problem))
 

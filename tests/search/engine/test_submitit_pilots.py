@@ -41,6 +41,7 @@ class Queue:
 
     Attributes:
         nodes: Nodes on which the next jobs begin as soon as they are asked for.
+        ends: The ends of the next jobs, before they begin.
         refusal: What is raised when a job is asked for; None where it is taken.
         n_refused: How often that was.
         excluded: The nodes that each job must not get.
@@ -53,6 +54,7 @@ class Queue:
 
     def __init__(self) -> None:
         self.nodes: list[str] = []
+        self.ends: list[str] = []
         self.refusal: Exception | None = None
         self.n_refused = 0
         self.excluded: dict[str, list[str]] = {}
@@ -72,7 +74,9 @@ class Queue:
             self.excluded[name] = sorted(excluded)
             self._folders[name] = Path(pilot.folder)
             self._states[name] = JobState("queued", "PENDING", "Resources")
-            if self.nodes:
+            if self.ends:
+                self.end(name, self.ends.pop(0))
+            elif self.nodes:
                 self.begin(name, self.nodes.pop(0))
         return names
 
@@ -235,6 +239,21 @@ def test_nodes_that_do_not_fit_are_told_where_none_fits(queue: Queue) -> None:
     said = f"engine: the node n1 has Python 2.7.18, the driver {platform.python_version()}."
     assert (failure.kind, failure.message) == ("machine", said)
     assert queue.excluded["2"] == []
+
+
+@pytest.mark.parametrize("needs", [{"measures": False}, {"trains": False}])
+def test_jobs_that_are_taken_away_before_they_begin_are_no_fault(
+    queue: Queue, needs: dict[str, Any]
+) -> None:
+    """The second one ended the study, and said that its node does not see the folders."""
+    queue.ends = ["PREEMPTED"] * 3 + ["NODE_FAIL"]
+    queue.nodes = ["n1"]
+    job = train if needs.get("trains", True) else measure
+    with opened(**needs) as engine:
+        future = engine.submit(job("echo", 1))
+        eventually(lambda: "5" in queue.names() and queue.told("5"))
+        queue.answer("5", Done(1, 0.5))
+        assert value(future) == 1
 
 
 def test_a_controller_that_is_away_is_waited_for(
