@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from archfront.search.config.space_options import RecipeConfig
-from archfront.trainers.spec import PLAIN_LOSS, USUAL_FLIPS, Augment
+from archfront.trainers.spec import PLAIN_LOSS, USUAL_FLIPS
 from archfront.trainers.tasks import TASKS
 
 # Training images below which a step of 64, or of more than 16, leaves too few steps: at 500
@@ -45,21 +45,20 @@ def _classifying(*, is_transfer: bool, n_train: int) -> RecipeConfig:
     batch_size: tuple[int, ...] = (32, 64) if n_train > FEW_IMAGES else (16, 32)
     if n_train <= VERY_FEW_IMAGES:
         batch_size = (16,)
-    return _grid(lr=(1e-3, 3e-3), batch_size=batch_size, augment=("light_if_long",))
+    return _grid(lr=(1e-3, 3e-3), batch_size=batch_size)
 
 
-def _grid(
-    *,
-    lr: tuple[float, ...],
-    batch_size: tuple[int, ...],
-    augment: tuple[Augment, ...] = ("light",),
-) -> RecipeConfig:
-    """Return a grid over learning rate and batch; the other axes gain less than they cost."""
+def _grid(*, lr: tuple[float, ...], batch_size: tuple[int, ...]) -> RecipeConfig:
+    """Return a grid over learning rate and batch; the other axes gain less than they cost.
+
+    The augmentation goes by the length of the training (benchmarks/LOG.md, "Augmentation in short
+    trainings").
+    """
     return RecipeConfig(
         lr=lr,
         weight_decay=(0.05,),
         batch_size=batch_size,
-        augment=augment,
+        augment=("light_if_long",),
         dropout=(0.0,),
         freeze=(False,),
         loss=(PLAIN_LOSS,),
