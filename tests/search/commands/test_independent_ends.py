@@ -40,7 +40,9 @@ def small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def launched(root: Path) -> tuple[StudyResult, str]:
     printed = io.StringIO()
     console = Console(file=printed, width=200)
-    config = small_config(root, budget__trials=3)
+    # Profiles are remembered beside the table of latencies: that of the data is made once for all.
+    table = root.parent / "ends" / "latency.db"
+    config = small_config(root, budget__trials=3, tracking__device_db=str(table))
     return launching.launch(config, console, is_plain=True), printed.getvalue()
 
 
