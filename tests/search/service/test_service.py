@@ -108,7 +108,6 @@ def test_records_that_are_kept_no_longer_are_freed_without_the_collector(
             assert {one() for one in kept} == {None}
         finally:
             gc.enable()
-    gc.unfreeze()
 
 
 def test_of_many_who_ask_at_once_one_reads(tmp_path: Path) -> None:
