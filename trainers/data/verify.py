@@ -116,9 +116,12 @@ def verify(
     done = used = 0
     found: dict[str, list[tuple[Sample, Pixels | None]]] = {part: [] for part in parts}
     broken: list[Skipped] = []
-    with ThreadPoolExecutor(threads()) as pool:
+    n_threads = threads()
+    with ThreadPoolExecutor(n_threads) as pool:
+        # A single thread would only wait for another one at each image.
+        each = pool.map if n_threads > 1 else map
         for part, samples in parts.items():
-            for result in pool.map(check, samples):
+            for result in each(check, samples):
                 done += 1
                 broken += result.problems
                 if result.sample is not None:
