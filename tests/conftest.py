@@ -16,6 +16,7 @@ from archfront.trainers.threads import collector_off
 from tests.support.mlflow_template import copied_databases
 from tests.support.programs import Programs
 from tests.support.shared_folder import shared_folder
+from tests.support.unsynced import without_syncs
 
 if TYPE_CHECKING:
     from tests.support.postgres_server import Server
@@ -85,6 +86,13 @@ def _no_pauses() -> Iterator[None]:
     """Let the sittings of a timing follow each other: no test compares what they measure."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clock, "GAP_S", 0.0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_syncs() -> Iterator[None]:
+    """Wait for no disk: no test ends the power."""
+    with without_syncs():
         yield
 
 
