@@ -216,11 +216,11 @@ class TaskRunner:
                 process.wait()
                 del self._running[id]
             return
-        del self._running[id]
-        with suppress(ProcessLookupError, PermissionError):
-            os.killpg(process.pid, signal.SIGKILL)  # children that it left
         state, message = self._ending(id, status)
         self.rows.change(id, self._owner, state=state, message=message, ended=now)
+        del self._running[id]  # not before: with its end unknown it would run once more
+        with suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, signal.SIGKILL)  # children that it left
 
     def _ending(self, id: str, status: int) -> tuple[TaskState, str]:
         """Return the state and the last words of a task whose process has ended."""

@@ -15,7 +15,7 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from archfront.search import cli
-from archfront.search.errors import RequestError
+from archfront.search.errors import RequestError, ServiceError
 from archfront.search.service import task_rows, task_runner
 from archfront.search.service.export_files import export_folder
 from archfront.search.service.service_database import ServiceDatabase
@@ -87,6 +87,23 @@ class TestRunner:
         row = server.ended(bad)
         assert (row.state, row.message) == ("failed", "It cannot be started: embedded null byte.")
         assert server.ended(good).state == "finished"
+
+    def test_an_end_is_noted_when_the_database_is_back(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A task that ended while the database was away was run once more."""
+        id = server.add("a", "echo done")
+        change, away = server.rows.change, [ServiceError("It is away.")]
+
+        def changed(id: str, owner: str, **values: Any) -> bool:
+            if "ended" in values and away:
+                raise away.pop()
+            return change(id, owner, **values)
+
+        monkeypatch.setattr(server.rows, "change", changed)
+        with pytest.raises(ServiceError, match="away"):
+            server.ended(id)
+        assert (server.ended(id).state, server.rows.get(id).attempts) == ("finished", 1)
 
     def test_no_mistake_ends_the_looking(
         self,
