@@ -7,6 +7,7 @@ import os
 import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from archfront.search.errors import StudyError
@@ -29,7 +30,7 @@ class StudyPaths:
     root: Path
     study: str
 
-    @property
+    @cached_property
     def folder(self) -> Path:
         """Return the folder of the study: everything of it but MLflow's rows."""
         return self.root / "studies" / self.study

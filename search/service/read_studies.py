@@ -8,7 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, lru_cache, partial
 from typing import Any, TypeVar, cast
 
 from archfront.search.errors import DatabaseError, StudyError
@@ -22,6 +22,7 @@ from archfront.search.records.store import StudyStore, reading
 from archfront.search.results.changed_trials import changed_trials
 from archfront.search.results.results import Results
 from archfront.search.service.long_lived import LongLived
+from archfront.search.service.pages.study_columns import RowsPart
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.stored_look import StoredLook
@@ -41,6 +42,8 @@ P = TypeVar("P", bound=StudyPart)
 
 # Studies whose records are kept in memory, the last ones read.
 N_KEPT = 16
+# Paths of studies that are kept: of a thousand they take longer to be made than a list of them.
+N_PATHS = 5000
 # Seconds for which records in a database other than PostgreSQL count as unchanged.
 DATABASE_S = 2.0
 # Bytes of records that a list reads at once, and those of an entry in PostgreSQL, about.
@@ -144,6 +147,7 @@ class ReadStudies:
         self._stored = StoredLook(url) if url is not None and is_postgres(url) else None
         self._kept: OrderedDict[str, _Kept] = OrderedDict()
         self._long_lived = LongLived()
+        self._paths = lru_cache(N_PATHS)(partial(StudyPaths, settings.root))
         self._summaries = Summaries(database)
         self._lock = threading.Lock()
         self.is_lacking = threading.Event()
@@ -173,7 +177,7 @@ class ReadStudies:
         Raises:
             DatabaseError: If PostgreSQL cannot be used.
         """
-        if is_driven(StudyPaths(self._settings.root, name)):
+        if is_driven(self._paths(name)):
             return True
         stored = None if self._stored is None else self._stored.all().get(name)
         return stored is not None and stored.is_driven
@@ -184,7 +188,7 @@ class ReadStudies:
         Raises:
             StudyError: If they cannot be read.
         """
-        paths = StudyPaths(self._settings.root, name)
+        paths = self._paths(name)
         with self._lock:
             kept = self._kept.setdefault(name, _Kept())
             self._kept.move_to_end(name)
@@ -215,7 +219,10 @@ class ReadStudies:
         is_large = stamp is not None and stamp.n_bytes > LARGE_BYTES
         with self._long_lived.made(is_large=is_large):
             store = reading(paths, self._settings.storage_url)
-            return ReadStudy(Results.read(store, paths)), store
+            study = ReadStudy(Results.read(store, paths))
+            if is_large and study.results.header is not None:
+                study.part(RowsPart)  # for its page, which would wait for it
+            return study, store
 
     def results(self, name: str) -> Results:
         """Return the records of a study as they are now.
@@ -296,7 +303,7 @@ class ReadStudies:
         return summary
 
     def _read_once(self, name: str) -> ReadStudy:
-        paths = StudyPaths(self._settings.root, name)
+        paths = self._paths(name)
         return ReadStudy(Results.read(reading(paths, self._settings.storage_url), paths))
 
     def _is_open(self, name: str) -> bool:
@@ -321,7 +328,7 @@ class ReadStudies:
         if self._settings.storage_url is not None:
             return Stamp(str(int(time.monotonic() / DATABASE_S)), 0, "")
         try:
-            found = StudyPaths(self._settings.root, name).journal.stat()
+            found = self._paths(name).journal.stat()
         except OSError:
             return None
         text = f"{found.st_mtime_ns}:{found.st_size}:{found.st_ino}"
