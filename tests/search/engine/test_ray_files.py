@@ -23,7 +23,7 @@ from tests.support import engine_jobs
 from tests.support.engine_checks import broken, eventually, is_running, measure, train, value
 from tests.support.private_nodes import LABELS, PrivateNode
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
 
 def needs_of(node: PrivateNode, **others: Any) -> ClusterNeeds:
@@ -56,22 +56,21 @@ def root(private_node: PrivateNode) -> Path:
     return private_node.root
 
 
-def copied(node: PrivateNode, name: str) -> tuple[str, str, str, str]:
-    """Return a job that writes what a file below the root and one of the data hold."""
-    return "copy", str(node.root / "state"), str(node.data / "image"), str(node.root / name)
-
-
 def test_a_job_reads_what_was_sent_and_its_files_come_back(
     private_node: PrivateNode, root: Path
 ) -> None:
     events: list[Any] = []
-    outline = Outline(engine_jobs.size_of, str(private_node.data / "image"))
-    with opened(private_node, events.append, outline=outline) as engine:
+    own = private_node.data / "own"
+    own.mkdir()
+    (own / "image").write_text(f"the image {own}")  # no other test has sent it
+    outline = Outline(engine_jobs.size_of, str(own / "image"))
+    with opened(private_node, events.append, outline=outline, read=(str(own),)) as engine:
         for job in (train, measure):
             place = root / f"{job.__name__}ed" / "both"
-            found, where = value(engine.submit(job(*copied(private_node, place.as_posix()))))
+            given = ("copy", str(root / "state"), str(own / "image"), str(place))
+            found, where = value(engine.submit(job(*given)))
             assert found == str(place)
-            assert place.read_text() == "the state, the image"
+            assert place.read_text() == f"the state, the image {own}"
             assert where.removeprefix("here ").startswith(str(private_node.home))
         failed = broken(engine.submit(train("copy", str(root / "gone"), "", str(root / "x"))))
         assert str(root / "gone") in failed.message
@@ -81,37 +80,39 @@ def test_a_job_reads_what_was_sent_and_its_files_come_back(
     told = [event for event in events if isinstance(event, FilesSent)]
     assert [(told[0].mb, told[-1].mb)] == [(0.0, told[-1].of_mb)]
     said = "\n".join(event.message for event in events if isinstance(event, Noticed))
-    assert f"gets {private_node.data} (1 file, " in said
+    assert f"gets {own} (1 file, " in said
     assert "what its jobs write is brought back" in said
     again: list[Any] = []
-    with opened(private_node, again.append) as engine:
+    with opened(private_node, again.append, read=(str(own),)) as engine:
         assert value(engine.submit(train("echo", str(root)))) == str(root)
     assert not [event for event in again if isinstance(event, FilesSent)]
 
 
 def test_a_lost_job_leaves_nothing_and_is_done_once_when_its_node_is_back(
-    private_node: PrivateNode, root: Path
+    sending_engine: Callable[[], ClusterEngine], private_node: PrivateNode, root: Path
 ) -> None:
-    with opened(private_node, lambda _: None) as engine:
-        pids: list[int] = []
-        future = engine.submit(train("write and hang", str(root / "half")), pids.append)
-        eventually(lambda: pids)
-        agent = engine_jobs.parent_of(pids[0])
-        os.kill(agent, signal.SIGKILL)
-        assert broken(future).kind == "killed"
-        assert not (root / "half").exists()
-        eventually(lambda: not is_running(pids[0]))
-        found, _ = value(engine.submit(train(*copied(private_node, "whole"))))
-        assert Path(found).read_text() == "the state, the image"
-        assert not (root / "half").exists()
+    engine, pids = sending_engine(), list[int]()
+    future = engine.submit(train("write and hang", str(root / "half")), pids.append)
+    eventually(lambda: pids)
+    agent = engine_jobs.parent_of(pids[0])
+    os.kill(agent, signal.SIGKILL)
+    assert broken(future).kind == "killed"
+    assert not (root / "half").exists()
+    eventually(lambda: not is_running(pids[0]))
+    given = ("copy", str(root / "state"), str(private_node.data / "image"), str(root / "whole"))
+    found, _ = value(engine.submit(train(*given)))
+    assert Path(found).read_text() == "the state, the image"
+    assert not (root / "half").exists()
 
 
 def test_a_check_says_who_gets_files(private_node: PrivateNode, root: Path) -> None:
-    found, problems = check_cluster(needs_of(private_node), workers=1, threads=1)
+    image = private_node.data / "image"
+    asked = needs_of(private_node, read=(str(image),))
+    found, problems = check_cluster(asked, workers=1, threads=1)
     notes = {bool(answer.node.labels.get("pool")): answer.notes for answer in found}
     assert notes[False] == ()
     gets, back = notes[True]
-    assert gets == f"gets {private_node.data}: 1 file, 9e-06 MB, less what it has"
+    assert gets == f"gets {image}: 1 file, 9e-06 MB, less what it has"
     assert back == f"what its jobs write is brought back to {root}"
     shared, problems = check_cluster(needs_of(private_node, files="shared"), workers=1, threads=1)
     assert [p for a in shared for p in a.problems if "does not see" in p]
