@@ -12,7 +12,7 @@ the first node. Counted is from the begin of the first training to the end of th
 - what a trial takes beside its training on a node that is warm: its proposal, the way there, the
   start, the way back and its record
 
-    python benchmarks/ray_scaling.py [--cores 0 1] [--trainings 5] [--epochs 40]
+    python benchmarks/ray_scaling.py [--cores 0 1] [--trainings 5] [--epochs 12]
 
 It takes some 8 minutes on two cores; ``--trainings 3 --epochs 2`` tries it.
 """
@@ -178,7 +178,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--cores", type=int, nargs=2, default=[0, 1], help="of the two nodes")
     parser.add_argument("--trainings", type=int, default=5, help="of a node, at most 6")
-    parser.add_argument("--epochs", type=int, default=40, help="of a training")
+    parser.add_argument("--epochs", type=int, default=12, help="of a training")
     parser.add_argument("--niceness", type=int, default=0, help="of Ray's own processes")
     asked = parser.parse_args()
     os.environ[VARIABLE] = "1"
