@@ -6,7 +6,7 @@ Needs Ray. Starts a head and a second node of one core each on this machine and 
 questions, one line each:
 
 - the median of a job that does nothing, from its submission to its result, by worker processes and
-  by a node;
+  by a node, through the engine of a study (``ClusterEngine``);
 - the median from a submission to the first event of the job, on a node that has run one before;
 - jobs of some seconds on two nodes against one: 1 where two do twice as many. The jobs wait and
   compute nothing, so it tells what the engine loses between jobs and not how many cores are free.
@@ -22,10 +22,10 @@ import time
 from pathlib import Path
 from typing import Any
 
+from archfront.search.engine.cluster_engine import ClusterEngine
 from archfront.search.engine.jobs import Done, Engine, Job
 from archfront.search.engine.placement import ClusterNeeds
 from archfront.search.engine.processes import ProcessEngine
-from archfront.search.engine.ray_engine import RayEngine
 from archfront.search.engine.worker import emit
 
 STORE_BYTES = 80 * 2**20
@@ -55,17 +55,14 @@ def main() -> None:
         cluster = _cluster()
         try:
             started = time.perf_counter()
-            with _engine(ray_nodes.perform, "first") as engine:
+            with _engine(ray_nodes.perform, cluster.address, "first") as engine:
                 start_s = time.perf_counter() - started
                 by_node, begun = _short(engine)
                 one_s = _long(engine, arguments.jobs, arguments.seconds)
-            with _engine(ray_nodes.perform, None) as engine:
+            with _engine(ray_nodes.perform, cluster.address, None) as engine:
                 _short(engine)
                 two_s = _long(engine, 2 * arguments.jobs, arguments.seconds)
         finally:
-            import ray
-
-            ray.shutdown()
             cluster.shutdown()
     print(f"load of the machine: {os.getloadavg()[0]:.1f} on {os.cpu_count()} cores")
     print(f"an engine on one node starts in {start_s:.1f} s, once the cluster runs")
@@ -78,7 +75,6 @@ def main() -> None:
 
 
 def _cluster() -> Any:
-    import ray
     from ray.cluster_utils import Cluster
 
     cluster = Cluster()
@@ -89,13 +85,12 @@ def _cluster() -> Any:
             include_dashboard=False,
             labels={"node": name},
         )
-    ray.init(address=cluster.address, log_to_driver=False, logging_level="ERROR")
     return cluster
 
 
-def _engine(perform: Any, node: str | None) -> RayEngine:
-    needs = ClusterNeeds(labels={} if node is None else {"node": node})
-    return RayEngine(perform, workers=1, threads=1, needs=needs)
+def _engine(perform: Any, address: str, node: str | None) -> ClusterEngine:
+    needs = ClusterNeeds(address=address, labels={} if node is None else {"node": node})
+    return ClusterEngine(perform, workers=1, threads=1, needs=needs)
 
 
 def _short(engine: Engine) -> tuple[float, float]:
