@@ -202,7 +202,7 @@ def is_locked(url: str, study: str) -> bool:
     Raises:
         DatabaseError: If the database cannot be used.
     """
-    with connected(url) as connection:
+    with connected(url, is_kept=True) as connection:
         return is_held(connection, study)
 
 
