@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import cache
 
+from anyio.to_thread import current_default_thread_limiter
 from fastapi import APIRouter, FastAPI
 from starlette.routing import BaseRoute
 
@@ -32,6 +33,9 @@ from archfront.search.service.state import Service
 from archfront.search.service.streams import Streams
 
 API = "/api/v1"
+# Requests that are answered at a time, each in a thread: while a large study is read for the first
+# time, all who ask for it wait in one, and others are to be answered still.
+N_THREADS = 120
 # The resources of the API, each a file in routers/.
 ROUTERS: tuple[APIRouter, ...] = (
     health_routes.router,
@@ -61,6 +65,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        current_default_thread_limiter().total_tokens = N_THREADS
         service.start()
         yield
         service.close()

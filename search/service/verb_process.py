@@ -25,7 +25,7 @@ from archfront.search.records.storage_urls import STORAGE_VARIABLE
 from archfront.search.service.service_settings import ServiceSettings
 
 # Seconds that a request waits for its turn, and how many may wait: each keeps a thread of the
-# server, of which there are 40.
+# server.
 TURN_S, MOST_WAITING = 30.0, 8
 # The variable of the URL of the service's own tables, which children have no use for.
 DATABASE_VARIABLE = "ARCHFRONT_DATABASE_URL"

@@ -12,6 +12,7 @@ from typing import Any
 
 import optuna
 import pytest
+from anyio.to_thread import current_default_thread_limiter
 from sqlalchemy import text, update
 from starlette.testclient import TestClient
 
@@ -123,6 +124,26 @@ def test_of_many_who_ask_at_once_one_reads(tmp_path: Path) -> None:
         first, *others = pool.map(read, range(6))
     assert all(study is first for study in others)
     service.close()
+
+
+def test_who_waits_for_a_study_leaves_threads_to_others(tmp_path: Path) -> None:
+    """Forty who asked for a study that was being read let nobody else be answered."""
+    recorded_store.write(tmp_path)
+    with client_of(tmp_path) as asking, TestClient(asking.app, headers=asking.headers) as client:
+        service, n_waiting = service_of(client), 50
+        service.read("flowers")
+        kept = service.records._kept["flowers"]
+        with ThreadPoolExecutor(n_waiting) as threads:
+            with kept.lock:
+                waiting = [
+                    threads.submit(client.get, "/api/v1/studies/flowers/front")
+                    for _ in range(n_waiting)
+                ]
+                assert client.portal is not None
+                limiter = client.portal.call(current_default_thread_limiter)
+                eventually(lambda: limiter.borrowed_tokens == n_waiting)
+                assert client.get("/api/v1/options").status_code == 200
+            assert {one.result().status_code for one in waiting} == {200}
 
 
 def test_a_list_reads_no_records_that_have_not_changed(
