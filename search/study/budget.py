@@ -33,6 +33,9 @@ WHOLE = 0.7
 # unexplained, 1.4 at its 0.9 quantile; by that margin the time is not used, and one that takes
 # longer still fits (benchmarks/LOG.md, "Dense studies of eight minutes").
 UNEXPLAINED = 1.2
+# Epochs for each rung of a full training as long as others, of a network that is worth them: of
+# fewer, the lowest rung is no small part (benchmarks/LOG.md, "Trainings of equal time").
+EPOCHS_A_RUNG = 2
 ONE = np.ones(1)
 
 
@@ -150,8 +153,9 @@ class RemainingBudget:
         The time that is left has to hold it, and while candidates are still to be seen, its share
         of the time: at first nothing is proposed that takes the time of many. Without probes,
         whose metric is that of a network to use, the first full training has to fit too, and
-        beside the candidates still to be seen where all take as long. The cheapest are allowed in
-        any case, so that there is a choice.
+        beside the candidates still to be seen where all take as long. Of those, networks so heavy
+        that a full training has hardly more epochs than rungs are left out. The cheapest are
+        allowed in any case, so that there is a choice.
 
         Args:
             n_more: Candidates that are still to be seen.
@@ -167,6 +171,9 @@ class RemainingBudget:
         # Where heavy networks come first, those that follow take less.
         n_alike = max(n_more, 0) / (2 if is_equal else 1)
         is_fair = seconds <= self._left_s / (n_alike + 1)
+        if is_equal:
+            full = self._plan.epochs_of(self._new_works)[:, -1]
+            is_fair &= full >= EPOCHS_A_RUNG * self.n_rungs
         if not (self._plan.has_probe or self._has_full):
             found = [
                 times.of_new(self._new_works, self.n_rungs, is_slow=not is_equal)

@@ -117,11 +117,12 @@ def test_without_minutes_or_with_full_trainings_only_everything_may_be_proposed(
 
 
 def test_full_trainings_of_equal_time_have_to_fit_beside_what_is_still_to_be_seen() -> None:
-    plan = Plan((1, 4, 16), epoch_s=1.0, work=0.5)
+    plan = Plan((2, 8, 32), epoch_s=0.5, work=0.5)
     works = np.array([0.5, 1.0, 2.0, 4.0, 16.0])
-    # Full trainings of 8, 8, 8, 12 and 48 s, lowest rungs of 0.55 to 17.6 s; 15.2 s are left.
-    left = RemainingBudget(budget(minutes=1), plan, [], seconds=46, open_works=works)
-    assert left.affordable(0).tolist() == [True, True, True, True, False]
+    # Full trainings of 8 s, and of 24 s of the heaviest, lowest rungs of 0.55 to 8.8 s; 12.2 s are
+    # left. The two heaviest have 4 and 3 epochs in full.
+    left = RemainingBudget(budget(minutes=1), plan, [], seconds=49, open_works=works)
+    assert left.affordable(0).tolist() == [True, True, True, False, False]
     assert left.affordable(4).tolist() == [True, True, True, False, False]
     assert left.affordable(8).tolist() == [True, True, False, False, False]  # the cheapest
 
