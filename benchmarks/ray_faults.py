@@ -85,7 +85,7 @@ FAULTS_A_STUDY, TRIALS = 8, 16
 # In which a study has to go on after a fault, and to end, on a machine that is busy.
 GO_ON_S, END_S, LEFT_S = 1200.0, 3600.0, 90.0
 OWN = (
-    "space.recipe.lr=0.0003,0.001,0.002,0.003,0.005,0.01",
+    "space.recipe.lr=0.0003,0.0005,0.0007,0.001,0.0015,0.002,0.003,0.005,0.007,0.01",
     "task.epochs=16",
     "budget.rungs=[4,16]",
     "engine.labels={pool: nodes}",
