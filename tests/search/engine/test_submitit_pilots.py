@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import pickle
 import platform
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -123,8 +124,10 @@ class Queue:
 
 
 @pytest.fixture
-def queue(monkeypatch: pytest.MonkeyPatch) -> Queue:
+def queue(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Queue:
     found = Queue()
+    # An engine whose jobs did not begin keeps its folder, with what they printed.
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     monkeypatch.setattr(submitit_engine, "queue_of", lambda *_, **__: found)
     return found
 
