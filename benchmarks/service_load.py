@@ -329,7 +329,8 @@ def lists(asked: argparse.Namespace, folder: Path) -> bool:
         time.sleep(5)
     print(f"all have been read {time.perf_counter() - begun:.0f} s after the first list")
     server.end()
-    server.start()  # another start, which knows what the first one wrote down
+    server.start()
+    server.wait()  # another start, which knows what the first one wrote down
     first = {name: fetched_ms(server, address) for name, address in addresses.items()}
     again = {
         name: median(fetched_ms(server, address) for _ in range(5))
