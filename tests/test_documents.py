@@ -24,7 +24,6 @@ TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in (*PAGES, *B
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 # A run in the smallest of spaces, whatever the document asks for.
 TINY = (*SMALLEST, "hardware.limits.latency_ms=null")
-FEW_DIGITS = ("data.train=120", "data.val=90", "data.test=90", "budget.folds=0")
 # What stands for a value in the usage of a verb.
 PLACEHOLDERS = {"STUDY": "flowers", "DIR": "knee", "N": "1", "VERB": "run"}
 # What a test has no network, no weights, no other device, no cluster and no database for.
@@ -240,11 +239,6 @@ def test_every_run_of_the_documents_works_in_small(
     if any(word in ELSEWHERE for word in words):
         words.append("--cfg=job")
         tiny.remove("space.weights=none")
-    elif command != small_runs()[0]:
-        # The first runs in the workers that its engine starts, for which they import torch anew.
-        tiny.append("engine=inline")
-    if "experiment=digits" in words:
-        tiny += FEW_DIGITS
     assert main([*words, *tiny]) == 0
     assert capsys.readouterr().out
 
