@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import optuna
@@ -48,14 +49,21 @@ def record(store: StudyStore, n_trials: int) -> None:
         store.tell(trial, [evaluation], OBJECTIVES)
 
 
+@contextmanager
+def driven(paths: StudyPaths, database: str, n_trials: int) -> Iterator[StudyStore]:
+    """Yield the store of a study with so many trials, while its driver runs."""
+    with driving(paths, database, OBJECTIVES) as store:
+        store.write_header(recorded_store.header(paths.root, "flowers"))
+        record(store, n_trials)
+        yield store
+
+
 def test_of_a_journal_that_grows_the_growth_is_read(
     client: TestClient, database: str, elsewhere: StudyPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The records of every study were read anew every two seconds."""
     service = service_of(client)
-    with driving(elsewhere, database, OBJECTIVES) as store:
-        store.write_header(recorded_store.header(elsewhere.root, "flowers"))
-        record(store, 2)
+    with driven(elsewhere, database, 2) as store:
         first = service.read("flowers")
         assert service.read("flowers") is first
         monkeypatch.setattr(read_studies, "reading", None)
@@ -74,9 +82,8 @@ def test_another_study_of_a_name_is_read_anew(
     client: TestClient, database: str, elsewhere: StudyPaths
 ) -> None:
     for n_trials in (2, 3):
-        with driving(elsewhere, database, OBJECTIVES) as store:
-            store.write_header(recorded_store.header(elsewhere.root, "flowers"))
-            record(store, n_trials)
+        with driven(elsewhere, database, n_trials):
+            pass
         assert len(service_of(client).results("flowers").evaluations) == n_trials
         remove(elsewhere, database)
 
@@ -85,9 +92,7 @@ def test_a_study_that_another_host_runs_runs(
     client: TestClient, database: str, elsewhere: StudyPaths
 ) -> None:
     """Its page said that it had stopped, since the lock was looked for on this host alone."""
-    with driving(elsewhere, database, OBJECTIVES) as store:
-        store.write_header(recorded_store.header(elsewhere.root, "flowers"))
-        record(store, 2)
+    with driven(elsewhere, database, 2) as store:
         assert client.get(f"{STUDY}/running").json()["state"] == "running"
         assert [row["state"] for row in client.get("/api/v1/overview").json()] == ["running"]
         assert [one["state"] for one in client.get("/api/v1/studies").json()] == ["running"]
@@ -99,9 +104,7 @@ def test_a_study_that_another_host_runs_runs(
 def test_a_list_reads_nothing_that_has_not_changed(
     client: TestClient, database: str, elsewhere: StudyPaths, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with driving(elsewhere, database, OBJECTIVES) as store:
-        store.write_header(recorded_store.header(elsewhere.root, "flowers"))
-        record(store, 2)
+    with driven(elsewhere, database, 2) as store:
         store.write_state("finished", "2 trials")
     best = [one["best"] for one in client.get("/api/v1/studies").json()]
     monkeypatch.setattr(read_studies, "reading", None)
@@ -114,9 +117,8 @@ def test_one_without_files_here_is_deleted_and_its_name_is_taken(
     client: TestClient, database: str, elsewhere: StudyPaths
 ) -> None:
     """A request to delete it answered that it was gone, and it stayed."""
-    with driving(elsewhere, database, OBJECTIVES) as store:
-        store.write_header(recorded_store.header(elsewhere.root, "flowers"))
-        record(store, 2)
+    with driven(elsewhere, database, 2):
+        pass
     assert list(stored_now(database)) == ["flowers"]
     asked = {"name": "flowers", "choices": {"experiment": "digits"}}
     answer = client.post("/api/v1/studies", json=asked)
