@@ -42,10 +42,8 @@ def _classifying(*, is_transfer: bool, n_train: int) -> RecipeConfig:
         return _grid(lr=(2e-4, 5e-4), batch_size=(32,))
     # A network that knows nothing takes steps as large as AdamW bears; smaller ones only cost
     # epochs. The batch is an axis where there are images enough for both.
-    batch_size: tuple[int, ...] = (32, 64) if n_train > FEW_IMAGES else (16, 32)
-    if n_train <= VERY_FEW_IMAGES:
-        batch_size = (16,)
-    return _grid(lr=(1e-3, 3e-3), batch_size=batch_size)
+    batch_size = (32, 64) if n_train > FEW_IMAGES else (16, 32)
+    return _grid(lr=(1e-3, 3e-3), batch_size=batch_size if n_train > VERY_FEW_IMAGES else (16,))
 
 
 def _grid(*, lr: tuple[float, ...], batch_size: tuple[int, ...]) -> RecipeConfig:

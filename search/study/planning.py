@@ -32,7 +32,6 @@ from archfront.trainers.words import count_of, duration
 # for which they are long enough. A study trains light networks in full more often than heavy ones,
 # since it weighs gains by seconds; in few minutes it trains light ones only.
 QUANTILES = (0.35, 0.2, 0.1, 0.03)
-EQUAL_QUANTILES = (0.8, 0.65, 0.5, *QUANTILES)
 # Architectures tried before the plan is made without a measurement.
 TRIES = 3
 # Pixels of the images whose steps are timed, at most: of small images a whole batch, since calls
@@ -91,7 +90,14 @@ class Aim:
 AIMS = {
     (True, True): Aim(3, 0.6, 8, 2_500),
     (True, False): Aim(
-        1, 0.5, 60, 40_000, EQUAL_QUANTILES, is_equal=True, least_epochs=15, timed=(0.2, 0.5, 0.8)
+        n_full=1,
+        share=0.5,
+        most_epochs=60,
+        least_images=40_000,
+        quantiles=(0.8, 0.65, 0.5, *QUANTILES),
+        is_equal=True,
+        least_epochs=15,
+        timed=(0.2, 0.5, 0.8),
     ),
     (False, True): Aim(1, 0.65, 40, 1_500),
     (False, False): Aim(1, 0.65, 80, 3_000),
@@ -189,9 +195,9 @@ def timed_plan(
     config, splits = prepared.config, prepared.dataset.seen.splits
     assert config.budget.minutes is not None
     aim, work = AIMS[_aim(prepared)], prepared.space.step_s
+    batches = {n: timed_candidate(prepared, n).recipe.batch_size for n in image_s}
     unit_s = median(
-        seconds / prepared.space.step_s_of(_timed_batch(prepared, number))[number]
-        for number, seconds in image_s.items()
+        seconds / prepared.space.step_s_of(batches[n])[n] for n, seconds in image_s.items()
     )
     for quantile in np.quantile(work, aim.quantiles):
         timed = epochs_for(
@@ -241,10 +247,6 @@ def _timed_architectures(prepared: Prepared) -> list[list[int]]:
     order = numbers[np.argsort(work, kind="stable")]
     lightest = np.searchsorted(np.sort(work), np.quantile(work, AIMS[_aim(prepared)].timed))
     return [order[first : first + TRIES].tolist() for first in lightest]
-
-
-def _timed_batch(prepared: Prepared, number: int) -> int:
-    return timed_candidate(prepared, number).recipe.batch_size
 
 
 def timed_candidate(prepared: Prepared, number: int) -> Candidate:
