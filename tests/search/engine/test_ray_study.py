@@ -1,13 +1,16 @@
-"""A study whose networks are trained on a node without the driver's folders.
+"""The whole chain with networks that are trained on a node without the driver's folders.
 
 ``test_sent_study.py`` shows that all of its files are those of a study on one machine.
 """
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from safetensors.torch import load_file
 
+from archfront.search.cli import main
 from archfront.search.records.evaluation import Trained
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
@@ -22,8 +25,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 ALONE = ("engine.labels={pool: private}", "engine.device_label={pool: private}")
 
 
-def test_a_study_is_recorded_at_the_driver_with_all_of_its_files(
-    private_node: PrivateNode, capsys: Output
+def test_a_study_is_recorded_refit_and_exported_at_the_driver(
+    private_node: PrivateNode, own_folder: Path, capsys: Output
 ) -> None:
     address = f"engine.address={private_node.address}"
     data, root = private_node.data / "photos", private_node.root / "mlruns"
@@ -45,3 +48,11 @@ def test_a_study_is_recorded_at_the_driver_with_all_of_its_files(
     assert list(places.trials.rglob("gallery.png"))
     assert private_node.work() == []
     assert not list(root.rglob("*.part"))
+    refit = ("refit", "photos", "--members", "best", "--epochs", "1", "--seeds", "1")
+    assert main([*refit, "--root", str(root)]) == 0
+    capsys.readouterr()
+    out = own_folder / "exported"
+    succeeds(
+        capsys, "export", "photos", "--format", "onnx", "--out", str(out), "--root", str(root)
+    )
+    assert (out / "onnx" / "model.onnx").is_file()
