@@ -32,6 +32,8 @@ from archfront.search.service.tables import METADATA
 Kind = Literal["refit", "variants", "export", "profile"]
 TaskState = Literal["waiting", "running", "finished", "failed", "cancelled"]
 OPEN: tuple[TaskState, ...] = ("waiting", "running")
+# Kinds that are about a dataset; the others are about a study.
+OF_DATASETS: tuple[Kind, ...] = ("profile",)
 # Tasks that may wait or run at a time.
 MOST_OPEN = 100
 # Seconds after which a server that does not renew its tasks has lost them.
@@ -82,6 +84,11 @@ class TaskRow:
     pid: int | None
     process_started: float | None
     attempts: int
+
+    @property
+    def about(self) -> str:
+        """Return what it is about: a study and a dataset may have one name."""
+        return f"{'dataset' if self.kind in OF_DATASETS else 'study'} {self.subject}"
 
     @property
     def is_open(self) -> bool:
@@ -175,18 +182,19 @@ class TaskRows:
         with self._database.reading() as connection:
             return [TaskRow(**row._mapping) for row in connection.execute(query)]
 
-    def check_none(self, subject: str) -> None:
-        """Raise an error while a task of a study or dataset waits or runs.
+    def check_none(self, study: str) -> None:
+        """Raise an error while a task of a study waits or runs.
 
         Raises:
             RequestError: With the task.
         """
-        opened = self.listed(subject=subject, states=OPEN, limit=1)
+        found = self.listed(subject=study, states=OPEN)
+        opened = [row for row in found if row.kind not in OF_DATASETS]
         if opened:
             raise RequestError(
                 409,
                 "task_is_open",
-                f"A {opened[0].kind} of {subject!r} is open: cancel "
+                f"A {opened[0].kind} of {study!r} is open: cancel "
                 f"it by DELETE /api/v1/tasks/{opened[0].id}, or wait for its end.",
             )
 
@@ -201,7 +209,9 @@ class TaskRows:
             "attempts": row.attempts + 1,
             "message": "",
         }
-        busy = and_(TASKS.c.subject == row.subject, TASKS.c.state == "running")
+        of_dataset = TASKS.c.kind.in_(OF_DATASETS)
+        is_alike = of_dataset if row.kind in OF_DATASETS else ~of_dataset
+        busy = and_(TASKS.c.subject == row.subject, TASKS.c.state == "running", is_alike)
         with self._database.begin(alone=_lock(row.subject)) as connection:
             if connection.execute(select(TASKS.c.id).where(busy)).first() is not None:
                 return False

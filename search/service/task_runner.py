@@ -164,7 +164,7 @@ class TaskRunner:
 
     def _begin(self, row: TaskRow, now: float) -> bool:
         """Start a task unless one of its subject runs on any server; return whether it runs."""
-        file = self._lock_of(row.subject)
+        file = self._lock_of(row.about)
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("ab") as lock:
             try:
@@ -181,9 +181,9 @@ class TaskRunner:
                 return False
         return True
 
-    def _lock_of(self, subject: str) -> Path:
+    def _lock_of(self, about: str) -> Path:
         """Return the file that the process of a task of a study or dataset holds the lock of."""
-        name = hashlib.sha256(subject.encode()).hexdigest()[:16]
+        name = hashlib.sha256(about.encode()).hexdigest()[:16]
         return self._settings.folder / "task-locks" / name
 
     def _start(self, row: TaskRow, lock: int) -> None:

@@ -142,6 +142,21 @@ class TestRunner:
         for id in (first, second, *others):
             assert server.ended(id).state == "finished"
 
+    def test_a_study_and_a_dataset_of_one_name_have_tasks_of_their_own(
+        self, server: Server, tmp_path: Path
+    ) -> None:
+        text = f"while [ ! -e {tmp_path / 'go'} ]; do sleep 0.01; done"
+        dataset = server.add("a", text, "profile")
+        server.rows.check_none("a")  # the study may be deleted
+        study = server.add("a", text)
+        for _ in range(3):
+            server.runner.look()
+        assert {server.rows.get(id).state for id in (study, dataset)} == {"running"}
+        with pytest.raises(RequestError, match="A refit of 'a' is open"):
+            server.rows.check_none("a")
+        (tmp_path / "go").touch()
+        assert {server.ended(id).state for id in (study, dataset)} == {"finished"}
+
     def test_the_same_waits_once(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         server.add("a", "true")
         with pytest.raises(RequestError, match="A refit of 'a' waits or runs already"):
