@@ -28,7 +28,7 @@ from archfront.search.service.tables import DATASETS
 from archfront.search.service.task_rows import TaskRow, new_id
 from archfront.search.service.task_runner import TaskRunner
 from archfront.search.service.unpack import Unpacked
-from archfront.search.service.verb_process import end_tree, environment
+from archfront.search.service.verb_process import bare_environment, end_tree
 from archfront.trainers.data.images import EXTENSIONS
 from archfront.trainers.data.readers.paths import is_image_name, is_visible
 from archfront.trainers.words import count_of, quoted
@@ -237,7 +237,7 @@ class DatasetCalls:
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
-            env=environment(self._settings),
+            env=bare_environment(),
             start_new_session=True,
         )
         try:

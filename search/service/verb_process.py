@@ -11,7 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -29,6 +29,11 @@ from archfront.search.service.service_settings import ServiceSettings
 TURN_S, MOST_WAITING = 30.0, 8
 # The variable of the URL of the service's own tables, which children have no use for.
 DATABASE_VARIABLE = "ARCHFRONT_DATABASE_URL"
+# What Python itself needs of an environment, to find its modules and to read names of files.
+OF_PYTHON = (
+    *("HOME", "PATH", "PYTHONHOME", "PYTHONPATH", "LD_LIBRARY_PATH"),
+    *("LANG", "LC_ALL", "LC_CTYPE"),
+)
 
 
 class VerbProcesses:
@@ -135,16 +140,29 @@ def command(words: Sequence[str]) -> list[str]:
 
 def environment(settings: ServiceSettings) -> Mapping[str, str]:
     """Return the environment of a child process, whose studies are those of the server."""
-    kept = {name: value for name, value in os.environ.items() if name != DATABASE_VARIABLE}
-    # Modules of the server's own are found from another folder too.
-    paths = [str(Path(path).absolute()) for path in kept.get("PYTHONPATH", "").split(":") if path]
-    if paths:
-        kept["PYTHONPATH"] = ":".join(paths)
+    kept = _of_server(lambda name: name != DATABASE_VARIABLE)
     kept[ROOT_VARIABLE] = str(settings.root)
     if settings.storage_url is not None:
         kept[STORAGE_VARIABLE] = settings.storage_url
     threads = settings.study_threads
     return kept | ({} if threads is None else thread_variables(threads))
+
+
+def bare_environment() -> Mapping[str, str]:
+    """Return the environment of a child process that reads what strangers sent.
+
+    It has none of what the server knows: no URL of a database, no password, no key.
+    """
+    return _of_server(lambda name: name in OF_PYTHON)
+
+
+def _of_server(is_kept: Callable[[str], bool]) -> dict[str, str]:
+    """Return some variables of the server; its modules are found from another folder too."""
+    kept = {name: value for name, value in os.environ.items() if is_kept(name)}
+    paths = [str(Path(path).absolute()) for path in kept.get("PYTHONPATH", "").split(":") if path]
+    if paths:
+        kept["PYTHONPATH"] = ":".join(paths)
+    return kept
 
 
 def end_tree(pid: int, *, is_leader: bool = True) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -120,6 +121,21 @@ class TestUploads:
             assert error_of(answer) == (415, "form")
             assert "--data-binary @" in answer.json()["error"]["message"]
         assert left(tmp_path) == []
+
+    def test_what_unpacks_it_knows_nothing_of_the_server(
+        self, client: TestClient, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """The password of the database was in the environment of what reads the archive."""
+        (tmp_path / "modules").mkdir()
+        said = tmp_path / "said"
+        note = f"import os; open({str(said)!r}, 'w').write(repr(dict(os.environ)))"
+        (tmp_path / "modules/sitecustomize.py").write_text(note)
+        paths = f"{tmp_path / 'modules'}:{os.environ.get('PYTHONPATH', '')}"
+        monkeypatch.setenv("PYTHONPATH", paths)
+        monkeypatch.setenv("ARCHFRONT_STORAGE_URL", "postgresql://a:secret@host/db")
+        assert upload(client, zip_of("a.png")).status_code == 201
+        assert "secret" not in said.read_text()
+        assert "modules" in said.read_text()
 
     def test_only_so_many_come_in_at_once(self, client: TestClient) -> None:
         turns = service_of(client).datasets._turns
