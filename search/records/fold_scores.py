@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from archfront.search.records.codec import decode, encode
 
@@ -64,31 +64,22 @@ class FoldScores:
     mean: FoldMean | None = None
 
 
-class HasAttributes(Protocol):
-    """A study of Optuna, as far as its own attributes go."""
-
-    @property
-    def user_attrs(self) -> dict[str, Any]:
-        """Return them by name."""
-
-    def set_user_attr(self, key: str, value: Any) -> None:
-        """Store one."""
-
-
 @dataclass(frozen=True)
 class FoldRecords:
     """The folds of a study's members, as they are stored.
 
     Attributes:
-        study: Of Optuna's storage.
+        stored: Returns the attributes of the study, which nobody may change.
+        store: Stores one of them.
     """
 
-    study: HasAttributes
+    stored: Callable[[], Mapping[str, Any]]
+    store: Callable[[str, Any], None]
 
     def read(self) -> dict[int, FoldScores]:
         """Return what folds say of front members, by trial."""
-        return decode(dict[int, FoldScores], self.study.user_attrs.get(FOLDS, {}))
+        return decode(dict[int, FoldScores], self.stored().get(FOLDS, {}))
 
     def write(self, folds: Mapping[int, FoldScores]) -> None:
         """Store what folds say of front members."""
-        self.study.set_user_attr(FOLDS, {str(trial): encode(f) for trial, f in folds.items()})
+        self.store(FOLDS, {str(trial): encode(f) for trial, f in folds.items()})

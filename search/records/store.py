@@ -70,7 +70,6 @@ TRAIN_S = "train_s"
 # state.
 PROPOSAL, RUNGS = "archfront:proposal", "archfront:rungs"
 
-
 # How a run ended, and the test metrics of members by trial.
 State = dict[str, str | bool]
 Scores = dict[str, dict[str, float]]
@@ -94,7 +93,7 @@ class StudyStore:
         self, study: optuna.Study, *, is_driven: bool = True, journal: StoredJournal | None = None
     ) -> None:
         self._study, self.is_driven, self._journal = study, is_driven, journal
-        self.folds = FoldRecords(study)
+        self.folds = FoldRecords(lambda: stored_attributes(study), study.set_user_attr)
         self._stored = StoredEvaluations()
         self._header: tuple[Any, StudyHeader] | None = None
 
@@ -148,22 +147,23 @@ class StudyStore:
 
     def evaluations(self) -> list[Evaluation]:
         """Return every evaluation that counts, by trial and attempt."""
-        return self._stored.all(self._study.get_trials(deepcopy=False), self._remeasured())
+        return self.outcomes()[0]
+
+    def outcomes(self) -> tuple[list[Evaluation], frozenset[int]]:
+        """Return every evaluation that counts and the open trials, both of one moment."""
+        trials = self._study.get_trials(deepcopy=False)
+        running = frozenset(t.number for t in trials if t.state is TrialState.RUNNING)
+        return self._stored.all(trials, self._remeasured()), running
 
     def write_remeasured(self, architecture_id: str, measurement: Measurement) -> None:
         """Store a measurement that replaces those of the trained trials of an architecture."""
-        known = self._study.user_attrs.get(REMEASURED, {})
-        content = {**known, architecture_id: encode(measurement)}
+        content = {**self._remeasured(), architecture_id: encode(measurement)}
         self._study.set_user_attr(REMEASURED, content)
 
     def _remeasured(self) -> dict[str, Any]:
         """Return the measurements that replace others, by architecture."""
         content: dict[str, Any] = stored_attributes(self._study).get(REMEASURED, {})
         return content
-
-    def _of(self, trial: FrozenTrial, again: dict[str, Any]) -> list[Evaluation]:
-        """Return the evaluations of a trial, with its latest measurement."""
-        return self._stored.of(trial.number, trial.user_attrs, again)
 
     def ask(self, sampler: optuna.samplers.BaseSampler) -> Trial:
         """Return a new trial, proposed by a sampler."""
@@ -193,7 +193,8 @@ class StudyStore:
 
     def recorded(self, frozen: FrozenTrial) -> list[Evaluation]:
         """Return the evaluations of a trial, the lowest rung first."""
-        return sorted(self._of(frozen, self._remeasured()), key=lambda e: (e.rung, e.attempt))
+        found = self._stored.of(frozen.number, frozen.user_attrs, self._remeasured())
+        return sorted(found, key=lambda e: (e.rung, e.attempt))
 
     def begun(self, frozen: FrozenTrial) -> int:
         """Return the rung that a trial was last trained to, whether or not it got there."""

@@ -55,16 +55,17 @@ class Results:
     def read(cls, store: StudyStore, paths: StudyPaths) -> Results:
         """Return what is recorded now."""
         state = store.state
+        evaluations, waiting = store.outcomes()
         return cls(
             paths=paths,
             header=store.header,
             state=state["state"],
             reason=state["reason"],
-            evaluations=store.evaluations(),
+            evaluations=evaluations,
             scores=store.scores,
-            waiting=store.open_trials(),
+            waiting=waiting,
             is_driven=store.is_driven,
-            folds=_means(store),
+            folds=_means(store, evaluations),
         )
 
     @property
@@ -147,12 +148,12 @@ class Results:
         ]
 
 
-def _means(store: StudyStore) -> dict[int, FoldMean]:
+def _means(store: StudyStore, evaluations: Sequence[Evaluation]) -> dict[int, FoldMean]:
     """Return the means over folds of the evaluations that count."""
     found = store.folds.read()
     if not found:
         return {}
-    rungs = {e.trial: e.rung for e in final_evaluations(store.evaluations())}
+    rungs = {e.trial: e.rung for e in final_evaluations(evaluations)}
     return {
         trial: scores.mean
         for trial, scores in found.items()
