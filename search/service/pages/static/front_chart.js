@@ -4,6 +4,7 @@ import { eachFrame, h, put, s } from "./dom.js";
 import { beside, Labels, textWidth } from "./labels.js";
 import { cleared, drawStopped, drawTrained, nearest } from "./marks.js";
 import { axes, onResize, scale } from "./scales.js";
+import { isShown } from "./study_data.js";
 import { metric as digits, short } from "./words.js";
 
 const LANE = 18, RADIUS = 4.5;
@@ -77,34 +78,39 @@ export class FrontChart {
     return { x: [least / room, most * room], y: [low - margin, high + margin] };
   }
 
-  drawNow() {
-    if (!this.width || !this.data.facts) return;
+  // Finds what follows from the whole study and the width, whatever part of the study is shown.
+  layOut() {
     const { data, width, height } = this;
-    if (this.of !== data.shown()) this.lane_kinds = this.lanesShown;
-    const box = this.box;
+    this.lane_kinds = this.lanesShown;
+    const box = this.box, ends = this.ends();
     this.place.style.height = `${height}px`;
     this.picture.setAttribute("viewBox", `0 0 ${width} ${height}`);
-    // They follow from the whole study, whatever part of it is shown.
-    if (this.of !== data.shown()) this.span = this.ends();
-    this.of = data.shown();
-    const ends = this.span;
     const x = scale(...ends.x, box.left, box.right, { is_log: data.cost.is_log, wanted: width / 90 });
     const y = scale(...ends.y, box.bottom, box.top, { wanted: 6 });
-    Object.assign(this, { x, y });
-    this.shown = data.shown(this.time);
-    this.front = data.frontAt(this.time, this.shown);
-    this.place_marks();
+    Object.assign(this, { x, y, of: data.shown(), for_width: width });
+    this.placed = this.placedMarks();
+    this.moving = s("g");
+    put(this.picture, axes(x, y, box, { xText: named(data.cost), yText: named(data.metric), yFormat: short,
+      below: this.lane_kinds.length * LANE }), this.lanes(), this.moving);
+  }
+
+  drawNow() {
+    if (!this.width || !this.data.facts) return;
+    const { data, time } = this;
+    const focused = this.picture.contains(document.activeElement)
+      ? document.activeElement.dataset.trial : null;
+    if (this.of !== data.shown() || this.for_width !== this.width) this.layOut();
+    this.front = data.frontAt(time);
+    const front = new Set(this.front.map((row) => row.trial));
+    const marks = this.placed.filter((mark) => isShown(mark.row, time));
+    this.marks = marks.filter((mark) => !mark.is_below);
+    this.n_below = marks.length - this.marks.length;
+    for (const mark of this.marks) mark.is_front = front.has(mark.row.trial);
     this.drawMarks();
     this.labels = this.freshLabels();
     // Names of members choose their places before the words of baselines, and lie above them.
     const [limit, members, own] = [this.limit(), this.members(), this.ownPoints()];
-    const focused = this.picture.contains(document.activeElement)
-      ? document.activeElement.dataset.trial : null;
-    put(this.picture,
-      axes(x, y, box, { xText: named(data.cost), yText: named(data.metric), yFormat: short,
-        below: this.lane_kinds.length * LANE }),
-      this.lanes(), limit, this.baselines(), this.staircase(), members, own, this.flying(),
-      this.ring(), this.below());
+    put(this.moving, limit, this.baselines(), this.staircase(), members, own, this.flying(), this.ring(), this.below());
     if (focused) this.picture.querySelector(`[data-trial="${CSS.escape(focused)}"]`)?.focus();
   }
 
@@ -130,31 +136,30 @@ export class FrontChart {
     return s("text", { ...attributes, x: at.x, y: at.y }, text);
   }
 
-  place_marks() {
-    const { x, y, box, data } = this, cost = data.cost.name;
-    const front = new Set(this.front.map((row) => row.trial));
-    this.marks = [];
-    this.hidden = 0;
-    for (const row of this.shown) {
+  // The marks of all rows that count at some time: trained ones in the picture, others in their lane.
+  placedMarks() {
+    const { x, y, box, data } = this, cost = data.cost.name, marks = [];
+    for (const row of data.timeline) {
       if (!(row[cost] > 0)) continue;
-      const place = x.at(row[cost]);
-      if (row.kind === "trained" && row.can_join) {
-        const at = y.at(row.metric);
-        if (at > box.bottom) { this.hidden += 1; continue; }
-        this.marks.push({ x: place, y: at, row, share: data.end ? row.at / data.end : 1,
-          is_front: front.has(row.trial) });
-      } else if (row.kind !== "trained") {
-        const lane = this.lane_kinds.indexOf(row.kind);
-        this.marks.push({ x: Math.min(place, box.right - 4), y: box.bottom + 26 + (lane + 0.5) * LANE, row });
+      const mark = { x: x.at(row[cost]), y: 0, row, share: data.end ? row.at / data.end : 1,
+        is_trained: row.kind === "trained", is_below: false, is_front: false };
+      if (mark.is_trained && row.can_join) {
+        mark.y = y.at(row.metric);
+        mark.is_below = mark.y > box.bottom;
+        marks.push(mark);
+      } else if (!mark.is_trained) {
+        mark.x = Math.min(mark.x, box.right - 4);
+        mark.y = box.bottom + 26 + (this.lane_kinds.indexOf(row.kind) + 0.5) * LANE;
+        marks.push(mark);
       }
     }
+    return marks;
   }
 
   drawMarks() {
     const context = cleared(this.canvas, this.width, this.height);
     const many = this.marks.length > 1500;
-    drawTrained(context, this.marks.filter((mark) => mark.share !== undefined && !mark.is_front),
-      many ? 2.6 : RADIUS - 0.7);
+    drawTrained(context, this.marks.filter((mark) => mark.is_trained), many ? 2.6 : RADIUS - 0.7);
     drawStopped(context, this.marks);
   }
 
@@ -265,8 +270,8 @@ export class FrontChart {
 
   // Says how many trials are too bad for the picture, which would flatten the front.
   below() {
-    return this.hidden > 0
-      && this.wordsAtRight(`${this.hidden} more below`, this.box.bottom - 7, { class: "below" });
+    return this.n_below > 0
+      && this.wordsAtRight(`${this.n_below} more below`, this.box.bottom - 7, { class: "below" });
   }
 
   markAt(event) {

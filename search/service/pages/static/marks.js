@@ -38,27 +38,66 @@ export function cleared(canvas, width, height) {
   return context;
 }
 
-// Steps of the ramp: marks of one color are one path.
+// Steps of the ramp.
 const STEPS = 24;
+let disks = { key: "", of: [] };
 
-// Draws trained trials as disks, by when each was trained.
+// Draws trained trials as disks, by when each was trained, the earliest first.
+//
+// The pixels of one disk are copied: ten thousand arcs take a canvas more than the time of a frame.
 export function drawTrained(context, marks, radius) {
-  const color = ramp();
-  const steps = Array.from({ length: STEPS }, () => []);
-  for (const mark of marks) steps[Math.min(STEPS - 1, Math.floor(mark.share * STEPS))].push(mark);
-  context.lineWidth = 1;
-  context.strokeStyle = ink("--page");
-  steps.forEach((some, step) => {
-    if (!some.length) return;
-    const path = new Path2D();
-    for (const { x, y } of some) {
-      path.moveTo(x + radius, y);
-      path.arc(x, y, radius, 0, 2 * Math.PI);
+  const { width, height } = context.canvas, ratio = context.getTransform().a;
+  const image = context.createImageData(width, height), pixels = new Uint32Array(image.data.buffer);
+  const of = disksOf(radius, ratio);
+  for (const { x, y, share } of marks) {
+    const disk = of[Math.min(STEPS - 1, Math.floor(share * STEPS))];
+    const left = Math.floor(x * ratio) - disk.half, top = Math.floor(y * ratio) - disk.half;
+    if (left < 0 || top < 0 || left + disk.side > width || top + disk.side > height) continue;
+    stamp(pixels, width, disk, top * width + left);
+  }
+  context.putImageData(image, 0, 0);
+}
+
+// The disks of all steps, drawn once for a size and the colors of the page.
+function disksOf(radius, ratio) {
+  const color = ramp(), edge = ink("--page");
+  const colors = Array.from({ length: STEPS }, (_, step) => color((step + 0.5) / STEPS));
+  const key = [radius, ratio, edge, ...colors].join();
+  if (disks.key !== key) disks = { key, of: colors.map((fill) => disk(fill, edge, radius, ratio)) };
+  return disks.of;
+}
+
+function disk(fill, edge, radius, ratio) {
+  const half = Math.ceil((radius + 1) * ratio), side = 2 * half + 1;
+  const canvas = document.createElement("canvas");
+  Object.assign(canvas, { width: side, height: side });
+  const context = canvas.getContext("2d", { willReadFrequently: true });
+  context.arc(half + 0.5, half + 0.5, radius * ratio, 0, 2 * Math.PI);
+  Object.assign(context, { fillStyle: fill, strokeStyle: edge, lineWidth: ratio });
+  context.fill();
+  context.stroke();
+  return { half, side, inks: new Uint32Array(context.getImageData(0, 0, side, side).data.buffer) };
+}
+
+// Copies a disk to a place among pixels, each a number whose highest byte says how opaque it is.
+function stamp(pixels, width, { side, inks }, start) {
+  for (let row = 0, at = 0; row < side; row += 1) {
+    for (let to = start + row * width, end = to + side; to < end; to += 1, at += 1) {
+      const one = inks[at];
+      if (one > 0xfeffffff || (one > 0xffffff && pixels[to] === 0)) pixels[to] = one;
+      else if (one > 0xffffff) pixels[to] = over(one, pixels[to]);
     }
-    context.fillStyle = color((step + 0.5) / STEPS);
-    context.fill(path);
-    context.stroke(path);
-  });
+  }
+}
+
+// Returns the color of one that lies over another one.
+function over(one, other) {
+  const above = one >>> 24, under = (other >>> 24) * (1 - above / 255), both = above + under;
+  let mixed = Math.round(both) << 24;
+  for (const shift of [0, 8, 16]) {
+    mixed |= Math.round((((one >>> shift) & 255) * above + ((other >>> shift) & 255) * under) / both) << shift;
+  }
+  return mixed >>> 0;
 }
 
 // Draws crosses for what failed and short lines for what was rejected.

@@ -13,7 +13,7 @@ export class StudyData {
     this.n = -1;
     this.end = 0;
     this.best = new Map(); // by number: the row that counts
-    this.all = null; // what ``shown`` gives for the whole study, until rows come
+    this.all = this.rows = this.able = null; // what follows from all rows, until others come
   }
 
   // The seconds after which rows are asked for; 0 for all of them.
@@ -31,7 +31,7 @@ export class StudyData {
   take(answer) {
     const { columns, front, counts, waiting, study, n, after } = answer;
     if (!after) this.clear();
-    this.all = null;
+    this.all = this.rows = this.able = null;
     const is_new = n !== this.n || JSON.stringify(front) !== JSON.stringify(this.front);
     Object.assign(this, { facts: study, front, counts, n, waiting: new Set(waiting) });
     for (const row of rowsOf(columns)) {
@@ -51,31 +51,23 @@ export class StudyData {
 
   get cost() { return this.facts.objectives[1]; }
 
-  // The row of a trial that counts at a time: its best training, else why it was not trained.
-  at(trial, time = Infinity) {
+  // The row of a trial that counts: its best training, else why it was not trained.
+  at(trial) {
     let best = null;
     for (const row of this.trials.get(trial) ?? []) {
-      if (row.at > time) continue;
-      if (!best || rank(row) > rank(best)
-        || (rank(row) === rank(best) && better(row, best))) best = row;
+      if (!best || countsMore(row, best)) best = row;
     }
     return best;
   }
 
-  // One row per trial that had an outcome at a time.
-  shown(time = Infinity) {
-    const is_whole = time >= this.end;
-    if (is_whole) return this.all ??= [...this.best.values()];
-    const found = [];
-    for (const trial of this.trials.keys()) {
-      const row = this.at(trial, time);
-      if (row) found.push(row);
-    }
-    return found;
-  }
+  // The rows that count at some time of the study, by when they begin to.
+  get timeline() { return this.rows ??= timelineOf(this.trials.values()); }
+
+  // One row per trial that had an outcome.
+  shown() { return this.all ??= [...this.best.values()]; }
 
   // The rows of a front at a time, by the cost that is drawn; the server's own for now.
-  frontAt(time, shown) {
+  frontAt(time) {
     if (time >= this.end) {
       const own = (member) => this.trials.get(member.trial)?.find((row) => row.rung === member.rung);
       return this.front.map((member) => ({ ...own(member), ...member }));
@@ -84,8 +76,9 @@ export class StudyData {
       const value = i === 0 ? row.metric : row[objective.name];
       return objective.direction === "maximize" ? -value : value;
     });
-    const able = shown.filter((row) => row.can_join && axes.every((axis) => Number.isFinite(axis(row))));
-    able.sort((a, b) => axes[1](a) - axes[1](b) || axes[0](a) - axes[0](b));
+    this.able ??= this.timeline.filter((row) => row.can_join && axes.every((axis) => Number.isFinite(axis(row))))
+      .sort((a, b) => axes[1](a) - axes[1](b) || axes[0](a) - axes[0](b));
+    const able = this.able.filter((row) => isShown(row, time));
     return axes.length === 2 ? swept(able, axes[0]) : undominated(able, axes);
   }
 
@@ -107,13 +100,37 @@ function rowsOf({ trial, rung, kind, can_join, at, seconds, label, candidate, me
   return trial.map((number, i) => {
     const row = { trial: number, rung: rung[i], kind: kind[i], can_join: can_join[i], at: at[i], seconds: seconds[i],
       label: label[i], candidate: candidate[i], metric: metric[i], low: low[i], high: high[i], trained: trained[i],
-      chosen_by: chosen_by[i], why: why[i], p95_ms: p95_ms[i], is_stable: is_stable[i] };
+      chosen_by: chosen_by[i], why: why[i], p95_ms: p95_ms[i], is_stable: is_stable[i], until: Infinity };
     for (const [name, values] of others) row[name] = values[i];
     return row;
   });
 }
 
+// Whether a row counts for its trial at a time, which another row of the trial ends.
+export function isShown(row, time) {
+  return row.at <= time && (time < row.until || row.until === Infinity);
+}
+
+function timelineOf(trials) {
+  const found = [];
+  for (const rows of trials) {
+    let held = null;
+    for (const row of rows.length > 1 ? [...rows].sort((a, b) => a.at - b.at) : rows) {
+      row.until = Infinity;
+      if (held && !countsMore(row, held)) continue;
+      if (held) held.until = row.at;
+      held = row;
+      found.push(row);
+    }
+  }
+  return found.sort((a, b) => a.at - b.at);
+}
+
 const rank = (row) => (row.can_join ? 2 : row.kind === "trained" ? 1 : 0);
+
+function countsMore(row, held) {
+  return rank(row) > rank(held) || (rank(row) === rank(held) && better(row, held));
+}
 
 function better(row, held) {
   if (row.metric === held.metric || row.metric === null) return row.rung >= held.rung;

@@ -23,6 +23,9 @@ from tests.support.recorded_study import candidate
 # Of the recorded study: 24 trials, of which 16 were trained.
 N_TRIALS = 24
 PHONE = {"width": 390, "height": 844}
+# The pixels of a canvas that are drawn at all.
+N_DRAWN = """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
+  .filter((value, i) => i % 4 === 3 && value > 0).length"""
 # The sides of the texts in the plot, and of the line of the limit.
 TEXTS = """() => {
   const sides = (one) => { const r = one.getBoundingClientRect(); return [r.left, r.right]; };
@@ -77,8 +80,16 @@ def test_a_study_is_found_looked_at_and_another_one_is_begun(
         assert {row.split("\t")[2] for row in rows.all_inner_texts()} == {"rejected"}
 
         before = page.locator(".member").count()
-        page.locator("#study-time").fill("0")
+        whole = page.locator("#chart canvas").evaluate(N_DRAWN)
+        page.locator("#study-time").fill("400")
         expect(page.locator(".member")).not_to_have_count(before)
+        assert 0 < page.locator("#chart canvas").evaluate(N_DRAWN) < whole
+        page.locator("#study-time").fill("0")
+        expect(page.locator(".member")).to_have_count(0)
+        assert page.locator("#chart canvas").evaluate(N_DRAWN) == 0
+        page.locator("#study-time").fill("1000")
+        expect(page.locator(".member")).to_have_count(before)
+        assert page.locator("#chart canvas").evaluate(N_DRAWN) == whole
 
         page.set_viewport_size(PHONE)
         assert page.evaluate("document.documentElement.scrollWidth") <= PHONE["width"]
