@@ -154,6 +154,17 @@ def test_the_same_seed_gives_the_same_interval_whatever_fits_into_memory(
     assert whole == pieces
 
 
+@pytest.mark.parametrize("least", [0, -1])
+@pytest.mark.parametrize("n_classes", [2, 40, 3_000_000])
+def test_samples_are_counted_in_the_order_of_their_rows(n_classes: int, least: int) -> None:
+    columns = np.random.default_rng(1).integers(least, n_classes, (3, 500))
+    columns[:, 300:] = columns[:, :200]
+    cells, counts = intervals._cells(*columns)
+    expected, expected_counts = np.unique(columns.T, axis=0, return_counts=True)
+    np.testing.assert_array_equal(cells, expected)
+    np.testing.assert_array_equal(counts, expected_counts)
+
+
 def test_equal_predictions_are_a_tie() -> None:
     labels, predicted = a_sample(4)
     assert is_tie("macro_f1", labels, predicted, predicted, rng=np.random.default_rng(0))
