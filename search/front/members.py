@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any
 
@@ -17,6 +18,8 @@ from archfront.search.records.evaluation import Evaluation, Fidelity, Trained, t
 from archfront.search.records.fold_scores import FoldMean
 from archfront.search.records.objectives import Objective, Reference
 
+# Finds the trials that tie with each of some trainings, by trial.
+Ties = Callable[[Sequence[Evaluation]], Mapping[int, tuple[int, ...]]]
 # Evaluators compute in single precision: a metric that equals a baseline may be this far over it.
 ROUNDING = 1e-6
 
@@ -167,7 +170,7 @@ def build_front(
     evaluations: Iterable[Evaluation],
     objectives: Sequence[Objective],
     *,
-    is_tie: Callable[[Evaluation, Evaluation], bool] | None = None,
+    ties: Ties | None = None,
     baseline: Baseline | None = None,
     folds: Mapping[int, FoldMean] = MappingProxyType({}),
 ) -> list[FrontMember]:
@@ -180,8 +183,7 @@ def build_front(
     Args:
         evaluations: All of a study; one training of each trial counts (``final_evaluations``).
         objectives: The metric first.
-        is_tie: Whether two members' metrics are a statistical tie, as
-            ``search.front.intervals.tie_test`` returns it; None for no ties.
+        ties: Finds the members whose metrics are statistical ties; None for no ties.
         baseline: What a member has to be better than by its interval; None for nothing.
         folds: Means over folds by trial, of the members that have one.
 
@@ -196,10 +198,10 @@ def build_front(
     chosen = distinct(e for e, is_front in zip(final, mask, strict=True) if is_front)
     better = [e for e in chosen if not _beaten_by(e, baseline)] or chosen
     middle = _knee(better, objectives, folds)
-    ties = _ties(chosen, is_tie) if is_tie else {}
+    tied = ties(chosen) if ties else {}
     members = [
         replace(
-            _member(e, baseline, is_knee=e.trial == middle, ties=ties.get(e.trial, ())),
+            _member(e, baseline, is_knee=e.trial == middle, ties=tied.get(e.trial, ())),
             folds=folds.get(e.trial),
         )
         for e in chosen
@@ -287,8 +289,18 @@ def _neighbor_scores(evaluations: Iterable[Evaluation]) -> dict[int, float]:
     return found
 
 
+def pairwise(is_tie: Callable[[Evaluation, Evaluation], bool]) -> Ties:
+    """Return what finds ties by a test of every pair.
+
+    Args:
+        is_tie: Whether two members' metrics are a statistical tie, as
+            ``search.front.intervals.tie_test`` returns it.
+    """
+    return partial(_ties, is_tie)
+
+
 def _ties(
-    chosen: Sequence[Evaluation], is_tie: Callable[[Evaluation, Evaluation], bool]
+    is_tie: Callable[[Evaluation, Evaluation], bool], chosen: Sequence[Evaluation]
 ) -> dict[int, tuple[int, ...]]:
     tied: dict[int, list[int]] = {evaluation.trial: [] for evaluation in chosen}
     for index, first in enumerate(chosen):

@@ -9,7 +9,7 @@ from statistics import mean, stdev
 from typing import Any
 
 from archfront.search.errors import StudyError
-from archfront.search.front.members import FrontMember, build_front
+from archfront.search.front.members import FrontMember, build_front, pairwise
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.refit_records import Refit, RefitMember, RefitSummary
 from archfront.search.results.results import Results
@@ -137,7 +137,7 @@ def summary(results: Results) -> RefitSummary | None:
         ]
         return is_tie(first, second) or not differs(*seeds)
 
-    front = build_front(again, results.objectives, is_tie=is_open)
+    front = build_front(again, results.objectives, ties=pairwise(is_open))
     members = [_member(results, e, groups, again, front, is_open, split) for e in again]
     kendall, p_value = _ranked([m.proxy for m in members], [m.metric for m in members])
     before = {member.trial for member in results.front()}

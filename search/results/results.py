@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from archfront.search.errors import StudyError
@@ -18,6 +19,7 @@ from archfront.search.records.seconds import active_seconds
 from archfront.search.records.store import StudyStore
 from archfront.search.results import stats
 from archfront.search.results.baselines import best_baseline
+from archfront.search.results.known_ties import KnownTies
 from archfront.trainers.tasks import TASKS
 
 
@@ -35,7 +37,7 @@ class Results:
         waiting: Trials that have not ended: those that wait at a rung may be trained further.
         is_driven: Whether a driver ran it when it was read.
         folds: Means over folds of front members, by trial.
-        ties: Whether two trainings tie, by the trial and rung of both, as far as it was asked.
+        ties: Which trainings tie, as far as it was asked.
     """
 
     paths: StudyPaths
@@ -47,9 +49,7 @@ class Results:
     waiting: frozenset[int] = frozenset()
     is_driven: bool = False
     folds: Mapping[int, FoldMean] = field(default_factory=dict)
-    ties: dict[frozenset[tuple[int, int]], bool] = field(
-        default_factory=dict, compare=False, repr=False
-    )
+    ties: KnownTies = field(default_factory=KnownTies, compare=False, repr=False)
 
     @classmethod
     def read(cls, store: StudyStore, paths: StudyPaths) -> Results:
@@ -97,13 +97,7 @@ class Results:
         task = TASKS[header.task]
         test = tie_test(self.paths.folder, task, header.metric, seed=header.seed)
 
-        def is_tie(first: Evaluation, second: Evaluation) -> bool:
-            pair = frozenset({(first.trial, first.rung), (second.trial, second.rung)})
-            if pair not in self.ties:
-                self.ties[pair] = test(first, second)
-            return self.ties[pair]
-
-        return is_tie
+        return partial(self.ties.is_tie, test=test)
 
     def front(self) -> list[FrontMember]:
         """Return the members of the front, fastest first."""
@@ -117,7 +111,7 @@ class Results:
         return build_front(
             evaluations,
             self.objectives,
-            is_tie=self.tie_test(),
+            ties=partial(self.ties.among, test=self.tie_test()),
             baseline=best_baseline(self.begun()),
             folds=self.folds,
         )

@@ -28,7 +28,7 @@ from archfront.search.records.variant_records import Scored, read
 from archfront.search.results.results import Results
 from archfront.search.results.variant_results import as_evaluation
 from archfront.search.service.bodies import Body
-from archfront.search.service.read_studies import ReadStudy
+from archfront.search.service.read_study import ReadStudy
 from archfront.search.service.trial_answers import number
 
 # Trained candidates that are looked up at most, the ones with the best metric.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from archfront.search.errors import ConfigError, unknown
 from archfront.search.front.members import (
@@ -24,7 +25,7 @@ from archfront.search.service.answers import (
     ObjectiveAnswer,
 )
 from archfront.search.service.front_history import HistoryPart
-from archfront.search.service.read_studies import ReadStudy
+from archfront.search.service.read_study import ReadStudy
 from archfront.search.service.study_parts import TimePart
 from archfront.search.service.trial_answers import number, numbers, plain
 
@@ -122,7 +123,10 @@ def _front_within(results: Results, under: Mapping[str, float]) -> list[FrontMem
     header = results.begun()
     inside = [e for e in final_evaluations(results.evaluations) if _is_within(e, under)]
     return build_front(
-        inside, results.objectives, is_tie=results.tie_test(), baseline=best_baseline(header)
+        inside,
+        results.objectives,
+        ties=partial(results.ties.among, test=results.tie_test()),
+        baseline=best_baseline(header),
     )
 
 

@@ -8,25 +8,22 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache, partial
-from typing import Any, TypeVar, cast
+from functools import lru_cache, partial
 
 from archfront.search.errors import DatabaseError, StudyError
-from archfront.search.front.members import FrontMember
 from archfront.search.records.driver_lock import is_driven
-from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.journal import UNFIT
 from archfront.search.records.paths import StudyPaths, is_study, studies
 from archfront.search.records.postgres import is_postgres
 from archfront.search.records.store import StudyStore, reading
-from archfront.search.results.changed_trials import changed_trials
 from archfront.search.results.results import Results
 from archfront.search.service.long_lived import LongLived
 from archfront.search.service.pages.study_columns import RowsPart
+from archfront.search.service.read_study import ReadStudy
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.stored_look import StoredLook
-from archfront.search.service.study_parts import FrontPart, StudyPart, TrialsPart
+from archfront.search.service.stored_ties import StoredTies
 from archfront.search.service.study_summary import (
     STORED,
     UNREAD,
@@ -36,9 +33,6 @@ from archfront.search.service.study_summary import (
     summarized,
     unreadable,
 )
-
-T = TypeVar("T")
-P = TypeVar("P", bound=StudyPart)
 
 # Studies whose records are kept in memory, the last ones read.
 N_KEPT = 16
@@ -50,65 +44,6 @@ DATABASE_S = 2.0
 SOON_BYTES, ENTRY_BYTES = 400_000, 500
 # Bytes of records from which on they are many objects.
 LARGE_BYTES = 2_000_000
-
-
-class ReadStudy:
-    """A study's records as they were at one moment, with what was made of them.
-
-    Args:
-        results: The records.
-        before: What was read of the study before, from which what follows is brought forward.
-
-    Attributes:
-        results: The records.
-    """
-
-    def __init__(self, results: Results, before: ReadStudy | None = None) -> None:
-        self.results = results
-        self._made: dict[str, Any] = {}
-        self._parts: dict[type[StudyPart], StudyPart] = {}
-        # What is made of one part asks for another one.
-        self._lock = threading.RLock()
-        if before is not None and before.results.header is results.header:
-            changed = changed_trials(before.results, results)
-            for kind, part in before.parts().items():
-                # What cannot be told of all records is told to whoever asks.
-                with suppress(ValueError):
-                    self._parts[kind] = part.after(self, changed)
-
-    @cached_property
-    def front(self) -> list[FrontMember]:
-        """Return the members of the front, fastest first."""
-        return [] if self.results.header is None else self.results.front_of(self.front_trials)
-
-    @cached_property
-    def front_trials(self) -> list[Evaluation]:
-        """Return all evaluations of the trials that no other one dominates, by trial."""
-        front = self.part(FrontPart).growing.front
-        evaluations = self.part(TrialsPart).evaluations
-        return [evaluation for trial in sorted(front) for evaluation in evaluations[trial]]
-
-    def part(self, kind: type[P]) -> P:
-        """Return a part of what follows from the records, made at the first call."""
-        with self._lock:
-            if kind not in self._parts:
-                made: StudyPart = kind.of(self)
-                self._parts[kind] = made
-            part = self._parts[kind]
-        return cast("P", part)
-
-    def parts(self) -> dict[type[StudyPart], StudyPart]:
-        """Return the parts that were made, each after those that it is made of."""
-        with self._lock:
-            return dict(self._parts)
-
-    def once(self, name: str, make: Callable[[Results], T]) -> T:
-        """Return what is made of the records under a name, made at the first call."""
-        with self._lock:
-            if name not in self._made:
-                self._made[name] = make(self.results)
-            made: T = self._made[name]
-        return made
 
 
 @dataclass
@@ -149,6 +84,7 @@ class ReadStudies:
         self._long_lived = LongLived()
         self._paths = lru_cache(N_PATHS)(partial(StudyPaths, settings.root))
         self._summaries = Summaries(database)
+        self._ties = StoredTies(database)
         self._lock = threading.Lock()
         self.is_lacking = threading.Event()
 
@@ -219,7 +155,7 @@ class ReadStudies:
         is_large = stamp is not None and stamp.n_bytes > LARGE_BYTES
         with self._long_lived.made(is_large=is_large):
             store = reading(paths, self._settings.storage_url)
-            study = ReadStudy(Results.read(store, paths))
+            study = self._study(store, paths, stamp)
             if is_large and study.results.header is not None:
                 study.part(RowsPart)  # for its page, which would wait for it
             return study, store
@@ -288,12 +224,16 @@ class ReadStudies:
         with self._lock:
             self._kept.pop(name, None)
         self._summaries.forget(name)
+        self._ties.forget(name)
 
     def _summarized(
         self, name: str, stamp: Stamp | None, read: Callable[[str], ReadStudy]
     ) -> StudySummary:
         try:
-            summary = summarized(read(name))
+            study = read(name)
+            summary = summarized(study)
+            if stamp is not None:
+                self._ties.keep(study, stamp)
         except DatabaseError:  # which says nothing of the study
             raise
         except StudyError as error:
@@ -303,8 +243,13 @@ class ReadStudies:
         return summary
 
     def _read_once(self, name: str) -> ReadStudy:
-        paths = self._paths(name)
-        return ReadStudy(Results.read(reading(paths, self._settings.storage_url), paths))
+        paths, stamp = self._paths(name), self._stamp(name)
+        return self._study(reading(paths, self._settings.storage_url), paths, stamp)
+
+    def _study(self, store: StudyStore, paths: StudyPaths, stamp: Stamp | None) -> ReadStudy:
+        """Return the records of a study that is read for the first time."""
+        results = Results.read(store, paths)
+        return ReadStudy(replace(results, ties=self._ties.of(results, stamp)))
 
     def _is_open(self, name: str) -> bool:
         """Return whether the records of a study are kept, so that little is left to be read."""

@@ -10,7 +10,8 @@ from archfront.search.results.results import Results
 from archfront.search.service.dataset_calls import DatasetCalls
 from archfront.search.service.metrics import RequestCounts
 from archfront.search.service.own_points import OwnPoints
-from archfront.search.service.read_studies import ReadStudies, ReadStudy
+from archfront.search.service.read_studies import ReadStudies
+from archfront.search.service.read_study import ReadStudy
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_calls import StudyCalls

@@ -36,7 +36,7 @@ from archfront.search.service.answers import (
     TrialRow,
     TrialState,
 )
-from archfront.search.service.read_studies import ReadStudy
+from archfront.search.service.read_study import ReadStudy
 from archfront.search.service.study_parts import FrontPart, Reading, TrialsPart
 
 

@@ -11,7 +11,7 @@ from archfront.search.errors import ConfigError
 from archfront.search.prepare.select_backbones import left_out_by
 from archfront.search.records.header import StudyHeader
 from archfront.search.service.answers import TrialRow, Why, WhyAnswer
-from archfront.search.service.read_studies import ReadStudy
+from archfront.search.service.read_study import ReadStudy
 from archfront.search.service.trial_answers import table_of
 from archfront.trainers.networks.hf.names import is_hub
 from archfront.trainers.words import count_of, quoted

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from archfront.search.config.schema import LIMITS as NAMES
-from archfront.search.front.members import build_front, front_hypervolume
+from archfront.search.front.members import build_front, front_hypervolume, pairwise
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.codec import encode
 from archfront.search.records.evaluation import (
@@ -169,7 +169,9 @@ def record(**changes: object) -> StudyRecord:
         limits=LIMITS,
         reference=REFERENCE,
         evaluations=evaluations,
-        members=build_front(evaluations, OBJECTIVES, is_tie=lambda a, b: a.trial + b.trial == 24),
+        members=build_front(
+            evaluations, OBJECTIVES, ties=pairwise(lambda a, b: a.trial + b.trial == 24)
+        ),
         data="digits",
         dataset=DatasetSummary(
             class_names=tuple(counts),

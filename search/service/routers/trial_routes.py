@@ -22,7 +22,7 @@ from archfront.search.service.answers import (
     WhyAnswer,
 )
 from archfront.search.service.dependencies import TheService
-from archfront.search.service.read_studies import ReadStudy
+from archfront.search.service.read_study import ReadStudy
 from archfront.search.service.state import Service
 from archfront.search.service.trial_answers import detail, files, rejected_answer, table_of
 from archfront.search.service.why_answers import why_answer

@@ -13,6 +13,7 @@ from archfront.search.front.members import (
     final_evaluations,
     front_hypervolume,
     losses_of,
+    pairwise,
 )
 from archfront.search.front.pareto import front_mask, hypervolume, knee
 from archfront.search.records.codec import decode, encode
@@ -231,7 +232,7 @@ def test_a_metric_that_is_not_finite_never_enters_a_front() -> None:
 def test_ties_are_told_to_both_members() -> None:
     evaluations = [trained(0, 0.9, 2.0), trained(1, 0.8, 1.0), trained(2, 0.89, 1.5)]
     members = build_front(
-        evaluations, OBJECTIVES, is_tie=lambda a, b: {a.trial, b.trial} == {0, 2}
+        evaluations, OBJECTIVES, ties=pairwise(lambda a, b: {a.trial, b.trial} == {0, 2})
     )
     assert {m.trial: m.ties for m in members} == {0: (2,), 1: (), 2: (0,)}
 

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from archfront.search.commands.consoles import print_table
-from archfront.search.front.members import build_front
+from archfront.search.front.members import build_front, pairwise
 from archfront.search.report.fitted_table import Column, FittedTable
 from archfront.search.report.front_table import front_table
 from tests.support.recorded_study import OBJECTIVES, candidate, study
@@ -16,7 +16,9 @@ from tests.support.study_screen import console, long_front, printed
 
 
 def test_the_front_table_has_a_row_a_member_with_what_it_is() -> None:
-    members = build_front(study(), OBJECTIVES, is_tie=lambda a, b: {a.trial, b.trial} == {20, 21})
+    members = build_front(
+        study(), OBJECTIVES, ties=pairwise(lambda a, b: {a.trial, b.trial} == {20, 21})
+    )
     to = console(160)
     to.print(front_table(members, "balanced_accuracy"))
     text = printed(to)

@@ -6,7 +6,7 @@ from html.parser import HTMLParser
 
 import pytest
 
-from archfront.search.front.members import build_front, front_hypervolume
+from archfront.search.front.members import build_front, front_hypervolume, pairwise
 from archfront.search.latency.tiled import of_image
 from archfront.search.records.applied_rule import AppliedRule
 from archfront.search.records.evaluation import Rejected
@@ -320,7 +320,7 @@ def test_ties_are_said_in_words() -> None:
 
     def said(*pairs: tuple[int, int]) -> str:
         members = build_front(
-            evaluations, OBJECTIVES, is_tie=lambda a, b: (a.trial, b.trial) in pairs
+            evaluations, OBJECTIVES, ties=pairwise(lambda a, b: (a.trial, b.trial) in pairs)
         )
         return tie_sentence(members, "balanced_accuracy")
 

@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import optuna
 import pytest
 
-from archfront.search.records.store import reading
+from archfront.search.records.evaluation import Evaluation
+from archfront.search.records.paths import StudyPaths
+from archfront.search.records.store import driving, reading
 from archfront.search.results.results import Results
-from tests.support import recorded_store
+from archfront.search.service import read_studies
+from archfront.search.service.read_studies import ReadStudies
+from archfront.search.service.service_database import ServiceDatabase
+from archfront.search.service.service_settings import ServiceSettings
+from tests.support import recorded_store, recorded_study
+from tests.support.services import client_of
 
 
 def test_records_are_read_without_copies_of_them(
@@ -30,3 +40,33 @@ def test_records_are_read_without_copies_of_them(
     results = Results.read(store, paths)
     assert (len(results.evaluations), results.waiting) == (24, frozenset())
     assert listed == [{"deepcopy": False}]
+
+
+def test_ties_are_known_to_the_next_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each start tested all pairs of each front again, which took seconds."""
+    paths = recorded_store.write(tmp_path)
+    with client_of(tmp_path) as client:
+        assert client.get("/api/v1/studies").status_code == 200
+        first = client.get("/api/v1/studies/flowers/front").json()
+    assert any(member["ties"] for member in first["members"])
+    tested: list[frozenset[int]] = []
+
+    def test_of(*_: Any, **__: Any) -> Callable[[Evaluation, Evaluation], bool]:
+        def is_tie(one: Evaluation, other: Evaluation) -> bool:
+            tested.append(frozenset({one.trial, other.trial}))
+            return False
+
+        return is_tie
+
+    monkeypatch.setattr("archfront.search.results.results.tie_test", test_of)
+    with client_of(tmp_path) as client:
+        assert client.get("/api/v1/studies/flowers/front").json() == first
+        assert tested == []
+    # Another journal says nothing of this one's.
+    os.rename(shutil.copy(paths.journal, tmp_path / "copy"), paths.journal)
+    with client_of(tmp_path) as client:
+        found = client.get("/api/v1/studies/flowers/front").json()
+        assert tested
+        assert not any(member["ties"] for member in found["members"])

@@ -16,7 +16,7 @@ from archfront.search.records.seconds import full_trainings
 from archfront.search.results.results import Results
 from archfront.search.service.front_answers import front_answer, history_answer
 from archfront.search.service.pages.study_columns import study_columns
-from archfront.search.service.read_studies import ReadStudy
+from archfront.search.service.read_study import ReadStudy
 from archfront.search.service.study_parts import TimePart, TrialsPart
 from archfront.search.service.trial_answers import rejected_answer, table_of
 from tests.support import recorded_store, recorded_study
