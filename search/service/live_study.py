@@ -15,7 +15,7 @@ from archfront.search.service.log_reader import LogReader, Mark
 # Notices that are shown of a study, the last ones.
 N_NOTICES = 20
 # Studies whose trials are kept in memory, those that were asked for last.
-N_KEPT = 32
+N_KEPT = 128
 
 
 class LiveStudy:

@@ -34,8 +34,9 @@ from archfront.search.service.study_summary import (
     unreadable,
 )
 
-# Studies whose records are kept in memory, the last ones read.
-N_KEPT = 16
+# Studies whose records are kept in memory, the last ones read, and of those that run: whoever has a
+# list open asks for all of these after each of their records.
+N_KEPT, N_RUNNING = 16, 128
 # Paths of studies that are kept: of a thousand they take longer to be made than a list of them.
 N_PATHS = 5000
 # Seconds for which records in a database other than PostgreSQL count as unchanged.
@@ -61,6 +62,11 @@ class _Kept:
     stamp: Stamp | None = None
     study: ReadStudy | None = None
     store: StudyStore | None = None
+
+    @property
+    def is_running(self) -> bool:
+        """Return whether its records say that it runs."""
+        return self.study is not None and self.study.results.state == "running"
 
 
 class ReadStudies:
@@ -128,14 +134,22 @@ class ReadStudies:
         with self._lock:
             kept = self._kept.setdefault(name, _Kept())
             self._kept.move_to_end(name)
-            while len(self._kept) > N_KEPT:
-                self._kept.popitem(last=False)
         with kept.lock:
             stamp = self._stamp(name, is_now=True)
             if kept.study is None or stamp is None or kept.stamp != stamp:
                 kept.study, kept.store = self._read(paths, stamp, kept)
                 kept.stamp = stamp
-            return kept.study
+            study = kept.study
+        with self._lock:
+            self._let_go()
+        return study
+
+    def _let_go(self) -> None:
+        """Keep no more studies than there may be, those of each kind that were read last."""
+        for most, is_running in ((N_KEPT, False), (N_RUNNING, True)):
+            alike = [name for name, kept in self._kept.items() if kept.is_running is is_running]
+            for name in alike[:-most]:
+                del self._kept[name]
 
     def _read(
         self, paths: StudyPaths, stamp: Stamp | None, kept: _Kept

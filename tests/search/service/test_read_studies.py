@@ -70,3 +70,26 @@ def test_ties_are_known_to_the_next_server(
         found = client.get("/api/v1/studies/flowers/front").json()
         assert tested
         assert not any(member["ties"] for member in found["members"])
+
+
+def test_studies_that_run_do_not_push_each_other_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With more of them than were kept, each list read them all anew."""
+    monkeypatch.setattr(read_studies, "N_KEPT", 1)
+    monkeypatch.setattr(read_studies, "N_RUNNING", 3)
+    goals = list(recorded_study.OBJECTIVES)
+    for name in ("a", "b", "c", "ended", "over"):
+        with driving(StudyPaths(tmp_path, name), None, goals) as store:
+            store.write_header(recorded_store.header(tmp_path, name))
+            store.write_state("running" if len(name) == 1 else "finished", "")
+    settings = ServiceSettings(root=tmp_path)
+    database = ServiceDatabase(settings.database)
+    records = ReadStudies(settings, database)
+    first = {name: records.read(name) for name in ("a", "ended", "b", "over", "c")}
+    again = {name: records.read(name) for name in ("a", "b", "c", "over", "ended")}
+    assert {name for name in first if again[name] is first[name]} == {"a", "b", "c", "over"}
+    monkeypatch.setattr(read_studies, "N_RUNNING", 2)
+    assert records.read("c") is first["c"]
+    assert records.read("a") is not first["a"]
+    database.close()
