@@ -35,12 +35,12 @@ class StudyPaths:
         """Return the folder of the study: everything of it but MLflow's rows."""
         return self.root / "studies" / self.study
 
-    @property
+    @cached_property
     def journal(self) -> Path:
         """Return Optuna's journal."""
         return self.folder / "optuna.journal"
 
-    @property
+    @cached_property
     def lock(self) -> Path:
         """Return the file whose kernel lock the driver holds for its life."""
         return self.folder / "driver.lock"

@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute
 
 from archfront.search.service.bodies import ERRORS
 from archfront.search.service.pages import page_routes
+from archfront.search.service.pages.overview import Overview
 from archfront.search.service.problems import add_handlers
 from archfront.search.service.routers import (
     dataset_routes,
@@ -82,6 +83,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     )
     app.state.service = service
     app.state.streams = Streams(service)
+    app.state.overview = Overview(service, app.state.streams.live)
     app.add_middleware(Gate, service=service)
     add_handlers(app, page_routes.error_page)
     return app

@@ -34,8 +34,8 @@ from archfront.search.service.study_summary import (
     unreadable,
 )
 
-# Studies whose records are kept in memory, the last ones read, and of those that run: whoever has a
-# list open asks for all of these after each of their records.
+# Studies whose records are kept in memory, the last ones read, and of those that run: a list that
+# is open asks for all of these after each of their records.
 N_KEPT, N_RUNNING = 16, 128
 # Paths of studies that are kept: of a thousand they take longer to be made than a list of them.
 N_PATHS = 5000

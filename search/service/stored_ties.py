@@ -78,7 +78,8 @@ class StoredTies:
         results = study.results
         name, header, ties = results.paths.study, results.header, results.ties
         n_new = ties.n_tested - self._n_written.get(name, 0)
-        if header is None or not stamp.journal or n_new < (N_NEW if results.state == "running" else 1):
+        enough = N_NEW if results.state == "running" else 1
+        if header is None or not stamp.journal or n_new < enough:
             return
         final = {e.trial: e for e in final_evaluations(study.front_trials)}
         front = [final[member.trial] for member in study.front]

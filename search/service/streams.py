@@ -51,7 +51,7 @@ class Streams:
         with self._lock:
             at, found = self._listed
             if time.monotonic() - at >= FRESH_S:
-                found = [Study(**study) for study in self._service.views.listed()]
+                found = self._service.views.listed()
                 self._listed = (time.monotonic(), found)
         return found
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from archfront.search.config.compose import load
 from archfront.search.errors import RequestError
 from archfront.search.records.paths import StudyPaths
+from archfront.search.service.bodies import Study
 from archfront.search.service.driver_process import DriverProcess
 from archfront.search.service.read_studies import ReadStudies
 from archfront.search.service.service_settings import ServiceSettings
@@ -29,6 +30,22 @@ STATES: Mapping[str, State] = {
 }
 
 
+class _Line(NamedTuple):
+    """A study in a list, with what it was made of.
+
+    Attributes:
+        row: What people want of it.
+        summary: What its records say.
+        is_driven: Whether a driver runs it that no request asked for.
+        study: The study.
+    """
+
+    row: StudyRow | None
+    summary: StudySummary | None
+    is_driven: bool
+    study: Study
+
+
 class StudyViews:
     """What is known of the studies of a root, of requests and of persons at a terminal.
 
@@ -41,13 +58,26 @@ class StudyViews:
     def __init__(self, settings: ServiceSettings, rows: StudyRows, records: ReadStudies) -> None:
         self._settings, self._rows, self._records = settings, rows, records
         self._configs: dict[str, tuple[int, str]] = {}
+        self._lines: dict[str, _Line] = {}
 
-    def listed(self) -> list[dict[str, Any]]:
-        """Return every study: those of requests, the oldest first, then those of persons."""
+    def listed(self) -> list[Study]:
+        """Return every study: those of requests, the oldest first, then those of persons.
+
+        A study of which nothing has changed is the same object as in the list before.
+        """
         rows = {row.name: row for row in self._rows.listed(whole=False)}
         summaries = self._records.summaries(self._records.names())
-        others = sorted(summaries.keys() - rows.keys())
-        return [self._line(name, rows.get(name), summaries.get(name)) for name in (*rows, *others)]
+        names = (*rows, *sorted(summaries.keys() - rows.keys()))
+        lines = {name: self._listed(name, rows.get(name), summaries.get(name)) for name in names}
+        self._lines = lines
+        return [line.study for line in lines.values()]
+
+    def _listed(self, name: str, row: StudyRow | None, summary: StudySummary | None) -> _Line:
+        is_driven = (row is None or not row.is_open) and self.is_driven(name)
+        line = self._lines.get(name)
+        if line is not None and line[:3] == (row, summary, is_driven):
+            return line
+        return _Line(row, summary, is_driven, Study(**self._line(name, row, summary)))
 
     def row(self, name: str) -> dict[str, Any] | None:
         """Return one study as a list has it; None where there is none."""

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from archfront.search.errors import RequestError, StudyError
@@ -14,15 +17,66 @@ from archfront.search.service.study_parts import TimePart, TrialsPart
 from archfront.search.service.study_summary import UNREAD, StudySummary
 
 
-def overview(service: Service, live: LiveStudies) -> list[dict[str, Any]]:
-    """Return one row for each study that has begun, the last one first."""
-    rows = []
-    for name, summary in service.records.summaries(service.names()).items():
-        try:
-            rows.append(_row(service, name, summary, live))
-        except (RequestError, StudyError):  # deleted meanwhile
-            continue
-    return sorted(rows, key=lambda row: (-row["started"], row["name"]))
+class Overview:
+    """The list of studies as JSON, one row for each that has begun, the last one first.
+
+    What has not changed is not made again, and of many who ask at once one makes what is new.
+
+    Args:
+        service: The service.
+        live: What runs in each study.
+    """
+
+    def __init__(self, service: Service, live: LiveStudies) -> None:
+        self._service, self._live = service, live
+        self._lock = threading.Lock()
+        self._begun, self._text = float("-inf"), b""
+        self._rows: dict[str, _Row] = {}
+
+    def text(self) -> bytes:
+        """Return the list as it is now, or was after the call began."""
+        asked = time.monotonic()
+        with self._lock:
+            if self._begun < asked:
+                begun = time.monotonic()
+                self._text = self._made()
+                self._begun = begun
+            return self._text
+
+    def _made(self) -> bytes:
+        rows = dict[str, _Row]()
+        for name, summary in self._service.records.summaries(self._service.names()).items():
+            kept = self._rows.get(name)
+            if kept is None or kept.summary is not summary or summary.state == "running":
+                try:
+                    row = _row(self._service, name, summary, self._live)
+                except (RequestError, StudyError):  # deleted meanwhile
+                    continue
+                kept = _Row(summary, (-row["started"], name), compact(row))
+            rows[name] = kept
+        self._rows = rows
+        ordered = sorted(rows.values(), key=lambda row: row.place)
+        return b"[" + b",".join(row.text for row in ordered) + b"]"
+
+
+@dataclass(frozen=True)
+class _Row:
+    """A row of the list.
+
+    Attributes:
+        summary: What the records of the study say.
+        place: What rows are ordered by.
+        text: The row as JSON.
+    """
+
+    summary: StudySummary
+    place: tuple[float, str]
+    text: bytes
+
+
+def compact(content: Any) -> bytes:
+    """Return an answer as JSON that is too large to be checked field by field on its way."""
+    return json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
 
 
 def running(service: Service, name: str, live: LiveStudies) -> dict[str, Any]:
@@ -99,7 +153,7 @@ def _row(service: Service, name: str, found: StudySummary, live: LiveStudies) ->
     if found.state in ("unreadable", UNREAD.state):
         return row
     row |= {"left": {}, "running": [], "counts": found.row["counts"]}
-    if found.state == "running" or service.records.is_driven(name):
+    if found.state == "running":
         now = running(service, name, live)
         row |= {"state": now["state"], "left": now["left"], "running": now["trials"]}
     if found.shown:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from http import HTTPStatus
 from pathlib import Path
@@ -14,7 +13,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from archfront.search.errors import RequestError
 from archfront.search.service.dependencies import TheService, Who
-from archfront.search.service.pages import overview
+from archfront.search.service.pages.overview import compact, has_records, running
 from archfront.search.service.pages.page_files import modules, page_files, version
 from archfront.search.service.pages.study_columns import study_columns
 from archfront.search.service.problems import MESSAGES
@@ -136,7 +135,7 @@ def study_page(name: str, service: TheService, who: Who) -> Response:
             f"There is no study {name!r}. It may have been deleted, or the name is another one.",
         )
     has_mlflow = service.settings.shown_mlflow is not None
-    more = {"has_mlflow": has_mlflow, "has_records": overview.has_records(service, name)}
+    more = {"has_mlflow": has_mlflow, "has_records": has_records(service, name)}
     return _page("study", who, service, up="../", study=name, **more)
 
 
@@ -174,15 +173,15 @@ async def static_file(of: str, name: str) -> Response:
 
 
 @data_router.get("/overview")
-def get_overview(request: Request, service: TheService) -> Response:
+def get_overview(request: Request) -> Response:
     """Return the studies that have begun: the front in few numbers and what runs now."""
-    return _compact(overview.overview(service, request.app.state.streams.live))
+    return Response(request.app.state.overview.text(), media_type="application/json")
 
 
 @data_router.get("/studies/{name}/running")
 def get_running(name: str, request: Request, service: TheService) -> Response:
     """Return what a study does now: its trials in flight and what is left of its budget."""
-    return _compact(overview.running(service, name, request.app.state.streams.live))
+    return _compact(running(service, name, request.app.state.streams.live))
 
 
 @data_router.get("/studies/{name}/columns")
@@ -194,14 +193,9 @@ def get_columns(
     if after > 0:
         return _compact(study_columns(study, after=after))
     # Whoever opens the page asks for all of it.
-    whole = study.once("columns", lambda _: _text(study_columns(study)))
+    whole = study.once("columns", lambda _: compact(study_columns(study)))
     return Response(whole, media_type="application/json")
 
 
 def _compact(content: Any) -> Response:
-    """Return an answer that is too large to be checked field by field on its way."""
-    return Response(_text(content), media_type="application/json")
-
-
-def _text(content: Any) -> bytes:
-    return json.dumps(content, separators=(",", ":"), allow_nan=False).encode()
+    return Response(compact(content), media_type="application/json")

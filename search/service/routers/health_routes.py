@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from functools import cache
 from typing import Any
 
@@ -45,7 +45,7 @@ def health(service: TheService) -> Health:
 def metrics(service: TheService) -> PlainTextResponse:
     """Return counts of studies and of requests in the text form of Prometheus."""
     studies = service.views.listed()
-    states = Counter(study["state"] for study in studies)
+    states = Counter(study.state for study in studies)
     samples = [({"state": state}, float(count)) for state, count in sorted(states.items())]
     tasks = Counter(
         (str(row.kind), str(row.state)) for row in service.tasks.rows.listed(states=OPEN)
@@ -58,13 +58,13 @@ def metrics(service: TheService) -> PlainTextResponse:
             "archfront_trials",
             "gauge",
             "Recorded trials of a study by outcome.",
-            _of_studies(studies, "counts", "outcome"),
+            _of_studies({study.name: study.counts for study in studies}, "outcome"),
         ),
         text_of(
             "archfront_study_seconds",
             "gauge",
             "Wall seconds of a study by what took them.",
-            _of_studies(studies, "seconds", "on"),
+            _of_studies({study.name: study.seconds for study in studies}, "on"),
         ),
         text_of(
             "archfront_tasks",
@@ -110,13 +110,13 @@ def version() -> Version:
 
 
 def _of_studies(
-    studies: Iterable[Mapping[str, Any]], part: str, label: str
+    studies: Mapping[str, Mapping[str, float]], label: str
 ) -> list[tuple[dict[str, str], float]]:
-    """Return the numbers of a part of each study, by the study and their name."""
+    """Return the numbers of each study, by the study and their name."""
     return [
-        ({"study": study["name"], label: name}, float(value))
-        for study in studies
-        for name, value in study.get(part, {}).items()
+        ({"study": study, label: name}, float(value))
+        for study, numbers in studies.items()
+        for name, value in numbers.items()
     ]
 
 

@@ -109,7 +109,7 @@ def test_a_list_reads_nothing_that_has_not_changed(
     best = [one["best"] for one in client.get("/api/v1/studies").json()]
     monkeypatch.setattr(read_studies, "reading", None)
     again = Service(service_of(client).settings)  # as after another start
-    assert [one["best"] for one in again.views.listed()] == best
+    assert [one.best for one in again.views.listed()] == best
     again.close()
 
 

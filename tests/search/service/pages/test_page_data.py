@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import shutil
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -13,11 +17,14 @@ from archfront.search.records.driver_lock import driver_lock
 from archfront.search.records.events import EpochFinished, EventLog, TrialMeasured, TrialProposed
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.seconds import active_seconds
+from archfront.search.records.store import driving
+from archfront.search.service.pages import overview
 from archfront.search.service.pages.overview import _left
 from archfront.search.service.pages.study_columns import study_columns
-from archfront.search.service.state import ReadStudy
+from archfront.search.service.state import ReadStudy, Service
 from archfront.search.service.study_rows import StudyRows
 from tests.support import recorded_store, recorded_study
+from tests.support.engine_checks import eventually
 from tests.support.services import client_of
 
 
@@ -81,6 +88,75 @@ def test_the_list_has_what_each_study_found(tmp_path: Path) -> None:
     assert (flowers["state"], flowers["running"], flowers["left"]) == ("finished", [], {})
     assert flowers["members"] == len(front) == len(flowers["points"])
     assert flowers["named"]["best"]["metric"] == pytest.approx(max(m.metric for m in front))
+
+
+def test_of_a_list_only_what_has_changed_is_made_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each who had the list open made all of it anew every three seconds."""
+    goals = list(recorded_study.OBJECTIVES)
+    recorded_store.write(tmp_path)
+    for name in ("roses", "tulips"):
+        paths = StudyPaths(tmp_path, name)
+        with driving(paths, None, goals) as store:
+            store.write_header(recorded_store.header(tmp_path, name))
+            store.write_state("finished", "")
+        paths.config.write_text("{}\n")
+    made: list[str] = []
+    row_of = overview._row
+
+    def noted(service: Service, name: str, *others: Any) -> dict[str, Any]:
+        made.append(name)
+        return row_of(service, name, *others)
+
+    monkeypatch.setattr(overview, "_row", noted)
+    with client_of(tmp_path) as client:
+        first, listed = (client.get(f"/api/v1/{what}") for what in ("overview", "studies"))
+        assert sorted(made) == ["flowers", "roses", "tulips"]
+        lines = client.app.state.service.views.listed()  # type: ignore[attr-defined]
+        with driving(StudyPaths(tmp_path, "roses"), None, goals) as store:
+            store.write_state("interrupted", "by a person")
+        shutil.rmtree(StudyPaths(tmp_path, "tulips").folder)
+        again = client.get("/api/v1/overview").json()
+        assert made[3:] == ["roses"]
+        states = {row["name"]: row["state"] for row in again}
+        assert states == {"flowers": "finished", "roses": "interrupted"}
+        assert [row for row in first.json() if row["name"] == "flowers"] == [
+            row for row in again if row["name"] == "flowers"
+        ]
+        later = client.app.state.service.views.listed()  # type: ignore[attr-defined]
+        assert [line.model_dump() for line in lines] == listed.json()
+        assert [one.name for one in later if one in lines] == ["flowers"]
+        assert later[0] is lines[0]
+
+
+def test_of_many_who_ask_for_the_list_at_once_few_make_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recorded_store.write(tmp_path)
+    with client_of(tmp_path) as client:
+        shown = client.app.state.overview  # type: ignore[attr-defined]
+        make, is_making, go_on = shown._made, threading.Event(), threading.Event()
+        n_made = 0
+
+        def made() -> bytes:
+            nonlocal n_made
+            n_made += 1
+            is_making.set()
+            assert go_on.wait(60)
+            return make()
+
+        monkeypatch.setattr(shown, "_made", made)
+        with ThreadPoolExecutor(9) as pool:
+            first = pool.submit(shown.text)
+            assert is_making.wait(60)
+            others = [pool.submit(shown.text) for _ in range(8)]
+            eventually(lambda: all(one.running() for one in others))
+            go_on.set()
+            texts = {one.result() for one in (first, *others)}
+    assert len(texts) == 1
+    # What began before one asked may be old; another one is for all who came meanwhile.
+    assert n_made < 9
 
 
 def test_what_runs_is_told_of_a_study_that_a_driver_runs(tmp_path: Path) -> None:
