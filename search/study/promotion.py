@@ -25,9 +25,10 @@ Where networks of every rung may join the front, the first few candidates are se
 trained further, more of them where several full trainings fit beside them, and what is left in the
 end goes to lower rungs. Where minutes are the budget and the lowest rung is a short training, one
 is trained in full before any other goes on, since until one has ended there is nothing to learn
-from how lower rungs tell the top. For labels it is the best of those that are seen first. How
-detectors and decoders begin says too little of how they end, and the dearest of the first two is
-taken (benchmarks/LOG.md, "Dense studies of eight minutes", "Studies from scratch of six minutes").
+from how lower rungs tell the top. For labels it is the best of those that are seen first, where
+several of them tie the best of these at the next rung. How detectors and decoders begin says too
+little of how they end, and the dearest of the first two is taken (benchmarks/LOG.md, "Dense
+studies of eight minutes", "Studies from scratch of six minutes").
 """
 
 from __future__ import annotations
@@ -39,7 +40,13 @@ from typing import Literal, Protocol
 import numpy as np
 
 from archfront.search.front.ehvi import ALL_KEPT, expected_improvement
-from archfront.search.front.extrapolation import Floats, RungTrial, expected_losses, expected_tops
+from archfront.search.front.extrapolation import (
+    UNEXPLAINED,
+    Floats,
+    RungTrial,
+    expected_losses,
+    expected_tops,
+)
 from archfront.search.front.pareto import front_mask
 
 # The expected gain of a new candidate is divided by this. Gains do not add up,
@@ -53,6 +60,8 @@ SEEN_FIRST, FIRST_PRICE = 4, 0.25
 SEEN_LEAST, FULL_LEAST = 8, 3
 # Candidates of which the most expensive is the first to be trained in full.
 SEEN_BEFORE_FULL = 2
+# Candidates that tie at a rung and go to the next one together, before the best of them goes on.
+TIED = 3
 # Paused trials that are kept on disk: this many, or this multiple of what can still be afforded.
 KEPT, KEPT_TIMES = 16, 2
 
@@ -150,10 +159,43 @@ def _first_full(
     if which == "best":
         if begun == 1 and can_propose and _is_early(seen, shares, n_rungs, left, n_full=1):
             return Propose()
-        return Promote(min(furthest, key=lambda pair: pair[0].losses[-1])[0].trial)
+        tied = _tied(seen, waiting, shares, begun, left)
+        best = min(furthest, key=lambda pair: pair[0].losses[-1])[0]
+        return Promote(best.trial if tied is None else tied)
     if len(seen) < SEEN_BEFORE_FULL:
         return None
     return Promote(max(furthest, key=lambda pair: pair[1])[0].trial)
+
+
+def _tied(
+    seen: Sequence[RungTrial],
+    waiting: Sequence[RungTrial],
+    shares: Floats,
+    begun: int,
+    left: Remaining,
+) -> int | None:
+    """Return the number of a trial that follows those that are furthest to their rung, or None.
+
+    Its loss at the rung below is not further from the best one there than the top is uncertain,
+    and a full training of any of them still fits.
+
+    Args:
+        seen: All trials.
+        waiting: Those that are paused and can be trained in full.
+        shares: The price of the way to the top of each that waits.
+        begun: Finished rungs of those that are furthest.
+        left: The part of the budget that is left.
+    """
+    below = [c.losses[begun - 2] for c in seen if len(c.losses) >= begun - 1 > 0]
+    behind = [i for i, c in enumerate(waiting) if len(c.losses) == begun - 1]
+    ahead = [i for i, c in enumerate(waiting) if len(c.losses) == begun]
+    if not behind or len(ahead) >= TIED:
+        return None
+    best = min(behind, key=lambda i: waiting[i].losses[-1])
+    price = left.share(waiting[best].trial, begun - 1, begun)
+    is_tie = waiting[best].losses[-1] - min(below) <= UNEXPLAINED * float(np.std(below))
+    is_affordable = price + float(shares[[*ahead, best]].max()) <= 1
+    return waiting[best].trial if is_tie and is_affordable else None
 
 
 def _on_their_way(seen: Sequence[RungTrial], n_rungs: int) -> list[int]:

@@ -102,6 +102,34 @@ def test_the_best_of_those_seen_first_is_trained_in_full_before_others_go_on() -
     assert step(done) != Promote(7)
 
 
+def test_the_best_of_those_that_tie_at_the_lowest_rung_is_found_at_the_next() -> None:
+    ends = (0.0, 0.1, 0.3, 1.0)
+
+    class Thirds(Coins):
+        def price(self, done: int, rungs: int) -> float:
+            return ends[rungs] - ends[done]
+
+    def step(seen: list[RungTrial], left: float = 9.0) -> object:
+        return next_step(
+            *(seen, 3, Thirds(left)), may_propose=False, is_full_only=False, first_full="best"
+        )
+
+    def at(*losses: tuple[float, ...]) -> list[RungTrial]:
+        return [RungTrial(i, each, (-1.0,), True) for i, each in enumerate(losses)]
+
+    assert step(at((-0.75,), (-0.77,), (-0.70,), (-0.69,), (-0.1,))) == Promote(1)
+    one = at((-0.75,), (-0.77, -0.78), (-0.70,), (-0.69,), (-0.1,))
+    assert step(one) == Promote(0)
+    assert step(one, left=1.15) == Promote(0)
+    assert step(one, left=1.05) == Promote(1)  # beside it no full training would fit
+    two = at((-0.75, -0.80), (-0.77, -0.78), (-0.70,), (-0.69,), (-0.1,))
+    assert step(two) == Promote(2)
+    three = at((-0.75, -0.80), (-0.77, -0.78), (-0.70, -0.7), (-0.69,), (-0.1,))
+    assert step(three) == Promote(0)
+    assert step(at((-0.75,), (-0.77, -0.78), (-0.1,), (-0.1,))) == Promote(0)
+    assert step(at((-0.3,), (-0.77, -0.78), (-0.2,), (-0.1,))) == Promote(1)
+
+
 @pytest.mark.parametrize(
     ("epochs", "given", "expected"),
     [
