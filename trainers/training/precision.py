@@ -18,6 +18,9 @@ from archfront.trainers.tasks.protocol import Task
 from archfront.trainers.training.micro_batch import on_device
 
 GAIN = 1.15  # below it, the difference drowns in the noise of a shared machine
+# Two steps of some milliseconds say little where other work comes and goes: there are more, as
+# many as the second number, until all of them have taken this many seconds.
+TIMED_S, MOST_ROUNDS = 0.5, 50
 
 
 @dataclass(frozen=True)
@@ -87,7 +90,8 @@ def precision_probe(
         architecture: A network that stands for the study's.
         settings: Its threads and seed are used.
         batch_size: Images per step.
-        rounds: Timed steps of each precision, after one that is not timed.
+        rounds: Timed steps of each precision at least, after one that is not timed. There are
+            more, up to ``MOST_ROUNDS``, until they have taken ``TIMED_S`` together.
         precisions: Those that are timed, ``fp32`` among them.
         clock: Seconds.
 
@@ -108,13 +112,15 @@ def precision_probe(
             model = task.build(architecture, Weights())
             is_safe = takes_bf16(model, task.example(architecture, 1, settings.seed))
             step = _step(task, model, architecture, settings, batch_size)
-            for turn in range(rounds + 1):
+            for turn in range(MOST_ROUNDS + 1):
                 for precision, measured in times.items():
                     start = clock()
                     step(precision)
                     elapsed = clock() - start
                     if turn > 0:
                         measured.append(elapsed)
+                if turn >= rounds and sum(map(sum, times.values())) >= TIMED_S:
+                    break
     finally:
         torch.set_num_threads(before)
     fp32_ms, bf16_ms = (

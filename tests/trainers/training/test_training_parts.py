@@ -15,7 +15,7 @@ from archfront.trainers.tasks.classification import Classification
 from archfront.trainers.training.augment import LONG, augment, strength_of
 from archfront.trainers.training.batches import EvalBatches, TrainBatches
 from archfront.trainers.training.module import TrainingPlan
-from archfront.trainers.training.precision import precision_probe, takes_bf16
+from archfront.trainers.training.precision import MOST_ROUNDS, precision_probe, takes_bf16
 from archfront.trainers.training.schedule import lr_factor
 
 NETWORK = Architecture("classification", "test_resnet", "timm", 64, 10, 1)
@@ -164,6 +164,13 @@ def test_half_precision_is_chosen_only_where_it_is_clearly_faster(
     probe = precision_probe(NETWORK, SETTINGS, batch_size=4, rounds=2, clock=Turns(2.0, bf16_s))
     assert probe.precision == chosen
     assert (probe.fp32_ms, probe.bf16_ms) == pytest.approx((2000, 1000 * bf16_s))
+
+
+@pytest.mark.parametrize(("step_s", "rounds"), [(1.0, 1), (0.1, 3), (1e-6, MOST_ROUNDS)])
+def test_short_steps_are_timed_more_often(step_s: float, rounds: int) -> None:
+    clock = Turns(step_s, step_s)
+    precision_probe(NETWORK, SETTINGS, batch_size=1, rounds=1, clock=clock)
+    assert clock.reads == 2 * 2 * (rounds + 1)
 
 
 @pytest.mark.parametrize(
