@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -13,6 +13,7 @@ from optuna.samplers import BaseSampler, RandomSampler
 from optuna.study import Study
 from optuna.trial import FrozenTrial
 
+from archfront.search.records.candidate import Candidate
 from archfront.search.records.optuna_compat import OtherTrials
 from archfront.search.space.space import Space
 
@@ -36,10 +37,18 @@ class OpenCandidates:
         self._is_open = np.ones((len(space.architectures), len(space.recipes)), dtype=bool)
         self._is_allowed = np.ones((len(space.architectures), 1), dtype=bool)
 
-    def allow(self, numbers: np.ndarray) -> None:
-        """Restrict what may be proposed next to these architectures, of those that are open."""
+    def allow(self, numbers: np.ndarray, seen: Iterable[Candidate] = ()) -> None:
+        """Restrict what may be proposed next to some architectures, of those that are open.
+
+        Args:
+            numbers: Their numbers.
+            seen: Candidates whose backbones are not proposed, unless no other is left.
+        """
+        known = {candidate.architecture.backbone for candidate in seen}
+        backbones = [self.space.architectures[number].backbone for number in numbers]
+        is_other = ~np.isin(backbones, list(known))
         self._is_allowed[:] = False
-        self._is_allowed[numbers] = True
+        self._is_allowed[numbers[is_other] if is_other.any() else numbers] = True
 
     def architectures(self) -> np.ndarray:
         """Return the numbers of the architectures with a recipe that is not closed."""

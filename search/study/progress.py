@@ -257,7 +257,12 @@ class StudyProgress:
             first_full=self._first_full,
         )
         if isinstance(step, Propose):
-            self.open.allow(numbers[left.affordable(SEEN_LEAST - len(self._sums.works))])
+            n_more = SEEN_LEAST - len(self._sums.works)
+            # Those of which one is chosen for the first full training are of different backbones.
+            is_first = n_more > 0 and self._first_full == "best"
+            running = [each.candidate for each in self.running.values()]
+            seen = [e.candidate for e in self.evaluations] + running if is_first else []
+            self.open.allow(numbers[left.affordable(n_more)], seen)
         return step
 
     def end_reason(self) -> str | None:

@@ -326,6 +326,21 @@ def test_an_open_candidate_is_drawn_uniformly() -> None:
     assert statistic < 3 * n  # about n on average
 
 
+def test_seen_backbones_are_left_out_while_there_are_others() -> None:
+    space = mixed_space()
+    candidates = OpenCandidates(space)
+    numbers = candidates.architectures()
+    names = [space.architectures[number].backbone for number in numbers]
+
+    def proposable() -> set[str]:
+        return {names[i] for i, count in enumerate(candidates.counts()) if count}
+
+    candidates.allow(numbers, [space.at(0)])
+    assert proposable() == set(names) - {names[0]}
+    candidates.allow(numbers, map(space.at, range(space.size)))
+    assert proposable() == set(names)
+
+
 def test_nothing_open_is_an_error() -> None:
     candidates = OpenCandidates(lone_space())
     candidates.close(0)

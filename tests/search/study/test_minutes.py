@@ -127,27 +127,38 @@ def test_a_budget_of_few_trainings_is_not_overrun_and_has_a_front(
     assert n_members >= 1
 
 
+def from_scratch(root: Path, space: Space, minutes: float, seed: int = 0) -> list[Evaluation]:
+    """Return what a planned study without weights has recorded by the end of its minutes."""
+    clock = HandClock()
+    usual_s = 1.0 / float(np.median(space.step_s))
+    engine = InlineEngine(Timed(clock, usual_s, space).perform, workers=1, threads=1)
+    config = small_config(
+        root,
+        seed=seed,
+        task__epochs="auto",
+        space__weights="none",
+        budget__trials=None,
+        budget__minutes=minutes,
+        hardware__limits__latency_ms=None,
+    )
+    run(config, space=space, engine=engine, clock=clock)
+    return results(root).evaluations
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_study_from_scratch_begins_with_different_backbones(tmp_path: Path, seed: int) -> None:
+    first = [e for e in from_scratch(tmp_path, wide_space(), 4.0, seed) if e.rung == 0]
+    assert len(first) > len(BACKBONES)
+    names = [e.candidate.architecture.backbone for e in sorted(first, key=lambda e: e.trial)]
+    assert sorted(names[: len(BACKBONES)]) == sorted(name for name, _ in BACKBONES)
+
+
 def test_a_study_from_scratch_trains_light_networks_for_more_epochs(tmp_path: Path) -> None:
     """Each full training takes about as long, and a study that goes on knows its epochs."""
-    clock, space = HandClock(), wide_space()
-    usual_s = 1.0 / float(np.median(space.step_s))
-    timed = Timed(clock, usual_s, space)
-
-    def goes(minutes: float) -> list[Evaluation]:
-        engine = InlineEngine(timed.perform, workers=1, threads=1)
-        config = small_config(
-            tmp_path,
-            task__epochs="auto",
-            space__weights="none",
-            budget__trials=None,
-            budget__minutes=minutes,
-            hardware__limits__latency_ms=None,
-        )
-        run(config, space=space, engine=engine, clock=clock)
-        return results(tmp_path).evaluations
-
-    goes(2.0)
-    full = [e for e in goes(6.0) if isinstance(e.outcome, Trained) and e.is_top]
+    space = wide_space()
+    from_scratch(tmp_path, space, 2.0)
+    every = from_scratch(tmp_path, space, 6.0)
+    full = [e for e in every if isinstance(e.outcome, Trained) and e.is_top]
     fidelities = [e.outcome.fidelity for e in full if isinstance(e.outcome, Trained)]
     horizons = {f.horizon for f in fidelities if f is not None}
     assert len(horizons) > 1
