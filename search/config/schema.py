@@ -63,7 +63,7 @@ class TaskConfig:
         "share of the target given to other classes"
     )
     schedule: Literal["auto", "one_cycle", "cosine"] = option(
-        "schedule of the learning rate; auto: cosine with weights, else one_cycle"
+        "schedule of the learning rate; auto: cosine"
     )
     init: Literal["auto", "random", "probe"] = option(
         "what a head begins with; probe: solved on the frozen backbone's features; auto: probe "
@@ -73,7 +73,7 @@ class TaskConfig:
         "whether batch norm's statistics are trained; auto: frozen where init is probe"
     )
     ema: Automatic[Annotated[float, Bounds(0, 0.9999)]] = option(
-        "decay of the averaged weights that are judged; 0: none; auto: 0.95 with weights, else 0"
+        "decay of the averaged weights that are judged; 0: none; auto: 0.95"
     )
 
 

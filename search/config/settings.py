@@ -13,7 +13,7 @@ from archfront.search.config.schema import Config
 from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.records.plan import Plan
-from archfront.trainers.spec import Precision, Schedule, TrainSettings
+from archfront.trainers.spec import Precision, TrainSettings
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.threads import cores
 
@@ -28,8 +28,8 @@ FACTOR_OF_TIME = 4
 # Epochs of a full training where they are not given and there are no minutes to plan them by.
 UNPLANNED = {"semantic": 20, "detection": 40, "instance": 40}
 UNPLANNED_OF_IMAGES = 8
-# Decay of averaged weights in fine-tuning (benchmarks/LOG.md, "Frozen features, solved heads and
-# fine-tuning").
+# Decay of averaged weights (benchmarks/LOG.md, "Frozen features, solved heads and fine-tuning";
+# benchmarks/LOG.md, "Schedules of trainings from scratch").
 EMA = 0.95
 
 
@@ -50,12 +50,11 @@ def plan_of(
         is_short: Whether a part of so short a training says nothing that its probe does not.
         **measured: Further fields of the plan.
     """
-    task, has_weights = config.task, config.space.weights != "none"
-    solves = has_weights and TASKS[task.name].is_image_level
+    task = config.task
+    solves = config.space.weights != "none" and TASKS[task.name].is_image_level
     init = ("probe" if solves else "random") if task.init == "auto" else task.init
     norms = ("frozen" if solves else "train") if task.norms == "auto" else task.norms
-    ema = (EMA if has_weights else 0.0) if task.ema == "auto" else float(task.ema)
-    usual: Schedule = "cosine" if has_weights else "one_cycle"
+    ema = EMA if task.ema == "auto" else float(task.ema)
     factor = FACTOR_OF_TIME if measured.get("work") is not None else FACTOR
     rungs = rung_epochs(config, epochs, has_probe=init == "probe", factor=factor)
     if is_short and rungs[0] == 0 and config.budget.rungs is None:
@@ -65,7 +64,7 @@ def plan_of(
         init=init,
         norms=norms,
         ema=ema,
-        schedule=usual if task.schedule == "auto" else task.schedule,
+        schedule="cosine" if task.schedule == "auto" else task.schedule,
         **measured,
     )
 

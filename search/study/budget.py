@@ -33,9 +33,10 @@ WHOLE = 0.7
 # unexplained, 1.4 at its 0.9 quantile; by that margin the time is not used, and one that takes
 # longer still fits (benchmarks/LOG.md, "Dense studies of eight minutes").
 UNEXPLAINED = 1.2
-# Epochs for each rung of a full training as long as others, of a network that is worth them: of
-# fewer, the lowest rung is no small part (benchmarks/LOG.md, "Trainings of equal time").
-EPOCHS_A_RUNG = 2
+# Epochs of a full training as long as others, of a network that is worth it: of fewer, the lowest
+# rung is no small part (benchmarks/LOG.md, "Trainings of equal time"; of 5, "Schedules of
+# trainings from scratch").
+FEWEST_EPOCHS = 5
 ONE = np.ones(1)
 
 
@@ -154,8 +155,8 @@ class RemainingBudget:
         of the time: at first nothing is proposed that takes the time of many. Without probes,
         whose metric is that of a network to use, the first full training has to fit too, and
         beside the candidates still to be seen where all take as long. Of those, networks so heavy
-        that a full training has hardly more epochs than rungs are left out. The cheapest are
-        allowed in any case, so that there is a choice.
+        that a full training has very few epochs are left out. The cheapest are allowed in any
+        case, so that there is a choice.
 
         Args:
             n_more: Candidates that are still to be seen.
@@ -173,7 +174,7 @@ class RemainingBudget:
         is_fair = seconds <= self._left_s / (n_alike + 1)
         if is_equal:
             full = self._plan.epochs_of(self._new_works)[:, -1]
-            is_fair &= full >= EPOCHS_A_RUNG * self.n_rungs
+            is_fair &= full >= FEWEST_EPOCHS
         if not (self._plan.has_probe or self._has_full):
             found = [
                 times.of_new(self._new_works, self.n_rungs, is_slow=not is_equal)

@@ -140,8 +140,8 @@ def test_where_no_step_can_be_timed_the_usual_epochs_are_taken_and_it_is_said(
 def test_what_is_auto_follows_from_the_weights(tmp_path: Path) -> None:
     weights = {"space__weights": str(tmp_path)}
     plain = plan_of(small_config(tmp_path, task__epochs=9))
-    assert (plain.init, plain.norms, plain.ema) == ("random", "train", 0.0)
-    assert plain.rungs == (1, 3, 9)
+    assert (plain.init, plain.norms, plain.rungs) == ("random", "train", (1, 3, 9))
+    assert (plain.schedule, plain.ema) == ("cosine", EMA)
     with_weights = plan_of(small_config(tmp_path, task__epochs=9, **weights))
     assert with_weights.rungs == (0, 3, 9)
     assert (with_weights.init, with_weights.norms, with_weights.ema) == ("probe", "frozen", EMA)
