@@ -39,6 +39,21 @@ def system_attr(study: Study, trial: Trial | FrozenTrial, name: str) -> Any:
     return study._storage.get_trial_system_attrs(trial._trial_id).get(name)
 
 
+def stored_trials(study: Study) -> list[FrozenTrial]:
+    """Return the trials of a study by number as its storage holds them, which nobody may change.
+
+    Optuna's journal itself goes over them one by one.
+    """
+    storage = study._storage
+    if not isinstance(storage, JournalStorage):
+        return study.get_trials(deepcopy=False)
+    with storage._thread_lock:
+        storage._sync_with_backend()
+        replayed = storage._replay_result
+        ids = replayed._study_id_to_trial_ids[study._study_id]
+        return list(map(replayed._trials.__getitem__, ids))
+
+
 def stored_attributes(study: Study) -> Mapping[str, Any]:
     """Return the user attributes of a study as its storage holds them, which nobody may change.
 

@@ -43,6 +43,7 @@ from archfront.search.records.optuna_compat import (
     log_warnings_only,
     reopened,
     stored_attributes,
+    stored_trials,
     system_attr,
     write_system_attr,
 )
@@ -151,9 +152,8 @@ class StudyStore:
 
     def outcomes(self) -> tuple[list[Evaluation], frozenset[int]]:
         """Return every evaluation that counts and the open trials, both of one moment."""
-        trials = self._study.get_trials(deepcopy=False)
-        running = frozenset(t.number for t in trials if t.state is TrialState.RUNNING)
-        return self._stored.all(trials, self._remeasured()), running
+        evaluations = self._stored.all(stored_trials(self._study), self._remeasured())
+        return evaluations, self._stored.running
 
     def write_remeasured(self, architecture_id: str, measurement: Measurement) -> None:
         """Store a measurement that replaces those of the trained trials of an architecture."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import compress
+from itertools import chain, compress
 from operator import is_not
 from typing import Any, Protocol
 
@@ -15,10 +15,21 @@ from archfront.search.records.remeasured import remeasured
 EVALUATION = "evaluation:"
 
 
+class StoredState(Protocol):
+    """What became of a trial of Optuna."""
+
+    def is_finished(self) -> bool:
+        """Return whether it has an outcome."""
+
+
 class StoredTrial(Protocol):
     """A trial of Optuna, as far as its evaluations go."""
 
     number: int
+
+    @property
+    def state(self) -> StoredState:
+        """Return what became of it."""
 
     @property
     def user_attrs(self) -> dict[str, Any]:
@@ -30,6 +41,9 @@ class StoredEvaluations:
 
     Optuna's journal makes another object of a trial that changes, so a trial that is the same
     object has the same evaluations: of a study that has grown only the growth is looked at.
+
+    Attributes:
+        running: The numbers of the trials without an outcome, of those that were looked at last.
     """
 
     def __init__(self) -> None:
@@ -38,6 +52,7 @@ class StoredEvaluations:
         self._found: list[tuple[Evaluation, ...]] = []
         self._again: Mapping[str, Any] = {}
         self._passing: set[int] = set()
+        self.running: frozenset[int] = frozenset()
 
     def all(self, trials: Sequence[StoredTrial], again: Mapping[str, Any]) -> list[Evaluation]:
         """Return every evaluation that counts, by trial and attempt.
@@ -51,15 +66,20 @@ class StoredEvaluations:
         found += [()] * (len(trials) - len(found))
         before = self._trials[: len(trials)] if is_same else []
         changed = compress(range(len(trials)), map(is_not, before, trials))
+        running = set(self.running) if before else set[int]()
         for place in (*changed, *range(len(before), len(trials))):
             trial = trials[place]
+            running.discard(trial.number)
+            if not trial.state.is_finished():
+                running.add(trial.number)
             evaluations = self.of(trial.number, trial.user_attrs, again)
             found[place] = tuple(sorted(evaluations, key=lambda e: (e.rung, e.attempt)))
             self._passing.discard(trial.number)
             if any(map(is_passing, evaluations)):
                 self._passing.add(trial.number)
         self._trials, self._found, self._again = list(trials), found, again
-        every = [evaluation for some in found for evaluation in some]
+        self.running = frozenset(running)
+        every = list(chain.from_iterable(found))
         return counted(every) if self._passing else every
 
     def of(

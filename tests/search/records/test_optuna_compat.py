@@ -24,6 +24,7 @@ from archfront.search.records.optuna_compat import (
     log_warnings_only,
     reopened,
     stored_attributes,
+    stored_trials,
     system_attr,
     write_system_attr,
 )
@@ -143,6 +144,24 @@ def test_importing_the_store_changes_nothing_of_optuna() -> None:
         "assert optuna.logging.get_verbosity() == optuna.logging.INFO"
     )
     subprocess.run([sys.executable, "-c", program], check=True)
+
+
+def test_the_trials_of_a_journal_are_those_that_it_lists(tmp_path: Path) -> None:
+    storage = locked_journal(tmp_path / "journal")
+    studies = [optuna.create_study(study_name=name, storage=storage) for name in "ab"]
+    for study in (*studies, *studies):
+        study.tell(study.ask(), 1.0)
+        study.ask()
+    other = optuna.load_study(study_name="a", storage=locked_journal(tmp_path / "journal"))
+    for study in (*studies, other, optuna.create_study()):
+        listed = study.get_trials(deepcopy=False)
+        found = stored_trials(study)
+        assert [one.number for one in found] == list(range(len(listed)))
+        assert all(one is same for one, same in zip(found, listed, strict=True))
+    studies[0].tell(3, 2.0)
+    assert [trial.state.is_finished() for trial in stored_trials(other)] == [
+        trial.state.is_finished() for trial in studies[0].trials
+    ]
 
 
 def test_a_trial_that_does_not_change_is_the_same_object(study: Study) -> None:
