@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator
-from functools import lru_cache, partial
+from functools import lru_cache
 from pathlib import Path
 from statistics import NormalDist
 
@@ -219,24 +219,24 @@ def tie_test(
         n_resamples: Resamples per pair.
         level: Level of the interval of the difference.
     """
-    load = lru_cache(maxsize=64)(load_predictions)
-
-    value_of = lru_cache(maxsize=64)(partial(resampled, task, metric))
-    is_usable = lru_cache(maxsize=64)(is_readable)
+    # By the names as they are recorded: paths of them take as long to be made as most tests.
+    load = lru_cache(maxsize=64)(lambda name: load_predictions(folder / name))
+    value_of = lru_cache(maxsize=64)(lambda name: resampled(task, metric, folder / name))
+    is_usable = lru_cache(maxsize=64)(lambda name: is_readable(folder / name))
 
     def test(first: Evaluation, second: Evaluation) -> bool:
-        low, high = sorted((first, second), key=lambda evaluation: evaluation.trial)
-        paths = folder / _predictions(low), folder / _predictions(high)
-        if not all(map(is_usable, paths)):
+        low, high = (first, second) if first.trial <= second.trial else (second, first)
+        names = _predictions(low), _predictions(high)
+        if not all(map(is_usable, names)):
             return False
         rng = np.random.default_rng((seed, low.trial, high.trial))
         if not _is_counted(task, metric):
-            (one, n_images), (other, _) = map(value_of, paths)
+            (one, n_images), (other, _) = map(value_of, names)
             weights = image_weights(n_images, n_resamples, rng)
             difference = one(weights) - other(weights)
             return _holds_zero(difference, level)
-        labels, first_ones = load(paths[0])
-        _, second_ones = load(paths[1])
+        labels, first_ones = load(names[0])
+        _, second_ones = load(names[1])
         return is_tie(
             metric, labels, first_ones, second_ones, rng=rng, n_resamples=n_resamples, level=level
         )
@@ -265,7 +265,7 @@ def _cells(*columns: ArrayLike) -> tuple[Counts, Counts]:
     rows = np.stack(arrays, axis=1)
     is_counted = rows.dtype.kind in "iu" and rows.min() >= 0
     sizes = [int(size) + 1 for size in rows.max(axis=0)] if is_counted else []
-    if not is_counted or math.prod(sizes) > np.iinfo(np.int64).max:
+    if not is_counted or math.prod(sizes) >= 1 << 63:
         return np.unique(rows, axis=0, return_counts=True)
     # One number for each row, in the same order: rows themselves take many times as long to sort.
     numbers, counts = np.unique(np.ravel_multi_index(rows.T, sizes), return_counts=True)
