@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, fields, replace
+from heapq import nsmallest
 from typing import Any
 
 from pydantic import Field
 
-from archfront.search.front.members import final_evaluations, losses_of
+from archfront.search.front.members import losses_of
 from archfront.search.front.pareto import front_mask
 from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.tiled import of_image
@@ -29,6 +30,7 @@ from archfront.search.results.results import Results
 from archfront.search.results.variant_results import as_evaluation
 from archfront.search.service.bodies import Body
 from archfront.search.service.read_study import ReadStudy
+from archfront.search.service.study_parts import FrontPart
 from archfront.search.service.trial_answers import number
 
 # Trained candidates that are looked up at most, the ones with the best metric.
@@ -123,8 +125,8 @@ def devices_answer(study: ReadStudy, table: LatencyTable) -> DevicesAnswer:
     """
     results = study.results
     header = results.begun()
-    trained = final_evaluations(results.evaluations)
-    trained = sorted(trained, key=lambda e: -trained_outcome(e).metric)[:MOST]
+    final = study.part(FrontPart).growing.final.values()
+    trained = nsmallest(MOST, final, key=lambda e: (-trained_outcome(e).metric, e.trial))
     own, found = _own(trained), dict[_Place, dict[tuple[int, int], _Measured]]()
     for measured in (*_remembered(trained, table), *_variants(results, trained)):
         place = _place(measured.measurement.latency)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 
 from archfront.search.errors import ConfigError, unknown
@@ -17,6 +18,7 @@ from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.objectives import MEASURED
 from archfront.search.results import stats
 from archfront.search.results.baselines import baselines, best_baseline, warnings
+from archfront.search.results.changed_trials import ChangedTrials
 from archfront.search.results.results import Results
 from archfront.search.service.answers import (
     FrontAnswer,
@@ -26,7 +28,7 @@ from archfront.search.service.answers import (
 )
 from archfront.search.service.front_history import HistoryPart
 from archfront.search.service.read_study import ReadStudy
-from archfront.search.service.study_parts import TimePart
+from archfront.search.service.study_parts import Reading, TimePart
 from archfront.search.service.trial_answers import number, numbers, plain
 
 
@@ -36,7 +38,36 @@ def whole_front(study: ReadStudy) -> FrontAnswer:
     Raises:
         StudyError: If nothing is recorded yet.
     """
-    return study.once("front", lambda _: front_answer(study))
+    study.results.begun()
+    return study.part(WholeFront).answer
+
+
+@dataclass(frozen=True)
+class WholeFront:
+    """The answer about the front of a study, which stays while its front is the same.
+
+    Attributes:
+        members: Those of the front.
+        scores: Test metrics of members, by trial.
+        answer: The answer.
+    """
+
+    members: list[FrontMember]
+    scores: dict[int, dict[str, float]]
+    answer: FrontAnswer
+
+    @classmethod
+    def of(cls, study: Reading) -> WholeFront:
+        """Return the answer about the front of a study."""
+        results = study.results
+        reference = results.begun().reference
+        volume = front_hypervolume(study.front_trials, results.objectives, reference)
+        return cls(study.front, results.scores, _answer(results, study.front, volume))
+
+    def after(self, study: Reading, changed: ChangedTrials) -> WholeFront:
+        """Return the answer after some trials have changed."""
+        is_same = study.front is self.members and study.results.scores == self.scores
+        return self if is_same else WholeFront.of(study)
 
 
 def front_answer(
@@ -53,9 +84,22 @@ def front_answer(
     Raises:
         StudyError: If nothing is recorded yet.
     """
-    results = study.results
+    whole = whole_front(study)
+    if not under and best is None:
+        return whole
+    members = study.front if not under else _front_within(study.results, under)
+    return _answer(study.results, members, whole.hypervolume, under=under, best=best)
+
+
+def _answer(
+    results: Results,
+    members: Sequence[FrontMember],
+    hypervolume: float | None,
+    *,
+    under: Mapping[str, float] | None = None,
+    best: int | None = None,
+) -> FrontAnswer:
     header = results.begun()
-    members = study.front if not under else _front_within(results, under)
     named = named_members(members) if members else {}
     notes = [stats.tie_sentence(members, header.metric), stats.provisional_sentence(members)]
     notes += warnings(members)
@@ -71,7 +115,7 @@ def front_answer(
         under=dict(under or {}),
         members=[_member(member, results.scores.get(member.trial)) for member in shown],
         named={name: named[name].trial for name in ("fastest", "knee", "best") if name in named},
-        hypervolume=study.once("hypervolume", lambda results: _hypervolume(results, study)),
+        hypervolume=hypervolume,
         reference=header.reference.values,
         baselines=baselines(header),
         notes=[note for note in notes if note],
@@ -150,13 +194,11 @@ def _best(members: Sequence[FrontMember], count: int | None) -> list[FrontMember
 
 
 def _member(member: FrontMember, scores: dict[str, float] | None) -> MemberAnswer:
+    row = member.as_row()
+    ties = row.pop("ties")  # of a hundred members they are thousands of numbers
     return MemberAnswer(
-        **plain(member.as_row()),
+        **plain(row),
+        ties=ties,
         label=member.candidate.label,
         test=None if scores is None else numbers(scores),
     )
-
-
-def _hypervolume(results: Results, study: ReadStudy) -> float | None:
-    reference = results.begun().reference
-    return front_hypervolume(study.front_trials, results.objectives, reference)

@@ -18,7 +18,7 @@ from archfront.search.records.postgres import is_postgres
 from archfront.search.records.store import StudyStore, reading
 from archfront.search.results.results import Results
 from archfront.search.service.long_lived import LongLived
-from archfront.search.service.pages.study_columns import RowsPart
+from archfront.search.service.pages.study_columns import TextsPart
 from archfront.search.service.read_study import ReadStudy
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
@@ -171,7 +171,7 @@ class ReadStudies:
             store = reading(paths, self._settings.storage_url)
             study = self._study(store, paths, stamp)
             if is_large and study.results.header is not None:
-                study.part(RowsPart)  # for its page, which would wait for it
+                study.part(TextsPart)  # for its page, which would wait for it
             return study, store
 
     def results(self, name: str) -> Results:

@@ -12,7 +12,7 @@ from archfront.search.front.members import FrontMember
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.results.changed_trials import changed_trials
 from archfront.search.results.results import Results
-from archfront.search.service.study_parts import FrontPart, StudyPart, TrialsPart
+from archfront.search.service.study_parts import FrontPart, MembersPart, StudyPart, TrialsPart
 
 T = TypeVar("T")
 P = TypeVar("P", bound=StudyPart)
@@ -42,10 +42,10 @@ class ReadStudy:
                 with suppress(ValueError):
                     self._parts[kind] = part.after(self, changed)
 
-    @cached_property
+    @property
     def front(self) -> list[FrontMember]:
         """Return the members of the front, fastest first."""
-        return [] if self.results.header is None else self.results.front_of(self.front_trials)
+        return [] if self.results.header is None else self.part(MembersPart).members
 
     @cached_property
     def front_trials(self) -> list[Evaluation]:

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 from bisect import bisect_right, insort
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from operator import is_
 from typing import Protocol, Self, TypeVar
 
 from archfront.search.front.growing_front import GrowingFront
 from archfront.search.front.members import FrontMember
 from archfront.search.records.evaluation import Evaluation, Trained, is_below_top
+from archfront.search.records.fold_scores import FoldMean
 from archfront.search.records.seconds import ActiveSeconds, rung_costs
 from archfront.search.results.changed_trials import ChangedTrials, all_trials
 from archfront.search.results.results import Results
@@ -33,6 +36,10 @@ class Reading(Protocol):
     @property
     def front(self) -> list[FrontMember]:
         """Return the members of its front, fastest first."""
+
+    @property
+    def front_trials(self) -> list[Evaluation]:
+        """Return all evaluations of the trials that no other one dominates, by trial."""
 
     def part(self, kind: type[P]) -> P:
         """Return a part of it."""
@@ -142,6 +149,33 @@ class TrialsPart:
         """Return what the trainings cost, in full trainings."""
         ends = (0.0, *rung_costs(study.results.begun().rungs))
         return sum(n * (ends[r + 1] - ends[r]) / ends[-1] for r, n in self.n_trained.items())
+
+
+@dataclass(frozen=True)
+class MembersPart:
+    """The members of the front; the same objects as before while nothing of them has changed.
+
+    Attributes:
+        evaluations: All of the trials that no other one dominates, by trial.
+        folds: Means over folds of members.
+        members: The members, fastest first.
+    """
+
+    evaluations: list[Evaluation]
+    folds: Mapping[int, FoldMean]
+    members: list[FrontMember]
+
+    @classmethod
+    def of(cls, study: Reading) -> MembersPart:
+        """Return the members of the front of a study."""
+        results, evaluations = study.results, study.front_trials
+        return cls(evaluations, results.folds, results.front_of(evaluations))
+
+    def after(self, study: Reading, changed: ChangedTrials) -> MembersPart:
+        """Return the members after some trials have changed."""
+        now, before = study.front_trials, self.evaluations
+        is_same = len(now) == len(before) and all(map(is_, now, before))
+        return self if is_same and study.results.folds == self.folds else MembersPart.of(study)
 
 
 @dataclass(frozen=True)

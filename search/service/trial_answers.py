@@ -5,7 +5,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Collection, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from operator import eq
 from pathlib import Path
 from typing import Any
 
@@ -121,13 +122,13 @@ def _table(study: Reading, known: dict[int, TrialRow], anew: Collection[int] | N
     evaluations = study.part(TrialsPart).evaluations
     final = study.part(FrontPart).growing.final
     members = frozenset(member.trial for member in study.front)
-    rows = dict.fromkeys(evaluations, None) | dict(known)
-    table = TrialTable(study.results.paths.study, evaluations, final, members, {})
+    rows = dict(known)
+    table = TrialTable(study.results.paths.study, evaluations, final, members, rows)
     waiting = study.results.waiting
     for trial in evaluations.keys() if anew is None else evaluations.keys() & anew:
         rows[trial] = _row(table, trial, is_open=trial in waiting)
-    table.by_trial.update((trial, row) for trial, row in rows.items() if row is not None)
-    return table
+    is_ordered = all(map(eq, rows, evaluations))
+    return table if is_ordered else replace(table, by_trial={t: rows[t] for t in evaluations})
 
 
 def _row(table: TrialTable, trial: int, *, is_open: bool) -> TrialRow:

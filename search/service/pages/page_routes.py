@@ -15,7 +15,7 @@ from archfront.search.errors import RequestError
 from archfront.search.service.dependencies import TheService, Who
 from archfront.search.service.pages.overview import compact, has_records, running
 from archfront.search.service.pages.page_files import modules, page_files, version
-from archfront.search.service.pages.study_columns import study_columns
+from archfront.search.service.pages.study_columns import study_columns, whole_columns
 from archfront.search.service.problems import MESSAGES
 from archfront.search.service.security import SAFE, path_of
 from archfront.search.tracking.mlflow_links import run_page
@@ -193,7 +193,7 @@ def get_columns(
     if after > 0:
         return _compact(study_columns(study, after=after))
     # Whoever opens the page asks for all of it.
-    whole = study.once("columns", lambda _: compact(study_columns(study)))
+    whole = study.once("columns", lambda _: whole_columns(study))
     return Response(whole, media_type="application/json")
 
 

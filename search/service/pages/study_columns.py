@@ -6,6 +6,7 @@ Numbers that are not known are None.
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -47,10 +48,26 @@ def study_columns(study: Reading, *, after: float = 0.0) -> dict[str, Any]:
     Raises:
         StudyError: If it has no records yet.
     """
-    results = study.results
-    header, time = results.begun(), study.part(TimePart)
+    content, time = _without_columns(study, after), study.part(TimePart)
     new = time.ended_after(after)
     columns = study.part(RowsPart).columns(new)
+    return content | {"columns": columns | {"at": _times(time, new)}}
+
+
+def whole_columns(study: Reading) -> bytes:
+    """Return all columns of a study as JSON: what ``study_columns`` gives, from texts of before.
+
+    Raises:
+        StudyError: If it has no records yet.
+    """
+    content = _text(_without_columns(study, 0.0))
+    columns = (f"{_text(name)}:[{text}]" for name, text in study.part(TextsPart).texts.items())
+    return f'{content[:-1]},"columns":{{{",".join(columns)}}}}}'.encode()
+
+
+def _without_columns(study: Reading, after: float) -> dict[str, Any]:
+    results = study.results
+    header = results.begun()
     return {
         "study": study.part(FactsPart).facts,
         "state": results.state,
@@ -60,8 +77,11 @@ def study_columns(study: Reading, *, after: float = 0.0) -> dict[str, Any]:
         "n": len(results.evaluations),
         "after": after,
         "front": front_rows(study.front, header.objectives),
-        "columns": columns | {"at": [round(time.at(e), SECOND_DIGITS) for e in new]},
     }
+
+
+def _times(time: TimePart, evaluations: Sequence[Evaluation]) -> list[float]:
+    return [round(time.at(e), SECOND_DIGITS) for e in evaluations]
 
 
 def front_rows(
@@ -182,6 +202,61 @@ class RowsPart:
         rows = [self.rows[_key(e)] for e in evaluations]
         columns = zip(*rows, strict=True) if rows else [()] * len(self.names)
         return {name: list(column) for name, column in zip(self.names, columns, strict=True)}
+
+
+@dataclass(frozen=True)
+class TextsPart:
+    """The columns of all evaluations as JSON, in the order in which these ended.
+
+    Attributes:
+        n: Evaluations.
+        texts: What stands between the brackets of a column, by its name.
+    """
+
+    n: int
+    texts: dict[str, str]
+
+    @classmethod
+    def of(cls, study: Reading) -> TextsPart:
+        """Return the texts of all evaluations."""
+        return cls(0, {})._with(study)
+
+    def after(self, study: Reading, changed: ChangedTrials) -> TextsPart:
+        """Return the texts with those of evaluations that ended after all of before."""
+        time = study.part(TimePart)
+        is_last = {id(e) for e in time.evaluations[self.n :]} == {id(e) for e in changed.added}
+        if changed.removed or not is_last:
+            return TextsPart.of(study)
+        ended = time.ends[self.n - 1][0] if self.n else 0.0
+        # One that began before shares the seconds of others, whose times are others then.
+        is_alone = all(e.started >= ended for e in changed.added)
+        return self._with(study, has_times=is_alone)
+
+    def _with(self, study: Reading, *, has_times: bool = True) -> TextsPart:
+        """Return the texts with those of the evaluations that are not in them yet.
+
+        Args:
+            study: All of them.
+            has_times: Whether the times of those that are in them are still right.
+        """
+        time = study.part(TimePart)
+        new = time.evaluations[self.n :]
+        values = study.part(RowsPart).columns(new) | {"at": _times(time, new)}
+        texts = {
+            name: _joined(self.texts.get(name, ""), column) for name, column in values.items()
+        }
+        if not has_times:
+            texts["at"] = _joined("", _times(time, time.evaluations))
+        return TextsPart(len(time.evaluations), texts)
+
+
+def _joined(text: str, values: list[Any]) -> str:
+    """Return a list as JSON without its brackets, behind the text of values before."""
+    return ",".join(filter(None, (text, _text(values)[1:-1])))
+
+
+def _text(content: Any) -> str:
+    return json.dumps(content, separators=(",", ":"), allow_nan=False)
 
 
 def _key(evaluation: Evaluation) -> _Key:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,8 +15,8 @@ from archfront.search.records.evaluation import Evaluation, Fidelity, Trained
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.seconds import full_trainings
 from archfront.search.results.results import Results
-from archfront.search.service.front_answers import front_answer, history_answer
-from archfront.search.service.pages.study_columns import study_columns
+from archfront.search.service.front_answers import front_answer, history_answer, whole_front
+from archfront.search.service.pages.study_columns import study_columns, whole_columns
 from archfront.search.service.read_study import ReadStudy
 from archfront.search.service.study_parts import TimePart, TrialsPart
 from archfront.search.service.trial_answers import rejected_answer, table_of
@@ -92,11 +93,28 @@ def test_every_answer_is_that_of_all_records(results: Results) -> None:
         assert seconds == pytest.approx({n: now.seconds()[n] for n in seconds})
         for after in (0.0, 40.0):
             assert study_columns(study, after=after) == study_columns(anew, after=after)
+        assert json.loads(whole_columns(study)) == study_columns(anew)
         assert table_of(study) == table_of(anew)
         assert table_of(study).rows == [table_of(study).row(t) for t in trials.evaluations]
         assert rejected_answer(study) == rejected_answer(anew)
         assert history_answer(study) == history_answer(anew)
         before = study
+
+
+def test_the_front_stays_while_nothing_of_it_changes(results: Results) -> None:
+    """It was put together anew after every record, with what is answered about it."""
+    steps = [*grown(results)]
+    n_kept = 0
+    for before, now in zip(steps, steps[1:], strict=False):
+        earlier = ReadStudy(before)
+        answer = whole_front(earlier)
+        study = ReadStudy(now, earlier)
+        n_trained = [sum(e.kind == "trained" for e in one.evaluations) for one in (before, now)]
+        if n_trained[0] == n_trained[1] and before.evaluations[0] is now.evaluations[0]:
+            assert study.front is earlier.front
+            assert whole_front(study) is answer
+            n_kept += 1
+    assert n_kept > 5
 
 
 def test_parts_that_changes_do_not_touch_are_kept(results: Results) -> None:
