@@ -35,6 +35,17 @@ export function put(element, ...children) {
   element.replaceChildren(...children.flat(Infinity).filter((child) => child || child === 0));
 }
 
+// Makes nodes the children of an element in their order, and touches none that is there already.
+export function patch(element, nodes) {
+  const wanted = new Set(nodes);
+  for (const child of [...element.childNodes]) if (!wanted.has(child)) child.remove();
+  let next = element.firstChild;
+  for (const node of nodes) {
+    if (node === next) next = next.nextSibling;
+    else element.insertBefore(node, next);
+  }
+}
+
 // Calls a function at most once per frame of the screen.
 export function eachFrame(draw) {
   let asked = false;

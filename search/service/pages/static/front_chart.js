@@ -1,13 +1,14 @@
 // The front in a picture: the metric against a cost, and everything that was tried around it.
 
-import { eachFrame, h, put, s } from "./dom.js";
+import { eachFrame, h, patch, put, s } from "./dom.js";
 import { beside, Labels, textWidth } from "./labels.js";
-import { cleared, drawStopped, drawTrained, nearest } from "./marks.js";
+import { lookOf, MarkCanvas, nearest } from "./marks.js";
 import { axes, onResize, scale } from "./scales.js";
-import { isShown } from "./study_data.js";
 import { metric as digits, short } from "./words.js";
 
 const LANE = 18, RADIUS = 4.5;
+// Of so many trials the disks are smaller.
+const MANY = 1500;
 // How far over a limit the axis goes at most for what was rejected.
 const WIDEST_OVER = 2.5;
 // Of rows of hover text, the letters that fit a phone.
@@ -17,11 +18,12 @@ const NAME_FONT = "700 12px system-ui, sans-serif";
 export class FrontChart {
   // ``choose`` is called with the number of a trial that a person picked.
   constructor(place, data, choose) {
-    Object.assign(this, { place, data, choose, time: Infinity, chosen: null, running: [], own: [], marks: [] });
-    this.canvas = h("canvas", { "aria-hidden": "true" });
+    Object.assign(this, { place, data, choose, time: Number.MAX_VALUE, chosen: null, running: [], own: [],
+      placed: [], low: [], front: [], found: null, kept: new Map() });
+    this.canvas = new MarkCanvas();
     this.picture = s("svg", { role: "group", "aria-label": "The front of the study" });
     this.tip = h("div", { class: "tip", hidden: true });
-    put(place, this.canvas, this.picture, this.tip);
+    put(place, this.canvas.element, this.picture, this.tip);
     this.draw = eachFrame(() => this.drawNow());
     onResize(place, (width) => { this.width = width; this.draw(); });
     addEventListener("themed", this.draw);
@@ -89,28 +91,27 @@ export class FrontChart {
     const y = scale(...ends.y, box.bottom, box.top, { wanted: 6 });
     Object.assign(this, { x, y, of: data.shown(), for_width: width });
     this.placed = this.placedMarks();
-    this.moving = s("g");
+    this.canvas.take(this.placed, { width, height, radius: this.placed.length > MANY ? 2.6 : RADIUS - 0.7 });
+    [this.under, this.between, this.over] = [s("g"), s("g", { class: "members" }), s("g")];
     put(this.picture, axes(x, y, box, { xText: named(data.cost), yText: named(data.metric), yFormat: short,
-      below: this.lane_kinds.length * LANE }), this.lanes(), this.moving);
+      below: this.lane_kinds.length * LANE }), this.lanes(), this.under, this.between, this.over);
   }
 
   drawNow() {
     if (!this.width || !this.data.facts) return;
-    const { data, time } = this;
+    const { data } = this;
     const focused = this.picture.contains(document.activeElement)
       ? document.activeElement.dataset.trial : null;
-    if (this.of !== data.shown() || this.for_width !== this.width) this.layOut();
-    this.front = data.frontAt(time);
-    const front = new Set(this.front.map((row) => row.trial));
-    const marks = this.placed.filter((mark) => isShown(mark.row, time));
-    this.marks = marks.filter((mark) => !mark.is_below);
-    this.n_below = marks.length - this.marks.length;
-    for (const mark of this.marks) mark.is_front = front.has(mark.row.trial);
-    this.drawMarks();
+    if (this.of !== data.shown() || this.for_width !== this.width || !this.canvas.is_sharp) this.layOut();
+    this.front = data.frontAt(this.time);
+    this.found = null;
+    this.canvas.draw(this.time);
     this.labels = this.freshLabels();
     // Names of members choose their places before the words of baselines, and lie above them.
     const [limit, members, own] = [this.limit(), this.members(), this.ownPoints()];
-    put(this.moving, limit, this.baselines(), this.staircase(), members, own, this.flying(), this.ring(), this.below());
+    put(this.under, limit, this.baselines(), this.staircase());
+    patch(this.between, members);
+    put(this.over, own, this.flying(), this.ring(), this.below());
     if (focused) this.picture.querySelector(`[data-trial="${CSS.escape(focused)}"]`)?.focus();
   }
 
@@ -136,31 +137,32 @@ export class FrontChart {
     return s("text", { ...attributes, x: at.x, y: at.y }, text);
   }
 
-  // The marks of all rows that count at some time: trained ones in the picture, others in their lane.
+  // The marks of all rows that count at some time, by when they begin to.
   placedMarks() {
     const { x, y, box, data } = this, cost = data.cost.name, marks = [];
     for (const row of data.timeline) {
-      if (!(row[cost] > 0)) continue;
-      const mark = { x: x.at(row[cost]), y: 0, row, share: data.end ? row.at / data.end : 1,
-        is_trained: row.kind === "trained", is_below: false, is_front: false };
-      if (mark.is_trained && row.can_join) {
-        mark.y = y.at(row.metric);
-        mark.is_below = mark.y > box.bottom;
-        marks.push(mark);
-      } else if (!mark.is_trained) {
-        mark.x = Math.min(mark.x, box.right - 4);
-        mark.y = box.bottom + 26 + (this.lane_kinds.indexOf(row.kind) + 0.5) * LANE;
-        marks.push(mark);
-      }
+      const is_trained = row.kind === "trained", share = data.end ? row.at / data.end : 1;
+      if (!(row[cost] > 0) || (is_trained && !row.can_join)) continue;
+      const place = x.at(row[cost]), lane = this.lane_kinds.indexOf(row.kind);
+      const mark = { x: is_trained ? place : Math.min(place, box.right - 4),
+        y: is_trained ? y.at(row.metric) : box.bottom + 26 + (lane + 0.5) * LANE,
+        row, at: row.at, until: row.until, look: lookOf(row, share), is_below: false, is_front: false, start: 0 };
+      mark.is_below = is_trained && mark.y > box.bottom;
+      marks.push(mark);
     }
+    this.low = marks.filter((mark) => mark.is_below);
     return marks;
   }
 
-  drawMarks() {
-    const context = cleared(this.canvas, this.width, this.height);
-    const many = this.marks.length > 1500;
-    drawTrained(context, this.marks.filter((mark) => mark.is_trained), many ? 2.6 : RADIUS - 0.7);
-    drawStopped(context, this.marks);
+  isShown({ at, until }) { return at <= this.time && this.time < until; }
+
+  // The marks that are shown.
+  get marks() {
+    if (this.found) return this.found;
+    const front = new Set(this.front.map((row) => row.trial));
+    this.found = this.placed.filter((mark) => !mark.is_below && this.isShown(mark));
+    for (const mark of this.found) mark.is_front = front.has(mark.row.trial);
+    return this.found;
   }
 
   lanes() {
@@ -211,25 +213,27 @@ export class FrontChart {
     return s("path", { class: "stairs", d: `${d}H${end}` });
   }
 
+  // The members, of which those that look as before are the same elements.
   members() {
-    const { x, y, data } = this;
-    const tied = new Set(this.front.find((row) => row.trial === this.chosen)?.ties ?? []);
-    return s("g", { class: "members" }, this.front.filter((row) => row[data.cost.name] > 0)
-      .map((row, i) => {
-        const [px, py] = [x.at(row[data.cost.name]), y.at(row.metric)];
-        const names = row.names ?? [];
-        const kind = names.includes("knee") ? "knee" : names.includes("best") ? "best"
-          : names.includes("fastest") ? "fastest" : "";
-        const is_first = this.chosen === null ? i === 0 : row.trial === this.chosen;
-        return s("g", { class: `member ${kind}`, role: "button", "data-trial": row.trial,
-          tabindex: is_first ? 0 : -1,
-          "aria-label": this.spoken(row),
-          "aria-pressed": String(row.trial === this.chosen) },
-        s("line", { class: "interval", x1: px, x2: px, y1: y.at(row.low), y2: y.at(row.high) }),
-        tied.has(row.trial) && s("circle", { class: "tied", cx: px, cy: py, r: RADIUS + 5 }),
-        s("circle", { class: "dot", cx: px, cy: py, r: kind ? RADIUS + 1.5 : RADIUS }),
-        names.length > 0 && this.nameAt(px, py, names.join(", ")));
-      }));
+    const { x, y, data } = this, before = this.kept, chosen = this.chosen;
+    const tied = new Set(this.front.find((row) => row.trial === chosen)?.ties ?? []);
+    this.kept = new Map();
+    return this.front.filter((row) => row[data.cost.name] > 0).map((row, i) => {
+      const [px, py] = [x.at(row[data.cost.name]), y.at(row.metric)];
+      const names = row.names ?? [], is_tied = tied.has(row.trial);
+      const kind = ["knee", "best", "fastest"].find((name) => names.includes(name)) ?? "";
+      const is_first = chosen === null ? i === 0 : row.trial === chosen;
+      const name = names.length ? this.nameAt(px, py, names.join(", ")) : null;
+      const look = { class: `member ${kind}`, role: "button", "data-trial": row.trial, tabindex: is_first ? 0 : -1,
+        "aria-label": this.spoken(row), "aria-pressed": String(row.trial === chosen) };
+      const ends = { x1: px, x2: px, y1: y.at(row.low), y2: y.at(row.high) };
+      const key = JSON.stringify([look, ends, py, is_tied, name && [name.getAttribute("x"), name.getAttribute("y")]]);
+      const drawn = before.get(key) ?? s("g", look, s("line", { class: "interval", ...ends }),
+        is_tied && s("circle", { class: "tied", cx: px, cy: py, r: RADIUS + 5 }),
+        s("circle", { class: "dot", cx: px, cy: py, r: kind ? RADIUS + 1.5 : RADIUS }), name);
+      this.kept.set(key, drawn);
+      return drawn;
+    });
   }
 
   nameAt(px, py, text) {
@@ -264,14 +268,14 @@ export class FrontChart {
   }
 
   ring() {
-    const mark = this.marks.find((one) => one.row.trial === this.chosen);
+    const mark = this.chosen !== null && this.marks.find((one) => one.row.trial === this.chosen);
     return mark ? s("circle", { class: "ring", cx: mark.x, cy: mark.y, r: RADIUS + 4.5 }) : null;
   }
 
   // Says how many trials are too bad for the picture, which would flatten the front.
   below() {
-    return this.n_below > 0
-      && this.wordsAtRight(`${this.n_below} more below`, this.box.bottom - 7, { class: "below" });
+    const n = this.low.filter((mark) => this.isShown(mark)).length;
+    return n > 0 && this.wordsAtRight(`${n} more below`, this.box.bottom - 7, { class: "below" });
   }
 
   markAt(event) {

@@ -1,16 +1,18 @@
-// The marks of many trials on a canvas, which draws thousands of them within a frame.
+// The marks of many trials on a canvas, ten thousand of them within a frame.
+
+import { h } from "./dom.js";
 
 // The colors that the style sheet gives, until there are others: to ask for one lays the page out.
 const inks = new Map();
 addEventListener("themed", () => inks.clear());
 
-export function ink(name) {
+function ink(name) {
   if (!inks.has(name)) inks.set(name, getComputedStyle(document.documentElement).getPropertyValue(name).trim());
   return inks.get(name);
 }
 
 // The place of a study's time in a ramp of colors.
-export function ramp() {
+function ramp() {
   const stops = ["--early", "--middle", "--late"].map((name) => rgb(ink(name)));
   return (share) => {
     const at = Math.min(0.9999, Math.max(0, share)) * (stops.length - 1);
@@ -25,102 +27,91 @@ function rgb(text) {
   return [1, 3, 5].map((start) => parseInt(wide.slice(start, start + 2), 16));
 }
 
-// Prepares a canvas for a size in pixels of the page, sharp on every screen.
-export function cleared(canvas, width, height) {
-  const ratio = Math.min(3, devicePixelRatio || 1);
-  if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
-    canvas.width = Math.round(width * ratio);
-    canvas.height = Math.round(height * ratio);
-  }
-  const context = canvas.getContext("2d");
-  context.setTransform(ratio, 0, 0, ratio, 0, 0);
-  context.clearRect(0, 0, width, height);
-  return context;
+// Steps of the ramp; behind them the looks of what was rejected and of what failed.
+const STEPS = 24, LOOKS = ["rejected", "failed"];
+
+// The look of a trial: a disk by when it was trained, a short line, or a cross.
+export function lookOf(row, share) {
+  return row.kind === "trained" ? Math.min(STEPS - 1, Math.floor(share * STEPS)) : STEPS + LOOKS.indexOf(row.kind);
 }
 
-// Steps of the ramp.
-const STEPS = 24;
-let disks = { key: "", of: [] };
+const ratioNow = () => Math.min(3, devicePixelRatio || 1);
 
-// Draws trained trials as disks, by when each was trained, the earliest first.
+// Shows the marks of any time of a study.
 //
-// The pixels of one disk are copied: ten thousand arcs take a canvas more than the time of a frame.
-export function drawTrained(context, marks, radius) {
-  const { width, height } = context.canvas, ratio = context.getTransform().a;
-  const image = context.createImageData(width, height), pixels = new Uint32Array(image.data.buffer);
-  const of = disksOf(radius, ratio);
-  for (const { x, y, share } of marks) {
-    const disk = of[Math.min(STEPS - 1, Math.floor(share * STEPS))];
-    const left = Math.floor(x * ratio) - disk.half, top = Math.floor(y * ratio) - disk.half;
-    if (left < 0 || top < 0 || left + disk.side > width || top + disk.side > height) continue;
-    stamp(pixels, width, disk, top * width + left);
+// The pixels of each look are copied to the places of its marks: to let a canvas draw thousands of
+// arcs takes more than the time of a frame.
+export class MarkCanvas {
+  constructor() {
+    this.element = h("canvas", { "aria-hidden": "true" });
+    addEventListener("themed", () => { this.looks = null; });
   }
-  context.putImageData(image, 0, 0);
+
+  // Takes marks with ``x``, ``y`` and a ``look``, those first that are shown first, for a size of the picture.
+  take(marks, { width, height, radius }) {
+    const { element } = this, ratio = ratioNow();
+    Object.assign(element, { width: Math.round(width * ratio), height: Math.round(height * ratio) });
+    this.context = element.getContext("2d");
+    this.image = this.context.createImageData(element.width, element.height);
+    this.pixels = new Uint32Array(this.image.data.buffer);
+    Object.assign(this, { marks, ratio, radius, looks: null });
+    for (const mark of marks) mark.start = Math.floor(mark.y * ratio) * element.width + Math.floor(mark.x * ratio);
+  }
+
+  // Whether the screen is still as it was when the marks were taken.
+  get is_sharp() { return this.ratio === ratioNow(); }
+
+  // Draws the marks that are shown at a time, which ends before their ``until``.
+  draw(time) {
+    const { pixels, marks } = this, looks = this.looks ??= looksOf(this.radius, this.ratio, this.element.width);
+    pixels.fill(0);
+    for (let i = 0; i < marks.length && marks[i].at <= time; i += 1) {
+      const { start, until, look, is_below } = marks[i];
+      if (until <= time || is_below) continue;
+      const { offsets, colors } = looks[look];
+      for (let one = 0; one < offsets.length; one += 1) pixels[start + offsets[one]] = colors[one];
+    }
+    this.context.putImageData(this.image, 0, 0);
+  }
 }
 
-// The disks of all steps, drawn once for a size and the colors of the page.
-function disksOf(radius, ratio) {
-  const color = ramp(), edge = ink("--page");
-  const colors = Array.from({ length: STEPS }, (_, step) => color((step + 0.5) / STEPS));
-  const key = [radius, ratio, edge, ...colors].join();
-  if (disks.key !== key) disks = { key, of: colors.map((fill) => disk(fill, edge, radius, ratio)) };
-  return disks.of;
-}
-
-function disk(fill, edge, radius, ratio) {
-  const half = Math.ceil((radius + 1) * ratio), side = 2 * half + 1;
-  const canvas = document.createElement("canvas");
-  Object.assign(canvas, { width: side, height: side });
+// Returns the pixels of each look, by their offsets from its middle in rows of so many pixels.
+function looksOf(radius, ratio, width) {
+  const half = Math.ceil((radius + 1) * ratio) + 1, side = 2 * half + 1, n = STEPS + LOOKS.length;
+  const canvas = h("canvas", { width: n * side, height: side });
   const context = canvas.getContext("2d", { willReadFrequently: true });
-  context.arc(half + 0.5, half + 0.5, radius * ratio, 0, 2 * Math.PI);
-  Object.assign(context, { fillStyle: fill, strokeStyle: edge, lineWidth: ratio });
-  context.fill();
-  context.stroke();
-  return { half, side, inks: new Uint32Array(context.getImageData(0, 0, side, side).data.buffer) };
-}
-
-// Copies a disk to a place among pixels, each a number whose highest byte says how opaque it is.
-function stamp(pixels, width, { side, inks }, start) {
-  for (let row = 0, at = 0; row < side; row += 1) {
-    for (let to = start + row * width, end = to + side; to < end; to += 1, at += 1) {
-      const one = inks[at];
-      if (one > 0xfeffffff || (one > 0xffffff && pixels[to] === 0)) pixels[to] = one;
-      else if (one > 0xffffff) pixels[to] = over(one, pixels[to]);
-    }
-  }
-}
-
-// Returns the color of one that lies over another one.
-function over(one, other) {
-  const above = one >>> 24, under = (other >>> 24) * (1 - above / 255), both = above + under;
-  let mixed = Math.round(both) << 24;
-  for (const shift of [0, 8, 16]) {
-    mixed |= Math.round((((one >>> shift) & 255) * above + ((other >>> shift) & 255) * under) / both) << shift;
-  }
-  return mixed >>> 0;
-}
-
-// Draws crosses for what failed and short lines for what was rejected.
-export function drawStopped(context, marks) {
-  const paths = { rejected: new Path2D(), failed: new Path2D() };
-  for (const { x, y, row } of marks) {
-    const path = paths[row.kind];
-    if (!path) continue;
-    if (row.kind === "rejected") {
-      path.moveTo(x, y - 4);
-      path.lineTo(x, y + 4);
+  const color = ramp();
+  for (let look = 0; look < n; look += 1) {
+    context.setTransform(ratio, 0, 0, ratio, look * side + half + 0.5, half + 0.5);
+    context.beginPath();
+    if (look < STEPS) {
+      context.arc(0, 0, radius, 0, 2 * Math.PI);
+      Object.assign(context, { fillStyle: color((look + 0.5) / STEPS), strokeStyle: ink("--page"), lineWidth: 1 });
+      context.fill();
     } else {
-      path.moveTo(x - 3, y - 3);
-      path.lineTo(x + 3, y + 3);
-      path.moveTo(x + 3, y - 3);
-      path.lineTo(x - 3, y + 3);
+      const is_rejected = look === STEPS;
+      for (const [x, y] of is_rejected ? [[0, -4]] : [[-3, -3], [3, -3]]) {
+        context.moveTo(x, y);
+        context.lineTo(-x, -y);
+      }
+      Object.assign(context, { strokeStyle: ink(is_rejected ? "--quiet" : "--red"), lineWidth: 1.4 });
     }
+    context.stroke();
   }
-  context.lineWidth = 1.4;
-  context.strokeStyle = ink("--quiet");
-  context.stroke(paths.rejected);
-  context.strokeStyle = ink("--red");
-  context.stroke(paths.failed);
+  const drawn = new Uint32Array(context.getImageData(0, 0, n * side, side).data.buffer);
+  return Array.from({ length: n }, (_, look) => {
+    const offsets = [], colors = [];
+    // Edges are hard, so that no mark takes the half of another one away; the rim of a disk has the page's color.
+    for (let y = 0; y < side; y += 1) {
+      for (let x = 0; x < side; x += 1) {
+        const one = drawn[y * n * side + look * side + x];
+        if (one >>> 24 < 128) continue;
+        offsets.push((y - half) * width + x - half);
+        colors.push((one | 0xff000000) >>> 0);
+      }
+    }
+    return { offsets: Int32Array.from(offsets), colors: Uint32Array.from(colors) };
+  });
 }
 
 // Returns the mark next to a place, if one is near it.

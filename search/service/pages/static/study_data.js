@@ -72,14 +72,21 @@ export class StudyData {
       const own = (member) => this.trials.get(member.trial)?.find((row) => row.rung === member.rung);
       return this.front.map((member) => ({ ...own(member), ...member }));
     }
-    const axes = this.facts.objectives.map((objective, i) => (row) => {
-      const value = i === 0 ? row.metric : row[objective.name];
-      return objective.direction === "maximize" ? -value : value;
-    });
-    this.able ??= this.timeline.filter((row) => row.can_join && axes.every((axis) => Number.isFinite(axis(row))))
-      .sort((a, b) => axes[1](a) - axes[1](b) || axes[0](a) - axes[0](b));
-    const able = this.able.filter((row) => isShown(row, time));
-    return axes.length === 2 ? swept(able, axes[0]) : undominated(able, axes);
+    this.able ??= this.candidates();
+    const able = this.able.filter(({ row }) => row.at <= time && time < row.until);
+    return (this.facts.objectives.length === 2 ? swept : undominated)(able).map(({ row }) => row);
+  }
+
+  // The rows that can be on a front at some time with their losses, by the cost that is drawn.
+  candidates() {
+    const sign = this.facts.objectives.map((one) => (one.direction === "maximize" ? -1 : 1));
+    const names = ["metric", ...this.facts.objectives.slice(1).map((one) => one.name)];
+    const found = [];
+    for (const row of this.timeline) {
+      const losses = names.map((name, i) => (row[name] === null ? NaN : sign[i] * row[name]));
+      if (row.can_join && losses.every(Number.isFinite)) found.push({ row, losses });
+    }
+    return found.sort((a, b) => a.losses[1] - b.losses[1] || a.losses[0] - b.losses[0]);
   }
 
   // What became of a trial, in one word.
@@ -106,11 +113,7 @@ function rowsOf({ trial, rung, kind, can_join, at, seconds, label, candidate, me
   });
 }
 
-// Whether a row counts for its trial at a time, which another row of the trial ends.
-export function isShown(row, time) {
-  return row.at <= time && (time < row.until || row.until === Infinity);
-}
-
+// Returns the rows that count at some time; ``until`` says when another row of their trial does in their place.
 function timelineOf(trials) {
   const found = [];
   for (const rows of trials) {
@@ -137,22 +140,22 @@ function better(row, held) {
   return row.metric > held.metric;
 }
 
-function swept(rows, loss) {
+function swept(able) {
   const front = [];
   let least = Infinity;
-  for (const row of rows) {
-    if (loss(row) >= least) continue;
-    least = loss(row);
-    front.push(row);
+  for (const one of able) {
+    if (one.losses[0] >= least) continue;
+    [least] = one.losses;
+    front.push(one);
   }
   return front;
 }
 
-function undominated(rows, axes) {
+function undominated(able) {
   const front = [];
-  for (const row of rows) {
-    const is_beaten = front.some((other) => axes.every((axis) => axis(other) <= axis(row)));
-    if (!is_beaten) front.push(row);
+  for (const one of able) {
+    const is_beaten = front.some((other) => other.losses.every((loss, i) => loss <= one.losses[i]));
+    if (!is_beaten) front.push(one);
   }
   return front;
 }

@@ -128,34 +128,23 @@ async function refresh() {
   const problem = byId("study-problem");
   // What an event says is recorded is asked for at once, beside the state.
   const coming = is_recorded && is_whole ? newColumns() : null;
-  coming?.catch(() => {}); // else the browser complains of it
+  const running = first.running(), row = first.row();
+  for (const asked of [coming, row]) asked?.catch(() => {}); // else the browser complains of it
   is_recorded = false;
-  let now;
   try {
-    now = await readState();
-    const is_changed = state !== now.state;
+    // The records are drawn while the server's own row is still on its way.
+    const found = await running.catch(() => null);
+    if (found) await drawRecords(found, coming);
+    const now = await readState(running, row);
+    if (!found) await drawRecords(now, null);
     state = now.state;
     putState(byId("state"), state);
     drawActions(study, now, () => live.now());
-    chart.running = (now.trials ?? []).map((trial) =>
-      ({ ...trial, latency_ms: trial.latency_ms ?? data.at(trial.trial)?.latency_ms ?? null }));
-    drawRunning(byId("running"), chart.running, data.facts?.metric);
-    show(byId("now"), chart.running.length > 0);
-    byId("now-title").textContent = ["Running now", leftText(now.left)].filter(Boolean).join(" · ");
-    show(byId("begun"), now.has_begun);
     if (!now.has_begun && !now.is_unreadable) byId("question").textContent = notBegun(state);
     if (now.is_unreadable) byId("question").textContent = "Its records cannot be read.";
     const is_bad = ["failed", "stopped", "unreadable"].includes(state) || !now.has_begun;
     problem.textContent = is_bad ? now.reason : "";
     show(problem, is_bad && Boolean(now.reason));
-    if (now.has_begun && (is_changed || now.n !== data.n)) {
-      // Latencies may be measured again at the end, so that all rows are read once more.
-      const is_all = !is_whole || (is_changed && !isLive(state));
-      await readColumns(is_all ? first.columns() : coming ?? newColumns());
-      is_whole = true;
-    } else if (now.has_begun) {
-      chart.draw();
-    }
     return isLive(state);
   } catch (error) {
     problem.textContent = error.message;
@@ -164,9 +153,30 @@ async function refresh() {
   }
 }
 
+// Draws what runs, and what is recorded where that is new.
+async function drawRecords(now, coming) {
+  const has_ended = drawn.state !== now.state && !isLive(now.state);
+  drawn.state = now.state;
+  if (state === null) putState(byId("state"), now.state);
+  chart.running = (now.trials ?? []).map((trial) =>
+    ({ ...trial, latency_ms: trial.latency_ms ?? data.at(trial.trial)?.latency_ms ?? null }));
+  drawRunning(byId("running"), chart.running, data.facts?.metric);
+  show(byId("now"), chart.running.length > 0);
+  byId("now-title").textContent = ["Running now", leftText(now.left)].filter(Boolean).join(" · ");
+  show(byId("begun"), now.has_begun);
+  if (!now.has_begun) return;
+  if (!has_ended && now.n === data.n) {
+    chart.draw();
+    return;
+  }
+  // Latencies may be measured again at the end, so that all rows are read once more.
+  await readColumns(!is_whole || has_ended ? first.columns() : coming ?? newColumns());
+  is_whole = true;
+}
+
 // Of a study whose records cannot be read, the server's own row speaks.
-async function readState() {
-  const [now, row] = await Promise.allSettled([first.running(), first.row()]);
+async function readState(running, asked) {
+  const [now, row] = await Promise.allSettled([running, asked]);
   if (row.status === "rejected" && now.status === "rejected") throw now.reason;
   const own = row.status === "fulfilled" ? row.value : {};
   if (now.status === "rejected") {

@@ -5,7 +5,7 @@ import { duration } from "./words.js";
 
 const STEPS = 1000, PLAY_S = 8;
 
-// ``move`` is called with the seconds of the study that are shown, Infinity for all of them.
+// ``move`` is called with the seconds of the study that are shown, the largest number for all of them.
 export function timeSlider(place, move) {
   let end = 0, started = null;
   const slider = h("input", { type: "range", id: "study-time", min: 0, max: STEPS, value: STEPS, step: 1 });
@@ -19,7 +19,7 @@ export function timeSlider(place, move) {
     const is_all = Number(slider.value) === STEPS;
     shown.textContent = is_all ? `all ${duration(end)}` : `first ${duration(at)}`;
     slider.setAttribute("aria-valuetext", shown.textContent);
-    move(is_all ? Infinity : at);
+    move(is_all ? Number.MAX_VALUE : at);
   }
 
   function toggle() {
