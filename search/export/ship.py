@@ -129,6 +129,8 @@ class _Export:
                 continue
             artifacts = {**manifest.artifacts, entry.name: artifact}
             manifest = replace(manifest, artifacts=artifacts)
+            if entry.name == "onnx":  # other formats are made from its file
+                self._source = replace(self._source, onnx=self._folder / artifact.file)
             self._progress(_summary_line(artifact, manifest.metric))
         for name, artifact in manifest.artifacts.items():
             program = self._folder / program_name(name)

@@ -60,6 +60,8 @@ class Source:
         input: What ``module`` takes.
         compared: Validation images, resized, uint8 ``(N, C, S, S)``.
         calibration: Training images, the same.
+        onnx: Its ONNX file in float32, which was compared with PyTorch and from which other
+            formats are made; None where there is none.
     """
 
     architecture: Architecture
@@ -70,6 +72,7 @@ class Source:
     input: Input
     compared: torch.Tensor
     calibration: torch.Tensor
+    onnx: Path | None = None
 
     @property
     def task(self) -> Task:

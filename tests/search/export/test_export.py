@@ -68,6 +68,16 @@ def exported(task: str, folder: Path, request: ExportRequest, **changes: object)
     return export_member(study, member, request, folder / "export")
 
 
+def noted(tried: list[str], name: str, exporter: Callable[..., None]) -> Callable[..., None]:
+    """Return an exporter that notes its name when it is called."""
+
+    def export(*given: object, **options: object) -> None:
+        tried.append(name)
+        exporter(*given, **options)
+
+    return export
+
+
 @pytest.fixture(scope="module")
 def of_graph(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Graph], Path]:
     """Return the export of a task's graph in several formats at once."""
@@ -77,7 +87,12 @@ def of_graph(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str, Graph],
         folder = tmp_path_factory.mktemp("of-graph")
         names = FLOAT32 if graph.batch is None else (*FLOAT32, "onnx-int8")
         request = ExportRequest(tuple(FORMATS[name] for name in names), graph, is_timed=False)
-        assert exported(task, folder, request).failed == {}
+        tried: list[str] = []
+        with pytest.MonkeyPatch.context() as patch:
+            for name, exporter in list(graphs.EXPORTERS.items()):
+                patch.setitem(graphs.EXPORTERS, name, noted(tried, name, exporter))
+            assert exported(task, folder, request).failed == {}
+        assert tried == list(dict.fromkeys(tried)), "one graph is what all formats are made from"
         return folder / "export"
 
     return once
