@@ -2,7 +2,8 @@
 
 A program that imports torch or MLflow waits seconds for it. A server imports them once and forks a
 process for each program, which ends with it: no program sees what another one imported. What must
-not be loaded by a program must not be among what its server imports.
+not be loaded by a program must not be among what its server imports. A server that imports what
+another one does and more is forked from that one.
 """
 
 from __future__ import annotations
@@ -21,8 +22,19 @@ LIGHT = ("archfront.search.cli", "numpy", "optuna", "hydra.compose")
 # network of timm's.
 TORCH = ("torch", "torch._dynamo")
 TRANSFORMERS = (*TORCH, "transformers.models.timm_wrapper.modeling_timm_wrapper")
+MLFLOW = ("mlflow",)
+SCORING = (*MLFLOW, "mlflow.pyfunc.scoring_server", "pandas")
+# What servers of more are forked from.
+BASES = (TORCH, MLFLOW)
 SERVER = """# of tests.support.programs
-import gc, importlib, json, os, runpy, sys, tempfile, traceback
+import gc, importlib, json, os, runpy, socket, sys, tempfile, traceback
+
+def load(modules):
+    gc.disable()
+    for name in modules:
+        importlib.import_module(name)
+    gc.freeze()
+    gc.enable()
 
 def perform(asked):
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
@@ -44,20 +56,13 @@ def status_of(asked):
         return 1
     return 0
 
-answers = os.fdopen(os.dup(1), "w")
-os.dup2(2, 1)
-gc.disable()
-for name in sys.argv[1:]:
-    importlib.import_module(name)
-gc.freeze()
-gc.enable()
-for line in sys.stdin:
+def run(asked):
     with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
         child = os.fork()
         if child == 0:
             os.dup2(out.fileno(), 1)
             os.dup2(err.fileno(), 2)
-            status = status_of(json.loads(line))
+            status = status_of(asked)
             sys.stdout.flush()
             sys.stderr.flush()
             os._exit(status)
@@ -66,7 +71,37 @@ for line in sys.stdin:
         for file in (out, err):
             file.seek(0)
             texts.append(file.read().decode())
-    print(json.dumps([os.waitstatus_to_exitcode(ended), *texts]), file=answers, flush=True)
+    return json.dumps([os.waitstatus_to_exitcode(ended), *texts])
+
+def server_of(modules):
+    ours, theirs = socket.socketpair()
+    if os.fork() == 0:
+        ours.close()
+        load(modules)
+        serve(theirs.makefile("r"), theirs.makefile("w"))
+        os._exit(0)
+    theirs.close()
+    return ours.makefile("w"), ours.makefile("r")
+
+def serve(lines, answers):
+    servers = {}
+    for line in lines:
+        asked = json.loads(line)
+        more = tuple(asked["more"])
+        if more and more not in servers:
+            servers[more] = server_of(more)
+        if more:
+            there, back = servers[more]
+            print(json.dumps({**asked, "more": []}), file=there, flush=True)
+            answer = back.readline().rstrip()
+        else:
+            answer = run(asked)
+        print(answer, file=answers, flush=True)
+
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+load(sys.argv[1:])
+serve(sys.stdin, answers)
 """
 
 
@@ -95,14 +130,16 @@ class Programs:
             environment: Variables that it has beside those of the tests.
             sees_repository: Whether it imports the package from this repository.
         """
+        base = next((known for known in BASES if imports[: len(known)] == known), imports)
         is_file = isinstance(program, Path)
         asked = {
             "words": [str(program) if is_file else "-c", *words],
             "code": None if is_file else program,
             "folder": str(folder),
             "environment": dict(environment or {}),
+            "more": imports[len(base) :],
         }
-        server = self._server(imports, sees_repository)
+        server = self._server(base, sees_repository)
         assert server.stdin is not None
         assert server.stdout is not None
         server.stdin.write(json.dumps(asked) + "\n")

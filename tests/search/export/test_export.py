@@ -28,7 +28,7 @@ from archfront.search.records.evaluation import Evaluation
 from archfront.trainers.data import ImageSet, load
 from archfront.trainers.tasks import TASKS
 from tests.support import small_member
-from tests.support.programs import TORCH, TRANSFORMERS, Programs
+from tests.support.programs import MLFLOW, TORCH, TRANSFORMERS, Programs
 from tests.support.recorded_study import OBJECTIVES, candidate, trained
 from tests.support.shared_exports import SharedExports
 from tests.support.study_headers import with_other_data
@@ -39,12 +39,16 @@ CASES = [
     for task in TASKS
     for name in FORMATS
 ]
-# What a program imports that takes seconds; the others import a runtime only.
+# What a program imports that takes longest.
 IMPORTS = {
+    "onnx": ("onnxruntime",),
+    "onnx-int8": ("onnxruntime",),
+    "openvino": ("openvino",),
+    "openvino-int8": ("openvino",),
     "torchscript": TORCH,
     "torch-export": TORCH,
     "hf": TRANSFORMERS,
-    "mlflow": ("mlflow",),
+    "mlflow": MLFLOW,
 }
 PROGRAMS = [
     pytest.param(
@@ -135,9 +139,7 @@ class TestFormatContract:
         picture = small_member.picture(tmp_path)
         program = exports.of(task) / f"predict_{name.replace('-', '_')}.py"
         assert len(program.read_text().splitlines()) <= 40
-        said = programs.run(
-            program, str(picture), imports=IMPORTS.get(name, ()), folder=program.parent
-        )
+        said = programs.run(program, str(picture), imports=IMPORTS[name], folder=program.parent)
         if task == "classification":
             with open_predictor(exports.of(task), name) as predictor:
                 outputs = predictor.outputs(small_member.resized(predictor, picture))

@@ -33,7 +33,7 @@ from archfront.trainers.data import Preprocess
 from archfront.trainers.tasks import TASKS
 from tests.support import small_member, small_refits
 from tests.support.command import Output, fails
-from tests.support.programs import Programs
+from tests.support.programs import SCORING, Programs
 from tests.support.shared_exports import SharedExports
 
 # Of MLflow's server: half a minute beside other work.
@@ -64,14 +64,10 @@ print(json.dumps(answered.json()["predictions"][0]))
 """
 
 
-# What the programs import, in seconds, before they start.
-SLOW = ("mlflow", "mlflow.pyfunc.scoring_server", "pandas")
-
-
 def alone(programs: Programs, program: str, *words: str) -> dict[str, object]:
     """Return what a program prints last that sees nothing of this repository."""
     said: dict[str, object] = json.loads(
-        programs.run(program, *words, imports=SLOW).splitlines()[-1]
+        programs.run(program, *words, imports=SCORING).splitlines()[-1]
     )
     return said
 
