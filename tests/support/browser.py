@@ -120,27 +120,36 @@ def _serve(settings: ServiceSettings) -> None:
 
 
 @contextmanager
-def browsed(**settings: Any) -> Iterator[Any]:
-    """Give a page of a browser; an error of its scripts, or of the policy, fails the test.
-
-    Args:
-        settings: Of the page, as Playwright's ``new_context`` takes them.
-    """
+def launched() -> Iterator[Any]:
+    """Give a browser, or skip the test where there is none; no other may be open beside it."""
     executable = chromium()
     from playwright.sync_api import expect, sync_playwright
 
     expect.set_options(timeout=WAIT_S * 1000)
-
-    wrong: list[str] = []
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=list(FLAGS))
-        context = browser.new_context(**settings)
-        context.set_default_timeout(WAIT_S * 1000)
-        page = context.new_page()
-        page.on("pageerror", lambda error: wrong.append(str(error)))
-        page.on("console", lambda said: wrong.extend(_policy(said.text)))
-        yield page
+        yield browser
         browser.close()
+
+
+@contextmanager
+def browsed(browser: Any, **settings: Any) -> Iterator[Any]:
+    """Give a page of a browser; an error of its scripts, or of the policy, fails the test.
+
+    Pages of one browser share no cookies, no cache and nothing else.
+
+    Args:
+        browser: The browser.
+        settings: Of the page, as Playwright's ``new_context`` takes them.
+    """
+    wrong: list[str] = []
+    context = browser.new_context(**settings)
+    context.set_default_timeout(WAIT_S * 1000)
+    page = context.new_page()
+    page.on("pageerror", lambda error: wrong.append(str(error)))
+    page.on("console", lambda said: wrong.extend(_policy(said.text)))
+    yield page
+    context.close()
     assert wrong == []
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -15,7 +16,7 @@ from archfront.search.records.paths import StudyPaths
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_rows import StudyRows
-from tests.support.browser import WAIT_S, browsed, chromium, served
+from tests.support.browser import WAIT_S, browsed, served
 from tests.support.buffering_proxy import proxied
 from tests.support.engine_checks import eventually
 from tests.support.recorded_study import candidate
@@ -36,14 +37,13 @@ TEXTS = """() => {
 
 @pytest.mark.slow
 def test_a_study_is_found_looked_at_and_another_one_is_begun(
-    recorded_root: Path, tmp_path: Path
+    browser: Any, recorded_root: Path, tmp_path: Path
 ) -> None:
-    chromium()
     from playwright.sync_api import expect
 
     root = tmp_path / "root"
     shutil.copytree(recorded_root / "studies", root / "studies")
-    with served(root) as (address, token), browsed(reduced_motion="reduce") as page:
+    with served(root) as (address, token), browsed(browser, reduced_motion="reduce") as page:
         page.goto(address)
         assert page.url == f"{address}login"  # nobody is let in without a token
         page.fill("#token", "wrong")
@@ -108,9 +108,8 @@ def test_a_study_is_found_looked_at_and_another_one_is_begun(
 
 @pytest.mark.slow
 def test_a_study_that_did_not_begin_and_a_narrow_screen(
-    recorded_root: Path, tmp_path: Path
+    browser: Any, recorded_root: Path, tmp_path: Path
 ) -> None:
-    chromium()
     from playwright.sync_api import expect
 
     root = tmp_path / "root"
@@ -124,7 +123,7 @@ def test_a_study_that_did_not_begin_and_a_narrow_screen(
     assert row is not None
     rows.change(row, state="failed", reason="Two problems:\n" + "- It is wrong.\n" * 20)
     database.close()
-    with served(root) as (address, token), browsed(viewport=PHONE) as page:
+    with served(root) as (address, token), browsed(browser, viewport=PHONE) as page:
         refused: list[str] = []
         page.on("response", lambda a: refused.extend([a.url] if a.status >= 400 else []))
         page.goto(f"{address}login#{token}")
@@ -156,9 +155,8 @@ def test_a_study_that_did_not_begin_and_a_narrow_screen(
 
 @pytest.mark.slow
 def test_a_page_shows_what_happens_where_a_proxy_holds_the_stream_back(
-    recorded_root: Path, tmp_path: Path
+    browser: Any, recorded_root: Path, tmp_path: Path
 ) -> None:
-    chromium()
     from playwright.sync_api import expect
 
     root, below = tmp_path / "root", "/team/archfront"
@@ -169,7 +167,7 @@ def test_a_page_shows_what_happens_where_a_proxy_holds_the_stream_back(
         driver_lock(paths),
         served(root, root_path=below) as (address, token),
         proxied(address, path=below) as proxy,
-        browsed() as page,
+        browsed(browser) as page,
     ):
         page.goto(f"{proxy.url}/login#{token}")
         page.wait_for_url(f"{proxy.url}/")

@@ -31,7 +31,7 @@ from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_rows import StudyRows
 from archfront.search.service.tokens import Tokens
 from tests.support import recorded_store, recorded_study
-from tests.support.browser import ServerToKill, browsed, chromium, served
+from tests.support.browser import ServerToKill, browsed, served
 from tests.support.shared_exports import SharedExports
 
 pytestmark = pytest.mark.slow
@@ -75,7 +75,6 @@ def log_in(page: Any, address: str, token: str) -> None:
 
 @pytest.fixture
 def root(recorded_root: Path, tmp_path: Path) -> Path:
-    chromium()
     shutil.copytree(recorded_root / "studies", tmp_path / "root/studies")
     return tmp_path / "root"
 
@@ -92,15 +91,16 @@ def exported(root: Path, exports: SharedExports, task: str, trial: int, name: st
     return folder
 
 
-def test_a_form_a_study_and_a_download(tmp_path: Path, exports: SharedExports) -> None:
+def test_a_form_a_study_and_a_download(
+    browser: Any, tmp_path: Path, exports: SharedExports
+) -> None:
     """The driver of the study is the test, which writes what a driver does."""
-    chromium()
     from playwright.sync_api import expect
 
     root = tmp_path / "root"
     (root / "data").mkdir(parents=True)
     member = build_front(recorded_study.study(), recorded_study.OBJECTIVES)[-1]
-    with served(root, max_studies=0) as (address, token), browsed() as page:
+    with served(root, max_studies=0) as (address, token), browsed(browser) as page:
         log_in(page, address, token)
         page.click("nav a:text('New study')")
         page.select_option("#dataset", "choice:digits")
@@ -137,18 +137,32 @@ def test_a_form_a_study_and_a_download(tmp_path: Path, exports: SharedExports) -
         assert {Path("manifest.json"), Path("onnx/model.onnx")} <= set(names)
 
 
-@pytest.fixture
-def trying(root: Path, exports: SharedExports) -> Iterator[Any]:
+@pytest.fixture(scope="module")
+def exporting(
+    browser: Any,
+    recorded_root: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+    exports: SharedExports,
+) -> Iterator[Any]:
     """Give the page of a study of which two members are exported, as boxes and as classes."""
+    root = tmp_path_factory.mktemp("exporting")
+    shutil.copytree(recorded_root / "studies", root / "studies")
     trial = build_front(recorded_study.study(), recorded_study.OBJECTIVES)[0].trial
     for task in IDS:
         exported(root, exports, task, trial, "flowers")
         trial = build_front(recorded_study.study(), recorded_study.OBJECTIVES)[-1].trial
-    with served(root) as (address, token), browsed() as page:
+    with served(root) as (address, token), browsed(browser) as page:
         log_in(page, address, token)
         page.goto(f"{address}studies/flowers")
-        page.wait_for_selector("#try:not([hidden])")
         yield page
+
+
+@pytest.fixture
+def trying(exporting: Any) -> Any:
+    """Return the page, on which nothing was tried yet."""
+    exporting.reload()
+    exporting.wait_for_selector("#try:not([hidden])")
+    return exporting
 
 
 def asked(page: Any, task: str) -> tuple[dict[str, Any], NDArray[np.int_], dict[str, str]]:
@@ -199,11 +213,10 @@ def test_classes_of_pixels_have_their_colors_in_the_legend(trying: Any) -> None:
     assert len(shares) == len(content["classes"])
 
 
-def test_an_archive_is_sent_checked_and_looked_at(tmp_path: Path) -> None:
-    chromium()
+def test_an_archive_is_sent_checked_and_looked_at(browser: Any, tmp_path: Path) -> None:
     from playwright.sync_api import expect
 
-    with served(tmp_path) as (address, token), browsed() as page:
+    with served(tmp_path) as (address, token), browsed(browser) as page:
         log_in(page, address, token)
         page.goto(f"{address}datasets")
         given = {"mimeType": "application/zip", "buffer": archive()}
@@ -231,7 +244,7 @@ def is_stream(request: Any) -> bool:
     return str(request.url).endswith("/events")
 
 
-def test_a_page_goes_on_when_its_server_was_killed(root: Path) -> None:
+def test_a_page_goes_on_when_its_server_was_killed(browser: Any, root: Path) -> None:
     from playwright.sync_api import expect
 
     settings = ServiceSettings(root=root)
@@ -243,7 +256,7 @@ def test_a_page_goes_on_when_its_server_was_killed(root: Path) -> None:
     paths = StudyPaths(root, "flowers")
     candidate = recorded_study.study()[0].candidate
     tell = EventLog(paths.events)
-    with driver_lock(paths), ServerToKill(root) as server, browsed() as page:
+    with driver_lock(paths), ServerToKill(root) as server, browsed(browser) as page:
         log_in(page, server.address, token)
         page.goto(f"{server.address}studies/flowers")
         expect(page.locator("#state")).to_contain_text("running")
