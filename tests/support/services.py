@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from anyio.from_thread import start_blocking_portal
 from starlette.testclient import TestClient
 
 from archfront.search.service.app import create_app
@@ -17,7 +18,8 @@ from archfront.search.service.service_settings import ServiceSettings
 def client_of(root: Path, **changes: Any) -> Iterator[TestClient]:
     """Give a client with the first token of a service that does nothing in the background.
 
-    ``client.app.state.service`` is the service.
+    ``client.app.state.service`` is the service. All requests are answered by one event loop, which
+    a client would otherwise make anew for each.
 
     Args:
         root: Folder of the studies.
@@ -27,5 +29,6 @@ def client_of(root: Path, **changes: Any) -> Iterator[TestClient]:
     service = app.state.service
     token = service.tokens.first(anew=True)
     client = TestClient(app, headers={"Authorization": f"Bearer {token}"})
-    yield client
+    with start_blocking_portal() as client.portal:
+        yield client
     service.close()

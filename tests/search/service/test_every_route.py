@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from starlette.testclient import TestClient
 
 from archfront.search.service.app import create_app
@@ -61,7 +62,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     root = tmp_path_factory.mktemp("every")
     recorded_store.write(root)
     app = create_app(ServiceSettings(root=root, requests_per_minute=10**6))
-    yield TestClient(app, raise_server_exceptions=False, follow_redirects=False)
+    client = TestClient(app, raise_server_exceptions=False, follow_redirects=False)
+    with start_blocking_portal() as client.portal:  # one event loop for all of the requests
+        yield client
     app.state.service.close()
 
 

@@ -7,6 +7,7 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from anyio.from_thread import start_blocking_portal
 from starlette.testclient import TestClient
 
 from archfront.search.service.app import create_app
@@ -34,7 +35,9 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
         app = create_app(ServiceSettings(root=root, requests_per_minute=10**6))
         token = app.state.service.tokens.first()
         headers = {"Authorization": f"Bearer {token}"}
-        yield TestClient(app, raise_server_exceptions=False, headers=headers)
+        client = TestClient(app, raise_server_exceptions=False, headers=headers)
+        with start_blocking_portal() as client.portal:  # one event loop for all of the requests
+            yield client
         app.state.service.close()
 
 
