@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 import os
+import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from archfront.search.latency import clock
+from archfront.search.latency import clock, memory
 from archfront.search.tracking.mlflow_client import VARIABLES
 from archfront.trainers.threads import collector_off
 from tests.support.mlflow_template import copied_databases
@@ -38,6 +39,14 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.freeze()
     gc.set_threshold(COLLECTED_AFTER)
     return found
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtestloop(session: pytest.Session) -> None:
+    """Fork what tests fork from, where one of them does, before any of them is run."""
+    forked = sys.modules.get("tests.support.forked")
+    if forked is not None and not session.config.option.collectonly:
+        forked.start_server()
 
 
 @pytest.fixture(scope="session")
@@ -86,6 +95,18 @@ def _no_pauses() -> Iterator[None]:
     """Let the sittings of a timing follow each other: no test compares what they measure."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clock, "GAP_S", 0.0)
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _memory_of_forks() -> Iterator[None]:
+    """Measure memory in forks, where there is a server of them; most tests only want a figure."""
+    forked = sys.modules.get("tests.support.forked")
+    if forked is None:
+        yield
+        return
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(memory, "artifact_mb", forked.artifact_mb)
         yield
 
 

@@ -64,7 +64,8 @@ def test_a_study_runs_resumes_extends_by_the_other_engine_and_is_removed(
     assert "is finished: 2 candidates are trained (budget.trials=2). Nothing was done." in again
     changed = fails(capsys, 1, *command, "task.epochs=3")
     assert "task.epochs: 2 in the study, 3 now" in changed
-    whole = succeeds(capsys, *command, "budget.trials=50", "engine=processes")
+    with forked.workers():
+        whole = succeeds(capsys, *command, "budget.trials=50", "engine=processes")
     assert "all 4 candidates of the space were tried" in whole
     config = str(folder / "study.yaml")
     succeeds(capsys, "run", "--config", config, "study=again", "engine.threads=1")

@@ -16,7 +16,7 @@ from PIL import Image
 
 import archfront as af
 from archfront.search.api.client import RemoteStudy
-from tests.support import recorded_store
+from tests.support import forked, recorded_store
 from tests.support.command import Output
 from tests.support.drawn_images import draw_folder
 from tests.support.own_processes import ROOT, TINY, ran
@@ -150,8 +150,9 @@ def test_the_examples_of_the_page_run(here: Path, capsys: Output) -> None:
     names: dict[str, Any] = {}
     programs = examples()
     assert len(programs) >= 4
-    for program in programs:
-        exec(compile(in_small(program, small), str(PAGE), "exec"), names)
+    with forked.workers():
+        for program in programs:
+            exec(compile(in_small(program, small), str(PAGE), "exec"), names)
     assert names["study"].state == "finished"
     assert (here / "knee" / "manifest.json").is_file()
 

@@ -113,17 +113,22 @@ def allocated_mb(step: Step) -> float:
     return peak / 1e6
 
 
-def main() -> None:
-    """Write this process's growth for ``runtime artifact threads precision`` of its command."""
-    runtime, artifact, threads, precision = sys.argv[1:5]
+def growth_of(runtime: str, artifact: Path, threads: int, precision: str) -> float:
+    """Return this process's growth by an artifact; arguments and value as of ``artifact_mb``."""
     open_artifact = OPENERS[runtime]()
 
     def work() -> None:
-        run = open_artifact(Path(artifact), int(threads), precision)
+        run = open_artifact(artifact, threads, precision)
         for _ in range(RUNS):
             run()
 
-    sys.stdout.write(f"{growth_mb(work)}\n")
+    return growth_mb(work)
+
+
+def main() -> None:
+    """Write this process's growth for ``runtime artifact threads precision`` of its command."""
+    runtime, artifact, threads, precision = sys.argv[1:5]
+    sys.stdout.write(f"{growth_of(runtime, Path(artifact), int(threads), precision)}\n")
 
 
 # Opens an artifact for a number of threads and a precision; returns a function that runs it once.

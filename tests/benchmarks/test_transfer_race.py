@@ -19,6 +19,7 @@ from safetensors.torch import save_file
 from transfer_race import aims_of, figures_of, models_of, network_of, options_of, volumes
 
 from archfront.trainers.spec import Architecture
+from tests.support import forked
 
 NETWORKS = ("test_resnet", "test_byobnet")
 FAST, SLOW = (Architecture("classification", n, "timm", 32, 3, 3) for n in NETWORKS)
@@ -117,7 +118,8 @@ def test_a_short_race_is_written_with_its_aims_and_no_path(
 ) -> None:
     options = short(tmp_path)
     monkeypatch.setattr(transfer_race, "options_of", lambda: options)
-    status = transfer_race.main()
+    with forked.workers():
+        status = transfer_race.main()
     (row,) = json.loads(options.out.read_text())["runs"]
     assert status == int(bool(row["figures"]["missed"]))
     assert {*row["ended"]} == {"archfront", "script"}

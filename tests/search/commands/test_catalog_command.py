@@ -11,10 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from archfront.search.catalog import catalog, timm_version
+from archfront.search.catalog import build_catalog, catalog, timm_version
 from archfront.search.catalog.catalog_files import read
 from archfront.search.catalog.view import SORTS
 from archfront.search.cli import main
+from tests.support import forked
 from tests.support.command import Output, fails, succeeds
 
 
@@ -184,6 +185,8 @@ class TestBuild:
         import timm
 
         monkeypatch.setattr(timm, "list_models", lambda: ["test_convnext", "test_resnet"])
+        # Its process need not import timm.
+        monkeypatch.setattr(build_catalog, "get_context", lambda method: forked.context())
         path = tmp_path / "catalog.csv"
         assert main(["catalog", "build", "--out", str(path), "--workers", "1"]) == 0
         assert capsys.readouterr().out == f"2 architectures in {path}, 0 with gaps\n"

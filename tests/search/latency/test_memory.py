@@ -11,6 +11,7 @@ import torch
 from torch import nn
 
 from archfront.search.errors import ExportError
+from archfront.search.latency import memory
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.measure import measure_architecture
 from archfront.search.latency.memory import OPENERS, allocated_mb, artifact_mb, growth_mb
@@ -20,6 +21,12 @@ from archfront.trainers.spec import Architecture
 
 TINY = Architecture("classification", "test_resnet", "timm", 32, classes=10, channels=3)
 SETTINGS = MeasureSettings("eager", 1, 1, warmup=2, repeats=6, max_seconds=0.5)
+
+
+@pytest.fixture(autouse=True)
+def _new_processes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure in processes that begin anew, as users do."""
+    monkeypatch.setattr(memory, "artifact_mb", artifact_mb)
 
 
 def test_a_known_allocation_is_the_growth_even_when_it_is_freed_again() -> None:
