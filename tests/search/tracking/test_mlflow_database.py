@@ -7,9 +7,12 @@ import sqlite3
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.store.tracking import sqlalchemy_store
+from sqlalchemy import create_engine
 
 from archfront.search.errors import StudyError
 from archfront.search.records.paths import StudyPaths
@@ -56,10 +59,12 @@ def copied(shared: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.slow
 def test_a_database_is_made_whole_under_another_name(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, shared: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A kill within its first seconds left a file that MLflow refused for good."""
+    made = SimpleNamespace(engine=create_engine(f"sqlite:///{template(shared)}"))
     with monkeypatch.context() as patch:
+        patch.setattr(sqlalchemy_store, "SqlAlchemyStore", lambda *places: made)
         patch.setattr(mlflow_database, "sync", lambda path: 1 / 0)
         with pytest.raises(ZeroDivisionError):
             ensure_database(tmp_path)
