@@ -6,6 +6,7 @@ import shutil
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from archfront.search.tracking.mlflow_client import open_client
 from archfront.trainers.files import locked
 
 TRACKER = "archfront.search.tracking.tracker"
+REVISION = "_get_latest_schema_revision"
 
 
 @contextmanager
@@ -21,7 +23,8 @@ def copied_databases(folder: Path) -> Iterator[None]:
     """Give every tracker whose root has no database a copy of an empty one.
 
     Only where a test that was collected has imported the tracker: otherwise MLflow would be
-    imported for nothing.
+    imported for nothing. Which tables this MLflow wants is read from its scripts once, and not
+    twice for every tracker.
 
     Args:
         folder: Where the empty database is kept, for all workers of a session.
@@ -29,6 +32,8 @@ def copied_databases(folder: Path) -> Iterator[None]:
     if TRACKER not in sys.modules:
         yield
         return
+    from mlflow.store.db import utils
+
     tracker = sys.modules[TRACKER].Tracker
     create = tracker.__init__
 
@@ -41,6 +46,7 @@ def copied_databases(folder: Path) -> Iterator[None]:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tracker, "__init__", copy_and_open)
+        patch.setattr(utils, REVISION, cache(getattr(utils, REVISION)))
         yield
 
 
