@@ -15,7 +15,7 @@ from archfront.search.records.failure_kinds import FailureKind
 
 # submitit asks for srun, although jobs are started without it.
 NEEDED = ("sbatch", "squeue", "scancel", "sinfo", "srun")
-_ANSWER_S = 60.0  # in which a busy controller answers
+ANSWER_S = 60.0  # in which a busy controller answers
 _QUEUED = frozenset(
     {
         *("PENDING", "CONFIGURING", "REQUEUED", "REQUEUE_FED", "REQUEUE_HOLD", "RESV_DEL_HOLD"),
@@ -167,12 +167,12 @@ def called(name: str, *arguments: str) -> str:
             capture_output=True,
             text=True,
             errors="replace",
-            timeout=_ANSWER_S,
+            timeout=ANSWER_S,
             stdin=subprocess.DEVNULL,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        raise SlurmError(f"{name} did not answer within {_ANSWER_S:g} s") from None
+        raise SlurmError(f"{name} did not answer within {ANSWER_S:g} s") from None
     except OSError as error:
         raise SlurmError(f"{name}: {error.strerror}") from error
     if done.returncode:

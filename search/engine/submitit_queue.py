@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, Protocol
 
+from archfront.search.engine import slurm_commands
 from archfront.search.engine.failures import last_lines
 from archfront.search.engine.queue_needs import QueueNeeds
 from archfront.search.engine.slurm_commands import (
@@ -202,10 +203,11 @@ class SlurmQueue:
         return _output(self._folder, name)
 
     def close(self) -> None:
-        """Cancel all jobs by their name; repeatable."""
+        """Cancel all jobs by their name, later where SLURM does not answer; repeatable."""
         assert self._canceller.stdin is not None
         self._canceller.stdin.close()
-        self._canceller.wait()
+        with contextlib.suppress(subprocess.TimeoutExpired):  # then it goes on by itself
+            self._canceller.wait(slurm_commands.ANSWER_S)
 
 
 class LocalQueue:

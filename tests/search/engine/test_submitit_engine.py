@@ -9,11 +9,13 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import psutil
 import pytest
 
+from archfront.search.engine import slurm_commands
 from archfront.search.engine.jobs import Broken, Done
 from archfront.search.engine.message_file import Mailbox
 from archfront.search.engine.node_agent import Item, NodeAgent
@@ -110,6 +112,22 @@ def test_a_root_that_cannot_be_written_is_told(tmp_path: Path) -> None:
     needs = QueueNeeds(shared=str(tmp_path / "file"))
     with pytest.raises(ConfigError, match=r"^tracking\.root: .*/file: Not a directory\.$"):
         SubmititEngine(engine_jobs.perform, workers=1, threads=1, needs=needs)
+
+
+def test_the_end_does_not_wait_for_a_slurm_without_an_answer(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "scancel").write_text("#!/bin/sh\nexec sleep 600\n")
+    (tmp_path / "scancel").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    monkeypatch.setattr(slurm_commands, "ANSWER_S", 0.1)
+    needs = QueueNeeds(cluster="slurm", shared=str(tmp_path))
+    submitit = ModuleType("submitit")  # which nothing is asked of
+    queue = SlurmQueue(submitit, needs, tmp_path, name="flowers", cores=1, slots=1)
+    queue.close()
+    assert queue._canceller.poll() is None
+    queue._canceller.kill()
+    queue._canceller.wait()
 
 
 class TestAskedOfSlurm:
