@@ -6,6 +6,7 @@ import json
 import random
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -105,7 +106,7 @@ def test_the_front_stays_while_nothing_of_it_changes(results: Results) -> None:
     """It was put together anew after every record, with what is answered about it."""
     steps = [*grown(results)]
     n_kept = 0
-    for before, now in zip(steps, steps[1:], strict=False):
+    for before, now in pairwise(steps):
         earlier = ReadStudy(before)
         answer = whole_front(earlier)
         study = ReadStudy(now, earlier)
