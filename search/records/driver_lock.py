@@ -71,7 +71,7 @@ def is_driven(paths: StudyPaths, url: str | None = None) -> bool:
     """
     if url is not None and is_postgres(url):
         return is_locked(url, paths.study)
-    with contextlib.suppress(FileNotFoundError), paths.lock.open(encoding="utf-8") as file:
+    with contextlib.suppress(FileNotFoundError), paths.lock.open("rb", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError:

@@ -41,6 +41,8 @@ LINKS = (
     ("datasets", "datasets", "Datasets"),
     ("tokens", "tokens", "Tokens"),
 )
+# The page that people open from another one, whose modules a browser fetches while it rests.
+NEXT = {"studies": "study"}
 FOREVER = "public, max-age=31536000, immutable"
 
 
@@ -70,11 +72,14 @@ def _page(
         content: What the template shows.
     """
     template = _environment().get_template(f"{name}.html.j2")
+    own, coming = modules(f"{name}_page.js"), NEXT.get(name)
+    after = () if coming is None else (f"{coming}_page.js", *modules(f"{coming}_page.js"))
     text = template.render(
         page=name,
         up=up,
         files=f"{up}static/{version()}/",
-        modules=modules(f"{name}_page.js"),
+        modules=own,
+        next_modules=[module for module in after if module not in own],
         links=[link for link in LINKS if link[1] not in _pointless(who, service)],
         scope="" if who is None else who.scope,
         has_session=who is not None and who.is_session,

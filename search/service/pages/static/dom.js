@@ -56,6 +56,11 @@ export function eachFrame(draw) {
   };
 }
 
+// Calls a function when the next frame of the screen has been drawn.
+export function afterFrame(call) {
+  requestAnimationFrame(() => setTimeout(call));
+}
+
 // Calls a function when a person has paused.
 export function afterPause(call, pause_ms = 150) {
   let timer;

@@ -1,7 +1,7 @@
 // A study: its front as it grows, each candidate, what runs, what was left out.
 
 import { api, get } from "./api.js";
-import { byId, h, put, show } from "./dom.js";
+import { afterFrame, byId, h, put, show } from "./dom.js";
 import { DetailPanel } from "./detail_panel.js";
 import { DeviceFronts } from "./device_fronts.js";
 import { ExportsPanel } from "./exports_panel.js";
@@ -104,7 +104,7 @@ async function readColumns(coming) {
   chart.draw();
   table.draw();
   if (panel.trial === null) panel.show(null);
-  drawRarely();
+  afterFrame(drawRarely);
 }
 
 // What a server has to go over all trials for is asked for only where it may have changed.

@@ -121,6 +121,16 @@ class TestFiles:
             imported = re.findall(rb'from "\./([^"]+)"', file.content)
             assert {other.decode() for other in imported} <= set(page_files()), name
 
+    def test_the_list_names_the_modules_of_the_page_that_is_opened_next(
+        self, service_client: TestClient
+    ) -> None:
+        page = Page(service_client.get("/", headers={"Accept": "text/html"}).text)
+        links = [link for link in page.of("link") if link.get("rel") == "prefetch"]
+        named = [link["href"].rpartition("/")[2] for link in links]
+        assert {"study_page.js", "front_chart.js"} <= set(named)
+        own = [link["href"].rpartition("/")[2] for link in page.of("link") if link not in links]
+        assert set(named).isdisjoint({*own, "studies_page.js"})
+
     def test_a_page_names_the_modules_that_its_own_one_needs(
         self, service_client: TestClient
     ) -> None:
