@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from importlib import import_module
-from multiprocessing import connection, forkserver, reduction, util
+from multiprocessing import connection, forkserver, reduction, resource_tracker, util
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerContext
 from multiprocessing.process import BaseProcess
@@ -60,6 +60,7 @@ def start_server() -> None:
     Without this call the first process starts it anew.
     """
     context()
+    resource_tracker.ensure_running()  # it needs nothing of this process
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(util, "spawnv_passfds", _fork_instead)
         forkserver.ensure_running()
