@@ -11,7 +11,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 from itertools import pairwise
 
 import numpy as np
@@ -28,6 +28,7 @@ from archfront.trainers.words import count_of
 Points = NDArray[np.float64]
 BACKGROUND = "background"
 ROWS = 4  # scan lines per pixel; along them the coverage is exact
+KEPT = 1024  # scenes, so that an image and what it shows are placed once
 TRIES = 200  # places tried for one shape
 RESTARTS = 20  # of an image whose shapes found no place
 VISIBLE = 0.5  # of every shape, at least
@@ -127,7 +128,8 @@ def _found(item: Drawn, place: int, owners: NDArray[np.int64]) -> Found:
     return Found(tuple(map(float, box)), item.label, name, segment=run_lengths(visible))
 
 
-def scene(shapes: Shapes, index: int) -> list[Drawn]:
+@lru_cache(KEPT)
+def scene(shapes: Shapes, index: int) -> tuple[Drawn, ...]:
     """Return the shapes of an image, later ones over earlier ones.
 
     Raises:
@@ -150,7 +152,7 @@ def scene(shapes: Shapes, index: int) -> list[Drawn]:
                 break
             drawn.append(placed)
         if len(drawn) == n:
-            return drawn
+            return tuple(drawn)
     raise DataError(
         f"data.shapes: no place for {count_of(shapes.objects_max, 'shape')} of up to "
         f"{shapes.share_max:g} of the side in one image. Lower data.shapes.objects_max or "
