@@ -43,9 +43,13 @@ def pytest_collection() -> Generator[None, object, object]:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtestloop(session: pytest.Session) -> None:
-    """Fork what tests fork from, where one of them does, before any of them is run."""
+    """Fork what tests fork from, where one of them does, before any of them is run.
+
+    Elsewhere than on Linux a process that has used the system's libraries may not be forked.
+    """
     forked = sys.modules.get("tests.support.forked")
-    if forked is not None and not session.config.option.collectonly:
+    is_run = not session.config.option.collectonly
+    if forked is not None and is_run and sys.platform == "linux":
         forked.start_server()
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import faulthandler
 import multiprocessing
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -81,6 +82,7 @@ def _fork_instead(path: str, words: Sequence[str], kept: Sequence[int]) -> int:
         sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
         # The parent holds it here, and nobody would give it back.
         forkserver._forkserver._lock = threading.Lock()  # type: ignore[attr-defined]
+        select.select(kept, [], [])  # nothing is imported before a test asks for a process
         exec(words[-1], {})
     finally:
         os._exit(1)
