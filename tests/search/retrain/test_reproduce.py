@@ -11,7 +11,6 @@ import optuna
 import pytest
 
 from archfront.search.cli import main
-from archfront.search.config.settings import train_settings
 from archfront.search.errors import StudyError
 from archfront.search.prepare.data_reference import data_ref
 from archfront.search.records.evaluation import Trained
@@ -39,7 +38,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Results:
         of.candidate.weights,
         of.candidate.recipe,
         data_ref(study.config),
-        replace(train_settings(study.config, "fp32"), seed=of.seed),
+        replace(study.train_settings, seed=of.seed),
         folder=folder,
     )
     outcome = Trained(
