@@ -45,10 +45,12 @@ class OpenCandidates:
             seen: Candidates whose backbones are not proposed, unless no other is left.
         """
         known = {candidate.architecture.backbone for candidate in seen}
-        backbones = [self.space.architectures[number].backbone for number in numbers]
-        is_other = ~np.isin(backbones, list(known))
+        if known:
+            backbones = [self.space.architectures[number].backbone for number in numbers]
+            is_other = ~np.isin(backbones, list(known))
+            numbers = numbers[is_other] if is_other.any() else numbers
         self._is_allowed[:] = False
-        self._is_allowed[numbers[is_other] if is_other.any() else numbers] = True
+        self._is_allowed[numbers] = True
 
     def architectures(self) -> np.ndarray:
         """Return the numbers of the architectures with a recipe that is not closed."""
