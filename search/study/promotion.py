@@ -186,11 +186,11 @@ def _tied(
         begun: Finished rungs of those that are furthest.
         left: The part of the budget that is left.
     """
-    below = [c.losses[begun - 2] for c in seen if len(c.losses) >= begun - 1 > 0]
     behind = [i for i, c in enumerate(waiting) if len(c.losses) == begun - 1]
     ahead = [i for i, c in enumerate(waiting) if len(c.losses) == begun]
     if not behind or len(ahead) >= TIED:
         return None
+    below = [c.losses[begun - 2] for c in seen if len(c.losses) >= begun - 1]
     best = min(behind, key=lambda i: waiting[i].losses[-1])
     price = left.share(waiting[best].trial, begun - 1, begun)
     is_tie = waiting[best].losses[-1] - min(below) <= UNEXPLAINED * float(np.std(below))
