@@ -14,6 +14,7 @@ import numpy as np
 from archfront.search.engine.jobs import Job
 from archfront.search.engine.worker import emit, exclusive
 from archfront.search.front.intervals import kept_interval
+from archfront.search.jobs.step_times import OwnSteps, steps
 from archfront.search.latency.key import MeasureSettings
 from archfront.search.latency.measure import measure_architecture
 from archfront.search.latency.tiled import of_image
@@ -25,7 +26,7 @@ from archfront.search.records.paths import DETAILS, MISTAKES
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.errors import StateError
 from archfront.trainers.networks.found_weights import Resolution
-from archfront.trainers.spec import Architecture, EpochRow, Precision, TrainSettings
+from archfront.trainers.spec import Architecture, EpochRow, TrainSettings
 from archfront.trainers.tasks import TASKS
 
 
@@ -58,6 +59,8 @@ class TrainRequest:
         study_folder: Folder to which recorded paths are relative.
         folder: Folder below it for predictions and weights.
         resume: State of the rung below to resume from; None for the lowest rung.
+        own_steps: What the epochs follow from where the candidate's own steps decide them; None
+            for those of the settings.
         is_full_only: Whether only full trainings join the front, so that no fidelity is recorded.
     """
 
@@ -68,6 +71,7 @@ class TrainRequest:
     study_folder: Path
     folder: Path
     resume: Path | None = None
+    own_steps: OwnSteps | None = None
     is_full_only: bool = False
 
 
@@ -121,23 +125,6 @@ class DrawRequest:
 
 
 @dataclass(frozen=True)
-class StepsRequest:
-    """The request to time training steps of a candidate.
-
-    Attributes:
-        candidate: The candidate; its batch size is that of the steps.
-        settings: The settings of the training.
-        compares_precisions: Whether both precisions are timed.
-        rounds: Timed steps.
-    """
-
-    candidate: Candidate
-    settings: TrainSettings
-    compares_precisions: bool
-    rounds: int
-
-
-@dataclass(frozen=True)
 class WeightsRequest:
     """The request to find the weights of backbones and to compare them with their networks.
 
@@ -150,19 +137,6 @@ class WeightsRequest:
     names: tuple[str, ...]
     source: str
     channels: int
-
-
-@dataclass(frozen=True)
-class StepTimes:
-    """The time of training steps.
-
-    Attributes:
-        precision: The faster precision of those that were timed.
-        image_s: Seconds of a step in it for each image.
-    """
-
-    precision: Precision
-    image_s: float
 
 
 # Of a file that is fetched, this share at a time is told.
@@ -199,6 +173,8 @@ def train(request: TrainRequest) -> Trained:
     from archfront.trainers.training import proxy
 
     candidate, settings = request.candidate, request.settings
+    if request.own_steps is not None:
+        settings = request.own_steps.fitted(candidate, settings)
 
     def report(row: EpochRow) -> None:
         emit(EpochFinished(request.trial, row.epoch, row.metrics))
@@ -310,21 +286,6 @@ def draw(request: DrawRequest) -> str:
     worst, details = (request.file.with_name(name) for name in (MISTAKES, DETAILS))
     write_mistakes(request.architecture, request.data, request.predictions, worst, details)
     return str(file)
-
-
-def steps(request: StepsRequest) -> StepTimes:
-    """Return the time of training steps in the faster precision."""
-    from archfront.trainers.training.precision import precision_probe
-
-    batch_size = request.candidate.recipe.batch_size
-    found = precision_probe(
-        request.candidate.architecture,
-        request.settings,
-        batch_size=batch_size,
-        rounds=request.rounds,
-        precisions=("fp32", "bf16") if request.compares_precisions else ("fp32",),
-    )
-    return StepTimes(found.precision, found.step_ms / 1000 / batch_size)
 
 
 def weights(request: WeightsRequest) -> Resolution:

@@ -54,16 +54,15 @@ class StudySettings:
         """Return the epochs of each rung; the last ones are those of a full training."""
         return self.plan.rungs
 
-    def training(self, rung: int, precision: Precision, *, work: float) -> TrainSettings:
-        """Return the settings of a training that ends at a rung.
+    def training(self, until: int, full: int, precision: Precision) -> TrainSettings:
+        """Return the settings of a training.
 
         Args:
-            rung: Number of the rung, 0 the lowest.
+            until: Epochs after which it ends.
+            full: Epochs of a full training of the candidate.
             precision: Numeric precision of the training.
-            work: Work of the architecture (``Space.step_s``).
         """
-        rungs = self.plan.rungs_of(work)
-        return replace(self.train, until_epoch=rungs[rung], horizon=rungs[-1], precision=precision)
+        return replace(self.train, until_epoch=until, horizon=full, precision=precision)
 
     def limited(self, job: Job) -> Job:
         """Return a job that ends after the time limit of a trial."""

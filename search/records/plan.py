@@ -57,22 +57,28 @@ class Plan:
         Args:
             works: Work of the architectures, ``(n,)``.
         """
-        rungs = np.array(self.rungs)
         if self.work is None:
-            return np.tile(rungs, (len(works), 1))
+            return np.tile(np.array(self.rungs), (len(works), 1))
         in_time = np.floor(self.horizon * self.work / works * (1 + ROUNDING))
-        full = np.clip(in_time, len(rungs), self.horizon)
-        found = np.round(rungs * (full / self.horizon)[:, None]).astype(np.int64)
-        found[:, 0] = np.maximum(found[:, 0], 1)
-        for rung in range(1, len(rungs)):
-            found[:, rung] = np.maximum(found[:, rung], found[:, rung - 1] + 1)
-        return found
+        return self._rungs_up_to(np.clip(in_time, len(self.rungs), self.horizon))
 
     def rungs_of(self, work: float) -> tuple[int, ...]:
         """Return the epochs at which an architecture competes, by its work."""
+        return tuple(self.epochs_of(np.array([work]))[0].tolist())
+
+    def rungs_up_to(self, full: int) -> tuple[int, ...]:
+        """Return the epochs at which a candidate competes, by those of its full training."""
         if self.work is None:
             return self.rungs
-        return tuple(self.epochs_of(np.array([work]))[0].tolist())
+        return tuple(self._rungs_up_to(np.array([float(full)]))[0].tolist())
+
+    def _rungs_up_to(self, full: Floats) -> Ints:
+        """Return the same, ``(n, rungs)``, of full trainings of any epochs, ``(n,)``."""
+        found = np.round(np.array(self.rungs) * (full / self.horizon)[:, None]).astype(np.int64)
+        found[:, 0] = np.maximum(found[:, 0], 1)
+        for rung in range(1, len(self.rungs)):
+            found[:, rung] = np.maximum(found[:, rung], found[:, rung - 1] + 1)
+        return found
 
     @property
     def has_probe(self) -> bool:

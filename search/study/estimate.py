@@ -15,6 +15,7 @@ from archfront.search.config.schema import Config
 from archfront.search.config.settings import expected_workers, latency_table, with_metric
 from archfront.search.engine.threads import thread_budget
 from archfront.search.errors import BuildError
+from archfront.search.jobs.step_times import StepsRequest, steps
 from archfront.search.latency.lookup import CostLookup
 from archfront.search.prepare.build_space import export_notes
 from archfront.search.prepare.data_lines import data_lines, data_record
@@ -255,22 +256,12 @@ def _epochs_text(prepared: Prepared) -> str:
 
 def _image_seconds(prepared: Prepared, candidate: Candidate) -> float | None:
     """Return the seconds of an image in a few timed steps; None if it cannot be built."""
-    from archfront.trainers.training.precision import precision_probe
-
     settings = replace(prepared.settings.train, precision="fp32")
-    batch = candidate.recipe.batch_size
     try:
         with thread_budget(settings.threads):
-            probe = precision_probe(
-                candidate.architecture,
-                settings,
-                batch_size=batch,
-                rounds=2,
-                precisions=("fp32",),
-            )
+            return steps(StepsRequest(candidate, settings, compares_precisions=False)).image_s
     except BuildError:
         return None
-    return probe.fp32_ms / 1000 / batch
 
 
 def _time(config: Config, middle_s: float) -> str:

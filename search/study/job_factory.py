@@ -12,6 +12,7 @@ from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Failed, Measurement, Trained
 from archfront.search.records.paths import StudyPaths
+from archfront.search.study.planning import own_steps
 from archfront.trainers.spec import Architecture, Precision, TrainSettings
 
 
@@ -57,10 +58,11 @@ class JobFactory:
             trial=trial,
             candidate=candidate,
             data=self._prepared.data,
-            settings=self._training(candidate, rung),
+            settings=self._training(candidate, rung, below),
             study_folder=self.paths.folder,
             folder=self.paths.trial(trial, attempt, rung),
             resume=resume,
+            own_steps=own_steps(self._prepared, candidate) if below is None else None,
             is_full_only=self._settings.plan.is_full_only,
         )
         return self._settings.limited(Job("train", request))
@@ -75,7 +77,7 @@ class JobFactory:
         """
         assert isinstance(evaluation.outcome, Trained)
         fidelity, settings = evaluation.outcome.fidelity, self._settings
-        training = self._training(evaluation.candidate, evaluation.rung)
+        training = self._training(evaluation.candidate, evaluation.rung, evaluation)
         if fidelity is not None and fidelity.kept_epoch == 0:
             training = replace(training, until_epoch=0)
         request = FoldRequest(
@@ -87,11 +89,21 @@ class JobFactory:
         )
         return settings.limited(Job("fold", request))
 
-    def _training(self, candidate: Candidate, rung: int) -> TrainSettings:
-        """Return the settings of a candidate's training to a rung."""
-        space = self._prepared.space
-        work = space.step_s[space.architecture_number(candidate.architecture)]
-        return self._settings.training(rung, self.precision, work=float(work))
+    def _training(self, candidate: Candidate, rung: int, seen: Evaluation | None) -> TrainSettings:
+        """Return the settings of a candidate's training to a rung.
+
+        Args:
+            candidate: The candidate.
+            rung: Number of the rung, 0 the lowest.
+            seen: One of its evaluations, which knows the epochs of its full training.
+        """
+        if seen is not None and isinstance(seen.outcome, Trained) and seen.outcome.fidelity:
+            rungs = self._settings.plan.rungs_up_to(seen.outcome.fidelity.horizon)
+        else:
+            space = self._prepared.space
+            work = space.step_s[space.architecture_number(candidate.architecture)]
+            rungs = self._settings.plan.rungs_of(float(work))
+        return self._settings.training(rungs[rung], rungs[-1], self.precision)
 
     def measure_now(self, architecture: Architecture, known: CostLookup, engine: Engine) -> Result:
         """Measure an architecture outside of a trial, unless it is known.

@@ -19,7 +19,7 @@ from archfront.search.config.schema import Config
 from archfront.search.config.settings import FACTOR, expected_workers, plan_of
 from archfront.search.engine.jobs import Broken, Engine, Job
 from archfront.search.engine.second_try import found_result
-from archfront.search.jobs.perform import StepsRequest, StepTimes
+from archfront.search.jobs.step_times import OwnSteps, StepsRequest, StepTimes
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.events import Event, Noticed
@@ -35,8 +35,8 @@ QUANTILES = (0.35, 0.2, 0.1, 0.03)
 # Architectures tried before the plan is made without a measurement.
 TRIES = 3
 # Pixels of the images whose steps are timed, at most: of small images a whole batch, since calls
-# and not pixels are what few of them cost. Images at least, and timed steps.
-TIMED_PIXELS, TIMED_IMAGES, TIMED_STEPS = 8 * 224**2, 8, 2
+# and not pixels are what few of them cost. Images at least.
+TIMED_PIXELS, TIMED_IMAGES = 8 * 224**2, 8
 # A validation image costs a forward pass, about a third of a training step's work.
 FORWARD_SHARE = 1 / 3
 # The share of the minutes that trainings get; starting, measuring, scoring and drawing have the
@@ -254,9 +254,22 @@ def timed_candidate(prepared: Prepared, number: int) -> Candidate:
     space = prepared.space
     largest = int(np.argmax([recipe.batch_size for recipe in space.recipes]))
     candidate = space.at(space.first_index(number) + largest)
-    recipe, side = candidate.recipe, candidate.architecture.input_size
-    size = min(recipe.batch_size, max(TIMED_IMAGES, TIMED_PIXELS // side**2))
-    return replace(candidate, recipe=replace(recipe, batch_size=size))
+    return replace(candidate, recipe=replace(candidate.recipe, batch_size=timed_batch(candidate)))
+
+
+def timed_batch(candidate: Candidate) -> int:
+    """Return the images of a candidate's timed steps."""
+    side = candidate.architecture.input_size
+    return min(candidate.recipe.batch_size, max(TIMED_IMAGES, TIMED_PIXELS // side**2))
+
+
+def own_steps(prepared: Prepared, candidate: Candidate) -> OwnSteps | None:
+    """Return what the epochs of a new candidate follow from; None where all have as many."""
+    plan, splits = prepared.settings.plan, prepared.dataset.seen.splits
+    if plan.work is None or plan.epoch_s is None:
+        return None
+    images = plan.share * splits["train"].images + FORWARD_SHARE * splits["val"].images
+    return OwnSteps(plan, plan.epoch_s / images, timed_batch(candidate))
 
 
 def _timed(prepared: Prepared, engine: Engine) -> dict[int, StepTimes] | str:
@@ -269,7 +282,6 @@ def _timed(prepared: Prepared, engine: Engine) -> dict[int, StepTimes] | str:
             candidate,
             prepared.settings.train,
             compares_precisions=asked == "auto",
-            rounds=TIMED_STEPS,
         )
         result = found_result(engine, Job("steps", request))
         if isinstance(result, Broken):

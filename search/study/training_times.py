@@ -41,6 +41,9 @@ class TrainingTimes:
     ) -> None:
         self._plan, self._works = plan, works
         self._own: dict[int, tuple[int, float]] = {}  # rung and seconds of an epoch by trial
+        self._rungs: dict[
+            int, tuple[int, ...]
+        ] = {}  # its epochs by trial, where they are recorded
         # Ascending, so that medians and quantiles are at hand after each training.
         self._probes: list[float] = []
         self._epochs: list[float] = []
@@ -54,8 +57,10 @@ class TrainingTimes:
         """Take in one more training; ``works`` has its trial already."""
         assert isinstance(evaluation.outcome, Trained)
         trial, rung, seconds = evaluation.trial, evaluation.rung, evaluation.outcome.seconds
-        work = self._works.get(trial, 1.0)
-        epochs = self._epochs_between(work, rung, rung + 1)
+        work, fidelity = self._works.get(trial, 1.0), evaluation.outcome.fidelity
+        if fidelity is not None:
+            self._rungs[trial] = self._plan.rungs_up_to(fidelity.horizon)
+        epochs = self._epochs_between(trial, work, rung, rung + 1)
         if epochs == 0:
             insort(self._probes, seconds / work)
         else:
@@ -110,7 +115,7 @@ class TrainingTimes:
         total = self._between * (rungs - done)
         if done == 0:
             total += self._before - self._between
-        epochs = self._epochs_between(work, done, rungs)
+        epochs = self._epochs_between(trial, work, done, rungs)
         if epochs:
             epoch_s = self._epoch(trial, work, is_slow=is_slow)
             if epoch_s is None:
@@ -153,9 +158,10 @@ class TrainingTimes:
         epoch_s = self._epoch(None, work, is_slow=False)
         return 0.0 if epoch_s is None else self._between + SCORED_EPOCHS * epoch_s
 
-    def _epochs_between(self, work: float, done: int, rungs: int) -> int:
-        """Return the epochs of an architecture between two numbers of finished rungs."""
-        ends = (0, *self._plan.rungs_of(work))
+    def _epochs_between(self, trial: int | None, work: float, done: int, rungs: int) -> int:
+        """Return the epochs of a trial, or of any of a work, between two numbers of rungs."""
+        known = None if trial is None else self._rungs.get(trial)
+        ends = (0, *(known or self._plan.rungs_of(work)))
         return ends[rungs] - ends[done]
 
     def _epoch(self, trial: int | None, work: float, *, is_slow: bool) -> float | None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from archfront.search.config.settings import plan_of
 from archfront.search.engine.jobs import Job
 from archfront.search.prepare.study_settings import resolve
 from archfront.trainers.dataset_summary import DatasetSummary, SplitSummary
@@ -19,18 +17,10 @@ DATASET = DatasetSummary(splits={"train": SplitSummary(20, {"a": 4, "b": 16})})
 def test_a_training_ends_at_its_rung_and_keeps_the_horizon_of_the_top(tmp_path: Path) -> None:
     settings = resolve(small_config(tmp_path, task__epochs=9, seed=5), DATASET)
     assert settings.rungs == (1, 3, 9)
-    low = settings.training(0, "bf16", work=7.0)
+    low = settings.training(1, 9, "bf16")
     assert (low.until_epoch, low.horizon, low.precision) == (1, 9, "bf16")
-    assert settings.training(2, "fp32", work=7.0) == settings.train
+    assert settings.training(9, 9, "fp32") == settings.train
     assert (settings.train.seed, settings.train.class_weights) == (5, None)
-
-
-def test_trainings_that_take_equally_long_have_a_schedule_of_their_own(tmp_path: Path) -> None:
-    plan = replace(plan_of(small_config(tmp_path, task__epochs=9)), work=2.0)
-    settings = resolve(small_config(tmp_path), DATASET, plan)
-    heavy = settings.training(0, "fp32", work=3.0)
-    assert (heavy.until_epoch, heavy.horizon) == (1, 6)
-    assert replace(heavy, until_epoch=9, horizon=9) == settings.train
 
 
 def test_rare_classes_weigh_more_where_that_is_asked_for(tmp_path: Path) -> None:

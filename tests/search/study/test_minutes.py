@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import pytest
 
 from archfront.search.engine.inline import InlineEngine
 from archfront.search.engine.jobs import Job
-from archfront.search.jobs.perform import (
-    DrawRequest,
-    MeasureRequest,
-    ScoreRequest,
-    StepsRequest,
-    StepTimes,
-    TrainRequest,
-)
+from archfront.search.jobs import step_times
+from archfront.search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
+from archfront.search.jobs.step_times import StepsRequest, StepTimes
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.space.space import Space
+from archfront.search.study.planning import AIMS
 from archfront.trainers.spec import Architecture
 from tests.search.study.test_budget import HandClock
 from tests.support.small_study import BACKBONES, N_VAL, perform, run, small_config, small_space
@@ -35,15 +33,21 @@ class Timed:
         clock: The clock.
         epoch_s: Seconds of an epoch of the lightest candidate; the heaviest takes twice that.
         space: Where it is given, an epoch takes ``epoch_s`` for each unit of work instead.
+        slow: A backbone that takes twice what its work says.
     """
 
-    def __init__(self, clock: HandClock, epoch_s: float, space: Space | None = None) -> None:
-        self.clock, self.epoch_s, self.space = clock, epoch_s, space
+    def __init__(
+        self, clock: HandClock, epoch_s: float, space: Space | None = None, slow: str = ""
+    ) -> None:
+        self.clock, self.epoch_s, self.space, self.slow = clock, epoch_s, space, slow
 
     def perform(self, job: Job) -> Any:
         if isinstance(job.payload, StepsRequest):
-            work = self._work(job.payload.candidate.architecture)
-            return StepTimes("fp32", self.epoch_s * work / N_VAL)
+            return self._steps(job.payload)
+        if isinstance(job.payload, TrainRequest) and job.payload.own_steps is not None:
+            with mock.patch.object(step_times, "steps", self._steps):
+                fitted = job.payload.own_steps.fitted(job.payload.candidate, job.payload.settings)
+            job = replace(job, payload=replace(job.payload, settings=fitted))
         found = perform(job)
         match job.payload:
             case MeasureRequest():
@@ -68,9 +72,14 @@ class Timed:
         work = self._work(request.candidate.architecture)
         return self.epoch_s * work * noise * (settings.until_epoch - done)
 
+    def _steps(self, request: StepsRequest) -> StepTimes:
+        work = self._work(request.candidate.architecture)
+        return StepTimes("fp32", self.epoch_s * work / N_VAL)
+
     def _work(self, architecture: Architecture) -> float:
         if self.space is not None:
-            return float(self.space.step_s[self.space.architecture_number(architecture)])
+            said = float(self.space.step_s[self.space.architecture_number(architecture)])
+            return said * 2 if architecture.backbone == self.slow else said
         params = dict(BACKBONES)[architecture.backbone]
         return 1 + params / max(p for _, p in BACKBONES)
 
@@ -127,11 +136,13 @@ def test_a_budget_of_few_trainings_is_not_overrun_and_has_a_front(
     assert n_members >= 1
 
 
-def from_scratch(root: Path, space: Space, minutes: float, seed: int = 0) -> list[Evaluation]:
+def from_scratch(
+    root: Path, space: Space, minutes: float, seed: int = 0, slow: str = ""
+) -> list[Evaluation]:
     """Return what a planned study without weights has recorded by the end of its minutes."""
     clock = HandClock()
     usual_s = 1.0 / float(np.median(space.step_s))
-    engine = InlineEngine(Timed(clock, usual_s, space).perform, workers=1, threads=1)
+    engine = InlineEngine(Timed(clock, usual_s, space, slow).perform, workers=1, threads=1)
     config = small_config(
         root,
         seed=seed,
@@ -166,6 +177,23 @@ def test_a_study_from_scratch_trains_light_networks_for_more_epochs(tmp_path: Pa
     order = np.argsort(works)
     epochs = [f.horizon for f in fidelities if f is not None]
     assert [epochs[i] for i in order] == sorted(epochs, reverse=True)
+
+
+def test_a_network_that_is_slower_than_its_work_says_has_fewer_epochs(tmp_path: Path) -> None:
+    """They follow from its own steps, and a study that goes on knows them."""
+    space, slow = wide_space(), "resnet10t"
+    from_scratch(tmp_path, space, 4.0, slow=slow)
+    least_s, beyond_s, names = [], [], set()
+    for e in from_scratch(tmp_path, space, 6.0, slow=slow):
+        if isinstance(e.outcome, Trained) and e.outcome.fidelity is not None:
+            epochs, name = e.outcome.fidelity.horizon, e.candidate.architecture.backbone
+            if epochs < AIMS[True, False].most_epochs:
+                work = space.step_s[space.architecture_number(e.candidate.architecture)]
+                least_s.append(epochs * work * (1 + (name == slow)))
+                beyond_s.append((epochs + 1) * work * (1 + (name == slow)))
+                names.add(name)
+    assert names == {"resnet10t", "resnet18"}
+    assert max(least_s) <= min(beyond_s)  # one epoch more would take longer than the others do
 
 
 def test_measurements_and_trainings_end_after_the_minutes_of_a_trial(tmp_path: Path) -> None:

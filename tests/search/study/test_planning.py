@@ -16,7 +16,7 @@ from archfront.search.config.settings import EMA, plan_of
 from archfront.search.engine.inline import InlineEngine
 from archfront.search.engine.jobs import Job
 from archfront.search.errors import BuildError
-from archfront.search.jobs.perform import StepTimes
+from archfront.search.jobs.step_times import StepTimes
 from archfront.search.records.events import Event, Noticed
 from archfront.search.records.plan import Plan
 from archfront.search.study.planning import (

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.evaluation import Evaluation, Fidelity, Trained
 from archfront.search.records.plan import Plan
 from archfront.search.records.seconds import PROBE_EPOCHS, full_trainings, rung_costs
 from archfront.search.study.budget import RemainingBudget
@@ -67,6 +67,13 @@ def test_full_trainings_of_equal_time_take_as_long_whatever_their_work() -> None
     seen = TrainingTimes([at(0, 0, 24.0, around=0.0)], plan, {0: 1.0})
     assert seen.seconds(0, 1, 2) == pytest.approx(6 * 12.0)
     assert seen.seconds(None, 0, 1, work=2.0) == pytest.approx(24.0)
+    # Its own epochs are those that were recorded, whatever its work says.
+    own = at(0, 0, 24.0, around=0.0)
+    assert isinstance(own.outcome, Trained)
+    own = replace(own, outcome=replace(own.outcome, fidelity=Fidelity(1, 12, 1.0, 1)))
+    recorded = TrainingTimes([own], plan, {0: 1.0})
+    assert recorded.seconds(0, 1, 3) == pytest.approx(11 * 24.0)
+    assert recorded.seconds(None, 0, 3, work=2.0) == pytest.approx(12 * 48.0)
 
 
 def test_times_grow_with_the_work_of_an_architecture() -> None:
