@@ -34,6 +34,13 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[s
     thread.join()
 
 
+def test_answers_on_a_connection_that_is_kept_do_not_wait_for_acknowledgments() -> None:
+    with listening("127.0.0.1", 0) as at, socket.create_connection(at.getsockname()):
+        accepted, _ = at.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
 def received(connection: socket.socket) -> bytes:
     """Return what the server sends until it ends the connection."""
     connection.settimeout(NEVER_S)
