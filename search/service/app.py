@@ -68,6 +68,7 @@ def create_app(settings: ServiceSettings) -> FastAPI:
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
         current_default_thread_limiter().total_tokens = N_THREADS
         service.start()
+        page_routes.read_pages()
         yield
         service.close()
 

@@ -58,6 +58,14 @@ def _environment() -> jinja2.Environment:
     )
 
 
+def read_pages() -> None:
+    """Read the templates and the files of all pages, for which a first visitor would wait."""
+    version()
+    for file in _environment().list_templates(extensions=["j2"]):
+        _environment().get_template(file)
+        modules(file.replace(".html.j2", "_page.js"))
+
+
 def _page(
     name: str, who: Who, service: TheService, *, up: str, status: int = 200, **content: Any
 ) -> HTMLResponse:
