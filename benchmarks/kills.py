@@ -39,7 +39,7 @@ import numpy as np
 
 from archfront.search.cli import main as archfront
 from archfront.search.jobs.perform import MEASURING_IMPORTS, TRAINING_IMPORTS
-from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.evaluation import Evaluation, Trained, is_below_top
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.results.results import Results
@@ -226,24 +226,30 @@ def check(command: Command, before: bytes, groups: Sequence[int]) -> None:
     assert results.state == "finished", results.reason
     rungs = Counter((e.trial, e.rung) for e in results.evaluations)
     assert max(rungs.values()) == 1, "a rung was recorded twice"
-    assert not results.waiting, f"trials wait: {results.waiting}"
     last = {e.trial: e for e in results.evaluations}
+    # Those below the top may be trained further, when the budget is raised.
+    waiting = [e for trial, e in last.items() if trial in results.waiting and is_below_top(e)]
+    assert len(waiting) == len(results.waiting), f"trials without an end: {results.waiting}"
     assert set(last) == set(range(len(last))), f"trials {sorted(last)}"
     assert len(last) >= command.trials, f"{len(last)} trials of {command.trials}"
     for name in ("report.html", "front.json", "front.html", "front.png", "study.yaml"):
         assert (paths.folder / name).is_file(), f"{name} is missing"
-    _check_files(paths, list(results.evaluations))
+    _check_files(paths, list(results.evaluations), waiting)
     _check_mlflow(results, last)
     for group in groups:
         _check_group(group)
 
 
-def _check_files(paths: StudyPaths, evaluations: list[Evaluation]) -> None:
+def _check_files(
+    paths: StudyPaths, evaluations: list[Evaluation], waiting: list[Evaluation]
+) -> None:
     for evaluation in evaluations:
         if isinstance(evaluation.outcome, Trained):
             file = paths.folder / evaluation.outcome.predictions
             assert file.is_file(), f"{file} is missing"
-    assert not list(paths.folder.rglob("resume.pt")), "a state to resume from is left"
+    outcomes = [e.outcome for e in waiting if isinstance(e.outcome, Trained)]
+    wanted = {paths.folder / outcome.resume for outcome in outcomes if outcome.resume is not None}
+    assert set(paths.folder.rglob("resume.pt")) == wanted, "other states than of what waits"
 
 
 def _check_mlflow(results: Results, last: dict[int, Evaluation]) -> None:
