@@ -153,6 +153,13 @@ def of_studies(root: Path) -> list[psutil.Process]:
     return found
 
 
+def used_s(process: psutil.Process) -> float:
+    """Return the processor seconds of a process and of those that it started, ended ones too."""
+    with suppress(psutil.Error):
+        return sum(sum(p.cpu_times()[:4]) for p in [process, *process.children(recursive=True)])
+    return 0.0
+
+
 def drivers(root: Path) -> list[psutil.Process]:
     """Return the drivers of studies."""
     found = []

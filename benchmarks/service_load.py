@@ -43,7 +43,7 @@ import aiohttp
 import numpy as np
 import psutil
 from made_up_studies import root_of
-from service_kills import Served, drivers
+from service_kills import Served, drivers, used_s
 
 from archfront.search.records.evaluation import Trained
 from archfront.search.records.paths import StudyPaths
@@ -119,6 +119,8 @@ class Clients:
                 path = f"/api/v1/{path.format(self._study)}"
                 async with session.get(path, headers=headers) as answer:
                     await answer.read()
+                    if answer.status == 404 and self.n_events == 0:
+                        continue  # a study that has no records yet
                     self.waits_ms[name].append(1000 * (time.perf_counter() - asked))
                     if answer.status != 200:
                         self.wrong.append(f"{name}: {answer.status}")
@@ -173,10 +175,7 @@ class Watch(threading.Thread):
         while not self._ended.wait(0.5):
             self.server_mb = max(self.server_mb, self._process.memory_info().rss / 1e6)
             for driver in drivers(self._server.root):
-                with suppress(psutil.Error):
-                    used = driver.cpu_times()
-                    own = used.user + used.system + used.children_user + used.children_system
-                    self.study_cpu_s = max(self.study_cpu_s, own)
+                self.study_cpu_s = max(self.study_cpu_s, used_s(driver))
 
     def end(self) -> float:
         """Look no longer and return the processor seconds of the server meanwhile."""
