@@ -9,9 +9,13 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+from starlette.routing import BaseRoute, Match
+from starlette.testclient import TestClient
+from starlette.types import Scope
 
 from archfront.search.service import security, server
 from archfront.search.service.app import create_app
+from archfront.search.service.pages import page_routes
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.tracking.mlflow_server import listening
 
@@ -39,6 +43,23 @@ def test_answers_on_a_connection_that_is_kept_do_not_wait_for_acknowledgments() 
         accepted, _ = at.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_a_server_knows_its_routes_and_pages_before_anybody_asks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[str] = []
+
+    class Noted(BaseRoute):
+        def matches(self, scope: Scope) -> tuple[Match, Scope]:
+            told.append(scope["path"])
+            return Match.NONE, {}
+
+    monkeypatch.setattr(page_routes, "read_pages", lambda: told.append("pages"))
+    app = create_app(ServiceSettings(root=tmp_path))
+    app.router.routes.append(Noted())
+    with TestClient(app):
+        assert told == ["pages", "/-"]
 
 
 def received(connection: socket.socket) -> bytes:
