@@ -10,12 +10,14 @@ latency counts from the smallest one of both. It is told whether the rule applie
 
 Aim, for the data that has the property: a mean gain above 0. The exit status is 1 where the mean
 gain is 0 or less; on data without the property there is no aim, nor for ``folds``, which
-takes time and changes no network.
+takes time and changes no network. ``--data own`` is any data, which ``--word`` names.
 
 12 minutes for 3 seeds on two quiet cores:
 
     python benchmarks/profile_rules.py --rule balance --data unequal --seeds 3 --minutes 4 \
         --out rules.json
+    python benchmarks/profile_rules.py --rule balance --data own --metric balanced_accuracy \
+        --word data=folder --word data.root=PHOTOS --out rules.json
 
 ``--word`` is one more for both. A run is added to ``--out`` when it is done, and not done again by
 the same command.
@@ -87,7 +89,8 @@ def words_of(options: argparse.Namespace, switch: str, root: Path | None) -> lis
     kind = KINDS[options.data]
     rules = [f"space.rules.{n}={switch if n == options.rule else 'off'}" for n in NAMES]
     where = [] if root is None else [f"data.root={root}"]
-    return [*kind.words, "space.weights=none", *where, *rules, *options.word]
+    weights = ["space.weights=none"] if kind.words else []
+    return [*kind.words, *weights, *where, *rules, *options.word]
 
 
 def found_in(root: Path, ended: Ended, *, metric: str, rule: str, seconds: float) -> Found:
@@ -155,7 +158,7 @@ def run(options: argparse.Namespace, settings: Row, folder: Path) -> Row:
         side: found_in(
             folder / side / "root",
             one,
-            metric=kind.metric,
+            metric=options.metric or kind.metric,
             rule=options.rule,
             seconds=60 * minutes,
         )
@@ -219,9 +222,13 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=4.0)
     parser.add_argument("--word", action="append", default=[], help="one more for archfront run")
+    parser.add_argument("--metric", help="by which networks are compared, of --data own")
     parser.add_argument("--folder", type=lambda text: Path(text).absolute(), help="for files")
     parser.add_argument("--out", type=Path, default=RESULTS / "profile_rules.json")
-    return parser.parse_args(arguments)
+    asked = parser.parse_args(arguments)
+    if (asked.data == "own") != (asked.metric is not None):
+        parser.error("--metric belongs to --data own, which needs it")
+    return asked
 
 
 if __name__ == "__main__":

@@ -23,8 +23,9 @@ class Kind:
     """One kind of data.
 
     Attributes:
-        words: Of archfront, without ``data.root``.
+        words: Of archfront, without ``data.root``; none where ``--word`` gives them.
         metric: Metric in which classes count alike; runs are compared by it, whatever they search.
+            Empty where ``--metric`` gives it.
         draw: Draws the data into a folder; None where archfront has it.
     """
 
@@ -124,4 +125,5 @@ KINDS = {
     "few_validated": Kind((*FEW, "data.val=60"), "balanced_accuracy"),
     "small_objects": Kind(DETECTION, "map50", coco(small_objects)),
     "crowded": Kind(DETECTION, "map50", coco(crowd)),
+    "own": Kind((), ""),
 }

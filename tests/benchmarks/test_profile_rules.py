@@ -29,7 +29,19 @@ DRAWN = [name for name, kind in KINDS.items() if kind.draw is not None]
 
 def test_every_rule_has_data_with_its_property() -> None:
     assert set(PROPERTY) == set(NAMES)
-    assert set(PROPERTY.values()) | {"digits"} == set(KINDS)
+    assert set(PROPERTY.values()) | {"digits", "own"} == set(KINDS)
+
+
+def test_own_data_comes_by_words_and_is_compared_by_its_metric() -> None:
+    own = ["--rule", "balance", "--data", "own", "--word", "data=folder"]
+    with pytest.raises(SystemExit):
+        options_of(own)
+    with pytest.raises(SystemExit):
+        options_of(["--rule", "balance", "--data", "unequal", "--metric", "map"])
+    options = options_of([*own, "--metric", "balanced_accuracy"])
+    found = words_of(options, "auto", None)
+    assert found[-1] == "data=folder"
+    assert found[:-1] == [f"space.rules.{n}={'auto' if n == 'balance' else 'off'}" for n in NAMES]
 
 
 def words(rule: str, data: str, switch: str, root: Path) -> list[str]:
