@@ -25,7 +25,7 @@ from scipy.stats import spearmanr
 from archfront.search.catalog import Backbone, catalog
 from archfront.search.commands.device_text import composed_config
 from archfront.search.config.settings import measure_settings
-from archfront.search.engine import ENGINES
+from archfront.search.engine.engines import ENGINES
 from archfront.search.engine.jobs import Done, Job
 from archfront.search.jobs.perform import MeasureRequest, perform
 from archfront.search.latency.database import LatencyTable

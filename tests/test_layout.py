@@ -14,7 +14,7 @@ import pytest
 from import_graph import ROOT, imports_of, read_imports
 
 from archfront.search.config.compose import conf_dir
-from archfront.search.engine import ENGINES
+from archfront.search.engine.engines import ENGINES
 from archfront.search.samplers import SAMPLERS
 from archfront.trainers.data.readers import READERS
 from archfront.trainers.tasks import TASKS

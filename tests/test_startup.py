@@ -82,6 +82,16 @@ def test_a_driver_loads_its_data_and_is_ready_without_torch(tmp_path: Path) -> N
     assert ended.returncode == 0, ended.stderr.decode()
 
 
+def test_a_worker_loads_no_engine(programs: Programs) -> None:
+    program = (
+        "import sys, archfront.search.engine.worker\n"
+        "print(*sorted(n for n in sys.modules if 'engine' in n and n.startswith('archfront.')))"
+    )
+    shown = programs.run(program, imports=LIGHT, sees_repository=True).split()
+    parts = ("", ".failures", ".jobs", ".threads", ".worker")
+    assert shown == [f"archfront.search.engine{part}" for part in parts]
+
+
 @pytest.mark.slow
 def test_a_report_keeps_its_fonts_below_the_root(root: Path) -> None:
     """They were kept in the home folder, unless the study had been run by the same process."""

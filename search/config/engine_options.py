@@ -16,7 +16,7 @@ from archfront.search.config.option_types import (
     Text,
     option,
 )
-from archfront.search.engine import ENGINES
+from archfront.search.engine.engines import ENGINES
 
 # Text that stands in a line of a script.
 Line = Annotated[Text, Field(pattern=r"^[^\r\n]*\S[^\r\n]*$")]

@@ -1,17 +1,21 @@
-"""Engines, which run jobs: in this process, in persistent workers, or on a cluster's nodes."""
+"""Engines, which run jobs: in this process, in persistent workers, or on a cluster's nodes.
+
+``ENGINES`` is imported when it is first used: a worker needs none of the engines.
+"""
 
 from __future__ import annotations
 
-from archfront.search.engine.cluster_engine import ClusterEngine
-from archfront.search.engine.inline import InlineEngine
-from archfront.search.engine.jobs import Engine
-from archfront.search.engine.processes import ProcessEngine
-from archfront.search.engine.submitit_engine import SubmititEngine
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
-# An engine's ``isolates`` says whether a job that crashes or hangs harms nothing but itself.
-ENGINES: dict[str, type[Engine]] = {
-    "inline": InlineEngine,
-    "processes": ProcessEngine,
-    "ray": ClusterEngine,
-    "submitit": SubmititEngine,
-}
+if TYPE_CHECKING:
+    from archfront.search.engine.engines import ENGINES
+
+__all__ = ["ENGINES"]
+
+
+def __getattr__(name: str) -> Any:
+    """Import the table of engines."""
+    if name != "ENGINES":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return import_module(f"{__name__}.engines").ENGINES

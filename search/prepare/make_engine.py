@@ -7,8 +7,8 @@ from functools import partial
 
 from archfront.search.config.schema import Config
 from archfront.search.config.settings import train_threads
-from archfront.search.engine import ENGINES
 from archfront.search.engine.cluster_engine import ClusterEngine
+from archfront.search.engine.engines import ENGINES
 from archfront.search.engine.file_sets import Outline
 from archfront.search.engine.jobs import Engine
 from archfront.search.engine.placement import ClusterNeeds
