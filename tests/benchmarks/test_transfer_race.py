@@ -19,7 +19,7 @@ from safetensors.torch import save_file
 from transfer_race import aims_of, figures_of, models_of, network_of, options_of, volumes
 
 from archfront.trainers.spec import Architecture
-from tests.support import forked
+from tests.support.forked_racers import racers
 
 NETWORKS = ("test_resnet", "test_byobnet")
 FAST, SLOW = (Architecture("classification", n, "timm", 32, 3, 3) for n in NETWORKS)
@@ -114,11 +114,14 @@ def short(root: Path) -> argparse.Namespace:
 @pytest.mark.slow
 @pytest.mark.skipif(len(os.sched_getaffinity(0)) < 2, reason="a race needs two cores")
 def test_a_short_race_is_written_with_its_aims_and_no_path(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path,
+    shared: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     options = short(tmp_path)
     monkeypatch.setattr(transfer_race, "options_of", lambda: options)
-    with forked.workers():
+    with racers(shared):
         status = transfer_race.main()
     (row,) = json.loads(options.out.read_text())["runs"]
     assert status == int(bool(row["figures"]["missed"]))

@@ -175,7 +175,7 @@ def _taken(handed: Any) -> int:
     return int(handed.detach())
 
 
-class _Worker:
+class Forked:
     """A forked process as ``subprocess.Popen`` has it."""
 
     def __init__(self, process: BaseProcess) -> None:
@@ -195,7 +195,7 @@ class _Worker:
         return status
 
 
-def _spawn(module: str, fd: int, output: IO[bytes], environment: Mapping[str, str]) -> _Worker:
+def _spawn(module: str, fd: int, output: IO[bytes], environment: Mapping[str, str]) -> Forked:
     """Return a process that is what ``worker_process`` starts, with torch imported already."""
     reader, writer = multiprocessing.Pipe(duplex=False)
     paths = [os.path.abspath(path) for path in sys.path]
@@ -205,7 +205,7 @@ def _spawn(module: str, fd: int, output: IO[bytes], environment: Mapping[str, st
     writer.close()
     with reader:
         reader.recv_bytes()  # it leads its own group now, by which it may be killed
-    return _Worker(process)
+    return Forked(process)
 
 
 def _work(module: str, fd: int, output: int, paths: list[str], writer: Connection) -> None:
