@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -31,6 +32,13 @@ def known(figures: dict[str, float]) -> dict[str, float]:
     return dict.fromkeys(METRICS, 0.0) | found
 
 
+@cache
+def with_masks(case: str, seed: int) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return findings with masks, and our metrics of them."""
+    kept = findings(seed, has_masks=True, **CASES[case])
+    return kept, coco_metrics(kept, [str(k) for k in range(CASES[case].get("classes", 3))])
+
+
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("case", CASES)
 class TestAgainstPycocotools:
@@ -42,11 +50,10 @@ class TestAgainstPycocotools:
 
     @pytest.mark.slow
     def test_masks_have_its_average_precision(self, case: str, seed: int) -> None:
-        kept = findings(seed, has_masks=True, **CASES[case])
+        kept, found = with_masks(case, seed)
         classes = CASES[case].get("classes", 3)
         expected = known(by_pycocotools(kept, classes, "segm"))
         expected["box_map50"] = known(by_pycocotools(kept, classes))["map50"]
-        found = coco_metrics(kept, [str(k) for k in range(classes)])
         assert found == pytest.approx(expected, abs=1e-6)
 
     @pytest.mark.slow
@@ -54,10 +61,9 @@ class TestAgainstPycocotools:
     def test_images_that_count_once_give_the_metric(
         self, case: str, seed: int, metric: str
     ) -> None:
-        kept = findings(seed, has_masks=True, **CASES[case])
-        names = [str(k) for k in range(CASES[case].get("classes", 3))]
+        kept, expected = with_masks(case, seed)
         [value] = resampled_ap(metric, kept)(np.ones((1, len(kept["images"]))))
-        assert value == pytest.approx(coco_metrics(kept, names)[metric], abs=1e-6)
+        assert value == pytest.approx(expected[metric], abs=1e-6)
 
 
 @pytest.mark.parametrize("case", ["some", "crowds", "one class", "more than 100 are found"])
