@@ -91,7 +91,7 @@ def test_what_is_trained_on_is_not_merged_itself() -> None:
 @pytest.mark.parametrize("name", ["levit_128s", "tiny_vit_5m_224", "efficientvit_m0"])
 def test_a_network_that_ran_before_is_perturbed_as_one_that_did_not(name: str) -> None:
     """Regression: what it kept of its weights stayed, and its right exports failed parity."""
-    images = draw_images(torch.zeros(1, 3, 224, 224), 0)
+    images = draw_images(torch.zeros(1, 3, 224, 224), 0)[:2]
     found = []
     for ran_before in (False, True):
         torch.manual_seed(0)

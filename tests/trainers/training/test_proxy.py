@@ -216,17 +216,21 @@ def test_running_out_of_memory_surfaces_as_it_is(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_half_precision_trains_and_predicts_in_full(tmp_path: Path) -> None:
-    large = replace(NETWORK, input_size=64)
+    few = {
+        "architecture": (large := replace(NETWORK, input_size=64)),
+        "data": (data := replace(DIGITS, train=40, val=30)),
+        "recipe": replace(RECIPE, batch_size=16),
+    }
     half = replace(SETTINGS, precision="bf16")
-    result = run(tmp_path / "a", architecture=large, settings=half)
-    assert content(result) == content(run(tmp_path / "b", architecture=large, settings=half))
-    assert content(result) != content(run(tmp_path / "c", architecture=large))
+    result = run(tmp_path / "a", settings=half, **few)
+    assert content(result) == content(run(tmp_path / "b", settings=half, **few))
+    assert content(result) != content(run(tmp_path / "c", **few))
     assert {value.dtype for value in load_file(result.weights).values()} <= {
         torch.float32,
         torch.int64,
     }
     metrics, *_ = score(
-        large, result.weights, DIGITS, split="val", preprocess_of=Weights(), threads=1
+        large, result.weights, data, split="val", preprocess_of=Weights(), threads=1
     )
     assert metrics == result.metrics
 
