@@ -33,6 +33,10 @@ from archfront.search.engine.processes import ProcessEngine
 
 Tag = Literal["event", "log", "result"]
 
+# An event of a job waits so long for the next ones, so that a driver with many nodes is not woken
+# for each: the log, "Processor time of a Ray cluster's driver". The first one goes at once.
+_TOGETHER_S = 2.0
+
 
 @dataclass(frozen=True)
 class Item:
@@ -99,8 +103,10 @@ class NodeAgent:
         self._files: NodeFiles | None = None
         self._changed = threading.Condition()  # guards what follows
         self._items: list[Item] = []
+        self._due: dict[int, float] = {}  # when each of them is to be told, by its place
         self._n_items = 0
         self._jobs: set[int] = set()
+        self._told: set[int] = set()  # the jobs of which there was an event
         self._answers: dict[int, float] = {}  # when each was given
         self._heard = math.inf  # until it is listened to for the first time
 
@@ -158,6 +164,8 @@ class NodeAgent:
     ) -> list[Item]:
         """Return what happened after a place in the order, or nothing after some seconds.
 
+        It comes back at once for a result, a line of the log and the first event of a job.
+
         Args:
             acknowledged: The place up to which all has arrived.
             wait_s: The seconds.
@@ -170,7 +178,10 @@ class NodeAgent:
             self._heard = self._answers.get(arrived, min(self._heard, now))
             self._answers = {n: at for n, at in self._answers.items() if n > arrived}
             self._items = [item for item in self._items if item.place > acknowledged]
-            self._changed.wait_for(lambda: self._items, wait_s)
+            self._due = {item.place: self._due[item.place] for item in self._items}
+            end = now + wait_s
+            while (left := min([end, *self._due.values()]) - time.monotonic()) > 0:
+                self._changed.wait(left)
             self._answers[answer] = time.monotonic()
             return list(self._items)
 
@@ -205,8 +216,12 @@ class NodeAgent:
 
     def _add(self, tag: Tag, job: int, content: Any, files: tuple[Entry, ...] = ()) -> None:
         with self._changed:
+            may_wait = tag == "event" and job in self._told
+            if tag == "event":
+                self._told.add(job)
             self._n_items += 1
             self._items.append(Item(self._n_items, tag, job, content, files))
+            self._due[self._n_items] = time.monotonic() + (_TOGETHER_S if may_wait else 0.0)
             self._changed.notify_all()
 
 

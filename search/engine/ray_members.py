@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_LOOK_S = 3.0  # between looks at the nodes of the cluster
+_LOOK_S = 5.0  # between looks at the nodes of the cluster
 _JOIN_S = 10.0  # a listener that waits for the closing thread must not block it for ever
 _CLUSTER_S = 60.0  # without an answer, after which a cluster is given up
 _AGAIN_S, _LONGEST_AGAIN_S = 3.0, 60.0  # before a lost node is tried again, doubled each time

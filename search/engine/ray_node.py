@@ -27,12 +27,12 @@ from archfront.search.engine.tasks import Task
 logger = logging.getLogger(__name__)
 
 _START_S = 120.0  # in which an agent answers: a process with our imports, on a busy machine
-_POLL_S = 2.0  # how long an agent waits for something to say
+_POLL_S = 5.0  # how long an agent waits for something to say
 _AGAIN_S = 0.5  # between tries at an agent that is not reached
 _UNREACHED_S = 60.0  # after which a node that is not reached is given up
 # A node to which none of its answers comes for so long ends its workers by itself. Before that the
 # driver repeats nothing that such a node ran, since both would write into one folder.
-LEASE_S = 30.0
+LEASE_S = 33.0
 _MARGIN_S = 2.0  # in which an agent sees that its time is over, and its workers are killed
 LEASE_END_S = LEASE_S + _MARGIN_S
 _CLOSE_S = 5.0  # in which an agent ends its workers before it is killed

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 
-from archfront.search.engine import cluster_engine
+from archfront.search.engine import cluster_engine, cluster_process, node_agent
 from archfront.search.engine.cluster_engine import ClusterEngine
 from archfront.search.engine.cluster_process import BEGUN, REFUSED, ClusterSetup
-from archfront.search.engine.jobs import Result
+from archfront.search.engine.jobs import Done, Result
+from archfront.search.engine.node_agent import NodeAgent
 from archfront.search.engine.placement import ClusterNeeds, FilesMode
 from archfront.search.engine.ray_node import LEASE_END_S
 from archfront.search.engine.worker import READY
@@ -106,6 +107,34 @@ def test_a_lost_connection_breaks_what_ran_and_the_rest_goes_on(
     assert not is_running(pids[0])
     assert "It ran 1 job. The study waits and goes on when the cluster is there" in caplog.text
     assert f"The cluster at {engine._needs.address} is there again." in caplog.text
+
+
+@pytest.mark.slow
+def test_the_connection_sleeps_while_nothing_comes(ray_engine: OPEN) -> None:
+    """Half of the driver's processor time was that of threads that looked for messages."""
+    process = ray_engine()._process
+    assert process is not None
+    slack = Path(f"/proc/{process.group}/timerslack_ns")
+    if not slack.exists() or not os.access(slack, os.R_OK):
+        pytest.skip("This system does not tell the slack of timers.")
+    assert int(slack.read_text()) == cluster_process._SLACK_NS
+
+
+def test_later_events_of_a_job_are_told_with_what_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each epoch of each training had woken the driver."""
+    agent, waited = NodeAgent(), list[float]()
+
+    def wait(seconds: float) -> None:
+        waited.append(seconds)
+        agent._add_result(1, Done("second", 1.0))
+
+    monkeypatch.setattr(agent._changed, "wait", wait)
+    agent._add_event(1, "first")
+    assert [item.tag for item in agent.poll(0, 60.0)] == ["event"]
+    assert not waited
+    agent._add_event(1, "second")
+    assert [item.tag for item in agent.poll(1, 60.0)] == ["event", "result"]
+    assert [seconds <= node_agent._TOGETHER_S for seconds in waited] == [True]
 
 
 @pytest.mark.slow
