@@ -20,6 +20,7 @@ from archfront.search.engine.file_sets import FileSet, FileSets
 from archfront.search.engine.moved_paths import files_named
 from archfront.search.engine.node_files import FOR_CACHE, entry_of
 from archfront.search.errors import DamagedError, DataError
+from archfront.search.records.paths import PART
 from archfront.trainers.sums import SUMS
 
 # Of what is sent, this share at a time is told.
@@ -213,7 +214,7 @@ def bring(call: Call, number: int, entries: Sequence[Entry], root: Path) -> Arri
     try:
         for entry in entries:
             place = root / checked_path(entry.path)
-            file = place.with_name(f".{place.name}.{uuid.uuid4().hex}.part")
+            file = place.with_name(PART.format(place.name, uuid.uuid4().hex))
             place.parent.mkdir(parents=True, exist_ok=True)
             files.append((file, place))
             _fetch(call, number, entry, file)

@@ -14,6 +14,8 @@ from archfront.search.errors import StudyError
 
 # Beside the picture of a candidate's predictions.
 MISTAKES, DETAILS = "mistakes.png", "details.json"
+# A file that comes from a node, beside its place; the name there and one of its own.
+PART = ".{}.{}.part"
 ROOT_VARIABLE = "ARCHFRONT_ROOT"
 EARLIER_CACHE = "~/.cache/archfront"  # wherever XDG_CACHE_HOME was
 

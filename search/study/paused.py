@@ -12,7 +12,7 @@ from archfront.search.latency.steady import at_best, is_disturbed
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Evaluation, Trained, is_below_top, is_passing
 from archfront.search.records.objectives import Objective
-from archfront.search.records.paths import StudyPaths
+from archfront.search.records.paths import PART, StudyPaths
 from archfront.search.records.store import StudyStore
 
 
@@ -77,6 +77,9 @@ class PausedTrials:
             evaluations: All of the study, by trial and rung.
         """
         shutil.rmtree(self._paths.measuring, ignore_errors=True)
+        for part in self._paths.folder.rglob(PART.format("*", "*")):  # on its way from a node
+            if part.is_file():  # the folder of an export is none
+                part.unlink(missing_ok=True)
         open_trials = self._store.open_trials()
         last = {e.trial: e for e in evaluations if not is_passing(e)}
         for evaluation in evaluations:

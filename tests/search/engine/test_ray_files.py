@@ -9,12 +9,14 @@ from __future__ import annotations
 import os
 import signal
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from archfront.search.engine.cluster_engine import ClusterEngine
+from archfront.search.engine.file_parts import PACK_BYTES
 from archfront.search.engine.file_sets import Outline
 from archfront.search.engine.placement import ClusterNeeds
 from archfront.search.engine.ray_check import check_cluster
@@ -86,6 +88,36 @@ def test_a_job_reads_what_was_sent_and_its_files_come_back(
     with opened(private_node, again.append, read=(str(own),)) as engine:
         assert value(engine.submit(train("echo", str(root)))) == str(root)
     assert not [event for event in again if isinstance(event, FilesSent)]
+
+
+def test_a_node_that_dies_while_it_gets_files_gets_the_rest_when_it_is_back(
+    private_node: PrivateNode, root: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    own, pid = private_node.data / "many", private_node.home / "pid"
+    own.mkdir()
+    for n in range(12):
+        (own / f"{n}").write_bytes(os.urandom(PACK_BYTES))
+    (own / "large").write_text("pixels" * PACK_BYTES)
+    killed: list[int] = []
+
+    def kill(event: Any) -> None:
+        if isinstance(event, FilesSent) and not killed:
+            killed.append(int(pid.read_text()))
+            os.kill(killed[0], signal.SIGKILL)
+
+    describe = partial(engine_jobs.noted_process, str(pid))
+    with opened(private_node, kill, read=(str(own),), describe=describe, waits=True) as engine:
+        place = root / "after"
+        given = ("copy", str(root / "state"), str(own / "large"), str(place))
+        value(engine.submit(train(*given)))
+        assert place.read_text() == "the state, " + "pixels" * PACK_BYTES
+        assert killed != [int(pid.read_text())]
+        said = [line for line in caplog.messages if "is not used: " in line]
+        assert len(said) == 1, caplog.text
+        assert " is used again." in caplog.text
+        assert private_node.work() == []
+    work = private_node.home / "cache" / "archfront" / "sent" / "work"
+    eventually(lambda: not list(work.iterdir()))
 
 
 def test_a_lost_job_leaves_nothing_and_is_done_once_when_its_node_is_back(

@@ -23,7 +23,7 @@ from archfront.search.records.events import (
     TrialPromoted,
     TrialsStopped,
 )
-from archfront.search.records.paths import StudyPaths
+from archfront.search.records.paths import PART, StudyPaths
 from archfront.search.records.store import HEADER, RUNGS, StudyStore, driving
 from archfront.search.study.control import Control
 from archfront.search.study.paused import KeptFront, PausedTrials
@@ -194,6 +194,20 @@ def test_a_measurement_whose_driver_died_leaves_no_files_behind(tmp_path: Path) 
     left.touch()
     run(config)
     assert not left.exists()
+
+
+def test_what_was_on_its_way_from_a_node_when_the_driver_died_is_removed(
+    tmp_path: Path, whole: Callable[..., Path]
+) -> None:
+    config = rung_config(tmp_path, budget__trials=2)
+    run(config, engine=Interrupting(2))
+    folder = StudyPaths(tmp_path, "small").trials / "00000-1"
+    folder.mkdir(exist_ok=True)
+    left = folder / PART.format("model.safetensors", "0" * 32)
+    left.touch()
+    run(config)
+    assert not left.exists()
+    assert kept(tmp_path) == kept(whole(budget__trials=2))
 
 
 @pytest.mark.slow
