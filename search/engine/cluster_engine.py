@@ -51,7 +51,7 @@ logger = logging.getLogger(__name__)
 _END_S = 20.0  # in which the process leaves the cluster before it is killed
 # Between tries to join a cluster again, doubled each time.
 _AGAIN_S, _LONGEST_AGAIN_S = 2.0, 30.0
-# What Ray counts and reports of the calls of each process, for a dashboard: a fifth of what the
+# What Ray counts and reports of the calls of each process, for a dashboard: a part of what the
 # connection takes of a processor. The log, "Processor time of a Ray cluster's driver".
 _QUIET = {"RAY_event_stats": "0", "RAY_task_events_report_interval_ms": "0"}
 
