@@ -36,6 +36,7 @@ class ClusterNeeds:
             get those that they do not see (``auto``).
         files_gb: What files that are sent may take on a node, in 10^9 bytes.
         outline: What a node has to read from the files as the driver does; None for nothing.
+        look_s: Seconds between looks at the nodes, after as many a lost one is tried again.
     """
 
     address: str = "auto"
@@ -53,6 +54,7 @@ class ClusterNeeds:
     files: FilesMode = "auto"
     files_gb: float = 100.0
     outline: Outline | None = None
+    look_s: float = 5.0
 
     @property
     def asked(self) -> tuple[str, ...]:

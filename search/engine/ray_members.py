@@ -32,10 +32,9 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_LOOK_S = 5.0  # between looks at the nodes of the cluster
 _JOIN_S = 10.0  # a listener that waits for the closing thread must not block it for ever
 _CLUSTER_S = 60.0  # without an answer, after which a cluster is given up
-_AGAIN_S, _LONGEST_AGAIN_S = 3.0, 60.0  # before a lost node is tried again, doubled each time
+_LONGEST_AGAIN_S = 60.0  # before a lost node is tried again; doubled each time, up to this
 
 
 @dataclass(frozen=True)
@@ -265,7 +264,7 @@ class ClusterMembers:
     def _watch(self) -> None:
         """Join the nodes that come; the body of a thread."""
         answered = time.monotonic()
-        while not self._stopped.wait(_LOOK_S):
+        while not self._stopped.wait(self._needs.look_s):
             try:
                 nodes = self._connection.nodes()
             except Exception as error:
@@ -318,7 +317,7 @@ class ClusterMembers:
 
     def _postpone(self, node: Node) -> None:
         lost = self._lost.setdefault(node.id, _Lost())
-        wait_s = min(_AGAIN_S * 2**lost.times, _LONGEST_AGAIN_S)
+        wait_s = min(self._needs.look_s * 2**lost.times, _LONGEST_AGAIN_S)
         lost.times, lost.not_before = lost.times + 1, time.monotonic() + wait_s
 
     def _say(self, topic: str, text: str, end: str = "") -> None:

@@ -21,6 +21,7 @@ QUICK = {
     "worker_niceness": 0,
 }
 DEVICE = {"device": "test"}
+LOOK_S = 0.3  # between looks of an engine at the nodes
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from archfront.search.engine.placement import ClusterNeeds
 from archfront.search.engine.submitit_engine import SubmititEngine
 from tests.support import engine_checks, engine_jobs, private_nodes
 from tests.support.private_nodes import PrivateNode
-from tests.support.ray_cluster import small_cluster
+from tests.support.ray_cluster import LOOK_S, small_cluster
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +46,7 @@ def sending_engine(private_node: PrivateNode) -> Iterator[Callable[[], ClusterEn
         device_label=private_nodes.LABELS,
         shared=str(private_node.root),
         read=(str(private_node.data),),
+        look_s=LOOK_S,
     )
     yield from _kept_open(needs)
 
@@ -53,7 +54,7 @@ def sending_engine(private_node: PrivateNode) -> Iterator[Callable[[], ClusterEn
 @pytest.fixture(scope="session")
 def ray_engine(ray_cluster: Any) -> Iterator[Callable[[], ClusterEngine]]:
     """Return what gives an open engine: the same one until a test has closed it."""
-    yield from _kept_open(ClusterNeeds(address=ray_cluster.address))
+    yield from _kept_open(ClusterNeeds(address=ray_cluster.address, look_s=LOOK_S))
 
 
 def _kept_open(needs: ClusterNeeds) -> Iterator[Callable[[], ClusterEngine]]:

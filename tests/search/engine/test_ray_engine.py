@@ -31,7 +31,7 @@ from tests.support.engine_checks import (
     value,
 )
 from tests.support.killed_driver import killed_driver
-from tests.support.ray_cluster import node_options
+from tests.support.ray_cluster import LOOK_S, node_options
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
@@ -124,7 +124,7 @@ def test_jobs_of_a_dead_node_break_and_others_wait_for_the_next_node(
     ray_cluster: Any, second_node: Callable[[], Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     node = second_node()
-    needs = ClusterNeeds(labels={"pool": "second"})
+    needs = ClusterNeeds(labels={"pool": "second"}, look_s=LOOK_S)
     with RayEngine(engine_jobs.perform, workers=1, threads=1, needs=needs) as engine:
         future, pid = started(engine, "hang")
         ray_cluster.remove_node(node, allow_graceful=False)

@@ -24,6 +24,7 @@ from archfront.search.records.events import FilesSent, Noticed
 from tests.support import engine_jobs
 from tests.support.engine_checks import broken, eventually, is_running, measure, train, value
 from tests.support.private_nodes import LABELS, PrivateNode
+from tests.support.ray_cluster import LOOK_S
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 
@@ -36,6 +37,7 @@ def needs_of(node: PrivateNode, **others: Any) -> ClusterNeeds:
             "shared": str(node.root),
             "read": (str(node.data),),
             "device_label": LABELS,
+            "look_s": LOOK_S,
         }
         | others
     )

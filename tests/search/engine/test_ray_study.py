@@ -15,6 +15,7 @@ from archfront.search.records.evaluation import Trained
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.results.results import Results
+from tests.support import forked
 from tests.support.command import Output, succeeds
 from tests.support.drawn_images import draw_folder
 from tests.support.own_processes import SMALLEST
@@ -49,7 +50,8 @@ def test_a_study_is_recorded_refit_and_exported_at_the_driver(
     assert private_node.work() == []
     assert not list(root.rglob("*.part"))
     refit = ("refit", "photos", "--members", "best", "--epochs", "1", "--seeds", "1")
-    assert main([*refit, "--root", str(root)]) == 0
+    with forked.workers():
+        assert main([*refit, "--root", str(root)]) == 0
     capsys.readouterr()
     out = own_folder / "exported"
     succeeds(
