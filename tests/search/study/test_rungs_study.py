@@ -186,28 +186,19 @@ def kept(root: Path) -> list[str]:
     return sorted(str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_file())
 
 
-def test_a_measurement_whose_driver_died_leaves_no_files_behind(tmp_path: Path) -> None:
+def test_what_ran_when_the_driver_died_leaves_no_files_behind(tmp_path: Path) -> None:
+    """A measurement, and a file that a node sent."""
     config = rung_config(tmp_path, budget__trials=2)
     run(config, engine=Interrupting(2))
-    left = StudyPaths(tmp_path, "small").measuring / "tmp1" / "model.onnx"
-    left.parent.mkdir(parents=True)
-    left.touch()
+    paths = StudyPaths(tmp_path, "small")
+    measured = paths.measuring / "tmp1" / "model.onnx"
+    sent = paths.trials / "00000-1" / PART.format("weights.bin", "0" * 32)
+    for left in (measured, sent):
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.touch()
     run(config)
-    assert not left.exists()
-
-
-def test_what_was_on_its_way_from_a_node_when_the_driver_died_is_removed(
-    tmp_path: Path, whole: Callable[..., Path]
-) -> None:
-    config = rung_config(tmp_path, budget__trials=2)
-    run(config, engine=Interrupting(2))
-    folder = StudyPaths(tmp_path, "small").trials / "00000-1"
-    folder.mkdir(exist_ok=True)
-    left = folder / PART.format("model.safetensors", "0" * 32)
-    left.touch()
-    run(config)
-    assert not left.exists()
-    assert kept(tmp_path) == kept(whole(budget__trials=2))
+    assert not measured.exists()
+    assert not sent.exists()
 
 
 @pytest.mark.slow
