@@ -9,11 +9,12 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from tests.support.engine_checks import eventually
@@ -83,5 +84,8 @@ def private_node(cluster: Any, folder: Path) -> Iterator[PrivateNode]:
         eventually(is_there)
         yield node
     finally:
-        process.terminate()
+        # By a signal that it takes, Ray would wait half a minute for its own processes.
+        for each in (*psutil.Process(process.pid).children(recursive=True), process):
+            with suppress(psutil.NoSuchProcess):
+                each.kill()
         process.wait()
