@@ -100,18 +100,21 @@ class Service:
             RequestError: If there is none of this name.
         """
         if not self.views.has_begun(name):
-            raise RequestError(404, "no_such_study", f"There is no study {name!r} that has begun.")
+            raise _not_begun(name)
         return StudyPaths(self.settings.root, name)
 
     def read(self, name: str) -> ReadStudy:
         """Return the records of a study as they are now, read once until they change.
 
         Raises:
-            RequestError: If there is no study of this name.
+            RequestError: If there is no study of this name, or it has yet to write what it is.
             StudyError: If its records cannot be read.
         """
         self.paths(name)
-        return self.records.read(name)
+        study = self.records.read(name)
+        if study.results.header is None:
+            raise _not_begun(name)
+        return study
 
     def results(self, name: str) -> Results:
         """Return the records of a study as they are now; errors are those of ``read``."""
@@ -120,3 +123,7 @@ class Service:
     def front(self, name: str) -> list[FrontMember]:
         """Return the front of a study, fastest first; errors are those of ``read``."""
         return self.read(name).front
+
+
+def _not_begun(name: str) -> RequestError:
+    return RequestError(404, "no_such_study", f"There is no study {name!r} that has begun.")

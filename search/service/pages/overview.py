@@ -92,7 +92,7 @@ def running(service: Service, name: str, live: LiveStudies) -> dict[str, Any]:
         row = service.views.shown(name)
         nothing = {"n": 0, "has_begun": False, "trials": [], "left": {}, "now": time.time()}
         return {"state": row["state"], "reason": row["reason"], **nothing}
-    study = service.read(name)
+    study = service.records.read(name)
     results, is_alive = study.results, service.records.is_driven(name)
     now = time.time()
     rungs = [] if results.header is None else list(results.header.rungs)

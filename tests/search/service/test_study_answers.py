@@ -19,6 +19,8 @@ from archfront.search.front.members import (
     losses_of,
 )
 from archfront.search.records.evaluation import Trained
+from archfront.search.records.paths import StudyPaths
+from archfront.search.records.store import driving
 from archfront.search.results.results import Results
 from archfront.search.service.front_history import Growth
 from archfront.search.service.trial_answers import table_of
@@ -42,6 +44,20 @@ def error_of(client: TestClient, path: str, **query: Any) -> tuple[int, str]:
 def results_of(client: TestClient) -> Results:
     results: Results = client.app.state.service.results("flowers")  # type: ignore[attr-defined]
     return results
+
+
+@pytest.mark.parametrize(
+    "path", ["front", "trials", "trials.csv", "columns", "devices", "history", "rejected"]
+)
+def test_a_study_whose_driver_has_yet_to_write_what_it_is_has_not_begun(
+    path: str, tmp_path: Path
+) -> None:
+    paths = StudyPaths(tmp_path, "flowers")
+    with driving(paths, None, list(recorded_study.OBJECTIVES)):
+        paths.config.write_text("{}", encoding="utf-8")
+    with client_of(tmp_path) as client:
+        assert error_of(client, path) == (404, "no_such_study")
+        assert get(client, "running")["has_begun"] is False
 
 
 class TestTrials:
