@@ -11,8 +11,7 @@ from archfront.trainers.tasks import TASKS
 from archfront.trainers.training.proxy import train
 from tests.trainers.training.test_frozen import first_weights
 
-SPLITS = [150, 50]  # images to train on and to validate with
-DIGITS = DataRef("digits", None, None, False, *SPLITS, 80, 0, None, "stop", 100)
+DIGITS = DataRef("digits", None, None, False, 300, 100, 80, 0, None, "stop", 100)
 NETWORK = Architecture("classification", "test_resnet", "timm", 32, 10, 1)
 RECIPE = Recipe(lr=1e-3, weight_decay=0.05, batch_size=32, augment="light", dropout=0.1)
 SETTINGS = TrainSettings(

@@ -47,9 +47,9 @@ def test_a_probe_is_far_better_than_chance_and_is_what_is_saved(
     (row,) = result.curve
     assert (row.epoch, row.lr, result.kept_epoch) == (0, 0.0, 0)
     assert result.metrics == row.metrics
-    assert result.metrics["accuracy"] > 0.5  # chance is 0.1, features are of drawn weights
+    assert result.metrics["accuracy"] > 0.6  # chance is 0.1, features are of drawn weights
     assert result.knn is not None
-    assert 0.2 < result.knn < 1
+    assert 0.3 < result.knn < 1
     assert result.resume is not None
     weights = Weights("folder", path=str(tmp_path / "first.pth"))
     metrics, predicted = score(
@@ -57,7 +57,7 @@ def test_a_probe_is_far_better_than_chance_and_is_what_is_saved(
     )
     saved = np.load(result.predictions)
     np.testing.assert_allclose(saved["probabilities"], predicted["probabilities"], atol=1e-3)
-    assert metrics == pytest.approx(result.metrics, abs=0.021)  # one image
+    assert metrics == pytest.approx(result.metrics, abs=0.011)  # one image
     state, first = load_file(result.weights), torch.load(tmp_path / "first.pth")
     others = {k for k, v in first.items() if not torch.equal(state.get(f"backbone.{k}", v), v)}
     assert len(others) <= 2  # weight and bias of the head
@@ -72,7 +72,7 @@ def colored() -> DataRef:
 def test_grey_images_are_seen_in_either_number_of_channels(channels: int, tmp_path: Path) -> None:
     of = replace(NETWORK, channels=channels)
     data = DIGITS if channels == 1 else colored()
-    assert run(tmp_path, of, data=data).metrics["accuracy"] > 0.5
+    assert run(tmp_path, of, data=data).metrics["accuracy"] > 0.6
 
 
 @pytest.mark.slow
@@ -160,7 +160,7 @@ def test_a_refit_has_the_probe_as_its_first_best(tmp_path: Path) -> None:
     assert full.training.metrics == low.metrics
     state, before = load_file(full.training.weights), load_file(low.weights)
     assert all(torch.equal(state[name], before[name]) for name in before)
-    assert full.metrics["val"] == pytest.approx(low.metrics, abs=0.021)
+    assert full.metrics["val"] == pytest.approx(low.metrics, abs=0.011)
 
 
 @pytest.mark.slow
@@ -184,7 +184,7 @@ def test_many_classes_are_solved_by_ridge(tmp_path: Path, monkeypatch: pytest.Mo
 
     monkeypatch.setattr(probe, "LOGISTIC_MAX", 0)
     monkeypatch.setattr(probe, "logistic", never)
-    assert run(tmp_path).metrics["accuracy"] > 0.5
+    assert run(tmp_path).metrics["accuracy"] > 0.6
 
 
 @pytest.mark.slow
@@ -280,7 +280,7 @@ def test_the_network_is_left_to_train(tmp_path: Path) -> None:
     assert model.get_submodule("backbone.fc") is classifier
     assert model.training
     assert all(p.requires_grad for p in model.parameters())
-    assert load(DIGITS).splits["train"].labels.shape == (150,)
+    assert load(DIGITS).splits["train"].labels.shape == (300,)
 
 
 @pytest.mark.slow
@@ -299,4 +299,4 @@ def test_a_fold_finds_the_features_of_its_images_and_is_what_it_is_without(
     found = run(tmp_path / "found", data=replace(shared, fold=(1, 4)))
     assert found.metrics == plain.metrics
     with np.load(found.predictions) as saved:
-        assert len(saved["labels"]) == 50  # a quarter of train and val
+        assert len(saved["labels"]) == 100  # a quarter of train and val
