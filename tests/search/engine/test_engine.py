@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from archfront.search.engine import ENGINES
+from archfront.search.engine.engines import ENGINES
 from archfront.search.engine.inline import InlineEngine
 from archfront.search.engine.jobs import Done, Engine, Job
 from archfront.search.engine.processes import ProcessEngine
