@@ -102,8 +102,7 @@ class NodeAgent:
         self._engine: ProcessEngine | None = None
         self._files: NodeFiles | None = None
         self._changed = threading.Condition()  # guards what follows
-        self._items: list[Item] = []
-        self._due: dict[int, float] = {}  # when each of them is to be told, by its place
+        self._items: list[tuple[float, Item]] = []  # with the time when each is to be told
         self._n_items = 0
         self._jobs: set[int] = set()
         self._told: set[int] = set()  # the jobs of which there was an event
@@ -177,13 +176,12 @@ class NodeAgent:
             now = time.monotonic()
             self._heard = self._answers.get(arrived, min(self._heard, now))
             self._answers = {n: at for n, at in self._answers.items() if n > arrived}
-            self._items = [item for item in self._items if item.place > acknowledged]
-            self._due = {item.place: self._due[item.place] for item in self._items}
+            self._items = [one for one in self._items if one[1].place > acknowledged]
             end = now + wait_s
-            while (left := min([end, *self._due.values()]) - time.monotonic()) > 0:
+            while (left := min([end, *(due for due, _ in self._items)]) - time.monotonic()) > 0:
                 self._changed.wait(left)
             self._answers[answer] = time.monotonic()
-            return list(self._items)
+            return [item for _, item in self._items]
 
     def close(self) -> None:
         """End the workers with their children, and remove what jobs wrote."""
@@ -220,8 +218,8 @@ class NodeAgent:
             if tag == "event":
                 self._told.add(job)
             self._n_items += 1
-            self._items.append(Item(self._n_items, tag, job, content, files))
-            self._due[self._n_items] = time.monotonic() + (_TOGETHER_S if may_wait else 0.0)
+            due = time.monotonic() + (_TOGETHER_S if may_wait else 0.0)
+            self._items.append((due, Item(self._n_items, tag, job, content, files)))
             self._changed.notify_all()
 
 
