@@ -259,7 +259,7 @@ def rejected_answer(study: ReadStudy) -> RejectedAnswer:
         )
         for (kind, message), trials in reasons.items()
     ]
-    dropped = () if results.header is None else results.header.space.dropped
+    dropped = results.begun().space.dropped
     return RejectedAnswer(
         study=results.paths.study,
         n_rejected=sum(end.kind == "rejected" for end in ends.values()),
