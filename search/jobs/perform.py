@@ -174,7 +174,7 @@ def train(request: TrainRequest) -> Trained:
 
     candidate, settings = request.candidate, request.settings
     if request.own_steps is not None:
-        settings = request.own_steps.fitted(candidate, settings)
+        settings = request.own_steps.fitted(settings)
 
     def report(row: EpochRow) -> None:
         emit(EpochFinished(request.trial, row.epoch, row.metrics))

@@ -53,27 +53,24 @@ class OwnSteps:
     Attributes:
         plan: The plan of the study.
         unit_s: Seconds of a training step for an image of one unit of work, as it was planned.
-        batch_size: Images of a timed step.
+        candidate: The candidate, with the batches of the timed steps.
     """
 
     plan: Plan
     unit_s: float
-    batch_size: int
+    candidate: Candidate
 
-    def fitted(self, candidate: Candidate, settings: TrainSettings) -> TrainSettings:
+    def fitted(self, settings: TrainSettings) -> TrainSettings:
         """Return the settings of a training to the lowest rung with the epochs that fit.
 
         Args:
-            candidate: The candidate.
             settings: Those that the plan expects, which stay where no step can be timed.
         """
-        recipe = replace(candidate.recipe, batch_size=self.batch_size)
-        timed = replace(candidate, recipe=recipe)
         is_half = settings.precision == "bf16"
         try:
-            found = steps(StepsRequest(timed, settings, compares_precisions=is_half))
+            found = steps(StepsRequest(self.candidate, settings, compares_precisions=is_half))
         except RuntimeError as error:  # as where the memory of a device is used up
-            what = f"no training step of {candidate.label} could be timed"
+            what = f"no training step of {self.candidate.label} could be timed"
             emit(Noticed(f"{what}, so its epochs are as planned: {error}"))
             return settings
         rungs = self.plan.rungs_of(found.image_s / self.unit_s)

@@ -62,14 +62,15 @@ class Plan:
         in_time = np.floor(self.horizon * self.work / works * (1 + ROUNDING))
         return self._rungs_up_to(np.clip(in_time, len(self.rungs), self.horizon))
 
-    def rungs_of(self, work: float) -> tuple[int, ...]:
-        """Return the epochs at which an architecture competes, by its work."""
-        return tuple(self.epochs_of(np.array([work]))[0].tolist())
+    def rungs_of(self, work: float, full: int | None = None) -> tuple[int, ...]:
+        """Return the epochs at which a candidate competes.
 
-    def rungs_up_to(self, full: int) -> tuple[int, ...]:
-        """Return the epochs at which a candidate competes, by those of its full training."""
-        if self.work is None:
-            return self.rungs
+        Args:
+            work: Work of its architecture.
+            full: Epochs of its full training, where they are known; None where its work tells.
+        """
+        if full is None or self.work is None:
+            return tuple(self.epochs_of(np.array([work]))[0].tolist())
         return tuple(self._rungs_up_to(np.array([float(full)]))[0].tolist())
 
     def _rungs_up_to(self, full: Floats) -> Ints:

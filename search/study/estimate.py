@@ -27,7 +27,7 @@ from archfront.search.records.candidate import Candidate
 from archfront.search.records.evaluation import Measurement
 from archfront.search.space import size
 from archfront.search.study.planning import (
-    FORWARD_SHARE,
+    epoch_images,
     first_timed,
     is_planned,
     timed_plan,
@@ -237,14 +237,12 @@ def _planned(prepared: Prepared, progress: Progress) -> Prepared:
 
 def _seconds_of(prepared: Prepared, candidate: Candidate) -> float | None:
     """Return the seconds of one full training; None if the network cannot be built."""
-    image_s, settings = _image_seconds(prepared, candidate), prepared.settings.train
+    image_s = _image_seconds(prepared, candidate)
     if image_s is None:
         return None
-    splits = prepared.dataset.seen.splits
-    images = settings.share * splits["train"].images + FORWARD_SHARE * splits["val"].images
     number = prepared.space.architecture_number(candidate.architecture)
     work = float(prepared.space.step_s[number])
-    return image_s * images * prepared.settings.plan.rungs_of(work)[-1]
+    return image_s * epoch_images(prepared) * prepared.settings.plan.rungs_of(work)[-1]
 
 
 def _epochs_text(prepared: Prepared) -> str:

@@ -49,16 +49,17 @@ class JobFactory:
             attempt: Number of earlier attempts, during which a driver died.
             below: Evaluation of the rung below; None for the lowest.
         """
-        rung, resume = 0, None
+        rung, full, resume = 0, None, None
         if below is not None:
             assert isinstance(below.outcome, Trained)
             assert below.outcome.resume is not None, "a trial below the top goes on"
             rung, resume = below.rung + 1, self.paths.folder / below.outcome.resume
+            full = _full_epochs(below.outcome)
         request = TrainRequest(
             trial=trial,
             candidate=candidate,
             data=self._prepared.data,
-            settings=self._training(candidate, rung, below),
+            settings=self._training(candidate, rung, full),
             study_folder=self.paths.folder,
             folder=self.paths.trial(trial, attempt, rung),
             resume=resume,
@@ -77,7 +78,8 @@ class JobFactory:
         """
         assert isinstance(evaluation.outcome, Trained)
         fidelity, settings = evaluation.outcome.fidelity, self._settings
-        training = self._training(evaluation.candidate, evaluation.rung, evaluation)
+        full = _full_epochs(evaluation.outcome)
+        training = self._training(evaluation.candidate, evaluation.rung, full)
         if fidelity is not None and fidelity.kept_epoch == 0:
             training = replace(training, until_epoch=0)
         request = FoldRequest(
@@ -89,20 +91,17 @@ class JobFactory:
         )
         return settings.limited(Job("fold", request))
 
-    def _training(self, candidate: Candidate, rung: int, seen: Evaluation | None) -> TrainSettings:
+    def _training(self, candidate: Candidate, rung: int, full: int | None) -> TrainSettings:
         """Return the settings of a candidate's training to a rung.
 
         Args:
             candidate: The candidate.
             rung: Number of the rung, 0 the lowest.
-            seen: One of its evaluations, which knows the epochs of its full training.
+            full: Epochs of its full training, where they are recorded.
         """
-        if seen is not None and isinstance(seen.outcome, Trained) and seen.outcome.fidelity:
-            rungs = self._settings.plan.rungs_up_to(seen.outcome.fidelity.horizon)
-        else:
-            space = self._prepared.space
-            work = space.step_s[space.architecture_number(candidate.architecture)]
-            rungs = self._settings.plan.rungs_of(float(work))
+        space = self._prepared.space
+        work = space.step_s[space.architecture_number(candidate.architecture)]
+        rungs = self._settings.plan.rungs_of(float(work), full)
         return self._settings.training(rungs[rung], rungs[-1], self.precision)
 
     def measure_now(self, architecture: Architecture, known: CostLookup, engine: Engine) -> Result:
@@ -122,3 +121,8 @@ class JobFactory:
         else:
             known.learn(architecture, Failed(result.kind, result.message))
         return result
+
+
+def _full_epochs(trained: Trained) -> int | None:
+    """Return the epochs of a full training of the candidate; None where they are not recorded."""
+    return None if trained.fidelity is None else trained.fidelity.horizon

@@ -253,23 +253,29 @@ def timed_candidate(prepared: Prepared, number: int) -> Candidate:
     """Return the candidate of an architecture whose steps are timed, with as large a batch."""
     space = prepared.space
     largest = int(np.argmax([recipe.batch_size for recipe in space.recipes]))
-    candidate = space.at(space.first_index(number) + largest)
-    return replace(candidate, recipe=replace(candidate.recipe, batch_size=timed_batch(candidate)))
+    return _as_timed(space.at(space.first_index(number) + largest))
 
 
-def timed_batch(candidate: Candidate) -> int:
-    """Return the images of a candidate's timed steps."""
-    side = candidate.architecture.input_size
-    return min(candidate.recipe.batch_size, max(TIMED_IMAGES, TIMED_PIXELS // side**2))
+def _as_timed(candidate: Candidate) -> Candidate:
+    """Return a candidate with the batches of its timed steps."""
+    recipe, side = candidate.recipe, candidate.architecture.input_size
+    size = min(recipe.batch_size, max(TIMED_IMAGES, TIMED_PIXELS // side**2))
+    return replace(candidate, recipe=replace(recipe, batch_size=size))
+
+
+def epoch_images(prepared: Prepared) -> float:
+    """Return the images of an epoch of a study's trainings, with what its validation costs."""
+    splits = prepared.dataset.seen.splits
+    seen = prepared.settings.plan.share * splits["train"].images
+    return seen + FORWARD_SHARE * splits["val"].images
 
 
 def own_steps(prepared: Prepared, candidate: Candidate) -> OwnSteps | None:
     """Return what the epochs of a new candidate follow from; None where all have as many."""
-    plan, splits = prepared.settings.plan, prepared.dataset.seen.splits
+    plan = prepared.settings.plan
     if plan.work is None or plan.epoch_s is None:
         return None
-    images = plan.share * splits["train"].images + FORWARD_SHARE * splits["val"].images
-    return OwnSteps(plan, plan.epoch_s / images, timed_batch(candidate))
+    return OwnSteps(plan, plan.epoch_s / epoch_images(prepared), _as_timed(candidate))
 
 
 def _timed(prepared: Prepared, engine: Engine) -> dict[int, StepTimes] | str:

@@ -41,9 +41,7 @@ class TrainingTimes:
     ) -> None:
         self._plan, self._works = plan, works
         self._own: dict[int, tuple[int, float]] = {}  # rung and seconds of an epoch by trial
-        self._rungs: dict[
-            int, tuple[int, ...]
-        ] = {}  # its epochs by trial, where they are recorded
+        self._full: dict[int | None, int] = {}  # epochs of a full training by trial
         # Ascending, so that medians and quantiles are at hand after each training.
         self._probes: list[float] = []
         self._epochs: list[float] = []
@@ -59,7 +57,7 @@ class TrainingTimes:
         trial, rung, seconds = evaluation.trial, evaluation.rung, evaluation.outcome.seconds
         work, fidelity = self._works.get(trial, 1.0), evaluation.outcome.fidelity
         if fidelity is not None:
-            self._rungs[trial] = self._plan.rungs_up_to(fidelity.horizon)
+            self._full[trial] = fidelity.horizon
         epochs = self._epochs_between(trial, work, rung, rung + 1)
         if epochs == 0:
             insort(self._probes, seconds / work)
@@ -160,8 +158,7 @@ class TrainingTimes:
 
     def _epochs_between(self, trial: int | None, work: float, done: int, rungs: int) -> int:
         """Return the epochs of a trial, or of any of a work, between two numbers of rungs."""
-        known = None if trial is None else self._rungs.get(trial)
-        ends = (0, *(known or self._plan.rungs_of(work)))
+        ends = (0, *self._plan.rungs_of(work, self._full.get(trial)))
         return ends[rungs] - ends[done]
 
     def _epoch(self, trial: int | None, work: float, *, is_slow: bool) -> float | None:

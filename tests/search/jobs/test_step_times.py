@@ -14,12 +14,12 @@ from archfront.search.records.events import Noticed
 from archfront.search.records.plan import Plan
 from archfront.trainers.spec import Architecture, Recipe, TrainSettings, Weights
 
-# A full training takes 24 epochs of one unit of work, and such an image .01 s in a step.
-OWN = OwnSteps(Plan((4, 15, 60), work=0.4, epoch_s=1.0), 0.01, batch_size=8)
-RECIPE = Recipe(lr=1e-3, weight_decay=0.05, batch_size=64, augment="none", dropout=0.0)
+RECIPE = Recipe(lr=1e-3, weight_decay=0.05, batch_size=8, augment="none", dropout=0.0)
 CANDIDATE = Candidate(
     Architecture("classification", "test_resnet", "timm", 16, 10, 1), Weights(), RECIPE
 )
+# A full training takes 24 epochs of one unit of work, and such an image .01 s in a step.
+OWN = OwnSteps(Plan((4, 15, 60), work=0.4, epoch_s=1.0), 0.01, CANDIDATE)
 PLANNED = TrainSettings("accuracy", 5, 60, 7, 0.1, "cosine", "fp32", 1)
 
 
@@ -36,10 +36,10 @@ def test_epochs_follow_from_the_seconds_of_an_image(
         return StepTimes("fp32", image_s)
 
     monkeypatch.setattr(step_times, "steps", steps)
-    fitted = OWN.fitted(CANDIDATE, PLANNED)
+    fitted = OWN.fitted(PLANNED)
     assert (fitted.until_epoch, fitted.horizon) == epochs
     assert replace(fitted, until_epoch=5, horizon=60) == PLANNED
-    OWN.fitted(CANDIDATE, replace(PLANNED, precision="bf16"))
+    OWN.fitted(replace(PLANNED, precision="bf16"))
     assert [one.compares_precisions for one in asked] == [False, True]
     assert {one.candidate.recipe.batch_size for one in asked} == {8}
 
@@ -53,7 +53,7 @@ def test_where_no_step_can_be_timed_the_planned_epochs_stay_and_it_is_said(
     monkeypatch.setattr(step_times, "steps", steps)
     events: list[object] = []
     with events_to(events.append):
-        assert OWN.fitted(CANDIDATE, PLANNED) == PLANNED
+        assert OWN.fitted(PLANNED) == PLANNED
     (event,) = events
     assert isinstance(event, Noticed)
     assert "test_resnet@16" in event.message
@@ -61,5 +61,5 @@ def test_where_no_step_can_be_timed_the_planned_epochs_stay_and_it_is_said(
 
 
 def test_steps_are_timed_in_earnest() -> None:
-    fitted = OWN.fitted(CANDIDATE, PLANNED)
+    fitted = OWN.fitted(PLANNED)
     assert 1 <= fitted.until_epoch < fitted.horizon <= 60

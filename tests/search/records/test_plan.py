@@ -13,7 +13,7 @@ def test_without_a_work_every_architecture_has_the_same_epochs() -> None:
     plan = Plan((1, 4, 11))
     assert plan.epochs_of(WORKS).tolist() == [[1, 4, 11]] * len(WORKS)
     assert plan.rungs_of(7.0) == (1, 4, 11)
-    assert plan.rungs_up_to(11) == (1, 4, 11)
+    assert plan.rungs_of(7.0, 11) == (1, 4, 11)
 
 
 def test_trainings_of_equal_time_have_epochs_by_work() -> None:
@@ -36,4 +36,4 @@ def test_trainings_of_equal_time_have_epochs_by_work() -> None:
 def test_the_epochs_of_a_full_training_tell_those_of_its_rungs() -> None:
     plan = Plan((4, 15, 60), work=0.4)
     for rungs in plan.epochs_of(WORKS).tolist():
-        assert plan.rungs_up_to(rungs[-1]) == tuple(rungs)
+        assert plan.rungs_of(7.0, rungs[-1]) == tuple(rungs)

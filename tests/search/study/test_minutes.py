@@ -46,7 +46,7 @@ class Timed:
             return self._steps(job.payload)
         if isinstance(job.payload, TrainRequest) and job.payload.own_steps is not None:
             with mock.patch.object(step_times, "steps", self._steps):
-                fitted = job.payload.own_steps.fitted(job.payload.candidate, job.payload.settings)
+                fitted = job.payload.own_steps.fitted(job.payload.settings)
             job = replace(job, payload=replace(job.payload, settings=fitted))
         found = perform(job)
         match job.payload:

@@ -28,6 +28,7 @@ from archfront.search.study.planning import (
     epochs_for,
     lines,
     n_startup,
+    own_steps,
     plan_study,
     timed_plan,
 )
@@ -120,6 +121,23 @@ def test_epochs_are_planned_by_timed_steps(tmp_path: Path) -> None:
     assert plan.epoch_s * middle == pytest.approx(0.0005 * N_VAL * (1 + 1 / 3), rel=1e-6)
     assert plan.rungs[-1] == AIMS[True, False].most_epochs
     assert any("full training" in line for line in lines(plan, study))
+
+
+def test_the_own_steps_of_a_new_candidate_are_held_against_what_was_planned(
+    tmp_path: Path,
+) -> None:
+    jobs: list[Job] = []
+    config = small_config(tmp_path, task__epochs="auto", budget__minutes=1.0)
+    study = prepared(config)
+    candidate = study.space.at(0)
+    assert own_steps(study, candidate) is None  # it has no plan yet
+    plan, _ = plan_study(study, engine(0.0005, jobs), print)
+    own = own_steps(replace(study, plan=plan), candidate)
+    assert own is not None
+    assert (own.plan, own.candidate) == (plan, candidate)
+    timed = [study.space.architecture_number(job.payload.candidate.architecture) for job in jobs]
+    middle = median(study.space.step_s[number] for number in timed)
+    assert own.unit_s * middle == pytest.approx(0.0005)
 
 
 def test_where_no_step_can_be_timed_the_usual_epochs_are_taken_and_it_is_said(
