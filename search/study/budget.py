@@ -57,7 +57,7 @@ class RemainingBudget:
     """The trainings and minutes that are left at one moment.
 
     Trainings are counted in full ones, a rung by its epochs; rejected and failed candidates cost
-    none. Minutes are wall minutes, and the members of the front are scored within them.
+    none. Minutes are wall minutes, and the members of the front are finished within them.
 
     Args:
         budget: The whole budget.
@@ -66,8 +66,8 @@ class RemainingBudget:
         seconds: Wall seconds used.
         running: The trainings that are running.
         n_slots: Trainings at a time.
-        n_members: Members of the front so far, which will be scored.
-        folds_s: Seconds in which they will be judged on folds.
+        n_scored: Members of the front so far that will be scored.
+        ending_s: Seconds of what else is done at the end.
         works: Work of the architectures by trial; all alike where none is given.
         so_far: Sums over the evaluations, where somebody keeps them; made when None.
         open_works: Work of the architectures that may be proposed.
@@ -82,8 +82,8 @@ class RemainingBudget:
         seconds: float,
         running: Sequence[RungInTraining] = (),
         n_slots: int = 1,
-        n_members: int = 0,
-        folds_s: float = 0.0,
+        n_scored: int = 0,
+        ending_s: float = 0.0,
         works: Mapping[int, float] = MappingProxyType({}),
         so_far: TrainedSoFar | None = None,
         open_works: Floats = ONE,
@@ -96,7 +96,7 @@ class RemainingBudget:
         self._new_works = open_works
         self._left_s = math.inf
         if budget.minutes is not None:
-            ending = n_members * self._times.scoring() + folds_s
+            ending = n_scored * self._times.scoring() + ending_s
             # Nothing is drawn while something is trained: the rest has the whole machine.
             self._left_s = budget.minutes * 60 * (1 + OVER) - seconds - ending
 

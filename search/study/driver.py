@@ -153,7 +153,8 @@ class Driver:
             self._stop(progress.paused.numbers())
         given = self._prepared, self._store, self._engine
         finalizer = FrontFinalizer(*given, self._paths, self._emit)
-        for architecture, found in finalizer.measure_disturbed(progress.front.in_doubt()).items():
+        in_doubt, left_s = progress.front.in_doubt(), progress.seconds_left()
+        for architecture, found in finalizer.measure_disturbed(in_doubt, left_s).items():
             self._lookup.learn(architecture, found)
             for number, candidate in progress.remeasure(architecture, found).items():
                 self._emit(TrialRemeasured(number, candidate, found))

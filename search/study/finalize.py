@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
-from archfront.search.config.schema import LimitsConfig
+from archfront.search.config.schema import BudgetConfig, LimitsConfig
 from archfront.search.engine.jobs import Broken, Engine, Job
 from archfront.search.engine.second_try import found_result
 from archfront.search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest
@@ -20,6 +20,8 @@ from archfront.trainers.spec import Architecture
 
 # Name of a member's latency with its trained weights, among its scores.
 TRAINED_LATENCY = "trained_latency_ms"
+# The share of the minutes that measuring disturbed latencies again may take at the end.
+AGAIN = 0.05
 
 
 class FrontFinalizer:
@@ -51,20 +53,19 @@ class FrontFinalizer:
         self._draw(front)
 
     def measure_disturbed(
-        self, evaluations: Sequence[Evaluation]
+        self, in_doubt: Sequence[Evaluation], left_s: float
     ) -> dict[Architecture, Measurement]:
-        """Measure each architecture once more; return and record the latencies that count.
+        """Measure architectures once more; return and record the latencies that count.
 
         Args:
-            evaluations: Those whose latency other work disturbed.
+            in_doubt: Evaluations whose latency other work disturbed.
+            left_s: Seconds that are left of the budget's minutes.
         """
         if self._prepared.device is not None:  # another device, which is not at hand
             return {}
         better: dict[Architecture, Measurement] = {}
-        first = {e.candidate.architecture: e for e in reversed(evaluations)}
-        for architecture, evaluation in reversed(first.items()):
-            before = evaluation.measurement
-            assert before is not None, "what was trained was measured before"
+        for evaluation in timed_again(in_doubt, self._prepared.config.budget, left_s):
+            architecture, before = evaluation.candidate.architecture, _measured(evaluation)
             request = MeasureRequest(architecture, self._settings.measure, self._paths.measuring)
             job = self._settings.limited(Job("measure", request, is_exclusive=True))
             found = self._done(job, evaluation, "measured again")
@@ -144,6 +145,40 @@ class FrontFinalizer:
         self._store.write_scores({**known, evaluation.trial: mine})
 
 
+def timed_again(
+    in_doubt: Iterable[Evaluation], budget: BudgetConfig, left_s: float = 0.0
+) -> list[Evaluation]:
+    """Return what is measured again at the end, the least certain latency first.
+
+    A study of minutes measures one in any case, and others within what is left of its minutes or
+    a share of them that is kept for it.
+
+    Args:
+        in_doubt: Evaluations whose latency other work disturbed; of an architecture one counts.
+        budget: The whole budget.
+        left_s: Seconds that are left of the budget's minutes.
+    """
+    of: dict[Architecture, Evaluation] = {}
+    for evaluation in sorted(in_doubt, key=lambda e: -_measured(e).latency.spread):
+        of.setdefault(evaluation.candidate.architecture, evaluation)
+    if budget.minutes is None:
+        return list(of.values())
+    most_s = max(left_s, AGAIN * 60 * budget.minutes)
+    chosen: list[Evaluation] = []
+    seconds = 0.0
+    for evaluation in of.values():
+        seconds += _measured(evaluation).seconds
+        if chosen and seconds > most_s:
+            break
+        chosen.append(evaluation)
+    return chosen
+
+
+def again_s(in_doubt: Iterable[Evaluation], budget: BudgetConfig) -> float:
+    """Return the seconds that are kept for measuring again; arguments as of ``timed_again``."""
+    return sum(_measured(evaluation).seconds for evaluation in timed_again(in_doubt, budget))
+
+
 def _again(
     evaluation: Evaluation, before: Measurement, after: Measurement, limits: LimitsConfig
 ) -> str:
@@ -153,6 +188,11 @@ def _again(
         f"trial {evaluation.trial}: latency measured again, {after.latency.p50_ms:.3g} ms and "
         f"{word}{over}; {before.latency.p50_ms:.3g} ms before"
     )
+
+
+def _measured(evaluation: Evaluation) -> Measurement:
+    assert evaluation.measurement is not None, "what was trained was measured before"
+    return evaluation.measurement
 
 
 def _trained(evaluation: Evaluation) -> Trained:

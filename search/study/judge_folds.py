@@ -24,6 +24,8 @@ from archfront.search.study.job_factory import JobFactory
 SOLVING = 0.25
 # A mean over fewer folds says no more than the validation split.
 LEAST = 2
+# Share of the minutes that is kept for folds, at most.
+KEPT = 0.2
 
 
 class FoldJudge:
@@ -147,7 +149,33 @@ def _is_probe(evaluation: Evaluation) -> bool:
     return fidelity is not None and fidelity.kept_epoch == 0
 
 
-def fold_seconds(evaluation: Evaluation, every: Sequence[Evaluation]) -> float:
+def folds_s(
+    front: Sequence[Evaluation],
+    every: Sequence[Evaluation],
+    *,
+    n_folds: int,
+    minutes: float | None,
+    n_slots: int,
+) -> float:
+    """Return the seconds that are kept for judging a front on folds.
+
+    Args:
+        front: The members so far.
+        every: All evaluations of the study.
+        n_folds: Folds that are asked for.
+        minutes: Of the budget; None where nothing has to be kept.
+        n_slots: Trainings at a time.
+    """
+    if not n_folds or minutes is None:
+        return 0.0
+    fold_s = sum(_fold_s(e, every) for e in front) / n_slots
+    if not fold_s:
+        return 0.0
+    n_kept = min(n_folds, int(KEPT * minutes * 60 / fold_s))
+    return n_kept * fold_s if n_kept >= LEAST else 0.0
+
+
+def _fold_s(evaluation: Evaluation, every: Sequence[Evaluation]) -> float:
     """Return about the seconds of one fold of a member, before any is judged."""
     return _seconds(evaluation, every) * (SOLVING if _is_probe(evaluation) else 1.0)
 

@@ -24,14 +24,11 @@ from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.candidate import Candidate
 from archfront.search.records.events import Event, Noticed
 from archfront.search.records.plan import Plan
+from archfront.search.study.aims import AIMS, LEAST_EPOCHS, Aim
 from archfront.search.study.training_times import TrainingTimes
 from archfront.trainers.spec import Precision
 from archfront.trainers.words import count_of, duration
 
-# Full trainings are planned for the network at the first of these quantiles of all by their work
-# for which they are long enough. A study trains light networks in full more often than heavy ones,
-# since it weighs gains by seconds; in few minutes it trains light ones only.
-QUANTILES = (0.35, 0.2, 0.1, 0.03)
 # Architectures tried before the plan is made without a measurement.
 TRIES = 3
 # Pixels of the images whose steps are timed, at most: of small images a whole batch, since calls
@@ -44,8 +41,6 @@ FORWARD_SHARE = 1 / 3
 TRAINING_SHARE = 0.85
 # The share of the training time that one full training takes at most.
 LONGEST_SHARE = 0.4
-# Epochs of the shortest full training that is still cut into rungs.
-LEAST_EPOCHS = 3
 # Where epochs are cut into shares, an epoch trains on at least this many images for each that it
 # costs to validate.
 TRAINED_PER_VALIDATED = 4
@@ -54,54 +49,6 @@ STARTUP_LEAST = 3
 
 
 Times = TypeVar("Times")
-
-
-@dataclass(frozen=True)
-class Aim:
-    """The full trainings that a study is planned with.
-
-    Attributes:
-        n_full: Full trainings that are planned.
-        share: Share of the training time that they have together.
-        most_epochs: Epochs of one at most.
-        least_images: Images that one sees at least, where one alone can.
-        quantiles: Of all networks by their work, of those that it is planned for.
-        is_equal: Whether full trainings take as long for each network, instead of as many epochs.
-        least_epochs: Epochs of one at least: where fewer fit, an epoch sees a share of the images.
-        timed: Of all networks by their work, those whose steps are timed. The middle one of them
-            for its work counts.
-    """
-
-    n_full: int
-    share: float
-    most_epochs: int
-    least_images: int
-    quantiles: tuple[float, ...] = QUANTILES
-    is_equal: bool = False
-    least_epochs: int = LEAST_EPOCHS
-    timed: tuple[float, ...] = (0.2,)
-
-
-# By whether targets are labels of images, and whether trainings begin with weights. Only a head
-# that was solved needs little more: one detector trained for all of 8 minutes had mAP50 .85 where
-# the best of three that shared the minutes had .58 (benchmarks/LOG.md, "Races against a plain
-# script"). Where nothing is known of labels before, large networks are worth as much as long
-# trainings (benchmarks/LOG.md, "What learns in few minutes").
-AIMS = {
-    (True, True): Aim(3, 0.6, 8, 2_500),
-    (True, False): Aim(
-        n_full=1,
-        share=0.5,
-        most_epochs=60,
-        least_images=40_000,
-        quantiles=(0.8, 0.65, 0.5, *QUANTILES),
-        is_equal=True,
-        least_epochs=15,
-        timed=(0.2, 0.5, 0.8),
-    ),
-    (False, True): Aim(1, 0.65, 40, 1_500),
-    (False, False): Aim(1, 0.65, 80, 3_000),
-}
 
 
 @dataclass(frozen=True)
@@ -150,7 +97,10 @@ def epochs_for(
 
 
 def plan_study(
-    prepared: Prepared, engine: Engine, emit: Callable[[Event], None]
+    prepared: Prepared,
+    engine: Engine,
+    emit: Callable[[Event], None],
+    used: Callable[[], float] = lambda: 0.0,
 ) -> tuple[Plan, Precision]:
     """Return the plan of a study that starts, and the precision of its trainings.
 
@@ -160,6 +110,7 @@ def plan_study(
         prepared: The study.
         engine: Where steps are timed.
         emit: Takes the event that a plan had to be made without a measurement.
+        used: Returns the seconds of the budget that are used, as by reading the data.
     """
     config, asked = prepared.config, prepared.settings.precision
     if not is_planned(config) and asked != "auto":
@@ -172,7 +123,7 @@ def plan_study(
     if not is_planned(config):
         return plan_of(config), precision
     image_s = {number: times.image_s for number, times in found.items()}
-    return timed_plan(prepared, image_s, engine.n_slots), precision
+    return timed_plan(prepared, image_s, engine.n_slots, used()), precision
 
 
 def is_planned(config: Config) -> bool:
@@ -182,7 +133,10 @@ def is_planned(config: Config) -> bool:
 
 
 def timed_plan(
-    prepared: Prepared, image_s: Mapping[int, float], n_slots: int | None = None
+    prepared: Prepared,
+    image_s: Mapping[int, float],
+    n_slots: int | None = None,
+    used_s: float = 0.0,
 ) -> Plan:
     """Return the plan of a study by the seconds of an image in training steps.
 
@@ -190,10 +144,13 @@ def timed_plan(
         prepared: The study.
         image_s: Seconds of a training step for each image, by the architecture that was timed.
         n_slots: Trainings at a time; those to be expected here when None.
+        used_s: Seconds of the budget that are used, of which half at most counts.
     """
     n_slots = n_slots or expected_workers(prepared.config)
     config, splits = prepared.config, prepared.dataset.seen.splits
     assert config.budget.minutes is not None
+    seconds = config.budget.minutes * 60
+    seconds -= min(used_s, seconds / 2)
     aim, work = AIMS[_aim(prepared)], prepared.space.step_s
     batches = {n: timed_candidate(prepared, n).recipe.batch_size for n in image_s}
     unit_s = median(
@@ -201,7 +158,7 @@ def timed_plan(
     )
     for quantile in np.quantile(work, aim.quantiles):
         timed = epochs_for(
-            config.budget.minutes * 60 * n_slots,
+            seconds * n_slots,
             aim,
             image_s=unit_s * quantile,
             n_train=splits["train"].images,

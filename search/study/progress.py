@@ -39,7 +39,8 @@ from archfront.search.study.budget import (
     failures_in_a_row,
     is_too_strict,
 )
-from archfront.search.study.judge_folds import LEAST, fold_seconds
+from archfront.search.study.finalize import again_s
+from archfront.search.study.judge_folds import folds_s
 from archfront.search.study.paused import KeptFront, PausedTrials
 from archfront.search.study.promotion import (
     SEEN_LEAST,
@@ -51,9 +52,6 @@ from archfront.search.study.promotion import (
 )
 from archfront.search.study.sums import StudySums
 from archfront.trainers.spec import Architecture
-
-# Share of the minutes that is kept for judging the front on folds, at most.
-FOLDS = 0.2
 
 
 @dataclass
@@ -304,8 +302,8 @@ class StudyProgress:
             seconds=self._timer.seconds(),
             running=[RungInTraining(r.number, len(r.below)) for r in self.running.values()],
             n_slots=self._n_slots,
-            n_members=len(self.front.members),
-            folds_s=self._folds_s(),
+            n_scored=len(self.front.members) if "test" in self._prepared.dataset.splits else 0,
+            ending_s=self._ending_s(),
             so_far=self._sums.trained,
             open_works=self._works[numbers],
         )
@@ -315,15 +313,16 @@ class StudyProgress:
         minutes = self._budget.minutes
         return math.inf if minutes is None else minutes * 60 - self._timer.seconds()
 
-    def _folds_s(self) -> float:
-        """Return the seconds that are kept for judging the front so far on folds."""
-        n_folds, minutes = self._prepared.n_folds, self._budget.minutes
-        costs = [fold_seconds(e, self.evaluations) for e in self.front.members] if n_folds else []
-        fold_s = sum(costs) / self._n_slots
-        if not fold_s or minutes is None:
-            return 0.0
-        n_kept = min(n_folds, int(FOLDS * minutes * 60 / fold_s))
-        return n_kept * fold_s if n_kept >= LEAST else 0.0
+    def _ending_s(self) -> float:
+        """Return the seconds that are kept for folds and disturbed latencies of the front."""
+        kept_s = folds_s(
+            self.front.members,
+            self.evaluations,
+            n_folds=self._prepared.n_folds,
+            minutes=self._budget.minutes,
+            n_slots=self._n_slots,
+        )
+        return kept_s + again_s(self.front.in_doubt(), self._budget)
 
     def _close(self, evaluation: Evaluation) -> None:
         """Take a tried candidate, and an architecture that cannot be used, out of the space."""

@@ -26,9 +26,10 @@ trained further, more of them where several full trainings fit beside them, and 
 end goes to lower rungs. Where minutes are the budget and the lowest rung is a short training, one
 is trained in full before any other goes on, since until one has ended there is nothing to learn
 from how lower rungs tell the top. For labels it is the best of those that are seen first, where
-several of them tie the best of these at the next rung. How detectors and decoders begin says too
-little of how they end, and the dearest of the first two is taken (benchmarks/LOG.md, "Dense
-studies of eight minutes", "Studies from scratch of six minutes").
+several of them tie the best of these at the next rung; while others are seen, the time of the best
+so far is kept. How detectors and decoders begin says too little of how they end, and the dearest
+of the first two is taken (benchmarks/LOG.md, "Dense studies of eight minutes", "Studies from
+scratch of six minutes").
 """
 
 from __future__ import annotations
@@ -48,6 +49,7 @@ from archfront.search.front.extrapolation import (
     expected_tops,
 )
 from archfront.search.front.pareto import front_mask
+from archfront.search.study.training_times import LONGER
 
 # The expected gain of a new candidate is divided by this. Gains do not add up,
 # since each that joins the front takes from the others, and the best of many expected gains is
@@ -133,7 +135,7 @@ def next_step(
             return first
     gain = gains(seen, waiting, n_rungs, is_full_only=is_full_only)
     if can_propose:
-        if not is_full_only and _is_early(seen, shares, n_rungs, left):
+        if not is_full_only and _is_early(seen, float(shares.min()), n_rungs, left):
             return Propose()
         if _is_worth_a_new_one(seen, gain, shares, n_rungs, left, is_full_only=is_full_only):
             return Propose()
@@ -157,10 +159,11 @@ def _first_full(
     begun = max(len(c.losses) for c in waiting)
     furthest = [(c, s) for c, s in zip(waiting, shares, strict=True) if len(c.losses) == begun]
     if which == "best":
-        if begun == 1 and can_propose and _is_early(seen, shares, n_rungs, left, n_full=1):
+        best, share = min(furthest, key=lambda pair: pair[0].losses[-1])
+        kept = float(share) * LONGER
+        if begun == 1 and can_propose and _is_early(seen, kept, n_rungs, left, n_full=1):
             return Propose()
         tied = _tied(seen, waiting, shares, begun, left)
-        best = min(furthest, key=lambda pair: pair[0].losses[-1])[0]
         return Promote(best.trial if tied is None else tied)
     if len(seen) < SEEN_BEFORE_FULL:
         return None
@@ -194,7 +197,7 @@ def _tied(
     best = min(behind, key=lambda i: waiting[i].losses[-1])
     price = left.share(waiting[best].trial, begun - 1, begun)
     is_tie = waiting[best].losses[-1] - min(below) <= UNEXPLAINED * float(np.std(below))
-    is_affordable = price + float(shares[[*ahead, best]].max()) <= 1
+    is_affordable = price + float(shares[[*ahead, best]].max()) * LONGER <= 1
     return waiting[best].trial if is_tie and is_affordable else None
 
 
@@ -205,7 +208,7 @@ def _on_their_way(seen: Sequence[RungTrial], n_rungs: int) -> list[int]:
 
 def _is_early(
     seen: Sequence[RungTrial],
-    shares: Floats,
+    full: float,
     n_rungs: int,
     left: Remaining,
     *,
@@ -215,12 +218,19 @@ def _is_early(
 
     The first few come where they are cheap and leave what a first full training needs, the others
     where this number of full trainings fits beside them.
+
+    Args:
+        seen: All trials.
+        full: The share of what is left that is kept for a full training.
+        n_rungs: Of the study.
+        left: The part of the budget that is left.
+        n_full: Full trainings that have to fit beside others.
     """
     price, n_tops = left.share(None, 0, 1), len(_on_their_way(seen, n_rungs))
     if len(seen) < SEEN_FIRST:
-        reserved = 0.0 if n_tops else float(shares.min())
+        reserved = 0.0 if n_tops else full
         return price <= FIRST_PRICE and price + reserved <= 1
-    reserved = max(1, n_full - n_tops) * float(shares.min())
+    reserved = max(1, n_full - n_tops) * full
     return len(seen) < SEEN_LEAST and price + reserved <= 1
 
 

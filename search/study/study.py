@@ -108,7 +108,7 @@ def run(
         if header is not None:
             check_same(header, prepared)
         emit(DataRead(config.study, config.data.title, prepared.dataset))
-        plan, precision = _plan(prepared, header, engine, emit)
+        plan, precision = _plan(prepared, header, engine, emit, lambda: clock() - began)
         driver = Driver(
             replace(prepared, plan=plan),
             store,
@@ -148,11 +148,12 @@ def _plan(
     header: StudyHeader | None,
     engine: Engine,
     emit: Follower,
+    used: Callable[[], float],
 ) -> tuple[Plan, Precision]:
     """Return the plan and the precision that a study began with, or begins with."""
     if header is not None:
         return header.trainings, header.precision
-    return plan_study(prepared, engine, emit)
+    return plan_study(prepared, engine, emit, used)
 
 
 def _check_identity(header: StudyHeader, config: Config) -> None:

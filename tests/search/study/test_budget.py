@@ -173,7 +173,7 @@ def test_the_time_of_a_step_is_told_from_those_that_were_seen() -> None:
 def test_the_last_scores_of_the_front_are_within_the_time() -> None:
     evaluations = [timed(i, 30 * i, 30) for i in range(2)]
     assert remaining(evaluations, budget(minutes=2), 60.0).fits(None, 0, 1)
-    assert not remaining(evaluations, budget(minutes=2), 60.0, n_members=2).fits(None, 0, 1)
+    assert not remaining(evaluations, budget(minutes=2), 60.0, n_scored=2).fits(None, 0, 1)
 
 
 def test_several_workers_have_so_many_times_the_minutes() -> None:

@@ -18,12 +18,13 @@ from archfront.search.records.events import Event, Noticed, StudyStarted, TrialR
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.results.results import Results
+from archfront.search.study.finalize import again_s, timed_again
 from archfront.search.study.paused import KeptFront
 from archfront.search.study.study import StudyResult
 from archfront.search.tracking.tracker import Tracker
 from archfront.trainers.spec import Architecture
 from tests.support import small_study
-from tests.support.recorded_study import OBJECTIVES, trained
+from tests.support.recorded_study import OBJECTIVES, candidate, trained
 from tests.support.small_study import latency_ms, perform, small_config
 
 LIMIT = 2.0
@@ -165,6 +166,29 @@ def test_a_latency_that_stays_disturbed_is_measured_once_more_at_the_end(tmp_pat
     for member in results(tmp_path).front():
         assert busy.counts[member.candidate.architecture] == 2
     assert not any(isinstance(event, TrialRemeasured) for event in events)
+
+
+def test_a_study_of_minutes_measures_the_least_certain_again_while_there_is_time() -> None:
+    """Twelve seconds for each of four members took an eighth of six minutes."""
+    budget = small_config(Path("unused"), budget__minutes=6.0).budget
+    in_doubt = []
+    for trial, spread in enumerate((0.2, 0.9, 0.5, 0.9)):
+        name = f"resnet{min(trial, 2)}"  # the last two are of one architecture
+        found = trained(trial, 0.8, 2.0, of=candidate(name))
+        latency = replace(measured(found).latency, spread=spread, is_stable=False)
+        costs = replace(measured(found), latency=latency, seconds=8.0)
+        in_doubt.append(replace(found, measurement=costs))
+
+    def again(minutes: float | None, left_s: float = 0.0) -> list[float]:
+        chosen = timed_again(in_doubt, replace(budget, minutes=minutes), left_s)
+        return [measured(e).latency.spread for e in chosen]
+
+    assert len({e.candidate.architecture for e in in_doubt}) == 3
+    assert again(None) == again(8.0) == [0.9, 0.9, 0.2]
+    assert again(6.0) == [0.9, 0.9]
+    assert again(1.0) == [0.9]
+    assert again(1.0, left_s=17.0) == [0.9, 0.9]
+    assert again_s(in_doubt, replace(budget, minutes=6.0)) == 16.0
 
 
 def test_what_only_a_disturbed_latency_keeps_off_the_front_keeps_its_weights(

@@ -17,7 +17,7 @@ from archfront.search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequ
 from archfront.search.jobs.step_times import StepsRequest, StepTimes
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.space.space import Space
-from archfront.search.study.planning import AIMS
+from archfront.search.study.aims import AIMS
 from archfront.trainers.spec import Architecture
 from tests.search.study.test_budget import HandClock
 from tests.support.small_study import BACKBONES, N_VAL, perform, run, small_config, small_space

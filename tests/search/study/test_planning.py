@@ -19,9 +19,8 @@ from archfront.search.errors import BuildError
 from archfront.search.jobs.step_times import StepTimes
 from archfront.search.records.events import Event, Noticed
 from archfront.search.records.plan import Plan
+from archfront.search.study.aims import AIMS, LEAST_EPOCHS
 from archfront.search.study.planning import (
-    AIMS,
-    LEAST_EPOCHS,
     LONGEST_SHARE,
     TRAINING_SHARE,
     TRIES,
@@ -121,6 +120,20 @@ def test_epochs_are_planned_by_timed_steps(tmp_path: Path) -> None:
     assert plan.epoch_s * middle == pytest.approx(0.0005 * N_VAL * (1 + 1 / 3), rel=1e-6)
     assert plan.rungs[-1] == AIMS[True, False].most_epochs
     assert any("full training" in line for line in lines(plan, study))
+
+
+def test_what_is_used_before_the_plan_is_not_planned_with(tmp_path: Path) -> None:
+    config = small_config(tmp_path, task__epochs="auto", budget__minutes=1.0)
+    study = prepared(config)
+    times = {0: 0.05}
+
+    def works(used_s: float) -> float:
+        plan = timed_plan(study, times, 1, used_s)
+        assert plan.work is not None
+        return plan.work * plan.horizon * plan.share
+
+    assert works(30.0) < 0.6 * works(0.0)
+    assert works(300.0) == works(30.0)  # so that something is planned in any case
 
 
 def test_the_own_steps_of_a_new_candidate_are_held_against_what_was_planned(

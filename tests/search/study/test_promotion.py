@@ -23,26 +23,9 @@ from archfront.search.study.promotion import (
     to_stop,
 )
 from archfront.search.study.seen_rungs import SeenRungs
+from tests.support.budget_in_coins import Coins, promoted
 from tests.support.recorded_study import OBJECTIVES, REFERENCE, rejected, trained
 from tests.support.small_study import small_config
-
-
-@dataclass
-class Coins:
-    """A budget of full trainings; the low rung of two costs a tenth of one."""
-
-    left: float
-    low: float = 0.1
-
-    def price(self, done: int, rungs: int) -> float:
-        ends = (0.0, self.low, 1.0)
-        return ends[rungs] - ends[done]
-
-    def share(self, trial: int | None, done: int, rungs: int) -> float:
-        return self.price(done, rungs) / self.left
-
-    def fits(self, trial: int | None, done: int, rungs: int) -> bool:
-        return self.price(done, rungs) <= self.left + 1e-9
 
 
 def waiting(n: int, seed: int = 0) -> list[RungTrial]:
@@ -50,31 +33,6 @@ def waiting(n: int, seed: int = 0) -> list[RungTrial]:
     rng = np.random.default_rng(seed)
     losses, costs = rng.uniform(-0.9, -0.1, n), rng.uniform(-4, -0.5, n)
     return [RungTrial(i, (float(losses[i]),), (float(costs[i]),), True) for i in range(n)]
-
-
-def promoted(trial: RungTrial, top: float) -> RungTrial:
-    return replace(trial, losses=(*trial.losses, top), is_waiting=False)
-
-
-def test_the_dearest_of_the_first_two_is_trained_in_full_before_others_are_seen() -> None:
-    prices = {0: 0.1, 1: 0.5}
-
-    class Prices(Coins):
-        def share(self, trial: int | None, done: int, rungs: int) -> float:
-            return prices[trial] if trial is not None and trial in prices else 0.05
-
-    def step(seen: list[RungTrial]) -> object:
-        return next_step(
-            *(seen, 2, Prices(9.0)), may_propose=True, is_full_only=False, first_full="dearest"
-        )
-
-    # The second is worse so far, and has no lower costs.
-    first, second = (RungTrial(i, (-0.9 + 0.8 * i,), (-1.0 + i,), True) for i in range(2))
-    assert step([first]) == Propose()
-    assert step([first, second]) == Promote(1)
-    under_way = replace(second, is_waiting=False, is_running=True)
-    assert step([first, under_way]) == Propose()
-    assert step([first, promoted(second, -0.5)]) == Propose()
 
 
 def test_a_budget_of_one_full_training_has_one() -> None:
@@ -85,49 +43,6 @@ def test_a_budget_of_one_full_training_has_one() -> None:
     assert step([first], 0.95) == Promote(0)
     assert step([first], 1.1) == Propose()
     assert step([promoted(first, -0.9)], 0.4) == Propose()
-
-
-def test_the_best_of_those_seen_first_is_trained_in_full_before_others_go_on() -> None:
-    def step(seen: list[RungTrial], left: float = 9.0) -> object:
-        return next_step(
-            *(seen, 2, Coins(left)), may_propose=True, is_full_only=False, first_full="best"
-        )
-
-    seen = [RungTrial(i, (-0.5 - 0.05 * i,), (-1.0 + i,), True) for i in range(8)]
-    assert step(seen[:7]) == Propose()
-    assert step(seen) == Promote(7)
-    assert step(seen[:5], left=1.0) == Propose()  # one full training fits beside it
-    assert step(seen[:5], left=0.95) == Promote(4)
-    done = [*seen[:7], promoted(seen[7], -0.9)]
-    assert step(done) != Promote(7)
-
-
-def test_the_best_of_those_that_tie_at_the_lowest_rung_is_found_at_the_next() -> None:
-    ends = (0.0, 0.1, 0.3, 1.0)
-
-    class Thirds(Coins):
-        def price(self, done: int, rungs: int) -> float:
-            return ends[rungs] - ends[done]
-
-    def step(seen: list[RungTrial], left: float = 9.0) -> object:
-        return next_step(
-            *(seen, 3, Thirds(left)), may_propose=False, is_full_only=False, first_full="best"
-        )
-
-    def at(*losses: tuple[float, ...]) -> list[RungTrial]:
-        return [RungTrial(i, each, (-1.0,), True) for i, each in enumerate(losses)]
-
-    assert step(at((-0.75,), (-0.77,), (-0.70,), (-0.69,), (-0.1,))) == Promote(1)
-    one = at((-0.75,), (-0.77, -0.78), (-0.70,), (-0.69,), (-0.1,))
-    assert step(one) == Promote(0)
-    assert step(one, left=1.15) == Promote(0)
-    assert step(one, left=1.05) == Promote(1)  # beside it no full training would fit
-    two = at((-0.75, -0.80), (-0.77, -0.78), (-0.70,), (-0.69,), (-0.1,))
-    assert step(two) == Promote(2)
-    three = at((-0.75, -0.80), (-0.77, -0.78), (-0.70, -0.7), (-0.69,), (-0.1,))
-    assert step(three) == Promote(0)
-    assert step(at((-0.75,), (-0.77, -0.78), (-0.1,), (-0.1,))) == Promote(0)
-    assert step(at((-0.3,), (-0.77, -0.78), (-0.2,), (-0.1,))) == Promote(1)
 
 
 @pytest.mark.parametrize(

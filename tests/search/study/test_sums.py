@@ -34,7 +34,7 @@ def test_a_budget_is_the_same_from_sums_as_from_all_evaluations(seed: int) -> No
     so_far = TrainedSoFar((), PLAN, works)
     for n, evaluation in enumerate(every, start=1):
         so_far.add(evaluation)
-        given = {"seconds": 100.0, "n_members": 2, "works": works}
+        given = {"seconds": 100.0, "n_scored": 2, "works": works}
         of = budget(trials=20, minutes=5)
         kept = RemainingBudget(of, PLAN, every[:n], so_far=so_far, **given)  # type: ignore[arg-type]
         made = RemainingBudget(of, PLAN, every[:n], **given)  # type: ignore[arg-type]
