@@ -186,7 +186,7 @@ class HardwareConfig:
         "half the confidence interval of the median, over the median, to reach"
     )
     max_seconds: Annotated[float, Bounds(0.1)] = option(
-        "seconds of timing one architecture, at most"
+        "seconds of timing one architecture, at most; with budget.minutes 0.6 % of them, at most"
     )
     throughput_batch: Nullable[Annotated[int, Bounds(1, 65_536)]] = option(
         "images at a time for throughput_ips; null: not measured"

@@ -31,6 +31,11 @@ UNPLANNED_OF_IMAGES = 8
 # Decay of averaged weights (benchmarks/LOG.md, "Frozen features, solved heads and fine-tuning";
 # benchmarks/LOG.md, "Schedules of trainings from scratch").
 EMA = 0.95
+# The share of a study's minutes that timing one architecture takes at most, and seconds that it
+# may take in any case: beside other work a clock waits as long as it may, and eight candidates
+# with what is measured again cost a quarter of six minutes (benchmarks/LOG.md, "The first full
+# training on a slow machine").
+TIMING, TIMING_LEAST = 0.006, 1.5
 
 
 def plan_of(
@@ -90,7 +95,8 @@ def rung_epochs(
 
 def measure_settings(config: Config) -> MeasureSettings:
     """Return the settings by which architectures are measured."""
-    hardware = config.hardware
+    hardware, minutes = config.hardware, config.budget.minutes
+    most_s = math.inf if minutes is None else max(TIMING * 60 * minutes, TIMING_LEAST)
     return MeasureSettings(
         runtime=hardware.runtime,
         threads=hardware.threads,
@@ -100,7 +106,7 @@ def measure_settings(config: Config) -> MeasureSettings:
         precision=hardware.precision,
         affinity=hardware.affinity,
         interval=hardware.interval,
-        max_seconds=hardware.max_seconds,
+        max_seconds=min(hardware.max_seconds, most_s),
         throughput_batch=hardware.throughput_batch,
         measures_memory="memory_mb" in needed_values(config),
         measures_energy="energy_mj" in needed_values(config),

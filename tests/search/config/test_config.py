@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from archfront.search.config.build import build, differences
 from archfront.search.config.compose import compose
 from archfront.search.config.schema import OBJECTIVES
@@ -27,6 +29,18 @@ def test_what_a_measurement_needs_is_objectives_limits_and_the_throughput() -> N
     assert settings.throughput_batch == 32
     assert not settings.measures_energy
     assert settings.pace_file is not None
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"), [(None, 5.0), (60.0, 5.0), (6.0, 2.16), (1.0, 1.5)]
+)
+def test_in_few_minutes_an_architecture_is_timed_for_a_small_share_of_them(
+    minutes: float | None, expected: float
+) -> None:
+    config = build(changed(hardware__max_seconds=5.0, budget__minutes=minutes))
+    assert measure_settings(config).max_seconds == pytest.approx(expected)
+    config = build(changed(hardware__max_seconds=0.5, budget__minutes=minutes))
+    assert measure_settings(config).max_seconds == 0.5
 
 
 def test_the_identity_leaves_out_what_may_change() -> None:
