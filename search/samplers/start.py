@@ -120,9 +120,19 @@ class Start:
         return [0, last, *range(1, last)] if self._request.is_timed and last else range(last + 1)
 
     def recipe(self, number: int, rng: np.random.Generator) -> int:
-        """Return an open recipe of an architecture: one of them, or the first with usual ones."""
+        """Return an open recipe of an architecture: one of them, or the first with usual ones.
+
+        Where networks learn from nothing in few minutes, one with the largest learning rate: by
+        it most is learned soon, and what short trainings of unlike rates say of networks does not
+        compare (benchmarks/LOG.md, "The first full training on a slow machine").
+        """
         recipes = self._request.candidates.recipes(number)
-        return int(recipes[0] if self._has_usual else rng.choice(recipes))
+        if self._has_usual:
+            return int(recipes[0])
+        if self._is_by_step:
+            rates = np.array([self._space.recipes[recipe].lr for recipe in recipes])
+            recipes = recipes[rates == rates.max()]
+        return int(rng.choice(recipes))
 
     def _most_different(self, number: int, numbers: Ints, capacity: Floats, tried: Ints) -> int:
         """Return the stand-in of a member of the front of capacity, one of ``numbers``."""

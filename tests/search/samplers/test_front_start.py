@@ -167,3 +167,15 @@ def test_networks_whose_field_an_object_does_not_fit_into_have_less_capacity() -
     del start._capacity  # that of labels
     found = dict(zip((a.backbone for a in space.architectures), start._capacity, strict=True))
     assert found == {"narrow": pytest.approx(-1), "wide": pytest.approx(0)}
+
+
+def test_where_networks_learn_from_nothing_in_minutes_rates_at_the_start_are_the_largest() -> None:
+    recipe = recipe_config(lr=(0.001, 0.003), augment=("none", "light"))
+    space = mixed_space(ALIKE, heads=("avg",), input_sizes=(64,), recipe=recipe)
+    sampler = Loop("front", space, seed=0).sampler
+    rng = np.random.default_rng(0)
+    for is_timed in (False, True):
+        start = Start(replace(sampler._request, is_timed=is_timed), sampler._start._scaling)
+        chosen = [space.recipes[start.recipe(number, rng)] for number in range(40)]
+        assert {r.lr for r in chosen} == ({0.003} if is_timed else {0.001, 0.003})
+        assert {r.augment for r in chosen} == {"none", "light"}
