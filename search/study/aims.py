@@ -47,7 +47,7 @@ AIMS = {
     (True, True): Aim(3, 0.6, 8, 2_500),
     (True, False): Aim(
         n_full=1,
-        share=0.5,
+        share=0.6,
         most_epochs=60,
         least_images=40_000,
         quantiles=(0.8, 0.65, 0.5, *QUANTILES),
