@@ -121,18 +121,16 @@ def next_step(
         first_full: Which candidate is trained in full before others go on.
     """
     can_propose = may_propose and left.fits(None, 0, n_rungs if is_full_only else 1)
+    if first_full is not None and not _on_their_way(seen, n_rungs):
+        first = _first_full(seen, n_rungs, left, first_full, can_propose=can_propose)
+        if first is not None:
+            return first
     waiting = [c for c in seen if c.is_waiting and left.fits(c.trial, len(c.losses), n_rungs)]
     if not waiting:
         if is_full_only:
             return Propose() if can_propose else None
         return _last_step(seen, n_rungs, left, can_propose=can_propose)
     shares = np.array([left.share(c.trial, len(c.losses), n_rungs) for c in waiting])
-    if first_full is not None and not _on_their_way(seen, n_rungs):
-        first = _first_full(
-            seen, waiting, shares, n_rungs, left, first_full, can_propose=can_propose
-        )
-        if first is not None:
-            return first
     gain = gains(seen, waiting, n_rungs, is_full_only=is_full_only)
     if can_propose:
         if not is_full_only and _is_early(seen, float(shares.min()), n_rungs, left):
@@ -147,23 +145,32 @@ def next_step(
 
 def _first_full(
     seen: Sequence[RungTrial],
-    waiting: Sequence[RungTrial],
-    shares: Floats,
     n_rungs: int,
     left: Remaining,
     which: FirstFull,
     *,
     can_propose: bool,
 ) -> Step | None:
-    """Return the step towards the first full training; None where the usual one does."""
-    begun = max(len(c.losses) for c in waiting)
-    furthest = [(c, s) for c, s in zip(waiting, shares, strict=True) if len(c.losses) == begun]
+    """Return the step towards the first full training; None where the usual one does.
+
+    The best is trained although it may end a little late: what fits in its place is worse.
+    """
+    latest = LONGER if which == "best" else 1.0
+    priced = [
+        (c, left.share(c.trial, len(c.losses), n_rungs))
+        for c in seen
+        if c.is_waiting and (which == "best" or left.fits(c.trial, len(c.losses), n_rungs))
+    ]
+    if not (priced := [(c, share) for c, share in priced if share <= latest]):
+        return None
+    begun = max(len(c.losses) for c, _ in priced)
+    furthest = [(c, share) for c, share in priced if len(c.losses) == begun]
     if which == "best":
         best, share = min(furthest, key=lambda pair: pair[0].losses[-1])
-        kept = float(share) * LONGER
+        kept = share * LONGER
         if begun == 1 and can_propose and _is_early(seen, kept, n_rungs, left, n_full=1):
             return Propose()
-        tied = _tied(seen, waiting, shares, begun, left)
+        tied = _tied(seen, priced, begun, left)
         return Promote(best.trial if tied is None else tied)
     if len(seen) < SEEN_BEFORE_FULL:
         return None
@@ -172,8 +179,7 @@ def _first_full(
 
 def _tied(
     seen: Sequence[RungTrial],
-    waiting: Sequence[RungTrial],
-    shares: Floats,
+    priced: Sequence[tuple[RungTrial, float]],
     begun: int,
     left: Remaining,
 ) -> int | None:
@@ -184,21 +190,20 @@ def _tied(
 
     Args:
         seen: All trials.
-        waiting: Those that are paused and can be trained in full.
-        shares: The price of the way to the top of each that waits.
+        priced: Those that are paused and can be trained in full, with the price of that.
         begun: Finished rungs of those that are furthest.
         left: The part of the budget that is left.
     """
-    behind = [i for i, c in enumerate(waiting) if len(c.losses) == begun - 1]
-    ahead = [i for i, c in enumerate(waiting) if len(c.losses) == begun]
+    behind = [(c, share) for c, share in priced if len(c.losses) == begun - 1]
+    ahead = [share for c, share in priced if len(c.losses) == begun]
     if not behind or len(ahead) >= TIED:
         return None
     below = [c.losses[begun - 2] for c in seen if len(c.losses) >= begun - 1]
-    best = min(behind, key=lambda i: waiting[i].losses[-1])
-    price = left.share(waiting[best].trial, begun - 1, begun)
-    is_tie = waiting[best].losses[-1] - min(below) <= UNEXPLAINED * float(np.std(below))
-    is_affordable = price + float(shares[[*ahead, best]].max()) * LONGER <= 1
-    return waiting[best].trial if is_tie and is_affordable else None
+    best, share = min(behind, key=lambda pair: pair[0].losses[-1])
+    price = left.share(best.trial, begun - 1, begun)
+    is_tie = best.losses[-1] - min(below) <= UNEXPLAINED * float(np.std(below))
+    is_affordable = price + max(*ahead, share) * LONGER <= 1
+    return best.trial if is_tie and is_affordable else None
 
 
 def _on_their_way(seen: Sequence[RungTrial], n_rungs: int) -> list[int]:

@@ -65,6 +65,12 @@ def test_the_time_of_the_best_is_kept_while_others_are_seen() -> None:
         for left in (2.2, 2.0, 1.9)
     ]
     assert steps == [Propose(), Promote(1), Promote(1)]
+    # A little late it is trained all the same, and not another one in its place.
+    late = [
+        next_step(seen, 2, Unlike(left), may_propose=False, is_full_only=False, first_full="best")
+        for left in (1.7, 1.6)
+    ]
+    assert late == [Promote(1), Promote(4)]
 
 
 def test_the_best_of_those_that_tie_at_the_lowest_rung_is_found_at_the_next() -> None:
