@@ -42,7 +42,8 @@ class Aim:
 # that was solved needs little more: one detector trained for all of 8 minutes had mAP50 .85 where
 # the best of three that shared the minutes had .58 (benchmarks/LOG.md, "Races against a plain
 # script"). Where nothing is known of labels before, large networks are worth as much as long
-# trainings (benchmarks/LOG.md, "What learns in few minutes").
+# trainings (benchmarks/LOG.md, "What learns in few minutes"), and one has most of the time
+# (benchmarks/LOG.md, "The first full training on a slow machine").
 AIMS = {
     (True, True): Aim(3, 0.6, 8, 2_500),
     (True, False): Aim(

@@ -20,7 +20,8 @@ from archfront.trainers.spec import Architecture
 
 # Name of a member's latency with its trained weights, among its scores.
 TRAINED_LATENCY = "trained_latency_ms"
-# The share of the minutes that measuring disturbed latencies again may take at the end.
+# The share of the minutes that measuring disturbed latencies again may take at the end
+# (benchmarks/LOG.md, "The first full training on a slow machine").
 AGAIN = 0.05
 
 
