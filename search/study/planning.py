@@ -33,7 +33,7 @@ from archfront.trainers.words import count_of, duration
 TRIES = 3
 # Pixels of the images whose steps are timed, at most: of small images a whole batch, since calls
 # and not pixels are what few of them cost. Images at least.
-TIMED_PIXELS, TIMED_IMAGES = 8 * 224**2, 8
+TIMED_PIXELS, TIMED_IMAGES = 2 * 224**2, 8
 # A validation image costs a forward pass, about a third of a training step's work.
 FORWARD_SHARE = 1 / 3
 # The share of the minutes that trainings get; starting, measuring, scoring and drawing have the
