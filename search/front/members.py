@@ -22,6 +22,7 @@ from archfront.search.records.objectives import Objective, Reference
 Ties = Callable[[Sequence[Evaluation]], Mapping[int, tuple[int, ...]]]
 # Evaluators compute in single precision: a metric that equals a baseline may be this far over it.
 ROUNDING = 1e-6
+NAMED = 0.5  # share of the best metric below which what was not trained in full has no name
 
 
 @dataclass(frozen=True)
@@ -176,7 +177,7 @@ def build_front(
 ) -> list[FrontMember]:
     """Return the members of the front, fastest first; of equal latencies the better first.
 
-    The knee is one of those that are better than the baseline, where there are any. Where all of
+    The knee is one of those that ``named_members`` chooses from, where there are any. Where all of
     these were judged on folds, it is that of their means: the same members are then compared by
     more images, and by images that did not choose them.
 
@@ -197,7 +198,7 @@ def build_front(
     mask = front_mask(losses_of(final, objectives))
     chosen = distinct(e for e, is_front in zip(final, mask, strict=True) if is_front)
     better = [e for e in chosen if not _beaten_by(e, baseline)] or chosen
-    middle = _knee(better, objectives, folds)
+    middle = _knee(_learned(better, trained_outcome), objectives, folds)
     tied = ties(chosen) if ties else {}
     members = [
         replace(
@@ -230,10 +231,16 @@ def _knee(
 def named_members(members: Sequence[FrontMember]) -> dict[str, FrontMember]:
     """Return the members that are called ``fastest``, ``knee`` and ``best``.
 
-    They are among those that are better than the baselines; where none is, nothing has a name.
+    They are better than the baselines and have learned; where none is, nothing has a name.
     """
     better = [member for member in members if not member.not_better_than]
-    return chosen_by_name(better) if better else {}
+    return chosen_by_name(_learned(better, lambda member: member)) if better else {}
+
+
+def _learned(some: Sequence[Any], of: Callable[[Any], Trained | FrontMember]) -> list[Any]:
+    """Return those that were trained in full, or have a fair share of the best metric of all."""
+    least = NAMED * max(of(x).metric for x in some)
+    return [x for x in some if not (f := of(x).fidelity) or f.is_full or of(x).metric >= least]
 
 
 def chosen_by_name(members: Sequence[FrontMember]) -> dict[str, FrontMember]:

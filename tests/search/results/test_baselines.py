@@ -13,7 +13,7 @@ from sklearn.dummy import DummyClassifier
 
 from archfront.search.front.intervals import score
 from archfront.search.front.members import Baseline, build_front, named_members
-from archfront.search.records.evaluation import Evaluation
+from archfront.search.records.evaluation import Evaluation, Fidelity
 from archfront.search.records.store import reading
 from archfront.search.report import pages
 from archfront.search.report.document import render
@@ -96,6 +96,20 @@ def test_what_is_not_better_is_marked_and_gets_no_name() -> None:
         "best": 2,
     }
     assert {m.trial for m in named_members(members(None)).values()} == {0, 1, 2}
+
+
+def test_what_was_stopped_when_it_had_hardly_learned_gets_no_name() -> None:
+    """A network of .14 after two of its 27 epochs was called the fastest beside one of .88."""
+    every = [trained(0, 0.14, 0.1), trained(1, 0.71, 0.4), trained(2, 0.88, 1.3)]
+
+    def named(epochs: int) -> dict[str, int]:
+        early = replace(every[0].outcome, fidelity=Fidelity(epochs, 27, 1.0, epochs))
+        front = build_front([replace(every[0], outcome=early), *every[1:]], OBJECTIVES)
+        assert [member.trial for member in front] == [0, 1, 2]
+        return {name: member.trial for name, member in named_members(front).items()}
+
+    assert named(2) == {"fastest": 1, "knee": 2, "best": 2}
+    assert named(27)["fastest"] == 0
 
 
 def test_a_metric_that_equals_a_baseline_but_for_single_precision_is_not_better() -> None:
