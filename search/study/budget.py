@@ -115,7 +115,7 @@ class RemainingBudget:
         """Return the trainings that were made, counted in full ones."""
         return self._spent
 
-    def share(self, trial: int | None, done: int, rungs: int) -> float:
+    def share(self, trial: int | None, done: int, rungs: int, *, of_one: bool = False) -> float:
         """Return the price of training a trial from rung to rung, as a share of what is left.
 
         Of two limits the tighter one counts. The minutes that are left are those of all workers.
@@ -124,15 +124,16 @@ class RemainingBudget:
             trial: Number of the trial; None for one that is still to be proposed.
             done: Finished rungs of the trial.
             rungs: Rungs to be finished.
+            of_one: Return the share of the minutes that are left for one worker.
         """
-        shares = [ROUNDING]
+        shares, n_slots = [ROUNDING], 1 if of_one else self._n_slots
         if self._budget.trials is not None:
             left = self._budget.trials - self._spent - self._committed
             shares.append(self._trainings(done, rungs) / max(left, ROUNDING))
         if self._budget.minutes is not None:
             seconds = self._times.seconds(trial, done, rungs, work=self._usual_work)
             if seconds is not None:
-                shares.append(seconds / max(self._left_s * self._n_slots, ROUNDING))
+                shares.append(seconds / max(self._left_s * n_slots, ROUNDING))
         return max(shares)
 
     def fits(self, trial: int | None, done: int, rungs: int) -> bool:

@@ -87,10 +87,10 @@ FirstFull = Literal["best", "dearest"]
 class Remaining(Protocol):
     """The part of the budget that is left."""
 
-    def share(self, trial: int | None, done: int, rungs: int) -> float:
+    def share(self, trial: int | None, done: int, rungs: int, *, of_one: bool = False) -> float:
         """Return the price of training a trial from rung to rung, as a share of what is left.
 
-        None is a trial that is still to be proposed.
+        Of what is left for one worker where so asked. None is a trial still to be proposed.
         """
 
     def fits(self, trial: int | None, done: int, rungs: int) -> bool:
@@ -155,20 +155,20 @@ def _first_full(
 
     The best is trained although it may end a little late: what fits in its place is worse.
     """
-    latest = LONGER if which == "best" else 1.0
-    priced = [
-        (c, left.share(c.trial, len(c.losses), n_rungs))
-        for c in seen
-        if c.is_waiting and (which == "best" or left.fits(c.trial, len(c.losses), n_rungs))
-    ]
-    if not (priced := [(c, share) for c, share in priced if share <= latest]):
+    waiting = [c for c in seen if c.is_waiting]
+    if which == "dearest":
+        waiting = [c for c in waiting if left.fits(c.trial, len(c.losses), n_rungs)]
+    priced = [(c, left.share(c.trial, len(c.losses), n_rungs, of_one=True)) for c in waiting]
+    if which == "best":
+        priced = [(c, share) for c, share in priced if share <= LONGER]
+    if not priced:
         return None
     begun = max(len(c.losses) for c, _ in priced)
     furthest = [(c, share) for c, share in priced if len(c.losses) == begun]
     if which == "best":
         best, share = min(furthest, key=lambda pair: pair[0].losses[-1])
         kept = share * LONGER
-        if begun == 1 and can_propose and _is_early(seen, kept, n_rungs, left, n_full=1):
+        if begun == 1 and can_propose and _is_early(seen, kept, n_rungs, left, is_first=True):
             return Propose()
         tied = _tied(seen, priced, begun, left)
         return Promote(best.trial if tied is None else tied)
@@ -200,7 +200,7 @@ def _tied(
         return None
     below = [c.losses[begun - 2] for c in seen if len(c.losses) >= begun - 1]
     best, share = min(behind, key=lambda pair: pair[0].losses[-1])
-    price = left.share(best.trial, begun - 1, begun)
+    price = left.share(best.trial, begun - 1, begun, of_one=True)
     is_tie = best.losses[-1] - min(below) <= UNEXPLAINED * float(np.std(below))
     is_affordable = price + max(*ahead, share) * LONGER <= 1
     return best.trial if is_tie and is_affordable else None
@@ -217,7 +217,7 @@ def _is_early(
     n_rungs: int,
     left: Remaining,
     *,
-    n_full: int = FULL_LEAST,
+    is_first: bool = False,
 ) -> bool:
     """Return whether few were seen, and another one costs little.
 
@@ -229,13 +229,13 @@ def _is_early(
         full: The share of what is left that is kept for a full training.
         n_rungs: Of the study.
         left: The part of the budget that is left.
-        n_full: Full trainings that have to fit beside others.
+        is_first: Whether the first one alone has to fit, and on the worker that is free.
     """
-    price, n_tops = left.share(None, 0, 1), len(_on_their_way(seen, n_rungs))
+    price, n_tops = left.share(None, 0, 1, of_one=is_first), len(_on_their_way(seen, n_rungs))
     if len(seen) < SEEN_FIRST:
         reserved = 0.0 if n_tops else full
         return price <= FIRST_PRICE and price + reserved <= 1
-    reserved = max(1, n_full - n_tops) * full
+    reserved = (1 if is_first else max(1, FULL_LEAST - n_tops)) * full
     return len(seen) < SEEN_LEAST and price + reserved <= 1
 
 

@@ -18,7 +18,7 @@ class Coins:
         ends = (0.0, self.low, 1.0)
         return ends[rungs] - ends[done]
 
-    def share(self, trial: int | None, done: int, rungs: int) -> float:
+    def share(self, trial: int | None, done: int, rungs: int, *, of_one: bool = False) -> float:
         return self.price(done, rungs) / self.left
 
     def fits(self, trial: int | None, done: int, rungs: int) -> bool:

@@ -13,7 +13,9 @@ def test_the_dearest_of_the_first_two_is_trained_in_full_before_others_are_seen(
     prices = {0: 0.1, 1: 0.5}
 
     class Prices(Coins):
-        def share(self, trial: int | None, done: int, rungs: int) -> float:
+        def share(
+            self, trial: int | None, done: int, rungs: int, *, of_one: bool = False
+        ) -> float:
             return prices[trial] if trial is not None and trial in prices else 0.05
 
     def step(seen: list[RungTrial]) -> object:
@@ -52,7 +54,9 @@ def test_the_time_of_the_best_is_kept_while_others_are_seen() -> None:
     class Unlike(Coins):
         """A full training of the best takes twice as long as one of another."""
 
-        def share(self, trial: int | None, done: int, rungs: int) -> float:
+        def share(
+            self, trial: int | None, done: int, rungs: int, *, of_one: bool = False
+        ) -> float:
             return super().share(trial, done, rungs) * (2 if trial == 1 else 1)
 
         def fits(self, trial: int | None, done: int, rungs: int) -> bool:
@@ -71,6 +75,33 @@ def test_the_time_of_the_best_is_kept_while_others_are_seen() -> None:
         for left in (1.7, 1.6)
     ]
     assert late == [Promote(1), Promote(4)]
+
+
+def test_a_training_that_one_worker_cannot_end_in_time_is_not_begun_for_several() -> None:
+    @dataclass
+    class OfTwo(Coins):
+        """What is left of two workers; a full training of the best takes twice as long."""
+
+        def share(
+            self, trial: int | None, done: int, rungs: int, *, of_one: bool = False
+        ) -> float:
+            alone = super().share(trial, done, rungs) * (2 if trial == 1 else 1)
+            return alone if of_one else alone / 2
+
+    seen = [RungTrial(i, (loss,), (-1.0 + i,), True) for i, loss in enumerate((-0.3, -0.8, -0.7))]
+
+    def step(left: float, *, may_propose: bool = False) -> object:
+        return next_step(
+            *(seen, 2, OfTwo(left)),
+            may_propose=may_propose,
+            is_full_only=False,
+            first_full="best",
+        )
+
+    assert step(1.7) == Promote(1)
+    assert step(1.6) == Promote(2)
+    assert step(2.2, may_propose=True) == Propose()
+    assert step(2.0, may_propose=True) == Promote(1)  # another one would take its time
 
 
 def test_the_best_of_those_that_tie_at_the_lowest_rung_is_found_at_the_next() -> None:

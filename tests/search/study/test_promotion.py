@@ -300,7 +300,9 @@ def test_what_gains_most_is_not_kept_from_the_top_by_what_is_cheap() -> None:
     class Unlike(Coins):
         """Trainings of trial 1 take ten times as long as those of trial 0."""
 
-        def share(self, trial: int | None, done: int, rungs: int) -> float:
+        def share(
+            self, trial: int | None, done: int, rungs: int, *, of_one: bool = False
+        ) -> float:
             return (0.8 if trial == 1 else 0.08) / self.left
 
         def fits(self, trial: int | None, done: int, rungs: int) -> bool:
