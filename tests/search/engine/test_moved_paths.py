@@ -8,7 +8,7 @@ import pytest
 
 from archfront.search.engine.moved_paths import back, files_named, moved
 
-PLACES = {"/data": "/cache/d", "/data/inner": "/cache/i", "/root": "/work/r"}
+PLACES = {"/data": "/cache/d", "/data/inner": "/cache/i", "/root": "/away/r"}
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,13 @@ class Pair(NamedTuple):
         ("/data/innermost", "/cache/d/innermost"),
         ("/database", "/database"),
         ("see /data/a.png", "see /data/a.png"),
-        (Path("/root/studies"), Path("/work/r/studies")),
+        (Path("/root/studies"), Path("/away/r/studies")),
         ({"/data": "/data"}, {"/data": "/cache/d"}),
         (["/data", 3, None], ["/cache/d", 3, None]),
-        (Pair("/root", 1), Pair("/work/r", 1)),
+        (Pair("/root", 1), Pair("/away/r", 1)),
         (
             Request(Path("/root/x"), "x", inner=(Request(Path("/y"), "/data"),)),
-            Request(Path("/work/r/x"), "x", inner=(Request(Path("/y"), "/cache/d"),)),
+            Request(Path("/away/r/x"), "x", inner=(Request(Path("/y"), "/cache/d"),)),
         ),
     ],
 )
