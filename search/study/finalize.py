@@ -12,7 +12,7 @@ from archfront.search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequ
 from archfront.search.latency.steady import steadier
 from archfront.search.prepare.gate import exceeded
 from archfront.search.prepare.prepare import Prepared
-from archfront.search.records.evaluation import Evaluation, Measurement, Trained
+from archfront.search.records.evaluation import Evaluation, Measurement, trained_outcome
 from archfront.search.records.events import Event, Noticed
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import StudyStore
@@ -88,7 +88,7 @@ class FrontFinalizer:
             request = ScoreRequest(
                 evaluation.candidate,
                 self._prepared.data,
-                self._paths.folder / _trained(evaluation).weights,
+                self._paths.folder / trained_outcome(evaluation).weights,
                 "test",
                 self._settings.train.threads,
             )
@@ -109,7 +109,7 @@ class FrontFinalizer:
                 a,
                 self._settings.measure,
                 self._paths.measuring,
-                self._paths.folder / _trained(evaluation).weights,
+                self._paths.folder / trained_outcome(evaluation).weights,
             )
             job = Job("measure", request, is_exclusive=True)
             found = self._done(job, evaluation, "measured again")
@@ -119,7 +119,7 @@ class FrontFinalizer:
     def _draw(self, front: Sequence[Evaluation]) -> None:
         """Draw predictions of members that have no picture yet."""
         for evaluation in front:
-            predictions = self._paths.folder / _trained(evaluation).predictions
+            predictions = self._paths.folder / trained_outcome(evaluation).predictions
             file = self._paths.gallery(predictions)
             if file.is_file():
                 continue
@@ -177,6 +177,8 @@ def timed_again(
 
 def again_s(in_doubt: Iterable[Evaluation], budget: BudgetConfig) -> float:
     """Return the seconds that are kept for measuring again; arguments as of ``timed_again``."""
+    if budget.minutes is None:
+        return 0.0
     return sum(_measured(evaluation).seconds for evaluation in timed_again(in_doubt, budget))
 
 
@@ -194,8 +196,3 @@ def _again(
 def _measured(evaluation: Evaluation) -> Measurement:
     assert evaluation.measurement is not None, "what was trained was measured before"
     return evaluation.measurement
-
-
-def _trained(evaluation: Evaluation) -> Trained:
-    assert isinstance(evaluation.outcome, Trained)
-    return evaluation.outcome

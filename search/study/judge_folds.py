@@ -13,7 +13,7 @@ from archfront.search.engine.second_try import found_result
 from archfront.search.front.fold_interval import fold_mean
 from archfront.search.front.members import distinct
 from archfront.search.prepare.prepare import Prepared
-from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.evaluation import Evaluation, Trained, trained_outcome
 from archfront.search.records.events import Event, Noticed
 from archfront.search.records.fold_scores import FoldScore, FoldScores
 from archfront.search.records.store import StudyStore
@@ -145,7 +145,7 @@ class FoldJudge:
 
 def _is_probe(evaluation: Evaluation) -> bool:
     """Return whether the network of an evaluation is a head solved on frozen features."""
-    fidelity = _trained(evaluation).fidelity
+    fidelity = trained_outcome(evaluation).fidelity
     return fidelity is not None and fidelity.kept_epoch == 0
 
 
@@ -184,9 +184,4 @@ def _seconds(evaluation: Evaluation, every: Sequence[Evaluation]) -> float:
     """Return the seconds of a training up to the network that is kept."""
     top = 0 if _is_probe(evaluation) else evaluation.rung
     mine = {e.rung: e for e in every if e.trial == evaluation.trial and e.rung <= top}
-    return sum(_trained(e).seconds for e in mine.values() if isinstance(e.outcome, Trained))
-
-
-def _trained(evaluation: Evaluation) -> Trained:
-    assert isinstance(evaluation.outcome, Trained)
-    return evaluation.outcome
+    return sum(trained_outcome(e).seconds for e in mine.values() if isinstance(e.outcome, Trained))

@@ -10,7 +10,12 @@ from typing import Any
 from archfront.search.front.members import build_front
 from archfront.search.latency.steady import at_best, is_disturbed
 from archfront.search.records.candidate import Candidate
-from archfront.search.records.evaluation import Evaluation, Trained, is_below_top, is_passing
+from archfront.search.records.evaluation import (
+    Evaluation,
+    is_below_top,
+    is_passing,
+    trained_outcome,
+)
 from archfront.search.records.objectives import Objective
 from archfront.search.records.paths import PART, StudyPaths
 from archfront.search.records.store import StudyStore
@@ -91,11 +96,11 @@ class PausedTrials:
 
     def keep_only_state(self, evaluation: Evaluation) -> None:
         """Delete the weights of a rung below the top: only those of full trainings are kept."""
-        self._delete(_trained(evaluation).weights)
+        self._delete(trained_outcome(evaluation).weights)
 
     def forget_state(self, evaluation: Evaluation) -> None:
         """Delete the state from which a training would be resumed."""
-        resume = _trained(evaluation).resume
+        resume = trained_outcome(evaluation).resume
         if resume is not None:
             self._delete(resume)
 
@@ -153,7 +158,7 @@ class KeptFront:
             self.add(evaluation)
 
     def _delete_weights(self, evaluation: Evaluation) -> None:
-        (self._paths.folder / _trained(evaluation).weights).unlink(missing_ok=True)
+        (self._paths.folder / trained_outcome(evaluation).weights).unlink(missing_ok=True)
 
     def _front(self, evaluations: Sequence[Evaluation]) -> set[tuple[int, int]]:
         return {(m.trial, m.rung) for m in build_front(evaluations, self._objectives)}
@@ -175,8 +180,3 @@ class KeptFront:
 
 def _key(evaluation: Evaluation) -> tuple[int, int]:
     return evaluation.trial, evaluation.rung
-
-
-def _trained(evaluation: Evaluation) -> Trained:
-    assert isinstance(evaluation.outcome, Trained)
-    return evaluation.outcome
