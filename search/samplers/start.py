@@ -38,10 +38,10 @@ GOLDEN = (5**0.5 - 1) / 2
 class Start:
     """Chooses architectures along the front of published accuracy, or of capacity, by cost.
 
-    Where nothing is published and minutes are the budget, the cost is the time of a training
-    step: of networks that learn from nothing, those learn most in few minutes that do most work
-    in a second. The largest of them that the time allows is one of the first candidates
-    (benchmarks/LOG.md, "What learns in few minutes").
+    Where training starts from nothing and minutes are the budget, the cost is the time of a
+    training step: those networks learn most in few minutes that do most work in a second. The
+    largest of them that the time allows is one of the first candidates (benchmarks/LOG.md, "What
+    learns in few minutes").
 
     The front of capacity is of one kind: where several operations cost alike, all its members
     have the largest, and what is learned from them alone is that nothing else matters. So where
@@ -65,7 +65,7 @@ class Start:
         self._space = request.candidates.space
         self._is_dense = not TASKS[self._space.task].is_image_level
         self._has_usual = self._is_dense and request.is_timed
-        self._is_by_step = request.is_timed and self._space.published is None
+        self._is_by_step = request.is_timed and self._space.is_from_scratch
         # The same place within its part for the same trial, whatever became known meanwhile.
         rng = np.random.default_rng([request.seed, 0])
         self._places = rng.uniform(0.25, 0.75, request.startup)

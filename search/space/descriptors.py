@@ -150,11 +150,8 @@ class Descriptors:
     def published(self) -> np.ndarray | None:
         """Return the published accuracy of each architecture's weights on ImageNet, as a share.
 
-        NaN where there is none; None where training starts from nothing, of which a published
-        accuracy of pretrained weights says too little to begin a search with.
+        NaN where there is none; None where there is none of any.
         """
-        if not any(weights.source == "pretrained" for weights in self._weights.values()):
-            return None
         shares = self._top1 / 100
         return None if np.isnan(shares).all() else shares
 

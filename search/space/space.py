@@ -247,13 +247,18 @@ class Space:
         return octaves
 
     @property
+    def is_from_scratch(self) -> bool:
+        """Return whether no network has first weights."""
+        return all(weights.source == "none" for weights in self.weights.values())
+
+    @property
     def published(self) -> np.ndarray | None:
         """Return the published accuracy of each architecture's weights on ImageNet, as a share.
 
         NaN where there is none; None where training starts from nothing, of which a published
         accuracy of pretrained weights says too little to begin a search with.
         """
-        return self._described.published
+        return None if self.is_from_scratch else self._described.published
 
     def choices(self, candidate: Candidate) -> dict[str, Any]:
         """Return the answers with which ``suggest`` gives this candidate, by axis."""

@@ -33,8 +33,11 @@ def published_space(source: str) -> Space:
     return replace(space, weights=weights)
 
 
-def test_published_accuracy_leads_two_of_three_starts_with_the_weights_it_is_of() -> None:
-    pretrained, scratch = published_space("pretrained"), published_space("none")
+@pytest.mark.parametrize("source", ["pretrained", "folder"])
+def test_published_accuracy_leads_two_of_three_starts_with_the_weights_it_is_of(
+    source: str,
+) -> None:
+    pretrained, scratch = published_space(source), published_space("none")
     assert scratch.published is None
     assert pretrained.published is not None
     assert pretrained.published.max() == pytest.approx(0.88)
@@ -49,6 +52,28 @@ def test_published_accuracy_leads_two_of_three_starts_with_the_weights_it_is_of(
     assert {names["pretrained"][k] for k in (0, 1, 3)} <= small
     assert names["pretrained"][2] not in small
     assert set(names["scratch"]) & {"resnet_c", "resnet_d"}
+
+
+@pytest.mark.parametrize("source", ["pretrained", "folder"])
+@pytest.mark.parametrize("is_known", [True, False])
+def test_with_first_weights_a_study_of_minutes_begins_with_a_fast_network(
+    source: str, is_known: bool
+) -> None:
+    """One whose metric is there early, whether or not anything is published of the networks."""
+    space = published_space(source)
+    if not is_known:
+        unpublished = (replace(a, backbone=replace(a.backbone, published=())) for a in space.axes)
+        space = replace(space, axes=tuple(unpublished))
+    steps = space.step_s
+    assert steps[first_of_minutes(space)] <= np.quantile(steps, 0.25)
+    assert steps[first_of_minutes(published_space("none"))] >= np.quantile(steps, 0.75)
+
+
+def first_of_minutes(space: Space) -> int:
+    """Return the architecture that a study of minutes begins with."""
+    sampler = Loop("front", space, seed=0).sampler
+    start = Start(replace(sampler._request, is_timed=True), sampler._start._scaling)
+    return start.choose(np.array([], int))
 
 
 # Ten sizes, each of twelve families that cost alike; the last does a little more than all others.
