@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 
 import pytest
@@ -60,6 +61,15 @@ class TestHelp:
         name, number = succeeds(capsys, "--version").split()
         assert name == "archfront"
         assert number[0].isdigit()
+
+    def test_the_package_is_the_command(
+        self, capsys: Output, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("sys.argv", ["archfront", "--version"])
+        with pytest.raises(SystemExit) as ended:
+            runpy.run_module("archfront", run_name="__main__")
+        assert ended.value.code == 0
+        assert capsys.readouterr().out == succeeds(capsys, "--version")
 
     def test_an_unknown_verb_gets_the_nearest(self, capsys: Output) -> None:
         assert fails(capsys, 2, "fornt", "list") == (
