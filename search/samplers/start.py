@@ -38,10 +38,11 @@ GOLDEN = (5**0.5 - 1) / 2
 class Start:
     """Chooses architectures along the front of published accuracy, or of capacity, by cost.
 
-    Where training starts from nothing and minutes are the budget, the cost is the time of a
-    training step: those networks learn most in few minutes that do most work in a second. The
-    largest of them that the time allows is one of the first candidates (benchmarks/LOG.md, "What
-    learns in few minutes").
+    Where minutes are the budget, and training starts from nothing or a pixel or an object is
+    what is learned, nothing published leads and the cost is the time of a training step: those
+    networks learn most in few minutes that do most work in a second. The largest of them that the
+    time allows is one of the first candidates (benchmarks/LOG.md, "What learns in few minutes",
+    "Weights from a folder").
 
     The front of capacity is of one kind: where several operations cost alike, all its members
     have the largest, and what is learned from them alone is that nothing else matters. So where
@@ -65,7 +66,9 @@ class Start:
         self._space = request.candidates.space
         self._is_dense = not TASKS[self._space.task].is_image_level
         self._has_usual = self._is_dense and request.is_timed
-        self._is_by_step = request.is_timed and self._space.is_from_scratch
+        is_slow = self._is_dense or self._space.is_from_scratch
+        self._is_by_step = request.is_timed and is_slow
+        self._published = None if self._is_by_step else self._space.published
         # The same place within its part for the same trial, whatever became known meanwhile.
         rng = np.random.default_rng([request.seed, 0])
         self._places = rng.uniform(0.25, 0.75, request.startup)
@@ -86,7 +89,7 @@ class Start:
             # The fronts of all are used up one after the other, each of them at every place.
             numbers, k = numbers[is_new[numbers]], len(tried)
             is_last, share = False, k * GOLDEN % 1
-        published = self._space.published if k % BY_CAPACITY < BY_CAPACITY - 1 else None
+        published = self._published if k % BY_CAPACITY < BY_CAPACITY - 1 else None
         expected = self._capacity if published is None else _filled(published)
         front = self._front(numbers, expected)
         # Many small networks are near the cheap end, so by steps capacity counts and not its rank.
@@ -104,7 +107,7 @@ class Start:
             behind = np.flatnonzero(is_new if is_new.any() else counts)
             return int(self._front(behind, expected)[0])
         number = int(choices[0])
-        is_itself = self._space.published is not None or not self._scaling.levels
+        is_itself = self._published is not None or not self._scaling.levels
         if is_itself or len(tried) == 0 or (is_last and self._is_by_step):
             return number
         return self._most_different(number, numbers[is_new[numbers]], expected, tried)

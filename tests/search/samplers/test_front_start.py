@@ -69,6 +69,16 @@ def test_with_first_weights_a_study_of_minutes_begins_with_a_fast_network(
     assert steps[first_of_minutes(published_space("none"))] >= np.quantile(steps, 0.75)
 
 
+def test_what_was_published_of_whole_images_does_not_begin_a_study_of_boxes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It says nothing of the input size, on which boxes depend most."""
+    space = published_space("pretrained")
+    of_boxes = SimpleNamespace(is_image_level=False)
+    monkeypatch.setattr("archfront.search.samplers.start.TASKS", {space.task: of_boxes})
+    assert space.step_s[first_of_minutes(space)] >= np.quantile(space.step_s, 0.75)
+
+
 def first_of_minutes(space: Space) -> int:
     """Return the architecture that a study of minutes begins with."""
     sampler = Loop("front", space, seed=0).sampler
