@@ -1,16 +1,18 @@
-"""Each rule on against off: the same data, minutes and seeds, compared by hypervolume.
+"""Each rule, or any option, on against off: the same data, minutes and seeds, by hypervolume.
 
 Both studies run at the same time, each with one thread on a core of its own; which core is whose
-changes with the seed. All other rules are off in both. ``--data`` has the property of a rule
-(``unequal`` classes of 50:1, ``small_objects`` of 3 to 5 px, ``crowded`` images of 150 objects, a
-``few`` images, ``few_validated`` ones) or not (``digits``). The hypervolume is that of all
-trained networks, by a metric in which classes count alike and by latency on a logarithmic scale,
-from 0 to 1: the reference point is a metric of 0 and the largest latency of both studies, and
-latency counts from the smallest one of both. It is told whether the rule applied.
+changes with the seed. Where a rule is raced, all other rules are off in both. ``--data`` has the
+property of a rule (``unequal`` classes of 50:1, ``small_objects`` of 3 to 5 px, ``crowded`` images
+of 150 objects, a ``few`` images, ``few_validated`` ones) or not (``digits``). The hypervolume is
+that of all trained networks, by a metric in which classes count alike and by latency on a
+logarithmic scale, from 0 to 1: the reference point is a metric of 0 and the largest latency of
+both studies, and latency counts from the smallest one of both. It is told whether the rule
+applied.
 
 Aim, for the data that has the property: a mean gain above 0. The exit status is 1 where the mean
 gain is 0 or less; on data without the property there is no aim, nor for ``folds``, which
-takes time and changes no network. ``--data own`` is any data, which ``--word`` names.
+takes time and changes no network. ``--data own`` is any data, which ``--word`` names; there
+``--option`` may be raced in place of a rule, by its words for on and off.
 
 12 minutes for 3 seeds on two quiet cores:
 
@@ -18,6 +20,8 @@ takes time and changes no network. ``--data own`` is any data, which ``--word`` 
         --out rules.json
     python benchmarks/profile_rules.py --rule balance --data own --metric balanced_accuracy \
         --word data=folder --word data.root=PHOTOS --out rules.json
+    python benchmarks/profile_rules.py --option task.init=auto task.init=random --data own \
+        --metric accuracy --word data=folder --word data.root=PHOTOS --out options.json
 
 ``--word`` is one more for both. A run is added to ``--out`` when it is done, and not done again by
 the same command.
@@ -84,10 +88,19 @@ class Found:
     reason: str
 
 
-def words_of(options: argparse.Namespace, switch: str, root: Path | None) -> list[str]:
-    """Return archfront's words, with a rule on (``auto``) or ``off`` and all others off."""
+def raced_of(options: argparse.Namespace) -> str:
+    """Return what is raced: the name of a rule, or the words of an option."""
+    rule: str | None = options.rule
+    return rule or " over ".join(options.option)
+
+
+def words_of(options: argparse.Namespace, side: str, root: Path | None) -> list[str]:
+    """Return archfront's words for the side ``on`` or ``off``."""
     kind = KINDS[options.data]
+    switch = "auto" if side == "on" else "off"
     rules = [f"space.rules.{n}={switch if n == options.rule else 'off'}" for n in NAMES]
+    if options.option is not None:
+        rules = [options.option[side == "off"]]
     where = [] if root is None else [f"data.root={root}"]
     weights = ["space.weights=none"] if kind.words else []
     return [*kind.words, *weights, *where, *rules, *options.word]
@@ -147,10 +160,10 @@ def run(options: argparse.Namespace, settings: Row, folder: Path) -> Row:
         kind.draw(root)
     racers = [
         replace(
-            archfront(folder / side, words_of(options, switch, root), minutes=minutes, seed=seed),
+            archfront(folder / side, words_of(options, side, root), minutes=minutes, seed=seed),
             name=side,
         )
-        for side, switch in (("on", "auto"), ("off", "off"))
+        for side in ("on", "off")
     ]
     ended = raced(racers, minutes, turn=seed)
     check_ended(ended)
@@ -190,7 +203,7 @@ def print_gain(runs: Sequence[Row], options: argparse.Namespace) -> int:
     own = [
         one["figures"]["gain"]
         for one in runs
-        if (one["settings"]["rule"], one["settings"]["data"]) == (options.rule, options.data)
+        if (one["settings"]["rule"], one["settings"]["data"]) == (raced_of(options), options.data)
     ]
     spread = np.std(own, ddof=1) / np.sqrt(len(own)) if len(own) > 1 else float("nan")
     print(f"mean gain {np.mean(own):+.4f} (standard error {spread:.4f}, {len(own)} seeds)")
@@ -203,7 +216,7 @@ def main() -> int:
     folder = folder_of(options, "profile-rules")
     wanted = [
         {
-            "rule": options.rule,
+            "rule": raced_of(options),
             "data": options.data,
             "minutes": options.minutes,
             "seed": seed,
@@ -217,7 +230,9 @@ def main() -> int:
 
 def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rule", choices=NAMES, required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--rule", choices=NAMES)
+    what.add_argument("--option", nargs=2, metavar=("ON", "OFF"), help="words of an option")
     parser.add_argument("--data", choices=KINDS, required=True, help="what is drawn")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--minutes", type=float, default=4.0)
@@ -228,6 +243,8 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     asked = parser.parse_args(arguments)
     if (asked.data == "own") != (asked.metric is not None):
         parser.error("--metric belongs to --data own, which needs it")
+    if asked.option is not None and asked.data != "own":
+        parser.error("--option needs --data own")
     return asked
 
 

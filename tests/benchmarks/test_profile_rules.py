@@ -14,6 +14,7 @@ from profile_rules import (
     check_ended,
     options_of,
     print_gain,
+    raced_of,
     volumes,
     words_of,
 )
@@ -39,15 +40,27 @@ def test_own_data_comes_by_words_and_is_compared_by_its_metric() -> None:
     with pytest.raises(SystemExit):
         options_of(["--rule", "balance", "--data", "unequal", "--metric", "map"])
     options = options_of([*own, "--metric", "balanced_accuracy"])
-    found = words_of(options, "auto", None)
+    found = words_of(options, "on", None)
     assert found[-1] == "data=folder"
     assert found[:-1] == [f"space.rules.{n}={'auto' if n == 'balance' else 'off'}" for n in NAMES]
 
 
-def words(rule: str, data: str, switch: str, root: Path) -> list[str]:
+def test_an_option_is_raced_by_its_two_words_with_all_rules_as_they_are() -> None:
+    raced = ["--option", "task.init=auto", "task.init=random", "--word", "data=folder"]
+    with pytest.raises(SystemExit):
+        options_of([*raced, "--data", "digits"])
+    with pytest.raises(SystemExit):
+        options_of([*raced, "--rule", "balance", "--data", "own", "--metric", "accuracy"])
+    options = options_of([*raced, "--data", "own", "--metric", "accuracy"])
+    assert raced_of(options) == "task.init=auto over task.init=random"
+    assert words_of(options, "on", None) == ["task.init=auto", "data=folder"]
+    assert words_of(options, "off", None) == ["task.init=random", "data=folder"]
+
+
+def words(rule: str, data: str, side: str, root: Path) -> list[str]:
     fewer = ["--word", "data.shapes.images=300"] if data == "unequal" else []
     options = options_of(["--rule", rule, "--data", data, *fewer])
-    return words_of(options, switch, root if data in DRAWN else None)
+    return words_of(options, side, root if data in DRAWN else None)
 
 
 @pytest.mark.parametrize("rule", NAMES)
@@ -58,12 +71,12 @@ def test_a_rule_applies_to_its_data_only_and_only_where_it_is_on(
     kind = KINDS[PROPERTY[rule]]
     if kind.draw is not None:
         kind.draw(tmp_path / "data")
-    for data, switch, applied in (
-        (PROPERTY[rule], "auto", [rule]),
+    for data, side, applied in (
+        (PROPERTY[rule], "on", [rule]),
         (PROPERTY[rule], "off", []),
-        ("digits", "auto", []),
+        ("digits", "on", []),
     ):
-        own = words(rule, data, switch, tmp_path / "data")
+        own = words(rule, data, side, tmp_path / "data")
         composed = compose.compose(
             [*own, f"tracking.root={tmp_path / 'root'}", "budget.minutes=1"]
         )
