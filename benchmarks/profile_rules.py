@@ -6,8 +6,8 @@ property of a rule (``unequal`` classes of 50:1, ``small_objects`` of 3 to 5 px,
 of 150 objects, a ``few`` images, ``few_validated`` ones) or not (``digits``). The hypervolume is
 that of all trained networks, by a metric in which classes count alike and by latency on a
 logarithmic scale, from 0 to 1: the reference point is a metric of 0 and the largest latency of
-both studies, and latency counts from the smallest one of both. It is told whether the rule
-applied.
+both studies, and latency counts from the smallest one of both. Latencies are those of one clock
+when both have ended. It is told whether the rule applied.
 
 Aim, for the data that has the property: a mean gain above 0. The exit status is 1 where the mean
 gain is 0 or less; on data without the property there is no aim, nor for ``folds``, which
@@ -37,6 +37,7 @@ from pathlib import Path
 
 import numpy as np
 from race import RESULTS, Ended, Row, archfront, folder_of, raced
+from race_clock import Latencies
 from race_records import STUDY
 from race_results import run_all, table
 from rule_data import KINDS
@@ -48,6 +49,7 @@ from archfront.search.records.evaluation import Trained
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import reading
 from archfront.search.results.results import Results
+from archfront.trainers.spec import Architecture
 
 NAMES = tuple(rule.name for rule in RULES)
 # The data that has the property of a rule.
@@ -76,16 +78,27 @@ class Found:
     """What a study found within its minutes.
 
     Attributes:
-        points: Metric and latency in ms of every training, ``(n, 2)``.
+        networks: What was trained.
+        metrics: The metric of each training.
         applied: Whether the rule had something to say.
         sizes: Input sizes of what was trained.
         reason: Why the study ended, in words.
     """
 
-    points: np.ndarray
+    networks: tuple[Architecture, ...]
+    metrics: tuple[float, ...]
     applied: bool
-    sizes: tuple[int, ...]
     reason: str
+
+    @property
+    def sizes(self) -> list[int]:
+        """Return the input sizes of what was trained."""
+        return sorted({network.input_size for network in self.networks})
+
+    def points(self, latencies_ms: Mapping[Architecture, float]) -> np.ndarray:
+        """Return metric and latency in ms of every training, ``(n, 2)``."""
+        of_each = [latencies_ms[network] for network in self.networks]
+        return np.column_stack([np.array(self.metrics, float), np.array(of_each, float)])
 
 
 def raced_of(options: argparse.Namespace) -> str:
@@ -121,16 +134,16 @@ def found_in(root: Path, ended: Ended, *, metric: str, rule: str, seconds: float
         results = Results.read(reading(places, None), places)
         header = results.begun()
     except ArchfrontError as error:
-        return Found(np.zeros((0, 2)), False, (), str(error))
-    points, sizes = [], set()
+        return Found((), (), False, str(error))
+    networks, metrics = [], []
     for one in results.evaluations:
-        if not isinstance(one.outcome, Trained) or one.measurement is None:
+        if not isinstance(one.outcome, Trained):
             continue
         if one.started + one.seconds - ended.started <= seconds:
-            points.append((one.outcome.metrics[metric], one.measurement.latency.p50_ms))
-            sizes.add(one.candidate.architecture.input_size)
+            networks.append(one.candidate.architecture)
+            metrics.append(one.outcome.metrics[metric])
     applied = any(one.name == rule for one in header.space.rules)
-    return Found(np.array(points).reshape(-1, 2), applied, tuple(sorted(sizes)), results.reason)
+    return Found(tuple(networks), tuple(metrics), applied, results.reason)
 
 
 def volumes(sides: Sequence[np.ndarray]) -> list[float]:
@@ -151,7 +164,7 @@ def volumes(sides: Sequence[np.ndarray]) -> list[float]:
     return found
 
 
-def run(options: argparse.Namespace, settings: Row, folder: Path) -> Row:
+def run(options: argparse.Namespace, settings: Row, folder: Path, latencies: Latencies) -> Row:
     """Run both studies once and return the run's row."""
     kind, minutes, seed = KINDS[options.data], settings["minutes"], settings["seed"]
     root = None
@@ -177,16 +190,18 @@ def run(options: argparse.Namespace, settings: Row, folder: Path) -> Row:
         )
         for side, one in ended.items()
     }
-    on, off = volumes([found["on"].points, found["off"].points])
+    latencies.measure([*found["on"].networks, *found["off"].networks])
+    points = {side: one.points(latencies.found_ms) for side, one in found.items()}
+    on, off = volumes([points["on"], points["off"]])
     figures: Row = {"applied": found["on"].applied, "on": on, "off": off, "gain": on - off}
     for side, one in found.items():
-        figures[f"{side}_best"] = float(one.points[:, 0].max()) if len(one.points) else None
-        figures[f"{side}_trained"] = len(one.points)
+        figures[f"{side}_best"] = max(one.metrics, default=None)
+        figures[f"{side}_trained"] = len(one.metrics)
         figures[f"{side}_size"] = ",".join(map(str, one.sizes))
     print(f"  on {on:.4f}, off {off:.4f}", flush=True)
     ends = {side: {**one.as_row(), "reason": found[side].reason} for side, one in ended.items()}
-    points = {side: one.points.tolist() for side, one in found.items()}
-    return {"settings": settings, "figures": figures, "ended": ends, "points": points}
+    rows = {side: every.tolist() for side, every in points.items()}
+    return {"settings": settings, "figures": figures, "ended": ends, "points": rows}
 
 
 def check_ended(ended: Mapping[str, Ended]) -> None:
@@ -224,7 +239,10 @@ def main() -> int:
         }
         for seed in range(options.seeds)
     ]
-    runs = run_all(options.out, folder, wanted, lambda one, place: run(options, one, place))
+    latencies = Latencies(folder)
+    runs = run_all(
+        options.out, folder, wanted, lambda one, place: run(options, one, place, latencies)
+    )
     return print_gain(runs, options)
 
 

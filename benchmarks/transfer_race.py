@@ -31,7 +31,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -48,51 +48,22 @@ from race import (
     script,
     shared,
 )
+from race_clock import Latencies
 from race_records import Aim, Course, ratio, read_course
 from race_results import print_end, run_all, told
 from transfer_curves import hypervolume_over_time
 
-from archfront.search.engine.jobs import Done, Job
-from archfront.search.engine.processes import ProcessEngine
 from archfront.search.front.intervals import chance_level
-from archfront.search.jobs.perform import MeasureRequest, perform
-from archfront.search.latency.key import MeasureSettings
 from archfront.trainers.spec import Architecture
 
 BACKBONES = ("tf_efficientnet_lite0", "tf_efficientnet_lite1", "tf_efficientnet_lite2")
 SIZES = (96, 128, 160)
 FIRST_S, FIRST_RATIO, VOLUME_RATIO, NEVER_EMPTY_S = 60.0, 1.2, 1.1, 120.0
 SLOWER = 1.1  # the reference over the slowest network
-CLOCK = MeasureSettings("onnxruntime", threads=1, batch_size=1, warmup=10, repeats=50)
 COLUMNS = (
     *("data", "minutes", "seed", "first_s", "script_first_s", "best", "low", "high"),
     *("script_best", "volume_ratio", "ratio_most", "members", "n_seen", "n_full"),
 )
-
-
-class Latencies:
-    """Measured latencies of networks, each measured once.
-
-    Args:
-        folder: For files of measurements.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.found_ms: dict[Architecture, float] = {}
-
-    def measure(self, architectures: Iterable[Architecture]) -> None:
-        """Measure what was not measured yet, in a process of its own."""
-        missing = [a for a in dict.fromkeys(architectures) if a not in self.found_ms]
-        if not missing:
-            return
-        with ProcessEngine(perform, workers=1) as engine:
-            for architecture in missing:
-                request = MeasureRequest(architecture, CLOCK, self.folder)
-                result = engine.submit(Job("measure", request, is_exclusive=True)).result()
-                if not isinstance(result, Done):
-                    sys.exit(f"{architecture} cannot be measured: {result.message}")
-                self.found_ms[architecture] = result.value.latency.p50_ms
 
 
 def words_of(options: argparse.Namespace, data: Path) -> list[str]:
