@@ -6,7 +6,6 @@ import os
 import shutil
 import socket
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from multiprocessing import get_context
@@ -20,6 +19,7 @@ import uvicorn
 
 from archfront.search.service.app import create_app
 from archfront.search.service.service_settings import ServiceSettings
+from tests.support.waiting import eventually
 
 # Headless, without what a browser asks of hosts of its own.
 FLAGS = (
@@ -53,11 +53,8 @@ def served(root: Path, **changes: Any) -> Iterator[tuple[str, str]]:
     server = uvicorn.Server(uvicorn.Config(app, log_level="critical", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, kwargs={"sockets": [at]}, daemon=True)
     thread.start()
-    until = time.monotonic() + WAIT_S
-    while not server.started:
-        assert thread.is_alive(), "the server did not start"
-        assert time.monotonic() < until, "the server did not start in time"
-        time.sleep(0.02)
+    eventually(lambda: server.started or not thread.is_alive())
+    assert thread.is_alive(), "the server did not start"
     try:
         yield f"http://127.0.0.1:{port}/", token
     finally:
@@ -86,13 +83,15 @@ class ServerToKill:
         """Start it; it answers when this returns."""
         self._process = get_context("fork").Process(target=_serve, args=(self._settings,))
         self._process.start()
-        until = time.monotonic() + WAIT_S
-        while True:
-            assert self._process.is_alive(), "the server did not start"
-            assert time.monotonic() < until, "the server did not start in time"
+        process = self._process
+
+        def answers() -> bool:
+            assert process.is_alive(), "the server did not start"
             with suppress(OSError), urlopen(f"{self.address}api/v1/health"):
-                return
-            time.sleep(0.02)
+                return True
+            return False
+
+        eventually(answers)
 
     def kill(self) -> None:
         """End it at once, in the middle of whatever it does; repeatable."""

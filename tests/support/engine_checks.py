@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable
 from concurrent.futures import Future
 from typing import Any
 
@@ -12,11 +10,10 @@ import pytest
 
 from archfront.search.engine.jobs import Broken, Done, Job, Result
 from archfront.trainers.threads import cores
+from tests.support.waiting import DEADLINE_S
 
 # On one core one worker does measurements and trainings, and pauses nothing.
 pauses = pytest.mark.skipif(cores() == 1, reason="On one core there is no other worker to pause.")
-# Only a test that fails waits for so long.
-DEADLINE_S = 120.0
 STAYING = ("resource_tracker", "multiprocessing.forkserver", "tests.support.programs")
 # The children that this process had when a test began, as a cluster that all tests share.
 earlier: set[int] = set()
@@ -44,13 +41,6 @@ def broken(future: Future[Result]) -> Broken:
     failure = result(future)
     assert isinstance(failure, Broken), failure
     return failure
-
-
-def eventually(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + DEADLINE_S
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true"
-        time.sleep(0.005)
 
 
 def is_running(pid: int) -> bool:

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from tests.support import engine_jobs
-from tests.support.engine_checks import DEADLINE_S, eventually, is_running
+from tests.support.engine_checks import is_running
+from tests.support.waiting import DEADLINE_S, eventually
 
 ROOT = Path(engine_jobs.__file__).parents[2]
 

@@ -17,8 +17,8 @@ from typing import Any
 import psutil
 import pytest
 
-from tests.support.engine_checks import eventually
 from tests.support.ray_cluster import STORE_BYTES
+from tests.support.waiting import eventually
 
 LABELS = {"pool": "private"}
 

@@ -17,9 +17,7 @@ from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_rows import StudyRow, StudyRows
 from archfront.search.service.supervisor import Supervisor
 from tests.support import small_driver
-
-# Seconds after which something that is waited for never comes.
-NEVER_S = 60.0
+from tests.support.waiting import eventually
 
 
 class Servers:
@@ -74,13 +72,14 @@ class Servers:
 
     def until(self, server: Supervisor, name: str, is_so: Callable[[StudyRow], bool]) -> StudyRow:
         """Let a server look until a row is as it is to be, and return it."""
-        end = time.monotonic() + NEVER_S
-        while time.monotonic() < end:
+
+        def found() -> StudyRow | None:
             server.look()
-            if is_so(row := self.row(name)):
-                return row
-            time.sleep(0.01)
-        raise AssertionError(self.row(name))
+            return row if is_so(row := self.row(name)) else None
+
+        row = eventually(found, lambda: self.row(name))
+        assert row is not None
+        return row
 
     def is_state(self, server: Supervisor, name: str, state: str) -> StudyRow:
         return self.until(server, name, lambda row: row.state == state)
@@ -88,12 +87,8 @@ class Servers:
     def child(self, name: str) -> psutil.Process:
         """Return the child of a driver that waits, when there is one."""
         file = self.settings.root / "studies" / name / "child"
-        end = time.monotonic() + NEVER_S
-        while time.monotonic() < end:
-            if file.is_file() and (text := file.read_text()):
-                return psutil.Process(int(text))
-            time.sleep(0.01)
-        raise AssertionError("no child")
+        text = eventually(lambda: file.read_text() if file.is_file() else "", lambda: "no child")
+        return psutil.Process(int(text))
 
     def _command(self, words: Sequence[str]) -> list[str]:
         return [sys.executable, "-S", str(small_driver.__file__), str(self._acts), *words]
@@ -112,7 +107,4 @@ def is_over(process: psutil.Process) -> bool:
 
 
 def gone(process: psutil.Process) -> bool:
-    end = time.monotonic() + NEVER_S
-    while not is_over(process) and time.monotonic() < end:
-        time.sleep(0.01)
-    return is_over(process)
+    return eventually(lambda: is_over(process))

@@ -25,14 +25,8 @@ from archfront.search.engine.ray_node import LEASE_END_S
 from archfront.search.engine.worker import READY
 from archfront.search.errors import ConfigError
 from tests.support import engine_jobs
-from tests.support.engine_checks import (
-    DEADLINE_S,
-    broken,
-    eventually,
-    is_running,
-    train,
-    value,
-)
+from tests.support.engine_checks import broken, is_running, train, value
+from tests.support.waiting import DEADLINE_S, eventually
 
 ROOT = Path(engine_jobs.__file__).parents[2]
 OPEN = Callable[[], ClusterEngine]

@@ -13,15 +13,8 @@ from archfront.search.engine.jobs import Done, Engine, Job
 from archfront.search.engine.processes import ProcessEngine
 from archfront.search.errors import ConfigError
 from tests.support import engine_jobs
-from tests.support.engine_checks import (
-    DEADLINE_S,
-    assert_matches,
-    broken,
-    measure,
-    result,
-    train,
-    value,
-)
+from tests.support.engine_checks import assert_matches, broken, measure, result, train, value
+from tests.support.waiting import DEADLINE_S
 
 # Those whose start takes seconds are open for all tests: the fixtures that give them.
 SHARED = {

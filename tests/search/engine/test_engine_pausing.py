@@ -19,10 +19,8 @@ from archfront.search.engine.process import Stopwatch, WorkerProcess
 from archfront.search.engine.processes import ProcessEngine
 from tests.support import engine_jobs
 from tests.support.engine_checks import (
-    DEADLINE_S,
     broken,
     children,
-    eventually,
     is_running,
     measure,
     pauses,
@@ -30,6 +28,7 @@ from tests.support.engine_checks import (
     train,
     value,
 )
+from tests.support.waiting import DEADLINE_S, eventually
 
 
 @pytest.fixture

@@ -15,16 +15,8 @@ from archfront.search.engine.jobs import Job
 from archfront.search.engine.processes import ProcessEngine
 from archfront.trainers.threads import cores
 from tests.support import engine_jobs
-from tests.support.engine_checks import (
-    DEADLINE_S,
-    assert_matches,
-    broken,
-    eventually,
-    is_running,
-    measure,
-    train,
-    value,
-)
+from tests.support.engine_checks import assert_matches, broken, is_running, measure, train, value
+from tests.support.waiting import DEADLINE_S, eventually
 
 
 @pytest.fixture

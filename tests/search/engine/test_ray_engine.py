@@ -23,7 +23,6 @@ from tests.support import engine_jobs
 from tests.support.engine_checks import (
     assert_matches,
     broken,
-    eventually,
     is_running,
     measure,
     pauses,
@@ -32,6 +31,7 @@ from tests.support.engine_checks import (
 )
 from tests.support.killed_driver import killed_driver
 from tests.support.ray_cluster import LOOK_S, node_options
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 

@@ -22,9 +22,10 @@ from archfront.search.engine.placement import ClusterNeeds
 from archfront.search.engine.ray_check import check_cluster
 from archfront.search.records.events import FilesSent, Noticed
 from tests.support import engine_jobs
-from tests.support.engine_checks import broken, eventually, is_running, measure, train, value
+from tests.support.engine_checks import broken, is_running, measure, train, value
 from tests.support.private_nodes import LABELS, PrivateNode
 from tests.support.ray_cluster import LOOK_S
+from tests.support.waiting import eventually
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
 

@@ -19,17 +19,10 @@ from archfront.search.engine.submitit_engine import SubmititEngine
 from archfront.search.engine.submitit_queue import SlurmQueue
 from archfront.search.errors import ConfigError
 from tests.support import engine_jobs
-from tests.support.engine_checks import (
-    DEADLINE_S,
-    broken,
-    eventually,
-    is_running,
-    measure,
-    train,
-    value,
-)
+from tests.support.engine_checks import broken, is_running, measure, train, value
 from tests.support.killed_driver import killed_driver
 from tests.support.slurm_stand_in import StandIn
+from tests.support.waiting import DEADLINE_S, eventually
 
 pytestmark = [
     pytest.mark.slow,

@@ -33,15 +33,8 @@ from archfront.search.engine.submitit_pilot import (
 from archfront.search.engine.submitit_queue import SlurmQueue, queue_of
 from archfront.search.errors import ConfigError
 from tests.support import engine_jobs
-from tests.support.engine_checks import (
-    DEADLINE_S,
-    assert_matches,
-    broken,
-    eventually,
-    is_running,
-    train,
-    value,
-)
+from tests.support.engine_checks import assert_matches, broken, is_running, train, value
+from tests.support.waiting import DEADLINE_S, eventually
 
 OPEN = Callable[[], SubmititEngine]
 

@@ -32,7 +32,8 @@ from archfront.search.engine.submitit_pilot import (
     ToDo,
 )
 from tests.support import engine_jobs
-from tests.support.engine_checks import broken, eventually, measure, train, value
+from tests.support.engine_checks import broken, measure, train, value
+from tests.support.waiting import eventually
 
 FACTS = facts_of(Question())
 

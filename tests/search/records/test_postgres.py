@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
@@ -33,6 +32,7 @@ from archfront.search.records.postgres import connected, patiently, too_old, wit
 from archfront.search.records.postgres_tables import RECORDS, lock_key, make_tables
 from archfront.search.records.storage_urls import hide_password, revealed
 from tests.support.postgres_server import GUARDED, PASSWORD, Server, execute
+from tests.support.waiting import eventually
 
 HOLDER = """
 import sys
@@ -53,14 +53,6 @@ def numbers(url: str, study: str = "study") -> list[int]:
 def cut(url: str) -> None:
     """End every other connection of a database."""
     execute(url, f"{CUT} current_database() AND pid != pg_backend_pid()")
-
-
-def until(is_true: Callable[[], bool]) -> None:
-    """Wait until something is true, for ten minutes at most."""
-    deadline = time.monotonic() + 600
-    while not is_true():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 @pytest.fixture
@@ -163,7 +155,7 @@ def test_two_that_make_the_tables_at_once_make_them_once(database: str) -> None:
     with ThreadPoolExecutor(1) as pool, connected(database) as first, connected(database) as other:
         first.exec_driver_sql(f"SELECT pg_advisory_lock({lock_key('tables')})")
         second = pool.submit(make_tables, other, RECORDS, database)
-        until(lambda: execute(database, waits) != [])
+        eventually(lambda: execute(database, waits) != [])
         make_tables(first, RECORDS, database)
         first.exec_driver_sql("SELECT pg_advisory_unlock_all()")
         second.result()
@@ -177,7 +169,7 @@ class TestLock:
             pass
         with DriverSession(database, "other"):
             assert is_locked(database, "other")
-        until(lambda: not is_locked(database, "other"))  # when the database sees the end
+        eventually(lambda: not is_locked(database, "other"))  # when the database sees the end
 
     def test_a_killed_driver_frees_it(self, database: str) -> None:
         holder = subprocess.Popen(
@@ -193,7 +185,7 @@ class TestLock:
         finally:
             holder.send_signal(signal.SIGKILL)
             holder.communicate()
-        until(lambda: not is_locked(database, "study"))
+        eventually(lambda: not is_locked(database, "study"))
         with DriverSession(database, "study"):
             pass
 
@@ -204,7 +196,7 @@ class TestLock:
         with DriverSession(database, "study") as session:
             first = session._connection
             cut(database)
-            until(lambda: session._connection not in (None, first))
+            eventually(lambda: session._connection not in (None, first))
             assert is_locked(database, "study")
 
     def test_a_driver_whose_study_was_taken_over_stops(

@@ -37,8 +37,8 @@ from archfront.search.service.state import Service
 from archfront.search.service.study_rows import StudyRows
 from archfront.search.service.tables import SCHEMA, STUDIES
 from tests.support import recorded_store, recorded_study
-from tests.support.engine_checks import eventually
 from tests.support.services import client_of
+from tests.support.waiting import eventually
 
 
 def service_of(client: TestClient) -> Service:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,10 +18,10 @@ from archfront.search.records.paths import StudyPaths
 from archfront.search.service.state import Service
 from tests.support import recorded_store, small_driver
 from tests.support.services import client_of
+from tests.support.waiting import eventually
 
 PATH = "/api/v1/studies"
 DIGITS = {"choices": {"experiment": "digits"}}
-NEVER_S = 60.0
 
 
 @pytest.fixture
@@ -168,14 +167,12 @@ class TestWishes:
             return [sys.executable, "-S", str(small_driver.__file__), str(acts), *words]
 
         def until(state: str) -> dict[str, Any]:
-            end = time.monotonic() + NEVER_S
-            while time.monotonic() < end:
+            def found() -> dict[str, Any]:
                 supervisor.look()
-                found: dict[str, Any] = ask(client, "GET", "/new")
-                if found["state"] == state:
-                    return found
-                time.sleep(0.01)
-            raise AssertionError(found)
+                row: dict[str, Any] = ask(client, "GET", "/new")
+                return row if row["state"] == state else {}
+
+            return eventually(found, lambda: ask(client, "GET", "/new"))
 
         supervisor._command = command
         ask(client, "POST", "", 201, name="new", **DIGITS)
@@ -185,8 +182,7 @@ class TestWishes:
         ):
             until("running")
             child = root / "studies/new/child"
-            while not child.is_file():
-                time.sleep(0.01)
+            eventually(child.is_file)
             child.unlink()
             assert ask(client, "GET", "/new/log")[-1] == "the act is wait"
             config = service_of(client).settings.study_folder("new") / "config.yaml"

@@ -20,7 +20,7 @@ from archfront.search.service.ending_words import ending_text, status_text
 from archfront.search.service.leases import LEASE_S, Leases, is_gone, new_owner
 from archfront.search.service.supervisor import MAX_ATTEMPTS
 from tests.support import recorded_store
-from tests.support.small_servers import NEVER_S, Servers, gone, is_over, kill
+from tests.support.small_servers import Servers, gone, is_over, kill
 
 
 @pytest.fixture
@@ -183,11 +183,7 @@ class TestRestarts:
         row = servers.row("a")
         assert (row.state, row.pid) == ("running", pid)
         servers.want("a", "pause")
-        end = time.monotonic() + NEVER_S
-        while servers.row("a").state != "paused" and time.monotonic() < end:
-            second.look()
-            time.sleep(0.01)
-        assert servers.row("a").state == "paused"
+        servers.is_state(second, "a", "paused")
         assert gone(child)
 
     def test_the_next_server_starts_no_more_than_it_may(self, servers: Servers) -> None:

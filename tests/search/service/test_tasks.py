@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -24,8 +23,8 @@ from archfront.search.service.task_rows import TASKS, TaskRow
 from archfront.search.service.task_runner import TaskRunner
 from archfront.search.service.verb_process import end_tree
 from archfront.search.service.work_answers import ExportRequest, RefitRequest, VariantsRequest
-from tests.support.engine_checks import eventually
 from tests.support.services import client_of
+from tests.support.waiting import eventually
 
 STUDY = "/api/v1/studies/flowers"
 
@@ -49,12 +48,12 @@ class Server:
 
     def until(self, is_there: Callable[[], bool]) -> None:
         """Look at the tasks until something is there."""
-        for _ in range(3000):
+
+        def is_so() -> bool:
             self.runner.look()
-            if is_there():
-                return
-            time.sleep(0.01)
-        raise AssertionError("it did not come")
+            return is_there()
+
+        eventually(is_so)
 
     def ended(self, id: str) -> TaskRow:
         self.until(lambda: not self.rows.get(id).is_open)

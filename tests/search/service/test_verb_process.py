@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import sys
 import threading
-import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-import psutil
 import pytest
 
 from archfront.search.errors import ArchfrontError, ConfigError, RequestError
@@ -16,6 +14,8 @@ from archfront.search.records.paths import ROOT_VARIABLE
 from archfront.search.service import verb_process
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.verb_process import DATABASE_VARIABLE, VerbProcesses
+from tests.support.engine_checks import is_running
+from tests.support.waiting import eventually
 
 NEVER_S = 60.0
 # Complains in the words given, and ends with the status given.
@@ -75,7 +75,7 @@ def test_one_that_takes_too_long_ends_with_its_children(
     file = tmp_path / "child"
     with pytest.raises(RequestError, match="took over 2 s and was ended"):
         verbs.call([SLEEP, str(file)], limit_s=2)
-    assert is_over(int(file.read_text()))
+    eventually(lambda: not is_running(int(file.read_text())))
 
 
 def test_the_end_of_the_server_ends_it(verbs: VerbProcesses, tmp_path: Path) -> None:
@@ -89,13 +89,11 @@ def test_the_end_of_the_server_ends_it(verbs: VerbProcesses, tmp_path: Path) -> 
 
     thread = threading.Thread(target=call)
     thread.start()
-    end = time.monotonic() + NEVER_S
-    while not (file.is_file() and file.read_text()) and time.monotonic() < end:
-        time.sleep(0.01)
+    eventually(lambda: file.is_file() and file.read_text())
     verbs.close()
     thread.join()
     assert len(errors) == 1
-    assert is_over(int(file.read_text()))
+    eventually(lambda: not is_running(int(file.read_text())))
     with pytest.raises(RequestError, match="is ending"):
         verbs.call(["print()"], limit_s=NEVER_S)
 
@@ -117,15 +115,3 @@ def test_only_so_many_may_wait(verbs: VerbProcesses, monkeypatch: pytest.MonkeyP
             assert verbs._waiting.acquire(blocking=False)
         with pytest.raises(RequestError, match="1 commands are running"):
             verbs.call(["print()"], limit_s=NEVER_S)
-
-
-def is_over(pid: int) -> bool:
-    end = time.monotonic() + NEVER_S
-    while time.monotonic() < end:
-        try:
-            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-                return True
-        except psutil.NoSuchProcess:
-            return True
-        time.sleep(0.01)
-    return False

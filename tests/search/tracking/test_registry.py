@@ -9,9 +9,8 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
@@ -35,9 +34,8 @@ from tests.support import small_member, small_refits
 from tests.support.command import Output, fails
 from tests.support.programs import SCORING, Programs
 from tests.support.shared_exports import SharedExports
+from tests.support.waiting import eventually
 
-# Of MLflow's server: half a minute beside other work.
-STARTS_WITHIN_S = 120
 # MLflow's scoring server and pyfunc, seeing nothing of this repository.
 LOAD = """
 import base64, json, sys
@@ -352,15 +350,14 @@ def served(model: Path, log: Path) -> Iterator[str]:
 
 def wait_for(address: str, server: subprocess.Popen[bytes], log: Path) -> None:
     """Wait until an address answers."""
-    end = time.monotonic() + STARTS_WITHIN_S
-    while time.monotonic() < end:
+
+    def answers() -> bool:
         assert server.poll() is None, log.read_text()
-        try:
-            with urlopen(address, timeout=5):
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise AssertionError(f"{address} does not answer: {log.read_text()}")
+        with suppress(OSError), urlopen(address, timeout=5):
+            return True
+        return False
+
+    eventually(answers, log.read_text)
 
 
 def asked(address: str, body: bytes) -> dict[str, object]:

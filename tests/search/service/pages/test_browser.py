@@ -18,8 +18,8 @@ from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_rows import StudyRows
 from tests.support.browser import WAIT_S, browsed, served
 from tests.support.buffering_proxy import proxied
-from tests.support.engine_checks import eventually
 from tests.support.recorded_study import candidate
+from tests.support.waiting import eventually
 
 # Of the recorded study: 24 trials, of which 16 were trained.
 N_TRIALS = 24

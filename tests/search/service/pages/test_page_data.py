@@ -24,8 +24,8 @@ from archfront.search.service.pages.study_columns import study_columns
 from archfront.search.service.state import ReadStudy, Service
 from archfront.search.service.study_rows import StudyRows
 from tests.support import recorded_store, recorded_study
-from tests.support.engine_checks import eventually
 from tests.support.services import client_of
+from tests.support.waiting import eventually
 
 
 class TestColumns:
