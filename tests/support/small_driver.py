@@ -38,10 +38,7 @@ def main() -> int:
         return 1
     print(f"the act is {act}", flush=True)
     if act in ("wait", "stubborn"):
-        child = subprocess.Popen(["sleep", "600"], start_new_session=True)
-        with (folder / "child").open("w") as file:
-            file.write(str(child.pid))
-        return _wait(child, is_stubborn=act == "stubborn")
+        return _wait(folder / "child", is_stubborn=act == "stubborn")
     if act == "crash":
         os.kill(os.getpid(), signal.SIGKILL)
     if act == "refuse":
@@ -49,8 +46,10 @@ def main() -> int:
     return 0 if act == "finish" else 1
 
 
-def _wait(child: subprocess.Popen[bytes], *, is_stubborn: bool) -> int:
+def _wait(told: Path, *, is_stubborn: bool) -> int:
+    child = subprocess.Popen(["sleep", "600"], start_new_session=True)
     try:
+        told.write_text(str(child.pid))  # whoever reads it may interrupt at once
         while True:
             time.sleep(600)
     except KeyboardInterrupt:
