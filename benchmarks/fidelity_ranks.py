@@ -26,7 +26,7 @@ import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from statistics import mean
@@ -37,7 +37,6 @@ from scipy.stats import kendalltau
 
 from archfront.search.config.build import build
 from archfront.search.config.compose import compose
-from archfront.search.config.schema import Config
 from archfront.search.prepare.prepare import Prepared, prepare
 from archfront.search.records.candidate import Candidate
 from archfront.trainers.spec import TrainResult, TrainSettings
@@ -85,20 +84,13 @@ def name_of(share: Fraction, epoch: int) -> str:
 
 
 def settings_of(
-    config: Config, options: argparse.Namespace, *, until_epoch: int, share: Fraction
+    study: TrainSettings, options: argparse.Namespace, *, until_epoch: int, share: Fraction
 ) -> TrainSettings:
-    """Return the settings of a training up to an epoch."""
-    task = config.task
-    return TrainSettings(
-        metric=task.metric,
+    """Return the settings of a training up to an epoch, from those of a study."""
+    return replace(
+        study,
         until_epoch=until_epoch,
         horizon=options.epochs,
-        seed=config.seed,
-        label_smoothing=task.label_smoothing,
-        schedule=task.schedule,
-        precision="fp32",
-        threads=1,
-        loss=task.loss,
         init="probe" if until_epoch == 0 else options.init,
         norms=options.norms,
         ema=options.ema,
@@ -108,7 +100,7 @@ def settings_of(
 
 def values_of(
     candidate: Candidate,
-    config: Config,
+    study: TrainSettings,
     options: argparse.Namespace,
     folder: Path,
     trained: Trainer,
@@ -116,21 +108,21 @@ def values_of(
     """Return the metric of a candidate at every fidelity, and the seconds up to it."""
     values: Values = {}
     if candidate.weights.source != "none":
-        settings = settings_of(config, options, until_epoch=0, share=Fraction(1))
+        settings = settings_of(study, options, until_epoch=0, share=Fraction(1))
         result = trained(candidate, settings, folder / PROBE, None)
         values[PROBE] = {
-            "metric": result.metrics[config.task.metric],
+            "metric": result.metrics[study.metric],
             "seconds": result.seconds,
         }
     for share in options.shares:
         resume, seconds = None, 0.0
         for epoch in range(1, options.epochs + 1):
-            settings = settings_of(config, options, until_epoch=epoch, share=share)
+            settings = settings_of(study, options, until_epoch=epoch, share=share)
             place = folder / f"{share.denominator}-{epoch}"
             result = trained(candidate, settings, place, resume)
             resume, seconds = result.resume, seconds + result.seconds
             values[name_of(share, epoch)] = {
-                "metric": result.metrics[config.task.metric],
+                "metric": result.metrics[study.metric],
                 "seconds": seconds,
             }
     return values
@@ -197,7 +189,9 @@ def evaluated(
     for candidate in drawn(prepared, options.candidates, prepared.config.seed):
         if candidate.id not in done:
             with tempfile.TemporaryDirectory() as folder:
-                values = values_of(candidate, prepared.config, options, Path(folder), trained)
+                values = values_of(
+                    candidate, prepared.settings.train, options, Path(folder), trained
+                )
             rows.append({"id": candidate.id, "label": candidate.label, "values": values})
             print(f"{len(rows)} of {options.candidates}: {candidate.label}", flush=True)
         yield rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from fidelity_ranks import (
     values_of,
 )
 
+from archfront.search.prepare.study_settings import resolve
 from archfront.search.records.candidate import Candidate
 from archfront.trainers.spec import Recipe, TrainResult, TrainSettings, Weights
 from tests.support.small_study import prepared, small_config, small_space
@@ -103,9 +105,10 @@ def recording(asked: Asked) -> Callable[..., TrainResult]:
 
 def test_every_fidelity_is_trained_rung_by_rung(tmp_path: Path) -> None:
     asked: Asked = []
+    settings = replace(resolve(small_config(tmp_path)).train, class_sizes=(3.0, 1.0))
     candidate = Candidate(small_space().at(0).architecture, Weights("pretrained"), RECIPE)
     given = options(tmp_path / "out", "--init", "probe", "--norms", "frozen")
-    values = values_of(candidate, small_config(tmp_path), given, tmp_path, recording(asked))
+    values = values_of(candidate, settings, given, tmp_path, recording(asked))
     assert [(s.until_epoch, s.share, s.init) for s, _ in asked] == [
         (0, 1.0, "probe"),
         (1, 1.0, "probe"),
@@ -114,6 +117,8 @@ def test_every_fidelity_is_trained_rung_by_rung(tmp_path: Path) -> None:
         (2, 1 / 3, "probe"),
     ]
     assert {(s.horizon, s.norms) for s, _ in asked} == {(2, "frozen")}
+    # A loss that is balanced by the classes needs what a study says of them.
+    assert {s.class_sizes for s, _ in asked} == {(3.0, 1.0)}
     # What the second rung goes on from is the first of its own share.
     places = [resume and resume.name for _, resume in asked]
     assert places == [None, None, "1-1", None, "3-1"]
@@ -127,9 +132,10 @@ RECIPE = Recipe(0.003, 0.01, 32, "none", 0.0)
 
 def test_without_weights_there_is_no_probe(tmp_path: Path) -> None:
     asked: Asked = []
+    settings = resolve(small_config(tmp_path)).train
     candidate = small_space().at(0)
     given = options(tmp_path / "out")
-    values = values_of(candidate, small_config(tmp_path), given, tmp_path, recording(asked))
+    values = values_of(candidate, settings, given, tmp_path, recording(asked))
     assert PROBE not in values
     assert {s.init for s, _ in asked} == {"random"}
 
