@@ -31,6 +31,9 @@ CAPACITY = ("macs_g", "params_m", "log_macs", "log_params")
 DENSE_CAPACITY = ("macs_g", "input_size")
 CAPACITY_BY_STEP = (*CAPACITY, "input_size")
 LARGEST, LARGEST_OF_RUNGS, LARGEST_LEAST = 0.1, 0.2, 3
+# Where no architecture is likely to be within the limits, those are chosen from whose probability
+# of it is at least this share of the largest one.
+UNLIKELY = 0.5
 # Places that follow each other by the golden ratio fill a front evenly, whenever they end.
 GOLDEN = (5**0.5 - 1) / 2
 
@@ -80,8 +83,11 @@ class Start:
         usable = counts > 0
         usable[tried] = True
         numbers = np.flatnonzero(usable)
-        likely = self._request.costs.chance(numbers) > 0.5
-        numbers = numbers[likely] if counts[numbers[likely]].any() else numbers
+        chance = self._request.costs.chance(numbers)
+        likely = chance > 0.5
+        if not counts[numbers[likely]].any():  # those that are least unlikely
+            likely = chance >= UNLIKELY * chance[counts[numbers] > 0].max()
+        numbers = numbers[likely]
         is_new = (counts > 0) & ~np.isin(np.arange(len(counts)), tried)
         k = self._order[min(len(tried), self._request.startup - 1)]
         is_last, share = k == self._request.startup - 1, (k + self._places[k]) / len(self._places)

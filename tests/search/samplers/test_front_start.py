@@ -171,6 +171,27 @@ def test_where_time_can_run_out_the_front_is_gone_along_from_its_largest_or_both
     assert start._capacity[tried].tolist() == largest_first
 
 
+@pytest.mark.parametrize("is_timed", [True, False])
+def test_where_no_network_is_likely_within_the_limits_the_least_unlikely_are_tried(
+    is_timed: bool,
+) -> None:
+    space = alike_space()
+    sampler = Loop("front", space, seed=0).sampler
+    work = np.log(space.macs_g)
+    chances = 0.4 * np.exp(-4 * (work - work.min()))  # a tenth by 1.5 times the work and more
+    costs = SimpleNamespace(
+        expected=lambda numbers: work[numbers][:, None], chance=lambda numbers: chances[numbers]
+    )
+    start = Start(
+        replace(sampler._request, costs=costs, is_timed=is_timed), sampler._start._scaling
+    )
+    tried: list[int] = []
+    for _ in range(STARTUP):
+        tried.append(start.choose(np.array(tried, int)))
+    assert len(set(tried)) == STARTUP
+    assert chances[tried].min() >= 0.2
+
+
 def test_where_time_can_run_out_steps_and_not_latencies_order_the_front() -> None:
     space = alike_space()
     sampler = Loop("front", space, seed=0).sampler
