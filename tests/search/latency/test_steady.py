@@ -48,6 +48,9 @@ def test_the_latency_counts_that_other_work_slowed_least(
     [
         (WIDE, {"latency_ms": (8.35, 4.0)}, True),
         (timed(8.35), {"latency_ms": (8.35, 4.0)}, False),
+        # What slowed it all the time does not show in the spread, and cannot have slowed it more.
+        (timed(762.0, 0.02, is_stable=False), {"latency_ms": (762.0, 150.0)}, False),
+        (timed(300.0, 0.02, is_stable=False), {"latency_ms": (300.0, 150.0)}, True),
         (WIDE, {}, False),
         (WIDE, {"latency_ms": (8.35, 4.0), "params_m": (11.0, 5.0)}, False),
         (WIDE, {"latency_ms": (4.0 * HOPELESS + 0.1, 4.0)}, False),
