@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archfront.search.config.schema import BudgetConfig
-from archfront.search.records.evaluation import Evaluation, Failed, Rejected
+from archfront.search.records.evaluation import Evaluation, Failed, Rejected, Trained
 from archfront.search.records.plan import Plan
 from archfront.search.records.seconds import active_seconds, rung_costs
 from archfront.search.study.sums import TrainedSoFar
@@ -229,9 +229,13 @@ def end_reason(
         left: The part of the budget that is left.
     """
     if not left.fits(None, 0, left.reach):
-        return left.reason(evaluations)
+        reason = left.reason(evaluations)
+        rejected = [e for e in evaluations if isinstance(e.outcome, Rejected)]
+        if rejected and not any(isinstance(e.outcome, Trained) for e in evaluations):
+            reason += f", and {_too_strict(rejected)}"
+        return reason
     if is_too_strict(evaluations, budget):
-        return _too_strict(_trailing_rejections(evaluations))
+        return _too_strict(_trailing_rejections(evaluations), " in a row")
     return None
 
 
@@ -305,11 +309,11 @@ def _trailing_rejections(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     return streak
 
 
-def _too_strict(streak: Sequence[Evaluation]) -> str:
-    times = [e.measurement.latency.p50_ms for e in streak if e.measurement is not None]
-    were = "was" if len(streak) == 1 else "were"
+def _too_strict(rejected: Sequence[Evaluation], how: str = "") -> str:
+    times = [e.measurement.latency.p50_ms for e in rejected if e.measurement is not None]
+    were = "was" if len(rejected) == 1 else "were"
     fastest = f"; the fastest of them takes {min(times):.3g} ms" if times else ""
     return (
-        f"{count_of(len(streak), 'candidate')} in a row {were} over a limit{fastest}. Raise the "
+        f"{count_of(len(rejected), 'candidate')}{how} {were} over a limit{fastest}. Raise the "
         "limits, or give the space smaller backbones and input sizes"
     )

@@ -118,6 +118,17 @@ def test_the_time_is_used_up() -> None:
     assert end_reason([timed(0, 0, 92)], budget(minutes=1.5)) == reason
 
 
+def test_where_nothing_was_within_the_limits_the_end_says_so() -> None:
+    spent = [timed(0, 0, 92), rejected(1, 5.0), rejected(2, 4.0)]
+    assert end_reason(spent, budget(minutes=1.5)) == "the time is used up (budget.minutes=1.5)"
+    reason = end_reason([failed(0), *spent[1:]], budget(minutes=1.5), seconds=92)
+    assert reason == (
+        "the time is used up (budget.minutes=1.5), and 2 candidates were over a limit; the "
+        "fastest of them takes 4 ms. Raise the limits, or give the space smaller backbones and "
+        "input sizes"
+    )
+
+
 def test_a_training_that_would_not_end_in_time_is_not_begun() -> None:
     evaluations = [timed(i, 30 * i, 30) for i in range(3)]  # 12 s of training, 18 s around it
     assert end_reason(evaluations, budget(minutes=2), seconds=92) is None
