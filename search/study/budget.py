@@ -37,6 +37,9 @@ UNEXPLAINED = 1.2
 # rung is no small part (benchmarks/LOG.md, "Trainings of equal time"; of 5, "Schedules of
 # trainings from scratch").
 FEWEST_EPOCHS = 5
+# Rejections in a row after which a study ends whose other architectures are within the limits with
+# a probability below this: a latency that is three times what is expected is as likely.
+REJECTED_LEAST, HOPELESS = 5, 1e-3
 ONE = np.ones(1)
 
 
@@ -220,6 +223,8 @@ def end_reason(
     evaluations: Sequence[Evaluation],
     budget: BudgetConfig,
     left: RemainingBudget,
+    *,
+    is_too_strict: bool = False,
 ) -> str | None:
     """Return the reason why a study proposes nothing more, or None if it does.
 
@@ -227,6 +232,7 @@ def end_reason(
         evaluations: Everything recorded, in order of recording.
         budget: The whole budget.
         left: The part of the budget that is left.
+        is_too_strict: Whether its limits leave nothing to propose.
     """
     if not left.fits(None, 0, left.reach):
         reason = left.reason(evaluations)
@@ -234,14 +240,30 @@ def end_reason(
         if rejected and not any(isinstance(e.outcome, Trained) for e in evaluations):
             reason += f", and {_too_strict(rejected)}"
         return reason
-    if is_too_strict(evaluations, budget):
-        return _too_strict(_trailing_rejections(evaluations), " in a row")
+    rejected = _trailing_rejections(evaluations)
+    if len(rejected) >= budget.max_rejections:
+        return _too_strict(rejected, " in a row")
+    if is_too_strict:
+        return _too_strict(rejected, " in a row", ", and so is probably every other one")
     return None
 
 
-def is_too_strict(evaluations: Sequence[Evaluation], budget: BudgetConfig) -> bool:
-    """Return whether too many candidates in a row were over a limit."""
-    return len(_trailing_rejections(evaluations)) >= budget.max_rejections
+def is_too_strict(
+    evaluations: Sequence[Evaluation], budget: BudgetConfig, chance: Callable[[], float]
+) -> bool:
+    """Return whether limits leave nothing to propose.
+
+    Too many candidates in a row were over a limit, or some and no other is likely to be within.
+
+    Args:
+        evaluations: Everything recorded, in order of recording.
+        budget: The whole budget.
+        chance: Returns the largest probability that an open architecture is within all limits.
+    """
+    n_rejected = len(_trailing_rejections(evaluations))
+    if n_rejected >= budget.max_rejections:
+        return True
+    return n_rejected >= REJECTED_LEAST and chance() < HOPELESS
 
 
 def exhausted(size: int) -> str:
@@ -309,11 +331,12 @@ def _trailing_rejections(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
     return streak
 
 
-def _too_strict(rejected: Sequence[Evaluation], how: str = "") -> str:
+def _too_strict(rejected: Sequence[Evaluation], how: str = "", rest: str = "") -> str:
     times = [e.measurement.latency.p50_ms for e in rejected if e.measurement is not None]
+    what = count_of(len(rejected), "candidate") + how
     were = "was" if len(rejected) == 1 else "were"
     fastest = f"; the fastest of them takes {min(times):.3g} ms" if times else ""
     return (
-        f"{count_of(len(rejected), 'candidate')}{how} {were} over a limit{fastest}. Raise the "
-        "limits, or give the space smaller backbones and input sizes"
+        f"{what} {were} over a limit{rest}{fastest}. Raise the limits, or give the space smaller "
+        "backbones and input sizes"
     )

@@ -49,8 +49,9 @@ from archfront.search.study.finalize import FrontFinalizer
 from archfront.search.study.job_factory import JobFactory
 from archfront.search.study.judge_folds import FoldJudge
 from archfront.search.study.paused import PausedTrial
-from archfront.search.study.progress import RunningTrial, StudyProgress
+from archfront.search.study.progress import StudyProgress
 from archfront.search.study.promotion import Promote
+from archfront.search.study.running_trial import RunningTrial
 from archfront.trainers.spec import Precision
 
 logger = logging.getLogger(__name__)
@@ -100,9 +101,10 @@ class Driver:
     def run(self, control: Control) -> tuple[str, str]:
         """Run to the end, which is recorded whatever it is; return state and reason."""
         header = self._begin()
-        study, isolates = self._config.study, self._engine.isolates
         before, waiting = tuple(self._progress.evaluations), self._store.open_trials()
-        self._emit(StudyStarted(study, header, before, isolates, waiting))
+        self._emit(
+            StudyStarted(self._config.study, header, before, self._engine.isolates, waiting)
+        )
         has_died = self._store.state["state"] in ("running", "failed")
         state, reason = "failed", "an error in the driver"
         try:
@@ -132,18 +134,12 @@ class Driver:
 
     def _begin(self) -> StudyHeader:
         """Return the study's header, and make the sampler over all that is known."""
-        header = begin(
-            self._prepared,
-            self._store,
-            self._paths,
-            jobs=self._jobs,
-            engine=self._engine,
-            lookup=self._lookup,
-        )
-        progress = self._progress
+        progress, prepared, lookup = self._progress, self._prepared, self._lookup
+        given = prepared, self._store, self._paths
+        header = begin(*given, jobs=self._jobs, engine=self._engine, lookup=lookup)
         progress.reference = reference = header.reference
-        self._costs = cost_model_of(self._prepared, self._lookup, reference, progress.evaluations)
-        self._sampler = sampler_of(self._prepared, progress.open, self._costs, reference)
+        progress.costs = cost_model_of(prepared, lookup, reference, progress.evaluations)
+        self._sampler = sampler_of(prepared, progress.open, progress.costs, reference)
         return header
 
     def _finalize(self) -> None:
@@ -284,7 +280,7 @@ class Driver:
             before, found = running.measurement, result.value
             found = found if before is None else steadier(before, found)
             self._lookup.learn(architecture, found)
-            self._costs.learn(architecture, found)
+            self._progress.costs.learn(architecture, found)
             self._check_limits(running, found)
         elif self._engine.isolates and isinstance(result.value, Trained):
             # Its own clock went on while a measurement held it up.

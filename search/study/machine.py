@@ -16,7 +16,8 @@ from archfront.search.errors import (
 )
 from archfront.search.records.evaluation import Failed, Rejected, Trained, is_passing
 from archfront.search.results.stats import failures
-from archfront.search.study.progress import RunningTrial, StudyProgress
+from archfront.search.study.progress import StudyProgress
+from archfront.search.study.running_trial import RunningTrial
 from archfront.trainers.machine import machine_failure
 from archfront.trainers.words import count_of
 

@@ -5,11 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
 
-from archfront.search.engine.jobs import Engine, Job, Result
+from archfront.search.engine.jobs import Engine, Result
 from archfront.search.front.extrapolation import RungTrial
 from archfront.search.prepare.prepare import Prepared
 from archfront.search.records.candidate import Candidate
@@ -17,8 +15,6 @@ from archfront.search.records.evaluation import (
     Evaluation,
     Failed,
     Measurement,
-    Outcome,
-    Prediction,
     Rejected,
     Trained,
     is_passing,
@@ -26,10 +22,10 @@ from archfront.search.records.evaluation import (
 from archfront.search.records.failure_kinds import LASTING
 from archfront.search.records.objectives import Reference
 from archfront.search.records.paths import StudyPaths
-from archfront.search.records.proposal import Proposal
 from archfront.search.records.remeasured import is_replaced, remeasured
 from archfront.search.records.store import StudyStore
 from archfront.search.samplers.base import OpenCandidates
+from archfront.search.space.cost_model import CostModel
 from archfront.search.study.budget import (
     RemainingBudget,
     RungInTraining,
@@ -50,95 +46,9 @@ from archfront.search.study.promotion import (
     next_step,
     to_stop,
 )
+from archfront.search.study.running_trial import RunningTrial
 from archfront.search.study.sums import StudySums
 from archfront.trainers.spec import Architecture
-
-
-@dataclass
-class RunningTrial:
-    """A trial on its way to its outcome at a rung.
-
-    Attributes:
-        trial: The trial of the storage.
-        candidate: The candidate of the trial.
-        attempt: Number of earlier attempts, during which a driver died.
-        started: Seconds since the epoch at which this attempt began.
-        measurement: The costs of the candidate, once they are known.
-        expected: The latency that was expected before the measurement.
-        below: Evaluations of the rungs below, the lowest first.
-        n_again: Measurements after the first one, which other work disturbed.
-        job: The job that runs for it.
-        is_second_try: Whether this job is done once more, after the machine failed.
-        n_lost: Nodes that were lost while they ran this job.
-        trained_on: Node of the cluster that trained it; None on this machine.
-        measured_on: The same of its measurement.
-    """
-
-    trial: Any
-    candidate: Candidate
-    attempt: int
-    started: float
-    measurement: Measurement | None = None
-    expected: Prediction | None = None
-    below: tuple[Evaluation, ...] = ()
-    n_again: int = 0
-    job: Job | None = None
-    is_second_try: bool = False
-    n_lost: int = 0
-    trained_on: str | None = None
-    measured_on: str | None = None
-
-    @cached_property
-    def number(self) -> int:
-        """Return the number of the trial, for which the storage is asked once."""
-        number: int = self.trial.number
-        return number
-
-    def take_costs(self, last: Evaluation) -> None:
-        """Take over what was measured for the rung below."""
-        self.measurement, self.expected = last.measurement, last.expected
-        self.measured_on = last.measured_on
-
-    def begin(self, job: Job) -> None:
-        """Take down the job that runs from now on, which may be the same once more."""
-        if job is not self.job:
-            self.is_second_try, self.n_lost = False, 0
-        self.job = job
-
-    def note_node(self, result: Result) -> None:
-        """Take down on which node of a cluster the job ran."""
-        if self.job is not None and self.job.is_exclusive:
-            self.measured_on = result.node
-        else:
-            self.trained_on = result.node
-
-    def evaluation(
-        self, outcome: Outcome, prepared: Prepared, *, now: float, proposal: Proposal | None
-    ) -> Evaluation:
-        """Return the record of an outcome of the trial.
-
-        Args:
-            outcome: The outcome.
-            prepared: The study.
-            now: Seconds since the epoch.
-            proposal: Why the candidate was proposed.
-        """
-        return Evaluation(
-            trial=self.number,
-            candidate=self.candidate,
-            rung=len(self.below),
-            seed=prepared.config.seed,
-            attempt=self.attempt,
-            measurement=self.measurement,
-            outcome=outcome,
-            started=self.started,
-            seconds=now - self.started,
-            expected=self.expected,
-            proposal=proposal,
-            n_rungs=len(prepared.settings.rungs),
-            trained_on=self.trained_on,
-            measured_on=self.measured_on,
-        )
 
 
 class StudyProgress:
@@ -159,6 +69,7 @@ class StudyProgress:
         paused: The trials that wait below the top rung.
         front: The front of the full trainings.
         reference: The reference point of the study, once it is found.
+        costs: The costs of its architectures, once there is a reference point.
     """
 
     def __init__(
@@ -183,6 +94,7 @@ class StudyProgress:
         self.paused = PausedTrials(store, paths, prepared.objectives)
         self.front = KeptFront(paths, prepared.objectives)
         self.reference: Reference
+        self.costs: CostModel
 
     def refresh_slots(self, engine: Engine) -> int:
         """Return the jobs that an engine runs at a time now: nodes of a cluster come and go."""
@@ -245,7 +157,7 @@ class StudyProgress:
         """Return what a free worker does next; None when there is nothing."""
         trials, left = self._rung_trials(), self._remaining()
         numbers = self.open.architectures()
-        may_propose = len(numbers) > 0 and not is_too_strict(self.evaluations, self._budget)
+        may_propose = len(numbers) > 0 and not self._is_too_strict()
         step = next_step(
             trials,
             left.n_rungs,
@@ -265,10 +177,20 @@ class StudyProgress:
 
     def end_reason(self) -> str | None:
         """Return in words why nothing more can be proposed, or None if something can."""
-        reason = end_reason(self.evaluations, self._budget, self._remaining())
+        given = self.evaluations, self._budget, self._remaining()
+        reason = end_reason(*given, is_too_strict=self._is_too_strict())
         if reason is None and not self.open.has_any():
             return exhausted(self._prepared.n_candidates)
         return reason
+
+    def _is_too_strict(self) -> bool:
+        """Return whether limits leave nothing to propose that is likely to be within them."""
+        numbers = self.open.architectures()
+        return is_too_strict(
+            self.evaluations,
+            self._budget,
+            lambda: float(self.costs.chance(numbers).max(initial=0.0)),
+        )
 
     def surplus(self) -> list[int]:
         """Return the numbers of the paused trials that will not be trained further."""

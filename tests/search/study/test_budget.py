@@ -212,7 +212,20 @@ def test_a_failure_between_rejections_breaks_the_row() -> None:
 def test_trials_that_climb_do_not_break_a_row_of_rejections() -> None:
     climbed = replace(trained(0, 0.9, 1.0), rung=1, n_rungs=3)
     of = budget(trials=9, max_rejections=2)
-    assert is_too_strict([rejected(1, 5.0), rejected(2, 5.0), climbed], of)
+    assert is_too_strict([rejected(1, 5.0), rejected(2, 5.0), climbed], of, lambda: 1.0)
+
+
+def test_limits_that_nothing_else_is_likely_to_meet_end_the_study() -> None:
+    of, few = budget(minutes=9), [rejected(number, 5.0 + number) for number in range(4)]
+    assert not is_too_strict(few, of, lambda: 0.0)
+    more = [*few, rejected(4, 4.0)]
+    assert not is_too_strict(more, of, lambda: 0.01)
+    assert is_too_strict(more, of, lambda: 1e-4)
+    reason = reason_of(more, of, remaining(more, of), is_too_strict=True)
+    assert reason == (
+        "5 candidates in a row were over a limit, and so is probably every other one; the fastest "
+        "of them takes 4 ms. Raise the limits, or give the space smaller backbones and input sizes"
+    )
 
 
 # ------------------------------------------------------------------ one run
@@ -238,8 +251,8 @@ def test_trials_in_flight_take_room() -> None:
 
 def test_too_many_rejections_in_a_row_are_too_strict() -> None:
     of = budget(trials=9, max_rejections=2)
-    assert not is_too_strict([rejected(0, 5.0)], of)
-    assert is_too_strict([rejected(0, 5.0), rejected(1, 5.0)], of)
+    assert not is_too_strict([rejected(0, 5.0)], of, lambda: 1.0)
+    assert is_too_strict([rejected(0, 5.0), rejected(1, 5.0)], of, lambda: 1.0)
 
 
 def test_failures_in_a_row_are_a_reason_to_stop_that_shows_the_last() -> None:

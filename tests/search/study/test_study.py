@@ -119,6 +119,14 @@ class TestLoop:
             "input sizes"
         )
 
+    def test_a_limit_that_nothing_is_likely_to_meet_ends_the_study_soon(
+        self, tmp_path: Path
+    ) -> None:
+        result = run(small_config(tmp_path, hardware__limits__latency_ms=0.001))
+        assert result.state == "finished"
+        assert 5 <= results(tmp_path).counts()["rejected"] < len(small_space().architectures)
+        assert "in a row were over a limit, and so is probably every other one" in result.reason
+
     def test_failures_in_a_row_stop_the_study_with_the_last_reason(self, tmp_path: Path) -> None:
         space = small_space(lrs=(DIVERGING_LR,))
         result = run(small_config(tmp_path, budget__max_failures=3), space=space)
