@@ -59,6 +59,11 @@ class TableSpace:
         """
         return self._published
 
+    @property
+    def is_from_scratch(self) -> bool:
+        """Return whether networks have no first weights, of which nothing is published then."""
+        return self._published is None
+
     def with_published(self, published: NDArray[np.float64] | None) -> TableSpace:
         """Return the same space with other published values."""
         other = copy.copy(self)
