@@ -81,7 +81,6 @@ class Found:
         networks: What was trained.
         metrics: The metric of each training.
         applied: Whether the rule had something to say.
-        sizes: Input sizes of what was trained.
         reason: Why the study ended, in words.
     """
 

@@ -11,8 +11,8 @@ MOST_AGAIN = 2
 # A disturbed clock gave 4 times the latency of a quiet one, with a spread of .99; what takes this
 # many times a limit is over it on a quiet machine too.
 HOPELESS = 10.0
-# Work that never stops slows a network by this at most, and does not show in the spread: that of
-# another core, of which half of the memory's bandwidth is left.
+# Work that never stops does not show in the spread. It is taken to slow a network by this at most
+# (benchmarks/LOG.md, "Limits that nothing meets").
 STEADILY_SLOWED = 2.0
 
 
@@ -32,8 +32,7 @@ def may_be_within(measurement: Measurement, over: dict[str, tuple[float, float]]
     if over.keys() != {"latency_ms"} or not is_disturbed(measurement):
         return False
     value, allowed = over["latency_ms"]
-    slowed = STEADILY_SLOWED / max(1 - measurement.latency.spread, STEADILY_SLOWED / HOPELESS)
-    return value <= slowed * allowed
+    return value * _least_share(measurement, STEADILY_SLOWED) <= allowed
 
 
 def doubt(number: int, measurement: Measurement) -> str:
@@ -48,8 +47,18 @@ def doubt(number: int, measurement: Measurement) -> str:
 def at_best(measurement: Measurement) -> Measurement:
     """Return a disturbed measurement with the least latency that its spread allows."""
     latency = measurement.latency
-    least_ms = latency.p50_ms * max(1 - latency.spread, 1 / HOPELESS)
+    least_ms = latency.p50_ms * _least_share(measurement)
     return replace(measurement, latency=replace(latency, p50_ms=least_ms))
+
+
+def _least_share(measurement: Measurement, slowed: float = 1.0) -> float:
+    """Return the least share of a disturbed latency that a quiet machine may have.
+
+    Args:
+        measurement: The disturbed one.
+        slowed: By how much other work may have slowed it all the time.
+    """
+    return max((1 - measurement.latency.spread) / slowed, 1 / HOPELESS)
 
 
 def steadier(first: Measurement, second: Measurement) -> Measurement:

@@ -69,8 +69,7 @@ class Start:
         self._space = request.candidates.space
         self._is_dense = not TASKS[self._space.task].is_image_level
         self._has_usual = self._is_dense and request.is_timed
-        is_slow = self._is_dense or self._space.is_from_scratch
-        self._is_by_step = request.is_timed and is_slow
+        self._is_by_step = request.is_timed and (self._is_dense or self._space.is_from_scratch)
         self._published = None if self._is_by_step else self._space.published
         # The same place within its part for the same trial, whatever became known meanwhile.
         rng = np.random.default_rng([request.seed, 0])
