@@ -223,8 +223,7 @@ def end_reason(
     evaluations: Sequence[Evaluation],
     budget: BudgetConfig,
     left: RemainingBudget,
-    *,
-    is_too_strict: bool = False,
+    chance: Callable[[], float] = lambda: 1.0,
 ) -> str | None:
     """Return the reason why a study proposes nothing more, or None if it does.
 
@@ -232,7 +231,7 @@ def end_reason(
         evaluations: Everything recorded, in order of recording.
         budget: The whole budget.
         left: The part of the budget that is left.
-        is_too_strict: Whether its limits leave nothing to propose.
+        chance: As in ``is_too_strict``; certain where nobody has looked.
     """
     if not left.fits(None, 0, left.reach):
         reason = left.reason(evaluations)
@@ -240,11 +239,11 @@ def end_reason(
         if rejected and not any(isinstance(e.outcome, Trained) for e in evaluations):
             reason += f", and {_too_strict(rejected)}"
         return reason
-    rejected = _trailing_rejections(evaluations)
-    if len(rejected) >= budget.max_rejections:
-        return _too_strict(rejected, " in a row")
-    if is_too_strict:
-        return _too_strict(rejected, " in a row", ", and so is probably every other one")
+    if is_too_strict(evaluations, budget, chance):
+        rejected = _trailing_rejections(evaluations)
+        is_by_number = len(rejected) >= budget.max_rejections
+        rest = "" if is_by_number else ", and so is probably every other one"
+        return _too_strict(rejected, " in a row", rest)
     return None
 
 

@@ -157,7 +157,9 @@ class StudyProgress:
         """Return what a free worker does next; None when there is nothing."""
         trials, left = self._rung_trials(), self._remaining()
         numbers = self.open.architectures()
-        may_propose = len(numbers) > 0 and not self._is_too_strict()
+        may_propose = len(numbers) > 0 and not is_too_strict(
+            self.evaluations, self._budget, self._chance
+        )
         step = next_step(
             trials,
             left.n_rungs,
@@ -177,20 +179,14 @@ class StudyProgress:
 
     def end_reason(self) -> str | None:
         """Return in words why nothing more can be proposed, or None if something can."""
-        given = self.evaluations, self._budget, self._remaining()
-        reason = end_reason(*given, is_too_strict=self._is_too_strict())
+        reason = end_reason(self.evaluations, self._budget, self._remaining(), self._chance)
         if reason is None and not self.open.has_any():
             return exhausted(self._prepared.n_candidates)
         return reason
 
-    def _is_too_strict(self) -> bool:
-        """Return whether limits leave nothing to propose that is likely to be within them."""
-        numbers = self.open.architectures()
-        return is_too_strict(
-            self.evaluations,
-            self._budget,
-            lambda: float(self.costs.chance(numbers).max(initial=0.0)),
-        )
+    def _chance(self) -> float:
+        """Return the largest probability that an open architecture is within all limits."""
+        return float(self.costs.chance(self.open.architectures()).max(initial=0.0))
 
     def surplus(self) -> list[int]:
         """Return the numbers of the paused trials that will not be trained further."""

@@ -221,7 +221,7 @@ def test_limits_that_nothing_else_is_likely_to_meet_end_the_study() -> None:
     more = [*few, rejected(4, 4.0)]
     assert not is_too_strict(more, of, lambda: 0.01)
     assert is_too_strict(more, of, lambda: 1e-4)
-    reason = reason_of(more, of, remaining(more, of), is_too_strict=True)
+    reason = reason_of(more, of, remaining(more, of), lambda: 0.0)
     assert reason == (
         "5 candidates in a row were over a limit, and so is probably every other one; the fastest "
         "of them takes 4 ms. Raise the limits, or give the space smaller backbones and input sizes"
