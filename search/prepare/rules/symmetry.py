@@ -56,15 +56,20 @@ def _words(seen: Symmetries | None, what: str) -> str:
     )
 
 
-def flips_of(*views: Symmetries | None) -> Flips | None:
+def flips_of(images: Symmetries | None, *objects: Symmetries | None) -> Flips | None:
     """Return the most flips that are right for sure; None where that of mirroring is not sure.
 
-    A flip is right that is so in all views, and wrong that is so in one.
+    A flip is right that is so of the images and of the objects in them, and wrong that is so of
+    one of both. Of mirroring the objects decide where it is right for them: what is seen of whole
+    images is then a lamp, or the place of a camera, and a detector looks at each object by itself.
     """
+    views = (images, *objects)
     mirrored, upside_down, transposed = (
         _all_hold([None if seen is None else holds(seen, getattr(seen, flip)) for seen in views])
         for flip in ("mirrored", "upside_down", "transposed")
     )
+    if any(seen is not None and holds(seen, seen.mirrored) for seen in objects):
+        mirrored = True
     if mirrored is None:
         return None
     if not mirrored:

@@ -235,6 +235,23 @@ def test_flips_of_boxes_have_to_be_right_for_images_and_objects(
     assert all(words in one.measured for one in applied)
 
 
+@pytest.mark.parametrize(
+    ("objects", "flips"),
+    [
+        (seen(0.5, 0.5, 0.5, n=400), "horizontal"),
+        (seen(0.65, 0.5, 0.5, n=400), "none"),  # not sure: the images decide
+        (seen(0.5, 0.5, 0.5, n=90), "none"),
+        (seen(0.5, 0.5, 0.5, n=400, cat=0.5, arrow=0.95), "none"),
+        (None, "none"),
+    ],
+)
+def test_objects_that_are_like_their_mirrored_copies_are_mirrored_under_a_lamp(
+    objects: Symmetries | None, flips: str
+) -> None:
+    """Light from one side tells whole images, which once left slides without any flip."""
+    assert flips_of(seen(0.92, 0.99, 0.98), objects) == flips
+
+
 def test_images_that_do_not_show_their_classes_show_no_symmetry() -> None:
     blind = replace(seen(0.5, 0.5, 0.5), class_right=0.26, class_chance=0.25)
     assert flips_of(blind) is None
