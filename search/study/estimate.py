@@ -274,8 +274,9 @@ def _time(config: Config, middle_s: float) -> str:
     line = f"time      {'; '.join(parts)}; measuring comes on top, a second or two a candidate"
     if fit < FEW:
         line += (
-            f"\n          fewer than {FEW} trainings make no front: give more minutes, fewer "
-            "task.epochs, or smaller space.input_sizes and backbones"
+            f"\n          fewer than {FEW} full trainings: expect few members, some of them "
+            "trained in part; for more give more minutes, fewer task.epochs, or smaller "
+            "space.input_sizes and backbones"
         )
     return line
 

@@ -107,7 +107,7 @@ def test_time_and_disk_follow_from_the_time_of_one_training(
     )
     few = said(config(tmp_path, budget__minutes=1))
     assert "about 2 trainings in 1 minute" in few["time"]
-    assert "make no front" in few["time"]
+    assert "fewer than 8 full trainings: expect few members" in few["time"]
 
 
 def test_a_study_that_cannot_begin_is_an_error_before_anything_is_said(tmp_path: Path) -> None:
