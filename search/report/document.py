@@ -245,12 +245,21 @@ def _figures(record: StudyRecord) -> list[tuple[str, Markup]]:
     picture = record.picture
     drawn = (
         ("Front", lambda: figures.front_figure(picture)),
-        ("Learning curves of the front", lambda: figures.curves_figure(picture)),
-        ("Does size pay?", lambda: figures.params_figure(picture)),
+        *_compared(picture),
         *_expected(record),
         *_proposed(record),
     )
     return [(title, _drawn(draw, f"figure-{i}")) for i, (title, draw) in enumerate(drawn)]
+
+
+def _compared(picture: FrontPlot) -> list[tuple[str, Callable[[], Any]]]:
+    """Return the pictures that compare epochs and sizes, where there are two to compare."""
+    found: list[tuple[str, Callable[[], Any]]] = []
+    if any(len(curve) > 1 for curve in picture.curves()):
+        found.append(("Learning curves of the front", lambda: figures.curves_figure(picture)))
+    if len({e.measurement.params_m for e in picture.trained() if e.measurement}) > 1:
+        found.append(("Does size pay?", lambda: figures.params_figure(picture)))
+    return found
 
 
 def _drawn(draw: Callable[[], Any], name: str) -> Markup:

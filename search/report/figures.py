@@ -11,7 +11,6 @@ from archfront.search.records.evaluation import (
     Evaluation,
     Measurement,
     Prediction,
-    Trained,
 )
 from archfront.search.records.proposal import Proposal
 from archfront.search.report.baselines_figure import add_baselines
@@ -79,8 +78,8 @@ def curves_figure(picture: FrontPlot) -> go.Figure:
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    for index, evaluation in enumerate(picture.of_members()):
-        curve = evaluation.outcome.curve if isinstance(evaluation.outcome, Trained) else ()
+    members = zip(picture.of_members(), picture.curves(), strict=True)
+    for index, (evaluation, curve) in enumerate(members):
         figure.add_scatter(
             x=[row["epoch"] for row in curve],
             y=[row["metrics"].get(picture.metric.name) for row in curve],
@@ -101,8 +100,7 @@ def params_figure(picture: FrontPlot) -> go.Figure:
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    shown = [*picture.dominated(), *picture.of_members()]
-    values = [e.measurement.params_m for e in shown if e.measurement] or [1.0]
+    values = [e.measurement.params_m for e in picture.trained() if e.measurement] or [1.0]
     for evaluations, name, marker in (
         (picture.dominated(), "dominated", _pale()),
         (picture.of_members(), "front", {"color": BLUE, "size": 10}),

@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import escape
+from typing import Any
 
 from archfront.search.front.members import FrontMember, final_evaluations, named_members
 from archfront.search.front.pareto import front_mask
@@ -98,6 +99,15 @@ class FrontPlot:
             evaluation.trial: evaluation for evaluation in final_evaluations(self.evaluations)
         }
         return [final[member.trial] for member in self.members]
+
+    def trained(self) -> list[Evaluation]:
+        """Return the trained evaluations, the members last."""
+        return [*self.dominated(), *self.of_members()]
+
+    def curves(self) -> list[tuple[dict[str, Any], ...]]:
+        """Return the learning curves of the members, in their order: a row an epoch."""
+        outcomes = [evaluation.outcome for evaluation in self.of_members()]
+        return [one.curve if isinstance(one, Trained) else () for one in outcomes]
 
     def named(self) -> dict[int, str]:
         """Return the trials that get a word in the picture: fastest, knee and best."""

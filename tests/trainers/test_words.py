@@ -1,10 +1,10 @@
-"""Counts in words."""
+"""Counts, times and lists in words."""
 
 from __future__ import annotations
 
 import pytest
 
-from archfront.trainers.words import count_of, shortened
+from archfront.trainers.words import count_of, duration, join_words, shortened
 
 
 @pytest.mark.parametrize(
@@ -26,3 +26,27 @@ def test_a_verb_and_another_plural_are_given() -> None:
 )
 def test_a_long_text_loses_its_middle(width: int, words: str) -> None:
     assert shortened("resnet18@224", width) == words
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"),
+        (0.123, "0.12 s"),
+        (59.7, "1 min"),
+        (125, "2 min 5 s"),
+        (3600, "1 h"),
+        (3725, "1 h 2 min"),
+    ],
+)
+def test_a_duration_reads_in_its_two_largest_units(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+def test_words_are_joined_as_people_do() -> None:
+    assert [join_words(w) for w in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
+        "",
+        "a",
+        "a and b",
+        "a, b and c",
+    ]

@@ -238,4 +238,4 @@ def test_the_report_names_the_figure_that_cannot_be_drawn(
     page = results(small).paths.report.read_text(encoding="utf-8")
     assert "Does size pay?" in page
     assert "Not drawn: ValueError" in page
-    assert "Learning curves of the front" in page
+    assert "<h3>Front</h3>" in page

@@ -9,7 +9,7 @@ import pytest
 from archfront.search.front.members import build_front, front_hypervolume, pairwise
 from archfront.search.latency.tiled import of_image
 from archfront.search.records.applied_rule import AppliedRule
-from archfront.search.records.evaluation import Rejected
+from archfront.search.records.evaluation import Evaluation, Rejected
 from archfront.search.records.header import Environment
 from archfront.search.records.image_tiles import ImageTiles
 from archfront.search.records.objectives import objectives_for
@@ -21,7 +21,6 @@ from archfront.trainers.dataset_summary import (
     SkippedSummary,
     SplitSummary,
 )
-from archfront.trainers.words import duration, join_words
 from tests.support.recorded_study import (
     OBJECTIVES,
     candidate,
@@ -33,7 +32,7 @@ from tests.support.recorded_study import (
 )
 
 EVIL = "<script>alert(1)</script>"
-VOID = {"meta", "br", "link", "img", "input", "hr", "path"}
+VOID = {"meta", "br", "wbr", "link", "img", "input", "hr", "path"}
 
 
 class Page(HTMLParser):
@@ -229,7 +228,8 @@ def test_the_nodes_of_a_cluster_are_told_with_their_work(page: Page) -> None:
         replace(one, trained_on="tower", measured_on=EVIL),
         replace(other, trained_on="tower", measured_on=EVIL, started=one.started + 14),
     ]
-    told = Page(render(record(evaluations=evaluations)))
+    members = build_front(evaluations, OBJECTIVES)
+    told = Page(render(record(evaluations=evaluations, members=members)))
     assert told.rows("nodes") == [
         [EVIL, "0", "", "2", "3 s", "0.11"],
         ["tower", "2", "24 s", "0", "", "0.86"],
@@ -251,7 +251,8 @@ def test_command_versions_and_configuration_are_there(page: Page) -> None:
 
 def test_nothing_that_a_user_names_can_break_the_page() -> None:
     of = candidate(EVIL, EVIL)
-    evaluations = [trained(0, 0.9, 1.0, of=of), rejected(1, 9.0, of=of), failed(2, EVIL, of=of)]
+    several = [trained(0, 0.9, 1.0, of=of), trained(3, 0.8, 2.0, of=of, params_m=2.0)]
+    evaluations = [*several, rejected(1, 9.0, of=of), failed(2, EVIL, of=of)]
     dataset = DatasetSummary(
         class_names=(EVIL,),
         channels=3,
@@ -271,14 +272,14 @@ def test_nothing_that_a_user_names_can_break_the_page() -> None:
                 members=build_front(evaluations, OBJECTIVES),
                 environment=Environment({EVIL: EVIL}, EVIL),
                 config={EVIL: EVIL},
-                rules=[AppliedRule("balance", EVIL, EVIL, "Menon et al. 2021")],
+                rules=[AppliedRule("balance", EVIL, f"{EVIL},{EVIL}", "Menon et al. 2021")],
             )
         )
     )
     assert evil.scripts == Page(render(record())).scripts
     assert evil.open == []
     assert evil.rows("classes")[0][0] == EVIL
-    assert evil.rows("rules") == [["balance", EVIL, EVIL, "Menon et al. 2021"]]
+    assert evil.rows("rules") == [["balance", EVIL, f"{EVIL}, {EVIL}", "Menon et al. 2021"]]
     assert len(evil.rows("front")) == 1
 
 
@@ -304,6 +305,23 @@ def test_a_study_without_a_front_still_has_a_report(empty: StudyRecord) -> None:
     assert page.sections[:2] == ["question", "answer"]
     assert {"pictures", "rungs", "hypervolume"}.isdisjoint(page.sections)
     assert ("cost" in page.sections) is any(empty.seconds.values())
+
+
+def test_pictures_of_a_single_point_are_left_out() -> None:
+    """A study of a probe alone once showed a dot each in axes that reached twice the metric."""
+
+    def words(*evaluations: Evaluation) -> str:
+        return Page(
+            render(record(evaluations=evaluations, members=build_front(evaluations, OBJECTIVES)))
+        ).words
+
+    whole = trained(0, 0.9, 2.0)
+    probe = replace(whole, outcome=replace(whole.outcome, curve=whole.outcome.curve[:1]))
+    alone = words(probe)
+    assert "Learning curves of the front" not in alone
+    assert "Does size pay?" not in alone
+    assert "Learning curves of the front" in words(whole)
+    assert "Does size pay?" in words(probe, trained(1, 0.8, 3.0, params_m=2.0))
 
 
 def test_a_third_objective_is_part_of_the_question_and_the_reference() -> None:
@@ -336,30 +354,6 @@ def test_ties_are_said_in_words() -> None:
         "of trials 0 and 1: a statistical tie. The fastest of them, trial 0, takes 1 ms, 50% less."
     )
     assert tie_sentence(build_front(evaluations[:1], OBJECTIVES), "accuracy") == ""
-
-
-@pytest.mark.parametrize(
-    ("seconds", "text"),
-    [
-        (0, "0 s"),
-        (0.123, "0.12 s"),
-        (59.7, "1 min"),
-        (125, "2 min 5 s"),
-        (3600, "1 h"),
-        (3725, "1 h 2 min"),
-    ],
-)
-def test_a_duration_reads_in_its_two_largest_units(seconds: float, text: str) -> None:
-    assert duration(seconds) == text
-
-
-def test_words_are_joined_as_people_do() -> None:
-    assert [join_words(w) for w in ([], ["a"], ["a", "b"], ["a", "b", "c"])] == [
-        "",
-        "a",
-        "a and b",
-        "a, b and c",
-    ]
 
 
 def test_a_latency_with_trained_weights_is_shown_beside_that_of_drawn_ones() -> None:
