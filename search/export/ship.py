@@ -31,7 +31,7 @@ from archfront.search.prepare.recorded import WORTHLESS, Study, dataset_of
 from archfront.search.records.codec import encode
 from archfront.search.results.select_members import Member
 from archfront.trainers.tasks import task_named
-from archfront.trainers.tasks.judges.weighted import THRESHOLD
+from archfront.trainers.tasks.judges.details import least_score
 
 if TYPE_CHECKING:
     from archfront.search.predict.predictor import Predictor
@@ -40,8 +40,6 @@ if TYPE_CHECKING:
 # A float32 file computes what the checkpoint does: rounding may turn a few undecided images over,
 # which is at most 0.1 point.
 FP32_LOSS = 0.001
-# The lowest score of an object that is shown; the metric itself counts objects of every score.
-SCORE_MIN = 0.3
 DECODE = {
     "classification": "probabilities (N, classes): the largest one is the label",
     "multilabel": "probabilities (N, classes): an image shows every class above the threshold",
@@ -159,9 +157,8 @@ class _Export:
         candidate, config = self._candidate, self._study.config
         task = task_named(candidate.architecture.task)
         eager, preprocess = _Eager(self._source), self._source.preprocess
-        metrics = score_outputs(
-            eager.outputs, task, self._dataset, preprocess, batch=eager.batch
-        ).metrics
+        scored = score_outputs(eager.outputs, task, self._dataset, preprocess, batch=eager.batch)
+        metrics, class_names = scored.metrics, self._dataset.class_names
         self._progress(f"checkpoint: {config.task.metric} {metrics[config.task.metric]:.4f}")
         splits = self._dataset.splits
         return Manifest(
@@ -171,11 +168,11 @@ class _Export:
             # The path of the first weights on this machine is of no use elsewhere.
             candidate=replace(candidate, weights=replace(candidate.weights, path=None)).as_dict(),
             task=candidate.architecture.task,
-            class_names=self._dataset.class_names,
+            class_names=class_names,
             preprocess=self._source.preprocess,
             output_names=task.output_names,
             decode=DECODE[candidate.architecture.task].format(n=candidate.architecture.detections),
-            thresholds={"score": _threshold(candidate.architecture.task)},
+            thresholds={"score": least_score(task.target, scored.predictions, class_names)},
             metric=config.task.metric,
             metrics=metrics,
             weights={**self._member.origin, "sha256": sha256_of(self._member.weights)},
@@ -310,10 +307,6 @@ def _replace(folder: Path, part: Path) -> None:
     if folder.is_dir():
         shutil.rmtree(folder)
     part.rename(folder)
-
-
-def _threshold(task: str) -> float:
-    return {"multilabel": THRESHOLD, "detection": SCORE_MIN, "instance": SCORE_MIN}.get(task, 0.0)
 
 
 def _versions(formats: tuple[Format, ...]) -> dict[str, str]:

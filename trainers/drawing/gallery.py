@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from dataclasses import asdict
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from archfront.trainers.data.targets import Objects, TargetKind
 from archfront.trainers.drawing.panels import TITLES, DrawnPrediction, panel
-from archfront.trainers.drawing.paper import grid
+from archfront.trainers.drawing.paper import Panel, grid
 from archfront.trainers.errors import DataError
 from archfront.trainers.files import replacing, write_whole
 from archfront.trainers.sums import loaded_arrays
@@ -21,6 +21,7 @@ from archfront.trainers.tasks.protocol import SavedPredictions
 from archfront.trainers.words import count_of
 
 if TYPE_CHECKING:
+    from archfront.trainers.data import Dataset
     from archfront.trainers.data.ref import DataRef
     from archfront.trainers.data.verify import Sample
     from archfront.trainers.spec import Architecture
@@ -66,18 +67,10 @@ def write_gallery(
             f"{predictions} holds predictions for {count_of(n, 'image')} and the {split} split "
             f"has {len(samples)}. Did the data change since the study began?"
         )
-    panels = [
-        panel(
-            kind,
-            samples[i].pixels(),
-            samples[i].target,
-            READ[kind](saved, i, samples[i], architecture),
-            dataset.class_names,
-        )
-        for i in chosen(len(samples), seed)
-    ]
+    rows = chosen(len(samples), seed)
+    panels, title = _drawn(kind, architecture, dataset, split, saved, rows)
     n_samples = count_of(len(samples), f"{split} image")
-    title = f"{TITLES[kind]}, {len(panels)} of {n_samples} drawn by chance"
+    title = f"{title}, {len(rows)} of {n_samples} drawn by chance"
     with replacing(file) as written:
         grid(panels, title).save(written, format="PNG", optimize=True)
     return file
@@ -111,20 +104,33 @@ def write_mistakes(
     worst = worst_images(kind, saved, N_IMAGES)
     if not worst:
         return
-    panels = [
-        panel(
-            kind,
-            samples[i].pixels(),
-            samples[i].target,
-            READ[kind](saved, i, samples[i], architecture),
-            dataset.class_names,
-        )
-        for i in worst
-    ]
+    panels, title = _drawn(kind, architecture, dataset, "val", saved, worst)
     n_samples = count_of(len(samples), "val image")
+    title = f"{title}, the worst {len(worst)} of {n_samples}, worst first"
     with replacing(file) as written:
-        title = f"{TITLES[kind]}, the worst {len(panels)} of {n_samples}, worst first"
         grid(panels, title).save(written, format="PNG", optimize=True)
+
+
+def _drawn(
+    kind: TargetKind,
+    architecture: Architecture,
+    dataset: Dataset,
+    split: str,
+    saved: SavedPredictions,
+    rows: Sequence[int],
+) -> tuple[list[Panel], str]:
+    """Return a panel of each of some images of a split, and what the panels show."""
+    from archfront.trainers.tasks.judges.details import least_score
+
+    samples, names = dataset.splits[split].samples, dataset.class_names
+    least, title = least_score(kind, saved, names), TITLES[kind]
+    if kind in ("boxes", "outlines"):
+        title += f" with a score of at least {least:.2g}, the best by F1"
+    panels = []
+    for row in rows:
+        said = replace(READ[kind](saved, row, samples[row], architecture), score_min=least)
+        panels.append(panel(kind, samples[row].pixels(), samples[row].target, said, names))
+    return panels, title
 
 
 def chosen(n_images: int, seed: int) -> list[int]:

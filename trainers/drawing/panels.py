@@ -31,8 +31,7 @@ from archfront.trainers.drawing.paper import (
 RIGHT: Color = (0, 122, 89)
 WRONG: Color = (190, 40, 30)
 TINT = 0.55  # share of a class's color over the image
-# Objects found with less are noise of every detector, and of more none could be seen.
-SCORE_MIN = 0.3
+# Of more objects none could be seen.
 OBJECTS_MAX = 30
 NAMED = 0.5
 # What the pictures of a panel show, by the kind of target.
@@ -40,8 +39,8 @@ TITLES: dict[TargetKind, str] = {
     "label": "Predicted class with its probability",
     "labels": "Predicted classes with their probabilities",
     "mask": "Left the truth, right the prediction",
-    "boxes": f"Left the truth, right what was found with a score of at least {SCORE_MIN:g}",
-    "outlines": f"Left the truth, right what was found with a score of at least {SCORE_MIN:g}",
+    "boxes": "Left the truth, right what was found",
+    "outlines": "Left the truth, right what was found",
 }
 
 
@@ -53,11 +52,13 @@ class DrawnPrediction:
         scores: A probability per class, ``(classes,)``; or a score per object, ``(K,)``.
         mask: The class of each pixel, ``(h, w)`` uint8, at any scale of the image.
         objects: Boxes and labels, and outlines where there are some, in pixels of the image.
+        score_min: The score from which on objects are shown.
     """
 
     scores: NDArray[np.floating] | None = None
     mask: NDArray[np.uint8] | None = None
     objects: Objects | None = None
+    score_min: float = 0.0
 
 
 def panel(
@@ -130,7 +131,7 @@ def _objects(pixels: Pixels, truth: Target, said: DrawnPrediction, names: Sequen
     assert said.objects is not None
     assert said.scores is not None
     order = np.argsort(-said.scores, kind="stable")
-    kept = order[said.scores[order] >= SCORE_MIN][:OBJECTS_MAX]
+    kept = order[said.scores[order] >= said.score_min][:OBJECTS_MAX]
     found, scores = said.objects.only(kept), said.scores[kept]
     true = truth.only(np.flatnonzero(~truth.crowd))
     counts = Counter([*true.labels.tolist(), *found.labels.tolist()])

@@ -115,7 +115,7 @@ def test_masks_tint_the_image_and_leave_what_is_ignored() -> None:
 def test_boxes_lie_where_they_are_in_the_image() -> None:
     true = objects((10, 5, 30, 35), labels=(0,))
     found = objects((40, 10, 70, 30), (0, 0, 9, 9), labels=(2, 1))
-    prediction = DrawnPrediction(scores=np.array([0.8, 0.1]), objects=found)
+    prediction = DrawnPrediction(scores=np.array([0.8, 0.1]), objects=found, score_min=0.3)
     one = panel("boxes", GREY, true, prediction, NAMES)
     left, right = one.pictures
     assert at(left, 10, 20) == class_color(0)

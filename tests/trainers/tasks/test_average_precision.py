@@ -6,7 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from archfront.trainers.tasks.judges.average_precision import coco_metrics
+from archfront.trainers.tasks.judges.average_precision import (
+    SCORE_MIN,
+    best_f1_score,
+    coco_metrics,
+)
 from archfront.trainers.tasks.judges.paste import encoded, pasted
 from archfront.trainers.tasks.judges.resampled_ap import resampled_ap
 from tests.support.small_findings import SIDE, by_pycocotools, findings, repeated
@@ -133,3 +137,81 @@ def test_a_box_without_an_area_has_an_empty_mask() -> None:
     box = np.array([50, 20, 50, 20], np.float32)
     rle = pasted(np.ones((4, 4), np.float32), box, size=(60, 40), scale=(1.0, 1.0), side=60)
     assert coco.area(rle) == 0
+
+
+def one_image(true: int, found: list[tuple[float, int | None]], label: int = 0) -> dict[str, Any]:
+    """Return objects of one image and class: each found one by its score and the true one."""
+    sides = np.array([0.0, 0.0, 8.0, 8.0], np.float32)
+    true_boxes = np.array([sides + 10 * i for i in range(true)], np.float32).reshape(-1, 4)
+    places = [sides + (200 + 10 * i if of is None else 10 * of) for i, (_, of) in enumerate(found)]
+    return {
+        "images": np.array([[400, 400]]),
+        "found_boxes": np.array(places, np.float32).reshape(-1, 4),
+        "found_labels": np.full(len(found), label),
+        "found_images": np.zeros(len(found), np.int64),
+        "found_scores": np.array([score for score, _ in found]),
+        "true_boxes": true_boxes,
+        "true_labels": np.full(true, label),
+        "true_images": np.zeros(true, np.int64),
+        "true_crowd": np.zeros(true, np.bool_),
+        "true_areas": np.full(true, 64.0),
+    }
+
+
+MIXED: list[tuple[float, int | None]] = [(0.9, 0), (0.8, 1), (0.7, None), (0.6, 2), (0.5, None)]
+
+
+def test_objects_count_from_the_score_with_the_best_f1() -> None:
+    """A detector of a few epochs has no score of 0.3, and once showed nothing of what it found."""
+    assert best_f1_score(one_image(4, MIXED), 1) == pytest.approx(0.6)
+    early = [(score / 50, of) for score, of in MIXED]
+    assert best_f1_score(one_image(4, early), 1) == pytest.approx(0.012)
+    assert best_f1_score(one_image(2, [(0.9, 0), (0.8, 1)]), 1) == pytest.approx(0.8)
+    assert best_f1_score(one_image(1, [(0.0004, 0)]), 1) == pytest.approx(0.001)
+
+
+def test_each_class_counts_alike_in_the_best_f1() -> None:
+    """One class alone has its best at 0.6, the other at 0.3."""
+    first, second = one_image(4, MIXED), one_image(1, [(0.3, 0)], label=1)
+    both = {name: np.concatenate([first[name], second[name]]) for name in first}
+    both["images"] = first["images"]
+    assert best_f1_score(both, 2) == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    "nothing", [one_image(0, [(0.9, None)]), one_image(3, []), one_image(3, [(0.9, None)])]
+)
+def test_without_a_found_object_there_is_no_best_f1(nothing: dict[str, Any]) -> None:
+    assert best_f1_score(nothing, 1) == SCORE_MIN
+
+
+def f1_from(score: float, saved: dict[str, Any]) -> float:
+    """Return the F1 of what is found with a score of one class, each object once."""
+    scores, hits, n_found = saved["found_scores"], 0, 0
+    taken: set[int] = set()
+    for row in np.argsort(-scores, kind="stable"):
+        if scores[row] < score:
+            break
+        n_found += 1
+        x1, y1, x2, y2 = saved["found_boxes"][row].astype(float)
+        best, best_iou = None, 0.5
+        for i, box in enumerate(saved["true_boxes"].astype(float)):
+            if saved["true_images"][i] != saved["found_images"][row] or i in taken:
+                continue
+            inside = max(0.0, min(x2, box[2]) - max(x1, box[0]))
+            inside *= max(0.0, min(y2, box[3]) - max(y1, box[1]))
+            either = (x2 - x1) * (y2 - y1) + (box[2] - box[0]) * (box[3] - box[1]) - inside
+            if inside / either >= best_iou:
+                best, best_iou = i, inside / either
+        if best is not None:
+            taken.add(best)
+            hits += 1
+    return 2 * hits / (n_found + len(saved["true_boxes"]))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_other_score_has_a_much_larger_f1(seed: int) -> None:
+    saved = findings(seed, classes=1, n_found=60, n_true=30)
+    largest = max(f1_from(score, saved) for score in saved["found_scores"])
+    assert largest > 0
+    assert f1_from(best_f1_score(saved, 1), saved) > largest - 0.02

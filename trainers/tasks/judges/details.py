@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torchmetrics.functional import classification as tm
 
 from archfront.trainers.data.targets import TargetKind
-from archfront.trainers.tasks.judges.average_precision import class_curves
+from archfront.trainers.tasks.judges.average_precision import best_f1_score, class_curves
 from archfront.trainers.tasks.judges.overlap import class_iou, margins
 from archfront.trainers.tasks.judges.weighted import THRESHOLD
 from archfront.trainers.tasks.protocol import SavedPredictions
@@ -81,6 +81,16 @@ def class_details(
     }
     confusion = tm.multiclass_confusion_matrix(probabilities, labels, n).numpy()
     return ClassDetails(names, metrics, _small(confusion))
+
+
+def least_score(kind: TargetKind, saved: SavedPredictions, class_names: Sequence[str]) -> float:
+    """Return the score from which on an answer counts: of labels and objects; 0 of the rest.
+
+    That of objects is the one that saved predictions have their largest F1 with.
+    """
+    if kind in ("boxes", "outlines"):
+        return best_f1_score(saved, len(class_names))
+    return THRESHOLD if kind == "labels" else 0.0
 
 
 def worst_images(kind: TargetKind, saved: SavedPredictions, n: int) -> list[int]:
