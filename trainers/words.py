@@ -44,3 +44,8 @@ def shortened(text: str, width: int) -> str:
 def quoted(value: object, width: int = 200) -> str:
     """Return a value of somebody else's as a message quotes it: in one line, not too long."""
     return shortened(" ".join(repr(value).split()), width)
+
+
+def score_text(score: float) -> str:
+    """Return a score from 0 to 1 such as ``0.87``, and a small one such as ``0.0092``."""
+    return f"{score:.2f}" if score >= 0.1 else f"{score:.2g}"

@@ -12,7 +12,7 @@ from archfront.search.commands.consoles import echo, wide_console
 from archfront.search.commands.flags import Problems, check_flags, not_counts
 from archfront.search.errors import ArtifactError
 from archfront.trainers.safe_text import visible_line
-from archfront.trainers.words import count_of
+from archfront.trainers.words import count_of, score_text
 
 if TYPE_CHECKING:
     from archfront.search.predict.answer import Answer, PredictedImage
@@ -201,7 +201,7 @@ def _text(row: dict[str, Any]) -> str:
         return ", ".join(f"{one['label']} {one['share']:.1%}" for one in row["classes"])
     objects = row["objects"]
     lines = [
-        f"{one['label']} {one['score']:.2f} at "
+        f"{one['label']} {score_text(one['score'])} at "
         + ", ".join(f"{value:.0f}" for value in one["box"])
         for one in objects[:N_SHOWN]
     ]

@@ -13,6 +13,7 @@ from archfront.trainers.drawing.colors import class_color
 from archfront.trainers.drawing.labels import with_labels
 from archfront.trainers.drawing.panels import tinted
 from archfront.trainers.drawing.paper import LEGEND_MAX, Line, captioned, shortened
+from archfront.trainers.words import score_text
 
 # Longest side of a picture, in px: a photo of 12 million pixels is drawn on a smaller one.
 SIDE_MAX = 1600
@@ -81,7 +82,7 @@ def _objects(
             image = tinted(image, _painted(one["mask"], label, image.size))
     found = answered["objects"]
     boxes = np.array([one["box"] for one in found], np.float64).reshape(-1, 4) * scale
-    texts = [f"{one['label']} {one['score']:.2f}" for one in found]
+    texts = [f"{one['label']} {score_text(one['score'])}" for one in found]
     colors = [class_color(names.index(one["label"])) for one in found]
     unlabeled = {found[i]["label"] for i in with_labels(image, boxes, texts, colors)}
     lines = [Line(name, swatch=class_color(names.index(name))) for name in sorted(unlabeled)]

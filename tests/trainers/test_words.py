@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from archfront.trainers.words import count_of, duration, join_words, shortened
+from archfront.trainers.words import count_of, duration, join_words, score_text, shortened
 
 
 @pytest.mark.parametrize(
@@ -50,3 +50,8 @@ def test_words_are_joined_as_people_do() -> None:
         "a and b",
         "a, b and c",
     ]
+
+
+def test_small_scores_keep_two_digits() -> None:
+    texts = [score_text(score) for score in (1.0, 0.874, 0.1, 0.0516, 0.00921, 0.0)]
+    assert texts == ["1.00", "0.87", "0.10", "0.052", "0.0092", "0"]

@@ -27,6 +27,7 @@ from archfront.trainers.drawing.paper import (
     shortened,
     shown,
 )
+from archfront.trainers.words import score_text
 
 RIGHT: Color = (0, 122, 89)
 WRONG: Color = (190, 40, 30)
@@ -140,7 +141,9 @@ def _objects(pixels: Pixels, truth: Target, said: DrawnPrediction, names: Sequen
         n_true, n_found = (int((part.labels == label).sum()) for part in (true, found))
         text = f"{names[label]}: {n_true} true, {n_found} found"
         lines.append(Line(text, swatch=class_color(label)))
-    texts = [f"{names[n]} {score:.2f}" for n, score in zip(found.labels, scores, strict=True)]
+    texts = [
+        f"{names[n]} {score_text(score)}" for n, score in zip(found.labels, scores, strict=True)
+    ]
     pictures = (
         with_objects(pixels, true, [names[label] for label in true.labels]),
         with_objects(pixels, found, texts),
