@@ -44,8 +44,8 @@ def find_reference(prepared: Prepared, measure: Callable[[Architecture], Result]
         space, order = prepared.space, _heaviest_first(prepared.space, prepared.unavailable)
         if prepared.config.budget.minutes is None:
             slowest = _measured(space, order, measure, costs)[1]
-        else:  # of equally light ones the first, which a sampler takes too
-            ascending = sorted(order, key=lambda number: (space.macs_g[number], number))
+        else:
+            ascending = _lightest_first(space, order)
             number, lightest = _measured(space, ascending, measure, costs)
             slowest = _grown(space, lightest, number, order[0])
     return Reference.at_start(
@@ -62,10 +62,21 @@ def _heaviest_first(space: Space, unavailable: Container[Architecture]) -> list[
             -params[space.architectures[i].backbone] * space.architectures[i].input_size ** 2
         ),
     )
-    # The heaviest of each backbone first: one that no exporter takes fails with every head.
-    heaviest = {space.architectures[number].backbone: number for number in reversed(order)}
-    order.sort(key=lambda number: heaviest[space.architectures[number].backbone] != number)
-    return order
+    return _each_backbone_first(space, order)
+
+
+def _lightest_first(space: Space, numbers: list[int]) -> list[int]:
+    """Return architectures by their work: of equal ones the first, which a sampler takes too."""
+    return _each_backbone_first(space, sorted(numbers, key=lambda n: (space.macs_g[n], n)))
+
+
+def _each_backbone_first(space: Space, order: list[int]) -> list[int]:
+    """Return an order with the first of each backbone moved to the front.
+
+    A backbone that no exporter takes fails with every head and input size.
+    """
+    first = {space.architectures[number].backbone: number for number in reversed(order)}
+    return sorted(order, key=lambda number: first[space.architectures[number].backbone] != number)
 
 
 def _measured(

@@ -125,6 +125,17 @@ def test_a_backbone_that_cannot_be_measured_is_tried_once_before_the_next(
     assert measure.asked == [("resnet18", 32), ("resnet10t", 32), ("test_resnet", 32)]
 
 
+def test_by_the_clock_too_a_backbone_that_cannot_be_measured_is_tried_once_before_the_next(
+    tmp_path: Path,
+) -> None:
+    """The heads and sizes of the lightest backbone once used up all the tries."""
+    whole = study(tmp_path, budget__minutes=5.0)
+    measure = Measuring(failing=("test_resnet",))
+    found = find_reference(whole, measure)
+    assert measure.asked == [("test_resnet", 8), ("resnet10t", 8)]
+    assert found.values["latency_ms"] > 4.0
+
+
 def test_when_all_of_the_heaviest_fail_the_reasons_are_told(tmp_path: Path) -> None:
     whole = study(tmp_path)
     measure = Measuring(failing=tuple(a.backbone.name for a in whole.space.axes))
