@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Sequence
+from itertools import count
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,6 +35,7 @@ class ObjectCounts:
         self._places = np.zeros((PLACES, PLACES), np.int64)
         self._areas: dict[int, float] = {}
         self._pixels = 0
+        self._numbers = count()
         self._smallest: list[tuple[float, int, ImageRef, int, Boxes]] = []
 
     def add(
@@ -85,7 +87,7 @@ class ObjectCounts:
     def _keep_smallest(self, image: ImageRef, shown: Objects, roots: NDArray[np.float64]) -> None:
         for place in np.argsort(roots, kind="stable")[:N_SMALLEST].tolist():
             # The number makes each entry unlike the others, so that no boxes are compared.
-            number = self._n * N_SMALLEST + place
+            number = next(self._numbers)
             box, label = shown.boxes[place], int(shown.labels[place])
             entry = (-float(roots[place]), -number, image, label, box)
             if len(self._smallest) < N_SMALLEST:

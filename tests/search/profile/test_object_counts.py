@@ -73,6 +73,17 @@ def test_the_smallest_objects_are_kept_in_order() -> None:
     ]
 
 
+def test_of_equally_small_objects_the_first_ones_are_kept() -> None:
+    """One behind 12 larger ones had the number of one in the next image: a TypeError."""
+    counts = ObjectCounts()
+    for image in range(20):
+        large = [(x, 0, x + 50, 50) for x in range(N_SMALLEST)]
+        counts.add(ImageRef("train", f"{image}a"), objects(*large, (60, 5, 70, 15)), (100, 100))
+        counts.add(ImageRef("train", f"{image}b"), objects((0, 5, 10, 15)), (100, 100))
+    found = [one.image.name for one in counts.smallest(("x", "y"))]
+    assert found == [f"{number // 2}{'ab'[number % 2]}" for number in range(N_SMALLEST)]
+
+
 def test_outlines_cover_their_share_of_the_pixels() -> None:
     triangle = ((0.0, 0.0, 40.0, 0.0, 0.0, 30.0),)  # 600 px
     runs = {"size": [50, 100], "counts": [10, 400, 4590]}
