@@ -93,7 +93,7 @@ def _fit(image: Image.Image, limit: PixelLimit) -> None:
     if limit.shrinks and image.format in ("JPEG", "MPO") and "progressive" not in image.info:
         for times in SHRINKS:
             if -(-width // times) * -(-height // times) <= limit.pixels:
-                image.draft(None, (width // times, height // times))
+                image.draft(None, (max(1, width // times), max(1, height // times)))
                 return
     raise DataError(
         f"it is too large: {width:,} x {height:,} px, more than the {limit.pixels:,} px of "

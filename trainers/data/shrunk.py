@@ -68,7 +68,8 @@ def read_shrunk(source: ImageSource, side: int, limit: PixelLimit) -> Shrunk:
             # A larger one is decoded smaller already.
             if width * height <= limit.pixels and image.format in ("JPEG", "MPO"):
                 scale = min(1.0, side / max(image.size))
-                image.draft(None, (int(image.width * scale), int(image.height * scale)))
+                across, down = (max(1, int(length * scale)) for length in image.size)
+                image.draft(None, (across, down))
             pixels = to_pixels(image, limit.value_range)
             return Shrunk(
                 _shrunk(pixels, side), width, height, bits, image.format or "", len(content)

@@ -104,6 +104,16 @@ def test_a_large_image_is_looked_at_in_small_and_told_in_full(
     assert np.abs(found.pixels.astype(int) - whole).mean() < 2
 
 
+@pytest.mark.parametrize("size", [(3000, 10), (10, 3000)])
+def test_a_jpeg_file_however_long_is_looked_at(tmp_path: Path, size: tuple[int, int]) -> None:
+    """The decoder was asked for a height of 0 pixels and divided by it."""
+    file = tmp_path / "long.jpg"
+    Image.new("RGB", size, (90, 120, 150)).save(file)
+    found = read_shrunk(file, 256, DEFAULT)
+    assert (found.width, found.height) == size
+    assert found.pixels.shape == ((1, 256, 3) if size[0] > size[1] else (256, 1, 3))
+
+
 def test_a_turned_image_has_the_size_that_it_is_shown_at(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6

@@ -93,6 +93,11 @@ class TestSize:
             pixels_in(content, replace(whole, pixels=26 * 20 + 1)),
         )
 
+    def test_a_jpeg_of_few_rows_is_shrunk_as_well(self) -> None:
+        content = saved(Image.new("RGB", (3000, 3), (90, 120, 150)), "JPEG")
+        shrunk = pixels_in(content, PixelLimit(1000, shrinks=True))
+        assert shrunk.size < 3000 * 3 * 3
+
     @pytest.mark.parametrize(
         ("kind", "options", "shrinks"),
         [("JPEG", {}, False), ("JPEG", {"progressive": True}, True), ("PNG", {}, True)],
