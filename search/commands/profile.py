@@ -137,10 +137,12 @@ def _profile(config: Config, *, is_plain: bool) -> DatasetProfile:
 def _write_page(profile: DatasetProfile, config: Config, file: Path) -> None:
     """Write a profile as a page, with pictures of the images."""
     from archfront.search.prepare.data_reference import data_ref
-    from archfront.search.profile.make_profile import read_raw
+    from archfront.search.profile.make_profile import found_limit, read_raw
     from archfront.search.report.profile_page import Images, render_profile
     from archfront.trainers.drawing.colors import class_color
     from archfront.trainers.files import write_whole
 
     ref = data_ref(config)
-    write_whole(file, render_profile(profile, Images(read_raw(ref), ref.pixel_limit, class_color)))
+    raw = read_raw(ref)
+    images = Images(raw, found_limit(ref, raw), class_color)
+    write_whole(file, render_profile(profile, images))

@@ -23,6 +23,7 @@ from archfront.search.profile.faults import Examples, ImageRef
 from archfront.search.profile.find_faults import find_faults
 from archfront.search.profile.gather import Entry, Gathered, Progress, gather
 from archfront.trainers.data.file_facts import file_facts
+from archfront.trainers.data.image_files import PixelLimit
 from archfront.trainers.data.loading import ORDER
 from archfront.trainers.data.raw import RawData
 from archfront.trainers.data.readers import READERS
@@ -61,6 +62,12 @@ def read_raw(ref: DataRef) -> RawData:
     return READERS[ref.reader].read(ref)
 
 
+def found_limit(ref: DataRef, raw: RawData) -> PixelLimit:
+    """Return how the images of a dataset are read, with the range of values that they use."""
+    values = value_range(ref, raw.parts, file_facts(ref.shared, ref.root), raw.where).values
+    return ref.pixel_limit if values is None else replace(ref.pixel_limit, value_range=values)
+
+
 def make_profile(
     ref: DataRef, raw: RawData, title: Title, progress: Progress | None = None
 ) -> DatasetProfile:
@@ -75,9 +82,7 @@ def make_profile(
     Raises:
         DataError: If no image can be used.
     """
-    values = value_range(ref, raw.parts, file_facts(ref.shared, ref.root), raw.where).values
-    limit = ref.pixel_limit if values is None else replace(ref.pixel_limit, value_range=values)
-    found = gather(raw, limit, progress)
+    found = gather(raw, found_limit(ref, raw), progress)
     if not found.entries:
         example = f", as {found.problems[0].name}: {found.problems[0].detail}"
         raise DataError(

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
+from base64 import b64decode
+from io import BytesIO
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 from rich.console import Console
 
 from archfront.search.cli import main
@@ -164,6 +169,21 @@ def test_the_page_is_written_beside_what_is_printed(tmp_path: Path, capsys: Outp
     said = fails(capsys, 2, "profile", *SHAPES, "--html", "nowhere/profile.html")
     assert said.startswith("--html: there is no folder")
     assert said.endswith("Make it first.")
+
+
+def test_images_of_12_bits_are_as_bright_on_the_page_as_in_the_study(
+    tmp_path: Path, capsys: Output
+) -> None:
+    """They were scaled as 16 bits, and all pictures of the page were black."""
+    for name, brightness in (("a", 1500), ("b", 4000)):
+        for number in range(6):
+            pixels = np.full((20, 20), brightness + number, np.uint16)
+            save(tmp_path / "data" / name / f"{number}.png", pixels)
+    profile(capsys, f"data.root={tmp_path / 'data'}", "--html", "profile.html")
+    page = Path("profile.html").read_text(encoding="utf-8")
+    found = re.findall(r'src="data:image/jpeg;base64,([^"]+)"', page)
+    shown = [np.asarray(Image.open(BytesIO(b64decode(content)))).mean() for content in found]
+    assert (min(shown), max(shown)) == pytest.approx((1500 / 4095 * 255, 4005 / 4095 * 255), abs=2)
 
 
 def test_a_pattern_of_groups_is_taken_from_the_command_line(
