@@ -109,7 +109,8 @@ class Start:
                 return int(usual[np.argmax(expected[usual])])
         choices = nearest[is_new[nearest]]
         if len(choices) == 0:  # the front is short: what comes behind it
-            behind = np.flatnonzero(is_new if is_new.any() else counts)
+            new = numbers[is_new[numbers]]
+            behind = new if len(new) else numbers[counts[numbers] > 0]
             return int(self._front(behind, expected)[0])
         number = int(choices[0])
         is_itself = self._published is not None or not self._scaling.levels

@@ -192,6 +192,28 @@ def test_where_no_network_is_likely_within_the_limits_the_least_unlikely_are_tri
     assert chances[tried].min() >= 0.2
 
 
+def test_other_recipes_come_before_networks_that_are_over_the_limits(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Two architectures are within the limits; once all others were measured after them."""
+    space = alike_space()
+    sampler = Loop("front", space, seed=0).sampler
+    request = sampler._request
+    chances = np.full(len(space.architectures), 1e-9)
+    chances[[3, 7]] = 1.0
+    costs = SimpleNamespace(
+        expected=lambda numbers: space.macs_g[numbers][:, None],
+        chance=lambda numbers: chances[numbers],
+    )
+    start = Start(replace(request, costs=costs), sampler._start._scaling)
+    assert {start.choose(np.array(tried, int)) for tried in ([], [3], [7])} == {3, 7}
+    counts = np.ones(len(space.architectures), int)
+    monkeypatch.setattr(request.candidates, "counts", lambda: counts)
+    assert start.choose(np.array([3, 7])) in {3, 7}
+    counts[[3, 7]] = 0  # they have no other recipe
+    assert start.choose(np.array([3, 7])) not in {3, 7}
+
+
 def test_where_time_can_run_out_steps_and_not_latencies_order_the_front() -> None:
     space = alike_space()
     sampler = Loop("front", space, seed=0).sampler
