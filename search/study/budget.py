@@ -166,10 +166,13 @@ class RemainingBudget:
             n_more: Candidates that are still to be seen.
         """
         every = np.ones(len(self._new_works), dtype=bool)
-        if self._budget.minutes is None or self._plan.is_full_only or len(every) == 0:
+        if self._budget.minutes is None or len(every) == 0:
             return every
         seconds = self._times.of_new(self._new_works, 1)
-        if seconds is None:
+        if seconds is None:  # nobody knows what a training takes: one of the cheapest tells it
+            cheap: NDArray[np.bool_] = self._new_works <= np.quantile(self._new_works, CHEAPEST)
+            return cheap
+        if self._plan.is_full_only:
             return every
         is_cheap = seconds <= np.quantile(seconds, CHEAPEST)
         is_equal = self._plan.work is not None

@@ -113,6 +113,16 @@ def test_what_is_proposed_fits_into_the_time_that_is_left() -> None:
     assert not left(60).fits(None, 0, 3)
 
 
+def test_one_of_the_cheapest_begins_where_nobody_knows_what_a_training_takes() -> None:
+    """With epochs that were given nothing is timed, and the heaviest took all the minutes."""
+    works = np.array([1.0, 10.0, 1000.0, 1e4])
+    for plan in (Plan((2, 7, 20)), Plan((20,), is_full_only=True)):
+        left = RemainingBudget(budget(minutes=5), plan, [], seconds=0, open_works=works)
+        assert left.affordable(8).tolist() == [True, False, False, False]
+        unlimited = RemainingBudget(budget(trials=5), plan, [], seconds=0, open_works=works)
+        assert unlimited.affordable(8).all()
+
+
 def test_without_minutes_or_with_full_trainings_only_everything_may_be_proposed() -> None:
     works = np.array([1.0, 100.0])
     for of, plan in [
