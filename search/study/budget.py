@@ -15,6 +15,7 @@ from archfront.search.config.schema import BudgetConfig
 from archfront.search.records.evaluation import Evaluation, Failed, Rejected, Trained
 from archfront.search.records.plan import Plan
 from archfront.search.records.seconds import active_seconds, rung_costs
+from archfront.search.study.rejections import is_too_strict, too_strict, trailing_rejections
 from archfront.search.study.sums import TrainedSoFar
 from archfront.search.study.training_times import TrainingTimes
 from archfront.trainers.words import count_of
@@ -37,9 +38,6 @@ UNEXPLAINED = 1.2
 # rung is no small part (benchmarks/LOG.md, "Trainings of equal time"; of 5, "Schedules of
 # trainings from scratch").
 FEWEST_EPOCHS = 5
-# Rejections in a row after which a study ends whose other architectures are within the limits with
-# a probability below this: a latency that is three times what is expected is as likely.
-REJECTED_LEAST, HOPELESS = 5, 1e-3
 ONE = np.ones(1)
 
 
@@ -240,32 +238,14 @@ def end_reason(
         reason = left.reason(evaluations)
         rejected = [e for e in evaluations if isinstance(e.outcome, Rejected)]
         if rejected and not any(isinstance(e.outcome, Trained) for e in evaluations):
-            reason += f", and {_too_strict(rejected)}"
+            reason += f", and {too_strict(rejected)}"
         return reason
     if is_too_strict(evaluations, budget, chance):
-        rejected = _trailing_rejections(evaluations)
+        rejected = trailing_rejections(evaluations)
         is_by_number = len(rejected) >= budget.max_rejections
         rest = "" if is_by_number else ", and so is probably every other one"
-        return _too_strict(rejected, " in a row", rest)
+        return too_strict(rejected, " in a row", rest)
     return None
-
-
-def is_too_strict(
-    evaluations: Sequence[Evaluation], budget: BudgetConfig, chance: Callable[[], float]
-) -> bool:
-    """Return whether limits leave nothing to propose.
-
-    Too many candidates in a row were over a limit, or some and no other is likely to be within.
-
-    Args:
-        evaluations: Everything recorded, in order of recording.
-        budget: The whole budget.
-        chance: Returns the largest probability that an open architecture is within all limits.
-    """
-    n_rejected = len(_trailing_rejections(evaluations))
-    if n_rejected >= budget.max_rejections:
-        return True
-    return n_rejected >= REJECTED_LEAST and chance() < HOPELESS
 
 
 def exhausted(size: int) -> str:
@@ -319,26 +299,4 @@ def failures_in_a_row(evaluations: Sequence[Evaluation], budget: BudgetConfig) -
         f"{count_of(len(failed), 'candidate')} failed in a row (budget.max_failures="
         f"{budget.max_failures}). The last one, {failed[0].candidate.label}: "
         f"{str(failed[0].outcome).rstrip('.')}. The same command goes on when the cause is gone"
-    )
-
-
-def _trailing_rejections(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
-    streak: list[Evaluation] = []
-    for evaluation in reversed(evaluations):
-        if evaluation.rung > 0:
-            continue
-        if not isinstance(evaluation.outcome, Rejected):
-            break
-        streak.append(evaluation)
-    return streak
-
-
-def _too_strict(rejected: Sequence[Evaluation], how: str = "", rest: str = "") -> str:
-    times = [e.measurement.latency.p50_ms for e in rejected if e.measurement is not None]
-    what = count_of(len(rejected), "candidate") + how
-    were = "was" if len(rejected) == 1 else "were"
-    fastest = f"; the fastest of them takes {min(times):.3g} ms" if times else ""
-    return (
-        f"{what} {were} over a limit{rest}{fastest}. Raise the limits, or give the space smaller "
-        "backbones and input sizes"
     )

@@ -33,7 +33,6 @@ from archfront.search.study.budget import (
     end_reason,
     exhausted,
     failures_in_a_row,
-    is_too_strict,
 )
 from archfront.search.study.finalize import again_s
 from archfront.search.study.judge_folds import folds_s
@@ -46,6 +45,7 @@ from archfront.search.study.promotion import (
     next_step,
     to_stop,
 )
+from archfront.search.study.rejections import is_too_strict
 from archfront.search.study.running_trial import RunningTrial
 from archfront.search.study.sums import StudySums
 from archfront.trainers.spec import Architecture
@@ -169,12 +169,13 @@ class StudyProgress:
             first_full=self._first_full,
         )
         if isinstance(step, Propose):
-            n_more = SEEN_LEAST - len(self._sums.works)
+            n_more = SEEN_LEAST - len(self._sums.trained.trials)
             # Those of which one is chosen for the first full training are of different backbones.
+            seen = [each.candidate for each in self.running.values()]
+            # One that was over a limit may be within it at a smaller size.
+            seen += [e.candidate for e in self.evaluations if not isinstance(e.outcome, Rejected)]
             is_first = n_more > 0 and self._first_full == "best"
-            running = [each.candidate for each in self.running.values()]
-            seen = [e.candidate for e in self.evaluations] + running if is_first else []
-            self.open.allow(numbers[left.affordable(n_more)], seen)
+            self.open.allow(numbers[left.affordable(n_more)], seen if is_first else ())
         return step
 
     def end_reason(self) -> str | None:

@@ -27,6 +27,7 @@ class TrainedSoFar:
         times: The times of trainings.
         spent: What they cost in full trainings.
         has_full: Whether one of them is a full training.
+        trials: The trials that they are of.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class TrainedSoFar:
     ) -> None:
         self._rungs = plan.rungs
         self.times = TrainingTimes((), plan, works)
-        self.spent, self.has_full = 0.0, False
+        self.spent, self.has_full, self.trials = 0.0, False, set[int]()
         for evaluation in trained:
             self.add(evaluation)
 
@@ -47,6 +48,7 @@ class TrainedSoFar:
             self.times.add(evaluation)
             self.spent += full_trainings((evaluation,), self._rungs)
             self.has_full |= evaluation.is_top
+            self.trials.add(evaluation.trial)
 
 
 class StudySums:

@@ -18,10 +18,11 @@ from archfront.search.study.budget import (
     RungInTraining,
     RunTimer,
     failures_in_a_row,
-    is_too_strict,
 )
 from archfront.search.study.budget import end_reason as reason_of
 from archfront.search.study.progress import StudyProgress
+from archfront.search.study.promotion import SEEN_LEAST, Propose
+from archfront.search.study.rejections import is_too_strict
 from tests.support.recorded_study import failed, rejected, trained
 from tests.support.small_study import prepared, small_config
 
@@ -228,6 +229,21 @@ def test_limits_that_nothing_else_is_likely_to_meet_end_the_study() -> None:
     )
 
 
+def test_rejections_that_other_work_may_explain_do_not_show_that_limits_are_too_strict() -> None:
+    of, many = budget(minutes=9), [rejected(number, 30.0) for number in range(5)]
+
+    def disturbed(evaluation: Evaluation) -> Evaluation:
+        assert evaluation.measurement is not None
+        latency = replace(evaluation.measurement.latency, spread=0.9, is_stable=False)
+        return replace(evaluation, measurement=replace(evaluation.measurement, latency=latency))
+
+    assert is_too_strict(many, of, lambda: 0.0)
+    assert not is_too_strict([*many[:4], disturbed(many[4])], of, lambda: 0.0)
+    assert not is_too_strict(list(map(disturbed, many)), of, lambda: 0.0)
+    by_number = budget(minutes=9, max_rejections=5)
+    assert is_too_strict(list(map(disturbed, many)), by_number, lambda: 0.0)
+
+
 # ------------------------------------------------------------------ one run
 
 
@@ -291,3 +307,26 @@ def test_failures_of_earlier_runs_do_not_count(tmp_path: Path) -> None:
     assert progress.failures_in_a_row() is None
     progress.evaluations.append(failed(4))
     assert str(progress.failures_in_a_row()).startswith("3 candidates failed in a row")
+
+
+def test_what_was_over_a_limit_was_not_seen(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Eight rejections once gave the first training all the time that was left."""
+    unseen: list[int] = []
+
+    def noted(left: RemainingBudget, n_more: int) -> Any:
+        unseen.append(n_more)
+        return affordable(left, n_more)
+
+    affordable = RemainingBudget.affordable
+    monkeypatch.setattr(RemainingBudget, "affordable", noted)
+    whole = prepared(small_config(tmp_path, budget__trials=99))
+    of = [whole.space.at(index) for index in range(4)]
+    stored: list[Evaluation] = [rejected(0, 5.0, of=of[0]), failed(1, of=of[1])]
+    for found in (stored, [*stored, trained(2, 0.9, 1.0, of=of[2])]):
+        store: Any = Recorded(found)
+        paths = StudyPaths(tmp_path, "small")
+        progress = StudyProgress(whole, store, paths, n_slots=1, clock=HandClock())
+        assert isinstance(progress.next_step(), Propose)
+    assert unseen == [SEEN_LEAST, SEEN_LEAST - 1]
