@@ -73,6 +73,7 @@ PROPOSAL, RUNGS = "archfront:proposal", "archfront:rungs"
 
 # How a run ended, and the test metrics of members by trial.
 State = dict[str, str | bool]
+STATE_BEFORE: State = {"state": "running", "reason": "", "is_exhausted": False, "budget": ""}
 Scores = dict[str, dict[str, float]]
 
 
@@ -126,14 +127,13 @@ class StudyStore:
 
     @property
     def state(self) -> dict[str, Any]:
-        """Return how the last run ended: ``state``, ``reason`` and ``is_exhausted``."""
+        """Return how the last run ended: ``state``, ``reason``, ``is_exhausted``, ``budget``."""
         stored: dict[str, Any] = stored_attributes(self._study).get(STATE, {})
-        state = {"state": "running", "reason": "", "is_exhausted": False, **stored}
-        return decode(State, state)
+        return decode(State, {**STATE_BEFORE, **stored})
 
-    def write_state(self, state: str, reason: str, *, is_exhausted: bool = False) -> None:
-        """Store how the run goes or ended, and whether the space has nothing left."""
-        content = {"state": state, "reason": reason, "is_exhausted": is_exhausted}
+    def write_state(self, state: str, reason: str, **ended: str | bool) -> None:
+        """Store how the run goes or ended; ``ended`` is the rest of ``STATE_BEFORE``."""
+        content = {**STATE_BEFORE, "state": state, "reason": reason, **ended}
         self._study.set_user_attr(STATE, content)
 
     @property

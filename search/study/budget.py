@@ -220,6 +220,12 @@ class RemainingBudget:
         return (self._ends[rungs] - self._ends[done]) / self._ends[-1]
 
 
+def budget_words(budget: BudgetConfig) -> str:
+    """Return what decides the end of a study, as a command line has it."""
+    names = ("trials", "minutes", "max_rejections")
+    return " ".join(f"budget.{name}={getattr(budget, name)}" for name in names)
+
+
 def end_reason(
     evaluations: Sequence[Evaluation],
     budget: BudgetConfig,

@@ -44,6 +44,7 @@ from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import StudyStore
 from archfront.search.study import machine
 from archfront.search.study.begin import begin, cost_model_of, sampler_of
+from archfront.search.study.budget import budget_words
 from archfront.search.study.control import Control
 from archfront.search.study.finalize import FrontFinalizer
 from archfront.search.study.job_factory import JobFactory
@@ -128,7 +129,8 @@ class Driver:
     def _end(self, state: str, reason: str) -> None:
         """Record how the run ended, as far as the machine lets it."""
         is_exhausted, event = self._progress.is_exhausted(), StudyFinished(state, reason)
-        record = partial(self._store.write_state, state, reason, is_exhausted=is_exhausted)
+        write = partial(self._store.write_state, budget=budget_words(self._config.budget))
+        record = partial(write, state, reason, is_exhausted=is_exhausted)
         steps = [record, *(partial(follower, event) for follower in self._followers)]
         machine.record_end(steps, is_stopped=state == "stopped")
 

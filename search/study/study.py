@@ -24,13 +24,14 @@ from archfront.search.prepare.fit_space import as_chosen
 from archfront.search.prepare.imported_device import for_device
 from archfront.search.prepare.make_engine import device_of, make_engine
 from archfront.search.prepare.prepare import Prepared, Progress, check_same, objectives, prepare
+from archfront.search.records.evaluation import Trained
 from archfront.search.records.events import DataRead, Event, Follower
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.plan import Plan
 from archfront.search.records.seconds import active_seconds
 from archfront.search.records.store import StudyStore, driving
-from archfront.search.study.budget import RemainingBudget, end_reason, exhausted
+from archfront.search.study.budget import RemainingBudget, budget_words, end_reason, exhausted
 from archfront.search.study.control import Control
 from archfront.search.study.driver import Driver
 from archfront.search.study.machine import stopped_by_machine
@@ -188,6 +189,9 @@ def _done_before(store: StudyStore, header: StudyHeader, config: Config) -> Stud
         size = header.space.size
         return StudyResult("finished", exhausted(size), was_finished=True, is_exhausted=True)
     evaluations = store.evaluations()
+    has_trained = any(isinstance(e.outcome, Trained) for e in evaluations)
+    if has_trained and state["budget"] == budget_words(config.budget):
+        return StudyResult("finished", str(state["reason"]), was_finished=True)
     left = RemainingBudget(
         config.budget, header.trainings, evaluations, seconds=active_seconds(evaluations)
     )

@@ -16,8 +16,10 @@ from archfront.search.jobs import step_times
 from archfront.search.jobs.perform import DrawRequest, MeasureRequest, ScoreRequest, TrainRequest
 from archfront.search.jobs.step_times import StepsRequest, StepTimes
 from archfront.search.records.evaluation import Evaluation, Trained
+from archfront.search.records.events import StudyStarted
 from archfront.search.space.space import Space
 from archfront.search.study.aims import AIMS
+from archfront.search.study.study import StudyResult
 from archfront.trainers.spec import Architecture
 from tests.search.study.test_budget import HandClock
 from tests.support.small_study import BACKBONES, N_VAL, perform, run, small_config, small_space
@@ -134,6 +136,29 @@ def test_a_budget_of_few_trainings_is_not_overrun_and_has_a_front(
     used, n_members = minutes_used(tmp_path, 8, rungs, 10.0, 0)
     assert used <= 1.05 * 8
     assert n_members >= 1
+
+
+def test_the_same_command_adds_nothing_to_a_study_whose_time_is_used_up(tmp_path: Path) -> None:
+    """What it used beside its trials, as for reading images, once let it train on."""
+    clock = HandClock()
+
+    def read(event: object) -> None:
+        clock.now += 25.0 * isinstance(event, StudyStarted)
+
+    def ended(minutes: float) -> StudyResult:
+        config = small_config(
+            tmp_path, task__epochs=1, budget__trials=None, budget__minutes=minutes
+        )
+        engine = InlineEngine(Timed(clock, 5.0).perform, workers=1, threads=1)
+        return run(config, space=wide_space(), engine=engine, clock=clock, followers=(read,))
+
+    first = ended(1.0)
+    assert not first.was_finished
+    before = results(tmp_path).evaluations
+    assert ended(1.0) == StudyResult("finished", first.reason, was_finished=True)
+    assert results(tmp_path).evaluations == before
+    assert not ended(2.0).was_finished
+    assert len(results(tmp_path).evaluations) > len(before)
 
 
 def from_scratch(
