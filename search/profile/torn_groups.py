@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archfront.search.profile.stored_rows import PixelRows
-from archfront.trainers.data.group_split import PATTERNS, groups_of
+from archfront.trainers.data.group_split import PATTERNS, groups_of, without_hash
 from archfront.trainers.errors import DataError
 
 # The text before the last number of a name, and the number.
@@ -106,12 +106,16 @@ def _by_name(shown: Shown, pattern: str) -> TornGroups | None:
 
 
 def _by_counter(shown: Shown) -> TornGroups | None:
-    """Return torn runs of images that one counter numbers, as the frames of one long video."""
-    runs: defaultdict[str, list[tuple[int, int]]] = defaultdict(list)
+    """Return torn runs of images that one counter numbers, as the frames of one long video.
+
+    Each folder has counters of its own, one for each text before the number.
+    """
+    runs: defaultdict[tuple[PurePath, str], list[tuple[int, int]]] = defaultdict(list)
     for row, name in enumerate(shown.names):
-        match = LAST_NUMBER.match(PurePath(name).stem)
+        path = PurePath(without_hash(name))
+        match = LAST_NUMBER.match(path.stem)
         if match is not None:
-            runs[match.group(1)].append((int(match.group(2)), row))
+            runs[path.parent, match.group(1)].append((int(match.group(2)), row))
     near, far = [], []
     rng = np.random.default_rng(0)
     for numbered in runs.values():

@@ -21,6 +21,8 @@ PATTERNS: Mapping[str, str] = {
     "folder": r"^(.*)/",
 }
 
+# What Roboflow puts before the ending of an exported name: no digit of it numbers a frame.
+EXPORT_HASH = re.compile(r"\.rf\.[0-9a-f]{32}(?=\.|$)")
 
 # What stands before the name of a column of a table that says which group an image is of.
 COLUMN = "column:"
@@ -31,11 +33,17 @@ def column_of(group: str | None) -> str | None:
     return group.removeprefix(COLUMN) if group is not None and group.startswith(COLUMN) else None
 
 
+def without_hash(name: str) -> str:
+    """Return the name of an image without the hash that Roboflow put into it."""
+    return EXPORT_HASH.sub("", name)
+
+
 def groups_of(names: Sequence[str], pattern: str) -> list[str]:
     """Return the group of each image: what a pattern finds in its name.
 
     The first parenthesis of the pattern is the group, without any all that it matches. An image
-    in whose name it finds nothing is a group of its own.
+    in whose name it finds nothing is a group of its own. Words look at names without the hashes of
+    Roboflow, a regular expression at whole names.
 
     Args:
         names: Of the images, with their folders.
@@ -45,7 +53,8 @@ def groups_of(names: Sequence[str], pattern: str) -> list[str]:
         DataError: If it finds nothing in any name.
     """
     compiled = re.compile(PATTERNS.get(pattern, pattern))
-    found = [compiled.search(name) for name in names]
+    is_word = pattern in PATTERNS
+    found = [compiled.search(without_hash(name) if is_word else name) for name in names]
     if not any(found):
         raise DataError(
             f"data.group: {pattern!r} finds nothing in any of the {len(names):,} names of images, "

@@ -51,6 +51,20 @@ def test_names_with_several_numbers(name: str, stem: str, prefix: str) -> None:
     assert [match and match.group(1) for match in found] == [stem, prefix]
 
 
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("stem", "youtube-"),
+        ("prefix", "youtube-12"),
+        ("folder", "train"),
+        (r"\.rf\.(..)", "0f"),  # an own pattern sees the whole name
+    ],
+)
+def test_the_hash_in_names_of_roboflow_is_no_part_of_a_group(pattern: str, expected: str) -> None:
+    name = f"train/youtube-12_jpg.rf.{'0f' * 15}a9.jpg"
+    assert groups_of([name], pattern) == [f"group {expected}"]
+
+
 def test_a_pattern_that_finds_nothing_is_an_error_with_the_words_there_are() -> None:
     with pytest.raises(DataError, match=r"'x' finds nothing in any of the 4 names .* Give stem"):
         groups_of(NAMES, "x")
