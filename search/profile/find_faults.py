@@ -20,7 +20,7 @@ from archfront.search.profile.torn_groups import Shown, TornGroups, torn_groups
 from archfront.trainers.data.checks import EMPTY
 from archfront.trainers.data.raw import RawData, Skipped
 from archfront.trainers.data.readers.paths import SPLIT_NAMES
-from archfront.trainers.data.targets import Labels
+from archfront.trainers.data.targets import class_counts
 from archfront.trainers.words import count_of
 
 # An image is odd when its area is so many times the median, up or down, and few are.
@@ -77,15 +77,8 @@ def _without_split(name: str) -> str:
 
 
 def _compared(entry: Entry) -> object:
-    """Return what images have to share to be compared: the labels of those that have labels."""
-    target = entry.target
-    return (
-        target.present
-        if isinstance(target, Labels)
-        else target
-        if isinstance(target, int)
-        else None
-    )
+    """Return what images have to share to be compared: the classes that they show."""
+    return frozenset(class_counts(entry.target))
 
 
 def _torn(rows: SplitRows, torn: TornGroups | None, *, is_given: bool) -> list[Fault]:
