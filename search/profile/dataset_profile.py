@@ -19,7 +19,7 @@ from archfront.search.records.codec import decode, encode
 from archfront.trainers.dataset_summary import Symmetries
 
 # Of the form of the record and of how its numbers are computed; another one is computed anew.
-VERSION = 5
+VERSION = 6
 # Versions whose form fits this one, in which profiles beside the records of studies may be.
 READ = range(2, VERSION + 1)
 # The share of a class's images that adds nothing new falls with this (Cui et al. 2019, table 1).

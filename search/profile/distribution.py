@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
@@ -44,12 +46,23 @@ class Distribution:
     counts: tuple[int, ...] = ()
 
     def share_below(self, value: float) -> float:
-        """Return the share of the numbers below a value, interpolated within its bin."""
-        below = 0.0
-        for low, high, count in zip(self.edges, self.edges[1:], self.counts, strict=False):
-            inside = 1.0 if high <= value else (value - low) / (high - low) if value > low else 0
-            below += count * inside
-        return below / self.n if self.n else 0.0
+        """Return the share of the numbers below a value.
+
+        It is interpolated between the ends of the bins and the quantiles, so that a number that is
+        there many times is not spread over its bin.
+        """
+        if not self.n or value <= self.min:
+            return 0.0
+        if value > self.max:
+            return 1.0
+        # Of one number the first share is of those below it, the last of those up to it.
+        totals = (total / self.n for total in accumulate(self.counts, initial=0))
+        known = [(self.min, 0.0), (self.max, 1.0), *zip(self.edges, totals, strict=False)]
+        known += [(getattr(self, name), share) for name, share in QUANTILES.items()]
+        known.sort()
+        after = bisect_left(known, (value, 0.0))
+        (low, below), (high, up_to) = known[after - 1], known[after]
+        return below + (up_to - below) * (value - low) / (high - low)
 
 
 # From so many different numbers on, they are counted in bins.

@@ -9,7 +9,7 @@ import pytest
 
 from archfront.search.errors import DataError
 from archfront.search.profile.dataset_profile import VERSION, DatasetProfile, ObjectProfile
-from archfront.search.profile.distribution import Distribution
+from archfront.search.profile.distribution import Distribution, Numbers
 from archfront.search.profile.faults import Fault, ImageRef
 from tests.support.small_profile import small_profile
 
@@ -35,17 +35,10 @@ def test_a_profile_with_a_field_of_another_type_is_refused() -> None:
         DatasetProfile.from_dict(content)
 
 
-def test_the_share_below_a_value_is_interpolated_within_its_bin() -> None:
-    numbers = Distribution(n=10, edges=(0.0, 1.0, 2.0, 4.0), counts=(2, 4, 4))
-    found = [numbers.share_below(value) for value in (0, 0.5, 1, 3, 9)]
-    assert found == pytest.approx([0, 0.1, 0.2, 0.8, 1])
-    assert Distribution().share_below(1) == 0
-
-
 def test_objects_are_told_in_cells_of_the_finest_map() -> None:
-    share = Distribution(n=4, p10=0.02, p50=0.1, p90=0.5, edges=(0.0, 0.025, 0.5), counts=(1, 3))
-    none = Distribution()
-    objects = ObjectProfile(none, none, share, none, 0.0, 0.0, 0, {}, ())
+    share, none = Numbers(), Distribution()
+    share.add(0.02, 0.1, 0.1, 0.5)
+    objects = ObjectProfile(none, none, share.distribution(), none, 0.0, 0.0, 0, {}, ())
     at = objects.at(320, 8)  # 40 cells a side, so that a cell is 0.025 of it
     assert (at.p10, at.p50, at.p90) == pytest.approx((0.8, 4, 20))
     assert at.under_a_cell == pytest.approx(0.25)

@@ -62,6 +62,37 @@ def test_no_number_has_an_empty_summary() -> None:
     assert Numbers().distribution() == Distribution()
 
 
+@pytest.mark.parametrize(
+    ("numbers", "value", "share"),
+    [
+        ([0.01] * 50, 0.02, 1.0),
+        ([0.01] * 50, 0.01, 0.0),
+        ([0.01] * 90 + [0.05] * 10, 0.0105, 0.9),
+        ([0.01] * 90 + [0.05] * 10, 0.03, 0.9),
+        ([0.01] * 90 + [0.05] * 10, 0.06, 1.0),
+        ([1.0, 2.0, 2.0, 4.0], 3.0, 0.75),
+        ([], 1.0, 0.0),
+    ],
+)
+def test_the_share_below_a_value_does_not_spread_equal_numbers(
+    numbers: list[float], value: float, share: float
+) -> None:
+    """A quarter of equal numbers was told to be below the double of them."""
+    assert summary(*numbers).share_below(value) == pytest.approx(share)
+
+
+@pytest.mark.parametrize("spread", [0.3, 3.0])  # with even bins, and with logarithmic ones
+def test_the_share_below_a_value_is_near_that_of_all_numbers(spread: float) -> None:
+    numbers = np.exp(np.random.default_rng(0).normal(0, spread, 1000))
+    found = summary(*numbers)
+    asked = np.quantile(numbers, np.linspace(0.003, 0.997, 60))
+    shares = [found.share_below(value) for value in asked.tolist()]
+    assert shares == sorted(shares)
+    assert shares == pytest.approx([float((numbers < value).mean()) for value in asked], abs=0.03)
+    exact = [(numbers < edge).mean() for edge in found.edges[:-1]]
+    assert [found.share_below(edge) for edge in found.edges[:-1]] == pytest.approx(exact)
+
+
 @pytest.mark.parametrize("value", [-1.0, float("nan"), float("inf")])
 def test_what_is_no_length_is_refused(value: float) -> None:
     with pytest.raises(ValueError, match="no place among lengths"):
