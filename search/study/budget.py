@@ -12,10 +12,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from archfront.search.config.schema import BudgetConfig
-from archfront.search.records.evaluation import Evaluation, Failed, Rejected, Trained
+from archfront.search.records.evaluation import Evaluation, Failed
 from archfront.search.records.plan import Plan
 from archfront.search.records.seconds import active_seconds, rung_costs
-from archfront.search.study.rejections import is_too_strict, too_strict, trailing_rejections
+from archfront.search.study.rejections import (
+    is_too_strict,
+    over_limits,
+    too_strict,
+    trailing_rejections,
+)
 from archfront.search.study.sums import TrainedSoFar
 from archfront.search.study.training_times import TrainingTimes
 from archfront.trainers.words import count_of
@@ -241,11 +246,7 @@ def end_reason(
         chance: As in ``is_too_strict``; certain where nobody has looked.
     """
     if not left.fits(None, 0, left.reach):
-        reason = left.reason(evaluations)
-        rejected = [e for e in evaluations if isinstance(e.outcome, Rejected)]
-        if rejected and not any(isinstance(e.outcome, Trained) for e in evaluations):
-            reason += f", and {too_strict(rejected)}"
-        return reason
+        return left.reason(evaluations) + over_limits(evaluations)
     if is_too_strict(evaluations, budget, chance):
         rejected = trailing_rejections(evaluations)
         is_by_number = len(rejected) >= budget.max_rejections
@@ -254,11 +255,12 @@ def end_reason(
     return None
 
 
-def exhausted(size: int) -> str:
-    """Return the reason of a study whose space has nothing left."""
+def exhausted(size: int, evaluations: Sequence[Evaluation] = ()) -> str:
+    """Return the reason of a study whose space has nothing left, and whether by its limits."""
+    tried = f"all {size:,} candidates of the space were tried"
     if size == 1:
-        return "the one candidate of the space was tried"
-    return f"all {size:,} candidates of the space were tried"
+        tried = "the one candidate of the space was tried"
+    return tried + over_limits(evaluations)
 
 
 class RunTimer:

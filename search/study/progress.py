@@ -180,9 +180,11 @@ class StudyProgress:
 
     def end_reason(self) -> str | None:
         """Return in words why nothing more can be proposed, or None if something can."""
-        reason = end_reason(self.evaluations, self._budget, self._remaining(), self._chance)
-        if reason is None and not self.open.has_any():
-            return exhausted(self._prepared.n_candidates)
+        reason, is_open = None, self.open.has_any()
+        if is_open or self.paused.numbers():  # else no budget is too small
+            reason = end_reason(self.evaluations, self._budget, self._remaining(), self._chance)
+        if reason is None and not is_open:
+            return exhausted(self._prepared.n_candidates, self.evaluations)
         return reason
 
     def _chance(self) -> float:

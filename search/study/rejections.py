@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from archfront.search.config.schema import BudgetConfig
 from archfront.search.latency.steady import may_be_within
-from archfront.search.records.evaluation import Evaluation, Rejected
+from archfront.search.records.evaluation import Evaluation, Rejected, Trained
 from archfront.trainers.words import count_of
 
 # Rejections in a row after which a study ends whose other architectures are within the limits with
@@ -52,6 +52,14 @@ def trailing_rejections(evaluations: Sequence[Evaluation]) -> list[Evaluation]:
             break
         streak.append(evaluation)
     return streak
+
+
+def over_limits(evaluations: Sequence[Evaluation]) -> str:
+    """Return what a reason adds where candidates were over a limit and none was trained."""
+    rejected = [e for e in evaluations if isinstance(e.outcome, Rejected)]
+    if not rejected or any(isinstance(e.outcome, Trained) for e in evaluations):
+        return ""
+    return f", and {too_strict(rejected)}"
 
 
 def too_strict(rejected: Sequence[Evaluation], how: str = "", rest: str = "") -> str:

@@ -161,6 +161,26 @@ def test_the_same_command_adds_nothing_to_a_study_whose_time_is_used_up(tmp_path
     assert len(results(tmp_path).evaluations) > len(before)
 
 
+@pytest.mark.parametrize("limit_ms", [5.0, 0.001])
+def test_a_space_that_is_used_up_in_time_is_the_reason(tmp_path: Path, limit_ms: float) -> None:
+    """Where no candidate is left none fits: it said that the time was used up."""
+    clock, space = HandClock(), small_space(lrs=(0.01,))
+    space = replace(space, axes=(replace(space.axes[0], heads=("avg",)),))
+    config = small_config(
+        tmp_path,
+        budget__trials=None,
+        budget__minutes=60.0,
+        hardware__limits__latency_ms=limit_ms,
+    )
+    engine = InlineEngine(Timed(clock, 2.0).perform, workers=1, threads=1)
+    first, again = (run(config, space=space, engine=engine, clock=clock) for _ in range(2))
+    assert (again.was_finished, again.reason) == (True, "all 4 candidates of the space were tried")
+    assert first.reason.startswith(again.reason)
+    rest = first.reason.removeprefix(again.reason)
+    is_over = rest.startswith(", and 4 candidates were over a limit; the fastest of them takes")
+    assert is_over if limit_ms < 1 else rest == ""
+
+
 def from_scratch(
     root: Path, space: Space, minutes: float, seed: int = 0, slow: str = ""
 ) -> list[Evaluation]:
