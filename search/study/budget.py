@@ -144,10 +144,8 @@ class RemainingBudget:
 
     def fits(self, trial: int | None, done: int, rungs: int) -> bool:
         """Return whether such a training can be afforded and ends in time."""
-        if self._budget.trials is not None:
-            left = self._budget.trials - self._spent - self._committed
-            if self._trainings(done, rungs) > left + ROUNDING:
-                return False
+        if not self._has_trainings(done, rungs):
+            return False
         if self._budget.minutes is None:
             return True
         if self._left_s <= 0:
@@ -209,9 +207,7 @@ class RemainingBudget:
     def reason(self, evaluations: Iterable[Evaluation]) -> str:
         """Return in words which part of the budget is used up."""
         budget = self._budget
-        if budget.trials is not None and (
-            self._trainings(0, self.n_rungs) > budget.trials - self._spent + ROUNDING
-        ):
+        if not self._has_trainings(0, self.reach):
             n_full = sum(e.kind == "trained" and e.is_top for e in evaluations)
             words = count_of(n_full, "candidate is", "candidates are") + " trained"
             if self.n_rungs > 1:
@@ -219,6 +215,13 @@ class RemainingBudget:
                 words += f", with those below the top {spent}"
             return f"{words} (budget.trials={budget.trials})"
         return f"the time is used up (budget.minutes={budget.minutes or 0:g})"
+
+    def _has_trainings(self, done: int, rungs: int) -> bool:
+        """Return whether the trainings that are left hold one between two numbers of rungs."""
+        if self._budget.trials is None:
+            return True
+        left = self._budget.trials - self._spent - self._committed
+        return self._trainings(done, rungs) <= left + ROUNDING
 
     def _trainings(self, done: int, rungs: int) -> float:
         """Return the share of a full training between two numbers of finished rungs."""

@@ -166,6 +166,17 @@ def test_rungs_are_used_up_in_words() -> None:
     )
 
 
+@pytest.mark.parametrize(("is_full_only", "named"), [(False, "minutes"), (True, "trials")])
+def test_of_two_budgets_the_one_that_is_used_up_is_named(is_full_only: bool, named: str) -> None:
+    """One with 0.89 of a training left was named, though its next step took 0.11."""
+    evaluations = [rung(trained(0, 0.5, 1.0), 0)]
+    of, plan = budget(trials=1, minutes=9), Plan((1, 3, 9), is_full_only=is_full_only)
+    left = RemainingBudget(of, plan, evaluations, seconds=9.2 * 60)
+    reason = reason_of(evaluations, of, left)
+    assert reason is not None
+    assert f"(budget.{named}=" in reason
+
+
 def test_the_time_of_a_step_is_told_from_those_that_were_seen() -> None:
     slow = rung(trained(0, 0.5, 1.0), 0, seconds=4)  # 10 s around it, 1.5 of them measuring
     fast = rung(trained(1, 0.5, 1.0), 0, seconds=2)
