@@ -15,6 +15,8 @@ from archfront.search.profile.split_rows import SplitRows, fault
 from archfront.trainers.data.targets import Mask, Objects, class_counts
 from archfront.trainers.words import count_of, join_words
 
+SAME = 0.5  # IoU above which boxes of two copies are of the same object
+
 
 @dataclass(frozen=True)
 class Copies:
@@ -79,13 +81,30 @@ def _connected(pairs: Iterable[tuple[int, int]]) -> list[list[int]]:
 
 
 def _contradict(found: Gathered, rows: Sequence[int], *, is_equal: bool) -> bool:
-    """Return whether copies say different things: labels, or of equal images what they show."""
+    """Return whether copies say different things: labels, or of equal images what is where."""
     targets = [found.entries[row].target for row in rows]
     if isinstance(targets[0], Mask):
         return is_equal and len({t.digest for t in targets if isinstance(t, Mask)}) > 1
     if isinstance(targets[0], Objects) and not is_equal:
         return False
-    return len({tuple(sorted(class_counts(target).items())) for target in targets}) > 1
+    if len({tuple(sorted(class_counts(target).items())) for target in targets}) > 1:
+        return True
+    shown = [target for target in targets if isinstance(target, Objects)]
+    return any(_is_alone(shown[0], one) or _is_alone(one, shown[0]) for one in shown[1:])
+
+
+def _is_alone(some: Objects, others: Objects) -> bool:
+    """Return whether some object has no partner: one of its class with enough in common."""
+    partners, labels = others.boxes[~others.crowd], others.labels[~others.crowd]
+    areas = np.prod(partners[:, 2:] - partners[:, :2], axis=1)
+    single = ~some.crowd
+    for box, label in zip(some.boxes[single], some.labels[single], strict=True):
+        low, high = np.maximum(box[:2], partners[:, :2]), np.minimum(box[2:], partners[:, 2:])
+        shared = np.prod((high - low).clip(0), axis=1)
+        union = np.prod(box[2:] - box[:2]) + areas - shared
+        if not ((shared > SAME * union) & (labels == label)).any():
+            return True
+    return False
 
 
 def contradicting(rows: SplitRows, copies: Sequence[Copies]) -> list[Fault]:
