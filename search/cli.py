@@ -122,8 +122,9 @@ def _unknown_word(verb: str, word: str, parser: argparse.ArgumentParser) -> str:
     """Return in words that a verb does not take a word, with the flag that may be meant."""
     flags = sorted(flag for flag in parser._option_string_actions if flag.startswith("--"))
     flag, equals, value = word.partition("=")
-    if equals and f"--{flag}" in flags:
-        return f"{word}: archfront {verb} takes flags, so write --{flag} {value}."
+    option = f"--{flag.rpartition('.')[2].replace('_', '-')}"  # of tracking.root=FOLDER too
+    if equals and option in flags:
+        return f"{word}: archfront {verb} takes flags, so write {option} {value}."
     near = difflib.get_close_matches(flag if flag.startswith("-") else f"--{flag}", flags, n=1)
     hint = f" Did you mean {near[0]}?" if near else ""
     return f"{word}: archfront {verb} takes no such word.{hint} archfront {verb} --help has all."
@@ -138,7 +139,7 @@ def _parser(verb: str) -> argparse.ArgumentParser:
     """Return the parser of one verb; flags may stand anywhere."""
     parser = argparse.ArgumentParser(
         prog=f"archfront {verb}",
-        description=VERBS[verb].capitalize() + ".",
+        description=f"{VERBS[verb][0].upper()}{VERBS[verb][1:]}.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

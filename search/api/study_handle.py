@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
@@ -21,6 +21,7 @@ from archfront.search.commands.study_text import (
     url_or_default,
 )
 from archfront.search.errors import ArchfrontError, StudyError
+from archfront.search.front.members import FrontMember
 from archfront.search.report.pages import Unwritten
 from archfront.search.results.results import Results
 from archfront.search.results.select_members import chosen_trials
@@ -241,4 +242,6 @@ def _front(results: Results) -> pd.DataFrame:
     for row in rows:
         scores = row.pop("test") or {}
         row.update({f"test_{name}": value for name, value in scores.items()})
-    return pd.DataFrame(rows)
+    names = ["trial", "candidate_id", "backbone", "head", "input_size"]
+    names += [field.name for field in fields(FrontMember) if field.name not in names]
+    return pd.DataFrame(rows) if rows else pd.DataFrame(columns=names)

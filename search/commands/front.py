@@ -27,6 +27,7 @@ def call(arguments: argparse.Namespace) -> int:
     """Print the front of a study and return the exit status."""
     from archfront.search.report.front_table import front_table
     from archfront.search.results.baselines import baseline_line, baselines
+    from archfront.search.results.stats import provisional_sentence
 
     results = results_of(arguments)
     rows = results.rows()
@@ -46,7 +47,7 @@ def call(arguments: argparse.Namespace) -> int:
         table = front_table(results.front(), metric, results.scores, costs=costs)
         print_table(console, table)
         line = baseline_line(baselines(results.begun()), metric)
-        print_lines(console, [line] if line else [])
+        print_lines(console, filter(None, [line, provisional_sentence(results.front())]))
     return 0
 
 

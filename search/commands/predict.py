@@ -143,13 +143,13 @@ def _problems(arguments: argparse.Namespace) -> Problems:
 
 
 def image_files(places: Iterable[Path]) -> Iterator[Path]:
-    """Yield the images of files and folders.
+    """Yield the images of files and folders; of a folder without, those of the folders below it.
 
     Raises:
         ArtifactError: If a place is not there, or a folder has no image.
     """
     from archfront.trainers.data.images import EXTENSIONS
-    from archfront.trainers.data.readers.paths import images_in
+    from archfront.trainers.data.readers.paths import images_below, images_in
 
     for place in places:
         if not place.exists():
@@ -157,7 +157,7 @@ def image_files(places: Iterable[Path]) -> Iterator[Path]:
         if not place.is_dir():
             yield place
             continue
-        found = images_in(place)
+        found = images_in(place) or images_below(place)
         if not found:
             raise ArtifactError(
                 f"The folder {place} has no image ({', '.join(sorted(EXTENSIONS))})."

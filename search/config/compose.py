@@ -237,10 +237,11 @@ def _sort(
                 groups[name] = value
                 problems += _unreadable(name, value, config_dirs)
                 continue
-            near = difflib.get_close_matches(value, known, n=1)
+            begun = sorted((one for one in known if value and one.startswith(value)), key=len)
+            near = begun[:1] or difflib.get_close_matches(value, known, n=1)
             hint = f" Did you mean {name}={near[0]}?" if near else ""
             problems.append(
-                f"{name}={value}: there is no such file.{hint} Known: {', '.join(known)}."
+                f"{name}={value}: there is no such choice.{hint} Known: {', '.join(known)}."
             )
         else:
             values[name] = value

@@ -28,6 +28,9 @@ begin with `defaults: [folder]` to change only some values.
 `budget`, `engine` and `tracking` may change when a study is resumed; the rest is its identity.
 """
 
+# What is said of the file that config.yaml chooses, where something else chooses too.
+MARKS = {"data": "", "space": " (default; with `task=NAME` the space of the task)"}
+
 
 def page() -> str:
     """Return the page as Markdown."""
@@ -42,8 +45,10 @@ def page() -> str:
 def _files(group: str) -> Iterator[str]:
     """Yield one line for each yaml file of a group."""
     chosen = chosen_file(group)
+    if group == "data":
+        yield "- `data=auto` (default): by the task, and by the files in `data.root`"
     for name in choices(group):
-        mark = " (default)" if name == chosen else ""
+        mark = MARKS.get(group, " (default)") if name == chosen else ""
         yield f"- `{group}={name}`{mark}: {file_meaning(group, name).replace('<', '&lt;')}"
 
 

@@ -194,12 +194,13 @@ def _recipe_loss(config: Config) -> list[str]:
 def _heads(config: Config) -> list[str]:
     task = TASKS[config.task.name]
     others = [head for head in config.space.heads if head not in task.heads]
-    known = {head for one in TASKS.values() for head in one.heads}
-    if len(others) == len(config.space.heads) and known.issuperset(others):
+    having = [name for name, one in TASKS.items() if set(others) <= set(one.heads)]
+    if len(others) == len(config.space.heads) and having:
         space = "small" if task.is_image_level else config.task.name
         return [
-            f"space.heads: {', '.join(others)} are of another task than {config.task.name!r}, "
-            f"which has {', '.join(task.heads)}. Choose space={space}, or give space.heads=NAMES."
+            f"space.heads: {', '.join(others)} belong to task={' or task='.join(having)}, and the "
+            f"task is {config.task.name!r}, which has {', '.join(task.heads)}. Give the task, or "
+            f"space={space}, or space.heads=NAMES."
         ]
     return [f"space.heads: {unknown('head', head, task.heads)}" for head in others]
 

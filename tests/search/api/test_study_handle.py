@@ -87,6 +87,7 @@ class TestStudy:
             places.config.write_text("{}")
         study = af.open("empty", root=tmp_path)
         assert (study.state, study.front.empty) == ("stopped", True)
+        assert study.front[study.front["latency_ms"] < 10].empty
         assert "0 members" in repr(study)
         assert study._repr_html_() == "<b>empty</b>, stopped: no candidate is trained yet."
         for ask in (study.plot, study.member):

@@ -155,7 +155,7 @@ class TestRun:
 
     def test_weights_takes_the_same_words(self, capsys: Output) -> None:
         assert fails(capsys, 2, "weights", "fetch", "space=smal") == (
-            "space=smal: there is no such file. Did you mean space=small? Known: "
+            "space=smal: there is no such choice. Did you mean space=small? Known: "
             f"{', '.join(choices('space'))}."
         )
 

@@ -9,6 +9,7 @@ import json
 import os
 import sqlite3
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from archfront.search.cli import main
 from archfront.search.commands import delete
 from archfront.search.commands import list as list_command
 from archfront.search.front.members import build_front
+from archfront.search.records.evaluation import Fidelity
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving
 from archfront.search.results.results import Results
@@ -61,6 +63,16 @@ class TestFront:
         members = build_front(recorded_study.study(), recorded_study.OBJECTIVES)
         assert text.splitlines()[0].rstrip() == "Pareto front, fastest first"
         assert all(f"{member.latency_ms:.3f}" in text for member in members)
+
+    def test_a_front_without_a_full_training_is_provisional(
+        self, capsys: Output, flowers: StudyPaths, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        assert "provisional" not in succeeds(capsys, "front", "flowers")
+        probe = Fidelity(epochs=0, horizon=3, share=1.0, kept_epoch=0)
+        found = build_front(recorded_study.study(), recorded_study.OBJECTIVES)
+        members = [replace(member, fidelity=probe) for member in found]
+        monkeypatch.setattr(Results, "front", lambda _: members)
+        assert "The front is provisional: no member" in succeeds(capsys, "front", "flowers")
 
     def test_json_has_every_member_with_every_field(
         self, capsys: Output, flowers: StudyPaths

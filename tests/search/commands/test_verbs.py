@@ -121,6 +121,18 @@ def test_a_verb_that_is_none_is_found_behind_flags(capsys: Output) -> None:
 def test_a_flag_that_a_verb_does_not_take_is_named(capsys: Output) -> None:
     assert "--jsn: archfront list takes no such word" in fails(capsys, 2, "--jsn", "list")
     assert "--seeds: archfront list takes no" in fails(capsys, 2, "--seeds", "5", "list")
+    for word, flag in (
+        ("tracking.root=x", "--root x"),
+        ("tracking.storage_url=x", "--storage-url x"),
+    ):
+        said = fails(capsys, 2, "front", "flowers", word)
+        assert said == f"{word}: archfront front takes flags, so write {flag}."
+
+
+def test_the_help_of_a_verb_keeps_its_names(capsys: Output) -> None:
+    with pytest.raises(SystemExit):
+        main(["front", "--help"])
+    assert "The Pareto front of a study as a table, CSV or JSON." in capsys.readouterr().out
 
 
 def test_a_run_on_bad_data_leaves_no_study_and_no_folder(capsys: Output, tmp_path: Path) -> None:

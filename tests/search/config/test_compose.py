@@ -188,7 +188,7 @@ def test_a_file_that_does_not_compose_gives_one_clear_error(
 
 def test_all_words_that_cannot_be_used_are_named_at_once() -> None:
     assert refused("data=digit", "budgets", "+x=1", "a[0]=1", "a..b=1", "=1") == (
-        "data=digit: there is no such file. Did you mean data=digits? Known: "
+        "data=digit: there is no such choice. Did you mean data=digits? Known: "
         f"{', '.join([*choices('data'), 'auto'])}.",
         *(
             f"{word!r}: an override has the form group=name or group.option=value; groups: task, "
@@ -198,9 +198,14 @@ def test_all_words_that_cannot_be_used_are_named_at_once() -> None:
     )
 
 
+def test_the_shortest_name_that_begins_with_the_word_is_meant() -> None:
+    (problem,) = refused("hardware=cpu_onnx")
+    assert "Did you mean hardware=cpu_onnxruntime?" in problem
+
+
 def test_a_name_without_a_near_one_gets_the_list() -> None:
     assert refused("engine=zzz") == (
-        "engine=zzz: there is no such file. Known: inline, processes, ray, submitit.",
+        "engine=zzz: there is no such choice. Known: inline, processes, ray, submitit.",
     )
 
 

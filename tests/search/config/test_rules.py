@@ -220,8 +220,9 @@ def test_a_space_of_another_task_is_told_in_one_line(
 ) -> None:
     leaves = {"task__name": task, "task__metric": metric, "task__loss": loss}
     (problem,) = problems(changed(**leaves, data__reader="shapes"))
-    assert problem.startswith(f"space.heads: avg, gem are of another task than {task!r}, which")
-    assert problem.endswith(f"Choose space={space}, or give space.heads=NAMES.")
+    belong = "belong to task=classification or task=multilabel, and the task is"
+    assert problem.startswith(f"space.heads: avg, gem {belong} {task!r}, which has")
+    assert problem.endswith(f"Give the task, or space={space}, or space.heads=NAMES.")
 
 
 def _no_counter() -> None:

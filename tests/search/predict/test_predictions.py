@@ -13,6 +13,7 @@ from faster_coco_eval.core import mask as coco
 from PIL import Image
 
 from archfront.search.cli import main
+from archfront.search.commands.predict import image_files
 from archfront.search.errors import ArtifactError
 from archfront.search.formats.formats import FORMATS
 from archfront.search.predict.answer import ANSWERS, PredictedImage, answer
@@ -237,6 +238,11 @@ class TestCommand:
             capsys, "predict", str(exports.served("classification")), str(tmp_path), "--json"
         )
         assert len(said.splitlines()) == 1
+        below = tmp_path / "above" / "cat"
+        below.mkdir(parents=True)
+        for name in ("a", "b"):
+            (below / f"{name}.png").write_bytes(small_member.picture(tmp_path).read_bytes())
+        assert list(image_files([tmp_path / "above"])) == [below / "a.png", below / "b.png"]
 
     def test_places_that_are_not_there_are_named(
         self, exports: SharedExports, capsys: Output, tmp_path: Path
