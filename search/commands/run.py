@@ -38,8 +38,10 @@ examples:
   archfront run study=flowers data.root=/data/flowers --server https://host:8000
 
 The exit status is 0 where a member of the front was trained in full, 3 where the front is
-provisional (its members were trained less), 4 where it is empty, 1 where the study stopped before
-its end (a full disk, too little memory, nothing that could be trained), and 130 after Ctrl-C.
+provisional (its members were trained less), 4 where it is empty, 1 where the study could not
+begin or stopped before its end (no data, a full disk, nothing that could be trained), 2 where a
+word cannot be used, and 130 after Ctrl-C. With --server it is that of archfront watch: 0 where
+the study finished.
 
 All options with their meaning: docs/options.md, or --cfg job.
 """

@@ -109,7 +109,9 @@ class DataConfig:
         "share or number of images kept for the final scores; 0: none"
     )
     split_seed: Annotated[int, Bounds(0)] = option("seed of the split")
-    group: Nullable[Text] = option("stem, prefix, folder or a pattern: what stays in one split")
+    group: Nullable[Text] = option(
+        "stem, prefix, folder, column:NAME or a pattern: what stays in one split"
+    )
     channels: Nullable[Annotated[Literal[1, 3], READ_NUMBER]] = option(
         "channels of the images; null: as in the files"
     )
