@@ -230,7 +230,7 @@ def prepare(
         begun=None if begun is None else begun.space.weights,
         engine=engine,
     )
-    ruled = _ruled(config, summary, begun)
+    ruled = _ruled(config, Facts.of_summary(summary, has_own_val=dataset.has_own_val), begun)
     fitted = fit_space(ruled.config.space, config.task.name, summary.seen)
     space = build_space(
         fitted.config,
@@ -283,11 +283,11 @@ def _with_symmetries(
     return replace(summary, symmetries=images, object_symmetries=objects)
 
 
-def _ruled(config: Config, summary: DatasetSummary, begun: StudyHeader | None) -> Ruled:
+def _ruled(config: Config, facts: Facts, begun: StudyHeader | None) -> Ruled:
     """Return the configuration after the rules; what a study began with stays."""
     if begun is not None:
         return Ruled(with_metric(config, begun.metric), begun.space.rules)
-    return apply_rules(config, Facts.of_summary(summary))
+    return apply_rules(config, facts)
 
 
 def _check_batches(config: Config, space: Space, summary: DatasetSummary) -> None:

@@ -119,6 +119,7 @@ def _load(request: _Request) -> Dataset:
         division=division_text(parts, plan, splits, seed=ref.split_seed, group=ref.group),
         disk_cache=disk_cache,
         is_mapped=mapped is not None,
+        has_own_val=not plan,
     )
 
 
@@ -171,6 +172,7 @@ def _dataset(
     division: str,
     disk_cache: DiskCache | None,
     is_mapped: bool,
+    has_own_val: bool,
     value_range: ValueRange | None,
 ) -> Dataset:
     samples = [sample for split in splits.values() for sample in split]
@@ -189,6 +191,7 @@ def _dataset(
         fingerprint=fingerprint,
         division=division,
         value_range=value_range,
+        has_own_val=has_own_val,
     )
 
 

@@ -160,6 +160,7 @@ class Dataset:
         tiling: How images are cut for a network; None where they stay whole.
         value_range: Of images with 16 bits a pixel, the values that became 0 and 255; None where
             there are none.
+        has_own_val: Whether the data itself has the split ``val``.
     """
 
     class_names: tuple[str, ...]
@@ -170,6 +171,7 @@ class Dataset:
     division: str
     tiling: Tiling | None = None
     value_range: ValueRange | None = None
+    has_own_val: bool = False
 
     def summary(self) -> DatasetSummary:
         """Return what a report says: counts, sizes, what was left out."""

@@ -21,6 +21,7 @@ class Facts:
             longer side; None without objects.
         crowd: Objects of a crowded image (the quantile at 99 %); None without objects.
         n_val: Images of the validation split, whole ones; None without the split.
+        has_own_val: Whether the data itself has the validation split.
         symmetries: How well flips are told; None where that was not measured.
         object_symmetries: The same of the objects.
     """
@@ -32,12 +33,18 @@ class Facts:
     small_object: float | None = None
     crowd: float | None = None
     n_val: int | None = None
+    has_own_val: bool = False
     symmetries: Symmetries | None = None
     object_symmetries: Symmetries | None = None
 
     @classmethod
-    def of_summary(cls, dataset: DatasetSummary) -> Self:
-        """Return the facts that a dataset's summary has, of tiles where images are cut."""
+    def of_summary(cls, dataset: DatasetSummary, *, has_own_val: bool = False) -> Self:
+        """Return the facts that a dataset's summary has, of tiles where images are cut.
+
+        Args:
+            dataset: The summary.
+            has_own_val: Whether the data itself has the validation split.
+        """
         seen, val = dataset.seen, dataset.splits.get("val")
         train, objects = seen.splits["train"], seen.objects
         return cls(
@@ -48,6 +55,7 @@ class Facts:
             small_object=None if objects is None else objects.side_share.p10,
             crowd=None if objects is None else objects.crowd,
             n_val=None if val is None else val.images,
+            has_own_val=has_own_val,
             symmetries=dataset.symmetries,
             object_symmetries=dataset.object_symmetries,
         )

@@ -21,9 +21,18 @@ def folds(facts: Facts, config: Config) -> Effect | None:
     """
     if facts.n_val is None or facts.n_val >= FEW or not TASKS[config.task.name].is_image_level:
         return None
+    words = (
+        f"the members of the final front are judged on all {facts.n_val + facts.n_train:,} "
+        "images of train and val"
+    )
+    if facts.has_own_val and config.data.group is None:
+        words += (
+            ", which are divided anew, not as the data divides them; where the images of one "
+            "patient or video have to stay together, give data.group=..., or budget.folds=0 for "
+            "no folds"
+        )
     return Effect(
         f"{facts.n_val:,} validation images are fewer than {FEW}",
         {FOLDS: N_FOLDS},
-        f"the members of the final front are judged on all {facts.n_val + facts.n_train:,} "
-        "images of train and val",
+        words,
     )

@@ -13,6 +13,7 @@ from archfront.search.prepare.prepare import prepare
 from archfront.search.study.estimate import Estimate
 from archfront.trainers import data
 from tests.support.small_study import small_config
+from tests.support.textured_images import clean_folder
 
 
 def test_a_gpu_that_is_not_there_is_told_once_and_before_images_are_read(
@@ -37,3 +38,17 @@ def test_the_space_knows_the_side_of_a_usual_object(tmp_path: Path) -> None:
     assert objects is not None
     assert prepared.space.object_share == objects.side_share.median
     assert 0 < objects.side_share.median < 1
+
+
+@pytest.mark.parametrize("has_own_val", [True, False])
+def test_rules_know_whether_the_data_has_a_validation_split(
+    tmp_path: Path, has_own_val: bool
+) -> None:
+    clean_folder(tmp_path / "data/train", n=6)
+    if has_own_val:
+        clean_folder(tmp_path / "data/val", n=4)
+    words = [f"data.root={tmp_path / 'data'}", "data=folder", "space.weights=none"]
+    words += ["space.backbones=[test_resnet]", "space.exclude=[]", f"tracking.root={tmp_path}"]
+    prepared = prepare(config_of(words))
+    (found,) = (rule for rule in prepared.rules if rule.name == "folds")
+    assert ("not as the data divides them" in found.consequence) is has_own_val

@@ -38,6 +38,7 @@ class TestLayout:
         assert sizes(dataset) == {"train": 10, "val": 5, "test": 5}
         assert np.bincount(dataset.splits["train"].labels).tolist() == [6, 4]
         assert dataset.division == "stratified into train, val, test with seed 0"
+        assert not dataset.has_own_val
 
     def test_labels_belong_to_their_folders(self, tmp_path: Path) -> None:
         dataset = load(draw_folder(tmp_path, {"b": 8, "a": 12}))
@@ -54,6 +55,7 @@ class TestLayout:
         dataset = load(draw_splits(tmp_path, {"train": {"a": 5, "b": 3}, val: {"a": 1, "b": 2}}))
         assert sizes(dataset) == {"train": 8, "val": 3}
         assert dataset.division == "as the data gives it"
+        assert dataset.has_own_val
         assert all(name.startswith("train/") for name in dataset.splits["train"].names)
 
     def test_a_test_folder_is_taken_too(self, tmp_path: Path) -> None:

@@ -124,6 +124,22 @@ def test_folds_are_for_labels_only() -> None:
     assert rule.find(facts, config(**DENSE)) is None
 
 
+@pytest.mark.parametrize(
+    ("has_own_val", "group", "is_told"),
+    [(True, None, True), (True, "stem", False), (False, None, False)],
+)
+def test_folds_say_that_they_divide_anew_what_the_data_has_divided(
+    has_own_val: bool, group: str | None, is_told: bool
+) -> None:
+    """Patients that the data keeps apart were mixed without a word."""
+    facts = replace(PLAIN, n_val=99, has_own_val=has_own_val)
+    asked = config(budget__folds="auto", data__group=group)
+    (found,) = apply_rules(asked, facts).applied
+    assert found.values == {"budget.folds": 5}
+    assert ("divided anew, not as the data divides them" in found.consequence) is is_told
+    assert ("give data.group=..., or budget.folds=0" in found.consequence) is is_told
+
+
 def test_every_rule_has_an_option_and_a_case() -> None:
     names = [rule.name for rule in RULES]
     assert names == [item.name for item in fields(RulesConfig)]
