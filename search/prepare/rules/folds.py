@@ -34,5 +34,5 @@ def folds(facts: Facts, config: Config) -> Effect | None:
     return Effect(
         f"{facts.n_val:,} validation images are fewer than {FEW}",
         {FOLDS: N_FOLDS},
-        words,
+        "" if config.budget.folds == 0 else words,
     )

@@ -124,6 +124,12 @@ def test_folds_are_for_labels_only() -> None:
     assert rule.find(facts, config(**DENSE)) is None
 
 
+def test_folds_that_were_declined_judge_nothing() -> None:
+    """The line said that members are judged on folds, beside the 0 that stays."""
+    (found,) = apply_rules(config(budget__folds=0), replace(PLAIN, n_val=99)).applied
+    assert found.consequence == "budget.folds=0 was given and stays"
+
+
 @pytest.mark.parametrize(
     ("has_own_val", "group", "is_told"),
     [(True, None, True), (True, "stem", False), (False, None, False)],
