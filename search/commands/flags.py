@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from archfront.search.errors import ConfigError
@@ -76,3 +77,16 @@ def misplaced(arguments: argparse.Namespace, verb: str, flags: Mapping[str, Flag
         for name, flag in flags.items()
         if given(arguments, name) not in (None, False) and arguments.action not in flag.actions
     ]
+
+
+def add_composition(parser: argparse.ArgumentParser) -> None:
+    """Add the words of a configuration, and where files of the user's own lie."""
+    parser.add_argument("words", nargs="*", metavar="word", help="group=name or option=value")
+    parser.add_argument(
+        "--config-dir",
+        action="append",
+        default=[],
+        type=Path,
+        metavar="DIR",
+        help="folder with your own yaml files, as DIR/data/flowers.yaml",
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +13,7 @@ from archfront.search.commands.consoles import (
     stderr_progress,
     wide_console,
 )
+from archfront.search.commands.flags import add_composition
 from archfront.search.errors import ConfigError
 from archfront.search.profile.remembered_answers import Answer, remember, remembered
 
@@ -44,9 +45,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add what ``archfront profile`` takes."""
     parser.description = TEXT
     parser.epilog = EXAMPLES
-    parser.add_argument(
-        "words", nargs="*", metavar="word", help="group=name or option=value, as for run"
-    )
+    add_composition(parser)
     parser.add_argument("--json", action="store_true", help="the profile as one record")
     parser.add_argument(
         "--html", type=Path, metavar="FILE", help="write it as a page with pictures too"
@@ -61,7 +60,11 @@ def call(arguments: argparse.Namespace) -> int:
         if not folder.is_dir():
             raise ConfigError(f"--html: there is no folder {folder}. Make it first.")
     profile = answer_to(
-        arguments.words, page=arguments.html, is_plain=arguments.plain, tell=print_note
+        arguments.words,
+        config_dirs=arguments.config_dir,
+        page=arguments.html,
+        is_plain=arguments.plain,
+        tell=print_note,
     )
     if arguments.json:
         echo(profile.as_json())
@@ -75,6 +78,7 @@ def call(arguments: argparse.Namespace) -> int:
 def answer_to(
     words: list[str],
     *,
+    config_dirs: Sequence[Path] = (),
     page: Path | None = None,
     is_plain: bool,
     tell: Callable[[str], None],
@@ -83,6 +87,7 @@ def answer_to(
 
     Args:
         words: Those of ``archfront run``.
+        config_dirs: Folders of the user's own yaml files, with which no answer is remembered.
         page: File to write the profile to, as a page with pictures; None for none.
         is_plain: Whether there is no bar.
         tell: Takes what was chosen where nothing was given, a line each.
@@ -91,7 +96,7 @@ def answer_to(
         ConfigError: With everything that is wrong with the words.
         DataError: If the data is not there, or no image can be used.
     """
-    answer = remembered(words) if page is None else None
+    answer = remembered(words) if page is None and not config_dirs else None
     if answer is not None:
         for note in answer.notes:
             tell(note)
@@ -105,9 +110,10 @@ def answer_to(
         notes.append(line)
         tell(line)
 
-    config = config_of(words, tell=note_and_tell)
+    config = config_of(words, config_dirs=config_dirs, tell=note_and_tell)
     profile = _profile(config, is_plain=is_plain)
-    remember(words, data_ref(config), Answer(profile, tuple(notes)))
+    if not config_dirs:
+        remember(words, data_ref(config), Answer(profile, tuple(notes)))
     if page is not None:
         _write_page(profile, config, page.expanduser())
     return profile

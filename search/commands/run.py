@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from archfront.search.commands.consoles import echo, print_note, wide_console
+from archfront.search.commands.flags import add_composition
 from archfront.search.commands.watch import add_server
 from archfront.search.config import compose
 from archfront.search.config.build import build, completed
@@ -74,19 +75,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _names(group: str) -> list[str]:
     """Return the names that a group takes, the one without a file first."""
     return (["auto"] if group == "data" else []) + choices(group)
-
-
-def add_composition(parser: argparse.ArgumentParser) -> None:
-    """Add the words of a configuration, and where files of the user's own lie."""
-    parser.add_argument("words", nargs="*", metavar="word", help="group=name or option=value")
-    parser.add_argument(
-        "--config-dir",
-        action="append",
-        default=[],
-        type=Path,
-        metavar="DIR",
-        help="folder with your own yaml files, as DIR/data/flowers.yaml",
-    )
 
 
 def call(arguments: argparse.Namespace) -> int:

@@ -8,7 +8,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from archfront.search.commands.consoles import echo, new_console
-from archfront.search.commands.run import add_composition, config_of
+from archfront.search.commands.flags import add_composition
+from archfront.search.commands.run import config_of
 from archfront.trainers.words import count_of
 
 

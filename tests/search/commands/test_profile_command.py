@@ -198,6 +198,16 @@ def test_a_pattern_of_groups_is_taken_from_the_command_line(
     assert found["division"].endswith("each in one split")
 
 
+def test_a_file_of_ones_own_is_read_anew_each_time(tmp_path: Path, capsys: Output) -> None:
+    own = tmp_path / "own" / "data" / "drawn.yaml"
+    own.parent.mkdir(parents=True)
+    for n_images in (30, 40):
+        own.write_text(f"defaults: [shapes]\nshapes: {{images: {n_images}}}\n")
+        words = ("task=detection", "data=drawn", "--config-dir", str(tmp_path / "own"), "--json")
+        found = DatasetProfile.from_dict(json.loads(profile(capsys, *words)))
+        assert sum(part.images for part in found.splits.values()) == n_images
+
+
 def test_the_help_says_what_is_told_and_shows_examples(capsys: Output) -> None:
     with pytest.raises(SystemExit, match="0"):
         main(["profile", "--help"])
