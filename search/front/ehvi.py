@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -13,6 +15,10 @@ Floats = NDArray[np.float64]
 # Of more trained candidates than this the dominated ones are left out first. The gain is the same;
 # the grid of observed costs grows with the square of those that are left.
 ALL_KEPT = 250
+# Costs whose grid is summed up at once: with each one more it grows by a factor of its edges.
+AT_ONCE = 2
+# Bytes of the candidates' volumes that are held at a time where there are more costs.
+MOST_BYTES = 256 * 2**20
 
 
 def expected_improvement(
@@ -35,11 +41,37 @@ def expected_improvement(
         warp: The scale on which the error is normal.
     """
     inside = found[(found < 0).all(axis=1)]
+    if costs.shape[1] > AT_ONCE:
+        return _in_slices(mean, spread, costs, inside, warp)
     if len(inside) > ALL_KEPT:
         inside = inside[front_mask(inside)]
     levels, volumes = _volumes(inside, costs)
     gains = warp.undercut(levels, mean[:, None], spread[:, None])
     result: Floats = (volumes * gains).sum(axis=1)
+    return result
+
+
+def _in_slices(mean: Floats, spread: Floats, costs: Floats, found: Floats, warp: Warp) -> Floats:
+    """Return the gains with many costs, summed over the intervals of the one with fewest values.
+
+    In an interval only what costs no more counts, and of that the front of what is left: with one
+    objective fewer it is much smaller. Source: slicing, as in While et al. 2006 (A Faster
+    Algorithm for Calculating Hypervolume).
+    """
+    found = found[front_mask(found)]
+    values = [np.unique(column) for column in found[:, 1:].T]
+    sliced = min(range(len(values)), key=lambda c: len(values[c]))
+    others, result = np.delete(costs, sliced, axis=1), np.zeros(len(mean))
+    edges = np.concatenate([[-np.inf], values[sliced], [0.0]])
+    for low, high in pairwise(edges):
+        widths = high - np.maximum(low, costs[:, sliced])
+        left = np.delete(found[found[:, 1 + sliced] <= low], 1 + sliced, axis=1)
+        left = left[front_mask(left)]
+        rows = np.flatnonzero(widths > 0)
+        size = max(1, MOST_BYTES // (8 * (len(left) + 1) ** 2))
+        for part in (rows[start : start + size] for start in range(0, len(rows), size)):
+            given = mean[part], spread[part], others[part]
+            result[part] += widths[part] * expected_improvement(*given, left, warp)
     return result
 
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import tracemalloc
 from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import optuna
 import pytest
+from numpy.typing import NDArray
 
 from archfront.search.front import ehvi
 from archfront.search.front.ehvi import expected_improvement
@@ -21,6 +25,8 @@ from archfront.search.space.cost_model import CostModel
 from archfront.search.space.space import Space
 from tests.support.small_loop import LIMIT, STARTUP, Knows, Loop, sampler_of, simulated
 from tests.support.small_spaces import mixed_space, recipe_config
+
+Floats = NDArray[np.float64]
 
 # ------------------------------------------------------------------ the expected gain
 
@@ -57,6 +63,55 @@ def test_of_many_found_candidates_the_dominated_ones_change_no_gain(
     wanted = expected_improvement(mean, spread, costs, found)
     monkeypatch.setattr(ehvi, "ALL_KEPT", 10)
     assert expected_improvement(mean, spread, costs, found) == pytest.approx(wanted, abs=1e-12)
+
+
+def gain_by_cells(mean: float, spread: float, costs: Floats, found: Floats, warp: Warp) -> float:
+    """Return the expected gain of one candidate, cell by cell of the grid of observed costs."""
+    edges = [np.unique([-np.inf, *found[:, 1 + c], 0.0]) for c in range(len(costs))]
+    total = 0.0
+    for cell in itertools.product(*(pairwise(edge) for edge in edges)):
+        lows, highs = np.array(cell).T
+        sides = np.maximum(highs - np.maximum(lows, costs), 0)
+        is_no_dearer = (found[:, 1:] <= lows).all(axis=1)
+        level = found[is_no_dearer, 0].min(initial=0.0)
+        gain = warp.undercut(np.array(level), np.array(mean), np.array(spread))
+        total += float(sides.prod() * gain)
+    return total
+
+
+@pytest.mark.parametrize("n_costs", [1, 2, 3, 4])
+@pytest.mark.parametrize("zero", [None, -1.3])
+def test_the_expected_gain_is_the_sum_over_the_cells_of_a_grid(
+    n_costs: int, zero: float | None
+) -> None:
+    rng, warp = np.random.default_rng(n_costs), Warp(zero)
+    found = -rng.uniform(0, 1, (5, 1 + n_costs))
+    found[3, 1] = found[2, 1]
+    mean, spread = warp(-rng.uniform(0, 1, 4)), rng.uniform(0.05, 0.4, 4)
+    costs = -rng.uniform(-0.1, 1, (4, n_costs))
+    gains = expected_improvement(mean, spread, costs, found, warp)
+    cells = [gain_by_cells(mean[i], spread[i], costs[i], found, warp) for i in range(4)]
+    assert gains == pytest.approx(cells, abs=1e-12)
+    assert gains.max() > 0
+
+
+def test_many_costs_of_many_trainings_take_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A grid of three costs and 40 trainings took 130 MB, one of 100 several GB."""
+    rng = np.random.default_rng(0)
+    size = rng.uniform(0.05, 0.95, (40, 1))  # larger ones are better and cost more of everything
+    found = -np.hstack([1 - size**2, size * rng.uniform(0.9, 1, (40, 3))])
+    mean, spread = -rng.uniform(0, 1, 200), rng.uniform(0.05, 0.4, 200)
+    costs = -rng.uniform(0, 1, (200, 3))
+    gains, peaks = [], []
+    for most_bytes in (ehvi.MOST_BYTES, 200_000):
+        monkeypatch.setattr(ehvi, "MOST_BYTES", most_bytes)
+        tracemalloc.start()
+        gains.append(expected_improvement(mean, spread, costs, found))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[0] < 15e6
+    assert peaks[1] < 1.5e6
+    assert gains[1] == pytest.approx(gains[0], abs=1e-12)
 
 
 def test_nothing_is_gained_beyond_the_reference_and_all_before_anything_is_found() -> None:
