@@ -26,7 +26,8 @@ Vectors = NDArray[np.float32]
 ALL_PAIRS = 2048
 TABLES, BITS = 16, 12
 BLOCK = 256  # rows that are compared at a time
-# Of many images near each other, so many are compared closely with each for every block.
+# Of many images near each other, as those of a fixed camera, so many are compared closely with
+# each: the nearest ones before it.
 PARTNERS = 8
 POOL = 2  # pixels of a thumbnail, a side, for each number by which candidates are found
 # Correlations of thumbnails, and of what is fine in them.
@@ -62,6 +63,14 @@ class Look:
     shorter: Rows
 
 
+@dataclass(frozen=True)
+class _Pairs:
+    """Pairs ``(P, 2)``, the lower row first, and their correlations ``(P,)``."""
+
+    rows: Rows
+    alike: Vectors
+
+
 def equal_groups(keys: Sequence[Hashable]) -> list[list[int]]:
     """Return the rows of equal keys, where there are several, in their order."""
     rows: defaultdict[Hashable, list[int]] = defaultdict(list)
@@ -85,10 +94,7 @@ def near_pairs(images: Look, rows: Sequence[int]) -> list[tuple[int, int]]:
     some, vectors = some[is_told], vectors[is_told]
     is_tiny = images.shorter[some] < SMALLEST_PX
     least = np.where(is_tiny, NEAR_OF_SMALLEST, NEAR).astype(np.float32)
-    found = [
-        some[near] for bucket in _buckets(vectors) for near in _near_in(vectors, least, bucket)
-    ]
-    pairs = np.unique(np.concatenate([np.empty((0, 2), np.int64), *found]), axis=0)
+    pairs = some[_candidates(vectors, least)]
     kept = [pairs[start : start + BLOCK] for start in range(0, len(pairs), BLOCK)]
     return [tuple(pair) for block in kept for pair in block[_are_copies(images, block)].tolist()]
 
@@ -132,24 +138,59 @@ def _buckets(vectors: NDArray[np.float16]) -> Iterator[Rows]:
         yield from (bucket for bucket in np.split(order, ends) if len(bucket) > 1)
 
 
-def _near_in(vectors: NDArray[np.float16], least: Vectors, bucket: Rows) -> Iterator[Rows]:
-    """Yield pairs of a bucket ``(P, 2)`` that are near in small, the lower row first.
+def _candidates(vectors: NDArray[np.float16], least: Vectors) -> Rows:
+    """Return pairs ``(P, 2)`` that are near in small, the lower row first, in their order.
+
+    Each row has pairs with up to ``PARTNERS`` lower ones, so that there are never many.
 
     Args:
         vectors: Of all rows, of length 1.
         least: Correlation that a pair of each row has to have.
-        bucket: Rows that are compared.
+    """
+    n, n_added = len(vectors), 0
+    found = [_Pairs(np.empty((0, 2), np.int64), np.empty(0, np.float32))]
+    for bucket in _buckets(vectors):
+        for some in _near_in(vectors, least, bucket):
+            found.append(some)
+            n_added += len(some.rows)
+            if n_added > PARTNERS * n:
+                found, n_added = [_nearest(found, n)], 0
+    return _nearest(found, n).rows
+
+
+def _nearest(found: Sequence[_Pairs], n: int) -> _Pairs:
+    """Return each pair once, of each second row those with the nearest first ones, in order."""
+    rows = np.concatenate([some.rows for some in found])
+    alike = np.concatenate([some.alike for some in found])
+    _, places = np.unique(rows[:, 0] * n + rows[:, 1], return_index=True)
+    rows, alike = rows[places], alike[places]
+    order = np.lexsort((-alike, rows[:, 1]))
+    seconds = rows[order, 1]
+    rank = np.arange(len(seconds)) - np.searchsorted(seconds, seconds)
+    kept = np.sort(order[rank < PARTNERS])
+    return _Pairs(rows[kept], alike[kept])
+
+
+def _near_in(vectors: NDArray[np.float16], least: Vectors, bucket: Rows) -> Iterator[_Pairs]:
+    """Yield pairs of a bucket that are near in small: of each row some of the nearest.
+
+    Args:
+        vectors: Of all rows, of length 1.
+        least: Correlation that a pair of each row has to have.
+        bucket: Rows that are compared, ascending.
     """
     inside = vectors[bucket].astype(np.float32)
     for start in range(0, len(bucket), BLOCK):
         others = bucket[start:]
         asked = np.maximum(least[others[:BLOCK], None], least[others])
-        close = inside[start : start + BLOCK] @ inside[start:].T > asked
-        later = np.triu(close, 1)
-        later &= np.cumsum(later, axis=0, dtype=np.int16) <= PARTNERS
+        alike = inside[start : start + BLOCK] @ inside[start:].T
+        later = np.triu(alike > asked, 1)
+        crowded = np.flatnonzero(later.sum(axis=0) > PARTNERS)
+        ranked = np.argsort(np.where(later[:, crowded], -alike[:, crowded], 1), axis=0)
+        later[ranked[PARTNERS:], crowded] = False
         firsts, seconds = np.nonzero(later)
-        pairs = np.stack([bucket[start + firsts], bucket[start + seconds]], axis=1)
-        yield np.sort(pairs, axis=1)
+        rows = np.stack([bucket[start + firsts], bucket[start + seconds]], axis=1)
+        yield _Pairs(rows, alike[firsts, seconds])
 
 
 def _are_copies(images: Look, pairs: Rows) -> NDArray[np.bool_]:

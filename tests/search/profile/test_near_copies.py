@@ -37,6 +37,54 @@ def test_buckets_find_the_copies_that_all_pairs_find(monkeypatch: pytest.MonkeyP
     assert near_pairs(images, range(240)) == expected
 
 
+def camera_images(n: int, copies: dict[int, int]) -> Look:
+    """Return images of one fixed camera, which are near each other, some rows being copies."""
+    rng = np.random.default_rng(0)
+    scene = textured(0, 32).mean(axis=2)
+    y, x = np.mgrid[:32, :32]
+    thumbs = np.empty((n, 32, 32))
+    for row in range(n):
+        thumbs[row] = scene + rng.normal(0, 3, (32, 32))
+        for down, across in rng.uniform(4, 28, (3, 2)):
+            thumbs[row][np.hypot(y - down, x - across) < 3] += rng.normal(0, 25)
+    for row, of in copies.items():
+        thumbs[row] = thumbs[of] * 0.95 + 4 + rng.normal(0, 1, (32, 32))
+    means = np.full((n, 3), 0.5, np.float32)
+    return Look(thumbs.clip(0, 255).astype(np.uint8), means, np.full(n, 200))
+
+
+@pytest.mark.parametrize("all_pairs", [10, 2048])
+def test_copies_among_images_of_a_fixed_camera_are_found(
+    monkeypatch: pytest.MonkeyPatch, all_pairs: int
+) -> None:
+    """Each was compared with the first of those near it, of a few hundred that are."""
+    monkeypatch.setattr(near_copies, "ALL_PAIRS", all_pairs)
+    copies = {400 + row: 7 * row for row in range(40)}
+    found = near_pairs(camera_images(440, copies), range(440))
+    assert found == [(7 * row, 400 + row) for row in range(40)]
+
+
+@pytest.mark.parametrize("block", [32, 256])
+def test_candidates_are_the_nearest_rows_before_each(
+    monkeypatch: pytest.MonkeyPatch, block: int
+) -> None:
+    """Their number grew with the square of the images of one camera."""
+    monkeypatch.setattr(near_copies, "BLOCK", block)
+    images = camera_images(300, {})
+    vectors, _ = near_copies._coarse(images.thumbs, np.arange(300))
+    alike = vectors.astype(np.float32) @ vectors.T.astype(np.float32)
+    expected = [
+        (first, second)
+        for second in range(300)
+        for first in np.argsort(-alike[second, :second])[: near_copies.PARTNERS].tolist()
+        if alike[first, second] > near_copies.NEAR
+    ]
+    least = np.full(300, near_copies.NEAR, np.float32)
+    found = near_copies._candidates(vectors, least)
+    assert list(map(tuple, found.tolist())) == sorted(expected)
+    assert len(found) > 1000
+
+
 def test_only_the_rows_that_are_asked_for_are_compared() -> None:
     images = some_images(60, {50: 1, 51: 2})
     assert near_pairs(images, [*range(50), 51]) == [(2, 51)]
