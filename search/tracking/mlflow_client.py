@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING
 
 from archfront.search.errors import StudyError
+from archfront.search.records.candidate import short_hash
 from archfront.search.records.postgres import is_postgres, with_driver
 from archfront.search.records.postgres_tables import one_at_a_time
 
@@ -24,6 +26,10 @@ VARIABLES = {
 }
 # What MLflow takes in one request.
 PAGE, METRICS, PARAMS = 1000, 900, 100
+# Characters of a key that MLflow takes, and those that it takes besides letters and digits.
+KEY, SIGNS = 250, "_-./: "
+# Characters of the hash that tells two names apart which would have the same key.
+HASH = 6
 
 # Name, value, milliseconds since the epoch, step.
 MetricRow = tuple[str, float, int, int]
@@ -80,14 +86,39 @@ def log_rows(
     metrics: Sequence[MetricRow] = (),
     params: Mapping[str, str] | None = None,
 ) -> None:
-    """Write metrics and parameters of a run, in one request unless there are very many."""
+    """Write metrics and parameters of a run, in one request unless there are very many.
+
+    Their names become keys that MLflow takes.
+    """
     from mlflow.entities import Metric, Param
 
-    values = [Metric(*row) for row in metrics]
-    texts = [Param(name, text) for name, text in (params or {}).items()]
+    keys = keys_of([row[0] for row in metrics])
+    values = [Metric(keys[name], *rest) for name, *rest in metrics]
+    keys = keys_of(params or ())
+    texts = [Param(keys[name], text) for name, text in (params or {}).items()]
     while values or texts:
         client.log_batch(run_id, metrics=values[:METRICS], params=texts[:PARAMS])
         values, texts = values[METRICS:], texts[PARAMS:]
+
+
+def keys_of(names: Iterable[str]) -> dict[str, str]:
+    """Return the key of each name that MLflow takes: of a class may be what no key may hold.
+
+    Names that would have the same key get a hash at its end.
+    """
+    keys = {name: _key(name) for name in names}
+    counts = Counter(keys.values())
+    return {
+        name: key if counts[key] == 1 else f"{key[: KEY - HASH - 1]}-{short_hash(name)[:HASH]}"
+        for name, key in keys.items()
+    }
+
+
+def _key(name: str) -> str:
+    """Return a name without what MLflow refuses, also as a path that means another one."""
+    text = "".join(c if c.isalnum() or c in SIGNS else "_" for c in name)
+    parts = ["_" if part in ("", ".", "..") else part for part in text.split("/")]
+    return "/".join(parts)[:KEY]
 
 
 def log_tags(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> None:

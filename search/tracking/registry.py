@@ -9,6 +9,7 @@ from archfront.search.errors import StudyError
 from archfront.search.predict.manifest import Manifest
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.storage_urls import hide_password
+from archfront.search.tracking.mlflow_client import keys_of
 from archfront.search.tracking.tracker import TRIAL_TAG, Tracker
 
 if TYPE_CHECKING:
@@ -134,9 +135,5 @@ def tags_of(manifest: Manifest) -> dict[str, str]:
     if artifact.latency is not None:
         for name in ("p50_ms", "p95_ms", "device", "threads", "batch_size"):
             tags[f"latency_{name}"] = artifact.latency[name]
-    # Names of metrics by class may hold what MLflow's keys may not.
-    return {_key(name): str(value) for name, value in tags.items()}
-
-
-def _key(name: str) -> str:
-    return "".join(c if c.isalnum() or c in "_-./ " else "_" for c in name)[:250]
+    keys = keys_of(tags)
+    return {keys[name]: str(value) for name, value in tags.items()}

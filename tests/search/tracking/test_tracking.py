@@ -16,6 +16,7 @@ from archfront.search.records.store import reading
 from archfront.search.report import finishing, pages
 from archfront.search.results.refit_results import refits_of
 from archfront.search.results.results import Results
+from archfront.search.tracking.mlflow_client import KEY, keys_of
 from archfront.search.tracking.mlflow_database import STUDY_TAG
 from archfront.search.tracking.mlflow_links import run_page
 from archfront.search.tracking.tracker import REFIT_TAG, TRIAL_TAG, Tracker, default_uri
@@ -262,3 +263,33 @@ def test_full_trainings_are_runs_of_their_study_each_once(tmp_path: Path) -> Non
     assert best.data.metrics["test_low"] == pytest.approx(0.78)
     assert best.info.run_name == f"0001 {names[1]}, in full, seed 1"
     assert tracker.remove(study_id) == len(runs)
+
+
+CLASSES = ("dog", "traffic light (red)", "/m/01g317", "Bird's eye", "C+", "C#", "..", "x" * 300)
+
+
+def test_names_of_classes_become_different_keys() -> None:
+    keys = keys_of([f"val_ap/{name}" for name in CLASSES])
+    assert len(set(keys.values())) == len(CLASSES)
+    assert max(map(len, keys.values())) <= KEY
+    assert keys["val_ap/dog"] == "val_ap/dog"
+    assert keys["val_ap/traffic light (red)"] == "val_ap/traffic light _red_"
+    assert keys["val_ap//m/01g317"] == "val_ap/_/m/01g317"
+    assert keys["val_ap/C+"].startswith("val_ap/C_-")
+
+
+@pytest.mark.slow
+def test_metrics_of_classes_of_any_name_are_written(tmp_path: Path) -> None:
+    """MLflow refused all of a trial for one parenthesis in the name of a class."""
+    found = small_refits.write(tmp_path)
+    evaluation = found.evaluations[0]
+    assert isinstance(evaluation.outcome, Trained)
+    of_classes = {f"ap/{name}": 0.01 * place for place, name in enumerate(CLASSES)}
+    (last,) = evaluation.outcome.curve[-1:]
+    curve = ({**last, "metrics": {**last["metrics"], **of_classes}},)
+    changed = replace(evaluation, outcome=replace(evaluation.outcome, curve=curve))
+    Tracker(found.paths, None, "tests").write_study("digits", found.begun(), [changed])
+    _, children = runs_of(MlflowClient(default_uri(tmp_path)))
+    values = children[key(changed)].data.metrics
+    keys = keys_of([f"val_{name}" for name in of_classes])
+    assert {name: values[keys[f"val_{name}"]] for name in of_classes} == of_classes
