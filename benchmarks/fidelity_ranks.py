@@ -13,7 +13,7 @@ save. Networks without weights have no probe.
 An hour for pieces of 96 px on one quiet core; the same command goes on where it was stopped:
 
     taskset -c 0 env OMP_NUM_THREADS=1 python benchmarks/fidelity_ranks.py --candidates 16 \
-        --epochs 4 --init probe --norms frozen --out FILE \
+        --epochs 4 --out FILE \
         data=folder data.root=PIECES space.weights=WEIGHTS space.input_sizes=[96,128] \
         'space.backbones=[tf_efficientnet_lite0,tf_efficientnet_lite1,tf_efficientnet_lite2]'
 """
@@ -91,9 +91,9 @@ def settings_of(
         study,
         until_epoch=until_epoch,
         horizon=options.epochs,
-        init="probe" if until_epoch == 0 else options.init,
-        norms=options.norms,
-        ema=options.ema,
+        init="probe" if until_epoch == 0 else options.init or study.init,
+        norms=options.norms or study.norms,
+        ema=study.ema if options.ema is None else options.ema,
         share=float(share),
     )
 
@@ -279,9 +279,9 @@ def options_of(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--candidates", type=int, default=16, help="at least 15 say something")
     parser.add_argument("--epochs", type=int, default=4, help="of a full training")
     parser.add_argument("--shares", type=fractions, default=SHARES, help="such as 1,1/3,1/9")
-    parser.add_argument("--init", choices=("random", "probe"), default="random")
-    parser.add_argument("--norms", choices=("train", "frozen"), default="train")
-    parser.add_argument("--ema", type=float, default=0.0)
+    parser.add_argument("--init", choices=("random", "probe"), help="default: the study's own")
+    parser.add_argument("--norms", choices=("train", "frozen"), help="default: the study's own")
+    parser.add_argument("--ema", type=float, help="default: the study's own")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     if Fraction(1) not in options.shares:

@@ -105,9 +105,10 @@ def recording(asked: Asked) -> Callable[..., TrainResult]:
 
 def test_every_fidelity_is_trained_rung_by_rung(tmp_path: Path) -> None:
     asked: Asked = []
-    settings = replace(resolve(small_config(tmp_path)).train, class_sizes=(3.0, 1.0))
+    of_study = replace(resolve(small_config(tmp_path)).train, class_sizes=(3.0, 1.0))
+    settings = replace(of_study, init="probe", norms="frozen", ema=0.95)
     candidate = Candidate(small_space().at(0).architecture, Weights("pretrained"), RECIPE)
-    given = options(tmp_path / "out", "--init", "probe", "--norms", "frozen")
+    given = options(tmp_path / "out")
     values = values_of(candidate, settings, given, tmp_path, recording(asked))
     assert [(s.until_epoch, s.share, s.init) for s, _ in asked] == [
         (0, 1.0, "probe"),
@@ -116,7 +117,7 @@ def test_every_fidelity_is_trained_rung_by_rung(tmp_path: Path) -> None:
         (1, 1 / 3, "probe"),
         (2, 1 / 3, "probe"),
     ]
-    assert {(s.horizon, s.norms) for s, _ in asked} == {(2, "frozen")}
+    assert {(s.horizon, s.norms, s.ema) for s, _ in asked} == {(2, "frozen", 0.95)}
     # A loss that is balanced by the classes needs what a study says of them.
     assert {s.class_sizes for s, _ in asked} == {(3.0, 1.0)}
     # What the second rung goes on from is the first of its own share.
@@ -134,10 +135,10 @@ def test_without_weights_there_is_no_probe(tmp_path: Path) -> None:
     asked: Asked = []
     settings = resolve(small_config(tmp_path)).train
     candidate = small_space().at(0)
-    given = options(tmp_path / "out")
+    given = options(tmp_path / "out", "--norms", "frozen", "--ema", "0.5")
     values = values_of(candidate, settings, given, tmp_path, recording(asked))
     assert PROBE not in values
-    assert {s.init for s, _ in asked} == {"random"}
+    assert {(s.init, s.norms, s.ema) for s, _ in asked} == {("random", "frozen", 0.5)}
 
 
 def test_there_must_be_a_full_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
