@@ -260,3 +260,15 @@ def test_a_split_that_shows_no_object_is_one_error(tmp_path: Path) -> None:
 
 def test_objects_are_all_loaded(tmp_path: Path) -> None:
     assert n_objects(load(write(tmp_path))) == 8
+
+
+def test_more_categories_than_a_mask_can_hold_are_refused(tmp_path: Path) -> None:
+    """Class 300 was class 44 in the masks, 255 was ignored and 256 was the background."""
+
+    def many(said: dict[str, Any]) -> None:
+        said["categories"] += [{"id": 10 + n, "name": f"thing {n}"} for n in range(253)]
+
+    ref = write(tmp_path, many, target="mask")
+    with pytest.raises(DataError, match="has 255 categories, and a mask holds 254 classes at mo"):
+        read(ref)
+    assert len(read(replace(ref, target="outlines")).class_names) == 255

@@ -35,7 +35,7 @@ from archfront.trainers.data.readers.find_images import ImageFinder
 from archfront.trainers.data.readers.outside_root import refuse_outside
 from archfront.trainers.data.readers.paths import as_parts, existing_root, name_of
 from archfront.trainers.data.ref import DataRef
-from archfront.trainers.data.targets import Mask, Segment, Target
+from archfront.trainers.data.targets import IGNORED, Mask, Segment, Target
 from archfront.trainers.errors import DataError
 from archfront.trainers.words import count_of, quoted
 
@@ -50,7 +50,8 @@ def read_coco(ref: DataRef) -> RawData:
     class 0, and later objects lie over earlier ones.
 
     Raises:
-        DataError: If a file is not there or does not parse, or the categories contradict.
+        DataError: If a file is not there or does not parse, or the categories contradict, or are
+            more than a mask can hold.
     """
     root = existing_root(ref, "the folder of annotations and images", LAYOUT)
     files = annotation_files(root, ref.annotations)
@@ -67,6 +68,12 @@ def read_coco(ref: DataRef) -> RawData:
         elif key not in used:
             names.append((key, name))
     names.sort(key=_by_number)
+    if ref.target == "mask" and len(names) >= IGNORED:
+        raise DataError(
+            f"data.root {root} has {len(names):,} categories, and a mask holds {IGNORED - 1} "
+            "classes at most beside its background. Remove categories from the files, or learn "
+            "boxes or outlines: task=detection, task=instance."
+        )
     labels = {key: label for label, (key, _) in enumerate(names)}
     parts = {}
     broken: list[Skipped] = []
