@@ -337,6 +337,17 @@ class TestRowsOfOneImage:
         raw = read(table(tmp_path, f"{text}{FILES[0]},dog,val\n", target="labels"))
         assert [item.reason for item in raw.broken] == ["image in two splits"]
 
+    def test_labels_in_rows_of_one_split_are_joined_beside_another(self, tmp_path: Path) -> None:
+        """Of two labels in train only the first counted where val listed the image, too."""
+        images(tmp_path)
+        said = (FILES[0], FILES[0], FILES[1], FILES[2], FILES[0])
+        parts = ("train", "train", "train", "val", "val")
+        lines = zip(said, ("cat", "dog", "dog", "cat", "cat"), parts, strict=True)
+        text = "path,label,split\n" + "".join(",".join(line) + "\n" for line in lines)
+        raw = read(table(tmp_path, text, target="labels"))
+        assert [item.reason for item in raw.broken] == ["image in two splits"]
+        assert [sample.target for sample in raw.parts["train"]] == [Labels((0, 1)), Labels((1,))]
+
 
 class TestSplits:
     def test_rows_of_a_split_that_are_all_bad_leave_their_reason(self, tmp_path: Path) -> None:

@@ -223,6 +223,17 @@ def _is_shown(text: str) -> bool | None:
     return bool(value) if value in (0, 1) else None
 
 
+def _joined(entries: Iterable[_Entry]) -> list[_Entry]:
+    """Return an entry of an image for each split, with all of its labels there."""
+    by_part: dict[str, list[_Entry]] = {}
+    for entry in entries:
+        by_part.setdefault(entry.part, []).append(entry)
+    return [
+        replace(said[0], labels=tuple(dict.fromkeys(name for e in said for name in e.labels)))
+        for said in by_part.values()
+    ]
+
+
 @dataclass
 class _Reading:
     """Rows that are read, and what was wrong in them."""
@@ -265,11 +276,10 @@ class _Reading:
         kept = []
         for image, entries in merged.items():
             is_repeated = len({entry.labels for entry in entries}) == 1
-            if is_repeated or (may_differ and len({entry.part for entry in entries}) > 1):
+            if is_repeated:
                 kept += entries
             elif may_differ:
-                labels = dict.fromkeys(label for entry in entries for label in entry.labels)
-                kept.append(replace(entries[0], labels=tuple(labels)))
+                kept += _joined(entries)
             else:
                 self.broken.append(self._contradiction(image, entries))
         return kept
