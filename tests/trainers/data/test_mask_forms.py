@@ -303,3 +303,12 @@ def test_a_mask_that_is_not_turned_as_its_image_says_so(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="6 of the kind: mask of another size") as caught:
         load(ref)
     assert "the image is turned by its EXIF data and the mask is not" in str(caught.value)
+
+
+def test_images_beside_the_folders_of_splits_are_told(tmp_path: Path) -> None:
+    """They were divided, and those of them that came to train were gone without a word."""
+    for folder in ("train", "val", "."):
+        ref = write(tmp_path, images=folder, masks=folder, mask_name="{}_mask.png")
+    raw = read(ref)
+    assert sizes(raw) == {"train": N, "val": N}
+    assert len(told(raw, "image outside of the splits")) == N

@@ -63,11 +63,20 @@ class Pairing:
                 raise DataError(
                     f"data.root {self.root} has no folders of images and masks. {LAYOUT}."
                 )
+            if "train" in together:
+                self._leave_out(together.pop("all", None))
             return {
                 part: self._matched(images, masks, (folder, folder))
                 for part, (images, masks, folder) in together.items()
             }
         return self._by_lists(self._pairs(*places))
+
+    def _leave_out(self, beside: tuple[list[Path], list[Path], Path] | None) -> None:
+        """Tell which images lie beside the folders of splits."""
+        for image in beside[0] if beside else ():
+            detail = "it lies beside the folders of splits, so no split has it"
+            name = name_of(image, self.root)
+            self.notes.append(Skipped(name, "image outside of the splits", detail))
 
     def _by_lists(self, pairs: list[Pair]) -> dict[str, list[Pair]]:
         """Return the pairs by VOC's lists of splits, all together where there are none."""
