@@ -7,6 +7,7 @@ database too, which holds for all hosts.
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import time
@@ -14,6 +15,7 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import IO
 
+from archfront.search.errors import StudyError
 from archfront.search.records.driver_holder import DriverHolder, locked, this_process
 from archfront.search.records.driver_session import DriverSession, is_locked
 from archfront.search.records.paths import StudyPaths
@@ -22,6 +24,9 @@ from archfront.search.records.postgres import is_postgres
 # Attempts to take the lock, and seconds between two: whoever looks whether a driver runs holds
 # it for a moment, too.
 ATTEMPTS, PAUSE_S = 10, 0.05
+# What the system says of a lock that another process holds. Anything else, as that the function is
+# not implemented on a Lustre without locks, is no other driver.
+HELD = (errno.EAGAIN, errno.EACCES)
 
 
 @contextlib.contextmanager
@@ -37,6 +42,7 @@ def driver_lock(paths: StudyPaths, url: str | None = None) -> Iterator[DriverSes
 
     Raises:
         StudyLockedError: If another driver holds it.
+        StudyError: If the file system of the study's folder has no locks.
         DatabaseError: If PostgreSQL cannot be used.
     """
     with _file_lock(paths), contextlib.ExitStack() as stack:
@@ -53,7 +59,14 @@ def _file_lock(paths: StudyPaths) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
-            except OSError:
+            except OSError as error:
+                if error.errno not in HELD:
+                    raise StudyError(
+                        f"The file system of {paths.folder} has no locks ({error.strerror}), "
+                        "without which two drivers could write to one study. Give a root on "
+                        "another one, as tracking.root=FOLDER; a Lustre has locks where it is "
+                        "mounted with -o flock."
+                    ) from error
                 if not left:
                     raise locked(paths.study, _holder(file)) from None
                 time.sleep(PAUSE_S)
@@ -74,8 +87,8 @@ def is_driven(paths: StudyPaths, url: str | None = None) -> bool:
     with contextlib.suppress(FileNotFoundError), paths.lock.open("rb", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
+        except OSError as error:
+            return error.errno in HELD  # without locks no driver can run it
     return False
 
 
