@@ -103,17 +103,20 @@ def partition_problems(
     asked += [("engine.device_partition", measuring, needs.device_constraint, 1)]
     problems: dict[str, None] = {}
     for option, name, feature, n_cores in asked[not needs.trains : 1 + needs.measures]:
-        nodes = [p for p in found if (p.is_default if name is None else p.name == name)]
-        if not nodes:
+        # SLURM takes several between commas, and a job goes where it begins first.
+        names = [] if name is None else name.replace(" ", "").split(",")
+        nodes = [p for p in found if (p.is_default if name is None else p.name in names)]
+        unknown = [one for one in names if all(p.name != one for p in nodes)]
+        if unknown or not nodes:
             known = ", ".join(sorted({p.name for p in found})) or "none"
-            what = "SLURM has no default" if name is None else f"Unknown partition {name!r}"
+            what = "SLURM has no default" if name is None else f"Unknown partition {unknown[0]!r}"
             problems[f"{option}: {what}. Known: {known}."] = None
             continue
-        first = nodes[0]
+        first, longest = nodes[0], max(nodes, key=lambda p: p.minutes)
         lacks = {
-            f"is {first.available}, not up": first.available != "up",
-            f"gives a job {first.time_limit}; engine.job_minutes={needs.job_minutes} is more": (
-                first.minutes < needs.job_minutes
+            f"is {first.available}, not up": all(p.available != "up" for p in nodes),
+            f"gives a job {longest.time_limit}; engine.job_minutes={needs.job_minutes} is more": (
+                longest.minutes < needs.job_minutes
             ),
             f"has nodes of {max(p.cores for p in nodes)} CPUs; engine.threads={n_cores} is more": (
                 all(p.cores < n_cores for p in nodes)
@@ -125,7 +128,8 @@ def partition_problems(
             ),
         }
         texts = [text for text, is_so in lacks.items() if is_so]
-        problems |= {f"{option}: {first.name} {text}.": None for text in texts}
+        shown = name or first.name
+        problems |= {f"{option}: {shown} {text}.": None for text in texts}
     return list(problems)
 
 

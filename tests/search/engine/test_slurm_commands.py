@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from archfront.search.engine import slurm_commands
+from archfront.search.engine.queue_needs import QueueNeeds
 from archfront.search.engine.slurm_commands import (
     JobState,
     Partition,
@@ -22,6 +24,7 @@ from archfront.search.engine.slurm_commands import (
     reserved,
     states_of,
 )
+from archfront.search.engine.submitit_check import partition_problems
 from archfront.search.errors import ConfigError
 
 SQUEUE = """\
@@ -207,3 +210,18 @@ def test_a_command_that_fails_is_an_error_with_its_words(
     with pytest.raises(SlurmError, match=r"^nothing: No such file or directory$"):
         called("nothing")
     assert plain("sbatch: error: a\n\nsbatch: b.\n") == "a. b."
+
+
+def test_one_of_several_partitions_suffices() -> None:
+    found = [
+        Partition(name, False, "up", limit, 1, 4, 4000, "", (), "idle")
+        for name, limit in (("short", "30:00"), ("long", "1-00:00:00"))
+    ]
+    needs = QueueNeeds(measures=False, partition="short,long", job_minutes=90)
+    assert partition_problems(needs, found, threads=1) == []
+    assert partition_problems(replace(needs, partition="short,nix"), found, threads=1) == [
+        "engine.partition: Unknown partition 'nix'. Known: long, short."
+    ]
+    assert partition_problems(replace(needs, job_minutes=9000), found, threads=1) == [
+        "engine.partition: short,long gives a job 1-00:00:00; engine.job_minutes=9000 is more."
+    ]
