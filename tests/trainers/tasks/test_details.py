@@ -45,6 +45,17 @@ def test_label_sets_agree_with_sklearn() -> None:
     assert found.confusion == []
 
 
+def test_a_label_set_of_one_class_has_its_details() -> None:
+    saved = evaluator("multilabel", "mixed", n=40, seed=2).saved_predictions()
+    one = {
+        **saved,
+        "probabilities": saved["probabilities"][:, :1],
+        "labels": saved["labels"][:, :1],
+    }
+    found, whole = (class_details("labels", s, CLASSES[:n]) for s, n in ((one, 1), (saved, 5)))
+    assert found.metrics == {name: values[:1] for name, values in whole.metrics.items()}
+
+
 def test_masks_have_the_confusion_of_their_pixels() -> None:
     saved, found = details_of("semantic")
     total = saved["confusion"].sum(axis=0)

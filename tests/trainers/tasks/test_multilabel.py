@@ -60,6 +60,20 @@ def test_metrics_are_those_of_sklearn(metric: str, seed: int) -> None:
     )
 
 
+@pytest.mark.parametrize("metric", ORACLES)
+def test_one_class_has_every_metric(metric: str) -> None:
+    """A table may have one column of 0 and 1; its first training once ended in an error."""
+    labels, probabilities = drawn(8, classes=1)
+    labels[:40] = 1
+    evaluator = evaluator_of(labels, probabilities)
+    expected = sklearn.metrics.f1_score(labels[:, 0], probabilities[:, 0] > 0.5)
+    if metric == "map":
+        expected = sklearn.metrics.average_precision_score(labels[:, 0], probabilities[:, 0])
+    assert evaluator.metrics()[metric] == pytest.approx(expected, abs=1e-6)
+    again = TASK.resampled(metric, evaluator.saved_predictions())(np.ones((1, 120)))
+    assert again == pytest.approx([expected], abs=1e-6)
+
+
 def test_each_class_has_its_average_precision() -> None:
     labels, probabilities = drawn(3)
     metrics = evaluator_of(labels, probabilities).metrics()

@@ -58,18 +58,18 @@ def class_details(
     labels = torch.from_numpy(saved["labels"].astype(np.int64))
     n = len(names)
     if kind == "labels":
+        # Class by class: torchmetrics' functions for several take no single one.
         named = {
-            "precision": tm.multilabel_precision,
-            "recall": tm.multilabel_recall,
-            "f1": tm.multilabel_f1_score,
+            "precision": tm.binary_precision,
+            "recall": tm.binary_recall,
+            "f1": tm.binary_f1_score,
         }
-        return ClassDetails(
-            names,
-            {
-                name: _known(metric(probabilities, labels, n, THRESHOLD, average="none").numpy())
-                for name, metric in named.items()
-            },
-        )
+        columns = list(zip(probabilities.T, labels.T, strict=True))
+        by_class = {
+            name: np.array([float(metric(*column, THRESHOLD)) for column in columns])
+            for name, metric in named.items()
+        }
+        return ClassDetails(names, {name: _known(values) for name, values in by_class.items()})
     of_one = {
         "precision": tm.multiclass_precision,
         "recall": tm.multiclass_recall,

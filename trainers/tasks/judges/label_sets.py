@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torchmetrics.functional.classification import binary_average_precision, multilabel_f1_score
+from torchmetrics.functional.classification import (
+    binary_average_precision,
+    binary_f1_score,
+    multilabel_f1_score,
+)
 
 from archfront.trainers.tasks.judges.weighted import THRESHOLD
 
@@ -46,21 +50,20 @@ class LabelSetEvaluator:
             for label, name in enumerate(self._names)
             if bool(self._labels[:, label].any())
         }
-        f1 = {
-            f"{average}_f1": float(
-                multilabel_f1_score(
-                    probabilities,
-                    self._labels,
-                    num_labels=len(self._names),
-                    threshold=THRESHOLD,
-                    average=average,
-                )
-            )
-            for average in ("macro", "micro")
-        }
+        f1 = {name: self._f1(probabilities, name) for name in ("macro", "micro")}
         mean = float(np.mean(list(precisions.values()))) if precisions else 0.0
         by_class = {f"ap/{name}": value for name, value in precisions.items()}
-        return {"map": mean, **f1, **by_class}
+        return {"map": mean, "macro_f1": f1["macro"], "micro_f1": f1["micro"], **by_class}
+
+    def _f1(self, probabilities: torch.Tensor, average: Literal["macro", "micro"]) -> float:
+        n = len(self._names)
+        if n == 1:  # torchmetrics' function for several takes no single one
+            return float(binary_f1_score(probabilities[:, 0], self._labels[:, 0], THRESHOLD))
+        return float(
+            multilabel_f1_score(
+                probabilities, self._labels, num_labels=n, threshold=THRESHOLD, average=average
+            )
+        )
 
     def saved_predictions(self) -> dict[str, NDArray[Any]]:
         """Return ``images (N,)``, ``probabilities (N, classes)`` and ``labels (N, classes)``."""
