@@ -90,6 +90,16 @@ def boxed(*boxes: tuple[float, ...], label: int = 0) -> dict[str, torch.Tensor]:
 
 @pytest.mark.parametrize("head", HEADS)
 class TestEveryHead:
+    def test_dropout_is_in_the_head(self, head: str) -> None:
+        """It once was left out, so that two candidates were the same network."""
+        model = task_of(head).build(architecture(head), Weights(), 0.25)
+        shares = [
+            module.p
+            for module in model.modules()
+            if isinstance(module, torch.nn.modules.dropout._DropoutNd)
+        ]
+        assert 0.25 in shares
+
     @pytest.mark.parametrize(("classes", "finest", "neck"), [(1, 8, "pan"), (3, 4, "none")])
     def test_outputs_have_their_shapes(
         self, head: str, classes: int, finest: int, neck: str

@@ -62,28 +62,27 @@ def _yolo(architecture: Architecture, weights: Weights, dropout: float) -> nn.Mo
 def _fcos(architecture: Architecture, weights: Weights, dropout: float) -> nn.Module:
     from archfront.trainers.networks.detectors.torchvision_one_stage import build_fcos
 
-    return build_fcos(architecture, weights)
+    return build_fcos(architecture, weights, dropout)
 
 
 def _retinanet(architecture: Architecture, weights: Weights, dropout: float) -> nn.Module:
     from archfront.trainers.networks.detectors.torchvision_one_stage import build_retinanet
 
-    return build_retinanet(architecture, weights)
+    return build_retinanet(architecture, weights, dropout)
 
 
 def _faster_rcnn(architecture: Architecture, weights: Weights, dropout: float) -> nn.Module:
     from archfront.trainers.networks.detectors.torchvision_two_stage import build_faster_rcnn
 
-    return build_faster_rcnn(architecture, weights)
+    return build_faster_rcnn(architecture, weights, dropout)
 
 
 def _mask_rcnn(architecture: Architecture, weights: Weights, dropout: float) -> nn.Module:
     from archfront.trainers.networks.detectors.torchvision_two_stage import build_mask_rcnn
 
-    return build_mask_rcnn(architecture, weights)
+    return build_mask_rcnn(architecture, weights, dropout)
 
 
-# torchvision's heads have no dropout.
 BUILDERS: dict[str, Builder] = {
     "yolo": _yolo,
     "fcos": _fcos,
