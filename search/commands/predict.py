@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,7 @@ def call(arguments: argparse.Namespace) -> int:
     from archfront.trainers.errors import DataError
 
     files = list(image_files(arguments.images))
+    targets = {} if arguments.draw is None else _targets(files, arguments.draw)
     status, rows = 0, []
     with open_predictor(
         arguments.artifact,
@@ -83,8 +85,7 @@ def call(arguments: argparse.Namespace) -> int:
         threads=arguments.threads,
         is_trusted=arguments.trust,
     ) as predictor:
-        names = _names(files)
-        for file in files:
+        for file in targets or files:
             try:
                 pixels = read_pixels(file, predictor.manifest.preprocess.decoding)
             except DataError as error:
@@ -93,7 +94,7 @@ def call(arguments: argparse.Namespace) -> int:
                 continue
             asked, said = answer_to(predictor, pixels, arguments.min_score)
             if arguments.draw is not None:
-                _draw(pixels, asked, said, arguments.draw / names[file])
+                _draw(pixels, asked, said, targets[file])
             rows.append({"image": str(file), **said})
             if arguments.json:
                 echo(json.dumps(rows[-1]))
@@ -165,16 +166,28 @@ def image_files(places: Iterable[Path]) -> Iterator[Path]:
         yield from found
 
 
-def _names(files: list[Path]) -> dict[Path, str]:
-    """Return a file name for each image, no two of them equal."""
-    names: dict[Path, str] = {}
-    for file in files:
-        name, n = f"{file.stem}.png", 1
-        while name in names.values():
-            n += 1
-            name = f"{file.stem}-{n}.png"
-        names[file] = name
-    return names
+def _targets(files: Iterable[Path], folder: Path) -> dict[Path, Path]:
+    """Return where the picture of each image goes: below a folder, no two to one place.
+
+    Raises:
+        ConfigError: If a picture would replace one of the images.
+    """
+    targets: dict[Path, Path] = {}
+    taken: set[str] = set()
+    counts: Counter[str] = Counter()
+    for file in dict.fromkeys(files):
+        name = f"{file.stem}.png"
+        while name in taken:
+            counts[file.stem] += 1
+            name = f"{file.stem}-{counts[file.stem] + 1}.png"
+        taken.add(name)
+        targets[file] = folder / name
+    images = {file.resolve() for file in targets}
+    replaced = next((t for t in targets.values() if t.resolve() in images), None)
+    if replaced is not None:
+        text = f"a picture would replace the image {replaced}. Give another folder."
+        check_flags({"draw": text})
+    return targets
 
 
 def _print_table(rows: list[dict[str, Any]]) -> None:

@@ -13,7 +13,7 @@ from faster_coco_eval.core import mask as coco
 from PIL import Image
 
 from archfront.search.cli import main
-from archfront.search.commands.predict import image_files
+from archfront.search.commands.predict import _targets, image_files
 from archfront.search.errors import ArtifactError
 from archfront.search.formats.formats import FORMATS
 from archfront.search.predict.answer import ANSWERS, PredictedImage, answer
@@ -266,6 +266,38 @@ class TestCommand:
         picture = str(small_member.picture(tmp_path))
         said = fails(capsys, 2, "predict", str(copied), picture, "--draw", picture)
         assert said == f"--draw: {picture} is a file. Give a folder."
+
+    def test_no_picture_replaces_an_image(
+        self, exports: SharedExports, capsys: Output, tmp_path: Path
+    ) -> None:
+        picture = small_member.picture(tmp_path)
+        content = picture.read_bytes()
+        words = ("predict", str(exports.served("classification")), str(tmp_path), "--draw")
+        assert fails(capsys, 2, *words, str(tmp_path)) == (
+            f"--draw: a picture would replace the image {picture}. Give another folder."
+        )
+        assert picture.read_bytes() == content
+
+    def test_images_of_one_name_have_pictures_of_their_own(
+        self, exports: SharedExports, capsys: Output, tmp_path: Path
+    ) -> None:
+        """An image that was given twice was counted twice, and drawn over itself."""
+        content = small_member.picture(tmp_path).read_bytes()
+        for name in ("cat", "dog", "owl"):
+            (tmp_path / "photos" / name).mkdir(parents=True)
+            (tmp_path / "photos" / name / "1.png").write_bytes(content)
+        words = [str(tmp_path / "photos"), str(tmp_path / "photos" / "cat" / "1.png")]
+        drawn = tmp_path / "drawn"
+        words = ["predict", str(exports.served("classification")), *words, "--draw", str(drawn)]
+        assert succeeds(capsys, *words) == f"3 pictures in {drawn}\n"
+        assert {file.name for file in drawn.iterdir()} == {"1.png", "1-2.png", "1-3.png"}
+
+    def test_places_of_many_pictures_of_one_name_are_found_at_once(self) -> None:
+        """Each name was looked for among all others: ten thousand took minutes."""
+        files = [Path(f"photos/{n}/1.jpg") for n in range(10_000)]
+        targets = _targets(files, Path("drawn"))
+        assert len({*targets.values()}) == len(files)
+        assert targets[files[-1]] == Path("drawn/1-10000.png")
 
     def test_flags_that_make_no_sense_are_told_together(
         self, exports: SharedExports, capsys: Output
