@@ -5,7 +5,6 @@ from __future__ import annotations
 import shutil
 from base64 import b64encode
 from dataclasses import replace
-from importlib.metadata import version
 from io import BytesIO
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from archfront.search.predict.manifest import Manifest, write_manifest
+from archfront.search.runtimes.installed import installed_version
 from archfront.search.runtimes.quiet import quiet
 from archfront.trainers.data.images import Pixels
 
@@ -63,7 +63,7 @@ def pack(
                 python_model=str(SERVED),
                 artifacts={"export": str(inner)},
                 code_paths=[str(code / PACKAGE.name)],
-                pip_requirements=[f"{name}=={version(name)}" for name in NEEDS],
+                pip_requirements=[f"{name}=={installed_version(name)}" for name in NEEDS],
                 signature=ModelSignature(**_schemas(manifest.task)),
                 input_example=pd.DataFrame({"image": [encoded(image)]}),
             )

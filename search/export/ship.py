@@ -6,13 +6,13 @@ import math
 import shutil
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 from typing import TYPE_CHECKING, Any
 
-from archfront.search.errors import ArchfrontError, ArtifactError
+from archfront.search.errors import ArchfrontError, ArtifactError, ConfigError
 from archfront.search.export import card, snippets
 from archfront.search.export.export_request import ExportRequest, check_batch, check_folder
 from archfront.search.export.rendering import program_name
@@ -30,6 +30,7 @@ from archfront.search.prepare.prepare import LIBRARIES
 from archfront.search.prepare.recorded import WORTHLESS, Study, dataset_of
 from archfront.search.records.codec import encode
 from archfront.search.results.select_members import Member
+from archfront.search.runtimes.installed import installed_version
 from archfront.trainers.tasks import task_named
 from archfront.trainers.tasks.judges.details import least_score
 
@@ -313,10 +314,8 @@ def _versions(formats: tuple[Format, ...]) -> dict[str, str]:
     names = dict.fromkeys([*LIBRARIES, *(name for f in formats for name in f.libraries)])
     found = {"python": python_version()}
     for name in names:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
+        with suppress(ConfigError):  # it is not installed
+            found[name] = installed_version(name)
     return found
 
 

@@ -6,7 +6,6 @@ import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from importlib.metadata import version
 from pathlib import Path
 from platform import python_version
 from typing import Any, Literal
@@ -41,7 +40,7 @@ from archfront.search.records.header import (
 )
 from archfront.search.records.objectives import Objective, Reference, objectives_for
 from archfront.search.records.plan import Plan
-from archfront.search.runtimes import runtime_named
+from archfront.search.runtimes import installed_version, runtime_named
 from archfront.search.space.space import Space
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.samples import Dataset
@@ -175,7 +174,7 @@ class Prepared:
 
     def _environment(self) -> Environment:
         """Return the versions that can change a result, and what the latencies are of."""
-        versions = {name: version(name) for name in self._libraries()}
+        versions = {name: installed_version(name) for name in self._libraries()}
         versions = {"python": python_version(), **versions}
         if self.device is not None:
             words = f"{self.device.words} (imported latencies)"

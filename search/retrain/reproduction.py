@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from platform import python_version
 from tempfile import TemporaryDirectory
@@ -16,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from archfront.search.errors import StudyError
+from archfront.search.errors import ConfigError, StudyError
 from archfront.search.latency.device import fingerprint
 from archfront.search.prepare.recorded import Study, dataset_of
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.header import DEVICE, DEVICE_ID
 from archfront.search.results.results import Results
+from archfront.search.runtimes.installed import installed_version
 from archfront.trainers.sums import loaded_arrays
 
 if TYPE_CHECKING:
@@ -144,8 +144,8 @@ def _now(name: str) -> str | None:
     if name == PYTHON:
         return python_version()
     try:
-        return version(name)
-    except PackageNotFoundError:
+        return installed_version(name)
+    except ConfigError:
         return None
 
 

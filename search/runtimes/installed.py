@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 
 from archfront.search.errors import ConfigError
+
+# The same library from another package, which is used where only that is installed.
+ALTERNATIVES = {"onnxruntime": "onnxruntime-gpu"}
 
 
 def installed_version(package: str, extra: str | None = None) -> str:
@@ -18,11 +22,12 @@ def installed_version(package: str, extra: str | None = None) -> str:
     Raises:
         ConfigError: If it is not installed.
     """
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        what = f"'archfront[{extra}]'" if extra else package
-        raise ConfigError(f"{package} is not installed: pip install {what}.") from None
+    for name in (package, ALTERNATIVES.get(package)):
+        with suppress(PackageNotFoundError):
+            if name is not None:
+                return version(name)
+    what = f"'archfront[{extra}]'" if extra else package
+    raise ConfigError(f"{package} is not installed: pip install {what}.")
 
 
 def require_precision(runtime: str, precision: str, known: Sequence[str]) -> None:

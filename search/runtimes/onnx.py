@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from archfront.search.errors import ConfigError, ExportError
+from archfront.search.errors import ExportError
 from archfront.search.runtimes.exporters import INPUT_NAME, export_onnx, root_reason
 from archfront.search.runtimes.installed import installed_version, require_precision
 from archfront.search.runtimes.protocol import LoadSettings, RunsOn, Session
@@ -32,13 +32,7 @@ class OnnxRuntime:
 
     def version(self) -> str:
         """Return ONNX Runtime's version, of its package for GPUs where only that is there."""
-        try:
-            return installed_version("onnxruntime")
-        except ConfigError as error:
-            try:
-                return installed_version("onnxruntime-gpu")
-            except ConfigError:
-                raise error from None
+        return installed_version("onnxruntime")
 
     def check(self, precision: str = "fp32") -> None:
         """See that it is installed."""

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as real_version
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
 import numpy as np
 import pytest
@@ -15,6 +17,10 @@ import torch
 from torch import nn
 
 from archfront.search.errors import ConfigError, ExportError
+from archfront.search.export.ship import _versions
+from archfront.search.formats.formats import FORMATS, formats_named
+from archfront.search.prepare.prepare import LIBRARIES, Prepared
+from archfront.search.retrain.reproduction import changes
 from archfront.search.runtimes import RUNTIMES, LoadSettings, installed, open_onnx, openvino
 from archfront.search.runtimes.exporters import export_onnx
 from archfront.search.runtimes.onnx_cuda import to_float16
@@ -66,6 +72,18 @@ def test_onnx_runtime_may_be_installed_by_its_package_for_gpus(install: Install)
     install(hidden=("onnxruntime", "onnxruntime-gpu"))
     with pytest.raises(ConfigError, match=r"^onnxruntime is not installed: pip install onnxrunt"):
         RUNTIMES["onnxruntime"].check()
+
+
+def test_studies_and_exports_take_onnx_runtime_of_its_package_for_gpus(install: Install) -> None:
+    """A study ended in a traceback, and an export was refused, as if the library were missing."""
+    install(hidden=("onnxruntime",), onnxruntime_gpu="1.31.1")
+    prepared = SimpleNamespace(_libraries=lambda: LIBRARIES, device=None, measuring=None)
+    environment = Prepared._environment(cast("Prepared", prepared))
+    assert environment.versions["onnxruntime"] == "1.31.1"
+    assert changes({"onnxruntime": "1.31.1"}) == ()
+    assert [entry.name for entry in formats_named(["mlflow"])] == ["onnx", "mlflow"]
+    assert FORMATS["onnx"].version() == "onnxruntime 1.31.1"
+    assert _versions((FORMATS["onnx"],))["onnxruntime"] == "1.31.1"
 
 
 @pytest.mark.parametrize("name", ON_GPU)
