@@ -272,3 +272,33 @@ def test_more_categories_than_a_mask_can_hold_are_refused(tmp_path: Path) -> Non
     with pytest.raises(DataError, match="has 255 categories, and a mask holds 254 classes at mo"):
         read(ref)
     assert len(read(replace(ref, target="outlines")).class_names) == 255
+
+
+@pytest.mark.parametrize("sides", [("20", "16"), (20.0, 16.0), (float("inf"), 16)])
+def test_sizes_of_images_of_any_form_are_read(tmp_path: Path, sides: tuple[Any, Any]) -> None:
+    """A size in quotes was said not to be there, and an infinite one was a traceback."""
+
+    def resize(said: dict[str, Any]) -> None:
+        said["images"][0].update(width=sides[0], height=sides[1])
+
+    raw = read(write(tmp_path, resize))
+    size = raw.parts["all"][0].size
+    assert size == ((20, 16) if sides[0] != float("inf") else None)
+
+
+def test_parents_of_a_category_may_be_a_list(tmp_path: Path) -> None:
+    def parents(said: dict[str, Any]) -> None:
+        said["categories"][0]["supercategory"] = ["color", "thing"]
+
+    assert read(write(tmp_path, parents)).class_names == ("red", "blue")
+
+
+def test_a_point_that_is_endlessly_far_away_costs_one_object(tmp_path: Path) -> None:
+    """A mask with such a polygon was drawn for ever."""
+
+    def far(said: dict[str, Any]) -> None:
+        said["annotations"][0]["segmentation"] = [[1e30, 2, 10, 2, 10, 10]]
+
+    raw = read(write(tmp_path, far, target="outlines"))
+    assert [item.reason for item in raw.broken] == ["outline far outside of its image"]
+    assert total(raw) == 7

@@ -60,7 +60,8 @@ def read_coco(ref: DataRef) -> RawData:
     used = {key_of(a.get("category_id")) for _, c in contents for a in c["annotations"]}
     names = [(key, name) for key, name in categories.items() if key in used]
     # What annotation tools add as the parent of the real ones.
-    parents = {c.get("supercategory") for _, content in contents for c in content["categories"]}
+    said = (c.get("supercategory") for _, content in contents for c in content["categories"])
+    parents = {name for name in said if isinstance(name, str)}
     for key, name in categories.items():
         if key not in used and name in parents:
             detail = f"{name!r} is only the parent of other categories; it is no class"
@@ -312,7 +313,5 @@ def _hashable(segment: Segment | None) -> Hashable:
 
 def _size(image: Entry) -> tuple[int, int] | None:
     """Return width and height that an image was annotated at, where they are said."""
-    size = image.get("width"), image.get("height")
-    if all(isinstance(value, int | float) and value > 0 for value in size):
-        return int(size[0]), int(size[1])  # type: ignore[arg-type]  # numbers, just checked
-    return None
+    size = numbers((image.get("width"), image.get("height")))
+    return (int(size[0]), int(size[1])) if size and min(size) >= 1 else None

@@ -10,6 +10,8 @@ from archfront.trainers.data.objects import Found, polygon_area, polygon_box
 from archfront.trainers.data.targets import Segment, TargetKind
 from archfront.trainers.words import quoted
 
+# A polygon is followed pixel by pixel, so that one point at 1e30 would take for ever.
+FARTHEST_PX = 1_000_000
 Size = tuple[int, int] | None
 Polygons = tuple[tuple[float, ...], ...]
 
@@ -98,6 +100,11 @@ def _segment(value: Any, size: Size) -> tuple[Segment, int]:
             "outline that is no polygon",
             "has a segmentation that is neither polygons (x, y, x, y, ...) nor a run-length "
             "encoding",
+        )
+    if any(abs(value) > FARTHEST_PX for part in parts for value in part):
+        raise Unusable(
+            "outline far outside of its image",
+            f"has a point more than {FARTHEST_PX:,} px away from the corner of its image",
         )
     whole = tuple(part for part in parts if len(part) >= 6 and polygon_area(part) > 0)
     if not whole:
