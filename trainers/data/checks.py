@@ -28,8 +28,13 @@ def without_unlabeled_test(
     return {part: samples for part, samples in parts.items() if part != "test"}, [note]
 
 
-def check_shown(parts: Parts, where: str) -> None:
+def check_shown(parts: Parts, where: str, left_out: str = "") -> None:
     """Raise an error if no image of a part shows an object.
+
+    Args:
+        parts: Readable samples of each part.
+        where: What to call the data.
+        left_out: The lines of the error on what was left out before, which may be the reason.
 
     Raises:
         DataError: With what is to be done for this part.
@@ -46,7 +51,9 @@ def check_shown(parts: Parts, where: str) -> None:
                 "and some of the other images take its place"
             )
         which = "" if part == "all" else f" of {part}"
-        raise DataError(f"{where}: none of the {n}{which} shows an object, so {lacking}.")
+        raise DataError(
+            f"{where}: none of the {n}{which} shows an object, so {lacking}.{left_out}"
+        )
 
 
 def _shows_nothing(samples: Sequence[HasTarget]) -> bool:

@@ -24,7 +24,11 @@ from archfront.trainers.data.file_facts import file_facts
 from archfront.trainers.data.folds import folded
 from archfront.trainers.data.image_files import WHOLE_RANGE, ValueRange
 from archfront.trainers.data.images import read_with_digest
-from archfront.trainers.data.problem_text import problems_text, too_few_classes_text
+from archfront.trainers.data.problem_text import (
+    left_out_text,
+    problems_text,
+    too_few_classes_text,
+)
 from archfront.trainers.data.raw import RawSample, Skipped
 from archfront.trainers.data.readers import CLASSES_MIN, READERS
 from archfront.trainers.data.ref import DataRef
@@ -98,7 +102,7 @@ def _load(request: _Request) -> Dataset:
     plan = planned_splits(ref, read_parts)
     broken = [*raw.broken, *verified.broken]
     if not broken or ref.on_error == "skip":
-        check_shown(read_parts, raw.where)
+        check_shown(read_parts, raw.where, left_out_text(broken))
     problems = class_problems(read_parts, raw.class_names, splits=list(plan) or ["train"])
     found = [*broken, *problems.values()]
     if found and ref.on_error == "stop":

@@ -51,6 +51,14 @@ def too_few_classes_text(
     return "\n".join([f"{where} has {kept}{left_out}; {needed}", *_grouped(skipped)])
 
 
+def left_out_text(skipped: Sequence[Skipped]) -> str:
+    """Return the further lines of an error on what was left out before; empty for nothing."""
+    if not skipped:
+        return ""
+    were = count_of(len(skipped), "problem was", "problems were")
+    return "\n".join([f" {were} left out:", *_grouped(skipped)])
+
+
 def _grouped(problems: Sequence[Skipped]) -> list[str]:
     """Return lines that tell each kind of problem once, with its count and a few examples."""
     kinds: dict[str, list[Skipped]] = {}

@@ -318,3 +318,13 @@ def test_boxes_of_a_turned_image_are_shares_of_what_is_seen(tmp_path: Path, kind
     exif[0x0112] = 6
     Image.new("RGB", (16, 20)).save(tmp_path / "images/train/train_0.png", kind, exif=exif)
     assert boxes(ref) == PIXELS
+
+
+def test_what_was_left_out_is_told_where_nothing_is_left(tmp_path: Path) -> None:
+    """Skipping what is broken hid the reason why no image shows an object."""
+    ref = replace(write(tmp_path, ["0 100 80 50 40"]), on_error="skip")
+    with pytest.raises(DataError, match="none of the 3 images of train shows") as caught:
+        load(ref)
+    assert "6 problems were left out:\n  - 6 of the kind: coordinates that are no" in str(
+        caught.value
+    )
