@@ -183,7 +183,9 @@ def _indices(image: Image.Image) -> NDArray[np.uint8]:
         wide = np.asarray(image)
         if image.mode == "F" and not np.array_equal(wide, np.rint(wide)):
             raise DataError("its values are floating-point numbers; indices are whole numbers")
-        if wide.min() < 0 or wide.max() > 255:
+        if wide.min() < 0:
+            raise DataError(f"its values begin at {wide.min():g}; indices begin at 0")
+        if wide.max() > 255:
             raise DataError(f"its values reach {wide.max():g}; indices end at 255")
         return wide.astype(np.uint8)
     colors = _by_strips(image, _colors)

@@ -312,3 +312,11 @@ def test_images_beside_the_folders_of_splits_are_told(tmp_path: Path) -> None:
     raw = read(ref)
     assert sizes(raw) == {"train": N, "val": N}
     assert len(told(raw, "image outside of the splits")) == N
+
+
+def test_values_below_0_are_not_said_to_end_beyond_255(tmp_path: Path) -> None:
+    def mask_of(_: int) -> Image.Image:
+        return Image.fromarray((blocks(0, 1, 2, 2) - 1).astype(np.int32))
+
+    with pytest.raises(DataError, match="its values begin at -1; indices begin at 0"):
+        load(write(tmp_path, mask_of, mask_name="{}.tif"))
