@@ -24,7 +24,7 @@ from archfront.search.prepare.fit_space import as_chosen
 from archfront.search.prepare.imported_device import for_device
 from archfront.search.prepare.make_engine import device_of, make_engine
 from archfront.search.prepare.prepare import Prepared, Progress, check_same, objectives, prepare
-from archfront.search.records.evaluation import Trained
+from archfront.search.records.evaluation import Trained, is_passing
 from archfront.search.records.events import DataRead, Event, Follower
 from archfront.search.records.header import StudyHeader
 from archfront.search.records.paths import StudyPaths
@@ -190,7 +190,8 @@ def _done_before(store: StudyStore, header: StudyHeader, config: Config) -> Stud
         return StudyResult("finished", exhausted(size), was_finished=True, is_exhausted=True)
     evaluations = store.evaluations()
     has_trained = any(isinstance(e.outcome, Trained) for e in evaluations)
-    if has_trained and state["budget"] == budget_words(config.budget):
+    is_final = has_trained and not any(map(is_passing, evaluations))
+    if is_final and state["budget"] == budget_words(config.budget):
         return StudyResult("finished", str(state["reason"]), was_finished=True)
     left = RemainingBudget(
         config.budget, header.trainings, evaluations, seconds=active_seconds(evaluations)

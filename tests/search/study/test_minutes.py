@@ -19,6 +19,7 @@ from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.events import StudyStarted
 from archfront.search.space.space import Space
 from archfront.search.study.aims import AIMS
+from archfront.search.study.driver import Driver
 from archfront.search.study.study import StudyResult
 from archfront.trainers.spec import Architecture
 from tests.search.study.test_budget import HandClock
@@ -138,7 +139,9 @@ def test_a_budget_of_few_trainings_is_not_overrun_and_has_a_front(
     assert n_members >= 1
 
 
-def test_the_same_command_adds_nothing_to_a_study_whose_time_is_used_up(tmp_path: Path) -> None:
+def test_the_same_command_adds_nothing_to_a_study_whose_time_is_used_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """What it used beside its trials, as for reading images, once let it train on."""
     clock = HandClock()
 
@@ -156,6 +159,11 @@ def test_the_same_command_adds_nothing_to_a_study_whose_time_is_used_up(tmp_path
     assert not first.was_finished
     before = results(tmp_path).evaluations
     assert ended(1.0) == StudyResult("finished", first.reason, was_finished=True)
+    # What the machine did not let end is tried again in the time that is left.
+    with monkeypatch.context() as patched:
+        patched.setattr("archfront.search.study.study.is_passing", lambda _: True)
+        patched.setattr(Driver, "run", lambda *_: ("finished", "it went on"))
+        assert not ended(1.0).was_finished
     assert results(tmp_path).evaluations == before
     assert not ended(2.0).was_finished
     assert len(results(tmp_path).evaluations) > len(before)
