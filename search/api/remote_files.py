@@ -6,12 +6,18 @@ import io
 import shutil
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from archfront.search.errors import ArtifactError, ConfigError
 from archfront.search.predict.manifest import MANIFEST
+
+if TYPE_CHECKING:
+    from PIL import Image
+
+# Modes of Pillow that a PNG keeps.
+PNG_MODES = ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
 
 
 def image_bytes(image: Any) -> bytes:
@@ -35,13 +41,32 @@ def image_bytes(image: Any) -> bytes:
             if array.dtype != np.uint8:
                 raise TypeError
             image = Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
-        image.save(file := io.BytesIO(), "png")
+        _as_png(image).save(file := io.BytesIO(), "png")
     except (TypeError, ValueError, OSError) as error:
         raise ConfigError(
             "images: an image is a path, the bytes of a file, a PIL image or a uint8 array (H, W) "
             f"or (H, W, C); got {type(image).__name__}."
         ) from error
     return file.getvalue()
+
+
+def _as_png(image: Image.Image) -> Image.Image:
+    """Return an image as a PNG holds it: turned as its EXIF says, in a mode that is one of PNG's.
+
+    Raises:
+        DataError: If its values have no fixed range.
+    """
+    from PIL import Image
+
+    from archfront.trainers.data.images import to_pixels, upright
+
+    turned = upright(image)
+    if turned.mode == "I":
+        return Image.fromarray(np.asarray(turned).clip(0, 65535).astype(np.uint16))
+    if turned.mode in PNG_MODES:
+        return turned
+    pixels = to_pixels(turned)
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
 
 
 def archive_file(archive: str | Path) -> Path:

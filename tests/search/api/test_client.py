@@ -16,9 +16,11 @@ import numpy as np
 import pytest
 from fastapi import FastAPI, Request
 from fastapi.responses import RedirectResponse
+from PIL import Image
 
 import archfront as af
 from archfront.search.api.client import RemoteStudy
+from archfront.search.api.remote_files import image_bytes
 from archfront.search.api.study_handle import Study
 from archfront.search.cli import main
 from archfront.search.commands import event_following, server_connection
@@ -37,6 +39,8 @@ from archfront.search.records.paths import StudyPaths
 from archfront.search.service.app import create_app
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.state import Service
+from archfront.trainers.data.image_files import PixelLimit
+from archfront.trainers.data.images import pixels_in, to_pixels
 from tests.support import recorded_store
 from tests.support.command import Output
 from tests.support.live_server import answering
@@ -370,3 +374,13 @@ class TestCommands:
             "options": {"data.root": "/x=y", "space.heads": "a,b"},
         }
         assert json.dumps(body)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGB", "RGBA", "CMYK", "YCbCr", "RGBX", "I", "I;16"])
+def test_an_image_is_sent_as_it_is_seen_here(mode: str) -> None:
+    """A photo of a phone was sent lying on its side, one in the colors of a print not at all."""
+    values = np.random.default_rng(0).integers(0, 256, (6, 10, 3), np.uint8)
+    image = Image.fromarray(values).convert("L" if mode.startswith("I") else "RGB").convert(mode)
+    image.getexif()[0x0112] = 6  # a quarter turn
+    assert np.array_equal(pixels_in(image_bytes(image), PixelLimit()), to_pixels(image))
+    assert to_pixels(image).shape[:2] == (10, 6)
