@@ -125,7 +125,7 @@ def _drawn(
     samples, names = dataset.splits[split].samples, dataset.class_names
     least, title = least_score(kind, saved, names), TITLES[kind]
     if kind in ("boxes", "outlines"):
-        title += f" with a score of at least {least:.2g}, the best by F1"
+        title += f" with a score of at least {least:.3g}, the best by F1"
     panels = []
     for row in rows:
         said = replace(READ[kind](saved, row, samples[row], architecture), score_min=least)

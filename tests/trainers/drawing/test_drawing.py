@@ -4,6 +4,8 @@ import json
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from PIL import Image
 from archfront.trainers.data.raw import RawData, RawSample
 from archfront.trainers.data.readers import READERS, Reader
 from archfront.trainers.data.targets import IGNORED, Labels, Mask, Objects, TargetKind, no_objects
+from archfront.trainers.drawing import gallery
 from archfront.trainers.drawing.colors import N_COLORS, PALETTE, class_color
 from archfront.trainers.drawing.gallery import READ, chosen, write_gallery, write_mistakes
 from archfront.trainers.drawing.labels import with_labels
@@ -278,6 +281,13 @@ def test_what_the_evaluator_of_a_task_saves_becomes_a_picture(
     assert found["class_names"] == list(NAMES)
     assert all(len(column) == 3 for column in found["metrics"].values())
     assert bool(found["confusion"]) == (kind in ("label", "mask"))
+
+
+def test_a_title_has_every_digit_of_the_score(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("archfront.trainers.tasks.judges.details.least_score", lambda *_: 0.999)
+    dataset: Any = SimpleNamespace(class_names=NAMES, splits={"val": SimpleNamespace(samples=())})
+    a = Architecture("detection", "test_resnet", "yolo", 64, 3, 3)
+    assert "of at least 0.999," in gallery._drawn("boxes", a, dataset, "val", {}, [])[1]
 
 
 def test_found_objects_are_those_of_their_image() -> None:

@@ -167,7 +167,12 @@ def test_objects_count_from_the_score_with_the_best_f1() -> None:
     early = [(score / 50, of) for score, of in MIXED]
     assert best_f1_score(one_image(4, early), 1) == pytest.approx(0.012)
     assert best_f1_score(one_image(2, [(0.9, 0), (0.8, 1)]), 1) == pytest.approx(0.8)
-    assert best_f1_score(one_image(1, [(0.0004, 0)]), 1) == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize("score", [0.00042, 0.001, 0.00100001, 3e-9, 0.9999])
+def test_the_score_with_the_best_f1_is_none_that_leaves_all_objects_out(score: float) -> None:
+    found = one_image(1, [(score, 0)])
+    assert 0.5 * score < best_f1_score(found, 1) <= found["found_scores"][0]
 
 
 def test_each_class_counts_alike_in_the_best_f1() -> None:

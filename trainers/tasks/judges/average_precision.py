@@ -58,8 +58,10 @@ def best_f1_score(saved: SavedPredictions, classes: int) -> float:
 
     Short trainings find objects with small scores, and long ones with large scores. The F1 is the
     mean of that of the classes with objects, at ``RECALLS``, by boxes; of equal ones the largest
-    score is taken, down to a multiple of ``SCORE_STEP``. Where nothing is found or there,
-    ``SCORE_MIN``. Source: van Rijsbergen 1979 (Information Retrieval), chapter 7.
+    score is taken, down to a multiple of ``SCORE_STEP``, or to its first digit where it is less
+    than that. Where nothing is found or there, ``SCORE_MIN``.
+
+    Source: van Rijsbergen 1979 (Information Retrieval), chapter 7.
 
     Args:
         saved: What an evaluator saved.
@@ -81,7 +83,8 @@ def best_f1_score(saved: SavedPredictions, classes: int) -> float:
         for score in tried
     ]
     best = float(tried[len(tried) - 1 - int(np.argmax(means[::-1]))])
-    return max(SCORE_STEP, math.floor(best / SCORE_STEP) * SCORE_STEP)
+    step = min(SCORE_STEP, 10.0 ** math.floor(math.log10(best)))
+    return min(best, math.floor(best / step) * step)
 
 
 def most_counted(saved: SavedPredictions) -> int:
