@@ -13,7 +13,7 @@ from PIL import Image
 
 from archfront.trainers.data import DataRef, load
 from archfront.trainers.data.raw import RawData
-from archfront.trainers.data.targets import Objects
+from archfront.trainers.data.targets import Mask, Objects
 from archfront.trainers.errors import DataError
 from tests.support.broken_datasets import n_objects, objects_of, read
 from tests.support.drawn_images import REF
@@ -302,3 +302,16 @@ def test_a_point_that_is_endlessly_far_away_costs_one_object(tmp_path: Path) -> 
     raw = read(write(tmp_path, far, target="outlines"))
     assert [item.reason for item in raw.broken] == ["outline far outside of its image"]
     assert total(raw) == 7
+
+
+def test_a_category_called_background_is_that_of_a_mask(tmp_path: Path) -> None:
+    """There were two classes of one name, and a count of one of them."""
+
+    def ground(said: dict[str, Any]) -> None:
+        said["categories"][0]["name"] = "background"
+
+    raw = read(write(tmp_path, ground, target="mask"))
+    assert raw.class_names == ("background", "blue")
+    mask = raw.parts["all"][0].target
+    assert isinstance(mask, Mask)
+    assert set(mask.indices().ravel().tolist()) == {0, 1}

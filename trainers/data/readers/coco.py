@@ -69,13 +69,17 @@ def read_coco(ref: DataRef) -> RawData:
         elif key not in used:
             names.append((key, name))
     names.sort(key=_by_number)
-    if ref.target == "mask" and len(names) >= IGNORED:
+    is_mask = ref.target == "mask"
+    if is_mask and len(names) >= IGNORED:
         raise DataError(
             f"data.root {root} has {len(names):,} categories, and a mask holds {IGNORED - 1} "
             "classes at most beside its background. Remove categories from the files, or learn "
             "boxes or outlines: task=detection, task=instance."
         )
-    labels = {key: label for label, (key, _) in enumerate(names)}
+    grounds = {key: -1 for key, name in names if is_mask and name == BACKGROUND}
+    names = [(key, name) for key, name in names if key not in grounds]
+    # Classes of a mask are one more, so that -1 is the background.
+    labels = {key: label for label, (key, _) in enumerate(names)} | grounds
     parts = {}
     broken: list[Skipped] = []
     for file, content in contents:
@@ -88,7 +92,7 @@ def read_coco(ref: DataRef) -> RawData:
     classes = tuple(name for _, name in names)
     return RawData(
         where=f"data.root {root}",
-        class_names=(BACKGROUND, *classes) if ref.target == "mask" else classes,
+        class_names=(BACKGROUND, *classes) if is_mask else classes,
         parts=kept,
         skipped=tuple(notes),
         broken=(*broken, *repeated),
