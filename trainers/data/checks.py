@@ -9,7 +9,7 @@ from archfront.trainers.data.divide import HasTarget, Targeted
 from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.targets import Objects, class_counts
 from archfront.trainers.errors import DataError
-from archfront.trainers.words import count_of
+from archfront.trainers.words import count_of, join_words
 
 Parts = Mapping[str, Sequence[HasTarget]]
 EMPTY = "empty class"  # the reason of a class without any image
@@ -26,6 +26,21 @@ def without_unlabeled_test(
     detail = f"the {n} no object, so nothing can be scored on them and test is left out"
     note = Skipped("test", "test split without annotations", detail, is_note=True)
     return {part: samples for part, samples in parts.items() if part != "test"}, [note]
+
+
+def check_names(class_names: Sequence[str], where: str) -> None:
+    """Raise an error if two classes have one name, by which their counts and scores are told.
+
+    Raises:
+        DataError: With the first such name.
+    """
+    twice = [name for name, count in Counter(class_names).items() if count > 1]
+    if twice:
+        numbers = [str(label) for label, name in enumerate(class_names) if name == twice[0]]
+        raise DataError(
+            f"{where}: the classes {join_words(numbers)}, counted from 0, are all called "
+            f"{twice[0]!r}. Give each class a name of its own."
+        )
 
 
 def check_shown(parts: Parts, where: str, left_out: str = "") -> None:

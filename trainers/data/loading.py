@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from archfront.trainers.data.checks import (
+    check_names,
     check_shown,
     class_problems,
     without_unlabeled_test,
@@ -29,7 +30,7 @@ from archfront.trainers.data.problem_text import (
     problems_text,
     too_few_classes_text,
 )
-from archfront.trainers.data.raw import RawSample, Skipped
+from archfront.trainers.data.raw import RawData, RawSample, Skipped
 from archfront.trainers.data.readers import CLASSES_MIN, READERS
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.samples import Dataset, PixelCache, Samples
@@ -69,10 +70,7 @@ def _load(request: _Request) -> Dataset:
     ref = request.ref
     if ref.fold is not None or ref.tiles is not None:
         return _made(request)
-    if ref.reader not in READERS:
-        raise DataError(str(unknown("data reader", ref.reader, READERS)))
-    raw = READERS[ref.reader].read(ref)
-    raw = replace(raw, parts={part: raw.parts[part] for part in ORDER if part in raw.parts})
+    raw = _read(ref)
     memory = int(ref.memory_mb * 1e6)
     disk_cache = (
         None if ref.shared is None else DiskCache(Path(ref.shared), int(ref.shared_mb * 1e6))
@@ -125,6 +123,15 @@ def _load(request: _Request) -> Dataset:
         is_mapped=mapped is not None,
         has_own_val=not plan,
     )
+
+
+def _read(ref: DataRef) -> RawData:
+    """Return what a reader gives, its parts in order."""
+    if ref.reader not in READERS:
+        raise DataError(str(unknown("data reader", ref.reader, READERS)))
+    raw = READERS[ref.reader].read(ref)
+    check_names(raw.class_names, raw.where)
+    return replace(raw, parts={part: raw.parts[part] for part in ORDER if part in raw.parts})
 
 
 def _made(request: _Request) -> Dataset:

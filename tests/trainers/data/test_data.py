@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 
 from archfront.trainers.data import DataRef, Dataset, load
+from archfront.trainers.data.readers import torchvision_datasets
 from archfront.trainers.dataset_summary import SkippedExample
 from archfront.trainers.errors import DataError
 from tests.support.drawn_images import REF, draw, draw_folder
@@ -249,3 +250,28 @@ class TestProblems:
         classes = {"a": 2, "b": 2}
         dataset = load(draw_splits(tmp_path, {"train": classes, "val": classes, "test": {"a": 1}}))
         assert dataset.summary().splits["test"].per_class == {"a": 1, "b": 0}
+
+
+class Cranes:
+    """A dataset of torchvision with two classes of one name, as ImageNet's birds and machines."""
+
+    classes = (("crane", "heron"), ("cat",), ("crane",))
+    targets = (0, 1, 2) * 6
+
+    def __len__(self) -> int:
+        """Return the number of images."""
+        return len(self.targets)
+
+    def __getitem__(self, index: int) -> tuple[Image.Image, int]:
+        """Return an image with its label."""
+        return Image.new("L", (8, 8), index), self.targets[index]
+
+
+def test_names_that_several_classes_of_torchvision_have_get_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torchvision_datasets, "_open", lambda *_: Cranes())
+    ref = replace(REF, reader="torchvision", name="EuroSAT", root=str(tmp_path))
+    summary = load(ref).summary()
+    assert summary.class_names == ("crane (0)", "cat", "crane (2)")
+    assert sum(sum(part.per_class.values()) for part in summary.splits.values()) == 18

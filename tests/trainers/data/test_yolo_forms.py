@@ -328,3 +328,10 @@ def test_what_was_left_out_is_told_where_nothing_is_left(tmp_path: Path) -> None
     assert "6 problems were left out:\n  - 6 of the kind: coordinates that are no" in str(
         caught.value
     )
+
+
+def test_two_classes_of_one_name_are_refused(tmp_path: Path) -> None:
+    """Only one of them was counted, and weights by class were those of other classes."""
+    ref = write(tmp_path, yaml=YAML.replace("blue", "red"))
+    with pytest.raises(DataError, match="the classes 0 and 1, counted from 0, are all called 'r"):
+        load(ref)

@@ -7,7 +7,8 @@ behavior is relied on: ``dataset[index]`` gives ``(image, label)``.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -186,5 +187,11 @@ def _class_names(dataset: Any, n_classes: int) -> list[str]:
     for attribute in ("classes", "categories"):
         names = getattr(dataset, attribute, None)
         if names is not None and len(names) >= n_classes:
-            return [name if isinstance(name, str) else str(name[0]) for name in names]
+            return _told_apart([name if isinstance(name, str) else str(name[0]) for name in names])
     return [str(label) for label in range(n_classes)]
+
+
+def _told_apart(names: Sequence[str]) -> list[str]:
+    """Return names with the number of the class behind those that several have, as ImageNet's."""
+    counts = Counter(names)
+    return [f"{name} ({n})" if counts[name] > 1 else name for n, name in enumerate(names)]
