@@ -35,7 +35,8 @@ def call(arguments: argparse.Namespace) -> int:
         echo(json.dumps(rows, indent=2))
     elif arguments.csv:
         flat = [{name: _cell(value) for name, value in row.items()} for row in rows]
-        names = list(flat[0]) if flat else ["trial"]
+        # Of the members of a front some may have more values, as those of folds.
+        names = list(dict.fromkeys(name for row in flat for name in row)) or ["trial"]
         writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(flat)

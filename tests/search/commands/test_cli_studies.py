@@ -20,6 +20,7 @@ from archfront.search.commands import delete
 from archfront.search.commands import list as list_command
 from archfront.search.front.members import build_front
 from archfront.search.records.evaluation import Fidelity
+from archfront.search.records.fold_scores import FoldMean
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving
 from archfront.search.results.results import Results
@@ -91,6 +92,16 @@ class TestFront:
             assert cells.keys() == row.keys()
             assert float(cells["latency_ms"]) == row["latency_ms"]
             assert json.loads(cells["ties"]) == row["ties"]
+
+    def test_csv_has_what_only_some_members_have(
+        self, capsys: Output, flowers: StudyPaths, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """A front of which folds had judged all but the fastest member ended in a traceback."""
+        first, second, *others = build_front(recorded_study.study(), recorded_study.OBJECTIVES)
+        judged = replace(second, folds=FoldMean(0.8, 0.7, 0.9, 5))
+        monkeypatch.setattr(Results, "front", lambda _: [first, judged, *others])
+        table = list(csv.DictReader(io.StringIO(succeeds(capsys, "front", "flowers", "--csv"))))
+        assert [row["fold_metric"] for row in table[:2]] == ["", "0.8"]
 
     def test_a_study_without_trials_has_no_front(self, capsys: Output, tmp_path: Path) -> None:
         places = StudyPaths(tmp_path, "empty")
