@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archfront.trainers.data.raw import Skipped
-from archfront.trainers.data.readers.paths import name_of
+from archfront.trainers.data.readers.paths import is_there, name_of
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.errors import DataError
 from archfront.trainers.words import count_of
@@ -72,7 +72,7 @@ def _outside(root: Path, sources: Iterable[ImageSource]) -> list[tuple[Path, Pat
             continue
         folder = folders.setdefault(file.parent, _real(file.parent))
         real = _real(file) if file.is_symlink() else folder / file.name
-        if not real.is_relative_to(real_root) and real.exists():
+        if not real.is_relative_to(real_root) and is_there(real):
             outside.append((file, real))
     return outside
 

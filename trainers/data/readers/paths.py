@@ -139,6 +139,14 @@ def _raise(error: OSError) -> None:
         raise error
 
 
+def is_there(path: Path) -> bool:
+    """Return whether a path leads to something, not in a folder that this user may not enter."""
+    try:
+        return path.exists()
+    except OSError:  # such a folder, as /root of another machine, or a name too long for one
+        return False
+
+
 def name_of(file: Path, root: Path) -> str:
     """Return the name of a file for people: relative to the root where it lies below it.
 

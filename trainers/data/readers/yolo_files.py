@@ -19,6 +19,7 @@ from archfront.trainers.data.readers.paths import (
     child,
     images_below,
     images_in,
+    is_there,
     name_of,
     split_folders,
 )
@@ -181,7 +182,7 @@ class _Places:
         tails = [Path(*parts[place:]) for place in range(last + 1)]
         places = [base / name for base in bases for name in (Path(entry), *tails)]
         places = [Path(os.path.normpath(place)) for place in places]
-        there = [place for place in places if place.exists()]
+        there = [place for place in places if is_there(place)]
         inside = [place for place in there if place.is_relative_to(self._root)]
         if there:
             return (inside or there)[0]
