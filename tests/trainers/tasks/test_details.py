@@ -7,9 +7,11 @@ import pytest
 from sklearn import metrics as sklearn_metrics
 
 from archfront.trainers.tasks import TASKS
+from archfront.trainers.tasks.judges import details
 from archfront.trainers.tasks.judges.average_precision import coco_metrics
 from archfront.trainers.tasks.judges.details import class_details, image_losses, worst_images
 from archfront.trainers.tasks.judges.overlap import class_iou
+from archfront.trainers.tasks.judges.resampled_ap import resampled_ap
 from tests.support.drawn_answers import CLASSES, evaluator
 from tests.support.drawn_objects import NAMES
 
@@ -71,6 +73,26 @@ def test_objects_have_a_curve_of_each_class_whose_mean_is_map50(task: str) -> No
     assert set(found.curves) == set(NAMES)
     values = [value for value in found.metrics["ap50"] if value is not None]
     assert np.mean(values) == pytest.approx(coco_metrics(saved, NAMES)["map50"])
+
+
+@pytest.mark.parametrize("task", OBJECTS)
+def test_objects_are_judged_by_few_images_at_a_time(
+    task: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All images at once took memory and time by the square of their number."""
+    saved = evaluator(task, "mixed", n=20, seed=2).saved_predictions()
+    whole = resampled_ap("map50", saved)(np.eye(20))
+    sides = []
+
+    def judged(metric: str, part: dict[str, np.ndarray]):
+        sides.append(len(part["images"]))
+        return resampled_ap(metric, part)
+
+    monkeypatch.setattr(details, "IMAGES_AT_ONCE", 3)
+    monkeypatch.setattr("archfront.trainers.tasks.judges.resampled_ap.resampled_ap", judged)
+    losses = image_losses(TASKS[task].target, saved)
+    assert losses == pytest.approx(1 - np.nan_to_num(whole, nan=1.0))
+    assert max(sides) == 3
 
 
 @pytest.mark.parametrize("task", TASKS)

@@ -130,6 +130,26 @@ def unpacked(saved: SavedPredictions, side: str) -> list[dict[str, Any]]:
     ]
 
 
+def of_images(saved: SavedPredictions, start: int, stop: int) -> dict[str, NDArray[Any]]:
+    """Return what is saved of the images from one place to another, which count from 0."""
+    part = {name: saved[name] for name in saved if name == "most"}
+    part["images"] = saved["images"][start:stop]
+    for side in ("found", "true"):
+        images = saved[f"{side}_images"]
+        rows = np.flatnonzero((images >= start) & (images < stop))
+        masks, ends = f"{side}_masks", f"{side}_mask_ends"
+        for name in saved:
+            if name.startswith(f"{side}_") and name not in (masks, ends):
+                part[name] = saved[name][rows]
+        part[f"{side}_images"] = images[rows] - start
+        if masks in saved:
+            bounds = np.concatenate([[0], saved[ends]])
+            pairs = zip(bounds[rows], bounds[rows + 1], strict=True)
+            content = [saved[masks][first:last].tobytes() for first, last in pairs]
+            part[masks], part[ends] = packed(content)
+    return part
+
+
 def _precision(saved: SavedPredictions, classes: int, kind: str) -> NDArray[np.float64]:
     """Return precisions by threshold, recall, class and area, -1 where there is no object."""
     return _evaluated(saved, classes, kind)["precision"]

@@ -11,7 +11,11 @@ from numpy.typing import NDArray
 from torchmetrics.functional import classification as tm
 
 from archfront.trainers.data.targets import TargetKind
-from archfront.trainers.tasks.judges.average_precision import best_f1_score, class_curves
+from archfront.trainers.tasks.judges.average_precision import (
+    best_f1_score,
+    class_curves,
+    of_images,
+)
 from archfront.trainers.tasks.judges.overlap import class_iou, margins
 from archfront.trainers.tasks.judges.weighted import THRESHOLD
 from archfront.trainers.tasks.protocol import SavedPredictions
@@ -20,6 +24,8 @@ from archfront.trainers.tasks.protocol import SavedPredictions
 CLASSES_MAX = 60
 # A mean of precisions that are all 1 is this far below 1 at most.
 ROUNDING = 1e-9
+# Images whose objects are judged at a time: what that takes grows with the square of them.
+IMAGES_AT_ONCE = 64
 
 
 @dataclass(frozen=True)
@@ -108,10 +114,7 @@ def worst_images(kind: TargetKind, saved: SavedPredictions, n: int) -> list[int]
 def image_losses(kind: TargetKind, saved: SavedPredictions) -> NDArray[np.float64]:
     """Return how wrong the answer to each image is, ``(N,)``; right and sure answers have 0."""
     if kind in ("boxes", "outlines"):
-        from archfront.trainers.tasks.judges.resampled_ap import resampled_ap
-
-        precision = resampled_ap("map50", saved)(np.eye(len(saved["images"])))
-        return np.asarray(1 - np.nan_to_num(precision, nan=1.0))
+        return 1 - np.nan_to_num(_image_precisions(saved), nan=1.0)
     if kind == "mask":
         hits, true, _ = margins(saved["confusion"])
         n_true = true.sum(axis=1)
@@ -126,6 +129,21 @@ def image_losses(kind: TargetKind, saved: SavedPredictions) -> NDArray[np.float6
     else:
         losses = torch.nn.functional.nll_loss(chances.log(), labels, reduction="none")
     found: NDArray[np.float64] = losses.numpy()
+    return found
+
+
+def _image_precisions(saved: SavedPredictions) -> NDArray[np.float64]:
+    """Return the average precision of each image ``(N,)``; NaN where it has no object."""
+    from archfront.trainers.tasks.judges.resampled_ap import resampled_ap
+
+    arrays = {name: saved[name] for name in saved}
+    n = len(arrays["images"])
+    found = np.full(n, np.nan)
+    for start in range(0, n, IMAGES_AT_ONCE):
+        part = of_images(arrays, start, min(start + IMAGES_AT_ONCE, n))
+        if not part["true_crowd"].all():
+            n_images = len(part["images"])
+            found[start : start + n_images] = resampled_ap("map50", part)(np.eye(n_images))
     return found
 
 
