@@ -162,7 +162,8 @@ def _pixels(source: Any, limit: PixelLimit) -> Pixels:
     if not hasattr(source, "__array__"):
         raise _no_image(source)
     array = np.asarray(source)
-    if array.dtype != np.uint8 or array.ndim not in (2, 3) or array.shape[2:] > (4,):
+    has_no_image = array.ndim not in (2, 3) or array.shape[2:] > (4,) or 0 in array.shape
+    if array.dtype != np.uint8 or has_no_image:
         raise ConfigError(
             "images: an array of one image is uint8 of shape (H, W) or (H, W, C) with one to four "
             f"channels; got {array.dtype} of shape {array.shape}."

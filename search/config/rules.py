@@ -123,9 +123,10 @@ def _rungs(config: Config) -> list[str]:
     if not rungs or (list(rungs) == sorted(rungs) and epochs in (rungs[-1], "auto")):
         return []
     epochs = rungs[-1] if epochs == "auto" else epochs
+    fitting = f"[{max(1, epochs // 3)}, {epochs}], " if epochs > 1 else ""
     return [
         f"budget.rungs: rungs rise up to task.epochs={epochs}; got {list(rungs)}. Give them as "
-        f"[{max(1, epochs // 3)}, {epochs}], [] for full trainings only, or null."
+        f"{fitting}[] for full trainings only, or null."
     ]
 
 

@@ -100,6 +100,9 @@ class TestMember:
             member.predict(wrong)
         with pytest.raises(ConfigError, match=r"got uint8 of shape \(3, 8, 8\)"):
             member.predict(wrong.astype(np.uint8))
+        for shape in ((8, 8, 0), (0, 8, 3)):
+            with pytest.raises(ConfigError, match="got uint8 of shape"):
+                member.predict(np.zeros(shape, np.uint8))
         with pytest.raises(ConfigError, match="a path, a PIL image or an array; got dict"):
             member.predict([{}])
         (here / "bad.png").write_text("no picture")

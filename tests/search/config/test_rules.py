@@ -211,6 +211,11 @@ def test_a_rule_reads_only_options_that_it_names(
     assert paths <= set(RULES[rule]) <= {path for path, _, _ in options()}
 
 
+def test_one_epoch_has_no_rungs_to_advise() -> None:
+    (problem,) = problems(changed(task__epochs=1, budget__rungs=[2]))
+    assert problem.endswith("got [2]. Give them as [] for full trainings only, or null.")
+
+
 @pytest.mark.parametrize(
     ("task", "metric", "loss", "space"),
     [("semantic", "miou", "dice", "semantic"), ("detection", "map", "own", "detection")],
