@@ -30,25 +30,24 @@ def call(arguments: argparse.Namespace) -> int:
     from archfront.search.results.stats import provisional_sentence
 
     results = results_of(arguments)
-    rows = results.rows()
     if arguments.json:
-        echo(json.dumps(rows, indent=2))
+        echo(json.dumps(results.rows(), indent=2))
     elif arguments.csv:
-        flat = [{name: _cell(value) for name, value in row.items()} for row in rows]
+        flat = [{name: _cell(value) for name, value in row.items()} for row in results.rows()]
         # Of the members of a front some may have more values, as those of folds.
         names = list(dict.fromkeys(name for row in flat for name in row)) or ["trial"]
         writer = csv.DictWriter(sys.stdout, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows(flat)
-    elif not rows:
+    elif not (members := results.front()):
         echo(f"The study {arguments.study!r} has no trained candidate yet.")
     else:
         metric, *costs = (objective.name for objective in results.objectives)
         console = wide_console(WIDTH)
-        table = front_table(results.front(), metric, results.scores, costs=costs)
+        table = front_table(members, metric, results.scores, costs=costs)
         print_table(console, table)
         line = baseline_line(baselines(results.begun()), metric)
-        print_lines(console, filter(None, [line, provisional_sentence(results.front())]))
+        print_lines(console, filter(None, [line, provisional_sentence(members)]))
     return 0
 
 
