@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from archfront.search.commands.predict import image_files
+
+if TYPE_CHECKING:
+    from PIL import Image
 
 
 def given_images(images: Any) -> tuple[bool, list[Any]]:
@@ -35,3 +39,10 @@ def given_images(images: Any) -> tuple[bool, list[Any]]:
     if isinstance(images, Iterable):
         return False, list(images)
     return True, [images]
+
+
+def image_of(pixels: NDArray[np.uint8]) -> Image.Image:
+    """Return values ``(H, W)`` or ``(H, W, C)`` as an image; one channel is a gray one."""
+    from PIL import Image
+
+    return Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)

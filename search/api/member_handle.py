@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 import numpy as np
 
 from archfront.search.api.export_call import FORMAT, ExportKeywords, export
-from archfront.search.api.given_images import given_images
+from archfront.search.api.given_images import given_images, image_of
 from archfront.search.api.keywords import Names, check_keywords
 from archfront.search.commands.predict import answer_to, value_problems
 from archfront.search.errors import ArtifactError, ConfigError, DataError
@@ -168,7 +168,7 @@ def _pixels(source: Any, limit: PixelLimit) -> Pixels:
             "images: an array of one image is uint8 of shape (H, W) or (H, W, C) with one to four "
             f"channels; got {array.dtype} of shape {array.shape}."
         )
-    return to_pixels(Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array))
+    return to_pixels(image_of(array))
 
 
 def _no_image(value: Any) -> ConfigError:

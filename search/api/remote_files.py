@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from archfront.search.api.given_images import image_of
 from archfront.search.errors import ArtifactError, ConfigError
 from archfront.search.predict.manifest import MANIFEST
 
@@ -40,7 +41,7 @@ def image_bytes(image: Any) -> bytes:
             array = np.asarray(image)
             if array.dtype != np.uint8:
                 raise TypeError
-            image = Image.fromarray(array[..., 0] if array.shape[2:] == (1,) else array)
+            image = image_of(array)
         _as_png(image).save(file := io.BytesIO(), "png")
     except (TypeError, ValueError, OSError) as error:
         raise ConfigError(
@@ -65,8 +66,7 @@ def _as_png(image: Image.Image) -> Image.Image:
         return Image.fromarray(np.asarray(turned).clip(0, 65535).astype(np.uint16))
     if turned.mode in PNG_MODES:
         return turned
-    pixels = to_pixels(turned)
-    return Image.fromarray(pixels[..., 0] if pixels.shape[2] == 1 else pixels)
+    return image_of(to_pixels(turned))
 
 
 def archive_file(archive: str | Path) -> Path:
