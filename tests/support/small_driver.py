@@ -27,9 +27,7 @@ def main() -> int:
     name = config.parent.name
     folder = config.parents[3] / "studies" / name
     folder.mkdir(parents=True, exist_ok=True)
-    waiting = json.loads(acts.read_text())
-    act = waiting.pop(0)
-    acts.write_text(json.dumps(waiting))
+    act = _next_act(acts)
     lock = (folder / "driver.lock").open("a+")
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -44,6 +42,18 @@ def main() -> int:
     if act == "refuse":
         print("archfront: The images are damaged.\nTwo of them.", flush=True)
     return 0 if act == "finish" else 1
+
+
+def _next_act(acts: Path) -> str:
+    """Return the next act and take it off the list, alone among drivers that start at once."""
+    with acts.open("r+") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        act, *waiting = json.load(file)
+        file.seek(0)
+        json.dump(waiting, file)
+        file.truncate()
+        file.flush()
+    return str(act)
 
 
 def _wait(told: Path, *, is_stubborn: bool) -> int:
