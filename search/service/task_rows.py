@@ -34,6 +34,8 @@ TaskState = Literal["waiting", "running", "finished", "failed", "cancelled"]
 OPEN: tuple[TaskState, ...] = ("waiting", "running")
 # Kinds that are about a dataset; the others are about a study.
 OF_DATASETS: tuple[Kind, ...] = ("profile",)
+# What a row says of its process before one has been started.
+NO_PROCESS: dict[str, None] = {"pid": None, "process_started": None}
 # Tasks that may wait or run at a time.
 MOST_OPEN = 100
 # Seconds after which a server that does not renew its tasks has lost them.
@@ -273,7 +275,7 @@ class TaskRows:
             TASKS.c.state == "running",
             or_(TASKS.c.owner == row.owner, TASKS.c.owner.is_(None)),
         )
-        values = {"state": state, "owner": None, "message": message}
+        values = {"state": state, "owner": None, "message": message, **NO_PROCESS}
         with self._database.begin() as connection:
             return connection.execute(update(TASKS).where(same).values(values)).rowcount == 1
 

@@ -30,7 +30,14 @@ from archfront.search.service.export_files import export_folder
 from archfront.search.service.leases import new_owner
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
-from archfront.search.service.task_rows import LEASE_S, Kind, TaskRow, TaskRows, TaskState
+from archfront.search.service.task_rows import (
+    LEASE_S,
+    NO_PROCESS,
+    Kind,
+    TaskRow,
+    TaskRows,
+    TaskState,
+)
 from archfront.search.service.verb_process import command, end_tree, environment
 
 logger = logging.getLogger(__name__)
@@ -84,7 +91,8 @@ class TaskRunner:
             # Without its database the lease of the task ends by itself.
             with suppress(ArchfrontError):
                 row = self.rows.get(id)
-                self.rows.change(id, self._owner, state="waiting", attempts=row.attempts - 1)
+                values = {"attempts": row.attempts - 1, **NO_PROCESS}
+                self.rows.change(id, self._owner, state="waiting", **values)
         self._running.clear()
 
     def wake(self) -> None:

@@ -103,7 +103,10 @@ def kill(driver: DriverProcess) -> None:
 
 
 def is_over(process: psutil.Process) -> bool:
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    try:
+        return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:  # it went between the two looks
+        return True
 
 
 def gone(process: psutil.Process) -> bool:

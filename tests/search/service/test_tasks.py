@@ -13,7 +13,6 @@ import pytest
 from sqlalchemy import update
 from starlette.testclient import TestClient
 
-from archfront.search import cli
 from archfront.search.errors import RequestError, ServiceError
 from archfront.search.service import task_rows, task_runner
 from archfront.search.service.export_files import export_folder
@@ -22,7 +21,6 @@ from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.task_rows import TASKS, TaskRow
 from archfront.search.service.task_runner import TaskRunner
 from archfront.search.service.verb_process import end_tree
-from archfront.search.service.work_answers import ExportRequest, RefitRequest, VariantsRequest
 from tests.support.services import client_of
 from tests.support.waiting import eventually
 
@@ -55,9 +53,27 @@ class Server:
 
         eventually(is_so)
 
+    def row(self, id: str, is_so: Callable[[TaskRow], bool]) -> TaskRow:
+        """Look at the tasks until the row of one is as it is to be, and return that row."""
+
+        def found() -> TaskRow | None:
+            self.runner.look()
+            return row if is_so(row := self.rows.get(id)) else None
+
+        row = eventually(found)
+        assert row is not None
+        return row
+
+    def written(self, file: Path) -> str:
+        """Look at the tasks until a line is in a file, and return the text of it."""
+        self.until(lambda: file.is_file() and file.read_text().endswith("\n"))
+        return file.read_text()
+
     def ended(self, id: str) -> TaskRow:
-        self.until(lambda: not self.rows.get(id).is_open)
-        return self.rows.get(id)
+        return self.row(id, lambda row: not row.is_open)
+
+    def started(self, id: str) -> TaskRow:
+        return self.row(id, lambda row: row.pid is not None)
 
 
 @pytest.fixture
@@ -199,8 +215,7 @@ class TestRunner:
         self, server: Server, tmp_path: Path
     ) -> None:
         id = server.add("a", f"sleep 600 & echo $! > {tmp_path / 'pid'}; wait")
-        server.until(lambda: (tmp_path / "pid").exists() and bool((tmp_path / "pid").read_text()))
-        child = int((tmp_path / "pid").read_text())
+        child = int(server.written(tmp_path / "pid"))
         server.rows.cancel(id, server.database.now())
         server.until(lambda: not is_alive(child))
         assert server.rows.get(id).state == "cancelled"
@@ -213,12 +228,12 @@ class TestRunner:
         self, server: Server, tmp_path: Path
     ) -> None:
         id = server.add("a", f"[ -e {tmp_path / 'go'} ] && echo done || sleep 600")
-        server.until(lambda: server.rows.get(id).pid is not None)
-        pid = server.rows.get(id).pid
+        pid = server.started(id).pid
         assert pid is not None
         server.runner.close()
         assert not is_alive(pid)
-        assert (server.rows.get(id).state, server.rows.get(id).attempts) == ("waiting", 0)
+        row = server.rows.get(id)
+        assert (row.state, row.attempts, row.pid) == ("waiting", 0, None)
         (tmp_path / "go").touch()
         later = Server(tmp_path)
         assert later.ended(id).message == "done"
@@ -229,8 +244,7 @@ class TestRunner:
     ) -> None:
         id = server.add("a", "sleep 600")
         for attempt in (1, 2, 3):
-            server.until(lambda: server.rows.get(id).pid is not None)
-            row = server.rows.get(id)
+            row = server.started(id)
             assert (row.state, row.attempts) == ("running", attempt)
             kill_server(server, id)
             server.runner.look()
@@ -239,12 +253,26 @@ class TestRunner:
         row = server.rows.get(id)
         assert (row.state, row.message) == ("failed", "The server ended 3 times while it ran.")
 
+    def test_one_that_waits_again_has_no_process(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It named that of its earlier attempt while what that one left held the lock."""
+        id = server.add("a", "sleep 600")
+        before = server.started(id)
+        kill_server(server, id)
+        monkeypatch.setattr(server.runner, "_begin", lambda *_: False)
+        server.runner.look()
+        row = server.rows.get(id)
+        assert (row.state, row.pid, row.process_started) == ("waiting", None, None)
+        assert before.pid is not None
+        assert not is_alive(before.pid, server)
+
     def test_a_process_that_nobody_knows_of_is_waited_for(
         self, server: Server, tmp_path: Path
     ) -> None:
         """The server was killed after it had started the process, before it noted which one."""
         id = server.add("a", f"echo x >> {tmp_path / 'starts'}; sleep 600")
-        server.until(lambda: (tmp_path / "starts").exists())
+        server.written(tmp_path / "starts")
         kill_server(server, id)
         change(server, id, pid=None)
         other = server.add("a", "echo done", "variants")
@@ -290,35 +318,6 @@ def is_alive(pid: int, server: Server | None = None) -> bool:
         state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
         return state != "Z"
     return False
-
-
-class TestWords:
-    @pytest.mark.parametrize(
-        "words",
-        [
-            RefitRequest().words("flowers"),
-            RefitRequest(
-                members=["knee", "3"], epochs=5, patience=2, distill=True, teaching=0.25
-            ).words("flowers"),
-            VariantsRequest().words("flowers"),
-            VariantsRequest(runtimes=["openvino"], sizes=[32, 64], again=True).words("flowers"),
-            ExportRequest().words("flowers", "/tmp/x"),
-            ExportRequest(
-                member="best", formats=["onnx", "hf"], batch=4, normalize_inside=True, proxy=True
-            ).words("flowers", "/tmp/x"),
-            ExportRequest(dynamic_batch=True, no_latency=True).words("flowers", "/tmp/x"),
-        ],
-    )
-    def test_the_command_takes_them(self, words: list[str]) -> None:
-        arguments, others = cli._parser(words[0]).parse_known_intermixed_args(words[1:])
-        assert others == []
-        assert arguments.study == "flowers"
-
-    def test_what_is_asked_comes_through(self) -> None:
-        asked = RefitRequest(members=["knee", "3"], epochs=5, seeds=2, ema=0.5, distill=True)
-        found = cli._parser("refit").parse_args(asked.words("flowers")[1:])
-        assert (found.members, found.epochs, found.seeds) == ("knee,3", 5, 2)
-        assert (found.ema, found.distill, found.patience) == (0.5, True, None)
 
 
 class TestRoutes:

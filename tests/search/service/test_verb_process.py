@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,11 +70,21 @@ def test_its_problems_are_told_one_by_one(
     assert caught.value.problems == problems
 
 
-@pytest.mark.slow
 def test_one_that_takes_too_long_ends_with_its_children(
-    verbs: VerbProcesses, tmp_path: Path
+    verbs: VerbProcesses, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     file = tmp_path / "child"
+
+    class Process(subprocess.Popen[bytes]):
+        """Takes too long as soon as its child is there."""
+
+        def communicate(self, *words: Any, timeout: float | None = None) -> tuple[bytes, bytes]:
+            if timeout is None:
+                return super().communicate(*words)
+            eventually(lambda: file.is_file() and file.read_text())
+            raise subprocess.TimeoutExpired(self.args, timeout)
+
+    monkeypatch.setattr(verb_process.subprocess, "Popen", Process)
     with pytest.raises(RequestError, match="took over 2 s and was ended"):
         verbs.call([SLEEP, str(file)], limit_s=2)
     eventually(lambda: not is_running(int(file.read_text())))
