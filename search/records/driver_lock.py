@@ -13,7 +13,8 @@ import json
 import time
 from collections.abc import Iterator
 from dataclasses import asdict
-from typing import IO
+from pathlib import Path
+from typing import IO, Any
 
 from archfront.search.errors import StudyError
 from archfront.search.records.driver_holder import DriverHolder, locked, this_process
@@ -56,20 +57,11 @@ def driver_lock(paths: StudyPaths, url: str | None = None) -> Iterator[DriverSes
 def _file_lock(paths: StudyPaths) -> Iterator[None]:
     with paths.lock.open("a+", encoding="utf-8") as file:
         for left in reversed(range(ATTEMPTS)):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if has_taken(file):
                 break
-            except OSError as error:
-                if error.errno not in HELD:
-                    raise StudyError(
-                        f"The file system of {paths.folder} has no locks ({error.strerror}), "
-                        "without which two drivers could write to one study. Give a root on "
-                        "another one, as tracking.root=FOLDER; a Lustre has locks where it is "
-                        "mounted with -o flock."
-                    ) from error
-                if not left:
-                    raise locked(paths.study, _holder(file)) from None
-                time.sleep(PAUSE_S)
+            if not left:
+                raise locked(paths.study, _holder(file))
+            time.sleep(PAUSE_S)
         file.truncate(0)
         file.write(json.dumps(asdict(this_process())))
         file.flush()
@@ -84,11 +76,36 @@ def is_driven(paths: StudyPaths, url: str | None = None) -> bool:
     """
     if url is not None and is_postgres(url):
         return is_locked(url, paths.study)
-    with contextlib.suppress(FileNotFoundError), paths.lock.open("rb", buffering=0) as file:
+    return is_locked_file(paths.lock)
+
+
+def has_taken(file: IO[Any]) -> bool:
+    """Take the kernel lock of an open file, and return whether no other process holds it.
+
+    Raises:
+        StudyError: If the file system has no locks.
+    """
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in HELD:
+            return False
+        raise StudyError(
+            f"The file system of {Path(file.name).parent} has no locks ({error.strerror}), "
+            "without which two processes could write to one study. Give a root on another one, as "
+            "tracking.root=FOLDER or archfront serve --root FOLDER; a Lustre has locks where it "
+            "is mounted with -o flock."
+        ) from error
+    return True
+
+
+def is_locked_file(path: Path) -> bool:
+    """Return whether a process holds the kernel lock of a file."""
+    with contextlib.suppress(FileNotFoundError), path.open("rb", buffering=0) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except OSError as error:
-            return error.errno in HELD  # without locks no driver can run it
+            return error.errno in HELD  # without locks nothing can hold one
     return False
 
 

@@ -9,7 +9,6 @@ study's own lock, and is found by that.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 import signal
@@ -25,7 +24,7 @@ import psutil
 import yaml
 
 from archfront.search.records.driver_holder import DriverHolder
-from archfront.search.records.driver_lock import is_driven
+from archfront.search.records.driver_lock import has_taken, is_driven, is_locked_file
 from archfront.search.records.paths import StudyPaths
 from archfront.search.service.service_settings import MB, ServiceSettings
 from archfront.search.service.verb_process import command, end_tree, environment
@@ -85,14 +84,14 @@ class DriverProcess:
         """Return whether a driver of the study runs, of any server or of a person."""
         if self._process is not None and self._process.poll() is None:
             return True
-        return _is_locked(self._lock) or is_driven(self._paths) or self._is_driven_elsewhere()
+        return is_locked_file(self._lock) or is_driven(self._paths) or self._is_driven_elsewhere()
 
     def is_elsewhere(self) -> bool:
         """Return whether another machine runs the driver, which cannot be ended here."""
         if self._process is not None and self._process.poll() is None:
             return False
         for file in (self._lock, self._paths.lock):
-            if _is_locked(file):
+            if is_locked_file(file):
                 return _host_in(file) not in ("", socket.gethostname())
         return self._is_driven_elsewhere()
 
@@ -101,15 +100,15 @@ class DriverProcess:
 
         Args:
             content: The composed configuration.
+
+        Raises:
+            OSError: If the process cannot be started.
+            StudyError: If the file system of the root has no locks.
         """
         self._folder.mkdir(parents=True, exist_ok=True)
         config = self._folder / "config.yaml"
         with self._lock.open("a+", encoding="utf-8") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return None
-            if is_driven(self._paths) or self._is_driven_elsewhere():
+            if not has_taken(lock) or is_driven(self._paths) or self._is_driven_elsewhere():
                 return None
             _write_private(config, yaml.safe_dump(content, sort_keys=False))
             self._turn_log()
@@ -176,7 +175,7 @@ class DriverProcess:
         """Return the process that drives the study on this machine; None where none is known."""
         if self._process is not None and self._process.poll() is None:
             return Holder(self._process.pid, is_of_service=True)
-        if _is_locked(self._lock):
+        if is_locked_file(self._lock):
             pid = _pid_in(self._lock)
             if pid is not None:
                 return Holder(pid, is_of_service=True)
@@ -220,16 +219,6 @@ class DriverProcess:
             self.log.replace(self.log.with_name("driver.log.1"))
             size = 0
         self._log_start = size
-
-
-def _is_locked(file: Path) -> bool:
-    """Return whether a process holds the lock of a file."""
-    with contextlib.suppress(FileNotFoundError), file.open(encoding="utf-8") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError:
-            return True
-    return False
 
 
 def _pid_in(file: Path) -> int | None:

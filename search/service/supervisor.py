@@ -240,8 +240,9 @@ class Supervisor:
         after = replace(row, **values)
         try:
             pid = driver.start({**row.content, "tracking": tracking_of(self._settings)})
-        except OSError as error:
-            reason = f"Its driver cannot be started: {error}. The server tries again."
+        except (OSError, ArchfrontError) as error:
+            said = str(error).removesuffix(".")
+            reason = f"Its driver cannot be started: {said}. The server tries again."
             self._rows.change(after, state="waiting", reason=reason)
             raise
         self._rows.change(after, pid=pid)

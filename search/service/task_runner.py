@@ -10,7 +10,6 @@ was killed before it noted the process, or was held up for longer than its lease
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import logging
 import os
@@ -24,7 +23,8 @@ from pathlib import Path
 
 import psutil
 
-from archfront.search.errors import ArchfrontError
+from archfront.search.errors import ArchfrontError, StudyError
+from archfront.search.records.driver_lock import has_taken
 from archfront.search.service.ending_words import complaint
 from archfront.search.service.export_files import export_folder
 from archfront.search.service.leases import new_owner
@@ -176,15 +176,13 @@ class TaskRunner:
         file.parent.mkdir(parents=True, exist_ok=True)
         with file.open("ab") as lock:
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return False
-            if not self.rows.claim(row, self._owner, now):
-                return False
-            try:
+                if not has_taken(lock) or not self.rows.claim(row, self._owner, now):
+                    return False
                 self._start(row, lock.fileno())
-            except (OSError, ValueError) as error:  # no memory; a null byte in a word
-                reason = f"It cannot be started: {error}."
+            # A file system without locks; no memory; a null byte in a word.
+            except (StudyError, OSError, ValueError) as error:
+                self.rows.claim(row, self._owner, now)  # without locks it is not taken yet
+                reason = f"It cannot be started: {str(error).removesuffix('.')}."
                 self.rows.change(row.id, self._owner, state="failed", message=reason, ended=now)
                 return False
         return True

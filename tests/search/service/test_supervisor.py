@@ -12,6 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from archfront.search.records import driver_lock as lock_module
 from archfront.search.records.driver_lock import driver_lock
 from archfront.search.records.paths import StudyPaths
 from archfront.search.service import supervisor as module
@@ -20,7 +21,7 @@ from archfront.search.service.ending_words import ending_text, status_text
 from archfront.search.service.leases import LEASE_S, Leases, is_gone, new_owner
 from archfront.search.service.supervisor import MAX_ATTEMPTS
 from tests.support import recorded_store
-from tests.support.small_servers import Servers, gone, is_over, kill
+from tests.support.small_servers import Servers, gone, is_over, kill, without_locks
 
 
 @pytest.fixture
@@ -89,6 +90,23 @@ class TestEnds:
         assert row.state == "waiting"
         assert "cannot be started: [Errno 2] No such file" in row.reason
         assert len(caplog.messages) == 1
+
+    def test_without_locks_of_files_no_driver_starts_and_it_says_so(
+        self, servers: Servers, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Every study was said to run, for ever, as if another server had started its driver."""
+        servers.add("a", "finish")
+        server = servers.server()
+        StudyPaths(servers.settings.root, "a").lock.parent.mkdir(parents=True)
+        StudyPaths(servers.settings.root, "a").lock.touch()
+        monkeypatch.setattr(lock_module.fcntl, "flock", without_locks)
+        for _ in range(2):
+            server.look()
+        row = servers.row("a")
+        assert row.state == "waiting"
+        assert row.reason.startswith("Its driver cannot be started: The file system of ")
+        assert "has no locks (No locks available)" in row.reason
+        assert row.reason.endswith("mounted with -o flock. The server tries again.")
 
     def test_statuses_have_words(self) -> None:
         assert status_text(137) == status_text(-9)

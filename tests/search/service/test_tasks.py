@@ -14,6 +14,7 @@ from sqlalchemy import update
 from starlette.testclient import TestClient
 
 from archfront.search.errors import RequestError, ServiceError
+from archfront.search.records import driver_lock
 from archfront.search.service import task_rows, task_runner
 from archfront.search.service.export_files import export_folder
 from archfront.search.service.service_database import ServiceDatabase
@@ -22,6 +23,7 @@ from archfront.search.service.task_rows import TASKS, TaskRow
 from archfront.search.service.task_runner import TaskRunner
 from archfront.search.service.verb_process import end_tree
 from tests.support.services import client_of
+from tests.support.small_servers import without_locks
 from tests.support.waiting import eventually
 
 STUDY = "/api/v1/studies/flowers"
@@ -102,6 +104,16 @@ class TestRunner:
         row = server.ended(bad)
         assert (row.state, row.message) == ("failed", "It cannot be started: embedded null byte.")
         assert server.ended(good).state == "finished"
+
+    def test_without_locks_of_files_it_says_so(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """It waited for ever, as behind another task of its study."""
+        monkeypatch.setattr(driver_lock.fcntl, "flock", without_locks)
+        row = server.ended(server.add("a", "echo"))
+        assert row.state == "failed"
+        assert row.message.startswith("It cannot be started: The file system of ")
+        assert "has no locks (No locks available)" in row.message
 
     def test_an_end_is_noted_when_the_database_is_back(
         self, server: Server, monkeypatch: pytest.MonkeyPatch
