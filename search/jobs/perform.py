@@ -278,13 +278,12 @@ def score(request: ScoreRequest) -> dict[str, float]:
 
 def draw(request: DrawRequest) -> str:
     """Return the path of the picture that was drawn, with its worst images beside it."""
-    from archfront.trainers.drawing.gallery import write_gallery, write_mistakes
+    from archfront.trainers.drawing.gallery import judged, write_gallery, write_mistakes
 
-    file = write_gallery(
-        request.architecture, request.data, request.predictions, request.file, seed=request.seed
-    )
+    said = judged(request.architecture, request.data, request.predictions)
+    file = write_gallery(said, request.file, seed=request.seed)
     worst, details = (request.file.with_name(name) for name in (MISTAKES, DETAILS))
-    write_mistakes(request.architecture, request.data, request.predictions, worst, details)
+    write_mistakes(said, worst, details)
     return str(file)
 
 

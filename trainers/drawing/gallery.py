@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ import numpy as np
 
 from archfront.trainers.data.targets import Objects, TargetKind
 from archfront.trainers.drawing.panels import TITLES, DrawnPrediction, panel
-from archfront.trainers.drawing.paper import Panel, grid
+from archfront.trainers.drawing.paper import grid
 from archfront.trainers.errors import DataError
 from archfront.trainers.files import replacing, write_whole
 from archfront.trainers.sums import loaded_arrays
@@ -21,116 +21,118 @@ from archfront.trainers.tasks.protocol import SavedPredictions
 from archfront.trainers.words import count_of
 
 if TYPE_CHECKING:
-    from archfront.trainers.data import Dataset
     from archfront.trainers.data.ref import DataRef
     from archfront.trainers.data.verify import Sample
     from archfront.trainers.spec import Architecture
+    from archfront.trainers.tasks.judges.details import ClassDetails
 
 N_IMAGES = 12
 
 
-def write_gallery(
-    architecture: Architecture,
-    data: DataRef,
-    predictions: Path,
-    file: Path,
-    *,
-    split: str = "val",
-    seed: int = 0,
-) -> Path:
-    """Draw what a trained network said of some images of a split, beside the truth.
+@dataclass(frozen=True, eq=False)
+class JudgedPredictions:
+    """What a network said of the validation split, with its images and what that is worth.
 
-    Which images is drawn from the seed and depends on nothing else, so that the pictures of two
-    networks compare.
+    Attributes:
+        architecture: Of the network.
+        kind: What is asked for of an image.
+        samples: The images with their truth.
+        saved: What the task's evaluator saved.
+        details: What the predictions are worth by class, and from which score they count.
+    """
+
+    architecture: Architecture
+    kind: TargetKind
+    samples: Sequence[Sample]
+    saved: SavedPredictions
+    details: ClassDetails
+
+
+def judged(architecture: Architecture, data: DataRef, predictions: Path) -> JudgedPredictions:
+    """Return saved predictions of the validation split, evaluated once for all that is drawn.
 
     Args:
         architecture: Of the network.
         data: What it was trained on.
         predictions: What its task's evaluator saved for the split.
-        file: PNG to write.
-        split: The split.
-        seed: Decides which images are shown.
 
     Raises:
         DataError: If the data cannot be read, or the predictions are of other data.
     """
     from archfront.trainers.data.loading import load
     from archfront.trainers.tasks import task_named
+    from archfront.trainers.tasks.judges.details import class_details
 
     kind = task_named(architecture.task).target
     dataset = load(data)
-    samples = dataset.splits[split].samples
+    samples = dataset.splits["val"].samples
     with loaded_arrays(predictions) as loaded:
         saved = dict(loaded)
     if (n := n_images(saved)) != len(samples):
         raise DataError(
-            f"{predictions} holds predictions for {count_of(n, 'image')} and the {split} split "
+            f"{predictions} holds predictions for {count_of(n, 'image')} and the val split "
             f"has {len(samples)}. Did the data change since the study began?"
         )
-    rows = chosen(len(samples), seed)
-    panels, title = _drawn(kind, architecture, dataset, split, saved, rows)
-    n_samples = count_of(len(samples), f"{split} image")
-    title = f"{title}, {len(rows)} of {n_samples} drawn by chance"
-    with replacing(file) as written:
-        grid(panels, title).save(written, format="PNG", optimize=True)
+    details = class_details(kind, saved, dataset.class_names)
+    return JudgedPredictions(architecture, kind, samples, saved, details)
+
+
+def write_gallery(said: JudgedPredictions, file: Path, *, seed: int = 0) -> Path:
+    """Draw what a trained network said of some images, beside the truth.
+
+    Which images is drawn from the seed and depends on nothing else, so that the pictures of two
+    networks compare.
+
+    Args:
+        said: The predictions.
+        file: PNG to write.
+        seed: Decides which images are shown.
+    """
+    rows = chosen(len(said.samples), seed)
+    n_samples = count_of(len(said.samples), "val image")
+    _draw(said, rows, f"{len(rows)} of {n_samples} drawn by chance", file)
     return file
 
 
-def write_mistakes(
-    architecture: Architecture, data: DataRef, predictions: Path, file: Path, details: Path
-) -> None:
-    """Draw the images of the validation split that a network is most wrong about.
+def write_mistakes(said: JudgedPredictions, file: Path, details: Path) -> None:
+    """Draw the images that a network is most wrong about.
 
     And write what its predictions are worth by class, first, as that needs no image. Nothing is
     drawn where all answers are right.
 
     Args:
-        architecture: Of the network.
-        data: What it was trained on.
-        predictions: What its task's evaluator saved for the split.
+        said: The predictions.
         file: PNG to write.
         details: JSON of ``ClassDetails`` to write.
     """
-    from archfront.trainers.data.loading import load
-    from archfront.trainers.tasks import task_named
-    from archfront.trainers.tasks.judges.details import class_details, worst_images
+    from archfront.trainers.tasks.judges.details import worst_images
 
-    kind, dataset = task_named(architecture.task).target, load(data)
-    samples = dataset.splits["val"].samples
-    with loaded_arrays(predictions) as loaded:
-        saved = dict(loaded)
-    found = asdict(class_details(kind, saved, dataset.class_names))
-    write_whole(details, json.dumps(found) + "\n")
-    worst = worst_images(kind, saved, N_IMAGES)
-    if not worst:
-        return
-    panels, title = _drawn(kind, architecture, dataset, "val", saved, worst)
-    n_samples = count_of(len(samples), "val image")
-    title = f"{title}, the worst {len(worst)} of {n_samples}, worst first"
+    write_whole(details, json.dumps(asdict(said.details)) + "\n")
+    worst = worst_images(said.kind, said.saved, N_IMAGES)
+    if worst:
+        n_samples = count_of(len(said.samples), "val image")
+        _draw(said, worst, f"the worst {len(worst)} of {n_samples}, worst first", file)
+
+
+def _draw(said: JudgedPredictions, rows: Sequence[int], which: str, file: Path) -> None:
+    """Draw a panel of each of some images, under a title that says which they are."""
+    least, names = said.details.score_min, said.details.class_names
+    panels = []
+    for row in rows:
+        sample = said.samples[row]
+        read = READ[said.kind](said.saved, row, sample, said.architecture)
+        drawn = replace(read, score_min=least)
+        panels.append(panel(said.kind, sample.pixels(), sample.target, drawn, names))
     with replacing(file) as written:
+        title = f"{_title(said.kind, least)}, {which}"
         grid(panels, title).save(written, format="PNG", optimize=True)
 
 
-def _drawn(
-    kind: TargetKind,
-    architecture: Architecture,
-    dataset: Dataset,
-    split: str,
-    saved: SavedPredictions,
-    rows: Sequence[int],
-) -> tuple[list[Panel], str]:
-    """Return a panel of each of some images of a split, and what the panels show."""
-    from archfront.trainers.tasks.judges.details import least_score
-
-    samples, names = dataset.splits[split].samples, dataset.class_names
-    least, title = least_score(kind, saved, names), TITLES[kind]
+def _title(kind: TargetKind, least: float) -> str:
+    """Return what the panels show of a kind of task, of objects from which score on."""
     if kind in ("boxes", "outlines"):
-        title += f" with a score of at least {least:.3g}, the best by F1"
-    panels = []
-    for row in rows:
-        said = replace(READ[kind](saved, row, samples[row], architecture), score_min=least)
-        panels.append(panel(kind, samples[row].pixels(), samples[row].target, said, names))
-    return panels, title
+        return f"{TITLES[kind]} with a score of at least {least:.3g}, the best by F1"
+    return TITLES[kind]
 
 
 def chosen(n_images: int, seed: int) -> list[int]:

@@ -4,7 +4,6 @@ import json
 from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from archfront.trainers.data.readers import READERS, Reader
 from archfront.trainers.data.targets import IGNORED, Labels, Mask, Objects, TargetKind, no_objects
 from archfront.trainers.drawing import gallery
 from archfront.trainers.drawing.colors import N_COLORS, PALETTE, class_color
-from archfront.trainers.drawing.gallery import READ, chosen, write_gallery, write_mistakes
+from archfront.trainers.drawing.gallery import READ, chosen, judged, write_gallery, write_mistakes
 from archfront.trainers.drawing.labels import with_labels
 from archfront.trainers.drawing.panels import RIGHT, TINT, TITLES, WRONG, DrawnPrediction, panel
 from archfront.trainers.drawing.paper import (
@@ -37,6 +36,7 @@ from archfront.trainers.errors import DataError
 from archfront.trainers.networks.backbone import preprocess_for
 from archfront.trainers.spec import Architecture, Weights
 from archfront.trainers.tasks import TASKS
+from archfront.trainers.tasks.judges import average_precision
 from archfront.trainers.tasks.judges.average_precision import packed
 from tests.support.drawn_images import REF, draw_folder
 from tests.support.small_truth import samples_of
@@ -266,7 +266,7 @@ def test_what_the_evaluator_of_a_task_saves_becomes_a_picture(
         evaluator.update(task.predict(model, task.example(a, N_VAL, 0)))
     np.savez(tmp_path / "kept.npz", **evaluator.saved_predictions())
     first, second = (
-        write_gallery(a, data, tmp_path / "kept.npz", tmp_path / file).read_bytes()
+        write_gallery(judged(a, data, tmp_path / "kept.npz"), tmp_path / file).read_bytes()
         for file in ("first.png", "second.png")
     )
     assert first == second
@@ -275,7 +275,7 @@ def test_what_the_evaluator_of_a_task_saves_becomes_a_picture(
     assert picture.width > 2 * SIDE
     assert {p.name for p in tmp_path.iterdir()} == {"kept.npz", "first.png", "second.png"}
     worst, details = tmp_path / "mistakes.png", tmp_path / "details.json"
-    write_mistakes(a, data, tmp_path / "kept.npz", worst, details)
+    write_mistakes(judged(a, data, tmp_path / "kept.npz"), worst, details)
     assert Image.open(BytesIO(worst.read_bytes())).width > 2 * SIDE
     found = json.loads(details.read_text(encoding="utf-8"))
     assert found["class_names"] == list(NAMES)
@@ -283,11 +283,33 @@ def test_what_the_evaluator_of_a_task_saves_becomes_a_picture(
     assert bool(found["confusion"]) == (kind in ("label", "mask"))
 
 
-def test_a_title_has_every_digit_of_the_score(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("archfront.trainers.tasks.judges.details.least_score", lambda *_: 0.999)
-    dataset: Any = SimpleNamespace(class_names=NAMES, splits={"val": SimpleNamespace(samples=())})
-    a = Architecture("detection", "test_resnet", "yolo", 64, 3, 3)
-    assert "of at least 0.999," in gallery._drawn("boxes", a, dataset, "val", {}, [])[1]
+def test_a_title_has_every_digit_of_the_score() -> None:
+    assert "of at least 0.999," in gallery._title("boxes", 0.999)
+
+
+def test_objects_are_evaluated_once_for_all_pictures(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The evaluation of many objects takes seconds, and was done three times."""
+    monkeypatch.setitem(READERS, "drawn", Reader(lambda ref: reading("boxes"), ("boxes",)))
+    data = replace(REF, reader="drawn", target="boxes", name="detection")
+    a = Architecture("detection", "test_resnet", "yolo", 64, 3, 3, finest=3)
+    samples, task = samples_of("boxes", N_VAL, classes=3, side=SIDE_PX), TASKS["detection"]
+    evaluator = task.evaluator(samples, NAMES, preprocess_for(a, Weights(), task.resize))
+    evaluator.update({"detections": torch.zeros(N_VAL, 10, 6)})
+    np.savez(tmp_path / "kept.npz", **evaluator.saved_predictions())
+    evaluate, calls = average_precision._evaluated, []
+
+    def counted(*words: Any) -> Any:
+        calls.append(words)
+        return evaluate(*words)
+
+    monkeypatch.setattr(average_precision, "_evaluated", counted)
+    said = judged(a, data, tmp_path / "kept.npz")
+    write_gallery(said, tmp_path / "gallery.png")
+    write_mistakes(said, tmp_path / "mistakes.png", tmp_path / "details.json")
+    assert len(calls) == 1
+    assert said.details.score_min == average_precision.best_f1_score(said.saved, 3)
 
 
 def test_found_objects_are_those_of_their_image() -> None:
@@ -316,8 +338,7 @@ def test_predictions_of_other_data_are_refused(tmp_path: Path) -> None:
     np.savez(tmp_path / "kept.npz", images=np.arange(7))
     a = Architecture("classification", "test_resnet", "avg", 32, 2, 3)
     with pytest.raises(DataError, match=r"for 7 images and the val split has 4\. Did the"):
-        write_gallery(a, data, tmp_path / "kept.npz", tmp_path / "gallery.png")
-    assert not (tmp_path / "gallery.png").exists()
+        judged(a, data, tmp_path / "kept.npz")
 
 
 def test_every_kind_of_target_has_its_title() -> None:

@@ -48,9 +48,8 @@ def coco_metrics(saved: SavedPredictions, class_names: Sequence[str]) -> dict[st
 
 def class_curves(saved: SavedPredictions, class_names: Sequence[str]) -> dict[str, list[float]]:
     """Return the precision at each of ``RECALLS`` at an IoU of 0.5, of classes with objects."""
-    precision = _precision(saved, len(class_names), "segm" if "true_masks" in saved else "bbox")
-    curves = {name: precision[AT_50, :, k, 0] for k, name in enumerate(class_names)}
-    return {name: curve.tolist() for name, curve in curves.items() if (curve > -1).all()}
+    kind = "segm" if "true_masks" in saved else "bbox"
+    return _curves(_precision(saved, len(class_names), kind), class_names)
 
 
 def best_f1_score(saved: SavedPredictions, classes: int) -> float:
@@ -67,24 +66,17 @@ def best_f1_score(saved: SavedPredictions, classes: int) -> float:
         saved: What an evaluator saved.
         classes: Number of classes.
     """
-    evaluated = _evaluated(saved, classes, "bbox")
-    precision, scores = (evaluated[name][AT_50, :, :, 0] for name in ("precision", "scores"))
-    is_there = (precision > -1).all(axis=0)
-    precision, scores = precision[:, is_there], scores[:, is_there]
-    is_reached = precision > 0
-    if not is_reached.any():
-        return SCORE_MIN
-    recall = np.broadcast_to(RECALLS[:, None], precision.shape)
-    f1 = np.zeros((len(RECALLS) + 1, precision.shape[1]))  # after each place; nothing before all
-    f1[1:][is_reached] = (2 * precision * recall)[is_reached] / (precision + recall)[is_reached]
-    tried = np.unique(np.quantile(scores[is_reached], RECALLS, method="nearest"))
-    means = [
-        np.take_along_axis(f1, (is_reached & (scores >= score)).sum(axis=0)[None], axis=0).mean()
-        for score in tried
-    ]
-    best = float(tried[len(tried) - 1 - int(np.argmax(means[::-1]))])
-    step = min(SCORE_STEP, 10.0 ** math.floor(math.log10(best)))
-    return min(best, math.floor(best / step) * step)
+    return _best_f1_score(_evaluated(saved, classes, "bbox"))
+
+
+def curves_and_score(
+    saved: SavedPredictions, class_names: Sequence[str]
+) -> tuple[dict[str, list[float]], float]:
+    """Return ``class_curves`` and ``best_f1_score``, which of boxes need one evaluation."""
+    evaluated = _evaluated(saved, len(class_names), "bbox")
+    if "true_masks" in saved:
+        return class_curves(saved, class_names), _best_f1_score(evaluated)
+    return _curves(evaluated["precision"], class_names), _best_f1_score(evaluated)
 
 
 def most_counted(saved: SavedPredictions) -> int:
@@ -148,6 +140,31 @@ def of_images(saved: SavedPredictions, start: int, stop: int) -> dict[str, NDArr
             content = [saved[masks][first:last].tobytes() for first, last in pairs]
             part[masks], part[ends] = packed(content)
     return part
+
+
+def _curves(precision: NDArray[np.float64], class_names: Sequence[str]) -> dict[str, list[float]]:
+    curves = {name: precision[AT_50, :, k, 0] for k, name in enumerate(class_names)}
+    return {name: curve.tolist() for name, curve in curves.items() if (curve > -1).all()}
+
+
+def _best_f1_score(evaluated: Mapping[str, NDArray[np.float64]]) -> float:
+    precision, scores = (evaluated[name][AT_50, :, :, 0] for name in ("precision", "scores"))
+    is_there = (precision > -1).all(axis=0)
+    precision, scores = precision[:, is_there], scores[:, is_there]
+    is_reached = precision > 0
+    if not is_reached.any():
+        return SCORE_MIN
+    recall = np.broadcast_to(RECALLS[:, None], precision.shape)
+    f1 = np.zeros((len(RECALLS) + 1, precision.shape[1]))  # after each place; nothing before all
+    f1[1:][is_reached] = (2 * precision * recall)[is_reached] / (precision + recall)[is_reached]
+    tried = np.unique(np.quantile(scores[is_reached], RECALLS, method="nearest"))
+    means = [
+        np.take_along_axis(f1, (is_reached & (scores >= score)).sum(axis=0)[None], axis=0).mean()
+        for score in tried
+    ]
+    best = float(tried[len(tried) - 1 - int(np.argmax(means[::-1]))])
+    step = min(SCORE_STEP, 10.0 ** math.floor(math.log10(best)))
+    return min(best, math.floor(best / step) * step)
 
 
 def _precision(saved: SavedPredictions, classes: int, kind: str) -> NDArray[np.float64]:

@@ -13,7 +13,7 @@ from torchmetrics.functional import classification as tm
 from archfront.trainers.data.targets import TargetKind
 from archfront.trainers.tasks.judges.average_precision import (
     best_f1_score,
-    class_curves,
+    curves_and_score,
     of_images,
 )
 from archfront.trainers.tasks.judges.overlap import class_iou, margins
@@ -37,12 +37,14 @@ class ClassDetails:
         metrics: By name, a value of each class; None where it has none.
         confusion: Images or pixels, true class by predicted class; empty where there is none.
         curves: Precision at 101 recalls by class, of the classes with an object, at IoU 0.5.
+        score_min: The score from which on an answer counts, as ``least_score`` has it.
     """
 
     class_names: tuple[str, ...]
     metrics: dict[str, list[float | None]]
     confusion: list[list[int]] = field(default_factory=list)
     curves: dict[str, list[float]] = field(default_factory=dict)
+    score_min: float = 0.0
 
 
 def class_details(
@@ -51,9 +53,10 @@ def class_details(
     """Return what saved predictions of a kind of task say of each class."""
     names = tuple(class_names)
     if kind in ("boxes", "outlines"):
-        curves = class_curves(saved, names)
+        curves, least = curves_and_score(saved, names)
         values = {name: float(np.mean(curve)) for name, curve in curves.items()}
-        return ClassDetails(names, {"ap50": [values.get(n) for n in names]}, curves=curves)
+        metrics = {"ap50": [values.get(n) for n in names]}
+        return ClassDetails(names, metrics, curves=curves, score_min=least)
     if kind == "mask":
         total = saved["confusion"].sum(axis=0, dtype=np.int64)
         hits, true, _ = margins(total)
@@ -75,7 +78,8 @@ def class_details(
             name: np.array([float(metric(*column, THRESHOLD)) for column in columns])
             for name, metric in named.items()
         }
-        return ClassDetails(names, {name: _known(values) for name, values in by_class.items()})
+        metrics = {name: _known(values) for name, values in by_class.items()}
+        return ClassDetails(names, metrics, score_min=THRESHOLD)
     of_one = {
         "precision": tm.multiclass_precision,
         "recall": tm.multiclass_recall,
