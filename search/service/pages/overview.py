@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from archfront.search.errors import RequestError, StudyError
+from archfront.search.errors import ConfigError, RequestError, StudyError
 from archfront.search.service.event_answers import RunningTrial
 from archfront.search.service.live_study import LiveStudies
 from archfront.search.service.state import ReadStudy, Service
@@ -101,14 +102,17 @@ def running(service: Service, name: str, live: LiveStudies) -> dict[str, Any]:
     trials = [_trial(trial, rungs, now) for trial in found]
     state = "stopped" if results.state == "running" and not is_alive else results.state
     has_begun = results.header is not None
-    first = min((trial.since for trial in found), default=None)
+    left: dict[str, float] = {}
+    if state == "running" and has_begun:
+        first = min((trial.since for trial in found), default=None)
+        left = _left(study, _budget(service, name, study), first, now)
     return {
         "state": state,
         "reason": results.reason,
         "n": len(results.evaluations),
         "has_begun": has_begun,
         "trials": trials,
-        "left": _left(study, first, now) if state == "running" and has_begun else {},
+        "left": left,
         "now": now,
     }
 
@@ -161,16 +165,26 @@ def _row(service: Service, name: str, found: StudySummary, live: LiveStudies) ->
     return row
 
 
-def _left(study: ReadStudy, first: float | None, now: float) -> dict[str, float]:
+def _budget(service: Service, name: str, study: ReadStudy) -> Mapping[str, Any]:
+    """Return the budget of a study's last run, which may be larger than that of its first one."""
+    budget: Any = None
+    with suppress(RequestError, ConfigError, OSError):
+        budget = service.views.stored(name).get("budget")
+    # Whoever wrote the file beside the records by hand may have left the budget out.
+    return budget if isinstance(budget, dict) else study.results.begun().config["budget"]
+
+
+def _left(
+    study: ReadStudy, budget: Mapping[str, Any], first: float | None, now: float
+) -> dict[str, float]:
     """Return what is left of a running study's budget: minutes, or trainings in full.
 
     Args:
         study: Its records.
+        budget: The budget of this run.
         first: When the first trial in flight began, in seconds since the epoch; None for no trial.
         now: The time, in seconds since the epoch.
     """
-    header = study.results.begun()
-    budget = header.config["budget"]
     left: dict[str, float] = {}
     if budget.get("minutes") is not None:
         active = study.part(TimePart).active

@@ -155,7 +155,6 @@ def _facts(results: Results) -> dict[str, Any]:
         "images": {name: split.images for name, split in header.dataset.splits.items()},
         "classes": len(header.dataset.class_names),
         "notes": list(header.space.notes),
-        "budget": {name: header.config["budget"].get(name) for name in ("minutes", "trials")},
     }
 
 

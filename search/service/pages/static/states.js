@@ -1,6 +1,7 @@
 // The states of studies, in words and signs; none is told by its color alone.
 
 import { h, put } from "./dom.js";
+import { count, duration, listed } from "./words.js";
 
 const KINDS = {
   running: "live", pausing: "live", cancelling: "live", waiting: "wait", paused: "wait",
@@ -40,16 +41,15 @@ export function notBegun(state) {
   return texts[state] ?? `It is ${state}, and has not begun.`;
 }
 
-// Says what is left of a budget, in words.
+// Says what is left of a budget, in words: a study ends by the limit that it meets first.
 export function leftText(left) {
-  if (!left) return "";
-  if (Number.isFinite(left.minutes)) {
-    if (left.minutes <= 0) return FINISHING;
-    return left.minutes < 1 ? "under a minute left" : `${Math.round(left.minutes)} min left`;
+  const { minutes, trials } = left ?? {}, parts = [];
+  if (minutes <= 0 || trials <= 0) return FINISHING;
+  if (Number.isFinite(minutes)) parts.push(minutes < 1 ? "under a minute" : duration(60 * Math.round(minutes)));
+  if (Number.isFinite(trials)) {
+    parts.push(count(trials < 10 ? Number(trials.toFixed(1)) : Math.round(trials), "training"));
   }
-  if (!Number.isFinite(left.trials)) return "";
-  if (left.trials <= 0) return FINISHING;
-  return `${left.trials < 10 ? Number(left.trials.toFixed(1)) : Math.round(left.trials)} trainings left`;
+  return parts.length ? `${listed(parts, "or")} left` : "";
 }
 
 // Says what a trial in flight is at.

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from starlette.testclient import TestClient
 
 from archfront.search.records.driver_lock import driver_lock
@@ -210,11 +211,26 @@ def test_the_time_that_is_left_counts_what_runs(tmp_path: Path) -> None:
     recorded_store.write(tmp_path)
     with client_of(tmp_path) as client:
         study = client.app.state.service.read("flowers")  # type: ignore[attr-defined]
-    budget = study.results.begun().config["budget"] | {"minutes": 60.0, "trials": None}
-    header = replace(study.results.begun(), config={"budget": budget})
-    read = ReadStudy(replace(study.results, header=header))
+    read, budget = ReadStudy(study.results), {"minutes": 60.0, "trials": None}
     ended = max(e.started + e.seconds for e in read.results.evaluations)
     spent = active_seconds(read.results.evaluations) / 60
-    assert _left(read, None, ended + 900) == {"minutes": pytest.approx(60 - spent)}
-    assert _left(read, ended, ended + 900) == {"minutes": pytest.approx(45 - spent)}
-    assert _left(read, ended, ended + 7200) == {"minutes": 0.0}
+    assert _left(read, budget, None, ended + 900) == {"minutes": pytest.approx(60 - spent)}
+    assert _left(read, budget, ended, ended + 900) == {"minutes": pytest.approx(45 - spent)}
+    assert _left(read, budget, ended, ended + 7200) == {"minutes": 0.0}
+
+
+def test_what_is_left_follows_a_larger_budget(tmp_path: Path) -> None:
+    """A study that was extended to its 17th trial said that it was finishing what runs."""
+    paths = recorded_store.write(tmp_path)
+    with driving(paths, None, list(recorded_study.OBJECTIVES)) as store:
+        store.write_state("running", "")
+    content = yaml.safe_load(paths.config.read_text("utf-8"))
+    address = "/api/v1/studies/flowers/running"
+    with client_of(tmp_path) as client, driver_lock(paths):
+        assert client.get(address).json()["left"] == {"trials": 0.0}
+        content["budget"]["trials"] = 20
+        paths.config.write_text(yaml.safe_dump(content), encoding="utf-8")
+        assert client.get(address).json()["left"] == {"trials": 4.0}
+        for damaged in ("{}\n", "budget: much\n", "budget: [\n"):
+            paths.config.write_text(damaged, encoding="utf-8")
+            assert client.get(address).json()["left"] == {"trials": 0.0}
