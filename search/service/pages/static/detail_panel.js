@@ -46,7 +46,7 @@ export class DetailPanel {
       return;
     }
     put(this.place, h("h2", {}, "Members of the front"),
-      h("div", { class: "scroll" }, h("table", { class: "members-table" },
+      h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of the members of the front" }, h("table", { class: "members-table" },
         h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "text" }, "candidate"),
           h("th", { scope: "col" }, data.metric.text), h("th", { scope: "col" }, cost.unit || cost.text))),
         h("tbody", {}, data.front.map((member) => h("tr", {},
@@ -165,7 +165,7 @@ export class DetailPanel {
 
   rungs(trial) {
     if (trial.rungs.length < 2) return null;
-    return h("section", {}, h("h3", {}, "Rungs"), h("div", { class: "scroll" }, h("table", {},
+    return h("section", {}, h("h3", {}, "Rungs"), h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of the rungs" }, h("table", {},
       h("thead", {}, h("tr", {}, h("th", { scope: "col", class: "text" }, "trained"),
         h("th", { scope: "col" }, this.data.metric.text), h("th", { scope: "col" }, "took"))),
       h("tbody", {}, trial.rungs.map((rung) => h("tr", {},

@@ -6,13 +6,13 @@ import { lookOf, MarkCanvas, nearest } from "./marks.js";
 import { axes, onResize, scale } from "./scales.js";
 import { metric as digits, short } from "./words.js";
 
-const LANE = 18, RADIUS = 4.5;
+// A word below its line stands LOWER than one above it.
+const LANE = 18, RADIUS = 4.5, LOWER = 18;
 // Of so many trials the disks are smaller.
 const MANY = 1500;
 // How far over a limit the axis goes at most for what was rejected.
 const WIDEST_OVER = 2.5;
-// Of rows of hover text, the letters that fit a phone.
-const LETTERS = 46;
+const LETTERS = 46; // of rows of hover text, which fit a phone
 const NAME_FONT = "700 12px system-ui, sans-serif";
 
 export class FrontChart {
@@ -127,13 +127,13 @@ export class FrontChart {
     return labels;
   }
 
-  // A line of words at the right end of the picture, or on the left of what is in its way.
+  // A line of words at the right end of the picture, on the left of what is in its way, or lower.
   wordsAtRight(text, y, attributes = {}) {
     const { box, x, data } = this, limit = data.facts.limits[data.cost.name];
     const width = textWidth(text), places = [{ x: box.right - 6 - width, y }];
     if (limit) places.push({ x: x.at(limit) - 8 - width, y });
     places.push({ x: box.left + 6, y });
-    const at = this.labels.place(width, places);
+    const at = this.labels.place(width, [...places, ...places.map((one) => ({ x: one.x, y: one.y + LOWER }))]);
     return s("text", { ...attributes, x: at.x, y: at.y }, text);
   }
 

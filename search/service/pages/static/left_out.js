@@ -35,7 +35,7 @@ function trialsOf(trials, choose) {
 function limits(found, choose) {
   return h("div", {}, h("p", {}, `${count(found.n_rejected, "candidate was", "candidates were")} over a limit: `
     + "no second of training was spent on them."),
-  h("div", { class: "scroll" }, h("table", {},
+  h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of the candidates over a limit" }, h("table", {},
     h("thead", {}, h("tr", {}, ["limit", "allowed", "over it", "over by (median)", "trials"].map((text, i) =>
       h("th", { scope: "col", class: (i === 0 || i === 4) && "text" }, text)))),
     h("tbody", {}, found.rejections.map((row) => h("tr", {},
@@ -46,7 +46,7 @@ function limits(found, choose) {
 
 function failures(found, choose) {
   return h("div", {}, h("p", {}, `${count(found.n_failed, "trial", "trials")} failed:`),
-    h("div", { class: "scroll" }, h("table", {},
+    h("div", { class: "scroll", tabindex: 0, role: "region", "aria-label": "Table of the failed trials" }, h("table", {},
       h("thead", {}, h("tr", {}, ["why", "reason", "times", "trials"].map((text, i) =>
         h("th", { scope: "col", class: i !== 2 && "text" }, text)))),
       h("tbody", {}, found.failures.map((row) => h("tr", {},

@@ -154,6 +154,53 @@ def test_a_study_that_did_not_begin_and_a_narrow_screen(
 
 
 @pytest.mark.slow
+def test_long_remarks_and_close_baselines_hide_no_number_on_a_phone(
+    browser: Any, recorded_root: Path, tmp_path: Path
+) -> None:
+    """A remark pushed the metrics out of sight, and words of baselines lay over each other."""
+    root = tmp_path / "root"
+    shutil.copytree(recorded_root / "studies", root / "studies")
+
+    def crowded(route: Any) -> None:
+        answer = route.fetch()
+        content = answer.json()
+        for member in content["front"]:
+            member["not_better_than"] = "the commonest class of all of them"
+        low = min(member["low"] for member in content["front"])
+        content["study"]["baselines"] = {f"baseline {i}": low + 0.001 * i for i in range(4)}
+        route.fulfill(response=answer, json=content)
+
+    with served(root) as (address, token), browsed(browser, viewport=PHONE) as page:
+        page.goto(f"{address}login#{token}")
+        page.wait_for_url(address)
+        page.route("**/columns*", crowded)
+        page.goto(f"{address}studies/flowers")
+        page.wait_for_selector(".members-table")
+        page.wait_for_selector(".baseline text")
+        table = page.locator("#detail .scroll")
+        assert table.evaluate("one => one.scrollWidth <= one.clientWidth")
+        assert table.get_attribute("tabindex") == "0"
+        words = [one.bounding_box() for one in page.locator(".baseline text").all()]
+        assert len(words) == 4
+        for i, one in enumerate(words):
+            for other in words[:i]:
+                first, second = sorted((one, other), key=lambda box: box["x"])
+                is_beside = first["x"] + first["width"] <= second["x"]
+                assert is_beside or abs(one["y"] - other["y"]) >= 12
+
+        said = """async (left) => (await import(document.querySelector(
+            "link[href$='states.js']").href)).leftText(left)"""
+        for left, text in (
+            ({"minutes": 90.0, "trials": 3.0}, "1 h 30 min or 3 trainings left"),
+            ({"minutes": 12.4, "trials": 0.0}, "finishing what runs"),
+            ({"minutes": 0.2}, "under a minute left"),
+            ({"trials": 1.0}, "1 training left"),
+            ({}, ""),
+        ):
+            assert page.evaluate(said, left) == text
+
+
+@pytest.mark.slow
 def test_a_page_shows_what_happens_where_a_proxy_holds_the_stream_back(
     browser: Any, recorded_root: Path, tmp_path: Path
 ) -> None:
