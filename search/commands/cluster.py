@@ -119,7 +119,7 @@ def _row(answer: NodeAnswer) -> Mapping[str, str]:
         "measures": "" if fit is None else ("yes" if fit.measures else "no"),
         "cores": f"{node.cores:g}",
         "memory": f"{node.memory_gb:.1f} GiB",
-        "GPUs": str(node.gpus),
+        "GPUs": f"{node.gpus}{_of_memory(facts)}",
         "labels": ", ".join(f"{k}={v}" for k, v in sorted(node.labels.items())),
         "sees": "" if facts is None or fit is None else _seen(facts, fit),
         "Python": "" if facts is None else facts.python,
@@ -130,6 +130,13 @@ def _row(answer: NodeAnswer) -> Mapping[str, str]:
         "free": "" if facts is None else f"{facts.free_disk_gb:.0f} GiB",
         "device": "" if facts is None else str(facts.device),
     }
+
+
+def _of_memory(facts: NodeFacts | None) -> str:
+    """Return the memory of a node's GPUs behind their number, where it is known."""
+    return (
+        f" of {facts.gpu_memory_gb:.1f} GiB" if facts is not None and facts.gpu_memory_gb else ""
+    )
 
 
 def _seen(facts: NodeFacts, fit: Fit) -> str:

@@ -50,9 +50,10 @@ def _words(answer: QueueAnswer) -> str:
     facts = answer.facts
     assert facts is not None
     sees = f"does not see {', '.join(facts.unseen)}" if facts.unseen else "sees all folders"
+    gpus = f"GPUs of {facts.gpu_memory_gb:.1f} GiB, " if facts.gpu_memory_gb else ""
     return (
         f"{answer.node}, {count_of(facts.cores, 'core')}, "
-        f"{facts.free_memory_gb:.1f} GiB of memory free, Python {facts.python}, "
+        f"{facts.free_memory_gb:.1f} GiB of memory free, {gpus}Python {facts.python}, "
         f"archfront {facts.versions['archfront']}, torch {facts.versions['torch']}, "
         f"{sees}; {facts.device}"
     )

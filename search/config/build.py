@@ -74,6 +74,7 @@ BEFORE: dict[str, dict[str, Any]] = {
         "labels": {},
         "device_label": {},
         "gpus": 0,
+        "gpu_memory_gb": None,
         "memory_gb": None,
         "cluster": "slurm",
         "partition": None,

@@ -25,6 +25,7 @@ KINDS = {
     "boolean": "true or false",
     "string": "text",
     "path": "a path",
+    "gpus": "a whole number from 0 to 64 or 1/n down to 1/16 (0.5, 0.33, 0.25)",
 }
 # What is needed beside the type and its bounds, and how it is given, by pydantic's kind of error.
 MORE = {"too_short": " with at least one value", "string_pattern_mismatch": " that is not empty"}

@@ -9,6 +9,7 @@ from pydantic import Field
 
 from archfront.search.config.option_types import (
     Bounds,
+    Gpus,
     Limit,
     Named,
     Nullable,
@@ -46,7 +47,13 @@ class EngineConfig:
         "labels of the nodes that measure, as {device: pi5}; without: those of this machine's "
         "device"
     )
-    gpus: Annotated[int, Bounds(0, 64)] = option("GPUs of one training on a node; 0: none is used")
+    gpus: Gpus = option(
+        "GPUs of one training on a node; 0.5: two trainings share one; 0: none is used"
+    )
+    gpu_memory_gb: Nullable[Limit] = option(
+        "memory of one training on each of its GPUs in GiB, so that no more share one than it "
+        "holds; null: not counted"
+    )
     memory_gb: Nullable[Limit] = option(
         "memory of one training in GiB, which limits the trainings at a time on a node, and which "
         "SLURM is asked for; null: not counted, what the site gives"

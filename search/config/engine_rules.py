@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 from archfront.search.config.schema import Config
+from archfront.search.engine.gpu_shares import sharing
 from archfront.search.engine.slurm_commands import reserved
 from archfront.trainers.words import quoted
 
@@ -17,6 +18,7 @@ CLUSTER_OPTIONS: dict[str, tuple[object, tuple[str, ...]]] = {
     "files": ("auto", _RAY),
     "files_gb": (100, _RAY),
     "gpus": (0, _BOTH),
+    "gpu_memory_gb": (None, _BOTH),
     "memory_gb": (None, _BOTH),
     "cluster": ("slurm", _QUEUE),
     "partition": (None, _QUEUE),
@@ -56,6 +58,24 @@ def cluster(config: Config) -> list[str]:
         for name, (unset, engines) in CLUSTER_OPTIONS.items()
         if engine.name not in engines and getattr(engine, name) != unset
     ]
+
+
+def gpus(config: Config) -> list[str]:
+    """Return what is wrong with the GPUs of a training."""
+    engine = config.engine
+    if not engine.gpus and engine.gpu_memory_gb is not None:
+        return [
+            "engine.gpu_memory_gb: no training uses a GPU with engine.gpus=0; got "
+            f"{engine.gpu_memory_gb:g}. Give engine.gpus as well."
+        ]
+    n = sharing(engine.gpus)
+    if engine.name == "submitit" and engine.cluster == "slurm" and (engine.workers or n) < n:
+        return [
+            f"engine.gpus: a job of SLURM takes whole GPUs, which its {n} trainings share with "
+            f"{engine.gpus:g}; got engine.workers={engine.workers}. Use engine.workers={n} or "
+            "more, or engine.gpus=1."
+        ]
+    return []
 
 
 def sbatch(config: Config) -> list[str]:

@@ -37,6 +37,8 @@ QUOTING = (
 )
 # The kind of the errors raised here: their message is complete, pydantic's are put in our words.
 WORDED = "worded"
+# GPUs of a training, and trainings of a GPU; check.py has the words. A third is written 0.33.
+_MOST_GPUS, _MOST_SHARING, _NEAR = 64, 16, 0.011
 
 
 class CommandText(str):
@@ -135,6 +137,16 @@ def _absolute(path: str) -> str:
         raise _refusal("a path is needed, and this user has no home folder") from None
 
 
+def _whole_or_part(gpus: float) -> float:
+    """Return a whole number of GPUs, or 1/n for a number near it: 0.33 is a third."""
+    n = round(1 / gpus) if 0 < gpus < 1 else 0
+    if 2 <= n <= _MOST_SHARING and abs(gpus * n - 1) < _NEAR:
+        return 1 / n
+    if not 0 <= gpus <= _MOST_GPUS or gpus != int(gpus):
+        raise ValueError
+    return int(gpus)
+
+
 def _above_zero(limit: float) -> float:
     if limit == 0:
         raise _refusal("nothing costs 0", " Give a number above 0, or null for no limit.")
@@ -195,6 +207,13 @@ Switch = Annotated[Literal["auto", "off"], BeforeValidator(_switch)]
 Text = Annotated[str, Field(pattern=r"\S")]
 AbsolutePath = Annotated[
     Text, Field(json_schema_extra={"format": "path"}), AfterValidator(_absolute)
+]
+# A whole number stays one.
+Gpus = Annotated[
+    float,
+    READ_NUMBER,
+    Field(json_schema_extra={"format": "gpus"}),
+    AfterValidator(_whole_or_part),
 ]
 Limit = Annotated[float, Bounds(0), AfterValidator(_above_zero)]
 

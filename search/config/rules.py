@@ -305,6 +305,10 @@ RULES: dict[Callable[[Config], list[str]], tuple[str, ...]] = {
         "engine.name",
         *(f"engine.{name}" for name in engine_rules.CLUSTER_OPTIONS),
     ),
+    engine_rules.gpus: (
+        *("engine.name", "engine.workers", "engine.cluster", "engine.gpus"),
+        "engine.gpu_memory_gb",
+    ),
     engine_rules.sbatch: ("engine.sbatch",),
     _hidden_password: tuple(f"tracking.{name}" for name in URLS),
     _affinity: ("hardware.device", "hardware.affinity"),

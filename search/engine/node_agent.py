@@ -26,6 +26,7 @@ from typing import Any, Literal
 
 from archfront.search.engine.failures import not_served
 from archfront.search.engine.file_parts import Entry
+from archfront.search.engine.gpu_shares import slots_of_gpus
 from archfront.search.engine.jobs import Job, Perform, Result
 from archfront.search.engine.node_facts import NodeFacts, facts_of
 from archfront.search.engine.node_files import FilesSetup, NodeFiles
@@ -63,7 +64,8 @@ class Start:
 
     Attributes:
         perform: The first of the arguments of ``ProcessEngine``, as the following ones.
-        gpus: GPUs of each worker that trains, of those that Ray gave the agent.
+        gpus: GPUs of each worker that trains, of those that the agent was given; 1/n where n
+            workers share one.
         lease_s: Seconds after the last answer that reached the driver, after which the node ends
             itself: by then its jobs may run elsewhere, and write where they write.
         files: What the node has to know of the driver's files; None where it sees them all.
@@ -74,23 +76,9 @@ class Start:
     threads: int
     imports: tuple[str, ...]
     exclusive_imports: tuple[str, ...]
-    gpus: int = 0
+    gpus: float = 0
     lease_s: float = math.inf
     files: FilesSetup | None = None
-
-
-def slots_of_gpus(visible: str, gpus: int) -> tuple[dict[str, str], ...]:
-    """Return the environment of each worker, so that no two train on one GPU.
-
-    Args:
-        visible: Ids of the GPUs that there are, with commas between.
-        gpus: GPUs of one worker; 0 leaves its environment as it is.
-    """
-    if not gpus:
-        return ()
-    ids = [name for name in visible.split(",") if name]
-    parts = [ids[i : i + gpus] for i in range(0, len(ids) - gpus + 1, gpus)]
-    return tuple({"CUDA_VISIBLE_DEVICES": ",".join(part)} for part in parts)
 
 
 class NodeAgent:
@@ -126,7 +114,9 @@ class NodeAgent:
             threads=how.threads,
             imports=how.imports,
             exclusive_imports=how.exclusive_imports,
-            slot_variables=slots_of_gpus(os.environ.get("CUDA_VISIBLE_DEVICES", ""), how.gpus),
+            slot_variables=slots_of_gpus(
+                os.environ.get("CUDA_VISIBLE_DEVICES", ""), how.gpus, how.workers
+            ),
             is_reaper_apart=True,  # Ray kills an agent's children, and leaves theirs
         )
         threading.Thread(target=self._watch, args=(how.lease_s,), daemon=True).start()

@@ -17,6 +17,7 @@ from pathlib import Path
 import psutil
 
 from archfront.search.engine.file_cache import sent_root
+from archfront.search.engine.gpu_shares import gpu_memory_gb
 from archfront.trainers.files import write_whole
 from archfront.trainers.threads import cores
 
@@ -32,10 +33,12 @@ class Question:
     Attributes:
         folders: Folders that the node has to see, each with the driver's ``mark_of`` it.
         describe: Gives the machine's device; equal ones measure the same.
+        uses_gpus: Whether the memory of GPUs matters.
     """
 
     folders: Mapping[str, str] = field(default_factory=dict)
     describe: Callable[[], object] | None = None
+    uses_gpus: bool = False
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,7 @@ class NodeFacts:
         clock: Seconds since the epoch, there.
         device: The machine's device; None where nobody asked.
         unseen: Folders that it does not see, or sees as another.
+        gpu_memory_gb: Memory of its smallest GPU in GiB; 0 where nobody asked, or it is not known.
     """
 
     host: str
@@ -69,6 +73,7 @@ class NodeFacts:
     device: object = None
     unseen: tuple[str, ...] = ()
     free_cache_gb: float = 0.0
+    gpu_memory_gb: float = 0.0
 
 
 def facts_of(question: Question) -> NodeFacts:
@@ -87,6 +92,7 @@ def facts_of(question: Question) -> NodeFacts:
         clock=time.time(),
         device=None if question.describe is None else question.describe(),
         unseen=tuple(path for path, mark in question.folders.items() if mark_of(path) != mark),
+        gpu_memory_gb=gpu_memory_gb() if question.uses_gpus else 0.0,
     )
 
 
@@ -108,14 +114,17 @@ def mark_of(path: str) -> str:
     return hashlib.sha256(names.encode(errors="surrogateescape")).hexdigest()
 
 
-def question_of(folders: Iterable[str], describe: Callable[[], object] | None) -> Question:
+def question_of(
+    folders: Iterable[str], describe: Callable[[], object] | None, *, uses_gpus: bool
+) -> Question:
     """Return what a node is asked now: the marks of folders change.
 
     Args:
         folders: Folders and files that jobs read or write.
         describe: Gives the machine's device.
+        uses_gpus: Whether the memory of GPUs matters.
     """
-    return Question({folder: mark_of(folder) for folder in folders}, describe)
+    return Question({folder: mark_of(folder) for folder in folders}, describe, uses_gpus)
 
 
 def write_mark(folder: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 import platform
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
 from archfront.search.engine.file_sets import Outline
-from archfront.search.engine.node_facts import NodeFacts, version_of
+from archfront.search.engine.gpu_shares import memory_text, sharing, trainings_held
+from archfront.search.engine.node_facts import NodeFacts, Question, question_of, version_of
 from archfront.search.engine.ray_cluster import Node
 from archfront.trainers.words import count_of
 
@@ -23,7 +25,9 @@ class ClusterNeeds:
         address: The cluster: ``auto``, ``local``, ``HOST:6379`` or ``ray://HOST:10001``.
         labels: Labels of the nodes that train.
         device_label: Labels of the nodes that measure; empty for those of the driver's device.
-        gpus: GPUs of one training; 0 hides them.
+        gpus: GPUs of one training; 1/n where n share one, 0 hides them.
+        gpu_memory_gb: Memory of one training on each of its GPUs in GiB; None where it does not
+            matter.
         memory_gb: Memory of one training in GiB; None where it does not matter.
         trains: Whether anything is trained, so that a node for it is needed.
         measures: The same of measuring.
@@ -42,7 +46,8 @@ class ClusterNeeds:
     address: str = "auto"
     labels: Mapping[str, str] = field(default_factory=dict)
     device_label: Mapping[str, str] = field(default_factory=dict)
-    gpus: int = 0
+    gpus: float = 0
+    gpu_memory_gb: float | None = None
     memory_gb: float | None = None
     trains: bool = True
     measures: bool = True
@@ -128,7 +133,7 @@ def fit_of(
             f"does not see {path}: all nodes need it, by this path (engine.files=shared)"
             for path in unseen
         )
-    slots, lacks = _slots(node, needs, workers=workers, threads=threads)
+    slots, lacks = _slots(node, facts, needs, workers=workers, threads=threads)
     missing = missing_labels(node, needs.labels)
     lack = missing_labels(node, needs.device_label)
     if not lack and facts.device != device:
@@ -140,6 +145,11 @@ def fit_of(
     measures = not (lack or faults)
     sent = tuple(path for path in unseen if slots or (measures and path == needs.shared))
     return Fit(slots, measures, faults, lacks, lack, sent)
+
+
+def question_to_node(needs: ClusterNeeds) -> Question:
+    """Return what a node is asked now."""
+    return question_of(needs.asked, needs.describe, uses_gpus=needs.gpus > 0)
 
 
 def device_to_measure(found: Sequence[tuple[Node, NodeFacts]], needs: ClusterNeeds) -> object:
@@ -177,7 +187,7 @@ def version_faults(facts: NodeFacts) -> tuple[str, ...]:
 
 
 def _slots(
-    node: Node, needs: ClusterNeeds, *, workers: int, threads: int
+    node: Node, facts: NodeFacts, needs: ClusterNeeds, *, workers: int, threads: int
 ) -> tuple[int, tuple[str, ...]]:
     """Return the trainings at a time by cores, memory and GPUs, and what one lacks."""
     n_cores = f"{node.cores:g} {'core' if node.cores == 1 else 'cores'}"
@@ -190,8 +200,12 @@ def _slots(
         text = f"it gives {node.memory_gb:.1f} GiB, a training takes {needs.memory_gb:g}"
         fits[text] = int(node.memory_gb // needs.memory_gb)
     if needs.gpus:
-        text = f"it gives {count_of(node.gpus, 'GPU')}, a training takes {needs.gpus}"
-        fits[text] = node.gpus // needs.gpus
+        text = f"it gives {count_of(node.gpus, 'GPU')}, a training takes {needs.gpus:g}"
+        fits[text] = node.gpus * sharing(needs.gpus) // math.ceil(needs.gpus)
+    each_gb, has_gb = needs.gpu_memory_gb, facts.gpu_memory_gb
+    if needs.gpus and node.gpus and each_gb is not None and has_gb:
+        held = trainings_held(has_gb, needs.gpus, each_gb)
+        fits[memory_text(has_gb, needs.gpus, each_gb)] = node.gpus * held
     return min(workers, *fits.values()), tuple(text for text, n in fits.items() if n == 0)
 
 
@@ -222,7 +236,9 @@ def waited_for(needs: ClusterNeeds, what: str, device: object) -> str:
     """Return in words which node is waited for, to train or to measure."""
     if what == "train":
         asked = [f"{k}={v}" for k, v in needs.labels.items()]
-        asked += [f"{count_of(needs.gpus, 'GPU')}"] if needs.gpus else []
+        asked += [count_of(needs.gpus, "GPU")] if needs.gpus else []
+        each_gb = needs.gpu_memory_gb
+        asked += [f"GPUs that hold {each_gb:g} GiB"] if each_gb is not None else []
         asked += [f"{needs.memory_gb:g} GiB"] if needs.memory_gb is not None else []
         return f"It needs {', '.join(asked)}." if asked else "Start one with `ray start`."
     labels = ", ".join(f"{k}={v}" for k, v in needs.device_label.items())

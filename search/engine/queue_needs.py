@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
+from archfront.search.engine.gpu_shares import sharing
+
 Cluster = Literal["slurm", "local"]
 
 
@@ -25,7 +27,9 @@ class QueueNeeds:
         job_minutes: Wall minutes that a job asks for.
         idle_minutes: Minutes without work after which a job gives its node back.
         memory_gb: Memory of one training in GiB; None for what the site gives.
-        gpus: GPUs of one training.
+        gpus: GPUs of one training; 1/n where n share one, all in one job.
+        gpu_memory_gb: Memory of one training on each of its GPUs in GiB; None where it does not
+            matter.
         sbatch: Further options of sbatch by their long names; ``true`` for those without value.
         trains: Whether anything is trained, and
         measures: measured.
@@ -45,10 +49,16 @@ class QueueNeeds:
     job_minutes: int = 60
     idle_minutes: float = 5.0
     memory_gb: float | None = None
-    gpus: int = 0
+    gpus: float = 0
+    gpu_memory_gb: float | None = None
     sbatch: Mapping[str, str] = field(default_factory=dict)
     trains: bool = True
     measures: bool = True
     shared: str | None = None
     read: tuple[str, ...] = ()
     describe: Callable[[], object] | None = None
+
+    @property
+    def per_job(self) -> int:
+        """Return how many trainings a job of SLURM does at a time: those that share its GPU."""
+        return sharing(self.gpus)

@@ -9,8 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from archfront.search.engine.file_sets import FileSets
-from archfront.search.engine.node_facts import NodeFacts, Question, question_of, version_of
-from archfront.search.engine.placement import ClusterNeeds, Fit, device_to_measure, fit_of, nobody
+from archfront.search.engine.node_facts import NodeFacts, Question, version_of
+from archfront.search.engine.placement import (
+    ClusterNeeds,
+    Fit,
+    device_to_measure,
+    fit_of,
+    nobody,
+    question_to_node,
+)
 from archfront.search.engine.ray_cluster import Connection, Node, connect
 from archfront.search.engine.ray_engine import mark_shared
 from archfront.search.engine.ray_node import NodeLink
@@ -32,7 +39,7 @@ class NodeAnswer:
         fit: What it can do; None where it was not reached.
         clock_s: Seconds by which its clock is ahead of the driver's.
         problems: What does not fit, in words.
-        notes: What is done about folders that it does not see, in words.
+        notes: What is done about folders that it does not see, and what is not known, in words.
     """
 
     node: Node
@@ -57,7 +64,7 @@ def check_cluster(
         ConfigError: If the cluster cannot be joined.
     """
     mark_shared(needs)
-    question = question_of(needs.asked, needs.describe)
+    question = question_to_node(needs)
     connection = connect(needs.address)
     try:
         nodes = connection.nodes()
@@ -76,6 +83,7 @@ def check_cluster(
         facts, clock_s = answer
         fit = fit_of(node, facts, needs, workers=workers, threads=threads, device=device)
         notes, lacks = _of_files(fit, facts, needs, sets)
+        notes = (*notes, *_of_gpus(node, facts, needs))
         problems = (*fit.faults, *_doubts(facts, clock_s), *lacks)
         found.append(NodeAnswer(node, facts, fit, clock_s, problems, notes))
     fits = [(each.node, each.fit or each.problems[0]) for each in found]
@@ -119,6 +127,16 @@ def _of_files(
     if needs.shared in fit.sent:
         notes.append(f"what its jobs write is brought back to {needs.shared}")
     return tuple(notes), tuple(lacks)
+
+
+def _of_gpus(node: Node, facts: NodeFacts, needs: ClusterNeeds) -> list[str]:
+    """Return that the memory of a node's GPUs does not count where it should, in words."""
+    if node.gpus and needs.gpu_memory_gb is not None and not facts.gpu_memory_gb:
+        return [
+            "the memory of its GPUs is not known, since nvidia-smi does not say it: "
+            "engine.gpu_memory_gb does not count there"
+        ]
+    return []
 
 
 def _doubts(facts: NodeFacts, clock_s: float) -> list[str]:

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING
 
 from archfront.search.engine.jobs import Broken
 from archfront.search.engine.node_agent import Start
-from archfront.search.engine.node_facts import question_of
 from archfront.search.engine.placement import (
     ClusterNeeds,
     Fit,
     device_to_measure,
     fit_of,
     nobody,
+    question_to_node,
     waited_for,
 )
 from archfront.search.engine.ray_cluster import Connection, Node
@@ -163,9 +163,9 @@ class ClusterMembers:
         try:
             link = NodeLink(self._connection.ray, node, gpus=node.gpus if self._needs.gpus else 0)
             needs = self._needs
-            if link.ask(question_of(needs.asked, needs.describe)).unseen:
+            if link.ask(question_to_node(needs)).unseen:
                 # Meanwhile another study may have given the root a new mark.
-                link.ask(question_of(needs.asked, needs.describe))
+                link.ask(question_to_node(needs))
         except Exception as error:  # of Ray, and of the agent's start
             if link is not None:
                 link.end()

@@ -99,7 +99,11 @@ def partition_problems(
 ) -> list[str]:
     """Return in which way no partition gives what is asked, in words."""
     measuring = needs.device_partition or needs.partition
-    asked = [("engine.partition", needs.partition, needs.constraint, threads)]
+    trainings = f"engine.threads={threads}"
+    if needs.per_job > 1:
+        trainings += f" for each of {needs.per_job} trainings that share a GPU"
+    n_cores = threads * needs.per_job
+    asked = [("engine.partition", needs.partition, needs.constraint, n_cores)]
     asked += [("engine.device_partition", measuring, needs.device_constraint, 1)]
     problems: dict[str, None] = {}
     for option, name, feature, n_cores in asked[not needs.trains : 1 + needs.measures]:
@@ -118,7 +122,7 @@ def partition_problems(
             f"gives a job {longest.time_limit}; engine.job_minutes={needs.job_minutes} is more": (
                 longest.minutes < needs.job_minutes
             ),
-            f"has nodes of {max(p.cores for p in nodes)} CPUs; engine.threads={n_cores} is more": (
+            f"has nodes of {max(p.cores for p in nodes)} CPUs; {trainings} is more": (
                 all(p.cores < n_cores for p in nodes)
             ),
             f"has no node with the feature {feature}": bool(
@@ -148,7 +152,7 @@ def _asked(
 ) -> list[QueueAnswer]:
     """Return what one job of each kind finds."""
     purposes = {"measure": needs.measures, "train": needs.trains}
-    crews = {"train": Crew(1, measures=False), "measure": Crew(0, measures=True)}
+    crews = {"train": Crew(needs.per_job, measures=False), "measure": Crew(0, measures=True)}
     asked = []
     for purpose in (name for name, is_asked in purposes.items() if is_asked):
         pilots.ask(crews[purpose], 1)

@@ -10,11 +10,12 @@
     slurm_commands.py    what squeue, sacct and sinfo print
     message_file.py      messages by a file
 
-A job of the queue is a worker: it does one job of the study after the other until nothing waits
-or its time is over. Waiting in the queue and imports of half a minute are so paid once and not by
-each training. They are asked for in arrays, as many as there is work for. What a job ran that
-dies, is preempted or has no time left is ``killed`` and tried again by the study's own attempts
-in another one; SLURM itself repeats nothing (``no-requeue``).
+A job of the queue is a worker, or several that share a GPU. Each does one job of the study after
+the other until nothing waits or its time is over. Waiting in the queue and imports of half a
+minute are so paid once and not by each training. Jobs of the queue are asked for in arrays, as
+many as there is work for. What one ran that dies, is preempted or has no time left is ``killed``
+and tried again by the study's own attempts in another one; SLURM itself repeats nothing
+(``no-requeue``).
 """
 
 from __future__ import annotations
@@ -146,7 +147,8 @@ class SubmititEngine(TaskEngine):
         beat.start()
         try:
             for crew in self._crews:
-                self._pilots.ask(crew, 1 if crew.measures else self.n_slots)
+                n_jobs = 1 if crew.measures else -(-self.n_slots // crew.slots)
+                self._pilots.ask(crew, n_jobs)
             if self._needs.describe is not None and self._crews[0].measures:
                 self._wait_for_device(self._crews[0])
         except SlurmError as error:
@@ -270,4 +272,4 @@ def _crews(needs: QueueNeeds, workers: int) -> list[Crew]:
     if needs.cluster == "local":
         return [Crew(workers if needs.trains else 0, measures=needs.measures)]
     crews = [Crew(0, measures=True)] if needs.measures else []
-    return [*crews, Crew(1, measures=False)] if needs.trains else crews
+    return [*crews, Crew(needs.per_job, measures=False)] if needs.trains else crews

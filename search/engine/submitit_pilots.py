@@ -10,6 +10,7 @@ from collections.abc import Callable
 from itertools import count
 from pathlib import Path
 
+from archfront.search.engine.gpu_shares import memory_fault
 from archfront.search.engine.jobs import Broken
 from archfront.search.engine.node_agent import Start
 from archfront.search.engine.node_facts import question_of
@@ -96,7 +97,9 @@ class Pilots:
         """
         needs = self._needs
         # A job that begins sees the shared folder, of which it has its messages.
-        question = question_of(needs.read, needs.describe)
+        question = question_of(
+            needs.read, needs.describe, uses_gpus=bool(needs.gpus and crew.slots)
+        )
         start = self._start_of(crew)
         names = [f"job{next(self._numbers)}" for _ in range(n)]
         try:
@@ -241,6 +244,8 @@ class Pilots:
             *version_faults(facts),
             *(f"does not see {path}: all nodes need it, by this path" for path in facts.unseen),
         ]
+        lack = memory_fault(facts.gpu_memory_gb, self._needs.gpus, self._needs.gpu_memory_gb)
+        faults += [f"does not fit engine.gpu_memory_gb: {lack}"] if lack else []
         if faults:
             link.stop(f"{node} {'; '.join(faults)}")
             self._fault(link.crew, f"engine: the node {node} {'; '.join(faults)}.", node)

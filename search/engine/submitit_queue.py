@@ -88,8 +88,8 @@ def queue_of(needs: QueueNeeds, folder: Path, *, name: str, cores: int, slots: i
         needs: What is asked.
         folder: Folder for the files of its jobs, which all nodes see.
         name: Name of the jobs, which nothing else has.
-        cores: Cores of a job that trains.
-        slots: Jobs at a time.
+        cores: Cores of a training.
+        slots: Trainings at a time.
 
     Raises:
         ConfigError: If it is not there.
@@ -169,7 +169,7 @@ class SlurmQueue:
             "stderr_to_stdout": True,
             "use_srun": False,
             "wckey": None,
-            "array_parallelism": self._slots,
+            "array_parallelism": -(-self._slots // needs.per_job),
             "exclude": ",".join(sorted(excluded)) or None,
             "additional_parameters": {"no-requeue": True, **flags},
         }
@@ -184,9 +184,9 @@ class SlurmQueue:
         return common | {
             "partition": needs.partition,
             "constraint": needs.constraint,
-            "cpus_per_task": self._cores,
-            "mem": None if memory is None else f"{math.ceil(1024 * memory)}M",
-            "gres": f"gpu:{needs.gpus}" if needs.gpus else None,
+            "cpus_per_task": self._cores * needs.per_job,
+            "mem": None if memory is None else f"{math.ceil(1024 * memory * needs.per_job)}M",
+            "gres": f"gpu:{math.ceil(needs.gpus)}" if needs.gpus else None,
         }
 
     def states(self, ids: Sequence[str]) -> dict[str, JobState]:
@@ -233,7 +233,7 @@ class LocalQueue:
         )
         executor.update_parameters(
             timeout_min=self._needs.job_minutes,
-            gpus_per_node=self._needs.gpus * self._slots,
+            gpus_per_node=math.ceil(self._needs.gpus * self._slots),
             stderr_to_stdout=True,
         )
         return _submitted(self._submitit, executor, pilots, self._jobs)

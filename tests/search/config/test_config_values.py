@@ -64,6 +64,11 @@ FROM_TEXT = [
     ("task.epochs", "1e1", 10),
     ("task.epochs", "12", 12),
     ("task.label_smoothing", "0", 0.0),
+    ("engine.gpus", "2", 2),
+    ("engine.gpus", "2.0", 2),
+    ("engine.gpus", "0.25", 0.25),
+    ("engine.gpus", "0.33", 1 / 3),
+    ("engine.gpus", "0.0625", 1 / 16),
     ("budget.minutes", ".5", 0.5),
     ("budget.minutes", "null", None),
     ("budget.minutes", "", None),
@@ -85,7 +90,8 @@ FROM_TEXT = [
 
 @pytest.mark.parametrize(("path", "text", "value"), FROM_TEXT)
 def test_text_is_read_by_the_type_of_its_option(path: str, text: str, value: object) -> None:
-    config = build(changed(**{path.replace(".", "__"): text}), texts=frozenset([path]))
+    engine = {"engine__name": "ray"} if path == "engine.gpus" else {}  # others use none
+    config = build(changed(**engine, **{path.replace(".", "__"): text}), texts=frozenset([path]))
     found = leaf(config, path)
     assert found == value
     assert type(found) is type(value)
@@ -111,6 +117,14 @@ def test_text_is_read_by_the_type_of_its_option(path: str, text: str, value: obj
 )
 def test_text_of_another_type_is_refused(path: str, text: str, message: str) -> None:
     assert problems(changed(**{path.replace(".", "__"): text}), path) == (f"{path}: {message}.",)
+
+
+@pytest.mark.parametrize("value", [0.4, 1.5, -1, 65, 0.05, 0.3, "half", True, None, float("nan")])
+def test_gpus_are_whole_or_a_part_that_trainings_share(value: object) -> None:
+    words = "a whole number from 0 to 64 or 1/n down to 1/16 (0.5, 0.33, 0.25) is needed"
+    assert problems(changed(engine__name="ray", engine__gpus=value)) == (
+        f"engine.gpus: {words}; got {value!r}.",
+    )
 
 
 def test_text_of_a_file_is_not_read_as_a_list() -> None:

@@ -130,6 +130,11 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
         {"engine__labels": {"device": "pi5"}},
         "engine.labels: engine=inline does not use it; got {'device': 'pi5'}. Use engine=ray.",
     ),
+    "gpus": (
+        {"engine__name": "submitit", "engine__gpus": 0.25, "engine__workers": 3},
+        "engine.gpus: a job of SLURM takes whole GPUs, which its 4 trainings share with 0.25; got "
+        "engine.workers=3. Use engine.workers=4 or more, or engine.gpus=1.",
+    ),
     "sbatch": (
         {"engine__name": "submitit", "engine__sbatch": {"Nice": "1"}},
         "engine.sbatch: a long name of sbatch is needed, as reservation; got 'Nice'.",
@@ -260,6 +265,11 @@ def test_an_imported_device_is_not_asked_what_this_machine_can_do(
         ({"data__val": 0}, "data.val: every split but test needs images; got 0."),
         ({"data__train": 3.5}, "data.train: a number of images is whole; got 3.5."),
         ({"space__heads": ["avg", "gemm"]}, "space.heads: Unknown head 'gemm'. Did you mean"),
+        (
+            {"engine__name": "ray", "engine__gpu_memory_gb": 8},
+            "engine.gpu_memory_gb: no training uses a GPU with engine.gpus=0; got 8. Give "
+            "engine.gpus as well.",
+        ),
         ({"budget__minutes": 0}, "budget.minutes: nothing costs 0; got 0."),
         ({"budget__trial_minutes": 0}, "budget.trial_minutes: nothing costs 0; got 0."),
         ({"space__params_m_max": 0.0}, "space.params_m_max: nothing costs 0; got 0."),

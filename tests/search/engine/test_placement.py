@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from archfront.search.engine.node_agent import slots_of_gpus
 from archfront.search.engine.node_facts import (
     LIBRARIES,
     MARK,
@@ -27,11 +26,8 @@ from archfront.search.engine.placement import (
     nobody,
     waited_for,
 )
-from archfront.search.engine.processes import ProcessEngine
 from archfront.search.engine.ray_cluster import Node
 from archfront.search.latency.key import MeasuringDevice
-from tests.support.engine_checks import train, value
-from tests.support.engine_jobs import perform
 
 NODE = Node("a1", "pi", "10.0.0.2", 8.0, 2, 15.5, {"device": "pi5", "rack": "b"})
 PI = MeasuringDevice("d1", "Cortex-A76, 4 cores", "1.32")
@@ -72,6 +68,9 @@ def fit(
         (ClusterNeeds(memory_gb=4), 256, 1, 3),
         (ClusterNeeds(gpus=1), 256, 1, 2),
         (ClusterNeeds(gpus=2), 256, 1, 1),
+        (ClusterNeeds(gpus=1 / 3), 256, 1, 6),
+        (ClusterNeeds(gpus=0.25), 3, 1, 3),
+        (ClusterNeeds(gpus=0.25), 256, 2, 4),
         (ClusterNeeds(labels={"device": "pi5", "rack": "b"}), 256, 1, 8),
     ],
 )
@@ -98,6 +97,35 @@ def test_a_node_trains_as_much_as_its_scarcest_part_allows(
 def test_a_node_that_cannot_train_says_why(needs: ClusterNeeds, threads: int, said: str) -> None:
     found = fit(needs, threads=threads)
     assert (found.slots, str(found)) == (0, f"trains nothing: {said}")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "each_gb", "has_gb", "slots", "said"),
+    [
+        (1, 20, 24, 2, ""),
+        (1, 25, 24, 0, "its GPUs have 24.0 GiB, a training takes 25"),
+        (0.25, 7, 24, 6, ""),  # three on each, whatever is allowed to
+        (0.25, 5, 24, 8, ""),
+        (0.25, 5, 0, 8, ""),  # not known
+        (
+            0.5,
+            22,
+            24,
+            0,
+            "its GPUs have 24.0 GiB, of which those that share one get 21.6, a training takes 22",
+        ),
+    ],
+)
+def test_no_more_trainings_share_a_gpu_than_its_memory_holds(
+    gpus: float, each_gb: float, has_gb: float, slots: int, said: str
+) -> None:
+    needs = ClusterNeeds(gpus=gpus, gpu_memory_gb=each_gb)
+    found = fit(needs, facts=replace(FACTS, gpu_memory_gb=has_gb))
+    assert (found.slots, str(found)) == (slots, f"trains nothing: {said}" if said else "")
+    n_gpus = f"{gpus:g} {'GPU' if gpus == 1 else 'GPUs'}"
+    assert waited_for(needs, "train", None) == (
+        f"It needs {n_gpus}, GPUs that hold {each_gb} GiB."
+    )
 
 
 def test_only_nodes_of_the_device_measure() -> None:
@@ -176,23 +204,6 @@ def test_what_no_node_can_do_is_said_with_the_reason_of_each() -> None:
     assert waited_for(needs, "measure", None) == "It needs device=tv."
     said = "It has to be of the device a TV, runtime 1.32."
     assert waited_for(ClusterNeeds(), "measure", TV) == said
-
-
-@pytest.mark.parametrize(
-    ("visible", "gpus", "workers"),
-    [("0,1,2,3", 1, ["0", "1", "2", "3"]), ("4,7,9", 2, ["4,7"]), ("0", 0, []), ("", 1, [])],
-)
-def test_no_two_workers_train_on_one_gpu(visible: str, gpus: int, workers: list[str]) -> None:
-    found = slots_of_gpus(visible, gpus)
-    assert [variables["CUDA_VISIBLE_DEVICES"] for variables in found] == workers
-
-
-def test_workers_have_the_environment_of_their_slots() -> None:
-    variables = slots_of_gpus("5,6", 1)
-    with ProcessEngine(perform, workers=2, threads=1, slot_variables=variables) as engine:
-        both = [engine.submit(train("environment")) for _ in range(8)]
-        found = {value(each)["CUDA_VISIBLE_DEVICES"] for each in both}
-    assert found <= {"5", "6"}
 
 
 def test_a_folder_is_known_by_its_mark_and_data_by_its_names(tmp_path: Path) -> None:

@@ -47,13 +47,12 @@ def started(engine: Engine, *payload: Any) -> tuple[Any, int]:
 
 
 @pytest.fixture
-def second_node(ray_cluster: Any) -> Iterator[Callable[[], Any]]:
+def second_node(ray_cluster: Any) -> Iterator[Callable[..., Any]]:
     """Return what adds a node with the label pool=second; none is left of them."""
     added: list[Any] = []
 
-    def add() -> Any:
-        options = node_options()
-        node = ray_cluster.add_node(**options | {"labels": {"pool": "second"}})
+    def add(**more: Any) -> Any:
+        node = ray_cluster.add_node(**node_options() | {"labels": {"pool": "second"}} | more)
         added.append(node)
         return node
 
@@ -121,7 +120,7 @@ def test_a_label_that_no_node_has_is_told_before_anything_starts(ray_cluster: An
 
 
 def test_jobs_of_a_dead_node_break_and_others_wait_for_the_next_node(
-    ray_cluster: Any, second_node: Callable[[], Any], caplog: pytest.LogCaptureFixture
+    ray_cluster: Any, second_node: Callable[..., Any], caplog: pytest.LogCaptureFixture
 ) -> None:
     node = second_node()
     needs = ClusterNeeds(labels={"pool": "second"}, look_s=LOOK_S)
@@ -137,6 +136,19 @@ def test_jobs_of_a_dead_node_break_and_others_wait_for_the_next_node(
         second_node()
         assert value(after) == 1
         assert "A node of the cluster can train again" in caplog.text
+
+
+def test_trainings_share_the_gpus_of_a_node(
+    ray_cluster: Any, second_node: Callable[..., Any]
+) -> None:
+    second_node(num_cpus=4, num_gpus=2)  # of which Ray takes anybody's word
+    needs = ClusterNeeds(labels={"pool": "second"}, gpus=0.5, measures=False)
+    with RayEngine(engine_jobs.perform, workers=256, threads=1, needs=needs) as engine:
+        assert engine.n_slots == 4
+        workers = [psutil.Process(started(engine, "hang")[1]).environ() for _ in range(4)]
+        assert sorted(each["CUDA_VISIBLE_DEVICES"] for each in workers) == ["0", "0", "1", "1"]
+        shares = {each["PYTORCH_ALLOC_CONF"] for each in workers}
+        assert shares == {"per_process_memory_fraction:0.4500"}
 
 
 def test_a_driver_that_is_killed_leaves_no_worker(ray_cluster: Any, tmp_path: Path) -> None:

@@ -154,6 +154,13 @@ class TestAskedOfSlurm:
         assert (found["mem"], found["gres"], found["array_parallelism"]) == ("1536M", "gpu:2", 7)
         assert "exclusive" not in found
 
+    def test_trainings_that_share_a_gpu_have_one_job(
+        self, parameters: Callable[..., dict[str, Any]]
+    ) -> None:
+        found = parameters(measures=False, memory_gb=1.5, gpus=0.25)
+        assert (found["cpus_per_task"], found["mem"], found["gres"]) == (12, "6144M", "gpu:1")
+        assert found["array_parallelism"] == 2  # seven trainings at a time
+
     def test_a_measurement_has_a_node_of_the_device_for_itself(
         self, parameters: Callable[..., dict[str, Any]]
     ) -> None:

@@ -141,9 +141,11 @@ def engine(queue: Queue) -> Iterator[SubmititEngine]:
         yield engine
 
 
-def opened(**needs: Any) -> SubmititEngine:
-    asked = QueueNeeds(cluster="slurm", describe=engine_jobs.device_of_node, **needs)
-    return SubmititEngine(engine_jobs.perform, workers=1, threads=1, needs=asked)
+def opened(*, workers: int = 1, **given: Any) -> SubmititEngine:
+    needs: dict[str, Any] = {"cluster": "slurm", "describe": engine_jobs.device_of_node} | given
+    return SubmititEngine(
+        engine_jobs.perform, workers=workers, threads=1, needs=QueueNeeds(**needs)
+    )
 
 
 @pytest.mark.parametrize(
@@ -294,3 +296,44 @@ def test_a_node_of_another_device_measures_nothing_and_is_excluded(
         assert queue.excluded["3"] == ["n3"]
         queue.answer("3", Done(1, 0.5))
         assert value(future) == 1
+
+
+@pytest.mark.parametrize(
+    ("needs", "n_jobs"),
+    [({"cluster": "slurm"}, 4), ({"cluster": "slurm", "gpus": 0.5}, 2), ({"cluster": "local"}, 1)],
+    ids=str,
+)
+def test_as_many_jobs_are_asked_for_as_the_trainings_need(
+    queue: Queue, needs: dict[str, Any], n_jobs: int
+) -> None:
+    """Processes of this machine were asked for by each training, and each did all of them."""
+    with opened(workers=4, measures=False, **needs):
+        assert len(queue.names()) == n_jobs
+
+
+def test_trainings_that_share_a_gpu_run_in_one_job(queue: Queue) -> None:
+    queue.nodes = ["n1"]
+    with opened(workers=2, measures=False, gpus=0.5) as engine:
+        both = [engine.submit(train("echo", n)) for n in range(2)]
+        eventually(lambda: all(each.running() for each in both))
+        assert queue.names() == ["1"]
+
+
+def test_a_node_whose_gpus_do_not_hold_the_trainings_is_left_out(
+    queue: Queue, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(workers=2, measures=False, gpus=0.5, gpu_memory_gb=10.0) as engine:
+        queue.begin("1", "n1", gpu_memory_gb=24.0)
+        both = [engine.submit(train("echo", n)) for n in range(3)]
+        eventually(lambda: sum(each.running() for each in both) == 2)
+        queue.end("1", "NODE_FAIL")
+        eventually(lambda: "2" in queue.names())
+        queue.begin("2", "n2", gpu_memory_gb=16.0)
+        eventually(lambda: "2 trainings fit" in caplog.text or "1 training fits" in caplog.text)
+        queue.end("2", "COMPLETED")
+        eventually(lambda: "3" in queue.names())
+        assert queue.excluded["3"] == ["n2"]
+    assert (
+        "the node n2 does not fit engine.gpu_memory_gb: its GPUs have 16.0 GiB, of which those "
+        "that share one get 14.4, a training takes 10: 1 training fits, not 2."
+    ) in caplog.text
