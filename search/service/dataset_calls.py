@@ -23,9 +23,9 @@ from archfront.search.errors import RequestError
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_requests import asked_study
-from archfront.search.service.study_rows import OPEN, StudyRows
+from archfront.search.service.study_views import StudyViews
 from archfront.search.service.tables import DATASETS
-from archfront.search.service.task_rows import TaskRow, new_id
+from archfront.search.service.task_rows import OF_DATASETS, OPEN, TaskRow, new_id
 from archfront.search.service.task_runner import TaskRunner
 from archfront.search.service.unpack import Unpacked
 from archfront.search.service.verb_process import bare_environment, end_tree
@@ -44,6 +44,8 @@ UNPACK_S, LEFT_S = 1800.0, 24 * 3600.0
 # Uploads at once.
 MOST_UPLOADS = 2
 INCOMING = ".incoming"
+# States of a study, as a list has them, in which it reads its data or is about to.
+GOING_ON = ("waiting", "running", "pausing", "cancelling")
 # Files that an error names.
 N_NAMED = 5
 
@@ -55,12 +57,18 @@ class DatasetCalls:
         settings: Those of the server.
         database: The service's own tables.
         tasks: Runs profiles.
+        views: What is known of the studies that may use a dataset.
     """
 
     def __init__(
-        self, settings: ServiceSettings, database: ServiceDatabase, tasks: TaskRunner
+        self,
+        settings: ServiceSettings,
+        database: ServiceDatabase,
+        tasks: TaskRunner,
+        views: StudyViews,
     ) -> None:
-        self._settings, self._database, self._tasks = settings, database, tasks
+        self._settings, self._database = settings, database
+        self._tasks, self._views = tasks, views
         self._turns = threading.BoundedSemaphore(MOST_UPLOADS)
 
     def listed(self) -> list[dict[str, Any]]:
@@ -115,26 +123,36 @@ class DatasetCalls:
         """Remove a dataset: of an uploaded one its files too, of a folder the name alone.
 
         Raises:
-            RequestError: If a study that waits or runs uses it.
+            RequestError: If a study that waits or runs, or a task of one, uses it.
         """
         row = self.get(name)
         own = self._settings.uploads / name
         if row["origin"] == "uploaded":
-            users = [
-                study.name
-                for study in StudyRows(self._database).listed(OPEN)
-                if _is_below(study.content.get("data", {}).get("root"), own)
-            ]
-            if users:
+            self._check_unused(name, own)
+        with self._database.begin() as connection:
+            connection.execute(delete(DATASETS).where(DATASETS.c.name == name))
+        self._tasks.forget(name, is_dataset=True)
+        if row["origin"] == "uploaded":
+            shutil.rmtree(own, ignore_errors=True)
+
+    def _check_unused(self, name: str, folder: Path) -> None:
+        """Raise a RequestError where a study reads an uploaded dataset now, or soon."""
+        using = {one.name: "Cancel it" for one in self._views.listed() if one.state in GOING_ON}
+        for task in self._tasks.rows.listed(states=OPEN):
+            if task.kind not in OF_DATASETS:
+                using.setdefault(task.subject, f"Cancel its task {task.kind}")
+        for study, advice in using.items():
+            try:
+                data = self._views.shown(study)["config"].get("data", {})
+            except RequestError:  # deleted meanwhile
+                continue
+            if any(_is_below(data.get(option), folder) for option in ("root", "annotations")):
                 raise RequestError(
                     409,
                     "dataset_in_use",
-                    f"The study {users[0]!r} uses the dataset {name!r}. Cancel it first.",
+                    f"The study {study!r} uses the dataset {name!r}. {advice} first, or wait for "
+                    "its end.",
                 )
-        with self._database.begin() as connection:
-            connection.execute(delete(DATASETS).where(DATASETS.c.name == name))
-        if row["origin"] == "uploaded":
-            shutil.rmtree(own, ignore_errors=True)
 
     def profile(
         self, name: str, choices: Mapping[str, str], options: Mapping[str, Any], *, by: str = ""

@@ -62,7 +62,7 @@ class Service:
             settings, rows, supervisor=self.supervisor, verbs=self.verbs, views=self.views
         )
         self.tasks = TaskRunner(settings, self.database)
-        self.datasets = DatasetCalls(settings, self.database, self.tasks)
+        self.datasets = DatasetCalls(settings, self.database, self.tasks, self.views)
         self.points = OwnPoints(self.database)
 
     def start(self) -> None:

@@ -153,6 +153,13 @@ class TaskRows:
             connection.execute(insert(TASKS).values(row))
         return self.get(row["id"])
 
+    def __contains__(self, id: str) -> bool:
+        """Return whether there is a task with this id."""
+        with self._database.reading() as connection:
+            return (
+                connection.execute(select(TASKS.c.id).where(TASKS.c.id == id)).first() is not None
+            )
+
     def get(self, id: str) -> TaskRow:
         """Return a task.
 
@@ -193,10 +200,11 @@ class TaskRows:
         found = self.listed(subject=study, states=OPEN)
         opened = [row for row in found if row.kind not in OF_DATASETS]
         if opened:
+            article = "An" if opened[0].kind == "export" else "A"
             raise RequestError(
                 409,
                 "task_is_open",
-                f"A {opened[0].kind} of {study!r} is open: cancel "
+                f"{article} {opened[0].kind} of {study!r} is open: cancel "
                 f"it by DELETE /api/v1/tasks/{opened[0].id}, or wait for its end.",
             )
 

@@ -33,6 +33,7 @@ from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.task_rows import (
     LEASE_S,
     NO_PROCESS,
+    OF_DATASETS,
     Kind,
     TaskRow,
     TaskRows,
@@ -112,6 +113,19 @@ class TaskRunner:
         self.rows.cancel(id, self._database.now())
         self.wake()
 
+    def forget(self, subject: str, *, is_dataset: bool) -> None:
+        """Remove the tasks of a study or dataset that is deleted; what is open is cancelled.
+
+        Another one of its name would show them as its own.
+        """
+        for row in self.rows.listed(subject=subject):
+            if (row.kind in OF_DATASETS) != is_dataset:
+                continue
+            if row.is_open:  # its row stays until the server that runs it has seen this
+                self.cancel(row.id)
+            else:
+                self._remove(row)
+
     def folder(self, id: str) -> Path:
         """Return the folder of what a task printed."""
         return self._settings.folder / "tasks" / id
@@ -147,8 +161,12 @@ class TaskRunner:
         for row in self.rows.past(now):
             files = export_folder(self._settings, row.subject, row.id)
             if row.kind != "export" or not files.is_dir():
-                shutil.rmtree(self.folder(row.id), ignore_errors=True)
-                self.rows.remove(row.id)
+                self._remove(row)
+
+    def _remove(self, row: TaskRow) -> None:
+        """Remove a task that has ended, with what it printed."""
+        shutil.rmtree(self.folder(row.id), ignore_errors=True)
+        self.rows.remove(row.id)
 
     def _run(self) -> None:
         while not self._is_closed:
@@ -222,8 +240,9 @@ class TaskRunner:
                 process.wait()
                 del self._running[id]
             return
-        state, message = self._ending(id, status)
-        self.rows.change(id, self._owner, state=state, message=message, ended=now)
+        if id in self.rows:  # else it was cancelled, and its study is deleted
+            state, message = self._ending(id, status)
+            self.rows.change(id, self._owner, state=state, message=message, ended=now)
         del self._running[id]  # not before: with its end unknown it would run once more
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, signal.SIGKILL)  # children that it left

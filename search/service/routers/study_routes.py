@@ -107,4 +107,5 @@ def delete_study(name: str, service: TheService) -> Response:
     """Remove a study with its files and its runs in MLflow; it may not run, nor a task of it."""
     service.tasks.rows.check_none(name)
     service.studies.delete(name)
+    service.tasks.forget(name, is_dataset=False)
     return Response(status_code=204)

@@ -156,6 +156,28 @@ class TestUploads:
         assert error_of(client.delete("/api/v1/datasets/roses")) == (409, "dataset_in_use")
         assert Path(root).is_dir()
 
+    @pytest.mark.parametrize("option", ["root", "annotations"])
+    def test_one_that_a_task_of_a_study_reads_stays(self, client: TestClient, option: str) -> None:
+        """The images of a full training were deleted while it ran."""
+        root = upload(client, zip_of("a.png")).json()["root"]
+        service = service_of(client)
+        rows = StudyRows(service.database)
+        rows.add("s", {"data": {option: root}}, wanted="pause")
+        rows.add("t", {"data": {}}, wanted="pause")
+        service.tasks.add("refit", "s", ["refit", "s"])
+        service.tasks.add("refit", "t", ["refit", "t"])
+        answer = client.delete("/api/v1/datasets/roses")
+        assert error_of(answer) == (409, "dataset_in_use")
+        said = answer.json()["error"]["message"]
+        assert said == (
+            "The study 's' uses the dataset 'roses'. Cancel its task refit first, or wait for "
+            "its end."
+        )
+        (task,) = service.tasks.rows.listed(subject="s")
+        service.tasks.cancel(task.id)
+        assert client.delete("/api/v1/datasets/roses").status_code == 204
+        assert not Path(root).exists()
+
 
 def left(tmp_path: Path) -> list[Path]:
     """Return what lies in the folder of uploads."""
@@ -191,6 +213,26 @@ class TestProfiles:
         assert client.get("/api/v1/datasets/flowers/profile").json() == {"n": 1}
         page = client.get("/api/v1/datasets/flowers/profile.html")
         assert page.headers["Content-Security-Policy"].startswith("sandbox ")
+
+    def test_another_dataset_of_the_name_has_none(self, client: TestClient) -> None:
+        """An upload showed what a deleted one of its name was like."""
+        service, address = service_of(client), "/api/v1/datasets/roses"
+        folders = []
+        for state in ("finished", "waiting"):
+            upload(client, zip_of("a.png"))
+            row = service.tasks.add("profile", "roses", ["profile"])
+            folders.append(service.tasks.folder(row.id))
+            folders[-1].mkdir(parents=True)
+            (folders[-1] / "printed").write_text(json.dumps({"n": 1}))
+            with service.database.begin() as connection:
+                connection.execute(TASKS.update().values(state=state))
+            assert client.get(f"{address}/profile").is_success == (state == "finished")
+            assert client.delete(address).status_code == 204
+        upload(client, zip_of("b.png"))
+        assert error_of(client.get(f"{address}/profile")) == (404, "no_profile")
+        assert [folder.exists() for folder in folders] == [False, True]
+        (row,) = service.tasks.rows.listed(subject="roses")
+        assert row.state == "cancelled"  # until the server that runs it has ended its process
 
     def test_options_that_a_request_may_not_set_are_refused(
         self, client: TestClient, tmp_path: Path

@@ -16,6 +16,7 @@ from archfront.search.config.compose import load
 from archfront.search.records.driver_lock import driver_lock
 from archfront.search.records.paths import StudyPaths
 from archfront.search.service.state import Service
+from archfront.search.service.task_rows import TASKS
 from tests.support import recorded_store, small_driver
 from tests.support.services import client_of
 from tests.support.waiting import eventually
@@ -196,6 +197,18 @@ class TestWishes:
         assert refused(client, "GET", "/new", 404) == "no_such_study"
         assert not (root / "studies/new").exists()
         assert not (root / "service/drivers/new").exists()
+
+    def test_its_tasks_are_deleted_with_it(self, client: TestClient) -> None:
+        """A new study showed the failed exports of a deleted one of its name."""
+        ask(client, "POST", "", 201, name="new", start=False, **DIGITS)
+        service = service_of(client)
+        for kind, state in (("export", "failed"), ("refit", "finished"), ("profile", "finished")):
+            row = service.tasks.rows.add(kind, "new", [kind])  # type: ignore[arg-type]
+            with service.database.begin() as connection:
+                connection.execute(TASKS.update().where(TASKS.c.id == row.id).values(state=state))
+        ask(client, "DELETE", "/new", 204)
+        # The profile is that of a dataset.
+        assert [row.kind for row in service.tasks.rows.listed(subject="new")] == ["profile"]
 
     @pytest.mark.slow
     def test_a_finished_study_is_deleted_as_the_command_does(
