@@ -161,8 +161,7 @@ class StudyCalls:
         row = self._row(name)
         before = completed(row.content)
         problems = [
-            f"budget.{option}: {value} is not more than what the study has in all, {old}. Give "
-            "the new total."
+            f"budget.{option}: {_fault(value, old)}"
             for option, value in budget.items()
             if not _is_more(value, old := before["budget"].get(option))
         ]
@@ -262,6 +261,13 @@ class StudyCalls:
 def _is_more(value: float | None, before: float | None) -> bool:
     """Return whether a budget is larger than before; None is one without an end."""
     return before is not None and (value is None or value > before)
+
+
+def _fault(value: float | None, before: float | None) -> str:
+    """Return why a budget is not larger than before."""
+    if before is None:
+        return "the study has no such limit, so that it cannot have more. Leave it out."
+    return f"{value} is not more than what the study has in all, {before}. Give the new total."
 
 
 def _own(config: Config) -> dict[str, Any]:

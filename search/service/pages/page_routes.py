@@ -199,7 +199,9 @@ def get_running(name: str, request: Request, service: TheService) -> Response:
 
 @data_router.get("/studies/{name}/columns")
 def get_columns(
-    name: str, service: TheService, after: Annotated[float, Query(ge=0)] = 0.0
+    name: str,
+    service: TheService,
+    after: Annotated[float, Query(ge=0, allow_inf_nan=False)] = 0.0,
 ) -> Response:
     """Return a study as columns, of what ended after so many of its active seconds."""
     study = service.read(name)

@@ -42,6 +42,7 @@ QUERIES = (
     "export=..%2f&format=../x&min_score=nan",
     "name=../x",
     "after=%0a",
+    "after=inf&best=1e999&limit=9e99&min_score=-inf",
 )
 BODIES = (
     b"",
@@ -140,7 +141,9 @@ def nonsense(client: TestClient, route: tuple[str, str], place: int) -> None:
         here = f"{here}?{QUERIES[place % len(QUERIES)]}"
         answer = client.get(here)
     else:
-        answer = client.post(f"{here}?name=x", content=BODIES[place % len(BODIES)])
+        kind = {"Content-Type": "application/json"}  # without it nothing reads the body
+        content = BODIES[place % len(BODIES)]
+        answer = client.post(f"{here}?name=x", content=content, headers=kind)
     check(answer, about=f"{method} {here} {place}")
 
 

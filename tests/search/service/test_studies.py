@@ -118,6 +118,10 @@ class TestOfTerminals:
         for wrong in ({"trials": 16}, {"minutes": 60}, {"minutes": None}, {"trials": 16.5}):
             error = ask(client, "POST", "/flowers/extend", 422, **wrong)["error"]
             assert error["problems"][0]["option"].endswith(next(iter(wrong)))
+        assert (
+            "has no such limit"
+            in ask(client, "POST", "/flowers/extend", 422, minutes=9)["error"]["message"]
+        )
         assert client.post(f"{PATH}/flowers/extend", json={}).status_code == 422
         more = ask(client, "POST", "/flowers/extend", trials=20)
         assert (more["state"], more["config"]["budget"]["trials"]) == ("waiting", 20)

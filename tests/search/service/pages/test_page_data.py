@@ -59,6 +59,9 @@ class TestColumns:
             t for t, at in zip(every["trial"], every["at"], strict=True) if at > middle
         ]
         assert 0 < len(later["trial"]) < 24
+        for wrong in ("inf", "1e999", "nan", "-1"):
+            answer = service_client.get(address, params={"after": wrong})
+            assert answer.status_code == 422, wrong
 
     def test_leave_out_the_hours_between_two_runs(self, service_client: TestClient) -> None:
         results = service_client.app.state.service.results("flowers")  # type: ignore[attr-defined]
