@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from archfront.search.commands.consoles import echo, wide_console
 from archfront.search.commands.flags import Problems, check_flags, not_counts
-from archfront.search.errors import ArtifactError
+from archfront.search.errors import ArtifactError, DataError, ExportError
 from archfront.trainers.safe_text import visible_line
 from archfront.trainers.words import count_of, score_text
 
@@ -70,11 +70,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def call(arguments: argparse.Namespace) -> int:
-    """Predict and print or draw; return 1 where an image could not be read."""
+    """Predict and print or draw; return 1 where an image has no answer."""
     check_flags(_problems(arguments))
     from archfront.search.predict.predictor import open_predictor
     from archfront.trainers.data.images import read_pixels
-    from archfront.trainers.errors import DataError
 
     files = list(image_files(arguments.images))
     targets = {} if arguments.draw is None else _targets(files, arguments.draw)
@@ -88,11 +87,12 @@ def call(arguments: argparse.Namespace) -> int:
         for file in targets or files:
             try:
                 pixels = read_pixels(file, predictor.manifest.preprocess.decoding)
-            except DataError as error:
+                asked, said = answer_to(predictor, pixels, arguments.min_score)
+            # The image cannot be read, or the network has no answer to it within its limits.
+            except (DataError, ExportError, ArtifactError) as error:
                 status = 1
                 _complain(f"{visible_line(str(file))}: {error}")
                 continue
-            asked, said = answer_to(predictor, pixels, arguments.min_score)
             if arguments.draw is not None:
                 _draw(pixels, asked, said, targets[file])
             rows.append({"image": str(file), **said})

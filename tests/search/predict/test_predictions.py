@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,12 +16,12 @@ from PIL import Image
 
 from archfront.search.cli import main
 from archfront.search.commands.predict import _targets, image_files
-from archfront.search.errors import ArtifactError
+from archfront.search.errors import ArtifactError, ExportError
 from archfront.search.formats.formats import FORMATS
 from archfront.search.predict.answer import ANSWERS, PredictedImage, answer
 from archfront.search.predict.manifest import read_manifest, write_manifest
 from archfront.search.predict.openers import OPENERS
-from archfront.search.predict.predictor import open_predictor
+from archfront.search.predict.predictor import Predictor, open_predictor
 from archfront.trainers.data import Preprocess
 from archfront.trainers.data.images import read_pixels
 from archfront.trainers.tasks import TASKS
@@ -228,6 +230,30 @@ class TestCommand:
         shown = capsys.readouterr()
         assert shown.err == f"archfront: {broken}: it is not an image of a known format\n"
         assert json.loads(shown.out)["image"] == str(picture)
+
+    def test_an_image_without_an_answer_hides_no_other(
+        self,
+        exports: SharedExports,
+        capsys: Output,
+        monkeypatch: pytest.MonkeyPatch,
+        tmp_path: Path,
+    ) -> None:
+        """The images after one that took an export beyond its limits were not looked at."""
+        picture = small_member.picture(tmp_path)
+        outputs, errors = Predictor.outputs, [ExportError("It took more than 5 s."), None]
+
+        def limited(predictor: Predictor, images: Any) -> Any:
+            if (error := errors.pop(0)) is not None:
+                raise error
+            return outputs(predictor, images)
+
+        monkeypatch.setattr(Predictor, "outputs", limited)
+        large = shutil.copy(picture, tmp_path / "large.png")
+        export = str(exports.served("classification"))
+        assert main(["predict", export, str(large), str(picture), "--json"]) == 1
+        said = capsys.readouterr()
+        assert json.loads(said.out)["image"] == str(picture)
+        assert said.err == f"archfront: {large}: It took more than 5 s.\n"
 
     def test_a_folder_stands_for_its_images(
         self, exports: SharedExports, capsys: Output, tmp_path: Path
