@@ -25,6 +25,11 @@ if TYPE_CHECKING:
     from archfront.trainers.data.images import Pixels
 
 
+# Raised where an export of the same weights says something else than before. Since 2 objects count
+# from the score of the best F1, and not from 0.3.
+REVISION = 2
+
+
 class Member:
     """A trained candidate of a study.
 
@@ -108,9 +113,12 @@ class Member:
         results = self._read()
         member = self._with_weights(results)
         digest = sha256_of(member.weights)[:12]
-        folder = results.paths.folder / "predictors" / f"{self.trial:05d}-{digest}"
+        place, name = results.paths.folder / "predictors", f"{self.trial:05d}-{digest}"
+        folder = place / f"{name}-{REVISION}"
         if (folder / MANIFEST).is_file():
             return folder
+        for earlier in (name, *(f"{name}-{n}" for n in range(REVISION))):
+            shutil.rmtree(place / earlier, ignore_errors=True)
         study = study_of(results.header)
         graph = Graph(study.config.hardware.batch_size)
         request = ExportRequest(tuple(formats_named([FORMAT])), graph, is_timed=False)

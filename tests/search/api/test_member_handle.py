@@ -79,6 +79,10 @@ class TestMember:
         stamp = (folder / "manifest.json").stat().st_mtime_ns
         assert digits.member("best").predict(pixels) == first
         assert (folder / "manifest.json").stat().st_mtime_ns == stamp
+        # One from before exports knew the score with the best F1 is made again.
+        folder.rename(folder.with_name(folder.name.rpartition("-")[0]))
+        assert digits.member("best").predict(pixels) == first
+        assert [one.name for one in folder.parent.iterdir()] == [folder.name]
         results = small_refits.results(digits.folder.parents[1])
         small_refits.write_refits(results, 1, [0.9])
         again = digits.member("best").predict(pixels)
