@@ -8,10 +8,8 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-import numpy as np
-
 from archfront.search.api.export_call import FORMAT, ExportKeywords, export
-from archfront.search.api.given_images import given_images, image_of
+from archfront.search.api.given_images import given_images, image_of_array
 from archfront.search.api.keywords import Names, check_keywords
 from archfront.search.commands.predict import answer_to, value_problems
 from archfront.search.errors import ArtifactError, ConfigError, DataError
@@ -169,14 +167,7 @@ def _pixels(source: Any, limit: PixelLimit) -> Pixels:
         return to_pixels(source, limit.value_range)
     if not hasattr(source, "__array__"):
         raise _no_image(source)
-    array = np.asarray(source)
-    has_no_image = array.ndim not in (2, 3) or array.shape[2:] > (4,) or 0 in array.shape
-    if array.dtype != np.uint8 or has_no_image:
-        raise ConfigError(
-            "images: an array of one image is uint8 of shape (H, W) or (H, W, C) with one to four "
-            f"channels; got {array.dtype} of shape {array.shape}."
-        )
-    return to_pixels(image_of(array))
+    return to_pixels(image_of_array(source))
 
 
 def _no_image(value: Any) -> ConfigError:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from archfront.search.api.given_images import image_of
+from archfront.search.api.given_images import image_of, image_of_array
 from archfront.search.errors import ArtifactError, ConfigError
 from archfront.search.predict.manifest import MANIFEST
 
@@ -38,10 +38,9 @@ def image_bytes(image: Any) -> bytes:
 
     try:
         if not isinstance(image, Image.Image):
-            array = np.asarray(image)
-            if array.dtype != np.uint8:
+            if not hasattr(image, "__array__"):
                 raise TypeError
-            image = image_of(array)
+            image = image_of_array(image)
         _as_png(image).save(file := io.BytesIO(), "png")
     except (TypeError, ValueError, OSError) as error:
         raise ConfigError(
