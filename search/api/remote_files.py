@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import shutil
 import zipfile
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -108,25 +109,42 @@ def check_folder(folder: Path, *, overwrite: bool) -> None:
 def unpacked(file: Path, folder: Path) -> Path:
     """Unpack an export into a folder, without the folder that all of it lies in.
 
-    An export that is there is replaced.
+    An export that is there is replaced once the new one is whole.
 
     Raises:
-        ArtifactError: If a name leads out of the folder, or the folder cannot be written.
+        ArtifactError: If the archive is damaged, a name leads out of the folder, or the folder
+            cannot be written.
     """
+    part = folder.with_name(f".{folder.name}.part")
     try:
-        with zipfile.ZipFile(file) as archive:
-            entries = {entry: Path(entry.filename).parts[1:] for entry in archive.infolist()}
-            for parts in entries.values():
-                if ".." in parts or not parts:
-                    raise ArtifactError(f"The export has a name that leads out of it: {parts}.")
-            if folder.is_dir() and any(folder.iterdir()):
-                shutil.rmtree(folder)
-            for entry, parts in entries.items():
-                target = folder.joinpath(*parts)
-                target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(archive.read(entry))
+        shutil.rmtree(part, ignore_errors=True)
+        part.mkdir(parents=True)
+        _unpack(file, part)
+        if folder.is_dir():
+            shutil.rmtree(folder)
+        part.rename(folder)
+    # An archive that was cut off, or is of a form that this Python does not read.
+    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        raise ArtifactError(
+            f"The export that came from the server is damaged ({error}). Ask for it again."
+        ) from error
     except OSError as error:
         raise ArtifactError(
             f"The export cannot be written to {folder}: {error.strerror}. Give another folder."
         ) from error
+    finally:
+        shutil.rmtree(part, ignore_errors=True)
     return folder
+
+
+def _unpack(file: Path, folder: Path) -> None:
+    """Write the files of an archive below a folder, without the first folder of their names."""
+    with zipfile.ZipFile(file) as archive:
+        entries = {entry: Path(entry.filename).parts[1:] for entry in archive.infolist()}
+        for parts in entries.values():
+            if ".." in parts or not parts:
+                raise ArtifactError(f"The export has a name that leads out of it: {parts}.")
+        for entry, parts in entries.items():
+            target = folder.joinpath(*parts)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes(archive.read(entry))
