@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import math
 import re
-from urllib.parse import urlsplit
+from urllib.parse import quote, urlsplit
 
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import MutableHeaders
@@ -119,7 +119,7 @@ class Gate:
     def _unknown(self, request: Request, client: str) -> Response:
         """Return the answer to a request without a token: a browser is led to the login."""
         if request.method in SAFE and "text/html" in request.headers.get("accept", ""):
-            return RedirectResponse(f"{request.scope['root_path']}/login", 303)
+            return RedirectResponse(f"{request.scope['root_path']}/login{_back_to(request)}", 303)
         wait_s = self._wrong.wait_s(client)
         if wait_s:
             return _too_many(wait_s)
@@ -174,6 +174,12 @@ def path_of(request: Request) -> str:
     return str(path[len(root) :] if is_below else path) or "/"
 
 
+def _back_to(request: Request) -> str:
+    """Return the query by which a login leads to the page that was asked for."""
+    asked = path_of(request)[1:] + (f"?{request.url.query}" if request.url.query else "")
+    return f"?to={quote(asked, safe='')}" if asked else ""
+
+
 def is_foreign(request: Request) -> bool:
     """Return whether a browser says that another site made a request.
 
@@ -198,14 +204,17 @@ def _bearer(request: Request) -> str | None:
     return secret.strip() if kind.lower() == "bearer" else None
 
 
+def read_only() -> RequestError:
+    """Return the error for what a token with scope read may not do."""
+    return RequestError(
+        403, "read_only", "This token may only read. Another one, with scope full, may do this."
+    )
+
+
 def _check_reads(path: str, method: str) -> None:
     """Raise a RequestError unless a request only reads."""
     if method not in SAFE and path not in READING:
-        raise RequestError(
-            403,
-            "read_only",
-            "This token may only read. Another one, with scope full, may do this.",
-        )
+        raise read_only()
     if path.startswith("/api/v1/tokens"):
         raise RequestError(403, "read_only", "This token may not see the tokens.")
 

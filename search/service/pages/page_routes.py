@@ -17,7 +17,7 @@ from archfront.search.service.pages.overview import compact, has_records, runnin
 from archfront.search.service.pages.page_files import modules, page_files, version
 from archfront.search.service.pages.study_columns import study_columns, whole_columns
 from archfront.search.service.problems import MESSAGES
-from archfront.search.service.security import SAFE, path_of
+from archfront.search.service.security import SAFE, path_of, read_only
 from archfront.search.tracking.mlflow_links import run_page
 from archfront.trainers.safe_text import visible_value
 
@@ -127,9 +127,15 @@ def _pointless(who: Who, service: TheService) -> set[str]:
 @router.get("/datasets")
 @router.get("/tokens")
 def plain_page(request: Request, service: TheService, who: Who) -> Response:
-    """Return a page that says the same of every root of studies."""
+    """Return a page that says the same of every root of studies.
+
+    Raises:
+        RequestError: If it is a form whose requests would all be refused.
+    """
     path = request.scope["route"].path
     is_full = who is not None and who.scope == "full"
+    if who is not None and not is_full and PLAIN[path] in _pointless(who, service):
+        raise read_only()
     folders = [str(folder) for folder in service.settings.data_roots] if is_full else []
     return _page(PLAIN[path], who, service, up="./", data_roots=folders)
 

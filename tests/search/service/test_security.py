@@ -280,10 +280,14 @@ class TestLogin:
     def test_a_browser_without_a_session_is_led_to_the_login(self, tmp_path: Path) -> None:
         with client_of(tmp_path / "below", root_path="/team/archfront") as client:
             html = {**NO_TOKEN, "Accept": "text/html"}
-            for path in ("/", "/team/archfront/studies"):
+            for path, back in (
+                ("/", ""),
+                ("/team/archfront/studies", "?to=studies"),
+                ("/compare?study=a&study=b", "?to=compare%3Fstudy%3Da%26study%3Db"),
+            ):
                 answer = client.get(path, headers=html, follow_redirects=False)
                 assert answer.status_code == 303
-                assert answer.headers["location"] == "/team/archfront/login"
+                assert answer.headers["location"] == f"/team/archfront/login{back}"
             for path in ("/api/v1/version", "/team/archfront/api/v1/version"):
                 assert client.get(path).status_code == 200
 

@@ -33,6 +33,12 @@ function refusal(status, text) {
   }
 }
 
+// Leads to the login, and from there back to this page.
+function toLogin() {
+  const here = location.href.startsWith(UP.href) ? location.href.slice(UP.href.length) : "";
+  location.assign(page(here ? `login?to=${encodeURIComponent(here)}` : "login"));
+}
+
 async function ask(address, options = {}) {
   let answer;
   try {
@@ -42,7 +48,7 @@ async function ask(address, options = {}) {
     throw new Refused(0, "no_answer", "The server does not answer. Is it running?");
   }
   if (answer.ok) return answer;
-  if (answer.status === 401 && String(address) !== page("login")) location.assign(page("login"));
+  if (answer.status === 401 && String(address) !== page("login")) toLogin();
   throw refusal(answer.status, await answer.text());
 }
 
@@ -71,7 +77,7 @@ export function sendFile(address, file, { moved, signal } = {}) {
     request.setRequestHeader("Content-Type", "application/octet-stream");
     request.upload.onprogress = (event) => moved?.(event.loaded, event.total);
     request.onload = () => {
-      if (request.status === 401) location.assign(page("login"));
+      if (request.status === 401) toLogin();
       if (request.status < 200 || request.status > 299) reject(refusal(request.status, request.responseText));
       else resolve(JSON.parse(request.responseText));
     };

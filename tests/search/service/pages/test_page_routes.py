@@ -177,6 +177,11 @@ def test_a_token_that_reads_gets_no_button_that_changes(service_client: TestClie
     reads = Page(service_client.get("/", headers={"Authorization": f"Bearer {secret}"}).text)
     assert reads.of("html")[0]["data-scope"] == "read"
     assert [a for a in reads.values("href") if a.endswith("new")] == []
+    accept = {"Authorization": f"Bearer {secret}", "Accept": "text/html"}
+    for form in ("new", "tokens"):  # by a link that somebody sent
+        page = service_client.get(f"/{form}", headers=accept)
+        assert (page.status_code, "may only read" in page.text) == (403, True)
+        assert service_client.get(f"/{form}").status_code == 200
     full = Page(service_client.get("/").text)
     assert full.of("html")[0]["data-scope"] == "full"
 
