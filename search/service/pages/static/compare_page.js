@@ -5,6 +5,7 @@ import { afterPause, byId, h, put, show } from "./dom.js";
 import { endsOf, panelChart } from "./panel_chart.js";
 import { begin, complain } from "./shell.js";
 import { stateMark } from "./states.js";
+import { readStudies } from "./study_list.js";
 import { metric, ms, name as words, short } from "./words.js";
 
 const MOST_SHOWN = 8, COLORS = 8;
@@ -103,7 +104,7 @@ function panel(device, some, ends) {
 begin();
 byId("under").addEventListener("input", afterPause(drawAnswers));
 try {
-  rows = (await get(api("overview"))).filter((row) => row.members > 0);
+  rows = (await readStudies()).filter((row) => row.members > 0);
   show(byId("compare-empty"), rows.length === 0);
   show(byId("chosen"), rows.length > 0);
   if (!chosen.size && rows.length) {

@@ -4,7 +4,7 @@ import { api, get } from "./api.js";
 import { byId, h, put, show } from "./dom.js";
 import { showProfile } from "./profile_view.js";
 import { complain } from "./shell.js";
-import { datasetName, uploadDataset } from "./upload.js";
+import { freeName, uploadDataset } from "./upload.js";
 
 const FOLDER = "", UPLOAD = "upload:", DRAWN = "choice:";
 // What needs no folder.
@@ -79,7 +79,8 @@ export class DataChoice {
     const problem = byId("upload-problem"), input = byId("upload");
     show(problem, false);
     try {
-      const made = await uploadDataset(byId("upload-state"), file, datasetName(file));
+      const taken = (await get(api("datasets"))).map((one) => one.name);
+      const made = await uploadDataset(byId("upload-state"), file, freeName(file, taken));
       await this.read();
       this.select.value = `set:${made.name}`;
       show(byId("root-field"), false);

@@ -1,35 +1,18 @@
 // The list of studies: what each found and what it does now.
 
-import { api, get, studyPage } from "./api.js";
+import { studyPage } from "./api.js";
 import { afterPause, byId, h, put, show } from "./dom.js";
-import { begin, complain } from "./shell.js";
+import { begin } from "./shell.js";
 import { sparkline } from "./sparkline.js";
 import { isLive, leftText, stageText, stateMark } from "./states.js";
+import { readStudies } from "./study_list.js";
 import { ago, count, lastPart, listed, metric, ms, name as words } from "./words.js";
 
 const OFTEN_S = 3, RARELY_S = 20, FIND_FROM = 6;
 // Studies that are drawn at first; a thousand take longer than anyone looks at.
 const FIRST = 100;
 const list = byId("studies"), find = byId("find-study");
-let studies = [], most = FIRST;
-
-// What the API says of studies that the records do not: the ones that wait or were paused.
-function merged(begun, all) {
-  const rows = new Map(begun.map((row) => [row.name, row]));
-  for (const one of all) {
-    const row = rows.get(one.name) ?? { name: one.name, started: one.created ?? 0, running: [] };
-    rows.set(one.name, { ...row, state: one.state ?? row.state, reason: one.reason ?? row.reason });
-  }
-  return [...rows.values()];
-}
-
-async function read() {
-  const [begun, all] = await Promise.all([
-    get(api("overview")),
-    get(api("studies")).then((found) => found.studies ?? found, () => []),
-  ]);
-  return merged(begun, all);
-}
+let studies = [], most = FIRST, read_at = null;
 
 function member(row, word) {
   const found = row.named?.[word];
@@ -89,16 +72,25 @@ function draw() {
 async function look() {
   if (document.hidden) return;
   let rest_s = RARELY_S;
+  const problem = byId("studies-problem");
+  let told;
   try {
-    const found = await read();
+    const found = await readStudies();
     if (JSON.stringify(found) !== JSON.stringify(studies) || !found.length) {
       studies = found;
       draw();
     }
     if (studies.some((row) => isLive(row.state) || row.state === "reading")) rest_s = OFTEN_S;
+    [read_at, told] = [new Date(), ""];
   } catch (error) {
-    complain(error);
+    // What is shown may be long over, and is told so until the server answers again.
+    const since = read_at && ` This is how the studies were at ${read_at.toLocaleTimeString()}.`;
+    told = `${error.message}${since ?? ""}`;
+    if (!read_at) byId("studies-summary").textContent = "";
+    rest_s = OFTEN_S;
   }
+  if (problem.textContent !== told) problem.textContent = told; // read out once
+  show(problem, told !== "");
   clearTimeout(look.timer);
   look.timer = setTimeout(look, rest_s * 1000);
 }

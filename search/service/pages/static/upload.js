@@ -11,6 +11,14 @@ export function datasetName(file) {
   return file.name.replace(ENDING, "").replace(/[^A-Za-z0-9._-]+/g, "-").replace(/^[^A-Za-z0-9]+/, "").slice(0, 60);
 }
 
+// A name that no dataset has yet, where nobody is asked for one.
+export function freeName(file, taken) {
+  const own = datasetName(file) || "images";
+  let name = own;
+  for (let n = 2; taken.includes(name); n += 1) name = `${own.slice(0, 55)}-${n}`;
+  return name;
+}
+
 // Sends a file as a dataset of a name, and shows in a place how far it is; returns the dataset.
 export async function uploadDataset(place, file, name) {
   const ending = new AbortController();

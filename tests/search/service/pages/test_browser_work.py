@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import numpy as np
 import pytest
@@ -238,6 +239,53 @@ def test_an_archive_is_sent_checked_and_looked_at(browser: Any, tmp_path: Path) 
         page.click("#send-go")
         expect(page.locator("#send-problem")).to_contain_text("archive")
         expect(page.locator("#datasets li")).to_have_count(1)
+        # A form that asks for no name finds one that is free.
+        page.goto(f"{address}new")
+        page.select_option("#dataset", "upload:")
+        page.set_input_files("#upload", {"name": "My pets.zip", **given})
+        expect(page.locator("#upload-state")).to_contain_text("as My-pets-2")
+        assert page.input_value("#dataset") == "set:My-pets-2"
+
+
+def test_a_link_leads_where_it_says_after_the_login(browser: Any, root: Path) -> None:
+    """The part behind the number sign was taken for a token, and all led to the list."""
+    from playwright.sync_api import expect
+
+    with served(root) as (address, token), browsed(browser) as page:
+        page.goto(f"{address}studies/flowers#trial-3")
+        page.wait_for_url("**/login?to=studies%2Fflowers#trial-3")
+        page.wait_for_function("document.activeElement.id === 'token'")
+        assert page.locator("#login-problem").is_hidden()
+        page.fill("#token", token)
+        page.press("#token", "Enter")
+        page.wait_for_url(f"{address}studies/flowers#trial-3")
+        expect(page.locator("#detail h2")).to_contain_text("Trial 3")
+        # None but pages of this service; what is no address is the list.
+        for to in ("//elsewhere/x", "https://elsewhere/x", "javascript:alert(1)", "../../x"):
+            page.goto(f"{address}login?to={quote(to, safe='')}")
+            page.fill("#token", token)
+            page.press("#token", "Enter")
+            page.wait_for_url(lambda url: url in (address, f"{address}x"))
+
+
+def test_lists_say_what_is_and_since_when_nobody_answers(browser: Any, root: Path) -> None:
+    from playwright.sync_api import expect
+
+    with served(root, max_studies=0) as (address, token), browsed(browser) as page:
+        database = ServiceDatabase(ServiceSettings(root=root).database)
+        StudyRows(database).add("flowers", {})
+        database.close()
+        log_in(page, address, token)
+        problem = page.locator("#studies-problem")
+        expect(page.locator("[data-name=flowers] .state")).to_contain_text("waiting")
+        page.route("**/overview", lambda route: route.abort())
+        expect(problem).to_contain_text("The server does not answer. Is it running? This is how")
+        expect(page.locator("[data-name=flowers]")).to_be_visible()
+        page.unroute("**/overview")
+        expect(problem).to_be_hidden()
+        # A study that waits once more was shown by the end of its last run.
+        page.goto(f"{address}compare")
+        expect(page.locator("#answers .state")).to_contain_text("waiting")
 
 
 def is_stream(request: Any) -> bool:
