@@ -97,7 +97,7 @@ class Study:
         """
         results = self._results()
         if not results.front():
-            raise StudyError(f"The study {self.name!r} has no trained candidate yet.")
+            raise StudyError(results.none_trained())
         from archfront.search.report import pages
         from archfront.search.report.figures import front_figure
 

@@ -40,7 +40,7 @@ def call(arguments: argparse.Namespace) -> int:
         writer.writeheader()
         writer.writerows(flat)
     elif not (members := results.front()):
-        echo(f"The study {arguments.study!r} has no trained candidate yet.")
+        echo(results.none_trained())
     else:
         metric, *costs = (objective.name for objective in results.objectives)
         console = wide_console(WIDTH)

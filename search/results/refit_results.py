@@ -74,8 +74,8 @@ def member_of(results: Results, name: str, *, is_proxy: bool) -> Member:
     if best is None:
         study = results.paths.study
         raise StudyError(
-            f"Trial {trial} of {study!r} was not trained in full yet. Run 'archfront refit "
-            f"{study} --members {trial}', or say --proxy for the weights of its short training."
+            f"Trial {trial} of {study!r} has no refit yet. Run 'archfront refit {study} --members "
+            f"{trial}', or say --proxy for the weights that the search trained."
         )
     origin = {
         "kind": "refit",

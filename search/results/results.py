@@ -88,6 +88,13 @@ class Results:
             raise StudyError(f"The study {self.paths.study!r} has no records yet.")
         return self.header
 
+    def none_trained(self) -> str:
+        """Return the sentence of a study without a trained candidate, and why, where it ended."""
+        found = f"The study {self.paths.study!r} has no trained candidate"
+        if self.state == "running" or not self.reason:
+            return f"{found} yet."
+        return f"{found}. It is {self.state}: {self.reason.rstrip('.')}."
+
     def tie_test(self) -> Callable[[Evaluation, Evaluation], bool]:
         """Return what says whether two trained candidates tie on the validation images.
 

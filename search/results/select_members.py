@@ -51,7 +51,7 @@ def chosen_trials(results: Results, names: Sequence[str]) -> list[int]:
     """
     members = results.front()
     if not members:
-        raise StudyError(f"The study {results.paths.study!r} has no trained candidate yet.")
+        raise StudyError(results.none_trained())
     better = [member for member in members if not member.not_better_than]
     many = {
         "all": [member.trial for member in better or members],

@@ -164,11 +164,11 @@ def _check_weights(service: Service, name: str, asked: ExportRequest) -> None:
     refit = f'POST /api/v1/studies/{name}/refit with {{"members": ["{trial}"]}}'
     has_proxy = proxy_weights(results, trial).is_file()
     if not asked.proxy and trial not in refit_results.shipped_refits(results):
-        more = ', or give "proxy": true for the weights of its short training' * has_proxy
+        more = ', or give "proxy": true for the weights that the search trained' * has_proxy
         raise RequestError(
             409,
             "not_refitted",
-            f"Trial {trial} of {name!r} was not trained in full yet. First {refit}{more}.",
+            f"Trial {trial} of {name!r} has no refit yet. First {refit}{more}.",
         )
     if asked.proxy and not has_proxy:
         raise RequestError(

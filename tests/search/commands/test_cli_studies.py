@@ -114,6 +114,15 @@ class TestFront:
         assert "state     stopped" in succeeds(capsys, "show", *words[1:])
         assert json.loads(succeeds(capsys, "show", *words[1:], "--json"))["front"] == []
 
+    def test_a_study_that_ended_without_a_trained_candidate_says_why(
+        self, capsys: Output, flowers: StudyPaths, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Every verb said that a finished study had no trained candidate "yet", and no more."""
+        monkeypatch.setattr(Results, "front", lambda _: [])
+        told = "The study 'flowers' has no trained candidate. It is finished: "
+        assert succeeds(capsys, "front", "flowers").startswith(told)
+        assert fails(capsys, 1, "refit", "flowers").startswith(told)
+
     @pytest.mark.parametrize("verb", ["front", "show", "report", "delete"])
     def test_an_unknown_study_gets_the_names_of_those_there(
         self, capsys: Output, flowers: StudyPaths, verb: str

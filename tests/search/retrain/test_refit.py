@@ -324,7 +324,9 @@ class TestMembers:
 
     def test_a_member_that_was_not_refitted_says_what_to_do(self, root: Path) -> None:
         found = write(root)
-        with pytest.raises(StudyError, match=r"refit digits --members 1', or say --proxy"):
+        with pytest.raises(
+            StudyError, match=r"no refit yet.*refit digits --members 1', or say --proxy"
+        ):
             member_of(found, "best", is_proxy=False)
         assert member_of(found, "best", is_proxy=True).origin["kind"] == "proxy"
 
