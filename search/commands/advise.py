@@ -10,11 +10,12 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import TimeElapsedColumn
 
 from archfront.search.advise.advice import Advice, Field, Option, options_of
 from archfront.search.advise.sweep import LatencySweep, sweep_costs
 from archfront.search.commands.consoles import (
+    described_bar,
     echo,
     new_console,
     print_lines,
@@ -147,11 +148,10 @@ def _measure(
             advice.learn(index, answer)
     deadline = time.monotonic() + 60 * arguments.minutes
     is_live = console.is_terminal and not arguments.plain
-    columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
     with (
         TemporaryDirectory(prefix="archfront-") as folder,
         measuring_engine(config) as engine,
-        Progress(*columns, console=console, transient=True, disable=not is_live) as bar,
+        described_bar(console, TimeElapsedColumn(), is_live=is_live) as bar,
     ):
         task = bar.add_task("", total=60 * arguments.minutes)
         sweep = LatencySweep(settings, known, engine, Path(folder))

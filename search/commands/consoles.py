@@ -15,8 +15,12 @@ from archfront.trainers.safe_text import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress, ProgressColumn
 
     from archfront.search.report.fitted_table import FittedTable
+
+# Columns of a bar beside a text: what stands beside it is left most of 80.
+BAR = 16
 
 
 def wide_console(width: int) -> Console:
@@ -83,6 +87,31 @@ def stderr_progress() -> Iterator[Callable[[str, int, int], None]]:
             bar.update(task, description=name, completed=done, total=total)
 
         yield update
+
+
+def described_bar(console: Console, *columns: ProgressColumn, is_live: bool) -> Progress:
+    """Return a bar that goes again, with a text in what the bar and its columns leave of the line.
+
+    A text that is longer is cut at its end: it has first what changes.
+
+    Args:
+        console: Where it is shown.
+        *columns: What stands between the bar and the text.
+        is_live: Whether it is shown at all.
+    """
+    from rich.progress import BarColumn, Progress, TextColumn
+    from rich.table import Column
+
+    text = TextColumn(
+        "{task.description}", markup=False, table_column=Column(no_wrap=True, ratio=1)
+    )
+    return Progress(
+        *(BarColumn(BAR), *columns, text),
+        console=console,
+        transient=True,
+        expand=True,
+        disable=not is_live,
+    )
 
 
 def print_note(line: str) -> None:

@@ -6,16 +6,12 @@ import argparse
 from collections import Counter
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from rich.console import Console
 from rich.progress import (
-    BarColumn,
     MofNCompleteColumn,
-    Progress,
     ProgressColumn,
     Task,
-    TextColumn,
     TimeRemainingColumn,
 )
 from rich.text import Text
@@ -28,7 +24,7 @@ from archfront.search.advise.sweep import (
     space_of,
     sweep_costs,
 )
-from archfront.search.commands.consoles import print_lines
+from archfront.search.commands.consoles import described_bar, print_lines
 from archfront.search.commands.device_text import composed_config, image_shape
 from archfront.search.config.schema import Config
 from archfront.search.config.settings import latency_table
@@ -138,9 +134,8 @@ def _measure_all(
     config: Config,
 ) -> None:
     """Measure every planned architecture and append each result as it comes."""
-    columns: list[Any] = [BarColumn(), MofNCompleteColumn(), _Rate(), TimeRemainingColumn()]
-    columns += [TextColumn("{task.description}", markup=False)]
-    with Progress(*columns, console=console, transient=True, disable=not is_live) as bar:
+    columns = (MofNCompleteColumn(), _Rate(), TimeRemainingColumn())
+    with described_bar(console, *columns, is_live=is_live) as bar:
         task = bar.add_task("", total=len(planned.todo))
         last = ""
         for number, architecture in enumerate(planned.todo, 1):

@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
 from archfront.search.commands.consoles import (
+    described_bar,
     echo,
     new_console,
     print_lines,
@@ -238,16 +239,15 @@ def _train(
     is_live: bool,
     has_lines: bool,
 ) -> None:
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.progress import TimeElapsedColumn
 
     from archfront.search.results.select_members import evaluation_of
     from archfront.search.retrain.refit_members import FullTraining, refit, steps_of
 
     metric = study.config.task.metric
-    columns = (BarColumn(), TimeElapsedColumn(), TextColumn("{task.description}", markup=False))
-    with Progress(*columns, console=console, transient=True, disable=not is_live) as bar:
+    with described_bar(console, TimeElapsedColumn(), is_live=is_live) as bar:
         steps = steps_of(results, study, request)
-        task = bar.add_task("", total=sum(step.epochs for step in steps))
+        task = bar.add_task("reading images", total=sum(step.epochs for step in steps))
         n_done = 0
 
         def on_epoch(step: FullTraining, row: EpochRow) -> None:
@@ -255,8 +255,8 @@ def _train(
             bar.update(
                 task,
                 completed=n_done + row.epoch,
-                description=f"trial {step.trial} {label}, seed {step.seed}, epoch {row.epoch} of "
-                f"{step.epochs}: {metric} {row.metrics[metric]:.4f}",
+                description=f"trial {step.trial} seed {step.seed}, epoch {row.epoch} of "
+                f"{step.epochs}, {metric} {row.metrics[metric]:.4f}, {label}",
             )
 
         for step, record in refit(results, study, request, on_epoch):
