@@ -133,7 +133,7 @@ def launched() -> Iterator[Any]:
 
 @contextmanager
 def browsed(browser: Any, **settings: Any) -> Iterator[Any]:
-    """Give a page of a browser; an error of its scripts, or of the policy, fails the test.
+    """Give a page of a browser; an error of its scripts, policy or patterns fails the test.
 
     Pages of one browser share no cookies, no cache and nothing else.
 
@@ -146,11 +146,12 @@ def browsed(browser: Any, **settings: Any) -> Iterator[Any]:
     context.set_default_timeout(WAIT_S * 1000)
     page = context.new_page()
     page.on("pageerror", lambda error: wrong.append(str(error)))
-    page.on("console", lambda said: wrong.extend(_policy(said.text)))
+    page.on("console", lambda said: wrong.extend(_mistakes(said.text)))
     yield page
     context.close()
     assert wrong == []
 
 
-def _policy(text: str) -> list[str]:
-    return [text] if "Content Security Policy" in text else []
+def _mistakes(text: str) -> list[str]:
+    marks = ("Content Security Policy", "is not a valid regular expression")
+    return [text] if any(mark in text for mark in marks) else []

@@ -9,10 +9,11 @@ const BUDGET = [["minutes", "Minutes in all", { min: 0, step: "any" }], ["trials
 
 export function drawActions(study, { state, config, has_begun = true }, changed) {
   const place = byId("actions");
-  const shown = `${state} ${has_begun}`;
+  const budget = config?.budget ?? {};
+  const limits = BUDGET.filter(([name]) => (budget[name] ?? null) !== null);
+  const shown = [state, has_begun, ...limits.map(([name]) => budget[name])].join(" ");
   if (!canChange || place.dataset.shown === shown) return;
   place.dataset.shown = shown;
-  const budget = config?.budget ?? {};
   const act = (verb, content) => send("POST", api("studies", study, verb), content);
   const button = (text, call, kind) => {
     const made = h("button", { type: "button", class: kind }, text);
@@ -37,10 +38,10 @@ export function drawActions(study, { state, config, has_begun = true }, changed)
       await act("cancel");
       changed();
     }),
-    has_begun && !["cancelled", "unreadable", "deleting"].includes(state) && button("Extend", async () => {
+    has_begun && limits.length > 0 && !["cancelled", "unreadable", "deleting"].includes(state) && button("Extend", async () => {
       const answer = await ask({ title: `Give ${study} more`, yes: "Extend",
         text: "It goes on from where it is. These are totals, with what it has used already.",
-        fields: BUDGET.filter(([name]) => budget[name] !== null).map(([name, label, attributes]) =>
+        fields: limits.map(([name, label, attributes]) =>
           ({ name, label, type: "number", inputmode: "decimal", value: budget[name], ...attributes })) });
       if (!answer) return;
       const content = Object.fromEntries(Object.entries(answer)
@@ -61,11 +62,20 @@ export function drawActions(study, { state, config, has_begun = true }, changed)
       const answer = await ask({ title: `Delete ${study}?`, yes: "Delete for good", is_danger: true,
         text: ["Its records, weights and exports are removed. This cannot be undone.",
           `Type the name ${study} to be sure.`],
-        fields: [{ name: "name", label: "Name of the study", required: true, pattern: escaped(study), autocomplete: "off" }] });
+        fields: [{ name: "name", label: "Name of the study", required: true, pattern: escaped(study),
+          title: `The name ${study}`, autocomplete: "off" }] });
       if (answer?.name !== study) return;
       await send("DELETE", api("studies", study));
       location.assign(page("./"));
     }, "danger"));
 }
 
-const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\/-]/g, "\\$&");
+// Takes the buttons away, until they are drawn again.
+export function clearActions() {
+  const place = byId("actions");
+  delete place.dataset.shown;
+  put(place);
+}
+
+// No hyphen: a browser takes a pattern with one that is escaped for none.
+const escaped = (text) => text.replace(/[.*+?^${}()|[\]\\/]/g, "\\$&");

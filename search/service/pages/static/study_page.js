@@ -13,7 +13,7 @@ import { OwnPoints } from "./own_points.js";
 import { drawRunning } from "./running_panel.js";
 import { begin, complain } from "./shell.js";
 import { isLive, leftText, notBegun, putState } from "./states.js";
-import { drawActions } from "./study_actions.js";
+import { clearActions, drawActions } from "./study_actions.js";
 import { first, study } from "./study_first.js";
 import { StudyData } from "./study_data.js";
 import { timeSlider } from "./time_slider.js";
@@ -95,7 +95,12 @@ function newColumns() {
 }
 
 async function readColumns(coming) {
-  const is_new = data.take(await coming);
+  const answer = await coming;
+  if (data.facts && answer.study.started !== data.facts.started) {
+    location.reload(); // another study has the name of one that was deleted
+    return;
+  }
+  const is_new = data.take(answer);
   if (!is_new) return;
   slider.setEnd(data.end);
   drawHead();
@@ -147,10 +152,21 @@ async function refresh() {
     show(problem, is_bad && Boolean(now.reason));
     return isLive(state);
   } catch (error) {
-    problem.textContent = error.message;
-    show(problem, true);
+    const is_gone = error.status === 404;
+    if (is_gone) drawGone();
+    else problem.textContent = error.message;
+    show(problem, !is_gone);
     return error.status === 0 || error.status >= 500;
   }
+}
+
+// Of a study that was deleted there is nothing left that could be asked for.
+function drawGone() {
+  state = "deleted";
+  putState(byId("state"), state);
+  clearActions();
+  byId("question").textContent = "It was deleted. The list of studies has those that are there.";
+  for (const part of ["begun", "now"]) show(byId(part), false);
 }
 
 // Draws what runs, and what is recorded where that is new.

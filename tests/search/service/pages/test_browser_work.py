@@ -74,6 +74,12 @@ def log_in(page: Any, address: str, token: str) -> None:
     page.wait_for_url(address)
 
 
+def look_again(page: Any) -> None:
+    """Let a page ask at once, as one that is seen again does."""
+    for is_hidden in (True, False):
+        page.evaluate(HIDDEN, is_hidden)
+
+
 @pytest.fixture
 def root(recorded_root: Path, tmp_path: Path) -> Path:
     shutil.copytree(recorded_root / "studies", tmp_path / "root/studies")
@@ -266,6 +272,47 @@ def test_a_link_leads_where_it_says_after_the_login(browser: Any, root: Path) ->
             page.fill("#token", token)
             page.press("#token", "Enter")
             page.wait_for_url(lambda url: url in (address, f"{address}x"))
+
+
+def test_a_study_is_extended_and_deleted_elsewhere_meanwhile(browser: Any, root: Path) -> None:
+    """Its page offered the budget of before, and a deleted one stayed as it had been."""
+    from playwright.sync_api import expect
+
+    name = "my-roses.2_x"
+    with served(root, max_studies=0) as (address, token), browsed(browser) as page:
+        database = ServiceDatabase(ServiceSettings(root=root).database)
+        rows = StudyRows(database)
+        rows.add(name, {}, wanted="pause")
+        log_in(page, address, token)
+        api, headers = f"{address}api/v1/studies", {"Authorization": f"Bearer {token}"}
+        page.goto(f"{address}studies/flowers")
+        expect(page.locator("#actions")).to_contain_text("Extend")
+        for trials in (40, 50):
+            answer = page.request.post(
+                f"{api}/flowers/extend", headers=headers, data={"trials": trials}
+            )
+            assert answer.ok, answer.text()
+            look_again(page)
+            expect(page.locator("#actions")).to_have_attribute(
+                "data-shown", f"waiting true {trials}"
+            )
+            page.click("#actions button:text('Extend')")
+            assert page.input_value("#ask-trials") == str(trials)
+            page.keyboard.press("Escape")
+
+        page.goto(f"{address}studies/{name}")
+        page.click("#actions button:text('Delete')")
+        page.fill("#ask-name", name.replace("-", "_"))  # a dot stands for itself, too
+        page.click("dialog button.danger")
+        assert page.locator("dialog[open]").is_visible()
+        assert page.evaluate("document.querySelector('#ask-name').validity.patternMismatch")
+        page.keyboard.press("Escape")
+        assert page.request.delete(f"{api}/{name}", headers=headers).status == 204
+        look_again(page)
+        expect(page.locator("#state")).to_contain_text("deleted")
+        expect(page.locator("#actions button")).to_have_count(0)
+        assert page.locator("#study-problem").is_hidden()
+        database.close()
 
 
 def test_lists_say_what_is_and_since_when_nobody_answers(browser: Any, root: Path) -> None:
