@@ -18,6 +18,7 @@ from tests.support.mlflow_template import copied_databases
 from tests.support.programs import Programs
 from tests.support.shared_folder import shared_folder
 from tests.support.unsynced import without_syncs
+from tests.support.xdist_groups import name_groups
 
 if TYPE_CHECKING:
     from tests.support.postgres_server import Server
@@ -39,6 +40,13 @@ def pytest_collection() -> Generator[None, object, object]:
         gc.freeze()
     gc.set_threshold(COLLECTED_AFTER)
     return found
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Keep the tests of a group in one process where ``--dist loadgroup`` is asked for."""
+    if getattr(config.option, "loadgroup", False):
+        name_groups(items)
 
 
 @pytest.hookimpl(tryfirst=True)
