@@ -11,7 +11,7 @@ import { count, lastPart } from "./words.js";
 const form = byId("new"), start = byId("start");
 const TASKS = { classification: "one label per image", multilabel: "any number of labels per image",
   detection: "boxes around objects", instance: "masks of objects", semantic: "a class for every pixel" };
-let asking, has_own_name = false, has_begun = false;
+let asking, has_own_name = false, has_begun = false, planned = "";
 
 // Gives what a person has set, as a request takes it.
 function asked() {
@@ -82,6 +82,13 @@ async function check() {
   }
 }
 
+// Says that what is shown as the plan is of other options than those of now.
+function judgePlan() {
+  show(byId("plan-old"), planned !== "" && planned !== planOf(asked()));
+}
+
+const planOf = ({ choices, options }) => JSON.stringify([choices, options]); // whatever its name
+
 const checkSoon = afterPause(check, 350);
 
 // Names a study by its data until a person gives a name.
@@ -95,19 +102,26 @@ function changed(event) {
   if (event?.target.id === "name") has_own_name = event.target.value !== "";
   else suggestName();
   if (["find-option", "upload"].includes(event?.target.id)) return;
+  judgePlan();
   checkSoon();
 }
 
 begin();
-const data = new DataChoice(() => { suggestName(); checkSoon(); });
+const data = new DataChoice(() => { suggestName(); judgePlan(); checkSoon(); });
 form.addEventListener("input", changed);
-byId("find-option").addEventListener("input", afterPause(() => findOptions(byId("options"), byId("find-option").value)));
+byId("find-option").addEventListener("input", afterPause(() => {
+  show(byId("no-option"), findOptions(byId("options"), byId("find-option").value) === 0);
+}));
 byId("copy").addEventListener("click", () => copy(byId("command").textContent));
 byId("plan").addEventListener("click", working(byId("plan"), async () => {
-  const place = byId("planned");
+  const place = byId("planned"), request = asked();
+  planned = "";
+  judgePlan();
   put(place, h("p", {}, "Reading the images and timing steps; this takes some seconds…"));
   try {
-    drawPlan(place, await send("POST", api("studies", "plan"), { ...asked(), name: asked().name || "study" }));
+    drawPlan(place, await send("POST", api("studies", "plan"), { ...request, name: request.name || "study" }));
+    planned = planOf(request);
+    judgePlan();
   } catch (error) {
     put(place);
     clearProblems();

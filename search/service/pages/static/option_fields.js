@@ -47,9 +47,10 @@ export function drawOptions(place, { options, groups }, above_groups) {
     able.filter((option) => (option.name.includes(".") ? option.name.split(".")[0] : "study") === name).map(row))));
 }
 
-// Shows the options that have all words of a text, and opens their groups.
+// Shows the options that have all words of a text, opens their groups and gives how many there are.
 export function findOptions(place, text) {
   const words = text.toLowerCase().split(/\s+/).filter(Boolean);
+  let found = 0;
   for (const group of place.querySelectorAll("details.group")) {
     let shown = 0;
     for (const option of group.querySelectorAll(".option")) {
@@ -58,7 +59,9 @@ export function findOptions(place, text) {
     }
     group.hidden = shown === 0;
     if (words.length) group.open = shown > 0;
+    found += shown;
   }
+  return found;
 }
 
 // Sets the values that follow where nothing is given as what the fields show in gray.

@@ -201,6 +201,38 @@ def test_long_remarks_and_close_baselines_hide_no_number_on_a_phone(
 
 
 @pytest.mark.slow
+def test_a_plan_and_a_search_that_say_nothing_of_the_form_are_told(
+    browser: Any, tmp_path: Path
+) -> None:
+    """The plan of options that had been changed since stood beside the button that starts."""
+    from playwright.sync_api import expect
+
+    with served(tmp_path) as (address, token), browsed(browser) as page:
+        page.goto(f"{address}login#{token}")
+        page.wait_for_url(address)
+        page.route("**/plan", lambda route: route.fulfill(json={"space": {"candidates": 7}}))
+        page.goto(f"{address}new")
+        page.select_option("#dataset", "choice:digits")
+        page.click("#plan-part > summary")
+        page.click("#plan")
+        expect(page.locator("#planned")).to_contain_text("7 candidates")
+        page.fill("#name", "another")
+        assert page.locator("#plan-old").is_hidden()
+        page.fill("#minutes", "7")
+        expect(page.locator("#plan-old")).to_be_visible()
+        page.click("#plan")
+        expect(page.locator("#plan-old")).to_be_hidden()
+        page.select_option("#dataset", "choice:shapes")
+        expect(page.locator("#plan-old")).to_be_visible()
+
+        page.click("#every > summary")
+        page.fill("#find-option", "nothing of this name")
+        expect(page.locator("#no-option")).to_be_visible()
+        page.fill("#find-option", "backbones")
+        expect(page.locator("#no-option")).to_be_hidden()
+
+
+@pytest.mark.slow
 def test_a_page_shows_what_happens_where_a_proxy_holds_the_stream_back(
     browser: Any, recorded_root: Path, tmp_path: Path
 ) -> None:
