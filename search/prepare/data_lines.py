@@ -108,7 +108,9 @@ def _reason_lines(word: str, dataset: DatasetSummary, *, is_note: bool) -> Itera
     """Yield a line for each reason, with its count and examples."""
     found = [(r, s) for r, s in dataset.skipped.items() if s.is_note is is_note]
     for reason, skipped in found[:SHOWN_REASONS]:
-        yield f"{word:<9} {reason}, {skipped.count:,}{_examples(skipped)}"
+        # One note is often of all images: its number would be taken for theirs.
+        count = "" if is_note and skipped.count == 1 else f", {skipped.count:,}"
+        yield f"{word:<9} {reason}{count}{_examples(skipped)}"
     more = found[SHOWN_REASONS:]
     if more:
         total = sum(skipped.count for _, skipped in more)

@@ -72,7 +72,7 @@ def value_range(
     values = 0, 2**bits - 1
     detail = (
         f"{have} and no value above {largest:,}, so values from 0 to {values[1]:,} become the 256 "
-        "levels of grey, in images to predict, too; data.value_range=[0,65535] takes the whole "
+        "levels of gray, in images to predict, too; data.value_range=[0,65535] takes the whole "
         "range of 16 bits instead"
     )
     return FoundRange(values, (Skipped(where, REASON, detail, is_note=True),))

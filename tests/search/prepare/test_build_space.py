@@ -43,7 +43,7 @@ def test_a_space_may_keep_only_what_can_be_exported() -> None:
     assert str(caught.value) == (
         "space: no head of timm, avg, gem is left: space.exportable=hf, and transformers' image "
         "processors give three channels, and the network takes one; data.channels=3 trains "
-        "networks that take three, of grey images too."
+        "networks that take three, of gray images too."
     )
 
 
@@ -66,7 +66,7 @@ def test_a_space_may_keep_only_what_can_be_exported() -> None:
             [
                 "exports   hf takes none of these candidates: transformers' image processors give "
                 "three channels, and the network takes one; data.channels=3 trains networks that "
-                "take three, of grey images too"
+                "take three, of gray images too"
             ],
         ),
         (("timm", "avg"), 3, "multilabel", []),

@@ -40,7 +40,7 @@ def test_every_class_has_its_counts_by_split() -> None:
         "          cat     1,100   11",
         "          a dog     100    9",
         "skipped   broken image, 3: a.png ends too soon; b.png: empty; ...",
-        "note      category without objects, 1: 'animal' is a parent",
+        "note      category without objects: 'animal' is a parent",
         "warning   the class 'cat' has 90 % of the images",
     ]
 

@@ -86,7 +86,7 @@ FOLDERS = (
     Case(
         "14-folder-12-bit",
         {"dark": 8, "light": 8},
-        told=("values from 0 to 4,095 become the 256 levels of grey",),
+        told=("values from 0 to 4,095 become the 256 levels of gray",),
     ),
     Case("15-folder-tiny", {"a": 3, "b": 3}),
     Case(

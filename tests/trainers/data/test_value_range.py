@@ -62,7 +62,7 @@ def test_the_bits_in_use_become_256_levels(
     assert len(told) == (values != (0, 65535))
     if told:
         start = f"12 images have 16 bits a pixel and no value above {largest:,}, so values from 0 "
-        assert told[0].startswith(f"{start}to {values[1]:,} become the 256 levels of grey")
+        assert told[0].startswith(f"{start}to {values[1]:,} become the 256 levels of gray")
         assert "data.value_range=[0,65535]" in told[0]
 
 

@@ -23,7 +23,7 @@ def unpublishable(task: str, head: str, channels: int) -> str | None:
     if channels != 3:
         return (
             "transformers' image processors give three channels, and the network takes one; "
-            "data.channels=3 trains networks that take three, of grey images too"
+            "data.channels=3 trains networks that take three, of gray images too"
         )
     if head not in POOLS:
         known = ", ".join(POOLS)
