@@ -65,10 +65,16 @@ def parameter_groups(
 
 def _groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
     trained = [p for p in parameters if p.requires_grad]
-    return [
+    groups = [
         {"params": [p for p in trained if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in trained if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    return with_parameters(groups)
+
+
+def with_parameters(groups: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the groups that have parameters: of a head alone and of its network the same ones."""
+    return [group for group in groups if group["params"]]
 
 
 def seed_dropout(seed: int, device: torch.device) -> None:
@@ -186,7 +192,9 @@ class TrainingModule(pl.LightningModule):  # type: ignore[misc]  # Lightning's t
         groups = parameter_groups(self.model, recipe.weight_decay, recipe.layer_decay)
         optimizer = AdamW(groups, lr=recipe.lr, fused=True)
         if self._start is not None and self._start.optimizer:
-            optimizer.load_state_dict(dict(self._start.optimizer))
+            left = dict(self._start.optimizer)
+            left["param_groups"] = with_parameters(left["param_groups"])
+            optimizer.load_state_dict(left)
         return optimizer
 
     @property

@@ -227,7 +227,10 @@ def _assembled(
         share=settings.share,
         labels=seen.labels(plan.task),
     )
-    module = TrainingModule(model if cached is None else cached.head, plan, batches, start)
+    trained = model if cached is None else cached.head
+    if start is not None and start.average:
+        start = replace(start, average=start.average_of(trained, model))
+    module = TrainingModule(trained, plan, batches, start)
     if probe is not None and start is None:
         module.begin_at(probe)
     if torch.cuda.is_available() and cached is None and trains:

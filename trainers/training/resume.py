@@ -11,15 +11,17 @@ import pickle
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from archfront.trainers.errors import ConfigError, DamagedError, StateError
 from archfront.trainers.spec import Architecture, EpochRow, Recipe, TrainSettings, Weights
 from archfront.trainers.sums import check_sum
 from archfront.trainers.training.kept import Probe
+
+T = TypeVar("T")
 
 UNREADABLE = (
     OSError,
@@ -51,7 +53,8 @@ class Resumed:
         rows: Their curve.
         state: The network's state dict, as training goes on from it.
         optimizer: The optimizer's state dict; empty before the first step.
-        average: State dict of the averaged network, where there is one.
+        average: State dict of the averaged weights, where there are some: of what was trained, by
+            its names in the whole network.
         probe: What it began with, where that was a probe.
     """
 
@@ -61,6 +64,40 @@ class Resumed:
     optimizer: Mapping[str, Any]
     average: Mapping[str, Tensor] = field(default_factory=dict)
     probe: Probe | None = None
+
+    def average_of(self, part: nn.Module, network: nn.Module) -> dict[str, Tensor]:
+        """Return the state dict of the averaged weights of what is trained further.
+
+        That is a head alone where there is room for the features of a frozen backbone, which may
+        be another one than before.
+
+        Args:
+            part: What is trained: the network or its head.
+            network: The whole network, as it was left.
+
+        Raises:
+            StateError: If it is of a head, by names that do not say where in the network it is.
+        """
+        names = {name: name for name in part.state_dict()}
+        whole = {**network.state_dict(), **self.average}
+        if self.average.keys() == names.keys():  # earlier files have a head's own names
+            return dict(self.average)
+        if whole.keys() != network.state_dict().keys():
+            raise StateError("The averaged weights are of a head alone. Train from the start.")
+        return {
+            name: whole[at] for at, name in whole_names(names, prefix_of(part, network)).items()
+        }
+
+
+def prefix_of(part: nn.Module, network: nn.Module) -> str:
+    """Return the name of a part of a network; empty for the network itself."""
+    (name,) = (str(name) for name, module in network.named_modules() if module is part)
+    return name
+
+
+def whole_names(state: Mapping[str, T], prefix: str) -> dict[str, T]:
+    """Return what is known of a part of a network by its names in the whole network."""
+    return {f"{prefix}.{name}".lstrip("."): value for name, value in state.items()}
 
 
 def identity_of(

@@ -17,7 +17,7 @@ from archfront.trainers.sums import write_sum
 from archfront.trainers.tasks.protocol import SavedPredictions
 from archfront.trainers.training.kept import Probe
 from archfront.trainers.training.module import TrainingModule
-from archfront.trainers.training.resume import Resumed, write_resume
+from archfront.trainers.training.resume import Resumed, prefix_of, whole_names, write_resume
 
 
 def save_predictions(path: Path, saved: SavedPredictions) -> Path:
@@ -54,13 +54,14 @@ def save_resume(
     if settings.until_epoch == settings.horizon:
         return None
     # The evaluated network has other norms than the trained one, which may be a head alone.
-    (prefix,) = (at for at, part in model.named_modules() if part is module.model)
-    carried, average, optimizer = module.carried, {}, {}
+    prefix = prefix_of(module.model, model)
+    average, optimizer = {}, {}
+    carried = whole_names(module.carried, prefix)
     if curve[-1].epoch > 0:
         optimizer = module.trainer.optimizers[0].state_dict()
         if module.average is not None:
-            average, carried = {**module.average.network.state_dict(), **carried}, {}
-    carried = {f"{prefix}.{name}".lstrip("."): kept for name, kept in carried.items()}
+            mine = whole_names(module.average.network.state_dict(), prefix)
+            average, carried = {**mine, **carried}, {}
     state = {**model.state_dict(), **carried}
     with replacing(path) as written:
         left = Resumed(curve[-1].epoch, curve, state, optimizer, average, probe)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,13 @@ from torch import nn
 
 import archfront.trainers.training.proxy
 from archfront.trainers.data import DataRef, ImageSet, load
+from archfront.trainers.errors import StateError
 from archfront.trainers.networks.backbone import preprocess_for
 from archfront.trainers.spec import Architecture, Recipe, TrainResult, TrainSettings, Weights
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.training.frozen import Cached, cached_features
 from archfront.trainers.training.proxy import train
+from archfront.trainers.training.resume import Resumed
 
 DIGITS = DataRef("digits", None, None, False, 120, 90, 80, 0, None, "stop", 100)
 RECIPE = Recipe(
@@ -141,6 +143,45 @@ def test_heads_train_in_several_goes_as_in_one(
     ]
     first, second = (np.load(r.predictions)["probabilities"] for r in (whole, upper))
     np.testing.assert_array_equal(first, second)
+
+
+@pytest.mark.parametrize("is_cached_first", [True, False])
+@pytest.mark.parametrize(("architecture", "recipe"), CASES[:2])
+def test_a_head_goes_on_in_the_whole_network_and_a_network_as_a_head(
+    architecture: Architecture, recipe: Recipe, is_cached_first: bool, tmp_path: Path
+) -> None:
+    """With another data.memory_mb its averaged weights did not fit, nor its parameter groups."""
+    recipe = replace(recipe, layer_decay=0.7)
+    (tmp_path / "whole").mkdir()
+    with uncached():
+        whole = run(architecture, recipe, tmp_path / "whole", ema=0.9)
+    with nullcontext() if is_cached_first else uncached():
+        lower = run(architecture, recipe, tmp_path, until_epoch=1, ema=0.9)
+    with uncached() if is_cached_first else nullcontext():
+        upper = train(
+            architecture,
+            Weights("folder", path=str(tmp_path / "first.pth")),
+            recipe,
+            DIGITS,
+            replace(SETTINGS, ema=0.9),
+            folder=tmp_path / "upper",
+            resume=lower.resume,
+        )
+    before, after = (load_file(result.weights) for result in (whole, upper))
+    assert before.keys() == after.keys()
+    for name, value in before.items():
+        torch.testing.assert_close(after[name], value, rtol=1e-5, atol=1e-6)
+
+
+def test_averaged_weights_of_earlier_files_are_of_their_head_alone() -> None:
+    network = TASKS["classification"].build(NETWORK, Weights())
+    head: Any = network.backbone.fc  # type: ignore[union-attr]
+    left = Resumed(
+        1, (), network.state_dict(), {}, {n: v + 1 for n, v in head.state_dict().items()}
+    )
+    assert left.average_of(head, network).keys() == head.state_dict().keys()
+    with pytest.raises(StateError, match="of a head alone"):
+        left.average_of(network, network)
 
 
 @pytest.mark.parametrize(("architecture", "recipe"), CASES)
