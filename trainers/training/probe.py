@@ -286,8 +286,9 @@ def _steps(
     value = 0.0
     for step in range(n_steps):
         epoch, index = divmod(step, n_batches)
-        rng = np.random.default_rng(derive_seed(seed, epoch, 0, 0, 2))
-        order = torch.from_numpy(rng.permutation(n_images))
+        if index == 0:
+            rng = np.random.default_rng(derive_seed(seed, epoch, 0, 0, 2))
+            order = torch.from_numpy(rng.permutation(n_images))
         inputs, targets = batch(order[index * batch_size : (index + 1) * batch_size])
         seed_dropout(derive_seed(seed, step, 0, 0, 3), inputs.device)
         losses = plan.task.training_step(network, (inputs, targets), plan.settings)

@@ -102,6 +102,14 @@ class Problem:
             )
         return (each * self.weights).sum() / self.weights.sum()
 
+    def slope(self, logits: Tensor) -> Tensor:
+        """Return the derivative of the loss by the logits, ``(N, K)``."""
+        if self.link == "softmax":
+            given = logits.softmax(dim=1) * self.targets.sum(dim=1, keepdim=True)
+        else:
+            given = logits.sigmoid()
+        return (given - self.targets) * (self.weights / self.weights.sum())[:, None]
+
 
 def logistic(
     problem: Problem,
@@ -120,10 +128,11 @@ def logistic(
     """
     x = problem.features
     start = start or Linear(*_zeros(problem))
-    weight, bias = (part.detach().clone().requires_grad_() for part in (start.weight, start.bias))
+    solved = torch.cat([start.weight, start.bias[None]])  # one tensor, its last row the bias
+    gradient = solved.grad = torch.empty_like(solved)
     penalty = 1 / (2 * strength * float(problem.weights.sum()))
     optimizer = torch.optim.LBFGS(
-        [weight, bias],
+        [solved],
         max_iter=MAX_STEPS,
         tolerance_grad=tolerance,
         tolerance_change=tolerance / 100,
@@ -131,14 +140,15 @@ def logistic(
     )
 
     def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = problem.loss(torch.addmm(bias, x, weight)) + penalty * weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
+        weight, logits = solved[:-1], torch.addmm(solved[-1], x, solved[:-1])
+        slope = problem.slope(logits)
+        torch.mm(x.T, slope, out=gradient[:-1]).add_(weight, alpha=2 * penalty)
+        torch.sum(slope, dim=0, out=gradient[-1])
+        return problem.loss(logits) + penalty * weight.square().sum()
 
-    with torch.enable_grad():
+    with torch.no_grad():
         optimizer.step(closure)  # type: ignore[no-untyped-call]
-    return Linear(weight.detach(), bias.detach())
+    return Linear(solved[:-1], solved[-1])
 
 
 def strength_by_folds(

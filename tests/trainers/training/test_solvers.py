@@ -183,3 +183,11 @@ def test_neighbors_in_chunks_are_those_at_once(monkeypatch: pytest.MonkeyPatch) 
     whole = knn_score(of.features, of.targets, of.weights)
     monkeypatch.setattr("archfront.trainers.training.solvers.KNN_CHUNK", 7)
     assert knn_score(of.features, of.targets, of.weights) == pytest.approx(whole)
+
+
+@pytest.mark.parametrize("link", ["softmax", "sigmoid"])
+def test_the_slope_of_the_loss_is_its_derivative(link: Link) -> None:
+    of = problem(30, 5, 3, link, is_weighted=True)
+    logits = torch.randn(30, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    [expected] = torch.autograd.grad(of.loss(logits.requires_grad_()), [logits])
+    torch.testing.assert_close(of.slope(logits.detach()), expected)
