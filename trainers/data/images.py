@@ -143,7 +143,9 @@ def explained() -> Iterator[None]:
     Pillow warns of large images, of odd EXIF blocks and of palettes; none of these is a problem.
     """
     warnings.filterwarnings("ignore", module=r"PIL\.")
-    logging.getLogger("PIL").setLevel(logging.CRITICAL)  # what it logs it also raises
+    logger = logging.getLogger("PIL")
+    if logger.level != logging.CRITICAL:  # setting it looks through all loggers of the process
+        logger.setLevel(logging.CRITICAL)  # what it logs it also raises
     try:
         yield
     except DataError:
