@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from importlib.metadata import PackageNotFoundError, version
+from functools import lru_cache
+from importlib import metadata
+from importlib.metadata import PackageNotFoundError
 
 from archfront.search.errors import ConfigError
 
 # The same library from another package, which is used where only that is installed.
 ALTERNATIVES = {"onnxruntime": "onnxruntime-gpu"}
+
+
+@lru_cache
+def version(name: str) -> str:
+    """Return the version of a distribution; that of what was imported, if it is replaced later."""
+    return metadata.version(name)
 
 
 def installed_version(package: str, extra: str | None = None) -> str:
