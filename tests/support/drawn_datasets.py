@@ -6,6 +6,8 @@ import csv
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import cache
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +36,18 @@ def box_of(item: Drawn) -> tuple[float, float, float, float]:
 def write_images(folder: Path, indices: range | None = None) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for index in indices or range(SHAPES.images):
-        image_of(SHAPES, index).save(folder / f"{stem(index)}.png")
+        (folder / f"{stem(index)}.png").write_bytes(drawn_png(index))
+
+
+@cache
+def drawn_png(index: int) -> bytes:
+    return png_of(image_of(SHAPES, index))
+
+
+def png_of(image: Image.Image) -> bytes:
+    file = BytesIO()
+    image.save(file, "PNG")
+    return file.getvalue()
 
 
 def coco_content(indices: range | None = None) -> dict[str, Any]:
@@ -107,15 +120,20 @@ def write_yolo(root: Path, *, has_outlines: bool = True) -> DataRef:
     return replace(REF, reader="yolo", root=str(root), target="boxes")
 
 
+@cache
+def mask_png(index: int, is_color: bool) -> bytes:
+    mask = Image.fromarray(mask_of(SHAPES, index))
+    if is_color:
+        mask.putpalette([value for color in COLORS for value in color])
+        mask = mask.convert("RGB")
+    return png_of(mask)
+
+
 def write_masks(root: Path, *, is_color: bool = False) -> DataRef:
     write_images(root / "images")
     (root / "masks").mkdir()
     for index in range(SHAPES.images):
-        mask = Image.fromarray(mask_of(SHAPES, index))
-        if is_color:
-            mask.putpalette([value for color in COLORS for value in color])
-            mask = mask.convert("RGB")
-        mask.save(root / "masks" / f"{stem(index)}.png")
+        (root / "masks" / f"{stem(index)}.png").write_bytes(mask_png(index, is_color))
     ref = replace(REF, reader="masks", root=str(root), target="mask")
     names = ("background", *NAMES)
     if is_color:
