@@ -104,9 +104,13 @@ def _signing_key(shared: Path) -> Iterator[None]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _no_pauses() -> Iterator[None]:
-    """Let the sittings of a timing follow each other: no test compares what they measure."""
+    """Let the sittings of a timing follow each other: no test compares what they measure.
+
+    Nor is a quiet moment waited for, which does not come while other workers test.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clock, "GAP_S", 0.0)
+        patch.setattr(clock, "PATIENCE_SHARE", 0.0)
         yield
 
 

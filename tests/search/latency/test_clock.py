@@ -30,8 +30,9 @@ from archfront.search.latency.pace import SLOWED, Pace
 
 @pytest.fixture(autouse=True)
 def _pauses(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Pause between the sittings, which other tests do not."""
+    """Pause between the sittings and wait for a quiet moment, which other tests do not."""
     monkeypatch.setattr(clock, "GAP_S", GAP_S)
+    monkeypatch.setattr(clock, "PATIENCE_SHARE", PATIENCE_SHARE)
 
 
 class ScriptedTime:
