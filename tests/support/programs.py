@@ -40,6 +40,7 @@ def perform(asked):
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     os.chdir(asked["folder"])
     os.environ.update(asked["environment"])
+    sys.path[1:1] = asked["path"]
     sys.argv = asked["words"]
     if asked["code"] is None:
         runpy.run_path(sys.argv[0], run_name="__main__")
@@ -109,7 +110,7 @@ class Programs:
     """Servers, one for each set of libraries that is imported before the programs start."""
 
     def __init__(self) -> None:
-        self._servers: dict[tuple[tuple[str, ...], bool], subprocess.Popen[str]] = {}
+        self._servers: dict[tuple[str, ...], subprocess.Popen[str]] = {}
 
     def run(
         self,
@@ -131,15 +132,16 @@ class Programs:
             sees_repository: Whether it imports the package from this repository.
         """
         base = next((known for known in BASES if imports[: len(known)] == known), imports)
-        is_file = isinstance(program, Path)
+        is_file, path = isinstance(program, Path), [str(ROOT)] if sees_repository else []
         asked = {
             "words": [str(program) if is_file else "-c", *words],
             "code": None if is_file else program,
             "folder": str(folder),
-            "environment": dict(environment or {}),
+            "environment": {**(environment or {}), **({"PYTHONPATH": path[0]} if path else {})},
+            "path": path,
             "more": imports[len(base) :],
         }
-        server = self._server(base, sees_repository)
+        server = self._server(base)
         assert server.stdin is not None
         assert server.stdout is not None
         server.stdin.write(json.dumps(asked) + "\n")
@@ -148,16 +150,15 @@ class Programs:
         assert status == 0, err
         return str(out)
 
-    def _server(self, imports: tuple[str, ...], sees_repository: bool) -> subprocess.Popen[str]:
-        key = (imports, sees_repository)
-        if key not in self._servers:
+    def _server(self, imports: tuple[str, ...]) -> subprocess.Popen[str]:
+        if imports not in self._servers:
             # matplotlib's folder is set by the package, where a test ran it in this process.
             others = {"PYTHONPATH", "MPLCONFIGDIR"}
             environment = {k: v for k, v in os.environ.items() if k not in others}
             environment["HF_HUB_OFFLINE"] = "1"
-            if sees_repository:
+            if any(name.startswith("archfront.") for name in imports):
                 environment["PYTHONPATH"] = str(ROOT)
-            self._servers[key] = subprocess.Popen(
+            self._servers[imports] = subprocess.Popen(
                 [sys.executable, "-c", SERVER, *imports],
                 env=environment,
                 stdin=subprocess.PIPE,
@@ -165,7 +166,7 @@ class Programs:
                 text=True,
                 cwd="/",
             )
-        return self._servers[key]
+        return self._servers[imports]
 
     def close(self) -> None:
         """End the servers."""
