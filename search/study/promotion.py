@@ -40,15 +40,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from archfront.search.front.ehvi import ALL_KEPT, expected_improvement
-from archfront.search.front.extrapolation import (
-    UNEXPLAINED,
-    Floats,
-    RungTrial,
-    expected_losses,
-    expected_tops,
-)
-from archfront.search.front.pareto import front_mask
+from archfront.search.front.extrapolation import UNEXPLAINED, Floats, RungTrial
+from archfront.search.study.expected_gains import gains, gains_when_fresh, on_their_way
 from archfront.search.study.training_times import LONGER
 
 # The expected gain of a new candidate is divided by this. Gains do not add up,
@@ -121,7 +114,7 @@ def next_step(
         first_full: Which candidate is trained in full before others go on.
     """
     can_propose = may_propose and left.fits(None, 0, n_rungs if is_full_only else 1)
-    if first_full is not None and not _on_their_way(seen, n_rungs):
+    if first_full is not None and not on_their_way(seen, n_rungs):
         first = _first_full(seen, n_rungs, left, first_full, can_propose=can_propose)
         if first is not None:
             return first
@@ -206,11 +199,6 @@ def _tied(
     return best.trial if is_tie and is_affordable else None
 
 
-def _on_their_way(seen: Sequence[RungTrial], n_rungs: int) -> list[int]:
-    """Return the places of the trials that were trained in full or are being trained further."""
-    return [i for i, c in enumerate(seen) if len(c.losses) == n_rungs or c.is_running]
-
-
 def _is_early(
     seen: Sequence[RungTrial],
     full: float,
@@ -231,7 +219,7 @@ def _is_early(
         left: The part of the budget that is left.
         is_first: Whether the first one alone has to fit, and on the worker that is free.
     """
-    price, n_tops = left.share(None, 0, 1, of_one=is_first), len(_on_their_way(seen, n_rungs))
+    price, n_tops = left.share(None, 0, 1, of_one=is_first), len(on_their_way(seen, n_rungs))
     if len(seen) < SEEN_FIRST:
         reserved = 0.0 if n_tops else full
         return price <= FIRST_PRICE and price + reserved <= 1
@@ -264,7 +252,7 @@ def _is_worth_a_new_one(
     """Return whether a new candidate is worth more than its price takes from the paused trials."""
     price, usual = left.share(None, 0, 1), float(np.median(shares))
     # Lowest rungs take no more than full trainings, so that the front grows all the time.
-    n_tops = len(_on_their_way(seen, n_rungs))
+    n_tops = len(on_their_way(seen, n_rungs))
     if n_tops < int(len(seen) * price / usual + 1e-9):
         return False
     affordable = 1 / usual
@@ -275,65 +263,9 @@ def _is_worth_a_new_one(
     if len(gain) < n:
         return True
     least = float(np.sort(gain)[::-1][n - 1])
-    fresh = _gains_when_fresh(seen, n_rungs, is_full_only=is_full_only)
+    fresh = gains_when_fresh(seen, n_rungs, is_full_only=is_full_only)
     excess = float(np.maximum(fresh - least, 0.0).mean())
     return excess > 0 if is_free else excess / price > CAUTION * least / usual
-
-
-def gains(
-    seen: Sequence[RungTrial],
-    waiting: Sequence[RungTrial],
-    n_rungs: int,
-    *,
-    is_full_only: bool = True,
-) -> Floats:
-    """Return the expected growth of the front's hypervolume by trials that are trained in full.
-
-    Trials in training count with the losses that are expected of them.
-    """
-    mean, spread = expected_losses(seen, n_rungs)
-    found = [(mean[i], *seen[i].costs) for i in _on_their_way(seen, n_rungs)]
-    if not is_full_only:
-        found += [(each.losses[-1], *each.costs) for each in seen]
-    at = {each.trial: i for i, each in enumerate(seen)}
-    rows = [at[each.trial] for each in waiting]
-    return _improvements(seen, rows, mean, spread, found)
-
-
-def _gains_when_fresh(seen: Sequence[RungTrial], n_rungs: int, *, is_full_only: bool) -> Floats:
-    """Return every trial's expected gain as if only its lowest rung were finished."""
-    mean, spread = expected_tops(seen, n_rungs, 0)
-    tops = [i for i, c in enumerate(seen) if len(c.losses) == n_rungs or not is_full_only]
-    losses = {i: (seen[i].losses[-1], *seen[i].costs) for i in tops}
-    gain = _improvements(seen, range(len(seen)), mean, spread, list(losses.values()))
-    # A trial does not compete with itself; leaving out dominated ones changes nothing.
-    on_front = front_mask(list(losses.values())) if tops else ()
-    members = [top for top, is_on_it in zip(tops, on_front, strict=True) if is_on_it]
-    if len(losses) > ALL_KEPT:
-        on_it = set(members)
-        # What a member leaves room for is on the front of the others.
-        behind = {i: values for i, values in losses.items() if i not in on_it}
-        is_next = front_mask(list(behind.values())) if behind else ()
-        kept = {i for i, is_kept in zip(behind, is_next, strict=True) if is_kept}.union(members)
-        losses = {i: values for i, values in losses.items() if i in kept}
-    for row in members:
-        others = [values for i, values in losses.items() if i != row]
-        gain[row] = _improvements(seen, [row], mean, spread, others)[0]
-    return gain
-
-
-def _improvements(
-    seen: Sequence[RungTrial],
-    rows: Sequence[int],
-    mean: Floats,
-    spread: Floats,
-    found: Sequence[tuple[float, ...]],
-) -> Floats:
-    n_costs = len(seen[0].costs)
-    costs = np.array([seen[i].costs for i in rows]).reshape(len(rows), n_costs)
-    table = np.array(found).reshape(len(found), 1 + n_costs)
-    chosen = list(rows)
-    return expected_improvement(mean[chosen], spread[chosen], costs, table)
 
 
 def to_stop(seen: Sequence[RungTrial], n_rungs: int, left: Remaining) -> list[int]:

@@ -12,16 +12,9 @@ from archfront.search.config.settings import rung_epochs
 from archfront.search.front.ehvi import expected_improvement
 from archfront.search.front.extrapolation import RungTrial, expected_losses, expected_tops
 from archfront.search.records.evaluation import Evaluation
-from archfront.search.study import promotion
-from archfront.search.study.promotion import (
-    KEPT,
-    Promote,
-    Propose,
-    _gains_when_fresh,
-    gains,
-    next_step,
-    to_stop,
-)
+from archfront.search.study import expected_gains
+from archfront.search.study.expected_gains import gains, gains_when_fresh
+from archfront.search.study.promotion import KEPT, Promote, Propose, next_step, to_stop
 from archfront.search.study.seen_rungs import SeenRungs
 from tests.support.budget_in_coins import Coins, promoted
 from tests.support.recorded_study import OBJECTIVES, REFERENCE, rejected, trained
@@ -216,7 +209,7 @@ class TestNextStep:
 def test_each_trial_is_judged_anew_as_if_it_had_not_reached_the_top(
     all_kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(promotion, "ALL_KEPT", all_kept)
+    monkeypatch.setattr(expected_gains, "ALL_KEPT", all_kept)
     seen = waiting(30)
     for i in range(0, 30, 2):
         seen[i] = promoted(seen[i], seen[i].losses[0] - 0.1 - 0.01 * (i % 7))
@@ -229,7 +222,7 @@ def test_each_trial_is_judged_anew_as_if_it_had_not_reached_the_top(
         at = slice(row, row + 1)
         costs = np.array([trial.costs])
         wanted.extend(expected_improvement(mean[at], spread[at], costs, np.array(others)))
-    assert _gains_when_fresh(seen, 2, is_full_only=True) == pytest.approx(wanted)
+    assert gains_when_fresh(seen, 2, is_full_only=True) == pytest.approx(wanted)
 
 
 def test_only_so_many_are_kept_as_can_go_on() -> None:
