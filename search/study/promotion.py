@@ -130,10 +130,28 @@ def next_step(
             return Propose()
         if _is_worth_a_new_one(seen, gain, shares, n_rungs, left, is_full_only=is_full_only):
             return Propose()
+    n_after = FULL_LEAST - 1 - len(on_their_way(seen, n_rungs)) if first_full is None else 0
+    chosen = _worth_most(gain, shares, n_after=n_after, is_full_only=is_full_only)
+    return Promote(waiting[chosen].trial)
+
+
+def _worth_most(gain: Floats, shares: Floats, *, n_after: int, is_full_only: bool) -> int:
+    """Return the place of the paused trial that is trained further.
+
+    Args:
+        gain: Expected growth of the front's hypervolume by each.
+        shares: Price of each, as a share of what is left.
+        n_after: Further full trainings that are to fit beside it, if the cheapest do.
+        is_full_only: Whether only full trainings join the front.
+    """
+    if 0 < n_after < len(shares):
+        cheapest = np.sort(shares)[: n_after + 1]
+        leaves_enough = np.maximum(shares, cheapest[-1]) + cheapest[:-1].sum() <= 1
+        gain = np.where(leaves_enough, gain, -1.0) if leaves_enough.any() else gain
     chosen, largest = int(np.argmax(gain / shares)), int(np.argmax(gain))
     if not is_full_only and shares[chosen] + shares[largest] > 1:
-        chosen = largest  # else it would not fit any more
-    return Promote(waiting[chosen].trial)
+        return largest  # else it would not fit any more
+    return chosen
 
 
 def _first_full(

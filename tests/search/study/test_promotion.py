@@ -308,3 +308,37 @@ def test_what_gains_most_is_not_kept_from_the_top_by_what_is_cheap() -> None:
         for left in (0.85, 1.0)
     ]
     assert steps == [Promote(1), Promote(0)]
+
+
+def test_what_gains_most_leaves_three_full_trainings_where_cheaper_ones_do() -> None:
+    # Trial 0 gains most; with it two full trainings fit, without it three.
+    prices = {0: 0.8, 1: 0.3, 2: 0.4, None: 0.1}
+    seen = [
+        RungTrial(0, (-0.9,), (-1.0,), True),
+        RungTrial(1, (-0.2,), (-1.0,), True),
+        RungTrial(2, (-0.2,), (-1.1,), True),
+    ]
+
+    @dataclass
+    class Priced(Coins):
+        """Each trial has a price of its own."""
+
+        def share(
+            self, trial: int | None, done: int, rungs: int, *, of_one: bool = False
+        ) -> float:
+            return prices[trial] / self.left
+
+        def fits(self, trial: int | None, done: int, rungs: int) -> bool:
+            return self.share(trial, done, rungs) <= 1
+
+    def step(*, n_tops: int, left: float = 1.0) -> object:
+        tops = [RungTrial(10 + i, (-0.3, -0.3), (-0.5,), False) for i in range(n_tops)]
+        given = [*seen, *tops]
+        return next_step(given, 2, Priced(left), may_propose=False, is_full_only=False)
+
+    gain = gains(seen, seen, 2, is_full_only=False)
+    assert max(gain[1] / 0.3, gain[2] / 0.4) < gain[0] / 0.8
+    assert step(n_tops=0) == Promote(0)  # there are no three
+    assert step(n_tops=1) != Promote(0)
+    assert step(n_tops=1, left=1.2) == Promote(0)  # one of the others still fits
+    assert step(n_tops=2) == Promote(0)
