@@ -125,6 +125,11 @@ def partition_problems(
             f"has nodes of {max(p.cores for p in nodes)} CPUs; {trainings} is more": (
                 all(p.cores < n_cores for p in nodes)
             ),
+            f"has no node with GPUs; engine.gpus is {needs.gpus:g}": bool(
+                needs.gpus
+                and option == "engine.partition"
+                and all("gpu" not in p.gpus for p in nodes)
+            ),
             f"has no node with the feature {feature}": bool(
                 feature
                 and re.fullmatch(r"[\w.-]+", feature)

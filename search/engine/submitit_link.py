@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from archfront.search.engine.in_flight import JobsInFlight
-from archfront.search.engine.jobs import Done
+from archfront.search.engine.jobs import Broken, Done
 from archfront.search.engine.message_file import Mailbox
 from archfront.search.engine.node_agent import Item
 from archfront.search.engine.node_facts import NodeFacts
@@ -76,7 +76,7 @@ class PilotLink:
         asked: When it was made, by the clock,
         heard: when it was last heard of, and
         began: when it began to run; the last two are None before that.
-        given: When it was given its latest job, by the clock.
+        given: When it was given each of its jobs, by their numbers and the clock.
         flights: The jobs in flight there.
     """
 
@@ -91,7 +91,7 @@ class PilotLink:
         self.asked = clock()
         self.heard: float | None = None
         self.began: float | None = None
-        self.given = self.asked
+        self.given: dict[int, float] = {}
         self.flights = JobsInFlight("")
         self._clock = clock
         self._ends = float("inf")
@@ -142,7 +142,7 @@ class PilotLink:
         number = self.flights.add(task)
         try:
             self._to.send(pickle.dumps(ToDo(number, task.message)))
-            self.given = self._clock()
+            self.given[number] = self._clock()
         except OSError as error:
             self.flights.remove(number)
             self.leave(Leaving(f"no message to it can be written: {error}"))
@@ -162,9 +162,18 @@ class PilotLink:
             result = self.flights.take(item)
             if result is not None:
                 self._idle_since = self._clock()
+                self.given.pop(item.job, None)
             if isinstance(result, Done):
                 longest = max(longest, result.seconds)
         return longest
+
+    def end_long(self, result: Broken, least_s: float) -> float:
+        """Give a result to the jobs that have had so long; return the longest time of any."""
+        had = {number: self._clock() - since for number, since in self.given.items()}
+        for number, seconds in had.items():
+            if seconds >= least_s:
+                self.flights.end(number, result)
+        return max(had.values(), default=0.0)
 
     def _take(self, message: bytes) -> list[Item]:
         self.heard = self._clock()

@@ -7,6 +7,7 @@ import pickle
 import re
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import count
 from pathlib import Path
 
@@ -281,14 +282,13 @@ class Pilots:
         said = f"The job {link.id}{where} {how or words}."
         if state.word in ("FAILED", "ENDED"):
             said += self._queue.output_of(link.id)
-        # What is too long is so again; what else ends a job says nothing of what it ran.
-        had_s, is_late = self._clock() - link.given, state.word == "TIMEOUT"
-        if is_late and len(link.flights):
+        n_jobs = len(link.flights)
+        result = Broken(kind, said, 0.0, node or None)
+        if state.word == "TIMEOUT":
+            # What is too long is so again; what else ends a job says nothing of what it ran.
+            had_s = link.end_long(result, _MOST * 60 * needs.job_minutes)
             self.longest_s = max(self.longest_s, had_s)
-        is_too_long = is_late and had_s >= _MOST * 60 * needs.job_minutes
-        is_lost = kind == "killed" and not is_too_long
-        result = Broken(kind, said, 0.0, node or None, is_lost=is_lost)
-        n_jobs = link.flights.drop(result)
+        link.flights.drop(replace(result, is_lost=kind == "killed"))
         if n_jobs:
             logger.warning("%s It ran %s.", said, count_of(n_jobs, "job"))
         is_fault = leaving is not None and leaving.is_fault

@@ -225,6 +225,7 @@ class TestCheck:
                 {"job_minutes": 90},
                 "engine.partition: batch gives a job 1:00:00; engine.job_minutes=90 is more.",
             ),
+            ({"gpus": 0.5}, "engine.partition: batch has no node with GPUs; engine.gpus is 0.5."),
             (
                 {"device_constraint": "pi4"},
                 "engine.device_partition: device has no node with the feature pi4.",

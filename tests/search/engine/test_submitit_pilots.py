@@ -185,6 +185,26 @@ def test_a_training_that_had_too_little_of_its_jobs_time_is_not_too_long(
     assert "What takes longer needs a larger engine.job_minutes" in failure.message
 
 
+def test_of_trainings_that_share_a_job_only_the_long_one_is_too_long(
+    queue: Queue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The one that was given last decided for all of them."""
+    queue.nodes = ["n1"]
+    with opened(workers=2, measures=False, gpus=0.5) as engine:
+        (link,) = engine._pilots.links
+        now = [link.asked]
+        monkeypatch.setattr(link, "_clock", lambda: now[0])
+        long = engine.submit(train("echo", 1))
+        eventually(lambda: len(link.given) == 1)
+        now[0] += 50 * 60.0
+        short = engine.submit(train("echo", 2))
+        eventually(lambda: len(link.given) == 2)
+        now[0] += 10 * 60.0
+        queue.end("1", "TIMEOUT")
+        assert not broken(long).is_lost
+        assert broken(short).is_lost
+
+
 def test_a_suspended_job_is_cancelled_since_its_work_is_done_elsewhere(
     queue: Queue, engine: SubmititEngine
 ) -> None:
