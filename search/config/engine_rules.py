@@ -63,7 +63,8 @@ def cluster(config: Config) -> list[str]:
 def gpus(config: Config) -> list[str]:
     """Return what is wrong with the GPUs of a training."""
     engine = config.engine
-    if not engine.gpus and engine.gpu_memory_gb is not None:
+    is_used = engine.name in CLUSTER_OPTIONS["gpu_memory_gb"][1]
+    if is_used and not engine.gpus and engine.gpu_memory_gb is not None:
         return [
             "engine.gpu_memory_gb: no training uses a GPU with engine.gpus=0; got "
             f"{engine.gpu_memory_gb:g}. Give engine.gpus as well."

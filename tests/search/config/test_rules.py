@@ -270,6 +270,11 @@ def test_an_imported_device_is_not_asked_what_this_machine_can_do(
             "engine.gpu_memory_gb: no training uses a GPU with engine.gpus=0; got 8. Give "
             "engine.gpus as well.",
         ),
+        (
+            {"engine__gpu_memory_gb": 8},
+            "engine.gpu_memory_gb: engine=inline does not use it; got 8.0. Use engine=ray or "
+            "engine=submitit.",
+        ),
         ({"budget__minutes": 0}, "budget.minutes: nothing costs 0; got 0."),
         ({"budget__trial_minutes": 0}, "budget.trial_minutes: nothing costs 0; got 0."),
         ({"space__params_m_max": 0.0}, "space.params_m_max: nothing costs 0; got 0."),
