@@ -20,6 +20,8 @@ QUICK = {
     "health_check_failure_threshold": 3,
     "worker_niceness": 0,
 }
+# Processes of a head that cost a second of a processor, and that no test asks anything.
+NOBODY_READS = {"include_dashboard": False, "include_log_monitor": False, "no_monitor": True}
 DEVICE = {"device": "test"}
 LOOK_S = 0.3  # between looks of an engine at the nodes
 
@@ -53,6 +55,6 @@ def node_options() -> dict[str, Any]:
     return {
         "num_cpus": 1,
         "object_store_memory": STORE_BYTES,
-        "include_dashboard": False,
+        **NOBODY_READS,
         "labels": DEVICE,
     }

@@ -46,20 +46,22 @@ def started(engine: Engine, *payload: Any) -> tuple[Any, int]:
     return future, pids[0]
 
 
-@pytest.fixture
-def second_node(ray_cluster: Any) -> Iterator[Callable[..., Any]]:
-    """Return what adds a node with the label pool=second; none is left of them."""
-    added: list[Any] = []
+@pytest.fixture(scope="module")
+def second_node(ray_cluster: Any) -> Iterator[Callable[[], Any]]:
+    """Return what gives a node with the label pool=second, added where there is none."""
+    added: set[Any] = set()
+    # Ray takes everybody's word for a GPU.
+    options = node_options() | {"labels": {"pool": "second"}, "num_cpus": 2, "num_gpus": 1}
 
-    def add(**more: Any) -> Any:
-        node = ray_cluster.add_node(**node_options() | {"labels": {"pool": "second"}} | more)
-        added.append(node)
+    def there() -> Any:
+        if not added & ray_cluster.worker_nodes:
+            added.add(ray_cluster.add_node(**options))
+        (node,) = added & ray_cluster.worker_nodes
         return node
 
-    yield add
-    for node in added:
-        if node in ray_cluster.worker_nodes:
-            ray_cluster.remove_node(node)
+    yield there
+    for node in added & ray_cluster.worker_nodes:
+        ray_cluster.remove_node(node)
 
 
 def test_a_killed_worker_costs_its_job_only(ray_engine: OPEN) -> None:
@@ -119,38 +121,6 @@ def test_a_label_that_no_node_has_is_told_before_anything_starts(ray_cluster: An
         RayEngine(engine_jobs.perform, workers=1, threads=1, needs=needs)
 
 
-def test_jobs_of_a_dead_node_break_and_others_wait_for_the_next_node(
-    ray_cluster: Any, second_node: Callable[..., Any], caplog: pytest.LogCaptureFixture
-) -> None:
-    node = second_node()
-    needs = ClusterNeeds(labels={"pool": "second"}, look_s=LOOK_S)
-    with RayEngine(engine_jobs.perform, workers=1, threads=1, needs=needs) as engine:
-        future, pid = started(engine, "hang")
-        ray_cluster.remove_node(node, allow_graceful=False)
-        assert broken(future).kind == "killed"
-        eventually(lambda: not is_running(pid))
-        after = engine.submit(train("echo", 1))
-        eventually(lambda: "No node of the cluster can train" in caplog.text)
-        assert "It needs pool=second." in caplog.text
-        assert value(engine.submit(measure("echo", 2))) == 2  # at the first node
-        second_node()
-        assert value(after) == 1
-        assert "A node of the cluster can train again" in caplog.text
-
-
-def test_trainings_share_the_gpus_of_a_node(
-    ray_cluster: Any, second_node: Callable[..., Any]
-) -> None:
-    second_node(num_cpus=4, num_gpus=2)  # of which Ray takes anybody's word
-    needs = ClusterNeeds(labels={"pool": "second"}, gpus=0.5, measures=False)
-    with RayEngine(engine_jobs.perform, workers=256, threads=1, needs=needs) as engine:
-        assert engine.n_slots == 4
-        workers = [psutil.Process(started(engine, "hang")[1]).environ() for _ in range(4)]
-        assert sorted(each["CUDA_VISIBLE_DEVICES"] for each in workers) == ["0", "0", "1", "1"]
-        shares = {each["PYTORCH_ALLOC_CONF"] for each in workers}
-        assert shares == {"per_process_memory_fraction:0.4500"}
-
-
 def test_a_driver_that_is_killed_leaves_no_worker(ray_cluster: Any, tmp_path: Path) -> None:
     made = f"""
 from archfront.search.engine.cluster_engine import ClusterEngine
@@ -160,3 +130,37 @@ engine = ClusterEngine(engine_jobs.perform, workers=1, threads=1, needs=needs)
 """
     found = killed_driver(made, tmp_path)
     eventually(lambda: not any(is_running(pid) for pid in found))
+
+
+def test_trainings_share_the_gpu_of_a_node(
+    ray_cluster: Any, second_node: Callable[[], Any]
+) -> None:
+    second_node()
+    needs = ClusterNeeds(labels={"pool": "second"}, gpus=0.5, measures=False)
+    with RayEngine(engine_jobs.perform, workers=256, threads=1, needs=needs) as engine:
+        assert engine.n_slots == 2
+        workers = [psutil.Process(started(engine, "hang")[1]).environ() for _ in range(2)]
+        assert [each["CUDA_VISIBLE_DEVICES"] for each in workers] == ["0", "0"]
+        shares = {each["PYTORCH_ALLOC_CONF"] for each in workers}
+        assert shares == {"per_process_memory_fraction:0.4500"}
+
+
+def test_jobs_of_a_dead_node_break_and_others_wait_for_the_next_node(
+    ray_cluster: Any, second_node: Callable[[], Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    node = second_node()
+    needs = ClusterNeeds(labels={"pool": "second"}, look_s=LOOK_S)
+    with RayEngine(engine_jobs.perform, workers=1, threads=1, needs=needs) as engine:
+        future, pid = started(engine, "hang")
+        ray_cluster.remove_node(node, allow_graceful=False)
+        assert broken(future).kind == "killed"
+        eventually(lambda: not is_running(pid))
+        # Its workers may end before it is lost, and it is given another job meanwhile.
+        eventually(lambda: not any(x.fit.slots for x in list(engine._members.links.values())))
+        after = engine.submit(train("echo", 1))
+        eventually(lambda: "No node of the cluster can train" in caplog.text)
+        assert "It needs pool=second." in caplog.text
+        assert value(engine.submit(measure("echo", 2))) == 2  # at the first node
+        second_node()
+        assert value(after) == 1
+        assert "A node of the cluster can train again" in caplog.text
