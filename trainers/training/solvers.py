@@ -157,6 +157,7 @@ def strength_by_folds(
     """Return the strength of the least loss on folds left out, and a head near its solution.
 
     From the strongest penalty on, each solution beginning at the last one; the first rise ends it.
+    Of a single fold nothing is left to learn from: the strongest penalty is given, with zeros.
 
     Args:
         problem: What is asked for.
@@ -164,6 +165,8 @@ def strength_by_folds(
         strengths: From the strongest penalty to the weakest.
     """
     n_folds = int(folds.max()) + 1
+    if n_folds == 1:
+        return strengths[0], Linear(*_zeros(problem))
     parts = [(problem.of(folds != one), problem.of(folds == one)) for one in range(n_folds)]
     heads: list[Linear | None] = [None] * n_folds
     best, chosen = float("inf"), (strengths[0], Linear(*_zeros(problem)))

@@ -133,6 +133,18 @@ def test_the_strength_is_the_best_on_folds_left_out() -> None:
     assert at_start < of.loss(torch.zeros_like(of.targets))
 
 
+def test_one_image_has_no_fold_to_leave_out() -> None:
+    """A class of labels with a single image was a division by zero."""
+    of = Problem(torch.zeros(1, 5), torch.ones(1, 1), torch.ones(1), "sigmoid")
+    folds = folds_of(np.zeros(1, np.int64), 3, np.random.default_rng(0))
+    chosen, start = strength_by_folds(of, folds, (1e-4, 1.0))
+    assert chosen == 1e-4
+    assert not start.weight.any()
+    solved = logistic(of, chosen, start)
+    assert bool(torch.isfinite(solved.bias).all())
+    assert float(solved.logits(of.features)) > 0
+
+
 def test_folds_have_every_class_alike() -> None:
     labels = np.repeat([0, 1, 2], [30, 9, 4])
     folds = folds_of(labels, 3, np.random.default_rng(0)).numpy()
