@@ -51,6 +51,10 @@ def outlines(write: Callable[[Path], DataRef]) -> Callable[[Path], DataRef]:
     return lambda root: replace(write(root), target="outlines")
 
 
+def masks(write: Callable[[Path], DataRef]) -> Callable[[Path], DataRef]:
+    return lambda root: replace(write(root), target="mask")
+
+
 def without_file(name: str, write: Callable[[Path], DataRef]) -> Callable[[Path], DataRef]:
     def broken(root: Path) -> DataRef:
         ref = write(root)

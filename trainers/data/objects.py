@@ -14,6 +14,8 @@ from archfront.trainers.data.targets import IGNORED, Indices, Objects, Segment
 
 # A box may stand out by this much before it is reported: rounding, and tools that count from 1.
 SLACK_PX = 2.0
+# Reasons why an object is changed, or is none.
+CLIPPED, BESIDE = "box outside of the image, clipped", "outline outside of the image"
 # Share of an object below which it is none in a part of an image (albumentations, YOLOv5: 0.1).
 LEAST_VISIBLE = 0.2
 
@@ -78,18 +80,22 @@ def checked_objects(
 ) -> tuple[Objects, tuple[Skipped, ...]]:
     """Return the objects inside an image, and what is wrong with those that are left out.
 
-    A box is clipped to the image. It is left out when nothing of it is inside, when it has no
-    width or height, or when it is no box.
+    A box is clipped to the image. It is left out when nothing of it or of its outline is inside,
+    when it has no width or height, or when it is no box.
     """
+    segments = objects.segments or (None,) * len(objects)
     boxes = objects.boxes.astype(np.float32)
     clipped = boxes.copy()
     clipped[:, 0::2] = clipped[:, 0::2].clip(0, width)
     clipped[:, 1::2] = clipped[:, 1::2].clip(0, height)
     problems, kept = [], []
     for i, (box, inside) in enumerate(zip(boxes, clipped, strict=True)):
-        reason = _wrong(box, inside, width, height)
+        reason, segment = _wrong(box, inside, width, height), segments[i]
+        is_kept = reason is None or reason[0] == CLIPPED
+        if is_kept and segment is not None and is_beside(segment, width, height):
+            reason, is_kept = (BESIDE, f"it {beside_detail(width, height)}"), False
         what = objects.names[i] if objects.names else f"object {i}"
-        if reason is None or reason[0] == "box outside of the image, clipped":
+        if is_kept:
             kept.append(i)
         if reason is not None:
             problems.append(Skipped(f"{name}, {what}", *reason))
@@ -112,7 +118,7 @@ def _wrong(
         )
     if np.abs(box - inside).max() > SLACK_PX:
         return (
-            "box outside of the image, clipped",
+            CLIPPED,
             f"its box ({spelled}) stands out of the {width} x {height} px of its image and was "
             "clipped",
         )
@@ -156,6 +162,19 @@ def cut_segment(
         )
     mask = coco.decode(rle_of(segment, *size))[top:bottom, left:right]
     return dict(coco.encode(np.asfortranarray(mask)))
+
+
+def is_beside(segment: Segment, width: int, height: int) -> bool:
+    """Return whether polygons lie wholly outside of an image of this size."""
+    if isinstance(segment, Mapping):
+        return False
+    left, top, right, bottom = polygon_box(segment)
+    return right <= 0 or bottom <= 0 or left >= width or top >= height
+
+
+def beside_detail(width: int, height: int) -> str:
+    """Return what is wrong with an outline outside of an image of this size, after its name."""
+    return f"has an outline outside of the {width} x {height} px of its image"
 
 
 def segment_box(segment: Segment, width: int, height: int) -> NDArray[np.float32] | None:

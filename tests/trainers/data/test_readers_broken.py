@@ -15,6 +15,7 @@ from archfront.trainers.errors import DataError
 from tests.support.broken_datasets import (
     coco_with,
     first,
+    masks,
     n_objects,
     outlines,
     table_row,
@@ -111,6 +112,24 @@ CASES: dict[str, Broken] = {
         outlines(first(segmentation=[[1, 2, 3, 4]])),
         "outline without an area",
         "three points or more",
+        objects_lost=1,
+    ),
+    "coco: an outline outside of its image": Broken(
+        outlines(first(segmentation=[[40, 4, 50, 4, 50, 9]])),
+        "outline outside of the image",
+        "annotation 1: it has an outline outside of the 32 x 32 px of its image",
+        objects_lost=1,
+    ),
+    "coco: an outline outside of its mask": Broken(
+        masks(first(segmentation=[[4, 40, 9, 40, 9, 50]])),
+        "outline outside of the image",
+        "annotation 1: it has an outline outside of the 32 x 32 px of its image",
+        objects_lost=None,
+    ),
+    "coco: runs without a pixel": Broken(
+        outlines(first(segmentation={"size": [32, 32], "counts": [1024]})),
+        "outline without an area",
+        "a run-length encoding without a pixel",
         objects_lost=1,
     ),
     "coco: runs that do not fill the image": Broken(

@@ -169,6 +169,15 @@ class TestChecks:
         assert kept.labels.tolist() == [0]
         assert (problem.name, problem.reason) == ("a.png, box 1", reason)
 
+    def test_an_outline_outside_of_the_image_is_left_out_and_told(self) -> None:
+        """Its box lay inside, and it became an object without a pixel."""
+        inside, outside = ((1.0, 1.0, 9.0, 1.0, 9.0, 9.0),), ((50.0, 1.0, 60.0, 1.0, 60.0, 9.0),)
+        boxes = objects((1, 1, 9, 9), (1, 1, 9, 9))
+        found = Objects(boxes.boxes, boxes.labels, boxes.crowd, (inside, outside), ("a", "b"))
+        kept, (problem,) = checked_objects(found, "a.png", WIDTH, HEIGHT)
+        assert kept.segments == (inside,)
+        assert (problem.name, problem.reason) == ("a.png, b", "outline outside of the image")
+
     def test_no_objects_are_no_problem(self) -> None:
         kept, problems = checked_objects(no_objects(), "a.png", WIDTH, HEIGHT)
         assert len(kept) == len(problems) == 0

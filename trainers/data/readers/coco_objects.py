@@ -6,7 +6,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from archfront.trainers.data.objects import Found, polygon_area, polygon_box
+from archfront.trainers.data.objects import (
+    BESIDE,
+    Found,
+    beside_detail,
+    is_beside,
+    polygon_area,
+    polygon_box,
+)
 from archfront.trainers.data.targets import Segment, TargetKind
 from archfront.trainers.words import quoted
 
@@ -69,6 +76,9 @@ def found_in(
     segment, n_flat = None, 0
     if needs_outline or not box:
         segment, n_flat = _segment(annotation.get("segmentation"), size)
+    # Of a mask nothing else is checked: what is beside the image leaves no trace in it.
+    if target == "mask" and segment is not None and size is not None and is_beside(segment, *size):
+        raise Unusable(BESIDE, beside_detail(*size))
     found = Found(
         box=_box(box) if box else _around(segment),
         label=label,
@@ -171,6 +181,8 @@ def _run_lengths(value: Mapping[str, Any], size: Size) -> Segment:
             "outline that is damaged",
             f"has a run-length encoding whose runs do not add up to its {width} x {height} px",
         )
+    if not any(runs[1::2]):
+        raise Unusable("outline without an area", "has a run-length encoding without a pixel")
     return {"size": [height, width], "counts": counts}
 
 
