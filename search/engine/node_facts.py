@@ -11,13 +11,14 @@ import time
 import uuid
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import psutil
 
 from archfront.search.engine.file_cache import sent_root
 from archfront.search.engine.gpu_shares import gpu_memory_gb
+from archfront.search.errors import ConfigError
+from archfront.search.runtimes.installed import installed_version
 from archfront.trainers.files import write_whole
 from archfront.trainers.threads import cores
 
@@ -136,8 +137,8 @@ def write_mark(folder: Path) -> None:
 def version_of(library: str) -> str:
     """Return the version of a library here, ``none`` where it is not installed."""
     try:
-        return version(library)
-    except PackageNotFoundError:
+        return installed_version(library)
+    except ConfigError:
         return "none"
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 from collections import Counter
 from collections.abc import Mapping
+from contextlib import suppress
 from functools import cache
 from typing import Any
 
@@ -14,6 +14,8 @@ from fastapi.responses import PlainTextResponse
 from archfront.search.config.build import options, schemas
 from archfront.search.config.compose import GROUPS, choices, compose
 from archfront.search.config.options import chosen_file, file_meaning
+from archfront.search.errors import ConfigError
+from archfront.search.runtimes.installed import installed_version
 from archfront.search.service.bodies import (
     JSON_ERRORS,
     Choice,
@@ -102,11 +104,9 @@ def version() -> Version:
     """Return the versions of archfront and of its libraries."""
     found = {}
     for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return Version(archfront=importlib.metadata.version("archfront"), api=API, libraries=found)
+        with suppress(ConfigError):  # it is not installed
+            found[name] = installed_version(name)
+    return Version(archfront=installed_version("archfront"), api=API, libraries=found)
 
 
 def _of_studies(

@@ -16,6 +16,7 @@ import pytest
 import torch
 from torch import nn
 
+from archfront.search.engine.node_facts import version_of
 from archfront.search.errors import ConfigError, ExportError
 from archfront.search.export.ship import _versions
 from archfront.search.formats.formats import FORMATS, formats_named
@@ -24,6 +25,7 @@ from archfront.search.retrain.reproduction import changes
 from archfront.search.runtimes import RUNTIMES, LoadSettings, installed, open_onnx, openvino
 from archfront.search.runtimes.exporters import export_onnx
 from archfront.search.runtimes.onnx_cuda import to_float16
+from tests.support.services import client_of
 
 ON_GPU = [name for name, runtime in RUNTIMES.items() if runtime.runs_on == "cuda"]
 Install = Callable[..., None]
@@ -203,3 +205,16 @@ def test_float16_of_a_file_is_half_of_it_and_close_to_it(tmp_path: Path) -> None
     assert half.stat().st_size < 0.6 * path.stat().st_size
     (found,) = open_onnx(half, 1).run(["y"], {"images": images.numpy()})
     np.testing.assert_allclose(found, module(images).detach().numpy(), atol=5e-3)
+
+
+def test_nodes_and_the_service_know_onnxruntime_by_its_package_for_gpus(
+    install: Install, tmp_path: Path
+) -> None:
+    """They said that it is not installed."""
+    install(hidden=("onnxruntime",), onnxruntime_gpu="1.99")
+    assert version_of("onnxruntime") == "1.99"
+    with client_of(tmp_path) as client:
+        found = client.get("/api/v1/version").json()
+    assert found["libraries"]["onnxruntime"] == "1.99"
+    install(hidden=("onnxruntime", "onnxruntime-gpu"))
+    assert version_of("onnxruntime") == "none"
