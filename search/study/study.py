@@ -185,10 +185,10 @@ def _done_before(store: StudyStore, header: StudyHeader, config: Config) -> Stud
     state = store.state
     if state["state"] != "finished":
         return None
-    if state["is_exhausted"]:
-        size = header.space.size
-        return StudyResult("finished", exhausted(size), was_finished=True, is_exhausted=True)
     evaluations = store.evaluations()
+    if state["is_exhausted"]:
+        tried = exhausted(header.space.size, evaluations)
+        return StudyResult("finished", tried, was_finished=True, is_exhausted=True)
     has_trained = any(isinstance(e.outcome, Trained) for e in evaluations)
     is_final = has_trained and not any(map(is_passing, evaluations))
     if is_final and state["budget"] == budget_words(config.budget):

@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -17,6 +18,7 @@ from archfront.search.records.events import Event, StudyStarted, TrialFinished, 
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving
 from archfront.search.study import study
+from archfront.search.study.budget import exhausted
 from archfront.search.study.control import Control
 from tests.support.small_study import Forgetful, perform, prepared, run, small_config
 from tests.support.study_engines import DriverDeath, Dying, Interrupting, results, story
@@ -47,6 +49,19 @@ class TestResume:
         assert again.was_finished
         assert again.reason == "6 candidates are trained (budget.trials=6)"
         assert results(tmp_path).evaluations == before
+
+    def test_one_whose_whole_space_was_over_the_limits_says_so_again(self, tmp_path: Path) -> None:
+        config = small_config(tmp_path, hardware__limits__latency_ms=1e-6)
+        run(config)
+        rejected = results(tmp_path).evaluations
+        store: Any = SimpleNamespace(
+            state={"state": "finished", "is_exhausted": True}, evaluations=lambda: rejected
+        )
+        header: Any = SimpleNamespace(space=SimpleNamespace(size=len(rejected)))
+        found = study._done_before(store, header, config)
+        assert found is not None
+        assert found.reason == exhausted(len(rejected), rejected)
+        assert "over a limit" in found.reason
 
     def test_a_larger_budget_extends_a_finished_study(self, tmp_path: Path) -> None:
         run(small_config(tmp_path))
