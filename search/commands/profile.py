@@ -143,8 +143,9 @@ def _profile(config: Config, *, is_plain: bool) -> DatasetProfile:
 def _write_page(profile: DatasetProfile, config: Config, file: Path) -> None:
     """Write a profile as a page, with pictures of the images."""
     from archfront.search.prepare.data_reference import data_ref
-    from archfront.search.profile.make_profile import found_limit, read_raw
+    from archfront.search.profile.make_profile import found_limit
     from archfront.search.report.profile_page import Images, render_profile
+    from archfront.trainers.data.readers import read_raw
     from archfront.trainers.drawing.colors import class_color
     from archfront.trainers.files import write_whole
 

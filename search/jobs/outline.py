@@ -7,7 +7,7 @@ import json
 from pathlib import Path
 
 from archfront.trainers.data.raw import RawSample
-from archfront.trainers.data.readers import READERS
+from archfront.trainers.data.readers import read_raw
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.targets import Mask, digest
 from archfront.trainers.errors import DataError
@@ -23,7 +23,7 @@ def outline(ref: DataRef) -> str:
     Raises:
         DataError: If it cannot be read, or has images outside of its root, which are not sent.
     """
-    raw = READERS[ref.reader].read(ref)
+    raw = read_raw(ref)
     content = hashlib.sha256(json.dumps(raw.class_names).encode())
     samples = [(part, s) for part in sorted(raw.parts) for s in raw.parts[part]]
     outside = _outside(ref, [sample for _, sample in samples])

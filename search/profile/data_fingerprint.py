@@ -65,7 +65,7 @@ def _files(ref: DataRef) -> Iterator[list[Any]]:
         return
     has_links = yield from files_at(ref.root, ref.annotations)
     if has_links or ref.outside_root == "allow":
-        from archfront.search.profile.make_profile import read_raw
+        from archfront.trainers.data.readers import read_raw
         from archfront.trainers.data.targets import Mask
 
         for samples in read_raw(ref).parts.values():

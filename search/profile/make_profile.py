@@ -9,7 +9,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from archfront.search.errors import unknown
 from archfront.search.profile.dataset_profile import (
     BETA,
     VERSION,
@@ -26,7 +25,6 @@ from archfront.trainers.data.file_facts import file_facts
 from archfront.trainers.data.image_files import PixelLimit
 from archfront.trainers.data.loading import ORDER
 from archfront.trainers.data.raw import RawData
-from archfront.trainers.data.readers import READERS
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.symmetry import chosen_rows, told_apart
 from archfront.trainers.data.targets import class_counts
@@ -49,17 +47,6 @@ class Title:
     task: str
     data: str
     fingerprint: str
-
-
-def read_raw(ref: DataRef) -> RawData:
-    """Return the images of a dataset, none of which is decoded.
-
-    Raises:
-        DataError: If the data is not there or cannot be read.
-    """
-    if ref.reader not in READERS:
-        raise DataError(str(unknown("data reader", ref.reader, READERS)))
-    return READERS[ref.reader].read(ref)
 
 
 def found_limit(ref: DataRef, raw: RawData) -> PixelLimit:

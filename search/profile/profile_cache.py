@@ -12,7 +12,8 @@ from pathlib import Path
 from archfront.search.profile.data_fingerprint import fingerprint
 from archfront.search.profile.dataset_profile import READ, VERSION, DatasetProfile
 from archfront.search.profile.gather import Progress
-from archfront.search.profile.make_profile import Title, make_profile, read_raw
+from archfront.search.profile.make_profile import Title, make_profile
+from archfront.trainers.data.readers import read_raw
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.errors import DataError
 from archfront.trainers.files import keep_latest, write_whole

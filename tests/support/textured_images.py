@@ -12,8 +12,9 @@ from PIL import Image
 
 from archfront.search.profile.dataset_profile import DatasetProfile
 from archfront.search.profile.faults import Fault
-from archfront.search.profile.make_profile import Title, make_profile, read_raw
+from archfront.search.profile.make_profile import Title, make_profile
 from archfront.trainers.data import DataRef
+from archfront.trainers.data.readers import read_raw
 from tests.support.drawn_images import REF
 
 Pixels = NDArray[np.uint8]

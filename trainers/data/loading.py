@@ -31,14 +31,14 @@ from archfront.trainers.data.problem_text import (
     too_few_classes_text,
 )
 from archfront.trainers.data.raw import RawData, RawSample, Skipped
-from archfront.trainers.data.readers import CLASSES_MIN, READERS
+from archfront.trainers.data.readers import CLASSES_MIN, read_raw
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.samples import Dataset, PixelCache, Samples
 from archfront.trainers.data.targets import digest, relabeled
 from archfront.trainers.data.tiles import Tiling, automatic
 from archfront.trainers.data.value_range import value_range
 from archfront.trainers.data.verify import Progress, Read, Sample, verify
-from archfront.trainers.errors import DataError, unknown
+from archfront.trainers.errors import DataError
 
 ORDER = ("all", "train", "val", "test")
 KEPT_SHARE = 0.5  # of the memory, for decoded images; the rest is for resized ones
@@ -127,9 +127,7 @@ def _load(request: _Request) -> Dataset:
 
 def _read(ref: DataRef) -> RawData:
     """Return what a reader gives, its parts in order."""
-    if ref.reader not in READERS:
-        raise DataError(str(unknown("data reader", ref.reader, READERS)))
-    raw = READERS[ref.reader].read(ref)
+    raw = read_raw(ref)
     check_names(raw.class_names, raw.where)
     return replace(raw, parts={part: raw.parts[part] for part in ORDER if part in raw.parts})
 

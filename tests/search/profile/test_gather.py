@@ -12,9 +12,9 @@ from PIL import Image
 
 from archfront.search.profile.gather import gather
 from archfront.search.profile.look import look
-from archfront.search.profile.make_profile import read_raw
 from archfront.trainers.data.image_files import DEFAULT
 from archfront.trainers.data.raw import RawSample
+from archfront.trainers.data.readers import read_raw
 from archfront.trainers.data.ref import Shapes
 from archfront.trainers.data.shrunk import read_shrunk
 from archfront.trainers.data.targets import Mask, Objects

@@ -12,10 +12,11 @@ import pytest
 from PIL import Image
 
 from archfront.search.profile.dataset_profile import DatasetProfile
-from archfront.search.profile.make_profile import Title, make_profile, read_raw
+from archfront.search.profile.make_profile import Title, make_profile
 from archfront.search.report.profile_figure import profile_figures
 from archfront.search.report.profile_page import Images, render_profile
 from archfront.trainers.data import DataRef
+from archfront.trainers.data.readers import read_raw
 from archfront.trainers.data.ref import Shapes
 from archfront.trainers.data.targets import TargetKind
 from archfront.trainers.drawing.colors import class_color

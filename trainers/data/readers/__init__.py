@@ -17,6 +17,7 @@ from archfront.trainers.data.readers.voc import read_voc
 from archfront.trainers.data.readers.yolo import read_yolo
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.targets import TargetKind
+from archfront.trainers.errors import DataError, unknown
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,26 @@ READERS: Mapping[str, Reader] = {
         options=("annotations", "classes"),
     ),
 }
+
+
+def read_raw(ref: DataRef) -> RawData:
+    """Return the images of a dataset as its reader gives them, none of which is decoded.
+
+    Raises:
+        DataError: If the data is not there or cannot be read.
+    """
+    if ref.reader not in READERS:
+        raise DataError(str(unknown("data reader", ref.reader, READERS)))
+    try:
+        return READERS[ref.reader].read(ref)
+    except OSError as error:  # as of a folder or a file that this user may not read
+        where = error.filename or ref.root
+        raise DataError(
+            f"data.root {ref.root} cannot be read: {where}: {error.strerror or error}. Let this "
+            "user read all of it, or give another folder."
+        ) from error
+
+
 # Fewer classes are nothing to learn: one label of two, one class beside the background, one thing
 # to find or to tell of.
 CLASSES_MIN: Mapping[TargetKind, int] = {

@@ -21,7 +21,6 @@ from archfront.trainers.data.readers.paths import (
     name_of,
 )
 from archfront.trainers.data.ref import DataRef
-from archfront.trainers.errors import DataError
 
 
 def read_folder(ref: DataRef) -> RawData:
@@ -30,15 +29,7 @@ def read_folder(ref: DataRef) -> RawData:
     Raises:
         DataError: If the folder is not there or holds no class folders.
     """
-    try:
-        return _read(existing_root(ref, "the folder of the images", LAYOUT))
-    except OSError as error:
-        raise DataError(
-            f"data.root {ref.root} cannot be read: {error.filename}: {error.strerror}."
-        ) from error
-
-
-def _read(root: Path) -> RawData:
+    root = existing_root(ref, "the folder of the images", LAYOUT)
     found = class_folders(root)
     class_names = sorted({name for classes in found.parts.values() for name in classes})
     labels = {name: label for label, name in enumerate(class_names)}
