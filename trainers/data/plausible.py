@@ -26,6 +26,7 @@ FOLDERS = re.compile(
     "all|annotations|data|dataset|images|imgs?|jpegimages|labels|masks|test|testing|train|training"
     "|val|valid|validation"
 )
+SPLITS = re.compile("test|testing|train|training|val|valid|validation")
 # Shares above which ignored pixels, and what is of one class, look wrong.
 IGNORED_SHARE, ONE_CLASS_SHARE = 0.8, 0.95
 # A box that covers so much of both sides of its image covers all of it.
@@ -67,6 +68,23 @@ def _folder_names(facts: Facts) -> str | None:
     return (
         f"{_named('class', names)} {'is' if len(names) == 1 else 'are'} called like a folder "
         "around classes or images; is data.root the right folder?"
+    )
+
+
+def _inner_datasets(facts: Facts) -> str | None:
+    """Return which class folders hold splits that hold folders, as whole datasets do."""
+    found: dict[str, str] = {}
+    for sample in (each for samples in facts.samples.values() for each in samples):
+        top, *inner = sample.name.split("/")
+        if not isinstance(sample.target, int) or top != facts.class_names[sample.target]:
+            continue
+        if len(inner) > 2 and SPLITS.fullmatch(inner[0].casefold()):
+            found.setdefault(top, "/".join([top, *inner[:2]]))
+    if not found:
+        return None
+    return (
+        f"splits with folders in them lie in {_named('class', list(found))}, as "
+        f"{next(iter(found.values()))}; is that a dataset of its own, to be given as data.root?"
     )
 
 
@@ -179,6 +197,7 @@ def _whole_boxes(facts: Facts) -> str | None:
 # By the name under which records keep what was found.
 CHECKS: Mapping[str, Check] = {
     "class called like a folder": _folder_names,
+    "class folder with splits": _inner_datasets,
     "similar class names": _similar_names,
     "one class": _one_class,
     "class missing in a split": _missing_classes,

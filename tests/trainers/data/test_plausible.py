@@ -55,6 +55,22 @@ def test_a_class_called_like_a_folder_is_named(name: str) -> None:
     }
 
 
+def test_a_class_folder_that_is_a_dataset_is_named() -> None:
+    """A folder of four datasets was taken for one with four classes, without a word."""
+    names = ["cells", "chess"]
+    inner = [sample("chess/train/rook/1.png", 1), sample("cells/1.png", 0)]
+    assert found(names, train=inner, val=labeled("v", 0, 1)) == {
+        "class folder with splits": "splits with folders in them lie in the class 'chess', as "
+        "chess/train/rook; is that a dataset of its own, to be given as data.root?"
+    }
+
+
+def test_splits_within_classes_and_classes_within_splits_are_usual() -> None:
+    files = {"cells/train/1.png": 0, "chess/2020/05/1.png": 1, "train/chess/val/a/1.png": 1}
+    usual = [sample(file, label) for file, label in files.items()]
+    assert found(["cells", "chess"], train=usual, val=labeled("v", 0, 1)) == {}
+
+
 def test_several_such_classes_are_one_warning() -> None:
     names = ["train", "val", "test", "images"]
     text = found(names, train=labeled("t", 0, 1, 2, 3), val=labeled("v", 0, 1, 2, 3))
