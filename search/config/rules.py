@@ -215,7 +215,10 @@ def _decoder_shapes(config: Config) -> list[str]:
             refused = task.grid(head).refused(
                 widths=space.widths, depths=space.depths, sizes=sizes
             )
-            problems |= dict.fromkeys(f"space.{o}: {head} {why}." for o, why in refused.items())
+            way = f"Give others, or leave {head} out of space.heads."
+            problems |= dict.fromkeys(
+                f"space.{option}: {head} {why}. {way}" for option, why in refused.items()
+            )
     return list(problems)
 
 

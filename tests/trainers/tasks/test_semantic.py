@@ -169,9 +169,11 @@ def test_a_configuration_says_which_values_a_head_does_not_take() -> None:
     leaves |= {"space__depths": [2, 5], "space__input_sizes": [96, 128]}
     found = problems(changed(task__name="semantic", task__metric="miou", **leaves))
     assert {problem for problem in found if problem.startswith("space.")} == {
-        "space.widths: fpn takes multiples of 32; got 48.",
-        "space.depths: unet takes 3 to 5; got 2.",
-        "space.input_sizes: pan takes multiples of 32 of at least 128; got 96.",
+        "space.widths: fpn takes multiples of 32; got 48. "
+        "Give others, or leave fpn out of space.heads.",
+        "space.depths: unet takes 3 to 5; got 2. Give others, or leave unet out of space.heads.",
+        "space.input_sizes: pan takes multiples of 32 of at least 128; got 96. "
+        "Give others, or leave pan out of space.heads.",
     }
 
 
