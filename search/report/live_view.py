@@ -207,6 +207,6 @@ def _bar(name: str, done: float, total: float, unit: str) -> Table:
     row.add_row(
         f"  {name:<6}",
         ProgressBar(total=total, completed=min(done, total), width=40),
-        f"{done:.4g} of {total:g} {unit}",
+        f"{round(done, 1):g} of {total:g} {unit}",
     )
     return row

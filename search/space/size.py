@@ -61,10 +61,10 @@ def lines(summary: Summary, before: Mapping[str, int]) -> Iterator[str]:
         f"{count_of(summary.architectures, 'architecture')}, {count_of(summary.recipes, 'recipe')}"
     )
     (least, most), (small, large) = summary.macs_g, summary.params_m
-    fused = "it is" if summary.fused == 1 else "they are"
+    fused = f"; {count_of(summary.fused, 'backbone is', 'backbones are')} fused before measuring"
     yield (
-        f"costs     {least:.3g} to {most:.3g} G MACs, {small:.3g} to {large:.3g} M parameters; "
-        f"{count_of(summary.fused, 'backbone is', 'backbones are')} fused before {fused} measured"
+        f"costs     {least:.3g} to {most:.3g} G MACs, {small:.3g} to {large:.3g} M parameters"
+        f"{fused if summary.fused else ''}"
     )
     reasons = [*before.items(), *summary.left_out.items()]
     for reason, count in reasons[:NAMED]:

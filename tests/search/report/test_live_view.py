@@ -172,6 +172,17 @@ def test_more_trials_than_the_budget_fill_the_bar_and_no_more() -> None:
     view.close()
 
 
+def test_the_time_used_has_one_decimal() -> None:
+    """It had four digits, as 1.337 of 4 min."""
+    view, _, clock = live(minutes=4)
+    view(started(trained(0, 0.8, 3.0)))
+    before = shown(view)
+    clock.now += 80.2
+    assert shown(view) != before
+    assert re.search(r" \d+(\.\d)? of 4 min", shown(view))
+    view.close()
+
+
 def test_a_narrow_terminal_shows_what_it_can() -> None:
     view, to, _ = live(width=30)
     for event in (started(*long_front(20)), *SEQUENCE):
