@@ -188,8 +188,14 @@ def _n_values(verb: str) -> dict[str, int]:
     return {flag: 1 if a.nargs is None else int(a.nargs) for flag, a in actions.items()}
 
 
+# Verbs of other programs, by those that do the same here.
+ELSEWHERE = {"remove": "delete", "rm": "delete", "ls": "list", "train": "run", "resume": "run"}
+ELSEWHERE |= {"bench": "latency", "benchmark": "latency", "measure": "latency", "infer": "predict"}
+
+
 def _unknown_verb(word: str) -> int:
     near = difflib.get_close_matches(word, VERBS, n=1)
+    near = [ELSEWHERE[word]] if word in ELSEWHERE else near
     hint = f" Did you mean {near[0]}?" if near else ""
     _complain(f"Unknown verb {word!r}.{hint} Known: {', '.join(VERBS)}.")
     return 2

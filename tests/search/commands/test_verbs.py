@@ -115,6 +115,8 @@ def test_a_verb_that_is_none_is_found_behind_flags(capsys: Output) -> None:
         "Unknown verb 'reft'. Did you mean refit?"
     )
     assert fails(capsys, 2, "--json", "fornt", "flowers").startswith("Unknown verb 'fornt'.")
+    told = fails(capsys, 2, "remove", "flowers")
+    assert told.startswith("Unknown verb 'remove'. Did you mean delete?")
     assert fails(capsys, 2, "--json").startswith("Unknown verb '--json'.")
 
 
