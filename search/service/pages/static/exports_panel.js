@@ -7,7 +7,7 @@ import { beginTrying } from "./try_member.js";
 import { duration, metric, ms, percent, short } from "./words.js";
 
 const LOOK_S = 3, FIRST_FORMATS = ["onnx"];
-const OPEN = ["waiting", "running"];
+const OPEN = ["waiting", "running"], MOST_TASKS = 8;
 const WHAT = { export: "export", refit: "full training", variants: "variants" };
 
 export class ExportsPanel {
@@ -67,6 +67,10 @@ export class ExportsPanel {
 
   async look() {
     clearTimeout(this.timer);
+    if (document.hidden) {
+      this.timer = setTimeout(() => this.look(), LOOK_S * 1000);
+      return;
+    }
     let exports, tasks;
     const address = api("tasks");
     address.searchParams.set("subject", this.study);
@@ -80,17 +84,36 @@ export class ExportsPanel {
     const had = this.tasks.filter(is_open).length;
     this.tasks = tasks.filter((task) => task.kind !== "profile");
     if (this.tasks.filter(is_open).length < had) this.ended();
+    await this.readLines();
     this.drawTasks();
     this.drawArtifacts(exports);
     this.drawTry(exports);
     if (this.tasks.some((task) => OPEN.includes(task.state))) this.timer = setTimeout(() => this.look(), LOOK_S * 1000);
   }
 
+  // Asks each task that runs how far it is: a full training takes hours.
+  async readLines() {
+    await Promise.all(this.tasks.filter((task) => task.state === "running").map(async (task) => {
+      const { lines } = await get(api("tasks", task.id)).catch(() => ({ lines: [] }));
+      task.line = lines.at(-1);
+    }));
+  }
+
+  // The tasks that are not over, and those that failed and of whose kind none was finished since.
+  shown() {
+    const finished = new Set();
+    return this.tasks.filter((task) => {
+      if (task.state === "finished") finished.add(task.kind);
+      return OPEN.includes(task.state) || (task.state === "failed" && !finished.has(task.kind));
+    }).slice(0, MOST_TASKS);
+  }
+
   drawTasks() {
     const now = Date.now() / 1000;
-    const text = (task) => (task.state === "running" ? `for ${duration(now - (task.started ?? now))}`
+    const running = (task) => `for ${duration(now - (task.started ?? now))}${task.line ? `: ${task.line}` : ""}`;
+    const text = (task) => (task.state === "running" ? running(task)
       : task.state === "waiting" ? "waits for its turn" : task.message);
-    put(byId("tasks"), this.tasks.filter((task) => OPEN.includes(task.state) || task.state === "failed").slice(0, 8)
+    put(byId("tasks"), this.shown()
       .map((task) => h("li", {}, h("b", {}, WHAT[task.kind] ?? task.kind), ` ${task.state} `,
         h("span", { class: task.state === "failed" ? "problem" : "soft" }, text(task)),
         canChange && OPEN.includes(task.state) && h("button", { type: "button", class: "quiet", onclick: () => this.cancel(task) }, "Cancel"))));

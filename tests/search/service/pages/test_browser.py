@@ -16,6 +16,7 @@ from archfront.search.records.paths import StudyPaths
 from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_rows import StudyRows
+from archfront.search.service.task_rows import TASKS, TaskRows
 from tests.support.browser import WAIT_S, browsed, served
 from tests.support.buffering_proxy import proxied
 from tests.support.recorded_study import candidate
@@ -230,6 +231,46 @@ def test_a_plan_and_a_search_that_say_nothing_of_the_form_are_told(
         expect(page.locator("#no-option")).to_be_visible()
         page.fill("#find-option", "backbones")
         expect(page.locator("#no-option")).to_be_hidden()
+
+
+@pytest.mark.slow
+def test_a_task_says_how_far_it_is_and_no_longer_that_one_before_it_failed(
+    browser: Any, recorded_root: Path, tmp_path: Path
+) -> None:
+    from playwright.sync_api import expect
+
+    root = tmp_path / "root"
+    shutil.copytree(recorded_root / "studies", root / "studies")
+    settings = ServiceSettings(root=root)
+    settings.folder.mkdir()
+    database = ServiceDatabase(settings.database)
+    rows = TaskRows(database)
+    # The latest one first; no server of this machine runs the first.
+    others = {"owner": "elsewhere/1/1/x", "lease_until": database.now() + 10**6}
+    states = (
+        ("refit", {"state": "running", "started": database.now(), **others}),
+        ("export", {"state": "failed", "message": "It failed just now."}),
+        ("variants", {"state": "finished"}),
+        ("variants", {"state": "failed", "message": "It failed before."}),
+    )
+    for age, (kind, values) in enumerate(states):
+        row = rows.add(kind, "flowers", [kind])  # type: ignore[arg-type]
+        values |= {"created": database.now() - age}
+        with database.begin() as connection:
+            connection.execute(TASKS.update().where(TASKS.c.id == row.id).values(values))
+        if kind == "refit":
+            said = settings.folder / "tasks" / row.id / "said"
+            said.parent.mkdir(parents=True)
+            said.write_text("warning: a first line\ntrial 3 seed 0: 12 of 100 epochs\n")
+    database.close()
+    with served(root) as (address, token), browsed(browser) as page:
+        page.goto(f"{address}login#{token}")
+        page.wait_for_url(address)
+        page.goto(f"{address}studies/flowers")
+        tasks = page.locator("#tasks li")
+        expect(tasks).to_have_count(2)
+        expect(tasks.nth(0)).to_contain_text("trial 3 seed 0: 12 of 100 epochs")
+        expect(tasks.nth(1)).to_contain_text("It failed just now.")
 
 
 @pytest.mark.slow
