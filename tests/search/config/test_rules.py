@@ -164,7 +164,7 @@ BROKEN_RULES: dict[str, tuple[dict[str, Any], str]] = {
             "space__depths": [2],
             "space__input_sizes": [64],
         },
-        "space.depths: unet takes 3 to 5; got 2.",
+        "space.depths: unet takes 3 to 5; got 2. Give others, or leave unet out of space.heads.",
     ),
     "_throughput": (
         {"objectives": ["latency_ms", "throughput_ips"]},

@@ -250,7 +250,7 @@ def test_an_archive_is_sent_checked_and_looked_at(browser: Any, tmp_path: Path) 
         page.select_option("#dataset", "upload:")
         page.set_input_files("#upload", {"name": "My pets.zip", **given})
         expect(page.locator("#upload-state")).to_contain_text("as My-pets-2")
-        assert page.input_value("#dataset") == "set:My-pets-2"
+        expect(page.locator("#dataset")).to_have_value("set:My-pets-2")
 
 
 def test_a_link_leads_where_it_says_after_the_login(browser: Any, root: Path) -> None:
