@@ -21,7 +21,8 @@ from tests.support.drawn_images import draw_folder
 from tests.support.own_processes import SMALLEST
 from tests.support.private_nodes import PrivateNode
 
-pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray")]
+# A cluster of its own: all of Ray in one process would take longer than all of SLURM beside it.
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("ray study")]
 
 ALONE = ("engine.labels={pool: private}", "engine.device_label={pool: private}")
 
