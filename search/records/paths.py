@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from collections.abc import Sequence
@@ -16,6 +17,8 @@ from archfront.search.errors import StudyError
 MISTAKES, DETAILS = "mistakes.png", "details.json"
 # A file that comes from a node, beside its place; the name there and one of its own.
 PART = ".{}.{}.part"
+# What is wrong with a place, and not with the machine for a while.
+UNWRITABLE = (errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOTDIR, errno.EEXIST)
 ROOT_VARIABLE = "ARCHFRONT_ROOT"
 EARLIER_CACHE = "~/.cache/archfront"  # wherever XDG_CACHE_HOME was
 
@@ -121,9 +124,21 @@ def cache_file(name: str) -> Path:
 
 
 def make_folder(folder: Path) -> list[Path]:
-    """Make a folder with its parents and return those that were not there, the inner first."""
-    missing = [path for path in (folder, *folder.parents) if not path.exists()]
-    folder.mkdir(parents=True, exist_ok=True)
+    """Make a study's folder with its parents; return those that were not there, the inner first.
+
+    Raises:
+        StudyError: If nothing may be written there, or a file has the name of a parent.
+    """
+    try:
+        missing = [path for path in (folder, *folder.parents) if not path.exists()]
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        if error.errno not in UNWRITABLE:
+            raise
+        raise StudyError(
+            f"tracking.root: {folder} cannot be made: {error.strerror}. Give a folder that can "
+            "be written, as tracking.root=FOLDER."
+        ) from None
     return missing
 
 

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import errno
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -273,3 +275,23 @@ def test_a_study_that_has_begun_or_was_there_stays_when_its_run_fails(tmp_path: 
     with pytest.raises(DataError), driving(kept, None, GOALS):
         raise DataError("bad images")
     assert (kept.folder / "notes.txt").is_file()
+
+
+@pytest.mark.parametrize("reason", [errno.EROFS, errno.EACCES, errno.ENOTDIR])
+def test_a_root_that_cannot_be_written_is_told_with_its_option(
+    reason: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def mkdir(path: Path, *_: Any, **__: Any) -> None:
+        raise OSError(reason, os.strerror(reason), str(path))
+
+    monkeypatch.setattr(Path, "mkdir", mkdir)
+    place = f"{tmp_path}/root/studies/small"
+    said = rf"^tracking\.root: {place} cannot be made: {os.strerror(reason)}\. Give a folder"
+    with pytest.raises(StudyError, match=said):
+        run(small_config(tmp_path / "root"))
+
+
+def test_a_root_that_is_a_file_is_told(tmp_path: Path) -> None:
+    (tmp_path / "root").touch()
+    with pytest.raises(StudyError, match=r"^tracking\.root: .*Not a directory\. Give a folder"):
+        run(small_config(tmp_path / "root"))
