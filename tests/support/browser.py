@@ -18,6 +18,7 @@ import pytest
 import uvicorn
 
 from archfront.search.service.app import create_app
+from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
 from tests.support.waiting import eventually
 
@@ -41,6 +42,16 @@ def chromium() -> str:
     if found is None:
         pytest.skip("there is no chromium; ARCHFRONT_CHROMIUM names one")
     return found
+
+
+@contextmanager
+def new_database(root: Path) -> Iterator[ServiceDatabase]:
+    """Give the service's own tables of a root that nobody has served yet."""
+    settings = ServiceSettings(root=root)
+    settings.folder.mkdir()
+    database = ServiceDatabase(settings.database)
+    yield database
+    database.close()
 
 
 @contextmanager
@@ -150,6 +161,11 @@ def browsed(browser: Any, **settings: Any) -> Iterator[Any]:
     yield page
     context.close()
     assert wrong == []
+
+
+def log_in(page: Any, address: str, token: str) -> None:
+    page.goto(f"{address}login#{token}")
+    page.wait_for_url(address)
 
 
 def _mistakes(text: str) -> list[str]:

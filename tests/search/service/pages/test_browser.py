@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +12,10 @@ from PIL import Image
 from archfront.search.records.driver_lock import driver_lock
 from archfront.search.records.events import EventLog, TrialProposed
 from archfront.search.records.paths import StudyPaths
-from archfront.search.service.service_database import ServiceDatabase
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_rows import StudyRows
 from archfront.search.service.task_rows import TASKS, TaskRows
-from tests.support.browser import WAIT_S, browsed, served
+from tests.support.browser import WAIT_S, browsed, log_in, new_database, served
 from tests.support.buffering_proxy import proxied
 from tests.support.recorded_study import candidate
 from tests.support.waiting import eventually
@@ -37,21 +35,16 @@ TEXTS = """() => {
 
 
 @pytest.mark.slow
-def test_a_study_is_found_looked_at_and_another_one_is_begun(
-    browser: Any, recorded_root: Path, tmp_path: Path
-) -> None:
+def test_a_study_is_found_looked_at_and_another_one_is_begun(browser: Any, root: Path) -> None:
     from playwright.sync_api import expect
 
-    root = tmp_path / "root"
-    shutil.copytree(recorded_root / "studies", root / "studies")
     with served(root) as (address, token), browsed(browser, reduced_motion="reduce") as page:
         page.goto(address)
         assert page.url == f"{address}login"  # nobody is let in without a token
         page.fill("#token", "wrong")
         page.click("button[type=submit]")
         page.wait_for_selector("#login-problem:not([hidden])")
-        page.goto(f"{address}login#{token}")
-        page.wait_for_url(address)
+        log_in(page, address, token)
         assert token not in page.url
 
         page.click("#studies a:text('flowers')")
@@ -108,27 +101,19 @@ def test_a_study_is_found_looked_at_and_another_one_is_begun(
 
 
 @pytest.mark.slow
-def test_a_study_that_did_not_begin_and_a_narrow_screen(
-    browser: Any, recorded_root: Path, tmp_path: Path
-) -> None:
+def test_a_study_that_did_not_begin_and_a_narrow_screen(browser: Any, root: Path) -> None:
     from playwright.sync_api import expect
 
-    root = tmp_path / "root"
-    shutil.copytree(recorded_root / "studies", root / "studies")
-    settings = ServiceSettings(root=root)
-    settings.folder.mkdir()
-    database = ServiceDatabase(settings.database)
-    rows = StudyRows(database)
-    rows.add("roses", {})
-    row = rows.get("roses")
-    assert row is not None
-    rows.change(row, state="failed", reason="Two problems:\n" + "- It is wrong.\n" * 20)
-    database.close()
+    with new_database(root) as database:
+        rows = StudyRows(database)
+        rows.add("roses", {})
+        row = rows.get("roses")
+        assert row is not None
+        rows.change(row, state="failed", reason="Two problems:\n" + "- It is wrong.\n" * 20)
     with served(root) as (address, token), browsed(browser, viewport=PHONE) as page:
         refused: list[str] = []
         page.on("response", lambda a: refused.extend([a.url] if a.status >= 400 else []))
-        page.goto(f"{address}login#{token}")
-        page.wait_for_url(address)
+        log_in(page, address, token)
         # The whole way through the service is in sight, and a long reason takes two lines at most.
         for link in page.locator("nav a").all():
             box = link.bounding_box()
@@ -156,11 +141,9 @@ def test_a_study_that_did_not_begin_and_a_narrow_screen(
 
 @pytest.mark.slow
 def test_long_remarks_and_close_baselines_hide_no_number_on_a_phone(
-    browser: Any, recorded_root: Path, tmp_path: Path
+    browser: Any, root: Path
 ) -> None:
     """A remark pushed the metrics out of sight, and words of baselines lay over each other."""
-    root = tmp_path / "root"
-    shutil.copytree(recorded_root / "studies", root / "studies")
 
     def crowded(route: Any) -> None:
         answer = route.fetch()
@@ -172,8 +155,7 @@ def test_long_remarks_and_close_baselines_hide_no_number_on_a_phone(
         route.fulfill(response=answer, json=content)
 
     with served(root) as (address, token), browsed(browser, viewport=PHONE) as page:
-        page.goto(f"{address}login#{token}")
-        page.wait_for_url(address)
+        log_in(page, address, token)
         page.route("**/columns*", crowded)
         page.goto(f"{address}studies/flowers")
         page.wait_for_selector(".members-table")
@@ -209,8 +191,7 @@ def test_a_plan_and_a_search_that_say_nothing_of_the_form_are_told(
     from playwright.sync_api import expect
 
     with served(tmp_path) as (address, token), browsed(browser) as page:
-        page.goto(f"{address}login#{token}")
-        page.wait_for_url(address)
+        log_in(page, address, token)
         page.route("**/plan", lambda route: route.fulfill(json={"space": {"candidates": 7}}))
         page.goto(f"{address}new")
         page.select_option("#dataset", "choice:digits")
@@ -235,37 +216,31 @@ def test_a_plan_and_a_search_that_say_nothing_of_the_form_are_told(
 
 @pytest.mark.slow
 def test_a_task_says_how_far_it_is_and_no_longer_that_one_before_it_failed(
-    browser: Any, recorded_root: Path, tmp_path: Path
+    browser: Any, root: Path
 ) -> None:
     from playwright.sync_api import expect
 
-    root = tmp_path / "root"
-    shutil.copytree(recorded_root / "studies", root / "studies")
-    settings = ServiceSettings(root=root)
-    settings.folder.mkdir()
-    database = ServiceDatabase(settings.database)
-    rows = TaskRows(database)
-    # The latest one first; no server of this machine runs the first.
-    others = {"owner": "elsewhere/1/1/x", "lease_until": database.now() + 10**6}
-    states = (
-        ("refit", {"state": "running", "started": database.now(), **others}),
-        ("export", {"state": "failed", "message": "It failed just now."}),
-        ("variants", {"state": "finished"}),
-        ("variants", {"state": "failed", "message": "It failed before."}),
-    )
-    for age, (kind, values) in enumerate(states):
-        row = rows.add(kind, "flowers", [kind])  # type: ignore[arg-type]
-        values |= {"created": database.now() - age}
-        with database.begin() as connection:
-            connection.execute(TASKS.update().where(TASKS.c.id == row.id).values(values))
-        if kind == "refit":
-            said = settings.folder / "tasks" / row.id / "said"
-            said.parent.mkdir(parents=True)
-            said.write_text("warning: a first line\ntrial 3 seed 0: 12 of 100 epochs\n")
-    database.close()
+    with new_database(root) as database:
+        rows = TaskRows(database)
+        # The latest one first; no server of this machine runs the first.
+        others = {"owner": "elsewhere/1/1/x", "lease_until": database.now() + 10**6}
+        states = (
+            ("refit", {"state": "running", "started": database.now(), **others}),
+            ("export", {"state": "failed", "message": "It failed just now."}),
+            ("variants", {"state": "finished"}),
+            ("variants", {"state": "failed", "message": "It failed before."}),
+        )
+        for age, (kind, values) in enumerate(states):
+            row = rows.add(kind, "flowers", [kind])  # type: ignore[arg-type]
+            values |= {"created": database.now() - age}
+            with database.begin() as connection:
+                connection.execute(TASKS.update().where(TASKS.c.id == row.id).values(values))
+            if kind == "refit":
+                said = ServiceSettings(root=root).folder / "tasks" / row.id / "said"
+                said.parent.mkdir(parents=True)
+                said.write_text("warning: a first line\ntrial 3 seed 0: 12 of 100 epochs\n")
     with served(root) as (address, token), browsed(browser) as page:
-        page.goto(f"{address}login#{token}")
-        page.wait_for_url(address)
+        log_in(page, address, token)
         page.goto(f"{address}studies/flowers")
         tasks = page.locator("#tasks li")
         expect(tasks).to_have_count(2)
@@ -275,12 +250,11 @@ def test_a_task_says_how_far_it_is_and_no_longer_that_one_before_it_failed(
 
 @pytest.mark.slow
 def test_a_page_shows_what_happens_where_a_proxy_holds_the_stream_back(
-    browser: Any, recorded_root: Path, tmp_path: Path
+    browser: Any, root: Path
 ) -> None:
     from playwright.sync_api import expect
 
-    root, below = tmp_path / "root", "/team/archfront"
-    shutil.copytree(recorded_root / "studies", root / "studies")
+    below = "/team/archfront"
     paths = StudyPaths(root, "flowers")
     write = EventLog(paths.events)
     with (

@@ -32,7 +32,7 @@ from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_rows import StudyRows
 from archfront.search.service.tokens import Tokens
 from tests.support import recorded_store, recorded_study
-from tests.support.browser import ServerToKill, browsed, served
+from tests.support.browser import ServerToKill, browsed, log_in, new_database, served
 from tests.support.shared_exports import SharedExports
 
 pytestmark = pytest.mark.slow
@@ -69,21 +69,10 @@ def archive(n_images: int = 4) -> bytes:
     return file.getvalue()
 
 
-def log_in(page: Any, address: str, token: str) -> None:
-    page.goto(f"{address}login#{token}")
-    page.wait_for_url(address)
-
-
 def look_again(page: Any) -> None:
     """Let a page ask at once, as one that is seen again does."""
     for is_hidden in (True, False):
         page.evaluate(HIDDEN, is_hidden)
-
-
-@pytest.fixture
-def root(recorded_root: Path, tmp_path: Path) -> Path:
-    shutil.copytree(recorded_root / "studies", tmp_path / "root/studies")
-    return tmp_path / "root"
 
 
 def exported(root: Path, exports: SharedExports, task: str, trial: int, name: str) -> Path:
@@ -342,12 +331,9 @@ def is_stream(request: Any) -> bool:
 def test_a_page_goes_on_when_its_server_was_killed(browser: Any, root: Path) -> None:
     from playwright.sync_api import expect
 
-    settings = ServiceSettings(root=root)
-    settings.folder.mkdir()
-    database = ServiceDatabase(settings.database)
-    StudyRows(database).add("roses", {}, wanted="pause")
-    token = Tokens(database).first(anew=True)
-    database.close()
+    with new_database(root) as database:
+        StudyRows(database).add("roses", {}, wanted="pause")
+        token = Tokens(database).first(anew=True)
     paths = StudyPaths(root, "flowers")
     candidate = recorded_study.study()[0].candidate
     tell = EventLog(paths.events)
