@@ -17,6 +17,8 @@ expected to add to the front:
   trials that the remaining budget would bring to the top, by more than the share of such a trial
   that is paid for it. Source: the rule by which Weitzman 1979 (Optimal Search for the Best
   Alternative) opens one more box, with the trials so far as the distribution of what is inside.
+- None goes on after which fewer than three full trainings fit, where cheaper ones leave time for
+  them; not where a first full training is planned to have most of the time.
 - Lowest rungs never take more than the full trainings do, the next one included: a study that is
   stopped early has a front, and where lowest rungs are expensive, like those after slow
   measurements, few are worth it.
