@@ -20,6 +20,19 @@ KINDS = {
 }
 
 
+def plain_path(path: str | Path) -> Path:
+    """Return an absolute path as people write one: without ``~`` and ``..``.
+
+    Links stay in it, but for those before a ``..``: there the folder is that above their target.
+    A user without a home folder stays as written, as a folder that is not there.
+    """
+    whole = Path(os.path.expanduser(path)).absolute()
+    if os.pardir not in whole.parts:
+        return whole
+    n = len(whole.parts) - whole.parts[::-1].index(os.pardir)
+    return Path(os.path.realpath(Path(*whole.parts[:n])), *whole.parts[n:])
+
+
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a name to write to; it takes the place of ``path`` only when all is written."""

@@ -28,6 +28,7 @@ from archfront.search.commands.server_connection import LONG_S, ServerConnection
 from archfront.search.commands.watch import GOING_ON, watch
 from archfront.search.config.value_words import words_of
 from archfront.search.errors import ArchfrontError, ArtifactError, StudyStoppedError
+from archfront.trainers.files import plain_path
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -270,7 +271,7 @@ class RemoteStudy:
         Raises:
             ArchfrontError: If the folder cannot be taken, or the export fails.
         """
-        folder = Path(out).expanduser().absolute()
+        folder = plain_path(out)
         overwrite = keywords.pop("overwrite", False)
         check_folder(folder, overwrite=overwrite)
         body = {"member": str(member), "formats": list(names_of(format)), **keywords}

@@ -10,6 +10,7 @@ from archfront.search.commands.consoles import new_console, print_lines
 from archfront.search.commands.export import ExportOptions, export_to
 from archfront.search.errors import ArtifactError
 from archfront.search.results.results import Results
+from archfront.trainers.files import plain_path
 from archfront.trainers.words import count_of
 
 # It opens without torch, and every candidate can go to it.
@@ -65,7 +66,7 @@ def export(
     console = new_console(quiet=quiet)
     options = ExportOptions(member=str(member), format=names_of(format), **keywords)
     check_keywords(options.problems())
-    folder = Path(out).expanduser().absolute()
+    folder = plain_path(out)
     manifest = export_to(results, options, folder, lambda line: print_lines(console, [line]))
     if manifest.failed:
         reasons = " ".join(f"{name}: {reason}" for name, reason in manifest.failed.items())

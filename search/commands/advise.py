@@ -34,6 +34,7 @@ from archfront.search.prepare.make_engine import measuring_engine
 from archfront.search.prepare.study_settings import resolve
 from archfront.search.records.evaluation import Failed, Measurement
 from archfront.search.report.fitted_table import Column, FittedTable
+from archfront.trainers.files import plain_path
 from archfront.trainers.words import count_of, duration
 
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
@@ -128,7 +129,7 @@ def _check(arguments: argparse.Namespace) -> None:
     counts = not_counts({"classes": arguments.classes, "channels": arguments.channels})
     problems += [f"--{name}: {problem}" for name, problem in counts.items()]
     if arguments.html is not None:
-        folder = arguments.html.expanduser().absolute().parent
+        folder = plain_path(arguments.html).parent
         if not folder.is_dir():
             problems.append(f"--html: there is no folder {folder}. Make it first.")
     if problems:

@@ -31,6 +31,7 @@ from archfront.search.commands.consoles import (
 from archfront.search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
 from archfront.search.errors import ConfigError
 from archfront.search.report.catalog_tables import costs_table, list_table, tags_table
+from archfront.trainers.files import plain_path
 from archfront.trainers.words import count_of
 
 ACTIONS = {
@@ -207,7 +208,7 @@ def _build(arguments: argparse.Namespace) -> int:
 
     if arguments.words:
         raise ConfigError(f"archfront catalog build takes no words; got {arguments.words[0]!r}.")
-    path = (arguments.out or PATH).expanduser().absolute()
+    path = plain_path(arguments.out or PATH)
     if not os.access(path.parent, os.W_OK):  # said before a quarter of an hour is spent, not after
         raise ConfigError(f"--out: {path.parent} is not a folder that can be written to.")
     columns = (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())

@@ -16,6 +16,7 @@ from archfront.search.commands.consoles import (
 from archfront.search.commands.flags import add_composition
 from archfront.search.errors import ConfigError
 from archfront.search.profile.remembered_answers import Answer, remember, remembered
+from archfront.trainers.files import plain_path
 
 if TYPE_CHECKING:
     from archfront.search.config.schema import Config
@@ -56,7 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def call(arguments: argparse.Namespace) -> int:
     """Print the profile of a dataset and return the exit status."""
     if arguments.html is not None:
-        folder = arguments.html.expanduser().absolute().parent
+        folder = plain_path(arguments.html).parent
         if not folder.is_dir():
             raise ConfigError(f"--html: there is no folder {folder}. Make it first.")
     profile = answer_to(

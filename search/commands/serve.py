@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from archfront.search.commands.consoles import echo
 from archfront.search.commands.flags import Problems, check_flags, not_counts
 from archfront.search.commands.study_text import add_root, root_or_default, url_or_default
+from archfront.trainers.files import plain_path
 
 if TYPE_CHECKING:
     from archfront.search.service.service_settings import ServiceSettings
@@ -136,7 +137,7 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
     settings = ServiceSettings(
         root=root_or_default(arguments.root),
         database_url=arguments.database or os.environ.get(DATABASE_VARIABLE),
-        data_roots=tuple(folder.expanduser().absolute() for folder in arguments.data_root),
+        data_roots=tuple(plain_path(folder) for folder in arguments.data_root),
         host=arguments.host,
         port=arguments.port,
         root_path=arguments.root_path.rstrip("/"),

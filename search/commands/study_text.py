@@ -10,6 +10,7 @@ from archfront.search.records.paths import default_root
 from archfront.search.records.storage_urls import STORAGE_VARIABLE, revealed
 from archfront.search.records.store import find_study, reading
 from archfront.search.results.results import Results
+from archfront.trainers.files import plain_path
 
 
 def add_study(parser: argparse.ArgumentParser) -> None:
@@ -59,7 +60,7 @@ def read_results(study: str, root: Path, storage_url: str | None) -> Results:
 
 def root_or_default(root: str | Path | None) -> Path:
     """Return a folder of studies as an absolute path; the environment's, or the default one."""
-    return default_root() if root is None else Path(root).expanduser().absolute()
+    return default_root() if root is None else plain_path(root)
 
 
 def url_or_default(storage_url: str | None) -> str | None:

@@ -34,7 +34,7 @@ from archfront.search.config.unfit_yaml import unfit_files, unfit_problems
 from archfront.search.config.yaml_names import misread_names
 from archfront.search.errors import ConfigError
 from archfront.search.records.paths import cache_file
-from archfront.trainers.files import read_text
+from archfront.trainers.files import plain_path, read_text
 from archfront.trainers.words import quoted, shortened
 from archfront.trainers.yaml_text import YAML_MB, parse_yaml
 
@@ -89,7 +89,7 @@ def compose(words: Iterable[str], *, config_dirs: Sequence[Path] = ()) -> Compos
     Raises:
         ConfigError: With every word that cannot be used.
     """
-    folders = [folder.expanduser().absolute() for folder in config_dirs]
+    folders = [plain_path(folder) for folder in config_dirs]
     problems = _folder_problems(folders)
     groups, values = _sort(words, folders, problems)
     if problems:
@@ -147,7 +147,7 @@ def load(path: Path, words: Iterable[str]) -> Composed:
         content = _mapping(path.expanduser())
     except ValueError as error:
         raise ConfigError(f"--config: {error}") from error
-    follow_root(path.expanduser().absolute(), content)
+    follow_root(plain_path(path), content)
     return changed(with_passwords(content), words)
 
 

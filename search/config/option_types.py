@@ -6,7 +6,6 @@ that YAML takes for text, and the text of a command line, which its option's typ
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +22,7 @@ from pydantic import (
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
 from archfront.search.config.list_text import values_in
+from archfront.trainers.files import plain_path
 
 T = TypeVar("T")
 
@@ -132,7 +132,7 @@ def _rising(values: tuple[int, ...]) -> tuple[int, ...]:
 
 def _absolute(path: str) -> str:
     try:
-        return os.path.abspath(Path(path).expanduser())
+        return str(plain_path(Path(path).expanduser()))
     except RuntimeError:
         raise _refusal("a path is needed, and this user has no home folder") from None
 

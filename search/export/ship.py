@@ -31,6 +31,7 @@ from archfront.search.prepare.recorded import WORTHLESS, Study, dataset_of
 from archfront.search.records.codec import encode
 from archfront.search.results.select_members import Member
 from archfront.search.runtimes.installed import installed_version
+from archfront.trainers.files import plain_path
 from archfront.trainers.tasks import task_named
 from archfront.trainers.tasks.judges.details import least_score
 
@@ -80,7 +81,7 @@ def export_member(
         ArtifactError: If the folder holds other files.
         DataError: If the data cannot be read.
     """
-    folder = folder.expanduser().absolute()
+    folder = plain_path(folder)
     check_batch(member, request.graph)
     check_folder(folder, request)
     dataset = dataset_of(study, consequence=WORTHLESS)

@@ -11,6 +11,7 @@ from archfront.trainers.data.readers import read_raw
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.targets import Mask, digest
 from archfront.trainers.errors import DataError
+from archfront.trainers.files import plain_path
 from archfront.trainers.words import count_of
 
 
@@ -44,7 +45,7 @@ def _outside(ref: DataRef, samples: list[RawSample]) -> list[Path]:
     """Return the images and masks that are named by paths which do not begin with the root."""
     if ref.root is None:
         return []
-    root = Path(ref.root).expanduser().absolute()
+    root = plain_path(ref.root)
     masks = [s.target.source for s in samples if isinstance(s.target, Mask)]
     files = [f for f in (*(s.source for s in samples), *masks) if isinstance(f, Path)]
     return [file for file in files if not file.absolute().is_relative_to(root)]

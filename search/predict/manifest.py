@@ -19,7 +19,7 @@ from archfront.search.predict.signature import SIGNATURE, is_signed_here, signed
 from archfront.search.records.codec import decode
 from archfront.search.records.difference import difference_note
 from archfront.trainers.data.preprocess import Preprocess
-from archfront.trainers.files import read_text, write_whole
+from archfront.trainers.files import plain_path, read_text, write_whole
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.words import quoted, shortened
 
@@ -233,7 +233,7 @@ def find_artifact(path: Path, format_name: str | None = None) -> Found:
         ArtifactError: If there is no such artifact.
         ConfigError: If the export has no such format.
     """
-    path = path.expanduser().absolute()
+    path = plain_path(path)
     if not path.exists():
         raise ArtifactError(f"There is no {path}. Give a folder that 'archfront export' wrote.")
     folder = next((f for f in (path, *path.parents[:N_ABOVE]) if (f / MANIFEST).exists()), None)

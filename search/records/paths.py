@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 
 from archfront.search.errors import StudyError
+from archfront.trainers.files import plain_path
 
 # Beside the picture of a candidate's predictions.
 MISTAKES, DETAILS = "mistakes.png", "details.json"
@@ -152,7 +153,7 @@ def remove_folders(made: Sequence[Path]) -> None:
 
 def default_root() -> Path:
     """Return the root from the environment, else ``mlruns`` in the working folder."""
-    return Path(os.environ.get(ROOT_VARIABLE) or "mlruns").expanduser().absolute()
+    return plain_path(os.environ.get(ROOT_VARIABLE) or "mlruns")
 
 
 def studies(root: Path) -> list[str]:

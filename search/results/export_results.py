@@ -22,6 +22,7 @@ from archfront.search.records.objectives import Objective
 from archfront.search.records.refit_records import RefitSummary
 from archfront.search.results.refit_results import shipped_refits
 from archfront.search.results.results import Results
+from archfront.trainers.files import plain_path
 
 
 def exports_of(manifest: Manifest, folder: Path) -> list[Export]:
@@ -33,7 +34,7 @@ def exports_of(manifest: Manifest, folder: Path) -> list[Export]:
         kind=manifest.weights["kind"],
         format="",
         created=manifest.created,
-        folder=str(folder.expanduser().absolute()),
+        folder=str(plain_path(folder)),
     )
     made = [
         replace(

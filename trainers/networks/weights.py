@@ -10,6 +10,7 @@ from typing import Any, Literal
 import timm
 
 from archfront.trainers.errors import BuildError, WeightsError
+from archfront.trainers.files import plain_path
 from archfront.trainers.networks.backbone import create, pretrained_cfg
 from archfront.trainers.networks.checkpoint import load_into
 from archfront.trainers.networks.found_weights import Resolution
@@ -141,7 +142,7 @@ def _resolve(name: str, source: str, channels: int) -> Weights:
                 "fetch', or choose weights none."
             )
     else:
-        path, tag = _in_folder(name, Path(source).absolute())
+        path, tag = _in_folder(name, plain_path(source))
 
     def build(**options: Any) -> Any:
         return create(

@@ -132,6 +132,11 @@ class TestFront:
             "chosen by --root or ARCHFRONT_ROOT; archfront run study=flower ... starts one."
         )
 
+    def test_a_root_above_is_told_as_its_folder(self, capsys: Output, tmp_path: Path) -> None:
+        """It was told as ``here/../theirs``."""
+        told = succeeds(capsys, "list", "--root", "../theirs")
+        assert told.startswith(f"There is no study in {tmp_path / 'theirs'}.")
+
     def test_a_root_without_studies_says_so(self, capsys: Output, tmp_path: Path) -> None:
         root = tmp_path / "here" / "mlruns"
         assert fails(capsys, 1, "front", "x").startswith(

@@ -12,7 +12,7 @@ from typing import Any
 from archfront.trainers.data.readers.paths import SPLIT_NAMES, child, name_of, split_folders
 from archfront.trainers.data.readers.text_files import TABLE_MB, marked_encoding
 from archfront.trainers.errors import DataError
-from archfront.trainers.files import read_file
+from archfront.trainers.files import plain_path, read_file
 
 LAYOUT = (
     "archfront expects <data.root>/train.json, <data.root>/annotations/instances_train*.json, "
@@ -42,7 +42,7 @@ def annotation_files(root: Path, named: str | None) -> list[AnnotationFile]:
         DataError: If there is none, or two for one split.
     """
     if named is not None:
-        file = Path(named).expanduser().absolute()
+        file = plain_path(named)
         if not file.is_file():
             raise DataError(f"data.annotations {file} is not there.")
         likely = (*(root / folder for folder in IMAGE_FOLDERS), root, file.parent)

@@ -27,6 +27,7 @@ from archfront.trainers.data.readers.table_rows import Row, Table, read_rows
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.data.targets import Labels
 from archfront.trainers.errors import DataError
+from archfront.trainers.files import plain_path
 from archfront.trainers.words import count_of, quoted
 
 LAYOUT = (
@@ -109,7 +110,7 @@ def read_table(ref: DataRef) -> RawData:
 
 
 def _sources(root: Path, named: str | None) -> list[_Source]:
-    file = None if named is None else Path(named).expanduser().absolute()
+    file = None if named is None else plain_path(named)
     if file is not None and not file.is_file():
         raise DataError(f"data.annotations {file} is not there.")
     if file is None:

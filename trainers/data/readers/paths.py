@@ -11,6 +11,7 @@ from archfront.trainers.data.images import EXTENSIONS
 from archfront.trainers.data.raw import RawSample, Skipped
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.errors import DataError
+from archfront.trainers.files import plain_path
 from archfront.trainers.safe_text import visible_line
 
 SPLIT_NAMES = {
@@ -45,7 +46,7 @@ def existing_root(ref: DataRef, what: str, layout: str) -> Path:
     """
     if ref.root is None:
         raise DataError(f"data={ref.reader} needs data.root, {what}.")
-    root = Path(ref.root).expanduser().absolute()
+    root = plain_path(ref.root)
     if not root.exists():
         near = next(parent for parent in root.parents if parent.is_dir())
         raise DataError(

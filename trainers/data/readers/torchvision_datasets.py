@@ -20,6 +20,7 @@ from PIL import Image
 from archfront.trainers.data.raw import RawData, RawSample
 from archfront.trainers.data.ref import DataRef
 from archfront.trainers.errors import DataError, unknown
+from archfront.trainers.files import plain_path
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,7 @@ def _open(ref: DataRef, arguments: Mapping[str, Any]) -> Any:
     from torchvision import datasets
 
     make = getattr(datasets, str(ref.name))
-    root = Path(str(ref.root)).expanduser().absolute()
+    root = plain_path(str(ref.root))
     can_download = _can_download(make)
     wish = {"download": ref.download} if can_download else {}
     if ref.download and can_download:

@@ -13,6 +13,7 @@ from archfront.trainers.data.raw import Skipped
 from archfront.trainers.data.readers.paths import SPLIT_NAMES, name_of
 from archfront.trainers.data.readers.text_files import read_text
 from archfront.trainers.errors import DataError
+from archfront.trainers.files import plain_path
 from archfront.trainers.words import quoted
 from archfront.trainers.yaml_text import parse_yaml
 
@@ -74,7 +75,7 @@ def data_yaml(root: Path, named: str | None) -> DataYaml | None:
 
 def _file(root: Path, named: str | None) -> Path | None:
     if named is not None:
-        file = Path(named).expanduser().absolute()
+        file = plain_path(named)
         if not file.is_file():
             raise DataError(f"data.annotations {file} is not there.")
         return file

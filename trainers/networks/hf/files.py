@@ -15,6 +15,7 @@ from torch import nn
 
 from archfront.trainers.data.preprocess import FILTERS, Interpolation, Preprocess, Resize
 from archfront.trainers.errors import BuildError, ConfigError, WeightsError
+from archfront.trainers.files import plain_path
 from archfront.trainers.networks.checkpoint import checked_file
 from archfront.trainers.networks.hf.names import CONFIG, cached_file, folder_of, repository_of
 from archfront.trainers.networks.hf.network import (
@@ -160,7 +161,7 @@ def _found(name: str, source: str) -> Path:
         places = [cached.parent]
     else:
         repository = repository_of(name)
-        root = Path(source).absolute()
+        root = plain_path(source)
         places = [root / repository, root / repository.replace("/", "--")]
     for place in places:
         if (place / WEIGHTS).is_file():

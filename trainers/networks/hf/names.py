@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from archfront.trainers.errors import ConfigError
+from archfront.trainers.files import plain_path
 from archfront.trainers.networks.hf.hub_models import HUB_MODELS
 
 PREFIX = "hf:"
@@ -51,7 +52,7 @@ def folder_of(name: str) -> Path | None:
     place = name.removeprefix(PREFIX)
     if not place.startswith(("/", "./", "../", "~")) and place not in (".", ".."):
         return None
-    return Path(place).expanduser().absolute()
+    return plain_path(place)
 
 
 def repository_of(name: str) -> str:
