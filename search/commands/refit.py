@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
+import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -19,6 +21,7 @@ from archfront.search.commands.consoles import (
 from archfront.search.commands.flags import Problems, check_flags, not_counts
 from archfront.search.commands.study_text import add_study, names_in, results_of, runs_uri
 from archfront.search.records.refit_records import TIMES
+from archfront.trainers.words import count_of, duration
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from archfront.search.prepare.recorded import Study
     from archfront.search.records.refit_records import RefitSummary
     from archfront.search.results.results import Results
-    from archfront.search.retrain.refit_members import RefitRequest
+    from archfront.search.retrain.refit_members import FullTraining, RefitRequest
     from archfront.trainers.spec import EpochRow
 
 TEXT = """\
@@ -41,6 +44,8 @@ examples:
   archfront export flowers --member knee --out knee
 """
 WIDTH = 140
+# Seconds without a line after which an epoch has one, where there is no bar.
+EPOCH_LINE_S = 20.0
 
 
 @dataclass(frozen=True)
@@ -239,30 +244,40 @@ def _train(
     is_live: bool,
     has_lines: bool,
 ) -> None:
+    """Train what is asked for; lines say what is done where there is no bar."""
     from rich.progress import TimeElapsedColumn
 
     from archfront.search.results.select_members import evaluation_of
-    from archfront.search.retrain.refit_members import FullTraining, refit, steps_of
+    from archfront.search.retrain.refit_members import refit, steps_of
+    from archfront.search.retrain.refit_time import RefitTime, epoch_seconds
 
     metric = study.config.task.metric
+    has_lines = has_lines and not is_live
     with described_bar(console, TimeElapsedColumn(), is_live=is_live) as bar:
         steps = steps_of(results, study, request)
+        left = RefitTime(steps, epoch_seconds(results, study, request.trials))
+        if has_lines:
+            print_lines(console, _plan(steps, left.left_s()))
         task = bar.add_task("reading images", total=sum(step.epochs for step in steps))
-        n_done = 0
+        n_done, told = 0, time.monotonic()
 
         def on_epoch(step: FullTraining, row: EpochRow) -> None:
+            nonlocal told
+            left.trained(step)
+            left_s = left.left_s(step, row.epoch)
+            words = f"trial {step.trial} seed {step.seed}, epoch {row.epoch} of {step.epochs}"
+            words += f", {metric} {row.metrics[metric]:.4f}"
+            words += "" if left_s is None else f", about {duration(left_s)} left"
             label = evaluation_of(results, step.trial).candidate.label
-            bar.update(
-                task,
-                completed=n_done + row.epoch,
-                description=f"trial {step.trial} seed {step.seed}, epoch {row.epoch} of "
-                f"{step.epochs}, {metric} {row.metrics[metric]:.4f}, {label}",
-            )
+            bar.update(task, completed=n_done + row.epoch, description=f"{words}, {label}")
+            if has_lines and time.monotonic() - told >= EPOCH_LINE_S and row.epoch < step.epochs:
+                told = time.monotonic()
+                print_lines(console, [words])
 
         for step, record in refit(results, study, request, on_epoch):
             n_done += step.epochs
             bar.update(task, completed=n_done)
-            if has_lines and not is_live:
+            if has_lines:
                 spent = "was there" if step.done is not None else f"{record.seconds:.0f} s"
                 line = (
                     f"trial {step.trial} seed {step.seed}: {metric} "
@@ -270,6 +285,19 @@ def _train(
                     f"of {len(record.curve)}, {spent}"
                 )
                 print_lines(console, [line])
+                told = time.monotonic()
+
+
+def _plan(steps: Sequence[FullTraining], left_s: float | None) -> list[str]:
+    """Return what is to be trained, and for how long by the epochs of the search."""
+    open_steps = [step for step in steps if step.done is None]
+    if not open_steps:
+        return []
+    counts = sorted({step.epochs for step in open_steps})
+    epochs = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1])))
+    time_text = "" if left_s is None else f", about {duration(left_s)} by those of the search"
+    n = count_of(len(open_steps), "full training")
+    return [f"{n} of up to {epochs} epochs{time_text}"]
 
 
 def _print(results: Results, found: RefitSummary) -> None:
