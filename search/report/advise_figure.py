@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from archfront.search.advise.advice import Advice
 from archfront.search.records.evaluation import Measurement
-from archfront.search.report.plot_data import GRAY, INK, SERIES, log_ticks
+from archfront.search.report.plot_data import GRAY, INK, SERIES, figure_text, log_ticks
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -70,7 +69,7 @@ def _add_predicted(figure: Any, advice: Advice) -> None:
         name="predicted, not measured",
         marker={"color": GRAY, "size": 4, "opacity": 0.5},
         hovertext=[
-            f"<b>{escape(_name(advice, i))}</b><br>predicted {low:.3g} to {high:.3g} ms"
+            f"<b>{figure_text(_name(advice, i))}</b><br>predicted {low:.3g} to {high:.3g} ms"
             for i, low, high in zip(left, band.low_ms, band.high_ms, strict=True)
         ],
         hoverinfo="text",
@@ -80,9 +79,9 @@ def _add_predicted(figure: Any, advice: Advice) -> None:
 def _hover(advice: Advice, index: int, measured: Measurement) -> str:
     option = advice.options[index]
     return (
-        f"<b>{escape(_name(advice, index))}</b><br>{option.published.top1:.2f} % published, "
+        f"<b>{figure_text(_name(advice, index))}</b><br>{option.published.top1:.2f} % published, "
         f"p50 {measured.latency.p50_ms:.4g} ms<br>{measured.params_m:.3g} M parameters, "
-        f"{measured.macs_g:.3g} G MACs, {escape(option.licence)}"
+        f"{measured.macs_g:.3g} G MACs, {figure_text(option.licence)}"
     )
 
 
@@ -94,7 +93,7 @@ def _name(advice: Advice, index: int) -> str:
 def _lay_out(figure: Any, title: str) -> None:
     figure.update_layout(
         template="none",
-        title={"text": f"<b>{escape(title)}</b>", "x": 0.01, "xanchor": "left"},
+        title={"text": f"<b>{figure_text(title)}</b>", "x": 0.01, "xanchor": "left"},
         font={"family": "system-ui, sans-serif", "size": 14, "color": INK},
         legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
         margin={"l": 70, "r": 20, "t": 105, "b": 60},

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from html import escape
 from typing import TYPE_CHECKING, Any
 
-from archfront.search.report.plot_data import series_line
+from archfront.search.report.plot_data import figure_text, series_line
 from archfront.trainers.words import shortened
 
 if TYPE_CHECKING:
@@ -30,11 +29,12 @@ def confusion_figure(details: Mapping[str, Any]) -> go.Figure:
     import plotly.graph_objects as go
 
     names, cells = details["class_names"], details["confusion"]
+    keys = [figure_text(name) for name in names]  # as pointing shows them
     shares = [[cell / max(1, sum(row)) for cell in row] for row in cells]
     figure = go.Figure()
     figure.add_heatmap(
-        x=names,
-        y=names,
+        x=keys,
+        y=keys,
         z=shares,
         customdata=cells,
         coloraxis="coloraxis",
@@ -44,11 +44,11 @@ def confusion_figure(details: Mapping[str, Any]) -> go.Figure:
     figure.update_layout(**LAYOUT, coloraxis=scale)
     # Given, since plotly leaves every other name out of thirty; ``draw_figures.js`` leaves out
     # those for which there is no room.
-    named = names[:: 1 + len(names) // MOST_NAMED]
+    step = 1 + len(names) // MOST_NAMED
     axis = {
         "type": "category",
-        "tickvals": named,
-        "ticktext": [escape(shortened(name, LONGEST)) for name in named],
+        "tickvals": keys[::step],
+        "ticktext": [figure_text(shortened(name, LONGEST)) for name in names[::step]],
         "automargin": True,
     }
     figure.update_xaxes(title={"text": "predicted", "standoff": 10}, **axis)
@@ -66,7 +66,7 @@ def curves_by_class(details: Mapping[str, Any]) -> go.Figure:
             x=[k / (len(curve) - 1) for k in range(len(curve))],
             y=curve,
             mode="lines",
-            name=name,
+            name=figure_text(shortened(name, LONGEST)),
             line=series_line(index),
         )
     figure.update_layout(**LAYOUT)

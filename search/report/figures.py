@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from archfront.search.records.evaluation import (
@@ -22,6 +21,7 @@ from archfront.search.report.plot_data import (
     RED,
     FrontPlot,
     axis_title,
+    figure_text,
     hover_text,
     log_ticks,
     series_line,
@@ -66,9 +66,8 @@ def front_figure(picture: FrontPlot) -> go.Figure:
                 hovertext=[hover_text(e, picture.metric.name) for e in stopped],
                 hoverinfo="text",
             )
-    _lay_out(
-        figure, title=f"{escape(picture.title)}</b><br><sub>{escape(picture.subtitle)}</sub><b>"
-    )
+    title, subtitle = figure_text(picture.title), figure_text(picture.subtitle)
+    _lay_out(figure, title=f"{title}</b><br><sub>{subtitle}</sub><b>")
     _front_axes(figure, picture, is_stripped=is_stripped)
     return figure
 
@@ -86,7 +85,7 @@ def curves_figure(picture: FrontPlot) -> go.Figure:
             mode="lines+markers",
             line=series_line(index),
             marker={"size": 5},
-            name=escape(f"{evaluation.trial}: {evaluation.candidate.label}"),
+            name=figure_text(f"{evaluation.trial}: {evaluation.candidate.label}"),
         )
     _lay_out(figure, title="Learning curves of the front")
     epochs = max((len(trace.x) for trace in figure.data), default=1)
@@ -146,7 +145,7 @@ def proposals_figure(metric: str, pairs: Sequence[tuple[Proposal, float]]) -> go
         [f"{p}, found {found:.3g}" for p, found in pairs],
         is_log=False,
     )
-    name = escape(metric.replace("_", " "))
+    name = figure_text(metric.replace("_", " "))
     _lay_out(figure, title=f"{name}: predicted against found")
     figure.update_xaxes(title=f"{name} found", range=[low, high])
     figure.update_yaxes(title=f"{name} predicted before the training", range=[low, high])
@@ -234,7 +233,7 @@ def _add_members(figure: go.Figure, picture: FrontPlot) -> None:
     _add_points(figure, picture, picture.knees(), "knee", star)
     for evaluation in members:
         word = picture.named().get(evaluation.trial)
-        words = f"<b>{word}</b> {escape(evaluation.candidate.label)}"
+        words = f"<b>{word}</b> {figure_text(evaluation.candidate.label)}"
         is_right = not picture.has_room_left(evaluation, words[7:])
         if word:
             figure.add_annotation(

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Sequence
-from html import escape
 from typing import TYPE_CHECKING, Any
 
 from archfront.search.catalog import catalog
 from archfront.search.latency.database import Entry
-from archfront.search.report.plot_data import GRAY, INK, SERIES, log_ticks
+from archfront.search.report.plot_data import GRAY, INK, SERIES, figure_text, log_ticks
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
@@ -49,7 +48,7 @@ def latency_figure(entries: Sequence[Entry], title: str) -> go.Figure:
             x=[e.measurement.macs_g for e in group],
             y=[e.measurement.latency.p50_ms for e in group],
             mode="markers",
-            name=escape(f"{name} ({len(group)})"),
+            name=figure_text(f"{name} ({len(group)})"),
             marker={
                 "color": SERIES[number % len(SERIES)],
                 "symbol": SYMBOLS[number % len(SYMBOLS)],
@@ -61,7 +60,7 @@ def latency_figure(entries: Sequence[Entry], title: str) -> go.Figure:
         )
     figure.update_layout(
         template="none",
-        title={"text": f"<b>{escape(title)}</b>", "x": 0.01, "xanchor": "left"},
+        title={"text": f"<b>{figure_text(title)}</b>", "x": 0.01, "xanchor": "left"},
         font={"family": "system-ui, sans-serif", "size": 14, "color": INK},
         legend={"orientation": "h", "x": 0, "y": 1.01, "yanchor": "bottom"},
         margin={"l": 70, "r": 20, "t": 105, "b": 60},
@@ -83,7 +82,7 @@ def hover(entry: Entry) -> str:
         f"{measured.latency.p50_ms / measured.macs_g:.3g} ms/G",
         f"{key.runtime} {key.precision}, threads {key.threads}, batch {key.batch_size}",
     ]
-    first, *rest = map(escape, lines)
+    first, *rest = map(figure_text, lines)
     return "<br>".join([f"<b>{first}</b>", *rest])
 
 

@@ -214,6 +214,14 @@ def axis_title(objective: Objective) -> str:
     return f"{name} ({', '.join(notes)})" if notes else name
 
 
+def figure_text(text: str) -> str:
+    """Return a text that plotly shows as it is written.
+
+    It reads tags and most entities of HTML, but shows those of quotes as they are.
+    """
+    return escape(text, quote=False)
+
+
 def log_ticks(low: float, high: float) -> list[float]:
     """Return round values between two positive ends, for the ticks of a logarithmic axis.
 
@@ -259,7 +267,7 @@ def hover_text(evaluation: Evaluation, metric: str) -> str:
         ]
     nodes = {"trained on": evaluation.trained_on, "measured on": evaluation.measured_on}
     lines += [", ".join(f"{what} {node}" for what, node in nodes.items() if node)]
-    first, *rest = (escape(line[:160]) for line in lines if line)
+    first, *rest = (figure_text(line[:160]) for line in lines if line)
     return "<br>".join([f"<b>{first}</b>", *rest])
 
 

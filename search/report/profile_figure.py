@@ -5,14 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import partial
-from html import escape
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from archfront.search.profile.dataset_profile import DatasetProfile, ObjectProfile
 from archfront.search.profile.distribution import Distribution
 from archfront.search.report.details_figure import LAYOUT, LONGEST
-from archfront.search.report.plot_data import SERIES, log_ticks
+from archfront.search.report.plot_data import SERIES, figure_text, log_ticks
 from archfront.trainers.words import shortened
 
 if TYPE_CHECKING:
@@ -74,18 +73,19 @@ def _classes(profile: DatasetProfile) -> go.Figure:
     names = sorted(counts, key=lambda name: -counts[name])
     if len(names) > MOST_CLASSES:
         names = [*names[: MOST_CLASSES // 2], *names[-MOST_CLASSES // 2 :]]
+    keys = [figure_text(name) for name in names]  # as pointing shows them
     figure = go.Figure()
     for index, (split, part) in enumerate(profile.splits.items()):
         figure.add_bar(
-            x=names,
+            x=keys,
             y=[part.per_class[name] for name in names],
-            name=split,
+            name=figure_text(split),
             marker_color=SERIES[index % len(SERIES)],
-            hovertemplate="%{x}: %{y:,} in " + escape(split) + "<extra></extra>",
+            hovertemplate="%{x}: %{y:,} in " + figure_text(split) + "<extra></extra>",
         )
     figure.update_layout(**LAYOUT, barmode="stack", legend={"orientation": "h", "y": 1.1})
-    labels = [escape(shortened(" ".join(name.split()), LONGEST)) for name in names]
-    figure.update_xaxes(type="category", tickvals=names, ticktext=labels, automargin=True)
+    labels = [figure_text(shortened(" ".join(name.split()), LONGEST)) for name in names]
+    figure.update_xaxes(type="category", tickvals=keys, ticktext=labels, automargin=True)
     figure.update_yaxes(title=profile.counted, **_grid())
     return figure
 

@@ -15,6 +15,7 @@ from PIL import Image
 from plotly.offline import get_plotlyjs
 
 from archfront.search.front.members import build_front
+from archfront.search.profile.dataset_profile import SplitProfile
 from archfront.search.records.evaluation import Evaluation
 from archfront.search.records.objectives import objectives_for
 from archfront.search.report import page_figure
@@ -33,6 +34,7 @@ from archfront.search.report.plot_data import (
     log_ticks,
     series_line,
 )
+from archfront.search.report.profile_figure import profile_figures
 from tests.support.recorded_study import (
     LIMITS,
     OBJECTIVES,
@@ -43,6 +45,7 @@ from tests.support.recorded_study import (
     study,
     trained,
 )
+from tests.support.small_profile import small_profile
 
 
 class Loads(HTMLParser):
@@ -252,6 +255,24 @@ def test_every_class_of_a_confusion_matrix_is_named_beside_it() -> None:
     many = [str(i) for i in range(100)]
     figure = confusion_figure({"class_names": many, "confusion": np.eye(100).tolist()})
     assert list(figure.layout.xaxis.tickvals) == many[::2]
+
+
+def test_names_of_classes_are_shown_as_they_are_written() -> None:
+    """Beside the axes stood &quot; for a quote, and the tags of a name were obeyed."""
+    names = ['the "cat"', "<b>dog's</b> & co"]
+    shown = ['the "cat"', "&lt;b&gt;dog's&lt;/b&gt; &amp; co"]
+    figure = confusion_figure({"class_names": names, "confusion": [[1, 3], [0, 2]]})
+    for axis in (figure.layout.xaxis, figure.layout.yaxis):
+        assert list(axis.tickvals) == shown
+        assert list(axis.ticktext) == shown
+    assert list(figure.data[0].x) == list(figure.data[0].y) == shown
+    curves = curves_by_class({"curves": {name: [1.0, 0.5] for name in (*names, "c" * 90)}})
+    assert [trace.name for trace in curves.data[:2]] == shown
+    assert len(curves.data[2].name) == 20
+    counts = SplitProfile(3, 0, *[dict.fromkeys(names, 1)] * 2)
+    profile = replace(small_profile(), class_names=tuple(names), splits={"train": counts})
+    [(_, draw)] = profile_figures(profile)["classes"]
+    assert sorted(draw().layout.xaxis.ticktext) == sorted(shown)
 
 
 def test_the_script_of_a_page_fits_what_the_confusion_matrix_has_beside_it() -> None:
