@@ -39,3 +39,10 @@ class Rates:
             while len(self._left) > MOST_CLIENTS:
                 self._left.popitem(last=False)
         return 0.0 if is_enough else (max(cost, 1.0) - left) * 60 / self._per_minute
+
+    def give_back(self, client: str) -> None:
+        """Give a client a request back that was taken."""
+        with self._lock:
+            if client in self._left:
+                left, at = self._left[client]
+                self._left[client] = (min(float(self._per_minute), left + 1), at)

@@ -73,6 +73,8 @@ class Gate:
         if refused is not None:
             await refused(scope, receive, headed)
             return
+        if _is_login(request):
+            headed = self._with_right_logins(headed, _address(request))
         limit = self._limit(request)
         await self._app(scope, _limited(receive, limit), headed)
 
@@ -84,7 +86,7 @@ class Gate:
             raise RequestError(
                 403, "foreign_host", "Without tokens the service answers to this machine's names."
             )
-        client = request.client.host if request.client is not None else ""
+        client = _address(request)
         wait_s = self._rates.wait_s(identity.id if identity and identity.id else client)
         if wait_s:
             return _too_many(wait_s)
@@ -104,6 +106,9 @@ class Gate:
         length = request.headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > self._limit(request):
             return answer(413, CODES[413], MESSAGES[413], headers={"Connection": "close"})
+        # A login counts as one with a wrong token until it is known to be right.
+        if _is_login(request) and (wait_s := self._wrong.wait_s(client)):
+            return _too_many(wait_s)
         return None
 
     async def _who(self, request: Request) -> Identity | None:
@@ -118,11 +123,12 @@ class Gate:
 
     def _unknown(self, request: Request, client: str) -> Response:
         """Return the answer to a request without a token: a browser is led to the login."""
-        if request.method in SAFE and "text/html" in request.headers.get("accept", ""):
-            return RedirectResponse(f"{request.scope['root_path']}/login{_back_to(request)}", 303)
-        wait_s = self._wrong.wait_s(client)
-        if wait_s:
+        is_page = request.method in SAFE and "text/html" in request.headers.get("accept", "")
+        # Of a page, too, the answer says whether a token that came along is one.
+        if (_secret(request) or not is_page) and (wait_s := self._wrong.wait_s(client)):
             return _too_many(wait_s)
+        if is_page:
+            return RedirectResponse(f"{request.scope['root_path']}/login{_back_to(request)}", 303)
         code = "no_token"
         message = "A token is needed, as the header 'Authorization: Bearer TOKEN'."
         if _bearer(request) == "":
@@ -161,6 +167,16 @@ class Gate:
 
         return headed
 
+    def _with_right_logins(self, send: Send, client: str) -> Send:
+        """Return ``send`` for a login, which no longer counts as a wrong one where it is right."""
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start" and message["status"] < 400:
+                self._wrong.give_back(client)
+            await send(message)
+
+        return counted
+
     def _limit(self, request: Request) -> int:
         settings = self._service.settings
         is_upload = UPLOADS.fullmatch(path_of(request)) is not None
@@ -172,6 +188,14 @@ def path_of(request: Request) -> str:
     path, root = request.scope["path"], request.scope["root_path"]
     is_below = root and (path == root or path.startswith(f"{root}/"))
     return str(path[len(root) :] if is_below else path) or "/"
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client is not None else ""
+
+
+def _is_login(request: Request) -> bool:
+    return request.method not in SAFE and path_of(request) == "/login"
 
 
 def _back_to(request: Request) -> str:

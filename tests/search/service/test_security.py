@@ -92,6 +92,24 @@ class TestTokens:
         assert code(found[0]) == "wrong_token"
         assert "There is no such token" in found[0].text
 
+    @pytest.mark.usefixtures("stopped_clock")
+    def test_a_login_cannot_be_tried_often(self, tmp_path: Path) -> None:
+        """Wrong tokens were taken there 600 times a minute, and from pages that ask for HTML."""
+        with client_of(tmp_path / "root") as client:
+            right = token_of(client)
+
+            def status(token: str) -> int:
+                return client.post("/login", json={"token": token}, headers=NO_TOKEN).status_code
+
+            assert [status(right) for _ in range(25)] == [200] * 25  # right ones count nowhere
+            client.cookies.clear()
+            assert [status(f"{right}~") for _ in range(10)] == [401] * 10
+            asks = {"Authorization": f"Bearer {right}~", "Accept": "text/html"}
+            led = [client.get("/", headers=asks, follow_redirects=False) for _ in range(12)]
+            assert [answer.status_code for answer in led] == [303] * 10 + [429] * 2
+            assert status(f"{right}~") == status(right) == 429
+            assert client.get("/api/v1/version").status_code == 200  # who has a token goes on
+
     def test_no_secret_is_stored_or_listed(self, client: TestClient, tmp_path: Path) -> None:
         made = client.post("/api/v1/tokens", json={"name": "laptop", "scope": "read"}).json()
         listed = client.get("/api/v1/tokens").json()
