@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,11 +52,24 @@ def given(arguments: argparse.Namespace, name: str) -> Any:
     return getattr(arguments, name.removeprefix("--").replace("-", "_"))
 
 
+def flag_problems(problems: Problems) -> list[str]:
+    """Return problems as sentences, each after the flag as it is typed."""
+    return [f"--{name.replace('_', '-')}: {text}" for name, text in problems.items()]
+
+
 def check_flags(problems: Problems) -> None:
     """Raise a ConfigError with every problem, each after the flag as it is typed."""
     if problems:
-        flags = {f"--{name.replace('_', '-')}": text for name, text in problems.items()}
-        raise ConfigError(*(f"{flag}: {text}" for flag, text in flags.items()))
+        raise ConfigError(*flag_problems(problems))
+
+
+@contextmanager
+def collecting(problems: list[str]) -> Iterator[None]:
+    """Add the problems of a ConfigError to others, which are told together."""
+    try:
+        yield
+    except ConfigError as error:
+        problems += error.problems
 
 
 def not_counts(counts: Mapping[str, int | None]) -> Problems:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from archfront.search.commands.consoles import echo
-from archfront.search.commands.flags import Problems, check_flags, not_counts
+from archfront.search.commands.flags import Problems, collecting, flag_problems, not_counts
 from archfront.search.commands.study_text import add_root, root_or_default, url_or_default
+from archfront.search.errors import ConfigError
 from archfront.trainers.files import plain_path
 
 if TYPE_CHECKING:
@@ -78,11 +80,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Serve until the process is interrupted."""
-    settings = _settings(arguments)
-    from archfront.search.tracking.mlflow_server import listening
-
-    host, port = settings.host, settings.port
-    with listening(host, port) as at:
+    settings, at = _checked(arguments)
+    with at:
         from archfront.search.service.app import create_app
         from archfront.search.service.server import new_server, serve
         from archfront.search.service.service_settings import LOOPBACK
@@ -94,8 +93,9 @@ def call(arguments: argparse.Namespace) -> int:
             token = app.state.service.tokens.first(anew=arguments.reset_token)
         scheme = "http" if arguments.tls_cert is None else "https"
         # All addresses of a machine are none that a browser takes.
+        host = settings.host
         name = LOOPBACK[0] if host in EVERYWHERE else f"[{host}]" if ":" in host else host
-        shown = f"{scheme}://{name}:{port}{settings.root_path}"
+        shown = f"{scheme}://{name}:{settings.port}{settings.root_path}"
 
         def answers() -> None:
             # Behind the number sign, which no browser sends and no server logs.
@@ -109,15 +109,31 @@ def call(arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _settings(arguments: argparse.Namespace) -> ServiceSettings:
-    """Return the settings that the words ask for.
+def _checked(arguments: argparse.Namespace) -> tuple[ServiceSettings, socket.socket]:
+    """Return the settings that the words ask for, and a socket that listens at their address.
 
     Raises:
         ConfigError: With every problem.
     """
-    from archfront.search.service.service_settings import ServiceSettings
-    from archfront.search.service.verb_process import DATABASE_VARIABLE
+    from archfront.search.tracking.mlflow_server import listening
 
+    problems, settings = _problems(arguments), _settings(arguments)
+    told = [*flag_problems(problems), *settings.problems()]
+    at = None
+    with collecting(told):
+        if "port" not in problems:
+            at = listening(settings.host, settings.port)
+        if not told:
+            settings.check()  # makes the root
+    if at is None or told:
+        if at is not None:
+            at.close()
+        raise ConfigError(*told)
+    return settings, at
+
+
+def _problems(arguments: argparse.Namespace) -> Problems:
+    """Return what is wrong with counts and with the files of TLS, by option."""
     counts = {
         "port": arguments.port,
         "max_studies": arguments.max_studies,
@@ -125,16 +141,26 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
         "study_memory_mb": arguments.study_memory_mb,
     }
     problems = not_counts(counts)
-    for name in ("tls_cert", "tls_key"):
-        file = getattr(arguments, name)
-        if file is not None and not file.is_file():
-            problems[name] = f"there is no file {file}."
+    files = [arguments.tls_cert, arguments.tls_key]
+    missing = {
+        name: f"there is no file {file}."
+        for name, file in zip(("tls_cert", "tls_key"), files, strict=True)
+        if file is not None and not file.is_file()
+    }
+    problems |= missing
     if (arguments.tls_cert is None) != (arguments.tls_key is None):
         problems["tls_cert"] = "a certificate and its key are given together."
-    elif not problems and arguments.tls_cert is not None:
+    elif not missing and arguments.tls_cert is not None:
         problems |= _unfit_certificate(arguments.tls_cert, arguments.tls_key)
-    check_flags(problems)
-    settings = ServiceSettings(
+    return problems
+
+
+def _settings(arguments: argparse.Namespace) -> ServiceSettings:
+    """Return the settings that the words ask for, which may have problems."""
+    from archfront.search.service.service_settings import ServiceSettings
+    from archfront.search.service.verb_process import DATABASE_VARIABLE
+
+    return ServiceSettings(
         root=root_or_default(arguments.root),
         database_url=arguments.database or os.environ.get(DATABASE_VARIABLE),
         data_roots=tuple(plain_path(folder) for folder in arguments.data_root),
@@ -149,8 +175,6 @@ def _settings(arguments: argparse.Namespace) -> ServiceSettings:
         mlflow_uri=arguments.mlflow_uri,
         mlflow_page=arguments.mlflow_page,
     )
-    settings.check()
-    return settings
 
 
 def _unfit_certificate(certificate: Path, key: Path) -> Problems:

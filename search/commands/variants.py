@@ -14,6 +14,7 @@ from archfront.search.commands.consoles import (
     print_table,
     wide_console,
 )
+from archfront.search.commands.flags import collecting
 from archfront.search.commands.study_text import add_study, names_in, results_of
 from archfront.search.errors import ConfigError, StudyError
 
@@ -63,7 +64,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Make the variants, print their front, write the report again, return the exit status."""
-    sizes, precisions = _sizes(arguments.sizes), names_in(arguments.precisions)
     from archfront.search.export.make_variants import make_variants
     from archfront.search.export.variant_request import RUNTIMES, VariantRequest, formats_of
     from archfront.search.prepare.recorded import study_of
@@ -71,7 +71,16 @@ def call(arguments: argparse.Namespace) -> int:
     from archfront.search.results.variant_results import summary
 
     chosen = RUNTIMES if arguments.runtimes is None else names_in(arguments.runtimes)
-    formats = formats_of(chosen, precisions, installed_only=arguments.runtimes is None)
+    problems: list[str] = []
+    with collecting(problems):
+        sizes = _sizes(arguments.sizes)
+    with collecting(problems):
+        precisions = names_in(arguments.precisions)
+        formats = formats_of(chosen, precisions, installed_only=arguments.runtimes is None)
+    if not names_in(arguments.members):
+        problems.append("--members: at least one member is needed.")
+    if problems:
+        raise ConfigError(*problems)
     results = results_of(arguments)
     study = study_of(results.header)
     if results.is_driven:
@@ -116,13 +125,10 @@ def _members(results: Results, names: list[str]) -> tuple[list[Member], list[Stu
     """Return the members that have weights, and why the others are left out.
 
     Raises:
-        ConfigError: If none is asked for.
         StudyError: If none of them has weights.
     """
     from archfront.search.results.select_members import chosen_trials, proxy_member
 
-    if not names:
-        raise ConfigError("--members: at least one member is needed.")
     members, lacking = [], []
     for trial in chosen_trials(results, names):
         try:

@@ -124,10 +124,16 @@ class ServiceSettings:
         Raises:
             ConfigError: With every problem, each after the flag as it is typed.
         """
+        problems = self.problems() or _make(self.root)
+        if problems:
+            raise ConfigError(*problems)
+
+    def problems(self) -> list[str]:
+        """Return why no server can work with the settings, each after the flag as it is typed."""
         problems = [
             f"--data-root {folder}: there is no such folder. Make it, or give another one."
             for folder in self.data_roots
-            if not folder.is_dir()
+            if not os.path.isdir(folder)
         ]
         problems += _root_problems(self.root)
         if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
@@ -146,21 +152,35 @@ class ServiceSettings:
                 f"--no-auth --host {self.host}: whoever reaches this address could start studies. "
                 f"Leave --no-auth out, or listen at {LOOPBACK[0]} alone."
             )
-        if problems:
-            raise ConfigError(*problems)
+        return problems
 
 
 def _root_problems(root: Path) -> list[str]:
-    """Return why a folder cannot hold studies."""
-    if not root.parent.is_dir() and not root.is_dir():
+    """Return why a folder cannot hold studies, or cannot be made to hold them."""
+    if os.path.isdir(root):  # False, too, where nothing may be asked
+        if os.access(root, os.W_OK | os.X_OK):
+            return []
+        return [f"--root {root}: the folder cannot be written to. Give another one."]
+    if os.path.lexists(root):
+        return [f"--root {root}: this is no folder. Give another one."]
+    if not os.path.isdir(root.parent):
         return [
             f"--root {root}: the folder {root.parent} is not there, so that this one cannot be "
             "made in it. Make it, or give another one."
         ]
+    if not os.access(root.parent, os.W_OK | os.X_OK):
+        return [_unmade(root, "its parent cannot be written to")]
+    return []
+
+
+def _make(root: Path) -> list[str]:
+    """Make a folder, if it is not there, and return why it cannot be made."""
     try:
         root.mkdir(exist_ok=True)
     except OSError as error:
-        return [f"--root {root}: the folder cannot be made: {error.strerror}. Give another one."]
-    if not os.access(root, os.W_OK | os.X_OK):
-        return [f"--root {root}: the folder cannot be written to. Give another one."]
+        return [_unmade(root, error.strerror or type(error).__name__)]
     return []
+
+
+def _unmade(root: Path, reason: str) -> str:
+    return f"--root {root}: the folder cannot be made: {reason}. Give another one."

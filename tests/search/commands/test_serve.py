@@ -66,9 +66,32 @@ def test_every_flag_that_is_wrong_is_told_at_once(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["--port", "0", "--max-studies", "-1", "--study-threads", "5000", "--tls-key", "no"]
-    said = fails(capsys, 2, "serve", "--root", str(tmp_path), *words)
+    # Folders and addresses were told about when these were right.
+    words += ["--data-root", "nowhere", "--root-path", "x", "--mlflow-page", "y"]
+    said = fails(capsys, 2, "serve", "--root", str(tmp_path / "new"), *words)
+    for flag in ("--data-root", "--root-path", "--mlflow-page"):
+        assert f" {flag} " in said
+    assert not (tmp_path / "new").exists()
     for flag in ("--port", "--max-studies", "--study-threads", "--tls-key", "--tls-cert"):
         assert f" {flag}: " in said
+
+
+def test_an_address_that_is_taken_is_told_with_the_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        words = ["--port", str(port), "--max-studies", "0", "--data-root", "nowhere"]
+        said = fails(capsys, 2, "serve", "--root", str(tmp_path / "new"), *words)
+    for told in ("--max-studies: ", "--data-root ", f"--port {port}: the address"):
+        assert told in said
+    assert not (tmp_path / "new").exists()
+
+
+def test_a_root_that_is_a_file_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "file").touch()
+    words = ["--root", str(tmp_path / "file"), "--port", str(free_port())]
+    assert "this is no folder. Give another one." in fails(capsys, 2, "serve", *words)
 
 
 def test_a_certificate_that_is_none_is_told(
