@@ -8,6 +8,7 @@ from archfront.search.export.rendering import render
 from archfront.search.predict.manifest import Manifest
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.trainers.data.preprocess import Resize
+from archfront.trainers.spec import Weights
 
 RESIZED: dict[Resize, str] = {
     "squash": "the whole image is resized to the square, whatever its aspect ratio",
@@ -32,10 +33,17 @@ def model_card(manifest: Manifest, evaluation: Evaluation, config: Config) -> st
         candidate=candidate,
         network=candidate.architecture,
         recipe=candidate.recipe,
+        first_weights=_first_weights(candidate.weights),
         measurement=evaluation.measurement,
         training=config.task,
         schedule=plan_of(config).schedule,
     )
+
+
+def _first_weights(weights: Weights) -> str:
+    """Return what a candidate was trained from, such as ``those of a folder (in1k)``."""
+    words = {"none": "none", "pretrained": "pretrained", "folder": "those of a folder"}
+    return words[weights.source] + (f" ({weights.tag})" if weights.tag else "")
 
 
 def licence_note(manifest: Manifest) -> str:

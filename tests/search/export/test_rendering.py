@@ -129,6 +129,29 @@ def test_texts_beside_a_network_of_tiles_say_what_cuts_images() -> None:
     assert "Tiles:" not in model_card(manifest(), evaluation(), config())
 
 
+@pytest.mark.parametrize("name", ["openvino", "openvino-int8"])
+def test_a_program_of_openvino_computes_as_the_export_was_judged(name: str) -> None:
+    """On processors with bf16 its scores were not those of ``archfront predict``."""
+    text = snippet(manifest(), artifact(name))
+    assert 'exact = {"INFERENCE_PRECISION_HINT": "f32"}' in text
+    assert '"CPU", exact)' in text
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (Weights(), "first weights: none."),
+        (Weights("pretrained", "a1_in1k"), "first weights: pretrained (a1_in1k)."),
+        (Weights("folder", "in1k"), "first weights: those of a folder (in1k)."),
+        (Weights("folder"), "first weights: those of a folder."),
+    ],
+)
+def test_a_card_says_what_training_began_from(weights: Weights, said: str) -> None:
+    one = evaluation()
+    one = replace(one, candidate=replace(one.candidate, weights=weights))
+    assert said in model_card(manifest(), one, config())
+
+
 def test_every_program_is_short_valid_python() -> None:
     found = [snippet(*one) for one in programs()]
     assert len(found) > 300
