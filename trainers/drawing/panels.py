@@ -32,7 +32,7 @@ from archfront.trainers.words import score_text
 RIGHT: Color = (0, 122, 89)
 WRONG: Color = (190, 40, 30)
 TINT = 0.55  # share of a class's color over the image
-# Of more objects none could be seen.
+# Objects that are drawn where fewer are true; all that are found are counted.
 OBJECTS_MAX = 30
 NAMED = 0.5
 # What the pictures of a panel show, by the kind of target.
@@ -132,25 +132,26 @@ def _objects(pixels: Pixels, truth: Target, said: DrawnPrediction, names: Sequen
     assert said.objects is not None
     assert said.scores is not None
     order = np.argsort(-said.scores, kind="stable")
-    kept = order[said.scores[order] >= said.score_min][:OBJECTS_MAX]
+    kept = order[said.scores[order] >= said.score_min]
     found, scores = said.objects.only(kept), said.scores[kept]
     true = truth.only(np.flatnonzero(~truth.crowd))
+    n_drawn = max(OBJECTS_MAX, len(true))
     counts = Counter([*true.labels.tolist(), *found.labels.tolist()])
     lines = []
     for label in sorted(counts, key=lambda label: (-counts[label], label)):
         n_true, n_found = (int((part.labels == label).sum()) for part in (true, found))
         text = f"{names[label]}: {n_true} true, {n_found} found"
         lines.append(Line(text, swatch=class_color(label)))
-    texts = [
-        f"{names[n]} {score_text(score)}" for n, score in zip(found.labels, scores, strict=True)
-    ]
+    best = found.only(np.arange(min(len(found), n_drawn)))
+    texts = [f"{names[n]} {score_text(s)}" for n, s in zip(best.labels, scores, strict=False)]
     pictures = (
         with_objects(pixels, true, [names[label] for label in true.labels]),
-        with_objects(pixels, found, texts),
+        with_objects(pixels, best, texts),
     )
-    return Panel(
-        pictures, shortened(lines, LEGEND_MAX) or (Line("nothing true, nothing found", SOFT),)
-    )
+    below = shortened(lines, LEGEND_MAX) or (Line("nothing true, nothing found", SOFT),)
+    if len(found) > n_drawn:
+        below = (*below, Line(f"of those found the best {n_drawn:,} are drawn", SOFT))
+    return Panel(pictures, below)
 
 
 PANELS: dict[TargetKind, Callable[[Pixels, Target, DrawnPrediction, Sequence[str]], Panel]] = {

@@ -191,6 +191,24 @@ def test_outlines_are_filled_whether_polygon_or_run_lengths() -> None:
     assert (at(right, 20, 25), at(right, 60, 25)) == (tint[1], (100, 100, 100))
 
 
+@pytest.mark.parametrize(
+    ("n_true", "said"), [(2, ["the best 30"]), (35, ["the best 35"]), (50, [])]
+)
+def test_all_found_objects_are_counted_and_as_many_are_drawn_as_are_true(
+    n_true: int, said: list[str]
+) -> None:
+    """Of crowded images the count of what was found ended at 30, and so did what was drawn."""
+    rows = [(float(n), 5.0, n + 1.0, 35.0) for n in range(50)]
+    true, found = objects(*rows[:n_true], labels=(0,) * n_true), objects(*rows, labels=(0,) * 50)
+    scores = np.linspace(0.9, 0.4, 50)
+    one = panel("boxes", GREY, true, DrawnPrediction(scores, objects=found), NAMES)
+    more = [f"of those found {best} are drawn" for best in said]
+    assert texts(one) == [f"cat: {n_true} true, 50 found", *more]
+    row = np.asarray(one.pictures[1])[30 * SIDE // 80]  # below the texts
+    last = np.flatnonzero((row != 100).any(axis=1)).max() * 80 / SIDE
+    assert round(last) == min(50, max(30, n_true))
+
+
 def test_an_image_without_objects_says_so() -> None:
     nothing = DrawnPrediction(np.zeros(0), objects=no_objects())
     assert texts(panel("boxes", GREY, no_objects(), nothing, NAMES)) == [
