@@ -11,6 +11,8 @@ from archfront.trainers.words import count_of, join_words
 
 N_KINDS = 10  # kinds of problems that an error shows
 N_SHOWN = 3  # problems of a kind that an error shows
+# What else may be done about a kind of problem, where there are several of it.
+ADVICE = {"object without an outline": "task=detection learns from boxes alone"}
 
 
 def problems_text(where: str, broken: Sequence[Skipped], classes: Sequence[Skipped]) -> str:
@@ -69,7 +71,8 @@ def _grouped(problems: Sequence[Skipped]) -> list[str]:
         if len(found) == 1:
             lines.append(f"  - {_line(found[0])}")
             continue
-        lines.append(f"  - {len(found):,} of the kind: {reason}")
+        advice = f" ({ADVICE[reason]})" if reason in ADVICE else ""
+        lines.append(f"  - {len(found):,} of the kind: {reason}{advice}")
         lines += [f"      {_line(problem)}" for problem in found[:N_SHOWN]]
         lines += [f"      and {len(found) - N_SHOWN:,} more"] if len(found) > N_SHOWN else []
     if len(kinds) > N_KINDS:

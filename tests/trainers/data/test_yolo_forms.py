@@ -320,6 +320,25 @@ def test_boxes_of_a_turned_image_are_shares_of_what_is_seen(tmp_path: Path, kind
     assert boxes(ref) == PIXELS
 
 
+def test_an_object_is_named_by_the_line_of_its_labels(tmp_path: Path) -> None:
+    """It read as the line of an image."""
+    ref = write(tmp_path, [*BOXES, "1 0.5 0.5 0 0"])
+    with pytest.raises(DataError) as caught:
+        load(ref)
+    where = "images/train/train_0.png, line 3 of its labels: its box"
+    assert f"\n      {where} (x1, y1, x2, y2) = (10, 8, 10, 8) has no area" in str(caught.value)
+
+
+def test_boxes_where_outlines_are_needed_name_the_task_that_learns_from_them(
+    tmp_path: Path,
+) -> None:
+    """Every line of a dataset for detection was a problem, without a word on the task."""
+    with pytest.raises(DataError) as caught:
+        load(write(tmp_path, target="outlines"))
+    kind = "12 of the kind: object without an outline (task=detection learns from boxes alone)"
+    assert kind in str(caught.value)
+
+
 def test_what_was_left_out_is_told_where_nothing_is_left(tmp_path: Path) -> None:
     """Skipping what is broken hid the reason why no image shows an object."""
     ref = replace(write(tmp_path, ["0 100 80 50 40"]), on_error="skip")

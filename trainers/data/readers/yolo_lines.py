@@ -136,7 +136,7 @@ def object_of(line: Line, meaning: Meaning, size: tuple[int, int], *, has_outlin
             "coordinates that are no shares",
             "has coordinates beyond 0 to 1; YOLO's are shares of the image's width and height",
         )
-    name = f"line {line.number}"
+    name = f"line {line.number} of its labels"
     if len(values) > BOX:
         polygon = tuple(share * size[place % 2] for place, share in enumerate(values))
         if has_outlines and polygon_area(polygon) == 0:
