@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from archfront.search.catalog import PATH, catalog, near, timm_version
+from archfront.search.catalog.backbones import Backbone
+from archfront.search.catalog.hub import hub_rows
 from archfront.search.catalog.view import (
     SORTS,
     Filter,
@@ -30,8 +32,10 @@ from archfront.search.commands.consoles import (
 )
 from archfront.search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
 from archfront.search.errors import ConfigError
+from archfront.search.records.paths import default_root
 from archfront.search.report.catalog_tables import costs_table, list_table, tags_table
 from archfront.trainers.files import plain_path
+from archfront.trainers.networks.hf.names import is_hub
 from archfront.trainers.words import count_of
 
 ACTIONS = {
@@ -48,6 +52,7 @@ examples:
   archfront catalog list --input-size 96 --params-m-max 5 --licence 'apache*' --csv
   archfront catalog list --family vision_transformer --json | head
   archfront catalog show repvit_m1_0
+  archfront catalog show hf:microsoft/resnet-50
   archfront catalog space space=timm space.macs_g_max=1 space.families='resnet,mobilenet*'
   archfront catalog build --out catalog.csv --workers 2
   archfront catalog build --columns fields --macs-g-max 3
@@ -125,6 +130,12 @@ def call(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
+    hub = [word for word in arguments.words if is_hub(word)]
+    if hub:
+        raise ConfigError(
+            f"archfront catalog list has the architectures of timm; got {', '.join(hub)}. One of "
+            "transformers is shown by: archfront catalog show hf:OWNER/NAME or hf:./FOLDER."
+        )
     wanted = Filter(
         patterns=tuple(arguments.words),
         families=tuple(arguments.family or ()),
@@ -149,13 +160,7 @@ def _list(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     if len(arguments.words) != 1:
         raise ConfigError("archfront catalog show needs one name, such as resnet18.")
-    name = arguments.words[0].partition(".")[0]  # a tag may follow
-    row = catalog().get(name)
-    if row is None:
-        raise ConfigError(
-            f"No timm architecture is called {name!r}{near(name, list(catalog()))}. The catalog "
-            f"has {len(catalog())} of timm {timm_version()}; archfront catalog list shows them."
-        )
+    row = _row(arguments.words[0])
     if arguments.json:
         echo(json.dumps(details(row), indent=2))
         return 0
@@ -166,6 +171,20 @@ def _show(arguments: argparse.Namespace) -> int:
     if row.tags:
         print_table(console, tags_table(row))
     return 0
+
+
+def _row(word: str) -> Backbone:
+    """Return the row of an architecture of timm, whose tag may follow, or of transformers."""
+    if is_hub(word):
+        return hub_rows([word], default_root() / "cache" / "hub.json")[0]
+    name = word.partition(".")[0]
+    row = catalog().get(name)
+    if row is None:
+        raise ConfigError(
+            f"No timm architecture is called {name!r}{near(name, list(catalog()))}. The catalog "
+            f"has {len(catalog())} of timm {timm_version()}; archfront catalog list shows them."
+        )
+    return row
 
 
 def _space(arguments: argparse.Namespace) -> int:

@@ -130,6 +130,17 @@ class TestShow:
             "archfront catalog show needs one name, such as resnet18."
         )
 
+    def test_a_network_of_transformers_is_shown(self, capsys: Output) -> None:
+        """Of hf:./folder it said that no timm architecture is called 'hf:'."""
+        text = succeeds(capsys, "catalog", "show", "hf:microsoft/resnet-18")
+        assert text.splitlines()[:2] == ["hf:microsoft/resnet-18", "family      hf_resnet"]
+        assert "11.69 M" in text
+        text = fails(capsys, 2, "catalog", "list", "hf:*")
+        assert text == (
+            "archfront catalog list has the architectures of timm; got hf:*. One of transformers "
+            "is shown by: archfront catalog show hf:OWNER/NAME or hf:./FOLDER."
+        )
+
 
 class TestSpace:
     def test_it_tells_size_and_what_is_left_out(self, capsys: Output) -> None:
