@@ -178,7 +178,8 @@ def _notes(
         (missing.others, "not to be had" if is_pretrained else "the folder has none that fit"),
     ):
         if names:
-            yield f"          {len(names)} leave the space, {why}: {_abbreviated(names)}"
+            leave = "leaves" if len(names) == 1 else "leave"
+            yield f"          {len(names)} {leave} the space, {why}: {_abbreviated(names)}"
     if channels == 1:
         yield (
             "          their first layer is summed over the colors for grey images (timm's "
@@ -210,24 +211,33 @@ def _nothing(
     config: SpaceConfig, missing: _Missing, offline: str | None, n_names: int
 ) -> WeightsError:
     """Return the error for a space in which no backbone has weights, with every way out."""
-    of = count_of(n_names, "backbone")
-    lines = [f"None of {of} has weights (space.weights={config.weights}), so nothing is left."]
-    others = "are not to be had" if config.weights == "pretrained" else "are not in the folder"
-    for names, why in (
-        (missing.offline, f"are not in the cache, and {offline}"),
-        (missing.unpublished, "have none that timm publishes"),
-        (missing.others, others),
+    none = f"None of {n_names:,} backbones has" if n_names > 1 else "The only backbone has no"
+    lines = [f"{none} weights (space.weights={config.weights}), so nothing is left."]
+    others = "not to be had" if config.weights == "pretrained" else "not in the folder"
+    for names, one, many, why in (
+        (missing.offline, "is", "are", f"not in the cache, and {offline}"),
+        (missing.unpublished, "has", "have", "none that timm publishes"),
+        (missing.others, "is", "are", others),
     ):
         if names:
-            lines.append(f"  - {len(names)} {why}: {_abbreviated(names)}")
+            lines.append(f"  - {count_of(len(names), one, many)} {why}: {_abbreviated(names)}")
     lines += [f"  - {name}: {why}" for name, why in list(missing.others.items())[:1]]
     if config.weights != "pretrained":
         files = sorted(path.name for path in Path(config.weights).iterdir())
         lines.append(f"  - the folder has {_abbreviated(files) or 'nothing'}")
-    return WeightsError(
-        "\n".join(lines)
-        + "\nWith a connection, archfront weights fetch downloads those of a space into the hub's "
-        "cache. Without one, give space.weights=FOLDER, with files of timm's names like "
-        "resnet18.a1_in1k.safetensors, and space.backbones=NAMES of them; or train from scratch "
-        "with space.weights=none."
+    fetched = (
+        "With a connection, archfront weights fetch downloads those of a space into the hub's "
+        "cache."
     )
+    given = (
+        "Without one, give space.weights=FOLDER, with files of timm's names like "
+        "resnet18.a1_in1k.safetensors, and space.backbones=NAMES of them"
+    )
+    if all(map(is_hub, (*missing.offline, *missing.unpublished, *missing.others))):
+        given = (
+            "A folder of transformers, as hf:./folder, needs config.json, model.safetensors and "
+            "preprocessor_config.json, as save_pretrained of a model and of its image processor "
+            "write them"
+        )
+    scratch = "or train from scratch with space.weights=none."
+    return WeightsError("\n".join(lines) + f"\n{fetched} {given}; {scratch}")

@@ -28,6 +28,7 @@ from archfront.search.study.study import run
 from archfront.trainers.networks.weights import fetch
 from archfront.trainers.spec import Weights
 from tests.support.fake_hub import FakeHub, fake_hub
+from tests.support.hub_networks import save
 from tests.support.recorded_study import REFERENCE
 from tests.support.small_spaces import space_config
 from tests.support.small_study import small_config
@@ -66,7 +67,7 @@ def test_the_three_states_are_told(hub: FakeHub) -> None:
         "weights   1 backbone has its in the cache",
         f"          1 more when a training needs them: fetched then, {mb} MB in all",
         "          2 leave the space, nobody publishes any: lcnet_035, lcnet_150",
-        "          1 leave the space, not to be had: test_vit",
+        "          1 leaves the space, not to be had: test_vit",
     )
     assert list(found.weights) == ["test_resnet", "test_byobnet"]
     assert found.weights["test_resnet"].path is not None
@@ -100,6 +101,24 @@ def test_without_anything_the_error_names_every_way_out(offline: FakeHub) -> Non
         "space.weights=none",
     ):
         assert part in text
+
+
+def test_a_folder_of_transformers_without_its_preprocessing_is_told_what_it_needs(
+    tmp_path: Path,
+) -> None:
+    """The advice was on files of timm's names, and the fault an errno with the name twice."""
+    save(tmp_path, "resnet")
+    name, file = f"hf:{tmp_path}", tmp_path / "preprocessor_config.json"
+    file.unlink()
+    with pytest.raises(WeightsError, match=r"^The only backbone has no weights") as raised:
+        first((name,))
+    _, one, why, ways = str(raised.value).splitlines()
+    assert one == f"  - 1 is not to be had: {name}"
+    assert why.startswith(f"  - {name}: {file} is not there, so it is not known how the images")
+    assert "Errno" not in why
+    assert "save_pretrained of the image processor" in why
+    assert "needs config.json, model.safetensors and preprocessor_config.json" in ways
+    assert "timm" not in ways
 
 
 def test_drop_takes_the_cache_as_it_is_and_asks_nobody(hub: FakeHub) -> None:

@@ -111,9 +111,12 @@ def preprocessor_of(weights: Path) -> dict[str, Any]:
     try:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
+        is_absent = isinstance(error, FileNotFoundError)
+        state = "is not there" if is_absent else f"cannot be read ({error})"
         raise WeightsError(
-            f"{file} cannot be read ({error}), so it is not known how the images of these "
-            "weights were normalized. Put the file of the repository there."
+            f"{file} {state}, so it is not known how the images of these weights were "
+            "normalized. Put the file of the repository there, or write it with save_pretrained "
+            "of the image processor."
         ) from error
     lacking = {"image_mean", "image_std"} - content.keys()
     if content.get("do_normalize", True) and lacking:
