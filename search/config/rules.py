@@ -198,10 +198,11 @@ def _heads(config: Config) -> list[str]:
     having = [name for name, one in TASKS.items() if set(others) <= set(one.heads)]
     if len(others) == len(config.space.heads) and having:
         space = "small" if task.is_image_level else config.task.name
+        belong = "belongs" if len(others) == 1 else "belong"
         return [
-            f"space.heads: {', '.join(others)} belong to task={' or task='.join(having)}, and the "
-            f"task is {config.task.name!r}, which has {', '.join(task.heads)}. Give the task, or "
-            f"space={space}, or space.heads=NAMES."
+            f"space.heads: {', '.join(others)} {belong} to task={' or task='.join(having)}, and "
+            f"the task is {config.task.name!r}, which has {', '.join(task.heads)}. Give the task, "
+            f"or space={space}, or space.heads=NAMES."
         ]
     return [f"space.heads: {unknown('head', head, task.heads)}" for head in others]
 

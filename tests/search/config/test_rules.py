@@ -235,6 +235,12 @@ def test_a_space_of_another_task_is_told_in_one_line(
     assert problem.endswith(f"Give the task, or space={space}, or space.heads=NAMES.")
 
 
+def test_one_head_of_another_task_belongs_to_it() -> None:
+    leaves = {"task__name": "detection", "task__metric": "map", "task__loss": "own"}
+    (problem,) = problems(changed(**leaves, space__heads=["yolo_mask"], data__reader="shapes"))
+    assert problem.startswith("space.heads: yolo_mask belongs to task=instance, and the task is")
+
+
 def _no_counter() -> None:
     raise ConfigError("the processor has no counter.")
 

@@ -115,6 +115,11 @@ def test_the_sections_come_in_the_order_a_reader_asks(page: Page) -> None:
     ]
 
 
+def test_data_of_one_class_is_not_said_to_have_classes() -> None:
+    dataset = replace(record().dataset, class_names=("nucleus",))
+    assert "146 val images of 1 class), with" in render(record(dataset=dataset))
+
+
 def test_the_question_names_task_device_data_and_limits(page: Page) -> None:
     assert (
         "Which classification models give the highest accuracy for their latency p50 on "
