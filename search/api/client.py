@@ -11,15 +11,10 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from archfront.search.api.export_call import FORMAT, ExportKeywords
+from archfront.search.api.export_call import FORMAT, ExportKeywords, check_names
 from archfront.search.api.given_images import given_images
-from archfront.search.api.keywords import Names, check_keywords, names_of
-from archfront.search.api.remote_files import (
-    archive_file,
-    check_folder,
-    image_bytes,
-    unpacked,
-)
+from archfront.search.api.keywords import Names, check_options, names_of
+from archfront.search.api.remote_files import archive_file, check_folder, image_bytes, unpacked
 from archfront.search.commands.consoles import print_note
 from archfront.search.commands.event_following import ServerEvent
 from archfront.search.commands.refit import RefitOptions
@@ -241,7 +236,7 @@ class RemoteStudy:
         import pandas as pd
 
         options = RefitOptions(names_of(members), epochs, seeds, ema, patience, distill, teaching)
-        check_keywords(options.problems())
+        check_options(options)
         body = {name: getattr(options, name) for name in REFIT_FIELDS}
         self._finished(self._post("refit", body=body), quiet=quiet)
         summary = self._get("refits")["summary"]
@@ -272,6 +267,7 @@ class RemoteStudy:
             ArchfrontError: If the folder cannot be taken, or the export fails.
         """
         folder = plain_path(out)
+        check_names(keywords)
         overwrite = keywords.pop("overwrite", False)
         check_folder(folder, overwrite=overwrite)
         body = {"member": str(member), "formats": list(names_of(format)), **keywords}

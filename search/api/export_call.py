@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import difflib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict, Unpack
 
-from archfront.search.api.keywords import Names, check_keywords, names_of
+from archfront.search.api.keywords import Names, check_options, names_of
 from archfront.search.commands.consoles import new_console, print_lines
 from archfront.search.commands.export import ExportOptions, export_to
 from archfront.search.errors import ArtifactError
@@ -41,6 +43,16 @@ class ExportKeywords(TypedDict, total=False):
     overwrite: bool
 
 
+def check_names(keywords: Mapping[str, object]) -> None:
+    """Raise a TypeError for a keyword that an export does not take, with the nearest one."""
+    known = (*ExportKeywords.__annotations__, "member", "format", "quiet")
+    for name in keywords:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f". Did you mean {near[0]!r}?" if near else ""
+            raise TypeError(f"export() got an unexpected keyword argument {name!r}{hint}")
+
+
 def export(
     results: Results,
     out: str | Path,
@@ -64,8 +76,9 @@ def export(
         ArtifactError: If a format could not be made; the folder holds the others.
     """
     console = new_console(quiet=quiet)
+    check_names(keywords)
     options = ExportOptions(member=str(member), format=names_of(format), **keywords)
-    check_keywords(options.problems())
+    check_options(options)
     folder = plain_path(out)
     manifest = export_to(results, options, folder, lambda line: print_lines(console, [line]))
     if manifest.failed:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Unpack
 
 from archfront.search.api.export_call import FORMAT, ExportKeywords, export
 from archfront.search.api.given_images import given_images, image_of_array
-from archfront.search.api.keywords import Names, check_keywords
+from archfront.search.api.keywords import Names, check_keywords, wrong_types
 from archfront.search.commands.predict import answer_to, value_problems
 from archfront.search.errors import ArtifactError, ConfigError, DataError
 from archfront.search.records.evaluation import Trained
@@ -79,7 +79,11 @@ class Member:
         """
         from archfront.search.predict.predictor import open_predictor
 
-        check_keywords(value_problems(min_score, threads))
+        wrong = wrong_types(
+            {"min_score": min_score, "threads": threads},
+            {"min_score": float | None, "threads": int},
+        )
+        check_keywords(wrong or value_problems(min_score, threads))
         is_one, sources = given_images(images)
         folder = self._exported()
         with open_predictor(folder, FORMAT, threads=threads) as predictor:

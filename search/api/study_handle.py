@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Unpack
 
 from archfront.search.api.export_call import FORMAT, ExportKeywords, export
-from archfront.search.api.keywords import Names, check_keywords, names_of
+from archfront.search.api.keywords import Names, check_options, names_of
 from archfront.search.api.member_handle import Member
 from archfront.search.commands.consoles import new_console
 from archfront.search.commands.refit import RefitOptions, refit_members
@@ -171,7 +171,7 @@ class Study:
             distill=distill,
             teaching=teaching,
         )
-        check_keywords(options.problems())
+        check_options(options)
         results = self._results()
         uri = runs_uri(results.begun().mlflow_uri, mlflow_uri, self._storage_url)
         options = replace(options, mlflow_uri=uri)

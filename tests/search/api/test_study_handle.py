@@ -7,6 +7,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -146,8 +147,27 @@ class TestRefitAndExport:
             digits.export("out", max_loss=2)
         with pytest.raises(ConfigError, match="dynamic_batch: any number of images is not 4"):
             digits.export("out", batch=4, dynamic_batch=True)
-        with pytest.raises(TypeError, match="formt"):
+        with pytest.raises(TypeError, match=r"^export\(\) .* 'formt'\. Did you mean 'format'\?"):
             digits.export("out", formt="onnx")
+
+    def test_values_of_another_type_are_named_as_other_problems(self, digits: af.Study) -> None:
+        """They were compared with numbers, and a TypeError named neither keyword nor value."""
+        with pytest.raises(ConfigError) as raised:
+            digits.refit(epochs="many", seeds=2.5, ema="0", distill=1, members=[1])
+        assert raised.value.problems == (
+            "epochs: a whole number or None is needed; got 'many'.",
+            "seeds: a whole number is needed; got 2.5.",
+            "ema: a number is needed; got '0'.",
+            "distill: True or False is needed; got 1.",
+        )
+        with pytest.raises(ConfigError, match="batch: a whole number or None is needed; got True"):
+            digits.export("out", batch=True)
+        with pytest.raises(ConfigError, match="A name, a trial or a list of these is needed; got"):
+            digits.refit(members=None)
+        with pytest.raises(ConfigError, match="seeds: a whole number of at least 1 is needed"):
+            digits.refit(seeds=np.int64(0))
+        with pytest.raises(ConfigError, match="threads: a whole number is needed; got '2'"):
+            digits.member(1).predict("any.png", threads="2")
 
     @pytest.mark.slow
     def test_a_format_that_fails_is_raised_and_the_others_stay(
