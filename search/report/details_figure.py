@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from archfront.search.report.plot_data import figure_text, series_line
+from archfront.trainers.drawing.colors import class_color
 from archfront.trainers.words import shortened
 
 if TYPE_CHECKING:
@@ -57,17 +58,19 @@ def confusion_figure(details: Mapping[str, Any]) -> go.Figure:
 
 
 def curves_by_class(details: Mapping[str, Any]) -> go.Figure:
-    """Return precision by recall of each class at an IoU of 0.5."""
+    """Return precision by recall of each class at an IoU of 0.5, in its color of the pictures."""
     import plotly.graph_objects as go
 
     figure = go.Figure()
-    for index, (name, curve) in enumerate(details["curves"].items()):
+    labels = {name: label for label, name in enumerate(details["class_names"])}
+    for name, curve in details["curves"].items():
+        color = f"rgb{class_color(labels[name])}"
         figure.add_scatter(
             x=[k / (len(curve) - 1) for k in range(len(curve))],
             y=curve,
             mode="lines",
             name=figure_text(shortened(name, LONGEST)),
-            line=series_line(index),
+            line={**series_line(labels[name]), "color": color},
         )
     figure.update_layout(**LAYOUT)
     figure.update_xaxes(title="recall", range=[0, 1])

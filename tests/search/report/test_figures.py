@@ -35,6 +35,7 @@ from archfront.search.report.plot_data import (
     series_line,
 )
 from archfront.search.report.profile_figure import profile_figures
+from archfront.trainers.drawing.colors import class_color
 from tests.support.recorded_study import (
     LIMITS,
     OBJECTIVES,
@@ -239,8 +240,15 @@ def test_lines_of_many_classes_differ() -> None:
     lines = [tuple(series_line(index).items()) for index in range(48)]
     assert len(set(lines)) == 48
     curves = {f"class {i}": [1.0, 0.5] for i in range(30)}
-    drawn = curves_by_class({"curves": curves}).data
+    drawn = curves_by_class({"class_names": list(curves), "curves": curves}).data
     assert len({(trace.line.color, trace.line.dash) for trace in drawn}) == 30
+
+
+def test_the_curve_of_a_class_has_the_color_that_its_objects_have_in_pictures() -> None:
+    """The curve of one class had the color of another one's boxes below it."""
+    told = {"class_names": ["red", "none", "white"], "curves": {"red": [1, 0], "white": [1, 0]}}
+    drawn = {trace.name: trace.line.color for trace in curves_by_class(told).data}
+    assert drawn == {"red": f"rgb{class_color(0)}", "white": f"rgb{class_color(2)}"}
 
 
 def test_every_class_of_a_confusion_matrix_is_named_beside_it() -> None:
@@ -266,7 +274,9 @@ def test_names_of_classes_are_shown_as_they_are_written() -> None:
         assert list(axis.tickvals) == shown
         assert list(axis.ticktext) == shown
     assert list(figure.data[0].x) == list(figure.data[0].y) == shown
-    curves = curves_by_class({"curves": {name: [1.0, 0.5] for name in (*names, "c" * 90)}})
+    every = [*names, "c" * 90]
+    told = {"class_names": every, "curves": {name: [1.0, 0.5] for name in every}}
+    curves = curves_by_class(told)
     assert [trace.name for trace in curves.data[:2]] == shown
     assert len(curves.data[2].name) == 20
     counts = SplitProfile(3, 0, *[dict.fromkeys(names, 1)] * 2)
