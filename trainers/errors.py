@@ -6,6 +6,8 @@ import difflib
 import sys
 from collections.abc import Iterable
 
+from archfront.trainers.words import quoted
+
 # How allocators that have no exception of their own say it: torch on the CPU (worded by
 # platform), CUDA outside torch's allocator, cuBLAS.
 _ALLOCATOR_PHRASES = (
@@ -68,7 +70,7 @@ def unknown(what: str, name: object, known: Iterable[str]) -> ConfigError:
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return ConfigError(f"Unknown {what} {name!r}.{hint} Known: {', '.join(names)}.")
+    return ConfigError(f"Unknown {what} {quoted(name)}.{hint} Known: {', '.join(names)}.")
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+# Characters of what is somebody else's in a message.
+WIDTH = 200
+
 
 def count_of(n: float, one: str, many: str | None = None) -> str:
     """Return a count with its noun, such as ``1 image``, ``1,200 images`` or ``2.5 minutes``.
@@ -41,7 +44,7 @@ def shortened(text: str, width: int) -> str:
     return text[: kept - end] + "…"[:width] + text[len(text) - end :]
 
 
-def quoted(value: object, width: int = 200) -> str:
+def quoted(value: object, width: int = WIDTH) -> str:
     """Return a value of somebody else's as a message quotes it: in one line, not too long."""
     return shortened(" ".join(repr(value).split()), width)
 

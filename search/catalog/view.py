@@ -10,7 +10,7 @@ from typing import Any
 from archfront.search.catalog.backbones import Backbone
 from archfront.search.catalog.catalog_files import catalog, match, near
 from archfront.search.errors import ConfigError, unknown
-from archfront.trainers.words import count_of
+from archfront.trainers.words import count_of, quoted
 
 # The values that a list can be sorted by; the best accuracy comes first.
 SORTS: dict[str, Callable[[dict[str, Any]], Any]] = {
@@ -68,7 +68,7 @@ def chosen(wanted: Filter) -> list[Backbone]:
 
 def _check(what: str, patterns: Iterable[str], names: Sequence[str]) -> None:
     problems = [
-        f"No {what} {pattern!r}{near(pattern, names)}."
+        f"No {what} {quoted(pattern)}{near(pattern, names)}."
         for pattern in patterns
         if not match([pattern], names)
     ]

@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 from archfront.search.config.option_types import AUTO, WORDED, CommandText
-from archfront.trainers.words import quoted
+from archfront.trainers.words import WIDTH, quoted, shortened
 
 # The types and formats of JSON schemas, in words.
 KINDS = {
@@ -148,7 +148,7 @@ def _unknown(cls: type, key: str, parent: str) -> str:
     hint = f" Did you mean {' or '.join(meant)}?" if meant else ""
     where = f"under {parent}" if parent else "at the top"
     known = ", ".join(sorted(_kinds(cls)))
-    return f"{_join(parent, key)}: no such option.{hint} Known {where}: {known}."
+    return f"{shortened(_join(parent, key), WIDTH)}: no such option.{hint} Known {where}: {known}."
 
 
 def _places_of(cls: type, key: str, parent: str) -> list[str]:

@@ -35,7 +35,7 @@ from archfront.search.config.yaml_names import misread_names
 from archfront.search.errors import ConfigError
 from archfront.search.records.paths import cache_file
 from archfront.trainers.files import plain_path, read_text
-from archfront.trainers.words import quoted, shortened
+from archfront.trainers.words import WIDTH, quoted, shortened
 from archfront.trainers.yaml_text import YAML_MB, parse_yaml
 
 GROUPS = (
@@ -160,8 +160,8 @@ def changed(content: dict[str, Any], words: Iterable[str]) -> Composed:
     problems: list[str] = []
     groups, values = _sort(words, (), problems)
     problems += [
-        f"{group}={name}: a composed configuration has its groups already. Change a value with "
-        f"{group}.option=value."
+        f"{group}={shortened(name, WIDTH)}: a composed configuration has its groups already. "
+        f"Change a value with {group}.option=value."
         for group, name in groups.items()
     ]
     problems += put_values(content, values)
@@ -228,7 +228,7 @@ def _sort(
         name, equals, value = word.partition("=")
         if not equals or not is_option(name):
             problems.append(
-                f"{word!r}: an override has the form group=name or group.option=value; "
+                f"{quoted(word)}: an override has the form group=name or group.option=value; "
                 f"groups: {', '.join(GROUPS)}."
             )
         elif name in GROUPS:
@@ -241,7 +241,8 @@ def _sort(
             near = begun[:1] or difflib.get_close_matches(value, known, n=1)
             hint = f" Did you mean {name}={near[0]}?" if near else ""
             problems.append(
-                f"{name}={value}: there is no such choice.{hint} Known: {', '.join(known)}."
+                f"{name}={shortened(value, WIDTH)}: there is no such choice.{hint} "
+                f"Known: {', '.join(known)}."
             )
         else:
             values[name] = value
@@ -296,7 +297,8 @@ def _hydra(
         reason = " ".join(reason.split())
         raise ConfigError(f"The yaml files do not compose: {reason}") from error
     if problems:
-        raise ConfigError(*(_unmark(problem, marks) for problem in problems))
+        shown = {mark: shortened(value, WIDTH) for mark, value in marks.items()}
+        raise ConfigError(*(_unmark(problem, shown) for problem in problems))
     unmarked: dict[str, Any] = _unmark(content, marks)
     return unmarked
 

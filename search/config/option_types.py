@@ -6,7 +6,8 @@ that YAML takes for text, and the text of a command line, which its option's typ
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, get_args
@@ -35,6 +36,8 @@ QUOTING = (
     " Give a name with commas, brackets or quotes in quotes of its own, as ['red, old', "
     '"it\'s"], and the whole word in quotes for the shell.'
 )
+# Letters of a text, as the system takes them of a path, and bytes of a name in one.
+MOST_LETTERS, MOST_BYTES = 4096, 255
 # The kind of the errors raised here: their message is complete, pydantic's are put in our words.
 WORDED = "worded"
 # GPUs of a training, and trainings of a GPU; check.py has the words. A third is written 0.33.
@@ -130,6 +133,26 @@ def _rising(values: tuple[int, ...]) -> tuple[int, ...]:
     return values
 
 
+def _at_most(most: int) -> Callable[[str], str]:
+    """Return what lets texts of at most so many letters pass."""
+
+    def checked(text: str) -> str:
+        if len(text) > most:
+            needed = f"at most {most:,} letters are taken, not {len(text):,}"
+            raise _refusal(needed, " Give fewer.")
+        return text
+
+    return checked
+
+
+def _with_short_names(path: str) -> str:
+    longest = max((len(os.fsencode(part)) for part in Path(path).parts), default=0)
+    if longest > MOST_BYTES:
+        needed = f"the name of a file or a folder has at most {MOST_BYTES} bytes, not {longest:,}"
+        raise _refusal(needed, " Check the path.")
+    return path
+
+
 def _absolute(path: str) -> str:
     try:
         return str(plain_path(Path(path).expanduser()))
@@ -204,9 +227,13 @@ READ_NUMBER = BeforeValidator(_number)
 
 Flag = Annotated[bool, Field(strict=True), BeforeValidator(_flag)]
 Switch = Annotated[Literal["auto", "off"], BeforeValidator(_switch)]
-Text = Annotated[str, Field(pattern=r"\S")]
+Text = Annotated[str, Field(pattern=r"\S"), AfterValidator(_at_most(MOST_LETTERS))]
+# MLflow takes no longer one.
+ExperimentName = Annotated[Text, AfterValidator(_at_most(500))]
+# A word, or the path of something.
+WordOrPath = Annotated[Text, AfterValidator(_with_short_names)]
 AbsolutePath = Annotated[
-    Text, Field(json_schema_extra={"format": "path"}), AfterValidator(_absolute)
+    WordOrPath, Field(json_schema_extra={"format": "path"}), AfterValidator(_absolute)
 ]
 # A whole number stays one.
 Gpus = Annotated[

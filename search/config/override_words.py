@@ -7,6 +7,8 @@ import shlex
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from archfront.trainers.words import WIDTH, quoted, shortened
+
 # What may stand before the equals sign; Hydra's further forms (+x, ~x, a[0]) have no use here. The
 # classes of a palette are called as they like.
 _OPTION = re.compile(r"data\.palette\.[^.=]*[^.=\s]|[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
@@ -37,10 +39,10 @@ def with_strays(words: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
 
 def stray_problem(word: str, strays: list[str]) -> str:
     """Return the problem of words that a shell has split from the one before them."""
-    whole = shlex.quote(" ".join([word, *strays]))
+    whole = shlex.quote(shortened(" ".join([word, *strays]), WIDTH))
     return (
-        f"{' '.join(strays)!r}: a word has the form group=name or group.option=value. If this "
-        f"belongs to the value before it, quote both for the shell: {whole}."
+        f"{quoted(' '.join(strays))}: a word has the form group=name or group.option=value. If "
+        f"this belongs to the value before it, quote both for the shell: {whole}."
     )
 
 
@@ -61,7 +63,8 @@ def put_values(content: dict[str, Any], values: dict[str, str]) -> list[str]:
             part = part.setdefault(parent, {})
             if not isinstance(part, dict):
                 here = ".".join(parents[:depth])
-                problems.append(f"{name}={value}: {here} is one value, with no options below it.")
+                shown = f"{shortened(name, WIDTH)}={value}"
+                problems.append(f"{shown}: {here} is one value, with no options below it.")
                 break
         else:
             part[leaf] = value

@@ -155,7 +155,7 @@ def _precision(config: Config) -> list[str]:
     having = [name for name, other in RUNTIMES.items() if hardware.precision in other.precisions]
     return [
         f"hardware.precision: the runtime {runtime.name!r} has {' and '.join(runtime.precisions)};"
-        f" got {hardware.precision!r}, which {', '.join(having)} "
+        f" got {quoted(hardware.precision)}, which {', '.join(having)} "
         f"{'has' if len(having) == 1 else 'have'}."
     ]
 

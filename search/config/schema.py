@@ -17,6 +17,7 @@ from archfront.search.config.option_types import (
     Automatic,
     Bounds,
     Color,
+    ExperimentName,
     Flag,
     Limit,
     Named,
@@ -27,6 +28,7 @@ from archfront.search.config.option_types import (
     TileSide,
     Values,
     ValuesOrEmpty,
+    WordOrPath,
     option,
 )
 from archfront.search.config.space_options import RecipeConfig, RulesConfig
@@ -225,7 +227,7 @@ class SpaceConfig:
         "objects of an image that a detector finds at most, and that its metric counts; auto: "
         "100, or more for crowded images"
     )
-    weights: Text = option("none, pretrained, or a folder with files of timm's names")
+    weights: WordOrPath = option("none, pretrained, or a folder with files of timm's names")
     exportable: ValuesOrEmpty[Annotated[str, OneOf(FORMATS)]] = option(
         "formats of archfront export that every candidate must support, like hf"
     )
@@ -286,7 +288,7 @@ class TrackingConfig:
     latency_url: Nullable[Text] = option(
         "PostgreSQL that remembers latencies; null: the file device_db"
     )
-    experiment: Text = option("MLflow experiment of the studies")
+    experiment: ExperimentName = option("MLflow experiment of the studies")
     device_db: AbsolutePath = option("latencies remembered on this device")
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from archfront.search.config.list_text import quoted
 from archfront.search.errors import ConfigError
+from archfront.trainers.words import WIDTH, shortened
 
 
 def words_of(options: Iterable[str | Mapping[str, Any]]) -> list[str]:
@@ -26,8 +27,8 @@ def words_of(options: Iterable[str | Mapping[str, Any]]) -> list[str]:
             words += [f"{path}={text_of(value)}" for path, value in leaves(option)]
         else:
             raise ConfigError(
-                f"{option!r}: an option is text as 'budget.minutes=30', or a mapping as "
-                "{'budget.minutes': 30} or {'budget': {'minutes': 30}}."
+                f"{shortened(repr(option), WIDTH)}: an option is text as 'budget.minutes=30', or "
+                "a mapping as {'budget.minutes': 30} or {'budget': {'minutes': 30}}."
             )
     return words
 

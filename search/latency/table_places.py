@@ -14,6 +14,7 @@ from archfront.search.latency.sql_schema import BUSY_S, TABLES, ready
 from archfront.search.records.postgres import connected, is_postgres, patiently, transaction
 from archfront.search.records.postgres_tables import Part, make_tables
 from archfront.search.records.storage_urls import hide_password
+from archfront.trainers.words import quoted
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, CursorResult
@@ -171,7 +172,7 @@ def table_place(where: str | Path) -> Place:
         return TeamTable(where)
     raise ConfigError(
         "tracking.latency_url: latencies are kept in a file (tracking.device_db) or in PostgreSQL "
-        f"(postgresql+pg8000://...); got {hide_password(where)!r}."
+        f"(postgresql+pg8000://...); got {quoted(hide_password(where))}."
     )
 
 

@@ -14,6 +14,7 @@ from archfront.search.errors import ConfigError, unknown
 from archfront.search.records.paths import default_root
 from archfront.trainers.networks.hf.names import is_hub
 from archfront.trainers.spec import Weights
+from archfront.trainers.words import quoted
 
 # What other tools put before a name on the hub of Hugging Face.
 HUB_PREFIX = re.compile(r"^(?:hf[-_]hub:|https?://huggingface\.co/)")
@@ -102,7 +103,8 @@ def _check_patterns(
     families = sorted({row.family for row in every})
     of = f"The catalog has {len(names)} of timm {timm_version()}."
     problems = [
-        f"space.backbones: no timm architecture is called {pattern!r}{_hint(pattern, names)}. {of}"
+        f"space.backbones: no timm architecture is called {quoted(pattern)}"
+        f"{_hint(pattern, names)}. {of}"
         for pattern in patterns
         if not match([pattern], names)
     ]

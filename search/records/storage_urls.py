@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from archfront.search.errors import StudyError
 from archfront.search.records.journal import UNFIT, clear_errors
 from archfront.search.records.paths import StudyPaths
+from archfront.trainers.words import WIDTH, shortened
 
 # The environment's URL of the database.
 STORAGE_VARIABLE = "ARCHFRONT_STORAGE_URL"
@@ -27,7 +28,8 @@ def storage_errors(paths: StudyPaths, url: str | None) -> Iterator[None]:
         yield
     except (sqlalchemy.exc.SQLAlchemyError, ImportError) as error:
         raise StudyError(
-            f"The storage {hide_password(url)} cannot be opened: {str(error).splitlines()[0]}. "
+            f"The storage {shortened(hide_password(url), WIDTH)} cannot be opened: "
+            f"{str(error).splitlines()[0]}. "
             "Check tracking.storage_url: its driver, host, user and database."
         ) from error
     except UNFIT as error:

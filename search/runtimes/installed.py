@@ -9,6 +9,7 @@ from importlib import metadata
 from importlib.metadata import PackageNotFoundError
 
 from archfront.search.errors import ConfigError
+from archfront.trainers.words import quoted
 
 # The same library from another package, which is used where only that is installed.
 ALTERNATIVES = {"onnxruntime": "onnxruntime-gpu"}
@@ -42,7 +43,8 @@ def require_precision(runtime: str, precision: str, known: Sequence[str]) -> Non
     """Raise a ConfigError if a runtime has no such precision."""
     if precision not in known:
         raise ConfigError(
-            f"The runtime {runtime!r} has no precision {precision!r}. Known: {', '.join(known)}."
+            f"The runtime {runtime!r} has no precision {quoted(precision)}. "
+            f"Known: {', '.join(known)}."
         )
 
 

@@ -21,6 +21,7 @@ from archfront.search.tracking.mlflow_client import (
     not_importable,
     set_environment,
 )
+from archfront.trainers.words import WIDTH, shortened
 
 # Jobs are not archfront's, and start more processes.
 NO_JOBS = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
@@ -103,7 +104,7 @@ def serve(uri: str, artifacts: str, at: socket.socket, answers: Callable[[], Non
     except Exception as error:  # SQLAlchemy, alembic, requests and MLflow raise their own
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise StudyError(
-            f"MLflow's store {hide_password(uri)} cannot be opened: {reason}."
+            f"MLflow's store {shortened(hide_password(uri), WIDTH)} cannot be opened: {reason}."
         ) from error
 
     class Server(uvicorn.Server):

@@ -57,6 +57,7 @@ from archfront.search.tracking.rows import (
     refit_metrics,
     times_ms,
 )
+from archfront.trainers.words import WIDTH, shortened
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -101,8 +102,8 @@ class Tracker:
             if uri is None:
                 raise damaged(paths.root.absolute() / NAME, reason) from error
             raise StudyError(
-                f"MLflow's store {hide_password(uri)} cannot be opened: {reason}. Check "
-                "tracking.mlflow_uri."
+                f"MLflow's store {shortened(hide_password(uri), WIDTH)} cannot be opened: "
+                f"{reason}. Check tracking.mlflow_uri."
             ) from error
         self._parent: str | None = None
         self._study_id = ""

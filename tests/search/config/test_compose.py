@@ -34,6 +34,13 @@ FOLDERS = [
 ]
 
 
+@pytest.mark.parametrize("word", ["L", "L=1", "task=L", "study.L=1", "study.a=L"])
+def test_long_words_are_cut_in_messages(word: str) -> None:
+    with pytest.raises(ConfigError, match=r"x…x") as caught:
+        built(compose([word.replace("L", "x" * 100_000), "data=digits"]))
+    assert "x" * 201 not in str(caught.value)
+
+
 def test_of_two_words_for_one_thing_the_last_wins() -> None:
     config = built(compose(["seed=1", "data=folder", "seed=2", "data=digits", "seed=3"]))
     assert (config.seed, config.data.reader) == (3, "digits")

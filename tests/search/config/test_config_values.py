@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from archfront.search.config.build import build
+from archfront.search.config.check import option_paths
 from archfront.search.config.compose import compose
 from archfront.search.config.schema import Config
 from tests.support.configurations import changed, problems
@@ -125,6 +126,31 @@ def test_gpus_are_whole_or_a_part_that_trainings_share(value: object) -> None:
     assert problems(changed(engine__name="ray", engine__gpus=value)) == (
         f"engine.gpus: {words}; got {value!r}.",
     )
+
+
+@pytest.mark.parametrize("n", [5000, 100_000])
+@pytest.mark.parametrize("path", [path for path, _, _ in option_paths(Config)])
+def test_no_value_is_too_long_for_a_message(path: str, n: int) -> None:
+    """One of 100,000 letters was told whole, or a study failed of it once it had begun."""
+    value = "x" * n
+    content = changed(**{path.replace(".", "__"): value})
+    told = problems(content, path)
+    assert any(problem.startswith(f"{path}: ") for problem in told)
+    assert all("x" * 201 not in problem for problem in told)
+
+
+def test_an_experiment_has_a_name_that_mlflow_takes() -> None:
+    build(changed(tracking__experiment="x" * 500))
+    (problem,) = problems(changed(tracking__experiment="x" * 501))
+    assert problem.startswith("tracking.experiment: at most 500 letters are taken, not 501; got ")
+    assert problem.endswith(" Give fewer.")
+
+
+def test_a_path_has_names_that_a_disk_takes() -> None:
+    for path in ("data.root", "space.weights", "tracking.root"):
+        named = {path.replace(".", "__"): f"a/{'ä' * 130}/b"}
+        (problem,) = problems(changed(**named), path)
+        assert "the name of a file or a folder has at most 255 bytes, not 260; got " in problem
 
 
 def test_text_of_a_file_is_not_read_as_a_list() -> None:

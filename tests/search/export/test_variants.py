@@ -355,7 +355,7 @@ class TestCommand:
             (["--precisions", ","], 2, "--precisions: at least one is needed."),
             (["--sizes", "160,big"], 2, "--sizes: auto, or whole numbers of pixels between"),
             (["--members", ","], 2, "--members: at least one member is needed."),
-            (["--sizes", "big", "--members", ","], 2, "got 'big'. --members: at least one"),
+            (["--sizes", "big", "--members", ","], 2, "got 'big'.\n  2. --members: at least one"),
             (["--members", "2"], 1, "The weights of trial 2 were not kept: only those"),
             (["--members", "77"], 1, "No trained candidate of the study 'digits' is '77'."),
         ],
