@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import logging
 import os
 import shutil
 import subprocess
@@ -31,7 +33,10 @@ from archfront.search.service.unpack import Unpacked
 from archfront.search.service.verb_process import bare_environment, end_tree
 from archfront.trainers.data.images import EXTENSIONS
 from archfront.trainers.data.readers.paths import is_image_name, is_visible
+from archfront.trainers.machine import machine_failure
 from archfront.trainers.words import count_of, quoted
+
+logger = logging.getLogger(__name__)
 
 # Bytes of the disk that uploads leave free.
 FREE_BYTES = 1_000_000_000
@@ -44,6 +49,8 @@ UNPACK_S, LEFT_S = 1800.0, 24 * 3600.0
 # Uploads at once.
 MOST_UPLOADS = 2
 INCOMING = ".incoming"
+# What the system says of a name that is there: a folder with files, or a file.
+TAKEN = (errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR)
 # States of a study, as a list has them, in which it reads its data or is about to.
 GOING_ON = ("waiting", "running", "pausing", "cancelling")
 # Files that an error names.
@@ -194,7 +201,7 @@ class DatasetCalls:
         """Take an archive and unpack it as a dataset; of one that is refused nothing is left.
 
         Raises:
-            RequestError: If the archive is refused, or the name is taken.
+            RequestError: If the archive is refused, the name is taken, or the disk takes no files.
         """
         if name in [row["name"] for row in await run_in_threadpool(self.listed)]:
             raise _taken(name)
@@ -212,6 +219,8 @@ class DatasetCalls:
             found = await run_in_threadpool(self._unpack, archive, place / "data")
             await run_in_threadpool(_check_images, place / "data")
             return await run_in_threadpool(self._keep, name, place / "data", found)
+        except OSError as error:
+            raise self._unkept(error) from error
         finally:
             self._turns.release()
             if place is not None:
@@ -238,6 +247,21 @@ class DatasetCalls:
                 f"Uploads need {needed / 1e9:.1f} GB of free disk on the server, which is less.",
             )
         return Path(mkdtemp(dir=incoming))
+
+    def _unkept(self, error: OSError) -> RequestError:
+        """Return the error for an upload that the disk of the server does not take."""
+        folder = self._settings.uploads
+        failure = machine_failure(error)
+        if failure is not None:
+            text = f"{failure.cause}. {failure.remedy}"
+        elif error.errno == errno.EXDEV:
+            text = f"{INCOMING} in it is on another file system. Have both on one."
+        elif error.errno in (errno.EACCES, errno.EPERM):
+            text = "The server may not write there. Let its user write to this folder."
+        else:
+            text = f"{error.strerror or type(error).__name__}. Look at this folder on the server."
+        logger.error("An upload cannot be kept in %s", folder, exc_info=error)
+        return RequestError(507, "machine", f"Uploads cannot be kept in {folder}: {text}")
 
     def _unpack(self, archive: Path, folder: Path) -> Unpacked:
         """Unpack an archive in a process of its own.
@@ -274,6 +298,8 @@ class DatasetCalls:
             raise RequestError(
                 422, "bad_archive", "The archive could not be unpacked with the memory of one."
             ) from None
+        if "errno" in content:
+            raise OSError(content["errno"], content["strerror"])
         if "problem" in content:
             raise RequestError(422, "bad_archive", content["problem"])
         return Unpacked(**content)
@@ -282,8 +308,10 @@ class DatasetCalls:
         target = self._settings.uploads / name
         try:
             folder.rename(target)  # onto a folder with files it fails
-        except OSError:
-            raise _taken(name) from None
+        except OSError as error:
+            if error.errno in TAKEN:
+                raise _taken(name) from None
+            raise
         try:
             row = self.add(name, os.path.join(target, found.top), "uploaded")
         except BaseException:

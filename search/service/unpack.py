@@ -9,6 +9,7 @@ archive says of them. Archives in the archive are files like others.
 from __future__ import annotations
 
 import bz2
+import errno
 import gzip
 import json
 import lzma
@@ -52,6 +53,12 @@ DAMAGED = (
 )
 
 
+# The system's errors that say nothing of an archive.
+DISK = frozenset(
+    (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.EACCES, errno.EPERM)
+)
+
+
 @dataclass(frozen=True)
 class Limits:
     """What may come out of an archive.
@@ -89,6 +96,7 @@ def unpack(archive: Path, folder: Path, limits: Limits) -> Unpacked:
 
     Raises:
         DataError: If the archive is none, is damaged, would write elsewhere, or is too large.
+        OSError: If the disk cannot be written to.
             What was written by then is still there.
     """
     with archive.open("rb") as file:
@@ -241,16 +249,20 @@ class _Followed:
 
 @contextmanager
 def _damage_told() -> Iterator[None]:
-    """Turn what libraries raise on damaged archives, and full disks, into one error."""
+    """Turn what libraries raise on damaged archives into one error."""
     try:
         yield
     except MemoryError:
         raise DataError("The archive needs more memory to be read than is given to one.") from None
     except DAMAGED as error:
-        if isinstance(error, DataError):
+        if isinstance(error, DataError) or _is_of_disk(error):
             raise
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"The archive is damaged or cannot be unpacked: {reason}.") from error
+
+
+def _is_of_disk(error: Exception) -> bool:
+    return isinstance(error, OSError) and error.errno in DISK
 
 
 def _top(folder: Path) -> str:
@@ -269,6 +281,9 @@ def main(words: list[str]) -> int:
         found = unpack(Path(archive), Path(folder), Limits(*(int(number) for number in numbers)))
     except DataError as error:
         json.dump({"problem": str(error)}, sys.stdout)
+        return 1
+    except OSError as error:
+        json.dump({"errno": error.errno, "strerror": error.strerror}, sys.stdout)
         return 1
     json.dump(asdict(found), sys.stdout)
     return 0

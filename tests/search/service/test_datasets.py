@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -136,6 +137,50 @@ class TestUploads:
         assert upload(client, zip_of("a.png")).status_code == 201
         assert "secret" not in said.read_text()
         assert "modules" in said.read_text()
+
+    @pytest.mark.parametrize(
+        ("number", "status", "said"),
+        [
+            (errno.ENOTEMPTY, 409, "There is a dataset 'roses' already"),
+            (errno.ENOTDIR, 409, "There is a dataset 'roses' already"),
+            (errno.ENOSPC, 507, "The disk is full. Free space"),
+            (errno.EROFS, 507, "The file system is read-only."),
+            (errno.EACCES, 507, "The server may not write there."),
+            (errno.EXDEV, 507, ".incoming in it is on another file system."),
+            (errno.ELOOP, 507, os.strerror(errno.ELOOP)),
+        ],
+    )
+    def test_why_one_is_not_kept_is_told(
+        self,
+        client: TestClient,
+        tmp_path: Path,
+        monkeypatch: pytest.MonkeyPatch,
+        number: int,
+        status: int,
+        said: str,
+    ) -> None:
+        """Whatever was wrong with the disk, a dataset of this name was said to be there."""
+
+        def rename(path: Path, target: Path) -> Path:
+            if path.name == "data":
+                raise OSError(number, os.strerror(number))
+            return original(path, target)
+
+        original = Path.rename
+        monkeypatch.setattr(Path, "rename", rename)
+        answer = upload(client, zip_of("a.png"))
+        assert answer.status_code == status
+        assert said in answer.json()["error"]["message"]
+        assert left(tmp_path) == []
+
+    def test_a_folder_that_may_not_be_written_to_is_told(
+        self, client: TestClient, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def no_folder(path: Path, *_: object, **__: object) -> None:
+            raise PermissionError(errno.EACCES, "Permission denied")
+
+        monkeypatch.setattr(Path, "mkdir", no_folder)
+        assert error_of(upload(client, zip_of("a.png"))) == (507, "machine")
 
     def test_only_so_many_come_in_at_once(self, client: TestClient) -> None:
         turns = service_of(client).datasets._turns

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import io
 import json
@@ -94,6 +95,21 @@ def opened(tmp_path: Path, content: bytes, limits: Limits = LIMITS) -> tuple[Unp
 
 
 FLOWERS = {"flowers/rose/1.png": b"one", "flowers/rose/2.png": b"two", "flowers/tulip/": b""}
+
+
+def test_a_disk_that_is_full_says_nothing_of_the_archive(tmp_path: Path) -> None:
+    """The archive was said to be damaged."""
+    (tmp_path / "archive").write_bytes(zip_of({"a.png": b"x" * 5000}))
+    (tmp_path / "data").mkdir()
+    limited = (
+        "import resource, sys; from archfront.search.service import unpack; "
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000)); "
+        "sys.exit(unpack.main(sys.argv[1:]))"
+    )
+    words = [str(tmp_path / "archive"), str(tmp_path / "data"), "1000000", "50", "0"]
+    done = subprocess.run([sys.executable, "-c", limited, *words], stdout=subprocess.PIPE)
+    assert done.returncode == 1
+    assert json.loads(done.stdout)["errno"] == errno.EFBIG
 
 
 @pytest.mark.parametrize(
