@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from archfront.search.catalog.tags import data_of
@@ -88,6 +88,8 @@ class Backbone:
             drawn weights.
         heads: The heads of the classification task that the backbone takes, in groups of heads
             that make the same network.
+        truncated_shares: Shares of parameters, MACs, activations, elements and operations that the
+            network without its last stage has; empty where it takes no such head.
         is_fusable: Whether the network has blocks that are merged for inference.
         tags: Pretrained weights, timm's default first.
         published: Published accuracies, the best first.
@@ -111,6 +113,7 @@ class Backbone:
     effective_size: int | None = None
     effective_fields: tuple[float, ...] = ()
     heads: tuple[tuple[str, ...], ...] = ()
+    truncated_shares: tuple[float, ...] = ()
     is_fusable: bool = False
     tags: tuple[Tag, ...] = ()
     published: tuple[Published, ...] = ()
@@ -170,6 +173,21 @@ class Backbone:
             if group is not None:
                 kept.setdefault(group, head)
         return tuple(kept.values())
+
+    def with_head(self, head: str) -> Backbone:
+        """Return the backbone with its costs under a head: less where the head truncates it."""
+        if head != "truncated" or not self.truncated_shares:
+            return self
+        params, macs, acts, elements, ops = self.truncated_shares
+        return replace(
+            self,
+            params_m=self.params_m * params,
+            costs=tuple(
+                (size, Costs(c.macs_g * macs, c.acts_m * acts, c.elements_m * elements))
+                for size, c in self.costs
+            ),
+            n_ops=round(self.n_ops * ops),
+        )
 
     def seen_px(self, size: int) -> float:
         """Return the side of what a position of the deepest map sees, at an input size, in pixels.

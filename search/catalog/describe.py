@@ -17,6 +17,7 @@ from archfront.search.catalog.backbones import Backbone, Costs, Tag
 from archfront.trainers.errors import BuildError
 from archfront.trainers.networks.backbone import create, run_once
 from archfront.trainers.networks.count import OpCounts, count_costs
+from archfront.trainers.networks.stages import truncate, truncated_features
 from archfront.trainers.tasks import TASKS
 
 # Input sizes that every network is counted at, beside its own.
@@ -65,6 +66,8 @@ def describe(name: str) -> Backbone:
     found |= attempt("costs", lambda: sizes_and_costs(builder))
     found |= attempt("strides", lambda: _levels(name))
     found |= attempt("heads", lambda: _heads(name))
+    if any("truncated" in group for group in found.get("heads", ())):
+        found |= attempt("truncated", lambda: _truncated_shares(builder))
     return replace(known, **found, problem="; ".join(problems))
 
 
@@ -108,6 +111,18 @@ def blank(name: str, *, input_size: int | None = None, **options: Any) -> nn.Mod
     """Return a network for color images with zeros in place of drawn weights."""
     with _Uninitialized():
         return create(name, channels=3, input_size=input_size, **options)
+
+
+class _Truncated(nn.Module):
+    """Images to the features of a network without its last stage."""
+
+    def __init__(self, network: nn.Module, stages: tuple[int, ...]) -> None:
+        super().__init__()
+        self.network, self.stages = network, stages
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Return ``(N, D)``."""
+        return truncated_features(self.network, images, self.stages)
 
 
 class Builder(Protocol):
@@ -214,6 +229,16 @@ class _Builder:
         image = torch.zeros(1, 3, size, size, device=self._device)
         return count_costs(self._at(size), image)
 
+    def truncated_counts(self) -> OpCounts:
+        """Return the costs at the own size of the network without its last stage and classes."""
+        network = blank(self.name, device=self._device, num_classes=0)
+        size = self.own_size
+        stages = truncate(network, self.name, channels=3, input_size=size, device=self._device)
+        params = sum(parameter.numel() for parameter in network.parameters())
+        truncated = _Truncated(self._merged(network), stages.indices)
+        image = torch.zeros(1, 3, size, size, device=self._device)
+        return replace(count_costs(truncated, image), params=params)
+
     def _at(self, size: int) -> nn.Module:
         if not self.is_sized or size == self.own_size:
             return self._own
@@ -294,6 +319,19 @@ def _heads(name: str) -> dict[str, Any]:
         else:
             group.append(head)
     return {"heads": tuple(map(tuple, groups))}
+
+
+def _truncated_shares(builder: _Builder) -> dict[str, Any]:
+    """Return what is left of the costs at the own size without the last stage and classes."""
+    whole, left = builder.own_counts(), builder.truncated_counts()
+    pairs = (
+        (left.params, builder.params),
+        (left.macs, whole.macs),
+        (left.acts, whole.acts),
+        (left.elements, whole.elements),
+        (left.n_ops, whole.n_ops),
+    )
+    return {"truncated_shares": tuple(part / of for part, of in pairs)}
 
 
 def reason_of(error: BaseException) -> str:

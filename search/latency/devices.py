@@ -42,6 +42,7 @@ def with_catalog_costs(architecture: Architecture, measurement: Measurement) -> 
     row = catalog().get(architecture.backbone)
     if row is None:
         return measurement
+    row = row.with_head(architecture.head)
     params, macs = measurement.params_m, measurement.macs_g
     if math.isnan(params):
         params = row.params_m

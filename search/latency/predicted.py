@@ -135,7 +135,7 @@ def work(architectures: Sequence[Architecture]) -> Array:
     for architecture in architectures:
         if not is_predictable(architecture):
             raise ValueError(f"the catalog knows no costs of {architecture.backbone!r}")
-        row = rows[architecture.backbone]
+        row = rows[architecture.backbone].with_head(architecture.head)
         costs = row.costs_at(architecture.input_size)
         amounts.append(
             [

@@ -13,6 +13,7 @@ from archfront.trainers.spec import Architecture, Recipe, Weights
 from archfront.trainers.tasks import TASKS
 
 if TYPE_CHECKING:
+    from archfront.search.catalog.backbones import Backbone
     from archfront.search.space.axes import Axes
 
 
@@ -86,8 +87,7 @@ class Descriptors:
         trained").
         """
         params, activations = 10 ** self._numbers[:, 0], 10 ** self._numbers[:, 3]
-        operations = {axes.backbone.name: axes.backbone.n_ops for axes in self._axes}
-        n_ops = np.array([operations[a.backbone] for a in self._architectures])
+        n_ops = np.array([self._backbones[a.backbone, a.head].n_ops for a in self._architectures])
         of_batch = BATCH_S["params_m"] * params + BATCH_S["n_ops"] * n_ops
         found: np.ndarray = (
             IMAGE_S["macs_g"] * self.macs_g
@@ -170,20 +170,31 @@ class Descriptors:
         return np.array([top1[a.backbone] for a in self._architectures])
 
     @cached_property
+    def _backbones(self) -> dict[tuple[str, str], Backbone]:
+        """Return the backbones by name and head, with their costs under it."""
+        return {
+            (axes.backbone.name, head): axes.backbone.with_head(head)
+            for axes in self._axes
+            for head in axes.heads
+        }
+
+    @cached_property
     def _numbers(self) -> np.ndarray:
         """Return the numbers of each architecture, in log10 except the depth."""
-        backbones = {axes.backbone.name: axes.backbone for axes in self._axes}
         costs = {
-            (axes.backbone.name, size): axes.backbone.costs_at(size)
+            (axes.backbone.name, head, size): self._backbones[axes.backbone.name, head].costs_at(
+                size
+            )
             for axes in self._axes
+            for head in axes.heads
             for size in axes.input_sizes
         }
         rows = [
             (
-                backbones[a.backbone].params_m,
+                self._backbones[a.backbone, a.head].params_m,
                 a.input_size,
-                costs[a.backbone, a.input_size].macs_g,
-                costs[a.backbone, a.input_size].acts_m,
+                costs[a.backbone, a.head, a.input_size].macs_g,
+                costs[a.backbone, a.head, a.input_size].acts_m,
                 max(a.width, 1),
                 10.0**a.depth,
             )

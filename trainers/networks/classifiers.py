@@ -13,15 +13,22 @@ from torch import nn
 from archfront.trainers.errors import BuildError
 from archfront.trainers.networks.backbone import RANDOM, create, run_once
 from archfront.trainers.networks.hf.names import is_hub
-from archfront.trainers.networks.stages import stage_features, stages_of
+from archfront.trainers.networks.stages import (
+    stage_features,
+    stages_of,
+    truncate,
+    truncated_features,
+)
 from archfront.trainers.networks.task_network import TaskNetwork
 from archfront.trainers.spec import Architecture, Weights
 
 TIMM_POOLS = ("avg", "max", "avgmax")
 # Where the published networks stop adding features before the classifier.
 HIDDEN_MAX = 512
+# Heads of ours that take features of stages: what finds the stages, and what gives the features.
+ON_STAGES = {"levels": (stages_of, stage_features), "truncated": (truncate, truncated_features)}
 # Heads of ours that take the features of a network, pooled by it.
-ON_FEATURES = ("mlp", "levels")
+ON_FEATURES = ("mlp", *ON_STAGES)
 
 
 class GeMPool(nn.Module):
@@ -56,7 +63,7 @@ class Classifier(TaskNetwork):
     Attributes:
         backbone: The timm network, with its own classifier unless ``head`` has one.
         head: A head of ours; the identity where timm's is used.
-        stages: Stages of the backbone whose features the head takes beside the backbone's own.
+        stages: Stages of the backbone whose features the head takes, if it takes such.
     """
 
     def __init__(
@@ -74,7 +81,8 @@ class Classifier(TaskNetwork):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Return the logits."""
         if self.stages:
-            features = stage_features(self.backbone, images, self.stages)
+            _, features_of = ON_STAGES[self.architecture.head]
+            features = features_of(self.backbone, images, self.stages)
         else:
             features = self.backbone(images)
         logits: torch.Tensor = self.head(features)
@@ -132,8 +140,9 @@ def build_classifier(
             head = _gem_head(backbone, features, classes, dropout)
         case "mlp":
             head = _mlp_head(features.shape[1], classes, dropout)
-        case "levels":
-            stages, width = stages_of(backbone, name, channels=channels, input_size=size)
+        case _ if head_name in ON_STAGES:
+            find, _ = ON_STAGES[head_name]
+            stages, width = find(backbone, name, channels=channels, input_size=size)
             head = nn.Sequential(nn.Dropout(dropout), nn.Linear(width, classes))
         case _:
             head = nn.Identity()
@@ -178,9 +187,10 @@ def head_signature(backbone: str, head: str) -> str | None:
             size = cast("Any", network).pretrained_cfg["input_size"][-1]
             features = run_once(network, backbone, channels=3, input_size=size, device="meta")
             return "gem" if getattr(features, "ndim", 0) == 4 else None
-        if head == "levels":
+        if head in ON_STAGES:
             size = cast("Any", network).pretrained_cfg["input_size"][-1]
-            stages_of(network, backbone, channels=3, input_size=size, device="meta")
+            find, _ = ON_STAGES[head]
+            find(network, backbone, channels=3, input_size=size, device="meta")
     except BuildError:
         return None
     if head in ON_FEATURES:

@@ -1,9 +1,10 @@
-"""The features of all stages of a timm network: what the head ``levels`` takes.
+"""The features of the stages of a timm network: what the heads ``levels`` and ``truncated`` take.
 
 What a network learned of one kind of images is often wrong for another kind in its last stage, and
 right in the stages before it. Source: Evci, Dumoulin, Larochelle and Mozer 2022 (Head2Toe), with
 means of whole maps and without the selection of features; measured in benchmarks/LOG.md, "Frozen
-features, solved heads and fine-tuning".
+features, solved heads and fine-tuning". ``levels`` takes the features of all stages, ``truncated``
+those of all but the last stage, which is dropped: "Networks without their last stage" there.
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ SIZES_LEAST, STAGES_MOST = 3, 8
 
 
 class Stages(NamedTuple):
-    """Stages of a network that add to its own features.
+    """Stages of a network whose features a head takes.
 
     Attributes:
         indices: Of the stages.
-        width: Of all features together.
+        width: Of all features together, the network's own included where the head takes these.
     """
 
     indices: tuple[int, ...]
@@ -59,6 +60,59 @@ def stages_of(
     Raises:
         BuildError: If the network does not give maps of several sizes.
     """
+    own, maps = _tried(network, name, "levels", (channels, input_size), device)
+    # The last map is what the network pools itself, except for a norm.
+    used = maps[:-1] if maps[-1].shape[1] == own.shape[1] else maps
+    return Stages(tuple(range(len(used))), sum(each.shape[1] for each in (own, *used)))
+
+
+def truncate(
+    network: nn.Module, name: str, *, channels: int, input_size: int, device: str = "cpu"
+) -> Stages:
+    """Drop the last stage of a network and what is behind it, and return the stages before it.
+
+    Args:
+        network: Made by timm without classes; it is changed.
+        name: Of the network, for errors.
+        channels: Of images.
+        input_size: Side of an image on which it is tried.
+        device: Of the network.
+
+    Raises:
+        BuildError: If the network does not give maps of several sizes, or timm cannot drop its
+            last stage.
+    """
+    _, maps = _tried(network, name, "truncated", (channels, input_size), device)
+    stages = Stages(tuple(range(len(maps) - 1)), sum(each.shape[1] for each in maps[:-1]))
+    before = _n_parameters(network)
+    if hasattr(network, "prune_intermediate_layers"):
+        cast("Any", network).prune_intermediate_layers(list(stages.indices), prune_norm=True)
+    if _n_parameters(network) == before:
+        raise BuildError(f"timm cannot drop the last stage of {name}. Choose another head.")
+    return stages
+
+
+def truncated_features(network: nn.Module, images: Tensor, stages: tuple[int, ...]) -> Tensor:
+    """Return ``(N, D)``: the means of the maps of a truncated network's stages."""
+    maps = cast("Any", network).forward_intermediates(
+        images,
+        indices=list(stages),
+        stop_early=True,
+        output_fmt="NCHW",
+        intermediates_only=True,
+    )
+    return torch.cat([each.mean(dim=(2, 3)) for each in maps], dim=1)
+
+
+def _n_parameters(network: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in network.parameters())
+
+
+def _tried(
+    network: nn.Module, name: str, head: str, image: tuple[int, int], device: str
+) -> tuple[Tensor, list[Tensor]]:
+    """Return a network's features of a black image and the maps of its stages."""
+    channels, input_size = image
     if not hasattr(network, "forward_intermediates"):
         raise BuildError(f"{name} does not give the maps of its stages. Choose another head.")
     own, maps = run_once(
@@ -67,13 +121,11 @@ def stages_of(
     n_sizes = len({each.shape[-1] for each in maps})
     if own.ndim != 2 or n_sizes < SIZES_LEAST or len(maps) > STAGES_MOST:
         raise BuildError(
-            f"{name} has maps of {n_sizes} sizes in {len(maps)} stages at {input_size} px; levels "
+            f"{name} has maps of {n_sizes} sizes in {len(maps)} stages at {input_size} px; {head} "
             f"takes at least {SIZES_LEAST} sizes in at most {STAGES_MOST} stages. Choose another "
             "head."
         )
-    # The last map is what the network pools itself, except for a norm.
-    used = maps[:-1] if maps[-1].shape[1] == own.shape[1] else maps
-    return Stages(tuple(range(len(used))), sum(each.shape[1] for each in (own, *used)))
+    return own, maps
 
 
 def stage_features(network: nn.Module, images: Tensor, stages: tuple[int, ...]) -> Tensor:

@@ -29,13 +29,17 @@ class Classification(TaskDefaults):
 
     Attributes:
         heads: ``timm`` is the network as its authors ended it; ``avg``, ``max`` and ``avgmax``
-            change its pooling; ``gem``, ``mlp`` and ``levels`` put a head of ours on it, the last
-            one on the features of all its stages.
+            change its pooling; ``gem``, ``mlp``, ``levels`` and ``truncated`` put a head of ours
+            on it: the last two on the features of all its stages, and of all but the last stage,
+            which is dropped.
         metrics: ``balanced_accuracy`` is the mean recall of the classes.
         output_names: One probability per class.
     """
 
-    heads: tuple[str, ...] = ("timm", "avg", "max", "avgmax", "gem", "mlp", "levels")
+    heads: tuple[str, ...] = (
+        *("timm", "avg", "max", "avgmax", "gem", "mlp"),
+        *("levels", "truncated"),
+    )
     metrics: tuple[str, ...] = ("accuracy", "balanced_accuracy", "macro_f1")
     losses: tuple[str, ...] = ("cross_entropy",)
     balances: ClassVar[tuple[Balance, ...]] = ("plain", "class_balanced", "balanced_softmax")

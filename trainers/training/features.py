@@ -24,7 +24,12 @@ from torch import Tensor, nn
 
 from archfront.trainers.data import ImageSet, Preprocess
 from archfront.trainers.data.folds import POOLED
-from archfront.trainers.networks.classifiers import Classifier, GeMPool, ToChannelsFirst
+from archfront.trainers.networks.classifiers import (
+    ON_STAGES,
+    Classifier,
+    GeMPool,
+    ToChannelsFirst,
+)
 from archfront.trainers.spec import Weights
 from archfront.trainers.sums import sha256_of
 from archfront.trainers.training.micro_batch import MicroBatcher
@@ -94,7 +99,7 @@ def solvable_head(model: nn.Module) -> str | None:
     if isinstance(head, nn.Identity):
         head = cast("Any", model.backbone).get_classifier()
         head = head[0] if isinstance(head, tuple | list) and len(head) == 1 else head
-    elif model.architecture.head in ("gem", "levels"):
+    elif model.architecture.head in ("gem", *ON_STAGES):
         head = head[-1]
     is_small = isinstance(head, nn.Linear) or head is model.head
     if not is_small or any(layer.bias is None for layer in head.modules() if _is_linear(layer)):

@@ -12,6 +12,7 @@ import torch
 
 from archfront.trainers.data import DataRef
 from archfront.trainers.errors import DivergedError
+from archfront.trainers.networks.classifiers import ON_STAGES
 from archfront.trainers.spec import Weights
 from archfront.trainers.training import features, onnx_features, probe
 from archfront.trainers.training.proxy import train
@@ -44,7 +45,7 @@ def test_features_are_computed_once_for_all_heads_that_pool(
 ) -> None:
     monkeypatch.setattr(probe, "HEAD_STEPS_MIN", 50)  # a head of several layers may be bad
     data, of = shared(tmp_path / "shared"), replace(NETWORK, input_size=64)  # maps of 2 x 2
-    heads = [head for head in HEADS if head != "levels"]
+    heads = [head for head in HEADS if head not in ON_STAGES]
     results = {head: run(tmp_path / head, replace(of, head=head), data=data) for head in heads}
     assert passes == [300, 100]
     again = run(tmp_path / "again", of, data=data)
@@ -62,6 +63,8 @@ def test_features_are_computed_once_for_all_heads_that_pool(
     for name in ("stages", "stages again"):  # which other heads do not take
         run(tmp_path / name, replace(of, head="levels"), data=data)
     assert passes == [300, 100] * 3
+    run(tmp_path / "truncated", replace(of, head="truncated"), data=data)
+    assert passes == [300, 100] * 4
 
 
 @pytest.mark.slow

@@ -36,6 +36,7 @@ CASES = [
     (replace(NETWORK, head="mlp"), replace(RECIPE, dropout=0.3)),
     (replace(NETWORK, head="gem"), replace(RECIPE, dropout=0.3)),
     (replace(NETWORK, head="levels", input_size=32), replace(RECIPE, dropout=0.3)),
+    (replace(NETWORK, head="truncated", input_size=32), replace(RECIPE, dropout=0.3)),
     (replace(NETWORK, backbone="test_vit", input_size=32), RECIPE),
     (replace(NETWORK, backbone="test_convnext", input_size=32), RECIPE),
 ]

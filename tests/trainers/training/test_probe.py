@@ -45,6 +45,7 @@ class Plain:
         ("test_vit", "timm"),
         ("test_byobnet", "max"),
         ("test_efficientnet", "levels"),
+        ("test_efficientnet", "truncated"),
     ],
 )
 def test_a_probe_is_far_better_than_chance_and_is_what_is_saved(
