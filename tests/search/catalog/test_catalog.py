@@ -199,6 +199,25 @@ def test_costs_of_one_size_grow_with_the_area() -> None:
     assert not backbone(costs=()).is_built
 
 
+def test_a_head_without_the_last_stage_costs_its_shares() -> None:
+    row = backbone(n_ops=50, truncated_shares=(0.2, 0.5, 0.9, 0.8, 0.7))
+    assert row.with_head("timm") is row
+    less = row.with_head("truncated")
+    assert (less.params_m, less.n_ops) == (pytest.approx(0.3), 35)
+    costs = less.costs_at(128)
+    expected = (0.4 * 0.5, 4.0 * 0.9, 12.0 * 0.8)
+    assert (costs.macs_g, costs.acts_m, costs.elements_m) == pytest.approx(expected)
+    assert backbone().with_head("truncated") == backbone()
+
+
+def test_shares_are_of_backbones_that_carry_the_truncated_head() -> None:
+    for row in catalog().values():
+        is_carried = any("truncated" in group for group in row.heads)
+        assert bool(row.truncated_shares) == is_carried
+        assert all(0 < share < 1.03 for share in row.truncated_shares), row.name
+        assert all(share < 1 for share in row.truncated_shares[:2]), row.name
+
+
 def test_a_row_says_which_sizes_it_takes() -> None:
     patches = backbone(sizes="img_size", size_step=16, size_min=32)
     assert [size for size in (16, 32, 40, 48) if patches.takes(size)] == [32, 48]
@@ -251,15 +270,16 @@ def test_what_is_written_is_what_is_read(tmp_path: Path) -> None:
     published = (Published("a1_in1k", 224, 71.5),)
     rows = [
         backbone(strides=(4, 8), channels=(16, 32), is_fusable=True, published=published),
+        backbone(name="cut", truncated_shares=(0.2, 0.5, 0.9, 0.8, 0.7)),
         backbone(name="fixed", sizes="fixed", tags=()),
         Backbone(name="bad", family="nets", params_m=math.nan, problem="network: it, says no"),
     ]
     path = tmp_path / "catalog.csv"
     write(path, rows, "1.2.3")
     again = read(path, {"net": published})
-    assert list(again) == ["net", "fixed", "bad"]
-    assert [again["net"], again["fixed"]] == rows[:2]
-    assert again["bad"].problem == rows[2].problem
+    assert list(again) == ["net", "cut", "fixed", "bad"]
+    assert [again[name] for name in ("net", "cut", "fixed")] == rows[:3]
+    assert again["bad"].problem == rows[3].problem
     assert math.isnan(again["bad"].params_m)
     assert timm_version(path) == "1.2.3"
 

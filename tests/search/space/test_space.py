@@ -197,6 +197,19 @@ def test_numeric_features_are_the_descriptors() -> None:
     assert row["freeze"] == 0
 
 
+def test_a_truncated_network_is_described_by_what_is_left_of_it() -> None:
+    shares = (0.2, 0.5, 0.9, 0.8, 0.7)
+    heads = (("avg",), ("truncated",))
+    row = replace(backbone("net"), n_ops=100, heads=heads, truncated_shares=shares)
+    space = mixed_space((row,), heads=("avg", "truncated"), input_sizes=(32,))
+    assert [a.head for a in space.architectures] == ["avg", "truncated"]
+    numbers = space.architecture_features().numeric
+    params, size, macs, acts, *_ = 10 ** (numbers[1] - numbers[0])
+    assert (params, size, macs, acts) == pytest.approx((0.2, 1.0, 0.5, 0.9))
+    assert space.macs_g[1] == pytest.approx(0.5 * space.macs_g[0])
+    assert space.step_s[1] < space.step_s[0]
+
+
 def test_what_a_position_sees_is_told_in_sides_of_an_object() -> None:
     known = replace(MIXED[0], receptive_fields=(11.0, 128 / TYPICAL))
     effective = replace(

@@ -75,7 +75,7 @@ def test_a_truncated_network_does_less_work() -> None:
         for each in (of, replace(of, head="truncated"))
     ]
     assert counts[1].macs < 0.99 * counts[0].macs
-    assert counts[1].params < 0.5 * counts[0].params
+    assert counts[1].params < 0.6 * counts[0].params
     assert counts[1].n_ops < counts[0].n_ops
 
 
