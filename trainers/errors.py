@@ -6,8 +6,6 @@ import difflib
 import sys
 from collections.abc import Iterable
 
-from archfront.trainers.words import quoted
-
 # How allocators that have no exception of their own say it: torch on the CPU (worded by
 # platform), CUDA outside torch's allocator, cuBLAS.
 _ALLOCATOR_PHRASES = (
@@ -15,6 +13,8 @@ _ALLOCATOR_PHRASES = (
     "CUDA error: out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+# Characters of an unknown name that a message has.
+LONGEST = 200
 
 
 class ArchfrontError(Exception):
@@ -70,7 +70,10 @@ def unknown(what: str, name: object, known: Iterable[str]) -> ConfigError:
     names = sorted(known)
     near = difflib.get_close_matches(str(name), names, n=1)
     hint = f" Did you mean {near[0]!r}?" if near else ""
-    return ConfigError(f"Unknown {what} {quoted(name)}.{hint} Known: {', '.join(names)}.")
+    shown = repr(name)
+    if len(shown) > LONGEST:
+        shown = f"{shown[: LONGEST // 2]}…{shown[-LONGEST // 2 :]}"
+    return ConfigError(f"Unknown {what} {shown}.{hint} Known: {', '.join(names)}.")
 
 
 def is_out_of_memory(error: BaseException) -> bool:
