@@ -30,6 +30,8 @@ COLLECTED_AFTER = 10_000
 
 # For tests that import MLflow themselves, and before it: it reads them when it is imported.
 os.environ.update(VARIABLES)
+# Two threads beside another worker would spin for seconds; read when torch is imported, too.
+os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
 
 @pytest.hookimpl(wrapper=True)

@@ -77,7 +77,7 @@ def test_the_same_training_gives_the_same_bits(trained: TrainResult, tmp_path: P
     assert content(run(tmp_path)) == content(trained)
 
 
-@pytest.mark.slow  # a second on two free cores, twenty on shared ones
+@pytest.mark.slow
 def test_two_threads_give_the_same_bits_twice(tmp_path: Path) -> None:
     settings = replace(SETTINGS, threads=2)
     first, second = (run(tmp_path / part, settings=settings) for part in "ab")
