@@ -15,13 +15,15 @@ from archfront.search.records.paths import StudyPaths
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_rows import StudyRows
 from archfront.search.service.task_rows import TASKS, TaskRows
-from tests.support.browser import WAIT_S, browsed, log_in, new_database, served
+from tests.support.browser import WAIT_S, browsed, hasten, log_in, new_database, served
 from tests.support.buffering_proxy import proxied
 from tests.support.recorded_study import candidate
 from tests.support.waiting import eventually
 
 # Of the recorded study: 24 trials, of which 16 were trained.
 N_TRIALS = 24
+# A page without a stream looks again after so many seconds.
+OFTEN_S = 2.5
 PHONE = {"width": 390, "height": 844}
 # The pixels of a canvas that are drawn at all.
 N_DRAWN = """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
@@ -263,6 +265,7 @@ def test_a_page_shows_what_happens_where_a_proxy_holds_the_stream_back(
         proxied(address, path=below) as proxy,
         browsed(browser) as page,
     ):
+        page.clock.install()
         page.goto(f"{proxy.url}/login#{token}")
         page.wait_for_url(f"{proxy.url}/")
         page.click("#studies a:text('flowers')")
@@ -271,6 +274,7 @@ def test_a_page_shows_what_happens_where_a_proxy_holds_the_stream_back(
         eventually(lambda: any(path.endswith("/events") for path in proxy.held))
         for trial in (30, 31):
             write(TrialProposed(trial, candidate()))
+            hasten(page, OFTEN_S)
             shown = f"trial {trial}: {candidate().label}"
             expect(page.locator("#running")).to_contain_text(shown, timeout=1000 * WAIT_S)
         assert any(path.endswith("/events") for path in proxy.held)

@@ -32,7 +32,7 @@ from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_rows import StudyRows
 from archfront.search.service.tokens import Tokens
 from tests.support import recorded_store, recorded_study
-from tests.support.browser import ServerToKill, browsed, log_in, new_database, served
+from tests.support.browser import ServerToKill, browsed, hasten, log_in, new_database, served
 from tests.support.shared_exports import SharedExports
 
 pytestmark = pytest.mark.slow
@@ -43,6 +43,8 @@ HIDDEN = """(is_hidden) => {
 }"""
 # A picture of this side is drawn pixel by pixel.
 SIDE, GREY = 320, 128
+# A page that hears of nothing looks again after at most so many seconds.
+RARELY_S = 20
 IDS = {"instance": "0123456789abcdef", "semantic": "fedcba9876543210"}
 # The pixels of a canvas, and the colors of labels in the legend.
 PIXELS = (
@@ -311,13 +313,16 @@ def test_lists_say_what_is_and_since_when_nobody_answers(browser: Any, root: Pat
         database = ServiceDatabase(ServiceSettings(root=root).database)
         StudyRows(database).add("flowers", {})
         database.close()
+        page.clock.install()
         log_in(page, address, token)
         problem = page.locator("#studies-problem")
         expect(page.locator("[data-name=flowers] .state")).to_contain_text("waiting")
         page.route("**/overview", lambda route: route.abort())
+        hasten(page, RARELY_S)
         expect(problem).to_contain_text("The server does not answer. Is it running? This is how")
         expect(page.locator("[data-name=flowers]")).to_be_visible()
         page.unroute("**/overview")
+        hasten(page, RARELY_S)
         expect(problem).to_be_hidden()
         # A study that waits once more was shown by the end of its last run.
         page.goto(f"{address}compare")
@@ -338,6 +343,7 @@ def test_a_page_goes_on_when_its_server_was_killed(browser: Any, root: Path) -> 
     candidate = recorded_study.study()[0].candidate
     tell = EventLog(paths.events)
     with driver_lock(paths), ServerToKill(root) as server, browsed(browser) as page:
+        page.clock.install()
         log_in(page, server.address, token)
         page.goto(f"{server.address}studies/flowers")
         expect(page.locator("#state")).to_contain_text("running")
@@ -349,6 +355,7 @@ def test_a_page_goes_on_when_its_server_was_killed(browser: Any, root: Path) -> 
         tell(TrialProposed(98, candidate))
         expect(page.locator("#running")).to_contain_text("trial 98")
         server.kill()
+        hasten(page, RARELY_S)
         expect(page.locator("#study-problem")).to_contain_text("does not answer")
         tell(TrialProposed(99, candidate))
         server.start()
