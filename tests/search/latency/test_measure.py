@@ -25,6 +25,7 @@ from archfront.search.records.evaluation import Measurement
 from archfront.search.runtimes import RUNTIMES
 from archfront.search.runtimes.exporters import EXPORTERS
 from archfront.trainers.spec import Architecture
+from tests.support.ticking_clock import by_ticks
 
 TINY = Architecture("classification", "test_resnet", "timm", 32, classes=10, channels=3)
 # Of equal blocks: 10 kernels are compiled for it, and 16 for the other.
@@ -76,9 +77,11 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Measuring:
     @cache
     def once(name: str, network: Architecture) -> Measured:
         folder = tmp_path_factory.mktemp("measured")
-        # Beside other processes even three seconds did not hold the repeats.
         settings = replace(SETTINGS, runtime=name, max_seconds=12.0)
-        return Measured(measure_architecture(network, settings, folder=folder), folder)
+        # Beside other processes even twelve seconds did not hold the repeats.
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(clock, "measure", by_ticks)
+            return Measured(measure_architecture(network, settings, folder=folder), folder)
 
     return once
 
@@ -153,13 +156,14 @@ def test_it_is_pinned_to_the_cores_that_are_asked_for(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_throughput_is_measured_at_its_own_batch_where_it_is_asked_for(
-    tmp_path: Path, measured: Measuring
+    tmp_path: Path, measured: Measuring, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = replace(SETTINGS, throughput_batch=4)
+    monkeypatch.setattr(clock, "measure", by_ticks)
     found = measure_architecture(TINY, settings, folder=tmp_path)
     assert found.throughput_ips is not None
-    # Four images together take no longer than four times one, and at least as long as one.
-    assert 0.5 < found.throughput_ips * found.latency.p50_ms / 1e3 < 8
+    # A run of four images takes a tick, and one of one image too.
+    assert found.throughput_ips * found.latency.p50_ms / 1e3 == pytest.approx(4)
     assert list(tmp_path.iterdir()) == []
     assert measured(SETTINGS.runtime, TINY).measurement.throughput_ips is None
 
