@@ -50,7 +50,7 @@ class Option:
 
     @property
     def licence(self) -> str:
-        """Return the licence of the weights."""
+        """Return the license of the weights."""
         return self.backbone.licence(self.published.tag)
 
     @property
@@ -91,12 +91,12 @@ def options_of(config: Config, *, classes: int, channels: int) -> Field:
         )
     rows = select(config.space, Path(config.tracking.root))
     found: dict[Architecture, Option] = {}
-    left_out = {"weights of another licence": 0, "a size or head that cannot be built": 0}
+    left_out = {"weights of another license": 0, "a size or head that cannot be built": 0}
     for row in rows:
         for entry in row.published:  # the best first
             head = next(iter(row.heads_among(config.space.heads)), None)
             if not match(config.space.licences, [row.licence(entry.tag)]):
-                left_out["weights of another licence"] += 1
+                left_out["weights of another license"] += 1
             elif head is None or not (row.is_built and row.takes(entry.input_size)):
                 left_out["a size or head that cannot be built"] += 1
             else:

@@ -37,7 +37,7 @@ class Tag:
 
     Attributes:
         name: The tag, such as ``a1_in1k``; empty for weights without one.
-        licence: The licence that timm gives, in lower case.
+        licence: The license that timm gives, in lower case.
     """
 
     name: str
@@ -146,7 +146,7 @@ class Backbone:
         return next((entry for entry in self.published if entry.tag == wanted), None)
 
     def licence(self, tag: str | None = None) -> str:
-        """Return the licence of a tag's weights, the default ones for None; ``?`` if unknown."""
+        """Return the license of a tag's weights, the default ones for None; ``?`` if unknown."""
         if tag is None:
             return self.tags[0].licence if self.tags else "?"
         return next((entry.licence for entry in self.tags if entry.name == tag), "?")

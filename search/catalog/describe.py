@@ -27,7 +27,7 @@ STEPS = (1, 2, 4, 7, 8, 12, 14, 16, 24, 28, 32, 48, 56, 64, 96, 112, 128, 192, 2
 # Multiples of a step to try for all: sides that five halvings round up and down.
 TIMES = (1, 2, 3, 5, 9, 15)
 SMALLEST = (8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
-# The licence in timm's own model cards where a record of weights names none: the default of
+# The license in timm's own model cards where a record of weights names none: the default of
 # ``timm.models._hub.generate_readme``.
 DEFAULT_LICENCE = "apache-2.0"
 # The most parameters of a network that is built on the CPU, where they take memory: 3.2 GB.

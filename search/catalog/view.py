@@ -29,7 +29,7 @@ class Filter:
     Attributes:
         patterns: Names or patterns of names; all rows if empty.
         families: Patterns of timm modules.
-        licences: Patterns of the licence of timm's default weights.
+        licences: Patterns of the license of timm's default weights.
         input_size: Only rows that take this input size; costs are those at this size.
         params_m_max: The most parameters, in millions.
         macs_g_max: The most multiply-accumulates at the size shown, in billions.
@@ -55,7 +55,7 @@ def chosen(wanted: Filter) -> list[Backbone]:
     licences = sorted({row.licence() for row in rows.values()})
     _check("timm architecture is called", wanted.patterns, names)
     _check("family is called", wanted.families, families)
-    _check("licence is called", wanted.licences, licences)
+    _check("license is called", wanted.licences, licences)
     of_pattern = [rows[name] for name in match(wanted.patterns or ("*",), names)]
     left = [row for row in of_pattern if _is_within(row, wanted)]
     if not left:

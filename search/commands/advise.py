@@ -216,7 +216,7 @@ def _print(console: Console, advice: Advice, field: Field, config: Config, secon
         Column("params M", 2),
         Column("MACs G", 5),
         Column("file MB", 5),
-        Column("licence", 3, "name"),
+        Column("license", 3, "name"),
     ]
     table = FittedTable(title, columns)
     for index in advice.front():

@@ -58,7 +58,7 @@ examples:
   archfront catalog build --columns fields --macs-g-max 3
 
 MACs, activations and top-1 come from building every network at several sizes and from timm's
-published results; licences and data are those of timm's default weights.
+published results; licenses and data are those of timm's default weights.
 """
 WIDTH = 170  # columns of a table that is not shown in a terminal
 
@@ -76,7 +76,7 @@ FLAGS = {
         _NUMBER,
     ),
     "--family": Flag(("list",), "timm module, such as resnet; may be repeated", _PATTERN),
-    "--licence": Flag(("list",), "licence of timm's default weights; may be repeated", _PATTERN),
+    "--licence": Flag(("list",), "license of timm's default weights; may be repeated", _PATTERN),
     "--input-size": Flag(
         ("list",),
         "only architectures that take this size, with their costs at it (default: at its own)",

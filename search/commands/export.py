@@ -24,7 +24,7 @@ TEXT = """\
 Every format is written, compared with PyTorch, scored on the validation split and measured again
 in its own runtime. A file that loses more of its metric than --max-loss is marked, and is not on
 the final front of files in the report. The folder holds manifest.json with everything that is
-known of the files, a model card, a note on licences, and a short program for each format that runs
+known of the files, a model card, a note on licenses, and a short program for each format that runs
 without archfront.
 
 examples:

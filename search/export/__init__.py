@@ -8,8 +8,8 @@
     packed.py          writes MLflow's pyfunc around the ONNX file
     variant_request.py which variants of a member are requested
     make_variants.py   members at other sizes, runtimes and precisions
-    card.py            the model card and the note on licences
-    licences.py        the licence of a backbone's first weights
+    card.py            the model card and the note on licenses
+    licences.py        the license of a backbone's first weights
     snippets.py        20 lines of Python for each format, without this package
     rendering.py       fills the templates of the last three: templates/
 """

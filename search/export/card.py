@@ -1,4 +1,4 @@
-"""The model card and the note on licences, in Markdown."""
+"""The model card and the note on licenses, in Markdown."""
 
 from __future__ import annotations
 
@@ -47,5 +47,5 @@ def _first_weights(weights: Weights) -> str:
 
 
 def licence_note(manifest: Manifest) -> str:
-    """Return the note on licences."""
+    """Return the note on licenses."""
     return render("licences.md.j2", manifest=manifest)

@@ -1,4 +1,4 @@
-"""What is known of the licences of a backbone and of its first weights."""
+"""What is known of the licenses of a backbone and of its first weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from archfront.trainers.spec import Weights
 
 
 def licence_text(backbone: str, weights: Weights) -> str:
-    """Return a sentence on the licence of a backbone's first weights."""
+    """Return a sentence on the license of a backbone's first weights."""
     return render(
         "licence.txt.j2",
         is_pretrained=weights.source != "none",
@@ -22,7 +22,7 @@ def licence_text(backbone: str, weights: Weights) -> str:
 
 
 def _licence(backbone: str, tag: str | None) -> str:
-    """Return the licence of pretrained weights; ``unknown`` where the library gives none."""
+    """Return the license of pretrained weights; ``unknown`` where the library gives none."""
     if is_hub(backbone):
         return licence_of(backbone) or "unknown"
     row = catalog().get(backbone)

@@ -115,7 +115,7 @@ def _check_patterns(
     ]
     licences = sorted({tag.licence for row in every for tag in row.tags})
     problems += [
-        f"space.licences: {unknown('licence', pattern, licences)}"
+        f"space.licences: {unknown('license', pattern, licences)}"
         for pattern in config.licences
         if not match([pattern], [*licences, "?"])
     ]
@@ -161,10 +161,10 @@ def _rules(config: SpaceConfig, names: list[str]) -> list[tuple[str, Callable[[B
 
 
 def has_licence(backbone: Backbone, config: SpaceConfig, weights: Weights) -> bool:
-    """Return whether weights have a licence that was asked for; random ones always do.
+    """Return whether weights have a license that was asked for; random ones always do.
 
     Patterns are compared with timm's words in lower case; ``*`` also takes weights that timm
-    knows no licence of.
+    knows no license of.
     """
     return weights.source == "none" or bool(
         match(config.licences, [backbone.licence(weights.tag)])

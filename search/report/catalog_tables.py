@@ -24,7 +24,7 @@ def list_table(records: Sequence[dict[str, Any]]) -> FittedTable:
         Column("sees px", 11),
         Column("fusable", 10, "key"),
         Column("data", 8, "words"),
-        Column("licence", 5, "words"),
+        Column("license", 5, "words"),
     ]
     table = FittedTable(count_of(len(records), "architecture"), columns)
     for row in records:
@@ -61,7 +61,7 @@ def tags_table(row: Backbone) -> FittedTable:
     columns = [
         Column("tag", kind="key"),
         Column("learned from", 3, "words"),
-        Column("licence", 2, "words"),
+        Column("license", 2, "words"),
         Column("top-1 %", 1, "words"),
     ]
     table = FittedTable("Pretrained weights", columns)

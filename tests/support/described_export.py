@@ -71,7 +71,7 @@ def manifest(task: str = "detection") -> Manifest:
             "division": "60/20/20 by seed 0",
             "images": {"train": 2400, "val": 1, "test": 80},
         },
-        licence="Trained from random weights: no licence of pretrained weights applies.",
+        licence="Trained from random weights: no license of pretrained weights applies.",
         versions={},
         created="2026-01-31T12:00:00Z",
         artifacts=made,

@@ -90,7 +90,7 @@ class TestList:
         text = fails(capsys, 2, "catalog", "list", "--family", "resnets")
         assert text.startswith("No family is called 'resnets' (near: ")
         text = fails(capsys, 2, "catalog", "list", "--licence", "gpl")
-        assert text == "No licence is called 'gpl'."
+        assert text == "No license is called 'gpl'."
 
     def test_limits_that_leave_nothing_say_so(self, capsys: Output) -> None:
         assert fails(capsys, 2, "catalog", "list", "resnet1*", "--params-m-max", "0.1").startswith(

@@ -216,7 +216,7 @@ def test_the_manifest_says_everything_that_is_known(tmp_path: Path) -> None:
     assert content["weights"]["kind"] == "proxy"
     assert {"torch", "timm", "onnxruntime", "python"} <= content["versions"].keys()
     assert content["preprocess"]["resize"] == "pad"
-    assert "no licence of pretrained weights" in content["licence"]
+    assert "no license of pretrained weights" in content["licence"]
     assert manifest.artifacts["onnx"].files.keys() == {"onnx/model.onnx"}
 
 

@@ -256,11 +256,11 @@ def test_the_texts_are_those_that_were_kept() -> None:
 
 def test_the_note_on_licences_names_the_weights_and_their_licence() -> None:
     said = licence_text("resnet50", Weights("timm", "a1_in1k"))
-    assert said.startswith("Fine-tuned from the timm weights a1_in1k of resnet50, whose licence")
+    assert said.startswith("Fine-tuned from the timm weights a1_in1k of resnet50, whose license")
     assert "is given as: apache-2.0." in said
     assert "given as: unknown." in licence_text("resnet50", Weights("timm", "no_such_tag"))
     assert "given as: unknown." in licence_text("no_such_backbone", Weights("timm", "x"))
-    drawn = "Trained from random weights: no licence of pretrained weights applies."
+    drawn = "Trained from random weights: no license of pretrained weights applies."
     assert licence_text("resnet50", Weights()).startswith(drawn)
 
 

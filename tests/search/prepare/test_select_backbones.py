@@ -55,7 +55,7 @@ def test_licences_are_those_of_the_weights_that_are_used() -> None:
     found = selection(replace(licensed, weights="pretrained"))
     assert [row.name for row in found.backbones] == ["resnet18", "vit_base_patch16_clip_224"]
     assert found.left_out == {"whose weights are not of space.licences=apache-2.0": 1}
-    with pytest.raises(ConfigError, match=r"licences: Unknown licence 'apache'\. Did you mean"):
+    with pytest.raises(ConfigError, match=r"licences: Unknown license 'apache'\. Did you mean"):
         select(replace(licensed, licences=("apache",)))
 
 

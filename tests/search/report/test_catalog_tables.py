@@ -16,7 +16,7 @@ LONG = "vit_so150m2_patch16_reg1_gap_448"
 NAMES = ("resnet18", "vit_base_patch16_224", LONG)
 # The columns beside the name, the most important first.
 ORDER = (
-    *("params M", "MACs G", "top-1 %", "px", "licence"),
+    *("params M", "MACs G", "top-1 %", "px", "license"),
     *("family", "acts M", "data", "strides", "fusable", "sees px"),
 )
 

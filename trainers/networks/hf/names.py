@@ -92,7 +92,7 @@ def digest_of(name: str) -> str:
 
 
 def licence_of(name: str) -> str | None:
-    """Return the licence of the weights as far as the table knows it."""
+    """Return the license of the weights as far as the table knows it."""
     known = HUB_MODELS.get(repository_of(name))
     return None if known is None else known.licence
 
