@@ -33,7 +33,6 @@ from archfront.search.results.select_members import Member
 from archfront.search.runtimes.installed import installed_version
 from archfront.trainers.files import plain_path
 from archfront.trainers.tasks import task_named
-from archfront.trainers.tasks.judges.details import least_score
 
 if TYPE_CHECKING:
     from archfront.search.predict.predictor import Predictor
@@ -174,7 +173,7 @@ class _Export:
             preprocess=self._source.preprocess,
             output_names=task.output_names,
             decode=DECODE[candidate.architecture.task].format(n=candidate.architecture.detections),
-            thresholds={"score": least_score(task.target, scored.predictions, class_names)},
+            thresholds={"score": scored.least_score},
             metric=config.task.metric,
             metrics=metrics,
             weights={**self._member.origin, "sha256": sha256_of(self._member.weights)},

@@ -36,6 +36,12 @@ class Evaluator(Protocol):
             ValueError: If not all images were taken in.
         """
 
+    def least_score(self) -> float:
+        """Return the score from which on an answer counts: of labels and objects; 0 of the rest.
+
+        That of objects is the one that the predictions have their largest F1 with.
+        """
+
     def saved_predictions(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that intervals and metrics can be computed from without images."""
 

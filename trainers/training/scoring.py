@@ -36,10 +36,12 @@ class SplitScores:
     Attributes:
         metrics: Every metric of the task.
         predictions: What the task's evaluator saved.
+        least_score: The score from which on an answer counts, as the evaluator has it.
     """
 
     metrics: dict[str, float]
     predictions: dict[str, NDArray[Any]]
+    least_score: float
 
 
 def score_split(
@@ -72,7 +74,8 @@ def score_split(
     evaluator = task.evaluator(samples.samples, dataset.class_names, preprocess)
     for pixels, _ in EvalBatches(ImageSet.of(samples, preprocess), batch_size):
         evaluator.update(predict(pixels))
-    return SplitScores(evaluator.metrics(), evaluator.saved_predictions())
+    metrics = evaluator.metrics()
+    return SplitScores(metrics, evaluator.saved_predictions(), evaluator.least_score())
 
 
 def score(

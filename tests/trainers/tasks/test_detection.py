@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,7 +19,8 @@ from archfront.trainers.errors import ConfigError
 from archfront.trainers.networks.backbone import preprocess_for
 from archfront.trainers.spec import Architecture, TrainSettings, Weights
 from archfront.trainers.tasks import TASKS
-from archfront.trainers.tasks.judges.average_precision import coco_metrics
+from archfront.trainers.tasks.judges import average_precision
+from archfront.trainers.tasks.judges.average_precision import best_f1_score, coco_metrics
 from archfront.trainers.tasks.protocol import Evaluator
 from tests.support.drawn_objects import NAMES, drawn_samples
 
@@ -109,6 +111,25 @@ class TestBothTasks:
         assert set(TASKS[task].metrics) <= set(metrics)
         assert {"ap/square", "ap/disc", "map_small"} <= set(metrics)
         assert "map_large" not in metrics
+
+    def test_the_least_score_needs_no_evaluation_of_its_own(
+        self, task: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """An export evaluated the boxes once for their metrics and once for their scores."""
+        a, samples = architecture(task), drawn_samples(2, 8)
+        kinds: list[str] = []
+        original = average_precision._evaluated
+
+        def counted(saved: Any, classes: int, kind: str) -> Any:
+            kinds.append(kind)
+            return original(saved, classes, kind)
+
+        monkeypatch.setattr(average_precision, "_evaluated", counted)
+        evaluator = evaluated(samples, a, perfect(samples, a))
+        evaluator.metrics()
+        least = evaluator.least_score()
+        assert sorted(kinds) == (["bbox"] if task == "detection" else ["bbox", "segm"])
+        assert least == best_f1_score(evaluator.saved_predictions(), len(NAMES))
 
     def test_what_is_kept_gives_metrics_and_an_interval(self, task: str, tmp_path: Path) -> None:
         a, samples = architecture(task), drawn_samples(2, 8)

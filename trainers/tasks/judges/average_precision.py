@@ -31,19 +31,39 @@ AT_50, AT_75 = 0, 5
 # The score from which objects are shown where their scores say nothing.
 SCORE_MIN = 0.3
 SCORE_STEP = 0.001
+# Precisions and scores by threshold, recall, class and area.
+Evaluated = Mapping[str, NDArray[np.float64]]
 
 
-def coco_metrics(saved: SavedPredictions, class_names: Sequence[str]) -> dict[str, float]:
+def coco_metrics(
+    saved: SavedPredictions, class_names: Sequence[str], boxes: Evaluated | None = None
+) -> dict[str, float]:
     """Return ``map``, ``map50``, ``map75``, those by area, and ``ap/<class>``.
 
     With masks they are by the IoU of masks, and ``box_map50`` by that of boxes. What no object
     is there for is left out, except the first three and ``box_map50``, which then are 0.
+
+    Args:
+        saved: What an evaluator saved.
+        class_names: Names by label.
+        boxes: The evaluation of its boxes; made when None.
     """
+    boxes = evaluated_boxes(saved, len(class_names)) if boxes is None else boxes
+    of_boxes = _summary(boxes["precision"], class_names)
     if "true_masks" not in saved:
-        return _summary(_precision(saved, len(class_names), "bbox"), class_names)
+        return of_boxes
     found = _summary(_precision(saved, len(class_names), "segm"), class_names)
-    boxes = _summary(_precision(saved, len(class_names), "bbox"), class_names)
-    return {**found, "box_map50": boxes["map50"]}
+    return {**found, "box_map50": of_boxes["map50"]}
+
+
+def evaluated_boxes(saved: SavedPredictions, classes: int) -> Evaluated:
+    """Return COCO's evaluation of boxes, from which their metrics and ``f1_score_of`` are.
+
+    Args:
+        saved: What an evaluator saved.
+        classes: Number of classes.
+    """
+    return _evaluated(saved, classes, "bbox")
 
 
 def class_curves(saved: SavedPredictions, class_names: Sequence[str]) -> dict[str, list[float]]:
@@ -66,17 +86,17 @@ def best_f1_score(saved: SavedPredictions, classes: int) -> float:
         saved: What an evaluator saved.
         classes: Number of classes.
     """
-    return _best_f1_score(_evaluated(saved, classes, "bbox"))
+    return f1_score_of(evaluated_boxes(saved, classes))
 
 
 def curves_and_score(
     saved: SavedPredictions, class_names: Sequence[str]
 ) -> tuple[dict[str, list[float]], float]:
     """Return ``class_curves`` and ``best_f1_score``, which of boxes need one evaluation."""
-    evaluated = _evaluated(saved, len(class_names), "bbox")
+    evaluated = evaluated_boxes(saved, len(class_names))
     if "true_masks" in saved:
-        return class_curves(saved, class_names), _best_f1_score(evaluated)
-    return _curves(evaluated["precision"], class_names), _best_f1_score(evaluated)
+        return class_curves(saved, class_names), f1_score_of(evaluated)
+    return _curves(evaluated["precision"], class_names), f1_score_of(evaluated)
 
 
 def most_counted(saved: SavedPredictions) -> int:
@@ -147,7 +167,8 @@ def _curves(precision: NDArray[np.float64], class_names: Sequence[str]) -> dict[
     return {name: curve.tolist() for name, curve in curves.items() if (curve > -1).all()}
 
 
-def _best_f1_score(evaluated: Mapping[str, NDArray[np.float64]]) -> float:
+def f1_score_of(evaluated: Evaluated) -> float:
+    """Return ``best_f1_score`` of an evaluation of boxes."""
     precision, scores = (evaluated[name][AT_50, :, :, 0] for name in ("precision", "scores"))
     is_there = (precision > -1).all(axis=0)
     precision, scores = precision[:, is_there], scores[:, is_there]
@@ -172,7 +193,7 @@ def _precision(saved: SavedPredictions, classes: int, kind: str) -> NDArray[np.f
     return _evaluated(saved, classes, kind)["precision"]
 
 
-def _evaluated(saved: SavedPredictions, classes: int, kind: str) -> dict[str, NDArray[np.float64]]:
+def _evaluated(saved: SavedPredictions, classes: int, kind: str) -> Evaluated:
     """Return precisions and scores by threshold, recall, class and area.
 
     The precision is -1 where there is no object, and both are 0 where a recall is not reached.

@@ -12,7 +12,6 @@ from torchmetrics.functional import classification as tm
 
 from archfront.trainers.data.targets import TargetKind
 from archfront.trainers.tasks.judges.average_precision import (
-    best_f1_score,
     curves_and_score,
     of_images,
 )
@@ -37,7 +36,7 @@ class ClassDetails:
         metrics: By name, a value of each class; None where it has none.
         confusion: Images or pixels, true class by predicted class; empty where there is none.
         curves: Precision at 101 recalls by class, of the classes with an object, at IoU 0.5.
-        score_min: The score from which on an answer counts, as ``least_score`` has it.
+        score_min: The score from which on an answer counts, as evaluators have it.
     """
 
     class_names: tuple[str, ...]
@@ -91,16 +90,6 @@ def class_details(
     }
     confusion = tm.multiclass_confusion_matrix(probabilities, labels, n).numpy()
     return ClassDetails(names, metrics, _small(confusion))
-
-
-def least_score(kind: TargetKind, saved: SavedPredictions, class_names: Sequence[str]) -> float:
-    """Return the score from which on an answer counts: of labels and objects; 0 of the rest.
-
-    That of objects is the one that saved predictions have their largest F1 with.
-    """
-    if kind in ("boxes", "outlines"):
-        return best_f1_score(saved, len(class_names))
-    return THRESHOLD if kind == "labels" else 0.0
 
 
 def worst_images(kind: TargetKind, saved: SavedPredictions, n: int) -> list[int]:

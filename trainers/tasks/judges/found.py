@@ -16,8 +16,11 @@ from archfront.trainers.data.targets import Objects
 from archfront.trainers.data.verify import Sample
 from archfront.trainers.spec import DETECTIONS
 from archfront.trainers.tasks.judges.average_precision import (
+    Evaluated,
     box_areas,
     coco_metrics,
+    evaluated_boxes,
+    f1_score_of,
     mask_areas,
     packed,
 )
@@ -57,10 +60,12 @@ class ObjectEvaluator:
         self._has_masks = has_masks
         self._found: list[FoundObjects] = []
         self._tiles: list[FoundObjects] = []  # of the image that is not complete yet
+        self._boxes: Evaluated | None = None  # as the metrics were found
         self._most = DETECTIONS if preprocess.tiling is None else _room(samples)
 
     def update(self, outputs: Mapping[str, torch.Tensor]) -> None:
         """Take in the detections, and masks, of the next images or tiles of them."""
+        self._boxes = None
         self._most = max(self._most, outputs["detections"].shape[1])
         names = ("detections", "masks") if self._has_masks else ("detections",)
         for values in zip(*(outputs[name].numpy() for name in names), strict=True):
@@ -82,7 +87,14 @@ class ObjectEvaluator:
         """
         if (n_seen := len(self._found)) != len(self._samples):
             raise ValueError(f"{n_seen} of {len(self._samples)} images were evaluated")
-        return coco_metrics(self.saved_predictions(), self._names)
+        saved = self.saved_predictions()
+        self._boxes = evaluated_boxes(saved, len(self._names))
+        return coco_metrics(saved, self._names, self._boxes)
+
+    def least_score(self) -> float:
+        """Return the score with which boxes have their largest F1."""
+        boxes = self._boxes or evaluated_boxes(self.saved_predictions(), len(self._names))
+        return f1_score_of(boxes)
 
     def saved_predictions(self) -> Arrays:
         """Return found and true objects as arrays; see ``average_precision``."""

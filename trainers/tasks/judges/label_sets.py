@@ -65,6 +65,10 @@ class LabelSetEvaluator:
             )
         )
 
+    def least_score(self) -> float:
+        """Return the probability from which on an image shows a class."""
+        return THRESHOLD
+
     def saved_predictions(self) -> dict[str, NDArray[Any]]:
         """Return ``images (N,)``, ``probabilities (N, classes)`` and ``labels (N, classes)``."""
         probabilities = torch.cat(self._seen).numpy().astype(np.float32)

@@ -58,6 +58,10 @@ class LabelEvaluator:
             "macro_f1": float(found["macro_f1"]),
         }
 
+    def least_score(self) -> float:
+        """Return 0: one class is always the answer."""
+        return 0.0
+
     def saved_predictions(self) -> dict[str, NDArray[Any]]:
         """Return ``probabilities (N, classes)`` float32 and ``labels (N,)`` int64."""
         probabilities = torch.cat(self._seen).numpy().astype(np.float32)

@@ -95,6 +95,10 @@ class MaskEvaluator:
         by_class = zip(self._class_names, class_iou(total), strict=True)
         return values | {f"iou/{name}": float(iou) for name, iou in by_class if np.isfinite(iou)}
 
+    def least_score(self) -> float:
+        """Return 0: one class is always the answer."""
+        return 0.0
+
     def saved_predictions(self) -> dict[str, NDArray[Any]]:
         """Return the arrays that metrics and pictures are made of.
 
