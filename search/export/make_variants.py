@@ -38,6 +38,7 @@ from archfront.search.results.select_members import Member
 from archfront.search.results.variant_results import resized, setting_of
 from archfront.search.runtimes.protocol import LoadedModel
 from archfront.trainers.spec import Architecture
+from archfront.trainers.training.saving import save_predictions
 
 if TYPE_CHECKING:
     from archfront.trainers.data import Dataset
@@ -246,7 +247,7 @@ class _SizedMember:
             raise ExportError(f"{metric} of {setting} is {value}, which is not finite.")
         file = self._predictions(setting)
         file.parent.mkdir(exist_ok=True)
-        np.savez_compressed(file, allow_pickle=False, **found.predictions)
+        save_predictions(file, found.predictions)
         rng = np.random.default_rng([config.seed, int(self._candidate.id, 16)])
         low, high = kept_interval(source.task, metric, file, value=value, rng=rng)
         return Scored(

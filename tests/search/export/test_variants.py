@@ -113,7 +113,8 @@ class TestMaking:
         assert at_8.outcome.metric_low <= at_8.outcome.metric <= at_8.outcome.metric_high
         assert at_8.outcome.parity < 1e-3
         assert at_8.outcome.measurement.latency.p50_ms > 0
-        assert (found.paths.folder / at_8.outcome.predictions).is_file()
+        file = found.paths.folder / at_8.outcome.predictions
+        assert f"  {file.name}\n" in (file.parent / "SHA256SUMS").read_text()
 
     @pytest.mark.slow
     def test_int8_is_another_file_at_the_own_size_too(self, found: Results) -> None:
