@@ -11,7 +11,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Unpack
 
-from archfront.search.api.export_call import FORMAT, ExportKeywords, check_names
+from archfront.search.api.export_call import FORMAT, ExportKeywords, check_export
 from archfront.search.api.given_images import given_images
 from archfront.search.api.keywords import Names, check_options, names_of
 from archfront.search.api.remote_files import archive_file, check_folder, image_bytes, unpacked
@@ -267,7 +267,7 @@ class RemoteStudy:
             ArchfrontError: If the folder cannot be taken, or the export fails.
         """
         folder = plain_path(out)
-        check_names(keywords)
+        check_export(member, format, keywords)
         overwrite = keywords.pop("overwrite", False)
         check_folder(folder, overwrite=overwrite)
         body = {"member": str(member), "formats": list(names_of(format)), **keywords}

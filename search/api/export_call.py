@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TypedDict, Unpack
 
@@ -43,14 +42,22 @@ class ExportKeywords(TypedDict, total=False):
     overwrite: bool
 
 
-def check_names(keywords: Mapping[str, object]) -> None:
-    """Raise a TypeError for a keyword that an export does not take, with the nearest one."""
+def check_export(member: str | int, format: Names, keywords: ExportKeywords) -> ExportOptions:
+    """Return the options of an export.
+
+    Raises:
+        TypeError: For a keyword that an export does not take, with the nearest one.
+        ConfigError: With everything that is wrong with the values.
+    """
     known = (*ExportKeywords.__annotations__, "member", "format", "quiet")
     for name in keywords:
         if name not in known:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f". Did you mean {near[0]!r}?" if near else ""
             raise TypeError(f"export() got an unexpected keyword argument {name!r}{hint}")
+    options = ExportOptions(member=str(member), format=names_of(format), **keywords)
+    check_options(options)
+    return options
 
 
 def export(
@@ -76,9 +83,7 @@ def export(
         ArtifactError: If a format could not be made; the folder holds the others.
     """
     console = new_console(quiet=quiet)
-    check_names(keywords)
-    options = ExportOptions(member=str(member), format=names_of(format), **keywords)
-    check_options(options)
+    options = check_export(member, format, keywords)
     folder = plain_path(out)
     manifest = export_to(results, options, folder, lambda line: print_lines(console, [line]))
     if manifest.failed:

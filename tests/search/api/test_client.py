@@ -197,6 +197,10 @@ class TestClient:
         assert asked[asked.index("--epochs") + 1] == "7"
         with pytest.raises(ConfigError, match="seeds"):
             server.open("flowers").refit(seeds=0)
+        with pytest.raises(ConfigError, match="batch: a whole number or None is needed; got 't'"):
+            server.open("flowers").export("out", batch="t")
+        with pytest.raises(TypeError, match=r"'formt'\. Did you mean 'format'"):
+            server.open("flowers").export("out", formt="onnx")
 
     @pytest.mark.parametrize("name", ["export", "refit"])
     def test_a_call_takes_what_the_local_one_takes(self, name: str) -> None:
