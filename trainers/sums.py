@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from archfront.trainers.errors import DamagedError
 from archfront.trainers.files import write_whole
+from archfront.trainers.words import reason_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -74,7 +75,7 @@ def loaded_arrays(file: Path) -> Iterator[Mapping[str, NDArray[Any]]]:
         with np.load(file, allow_pickle=False) as loaded:
             arrays = {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile, zlib.error) as error:
-        raise DamagedError(f"{file} cannot be read: {error}. {AGAIN}.") from error
+        raise DamagedError(f"{file} cannot be read: {reason_of(error)}. {AGAIN}.") from error
     yield arrays
 
 

@@ -21,6 +21,11 @@ def count_of(n: float, one: str, many: str | None = None) -> str:
     return f"{number} {one if is_one else many or f'{one}s'}"
 
 
+def reason_of(error: Exception) -> str:
+    """Return why a file could not be read, without an error's number and its name once more."""
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 def duration(seconds: float) -> str:
     """Return a time span in its two largest units, such as ``2 min 5 s``."""
     if seconds < 10:

@@ -25,7 +25,7 @@ from archfront.search.commands.event_following import (
 )
 from archfront.search.errors import ConfigError, RequestError, ServiceError
 from archfront.trainers.files import replacing
-from archfront.trainers.words import quoted
+from archfront.trainers.words import quoted, reason_of
 
 TOKEN_VARIABLE = "ARCHFRONT_TOKEN"
 API = "/api/v1"
@@ -216,7 +216,9 @@ def read_token(file: Path | None) -> str | None:
     try:
         token = file.expanduser().read_text(encoding="utf-8").strip()
     except (OSError, UnicodeError) as error:
-        raise ConfigError(f"--token-file {file}: it cannot be read: {error}.") from error
+        raise ConfigError(
+            f"--token-file {file}: it cannot be read: {reason_of(error)}."
+        ) from error
     if not _is_token(token):
         raise ConfigError(f"--token-file {file}: one line with the token is needed.")
     return token

@@ -35,7 +35,7 @@ from archfront.search.config.yaml_names import misread_names
 from archfront.search.errors import ConfigError
 from archfront.search.records.paths import cache_file
 from archfront.trainers.files import plain_path, read_text
-from archfront.trainers.words import WIDTH, quoted, shortened
+from archfront.trainers.words import WIDTH, quoted, reason_of, shortened
 from archfront.trainers.yaml_text import YAML_MB, parse_yaml
 
 GROUPS = (
@@ -184,7 +184,7 @@ def _mapping(path: Path) -> dict[str, Any]:
         where = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ValueError(f"{path}{where}: {shortened(str(error.problem), 200)}.") from error
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ValueError(f"{path} cannot be read: {error}.") from error
+        raise ValueError(f"{path} cannot be read: {reason_of(error)}.") from error
     if not isinstance(content, dict):
         raise ValueError(f"{path} has no options, as 'name: value'; got {quoted(content)}.")
     misread = misread_names(text)

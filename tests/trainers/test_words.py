@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
-from archfront.trainers.words import count_of, duration, join_words, score_text, shortened
+from archfront.trainers.words import (
+    count_of,
+    duration,
+    join_words,
+    reason_of,
+    score_text,
+    shortened,
+)
 
 
 @pytest.mark.parametrize(
@@ -55,3 +64,12 @@ def test_words_are_joined_as_people_do() -> None:
 def test_small_scores_keep_two_digits() -> None:
     texts = [score_text(score) for score in (1.0, 0.874, 0.1, 0.0516, 0.00921, 0.0)]
     assert texts == ["1.00", "0.87", "0.10", "0.052", "0.0092", "0"]
+
+
+def test_the_reason_of_an_unread_file_does_not_name_it_again(tmp_path: Path) -> None:
+    """It ended with [Errno 2] and the path, which the message had before it."""
+    with pytest.raises(OSError, match="Errno 2") as caught:
+        (tmp_path / "none.yaml").read_text()
+    assert reason_of(caught.value) == "No such file or directory"
+    assert reason_of(OSError("it is a named pipe, not a file")) == "it is a named pipe, not a file"
+    assert reason_of(ValueError("no text")) == "no text"

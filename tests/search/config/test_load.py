@@ -70,7 +70,7 @@ def test_a_composed_configuration_takes_no_groups(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        (None, "cannot be read: [Errno 2] No such file or directory"),
+        (None, "cannot be read: No such file or directory."),
         ("a: [", ", line 1, column 5: expected the node content, but found '<stream end>'."),
         ("- 1", " has no options, as 'name: value'; got [1]."),
         ("", " has no options, as 'name: value'; got None."),

@@ -13,6 +13,7 @@ from archfront.trainers.data.readers.paths import SPLIT_NAMES, child, name_of, s
 from archfront.trainers.data.readers.text_files import TABLE_MB, marked_encoding
 from archfront.trainers.errors import DataError
 from archfront.trainers.files import plain_path, read_file
+from archfront.trainers.words import reason_of
 
 LAYOUT = (
     "archfront expects <data.root>/train.json, <data.root>/annotations/instances_train*.json, "
@@ -108,7 +109,7 @@ def read_json(
             f"{error.colno}. Was it copied whole?"
         ) from error
     except (OSError, ValueError) as error:  # no text, or a number of thousands of digits
-        raise DataError(f"{name} cannot be read: {error}.") from error
+        raise DataError(f"{name} cannot be read: {reason_of(error)}.") from error
     except RecursionError as error:
         raise DataError(f"{name} is nested too deep for a COCO file.") from error
     if not isinstance(content, dict):

@@ -29,6 +29,7 @@ from archfront.trainers.networks.hf.network import (
 )
 from archfront.trainers.spec import Architecture, Weights
 from archfront.trainers.sums import sha256_of
+from archfront.trainers.words import reason_of
 
 WEIGHTS = "model.safetensors"
 PREPROCESSOR = "preprocessor_config.json"
@@ -112,7 +113,7 @@ def preprocessor_of(weights: Path) -> dict[str, Any]:
         content: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         is_absent = isinstance(error, FileNotFoundError)
-        state = "is not there" if is_absent else f"cannot be read ({error})"
+        state = "is not there" if is_absent else f"cannot be read ({reason_of(error)})"
         raise WeightsError(
             f"{file} {state}, so it is not known how the images of these weights were "
             "normalized. Put the file of the repository there, or write it with save_pretrained "

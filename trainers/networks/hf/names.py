@@ -16,6 +16,7 @@ from typing import Any
 from archfront.trainers.errors import ConfigError
 from archfront.trainers.files import plain_path
 from archfront.trainers.networks.hf.hub_models import HUB_MODELS
+from archfront.trainers.words import reason_of
 
 PREFIX = "hf:"
 CONFIG = "config.json"
@@ -73,7 +74,9 @@ def content_of(name: str) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise ConfigError(f"{file} cannot be read as a configuration: {error}.") from error
+        raise ConfigError(
+            f"{file} cannot be read as a configuration: {reason_of(error)}."
+        ) from error
     if not isinstance(content, dict) or not isinstance(content.get("model_type"), str):
         raise ConfigError(
             f"{file} has no model_type. It must be a config.json that transformers wrote."
