@@ -103,6 +103,7 @@ answers = os.fdopen(os.dup(1), "w")
 os.dup2(2, 1)
 load(sys.argv[1:])
 serve(sys.stdin, answers)
+os._exit(0)  # what it imported would take itself apart for a second
 """
 
 
