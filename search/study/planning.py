@@ -282,11 +282,12 @@ def lines(plan: Plan, prepared: Prepared) -> list[str]:
         kind = "full training" if epochs == plan.horizon else "training"
         of, images = count_of(epochs, "epoch"), f"{round(epochs * plan.share * n_train):,}"
         if least < most:
-            of = f"{least} to {count_of(int(most), 'epoch')}, which take equally long,"
+            of = f"{least} to {count_of(int(most), 'epoch')}"
             images = f"{round(least * plan.share * n_train):,} to "
             images += f"{round(most * plan.share * n_train):,}"
         of += "" if plan.share == 1 else f" of {plan.share:.2g} of the {seen_as}"
-        found.append(f"{kind}: {of} ({images} {seen_as})")
+        equal = ", which take equally long" if least < most else ""
+        found.append(f"{kind}: {of} ({images} {seen_as}){equal}")
     lowest = TrainingTimes((), plan).of_new(prepared.space.step_s, 1)
     minutes = prepared.config.budget.minutes
     if lowest is not None and minutes is not None:

@@ -119,7 +119,11 @@ def test_epochs_are_planned_by_timed_steps(tmp_path: Path) -> None:
     middle = median(study.space.step_s[number] for number in timed)
     assert plan.epoch_s * middle == pytest.approx(0.0005 * N_VAL * (1 + 1 / 3), rel=1e-6)
     assert plan.rungs[-1] == AIMS[True, False].most_epochs
-    assert any("full training" in line for line in lines(plan, study))
+    told = lines(plan, study)
+    assert any("full training" in line for line in told)
+    equal = [line for line in told if "which take equally long" in line]
+    assert equal
+    assert all(line.endswith(" images), which take equally long") for line in equal)
 
 
 def test_what_is_used_before_the_plan_is_not_planned_with(tmp_path: Path) -> None:
