@@ -26,6 +26,11 @@ def reason_of(error: Exception) -> str:
     return (error.strerror if isinstance(error, OSError) else None) or str(error)
 
 
+def task_words(task: str) -> str:
+    """Return what people call a task: ``instance segmentation`` for ``instance``."""
+    return f"{task} segmentation" if task in ("semantic", "instance") else task
+
+
 def duration(seconds: float) -> str:
     """Return a time span in its two largest units, such as ``2 min 5 s``."""
     if seconds < 10:

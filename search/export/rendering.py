@@ -14,7 +14,7 @@ from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from archfront.trainers.words import count_of
+from archfront.trainers.words import count_of, task_words
 
 TEMPLATES = Path(__file__).with_name("templates")
 
@@ -58,6 +58,7 @@ def _environment() -> Environment:
         markdown=markdown,
         numbers=numbers,
         program_name=program_name,
+        task_words=task_words,
     )
     return environment
 

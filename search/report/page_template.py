@@ -12,7 +12,7 @@ import jinja2
 from archfront.search.records.objectives import MEASURED
 from archfront.search.report.plot_data import NAMES
 from archfront.trainers.safe_text import visible_value
-from archfront.trainers.words import count_of, duration
+from archfront.trainers.words import count_of, duration, task_words
 
 
 @cache
@@ -34,6 +34,7 @@ def page_template(name: str) -> jinja2.Template:
         percent=_percent,
         unit=unit,
         axis_name=axis_name,
+        task_words=task_words,
     )
     return environment.get_template(name)
 

@@ -129,6 +129,11 @@ def test_texts_beside_a_network_of_tiles_say_what_cuts_images() -> None:
     assert "Tiles:" not in model_card(manifest(), evaluation(), config())
 
 
+def test_a_card_has_the_whole_name_of_the_task() -> None:
+    card = model_card(manifest("instance"), evaluation(), config())
+    assert card.splitlines()[0].endswith("for instance segmentation: 3 classes")
+
+
 @pytest.mark.parametrize("name", ["openvino", "openvino-int8"])
 def test_a_program_of_openvino_computes_as_the_export_was_judged(name: str) -> None:
     """On processors with bf16 its scores were not those of ``archfront predict``."""

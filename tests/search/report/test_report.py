@@ -120,6 +120,11 @@ def test_data_of_one_class_is_not_said_to_have_classes() -> None:
     assert "146 val images of 1 class), with" in render(record(dataset=dataset))
 
 
+@pytest.mark.parametrize("task", ["semantic", "instance"])
+def test_a_task_has_its_whole_name_in_the_question(task: str) -> None:
+    assert f"Which {task} segmentation models give" in render(record(task=task))
+
+
 def test_the_question_names_task_device_data_and_limits(page: Page) -> None:
     assert (
         "Which classification models give the highest accuracy for their latency p50 on "
