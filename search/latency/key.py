@@ -10,6 +10,7 @@ from archfront.search.latency.database import LatencyKey
 from archfront.search.latency.device import fingerprint
 from archfront.search.records.image_tiles import ImageTiles
 from archfront.search.runtimes import RUNTIMES, installed_version, runtime_named
+from archfront.trainers.errors import ConfigError
 from archfront.trainers.networks.hf.names import digest_of, is_hub, transformers_version
 from archfront.trainers.spec import Architecture
 
@@ -94,6 +95,19 @@ def latency_key(architecture: Architecture, settings: MeasureSettings) -> Latenc
         architecture=architecture,
         affinity=_pinned(settings.affinity),
     )
+
+
+def is_under(key: LatencyKey, settings: MeasureSettings) -> bool:
+    """Return whether a remembered measurement was made here, as it would be made now.
+
+    Raises:
+        ConfigError: As ``latency_key``.
+    """
+    try:
+        _library(key.architecture.backbone)
+    except ConfigError:  # of a network of transformers that cannot be made here any more
+        return False
+    return key == latency_key(key.architecture, settings)
 
 
 @lru_cache(maxsize=256)

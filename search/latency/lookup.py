@@ -13,7 +13,7 @@ from typing import Protocol
 
 from archfront.search.latency.database import Entry, LatencyKey
 from archfront.search.latency.expect import Expectations
-from archfront.search.latency.key import MeasureSettings, latency_key
+from archfront.search.latency.key import MeasureSettings, is_under, latency_key
 from archfront.search.latency.tiled import expected_of_image, of_image, of_run
 from archfront.search.records.evaluation import (
     Failed,
@@ -128,7 +128,7 @@ class DeviceCosts:
         return {
             entry.key.architecture: entry.measurement
             for entry in self._table.entries()
-            if entry.key == latency_key(entry.key.architecture, self._settings)
+            if is_under(entry.key, self._settings)
         }
 
     def measured(self) -> Mapping[Architecture, Measurement]:

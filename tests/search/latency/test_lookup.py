@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from archfront.search.latency import key
 from archfront.search.latency.database import LatencyTable
 from archfront.search.latency.expect import Expectations
 from archfront.search.latency.key import MeasureSettings, latency_key
@@ -16,6 +17,7 @@ from archfront.search.latency.predicted import MIN_MEASURED
 from archfront.search.records.evaluation import Evaluation, Latency, Measurement, Rejected
 from archfront.trainers.spec import Architecture
 from tests.search.latency.test_predicted import architecture, device_ms, drawn
+from tests.support.hub_networks import save
 from tests.support.recorded_study import study
 
 SETTINGS = MeasureSettings("eager", threads=1, batch_size=1, warmup=10, repeats=50)
@@ -75,6 +77,19 @@ def test_only_what_can_hardly_be_fast_enough_is_rejected_unmeasured(table: Laten
     assert str(rejected).startswith("latency_ms of at least (predicted) ")
     # One that was measured is judged by its measurement.
     assert isinstance(known(table, limit=1e-9).lookup(SHOWN[0]), Measurement)
+
+
+def test_measurements_of_networks_that_cannot_be_made_any_more_are_passed_over(
+    table: LatencyTable, tmp_path: Path
+) -> None:
+    save(tmp_path / "gone", "resnet")
+    hub = architecture(f"hf:{tmp_path / 'gone'}")
+    for one in (hub, SHOWN[0]):
+        table.put(latency_key(one, SETTINGS), measurement(3.0))
+    assert set(known(table).measured()) == {hub, SHOWN[0]}
+    (tmp_path / "gone" / "config.json").unlink()
+    key._library.cache_clear()
+    assert set(known(table).measured()) == {SHOWN[0]}
 
 
 def test_what_is_measured_in_a_study_is_learned_at_once(table: LatencyTable) -> None:
