@@ -175,7 +175,7 @@ class Backbone:
         return tuple(kept.values())
 
     def with_head(self, head: str) -> Backbone:
-        """Return the backbone with its costs under a head: less where the head truncates it."""
+        """Return the backbone with its costs and fields under a head, which may truncate it."""
         if head != "truncated" or not self.truncated_shares:
             return self
         params, macs, acts, elements, ops = self.truncated_shares
@@ -187,6 +187,8 @@ class Backbone:
                 for size, c in self.costs
             ),
             n_ops=round(self.n_ops * ops),
+            receptive_fields=self.receptive_fields[:-1],
+            effective_fields=self.effective_fields[:-1],
         )
 
     def seen_px(self, size: int) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from archfront.search.catalog.backbones import Backbone
     from archfront.search.space.axes import Axes
 
+T = TypeVar("T")
 
 # Seconds of a training step on one core: of an image for each billion of multiply-accumulates and
 # each million of activations; of a batch for each million of parameters and each operation.
@@ -135,13 +136,8 @@ class Descriptors:
         nothing is known of a backbone the mean of the others stands, and 0 where nothing is
         known of any.
         """
-        fields = {
-            (axes.backbone.name, size): axes.backbone.seen_px(size)
-            for axes in self._axes
-            for size in axes.input_sizes
-        }
         objects = self._object_share * np.array([a.input_size for a in self._architectures])
-        fields_px = np.array([fields[a.backbone, a.input_size] for a in self._architectures])
+        fields_px = np.array(self._of_each(lambda backbone, size: backbone.seen_px(size)))
         logs = np.log10(fields_px / objects)
         unknown = np.isnan(logs)
         return np.where(unknown, 0.0 if unknown.all() else logs[~unknown].mean(), logs)
@@ -178,27 +174,32 @@ class Descriptors:
             for head in axes.heads
         }
 
+    def _of_each(self, find: Callable[[Backbone, int], T]) -> list[T]:
+        """Return what is found of each architecture's backbone at its input size."""
+        found: dict[tuple[int, int], T] = {}  # most heads leave the backbone as it is
+        values = []
+        for a in self._architectures:
+            backbone = self._backbones[a.backbone, a.head]
+            place = id(backbone), a.input_size
+            if place not in found:
+                found[place] = find(backbone, a.input_size)
+            values.append(found[place])
+        return values
+
     @cached_property
     def _numbers(self) -> np.ndarray:
         """Return the numbers of each architecture, in log10 except the depth."""
-        costs = {
-            (axes.backbone.name, head, size): self._backbones[axes.backbone.name, head].costs_at(
-                size
-            )
-            for axes in self._axes
-            for head in axes.heads
-            for size in axes.input_sizes
-        }
+        costs = self._of_each(lambda backbone, size: backbone.costs_at(size))
         rows = [
             (
                 self._backbones[a.backbone, a.head].params_m,
                 a.input_size,
-                costs[a.backbone, a.head, a.input_size].macs_g,
-                costs[a.backbone, a.head, a.input_size].acts_m,
+                costs_at.macs_g,
+                costs_at.acts_m,
                 max(a.width, 1),
                 10.0**a.depth,
             )
-            for a in self._architectures
+            for a, costs_at in zip(self._architectures, costs, strict=True)
         ]
         numbers: np.ndarray = np.log10(np.array(rows))
         return numbers

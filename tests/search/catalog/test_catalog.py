@@ -208,6 +208,9 @@ def test_a_head_without_the_last_stage_costs_its_shares() -> None:
     expected = (0.4 * 0.5, 4.0 * 0.9, 12.0 * 0.8)
     assert (costs.macs_g, costs.acts_m, costs.elements_m) == pytest.approx(expected)
     assert backbone().with_head("truncated") == backbone()
+    deep = replace(row, receptive_fields=(7.0, 100.0, 400.0))
+    deep = replace(deep, effective_size=224, effective_fields=(6.0, 50.0, 150.0))
+    assert [deep.with_head(head).seen_px(224) for head in ("timm", "truncated")] == [150, 50]
 
 
 def test_shares_are_of_backbones_that_carry_the_truncated_head() -> None:
