@@ -4,7 +4,8 @@ Both get the same images, weights, networks and input sizes, and run at the same
 one thread on a core of its own; which core is whose changes with the seed. Seconds count from the
 start of each process, with all imports. The script's front may hold every model that it finished;
 archfront's is its own front, as its records have it. Both choose by the validation images, which
-are the same.
+are the same. The script has the networks as timm ends them; archfront chooses among its heads, of
+which ``truncated`` makes networks that are faster than any of the script's.
 
 A hypervolume is the metric above chance times halvings of the latency below a reference, which is
 a tenth above the slowest network of either. When both have ended, the latency of every network of
