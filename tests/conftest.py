@@ -154,8 +154,6 @@ def postgres() -> Iterator[Server]:
     server = Server(found)
     with pytest.MonkeyPatch.context() as patch:  # beside other work an answer may take its time
         patch.setattr("archfront.search.records.postgres.ANSWER_S", 600)
-        # pg8000 reads the system's certificates for every connection, 20 ms, and checks none.
-        patch.setenv("SSL_CERT_FILE", os.devnull)
         yield server
     server.remove()
 
