@@ -16,8 +16,10 @@ from torch.overrides import TorchFunctionMode
 from archfront.search.catalog.backbones import Backbone, Costs, Tag
 from archfront.trainers.errors import BuildError
 from archfront.trainers.networks.backbone import create, run_once
+from archfront.trainers.networks.classifiers import Classifier
 from archfront.trainers.networks.count import OpCounts, count_costs
-from archfront.trainers.networks.stages import truncate, truncated_features
+from archfront.trainers.networks.stages import truncate
+from archfront.trainers.spec import Architecture
 from archfront.trainers.tasks import TASKS
 
 # Input sizes that every network is counted at, beside its own.
@@ -111,18 +113,6 @@ def blank(name: str, *, input_size: int | None = None, **options: Any) -> nn.Mod
     """Return a network for color images with zeros in place of drawn weights."""
     with _Uninitialized():
         return create(name, channels=3, input_size=input_size, **options)
-
-
-class _Truncated(nn.Module):
-    """Images to the features of a network without its last stage."""
-
-    def __init__(self, network: nn.Module, stages: tuple[int, ...]) -> None:
-        super().__init__()
-        self.network, self.stages = network, stages
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Return ``(N, D)``."""
-        return truncated_features(self.network, images, self.stages)
 
 
 class Builder(Protocol):
@@ -235,7 +225,8 @@ class _Builder:
         size = self.own_size
         stages = truncate(network, self.name, channels=3, input_size=size, device=self._device)
         params = sum(parameter.numel() for parameter in network.parameters())
-        truncated = _Truncated(self._merged(network), stages.indices)
+        of = Architecture("classification", self.name, "truncated", size, classes=0, channels=3)
+        truncated = Classifier(of, self._merged(network), nn.Identity(), stages.indices)
         image = torch.zeros(1, 3, size, size, device=self._device)
         return replace(count_costs(truncated, image), params=params)
 
