@@ -34,9 +34,10 @@ from archfront.search.errors import (
     StudyLockedError,
     StudyStoppedError,
 )
-from archfront.search.service.bodies import NAME_FIELD, PATTERNS
+from archfront.search.service.bodies import NAME_FIELD
+from archfront.search.service.field_words import field_problem
 from archfront.trainers.machine import machine_failure
-from archfront.trainers.words import count_of, quoted
+from archfront.trainers.words import count_of
 
 logger = logging.getLogger(__name__)
 
@@ -160,7 +161,4 @@ def _of_field(error: Mapping[str, Any]) -> Problem:
     if not place:
         advice = "An object of JSON is needed, with the header Content-Type: application/json."
         return {"option": None, "message": advice}
-    message = f"{error['msg']}."
-    if error["type"] == "string_pattern_mismatch":
-        message = f"{PATTERNS[error['ctx']['pattern']]}; got {quoted(error['input'], 120)}."
-    return {"option": place, "message": f"{place}: {message}"}
+    return {"option": place, "message": f"{place}: {field_problem(error)}"}
