@@ -6,6 +6,7 @@ import shutil
 import tempfile
 import time
 import weakref
+from collections import deque
 from collections.abc import Iterator, Mapping
 from html import escape
 from pathlib import Path
@@ -175,8 +176,12 @@ class RemoteStudy:
         return self._connection.download(file, "studies", self.name, "report")
 
     def events(self) -> Iterator[ServerEvent]:
-        """Yield the events of the study as they happen, beginning with a snapshot."""
-        return self._connection.events("studies", self.name, "events")
+        """Yield the events of the study as they happen, from a snapshot until it ends."""
+        for event in self._connection.events("studies", self.name, "events"):
+            yield event
+            study = event.content if event.kind == "study" else event.content.get("study")
+            if event.kind == "removed" or (study and study["state"] not in GOING_ON):
+                break
 
     def wait(self, *, quiet: bool = False) -> RemoteStudy:
         """Wait until the study ends, and return it.
@@ -189,10 +194,8 @@ class RemoteStudy:
         """
         if not quiet:
             watch(self._connection, self.name)
-        for event in self.events() if quiet else ():
-            study = event.content if event.kind == "study" else event.content.get("study")
-            if event.kind == "removed" or (study and study["state"] not in GOING_ON):
-                break
+        else:
+            deque(self.events(), maxlen=0)
         info = self.info
         if info["state"] != "finished":
             raise StudyStoppedError(

@@ -87,6 +87,7 @@ class TestClient:
         (best,) = study.front_under(best=1, latency_ms=1.0).to_dict("records")
         assert best["latency_ms"] <= 1.0
         assert study.wait(quiet=True) is study
+        assert [event.kind for event in study.events()] == ["snapshot"]
         assert "finished" in study._repr_html_()
         names = [study.name for study in server.studies()]
         assert "flowers" in names
