@@ -162,10 +162,10 @@ def provisional_sentence(members: Sequence[FrontMember]) -> str:
         start = "The front is provisional: no member was trained in full."
     else:
         start = f"Not trained in full: trial{'s' if len(lower) > 1 else ''} {trials}."
-    return (
-        f"{start} Their metrics are those of the networks as they are; more minutes, or "
-        "'archfront refit', train them further."
-    )
+    whose, them = "Their metrics are those of the networks as they are", "them"
+    if len(lower) == 1:
+        whose, them = "Its metrics are those of the network as it is", "it"
+    return f"{start} {whose}; more minutes, or 'archfront refit', train {them} further."
 
 
 def class_rows(dataset: DatasetSummary) -> list[tuple[str, dict[str, int], int]]:

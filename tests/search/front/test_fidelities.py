@@ -76,7 +76,12 @@ def test_a_front_without_full_trainings_is_called_provisional() -> None:
         "The front is provisional: no member was trained in full."
     )
     both = provisional_sentence(build_front([probe, full], OBJECTIVES))
-    assert both.startswith("Not trained in full: trial 0.")
+    assert both.startswith("Not trained in full: trial 0. Its metrics are those of the network ")
+    assert both.endswith(" train it further.")
+    others = [probe, at(1, 0.8, 1.5, PROBE), at(2, 0.9, 2.0, FULL)]
+    several = provisional_sentence(build_front(others, OBJECTIVES))
+    assert several.startswith("Not trained in full: trials 0 and 1. Their metrics are those of ")
+    assert several.endswith(" train them further.")
 
 
 def test_the_report_says_how_far_members_were_trained() -> None:
