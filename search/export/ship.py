@@ -194,11 +194,15 @@ class _Export:
             ArtifactError: If the format does not take the candidate.
             ExportError: If the format cannot be made.
         """
-        reason = entry.refuses(self._candidate.architecture)
+        architecture = self._candidate.architecture
+        reason = entry.refuses(architecture)
         if reason is not None:
+            heads = task_named(architecture.task).heads
+            is_of_head = any(entry.refuses(replace(architecture, head=h)) is None for h in heads)
+            advice = f" space.exportable='[{entry.name}]' keeps a study to those that can."
             raise ArtifactError(
-                f"{self._candidate.label} cannot go to {entry.name}: {reason}. "
-                f"space.exportable='[{entry.name}]' keeps a study to those that can."
+                f"{self._candidate.label} cannot go to {entry.name}: {reason}."
+                f"{advice if is_of_head else ''}"
             )
         source = self._load_source(Graph(batch=None)) if entry.is_plain else self._source
         folder = self._folder / entry.name

@@ -292,6 +292,16 @@ def test_a_candidate_that_hf_does_not_take_gets_the_reason(
     assert reason in str(FORMATS["hf"].refuses(architecture))
 
 
+@pytest.mark.parametrize(("head", "advised"), [("gem", True), ("fpn", False)])
+def test_an_option_is_advised_where_another_head_could_go(
+    head: str, advised: bool, tmp_path: Path
+) -> None:
+    task = "semantic" if head == "fpn" else "classification"
+    request = ExportRequest((FORMATS["hf"],), is_timed=False)
+    (reason,) = exported(task, tmp_path, request, head=head).failed.values()
+    assert ("space.exportable='[hf]' keeps a study to those that can." in reason) == advised
+
+
 def test_other_names_of_transformers_are_told_its_name() -> None:
     with pytest.raises(ConfigError, match=r"^Unknown format 'huggingface'. It is called hf here"):
         formats_named(["onnx", "huggingface"])
