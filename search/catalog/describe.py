@@ -11,7 +11,6 @@ import timm
 import torch
 from timm.models import get_pretrained_cfg, is_model_pretrained, model_entrypoint
 from torch import nn
-from torch.overrides import TorchFunctionMode
 
 from archfront.search.catalog.backbones import Backbone, Costs, Tag
 from archfront.trainers.errors import BuildError
@@ -19,6 +18,7 @@ from archfront.trainers.networks.backbone import create, run_once
 from archfront.trainers.networks.classifiers import Classifier
 from archfront.trainers.networks.count import OpCounts, count_costs
 from archfront.trainers.networks.stages import truncate
+from archfront.trainers.networks.undrawn import DRAWING, Undrawn
 from archfront.trainers.spec import Architecture
 from archfront.trainers.tasks import TASKS
 
@@ -35,9 +35,6 @@ DEFAULT_LICENCE = "apache-2.0"
 # The most parameters of a network that is built on the CPU, where they take memory: 3.2 GB.
 CPU_PARAMS_MAX = 800_000_000
 REASON_LENGTH = 160
-# Operations that draw first weights, and those that change the drawn weights.
-DRAWING = {"uniform_", "normal_", "kaiming_uniform_"}
-FILLING = DRAWING | {"constant_", "erfinv_", "mul_", "add_", "clamp_", "fill_", "zero_", "copy_"}
 
 
 def describe(name: str) -> Backbone:
@@ -87,7 +84,7 @@ def _licence(name: str, tag: str) -> str:
     return str((cfg and cfg.license) or DEFAULT_LICENCE).lower()
 
 
-class _Uninitialized(TorchFunctionMode):
+class _Uninitialized(Undrawn):
     """Skips drawing first weights, which is most of the time that building a network takes.
 
     Lookup tables, such as those of relative positions, are no weights and stay as they are.
@@ -98,15 +95,12 @@ class _Uninitialized(TorchFunctionMode):
     ) -> Any:
         """Return a tensor on meta unchanged, and zeros in place of a drawn weight."""
         kwargs = kwargs or {}
-        name = getattr(func, "__name__", "")
-        if name in FILLING:
-            filled = args[0] if args else kwargs.get("tensor")
-            if isinstance(filled, torch.Tensor) and filled.is_meta:
-                return filled
-            if isinstance(filled, nn.Parameter) and name in DRAWING:
+        if getattr(func, "__name__", "") in DRAWING:
+            drawn = args[0] if args else kwargs.get("tensor")
+            if isinstance(drawn, nn.Parameter) and not drawn.is_meta:
                 with torch.no_grad():
-                    return filled.zero_()
-        return func(*args, **kwargs)
+                    return drawn.zero_()
+        return super().__torch_function__(func, types, args, kwargs)
 
 
 def blank(name: str, *, input_size: int | None = None, **options: Any) -> nn.Module:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import difflib
 import logging
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any, cast
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from functools import wraps
+from typing import Any, TypeVar, cast
 
 import timm
 import torch
@@ -18,9 +19,11 @@ from archfront.trainers.data.preprocess import FILTERS, Interpolation, Preproces
 from archfront.trainers.errors import BuildError, is_out_of_memory
 from archfront.trainers.networks.checkpoint import create_with_weights
 from archfront.trainers.networks.hf.names import is_hub
+from archfront.trainers.networks.undrawn import Undrawn
 from archfront.trainers.spec import Architecture, Weights
 
 RANDOM = Weights()
+Seen = TypeVar("Seen")
 
 
 class Pyramid(nn.Module):
@@ -84,6 +87,28 @@ def build_backbone(
     return pyramid
 
 
+def remembered(look: Callable[[str], Seen]) -> Callable[[str], Seen]:
+    """Return a look at a network, of a timm name, that builds each network once in a process.
+
+    Networks whose building draws from torch's seed even on meta, as EfficientNet's, are built each
+    time, so that the seed moves on alike in every process.
+    """
+    known: dict[str, Seen] = {}
+
+    @wraps(look)
+    def looked(name: str) -> Seen:
+        if name in known:
+            return known[name]
+        chance = torch.get_rng_state()
+        seen = look(name)
+        if torch.equal(chance, torch.get_rng_state()):
+            known[name] = seen
+        return seen
+
+    return looked
+
+
+@remembered
 def family_and_strides(name: str) -> tuple[str, tuple[int, ...]]:
     """Return the timm module that defines a model, and the strides of its maps; none without.
 
@@ -202,8 +227,9 @@ def _drop_unused(network: nn.Module) -> None:
 
 
 def _create(name: str, input_size: int | None, options: dict[str, Any]) -> nn.Module:
+    is_drawn = str(options.get("device")) != "meta"
     try:
-        with _quiet_timm():
+        with _quiet_timm(), nullcontext() if is_drawn else Undrawn():
             return cast("nn.Module", timm.create_model(name, **options))
     except Exception as error:  # as above
         if is_out_of_memory(error):

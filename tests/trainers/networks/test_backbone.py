@@ -1,10 +1,20 @@
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 
 from archfront.trainers.errors import BuildError
-from archfront.trainers.networks.backbone import build_backbone, create, preprocess_for, run_once
+from archfront.trainers.networks.backbone import (
+    build_backbone,
+    create,
+    family_and_strides,
+    preprocess_for,
+    remembered,
+    run_once,
+)
+from archfront.trainers.networks.undrawn import Undrawn
 from archfront.trainers.spec import Architecture, Weights
 
 PYRAMIDS = ["test_resnet", "test_efficientnet", "test_convnext", "test_byobnet"]
@@ -109,3 +119,40 @@ def test_stages_behind_the_last_map_are_not_built(name: str) -> None:
     sum(level.sum() for level in part(torch.randn(2, 3, 64, 64))).backward()
     assert all(p.grad is not None for p in part.parameters())
     assert len(list(part.parameters())) < len(list(whole.parameters()))
+
+
+def test_looks_at_a_network_are_one_unless_they_move_the_seed() -> None:
+    """EfficientNet tries a layer of its own on the CPU, wherever it is built."""
+    looks: list[str] = []
+
+    @remembered
+    def strides(name: str) -> tuple[int, ...]:
+        looks.append(name)
+        network = create(name, channels=3, input_size=None, features_only=True, device="meta")
+        return tuple(network.feature_info.reduction())
+
+    states = []
+    for name in ("test_resnet", "test_efficientnet") * 2:
+        torch.manual_seed(7)
+        assert strides(name) == family_and_strides(name)[1]
+        torch.manual_seed(7)
+        strides(name)
+        states.append(torch.get_rng_state())
+    assert looks.count("test_resnet") == 1
+    assert looks.count("test_efficientnet") == 4
+    assert torch.equal(states[0], states[2])
+    assert torch.equal(states[1], states[3])
+    assert not torch.equal(states[0], states[1])
+
+
+def test_nothing_is_drawn_where_there_is_no_memory() -> None:
+    """Filling tensors on meta was two thirds of the time of a look at a network."""
+    drawn = []
+    for is_skipped in (False, True):
+        torch.manual_seed(7)
+        with Undrawn() if is_skipped else nullcontext():
+            absent = torch.nn.init.trunc_normal_(torch.empty(4, 3, device="meta"))
+            layer = torch.nn.Linear(3, 4)
+        assert absent.shape == (4, 3)
+        drawn.append(layer.weight)
+    assert torch.equal(*drawn)

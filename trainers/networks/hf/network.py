@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from copy import deepcopy
 from typing import Any, cast
 
@@ -11,6 +12,7 @@ from torch.nn import functional as F
 
 from archfront.trainers.errors import BuildError
 from archfront.trainers.networks.hf.names import content_of, transformers_version
+from archfront.trainers.networks.undrawn import Undrawn
 
 # Side of the input where a configuration names none.
 USUAL_SIZE = 224
@@ -96,7 +98,7 @@ def built(name: str, config: Any, device: str) -> nn.Module:
     from transformers import AutoModelForImageClassification
 
     try:
-        with torch.device(device):
+        with torch.device(device), Undrawn() if device == "meta" else nullcontext():
             network: nn.Module = AutoModelForImageClassification.from_config(config)
     except Exception as error:  # every model file refuses in its own way
         if isinstance(error, MemoryError) or "you tried to allocate" in str(error):
