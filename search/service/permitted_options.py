@@ -91,9 +91,13 @@ def _place_problem(
     folders = [str(folder) for folder in settings.data_roots]
     allowed = f"within {_listed(folders)}" if folders else "nowhere"
     more = ", or be the root of an uploaded dataset" if is_data else ""
+    is_name = option == "data.root" and Path(text_of(value)).name == text_of(value)
+    roots = (
+        " It is a name, no path: /api/v1/datasets has the roots of datasets." if is_name else ""
+    )
     return (
-        f"{option}: such a path may lie {allowed}{more}; got {quoted(value)}. The server is given "
-        "more folders with archfront serve --data-root DIR."
+        f"{option}: such a path may lie {allowed}{more}; got {quoted(value)}.{roots} "
+        "The server is given more folders with archfront serve --data-root DIR."
     )
 
 

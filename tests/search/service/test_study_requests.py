@@ -170,6 +170,10 @@ class TestRequest:
         for word in ("none", "pretrained"):
             assert option_problem(settings, "space.weights", word) is None
         assert option_problem(settings, "data.root", "a\0b") is not None
+        for value, is_name in (("roses", True), ("3", True), ("../roses", False)):
+            said = option_problem(settings, "data.root", value)
+            assert said is not None
+            assert ("/api/v1/datasets has the roots of datasets" in said) == is_name
 
     def test_files_of_torchvision_are_those_of_the_server(
         self, settings: ServiceSettings, tmp_path: Path
