@@ -23,7 +23,7 @@ from archfront.search.commands.consoles import (
     wide_console,
 )
 from archfront.search.commands.device_text import composed_config, image_shape
-from archfront.search.commands.flags import not_counts
+from archfront.search.commands.flags import collecting, not_counts, page_problems
 from archfront.search.config.schema import Config
 from archfront.search.config.settings import latency_table
 from archfront.search.engine.interrupts import terminate_like_interrupt
@@ -34,7 +34,6 @@ from archfront.search.prepare.make_engine import measuring_engine
 from archfront.search.prepare.study_settings import resolve
 from archfront.search.records.evaluation import Failed, Measurement
 from archfront.search.report.fitted_table import Column, FittedTable
-from archfront.trainers.files import plain_path
 from archfront.trainers.words import count_of, duration
 
 INTERRUPTED = 130  # what a shell gives for a command ended by Ctrl-C
@@ -83,11 +82,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Measure the networks that could be on the front, print it, and return the exit status."""
-    _check(arguments)
+    problems = _problems(arguments)
     words = list(arguments.words)
     if not any(word.startswith("space=") for word in words):
         words.append("space=timm")
-    config = composed_config(words, arguments.db)
+    with collecting(problems):
+        config = composed_config(words, arguments.db)
+    if problems:
+        raise ConfigError(*problems)
     if config.hardware.device is not None:
         raise ConfigError(
             f"hardware.device={config.hardware.device}: advise measures on this machine. Leave "
@@ -121,19 +123,14 @@ def call(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _check(arguments: argparse.Namespace) -> None:
-    """Raise a ConfigError with everything that is wrong with the flags."""
+def _problems(arguments: argparse.Namespace) -> list[str]:
+    """Return everything that is wrong with the flags."""
     problems = []
     if not arguments.minutes > 0:
         problems.append(f"--minutes: a number above 0 is needed; got {arguments.minutes:g}.")
     counts = not_counts({"classes": arguments.classes, "channels": arguments.channels})
     problems += [f"--{name}: {problem}" for name, problem in counts.items()]
-    if arguments.html is not None:
-        folder = plain_path(arguments.html).parent
-        if not folder.is_dir():
-            problems.append(f"--html: there is no folder {folder}. Make it first.")
-    if problems:
-        raise ConfigError(*problems)
+    return problems + page_problems(arguments.html)
 
 
 def _measure(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from archfront.search.errors import ConfigError
+from archfront.trainers.files import plain_path
 
 SWITCH = {"action": "store_true"}
 # The most of what is counted, as in the configuration where it has the same: a larger number is a
@@ -81,6 +82,14 @@ def not_counts(counts: Mapping[str, int | None]) -> Problems:
         for name, value in counts.items()
         if value is not None and not 1 <= value <= MOST[name]
     }
+
+
+def page_problems(file: Path | None) -> list[str]:
+    """Return why no page can be written to the file of ``--html``."""
+    folder = None if file is None else plain_path(file).parent
+    if folder is None or folder.is_dir():
+        return []
+    return [f"--html: there is no folder {folder}. Make it first."]
 
 
 def misplaced(arguments: argparse.Namespace, verb: str, flags: Mapping[str, Flag]) -> list[str]:

@@ -11,7 +11,14 @@ from pathlib import Path
 from rich.console import Console
 
 from archfront.search.commands.consoles import echo, new_console, wide_console
-from archfront.search.commands.flags import SWITCH, Flag, add_flags, given, misplaced
+from archfront.search.commands.flags import (
+    SWITCH,
+    Flag,
+    add_flags,
+    collecting,
+    given,
+    misplaced,
+)
 from archfront.search.errors import ConfigError, TableError
 from archfront.search.latency.database import Entry, LatencyTable, default_path
 from archfront.search.latency.table_places import path_or_url
@@ -118,6 +125,11 @@ def call(arguments: argparse.Namespace) -> int:
         )
         if given(arguments, name) is not None and given(arguments, name) < low
     ]
+    if problems and arguments.action == "measure":
+        from archfront.search.commands.device_text import composed_config
+
+        with collecting(problems):
+            composed_config(arguments.words, arguments.db)
     if problems:
         raise ConfigError(*problems)
     return CALLS[arguments.action](arguments)

@@ -13,10 +13,9 @@ from archfront.search.commands.consoles import (
     stderr_progress,
     wide_console,
 )
-from archfront.search.commands.flags import add_composition
+from archfront.search.commands.flags import add_composition, collecting, page_problems
 from archfront.search.errors import ConfigError
 from archfront.search.profile.remembered_answers import Answer, remember, remembered
-from archfront.trainers.files import plain_path
 
 if TYPE_CHECKING:
     from archfront.search.config.schema import Config
@@ -56,10 +55,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def call(arguments: argparse.Namespace) -> int:
     """Print the profile of a dataset and return the exit status."""
-    if arguments.html is not None:
-        folder = plain_path(arguments.html).parent
-        if not folder.is_dir():
-            raise ConfigError(f"--html: there is no folder {folder}. Make it first.")
+    problems = page_problems(arguments.html)
+    if problems:
+        from archfront.search.commands.run import config_of
+
+        with collecting(problems):
+            config_of(arguments.words, config_dirs=arguments.config_dir)
+        raise ConfigError(*problems)
     profile = answer_to(
         arguments.words,
         config_dirs=arguments.config_dir,

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from archfront.search.commands.consoles import echo, print_note
+from archfront.search.commands.flags import collecting, flag_problems
 from archfront.search.commands.server_connection import ServerConnection, read_token
 from archfront.search.commands.watch import watch
 from archfront.search.config.compose import GROUPS
@@ -25,13 +26,15 @@ def run_on_server(arguments: argparse.Namespace) -> int:
         RequestError: If the server refuses the study.
         ServiceError: If the server cannot be reached.
     """
-    given = [f"--{name.replace('_', '-')}" for name in LOCAL if getattr(arguments, name)]
-    if given:
-        raise ConfigError(
-            *(f"{flag}: it goes with a study here, not with --server." for flag in given)
-        )
-    connection = ServerConnection(arguments.server, read_token(arguments.token_file))
-    made = connection.post("studies", body=asked_body(arguments.words))
+    given = [name for name in LOCAL if getattr(arguments, name)]
+    problems = flag_problems(dict.fromkeys(given, "it goes with a study here, not with --server."))
+    with collecting(problems):
+        connection = ServerConnection(arguments.server, read_token(arguments.token_file))
+    with collecting(problems):
+        body = asked_body(arguments.words)
+    if problems:
+        raise ConfigError(*problems)
+    made = connection.post("studies", body=body)
     print_note(f"{connection.url} runs the study {made['name']!r}; Ctrl-C leaves it running.")
     if arguments.detach:
         echo(made["name"])

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from archfront.search.commands.consoles import echo, print_note, wide_console
-from archfront.search.commands.flags import add_composition
+from archfront.search.commands.flags import add_composition, collecting, flag_problems
 from archfront.search.commands.watch import add_server
 from archfront.search.config import compose
 from archfront.search.config.build import build, completed
@@ -83,20 +83,22 @@ def call(arguments: argparse.Namespace) -> int:
         from archfront.search.commands.remote_run import run_on_server
 
         return run_on_server(arguments)
-    for flag in ("token_file", "detach"):
-        if getattr(arguments, flag):
-            raise ConfigError(f"--{flag.replace('_', '-')}: it goes with --server.")
+    flags = [flag for flag in ("token_file", "detach") if getattr(arguments, flag)]
+    problems = flag_problems(dict.fromkeys(flags, "it goes with --server."))
     if arguments.json and not arguments.dry_run:
-        raise ConfigError(
+        problems.append(
             "--json: a study is printed as JSON with --dry-run before it runs, and with "
             "archfront front NAME --json and archfront show NAME --json after it."
         )
-    config = config_of(
-        arguments.words,
-        config_dirs=arguments.config_dir,
-        config_file=arguments.config,
-        tell=print_note,
-    )
+    with collecting(problems):
+        config = config_of(
+            arguments.words,
+            config_dirs=arguments.config_dir,
+            config_file=arguments.config,
+            tell=print_note,
+        )
+    if problems:
+        raise ConfigError(*problems)
     if arguments.cfg:
         import yaml
 

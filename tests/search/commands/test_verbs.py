@@ -177,3 +177,29 @@ def test_a_mistake_of_the_program_keeps_its_traceback(monkeypatch: pytest.Monkey
     monkeypatch.setattr("archfront.search.commands.list.call", call)
     with pytest.raises(ValueError, match="a mistake"):
         main(["list"])
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("advise", "--minutes", "-3", "--html", "no/x.html"), ("--minutes: ", "--html: ")),
+        (("profile", "--html", "no/x.html"), ("--html: ",)),
+        (("latency", "measure", "--limit", "0", "--seed", "-1"), ("--limit: ", "--seed: ")),
+        (("run", "--detach", "--json"), ("--detach: ", "--json: ")),
+    ],
+)
+def test_what_is_wrong_with_flags_and_words_is_told_together(
+    words: tuple[str, ...], told: tuple[str, ...], capsys: Output
+) -> None:
+    first, *lines = fails(capsys, 2, *words, "data.rot=x", "data=shapes").splitlines()
+    assert first == f"{len(told) + 1} problems in the configuration:"
+    starts = [line.strip().partition(" ")[2] for line in lines]
+    for start, text in zip((*told, "data.rot: no such option"), starts, strict=True):
+        assert text.startswith(start)
+
+
+def test_what_a_study_on_a_server_lacks_is_told_together(capsys: Output) -> None:
+    said = fails(capsys, 2, "run", "--server", "ftp://host", "--dry-run", "roses")
+    assert [line.strip().split(" ")[1] for line in said.splitlines()[1:]] == [
+        "--dry-run:", "--server", "'roses':", "study:",
+    ]  # fmt: skip
