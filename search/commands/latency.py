@@ -11,14 +11,7 @@ from pathlib import Path
 from rich.console import Console
 
 from archfront.search.commands.consoles import echo, new_console, wide_console
-from archfront.search.commands.flags import (
-    SWITCH,
-    Flag,
-    add_flags,
-    collecting,
-    given,
-    misplaced,
-)
+from archfront.search.commands.flags import SWITCH, Flag, add_flags, collecting, given, misplaced
 from archfront.search.errors import ConfigError, TableError
 from archfront.search.latency.database import Entry, LatencyTable, default_path
 from archfront.search.latency.table_places import path_or_url
@@ -87,6 +80,8 @@ FLAGS = {
     "--skip-bad": Flag(("import",), "import the good rows of a file with bad ones", SWITCH),
     "--yes": Flag(("forget",), "do not ask", SWITCH),
 }
+# The least value of each flag that takes a number.
+LEAST = {"classes": 1, "channels": 1, "limit": 1, "sample": 1, "seed": 0}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -116,13 +111,7 @@ def call(arguments: argparse.Namespace) -> int:
     problems = misplaced(arguments, "latency", FLAGS)
     problems += [
         f"--{name}: a whole number of at least {low} is needed; got {given(arguments, name)}."
-        for name, low in (
-            ("classes", 1),
-            ("channels", 1),
-            ("limit", 1),
-            ("sample", 1),
-            ("seed", 0),
-        )
+        for name, low in LEAST.items()
         if given(arguments, name) is not None and given(arguments, name) < low
     ]
     if problems and arguments.action == "measure":
