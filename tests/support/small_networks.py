@@ -41,6 +41,14 @@ def skip_where_it_cannot_run(name: str, precision: str = "fp32") -> None:
         pytest.skip(str(error))
 
 
+def can_run(name: str) -> bool:
+    try:
+        RUNTIMES[name].check("fp32")
+    except ConfigError:
+        return False
+    return True
+
+
 def slow_if_compiled(name: str) -> list[pytest.MarkDecorator]:
     """Compiling takes seconds to a minute."""
     return [pytest.mark.slow] if "inductor" in RUNTIMES[name].exporters else []

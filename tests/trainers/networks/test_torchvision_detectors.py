@@ -14,11 +14,9 @@ from torchvision.models.detection.roi_heads import paste_masks_in_image
 from torchvision.ops import box_iou
 from torchvision.ops.poolers import LevelMapper
 
-from archfront.search.latency.key import MeasureSettings
-from archfront.search.latency.measure import measure_architecture
+from archfront.search.latency.network import MeasuredNetwork, build_network
 from archfront.search.runtimes import RUNTIMES, LoadSettings
-from archfront.search.runtimes.parity import TOLERANCE
-from archfront.search.runtimes.perturb import draw_images, perturb
+from archfront.search.runtimes.parity import TOLERANCE, check_parity
 from archfront.trainers.errors import BuildError
 from archfront.trainers.networks.backbone import Pyramid
 from archfront.trainers.networks.detectors.levels import level_strides
@@ -31,7 +29,7 @@ from archfront.trainers.networks.detectors.torchvision_two_stage import (
 from archfront.trainers.spec import DETECTIONS, Architecture, TrainSettings, Weights
 from archfront.trainers.tasks import TASKS
 from archfront.trainers.tasks.protocol import Task
-from tests.support.small_networks import skip_where_it_cannot_run
+from tests.support.small_networks import can_run
 
 HEADS = ("fcos", "retinanet", "faster_rcnn", "mask_rcnn")
 TWO_STAGE = HEADS[2:]
@@ -117,19 +115,6 @@ class TestEveryHead:
         assert ((scores >= 0) & (scores <= 1)).all()
         assert detections[..., 5].max() < classes
 
-    @pytest.mark.slow
-    def test_the_first_class_is_learned_as_the_first(self, head: str) -> None:
-        model = built(head)
-        optimizer = torch.optim.Adam(model.parameters(), lr=2e-3)
-        batch = (images(2), [boxed((8, 8, 40, 40), label=0)] * 2)
-        for _ in range(6):
-            optimizer.zero_grad()
-            sum(task_of(head).training_step(model, batch, SETTINGS).values()).backward()
-            optimizer.step()
-        with torch.no_grad():
-            scores = model.eval()(images(2))[1].mean(dim=(0, 1))
-        assert scores[0] > 1.1 * scores[1:].max()
-
     def test_images_without_objects_have_finite_losses_that_teach(self, head: str) -> None:
         model = built(head)
         for targets in ([boxed((8, 8, 40, 40)), nothing()], [nothing(), nothing()]):
@@ -153,16 +138,20 @@ class TestEveryHead:
         assert totals[1] == pytest.approx(totals[0], rel=0.1)
 
     @pytest.mark.slow
-    @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
-    def test_the_export_computes_what_eager_computes(
-        self, head: str, runtime: str, tmp_path: Path
-    ) -> None:
-        skip_where_it_cannot_run(runtime)
-        settings = MeasureSettings(runtime, 1, 1, warmup=1, repeats=2, max_seconds=0.1)
-        found = measure_architecture(architecture(head), settings, folder=tmp_path)
-        assert found.latency.exporter == "torchscript"
-        assert found.latency.parity is not None
-        assert found.latency.parity <= TOLERANCE
+    def test_the_exports_compute_what_eager_computes(self, head: str, tmp_path: Path) -> None:
+        """Masks are not compared when a network is measured."""
+        n = build_network(architecture(head), 1, seed=0, weights=None)
+        wanted = [[output.numpy() for output in n.module(batch)] for batch in n.batches]
+        for runtime in filter(can_run, ("onnxruntime", "openvino")):
+            settings = LoadSettings(tmp_path, "torchscript", n.output_names)
+            with RUNTIMES[runtime].load(n.module, n.example, settings) as session:
+                parity = check_parity(
+                    n.module, session, n.batches, compared=n.compared, aligned=n.aligned
+                )
+                assert parity <= TOLERANCE, runtime
+                if head == "mask_rcnn":
+                    given = [list(session.outputs(b.numpy()).values()) for b in n.batches]
+                    masks_are_those_of_detections(n, wanted, given)
 
     @pytest.mark.slow
     def test_a_frozen_backbone_stays_as_it_is_and_the_rest_learns(self, head: str) -> None:
@@ -194,8 +183,11 @@ class TestEveryHead:
 
     @pytest.mark.slow
     def test_two_images_can_be_learned_by_heart(self, head: str) -> None:
-        batch, steps = two_images(), {"fcos": 80, "retinanet": 120}.get(head, 60)
-        model = built(head, width=32 if head in TWO_STAGE else 64, finest=4)
+        """Each class is learned as itself, the first as the first."""
+        batch, steps = two_images(), {"fcos": 48, "retinanet": 100}.get(head, 60)
+        model = built(head, width=32, finest=8 if head == "retinanet" else 4)
+        if head in TWO_STAGE:  # of three objects there are few boxes to learn from
+            model.network.roi_heads.fg_bg_sampler.batch_size_per_image = 40
         optimizer = torch.optim.AdamW(model.parameters(), lr=2e-3)
         for step in range(steps):
             for group in optimizer.param_groups:
@@ -219,20 +211,11 @@ class TestEveryHead:
                 assert (shared > 0.6).all()
 
 
-@pytest.mark.slow
-def test_an_export_gives_the_masks_of_its_detections(tmp_path: Path) -> None:
-    """They are not compared when a network is measured."""
-    task, model = TASKS["instance"], built("mask_rcnn").eval().requires_grad_(False)
-    shown = draw_images(task.example(architecture("mask_rcnn"), 1, 0), 0)
-    perturb(model, shown, 0)
-    module = task.deploy_module(model)
-    batches = torch.split(shown, 1)
-    settings = LoadSettings(tmp_path, "torchscript", task.output_names)
-    with RUNTIMES["onnxruntime"].load(module, shown[:1], settings) as session:
-        given = [list(session.outputs(batch.numpy()).values()) for batch in batches]
-    wanted = [[output.numpy() for output in module(batch)] for batch in batches]
+def masks_are_those_of_detections(
+    n: MeasuredNetwork, wanted: list[list[np.ndarray]], given: list[list[np.ndarray]]
+) -> None:
     found, expected = ([np.concatenate(v) for v in zip(*o, strict=True)] for o in (given, wanted))
-    masks, truth = task.aligned(expected, found)[3], expected[3]
+    masks, truth = n.aligned(expected, found)[3], expected[3]
     is_set = truth > 0.01
     assert is_set.mean() > 0.01
     # A pixel at the border of its box may change altogether.
