@@ -11,6 +11,7 @@ from torch import nn
 
 from archfront.trainers.networks.count import OpCounts, count_costs
 from archfront.trainers.networks.meta_cache import MetaCache
+from archfront.trainers.networks.undrawn import Undrawn
 
 # Blocks of one kind, windows, states written while it runs, two branches, blocks in place.
 NAMES = ["resnet18", "test_vit", "swin_tiny_patch4_window7_224", "levit_128s", "crossvit_9_240"]
@@ -77,7 +78,8 @@ def _passed(network: nn.Module, *shape: int) -> Any:
 @pytest.mark.parametrize("name", NAMES)
 def test_costs_and_outputs_are_those_without_a_memo(name: str) -> None:
     def costs() -> list[OpCounts | torch.Size]:
-        network = timm.create_model(name, device="meta").eval()
+        with Undrawn():
+            network = timm.create_model(name, device="meta").eval()
         side = network.pretrained_cfg["input_size"][-1]
         image = torch.zeros(1, 3, side, side, device="meta")
         found: list[OpCounts | torch.Size] = [count_costs(network, image)]

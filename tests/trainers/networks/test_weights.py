@@ -123,20 +123,20 @@ def test_the_classifier_comes_from_the_seed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("files", "chosen", "tag"),
     [
-        (["resnet18", "resnet18.a1_in1k"], "resnet18.a1_in1k", "a1_in1k"),
-        (["resnet18", "resnet18.mine"], "resnet18", None),
-        (["resnet18.mine"], "resnet18.mine", "mine"),
+        (["test_resnet", "test_resnet.r160_in1k"], "test_resnet.r160_in1k", "r160_in1k"),
+        (["test_resnet", "test_resnet.mine"], "test_resnet", None),
+        (["test_resnet.mine"], "test_resnet.mine", "mine"),
     ],
 )
 def test_of_several_files_timm_s_default_goes_first(
     files: list[str], chosen: str, tag: str | None, tmp_path: Path
 ) -> None:
-    save(tmp_path, "resnet18", f"{files[0]}.safetensors")
+    save(tmp_path, "test_resnet", f"{files[0]}.safetensors")
     for file in files[1:]:
         (tmp_path / f"{file}.safetensors").write_bytes(
             (tmp_path / f"{files[0]}.safetensors").read_bytes()
         )
-    weights = resolve(["resnet18"], str(tmp_path)).weights["resnet18"]
+    weights = resolve(["test_resnet"], str(tmp_path)).weights["test_resnet"]
     assert (weights.path, weights.tag) == (str(tmp_path / f"{chosen}.safetensors"), tag)
 
 

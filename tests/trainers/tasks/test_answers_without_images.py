@@ -14,18 +14,31 @@ COUNTS = [600, 0, 250, 150]  # no pixel of the second class
 COMMONEST, DRAWN = "the commonest class", "a draw by class shares"
 
 
-def score(metric: str, true: np.ndarray, predicted: np.ndarray) -> float:
-    matrix = sklearn.metrics.confusion_matrix(true, predicted, labels=range(len(COUNTS)))
-    return float(METRICS[metric](*margins(matrix)))
+def matrix_of(predicted: np.ndarray) -> np.ndarray:
+    true = np.repeat(np.arange(len(COUNTS)), COUNTS)
+    classes = range(len(COUNTS))
+    matrix: np.ndarray = sklearn.metrics.confusion_matrix(true, predicted, labels=classes)
+    return matrix
+
+
+@pytest.fixture(scope="module")
+def drawn_matrices() -> list[np.ndarray]:
+    rng, shares = np.random.default_rng(0), np.array(COUNTS) / sum(COUNTS)
+    draws = (rng.choice(len(COUNTS), sum(COUNTS), p=shares) for _ in range(200))
+    return [matrix_of(predicted) for predicted in draws]
 
 
 @pytest.mark.parametrize("metric", METRICS)
-def test_baselines_of_pixels_are_those_of_drawn_ones(metric: str) -> None:
-    true = np.repeat(np.arange(len(COUNTS)), COUNTS)
+def test_baselines_of_pixels_are_those_of_drawn_ones(
+    metric: str, drawn_matrices: list[np.ndarray]
+) -> None:
+    def score(matrix: np.ndarray) -> float:
+        return float(METRICS[metric](*margins(matrix)))
+
     found = TASKS["semantic"].baselines(metric, COUNTS)
-    assert found[COMMONEST] == pytest.approx(score(metric, true, np.zeros_like(true)))
-    rng, shares = np.random.default_rng(0), np.array(COUNTS) / sum(COUNTS)
-    draws = [score(metric, true, rng.choice(len(COUNTS), len(true), p=shares)) for _ in range(200)]
+    commonest = matrix_of(np.zeros(sum(COUNTS), dtype=np.int64))
+    assert found[COMMONEST] == pytest.approx(score(commonest))
+    draws = [score(matrix) for matrix in drawn_matrices]
     assert found[DRAWN] == pytest.approx(np.mean(draws), abs=0.005)
     with pytest.raises(ConfigError, match="Unknown metric 'no_such'"):
         TASKS["semantic"].baselines("no_such", COUNTS)

@@ -71,16 +71,17 @@ class TestAgainstPycocotools:
 
 
 @pytest.mark.parametrize("case", ["some", "crowds", "one class", "more than 100 are found"])
-@pytest.mark.parametrize("metric", METRICS)
-def test_an_image_that_counts_more_is_one_that_is_there_more_often(case: str, metric: str) -> None:
+def test_an_image_that_counts_more_is_one_that_is_there_more_often(case: str) -> None:
     kept = findings(7, **CASES[case])
     names = [str(k) for k in range(CASES[case].get("classes", 3))]
     n = len(kept["images"])
     weights = np.random.default_rng(0).multinomial(n, np.full(n, 1 / n), size=20)
-    values = resampled_ap(metric, kept)(weights)
-    expected = [coco_metrics(repeated(kept, row), names)[metric] for row in weights]
-    assert values == pytest.approx(np.array(expected), abs=1e-6)
-    assert np.ptp(values) > 0.01
+    expected = [coco_metrics(repeated(kept, row), names) for row in weights]
+    for metric in METRICS:
+        values = resampled_ap(metric, kept)(weights)
+        wanted = np.array([metrics[metric] for metrics in expected])
+        assert values == pytest.approx(wanted, abs=1e-6), metric
+        assert np.ptp(values) > 0.01, metric
 
 
 def test_a_resample_of_empty_images_has_no_value() -> None:
