@@ -96,6 +96,13 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture
+def known_profiles(tmp_path: Path, shared: Path) -> None:
+    """Remember profiles for all workers, beside the ``latency.db`` of a test."""
+    (shared / "profiles").mkdir(exist_ok=True)
+    (tmp_path / "profiles").symlink_to(shared / "profiles")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _signing_key(shared: Path) -> Iterator[None]:
     """Keep the key that signs exports out of the user's configuration."""

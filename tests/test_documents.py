@@ -25,7 +25,7 @@ PAGES = sorted(
 TEXTS = {page: (ROOT / page).read_text(encoding="utf-8") for page in (*PAGES, *BENCHMARKS)}
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 # A run in the smallest of spaces, whatever the document asks for.
-TINY = (*SMALLEST, "hardware.limits.latency_ms=null")
+TINY = (*SMALLEST, "budget.trials=1", "hardware.limits.latency_ms=null")
 # What stands for a value in the usage of a verb.
 PLACEHOLDERS = {"STUDY": "flowers", "DIR": "knee", "N": "1", "VERB": "run"}
 # What a test has no network, no weights, no other device, no cluster and no database for.
@@ -36,7 +36,7 @@ ELSEWHERE = (
 DATABASE = "postgresql+pg8000://ann:secret@db:5432/studies"
 
 
-pytestmark = pytest.mark.usefixtures("own_folder")
+pytestmark = pytest.mark.usefixtures("own_folder", "known_profiles")
 
 
 class Parsed(Exception):
@@ -238,6 +238,8 @@ def test_every_run_of_the_documents_works_in_small(
     for folder in (tmp_path / "home" / "my flowers", own_folder / "photos"):
         draw_folder(folder, {"daisy": 12, "rose": 12})
     words, tiny = words_of(command), list(TINY)
+    if "experiment=digits" in words:
+        tiny += ["data.train=120", "data.val=90", "data.test=90", "budget.folds=0"]
     if any(word in ELSEWHERE for word in words):
         words.append("--cfg=job")
         tiny.remove("space.weights=none")

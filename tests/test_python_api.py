@@ -145,7 +145,7 @@ def test_the_examples_of_the_page_run(here: Path, capsys: Output) -> None:
     """They run one after the other, as a reader of the page runs them, in small."""
     draw_folder(here / "photos", {"daisy": 12, "rose": 12})
     Image.fromarray(np.zeros((40, 30, 3), np.uint8)).save(here / "photo.jpg")
-    small = [word for word in TINY if not word.startswith(("experiment", "budget"))]
+    small = [word for word in TINY if not word.startswith(("experiment", "data", "budget"))]
     small.append("space.weights=none")
     names: dict[str, Any] = {}
     programs = examples()

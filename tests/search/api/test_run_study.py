@@ -16,6 +16,8 @@ from archfront.search.report import terminal
 from tests.support.command import Output, fails
 from tests.support.own_processes import TINY
 
+pytestmark = pytest.mark.usefixtures("known_profiles")
+
 
 class TestRun:
     @pytest.mark.slow
