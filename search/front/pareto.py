@@ -7,6 +7,9 @@ from numpy.typing import ArrayLike, NDArray
 
 Floats = NDArray[np.float64]
 
+# Rows that are compared all at once, which is faster than one by one.
+FEW = 64
+
 
 def front_mask(losses: ArrayLike) -> NDArray[np.bool_]:
     """Return which rows no other row dominates.
@@ -23,16 +26,32 @@ def front_mask(losses: ArrayLike) -> NDArray[np.bool_]:
     Raises:
         ValueError: If a value is not finite; a failed trial has no place on a front.
     """
-    # In lexicographic order only an earlier row can dominate a later one.
-    rows, inverse = np.unique(_table(losses), axis=0, return_inverse=True)
-    is_front = np.zeros(len(rows), dtype=bool)
+    table = _table(losses)
+    order = np.lexsort(table.T[::-1])
+    ordered = table[order]
+    is_first = np.ones(len(table), dtype=bool)  # of equal rows
+    is_first[1:] = (ordered[1:] != ordered[:-1]).any(axis=1)
+    is_front = np.empty(len(table), dtype=bool)
+    is_front[order] = _distinct_mask(ordered[is_first])[is_first.cumsum() - 1]
+    return is_front
+
+
+def _distinct_mask(rows: Floats) -> NDArray[np.bool_]:
+    """Return which rows no other one dominates, of rows that differ, in lexicographic order.
+
+    In that order only an earlier row can dominate a later one.
+    """
+    is_front = np.ones(len(rows), dtype=bool)
     if rows.shape[1] == 2:  # by the least second loss of the rows before
-        is_front[:1] = True
         is_front[1:] = rows[1:, 1] < np.minimum.accumulate(rows[:, 1])[:-1]
-        return is_front[inverse.reshape(-1)]
-    for index, row in enumerate(rows):
-        is_front[index] = not (rows[is_front] <= row).all(axis=1).any()
-    return is_front[inverse.reshape(-1)]
+    elif len(rows) <= FEW:
+        is_no_worse = (rows[:, None] <= rows).all(axis=2)
+        is_front &= ~np.triu(is_no_worse, k=1).any(axis=0)
+    else:
+        is_front[:] = False
+        for index, row in enumerate(rows):
+            is_front[index] = not (rows[is_front] <= row).all(axis=1).any()
+    return is_front
 
 
 def hypervolume(losses: ArrayLike, reference: ArrayLike) -> float:

@@ -15,7 +15,7 @@ from archfront.search.front.members import (
     losses_of,
     pairwise,
 )
-from archfront.search.front.pareto import front_mask, hypervolume, knee
+from archfront.search.front.pareto import FEW, front_mask, hypervolume, knee
 from archfront.search.records.codec import decode, encode
 from archfront.search.records.evaluation import Evaluation, Trained
 from archfront.search.records.objectives import Objective, Reference, objectives_for
@@ -44,6 +44,14 @@ def test_the_front_is_what_domination_by_definition_leaves(seed: int) -> None:
     rng = np.random.default_rng(seed)
     # Few distinct values, so that ties in single objectives and equal rows occur.
     losses = rng.integers(0, 6, size=(40, int(rng.integers(1, 5)))).astype(float)
+    assert front_mask(losses).tolist() == front_by_definition(losses)
+
+
+@pytest.mark.parametrize("n_rows", [FEW - 1, FEW + 1, 3 * FEW])
+def test_a_front_of_many_rows_is_that_of_few(n_rows: int) -> None:
+    losses = np.random.default_rng(n_rows).integers(0, 6, (n_rows, 3)).astype(float)
+    assert front_mask(losses).tolist() == front_by_definition(losses)
+    losses = np.random.default_rng(n_rows).uniform(size=(n_rows, 3))
     assert front_mask(losses).tolist() == front_by_definition(losses)
 
 
