@@ -100,15 +100,10 @@ class Descriptors:
     def features(self, indices: Sequence[int] | np.ndarray) -> Features:
         """Return the descriptors of candidates by index."""
         number, recipe = np.divmod(np.asarray(indices, dtype=np.int64), len(self._recipes))
-        grids = np.array([_recipe_numbers(r) for r in self._recipes])
-        own = [
-            np.unique([getattr(r, name) for r in self._recipes], return_inverse=True)
-            for name in RECIPE_NAMES
-        ]
-        levels, codes = self._names
+        (levels, codes), (grids, own_levels, own_codes) = self._names, self._of_recipes
         return Features(
             numeric=np.column_stack([self._numbers[number], self.seen[number], grids[recipe]]),
-            categorical=np.column_stack([codes[number], *(of[recipe] for _, of in own)]),
+            categorical=np.column_stack([codes[number], own_codes[recipe]]),
             numeric_names=(
                 "log10_params_m",
                 "log10_input_size",
@@ -125,7 +120,7 @@ class Descriptors:
                 "layer_decay",
             ),
             categorical_names=("family", "backbone", "head", "neck", *RECIPE_NAMES),
-            levels=(*levels, *(tuple(map(str, names)) for names, _ in own)),
+            levels=(*levels, *own_levels),
         )
 
     @cached_property
@@ -208,15 +203,25 @@ class Descriptors:
     def _names(self) -> tuple[tuple[tuple[str, ...], ...], np.ndarray]:
         """Return the names of each column, and the codes of each architecture."""
         families = {axes.backbone.name: axes.backbone.family for axes in self._axes}
-        columns = (
+        return _coded(
             [families[a.backbone] for a in self._architectures],
             [a.backbone for a in self._architectures],
             [a.head for a in self._architectures],
             [a.neck for a in self._architectures],
         )
-        found = [np.unique(column, return_inverse=True) for column in columns]
-        levels = tuple(tuple(map(str, names)) for names, _ in found)
-        return levels, np.stack([codes for _, codes in found], axis=1)
+
+    @cached_property
+    def _of_recipes(self) -> tuple[np.ndarray, tuple[tuple[str, ...], ...], np.ndarray]:
+        """Return the numbers of each recipe, the names of each column, and the codes of each."""
+        columns = ([getattr(r, name) for r in self._recipes] for name in RECIPE_NAMES)
+        return np.array([_recipe_numbers(r) for r in self._recipes]), *_coded(*columns)
+
+
+def _coded(*columns: list[str]) -> tuple[tuple[tuple[str, ...], ...], np.ndarray]:
+    """Return the names of each column, and the codes of each row."""
+    found = [np.unique(column, return_inverse=True) for column in columns]
+    levels = tuple(tuple(map(str, names)) for names, _ in found)
+    return levels, np.stack([codes for _, codes in found], axis=1)
 
 
 def _recipe_numbers(recipe: Recipe) -> tuple[float, ...]:
