@@ -10,6 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import yaml
 
 from archfront.search.engine.inline import InlineEngine
 from archfront.search.errors import ConfigChangedError, StudyLockedError
@@ -17,7 +18,7 @@ from archfront.search.records.evaluation import Failed
 from archfront.search.records.events import Event, StudyStarted, TrialFinished, TrialProposed
 from archfront.search.records.paths import StudyPaths
 from archfront.search.records.store import driving
-from archfront.search.study import study
+from archfront.search.study import begin, study
 from archfront.search.study.budget import exhausted
 from archfront.search.study.control import Control
 from tests.support.small_study import Forgetful, perform, prepared, run, small_config
@@ -186,3 +187,11 @@ class _NoSampler:
 
     def before_trial(self, *_: object) -> None:
         return None
+
+
+def test_the_fast_writer_of_yaml_writes_what_the_other_does(tmp_path: Path) -> None:
+    config = small_config(tmp_path / "100%, #2: it's").as_dict()
+    written = yaml.dump(config, Dumper=begin.DUMPER, sort_keys=False)
+    assert written == yaml.safe_dump(config, sort_keys=False)
+    config["study"] = "größer \t" * 20  # whose escapes are folded elsewhere
+    assert yaml.safe_load(yaml.dump(config, Dumper=begin.DUMPER, sort_keys=False)) == config
