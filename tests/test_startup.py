@@ -12,7 +12,7 @@ import pytest
 
 from tests.support import recorded_store
 from tests.support.drawn_images import draw_folder
-from tests.support.programs import LIGHT, Programs
+from tests.support.programs import LIGHT, MLFLOW, Programs
 
 # Each takes a second or more to import.
 HEAVY = ("torch", "mlflow", "pytorch_lightning", "torchvision", "timm", "onnxruntime", "sklearn")
@@ -42,7 +42,6 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
         "list",
         "front flowers",
         "show flowers",
-        pytest.param("report flowers", marks=pytest.mark.slow),  # matplotlib looks for fonts
         "run experiment=digits --cfg job",
         "profile task=detection data=shapes data.shapes.images=20",
         "delete other --yes",
@@ -66,20 +65,21 @@ def test_it_loads_no_library_that_it_does_not_need(
 
 
 @pytest.mark.slow
-def test_a_driver_loads_its_data_and_is_ready_without_torch(tmp_path: Path) -> None:
+def test_a_driver_loads_its_data_and_is_ready_without_torch(
+    tmp_path: Path, programs: Programs
+) -> None:
     """Its workers need it; the driver would wait for its import and keep its memory."""
-    ref = draw_folder(tmp_path, {"a": 4, "b": 4})
+    ref = tmp_path / "ref.pickle"
+    ref.write_bytes(pickle.dumps(draw_folder(tmp_path / "photos", {"a": 4, "b": 4})))
     program = (
         "import pickle, sys, archfront.search.commands.launch\n"
         "from archfront.search.tracking.mlflow_client import open_client\n"
         "open_client('http://localhost:1')\n"
         "from archfront.trainers.data import load\n"
-        "load(pickle.load(sys.stdin.buffer)).summary()\n"
+        "load(pickle.load(open(sys.argv[1], 'rb'))).summary()\n"
         "assert 'torch' not in sys.modules"
     )
-    command = [sys.executable, "-c", program]
-    ended = subprocess.run(command, input=pickle.dumps(ref), capture_output=True, check=False)
-    assert ended.returncode == 0, ended.stderr.decode()
+    programs.run(program, str(ref), imports=MLFLOW, sees_repository=True)
 
 
 def test_a_worker_loads_no_engine(programs: Programs) -> None:
@@ -93,12 +93,12 @@ def test_a_worker_loads_no_engine(programs: Programs) -> None:
 
 
 @pytest.mark.slow
-def test_a_report_keeps_its_fonts_below_the_root(root: Path) -> None:
+def test_a_report_loads_nothing_heavy_and_keeps_its_fonts_below_the_root(root: Path) -> None:
     """They were kept in the home folder, unless the study had been run by the same process."""
     environment = {**os.environ, "ARCHFRONT_ROOT": str(root), "HOME": str(root / "home")}
     for name in ("MPLCONFIGDIR", "XDG_CACHE_HOME", "XDG_CONFIG_HOME"):
         environment.pop(name, None)
-    command = [sys.executable, "-c", PROGRAM, "torch", "report", "flowers"]
+    command = [sys.executable, "-c", PROGRAM, ",".join(HEAVY), "report", "flowers"]
     subprocess.run(command, env=environment, check=True, capture_output=True, cwd=root)
     assert (root / "cache" / "matplotlib").is_dir()
     assert not (root / "home").exists()

@@ -27,6 +27,7 @@ from archfront.search.records.paths import PART, StudyPaths
 from archfront.search.records.store import HEADER, RUNGS, StudyStore, driving
 from archfront.search.study.control import Control
 from archfront.search.study.paused import KeptFront, PausedTrials
+from tests.support import forked
 from tests.support.small_study import RESUME, perform, prepared, run, small_config
 from tests.support.study_engines import DriverDeath, Dying, Interrupting, results, story
 
@@ -255,7 +256,7 @@ def test_a_rung_starts_its_attempts_anew_though_its_driver_died_before_it_noted_
 @pytest.mark.slow
 def test_workers_do_not_wait_for_a_rung_to_fill(tmp_path: Path) -> None:
     config = rung_config(tmp_path, engine__name="processes", engine__workers=2)
-    with ProcessEngine(perform, workers=2, threads=1) as engine:
+    with forked.workers(), ProcessEngine(perform, workers=2, threads=1) as engine:
         assert run(config, engine=engine).state == "finished"
     found = results(tmp_path)
     assert spent(found.evaluations) <= 6 + 1e-9

@@ -35,6 +35,7 @@ from archfront.search.records.events import (
 from archfront.search.report import pages
 from archfront.search.study.progress import StudyProgress
 from archfront.search.study.promotion import Step
+from tests.support import forked
 from tests.support.small_study import (
     DIVERGING_LR,
     UNBUILDABLE,
@@ -269,7 +270,7 @@ class TestLoop:
     @pytest.mark.slow
     def test_several_workers_train_at_a_time_and_count_together(self, tmp_path: Path) -> None:
         config = small_config(tmp_path, engine__name="processes", engine__workers=2)
-        with ProcessEngine(perform, workers=2, threads=1) as engine:
+        with forked.workers(), ProcessEngine(perform, workers=2, threads=1) as engine:
             result = run(config, engine=engine)
         assert result.state == "finished"
         found = results(tmp_path)
