@@ -90,8 +90,8 @@ def build_backbone(
 def remembered(look: Callable[[str], Seen]) -> Callable[[str], Seen]:
     """Return a look at a network, of a timm name, that builds each network once in a process.
 
-    Networks whose building draws from torch's seed even on meta, as EfficientNet's, are built each
-    time, so that the seed moves on alike in every process.
+    What cannot be built is tried again. Networks whose building draws from torch's seed even on
+    meta, as EfficientNet's, are built each time, so that the seed moves on alike in every process.
     """
     known: dict[str, Seen] = {}
 
@@ -108,7 +108,6 @@ def remembered(look: Callable[[str], Seen]) -> Callable[[str], Seen]:
     return looked
 
 
-@remembered
 def family_and_strides(name: str) -> tuple[str, tuple[int, ...]]:
     """Return the timm module that defines a model, and the strides of its maps; none without.
 
@@ -117,13 +116,30 @@ def family_and_strides(name: str) -> tuple[str, tuple[int, ...]]:
     Raises:
         BuildError: If there is no such model.
     """
-    create(name, channels=3, input_size=None, device="meta")
-    family = timm.model_entrypoint(name).__module__.rpartition(".")[2]
+    family = _family_of(name)
     try:
-        network = create(name, channels=3, input_size=None, device="meta", features_only=True)
+        return family, maps_of(name)[0]
     except BuildError:
         return family, ()
-    return family, tuple(cast("Any", network).feature_info.reduction())
+
+
+@remembered
+def _family_of(name: str) -> str:
+    create(name, channels=3, input_size=None, device="meta")
+    family: str = timm.model_entrypoint(name).__module__.rpartition(".")[2]
+    return family
+
+
+@remembered
+def maps_of(name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the strides of the maps of a timm model, and timm's indices of the maps.
+
+    Raises:
+        BuildError: If there is no such model, or it gives no maps.
+    """
+    network = create(name, channels=3, input_size=None, device="meta", features_only=True)
+    info = cast("Any", network).feature_info
+    return tuple(info.reduction()), tuple(info.out_indices)
 
 
 def create(

@@ -145,6 +145,22 @@ def test_looks_at_a_network_are_one_unless_they_move_the_seed() -> None:
     assert not torch.equal(states[0], states[1])
 
 
+def test_what_could_not_be_built_is_tried_again() -> None:
+    """A network whose maps could not be made once had none for the rest of the process."""
+    answers = iter((BuildError("no memory"), "seen", "seen again"))
+
+    @remembered
+    def look(name: str) -> str:
+        answer = next(answers)
+        if isinstance(answer, BuildError):
+            raise answer
+        return answer
+
+    with pytest.raises(BuildError, match="no memory"):
+        look("test_resnet")
+    assert look("test_resnet") == look("test_resnet") == "seen"
+
+
 def test_nothing_is_drawn_where_there_is_no_memory() -> None:
     """Filling tensors on meta was two thirds of the time of a look at a network."""
     drawn = []

@@ -11,7 +11,7 @@ from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import nn
 
 from archfront.trainers.errors import BuildError
-from archfront.trainers.networks.backbone import Pyramid, build_backbone, create, remembered
+from archfront.trainers.networks.backbone import Pyramid, build_backbone, maps_of
 from archfront.trainers.spec import Architecture, Weights
 
 # Of the last map where a head asks for a dilated backbone.
@@ -104,7 +104,7 @@ def _cut(network: nn.Module) -> None:
 def _places(architecture: Architecture, reads: Reads) -> tuple[int, ...]:
     """Return timm's indices of the maps that are read."""
     a = architecture
-    strides, indices = _maps(a.backbone)
+    strides, indices = maps_of(a.backbone)
     place_of = dict(zip(strides, indices, strict=True))
     needed = [2**i for i in range(2, reads.depth + 1)]
     if missing := [stride for stride in needed if stride not in place_of]:
@@ -114,14 +114,6 @@ def _places(architecture: Architecture, reads: Reads) -> tuple[int, ...]:
         )
     read = [2, *needed] if reads.half > 0 and 2 in place_of else needed
     return tuple(place_of[stride] for stride in read)
-
-
-@remembered
-def _maps(name: str) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the strides of the maps of a timm network, and timm's indices of the maps."""
-    network = create(name, channels=3, input_size=None, features_only=True, device="meta")
-    info = cast("Any", network).feature_info
-    return tuple(info.reduction()), tuple(info.out_indices)
 
 
 def _block(channels: int, width: int, stride: int = 1) -> nn.Sequential:
