@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from archfront.search.cli import VERBS, main
-from tests.support import forked
+from tests.support import foreign_packages, forked
 from tests.support.command import Output, fails
 from tests.support.drawn_images import draw_folder
 from tests.support.own_processes import SMALLEST
@@ -243,8 +243,12 @@ def test_every_run_of_the_documents_works_in_small(
     if any(word in ELSEWHERE for word in words):
         words.append("--cfg=job")
         tiny.remove("space.weights=none")
-    # The first run starts its workers anew, each of which imports torch for seconds.
-    with nullcontext() if command == small_runs()[0] else forked.workers():
+    # The first run starts its worker anew, which imports torch for seconds, and beside packages
+    # of a user's own that have the names of ours.
+    is_first = command == small_runs()[0]
+    if is_first:
+        monkeypatch.syspath_prepend(foreign_packages.write(tmp_path / "own code"))
+    with nullcontext() if is_first else forked.workers():
         assert main([*words, *tiny]) == 0
     assert capsys.readouterr().out
 

@@ -16,7 +16,7 @@ from PIL import Image
 
 import archfront as af
 from archfront.search.api.client import RemoteStudy
-from tests.support import forked, recorded_store
+from tests.support import foreign_packages, forked, recorded_store
 from tests.support.command import Output
 from tests.support.drawn_images import draw_folder
 from tests.support.own_processes import ROOT, TINY, ran
@@ -76,42 +76,13 @@ class TestPackage:
 
 
 @pytest.mark.slow
-class TestForeignPackages:
-    """Packages search, trainers and conf of a user's own, before ours on the path."""
-
-    @pytest.fixture
-    def foreign(self, tmp_path: Path) -> Path:
-        folder = tmp_path / "own code"
-        for name in ("search", "trainers", "conf", "search/engine"):
-            (folder / name).mkdir(parents=True)
-            (folder / name / "__init__.py").write_text(f"raise RuntimeError({name!r})\n")
-        (folder / "conf" / "config.yaml").write_text("seed: wrong\n")
-        return folder
-
-    def test_the_package_and_the_command_are_not_disturbed(self, foreign: Path) -> None:
-        environment = {"PYTHONPATH": f"{foreign}{os.pathsep}{ROOT}"}
-        ran([sys.executable, "-c", "import archfront; archfront.run"], environment, foreign)
-        shown = ran([*command(), "run", "experiment=digits", "--cfg", "job"], environment, foreign)
-        assert shown.startswith("study: digits\nseed: 0\n")
-
-    def test_workers_are_not_disturbed(self, foreign: Path) -> None:
-        (foreign / "own").mkdir()
-        environment = {"PYTHONPATH": f"{foreign}{os.pathsep}{ROOT}"}
-        shown = ran([sys.executable, "-c", IN_A_WORKER], environment, foreign)
-        assert shown == "Done ('test_resnet',)\n"
-
-
-# The weights of a network, looked for in an empty folder by a worker.
-IN_A_WORKER = """
-from archfront.search.engine.jobs import Job
-from archfront.search.engine.processes import ProcessEngine
-from archfront.search.jobs.perform import WeightsRequest, perform
-
-with ProcessEngine(perform, workers=1, threads=1) as engine:
-    request = WeightsRequest(("test_resnet",), "own", 3)
-    done = engine.submit(Job("weights", request)).result()
-    print(type(done).__name__, tuple(done.value.missing))
-"""
+def test_a_users_own_packages_disturb_neither_the_package_nor_the_command(tmp_path: Path) -> None:
+    """Nor workers: the documents' first run in small starts its own beside such packages."""
+    foreign = foreign_packages.write(tmp_path / "own code")
+    environment = {"PYTHONPATH": f"{foreign}{os.pathsep}{ROOT}"}
+    ran([sys.executable, "-c", "import archfront; archfront.run"], environment, foreign)
+    shown = ran([*command(), "run", "experiment=digits", "--cfg", "job"], environment, foreign)
+    assert shown.startswith("study: digits\nseed: 0\n")
 
 
 def command() -> list[str]:
