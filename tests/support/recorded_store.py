@@ -30,11 +30,12 @@ def write(root: Path, name: str = "flowers") -> StudyPaths:
     """Write the recorded study below a root."""
     paths = StudyPaths(root, name)
     content = header(root, name)
+    sampler = optuna.samplers.RandomSampler(seed=0)  # which is asked for nothing
     with driving(paths, None, list(recorded_study.OBJECTIVES)) as store:
         store.write_header(content)
         paths.config.write_text(yaml.safe_dump(content.config), encoding="utf-8")
         for evaluation in recorded_study.study():
-            trial = store.ask(optuna.samplers.RandomSampler(seed=0))
+            trial = store.ask(sampler)
             assert trial.number == evaluation.trial
             write_predictions(paths, evaluation)
             store.record(trial, evaluation)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ import numpy as np
 import optuna
 import yaml
 from safetensors.torch import save_file
+from torch import Tensor
 
 from archfront.search.config.build import build
 from archfront.search.config.settings import with_metric
@@ -23,7 +25,10 @@ from archfront.search.records.paths import StudyPaths
 from archfront.search.records.refit_records import Refit
 from archfront.search.records.store import driving, reading
 from archfront.search.results.results import Results
+from archfront.search.study.begin import DUMPER
 from archfront.trainers.data import load
+from archfront.trainers.data.ref import DataRef
+from archfront.trainers.dataset_summary import DatasetSummary
 from archfront.trainers.spec import Architecture, Recipe, Weights
 from archfront.trainers.tasks import TASKS
 from tests.support import recorded_study
@@ -64,20 +69,20 @@ def write(root: Path, name: str = "digits", **changes: Any) -> Results:
         **changes,
     )
     config = with_metric(build(content))  # a header has the metric that was chosen
-    dataset = load(data_ref(config))
     header = study_header(
         config.as_dict(),
         id=f"id-of-{name}",
         identity=config.identity(),
-        dataset=dataset.summary(),
+        dataset=_summary(replace(data_ref(config), shared=None)),
         space=SpaceFacts(3, 3, 1, "a", ()),
     )
     paths = StudyPaths(root, name)
+    sampler = optuna.samplers.RandomSampler(seed=0)  # which is asked for nothing
     with driving(paths, None, list(recorded_study.OBJECTIVES)) as store:
         store.write_header(header)
-        paths.config.write_text(yaml.safe_dump(content), encoding="utf-8")
+        paths.config.write_text(yaml.dump(content, Dumper=DUMPER), encoding="utf-8")
         for evaluation in evaluations():
-            trial = store.ask(optuna.samplers.RandomSampler(seed=0))
+            trial = store.ask(sampler)
             assert isinstance(evaluation.outcome, Trained)
             predictions = paths.folder / evaluation.outcome.predictions
             predictions.parent.mkdir(parents=True, exist_ok=True)
@@ -102,9 +107,21 @@ def study(found: Results) -> Study:
 
 
 def write_weights(file: Path, candidate: Candidate) -> None:
-    """Write weights as a training does."""
-    model = TASKS["classification"].build(candidate.architecture, Weights())
-    save_file({k: v.contiguous().clone() for k, v in model.state_dict().items()}, file)
+    """Write weights as a training does: for folders of one name the same, others for others."""
+    save_file(_drawn(candidate.architecture, file.parent.name), file)
+
+
+@cache
+def _drawn(architecture: Architecture, folder: str) -> dict[str, Tensor]:
+    """Return the weights of a candidate for folders of a name, drawn once in a process."""
+    model = TASKS["classification"].build(architecture, Weights())
+    return {k: v.contiguous().clone() for k, v in model.state_dict().items()}
+
+
+@cache
+def _summary(data: DataRef) -> DatasetSummary:
+    """Return what a header says of the data, which is read once in a process."""
+    return load(data).summary()
 
 
 def write_predictions(file: Path, accuracy: float, *, seed: int, n: int = N_KEPT) -> None:
