@@ -164,8 +164,12 @@ def browsed(browser: Any, **settings: Any) -> Iterator[Any]:
 
 
 def log_in(page: Any, address: str, token: str) -> None:
-    page.goto(f"{address}login#{token}")
-    page.wait_for_url(address)
+    """Give a page's browser the cookie that the login gives, without the pages on the way."""
+    origin = address.rstrip("/")
+    answer = page.request.post(
+        f"{origin}/login", data={"token": token}, headers={"Origin": origin}
+    )
+    assert answer.ok, answer.text()
 
 
 def hasten(page: Any, seconds: float) -> None:

@@ -1,4 +1,4 @@
-"""The main path through the page in a real browser."""
+"""The main path through the page in a real browser, and long names in it and in a profile."""
 
 from __future__ import annotations
 
@@ -9,15 +9,20 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from archfront.search.profile.make_profile import Title, make_profile
 from archfront.search.records.driver_lock import driver_lock
 from archfront.search.records.events import EventLog, TrialProposed
 from archfront.search.records.paths import StudyPaths
+from archfront.search.report.profile_page import Images, render_profile
 from archfront.search.service.service_settings import ServiceSettings
 from archfront.search.service.study_rows import StudyRows
 from archfront.search.service.task_rows import TASKS, TaskRows
+from archfront.trainers.data.readers import read_raw
+from archfront.trainers.drawing.colors import class_color
 from tests.support.browser import WAIT_S, browsed, hasten, log_in, new_database, served
 from tests.support.buffering_proxy import proxied
 from tests.support.recorded_study import candidate
+from tests.support.textured_images import clean_folder
 from tests.support.waiting import eventually
 
 # Of the recorded study: 24 trials, of which 16 were trained.
@@ -25,6 +30,9 @@ N_TRIALS = 24
 # A page without a stream looks again after so many seconds.
 OFTEN_S = 2.5
 PHONE = {"width": 390, "height": 844}
+LONG = "leaf_" * 36
+# How far a page is wider than its window.
+TOO_WIDE = "document.documentElement.scrollWidth - innerWidth"
 # The pixels of a canvas that are drawn at all.
 N_DRAWN = """canvas => canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data
   .filter((value, i) => i % 4 === 3 && value > 0).length"""
@@ -46,7 +54,8 @@ def test_a_study_is_found_looked_at_and_another_one_is_begun(browser: Any, root:
         page.fill("#token", "wrong")
         page.click("button[type=submit]")
         page.wait_for_selector("#login-problem:not([hidden])")
-        log_in(page, address, token)
+        page.goto(f"{address}login#{token}")
+        page.wait_for_url(address)
         assert token not in page.url
 
         page.click("#studies a:text('flowers')")
@@ -116,6 +125,7 @@ def test_a_study_that_did_not_begin_and_a_narrow_screen(browser: Any, root: Path
         refused: list[str] = []
         page.on("response", lambda a: refused.extend([a.url] if a.status >= 400 else []))
         log_in(page, address, token)
+        page.goto(address)
         # The whole way through the service is in sight, and a long reason takes two lines at most.
         for link in page.locator("nav a").all():
             box = link.bounding_box()
@@ -278,3 +288,44 @@ def test_a_page_shows_what_happens_where_a_proxy_holds_the_stream_back(
             shown = f"trial {trial}: {candidate().label}"
             expect(page.locator("#running")).to_contain_text(shown, timeout=1000 * WAIT_S)
         assert any(path.endswith("/events") for path in proxy.held)
+
+
+@pytest.mark.slow
+def test_a_profile_is_as_wide_as_its_window_and_has_every_picture(
+    browser: Any, tmp_path: Path
+) -> None:
+    """Headings ran out of the page, and pictures far down were not there yet in a printed one."""
+    ref = clean_folder(tmp_path / "data", classes=(LONG, "b"), n=8)
+    raw = read_raw(ref)
+    profile = make_profile(ref, raw, Title("classification", "leaves", "0"))
+    file = tmp_path / "profile.html"
+    file.write_text(render_profile(profile, Images(raw, ref.pixel_limit, class_color)))
+    with browsed(browser, viewport=PHONE) as page:
+        page.goto(file.as_uri())
+        page.wait_for_function("document.querySelectorAll('.main-svg').length > 0")
+        assert page.evaluate(TOO_WIDE) <= 0
+        loaded = "[...document.images].map(image => image.complete && image.naturalWidth > 0)"
+        assert page.evaluate(loaded) == [True] * (2 * 6 + 12)
+
+
+@pytest.mark.slow
+def test_a_long_name_wraps_in_the_pages_of_a_service(browser: Any, tmp_path: Path) -> None:
+    found = {
+        "task": "classification",
+        "splits": {"train": {"images": 8}},
+        "balance": {"most": LONG, "least": "b", "imbalance": 3.0},
+        "faults": [{"kind": "empty classes", "text": f"No image is of {LONG}.", "remedy": ""}],
+    }
+    (tmp_path / "data").mkdir()
+    with (
+        served(tmp_path) as (address, token),
+        browsed(browser, viewport=PHONE) as page,
+    ):
+        log_in(page, address, token)
+        page.route("**/datasets/leaves/profile", lambda route: route.fulfill(json=found))
+        page.goto(f"{address}datasets")
+        page.fill("#add-name", "leaves")
+        page.fill("#add-root", str(tmp_path / "data"))
+        page.click("#add-go")
+        page.wait_for_selector(".profile .faults")
+        assert page.evaluate(TOO_WIDE) <= 0

@@ -46,10 +46,10 @@ SIDE, GREY = 320, 128
 # A page that hears of nothing looks again after at most so many seconds.
 RARELY_S = 20
 IDS = {"instance": "0123456789abcdef", "semantic": "fedcba9876543210"}
-# The pixels of a canvas, and the colors of labels in the legend.
-PIXELS = (
-    "canvas => [...canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data]"
-)
+# The pixels of a canvas as one text, and the colors of labels in the legend. Playwright takes
+# seconds for a list of as many numbers.
+PIXELS = """canvas =>
+  canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height).data.join(" ")"""
 LEGEND = """list => [...list.children].map(one =>
   [one.childNodes[1].textContent, getComputedStyle(one.querySelector('i')).backgroundColor])"""
 
@@ -100,6 +100,7 @@ def test_a_form_a_study_and_a_download(
     member = build_front(recorded_study.study(), recorded_study.OBJECTIVES)[-1]
     with served(root, max_studies=0) as (address, token), browsed(browser) as page:
         log_in(page, address, token)
+        page.goto(address)
         page.click("nav a:text('New study')")
         page.select_option("#dataset", "choice:digits")
         page.fill("#latency", "4")
@@ -171,7 +172,8 @@ def asked(page: Any, task: str) -> tuple[dict[str, Any], NDArray[np.int_], dict[
         page.set_input_files("#try-image", picture)
     content = answer.value.json()
     page.wait_for_selector(".answer canvas")
-    pixels = np.array(page.locator(".answer canvas").evaluate(PIXELS)).reshape(SIDE, SIDE, 4)
+    text = page.locator(".answer canvas").evaluate(PIXELS)
+    pixels = np.array(text.split(), int).reshape(SIDE, SIDE, 4)
     legend = dict(page.locator(".answer .found").evaluate(LEGEND))
     return content, pixels[..., :3], legend
 
@@ -315,6 +317,7 @@ def test_lists_say_what_is_and_since_when_nobody_answers(browser: Any, root: Pat
         database.close()
         page.clock.install()
         log_in(page, address, token)
+        page.goto(address)
         problem = page.locator("#studies-problem")
         expect(page.locator("[data-name=flowers] .state")).to_contain_text("waiting")
         page.route("**/overview", lambda route: route.abort())
