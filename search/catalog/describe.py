@@ -28,6 +28,8 @@ COST_SIZES = (64, 128, 224, 384)
 STEPS = (1, 2, 4, 7, 8, 12, 14, 16, 24, 28, 32, 48, 56, 64, 96, 112, 128, 192, 224, 256)
 # Multiples of a step to try for all: sides that five halvings round up and down.
 TIMES = (1, 2, 3, 5, 9, 15)
+# Three steps of this size more than the smallest image would take the CPU seconds.
+LARGE_STEP = 200
 SMALLEST = (8, 16, 24, 32, 48, 64, 80, 96, 112, 128, 160, 192, 224, 256, 320, 384, 448, 512)
 # The license in timm's own model cards where a record of weights names none: the default of
 # ``timm.models._hub.generate_readme``.
@@ -150,7 +152,8 @@ class _Builder:
     def __init__(self, name: str, own_size: int) -> None:
         self.name, self.own_size = name, own_size
         self._taken: dict[int, bool] = {}  # rules of different steps ask about the same sizes
-        self._built: dict[int, nn.Module] = {}  # first tried, then counted
+        self._built: dict[int, nn.Module] = {}  # first tried, then merged and counted
+        self._counted: dict[int, OpCounts] = {}
         network = blank(name, device="meta")
         self.params = sum(parameter.numel() for parameter in network.parameters())
         cfg = get_pretrained_cfg(name)
@@ -210,8 +213,13 @@ class _Builder:
 
     def counts(self, size: int) -> OpCounts:
         """Return the costs of one image of a size."""
-        image = torch.zeros(1, 3, size, size, device=self._device)
-        return count_costs(self._at(size), image)
+        if size not in self._counted:
+            network = self._at(size)
+            # Of a network that is only tried it does not matter whether its blocks are merged.
+            merged = network if network is self._own else self._merged(network)
+            image = torch.zeros(1, 3, size, size, device=self._device)
+            self._counted[size] = count_costs(merged, image)
+        return self._counted[size]
 
     def truncated_counts(self) -> OpCounts:
         """Return the costs at the own size of the network without its last stage and classes."""
@@ -228,8 +236,7 @@ class _Builder:
         if not self.is_sized or size == self.own_size:
             return self._own
         if size not in self._built:
-            network = blank(self.name, input_size=size, device=self._device)
-            self._built[size] = self._merged(network)
+            self._built[size] = blank(self.name, input_size=size, device=self._device).eval()
         return self._built[size]
 
     def _merged(self, network: nn.Module) -> nn.Module:
@@ -280,7 +287,8 @@ def _rules(builder: Builder) -> Iterator[tuple[int, int]]:
             smallest = next(smaller, base)
             # The number of patches is checked on meta; other tables of positions are indexed, and
             # on meta no index is out of bounds.
-            if 1 < step == patch or builder.runs(smallest + 3 * step):
+            times = 3 if step < LARGE_STEP else 1
+            if 1 < step == patch or builder.runs(smallest + times * step):
                 yield step, smallest
 
 
