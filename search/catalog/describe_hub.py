@@ -50,6 +50,7 @@ class _HubBuilder:
         self._name = name
         self._has_size = hasattr(config, "image_size")
         self._built: dict[int, HubNetwork] = {}
+        self._taken: dict[int, bool] = {}  # rules of different steps ask about the same sizes
         self.kind: str = config.model_type
         self.own_size = own_size(config)
         patch = getattr(config, "patch_size", 1)
@@ -61,6 +62,11 @@ class _HubBuilder:
 
     def takes(self, size: int) -> bool:
         """Return whether the network runs at an input size."""
+        if size not in self._taken:
+            self._taken[size] = self._tries(size)
+        return self._taken[size]
+
+    def _tries(self, size: int) -> bool:
         try:
             network = self._at(size)
             output = run_once(network, self._name, channels=3, input_size=size, device="meta")

@@ -182,7 +182,8 @@ def _published(name: str, path: Path) -> nn.Module:
     from transformers import AutoModelForImageClassification
 
     config = config_for(name)
-    shapes = {key: value.shape for key, value in built(name, config, "meta").state_dict().items()}
+    blank = built(name, config, "meta")
+    shapes = {key: value.shape for key, value in blank.state_dict().items()}
     try:
         with silent():
             network, info = AutoModelForImageClassification.from_pretrained(
@@ -196,7 +197,7 @@ def _published(name: str, path: Path) -> nn.Module:
     except Exception as error:  # safetensors, transformers and torch each have their own kinds
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
         raise WeightsError(f"{path} cannot be read as weights of {name}: {reason}") from error
-    heads = tuple(f"{module}." for module in classifiers_of(name, config))
+    heads = tuple(f"{module}." for module in classifiers_of(name, config, blank))
     wrong = {
         "nothing for": info["missing_keys"],
         "no place for": info["unexpected_keys"],
@@ -292,7 +293,8 @@ def create_hub(
         has_dropout = hasattr(config, "classifier_dropout_prob")
         if has_dropout:
             config.classifier_dropout_prob = dropout
-        network = HubNetwork(built(name, config, device), classifiers_of(name, config))
+        own = built(name, config, device)
+        network = HubNetwork(own, classifiers_of(name, config, own))
     except ConfigError as error:
         raise BuildError(str(error)) from error
     if dropout > 0 and not has_dropout:

@@ -72,7 +72,8 @@ def config_for(
     kind = content.pop("model_type")
     if kind not in CONFIG_MAPPING:
         raise BuildError(f"{name}: transformers {version} knows no model_type {kind!r}.")
-    config = CONFIG_MAPPING[kind].from_dict({**content, "num_labels": classes})
+    config = CONFIG_MAPPING[kind].from_dict(content)  # which writes out what it has of labels
+    config.num_labels = classes
     config.dtype = "float32"
     if channels is not None and channels != getattr(config, "num_channels", USUAL_CHANNELS):
         if not hasattr(config, "num_channels"):
@@ -110,15 +111,22 @@ def built(name: str, config: Any, device: str) -> nn.Module:
     return network
 
 
-def classifiers_of(name: str, config: Any) -> tuple[str, ...]:
-    """Return the paths of the layers whose shape depends on the number of classes."""
+def classifiers_of(name: str, config: Any, network: nn.Module) -> tuple[str, ...]:
+    """Return the paths of the layers whose shape depends on the number of classes.
+
+    Args:
+        name: Such as ``hf:microsoft/resnet-50``.
+        config: Configuration of the network.
+        network: As transformers builds it from the configuration.
+    """
     wider = deepcopy(config)
     wider.num_labels += 1
-    one, other = (
-        {key: value.shape for key, value in built(name, c, "meta").named_parameters()}
-        for c in (config, wider)
-    )
-    changed = [key.rpartition(".")[0] for key in one if one[key] != other[key]]
+    other = dict(built(name, wider, "meta").named_parameters())
+    changed = [
+        key.rpartition(".")[0]
+        for key, value in network.named_parameters()
+        if value.shape != other[key].shape
+    ]
     return tuple(dict.fromkeys(changed))
 
 
