@@ -4,8 +4,9 @@ PYTHON ?= python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Each worker has one core. A worker begins with the files of one part of the suite, whose fixtures
-# it makes once, and takes tests of another worker when it has none left.
+# One worker more than there are cores, each with one thread: a test often waits for a process of
+# its own. A worker begins with the files of one part of the suite, whose fixtures it makes once,
+# and takes tests of another worker when it has none left.
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/pytest -n auto --maxprocesses=4 --dist worksteal
 
 # Dozens of processes of the tests import the same files: what was compiled of them is kept.
