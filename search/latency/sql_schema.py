@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable
 
 # Marks the file as ours ("arch" in ASCII), so that another program's database is told apart.
 APPLICATION_ID = 0x61726368
@@ -88,26 +89,31 @@ def ready(connection: sqlite3.Connection) -> str | None:
     """
     if _is_empty(connection):
         _set_wal(connection)
-        _change(connection, _NEW)
+        _change(connection, _is_empty, _NEW)
     application, version = _identity(connection)
     if application != APPLICATION_ID:
         return "it is the database of another program"
     if version == 1:
-        _change(connection, _FROM_1)
+        _change(connection, _is_of_format_1, _FROM_1)
         application, version = _identity(connection)
     if version != SCHEMA_VERSION:
         return f"its format is {version} and this archfront knows {SCHEMA_VERSION}"
     return None
 
 
-def _change(connection: sqlite3.Connection, statements: tuple[str, ...]) -> None:
+def _change(
+    connection: sqlite3.Connection,
+    is_needed: Callable[[sqlite3.Connection], bool],
+    statements: tuple[str, ...],
+) -> None:
     """Do all statements or none, unless another process has done them meanwhile."""
-    before = _identity(connection)
     # Another process may be at it too: ours waits for it, and finds it done.
     connection.execute("BEGIN IMMEDIATE")
-    if _identity(connection) == before:
+    if is_needed(connection):
         for statement in statements:
             connection.execute(statement)
+    else:
+        _is_empty(connection)  # reads the tables anew, which this connection knows as they were
     connection.commit()
 
 
@@ -120,6 +126,10 @@ def _identity(connection: sqlite3.Connection) -> tuple[int, int]:
 def _is_empty(connection: sqlite3.Connection) -> bool:
     (n_objects,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
     return bool(n_objects == 0)
+
+
+def _is_of_format_1(connection: sqlite3.Connection) -> bool:
+    return _identity(connection) == (APPLICATION_ID, 1)
 
 
 def _set_wal(connection: sqlite3.Connection) -> None:

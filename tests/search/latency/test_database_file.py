@@ -8,10 +8,12 @@ import sqlite3
 from collections.abc import Callable
 from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from archfront.search.errors import ConfigError
+from archfront.search.latency import sql_schema
 from archfront.search.latency.database import Entry, KnownDevice, LatencyKey, LatencyTable
 from tests.support.known_latency import ARCHITECTURE, CHANGES, KEY, MEASURED
 
@@ -88,6 +90,26 @@ def test_a_migration_that_stops_halfway_leaves_format_1(table: LatencyTable) -> 
         (count,) = connection.execute("SELECT count(*) FROM measurements").fetchone()
         assert (count, connection.execute("PRAGMA user_version").fetchone()) == (3, (1,))
     connection.close()
+
+
+@pytest.mark.parametrize("is_old", [False, True], ids=["new", "format 1"])
+def test_a_file_that_another_process_makes_meanwhile_is_used(
+    is_old: bool, table: LatencyTable, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other one is done when this one has seen that there is work, and begins with it."""
+    if is_old:
+        old_file(table.path)
+    change = sql_schema._change
+
+    def late(*arguments: Any) -> None:
+        monkeypatch.setattr(sql_schema, "_change", change)
+        LatencyTable(table.path).put(replace(KEY, threads=99), MEASURED)
+        change(*arguments)
+
+    monkeypatch.setattr(sql_schema, "_change", late)
+    table.put(KEY, MEASURED)
+    threads = {entry.key.threads for entry in table.entries()}
+    assert threads == {KEY.threads, 99} | ({1, 2, 4} if is_old else set())
 
 
 def _put_many(path: Path, first: int, count: int) -> None:
