@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from archfront.trainers.training.proxy import train
 from tests.trainers.training.test_frozen import first_weights
 
 DIGITS = DataRef("digits", None, None, False, 300, 100, 80, 0, None, "stop", 100)
+FEW = replace(DIGITS, train=120, val=60)  # where it does not matter how good a head is
 NETWORK = Architecture("classification", "test_resnet", "timm", 32, 10, 1)
 RECIPE = Recipe(lr=1e-3, weight_decay=0.05, batch_size=32, augment="light", dropout=0.1)
 SETTINGS = TrainSettings(

@@ -17,7 +17,7 @@ from archfront.trainers.spec import Weights
 from archfront.trainers.training import features, onnx_features, probe
 from archfront.trainers.training.proxy import train
 from archfront.trainers.training.scoring import score
-from tests.support.probes import DIGITS, HEADS, NETWORK, RECIPE, SETTINGS, run
+from tests.support.probes import DIGITS, FEW, HEADS, NETWORK, RECIPE, SETTINGS, run
 from tests.trainers.training.test_resume import bits
 
 
@@ -36,7 +36,7 @@ def passes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
 
 
 def shared(folder: Path) -> DataRef:
-    return replace(DIGITS, shared=str(folder), shared_mb=100)
+    return replace(FEW, shared=str(folder), shared_mb=100)
 
 
 @pytest.mark.slow
@@ -47,7 +47,7 @@ def test_features_are_computed_once_for_all_heads_that_pool(
     data, of = shared(tmp_path / "shared"), replace(NETWORK, input_size=64)  # maps of 2 x 2
     heads = [head for head in HEADS if head not in ON_STAGES]
     results = {head: run(tmp_path / head, replace(of, head=head), data=data) for head in heads}
-    assert passes == [300, 100]
+    assert passes == [120, 60]
     again = run(tmp_path / "again", of, data=data)
     assert bits(again)[:3] == bits(results["timm"])[:3]
     weights = Weights("folder", path=str(tmp_path / "timm" / "first.pth"))
@@ -59,12 +59,12 @@ def test_features_are_computed_once_for_all_heads_that_pool(
         saved = np.load(result.predictions)["probabilities"]
         np.testing.assert_allclose(saved, predicted["probabilities"], atol=1e-3)
     run(tmp_path / "smaller", data=data)
-    assert passes == [300, 100, 300, 100]
+    assert passes == [120, 60, 120, 60]
     for name in ("stages", "stages again"):  # which other heads do not take
         run(tmp_path / name, replace(of, head="levels"), data=data)
-    assert passes == [300, 100] * 3
+    assert passes == [120, 60] * 3
     run(tmp_path / "truncated", replace(of, head="truncated"), data=data)
-    assert passes == [300, 100] * 4
+    assert passes == [120, 60] * 4
 
 
 @pytest.mark.slow
@@ -74,7 +74,7 @@ def test_heads_behind_other_layers_have_features_of_their_own(
     data, of = shared(tmp_path / "shared"), replace(NETWORK, backbone="test_convnext")
     for head in ("avg", "max", "avg"):
         run(tmp_path / head, replace(of, head=head), data=data)
-    assert passes == [300, 100] * 2
+    assert passes == [120, 60] * 2
 
 
 @pytest.mark.slow
@@ -86,7 +86,7 @@ def test_other_weights_have_other_features(tmp_path: Path, passes: list[int]) ->
     torch.save({k: v * 1.5 if v.ndim == 4 else v for k, v in state.items()}, tmp_path / "b.pth")
     weights = Weights("folder", path=str(tmp_path / "b.pth"))
     train(NETWORK, weights, RECIPE, data, SETTINGS, folder=tmp_path / "b")
-    assert passes == [300, 100] * 2
+    assert passes == [120, 60] * 2
 
 
 @pytest.mark.slow
@@ -101,15 +101,15 @@ def test_a_file_of_features_that_is_broken_is_made_again(
         whole[len(whole) // 2] ^= 0xFF  # a bit of the disk
         file.write_bytes(whole if content is None else content)
     again = run(tmp_path / "again", data=data)
-    assert passes == [300, 100, 300, 100]
+    assert passes == [120, 60, 120, 60]
     assert bits(again)[:3] == bits(first)[:3]
     run(tmp_path / "third", data=data)
-    assert passes == [300, 100, 300, 100]
+    assert passes == [120, 60, 120, 60]
 
 
 @pytest.mark.slow
 def test_what_is_no_room_for_is_not_kept(tmp_path: Path, passes: list[int]) -> None:
-    data = replace(shared(tmp_path / "shared"), shared_mb=0.01)
+    data = replace(DIGITS, shared=str(tmp_path / "shared"), shared_mb=0.01)
     for part in "ab":
         assert run(tmp_path / part, data=data).metrics["accuracy"] > 0.6
     assert passes == [300, 100] * 2
@@ -132,7 +132,7 @@ def test_onnx_runtime_gives_the_features_of_pytorch(
     assert ran == []
     monkeypatch.setattr(features, "ONNX_PIXELS", 0)
     run(tmp_path / "b", data=fast)
-    assert sum(ran) == 300 + 100 + features.N_TRIED
+    assert sum(ran) == 120 + 60 + features.N_TRIED
     files = sorted((tmp_path / "eager").glob(f"features-*/{features.FILE}"))
     assert len(files) == 2
     for file in files:
@@ -153,10 +153,10 @@ def test_without_an_export_features_are_those_of_pytorch(
             return lambda images: [np.zeros((len(images), 96), np.float32)] * 3
         raise ImportError if fault == "missing" else RuntimeError("no such operator")
 
-    eager = run(tmp_path / "eager")
+    eager = run(tmp_path / "eager", data=FEW)
     monkeypatch.setattr(features, "ONNX_PIXELS", 0)
     monkeypatch.setattr(onnx_features, "_session", session)
-    assert bits(run(tmp_path / "other"))[:3] == bits(eager)[:3]
+    assert bits(run(tmp_path / "other", data=FEW))[:3] == bits(eager)[:3]
 
 
 def test_only_as_many_features_as_memory_holds(tmp_path: Path, passes: list[int]) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -44,12 +45,19 @@ CASES = [
 
 def first_weights(architecture: Architecture, folder: Path) -> Weights:
     """Write a drawn network in timm's own names and return it as weights."""
-    torch.manual_seed(3)
-    plain = replace(architecture, head="timm")
-    state = TASKS["classification"].build(plain, Weights()).state_dict()
     path = folder / "first.pth"
-    torch.save({k.removeprefix("backbone."): v for k, v in state.items()}, path)
+    path.write_bytes(drawn(replace(architecture, head="timm")))
     return Weights("folder", path=str(path))
+
+
+@cache
+def drawn(architecture: Architecture) -> bytes:
+    """Return the file of a drawn network in timm's own names; each is drawn once."""
+    torch.manual_seed(3)
+    state = TASKS["classification"].build(architecture, Weights()).state_dict()
+    file = BytesIO()
+    torch.save({k.removeprefix("backbone."): v for k, v in state.items()}, file)
+    return file.getvalue()
 
 
 def run(architecture: Architecture, recipe: Recipe, folder: Path, **changes: Any) -> TrainResult:

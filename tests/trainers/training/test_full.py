@@ -60,8 +60,9 @@ def test_what_is_saved_is_of_the_best_epoch(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_averaged_weights_are_evaluated_and_kept(tmp_path: Path) -> None:
-    plain = run(tmp_path / "plain", FullSettings(ema=0.0))
-    averaged = run(tmp_path / "averaged", FullSettings(ema=0.9))
+    two = replace(SETTINGS, until_epoch=2, horizon=2)
+    plain = run(tmp_path / "plain", FullSettings(ema=0.0), settings=two)
+    averaged = run(tmp_path / "averaged", FullSettings(ema=0.9), settings=two)
     first, second = (load_file(r.training.weights) for r in (plain, averaged))
     assert first.keys() == second.keys()
     assert any(not torch.equal(first[name], second[name]) for name in first)
@@ -73,7 +74,8 @@ def test_averaged_weights_are_evaluated_and_kept(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_same_training_gives_the_same_bits(tmp_path: Path) -> None:
-    first, second = (run(tmp_path / part, FullSettings()) for part in "ab")
+    two = replace(SETTINGS, until_epoch=2, horizon=2)
+    first, second = (run(tmp_path / part, FullSettings(), settings=two) for part in "ab")
     states = [load_file(r.training.weights) for r in (first, second)]
     assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
     assert first.metrics == second.metrics
@@ -98,7 +100,8 @@ def test_without_patience_it_goes_to_its_horizon(tmp_path: Path) -> None:
 def test_a_teacher_of_another_size_changes_what_is_learned(tmp_path: Path) -> None:
     large, full = replace(NETWORK, input_size=32), FullSettings(ema=0.0)
     settings = replace(SETTINGS, until_epoch=8, horizon=8)
-    first = run(tmp_path / "teacher", full, architecture=large, settings=settings)
+    short = replace(SETTINGS, until_epoch=4, horizon=4)
+    first = run(tmp_path / "teacher", full, architecture=large, settings=short)
     teacher = Teacher(large, first.training.weights, Weights())
     alone = run(tmp_path / "alone", full, settings=replace(settings, until_epoch=1))
     taught = run(tmp_path / "taught", full, teacher=teacher, settings=settings)

@@ -21,7 +21,7 @@ from archfront.trainers.training import features, probe
 from archfront.trainers.training.full import FullSettings, Teacher, train_full
 from archfront.trainers.training.proxy import train
 from archfront.trainers.training.scoring import score
-from tests.support.probes import DIGITS, HEADS, NETWORK, RECIPE, SETTINGS, run
+from tests.support.probes import DIGITS, FEW, HEADS, NETWORK, RECIPE, SETTINGS, run
 from tests.trainers.tasks.test_tasks import architecture
 from tests.trainers.training.test_frozen import first_weights
 from tests.trainers.training.test_resume import bits, shapes
@@ -116,7 +116,7 @@ def test_rungs_from_a_probe_are_the_same_training_as_one_go(
     of = replace(NETWORK, head=head)
     recipe = replace(RECIPE, augment="none", freeze=True) if is_frozen else RECIPE
     told: list[EpochRow] = []
-    go = {"recipe": recipe}
+    go = {"recipe": recipe, "data": FEW}
     whole = run(
         tmp_path / "whole", of, settings=replace(SETTINGS, until_epoch=2),
         on_epoch=told.append, **go,
@@ -218,9 +218,9 @@ def test_weights_of_classes_change_the_solution(plain: Plain, tmp_path: Path) ->
 def test_a_head_of_balanced_softmax_is_the_plain_one_without_the_priors(tmp_path: Path) -> None:
     sizes = tuple(float(n) for n in range(1, 11))
     settings = replace(SETTINGS, class_sizes=sizes)
-    plain = run(tmp_path / "plain", settings=settings)
+    plain = run(tmp_path / "plain", data=FEW, settings=settings)
     recipe = replace(RECIPE, loss="balanced_softmax")
-    balanced = run(tmp_path / "balanced", settings=settings, recipe=recipe)
+    balanced = run(tmp_path / "balanced", data=FEW, settings=settings, recipe=recipe)
     first, second = (np.load(r.predictions)["probabilities"] for r in (plain, balanced))
     expected = first / np.array(sizes)
     expected /= expected.sum(axis=1, keepdims=True)
@@ -307,9 +307,9 @@ def test_a_fold_finds_the_features_of_its_images_and_is_what_it_is_without(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """No image goes through the backbone again, and the metric is that of fresh features."""
-    shared = replace(DIGITS, shared=str(tmp_path / "shared"), shared_mb=100)
+    shared = replace(FEW, shared=str(tmp_path / "shared"), shared_mb=100)
     run(tmp_path / "whole", data=shared)
-    plain = run(tmp_path / "plain", data=replace(DIGITS, fold=(1, 4)))
+    plain = run(tmp_path / "plain", data=replace(FEW, fold=(1, 4)))
 
     def no_pass(*_: Any) -> Any:
         raise AssertionError("the features are known")
@@ -318,4 +318,4 @@ def test_a_fold_finds_the_features_of_its_images_and_is_what_it_is_without(
     found = run(tmp_path / "found", data=replace(shared, fold=(1, 4)))
     assert found.metrics == plain.metrics
     with np.load(found.predictions) as saved:
-        assert len(saved["labels"]) == 100  # a quarter of train and val
+        assert len(saved["labels"]) == 45  # a quarter of train and val
