@@ -69,6 +69,12 @@ def bits(result: TrainResult) -> tuple[Any, ...]:
     return state, predictions, json.dumps(result.metrics), losses
 
 
+@pytest.fixture(scope="module")
+def low(tmp_path_factory: pytest.TempPathFactory) -> TrainResult:
+    """Return a classifier's first epoch of three; its files are only read."""
+    return run("classification", tmp_path_factory.mktemp("low"), 1)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("task", TASKS)
 def test_one_epoch_and_then_three_are_three_at_once(task: str, tmp_path: Path) -> None:
@@ -96,8 +102,7 @@ def test_stochastic_depth_is_drawn_as_in_one_go(tmp_path: Path) -> None:
     assert bits(high) == bits(whole)
 
 
-def test_the_weights_of_a_rung_are_those_that_were_evaluated(tmp_path: Path) -> None:
-    low = run("classification", tmp_path, 1)
+def test_the_weights_of_a_rung_are_those_that_were_evaluated(low: TrainResult) -> None:
     metrics, _ = score(
         architecture("classification"),
         low.weights,
@@ -161,9 +166,8 @@ def test_frozen_norms_are_left_alone(tmp_path: Path) -> None:
     ],
 )
 def test_what_cannot_be_gone_on_with_is_refused(
-    change: dict[str, Any], message: str, tmp_path: Path
+    change: dict[str, Any], message: str, low: TrainResult, tmp_path: Path
 ) -> None:
-    low = run("classification", tmp_path / "low", 1)
     options = {"until_epoch": 3, **change}
     with pytest.raises(ConfigError, match=message):
         run("classification", tmp_path / "high", resume=low.resume, **options)
