@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from base64 import b64encode
 from dataclasses import replace
@@ -56,7 +57,7 @@ def pack(
         shutil.copytree(exported / format_name, inner / format_name)
         write_manifest(one, inner)
         left_out = shutil.ignore_patterns("__pycache__", "*.csv", "*.j2", "conf")
-        shutil.copytree(PACKAGE, code / PACKAGE.name, ignore=left_out)
+        shutil.copytree(PACKAGE, code / PACKAGE.name, ignore=left_out, copy_function=_linked)
         with quiet():
             mlflow.pyfunc.save_model(
                 path=str(target),
@@ -74,6 +75,14 @@ def encoded(image: Pixels) -> str:
     file = BytesIO()
     Image.fromarray(np.broadcast_to(image, (*image.shape[:2], 3)).copy()).save(file, "PNG")
     return b64encode(file.getvalue()).decode()
+
+
+def _linked(source: str, target: str) -> None:
+    """Put a file into a folder that MLflow copies; a copy of it where links are refused."""
+    try:
+        os.symlink(Path(source).absolute(), target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _schemas(task: str) -> dict[str, Any]:

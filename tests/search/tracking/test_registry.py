@@ -88,6 +88,8 @@ def test_pyfunc_says_what_predict_says_for_every_task(
     assert said == json.loads(json.dumps(answer(asked)))
     assert said_by_server == said
     assert [p for p in folder.rglob("*") if p.suffix in (".pkl", ".pickle")] == []
+    assert (folder / "code" / "archfront" / "search" / "predict" / "served.py").is_file()
+    assert not [p for p in folder.rglob("*") if p.is_symlink()]
     assert "image" in json.loads((folder / "input_example.json").read_text())["columns"]
 
 
