@@ -78,7 +78,7 @@ def candidate(task: str, backbone: str = "test_resnet", **changes: Any) -> Candi
     grid = TASKS[task].grid(head)
     shape = {
         "width": 32 if grid.width else 0,
-        "depth": max(2, grid.depths[0]) if grid.depth else 0,
+        "depth": grid.depths[0] if grid.depth else 0,
         "neck": grid.neck[0],
         "finest": grid.finest[0] if grid.finest else 0,
     }

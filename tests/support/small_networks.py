@@ -55,9 +55,13 @@ def slow_if_compiled(name: str) -> list[pytest.MarkDecorator]:
 
 
 def perturbed(network: str, size: int) -> tuple[nn.Module, tuple[torch.Tensor, ...]]:
-    """Return a small network as it is measured, with single images to compare it by."""
+    """Return a small network as it is measured, with single images to compare it by.
+
+    A transformer has three blocks: the first, the last and one between them.
+    """
     torch.manual_seed(0)
-    module = Probabilities(timm.create_model(network, num_classes=10))
+    blocks = {"depth": 3} if "vit" in network else {}
+    module = Probabilities(timm.create_model(network, num_classes=10, **blocks))
     module.eval().requires_grad_(False)
     images = draw_images(torch.zeros(1, 3, size, size), 0)
     perturb(module, images, 0)
