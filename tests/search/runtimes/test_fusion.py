@@ -17,23 +17,24 @@ from archfront.trainers.networks.task_network import Deployed
 from archfront.trainers.spec import Architecture
 
 # One of each kind of block that timm 1.0.31 merges, as small as there is.
-FUSABLE = {
-    "repvgg_a0": 64,
-    "mobileone_s1": 64,
-    "repvit_m0_9": 64,
-    "repghostnet_050": 64,
-    "ghostnetv3_050": 64,
-    "fastvit_t8": 64,
-    "efficientvit_m0": 224,
-    "levit_128s": 224,
-    "levit_conv_128s": 224,
-    "tiny_vit_5m_224": 224,
-    "efficientvim_m1": 64,
-    "iformer_t": 64,
-    "lcnetv2_small": 64,
-    "shvit_s1": 64,
-    "nextvit_small": 64,
-}
+FUSABLE = (
+    "repvgg_a0",
+    "mobileone_s1",
+    "repvit_m0_9",
+    "repghostnet_050",
+    "ghostnetv3_050",
+    "fastvit_t8",
+    "efficientvit_m0",
+    "levit_128s",
+    "levit_conv_128s",
+    "tiny_vit_5m_224",
+    "efficientvim_m1",
+    "iformer_t",
+    "lcnetv2_small",
+    "shvit_s1",
+    "nextvit_small",
+)
+SIDE = 64
 QUICK = ("repvgg_a0", "repghostnet_050", "fastvit_t8", "efficientvit_m0")
 NAMES = [pytest.param(name, marks=[] if name in QUICK else [pytest.mark.slow]) for name in FUSABLE]
 
@@ -59,12 +60,11 @@ def n_norms(module: nn.Module) -> int:
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_a_merged_network_computes_the_same_with_less(name: str) -> None:
-    size = FUSABLE[name]
     torch.manual_seed(0)
-    architecture = Architecture("classification", name, "timm", size, classes=10, channels=3)
+    architecture = Architecture("classification", name, "timm", SIDE, classes=10, channels=3)
     trained = build_classifier(architecture)
     whole = deployed(trained).requires_grad_(False)
-    images = draw_images(torch.zeros(1, 3, size, size), 0)
+    images = draw_images(torch.zeros(1, 3, SIDE, SIDE), 0)
     perturb(whole, images, 0)
     trained.architecture = replace(architecture, fused=True)
     merged = deployed(trained).requires_grad_(False)
@@ -91,11 +91,11 @@ def test_what_is_trained_on_is_not_merged_itself() -> None:
 @pytest.mark.parametrize("name", ["levit_128s", "tiny_vit_5m_224", "efficientvit_m0"])
 def test_a_network_that_ran_before_is_perturbed_as_one_that_did_not(name: str) -> None:
     """Regression: what it kept of its weights stayed, and its right exports failed parity."""
-    images = draw_images(torch.zeros(1, 3, 224, 224), 0)[:2]
+    images = draw_images(torch.zeros(1, 3, SIDE, SIDE), 0)[:2]
     found = []
     for ran_before in (False, True):
         torch.manual_seed(0)
-        architecture = Architecture("classification", name, "timm", 224, classes=10, channels=3)
+        architecture = Architecture("classification", name, "timm", SIDE, classes=10, channels=3)
         module = deployed(build_classifier(architecture)).requires_grad_(False)
         with torch.inference_mode():
             if ran_before:
