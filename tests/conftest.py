@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import logging
 import os
 import sys
 from collections.abc import Generator, Iterator
@@ -10,8 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from _pytest.logging import (
+    DEFAULT_LOG_FORMAT,
+    LogCaptureHandler,
+    caplog_handler_key,
+    catching_logs,
+)
 
-from archfront.search.latency import clock, memory
+from archfront.search.latency import clock, memory, pace
 from archfront.search.tracking.mlflow_client import VARIABLES
 from archfront.trainers.threads import collector_off
 from tests.support.mlflow_template import copied_databases
@@ -94,6 +101,19 @@ def programs() -> Iterator[Programs]:
 
 
 @pytest.fixture
+def caplog(request: pytest.FixtureRequest) -> Iterator[pytest.LogCaptureFixture]:
+    """Catch the logs of a test that reads them.
+
+    pytest's plugin, which is off, visits thousands of loggers six times for every test.
+    """
+    handler = LogCaptureHandler()
+    handler.setFormatter(logging.Formatter(DEFAULT_LOG_FORMAT))
+    request.node.stash[caplog_handler_key] = handler
+    with catching_logs(handler):
+        yield pytest.LogCaptureFixture(request.node, _ispytest=True)
+
+
+@pytest.fixture
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Work in an empty folder with an awkward name, and remember latencies there."""
     folder = tmp_path / "my work, v=1 (new)"
@@ -120,14 +140,25 @@ def _signing_key(shared: Path) -> Iterator[None]:
 
 
 @pytest.fixture(scope="session", autouse=True)
+def _no_log_on_stderr() -> Iterator[None]:
+    """Keep logs that no test reads out of the standard error, where Python writes them last."""
+    handler = logging.NullHandler()
+    logging.getLogger().addHandler(handler)
+    yield
+    logging.getLogger().removeHandler(handler)
+
+
+@pytest.fixture(scope="session", autouse=True)
 def _no_pauses() -> Iterator[None]:
     """Let the sittings of a timing follow each other: no test compares what they measure.
 
-    Nor is a quiet moment waited for, which does not come while other workers test.
+    Nor is a quiet moment waited for, which does not come while other workers test, and the pace of
+    the core is looked at for a moment only.
     """
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(clock, "GAP_S", 0.0)
         patch.setattr(clock, "PATIENCE_SHARE", 0.0)
+        patch.setattr(pace, "KERNEL_STEPS", 2)
         yield
 
 

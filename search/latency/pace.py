@@ -30,6 +30,8 @@ Step = Callable[[], object]
 SLOWED = 1.15
 # A median of nine runs of a millisecond passes over interruptions.
 KERNEL_RUNS = 9
+# Sines of the kernel: about a millisecond of work.
+KERNEL_STEPS = 30
 # The fastest time is forgotten after this long: a laptop that has become hot, or another
 # governor, is not a neighbor to be waited out.
 FORGET_S = 600.0
@@ -145,7 +147,7 @@ def reference_kernel() -> Step:
     scratch = np.empty_like(values)
 
     def kernel() -> None:
-        for _ in range(30):
+        for _ in range(KERNEL_STEPS):
             np.sin(values, out=scratch)
 
     return kernel
