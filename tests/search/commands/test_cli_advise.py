@@ -18,7 +18,7 @@ WORDS = (
     "space.backbones=lcnet_050,mobilenetv3_small_050,mobilenetv3_small_075,test_resnet",
     "space.exclude=[]",
     "hardware=cpu_eager",
-    "hardware.max_seconds=0.2",
+    "hardware.max_seconds=0.1",
     "engine=inline",
 )
 

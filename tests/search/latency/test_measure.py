@@ -38,7 +38,7 @@ SETTINGS = MeasureSettings(
     warmup=2,
     repeats=5,
     interval=0.9,
-    max_seconds=0.5,
+    max_seconds=0.1,
 )
 
 

@@ -20,7 +20,7 @@ from archfront.search.runtimes.exporters import export_onnx
 from archfront.trainers.spec import Architecture
 
 TINY = Architecture("classification", "test_resnet", "timm", 32, classes=10, channels=3)
-SETTINGS = MeasureSettings("eager", 1, 1, warmup=2, repeats=6, max_seconds=0.5)
+SETTINGS = MeasureSettings("eager", 1, 1, warmup=2, repeats=6, max_seconds=0.1)
 
 
 @pytest.fixture(autouse=True)

@@ -244,7 +244,7 @@ def test_weights_that_were_not_fetched_name_the_command() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("runtime", ["onnxruntime", "eager"])
 def test_they_are_measured_as_they_are_deployed(name: str, runtime: str, tmp_path: Path) -> None:
-    settings = MeasureSettings(runtime, 1, 1, 1, 5, max_seconds=0.1)
+    settings = MeasureSettings(runtime, 1, 1, 1, 5, max_seconds=0.03)
     found = measure_architecture(architecture(name), settings, folder=tmp_path)
     assert found.latency.exporter == {"onnxruntime": "torchscript", "eager": "none"}[runtime]
     assert found.latency.p50_ms > 0

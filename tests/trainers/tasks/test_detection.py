@@ -175,7 +175,7 @@ class TestBothTasks:
     @pytest.mark.slow
     @pytest.mark.parametrize("runtime", ["eager", "onnxruntime", "openvino"])
     def test_it_can_be_measured(self, task: str, runtime: str, tmp_path: Path) -> None:
-        settings = MeasureSettings(runtime, 1, 1, 1, 5, max_seconds=0.1)
+        settings = MeasureSettings(runtime, 1, 1, 1, 5, max_seconds=0.03)
         measured = measure_architecture(architecture(task), settings, folder=tmp_path)
         assert measured.latency.p50_ms > 0
         assert measured.latency.parity is not None

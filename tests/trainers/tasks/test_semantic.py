@@ -237,7 +237,7 @@ def test_drawn_masks_have_every_class_and_an_ignored_row() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("head", ["unet", "segformer", "deeplabv3plus"])
 def test_a_network_is_exported_and_measured(head: str, tmp_path: Path) -> None:
-    settings = MeasureSettings("onnxruntime", 1, 1, 2, 5, max_seconds=0.1)
+    settings = MeasureSettings("onnxruntime", 1, 1, 2, 5, max_seconds=0.03)
     a = network(head=head, input_size=64)
     found = measure_architecture(a, settings, folder=tmp_path)
     assert found.latency.p50_ms > 0
