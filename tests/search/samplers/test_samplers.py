@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 import optuna
 import pytest
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
 from optuna.trial import Trial, TrialState
 
+from archfront.search.records.optuna_compat import locked_journal as journal
 from archfront.search.records.optuna_compat import reopened
 from archfront.search.samplers import SAMPLERS
 from archfront.search.samplers.base import OpenCandidates, distributions
@@ -40,10 +39,6 @@ def quiet() -> Iterator[None]:
 def uninterrupted(name: str, seed: int, n: int, limit: float = float("inf")) -> list[int]:
     """Return what a run that nothing stops proposes."""
     return Loop(name, mixed_space(), seed=seed, limit=limit).run(n)
-
-
-def journal(path: Path) -> JournalStorage:
-    return JournalStorage(JournalFileBackend(str(path)))
 
 
 def steps(name: str, wanted: int) -> int:
