@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import logging
 import os
+import ssl
 import sys
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -191,7 +192,7 @@ def _mlflow_databases(shared: Path) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Server]:
     """Return a PostgreSQL of the session's own."""
-    from tests.support.postgres_server import Server, programs
+    from tests.support.postgres_server import Server, programs, read_certificates
 
     pytest.importorskip("pg8000", reason="pg8000 is not installed: archfront[postgres]")
     found = programs()
@@ -200,6 +201,7 @@ def postgres() -> Iterator[Server]:
     server = Server(found)
     with pytest.MonkeyPatch.context() as patch:  # beside other work an answer may take its time
         patch.setattr("archfront.search.records.postgres.ANSWER_S", 600)
+        patch.setattr(ssl.SSLContext, "load_default_certs", read_certificates)
         yield server
     server.remove()
 

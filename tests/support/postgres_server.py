@@ -7,7 +7,9 @@ import pwd
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
+import sys
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -45,6 +47,20 @@ def programs() -> Path | None:
     if found is not None:
         return Path(found).parent
     return next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
+
+
+READ_CERTIFICATES = ssl.SSLContext.load_default_certs
+
+
+def read_certificates(
+    context: ssl.SSLContext, purpose: ssl.Purpose = ssl.Purpose.SERVER_AUTH
+) -> None:
+    """Read the system's certificates, except for pg8000, which takes 20 ms and uses none of them.
+
+    Stands for the method ``SSLContext.load_default_certs``.
+    """
+    if sys._getframe(2).f_globals["__name__"] != "pg8000.core":
+        READ_CERTIFICATES(context, purpose)
 
 
 def other_user() -> str | None:
