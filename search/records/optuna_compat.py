@@ -21,7 +21,8 @@ from optuna.trial import FrozenTrial, Trial, TrialState
 
 def log_warnings_only() -> None:
     """Let Optuna log no line about each trial."""
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    if optuna.logging.get_verbosity() != optuna.logging.WARNING:  # setting it visits all loggers
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
 
 
 def reopened(study: Study, frozen: FrozenTrial) -> Trial:

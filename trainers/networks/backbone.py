@@ -169,9 +169,10 @@ def create(
     if weights.source == "none":
         network = _create(name, input_size, options)
     else:
-        network = create_with_weights(
-            name, weights, lambda **extra: _create(name, input_size, {**options, **extra})
-        )
+        with _quiet_timm():
+            network = create_with_weights(
+                name, weights, lambda **extra: _create(name, input_size, {**options, **extra})
+            )
     _check_patches(network, name, input_size)
     return network
 
@@ -245,7 +246,7 @@ def _drop_unused(network: nn.Module) -> None:
 def _create(name: str, input_size: int | None, options: dict[str, Any]) -> nn.Module:
     is_drawn = str(options.get("device")) != "meta"
     try:
-        with _quiet_timm(), nullcontext() if is_drawn else Undrawn():
+        with nullcontext() if is_drawn else Undrawn():
             return cast("nn.Module", timm.create_model(name, **options))
     except Exception as error:  # as above
         if is_out_of_memory(error):
