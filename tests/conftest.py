@@ -111,7 +111,9 @@ def caplog(request: pytest.FixtureRequest) -> Iterator[pytest.LogCaptureFixture]
     handler.setFormatter(logging.Formatter(DEFAULT_LOG_FORMAT))
     request.node.stash[caplog_handler_key] = handler
     with catching_logs(handler):
-        yield pytest.LogCaptureFixture(request.node, _ispytest=True)
+        caught = pytest.LogCaptureFixture(request.node, _ispytest=True)
+        yield caught
+        caught._finalize()  # puts back the levels that the test has set
 
 
 @pytest.fixture

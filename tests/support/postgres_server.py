@@ -20,6 +20,8 @@ from sqlalchemy import text
 
 from archfront.search.records.postgres import engine
 
+READ_CERTIFICATES = ssl.SSLContext.load_default_certs
+
 USER, PASSWORD = "archfront", "s3cret-word"
 # A user whose password is asked for, which takes time; it owns nothing.
 GUARDED = "guarded"
@@ -47,9 +49,6 @@ def programs() -> Path | None:
     if found is not None:
         return Path(found).parent
     return next(iter(sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)), None)
-
-
-READ_CERTIFICATES = ssl.SSLContext.load_default_certs
 
 
 def read_certificates(
